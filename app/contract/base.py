@@ -1,0 +1,19 @@
+"""The two kinds of objects on the wire: what is asked (`Asked`) and what is told (`Told`)."""
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Asked(BaseModel):
+    """Something a client sends. Unknown fields are refused, so that a typing error is not silently ignored."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Told(BaseModel):
+    """Something the service answers. No defaults: whoever makes one has to say every field."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+Interval = tuple[float, float]
+"""A 95 % confidence interval, lower bound first."""

@@ -1,0 +1,105 @@
+"""What can go wrong, as data: RFC 9457 problems with stable codes.
+
+    Refusal                 carries a Problem; raised by the service and the library alike
+    └── (no subclasses)     the code tells them apart; `CODES` is the whole list
+
+A code, once published, keeps its meaning. `detail` says what was expected, what came and what to do.
+"""
+
+from typing import Final
+
+from app.contract.base import Told
+
+CODES: Final[dict[str, tuple[int, str]]] = {
+    # the request itself
+    "malformed_request": (400, "The request could not be read"),
+    "digest_mismatch": (400, "The bytes do not match the digest sent with them"),
+    "not_found": (404, "There is no such thing"),
+    "method_not_allowed": (405, "This address does not answer that method"),
+    "upload_too_large": (413, "The upload is larger than this service accepts"),
+    "unknown_format": (415, "The bytes are no format this service reads"),
+    "unsupported_media_type": (415, "The request body has the wrong content type"),
+    "range_not_satisfiable": (416, "The range lies outside the content"),
+    "invalid_request": (422, "The request does not fit its schema"),
+    "empty_upload": (422, "The upload is empty"),
+    "idempotency_conflict": (422, "This idempotency key was used with another request"),
+    # the state of things
+    "model_not_ready": (409, "The model is not ready"),
+    "dataset_not_ready": (409, "The dataset is not ready"),
+    "in_use": (409, "A job uses this"),
+    "declaration_fixed": (409, "The declaration can no longer change"),
+    "job_not_finished": (409, "The job has not finished"),
+    "job_finished": (409, "The job has already finished"),
+    "job_not_retryable": (409, "The job cannot be retried"),
+    "no_artifact": (409, "The job has no artifact"),
+    # uploads that are refused, at the door or by inspection
+    "invalid_model": (422, "The model is not valid"),
+    "custom_operator": (422, "The model needs operators that are not part of ONNX"),
+    "unsafe_archive": (422, "The archive is not safe to unpack"),
+    "unsafe_external_data": (422, "The external data is not safe to read"),
+    "pickle_refused": (422, "Pickled objects are never loaded"),
+    "torchscript_disabled": (422, "TorchScript is switched off"),
+    "inputs_undeclared": (422, "The format does not carry its inputs"),
+    "conversion_failed": (422, "The model could not be converted to ONNX"),
+    "invalid_dataset": (422, "The dataset is not valid"),
+    "invalid_declaration": (422, "The declaration does not fit the dataset"),
+    "model_too_complex": (422, "The model expands beyond what is allowed"),
+    # recipes that cannot work
+    "missing_data": (422, "The recipe needs data that was not given"),
+    "inputs_do_not_fit": (422, "The data does not fit the model's inputs"),
+    "labels_do_not_fit": (422, "The labels do not fit"),
+    "unknown_output": (422, "The model has no such output"),
+    "unknown_input": (422, "The model has no such input"),
+    "already_quantized": (422, "The model is already quantized"),
+    "pattern_matches_nothing": (422, "A pattern matches no layer"),
+    "batch_size_fixed": (422, "The model's batch size is fixed"),
+    "shape_needed": (422, "A dimension must be given to measure the model"),
+    "not_finite": (422, "The data contains NaN or infinity"),
+    "empty_slice": (422, "A slice selects no samples"),
+    # jobs that fail
+    "nothing_to_quantize": (422, "Nothing could be quantized"),
+    "model_does_not_run": (422, "The model does not run"),
+    "step_failed": (422, "A step could not be done"),
+    "time_limit_exceeded": (422, "The time limit was reached"),
+    "memory_limit_exceeded": (422, "The memory limit was reached"),
+    "worker_lost": (500, "Every attempt ended before it could finish"),
+    # the service
+    "internal_error": (500, "Something failed on our side"),
+    "storage_unavailable": (503, "The storage cannot be reached"),
+    "disk_full": (507, "There is no room left to store this"),
+}
+"""code → (HTTP status, title)."""
+
+TYPE_PREFIX: Final = "https://winnow.dev/problems/"
+
+
+class Problem(Told):
+    """An RFC 9457 problem. `field` is the path of what was wrong in the request, `layer` a node of the model."""
+
+    type: str
+    title: str
+    status: int
+    code: str
+    detail: str
+    field: str | None
+    layer: str | None
+
+
+class Refusal(Exception):
+    """Something asked for cannot be had. Carries all that the asker needs to know.
+
+    Raises `KeyError` when made with a code that is not in `CODES`.
+    """
+
+    def __init__(self, code: str, detail: str, *, field: str | None = None, layer: str | None = None) -> None:
+        status, title = CODES[code]
+        self.problem = Problem(
+            type=TYPE_PREFIX + code,
+            title=title,
+            status=status,
+            code=code,
+            detail=detail,
+            field=field,
+            layer=layer,
+        )
+        super().__init__(f"{code}: {detail}")

@@ -1,0 +1,97 @@
+"""The queue carries ids and nothing else; losing a message costs a delay, never a job."""
+
+import logging
+from pathlib import Path
+from typing import Any, Protocol
+
+from celery import Celery
+from kombu.exceptions import OperationalError
+
+from app.settings import Settings
+from app.storage.records import Wake
+
+log = logging.getLogger(__name__)
+
+TASK = {"inspect": "winnow.inspect", "work": "winnow.run"}
+
+
+class WakeUp(Protocol):
+    def publish(self, wake: Wake) -> bool:
+        """Tell the workers. False when the broker cannot be reached: the reaper publishes again later."""
+
+    def ping(self) -> bool: ...
+
+
+class MemoryQueue:
+    """Keeps what was published; for tests and for a service without workers."""
+
+    def __init__(self) -> None:
+        self.published: list[Wake] = []
+
+    def publish(self, wake: Wake) -> bool:
+        self.published.append(wake)
+        return True
+
+    def ping(self) -> bool:
+        return True
+
+
+class CeleryQueue:
+    def __init__(self, settings: Settings) -> None:
+        self._celery = celery_application(settings)
+
+    def publish(self, wake: Wake) -> bool:
+        try:
+            self._celery.send_task(TASK[wake.queue], args=[wake.id], queue=wake.queue, ignore_result=True)
+        except (OperationalError, OSError) as error:
+            log.warning("broker unreachable, %s waits for the reaper: %s", wake.id, error)
+            return False
+        return True
+
+    def ping(self) -> bool:
+        try:
+            with self._celery.connection_for_write() as connection:
+                connection.ensure_connection(max_retries=1, timeout=2)
+        except (OperationalError, OSError):
+            return False
+        return True
+
+
+def celery_application(settings: Settings) -> Celery:
+    """The one Celery configuration, for sender and worker. Why each setting: docs/operations.md."""
+    celery = Celery("winnow", set_as_current=False)
+    celery.conf.update(
+        broker_url=settings.broker_url or "filesystem://",
+        broker_transport_options=_transport_options(settings),
+        broker_connection_max_retries=None,
+        broker_connection_retry_on_startup=True,
+        task_publish_retry_policy={"max_retries": 2},
+        task_acks_late=True,
+        task_reject_on_worker_lost=False,
+        task_ignore_result=True,
+        task_serializer="json",
+        accept_content=["json"],
+        result_backend=None,
+        worker_prefetch_multiplier=1,
+        worker_cancel_long_running_tasks_on_connection_loss=False,
+        worker_soft_shutdown_timeout=5.0,
+        worker_send_task_events=False,
+        worker_hijack_root_logger=False,
+    )
+    return celery
+
+
+def _transport_options(settings: Settings) -> dict[str, Any]:
+    if settings.broker_url is not None:
+        return {"visibility_timeout": 7 * 86400, "socket_timeout": 30, "socket_connect_timeout": 5}
+    waiting, done = settings.queue_dir / "waiting", settings.queue_dir / "done"
+    for folder in (waiting, done):
+        Path(folder).mkdir(parents=True, exist_ok=True)
+    return {
+        "data_folder_in": str(waiting),
+        "data_folder_out": str(waiting),
+        "control_folder": str(settings.queue_dir / "control"),
+        "store_processed": False,
+        "processed_folder": str(done),
+        "polling_interval": 0.1,
+    }

@@ -1,0 +1,1 @@
+"""Where things live: records (what is known) and blobs (the bytes), behind small ports."""

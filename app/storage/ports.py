@@ -1,0 +1,162 @@
+"""The ports. Every implementation passes `tests/app/storage/conformance.py`; the in-memory ones ship.
+
+Nothing here raises for "not there": lookups answer None. `Conflict` and its kin are the only errors of ours.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Leased, Page, Upload, UploadKind, Wake
+
+
+class Conflict(Exception):
+    """The state of things forbids it. The message says which state."""
+
+
+class InUse(Conflict):
+    """An unfinished job uses the upload. `jobs` are their ids."""
+
+    def __init__(self, jobs: list[str]) -> None:
+        self.jobs = jobs
+        super().__init__(", ".join(jobs))
+
+
+class KeyReused(Conflict):
+    """The idempotency key was used with another body."""
+
+
+class Gone(Conflict):
+    """An upload that a new or retried job names is no longer there. `id` is the upload's."""
+
+    def __init__(self, id: str) -> None:
+        self.id = id
+        super().__init__(id)
+
+
+class Uploads(Protocol):
+    def add_upload(self, upload: Upload) -> tuple[Upload, bool]:
+        """Store it, or answer the one with the same identity and False.
+
+        One that was rejected is set to inspecting again (attempts start anew) and answered with True.
+        """
+
+    def upload(self, owner: str, kind: UploadKind, id: str) -> Upload | None: ...
+
+    def uploads(self, owner: str, kind: UploadKind, page: Page) -> list[Upload]: ...
+
+    def declare(self, owner: str, id: str, declaration: dict[str, Any]) -> Upload | None:
+        """Replace a dataset's declaration and inspect again. `Conflict` when a job has ever used it."""
+
+    def delete_upload(self, owner: str, kind: UploadKind, id: str) -> bool:
+        """False when there is none. `InUse` while an unfinished job names it."""
+
+
+class Jobs(Protocol):
+    def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+        """Store it, or answer the job made with the same key and False. `KeyReused`; `Gone`."""
+
+    def job(self, owner: str, id: str) -> Job | None: ...
+
+    def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]: ...
+
+    def queue_position(self, id: str) -> int | None:
+        """1 for the next to run, None when it is not queued."""
+
+    def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
+        """Queued: cancelled at once. Running: cancelling. `Conflict` when finished (cancelled twice is fine)."""
+
+    def retry_job(self, owner: str, id: str, now: float, more_attempts: int) -> Job | None:
+        """Failed or cancelled: queued again, `max_attempts = attempt + more_attempts`. `Conflict`, `Gone`."""
+
+    def delete_job(self, owner: str, id: str) -> bool:
+        """The job, its events and its key. `Conflict` while unfinished."""
+
+    def events(self, job: str, after: int, limit: int) -> list[Event]: ...
+
+
+class Leases(Protocol):
+    """The record owns the work; a message is only a hint. All changes are compare-and-set on the attempt."""
+
+    def claim(self, id: str, now: float, seconds: float) -> Upload | Job | None:
+        """Take it: attempt + 1, lease until now + seconds, a job becomes running. None when it is not to be had
+        (finished, leased by another, cancelled, attempts spent)."""
+
+    def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
+        """False: fenced, somebody else has it or it is over."""
+
+    def cancel_requested(self, id: str, attempt: int) -> bool:
+        """True also when fenced: either way the work has to stop."""
+
+    def report(
+        self,
+        id: str,
+        attempt: int,
+        *,
+        step: dict[str, Any] | None,
+        progress: float,
+        seconds_left: int | None,
+        events: Iterable[Event] = (),
+    ) -> bool:
+        """A job's progress, with what is to be logged. False when fenced."""
+
+    def finish(self, id: str, attempt: int, now: float, changes: dict[str, Any]) -> bool:
+        """The end: sets the fields named (state among them) and gives the lease up, in one transaction.
+
+        `succeeded` and `ready` also need that no cancel was requested. False when fenced or refused.
+        """
+
+    def release(self, id: str, attempt: int, now: float) -> bool:
+        """Give it back unfinished (a crash): queued again, or failed with `worker_lost` when attempts are spent,
+        or cancelled when that was asked."""
+
+    def reap(self, now: float, queued_before: float) -> list[Wake]:
+        """Release what has an expired lease; answer all that waits and should be published (again):
+        what was just released, and what was last published before `queued_before`."""
+
+    def held(self) -> list[Leased]:
+        """All that is leased at this moment (for `/readyz` and for clearing scratch)."""
+
+
+class Records(Uploads, Jobs, Leases, Protocol):
+    def ping(self) -> None:
+        """Raises whatever the store raises when it cannot be reached."""
+
+    def live_blobs(self) -> set[str]:
+        """The SHA-256 of every blob that a record names."""
+
+
+class BlobWriter(Protocol):
+    """Bytes on their way in. `commit` makes them durable (fsync, rename) and answers (sha256, size)."""
+
+    def write(self, chunk: bytes) -> None: ...
+
+    def digest(self) -> str:
+        """The SHA-256 so far, in hex."""
+
+    def commit(self) -> tuple[str, int]: ...
+
+    def abort(self) -> None:
+        """Forget them. Harmless after `commit`, so it can stand in a `finally`."""
+
+
+class Blobs(Protocol):
+    """Content-addressed bytes: written once, never changed."""
+
+    def writer(self) -> BlobWriter: ...
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        """Copy a file in."""
+
+    def open(self, sha256: str) -> BinaryIO | None: ...
+
+    def size(self, sha256: str) -> int | None: ...
+
+    def path(self, sha256: str) -> Path:
+        """A local, read-only file with the content. `FileNotFoundError` when there is none."""
+
+    def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
+        """Remove, and name, what is not live and was last written (or put again) before `older_than`."""
+
+    def ping(self) -> None:
+        """Raises `OSError` when nothing can be written."""

@@ -1,0 +1,116 @@
+"""What a store keeps, as plain frozen data.
+
+An `Upload` (a model or a dataset) and a `Job` are both *leased*: one worker at a time may work on them, for as
+long as it renews its lease. The attempt number fences: whoever holds an older one can change nothing.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+LOCAL_OWNER = "local"
+"""The one owner until there are keys."""
+
+UploadKind = Literal["model", "dataset"]
+Queue = Literal["inspect", "work"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Leased:
+    """`lease_until` is in seconds since the epoch, None while nobody holds it."""
+
+    id: str
+    owner: str = LOCAL_OWNER
+    state: str
+    created_at: float
+    attempt: int = 0
+    max_attempts: int = 3
+    lease_until: float | None = None
+    cancel_requested: bool = False
+    problem: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Upload(Leased):
+    """A model or dataset. `converted` is the SHA-256 of the ONNX made from a `.pt2` or TorchScript upload.
+
+    Identity is (owner, kind, sha256, declaration); state is inspecting | ready | rejected.
+    """
+
+    kind: UploadKind
+    name: str
+    format: str
+    sha256: str
+    size_bytes: int
+    declaration: dict[str, Any] = field(default_factory=dict)
+    facts: dict[str, Any] | None = None
+    converted: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Job(Leased):
+    """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names."""
+
+    model: str
+    uses: tuple[str, ...]
+    tags: dict[str, str] = field(default_factory=dict)
+    request: dict[str, Any]
+    outcome: str | None = None
+    step: dict[str, Any] | None = None
+    progress: float = 0.0
+    seconds_left: int | None = None
+    requirements: list[dict[str, Any]] | None = None
+    artifact_sha256: str | None = None
+    artifact_bytes: int | None = None
+    report_sha256: str | None = None
+    started_at: float | None = None
+    finished_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """Something that happened to a job. `id` grows; `type` is state | progress | log."""
+
+    id: int = 0
+    job: str
+    attempt: int
+    time: float
+    type: str
+    level: str = "info"
+    step: str | None = None
+    message: str
+    values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobFilter:
+    """Every field narrows; `tags` must all match; times are seconds since the epoch, `since` inclusive."""
+
+    state: str | None = None
+    model: str | None = None
+    tags: dict[str, str] = field(default_factory=dict)
+    since: float | None = None
+    until: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class IdempotencyKey:
+    """`fingerprint` is the SHA-256 of the canonical request body."""
+
+    key: str
+    fingerprint: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Page:
+    """Newest first. `after` is the (created_at, id) of the last row already seen."""
+
+    limit: int = 50
+    after: tuple[float, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Wake:
+    """A hint to publish: this id waits in this queue."""
+
+    queue: Queue
+    id: str

@@ -1,0 +1,1 @@
+"""Compress ONNX models: files and a Recipe in, files and a Report out. Knows no queue, HTTP or storage."""
