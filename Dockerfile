@@ -1,0 +1,50 @@
+# Two images from one file:
+#   docker build --target app    -t winnow-app    .    the API; no torch, no onnx, no numpy
+#   docker build --target worker -t winnow-worker .    inspector and workers
+# A release should pin PYTHON_IMAGE by digest: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:…
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
+
+# Dependencies come before the source, so that an edit does not download torch again.
+FROM ${PYTHON_IMAGE} AS dependencies
+ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
+WORKDIR /src
+RUN python -m venv /opt/winnow && mkdir app worker && touch app/__init__.py worker/__init__.py
+COPY pyproject.toml constraints.txt README.md LICENSE ./
+
+FROM dependencies AS build-app
+RUN /opt/winnow/bin/pip install '.[postgres]' --constraint constraints.txt
+COPY app app
+COPY worker worker
+RUN /opt/winnow/bin/pip install --no-deps --force-reinstall .
+
+FROM dependencies AS build-worker
+# PyPI's torch for Linux brings CUDA. For CPU only: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu
+ARG TORCH_INDEX=https://pypi.org/simple
+RUN /opt/winnow/bin/pip install '.[worker,postgres]' --constraint constraints.txt --extra-index-url "${TORCH_INDEX}"
+COPY app app
+COPY worker worker
+RUN /opt/winnow/bin/pip install --no-deps --force-reinstall .
+
+FROM ${PYTHON_IMAGE} AS runtime
+# A fixed uid, so that volumes keep their owner from one release to the next.
+RUN groupadd --gid 10001 winnow \
+    && useradd --uid 10001 --gid winnow --home-dir /var/lib/winnow --create-home --shell /usr/sbin/nologin winnow
+ENV PATH=/opt/winnow/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WINNOW_DATA_DIR=/var/lib/winnow
+WORKDIR /var/lib/winnow
+USER 10001:10001
+
+FROM runtime AS app
+COPY --from=build-app /opt/winnow /opt/winnow
+ENV WINNOW_HOST=0.0.0.0
+EXPOSE 8000
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \
+    CMD ["python", "-c", "import urllib.request as u; u.urlopen('http://127.0.0.1:8000/readyz', timeout=4)"]
+CMD ["winnow", "serve", "--no-workers"]
+
+FROM runtime AS worker
+COPY --from=build-worker /opt/winnow /opt/winnow
+STOPSIGNAL SIGTERM
+HEALTHCHECK --interval=30s --timeout=20s --start-period=30s --retries=3 \
+    CMD ["sh", "-c", "celery --app worker.celery_app inspect ping --timeout 10 --destination \"celery@$(hostname)\""]
+CMD ["winnow", "worker", "--queue", "work"]
