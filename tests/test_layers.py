@@ -1,5 +1,6 @@
 """The import rules of docs/architecture.md hold, and are the ones written in pyproject.toml."""
 
+import re
 import subprocess
 import sys
 import tomllib
@@ -20,7 +21,7 @@ def test_every_import_contract_is_kept() -> None:
 
 def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
     [layers] = [contract["layers"] for contract in CONTRACTS if contract["type"] == "layers"]
-    assert [set(layer.split(" | ")) for layer in layers] == [
+    assert [set(re.split(r" [:|] ", layer)) for layer in layers] == [
         {"app.main", "app.cli"},
         {"app.api", "app.client"},
         {"app.queue", "app.storage"},
