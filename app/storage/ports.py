@@ -1,4 +1,4 @@
-"""The ports. Every implementation passes `tests/app/storage/conformance.py`; the in-memory ones ship.
+"""The ports. Every implementation passes `tests/app/storage/conformance_*.py`; the in-memory ones ship.
 
 Nothing here raises for "not there": lookups answer None. `Conflict` and its kin are the only errors of ours.
 """
@@ -45,8 +45,11 @@ class Uploads(Protocol):
 
     def uploads(self, owner: str, kind: UploadKind, page: Page) -> list[Upload]: ...
 
-    def declare(self, owner: str, id: str, declaration: dict[str, Any]) -> Upload | None:
-        """Replace a dataset's declaration and inspect again. `Conflict` when a job has ever used it."""
+    def declare(
+        self, owner: str, id: str, declaration: dict[str, Any], more_attempts: int = 3
+    ) -> Upload | None:
+        """Replace a dataset's declaration and inspect again. `Conflict` when a job has ever used it, or another
+        dataset has the same bytes and this declaration."""
 
     def delete_upload(self, owner: str, kind: UploadKind, id: str) -> bool:
         """False when there is none. `InUse` while an unfinished job names it."""

@@ -1,0 +1,159 @@
+"""What a change of state sets, as pure functions: the one place of the lease law, used by every store.
+
+    held   ⟺  lease_until is not None       (a job is then running or cancelling, an upload inspecting)
+    fenced ⟺  not held, or the attempt is another
+
+Each function answers the fields to set. The attempt only grows, also over retries: that is what fences.
+"""
+
+import hashlib
+import json
+from typing import Any, Final
+
+from app.contract.errors import Refusal
+from app.contract.job import FINISHED
+from app.storage.ids import is_job
+from app.storage.records import Event, Job, Leased, Queue, Upload
+
+INSPECTED: Final = frozenset({"ready", "rejected"})
+UNCANCELLED: Final = frozenset({"succeeded", "ready"})
+"""States that may only be reached when nobody asked to cancel."""
+
+JSON_FIELDS: Final = frozenset({"problem", "declaration", "facts", "tags", "request", "step", "requirements"})
+
+Changes = dict[str, Any]
+
+_MESSAGES: Final = {
+    "queued": "waiting for a worker",
+    "cancelling": "cancelling: the worker was asked to stop",
+    "cancelled": "cancelled",
+    "succeeded": "finished",
+}
+
+
+def identity(upload: Upload) -> str:
+    """SHA-256 over what makes two uploads the same. The order of a model's declared inputs has a meaning."""
+    declaration = json.dumps(upload.declaration, sort_keys=upload.kind == "dataset")
+    format = upload.format if upload.kind == "model" else ""
+    parts = [upload.owner, upload.kind, upload.sha256, format, declaration]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def check_id(item: Upload | Job) -> None:
+    """Raises `ValueError` when the id's prefix is not that of its kind: ids tell where a record is kept."""
+    prefix = "job_" if isinstance(item, Job) else {"model": "mdl_", "dataset": "dst_"}[item.kind]
+    if not item.id.startswith(prefix):
+        raise ValueError(f"the id {item.id!r} does not start with {prefix!r}")
+
+
+def queue_of(id: str) -> Queue:
+    return "work" if is_job(id) else "inspect"
+
+
+def unfinished(item: Leased) -> bool:
+    return item.state not in FINISHED | INSPECTED
+
+
+def waiting(item: Leased) -> bool:
+    return unfinished(item) and item.lease_until is None
+
+
+def takeable(item: Leased, now: float) -> bool:
+    free = item.lease_until is None or item.lease_until <= now
+    return unfinished(item) and free and item.attempt < item.max_attempts and not item.cancel_requested
+
+
+def held(item: Leased | None, attempt: int) -> bool:
+    return item is not None and item.attempt == attempt and item.lease_until is not None
+
+
+def claiming(item: Leased, now: float, seconds: float) -> Changes:
+    changes: Changes = {"attempt": item.attempt + 1, "lease_until": now + seconds}
+    if isinstance(item, Job):
+        changes |= {"state": "running", "started_at": now if item.started_at is None else item.started_at}
+    return changes
+
+
+def finishing(id: str, now: float, changes: Changes) -> Changes:
+    """Raises `ValueError` unless `changes` names a final state."""
+    if changes.get("state") not in (FINISHED if is_job(id) else INSPECTED):
+        raise ValueError(f"{changes.get('state')!r} is no final state of {id}")
+    if not is_job(id):
+        return {"lease_until": None, **changes}
+    progress: Changes = {"progress": 1.0} if changes["state"] == "succeeded" else {}
+    return {"lease_until": None, "finished_at": now, "seconds_left": None, **progress, **changes}
+
+
+def releasing(item: Leased, now: float) -> Changes:
+    """Given back unfinished: cancelled when that was asked, failed when attempts are spent, else waiting again."""
+    spent = item.attempt >= item.max_attempts
+    if isinstance(item, Job) and item.cancel_requested:
+        return finishing(item.id, now, {"state": "cancelled"})
+    if spent:
+        return finishing(item.id, now, {"state": _failed(item), "problem": _lost(item)})
+    if not isinstance(item, Job):
+        return {"lease_until": None}
+    return {"state": "queued", "lease_until": None, "step": None, "progress": 0.0, "seconds_left": None}
+
+
+def cancelling(job: Job, now: float) -> Changes:
+    if job.lease_until is None:
+        return {"state": "cancelled", "cancel_requested": True, "finished_at": now}
+    return {"state": "cancelling", "cancel_requested": True}
+
+
+def retrying(job: Job, more_attempts: int) -> Changes:
+    outcome = ("outcome", "problem", "requirements", "artifact_sha256", "artifact_bytes", "report_sha256")
+    course = ("step", "seconds_left", "started_at", "finished_at")
+    return {
+        **dict.fromkeys([*outcome, *course]),
+        "state": "queued",
+        "progress": 0.0,
+        "cancel_requested": False,
+        "max_attempts": job.attempt + more_attempts,
+    }
+
+
+def inspecting_again(upload: Upload, more_attempts: int) -> Changes:
+    """Also takes it from whoever inspects it now."""
+    nothing = dict.fromkeys(("problem", "facts", "converted", "lease_until"))
+    return {**nothing, "state": "inspecting", "max_attempts": upload.attempt + more_attempts}
+
+
+def state_event(job: Job, now: float) -> Event:
+    """The event of the state that `job` has just come to."""
+    level = {"failed": "error"}.get(job.state, "info")
+    values = {"state": job.state}
+    return Event(
+        job=job.id,
+        attempt=job.attempt,
+        time=now,
+        type="state",
+        level=level,
+        message=_message(job),
+        values=values,
+    )
+
+
+def _message(job: Job) -> str:
+    if job.state == "failed" and job.problem is not None:
+        return str(job.problem["detail"])
+    if job.state == "running":
+        return f"attempt {job.attempt} of {job.max_attempts} started"
+    if job.state == "queued" and job.attempt:
+        return f"queued again after attempt {job.attempt}"
+    return _MESSAGES.get(job.state, job.state)
+
+
+def _failed(item: Leased) -> str:
+    return "failed" if isinstance(item, Job) else "rejected"
+
+
+def _lost(item: Leased) -> dict[str, Any]:
+    what, again = ("job", "retry the job") if isinstance(item, Job) else ("inspection", "upload it again")
+    detail = (
+        f"The {what}'s worker ended or went silent in each of {item.attempt} attempts, the last one included; "
+        f"the operator's log says more. If it needs more memory than the worker has, make it smaller; "
+        f"else {again}."
+    )
+    return Refusal("worker_lost", detail).problem.model_dump(mode="json")
