@@ -1,0 +1,153 @@
+"""The images, the compose files and the CI script say what docs/operations.md promises.
+
+No engine runs here: hadolint and the compose schema check the form, the rest the promises.
+"""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parent.parent
+BIN = Path(sys.executable).parent
+BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+GPU: dict[str, Any] = yaml.safe_load((ROOT / "compose.gpu.yaml").read_text())
+SERVICES: dict[str, Any] = BASE["services"]
+GPU_WORKERS = {name: service for name, service in GPU["services"].items() if name.startswith("worker-gpu")}
+RUNNING = SERVICES | GPU_WORKERS
+PARSERS = [name for name in RUNNING if name.startswith(("worker", "inspector"))]
+
+
+def stages() -> dict[str, str]:
+    """Dockerfile stage name → its text."""
+    parts = re.split(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def test_hadolint_has_no_complaint() -> None:
+    run = subprocess.run([BIN / "hadolint", ROOT / "Dockerfile"], capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+@pytest.mark.parametrize("name", ["docker-compose.yml", "compose.gpu.yaml"])
+def test_the_compose_files_fit_the_compose_specification(name: str) -> None:
+    check = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / name]
+    run = subprocess.run(check, capture_output=True, text=True)
+    assert run.returncode == 0, run.stdout + run.stderr
+
+
+def test_only_the_worker_image_installs_the_worker_extra() -> None:
+    text = stages()
+    assert "worker," not in text["build-app"]
+    assert "'.[worker,postgres]'" in text["build-worker"]
+    assert "--from=build-app" in text["app"]
+    assert "--from=build-worker" in text["worker"]
+
+
+@pytest.mark.parametrize("target", ["app", "worker"])
+def test_every_target_is_healthchecked_and_runs_as_a_fixed_user_that_is_not_root(target: str) -> None:
+    text = stages()
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", text["runtime"], flags=re.MULTILINE)
+    assert "USER" not in text[target]
+    assert "HEALTHCHECK" in text[target]
+    assert "STOPSIGNAL" in text[target]
+
+
+def test_dependencies_are_constrained_in_both_images() -> None:
+    installs = [line for line in (ROOT / "Dockerfile").read_text().splitlines() if "pip install" in line]
+    assert len(installs) == 4
+    assert all("--constraint constraints.txt" in line or "--no-deps" in line for line in installs)
+
+
+def test_everything_the_build_copies_is_let_through_by_dockerignore() -> None:
+    allowed = {line[1:] for line in (ROOT / ".dockerignore").read_text().splitlines() if line.startswith("!")}
+    copied = {
+        source
+        for line in re.findall(
+            r"^COPY (?!--from)(.+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE
+        )
+        for source in line.split()[:-1]
+    }
+    assert copied == allowed
+    assert all((ROOT / name).exists() for name in copied)
+
+
+def test_every_folder_of_modules_is_a_package_so_that_a_wheel_holds_it() -> None:
+    folders = {file.parent for top in ("app", "worker") for file in (ROOT / top).rglob("*.py")}
+    assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+def test_compose_has_the_four_services() -> None:
+    assert set(SERVICES) == {"api", "worker", "inspector", "redis"}
+    assert SERVICES["worker"]["command"][-1] == "work"
+    assert SERVICES["inspector"]["command"][-1] == "inspect"
+
+
+@pytest.mark.parametrize("name", RUNNING)
+def test_every_service_is_hardened_limited_and_restarted(name: str) -> None:
+    service = RUNNING[name]
+    assert service["read_only"] is True
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["restart"] == "unless-stopped"
+    assert service["init"] is True
+    assert service["mem_limit"]
+    assert service["pids_limit"]
+    assert "privileged" not in service
+
+
+def test_only_the_api_is_published_and_only_on_loopback() -> None:
+    assert {name for name, service in RUNNING.items() if service.get("ports")} == {"api"}
+    assert all(port.startswith("127.0.0.1:") for port in SERVICES["api"]["ports"])
+
+
+@pytest.mark.parametrize("name", [*PARSERS, "redis"])
+def test_what_parses_uploads_has_no_way_to_the_internet(name: str) -> None:
+    assert RUNNING[name]["networks"] == ["inside"]
+    assert BASE["networks"]["inside"] == {"internal": True}
+
+
+def test_redis_keeps_what_waits() -> None:
+    command = " ".join(SERVICES["redis"]["command"])
+    assert "--appendonly yes" in command
+    assert "--maxmemory-policy noeviction" in command
+    assert any(volume.endswith(":/data") for volume in SERVICES["redis"]["volumes"])
+
+
+@pytest.mark.parametrize("name", PARSERS)
+def test_workers_share_records_blobs_and_the_lock_on_measuring(name: str) -> None:
+    api, service = SERVICES["api"], RUNNING[name]
+    assert service["volumes"] == api["volumes"]
+    assert service["environment"]["WINNOW_BROKER_URL"] == api["environment"]["WINNOW_BROKER_URL"]
+    assert service["environment"]["WINNOW_MEASURE_LOCK"] == api["environment"]["WINNOW_MEASURE_LOCK"]
+    assert service["environment"]["WINNOW_MEASURE_LOCK"].startswith(api["volumes"][0].split(":")[1])
+
+
+def test_each_gpu_has_one_worker_and_the_cpu_worker_stands_back() -> None:
+    def devices(service: dict[str, Any]) -> list[str]:
+        [device] = service["deploy"]["resources"]["reservations"]["devices"]
+        return device["device_ids"]
+
+    assert [devices(service) for service in GPU_WORKERS.values()] == [["0"], ["1"]]
+    assert GPU["services"]["worker"]["profiles"] == ["cpu"]
+
+
+@pytest.mark.parametrize("name", GPU_WORKERS)
+def test_a_gpu_worker_differs_from_the_cpu_worker_only_in_its_image_and_device(name: str) -> None:
+    own = {"build", "image", "deploy", "profiles"}
+    base = {key: value for key, value in SERVICES["worker"].items() if key not in own}
+    assert {key: value for key, value in GPU_WORKERS[name].items() if key not in own} == base
+
+
+def test_the_ci_script_parses_and_lets_nothing_be_skipped() -> None:
+    script = ROOT / ".ci" / "run"
+    assert subprocess.run(["bash", "-n", script], capture_output=True).returncode == 0
+    lines = [line.strip() for line in script.read_text().splitlines()]
+    required, check, test = (
+        lines.index(line) for line in ("export WINNOW_REQUIRE_INTEGRATION=1", "make check", "make test")
+    )
+    assert required < check < test
