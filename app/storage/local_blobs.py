@@ -1,0 +1,191 @@
+"""Blobs as files of one local directory, named by their content.
+
+    root/ab/ab12…ef          a blob: read-only, one link, the name is its SHA-256
+    root/incoming/           on the way in; renamed when complete and on the disk
+    root/incoming/.lock      held while a name comes or goes
+
+The lock is why a blob that is put again cannot be lost to a sweep that has just found it old. It is an
+`flock`, so the directory has to be local (or a file system with working locks).
+"""
+
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import stat
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import BinaryIO, Final
+
+from app.contract.errors import Refusal
+
+CHUNK: Final = 2**20
+_DIGEST: Final = re.compile("[0-9a-f]{64}")
+
+
+class LocalBlobs:
+    """`app.storage.ports.Blobs`, for any number of threads and processes of one host.
+
+    Whatever writes raises `Refusal("disk_full")` when there is no room, and `OSError` for the rest.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._incoming = root / "incoming"
+        self._incoming.mkdir(parents=True, exist_ok=True)
+
+    def writer(self) -> "LocalWriter":
+        with refusing_when_full():
+            return LocalWriter(self)
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        """Copy a file in. A copy and not a link: what has two links could be changed behind our back.
+
+        Raises `OSError` (ELOOP) for a symbolic link, `ValueError` for what is no plain file.
+        """
+        writer = self.writer()
+        try:
+            with path.open("rb", buffering=0, opener=_plain_file) as source:
+                while chunk := source.read(CHUNK):
+                    writer.write(chunk)
+            return writer.commit()
+        finally:
+            writer.abort()
+
+    def open(self, sha256: str) -> BinaryIO | None:
+        try:
+            return self._file(sha256).open("rb")
+        except FileNotFoundError:
+            return None
+
+    def size(self, sha256: str) -> int | None:
+        try:
+            return self._file(sha256).stat().st_size
+        except FileNotFoundError:
+            return None
+
+    def path(self, sha256: str) -> Path:
+        file = self._file(sha256)
+        file.stat()
+        return file
+
+    def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
+        """Also removes what was left in `incoming` by a process that died."""
+        for left in self._incoming.glob("*.part"):
+            if _written_before(left, older_than):
+                left.unlink(missing_ok=True)
+        for file in self._root.glob("[0-9a-f][0-9a-f]/*"):
+            if _DIGEST.fullmatch(file.name) and file.name not in live and self._forget(file, older_than):
+                yield file.name
+
+    def ping(self) -> None:
+        with tempfile.NamedTemporaryFile(dir=self._incoming, suffix=".part") as file:
+            file.write(b"ping")
+
+    def keep(self, part: Path, sha256: str) -> None:
+        """Give a complete file its name. For content that is there already, only say that it was put again."""
+        file = self._file(sha256)
+        with self._lock():
+            if file.exists():
+                os.utime(file)
+                part.unlink()
+                return
+            file.parent.mkdir(exist_ok=True)
+            part.rename(file)
+            for folder in (file.parent, self._root):
+                _sync_folder(folder)
+
+    @property
+    def incoming(self) -> Path:
+        return self._incoming
+
+    def _file(self, sha256: str) -> Path:
+        if not _DIGEST.fullmatch(sha256):
+            raise FileNotFoundError(f"{sha256!r} is no SHA-256")
+        return self._root / sha256[:2] / sha256
+
+    def _forget(self, file: Path, older_than: float) -> bool:
+        with self._lock():
+            if not _written_before(file, older_than):
+                return False
+            file.unlink(missing_ok=True)
+            return True
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        with (self._incoming / ".lock").open("ab") as file:
+            fcntl.flock(file, fcntl.LOCK_EX)
+            yield
+
+
+class LocalWriter:
+    """`app.storage.ports.BlobWriter`: hashes while it writes. Use from one thread at a time."""
+
+    def __init__(self, blobs: LocalBlobs) -> None:
+        self._blobs = blobs
+        handle, name = tempfile.mkstemp(dir=blobs.incoming, suffix=".part")
+        self._file = os.fdopen(handle, "wb", buffering=CHUNK)
+        self._part = Path(name)
+        self._hash = hashlib.sha256()
+        self._size = 0
+
+    def write(self, chunk: bytes) -> None:
+        with refusing_when_full():
+            self._file.write(chunk)
+        self._hash.update(chunk)
+        self._size += len(chunk)
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def commit(self) -> tuple[str, int]:
+        with refusing_when_full():
+            self._file.flush()
+            os.fchmod(self._file.fileno(), 0o440)
+            os.fsync(self._file.fileno())
+            self._file.close()
+            self._blobs.keep(self._part, self.digest())
+        return self.digest(), self._size
+
+    def abort(self) -> None:
+        with suppress(OSError):  # what could not be written out is not wanted any more
+            self._file.close()
+        self._part.unlink(missing_ok=True)
+
+
+@contextmanager
+def refusing_when_full() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        detail = "The service's disk has no room left for these bytes. Try again later, or tell its operator."
+        raise Refusal("disk_full", detail) from error
+
+
+def _written_before(file: Path, when: float) -> bool:
+    try:
+        return file.stat().st_mtime < when
+    except FileNotFoundError:
+        return False
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _plain_file(name: str, flags: int) -> int:
+    """An opener that follows no link and does not wait for a pipe's other end."""
+    handle = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(handle).st_mode):
+        os.close(handle)
+        raise ValueError(f"{name} is no plain file")
+    return handle

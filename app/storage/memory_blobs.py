@@ -1,0 +1,92 @@
+"""Blobs in this process's memory; `path` lends them to a temporary folder. For tests."""
+
+import hashlib
+import io
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from threading import Lock
+from typing import BinaryIO
+
+Keep = Callable[[str, bytes], None]
+
+
+class MemoryBlobs:
+    """`app.storage.ports.Blobs`, thread-safe, gone with the process."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._content: dict[str, bytes] = {}
+        self._written: dict[str, float] = {}
+        self._lent = TemporaryDirectory(prefix="winnow-blobs-")
+
+    def writer(self) -> "MemoryWriter":
+        return MemoryWriter(self._keep)
+
+    def put_file(self, path: Path) -> tuple[str, int]:
+        writer = self.writer()
+        writer.write(path.read_bytes())
+        return writer.commit()
+
+    def open(self, sha256: str) -> BinaryIO | None:
+        content = self._content.get(sha256)
+        return None if content is None else io.BytesIO(content)
+
+    def size(self, sha256: str) -> int | None:
+        content = self._content.get(sha256)
+        return None if content is None else len(content)
+
+    def path(self, sha256: str) -> Path:
+        with self._lock:
+            if sha256 not in self._content:
+                raise FileNotFoundError(f"no blob {sha256}")
+            lent = Path(self._lent.name) / sha256
+            if not lent.exists():
+                lent.write_bytes(self._content[sha256])
+                lent.chmod(0o440)
+            return lent
+
+    def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
+        for sha256 in self._content.keys() - live:
+            if self._forget(sha256, older_than):
+                yield sha256
+
+    def ping(self) -> None:
+        pass
+
+    def _keep(self, sha256: str, content: bytes) -> None:
+        with self._lock:
+            self._content[sha256] = content
+            self._written[sha256] = time.time()
+
+    def _forget(self, sha256: str, older_than: float) -> bool:
+        with self._lock:
+            if self._written.get(sha256, older_than) >= older_than:
+                return False
+            del self._content[sha256], self._written[sha256]
+            (Path(self._lent.name) / sha256).unlink(missing_ok=True)
+            return True
+
+
+class MemoryWriter:
+    def __init__(self, keep: Keep) -> None:
+        self._keep = keep
+        self._bytes = io.BytesIO()
+        self._hash = hashlib.sha256()
+
+    def write(self, chunk: bytes) -> None:
+        self._bytes.write(chunk)
+        self._hash.update(chunk)
+
+    def digest(self) -> str:
+        return self._hash.hexdigest()
+
+    def commit(self) -> tuple[str, int]:
+        content = self._bytes.getvalue()
+        self._keep(self.digest(), content)
+        self._bytes.close()
+        return self.digest(), len(content)
+
+    def abort(self) -> None:
+        self._bytes.close()
