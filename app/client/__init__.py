@@ -1,0 +1,23 @@
+"""The typed Python client. Start at `Client`."""
+
+from app.client.client import Client
+from app.client.errors import (
+    ClientError,
+    DamagedTransfer,
+    ServiceProblem,
+    ServiceUnreachable,
+    UnexpectedAnswer,
+    UnusableFile,
+    UploadRejected,
+)
+
+__all__ = [
+    "Client",
+    "ClientError",
+    "DamagedTransfer",
+    "ServiceProblem",
+    "ServiceUnreachable",
+    "UnexpectedAnswer",
+    "UnusableFile",
+    "UploadRejected",
+]

@@ -1,0 +1,277 @@
+"""The Python client: the API of the service as methods that answer contract objects.
+
+    with Client("http://127.0.0.1:8000") as winnow:
+        model = winnow.upload_model("model.onnx")
+        job = winnow.submit(JobRequest(model=model.id, recipe=Recipe(steps=[Int8Dynamic(kind="int8_dynamic")])))
+        job = winnow.wait(job.id)
+        winnow.download(job.id, "small.onnx")
+
+Every method may raise `ServiceUnreachable`, `ServiceProblem` and `UnexpectedAnswer`; the docstrings name the rest
+(the tree of errors: `app/client/errors.py`).
+"""
+
+import logging
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from app.client.download import download
+from app.client.errors import DamagedTransfer, ServiceUnreachable, UploadRejected
+from app.client.events import server_events
+from app.client.files import FileBody, OnProgress
+from app.client.transport import TIMEOUT, Transport
+from app.client.watching import QUICK, patiently, versions
+from app.contract.dataset import Dataset, Declaration
+from app.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
+from app.contract.model import Model
+from app.contract.report import Report
+
+log = logging.getLogger(__name__)
+
+UPLOAD_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0)
+U = TypeVar("U", Model, Dataset)
+
+PATIENCE: Final = 60.0
+"""Seconds that watching outlasts a service that is away."""
+
+
+class Client:
+    """Synchronous; not for several threads at once. `http` replaces the connection (tests)."""
+
+    def __init__(self, url: str, *, patience: float = PATIENCE, http: httpx.Client | None = None) -> None:
+        self._transport, self._patience = Transport(url, http), patience
+        self.url = self._transport.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # --- models and datasets
+
+    def upload_model(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        inputs: Sequence[str] = (),
+        on_progress: OnProgress | None = None,
+        *,
+        wait: bool = True,
+    ) -> Model:
+        """Send the file and, unless told not to, wait until it is ready.
+
+        `inputs` are for TorchScript: `image:float32[N,1,28,28]`. The same file again is the same model.
+        Raises UnusableFile, DamagedTransfer, UploadRejected.
+        """
+        body = FileBody(Path(path), on_progress)
+        response = self._transport.request(
+            "POST",
+            "/v1/models",
+            params={"name": name or Path(path).name, "input": list(inputs)},
+            content=body,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(body.size),
+                "Content-Digest": body.content_digest,
+            },
+            timeout=UPLOAD_TIMEOUT,
+        )
+        model = self._transport.told(Model, response)
+        _check_arrived(body, model)
+        return self.wait_model(model.id) if wait else model
+
+    def upload_dataset(
+        self,
+        path: str | Path,
+        declaration: Declaration | None = None,
+        name: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        wait: bool = True,
+    ) -> Dataset:
+        """Send an `.npz` and how to read it. Raises UnusableFile, DamagedTransfer, UploadRejected."""
+        body = FileBody(Path(path), on_progress)
+        text = (declaration or Declaration()).model_dump_json(exclude_defaults=True)
+        with body.counted() as file:
+            response = self._transport.request(
+                "POST",
+                "/v1/datasets",
+                params={"name": name or Path(path).name},
+                files={"declaration": (None, text, "application/json"), "file": (Path(path).name, file)},
+                timeout=UPLOAD_TIMEOUT,
+            )
+        dataset = self._transport.told(Dataset, response)
+        _check_arrived(body, dataset)
+        return self.wait_dataset(dataset.id) if wait else dataset
+
+    def model(self, id: str) -> Model:
+        return self._transport.told(Model, self._transport.get(_path("models", id)))
+
+    def dataset(self, id: str) -> Dataset:
+        return self._transport.told(Dataset, self._transport.get(_path("datasets", id)))
+
+    def models(self) -> Iterator[Model]:
+        return self._transport.page(Model, "/v1/models", {})
+
+    def datasets(self) -> Iterator[Dataset]:
+        return self._transport.page(Dataset, "/v1/datasets", {})
+
+    def wait_model(self, id: str) -> Model:
+        """The model once it is ready. Raises UploadRejected."""
+        return self._ready(Model, _path("models", id))
+
+    def wait_dataset(self, id: str) -> Dataset:
+        """The dataset once it is ready. Raises UploadRejected."""
+        return self._ready(Dataset, _path("datasets", id))
+
+    def delete_model(self, id: str) -> None:
+        self._transport.request("DELETE", _path("models", id), again=False)
+
+    def delete_dataset(self, id: str) -> None:
+        self._transport.request("DELETE", _path("datasets", id), again=False)
+
+    # --- jobs
+
+    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> Job:
+        """The job, queued. The key makes sure that a try repeated after a lost answer is the same job."""
+        response = self._transport.request(
+            "POST",
+            "/v1/jobs",
+            content=request.model_dump_json(),
+            headers={
+                "Content-Type": "application/json",
+                "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
+            },
+        )
+        return self._transport.told(Job, response)
+
+    def job(self, id: str) -> Job:
+        return self._transport.told(Job, self._transport.get(_path("jobs", id)))
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        model: str | None = None,
+        tags: dict[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Job]:
+        """Newest first; every filter narrows."""
+        asked: dict[str, Any] = {
+            "state": state,
+            "model": model,
+            "tag": [f"{key}={value}" for key, value in (tags or {}).items()],
+            "since": since and since.isoformat(),
+            "until": until and until.isoformat(),
+        }
+        params = {name: value for name, value in asked.items() if value}
+        return self._transport.page(Job, "/v1/jobs", params)
+
+    def watch(self, id: str) -> Iterator[Job]:
+        """The job now and after every change, to its end. Outlasts a restart of the service."""
+        return versions(
+            self._transport,
+            _path("jobs", id),
+            Job,
+            until=lambda job: job.state in FINISHED,
+            patience=self._patience,
+        )
+
+    def wait(self, id: str) -> Job:
+        """The finished job, however it ended."""
+        *_, last = self.watch(id)
+        return last
+
+    def events(self, id: str, after: int | None = None) -> Iterator[LogRecord]:
+        """What happens to the job, as it happens, to its end; `after` is the last event id already seen.
+
+        A stream that breaks off is taken up again where it was, for as long as `patience` allows.
+        """
+        job = self.job(id)
+        while True:
+            try:
+                for record in self._stream_events(id, after):
+                    after = record.id
+                    yield record
+                if job.state in FINISHED:
+                    return
+            except ServiceUnreachable as error:
+                log.info("events of %s broke off: %s", id, error)
+            time.sleep(QUICK)
+            job = patiently(lambda: self.job(id), self._patience)
+
+    def logs(self, id: str) -> Iterator[LogRecord]:
+        return self._transport.page(LogRecord, _path("jobs", id, "logs"), {})
+
+    def cancel(self, id: str) -> Job:
+        return self._transport.told(Job, self._transport.request("POST", _path("jobs", id, "cancel")))
+
+    def retry(self, id: str) -> Job:
+        return self._transport.told(
+            Job, self._transport.request("POST", _path("jobs", id, "retry"), again=False)
+        )
+
+    def delete_job(self, id: str) -> None:
+        self._transport.request("DELETE", _path("jobs", id), again=False)
+
+    def report(self, id: str) -> Report:
+        return self._transport.told(Report, self._transport.get(_path("jobs", id, "report")))
+
+    def download(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
+        """The compressed ONNX, written to `path` (in it, as `<id>.onnx`, when it is a folder).
+
+        Raises DamagedTransfer, UnusableFile; ServiceProblem `job_not_finished` or `no_artifact`.
+        """
+        job, target = self.job(id), Path(path)
+        url = _path("jobs", id, "artifact")
+        if job.artifact is None:
+            with self._transport.stream(
+                url
+            ):  # its problem says why there is none, unless there is one by now
+                return self.download(id, path, on_progress)
+        target = target / f"{job.id}.onnx" if target.is_dir() else target
+        return download(
+            self._transport, url, target, job.artifact.sha256, job.artifact.size_bytes, on_progress
+        )
+
+    # --- the parts
+
+    def _ready(self, kind: type[U], path: str) -> U:
+        known = versions(
+            self._transport, path, kind, until=lambda it: it.state != "inspecting", patience=self._patience
+        )
+        *_, last = known
+        if last.state == "rejected" and last.problem is not None:
+            raise UploadRejected(last.id, last.problem)
+        return last
+
+    def _stream_events(self, id: str, after: int | None) -> Iterator[LogRecord]:
+        headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
+        with self._transport.stream(
+            _path("jobs", id, "events"), headers=headers, timeout=TIMEOUT
+        ) as response:
+            for event in server_events(response.iter_bytes()):
+                yield LogRecord.model_validate_json(event.data, extra="ignore")
+
+
+def _path(*parts: str) -> str:
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _check_arrived(body: FileBody, stored: Model | Dataset) -> None:
+    if stored.sha256 != body.sha256:
+        raise DamagedTransfer(f"{body.path} has SHA-256 {body.sha256}, the service received {stored.sha256}")

@@ -1,0 +1,75 @@
+"""A download that can break off and go on, and that is whole or not there.
+
+The bytes gather in `.NAME.HASH.part` beside the target. Part files are named by the content, so what an
+earlier try left is continued with `Range`, and two downloads of the same content write the same bytes to the
+same places.
+"""
+
+from pathlib import Path
+from typing import Final
+
+import httpx
+
+from app.client.errors import DamagedTransfer, ServiceUnreachable, UnusableFile
+from app.client.files import CHUNK, OnProgress, sha256_of
+from app.client.transport import Transport
+
+TRIES: Final = 5
+
+
+def download(
+    transport: Transport,
+    url: str,
+    target: Path,
+    sha256: str,
+    size: int,
+    on_progress: OnProgress | None = None,
+) -> Path:
+    """Fetch `url` to `target`, replacing what is there only by a whole file with this SHA-256 and size in bytes.
+
+    Raises DamagedTransfer, UnusableFile, ServiceProblem, ServiceUnreachable.
+    """
+    part = target.with_name(f".{target.name}.{sha256[:16]}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        _gather(transport, url, part, size, on_progress)
+        _verify(part, sha256)
+        part.replace(target)
+    except OSError as error:
+        raise UnusableFile(f"{target} cannot be written: {error.strerror or error}") from error
+    return target
+
+
+def _gather(transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None) -> None:
+    """Ask for what is missing until nothing is; a connection that broke off without any progress counts."""
+    part.touch()
+    for left in reversed(range(TRIES)):
+        try:
+            _receive(transport, url, part, size, on_progress)
+        except ServiceUnreachable:
+            if not left:
+                raise
+        if part.stat().st_size >= size:
+            return
+
+
+def _receive(transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None) -> None:
+    start = part.stat().st_size
+    if start >= size:
+        return
+    headers = {"Range": f"bytes={start}-"} if start else {}
+    with transport.stream(url, headers=headers) as response, part.open("r+b") as file:
+        done = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
+        file.seek(done)
+        for chunk in response.iter_raw(CHUNK):
+            file.write(chunk)
+            done += len(chunk)
+            if on_progress is not None:
+                on_progress(done, size)
+
+
+def _verify(part: Path, sha256: str) -> None:
+    found = sha256_of(part)
+    if found != sha256:
+        part.unlink()
+        raise DamagedTransfer(f"the download has SHA-256 {found}, but {sha256} was promised; try again")

@@ -1,0 +1,67 @@
+"""What can go wrong between a client and the service, each with a sentence for a person.
+
+ClientError
+├── ServiceUnreachable     nobody answers at this address, or no longer
+├── ServiceProblem         the service says no: carries its Problem (`code`, `detail`, `field`)
+│   └── UploadRejected     what was uploaded did not pass inspection
+├── UnexpectedAnswer       something answered that is no Winnow service, or one of another version
+├── UnusableFile           a file of this machine cannot be read or written
+└── DamagedTransfer        the bytes that arrived are not the bytes that were sent
+"""
+
+from app.contract.errors import Problem
+
+
+class ClientError(Exception):
+    """The root. `str()` of it is a sentence that can be shown as it is."""
+
+
+class ServiceUnreachable(ClientError):
+    """No answer: refused, lost, or too late."""
+
+    def __init__(self, url: str, cause: str) -> None:
+        self.url = url
+        super().__init__(f"no Winnow service answers at {url} ({cause}); start one with `winnow serve`")
+
+
+class ServiceProblem(ClientError):
+    """An RFC 9457 problem, as the service told it."""
+
+    def __init__(self, problem: Problem) -> None:
+        self.problem = problem
+        where = f" (field: {problem.field})" if problem.field else ""
+        super().__init__(f"{problem.detail}{where} [{problem.code}]")
+
+    @property
+    def code(self) -> str:
+        return self.problem.code
+
+    @property
+    def status(self) -> int:
+        return self.problem.status
+
+
+class UploadRejected(ServiceProblem):
+    """Inspection rejected the upload `id`, and says why."""
+
+    def __init__(self, id: str, problem: Problem) -> None:
+        self.id = id
+        super().__init__(problem)
+
+
+class UnexpectedAnswer(ClientError):
+    """`status` is the HTTP status of what was answered."""
+
+    def __init__(self, url: str, status: int, found: str) -> None:
+        self.status = status
+        super().__init__(
+            f"{url} answered HTTP {status} with {found}; is this a Winnow service of this version?"
+        )
+
+
+class UnusableFile(ClientError):
+    """Missing, empty, a folder, not permitted, no room, or changed while it was read."""
+
+
+class DamagedTransfer(ClientError):
+    """The SHA-256 on this side is not the one the service names."""
