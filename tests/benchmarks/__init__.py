@@ -1,0 +1,1 @@
+"""Benchmarks: one module, one command (`make bench-NAME`), one table."""

@@ -1,0 +1,78 @@
+"""`python -m worker.compression job.json --out DIR`: the library on its own.
+
+job.json is what `POST /v1/jobs` takes, with paths (relative to it) where ids stand. A dataset's declaration is
+looked for beside it: data.npz → data.json.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from app.contract.dataset import Declaration
+from app.contract.errors import Refusal
+from app.contract.job import DataUse, JobRequest
+from worker.compression.data.source import Data, Source
+from worker.compression.options import Options
+from worker.compression.pipeline import compress
+
+
+class Printed:
+    """Progress for a person: one line a step, one a message, on stderr."""
+
+    def step(self, index: int, kind: str) -> None:
+        print(f"[{index}] {kind}", file=sys.stderr)
+
+    def advance(self, fraction: float) -> None: ...
+
+    def log(self, message: str, level: str = "info", **values: Any) -> None:
+        print(f"    {level}: {message}", file=sys.stderr)
+
+
+def main() -> int:
+    """Exit status 0: accepted, 3: requirements not met, 1: refused, 2: usage."""
+    arguments = _parser().parse_args()
+    try:
+        request = JobRequest.model_validate_json(arguments.job.read_text())
+        base = arguments.job.parent
+        report = compress(
+            base / request.model,
+            request.recipe,
+            Data(
+                calibration=_source(base, request.data.calibration),
+                training=_source(base, request.data.training),
+                evaluation=_source(base, request.data.evaluation),
+            ),
+            arguments.out,
+            Printed(),
+            options=Options(request.evaluation, request.require, request.benchmark, request.seed),
+        )
+    except (Refusal, ValidationError, OSError) as error:
+        print(error, file=sys.stderr)
+        return 1
+    print("\n".join(report.verdict.summary))
+    print(arguments.out / "artifact.onnx")
+    return 0 if report.outcome == "accepted" else 3
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m worker.compression", description=__doc__)
+    parser.add_argument("job", type=Path, help="a job request as JSON, with paths where ids stand")
+    parser.add_argument("--out", type=Path, required=True, help="folder for artifact.onnx and report.json")
+    return parser
+
+
+def _source(base: Path, use: DataUse | None) -> Source | None:
+    if use is None:
+        return None
+    path = base / use.dataset
+    beside = path.with_suffix(".json")
+    declared = json.loads(beside.read_text()) if beside.exists() else {}
+    return Source(path, Declaration.model_validate(declared), use.slice, use.map)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

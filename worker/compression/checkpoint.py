@@ -1,0 +1,77 @@
+"""Finished steps, kept: a job that is run again goes on after the last one.
+
+    folder/00/{model.onnx, report.json}, folder/01/…
+
+A checkpoint is written beside its place and renamed into it, so it is whole or not there. It carries the key of
+all that decided it (source, steps so far, data, seed): one of another recipe is never taken.
+"""
+
+import hashlib
+import json
+import shutil
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx_ir as ir
+
+from app.contract.recipe import AnyStep
+from app.contract.report import StepReport
+from worker.compression.data.source import Data, Source
+from worker.compression.graph import store
+
+
+class Checkpoints:
+    """The checkpoints of one compression. `base` is whatever, besides the steps, decides the outcome."""
+
+    def __init__(self, folder: Path, base: str) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder, self._base = folder, base
+
+    def last(self, steps: Sequence[AnyStep]) -> tuple[ir.Model, list[StepReport]] | None:
+        """The graph after the longest finished run of `steps`, with the reports of all of them."""
+        reports: list[StepReport] = []
+        for index in range(len(steps)):
+            report = self._report(index, self._key(steps[: index + 1]))
+            if report is None:
+                break
+            reports.append(report)
+        return (store.load(self._place(len(reports) - 1) / "model.onnx"), reports) if reports else None
+
+    def keep(self, model: ir.Model, steps: Sequence[AnyStep], report: StepReport) -> None:
+        """Keep the graph after `steps`, the last of which `report` tells of."""
+        place = self._place(report.index)
+        partial = Path(tempfile.mkdtemp(dir=self._folder, prefix="partial-"))
+        store.save(model, partial / "model.onnx")
+        record = {"key": self._key(steps), "report": report.model_dump(mode="json")}
+        (partial / "report.json").write_text(json.dumps(record))
+        shutil.rmtree(place, ignore_errors=True)
+        partial.rename(place)
+
+    def _report(self, index: int, key: str) -> StepReport | None:
+        try:
+            record = json.loads((self._place(index) / "report.json").read_text())
+        except FileNotFoundError:
+            return None
+        return StepReport.model_validate(record["report"]) if record["key"] == key else None
+
+    def _key(self, steps: Sequence[AnyStep]) -> str:
+        text = self._base + json.dumps([step.model_dump(mode="json") for step in steps])
+        return hashlib.sha256(text.encode()).hexdigest()
+
+    def _place(self, index: int) -> Path:
+        return self._folder / f"{index:02}"
+
+
+def fingerprint(source_sha256: str, data: Data, seed: int) -> str:
+    """What decides a step besides the steps: the source's bytes, the data and the seed."""
+    used = [_identity(source) for source in (data.calibration, data.training)]
+    return json.dumps([source_sha256, used, seed], sort_keys=True)
+
+
+def _identity(source: Source | None) -> list[object] | None:
+    if source is None:
+        return None
+    stat = source.path.stat()
+    declared = source.declaration.model_dump(mode="json")
+    return [source.path.name, stat.st_size, stat.st_mtime_ns, declared, source.slice, source.map]
