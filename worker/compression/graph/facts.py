@@ -1,0 +1,75 @@
+"""What a model is, in the words of the contract."""
+
+from collections import Counter
+from typing import Final
+
+import onnx_ir as ir
+
+from app.contract.model import Layer, ModelFacts, TensorSpec
+from worker.compression.graph.cost import layer_table, macs, parameters
+from worker.compression.graph.opset import opset_of
+
+QUANTIZED: Final = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "ConvInteger",
+        "MatMulInteger",
+        "QGemm",
+        "QAttention",
+        "QMoE",
+        "QEmbedLayerNormalization",
+        "DynamicQuantizeMatMul",
+        "DynamicQuantizeLSTM",
+        "MatMulIntegerToFloat",
+        "MatMulInteger16",
+        "MatMulNBits",
+        "MatMulBnb4",
+        "MatMulFpQ4",
+        "GatherBlockQuantized",
+    }
+)
+QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQuantized")
+
+
+def facts(model: ir.Model) -> ModelFacts:
+    """Facts of a normalised model. MACs are those of one sample, null where a shape is open."""
+    return ModelFacts(
+        opset=opset_of(model),
+        inputs=[_spec(value) for value in model.graph.inputs],
+        outputs=[_spec(value) for value in model.graph.outputs],
+        parameters=parameters(model),
+        macs=macs(model),
+        quantized=is_quantized(model),
+        operators=operators(model),
+        layers=[Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs) for x in layer_table(model)],
+    )
+
+
+def is_quantized(model: ir.Model) -> bool:
+    """Whether any node computes on, or converts to or from, integers that stand for reals."""
+    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
+    return any(n.op_type in QUANTIZED or n.op_type.startswith(QUANTIZED_FAMILIES) for n in nodes)
+
+
+def operators(model: ir.Model) -> dict[str, int]:
+    """Operators by count, most frequent first, subgraphs included; other domains than ONNX's are named."""
+    names = (_operator(node) for node in ir.traversal.RecursiveGraphIterator(model.graph))
+    return dict(Counter(names).most_common())
+
+
+def _operator(node: ir.Node) -> str:
+    return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
+
+
+def _spec(value: ir.Value) -> TensorSpec:
+    """dtype is numpy's name of it, or `sequence`, `optional` and the like for what is no tensor."""
+    dims = [] if value.shape is None else [d if isinstance(d, int) else d.value for d in value.shape]
+    return TensorSpec(name=value.name or "", dtype=_dtype(value), shape=dims)
+
+
+def _dtype(value: ir.Value) -> str:
+    if isinstance(value.type, ir.TensorType):
+        return {"float": "float32", "double": "float64"}.get(name := value.type.dtype.name.lower(), name)
+    return "unknown" if value.type is None else type(value.type).__name__.removesuffix("Type").lower()

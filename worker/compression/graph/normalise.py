@@ -1,0 +1,52 @@
+"""One shape for every ONNX graph, so that whatever comes after knows one kind of weight: the plain initializer.
+
+Functions are inlined, Constant nodes lifted, initializers taken out of the graph's inputs, Identity and unused nodes
+dropped, every node named once, shapes inferred, and the ONNX checker run. Nothing that is computed changes.
+"""
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from app.contract.errors import Refusal
+from worker.compression.graph.shapes import infer
+
+INITIALIZERS_ALONE = 4
+"""The first IR version in which an initializer need not be a graph input too."""
+
+
+def normalise(model: ir.Model) -> ir.Model:
+    """The model in normal form; the one given is changed. Sparse tensors were made dense by `store.load`.
+
+    Raises `Refusal` `invalid_model` when the ONNX checker refuses the result.
+    """
+    model.ir_version = max(model.ir_version, INITIALIZERS_ALONE)
+    model = ir.passes.Sequential(
+        passes.InlinePass(),
+        passes.RemoveInitializersFromInputsPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.IdentityEliminationPass(),
+        passes.RemoveUnusedNodesPass(),
+        passes.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        passes.RemoveUnusedOpsetsPass(),
+        passes.TopologicalSortPass(),
+        passes.NameFixPass(NamedAfterOperator()),
+    )(model).model
+    infer(model)
+    check(model)
+    return model
+
+
+def check(model: ir.Model) -> None:
+    """Run the ONNX checker. Raises `Refusal` `invalid_model` with its sentence."""
+    try:
+        passes.CheckerPass()(model)
+    except onnx.checker.ValidationError as error:
+        raise Refusal("invalid_model", f"The ONNX checker refuses this model: {error}") from error
+
+
+class NamedAfterOperator(passes.naming.SimpleNameGenerator):
+    """A node without a name is called after its operator: `Conv`, `Conv_1`, …"""
+
+    def generate_node_name(self, node: ir.Node) -> str:
+        return node.name or node.op_type

@@ -1,0 +1,72 @@
+"""Shapes of all values for given input shapes, without touching the model they are asked of."""
+
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+
+def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> ir.Model:
+    """A copy (weights shared) with inputs of these shapes, and every shape that follows from them.
+
+    An input that is not named gets batch size 1: a symbolic first dimension becomes 1, and so does that symbol
+    wherever else it stands. Other symbols stay unknown. Raises `ValueError` when a shape does not fit its input.
+    """
+    given = shapes or {}
+    copy = model.clone()
+    _forget(copy)
+    known = _symbols(copy.graph, given)
+    for value in copy.graph.inputs:
+        if value.name in given:
+            value.shape = ir.Shape(given[value.name])
+        elif value.shape is not None:
+            value.shape = ir.Shape([_number(axis, dim, known) for axis, dim in enumerate(value.shape)])
+    infer(copy)
+    return copy
+
+
+def infer(model: ir.Model) -> None:
+    """Infer shapes in place. Where onnx's data propagation trips over something, infer without it."""
+    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    if any(v.shape is None for node in model.graph for v in node.outputs):
+        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+
+
+def numbers(value: ir.Value | None) -> list[int] | None:
+    """The shape where all of it is known, else None."""
+    if value is None or value.shape is None or not value.shape.is_static():
+        return None
+    return list(value.shape.numpy())
+
+
+def _forget(model: ir.Model) -> None:
+    """Drop shapes that were inferred with symbols in them; onnx would keep them beside what it learns now."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            if value.shape is not None and not value.shape.is_static():
+                value.shape = None
+
+
+def _symbols(graph: ir.Graph, given: dict[str, list[int]]) -> dict[str, int]:
+    """What each symbolic dimension of the inputs is: as given, or 1 where it is a batch."""
+    known: dict[str, int] = {}
+    for value in graph.inputs:
+        if value.shape is None or value.name not in given:
+            continue
+        if len(given[value.name]) != len(value.shape):
+            raise ValueError(f"{value.name} has {len(value.shape)} dimensions, not {len(given[value.name])}")
+        for dim, number in zip(value.shape, given[value.name], strict=True):
+            if isinstance(dim, int) and dim != number:
+                raise ValueError(f"{value.name} is {value.shape}, which {given[value.name]} does not fit")
+            if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
+                known[dim.value] = number
+    for value in graph.inputs:
+        if value.shape and isinstance(value.shape[0], ir.SymbolicDim) and value.shape[0].value is not None:
+            known.setdefault(value.shape[0].value, 1)
+    return known
+
+
+def _number(axis: int, dim: int | ir.SymbolicDim, known: dict[str, int]) -> int | ir.SymbolicDim:
+    if isinstance(dim, int):
+        return dim
+    if dim.value is None:
+        return 1 if axis == 0 else dim
+    return known.get(dim.value, dim)

@@ -1,0 +1,55 @@
+"""ONNX files in and out, and the lineage written into them.
+
+External weights stay memory-mapped from `load` to `save`; below 2 GB a model is one file, above it its weights lie in
+`<name>.data` beside it.
+"""
+
+import logging
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+from onnx_ir import external_data
+
+from worker.compression.graph.sparse import densify
+
+log = logging.getLogger(__name__)
+
+PREFIX = "winnow."
+ONE_FILE_BYTES = 2**31 - 2**26
+"""A protobuf message ends at 2 GiB; 64 MiB are left for the graph itself."""
+
+
+def load(path: Path) -> ir.Model:
+    """Read a `.onnx` file; sparse tensors become dense. The file must have passed `graph.gate`.
+
+    Raises `ValueError` for broken sparse tensors, protobuf's `DecodeError` for what is no ONNX.
+    """
+    proto = onnx.load(str(path), load_external_data=False)
+    if count := densify(proto, path.parent):
+        log.info("made %d sparse tensors dense", count)
+    model: ir.Model = ir.from_proto(proto)
+    for graph in (model.graph, *(function.graph for function in model.functions.values())):
+        external_data.set_base_dir(graph, path.parent)
+    return model
+
+
+def save(model: ir.Model, path: Path) -> None:
+    """Write the model: one file while weights fit into a protobuf, else `<name>.data` beside it."""
+    path.unlink(missing_ok=True)
+    if weight_bytes(model) < ONE_FILE_BYTES:
+        external_data.load_to_model(model)
+        ir.save(model, path)
+    else:
+        ir.save(model, path, external_data=f"{path.name}.data")
+
+
+def weight_bytes(model: ir.Model) -> int:
+    """Bytes of all initializers, in subgraphs too."""
+    values = (value for graph in model.graphs() for value in graph.initializers.values())
+    return sum(value.const_value.nbytes for value in values if value.const_value is not None)
+
+
+def stamp(model: ir.Model, facts: dict[str, str]) -> None:
+    """Write facts into the model's own `metadata_props` under `winnow.*`; what else is there stays."""
+    model.metadata_props.update({PREFIX + key.removeprefix(PREFIX): value for key, value in facts.items()})

@@ -1,0 +1,137 @@
+"""Which constant is a node's weight, however it is stored: as floats, quantized, or behind a DequantizeLinear."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+WEIGHTED: Final[dict[str, tuple[int, ...]]] = {
+    "Conv": (1,),
+    "ConvTranspose": (1,),
+    "ConvInteger": (1,),
+    "QLinearConv": (3,),
+    "Gemm": (1, 0),
+    "MatMul": (1, 0),
+    "MatMulInteger": (1, 0),
+    "QLinearMatMul": (3, 0),
+    "LSTM": (1, 2),
+    "GRU": (1, 2),
+    "RNN": (1, 2),
+    "Gather": (0,),
+    "Einsum": (1, 0),
+    # com.microsoft
+    "FusedConv": (1,),
+    "NhwcConv": (1,),
+    "FusedGemm": (1, 0),
+    "FusedMatMul": (1, 0),
+    "QGemm": (3,),
+    "DynamicQuantizeMatMul": (1,),
+    "MatMulIntegerToFloat": (1, 0),
+    "DynamicQuantizeLSTM": (1, 2),
+    "MatMulNBits": (1,),
+    "Attention": (1,),
+    "QAttention": (1,),
+    "GatherBlockQuantized": (0,),
+}
+"""operator → inputs that may hold the weight. All of them count for recurrent layers, else the first constant one."""
+
+RECURRENT: Final = frozenset({"LSTM", "GRU", "RNN", "DynamicQuantizeLSTM"})
+ZERO_POINT: Final[dict[str, int]] = {
+    "QLinearConv": 5,
+    "ConvInteger": 3,
+    "QLinearMatMul": 5,
+    "MatMulInteger": 3,
+    "QGemm": 5,
+    "DynamicQuantizeMatMul": 3,
+    "MatMulIntegerToFloat": 5,
+    "DynamicQuantizeLSTM": 9,
+}
+"""operator → input with the weight's zero point."""
+
+PASSES_THROUGH: Final = frozenset(
+    {"DequantizeLinear", "Cast", "Transpose", "Reshape", "Identity", "QuantizeLinear"}
+)
+"""What may stand between a stored weight and its layer."""
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A constant and the zero point it is stored with (None: zero is zero)."""
+
+    value: ir.Value
+    zero_point: ir.Value | None = None
+
+    @property
+    def shape(self) -> list[int]:
+        return [int(dim) for dim in _tensor(self.value).shape.numpy()]
+
+    @property
+    def size(self) -> int:
+        return int(_tensor(self.value).size)
+
+    @property
+    def dtype(self) -> str:
+        return str(_tensor(self.value).dtype.name).lower()
+
+    def zeros(self) -> int:
+        """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
+        array = _tensor(self.value).numpy()
+        if self.zero_point is None or self.zero_point.const_value is None:
+            return int(array.size - np.count_nonzero(array))
+        return int(np.count_nonzero(array == _broadcast(self.zero_point.const_value.numpy(), array.shape)))
+
+
+def weights_of(node: ir.Node) -> list[Weight]:
+    """The weights of a layer: two for a recurrent one (input and recurrence), one or none for others."""
+    if node.op_type not in WEIGHTED or node.domain not in ("", "ai.onnx", "com.microsoft"):
+        return []
+    found = [w for index in WEIGHTED[node.op_type] if (w := _weight(node, index)) is not None]
+    return found if node.op_type in RECURRENT else found[:1]
+
+
+def layers(model: ir.Model) -> Iterator[tuple[ir.Node, list[Weight]]]:
+    """Every node that has a weight, in subgraphs too."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        if found := weights_of(node):
+            yield node, found
+
+
+def _weight(node: ir.Node, index: int) -> Weight | None:
+    if index >= len(node.inputs) or (value := node.inputs[index]) is None:
+        return None
+    zero_point = _input(node, ZERO_POINT.get(node.op_type))
+    while value.const_value is None:
+        source = value.producer()
+        if source is None or source.op_type not in PASSES_THROUGH or source.inputs[0] is None:
+            return None
+        if source.op_type == "DequantizeLinear":
+            zero_point = _input(source, 2)
+        value = source.inputs[0]
+    small_gather = node.op_type in ("Gather", "GatherBlockQuantized") and not _is_table(value)
+    return None if small_gather or _tensor(value).size < 2 else Weight(value, zero_point)
+
+
+def _is_table(value: ir.Value) -> bool:
+    """An embedding is a float (or quantized) matrix; a Gather from integers is shape arithmetic."""
+    tensor = _tensor(value)
+    integers = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.STRING)
+    return len(tensor.shape) >= 2 and tensor.dtype not in integers
+
+
+def _input(node: ir.Node, index: int | None) -> ir.Value | None:
+    return node.inputs[index] if index is not None and index < len(node.inputs) else None
+
+
+def _tensor(value: ir.Value) -> ir.TensorProtocol:
+    assert value.const_value is not None
+    return value.const_value
+
+
+def _broadcast(zero_point: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:
+    if zero_point.size == 1 or zero_point.size not in shape:
+        return zero_point.reshape(-1)[0] if zero_point.size else np.zeros((), zero_point.dtype)
+    axis = shape.index(zero_point.size)
+    return zero_point.reshape([-1 if a == axis else 1 for a in range(len(shape))])
