@@ -48,7 +48,7 @@ class LocalBlobs:
         """
         writer = self.writer()
         try:
-            with path.open("rb", buffering=0, opener=_plain_file) as source:
+            with os.fdopen(_open_plain(path), "rb", buffering=0) as source:
                 while chunk := source.read(CHUNK):
                     writer.write(chunk)
             return writer.commit()
@@ -182,10 +182,10 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
-def _plain_file(name: str, flags: int) -> int:
-    """An opener that follows no link and does not wait for a pipe's other end."""
-    handle = os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+def _open_plain(path: Path) -> int:
+    """Follows no link and does not wait for a pipe's other end."""
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     if not stat.S_ISREG(os.fstat(handle).st_mode):
         os.close(handle)
-        raise ValueError(f"{name} is no plain file")
+        raise ValueError(f"{path} is no plain file")
     return handle

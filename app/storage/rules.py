@@ -8,6 +8,7 @@ Each function answers the fields to set. The attempt only grows, also over retri
 
 import hashlib
 import json
+from dataclasses import replace
 from typing import Any, Final
 
 from app.contract.errors import Refusal
@@ -118,6 +119,13 @@ def inspecting_again(upload: Upload, more_attempts: int) -> Changes:
     """Also takes it from whoever inspects it now."""
     nothing = dict.fromkeys(("problem", "facts", "converted", "lease_until"))
     return {**nothing, "state": "inspecting", "max_attempts": upload.attempt + more_attempts}
+
+
+def declaring(dataset: Upload, declaration: dict[str, Any], more_attempts: int) -> Changes:
+    """Like `inspecting_again`, with what identifies it from now on."""
+    changed = replace(dataset, declaration=declaration)
+    again = inspecting_again(dataset, more_attempts)
+    return {**again, "declaration": declaration, "identity": identity(changed)}
 
 
 def state_event(job: Job, now: float) -> Event:

@@ -1,0 +1,114 @@
+"""What the SQL stores share: transactions, rows to records and back, a change of state with its event."""
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import fields
+from typing import Any, Final, TypeVar
+
+from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, insert, select, tuple_, update
+from sqlalchemy.exc import DataError, IntegrityError
+
+from app.contract.errors import Refusal
+from app.storage import rules
+from app.storage.engine import in_mode
+from app.storage.ids import is_job
+from app.storage.records import Event, Job, Page, Upload
+from app.storage.tables import events, jobs, uploads
+
+log = logging.getLogger(__name__)
+
+Result = TypeVar("Result")
+
+UPLOAD_FIELDS: Final = tuple(field.name for field in fields(Upload))
+JOB_FIELDS: Final = tuple(field.name for field in fields(Job))
+
+
+class SqlStore:
+    """`engine` as `open_engine` makes it, its database migrated."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._reads = in_mode(engine, "read")
+        self._writes = in_mode(engine, "write")
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        with refusing_bad_text(), self._reads.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        with refusing_bad_text(), self._writes.begin() as connection:
+            yield connection
+
+
+@contextmanager
+def refusing_bad_text() -> Iterator[None]:
+    """PostgreSQL keeps no NUL and nothing longer than its column, SQLite no half of a surrogate pair."""
+    try:
+        yield
+    except (DataError, UnicodeEncodeError) as error:
+        detail = (
+            "A text contains a character that cannot be stored (NUL, or half of a surrogate pair), "
+            "or is too long. Shorten it or leave that character out."
+        )
+        raise Refusal("invalid_request", detail) from error
+
+
+def unless_raced(work: Callable[[], Result]) -> Result:
+    """Once more when another transaction was first with the same unique key: now it can be seen."""
+    try:
+        return work()
+    except IntegrityError as error:
+        log.debug("raced, trying again: %s", error)
+        return work()
+
+
+def table_of(id: str) -> Table:
+    return jobs if is_job(id) else uploads
+
+
+def upload_from(row: Row[Any]) -> Upload:
+    return Upload(**{name: row._mapping[name] for name in UPLOAD_FIELDS})
+
+
+def job_from(row: Row[Any]) -> Job:
+    return Job(**{name: row._mapping[name] for name in JOB_FIELDS} | {"uses": tuple(row._mapping["uses"])})
+
+
+def item_from(id: str, row: Row[Any]) -> Upload | Job:
+    return job_from(row) if is_job(id) else upload_from(row)
+
+
+def held(id: str, attempt: int) -> ColumnElement[bool]:
+    """`rules.held` as a condition."""
+    t = table_of(id)
+    return (t.c.id == id) & (t.c.attempt == attempt) & t.c.lease_until.is_not(None)
+
+
+def paged(query: Select[Any], table: Table, page: Page) -> Select[Any]:
+    key = tuple_(table.c.created_at, table.c.id)
+    if page.after is not None:
+        query = query.where(key < tuple_(*page.after))
+    return query.order_by(table.c.created_at.desc(), table.c.id.desc()).limit(page.limit)
+
+
+def locked(connection: Connection, condition: ColumnElement[bool], table: Table) -> Row[Any] | None:
+    """The row, which nobody else can change before this transaction ends."""
+    return connection.execute(select(table).where(condition).with_for_update()).one_or_none()
+
+
+def change(connection: Connection, id: str, changes: rules.Changes, now: float) -> Upload | Job:
+    """Set fields of a locked row; a job's new state is an event."""
+    t = table_of(id)
+    row = connection.execute(update(t).where(t.c.id == id).values(changes).returning(t)).one()
+    item = item_from(id, row)
+    if isinstance(item, Job) and "state" in changes:
+        add_events(connection, [rules.state_event(item, now)])
+    return item
+
+
+def add_events(connection: Connection, new: Iterable[Event]) -> None:
+    rows = [{name: value for name, value in vars(event).items() if name != "id"} for event in new]
+    if rows:
+        connection.execute(insert(events), rows)

@@ -1,0 +1,146 @@
+"""The port `Jobs` in SQL."""
+
+from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
+
+from app.contract.job import FINISHED
+from app.storage import rules
+from app.storage.ports import Conflict, Gone, KeyReused
+from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
+from app.storage.sql_base import SqlStore, add_events, change, job_from, locked, paged, unless_raced
+from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
+
+
+class SqlJobs(SqlStore):
+    def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+        rules.check_id(job)
+        return unless_raced(lambda: self._add_job(job, key))
+
+    def _add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+        with self.writing() as connection:
+            if key is not None and (known := _replayed(connection, job.owner, key)):
+                return known, False
+            _check_uses(connection, job)
+            connection.execute(insert(jobs).values({**vars(job), "published_at": job.created_at}))
+            _index(connection, job)
+            if key is not None:
+                connection.execute(insert(idempotency_keys).values(owner=job.owner, job=job.id, **vars(key)))
+            add_events(connection, [rules.state_event(job, job.created_at)])
+            return job, True
+
+    def job(self, owner: str, id: str) -> Job | None:
+        with self.reading() as connection:
+            row = connection.execute(select(jobs).where(_named(owner, id))).one_or_none()
+        return None if row is None else job_from(row)
+
+    def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]:
+        query = select(jobs).where(jobs.c.owner == owner, *_conditions(filter))
+        with self.reading() as connection:
+            return [job_from(row) for row in connection.execute(paged(query, jobs, page))]
+
+    def queue_position(self, id: str) -> int | None:
+        mine = jobs.alias("mine")
+        not_after = tuple_(jobs.c.created_at, jobs.c.id) <= tuple_(mine.c.created_at, mine.c.id)
+        query = (
+            select(func.count())
+            .select_from(mine.join(jobs, not_after & (jobs.c.state == "queued")))
+            .where(mine.c.id == id, mine.c.state == "queued")
+        )
+        with self.reading() as connection:
+            return connection.execute(query).scalar_one() or None
+
+    def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
+        with self.writing() as connection:
+            job = _locked_job(connection, owner, id)
+            if job is None or job.state in ("cancelling", "cancelled"):
+                return job
+            if job.state in FINISHED:
+                raise Conflict(f"{id} is {job.state}")
+            return _change(connection, id, rules.cancelling(job, now), now)
+
+    def retry_job(self, owner: str, id: str, now: float, more_attempts: int) -> Job | None:
+        with self.writing() as connection:
+            job = _locked_job(connection, owner, id)
+            if job is None:
+                return None
+            if job.state not in ("failed", "cancelled"):
+                raise Conflict(f"{id} is {job.state}")
+            _check_uses(connection, job)
+            return _change(connection, id, {**rules.retrying(job, more_attempts), "published_at": now}, now)
+
+    def delete_job(self, owner: str, id: str) -> bool:
+        with self.writing() as connection:
+            job = _locked_job(connection, owner, id)
+            if job is None:
+                return False
+            if job.state not in FINISHED:
+                raise Conflict(f"{id} is {job.state}")
+            connection.execute(delete(jobs).where(jobs.c.id == id))
+            return True
+
+    def events(self, job: str, after: int, limit: int) -> list[Event]:
+        query = select(events).where(events.c.job == job, events.c.id > after)
+        with self.reading() as connection:
+            rows = connection.execute(query.order_by(events.c.id).limit(limit))
+            return [Event(**row._mapping) for row in rows]
+
+
+def _named(owner: str, id: str) -> ColumnElement[bool]:
+    return (jobs.c.id == id) & (jobs.c.owner == owner)
+
+
+def _locked_job(connection: Connection, owner: str, id: str) -> Job | None:
+    row = locked(connection, _named(owner, id), jobs)
+    return None if row is None else job_from(row)
+
+
+def _change(connection: Connection, id: str, changes: rules.Changes, now: float) -> Job:
+    changed = change(connection, id, changes, now)
+    assert isinstance(changed, Job)
+    return changed
+
+
+def _replayed(connection: Connection, owner: str, key: IdempotencyKey) -> Job | None:
+    t = idempotency_keys
+    query = select(t.c.fingerprint, jobs).join(jobs, jobs.c.id == t.c.job)
+    row = connection.execute(query.where(t.c.owner == owner, t.c.key == key.key)).one_or_none()
+    if row is None:
+        return None
+    if row.fingerprint != key.fingerprint:
+        raise KeyReused(f"the key {key.key!r} was used for {row.id} with another request")
+    return job_from(row)
+
+
+def _check_uses(connection: Connection, job: Job) -> None:
+    """Locks the uploads until the transaction ends, so that none can be deleted behind its back."""
+    mine = (uploads.c.owner == job.owner) & uploads.c.id.in_(job.uses)
+    query = select(uploads.c.id).where(mine).order_by(uploads.c.id).with_for_update(read=True)
+    there = set(connection.execute(query).scalars())
+    for id in job.uses:
+        if id not in there:
+            raise Gone(id)
+
+
+def _index(connection: Connection, job: Job) -> None:
+    uses = [{"job": job.id, "upload": id} for id in dict.fromkeys(job.uses)]
+    tags = [{"job": job.id, "key": key, "value": value} for key, value in job.tags.items()]
+    for table, rows in ((job_uses, uses), (job_tags, tags)):
+        if rows:
+            connection.execute(insert(table), rows)
+
+
+def _conditions(filter: JobFilter) -> list[ColumnElement[bool]]:
+    conditions = [_has_tag(key, value) for key, value in filter.tags.items()]
+    if filter.state is not None:
+        conditions.append(jobs.c.state == filter.state)
+    if filter.model is not None:
+        conditions.append(jobs.c.model == filter.model)
+    if filter.since is not None:
+        conditions.append(jobs.c.created_at >= filter.since)
+    if filter.until is not None:
+        conditions.append(jobs.c.created_at < filter.until)
+    return conditions
+
+
+def _has_tag(key: str, value: str) -> ColumnElement[bool]:
+    tagged = select(job_tags.c.job).where(job_tags.c.key == key, job_tags.c.value == value)
+    return jobs.c.id.in_(tagged)

@@ -1,0 +1,122 @@
+"""The port `Leases` in SQL: every change is one guarded UPDATE, or is made to a row that is locked."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Table, func, select, update
+
+from app.contract.job import FINISHED
+from app.storage import rules
+from app.storage.ids import is_job
+from app.storage.records import Event, Job, Leased, Upload, Wake
+from app.storage.sql_base import (
+    SqlStore,
+    add_events,
+    change,
+    held,
+    item_from,
+    job_from,
+    locked,
+    table_of,
+    upload_from,
+)
+from app.storage.tables import jobs, uploads
+
+
+class SqlLeases(SqlStore):
+    def claim(self, id: str, now: float, seconds: float) -> Upload | Job | None:
+        t = table_of(id)
+        changes = {"attempt": t.c.attempt + 1, "lease_until": now + seconds}
+        if is_job(id):
+            changes |= {"state": "running", "started_at": func.coalesce(t.c.started_at, now)}
+        taken = update(t).where(t.c.id == id, _takeable(t, now)).values(changes).returning(t)
+        with self.writing() as connection:
+            row = connection.execute(taken).one_or_none()
+            if row is None:
+                return None
+            item = item_from(id, row)
+            if isinstance(item, Job):
+                add_events(connection, [rules.state_event(item, now)])
+            return item
+
+    def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
+        renewed = update(table_of(id)).where(held(id, attempt)).values(lease_until=now + seconds)
+        with self.writing() as connection:
+            return connection.execute(renewed).rowcount == 1
+
+    def cancel_requested(self, id: str, attempt: int) -> bool:
+        query = select(table_of(id).c.cancel_requested).where(held(id, attempt))
+        with self.reading() as connection:
+            return connection.execute(query).scalar() is not False
+
+    def report(
+        self,
+        id: str,
+        attempt: int,
+        *,
+        step: dict[str, Any] | None,
+        progress: float,
+        seconds_left: int | None,
+        events: Iterable[Event] = (),
+    ) -> bool:
+        if not is_job(id):
+            return not self.cancel_requested(id, attempt)
+        changes = {"step": step, "progress": progress, "seconds_left": seconds_left}
+        with self.writing() as connection:
+            if connection.execute(update(jobs).where(held(id, attempt)).values(changes)).rowcount == 0:
+                return False
+            add_events(connection, (replace(event, job=id, attempt=attempt) for event in events))
+            return True
+
+    def finish(self, id: str, attempt: int, now: float, changes: dict[str, Any]) -> bool:
+        complete = rules.finishing(id, now, changes)
+        t = table_of(id)
+        allowed = held(id, attempt)
+        if changes["state"] in rules.UNCANCELLED:
+            allowed &= ~t.c.cancel_requested
+        with self.writing() as connection:
+            row = connection.execute(update(t).where(allowed).values(complete).returning(t)).one_or_none()
+            if row is not None and is_job(id):
+                add_events(connection, [rules.state_event(job_from(row), now)])
+            return row is not None
+
+    def release(self, id: str, attempt: int, now: float) -> bool:
+        with self.writing() as connection:
+            row = locked(connection, held(id, attempt), table_of(id))
+            if row is not None:
+                change(connection, id, rules.releasing(item_from(id, row), now), now)
+            return row is not None
+
+    def reap(self, now: float, queued_before: float) -> list[Wake]:
+        with self.writing() as connection:
+            due = [row for t in (uploads, jobs) for row in _reap(connection, t, now, queued_before)]
+        return [Wake(queue=rules.queue_of(id), id=id) for _, id in sorted(due)]
+
+    def held(self) -> list[Leased]:
+        with self.reading() as connection:
+            inspected = connection.execute(select(uploads).where(uploads.c.lease_until.is_not(None))).all()
+            run = connection.execute(select(jobs).where(jobs.c.lease_until.is_not(None))).all()
+        return [*map(upload_from, inspected), *map(job_from, run)]
+
+
+def _takeable(t: Table, now: float) -> ColumnElement[bool]:
+    """`rules.takeable` as a condition."""
+    free = t.c.lease_until.is_(None) | (t.c.lease_until <= now)
+    return _unfinished(t) & free & (t.c.attempt < t.c.max_attempts) & ~t.c.cancel_requested
+
+
+def _unfinished(t: Table) -> ColumnElement[bool]:
+    return t.c.state.not_in(FINISHED | rules.INSPECTED)
+
+
+def _reap(connection: Connection, t: Table, now: float, queued_before: float) -> list[tuple[float, str]]:
+    """(created_at, id) of what is to be published. Rows that another reaper has in hand are left to it."""
+    expired = select(t).where(t.c.lease_until <= now).with_for_update(skip_locked=True)
+    for row in connection.execute(expired).all():
+        released = rules.releasing(item_from(row.id, row), now)
+        change(connection, row.id, {**released, "published_at": float("-inf")}, now)
+    waiting = _unfinished(t) & t.c.lease_until.is_(None) & (t.c.published_at < queued_before)
+    due = select(t.c.id).where(waiting).order_by(t.c.id).with_for_update(skip_locked=True)
+    stamped = update(t).where(t.c.id.in_(due)).values(published_at=now).returning(t.c.created_at, t.c.id)
+    return [(row.created_at, row.id) for row in connection.execute(stamped)]

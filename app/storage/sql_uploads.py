@@ -1,0 +1,90 @@
+"""The port `Uploads` in SQL."""
+
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy.exc import IntegrityError
+
+from app.contract.job import FINISHED
+from app.storage import rules
+from app.storage.ports import Conflict, InUse
+from app.storage.records import Page, Upload, UploadKind
+from app.storage.sql_base import SqlStore, locked, paged, unless_raced, upload_from
+from app.storage.tables import job_uses, jobs, uploads
+
+
+class SqlUploads(SqlStore):
+    def add_upload(self, upload: Upload) -> tuple[Upload, bool]:
+        rules.check_id(upload)
+        return unless_raced(lambda: self._add_upload(upload))
+
+    def _add_upload(self, upload: Upload) -> tuple[Upload, bool]:
+        identity = rules.identity(upload)
+        with self.writing() as connection:
+            row = locked(connection, uploads.c.identity == identity, uploads)
+            if row is None:
+                new = {**vars(upload), "identity": identity, "published_at": upload.created_at}
+                connection.execute(insert(uploads).values(new))
+                return upload, True
+            same = upload_from(row)
+            if same.state != "rejected":
+                return same, False
+            again = rules.inspecting_again(same, upload.max_attempts)
+            return _set(connection, same.id, {**again, "published_at": upload.created_at}), True
+
+    def upload(self, owner: str, kind: UploadKind, id: str) -> Upload | None:
+        with self.reading() as connection:
+            row = connection.execute(select(uploads).where(_named(owner, kind, id))).one_or_none()
+        return None if row is None else upload_from(row)
+
+    def uploads(self, owner: str, kind: UploadKind, page: Page) -> list[Upload]:
+        query = select(uploads).where(uploads.c.owner == owner, uploads.c.kind == kind)
+        with self.reading() as connection:
+            return [upload_from(row) for row in connection.execute(paged(query, uploads, page))]
+
+    def declare(
+        self, owner: str, id: str, declaration: dict[str, Any], more_attempts: int = 3
+    ) -> Upload | None:
+        try:
+            with self.writing() as connection:
+                return _declare(connection, owner, id, declaration, more_attempts)
+        except IntegrityError as error:
+            raise Conflict("another dataset has the same content and declaration") from error
+
+    def delete_upload(self, owner: str, kind: UploadKind, id: str) -> bool:
+        with self.writing() as connection:
+            if locked(connection, _named(owner, kind, id), uploads) is None:
+                return False
+            if using := _jobs_that_use(connection, id, jobs.c.state.not_in(FINISHED)):
+                raise InUse(using)
+            connection.execute(delete(uploads).where(uploads.c.id == id))
+            return True
+
+
+def _declare(
+    connection: Connection, owner: str, id: str, declaration: dict[str, Any], more_attempts: int
+) -> Upload | None:
+    row = locked(connection, _named(owner, "dataset", id), uploads)
+    if row is None:
+        return None
+    if used := _jobs_that_use(connection, id):
+        raise Conflict(f"{id} is used by {', '.join(used)}")
+    changes = rules.declaring(upload_from(row), declaration, more_attempts)
+    same = (uploads.c.identity == changes["identity"]) & (uploads.c.id != id)
+    if other := connection.execute(select(uploads.c.id).where(same)).scalar():
+        raise Conflict(f"{other} has the same content and declaration")
+    return _set(connection, id, changes)
+
+
+def _named(owner: str, kind: UploadKind, id: str) -> ColumnElement[bool]:
+    return (uploads.c.id == id) & (uploads.c.owner == owner) & (uploads.c.kind == kind)
+
+
+def _jobs_that_use(connection: Connection, id: str, *conditions: ColumnElement[bool]) -> list[str]:
+    query = select(jobs.c.id).join(job_uses, job_uses.c.job == jobs.c.id).where(job_uses.c.upload == id)
+    return list(connection.execute(query.where(*conditions).order_by(jobs.c.id)).scalars())
+
+
+def _set(connection: Connection, id: str, changes: rules.Changes) -> Upload:
+    changed = update(uploads).where(uploads.c.id == id).values(changes).returning(uploads)
+    return upload_from(connection.execute(changed).one())

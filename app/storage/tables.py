@@ -1,0 +1,139 @@
+"""The tables. A column is named as the field of `records.py` that it keeps; the others say what they are for.
+
+`job_uses` and `job_tags` index what the job's own JSON says, so that a search needs no JSON operators.
+A change here needs a revision in `migrations/versions`; a test compares the two.
+"""
+
+from typing import Final
+
+from sqlalchemy import JSON as AnyJSON
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    UniqueConstraint,
+)
+from sqlalchemy.schema import SchemaItem
+
+JSON: Final = AnyJSON(none_as_null=True)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+def _leased() -> list[SchemaItem]:
+    """`published_at`: when a hint for the queue was last sent (or is taken to have been)."""
+    return [
+        Column("id", String(64), primary_key=True),
+        Column("owner", String(200), nullable=False),
+        Column("state", String(20), nullable=False),
+        Column("created_at", Double, nullable=False),
+        Column("attempt", Integer, nullable=False),
+        Column("max_attempts", Integer, nullable=False),
+        Column("lease_until", Double, index=True),
+        Column("cancel_requested", Boolean, nullable=False),
+        Column("problem", JSON),
+        Column("published_at", Double, nullable=False),
+    ]
+
+
+def _of_job(*, primary_key: bool = False, index: bool = False) -> Column[str]:
+    job = ForeignKey("jobs.id", ondelete="CASCADE")
+    return Column("job", String(64), job, primary_key=primary_key, index=index, nullable=False)
+
+
+uploads: Final = Table(
+    "uploads",
+    metadata,
+    *_leased(),
+    Column("kind", String(20), nullable=False),
+    Column("name", String, nullable=False),
+    Column("format", String(40), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("size_bytes", BigInteger, nullable=False),
+    Column("declaration", JSON, nullable=False),
+    Column("facts", JSON),
+    Column("converted", String(64)),
+    Column("identity", String(64), nullable=False),  # rules.identity(): what makes two uploads the same
+    UniqueConstraint("identity"),
+    Index(None, "owner", "kind", "created_at", "id"),
+    Index(None, "state", "published_at"),
+)
+
+jobs: Final = Table(
+    "jobs",
+    metadata,
+    *_leased(),
+    Column("model", String(64), nullable=False),
+    Column("uses", JSON, nullable=False),
+    Column("tags", JSON, nullable=False),
+    Column("request", JSON, nullable=False),
+    Column("outcome", String(40)),
+    Column("step", JSON),
+    Column("progress", Double, nullable=False),
+    Column("seconds_left", Integer),
+    Column("requirements", JSON),
+    Column("artifact_sha256", String(64)),
+    Column("artifact_bytes", BigInteger),
+    Column("report_sha256", String(64)),
+    Column("started_at", Double),
+    Column("finished_at", Double),
+    Index(None, "owner", "created_at", "id"),
+    Index(None, "state", "created_at", "id"),
+    Index(None, "state", "published_at"),
+    Index(None, "model", "created_at"),
+)
+
+job_uses: Final = Table(
+    "job_uses",
+    metadata,
+    _of_job(primary_key=True),
+    Column("upload", String(64), primary_key=True, index=True),
+)
+
+job_tags: Final = Table(
+    "job_tags",
+    metadata,
+    _of_job(primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("value", String(200), nullable=False),
+    Index(None, "key", "value"),
+)
+
+events: Final = Table(
+    "events",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    _of_job(),
+    Column("attempt", Integer, nullable=False),
+    Column("time", Double, nullable=False),
+    Column("type", String(20), nullable=False),
+    Column("level", String(20), nullable=False),
+    Column("step", String(200)),
+    Column("message", String, nullable=False),
+    Column("values", JSON, nullable=False),
+    Index(None, "job", "id"),
+    sqlite_autoincrement=True,  # an id is never given twice, even after the last event was deleted
+)
+
+idempotency_keys: Final = Table(
+    "idempotency_keys",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("key", String(255), primary_key=True),
+    Column("fingerprint", String(64), nullable=False),
+    _of_job(index=True),
+)
