@@ -1,0 +1,63 @@
+"""The work itself: from a task to a plain dict. The heavy imports are here, inside the functions that need them."""
+
+from typing import Any, assert_never
+
+from worker.child.spec import Compress, InspectDataset, InspectModel, Rows, Task
+from worker.compression.data.source import Data, Source
+from worker.compression.progress import Progress
+
+
+def perform(task: Task, progress: Progress) -> dict[str, Any]:
+    """Raises `Refusal` for what is the user's to mend."""
+    match task:
+        case InspectModel():
+            return _inspect_model(task)
+        case InspectDataset():
+            return _inspect_dataset(task)
+        case Compress():
+            return _compress(task, progress)
+        case _:
+            assert_never(task)
+
+
+def _inspect_model(task: InspectModel) -> dict[str, Any]:
+    from worker.compression.inspection import inspect_model
+
+    found = inspect_model(
+        task.path,
+        task.format,
+        task.declared,
+        task.scratch,
+        allow_torchscript=task.allow_torchscript,
+        max_unpacked_bytes=task.max_unpacked_bytes,
+    )
+    converted = str(found.converted) if found.converted else None
+    return {"facts": found.facts.model_dump(mode="json"), "converted": converted}
+
+
+def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
+    from worker.compression.data.inspect import inspect_dataset
+
+    facts = inspect_dataset(
+        task.path, task.declaration, task.scratch, max_unpacked_bytes=task.max_unpacked_bytes
+    )
+    return {"facts": facts.model_dump(mode="json")}
+
+
+def _compress(task: Compress, progress: Progress) -> dict[str, Any]:
+    from worker.compression.options import Options
+    from worker.compression.pipeline import compress
+
+    compress(
+        task.model,
+        task.recipe,
+        Data(_source(task.calibration), _source(task.training), _source(task.evaluation_data)),
+        task.out_dir,
+        progress,
+        options=Options(task.evaluation, task.require, task.benchmark, task.seed, task.max_unpacked_bytes),
+    )
+    return {}  # all that is to be said is in `report.json`
+
+
+def _source(rows: Rows | None) -> Source | None:
+    return Source(rows.path, rows.declaration, rows.slice, rows.map) if rows else None

@@ -1,0 +1,108 @@
+"""While the work goes on: keep the lease, hear of a cancel, write down how far it is.
+
+    every L/3       renew the lease; refused means fenced
+    every 0.5 s     read whether to stop; report, if there is something new
+
+A store that cannot be reached is asked again; the work goes on for as long as the lease lasts.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from typing import TypeVar
+
+from app.storage.ports import Records
+from app.storage.records import Job, Upload
+from worker.child.spec import Note
+from worker.child.supervise import TICK_SECONDS, Reason
+from worker.course import Course
+
+log = logging.getLogger(__name__)
+T = TypeVar("T")
+
+ASK_SECONDS = 0.5
+
+
+class Heartbeat:
+    """The `Watch` over one attempt. `stopping` tells that the worker itself was asked to end."""
+
+    def __init__(
+        self, records: Records, item: Upload | Job, lease_seconds: float, stopping: Callable[[], bool]
+    ) -> None:
+        self._records, self._item, self._lease, self._stopping = records, item, lease_seconds, stopping
+        self._course = Course(item) if isinstance(item, Job) else None
+        now = time.monotonic()
+        self._lasts_until, self._renew_at, self._ask_at = now + lease_seconds, now + lease_seconds / 3, now
+
+    def note(self, note: Note) -> None:
+        if self._course is not None:
+            self._course.note(note)
+
+    def crashed(self, how: str) -> None:
+        log.warning("%s, attempt %d: %s", self._item.id, self._item.attempt, how)
+        if self._course is not None:
+            self._course.crashed(how)
+        self.report()
+
+    def tick(self) -> Reason | None:
+        now = time.monotonic()
+        if self._stopping():
+            return "shutdown"
+        if now >= self._renew_at and not self._renew(now):
+            return "fenced"
+        if now < self._ask_at:
+            return None
+        self._ask_at = now + ASK_SECONDS
+        self.report()
+        return self._asked_to_stop(now)
+
+    def report(self) -> None:
+        report = self._course and self._course.take()
+        if self._course is None or not report:
+            return
+        try:
+            self._records.report(self._item.id, self._item.attempt, **report)
+        except Exception as error:
+            log.warning("the store does not take the progress of %s: %s", self._item.id, error)
+            self._course.put_back(report)
+
+    def during(self, work: Callable[[], T]) -> T:
+        """Do something long in a thread and keep the lease meanwhile. Raises what `work` raises."""
+        with ThreadPoolExecutor(max_workers=1) as pool:
+            future = pool.submit(work)
+            while not wait([future], timeout=TICK_SECONDS).done:
+                self.tick()
+            return future.result()
+
+    def insist(self, write: Callable[[], bool]) -> bool:
+        """Ask the store until it answers, or until the lease is lost: then False."""
+        while True:
+            try:
+                return write()
+            except Exception as error:
+                log.warning("the store does not take the end of %s: %s", self._item.id, error)
+                if time.monotonic() > self._lasts_until:
+                    return False
+                time.sleep(ASK_SECONDS)
+
+    def _renew(self, now: float) -> bool:
+        """True too when the store could not be asked and the lease still lasts."""
+        try:
+            kept = self._records.renew(self._item.id, self._item.attempt, time.time(), self._lease)
+        except Exception as error:
+            log.warning("the lease of %s could not be renewed: %s", self._item.id, error)
+            self._renew_at = now + ASK_SECONDS
+            return now < self._lasts_until
+        self._lasts_until, self._renew_at = now + self._lease, now + self._lease / 3
+        return kept
+
+    def _asked_to_stop(self, now: float) -> Reason | None:
+        """The flag is also up when fenced; the lease tells which."""
+        try:
+            if not self._records.cancel_requested(self._item.id, self._item.attempt):
+                return None
+        except Exception as error:
+            log.warning("could not read whether %s is cancelled: %s", self._item.id, error)
+            return None
+        return "cancelled" if self._renew(now) else "fenced"

@@ -1,0 +1,136 @@
+"""One piece of work: claim, fetch, run in a child process, store, record.
+
+The record owns the work. Whatever ends this process or this host, the lease runs out and somebody else claims it;
+whatever comes of an attempt is written only while that attempt is the current one.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, assert_never
+
+from app.contract.errors import Problem, Refusal
+from app.queue import WakeUp
+from app.settings import Settings
+from app.storage.ids import is_job
+from app.storage.ports import Blobs, Records
+from app.storage.records import Job, Upload, Wake
+from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
+from worker.fetch import Fetch
+from worker.heartbeat import Heartbeat
+from worker.scratch import Scratch
+from worker.store import store
+
+log = logging.getLogger(__name__)
+
+
+class Runner:
+    """Does jobs and inspections, one at a time. `stopping` tells that this worker was asked to end.
+
+    `child` is the module that is run as the child process.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        records: Records,
+        blobs: Blobs,
+        queue: WakeUp,
+        stopping: Callable[[], bool] = lambda: False,
+        child: str = "worker.child",
+    ) -> None:
+        self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
+        self._stopping, self._child = stopping, child
+        self._fetch = Fetch(settings, records, blobs)
+        self._scratch = Scratch(settings.scratch_dir)
+
+    def run(self, id: str) -> None:
+        """Do this, if it is to be had. Never raises: a worker outlives every job."""
+        try:
+            item = self._records.claim(id, time.time(), self._settings.lease_seconds)
+            if item is None:
+                log.info("%s is not to be had", id)
+                return
+            self._attempt(item)
+        except Exception:
+            log.exception("%s: this attempt failed on our side; its lease will run out", id)
+
+    def _attempt(self, item: Upload | Job) -> None:
+        log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
+        heartbeat = Heartbeat(self._records, item, self._settings.lease_seconds, self._stopping)
+        folder = self._scratch.attempt(item)
+        try:
+            ending = self._work(item, folder, heartbeat)
+            ending, changes = self._store(item, ending, folder, heartbeat)
+            heartbeat.report()
+            self._record(item, ending, changes, heartbeat)
+        finally:
+            self._scratch.leave(item)
+
+    def _work(self, item: Upload | Job, folder: Path, heartbeat: Heartbeat) -> Ending:
+        try:
+            task = self._fetch.task(item, folder)
+        except Refusal as refusal:
+            return Failed(refusal.problem)
+        return supervise(task, self._fetch.limits(item), folder, heartbeat, self._child)
+
+    def _store(
+        self, item: Upload | Job, ending: Ending, folder: Path, heartbeat: Heartbeat
+    ) -> tuple[Ending, dict[str, Any]]:
+        """Bring the results to safety. What the child left may turn its success into something else."""
+        if not isinstance(ending, Finished):
+            return ending, {}
+        result = ending.result
+        try:
+            return ending, heartbeat.during(lambda: store(item, result, folder, self._blobs))
+        except Refusal as refusal:
+            return Failed(refusal.problem), {}
+        except (ValueError, LookupError, OSError) as error:
+            log.exception("%s: the results could not be stored", item.id)
+            return Crashed(f"its results could not be stored ({type(error).__name__})"), {}
+
+    def _record(
+        self, item: Upload | Job, ending: Ending, changes: dict[str, Any], heartbeat: Heartbeat
+    ) -> None:
+        match ending:
+            case Finished():
+                if not self._finish(item, changes, heartbeat) and is_job(item.id):
+                    self._finish(item, {"state": "cancelled"}, heartbeat)  # refused when it was fenced
+            case Failed(problem=problem):
+                self._finish(item, _failure(item, problem), heartbeat)
+            case Stopped(why=why):
+                self._stopped(item, why, heartbeat)
+            case Crashed(how=how):
+                heartbeat.crashed(how)
+                self._give_back(item, heartbeat)
+            case _:
+                assert_never(ending)
+
+    def _stopped(self, item: Upload | Job, why: Reason, heartbeat: Heartbeat) -> None:
+        match why:
+            case "cancelled":
+                self._finish(item, {"state": "cancelled"}, heartbeat)
+            case "fenced":
+                log.warning("%s: attempt %d was overtaken, its work is dropped", item.id, item.attempt)
+            case "shutdown":
+                self._give_back(item, heartbeat)
+            case _:
+                assert_never(why)
+
+    def _finish(self, item: Upload | Job, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
+        finished = heartbeat.insist(lambda: self._records.finish(item.id, item.attempt, time.time(), changes))
+        if finished:
+            log.info("%s: %s", item.id, changes["state"])
+            if changes["state"] != "failed":  # a failed job may be retried from its checkpoints
+                self._scratch.clear(item.id)
+        return finished
+
+    def _give_back(self, item: Upload | Job, heartbeat: Heartbeat) -> None:
+        if heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time())):
+            self._queue.publish(Wake(queue="work" if is_job(item.id) else "inspect", id=item.id))
+
+
+def _failure(item: Upload | Job, problem: Problem) -> dict[str, Any]:
+    state = "failed" if isinstance(item, Job) else "rejected"
+    return {"state": state, "problem": problem.model_dump(mode="json")}

@@ -1,0 +1,60 @@
+"""Folders to work in.
+
+root/<id>/attempt-2/               one attempt's own; gone when the attempt is over
+root/<id>/attempt-2/checkpoints →  ../checkpoints
+root/<id>/checkpoints/             shared by the attempts of a job; kept while it may be run again
+"""
+
+import logging
+import shutil
+import time
+from pathlib import Path
+
+from app.storage.ids import is_job
+from app.storage.ports import Records
+from app.storage.records import LOCAL_OWNER, Leased
+
+log = logging.getLogger(__name__)
+
+KEEP_FAILED_SECONDS = 24 * 3600.0
+"""How long a failed job's checkpoints wait for a retry."""
+
+
+class Scratch:
+    def __init__(self, root: Path) -> None:
+        self._root = root
+
+    def attempt(self, item: Leased) -> Path:
+        """An empty folder for this attempt, with the way to the job's checkpoints."""
+        folder = self._attempt(item)
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        if is_job(item.id):
+            (self._root / item.id / "checkpoints").mkdir(exist_ok=True)
+            (folder / "checkpoints").symlink_to("../checkpoints")
+        return folder
+
+    def leave(self, item: Leased) -> None:
+        """The attempt is over, the job perhaps not."""
+        shutil.rmtree(self._attempt(item), ignore_errors=True)
+
+    def clear(self, id: str) -> None:
+        shutil.rmtree(self._root / id, ignore_errors=True)
+
+    def sweep(self, records: Records) -> None:
+        """Remove what nobody will come back to, left by workers that died."""
+        held = {item.id for item in records.held()}
+        for folder in self._root.glob("*_*"):
+            if folder.name not in held and not _wanted(records, folder):
+                log.info("removing stale scratch of %s", folder.name)
+                self.clear(folder.name)
+
+    def _attempt(self, item: Leased) -> Path:
+        return self._root / item.id / f"attempt-{item.attempt}"
+
+
+def _wanted(records: Records, folder: Path) -> bool:
+    job = records.job(LOCAL_OWNER, folder.name)
+    if job is None or job.state in ("succeeded", "cancelled"):
+        return False
+    return job.state != "failed" or folder.stat().st_mtime > time.time() - KEEP_FAILED_SECONDS
