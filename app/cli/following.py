@@ -1,0 +1,71 @@
+"""A job followed to its end: a bar on a terminal, a line now and then where there is none."""
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+
+from app.cli import units
+from app.cli.exits import NOT_MET, OK, PROBLEM
+from app.cli.screen import err, say
+from app.client import Client
+from app.contract.job import FINISHED, Job
+
+
+def follow(client: Client, id: str) -> Job:
+    """The finished job. Ctrl-C passes through and leaves the job alone."""
+    console = err()
+    return _with_bar(console, client, id) if console.is_terminal else _with_lines(client, id)
+
+
+def conclude(job: Job) -> int:
+    """Say how it ended; the exit code that goes with it."""
+    if job.state == "failed" and job.problem is not None:
+        say(f"{job.id} failed: {job.problem.detail} [{job.problem.code}]")
+        return PROBLEM
+    if job.state != "succeeded":
+        say(f"{job.id} was {job.state}")
+        return PROBLEM
+    unmet = [result for result in job.requirements or [] if not result.met]
+    for result in unmet:
+        say(f"{job.id} does not meet {result.name}: {result.why}")
+    return NOT_MET if job.outcome == "requirements_not_met" else OK
+
+
+def phase(job: Job) -> str:
+    """What goes on: the step at work, or the state."""
+    if job.state == "queued" and job.queue_position is not None:
+        return f"queued, number {job.queue_position} in line"
+    return job.step.kind if job.state == "running" and job.step is not None else job.state
+
+
+def _with_bar(console: Console, client: Client, id: str) -> Job:
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        TaskProgressColumn(markup=False),
+        TextColumn("{task.fields[left]}", markup=False),
+    )
+    with Progress(*columns, console=console) as bar:
+        task = bar.add_task(id, total=1.0, left="")
+        for job in client.watch(id):
+            bar.update(task, completed=_done(job), description=phase(job), left=_left(job))
+    return job
+
+
+def _with_lines(client: Client, id: str) -> Job:
+    told = None
+    for job in client.watch(id):
+        stage = (phase(job), int(job.progress * 10))
+        if stage != told:
+            say(f"{id}: {phase(job)} {_done(job):.0%} {_left(job)}".rstrip())
+        told = stage
+    return job
+
+
+def _done(job: Job) -> float:
+    return 1.0 if job.state == "succeeded" else job.progress
+
+
+def _left(job: Job) -> str:
+    if job.seconds_left is None or job.state in FINISHED:
+        return ""
+    return f"{units.duration(job.seconds_left)} left"

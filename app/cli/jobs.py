@@ -1,0 +1,170 @@
+"""`submit`, `watch`, `jobs`, `cancel`, `retry`, `logs`, `report`, `download`: a job and what comes of it."""
+
+from pathlib import Path
+from typing import Annotated, cast
+
+import typer
+
+from app.cli.exits import INTERRUPTED
+from app.cli.facts import job_list, standing
+from app.cli.following import conclude, follow
+from app.cli.options import JobOptions, pairs, unpack_options
+from app.cli.report import report_tables
+from app.cli.screen import answer, clean, out, say
+from app.cli.shared import LOCAL, Json, Url, transfer
+from app.client import Client
+from app.contract.job import Job, JobState, LogRecord
+
+JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, job_…")]
+
+
+@unpack_options
+def submit(
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="The model's id, mdl_…")],
+    options: JobOptions,
+    watch: Annotated[bool, typer.Option("--watch", help="Stay until it has ended.")] = False,
+    url: Url = LOCAL,
+    as_json: Json = False,
+) -> None:
+    """Submit a job; its id goes to stdout. With --watch, exit code 3 says that a requirement is not met.
+
+    \b
+    winnow submit mdl_1 --step int8_dynamic
+    winnow submit mdl_1 --step 'int8_static calibration=percentile exclude=*/head/*' \\
+        --calibration dst_1:0:512 --evaluation dst_2 --metric top1 --max-metric-drop 0.01 --watch
+    """
+    request = options.job(model)
+    with Client(url) as client:
+        job = client.submit(request)
+        answer(job.model_dump_json(indent=2) if as_json else job.id)
+        if watch:
+            watch_to_end(client, job.id)
+        elif not as_json:
+            say(f"{standing(job)}; see `winnow watch {job.id}`")
+
+
+def watch(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
+    """Follow a job to its end. Exit code 3: it ended, but a requirement is not met. Ctrl-C leaves the job alone.
+
+    \b
+    winnow watch job_1
+    """
+    with Client(url) as client:
+        watch_to_end(client, job, as_json)
+
+
+def watch_to_end(client: Client, id: str, as_json: bool = False) -> None:
+    """Exits with the code that says how it ended."""
+    try:
+        job = follow(client, id)
+    except KeyboardInterrupt:
+        say(f"{id} goes on; `winnow watch {id}` follows it again, `winnow cancel {id}` stops it")
+        raise typer.Exit(INTERRUPTED) from None
+    if as_json:
+        answer(job.model_dump_json(indent=2))
+    code = conclude(job)
+    if job.state == "succeeded":
+        say(f"{id} {standing(job)}; see `winnow report {id}`, get it with `winnow download {id}`")
+    raise typer.Exit(code)
+
+
+def jobs(
+    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed, cancelled …")] = None,
+    model: Annotated[str | None, typer.Option(help="Jobs of this model.")] = None,
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="All of them must be there.")
+    ] = None,
+    limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 50,
+    url: Url = LOCAL,
+    as_json: Json = False,
+) -> None:
+    """List jobs, newest first; --json gives one object per line.
+
+    \b
+    winnow jobs --state failed --tag team=vision
+    """
+    with Client(url) as client:
+        found = client.jobs(state=cast("JobState | None", state), model=model, tags=pairs("--tag", tag))
+        first = [job for job, _ in zip(found, range(limit), strict=False)]
+    if as_json:
+        for job in first:
+            answer(job.model_dump_json())
+    else:
+        out().print(job_list(first))
+
+
+def cancel(job: JobId, url: Url = LOCAL) -> None:
+    """Cancel a job, waiting or running.
+
+    \b
+    winnow cancel job_1
+    """
+    with Client(url) as client:
+        _tell(client.cancel(job))
+
+
+def retry(job: JobId, url: Url = LOCAL) -> None:
+    """Queue a failed or cancelled job again; it goes on after its last finished step.
+
+    \b
+    winnow retry job_1
+    """
+    with Client(url) as client:
+        _tell(client.retry(job))
+
+
+def logs(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
+    """What the job did, one line each; --json gives one object per line.
+
+    \b
+    winnow logs job_1
+    """
+    with Client(url) as client:
+        for record in client.logs(job):
+            if as_json:
+                answer(record.model_dump_json())
+            else:
+                out().print(_line(record), soft_wrap=True)
+
+
+def report(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
+    """Before and after: size, latency, memory, quality, requirements, steps.
+
+    \b
+    winnow report job_1
+    winnow report job_1 --json > report.json
+    """
+    with Client(url) as client:
+        found = client.report(job)
+    if as_json:
+        answer(found.model_dump_json(indent=2))
+    else:
+        out().print(report_tables(found))
+
+
+def download(
+    job: JobId,
+    to: Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder to put JOB.onnx in.")] = Path(),
+    url: Url = LOCAL,
+) -> None:
+    """Download the compressed ONNX, checked by its SHA-256; a download that broke off is continued.
+
+    \b
+    winnow download job_1 --out small.onnx
+    """
+    with Client(url) as client:
+        answer(str(fetch(client, job, to)))
+
+
+def fetch(client: Client, job: str, to: Path) -> Path:
+    with transfer(f"fetching {job}") as on_progress:
+        return client.download(job, to, on_progress)
+
+
+def _tell(job: Job) -> None:
+    say(f"{job.id}: {standing(job)}")
+
+
+def _line(record: LogRecord) -> str:
+    step = f" {record.step}" if record.step else ""
+    return clean(f"{record.time:%H:%M:%S} {record.level}{step}: {record.message}")

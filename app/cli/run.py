@@ -1,0 +1,127 @@
+"""`run`: upload, submit, watch, report and download in one go, on a service of its own if there is none."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from app.cli.exits import INTERRUPTED
+from app.cli.following import conclude, follow
+from app.cli.jobs import fetch
+from app.cli.options import JobOptions, unpack_options
+from app.cli.report import report_tables
+from app.cli.screen import answer, out, say
+from app.cli.service import settings
+from app.cli.shared import Json, terminable
+from app.cli.uploads import DeclarationFile, Inputs, send_dataset, send_model
+from app.client import Client, ClientError
+from app.contract.job import DataUse, Job, JobRequest
+
+
+@unpack_options
+def run(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_FILE", help="The model: .onnx, .pt2, tar or zip.")],
+    options: JobOptions,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Where the result goes. [default: MODEL_FILE with .small.onnx]"),
+    ] = None,
+    declaration: DeclarationFile = None,
+    input: Inputs = None,
+    url: Annotated[
+        str | None, typer.Option(envvar="WINNOW_URL", help="The service; without one, an own one is started.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the own service keeps its data. [default: removed at the end]")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Do it all: upload the model and its data, submit, watch, show the report, download.
+
+    Datasets are .npz files here (or ids of the service at --url); rows as in FILE.npz:0:512.
+    Exit code 3: done, but a requirement is not met. Ctrl-C stops an own service and its job.
+
+    \b
+    winnow run resnet20.onnx --step int8_static --calibration train.npz:0:512 \\
+        --evaluation test.npz --metric top1 --max-metric-drop 0.01
+    """
+    target = to or model.with_suffix(".small.onnx")
+    request = options.job(model="to be uploaded")
+    _check_target(target)
+    with terminable(), _service(url, data_dir) as address, Client(address) as client:
+        request = _upload_all(client, request, model, input or [], declaration)
+        job = _follow(client, client.submit(request).id, own=url is None)
+        code = conclude(job)
+        if job.state == "succeeded":
+            _deliver(client, job, target, as_json)
+    raise typer.Exit(code)
+
+
+@contextmanager
+def _service(url: str | None, data_dir: Path | None) -> Iterator[str]:
+    """The address of the service; one that had to be started is stopped at the end."""
+    if url is not None:
+        yield url
+        return
+    from app.embedded import running
+
+    with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
+        say("starting a service for this run")
+        with running(settings(host="127.0.0.1", port=0, data_dir=data_dir or Path(scratch))) as address:
+            yield address
+
+
+def _upload_all(
+    client: Client, request: JobRequest, model: Path, inputs: list[str], declaration: Path | None
+) -> JobRequest:
+    """The request with ids instead of files; a file that is used twice is sent once."""
+    sent: dict[str, str] = {}
+
+    def uploaded(use: DataUse | None) -> DataUse | None:
+        if use is None or not Path(use.dataset).exists():
+            return use
+        if use.dataset not in sent:
+            sent[use.dataset] = send_dataset(client, Path(use.dataset), declaration).id
+        return use.model_copy(update={"dataset": sent[use.dataset]})
+
+    data = request.data.model_copy(
+        update={
+            "calibration": uploaded(request.data.calibration),
+            "training": uploaded(request.data.training),
+            "evaluation": uploaded(request.data.evaluation),
+        }
+    )
+    return request.model_copy(update={"model": send_model(client, model, inputs).id, "data": data})
+
+
+def _follow(client: Client, id: str, *, own: bool) -> Job:
+    try:
+        return follow(client, id)
+    except KeyboardInterrupt:
+        if own:
+            with suppress(ClientError):
+                client.cancel(id)
+            say(f"{id} is cancelled, the service stops")
+        else:
+            say(f"{id} goes on; `winnow cancel {id}` stops it")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _deliver(client: Client, job: Job, target: Path, as_json: bool) -> None:
+    report = client.report(job.id)
+    path = fetch(client, job.id, target)
+    if as_json:
+        answer(report.model_dump_json(indent=2))
+    else:
+        out().print(report_tables(report))
+    say(f"the result is in {path}")
+
+
+def _check_target(target: Path) -> None:
+    """Before the work, not after it."""
+    if not os.access(target.parent, os.W_OK):
+        raise typer.BadParameter(f"{target.parent} is no folder that can be written to", param_hint="--out")

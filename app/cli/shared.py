@@ -1,0 +1,45 @@
+"""Options that several commands share, and the client they lead to."""
+
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Annotated
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
+
+from app.cli.screen import err
+from app.client.files import OnProgress
+
+LOCAL = "http://127.0.0.1:8000"
+
+Url = Annotated[str, typer.Option(envvar="WINNOW_URL", help="Where the service is.")]
+Json = Annotated[bool, typer.Option("--json", help="The whole answer as JSON on stdout.")]
+
+
+@contextmanager
+def transfer(what: str) -> Iterator[OnProgress | None]:
+    """A bar for bytes on their way; nothing where there is no terminal."""
+    console = err()
+    if not console.is_terminal:
+        yield None
+        return
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), DownloadColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def terminable() -> Iterator[None]:
+    """SIGTERM inside is like Ctrl-C, so that what was started is also stopped."""
+
+    def interrupt(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
