@@ -1,0 +1,176 @@
+"""Everything that is measured about a candidate, beside the model it was made from."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from app.contract.job import Benchmark, Evaluation
+from app.contract.report import Environment, Latency, Pair, Parity, Quality
+from worker.compression.data.samples import Samples
+from worker.compression.measure.environment import describe
+from worker.compression.measure.feeds import one_feed, random_feeds
+from worker.compression.measure.latency import Timed, measure_latencies
+from worker.compression.measure.lock import measuring
+from worker.compression.measure.memory import measure_fresh
+from worker.compression.measure.network import Feed, Network
+from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
+from worker.compression.measure.quality import measure_quality
+from worker.compression.measure.session import usable_threads
+from worker.compression.measure.shapes import input_shapes
+from worker.compression.progress import Progress
+
+BATCH_BYTES = 16 * 2**20
+MOST_PER_BATCH = 32
+ORIGINAL, COMPRESSED = "the original model", "the compressed model"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All that `compare` found. `quality` has one entry when a metric was asked, else none."""
+
+    latency: list[Latency]
+    quality: list[Quality]
+    parity: list[Parity]
+    load_ms: Pair
+    peak_rss_bytes: Pair
+    environment: Environment
+    notes: list[str]
+
+
+def compare(
+    baseline: Path,
+    candidate: Path,
+    *,
+    evaluation: Samples | None,
+    calibration: Samples | None,
+    overlap: bool,
+    metric: Evaluation | None,
+    benchmark: Benchmark,
+    seed: int,
+    progress: Progress,
+) -> Comparison:
+    """Measure both models; `overlap`: evaluation rows were also used for calibration.
+
+    What is timed or weighed waits for the machine's measuring lock; outputs and quality do not need it, and use
+    all cores. Refuses with `model_does_not_run`, `shape_needed`, `batch_size_fixed`, `unknown_input`,
+    `inputs_do_not_fit`, `unknown_output`, `labels_do_not_fit`, `missing_data` and `not_finite`.
+    """
+    data = evaluation if evaluation is not None else calibration
+    pair = Network(baseline, usable_threads(), ORIGINAL), Network(candidate, usable_threads(), COMPRESSED)
+    check(pair[0], benchmark, data)
+    tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
+    parity, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
+    quality, quality_notes = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
+    with measuring(progress):
+        timed = list(measure_latencies(baseline, candidate, benchmark, data, seed, next(tick)))
+        load_ms, peak_rss_bytes = _fresh(baseline, candidate, pair, benchmark, data, seed)
+        next(tick)(1.0)
+    return Comparison(
+        latency=[entry.latency for entry in timed],
+        quality=quality,
+        parity=parity,
+        load_ms=load_ms,
+        peak_rss_bytes=peak_rss_bytes,
+        environment=describe(benchmark.thread_counts[0]),
+        notes=[*notes, *quality_notes, *_timing_notes(timed)],
+    )
+
+
+def check(original: Network, benchmark: Benchmark, data: Samples | None) -> None:
+    """Refuses what cannot be timed as asked, before any work is done."""
+    for batch in benchmark.batch_sizes:
+        one_feed(original.inputs, batch, benchmark.shapes, data, seed=0)
+
+
+def pair_of(before: float, after: float) -> Pair:
+    return Pair(before=before, after=after, ratio=after / before if before else None)
+
+
+def _parity(
+    pair: tuple[Network, Network],
+    evaluation: Samples | None,
+    calibration: Samples | None,
+    benchmark: Benchmark,
+    seed: int,
+    tick: Callable[[float], None],
+) -> tuple[list[Parity], list[str]]:
+    name: DataName = "evaluation"
+    if evaluation is not None:
+        feeds, total = _sampled(evaluation, seed), min(MOST_SAMPLES, len(evaluation))
+    elif calibration is not None:
+        name, feeds, total = "calibration", _sampled(calibration, seed), min(MOST_SAMPLES, len(calibration))
+    else:
+        batch = benchmark.batch_sizes[0]
+        shapes = input_shapes(pair[0].inputs, batch, benchmark.shapes)
+        count = max(1, RANDOM_SAMPLES // batch)
+        feeds = ((feed, batch) for feed in random_feeds(pair[0].inputs, shapes, count, seed))
+        name, total = "random", count * batch
+    return compare_outputs(*pair, feeds, name, lambda done: tick(min(1.0, done / total)))
+
+
+def _sampled(samples: Samples, seed: int) -> Iterator[tuple[Feed, int]]:
+    """At most MOST_SAMPLES of them, drawn by seed, in batches that stay small in memory."""
+    drawn, done = samples.draw(MOST_SAMPLES, seed), 0
+    for feed in drawn.batches(batch_for(samples)):
+        rows = min(samples.fixed_batch or batch_for(samples), len(drawn) - done)
+        done += rows
+        yield feed, rows
+
+
+def batch_for(samples: Samples) -> int:
+    """Samples per run where speed is not measured: few enough that their inputs take at most 16 MiB."""
+    one = next(samples.take(1).batches(1))
+    return max(1, min(MOST_PER_BATCH, BATCH_BYTES // max(1, sum(x.nbytes for x in one.values()))))
+
+
+def _quality(
+    pair: tuple[Network, Network],
+    evaluation: Samples | None,
+    metric: Evaluation | None,
+    held_out: bool,
+    seed: int,
+    tick: Callable[[float], None],
+) -> tuple[list[Quality], list[str]]:
+    if metric is None or evaluation is None:
+        return [], []
+    batch = batch_for(evaluation)
+    found, notes = measure_quality(
+        *pair, evaluation, metric, batch=batch, held_out=held_out, seed=seed, tick=tick
+    )
+    return [found], notes
+
+
+def _fresh(
+    baseline: Path,
+    candidate: Path,
+    pair: tuple[Network, Network],
+    benchmark: Benchmark,
+    data: Samples | None,
+    seed: int,
+) -> tuple[Pair, Pair]:
+    """(load_ms, peak_rss_bytes) at the first benchmark entry."""
+    feed, _ = one_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
+    threads = benchmark.thread_counts[0]
+    before = measure_fresh(baseline, pair[0].fit(feed), threads, ORIGINAL)
+    after = measure_fresh(candidate, pair[1].fit(feed), threads, COMPRESSED)
+    return pair_of(before.load_ms, after.load_ms), pair_of(before.peak_rss_bytes, after.peak_rss_bytes)
+
+
+def _timing_notes(timed: list[Timed]) -> list[str]:
+    names = sorted({name for entry in timed for name in entry.substituted})
+    notes = (
+        [f"Timed with random numbers for {', '.join(map(repr, names))}: no data of that shape."]
+        if names
+        else []
+    )
+    return notes + [note for entry in timed for note in entry.notes]
+
+
+def _parts(progress: Progress, weights: list[float]) -> Iterator[Callable[[float], None]]:
+    """One function per part; told the fraction of its part, it advances the whole."""
+    total, start = sum(weights), 0.0
+    for weight in weights:
+        yield lambda fraction, start=start, weight=weight: progress.advance(  # type: ignore[misc]
+            (start + weight * fraction) / total
+        )
+        start += weight

@@ -1,0 +1,59 @@
+"""The machine that the numbers are from."""
+
+import os
+import platform
+import subprocess
+from importlib import metadata
+from pathlib import Path
+
+from app.contract.report import Environment
+
+CPUINFO = Path("/proc/cpuinfo")
+TELLING_FLAGS = {
+    *("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16"),
+    *("amx_int8", "amx_bf16", "amx_tile", "asimddp", "i8mm", "bf16", "sve", "fphp", "asimdhp"),
+}
+"""What int8 and half-precision kernels choose by; `asimddp` is Arm's dot product."""
+PACKAGES = ("winnow", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "numpy")
+
+
+def describe(intra_op_threads: int) -> Environment:
+    facts = _cpu_facts()
+    flags = (facts.get("flags") or facts.get("Features") or "").split()
+    return Environment(
+        cpu=facts.get("model name") or platform.processor() or platform.machine(),
+        cpu_flags=sorted(TELLING_FLAGS.intersection(flags)),
+        cores=len(os.sched_getaffinity(0)),
+        memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
+        gpus=_gpus(),
+        platform=platform.platform(),
+        versions={"python": platform.python_version(), **_versions()},
+        intra_op_threads=intra_op_threads,
+    )
+
+
+def _cpu_facts() -> dict[str, str]:
+    """The first processor's lines of /proc/cpuinfo."""
+    if not CPUINFO.exists():
+        return {}
+    lines = CPUINFO.read_text().split("\n\n")[0].splitlines()
+    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
+
+
+def _gpus() -> list[str]:
+    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
+    try:
+        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
+    except (OSError, subprocess.SubprocessError):
+        return []
+    return [line.strip() for line in told.splitlines() if line.strip()]
+
+
+def _versions() -> dict[str, str]:
+    found = {}
+    for name in PACKAGES:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found

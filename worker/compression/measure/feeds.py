@@ -1,0 +1,63 @@
+"""What a network is fed with while it is timed or compared: the data's samples, else random numbers."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from app.contract.errors import Refusal
+from app.contract.model import TensorSpec
+from worker.compression.data.samples import Samples
+from worker.compression.measure.network import Array, Feed
+from worker.compression.measure.shapes import Shapes, batch_axes, input_shapes
+
+
+def one_feed(
+    specs: list[TensorSpec], batch: int, given: dict[str, list[int]], samples: Samples | None, seed: int
+) -> tuple[Feed, list[str]]:
+    """A feed of `batch` samples, and the names of the inputs for which random numbers had to stand in.
+
+    Samples are repeated where there are too few. Refuses as `input_shapes` does.
+    """
+    example = next(samples.take(batch).batches(batch)) if samples is not None else {}
+    shapes = input_shapes(specs, batch, given, {name: x.shape for name, x in example.items()})
+    axes = batch_axes(specs)
+    feed = {s.name: _stretched(example[s.name], axes[s.name], batch) for s in specs if s.name in example}
+    feed = {name: x for name, x in feed.items() if x.shape == shapes[name]}
+    missing = [s for s in specs if s.name not in feed]
+    return {**feed, **random_feed(missing, shapes, seed)}, [s.name for s in missing]
+
+
+def random_feeds(specs: list[TensorSpec], shapes: Shapes, count: int, seed: int) -> Iterator[Feed]:
+    for index in range(count):
+        yield random_feed(specs, shapes, seed + index)
+
+
+def random_feed(specs: list[TensorSpec], shapes: Shapes, seed: int) -> Feed:
+    """Standard normal floats, bytes over their whole range, other integers 0 or 1 (safe as an index or mask)."""
+    rng = np.random.default_rng(seed)
+    return {spec.name: _random(spec, shapes[spec.name], rng) for spec in specs}
+
+
+def _random(spec: TensorSpec, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    try:
+        dtype = np.dtype(spec.dtype)
+    except TypeError:
+        raise Refusal(
+            "model_does_not_run",
+            f"Input {spec.name!r} is of type {spec.dtype}, for which no numbers can be made. Give data for it.",
+        ) from None
+    match dtype.kind:
+        case "f":
+            return np.asarray(rng.standard_normal(shape), dtype)
+        case "i" | "u" if dtype.itemsize == 1:
+            limits = np.iinfo(dtype)
+            return rng.integers(limits.min, limits.max, shape, dtype, endpoint=True)
+        case _:
+            return np.asarray(rng.integers(0, 2, shape), dtype)
+
+
+def _stretched(x: Array, axes: set[int], batch: int) -> Array:
+    for axis in axes:
+        if x.shape[axis] != batch:
+            x = np.take(x, np.arange(batch) % x.shape[axis], axis)
+    return x

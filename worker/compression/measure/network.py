@@ -1,0 +1,63 @@
+"""An ONNX file ready to run, with errors that a user understands."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnxruntime as ort
+
+from app.contract.errors import Refusal
+from app.contract.model import TensorSpec
+from worker.compression.measure.session import open_session
+
+Array = npt.NDArray[Any]
+Feed = dict[str, Array]
+
+DTYPES = {"float": "float32", "double": "float64"}
+"""ONNX Runtime's names of types where they differ from numpy's."""
+
+
+class Network:
+    """A session, its inputs, and its outputs that are tensors. `role` names it in errors: "the original"."""
+
+    def __init__(self, model: Path, threads: int, role: str) -> None:
+        self.role = role
+        self.threads = threads
+        self._file = model
+        try:
+            self.session = open_session(model, threads)
+        except Exception as error:  # ONNX Runtime's own errors have no common base
+            raise self._refusal("could not be loaded", error) from error
+        self.inputs = [_spec(value) for value in self.session.get_inputs()]
+        self.outputs: list[str] = [o.name for o in self.session.get_outputs() if o.type.startswith("tensor(")]
+        self.other_outputs = [o.name for o in self.session.get_outputs() if o.name not in self.outputs]
+
+    @property
+    def provider(self) -> str:
+        """Where it runs in truth: ONNX Runtime falls back silently when CUDA cannot be loaded."""
+        return str(self.session.get_providers()[0])
+
+    def fit(self, feed: Feed) -> Feed:
+        """The feed with each array in the dtype that this network takes (float16 inputs, say)."""
+        return {i.name: np.ascontiguousarray(feed[i.name], np.dtype(i.dtype)) for i in self.inputs}
+
+    def run(self, feed: Feed, outputs: list[str] | None = None) -> list[Array]:
+        """The named outputs, all tensors without names. Refuses with `model_does_not_run`."""
+        try:
+            return list(self.session.run(self.outputs if outputs is None else outputs, self.fit(feed)))
+        except Exception as error:
+            raise self._refusal(f"failed on inputs {shapes_told(feed)}", error) from error
+
+    def _refusal(self, what: str, error: Exception) -> Refusal:
+        reason = str(error).replace(str(self._file), self._file.name).strip() or type(error).__name__
+        return Refusal("model_does_not_run", f"In ONNX Runtime {self.role} {what}: {reason[:500]}")
+
+
+def shapes_told(feed: Feed) -> str:
+    return ", ".join(f"{name} {list(x.shape)}" for name, x in feed.items())
+
+
+def _spec(value: ort.NodeArg) -> TensorSpec:
+    kind = value.type.removeprefix("tensor(").removesuffix(")")
+    return TensorSpec(name=value.name, dtype=DTYPES.get(kind, kind), shape=list(value.shape))

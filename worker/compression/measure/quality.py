@@ -1,0 +1,123 @@
+"""A metric on labelled data, before and after, and the bootstrap interval of what was lost.
+
+Data goes through both models batch by batch; what is kept of a sample is its *outcome*: the predicted class (top1,
+precision, recall), whether the label is among the five best (top5), or its mean squared error (mse). The interval
+of the drop resamples samples, each with both of its outcomes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.contract.base import Interval
+from app.contract.errors import Refusal
+from app.contract.job import Evaluation, Metric
+from app.contract.report import Quality
+from worker.compression.data.samples import Samples
+from worker.compression.measure.bootstrap import mean_intervals
+from worker.compression.measure.metrics import macro_intervals, outcomes, value
+from worker.compression.measure.network import Network
+
+Array = npt.NDArray[Any]
+RULE_OF_THREE = 3
+"""Of n samples without a change, up to 3/n may change unseen (95 %)."""
+FEW_SAMPLES = 300
+
+
+def measure_quality(
+    before: Network,
+    after: Network,
+    samples: Samples,
+    evaluation: Evaluation,
+    *,
+    batch: int,
+    held_out: bool,
+    seed: int,
+    tick: Callable[[float], None],
+) -> tuple[Quality, list[str]]:
+    """The metric over all samples, and notes. Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`."""
+    output, labels = chosen_output(before, evaluation), labels_of(samples)
+    both, done = [], 0
+    for feed in samples.batches(batch):
+        outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
+        rows = labels[done : done + samples_in(outputs[0], len(samples) - done)]
+        both.append(np.stack([outcomes(evaluation.metric, scores, rows) for scores in outputs], axis=1))
+        done += len(rows)
+        tick(done / len(samples))
+    found = np.concatenate(both)
+    quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
+    return quality, _notes(quality)
+
+
+def chosen_output(network: Network, evaluation: Evaluation) -> str:
+    """The output asked for, or the model's first."""
+    if evaluation.output is None:
+        return network.outputs[0]
+    if evaluation.output not in network.outputs:
+        raise Refusal(
+            "unknown_output",
+            f"The model has no output {evaluation.output!r}; it has {', '.join(map(repr, network.outputs))}.",
+            field="evaluation.output",
+        )
+    return evaluation.output
+
+
+def labels_of(samples: Samples) -> Array:
+    if samples.labels is None:
+        raise Refusal(
+            "missing_data",
+            "evaluation asks for a metric, but the evaluation data has no labels. Add an array 'labels' to the "
+            "dataset, or name one in its declaration under targets.",
+            field="data.evaluation",
+        )
+    return np.asarray(samples.labels)
+
+
+def samples_in(scores: Array, left: int) -> int:
+    """How many samples an output is for."""
+    return min(left, scores.shape[0]) if scores.ndim else left
+
+
+def judge(metric: Metric, labels: Array, found: Array, output: str, *, held_out: bool, seed: int) -> Quality:
+    """`found` [n, 2]: the outcomes of each sample before and after."""
+    before, after = value(metric, labels, found[:, 0]), value(metric, labels, found[:, 1])
+    intervals = _intervals(metric, labels, found, seed)
+    return Quality(
+        metric=metric,
+        output=output,
+        samples=len(found),
+        before=before,
+        after=after,
+        before_interval=intervals[0],
+        after_interval=intervals[1],
+        drop=after - before if metric == "mse" else before - after,
+        drop_interval=intervals[2],
+        held_out=held_out,
+    )
+
+
+def _intervals(metric: Metric, labels: Array, found: Array, seed: int) -> list[Interval]:
+    """Of the value before, of the value after, and of the drop."""
+    match metric:
+        case "precision" | "recall":
+            return macro_intervals(metric, labels, found, seed)
+        case "top1":
+            scores = (found == labels.reshape(-1, 1)).astype(np.float64)
+        case _:
+            scores = found.astype(np.float64)
+    loss = scores[:, 1] - scores[:, 0] if metric == "mse" else scores[:, 0] - scores[:, 1]
+    return mean_intervals(np.column_stack([scores, loss]), seed)
+
+
+def _notes(quality: Quality) -> list[str]:
+    notes = []
+    if not quality.held_out:
+        notes.append("Evaluation and calibration share samples: the quality is not that on unseen data.")
+    if quality.samples < FEW_SAMPLES:
+        notes.append(
+            f"{quality.samples} evaluation samples: changes to fewer than 1 in "
+            f"{max(1, quality.samples // RULE_OF_THREE)} samples can go unseen."
+        )
+    return notes

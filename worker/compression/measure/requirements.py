@@ -1,0 +1,105 @@
+"""Whether the measured candidate meets what was asked, and if not, why, in a sentence.
+
+What cannot be told from the noise is not met: drop and speed-up are judged on the worse bound of their intervals.
+"""
+
+from app.contract.recipe import Requirements
+from app.contract.report import Latency, Pair, Parity, Quality, RequirementResult
+
+
+def judge(
+    require: Requirements,
+    *,
+    quality: list[Quality],
+    latency: list[Latency],
+    parity: list[Parity],
+    size_bytes: Pair,
+) -> list[RequirementResult]:
+    """One entry per requirement that was asked, in the contract's order."""
+    entries = [
+        None if require.max_metric_drop is None else _metric_drop(require.max_metric_drop, quality),
+        None if require.min_speedup is None else _speedup(require.min_speedup, latency),
+        None if require.max_size_ratio is None else _size_ratio(require.max_size_ratio, size_bytes),
+        None if require.min_cosine is None else _cosine(require.min_cosine, parity),
+    ]
+    return [entry for entry in entries if entry is not None]
+
+
+def _metric_drop(asked: float, quality: list[Quality]) -> RequirementResult:
+    if not quality:
+        return _unmeasured(
+            "max_metric_drop",
+            asked,
+            "no metric was measured: give data.evaluation with labels, and evaluation",
+        )
+    found = quality[0]
+    met = found.drop_interval[1] <= asked
+    why = (
+        f"{found.metric} went from {found.before:.4f} to {found.after:.4f} on {found.samples} samples: a drop of "
+        f"{found.drop:.4f}, which may be as much as {found.drop_interval[1]:.4f} (95 %), and at most {asked:g} "
+        "was asked"
+    )
+    if not met and found.drop <= asked:
+        why += "; more evaluation samples would narrow the interval"
+    return _entry("max_metric_drop", asked, found.drop, found.drop_interval, met, why)
+
+
+def _speedup(asked: float, latency: list[Latency]) -> RequirementResult:
+    if not latency:
+        return _unmeasured("min_speedup", asked, "the speed was not measured")
+    found = latency[0]
+    low, high = found.speedup_interval
+    why = (
+        f"at batch {found.batch_size} on {found.threads} thread(s) the model is {found.speedup:.2f} times as fast "
+        f"(95 %: {low:.2f} to {high:.2f}), and at least {asked:g} was asked"
+    )
+    return _entry("min_speedup", asked, found.speedup, (low, high), low >= asked, why)
+
+
+def _size_ratio(asked: float, size: Pair) -> RequirementResult:
+    if size.ratio is None:
+        return _unmeasured("max_size_ratio", asked, "the original has no bytes")
+    why = (
+        f"the model went from {size.before} to {size.after} bytes, {size.ratio:.3f} of its size, and at most "
+        f"{asked:g} was asked"
+    )
+    return _entry("max_size_ratio", asked, size.ratio, None, size.ratio <= asked, why)
+
+
+def _cosine(asked: float, parity: list[Parity]) -> RequirementResult:
+    told = [(p.cosine, p) for p in parity if p.cosine is not None]
+    if not told:
+        return _unmeasured(
+            "min_cosine",
+            asked,
+            "no output has a cosine (all are almost zero, integers, or could not be compared)",
+        )
+    worst, output = min(told, key=lambda pair: pair[0])
+    why = (
+        f"output {output.output!r} has a cosine of {worst:.6f} to the original's on {output.samples} "
+        f"{output.data} samples, and at least {asked:g} was asked"
+    )
+    return _entry("min_cosine", asked, worst, None, worst >= asked, why)
+
+
+def _unmeasured(name: str, asked: float, reason: str) -> RequirementResult:
+    return RequirementResult(
+        name=name, asked=asked, measured=None, interval=None, met=False, why=f"{_capital(reason)}."
+    )
+
+
+def _entry(
+    name: str, asked: float, measured: float, interval: tuple[float, float] | None, met: bool, why: str
+) -> RequirementResult:
+    return RequirementResult(
+        name=name,
+        asked=asked,
+        measured=measured,
+        interval=interval,
+        met=met,
+        why=None if met else f"{_capital(why)}.",
+    )
+
+
+def _capital(sentence: str) -> str:
+    return sentence[:1].upper() + sentence[1:]

@@ -1,0 +1,84 @@
+"""The result in plain words, also when it is not what one hoped for."""
+
+from app.contract.report import Latency, Pair, Parity, Quality, Verdict
+
+
+FLOOR = 0.02
+"""Two sessions of one and the same file differ by up to 2 % in speed, steadily, by where their memory lies (seen with
+four of the shared models): an interval within 2 % of 1 tells nothing, however narrow it is."""
+
+
+def verdict(
+    *, latency: list[Latency], quality: list[Quality], parity: list[Parity], size_bytes: Pair
+) -> Verdict:
+    """`faster` is judged at the first benchmark entry; null where it cannot be told from no change."""
+    faster = is_faster(latency[0]) if latency else None
+    summary = [_size(size_bytes), *map(_speed, latency), *map(_quality, quality)]
+    if not quality:
+        summary += _parity(parity)
+    return Verdict(
+        faster=faster,
+        smaller=size_bytes.after < size_bytes.before,
+        worse_by=quality[0].drop if quality else None,
+        summary=summary,
+    )
+
+
+def is_faster(found: Latency) -> bool | None:
+    low, high = found.speedup_interval
+    return True if low > 1 + FLOOR else False if high < 1 - FLOOR else None
+
+
+def _size(size: Pair) -> str:
+    if size.after == size.before:
+        return f"As large as before: {size.after} bytes."
+    word = "Smaller" if size.after < size.before else "Larger"
+    ratio = f", {size.ratio:.3f} of the original" if size.ratio is not None else ""
+    return f"{word}: {size.before} to {size.after} bytes{ratio}."
+
+
+def _speed(found: Latency) -> str:
+    low, high = found.speedup_interval
+    where = f"at batch {found.batch_size} on {found.threads} thread(s)"
+    times = f"{found.baseline_ms.p50:.3g} to {found.candidate_ms.p50:.3g} ms"
+    match is_faster(found):
+        case True:
+            return f"{found.speedup:.2f} times as fast {where} (95 %: {low:.2f} to {high:.2f}): {times}."
+        case False:
+            return (
+                f"Slower {where}: {found.speedup:.2f} times the original's speed (95 %: {low:.2f} to {high:.2f}): "
+                f"{times}. On this machine the original is the better choice for speed."
+            )
+        case _:
+            return (
+                f"Neither faster nor slower {where} as far as can be told: {found.speedup:.2f} times the original's "
+                f"speed (95 %: {low:.2f} to {high:.2f}): {times}."
+            )
+
+
+def _quality(found: Quality) -> str:
+    low, high = found.drop_interval
+    change = f"{found.metric} went from {found.before:.4f} to {found.after:.4f}"
+    data = f"on {found.samples} {'held-out' if found.held_out else 'not held-out'} samples"
+    if low > 0:
+        return f"Worse: {change} {data}, a loss of {found.drop:.4f} (95 %: {low:.4f} to {high:.4f})."
+    if high < 0:
+        return f"Better: {change} {data}, a gain of {-found.drop:.4f} (95 %: {-high:.4f} to {-low:.4f})."
+    return (
+        f"No loss that can be told from chance: {change} {data} (95 % of the loss: {low:.4f} to {high:.4f})."
+    )
+
+
+def _parity(parity: list[Parity]) -> list[str]:
+    """The output that moved most."""
+    if not parity:
+        return ["The outputs could not be compared."]
+    worst = max(parity, key=lambda p: p.max_relative_error)
+    cosine = f"cosine {worst.cosine:.6f}, " if worst.cosine is not None else ""
+    told = (
+        f"Output {worst.output!r} moved most: {cosine}largest error {worst.max_error:.3g} "
+        f"({100 * worst.max_relative_error:.2g} % of its largest value) on {worst.samples} {worst.data} samples."
+    )
+    if worst.data == "random":
+        told += " Random inputs say little about real ones: give data to compare on."
+    return [told]
