@@ -1,0 +1,33 @@
+"""`int8_static`: weights int8 per channel, activations uint8, ranges from calibration data.
+
+Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into integer kernels.
+"""
+
+import logging
+
+import onnx_ir as ir
+from onnx_ir.passes.common import RemoveUnusedNodesPass
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Static
+from worker.compression.techniques.calibration import calibrate
+from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.qdq import QdqWriter
+from worker.compression.techniques.selection import select
+
+log = logging.getLogger(__name__)
+
+OPSET = 13
+"""The first opset in which a scale can be given per channel."""
+
+
+def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
+    if context.calibration is None:
+        raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
+    selection = select(model, step.exclude)
+    samples = context.calibration.draw(step.samples, context.seed)
+    names = list(dict.fromkeys(str(selection.source(value).name) for value in selection.values))
+    ranges = calibrate(model, names, samples, step.calibration, step.percentile, context.progress)
+    QdqWriter(model).write(selection, ranges)
+    RemoveUnusedNodesPass()(model)
+    return Changed(model, len(selection.weighted), len(selection.verdicts))

@@ -1,0 +1,136 @@
+"""Puts QuantizeLinear/DequantizeLinear pairs into a graph.
+
+    value ─ Q ─ DQ ─ consumers          uint8, one scale
+    int8 initializer ─ DQ ─ node        one scale per output channel
+    int32 initializer ─ DQ ─ node       a bias, in units of activation scale · weight scale
+
+This is the form that ONNX Runtime fuses into integer kernels, and that a quantization-aware trainer reads.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.techniques.naming import Names
+from worker.compression.techniques.ranges import (
+    Array,
+    Range,
+    quantized_bias,
+    quantized_weight,
+    scales_for_bias,
+    weight_scales,
+)
+from worker.compression.techniques.selection import Selection, weight_axis
+
+
+class QdqWriter:
+    """Writes into one model. Values and weights used by several nodes are quantized once."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._graph = model.graph
+        self._names = Names(model)
+        self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+
+    def write(self, selection: Selection, ranges: dict[str, Range]) -> None:
+        for value in selection.values:
+            self._affine[value] = self._parameters(value, selection, ranges)
+        for node in selection.weighted:
+            self._write_weights(node)
+        for value in selection.values:
+            self._write_activation(value, selection)
+
+    def _parameters(
+        self, value: ir.Value, selection: Selection, ranges: dict[str, Range]
+    ) -> tuple[ir.Value, ir.Value]:
+        source = selection.source(value)
+        if source in self._affine:
+            return self._affine[source]
+        scale, zero_point = ranges[str(source.name)].affine()
+        self._affine[source] = (
+            self._initializer(f"{source.name}_scale", scale),
+            self._initializer(f"{source.name}_zero_point", zero_point),
+        )
+        return self._affine[source]
+
+    def _write_activation(self, value: ir.Value, selection: Selection) -> None:
+        uses = [use for use in value.uses() if value.producer() in selection.nodes or use.node in selection.nodes]
+        scale, zero_point = self._affine[value]
+        quantize = self._node("QuantizeLinear", [value, scale, zero_point], f"{value.name}_quantized")
+        dequantize = self._node(
+            "DequantizeLinear", [quantize.outputs[0], scale, zero_point], f"{value.name}_dequantized"
+        )
+        quantize.outputs[0].shape = dequantize.outputs[0].shape = value.shape
+        quantize.outputs[0].dtype, dequantize.outputs[0].dtype = ir.DataType.UINT8, ir.DataType.FLOAT
+        for use in uses:
+            use.node.replace_input_with(use.idx, dequantize.outputs[0])
+        self._insert_after(value, [quantize, dequantize])
+        if value.is_graph_output() and value.producer() in selection.nodes:
+            self._take_output(value, dequantize.outputs[0])
+
+    def _take_output(self, value: ir.Value, dequantized: ir.Value) -> None:
+        """The graph's output keeps its name, and is now what the dequantization gives."""
+        name = value.name
+        value.name = self._names.fresh(f"{name}_float")
+        dequantized.name = name
+        dequantized.type, dequantized.shape = value.type, value.shape
+        for index, output in enumerate(self._graph.outputs):
+            if output is value:
+                self._graph.outputs[index] = dequantized
+
+    def _write_weights(self, node: ir.Node) -> None:
+        weight, axis = _constant(node, 1), weight_axis(node)
+        assert weight is not None
+        assert axis is not None
+        scales = weight_scales(weight, axis)
+        bias = _constant(node, 2)
+        if bias is not None:
+            activation = self._affine[_input(node, 0)][0].const_value
+            assert activation is not None
+            scales = scales_for_bias(scales, bias.reshape(-1), activation.numpy())
+            self._write_weight(
+                node, 2, quantized_bias(bias.reshape(-1), scales * activation.numpy()),
+                scales * activation.numpy(), 0,
+            )  # fmt: skip
+        self._write_weight(node, 1, quantized_weight(weight, scales, axis), scales, axis)
+
+    def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> None:
+        name = _input(node, index).name
+        inputs = [
+            self._initializer(f"{name}_quantized", integers),
+            self._initializer(f"{name}_scale", scales.astype(np.float32)),
+            self._initializer(f"{name}_zero_point", np.zeros(scales.shape, integers.dtype)),
+        ]
+        dequantize = self._node("DequantizeLinear", inputs, f"{name}_dequantized", axis=axis)
+        dequantize.outputs[0].shape, dequantize.outputs[0].dtype = inputs[0].shape, ir.DataType.FLOAT
+        node.replace_input_with(index, dequantize.outputs[0])
+        self._graph.insert_before(node, dequantize)
+
+    def _node(self, op: str, inputs: list[ir.Value], output: str, **attributes: int) -> ir.Node:
+        name = self._names.fresh(output)
+        node = ir.node(op, inputs, attributes=attributes or None, name=self._names.fresh(f"{name}_{op}"))
+        node.outputs[0].name = name
+        return node
+
+    def _initializer(self, name: str, array: Array) -> ir.Value:
+        fresh = self._names.fresh(name)
+        value = ir.Value(name=fresh, const_value=ir.tensor(array, name=fresh))
+        value.shape, value.dtype = ir.Shape(array.shape), value.const_value.dtype  # type: ignore[union-attr]
+        self._graph.register_initializer(value)
+        return value
+
+    def _insert_after(self, value: ir.Value, nodes: list[ir.Node]) -> None:
+        producer = value.producer()
+        if producer is not None:
+            self._graph.insert_after(producer, nodes)
+        elif len(self._graph) > 0:
+            self._graph.insert_before(self._graph[0], nodes)
+
+
+def _input(node: ir.Node, index: int) -> ir.Value:
+    value = node.inputs[index]
+    assert value is not None
+    return value
+
+
+def _constant(node: ir.Node, index: int) -> Array | None:
+    value = node.inputs[index] if index < len(node.inputs) else None
+    return value.const_value.numpy() if value is not None and value.const_value is not None else None

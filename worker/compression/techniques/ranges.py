@@ -1,0 +1,60 @@
+"""Affine quantization to 8 bits: real = scale · (integer − zero point).
+
+Activations are uint8 and asymmetric: unsigned activations with signed weights is what x86 multiplies fast (signed
+activations came out slower than float32). Weights are int8 and symmetric, one scale per output channel:
+
+    scale_c = max|w_c| / 127                      (Krishnamoorthi 2018, arXiv:1806.08342)
+"""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+LEVELS = 255
+WEIGHT_MAX = 127
+
+
+@dataclass(frozen=True)
+class Range:
+    """What an activation is expected to lie in, in real units."""
+
+    low: float
+    high: float
+
+    def affine(self) -> tuple[Array, Array]:
+        """Scale (float32 scalar) and zero point (uint8 scalar). Zero is always exactly representable."""
+        low, high = min(self.low, 0.0), max(self.high, 0.0)
+        scale = np.float32((high - low) / LEVELS)
+        if scale < np.finfo(np.float32).tiny:
+            return np.array(1, np.float32), np.array(0, np.uint8)
+        return np.array(scale), np.array(np.clip(np.rint(-low / scale), 0, LEVELS), np.uint8)
+
+
+def weight_scales(weight: Array, axis: int) -> Array:
+    """float32 [channels]; a channel of zeros gets scale 1."""
+    others = tuple(i for i in range(weight.ndim) if i != axis)
+    largest = np.abs(weight).max(axis=others, initial=0)
+    scales = (largest / WEIGHT_MAX).astype(np.float32)
+    return np.where(scales < np.finfo(np.float32).tiny, np.float32(1), scales)
+
+
+def scales_for_bias(scales: Array, bias: Array, activation: Array) -> Array:
+    """Scales raised where the bias, stored as int32 in units of activation · weight scale, would overflow."""
+    least = np.abs(bias) / (float(activation) * (2.0**31 - 2**8))
+    return np.maximum(scales, least.astype(np.float32))
+
+
+def quantized_weight(weight: Array, scales: Array, axis: int) -> Array:
+    """int8, the shape of `weight`, rounded half to even."""
+    shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
+    return np.clip(np.rint(weight / scales.reshape(shape)), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+
+
+def quantized_bias(bias: Array, scales: Array) -> Array:
+    """int32, in units of `scales`."""
+    limits = np.iinfo(np.int32)
+    return np.clip(np.rint(bias / scales.astype(np.float64)), limits.min, limits.max).astype(np.int32)

@@ -1,0 +1,167 @@
+"""What int8_static quantizes in a graph, and why not the rest.
+
+    weighted   Conv, Gemm, MatMul with a float32 weight: what integer kernels speed up
+    joining    Add, Concat, … between quantized nodes: quantized too, so that values stay 8-bit on the way
+    carrying   MaxPool, Reshape, …: move values without changing them, so input and output share one scale
+    clipping   Relu, Clip: the range of the 8-bit output does their work, ONNX Runtime drops them
+
+Joining, carrying and clipping nodes are kept only where they connect quantized nodes.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from worker.compression.techniques.naming import excluded
+
+WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+JOINING = frozenset({"Add", "Concat", "GlobalAveragePool", "AveragePool"})
+CARRYING = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Pad"})
+CLIPPING = frozenset({"Relu", "Clip"})
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """Of one node with a weight: why it stays float, None when it is quantized."""
+
+    node: ir.Node
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`values` are the activations that get a Q/DQ pair, in graph order."""
+
+    verdicts: list[Verdict]
+    nodes: frozenset[ir.Node]
+    values: list[ir.Value]
+
+    @property
+    def weighted(self) -> list[ir.Node]:
+        return [verdict.node for verdict in self.verdicts if verdict.reason is None]
+
+    def source(self, value: ir.Value) -> ir.Value:
+        """The value whose scale this one uses: through carrying nodes, up to where it was computed."""
+        producer = value.producer()
+        while producer in self.nodes and producer is not None and producer.op_type in CARRYING:
+            value = _data_input(producer)
+            producer = value.producer()
+        return value
+
+
+def select(model: ir.Model, patterns: list[str]) -> Selection:
+    verdicts = [
+        Verdict(node, _objection(node, patterns))
+        for node in model.graph
+        if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED
+    ]
+    weighted = {verdict.node for verdict in verdicts if verdict.reason is None}
+    nodes = _connected(model.graph, weighted, patterns)
+    return Selection(verdicts, frozenset(nodes), list(_values(model.graph, nodes)))
+
+
+def weight_axis(node: ir.Node) -> int | None:
+    """The output-channel axis of the weight; None when there is no weight of the right form."""
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    if weight is None or weight.const_value is None or weight.const_value.dtype != ir.DataType.FLOAT:
+        return None
+    rank = len(weight.const_value.shape)
+    match node.op_type:
+        case "Conv":
+            return 0
+        case "Gemm":
+            return 0 if _number(node, "transB", 0) else 1
+        case "MatMul" if rank == 2:
+            return 1
+    return None
+
+
+def _objection(node: ir.Node, patterns: list[str]) -> str | None:
+    if excluded(node, patterns):
+        return "excluded by pattern"
+    if weight_axis(node) is None:
+        return "its second input is no float32 weight"
+    data = node.inputs[0]
+    if data is None or data.const_value is not None:
+        return "its input is a constant"
+    if node.op_type == "Gemm" and (_number(node, "transA", 0), _number(node, "alpha", 1), _number(node, "beta", 1)) != (0, 1, 1):
+        return "transA, alpha or beta differ from their defaults"
+    return _bias_objection(node)
+
+
+def _bias_objection(node: ir.Node) -> str | None:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is None:
+        return None
+    channels = node.inputs[1].shape[weight_axis(node)]  # type: ignore[union-attr,index]
+    if bias.const_value is None or bias.const_value.size != channels:
+        return "its bias is not one constant per channel"
+    return None
+
+
+def _number(node: ir.Node, name: str, default: float) -> float:
+    attribute = node.attributes.get(name)
+    return default if attribute is None else float(attribute.value)  # type: ignore[arg-type]
+
+
+def _data_input(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None
+    return value
+
+
+def _connected(graph: ir.Graph, weighted: set[ir.Node], patterns: list[str]) -> set[ir.Node]:
+    """The weighted nodes and all between them: drop what hangs loose until nothing does."""
+    between = {
+        node
+        for node in graph
+        if node.domain in ("", "ai.onnx")
+        and node.op_type in JOINING | CARRYING | CLIPPING
+        and not excluded(node, patterns)
+    }
+    while True:
+        nodes = weighted | between
+        loose = {node for node in between if not _connects(node, nodes)}
+        if not loose:
+            return nodes
+        between -= loose
+
+
+def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
+    inputs = [v for v in node.inputs if v is not None and v.const_value is None]
+    fed = [v.producer() in nodes for v in inputs]
+    consumers = [use.node for use in node.outputs[0].uses()]
+    if node.op_type in CLIPPING and not (inputs and len(inputs[0].uses()) == 1):
+        return False
+    return any(fed) and any(consumer in nodes for consumer in consumers)
+
+
+def _values(graph: ir.Graph, nodes: set[ir.Node]) -> Iterator[ir.Value]:
+    seen: set[ir.Value] = set()
+    for node in graph:
+        if node not in nodes:
+            continue
+        for value in (*_data_inputs(node), *_data_outputs(node, nodes)):
+            if value not in seen and not _clipped(value, nodes):
+                seen.add(value)
+                yield value
+
+
+def _data_inputs(node: ir.Node) -> Iterator[ir.Value]:
+    """The activations among the inputs: not weights, not the shapes and bounds that come after the first."""
+    values = node.inputs if node.op_type in JOINING else node.inputs[:1]
+    yield from (v for v in values if v is not None and v.const_value is None)
+
+
+def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
+    """A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel."""
+    value = node.outputs[0]
+    if node.op_type in ("Gemm", "MatMul") and not any(use.node in nodes for use in value.uses()):
+        return
+    yield value
+
+
+def _clipped(value: ir.Value, nodes: set[ir.Node]) -> bool:
+    """Between a node and the Relu behind it nothing is quantized, so that the two become one."""
+    return any(use.node in nodes and use.node.op_type in CLIPPING for use in value.uses())
