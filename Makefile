@@ -10,7 +10,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $@
 
 demo: $(STAMP)        ## train a small network, compress it over HTTP, print before and after
-	$(PY) -m tests.demo
+	$(PY) -m examples.demo
 
 test: $(STAMP)        ## everything, on real files, processes and servers
 	$(PY) -m pytest
