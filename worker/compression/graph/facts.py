@@ -37,7 +37,7 @@ def facts(model: ir.Model) -> ModelFacts:
     """Facts of a normalised model. MACs are those of one sample, null where a shape is open."""
     return ModelFacts(
         opset=opset_of(model),
-        inputs=[_spec(value) for value in model.graph.inputs],
+        inputs=inputs_of(model),
         outputs=[_spec(value) for value in model.graph.outputs],
         parameters=parameters(model),
         macs=macs(model),
@@ -45,6 +45,11 @@ def facts(model: ir.Model) -> ModelFacts:
         operators=operators(model),
         layers=[Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs) for x in layer_table(model)],
     )
+
+
+def inputs_of(model: ir.Model) -> list[TensorSpec]:
+    """The inputs of a normalised model: what data has to fit."""
+    return [_spec(value) for value in model.graph.inputs]
 
 
 def is_quantized(model: ir.Model) -> bool:

@@ -4,7 +4,6 @@ A sparse tensor is its non-zero `values` and their `indices`: `[n]` positions in
 coordinates (onnx/docs/IR.md). Storing sparse again is a serialisation, done at the very end if at all.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,15 +11,17 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from app.contract.errors import Refusal
+from worker.compression.graph.walk import messages
+
 
 def densify(model: onnx.ModelProto, base_dir: Path) -> int:
     """Replace every sparse initializer and sparse Constant, in subgraphs and functions too. Answers how many.
 
-    Raises `ValueError` for indices outside the shape.
+    Raises `Refusal` `invalid_model` for indices outside the shape.
     """
-    graphs = list(_graphs(model))
-    nodes = [node for graph in graphs for node in graph.node]
-    nodes += [node for function in model.functions for node in _nested(function.node)]
+    graphs = list(messages(model, onnx.GraphProto))
+    nodes = list(messages(model, onnx.NodeProto))
     return sum(_initializers(graph, base_dir) for graph in graphs) + sum(
         _constant(n, base_dir) for n in nodes
     )
@@ -46,38 +47,21 @@ def _constant(node: onnx.NodeProto, base_dir: Path) -> int:
 def _dense(sparse: onnx.SparseTensorProto, base_dir: Path) -> onnx.TensorProto:
     values = numpy_helper.to_array(sparse.values, str(base_dir))
     indices = numpy_helper.to_array(sparse.indices, str(base_dir))
-    flat = _flat(indices, list(sparse.dims))
-    dense = np.zeros(int(np.prod(sparse.dims)), values.dtype)
-    if flat.size and (flat.min() < 0 or flat.max() >= dense.size or flat.size != values.size):
-        raise ValueError(f"the sparse tensor {sparse.values.name!r} has indices outside its shape")
-    dense[flat] = values
-    return numpy_helper.from_array(dense.reshape(tuple(sparse.dims)), sparse.values.name)
-
-
-def _flat(indices: NDArray[np.int64], dims: list[int]) -> NDArray[np.int64]:
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    if not _inside(indices, values.size, dense.shape):
+        raise Refusal(
+            "invalid_model",
+            f"The sparse tensor {sparse.values.name!r} of shape {list(sparse.dims)} has {values.size} values and "
+            f"indices {list(indices.shape)} that do not fit it. Export the model again.",
+        )
     if indices.ndim == 1:
-        return indices
-    strides = np.array([np.prod(dims[axis + 1 :], dtype=np.int64) for axis in range(len(dims))], np.int64)
-    if indices.size and ((indices < 0).any() or (indices >= np.array(dims)).any()):
-        return np.array([-1])
-    return np.asarray(indices @ strides)
+        dense.reshape(-1)[indices] = values
+    else:
+        dense[tuple(indices.T)] = values
+    return numpy_helper.from_array(dense, sparse.values.name)
 
 
-def _graphs(model: onnx.ModelProto) -> Iterator[onnx.GraphProto]:
-    """The graph, its subgraphs, and those of the functions' nodes."""
-    yield model.graph
-    nodes = [*_nested(model.graph.node), *(n for f in model.functions for n in _nested(f.node))]
-    for node in nodes:
-        for attribute in node.attribute:
-            if attribute.HasField("g"):
-                yield attribute.g
-            yield from attribute.graphs
-
-
-def _nested(nodes: "Iterator[onnx.NodeProto] | list[onnx.NodeProto]") -> Iterator[onnx.NodeProto]:
-    """The nodes, and those inside their subgraphs."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for graph in [attribute.g, *attribute.graphs]:
-                yield from _nested(graph.node)
+def _inside(indices: NDArray[np.int64], count: int, shape: tuple[int, ...]) -> bool:
+    bounds = np.array([np.prod(shape, dtype=np.int64)] if indices.ndim == 1 else shape)
+    expected = (count,) if indices.ndim == 1 else (count, len(shape))
+    return indices.shape == expected and bool(((indices >= 0) & (indices < bounds)).all())

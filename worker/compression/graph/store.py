@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir import external_data
 
+from app.contract.errors import Refusal
 from worker.compression.graph.sparse import densify
 
 log = logging.getLogger(__name__)
@@ -42,6 +43,18 @@ def save(model: ir.Model, path: Path) -> None:
         ir.save(model, path)
     else:
         ir.save(model, path, external_data=f"{path.name}.data")
+
+
+def save_one_file(model: ir.Model, path: Path) -> Path:
+    """Write the model as one `.onnx`. Raises `Refusal` `step_failed` when its weights do not fit into one."""
+    if (size := weight_bytes(model)) >= ONE_FILE_BYTES:
+        raise Refusal(
+            "step_failed",
+            f"The result has {size} bytes of weights, and one ONNX file holds less than 2 GiB. "
+            "Add a step that makes it smaller (int8, float16).",
+        )
+    save(model, path)
+    return path
 
 
 def weight_bytes(model: ir.Model) -> int:
