@@ -1,0 +1,108 @@
+"""Puts what was done and what was measured together: the report, and the facts that go into the artifact."""
+
+import json
+from importlib.metadata import version
+from typing import Final
+
+import onnx_ir as ir
+
+from app.contract.recipe import Recipe
+from app.contract.report import LayerReport, Pair, Report, StepReport
+from worker.compression.graph import cost
+from worker.compression.graph.opset import opset_of
+from worker.compression.measure.compare import Comparison, pair_of
+from worker.compression.measure.requirements import judge
+from worker.compression.measure.verdict import verdict
+from worker.compression.options import Options
+
+WINNOW: Final = version("winnow")
+
+
+def assemble(
+    *,
+    before: ir.Model,
+    after: ir.Model,
+    sizes: tuple[int, int],
+    hashes: tuple[str, str],
+    tidied: int,
+    steps: list[StepReport],
+    measured: Comparison,
+    options: Options,
+) -> Report:
+    """The whole report. `sizes` and `hashes` are of the model as received and of the artifact."""
+    size = pair_of(*sizes)
+    shapes = measured.latency[0].shapes if measured.latency else None
+    requirements = judge(
+        options.require,
+        quality=measured.quality,
+        latency=measured.latency,
+        parity=measured.parity,
+        size_bytes=size,
+    )
+    return Report(
+        winnow=WINNOW,
+        outcome="accepted" if all(entry.met for entry in requirements) else "requirements_not_met",
+        verdict=verdict(
+            latency=measured.latency, quality=measured.quality, parity=measured.parity, size_bytes=size
+        ),
+        requirements=requirements,
+        source_sha256=hashes[0],
+        artifact_sha256=hashes[1],
+        seed=options.seed,
+        opset=pair_of(opset_of(before), opset_of(after)),
+        size_bytes=size,
+        tidied_bytes=tidied,
+        parameters=pair_of(cost.parameters(before), cost.parameters(after)),
+        macs=_macs(before, after, shapes),
+        sparsity=pair_of(cost.sparsity(before), cost.sparsity(after)),
+        load_ms=measured.load_ms,
+        peak_rss_bytes=measured.peak_rss_bytes,
+        latency=measured.latency,
+        quality=measured.quality,
+        parity=measured.parity,
+        steps=steps,
+        layers=_layers(before, after, shapes),
+        environment=measured.environment,
+        notes=measured.notes,
+    )
+
+
+def lineage(source: str, recipe: Recipe, options: Options, measured: Comparison) -> dict[str, str]:
+    """What an artifact found on a disk a year later says of itself (`winnow.*` in its metadata)."""
+    facts = {
+        "version": WINNOW,
+        "source_sha256": source,
+        "recipe": json.dumps(recipe.model_dump(mode="json"), separators=(",", ":")),
+        "seed": str(options.seed),
+        "cpu": measured.environment.cpu,
+    }
+    for entry in measured.latency[:1]:
+        facts["speedup"] = f"{entry.speedup:.3f} (95%: {entry.speedup_interval[0]:.3f}-{entry.speedup_interval[1]:.3f})"
+        facts["speedup_at"] = f"batch {entry.batch_size}, {entry.threads} thread(s), {entry.provider}"
+    for quality in measured.quality:
+        facts[quality.metric] = f"{quality.before:.4f} -> {quality.after:.4f} on {quality.samples} samples"
+    for parity in measured.parity:
+        if parity.cosine is not None:
+            facts[f"cosine.{parity.output}"] = f"{parity.cosine:.6f} on {parity.samples} {parity.data} samples"
+    return facts
+
+
+def _macs(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> Pair | None:
+    counted = cost.macs(before, shapes), cost.macs(after, shapes)
+    return None if counted[0] is None or counted[1] is None else pair_of(counted[0], counted[1])
+
+
+def _layers(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> list[LayerReport]:
+    """The layers of the original, with what became of each weight; `removed` where a layer is gone."""
+    dtypes = {layer.name: layer.dtype for layer in cost.layer_table(after)}
+    return [
+        LayerReport(
+            name=layer.name,
+            op=layer.op,
+            parameters=layer.parameters,
+            macs=layer.macs,
+            before_dtype=layer.dtype,
+            after_dtype=dtypes.get(layer.name, "removed"),
+        )
+        for layer in cost.layer_table(before, shapes)
+    ]
