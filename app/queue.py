@@ -1,7 +1,6 @@
 """The queue carries ids and nothing else; losing a message costs a delay, never a job."""
 
 import logging
-from pathlib import Path
 from typing import Any, Protocol
 
 from celery import Celery
@@ -62,6 +61,7 @@ def celery_application(settings: Settings) -> Celery:
     celery = Celery("winnow", set_as_current=False)
     celery.conf.update(
         broker_url=settings.broker_url or "filesystem://",
+        broker_transport=None if settings.broker_url else "app.file_transport:Transport",
         broker_transport_options=_transport_options(settings),
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
@@ -74,8 +74,9 @@ def celery_application(settings: Settings) -> Celery:
         result_backend=None,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_soft_shutdown_timeout=5.0,
         worker_send_task_events=False,
+        worker_enable_remote_control=False,
+        worker_proc_alive_timeout=60.0,
         worker_hijack_root_logger=False,
     )
     return celery
@@ -84,14 +85,14 @@ def celery_application(settings: Settings) -> Celery:
 def _transport_options(settings: Settings) -> dict[str, Any]:
     if settings.broker_url is not None:
         return {"visibility_timeout": 7 * 86400, "socket_timeout": 30, "socket_connect_timeout": 5}
-    waiting, done = settings.queue_dir / "waiting", settings.queue_dir / "done"
-    for folder in (waiting, done):
-        Path(folder).mkdir(parents=True, exist_ok=True)
+    folders = [settings.queue_dir / name for name in ("waiting", "taken", "control")]
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+    waiting, taken, control = map(str, folders)
     return {
-        "data_folder_in": str(waiting),
-        "data_folder_out": str(waiting),
-        "control_folder": str(settings.queue_dir / "control"),
-        "store_processed": False,
-        "processed_folder": str(done),
+        "data_folder_in": waiting,
+        "data_folder_out": waiting,
+        "processed_folder": taken,
+        "control_folder": control,
         "polling_interval": 0.1,
     }

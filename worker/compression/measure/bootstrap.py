@@ -29,13 +29,20 @@ def median_interval(values: npt.ArrayLike, seed: int) -> Interval:
     return interval(np.median(drawn, axis=1), float(np.median(x)))
 
 
-def mean_intervals(values: npt.ArrayLike, seed: int) -> list[Interval]:
-    """Of the means of the columns of `values` [n, m], rows drawn together: pairs stay pairs."""
-    x = np.asarray(values, np.float64)
+def paired_mean_intervals(pairs: npt.ArrayLike, seed: int) -> list[Interval]:
+    """Of the two column means of `pairs` [n, 2] and of first − second; a sample is drawn with both its values."""
+    x = np.asarray(pairs, np.float64)
     if len(np.unique(x, axis=0)) <= FEW_DISTINCT:
-        return resampled_intervals(x, lambda rows, weights: weights @ rows / len(x), seed)
-    means = np.concatenate([x[chosen].mean(axis=1) for chosen in _draws(len(x), x.shape[1], seed)])
-    return intervals(means, x.mean(axis=0))
+        return resampled_intervals(x, lambda rows, weights: _with_difference(weights @ rows / len(x)), seed)
+    columns = np.ascontiguousarray(x.T)
+    means = np.concatenate(
+        [np.stack([c[chosen].mean(axis=1) for c in columns], axis=1) for chosen in _draws(len(x), seed)]
+    )
+    return intervals(_with_difference(means), _with_difference(x.mean(axis=0)))
+
+
+def _with_difference(means: Array) -> Array:
+    return np.concatenate([means, means[..., :1] - means[..., 1:]], axis=-1)
 
 
 def resampled_intervals(rows: npt.ArrayLike, statistic: Statistic, seed: int) -> list[Interval]:
@@ -59,9 +66,9 @@ def interval(drawn: Array, estimate: float) -> Interval:
     return min(float(low), estimate), max(float(high), estimate)
 
 
-def _draws(n: int, columns: int, seed: int) -> Iterator[npt.NDArray[np.int32]]:
+def _draws(n: int, seed: int) -> Iterator[npt.NDArray[np.int32]]:
     rng = np.random.default_rng(seed)
-    for size in _blocks(n * columns):
+    for size in _blocks(n):
         yield rng.integers(0, n, (size, n), np.int32)
 
 

@@ -16,7 +16,7 @@ from app.contract.errors import Refusal
 from app.contract.job import Evaluation, Metric
 from app.contract.report import Quality
 from worker.compression.data.samples import Samples
-from worker.compression.measure.bootstrap import mean_intervals
+from worker.compression.measure.bootstrap import paired_mean_intervals
 from worker.compression.measure.metrics import macro_intervals, outcomes, value
 from worker.compression.measure.network import Network
 
@@ -107,8 +107,8 @@ def _intervals(metric: Metric, labels: Array, found: Array, seed: int) -> list[I
             scores = (found == labels.reshape(-1, 1)).astype(np.float64)
         case _:
             scores = found.astype(np.float64)
-    loss = scores[:, 1] - scores[:, 0] if metric == "mse" else scores[:, 0] - scores[:, 1]
-    return mean_intervals(np.column_stack([scores, loss]), seed)
+    before, after, (low, high) = paired_mean_intervals(scores, seed)
+    return [before, after, (-high, -low) if metric == "mse" else (low, high)]
 
 
 def _notes(quality: Quality) -> list[str]:

@@ -2,7 +2,6 @@
 
 from app.contract.report import Latency, Pair, Parity, Quality, Verdict
 
-
 FLOOR = 0.02
 """Two sessions of one and the same file differ by up to 2 % in speed, steadily, by where their memory lies (seen with
 four of the shared models): an interval within 2 % of 1 tells nothing, however narrow it is."""

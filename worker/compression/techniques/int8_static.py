@@ -12,6 +12,7 @@ from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
 from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.selection import select
 
@@ -24,10 +25,11 @@ OPSET = 13
 def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     if context.calibration is None:
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
+    model, notes = raised(model, OPSET, "quantization per channel")
     selection = select(model, step.exclude)
     samples = context.calibration.draw(step.samples, context.seed)
     names = list(dict.fromkeys(str(selection.source(value).name) for value in selection.values))
     ranges = calibrate(model, names, samples, step.calibration, step.percentile, context.progress)
     QdqWriter(model).write(selection, ranges)
     RemoveUnusedNodesPass()(model)
-    return Changed(model, len(selection.weighted), len(selection.verdicts))
+    return Changed(model, len(selection.weighted), len(selection.verdicts), notes)

@@ -1,0 +1,153 @@
+"""The whole service in one command: the API in this process, two workers beside it, nothing else to install.
+
+    winnow serve            this process: uvicorn in a thread, waiting for SIGINT or SIGTERM
+      ├── worker  work      `python -m celery …`, restarted when it dies
+      └── worker  inspect
+
+`app` does not import `worker`; it starts it as a command. If this process is killed, the kernel tells the workers
+(PR_SET_PDEATHSIG) and they give their work back; whatever they hold nevertheless is taken back at the next start.
+"""
+
+import errno
+import fcntl
+import logging
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from importlib.util import find_spec
+from pathlib import Path
+from threading import Event, Thread
+from typing import Literal, NoReturn
+
+import uvicorn
+from fastapi import FastAPI
+
+from app.main import create_app
+from app.settings import Settings
+from app.storage.ids import is_job
+from app.storage.records import Wake
+from app.workers import Workers, worker_command, worker_environment
+
+log = logging.getLogger(__name__)
+
+START_SECONDS = 60.0
+GRACE_SECONDS = 2
+
+
+class CannotStart(Exception):
+    """The service cannot start here. The message is a sentence for the operator."""
+
+
+def serve(settings: Settings, *, workers: bool = True) -> None:
+    """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
+    stop = Event()
+    with running(settings, workers=workers) as url:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        print(f"Winnow is at {url}  (documentation: {url}/docs)", flush=True)
+        stop.wait()
+        signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
+
+
+@contextmanager
+def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
+    """The service, for as long as the context lasts; its base URL. Raises `CannotStart`."""
+    if workers and find_spec("onnxruntime") is None:
+        raise CannotStart("This installation has no worker. Install it with `pip install 'winnow[worker]'`.")
+    with ExitStack() as stack:
+        stack.enter_context(_only_one(settings.data_dir))
+        listening = stack.enter_context(_listen(settings))
+        application = create_app(settings)
+        if workers:
+            _take_back(settings, application)
+            stack.enter_context(Workers(settings))
+        stack.enter_context(_serving(application, listening, settings))
+        yield _url(listening)
+
+
+def work(settings: Settings, queue: Literal["work", "inspect"]) -> NoReturn:
+    """Become a worker for one queue."""
+    os.execve(sys.executable, worker_command(queue), os.environ | worker_environment(settings))  # noqa: S606
+
+
+@contextmanager
+def _only_one(data_dir: Path) -> Iterator[None]:
+    """The lock goes with the process, however it ends."""
+    data_dir.mkdir(parents=True, exist_ok=True)
+    with (data_dir / "serve.lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise CannotStart(
+                f"A Winnow service already runs on {data_dir.resolve()}. Stop it, or name another folder with "
+                "WINNOW_DATA_DIR."
+            ) from None
+        yield
+
+
+@contextmanager
+def _listen(settings: Settings) -> Iterator[socket.socket]:
+    family = socket.AF_INET6 if ":" in settings.host else socket.AF_INET
+    with socket.socket(family) as listening:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listening.bind((settings.host, settings.port))
+        except OSError as error:
+            raise CannotStart(_why_not(settings, error)) from None
+        yield listening
+
+
+def _why_not(settings: Settings, error: OSError) -> str:
+    where = f"{settings.host}:{settings.port}"
+    if error.errno == errno.EADDRINUSE:
+        return f"Something already listens on {where}. Choose another port with --port, or any free one with --port 0."
+    return f"Cannot listen on {where}: {error.strerror or error}."
+
+
+@contextmanager
+def _serving(application: FastAPI, listening: socket.socket, settings: Settings) -> Iterator[None]:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            application,
+            log_level=settings.log_level.lower(),
+            access_log=False,
+            timeout_graceful_shutdown=GRACE_SECONDS,
+        )
+    )
+    thread = Thread(target=server.run, kwargs={"sockets": [listening]}, name="uvicorn")
+    thread.start()
+    try:
+        _wait_until_started(server, thread)
+        yield
+    finally:
+        server.should_exit = True
+        thread.join()
+
+
+def _wait_until_started(server: uvicorn.Server, thread: Thread) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not server.started:
+        if not thread.is_alive() or time.monotonic() > deadline:
+            raise CannotStart("The API did not start; the log above says why.")
+        time.sleep(0.01)
+
+
+def _take_back(settings: Settings, application: FastAPI) -> None:
+    """What is still leased in a database of our own was leased by workers of a service that is no more."""
+    if settings.database_url is not None or settings.broker_url is not None:
+        return
+    parts = application.state.parts
+    for item in parts.records.held():
+        log.info("taking %s back from a worker of an earlier run", item.id)
+        parts.records.release(item.id, item.attempt, time.time())
+        parts.queue.publish(Wake(queue="work" if is_job(item.id) else "inspect", id=item.id))
+
+
+def _url(listening: socket.socket) -> str:
+    host, port = listening.getsockname()[:2]
+    host = {"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"

@@ -1,0 +1,112 @@
+"""The workers of the embedded service: started as commands, started again when they die, stopped together."""
+
+import contextlib
+import logging
+import os
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from threading import Event, Thread
+from types import TracebackType
+from typing import Self
+
+from app.settings import Settings
+from app.storage.records import Queue
+
+log = logging.getLogger(__name__)
+
+QUEUES: tuple[Queue, ...] = ("work", "inspect")
+STOP_SECONDS = 8.0
+LOOK_SECONDS = 0.2
+LONGEST_PAUSE_SECONDS = 30.0
+HEALTHY_SECONDS = 60.0
+
+
+def worker_command(queue: Queue) -> list[str]:
+    """One process per device and queue: nothing is gained by more, and measurements would disturb each other."""
+    options = "--pool prefork --concurrency 1 --without-gossip --without-mingle --without-heartbeat"
+    name = f"{queue}-{os.getpid()}@%h"
+    celery = [sys.executable, "-m", "celery", "--quiet", "-A", "worker.celery_app", "worker"]
+    return [*celery, "-Q", queue, "--hostname", name, *options.split()]
+
+
+def worker_environment(settings: Settings) -> dict[str, str]:
+    """The settings as the variables from which a worker reads them."""
+    values = settings.model_dump(mode="json", exclude_none=True) | {
+        "data_dir": str(settings.data_dir.resolve())
+    }
+    return {f"WINNOW_{name.upper()}": str(value) for name, value in values.items()}
+
+
+@dataclass
+class _Worker:
+    queue: Queue
+    process: "subprocess.Popen[bytes] | None" = None
+    started: float = 0.0
+    pause: float = 0.5
+    start_at: float = field(default_factory=time.monotonic)
+
+
+class Workers:
+    """A context. One thread starts, watches and stops them all: the kernel takes its end for their parent's."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._environment = (
+            os.environ | worker_environment(settings) | {"WINNOW_PARENT_PID": str(os.getpid())}
+        )
+        self._workers = [_Worker(queue) for queue in QUEUES]
+        self._stop = Event()
+        self._thread = Thread(target=self._run, name="workers")
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self, _type: type[BaseException] | None, _error: BaseException | None, _trace: TracebackType | None
+    ) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            while not self._stop.is_set():
+                for worker in self._workers:
+                    self._look_after(worker)
+                self._stop.wait(LOOK_SECONDS)
+        finally:
+            _stop_all([worker.process for worker in self._workers if worker.process])
+
+    def _look_after(self, worker: _Worker) -> None:
+        now = time.monotonic()
+        if worker.process is None:
+            if now >= worker.start_at:
+                worker.process, worker.started = self._start(worker.queue), now
+        elif (code := worker.process.poll()) is not None:
+            healthy = now - worker.started > HEALTHY_SECONDS
+            worker.pause = 0.5 if healthy else min(2 * worker.pause, LONGEST_PAUSE_SECONDS)
+            log.warning("the %s worker ended with %s; again in %.1f s", worker.queue, code, worker.pause)
+            worker.process, worker.start_at = None, now + worker.pause
+
+    def _start(self, queue: Queue) -> "subprocess.Popen[bytes]":
+        """In a session of its own: Ctrl-C in a terminal is for us, and we tell them."""
+        return subprocess.Popen(
+            worker_command(queue),
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+
+
+def _stop_all(processes: "list[subprocess.Popen[bytes]]") -> None:
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + STOP_SECONDS
+    for process in processes:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(max(0.0, deadline - time.monotonic()))
+        if process.poll() is None:
+            log.warning("worker %d did not stop in %g s", process.pid, STOP_SECONDS)
+            process.kill()
+            process.wait()

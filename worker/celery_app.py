@@ -1,0 +1,99 @@
+"""The only module that knows Celery: two tasks that take an id, and the life of their processes.
+
+    worker (parent)          forks the pool, runs the reaper and clears old scratch
+      └── pool process       one, supervises one child at a time
+
+Started by `winnow worker`; by hand: `python -m celery -A worker.celery_app worker -Q work --concurrency 1`.
+
+SIGTERM: the parent takes no more messages and passes SIGUSR2 on; the pool process stops its child, gives the work
+back (it is queued again at once) and ends. When the parent is killed, the kernel kills the pool process, and its
+guard the child (`worker.child`). When whoever started the parent dies, the parent gets SIGTERM.
+"""
+
+import functools
+import logging
+import os
+import signal
+from types import FrameType
+from typing import Any
+
+import psutil
+from celery.signals import (
+    setup_logging,
+    worker_init,
+    worker_process_init,
+    worker_ready,
+    worker_shutting_down,
+)
+
+from app.queue import TASK, CeleryQueue, celery_application
+from app.settings import Settings
+from app.storage.open import open_blobs, open_records
+from worker.child.sandbox import die_with_parent
+from worker.housekeeping import Housekeeping
+from worker.runner import Runner
+
+settings = Settings()
+app = celery_application(settings)
+log = logging.getLogger(__name__)
+
+PARENT = "WINNOW_PARENT_PID"
+"""Set by `winnow serve`: the process without which this worker must not go on."""
+
+STOP_WORK = signal.SIGUSR2
+_stopping = False
+
+
+@functools.cache
+def runner() -> Runner:
+    """Made in the pool process, on first use: database connections do not survive a fork."""
+    return Runner(
+        settings, open_records(settings), open_blobs(settings), CeleryQueue(settings), lambda: _stopping
+    )
+
+
+@app.task(name=TASK["inspect"])  # type: ignore[untyped-decorator]
+def inspect(id: str) -> None:
+    runner().run(id)
+
+
+@app.task(name=TASK["work"])  # type: ignore[untyped-decorator]
+def run(id: str) -> None:
+    runner().run(id)
+
+
+@setup_logging.connect  # type: ignore[untyped-decorator]
+def _log(**_: Any) -> None:
+    logging.basicConfig(
+        level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
+    )
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]
+def _follow_parent(**_: Any) -> None:
+    if (parent := os.environ.pop(PARENT, None)) is not None:
+        die_with_parent(signal.SIGTERM, int(parent))
+
+
+@worker_process_init.connect  # type: ignore[untyped-decorator]
+def _begin_pool_process(**_: Any) -> None:
+    signal.signal(STOP_WORK, _stop_work)
+    die_with_parent(signal.SIGKILL, os.getppid())
+    runner()  # its imports and connections now, not in front of the first job
+
+
+def _stop_work(_signal: int, _frame: FrameType | None) -> None:
+    global _stopping
+    _stopping = True
+
+
+@worker_ready.connect  # type: ignore[untyped-decorator]
+def _keep_house(**_: Any) -> None:
+    Housekeeping(settings).start()
+
+
+@worker_shutting_down.connect  # type: ignore[untyped-decorator]
+def _pass_on(**_: Any) -> None:
+    for process in psutil.Process().children():
+        process.send_signal(STOP_WORK)

@@ -1,0 +1,68 @@
+"""What the worker's parent does besides: the reaper, and clearing scratch that nobody comes back to.
+
+The parent forks pool processes at any time, and SQLite must not be open while it does: a fork drops the locks that
+the library believes to hold. So every turn opens the stores, closes them, and holds off forks meanwhile.
+"""
+
+import logging
+import os
+import time
+from threading import Lock, Thread
+
+from app.queue import CeleryQueue
+from app.settings import Settings
+from app.storage.engine import open_engine
+from app.storage.reaper import reap_once
+from app.storage.records import Wake
+from app.storage.sql import SqlRecords
+from worker.scratch import Scratch
+
+log = logging.getLogger(__name__)
+
+SCRATCH_SECONDS = 600.0
+
+_no_fork = Lock()
+os.register_at_fork(
+    before=_no_fork.acquire, after_in_parent=_no_fork.release, after_in_child=_no_fork.release
+)
+
+
+class Housekeeping:
+    """A daemon thread; what fails is tried again the next time."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._interval = min(3.0, settings.lease_seconds / 3)
+        self._swept = 0.0
+        self._queue = CeleryQueue(settings)
+        self._unsent: list[Wake] = []
+        self._scratch = Scratch(settings.scratch_dir)
+
+    def start(self) -> None:
+        Thread(target=self._run, name="housekeeping", daemon=True).start()
+
+    def _run(self) -> None:
+        while True:
+            try:
+                with _no_fork:
+                    self._turn()
+            except Exception:
+                log.exception("housekeeping failed; trying again in %.1f s", self._interval)
+            time.sleep(self._interval)
+
+    def _turn(self) -> None:
+        engine = open_engine(self._settings.database)
+        try:
+            records = SqlRecords(engine)
+            self._unsent = reap_once(
+                records,
+                self._queue.publish,
+                now=time.time(),
+                republish_seconds=self._settings.republish_seconds,
+                unsent=self._unsent,
+            )
+            if time.monotonic() - self._swept > SCRATCH_SECONDS:
+                self._swept = time.monotonic()
+                self._scratch.sweep(records)
+        finally:
+            engine.dispose()
