@@ -5,6 +5,7 @@ earlier try left is continued with `Range`, and two downloads of the same conten
 same places.
 """
 
+import time
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +16,8 @@ from app.client.files import CHUNK, OnProgress, sha256_of
 from app.client.transport import Transport
 
 TRIES: Final = 5
+PAUSE: Final = 0.3
+"""Seconds after the first failure, twice as many after the second, …"""
 
 
 def download(
@@ -41,22 +44,23 @@ def download(
 
 
 def _gather(transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None) -> None:
-    """Ask for what is missing until nothing is; a connection that broke off without any progress counts."""
+    """Ask for what is missing until nothing is. Given up after TRIES that brought nothing, one after the other."""
     part.touch()
-    for left in reversed(range(TRIES)):
+    failures = 0
+    while (before := part.stat().st_size) < size:
         try:
             _receive(transport, url, part, size, on_progress)
         except ServiceUnreachable:
-            if not left:
+            failures = 0 if part.stat().st_size > before else failures + 1
+            if failures == TRIES:
                 raise
-        if part.stat().st_size >= size:
+            time.sleep(PAUSE * failures)
+        else:
             return
 
 
 def _receive(transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None) -> None:
     start = part.stat().st_size
-    if start >= size:
-        return
     headers = {"Range": f"bytes={start}-"} if start else {}
     with transport.stream(url, headers=headers) as response, part.open("r+b") as file:
         done = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0

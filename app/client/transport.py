@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import httpx
 from pydantic import BaseModel, ValidationError
@@ -67,21 +68,19 @@ class Transport:
             raise UnexpectedAnswer(self.url, response.status_code, _glimpse(response)) from error
 
     def page(self, kind: type[T], path: str, params: dict[str, Any]) -> Iterator[T]:
-        """All items of a list, following its cursors."""
+        """All items of a list, following the link in `next` from page to page."""
         while True:
             response = self.get(path, params=params)
             try:
                 body = response.json()
-                items, cursor = (
-                    [kind.model_validate(item, extra="ignore") for item in body["items"]],
-                    body["next"],
-                )
+                items = [kind.model_validate(item, extra="ignore") for item in body["items"]]
+                following = body["next"]
             except (ValueError, KeyError, TypeError) as error:
                 raise UnexpectedAnswer(self.url, response.status_code, _glimpse(response)) from error
             yield from items
-            if cursor is None:
+            if following is None:
                 return
-            params = params | {"cursor": cursor}
+            params = parse_qs(urlsplit(following).query)
 
     def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.status_code < 400:
