@@ -8,19 +8,17 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.report import Environment, Latency, Pair, Parity, Quality
 from worker.compression.data.samples import Samples
 from worker.compression.measure.environment import describe
-from worker.compression.measure.feeds import one_feed, random_feeds
+from worker.compression.measure.feeds import batch_for, counted, one_feed, random_feeds
 from worker.compression.measure.latency import Timed, measure_latencies
 from worker.compression.measure.lock import measuring
 from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
-from worker.compression.measure.quality import measure_quality
+from worker.compression.measure.quality import check_quality, measure_quality
 from worker.compression.measure.session import usable_threads
 from worker.compression.measure.shapes import input_shapes
 from worker.compression.progress import Progress
 
-BATCH_BYTES = 16 * 2**20
-MOST_PER_BATCH = 32
 ORIGINAL, COMPRESSED = "the original model", "the compressed model"
 
 
@@ -57,7 +55,7 @@ def compare(
     """
     data = evaluation if evaluation is not None else calibration
     pair = Network(baseline, usable_threads(), ORIGINAL), Network(candidate, usable_threads(), COMPRESSED)
-    check(pair[0], benchmark, data)
+    _check(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
     quality, quality_notes = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
@@ -76,10 +74,31 @@ def compare(
     )
 
 
-def check(original: Network, benchmark: Benchmark, data: Samples | None) -> None:
-    """Refuses what cannot be timed as asked, before any work is done."""
-    for batch in benchmark.batch_sizes:
-        one_feed(original.inputs, batch, benchmark.shapes, data, seed=0)
+def check(
+    baseline: Path,
+    *,
+    evaluation: Samples | None,
+    calibration: Samples | None,
+    metric: Evaluation | None,
+    benchmark: Benchmark,
+) -> None:
+    """Refuses, before any work is done, what `compare` would refuse about the original, the data and the request."""
+    original = Network(baseline, usable_threads(), ORIGINAL)
+    _check(original, evaluation, calibration, metric, benchmark)
+
+
+def _check(
+    original: Network,
+    evaluation: Samples | None,
+    calibration: Samples | None,
+    metric: Evaluation | None,
+    benchmark: Benchmark,
+) -> None:
+    data = evaluation if evaluation is not None else calibration
+    feeds = [one_feed(original.inputs, n, benchmark.shapes, data, 0)[0] for n in benchmark.batch_sizes]
+    original.run(feeds[0])
+    if metric is not None:
+        check_quality(original, evaluation, metric)
 
 
 def pair_of(before: float, after: float) -> Pair:
@@ -109,18 +128,7 @@ def _parity(
 
 
 def _sampled(samples: Samples, seed: int) -> Iterator[tuple[Feed, int]]:
-    """At most MOST_SAMPLES of them, drawn by seed, in batches that stay small in memory."""
-    drawn, done = samples.draw(MOST_SAMPLES, seed), 0
-    for feed in drawn.batches(batch_for(samples)):
-        rows = min(samples.fixed_batch or batch_for(samples), len(drawn) - done)
-        done += rows
-        yield feed, rows
-
-
-def batch_for(samples: Samples) -> int:
-    """Samples per run where speed is not measured: few enough that their inputs take at most 16 MiB."""
-    one = next(samples.take(1).batches(1))
-    return max(1, min(MOST_PER_BATCH, BATCH_BYTES // max(1, sum(x.nbytes for x in one.values()))))
+    return counted(samples.draw(MOST_SAMPLES, seed), batch_for(samples))
 
 
 def _quality(
@@ -133,10 +141,7 @@ def _quality(
 ) -> tuple[list[Quality], list[str]]:
     if metric is None or evaluation is None:
         return [], []
-    batch = batch_for(evaluation)
-    found, notes = measure_quality(
-        *pair, evaluation, metric, batch=batch, held_out=held_out, seed=seed, tick=tick
-    )
+    found, notes = measure_quality(*pair, evaluation, metric, held_out=held_out, seed=seed, tick=tick)
     return [found], notes
 
 

@@ -10,6 +10,9 @@ from worker.compression.data.samples import Samples
 from worker.compression.measure.network import Array, Feed
 from worker.compression.measure.shapes import Shapes, batch_axes, input_shapes
 
+BATCH_BYTES = 2 * 2**20
+MOST_PER_BATCH = 32
+
 
 def one_feed(
     specs: list[TensorSpec], batch: int, given: dict[str, list[int]], samples: Samples | None, seed: int
@@ -25,6 +28,20 @@ def one_feed(
     feed = {name: x for name, x in feed.items() if x.shape == shapes[name]}
     missing = [s for s in specs if s.name not in feed]
     return {**feed, **random_feed(missing, shapes, seed)}, [s.name for s in missing]
+
+
+def counted(samples: Samples, size: int) -> Iterator[tuple[Feed, int]]:
+    """The feeds of all samples, each with the number of samples in it."""
+    left, size = len(samples), samples.fixed_batch or size
+    for feed in samples.batches(size):
+        yield feed, min(size, left)
+        left -= size
+
+
+def batch_for(samples: Samples) -> int:
+    """Samples per run where speed is not measured: few enough that their inputs take at most 2 MiB."""
+    one = next(samples.take(1).batches(1))
+    return max(1, min(MOST_PER_BATCH, BATCH_BYTES // max(1, sum(x.nbytes for x in one.values()))))
 
 
 def random_feeds(specs: list[TensorSpec], shapes: Shapes, count: int, seed: int) -> Iterator[Feed]:

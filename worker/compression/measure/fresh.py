@@ -25,7 +25,7 @@ STATUS = Path("/proc/self/status")
 PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.0005
 INFERENCES = 3
-MOST_LOADS = 5
+MOST_LOADS = 11
 LOAD_BUDGET_SECONDS = 1.0
 """More sessions are made for the median until this long has passed."""
 

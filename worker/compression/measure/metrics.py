@@ -51,9 +51,22 @@ def value(metric: Metric, labels: Array, found: Array) -> float:
             assert_never(metric)
 
 
+def check_labels(metric: Metric, scores: Array, labels: Array) -> None:
+    """All labels against the scores of one batch: class numbers in range, or finite numbers for `mse`."""
+    if metric == "mse":
+        _check_numbers(labels)
+    else:
+        _check_classes(labels, None if named(scores, len(scores)) else scores.shape[1], scores)
+
+
+def named(scores: Array, n: int) -> bool:
+    """The model answers classes, not scores."""
+    return scores.dtype.kind in "iu" and scores.size == n
+
+
 def predicted(scores: Array, labels: Array) -> Array:
     """The best class of [n, classes] scores, or the classes [n] that the model itself names."""
-    if scores.dtype.kind in "iu" and scores.size == len(labels):
+    if named(scores, len(labels)):
         _check_classes(labels, None, scores)
         return scores.reshape(-1).astype(np.int64)
     found = class_scores(scores, labels)
@@ -63,11 +76,11 @@ def predicted(scores: Array, labels: Array) -> Array:
 def class_scores(scores: Array, labels: Array) -> Array:
     """Scores as [n, classes], axes of length one behind dropped; labels checked against them."""
     flat = scores.reshape(scores.shape[:2]) if scores.ndim > 2 and scores[0, 0].size == 1 else scores
-    if flat.ndim != 2 or flat.shape[1] < 2:
+    if flat.ndim != 2 or flat.shape[1] < 2 or len(flat) != len(labels):
         raise Refusal(
             "labels_do_not_fit",
-            f"This metric needs an output of scores [samples, classes]; it is {list(scores.shape)}. Name another "
-            "output in evaluation.output, or use the metric 'mse'.",
+            f"This metric needs an output of scores [samples, classes]; for {len(labels)} samples it is "
+            f"{list(scores.shape)}. Name another output in evaluation.output, or use the metric 'mse'.",
             field="evaluation.output",
         )
     _check_classes(labels, flat.shape[1], scores)
@@ -82,21 +95,22 @@ def among_best(scores: Array, labels: Array, k: int) -> Array:
 
 
 def squared_errors(outputs: Array, targets: Array) -> Array:
-    """The mean squared error of each sample; where it is not a number, the largest float32."""
+    """The mean squared error of each sample, at most the largest float32, which also stands for NaN."""
     from sklearn.metrics import mean_squared_error
 
     n = len(targets)
-    if outputs.shape[:1] != (n,) or outputs[0].size != targets[0].size or not _alike(outputs, targets):
+    if outputs.shape[:1] != (n,) or not _alike(outputs, targets):
         raise Refusal(
             "labels_do_not_fit",
             f"The metric 'mse' compares output and labels element by element: the output is "
             f"{list(outputs.shape)}, the labels are {list(targets.shape)}.",
             field="evaluation.output",
         )
+    _check_numbers(targets)
     truth, found = (np.asarray(v, np.float64).reshape(n, -1) for v in (targets, outputs))
     finite: Array = np.asarray(np.isfinite(found).all(axis=1))
     errors = mean_squared_error(truth.T, np.where(finite[:, None], found, 0).T, multioutput="raw_values")
-    return np.where(finite, errors, HUGE)
+    return np.where(finite, np.minimum(errors, HUGE), HUGE)
 
 
 def _alike(a: Array, b: Array) -> bool:
@@ -104,18 +118,28 @@ def _alike(a: Array, b: Array) -> bool:
     return [d for d in a.shape[1:] if d != 1] == [d for d in b.shape[1:] if d != 1]
 
 
+def _check_numbers(labels: Array) -> None:
+    if labels.dtype.kind not in "biuf" or not np.isfinite(labels).all():
+        raise Refusal(
+            "labels_do_not_fit",
+            f"The metric 'mse' needs labels that are finite numbers; these are {labels.dtype}, or NaN "
+            "or infinity is among them.",
+            field="data.evaluation",
+        )
+
+
 def _check_classes(labels: Array, classes: int | None, scores: Array) -> None:
     whole = labels.dtype.kind in "iub" or (
         labels.dtype.kind == "f" and bool(np.all(labels == np.round(labels)))
     )
-    if labels.size != len(labels) or not whole or (classes is not None and len(scores) != len(labels)):
+    if labels.size != len(labels) or not whole:
         raise Refusal(
             "labels_do_not_fit",
             f"This metric needs one class number per sample; the labels are {labels.dtype} {list(labels.shape)} "
             f"for an output of {list(scores.shape)}.",
             field="data.evaluation",
         )
-    if classes is not None and labels.size and not 0 <= labels.min() <= labels.max() < classes:
+    if classes is not None and not 0 <= labels.min() <= labels.max() < classes:
         raise Refusal(
             "labels_do_not_fit",
             f"The output has {classes} classes, so labels go from 0 to {classes - 1}; they go from "

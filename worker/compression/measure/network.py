@@ -19,7 +19,7 @@ DTYPES = {"float": "float32", "double": "float64"}
 
 
 class Network:
-    """A session, its inputs, and its outputs that are tensors. `role` names it in errors: "the original"."""
+    """A session, its inputs, and its outputs that are tensors of numbers. `role` names it in errors: "the original"."""
 
     def __init__(self, model: Path, threads: int, role: str) -> None:
         self.role = role
@@ -30,8 +30,8 @@ class Network:
         except Exception as error:  # ONNX Runtime's own errors have no common base
             raise self._refusal("could not be loaded", error) from error
         self.inputs = [_spec(value) for value in self.session.get_inputs()]
-        self.outputs: list[str] = [o.name for o in self.session.get_outputs() if o.type.startswith("tensor(")]
-        self.other_outputs = [o.name for o in self.session.get_outputs() if o.name not in self.outputs]
+        self.outputs = [str(o.name) for o in self.session.get_outputs() if _numeric(o)]
+        self.other_outputs = [str(o.name) for o in self.session.get_outputs() if o.name not in self.outputs]
 
     @property
     def provider(self) -> str:
@@ -52,6 +52,14 @@ class Network:
     def _refusal(self, what: str, error: Exception) -> Refusal:
         reason = str(error).replace(str(self._file), self._file.name).strip() or type(error).__name__
         return Refusal("model_does_not_run", f"In ONNX Runtime {self.role} {what}: {reason[:500]}")
+
+
+def _numeric(value: ort.NodeArg) -> bool:
+    """A tensor of a dtype that numpy has."""
+    try:
+        return np.dtype(_spec(value).dtype).kind in "biuf"
+    except TypeError:
+        return False
 
 
 def shapes_told(feed: Feed) -> str:

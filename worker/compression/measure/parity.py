@@ -25,6 +25,7 @@ MOST_SAMPLES = 256
 RANDOM_SAMPLES = 16
 ALMOST_ZERO = 1e-6
 HUGE = float(np.finfo(np.float32).max)
+TINY = float(np.finfo(np.float32).tiny)
 
 DataName = Literal["evaluation", "calibration", "random"]
 
@@ -93,9 +94,7 @@ class Moved:
             else None,
             max_error=self.max_error,
             mean_error=self.absolute / self.elements,
-            max_relative_error=min(self.max_error / self.largest, HUGE)
-            if self.largest
-            else min(self.max_error, 1.0),
+            max_relative_error=min(self.max_error / max(self.largest, TINY), HUGE),
             top1_agreement=float(np.mean(self.same_top1)) if self.ranked else None,
         )
 
@@ -140,10 +139,11 @@ def cosines(x: Array, y: Array, broken: Array) -> list[float]:
 
 
 def _finite(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Both with zeros where either is not finite, and where the two differ in that."""
+    """Both within float32's range, with zeros where either is not finite; and where they differ in that."""
     same = (x == y) | (np.isnan(x) & np.isnan(y))
     bad = ~(np.isfinite(x) & np.isfinite(y))
-    return np.where(bad, 0.0, x), np.where(bad, 0.0, y), bad & ~same
+    x, y = (np.clip(np.where(bad, 0.0, v), -HUGE, HUGE) for v in (x, y))
+    return x, y, bad & ~same
 
 
 def _notes(before: Network, after: Network, moved: list[Moved]) -> list[str]:

@@ -17,7 +17,8 @@ from app.contract.job import Evaluation, Metric
 from app.contract.report import Quality
 from worker.compression.data.samples import Samples
 from worker.compression.measure.bootstrap import paired_mean_intervals
-from worker.compression.measure.metrics import macro_intervals, outcomes, value
+from worker.compression.measure.feeds import batch_for, counted
+from worker.compression.measure.metrics import check_labels, macro_intervals, outcomes, value
 from worker.compression.measure.network import Network
 
 Array = npt.NDArray[Any]
@@ -32,23 +33,32 @@ def measure_quality(
     samples: Samples,
     evaluation: Evaluation,
     *,
-    batch: int,
     held_out: bool,
     seed: int,
     tick: Callable[[float], None],
 ) -> tuple[Quality, list[str]]:
     """The metric over all samples, and notes. Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`."""
-    output, labels = chosen_output(before, evaluation), labels_of(samples)
+    output, (_, labels) = chosen_output(before, evaluation), labelled(samples)
     both, done = [], 0
-    for feed in samples.batches(batch):
+    for feed, rows in counted(samples, batch_for(samples)):
         outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
-        rows = labels[done : done + samples_in(outputs[0], len(samples) - done)]
-        both.append(np.stack([outcomes(evaluation.metric, scores, rows) for scores in outputs], axis=1))
-        done += len(rows)
+        truth = labels[done : done + rows]
+        both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
+        done += rows
         tick(done / len(samples))
     found = np.concatenate(both)
     quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
     return quality, _notes(quality)
+
+
+def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
+    """Refuses what `measure_quality` would: one batch is run, all labels are looked at."""
+    output = chosen_output(network, evaluation)
+    given, labels = labelled(samples)
+    feed, rows = next(counted(given, batch_for(given)))
+    scores = network.run(feed, [output])[0]
+    outcomes(evaluation.metric, scores, labels[:rows])
+    check_labels(evaluation.metric, scores, labels)
 
 
 def chosen_output(network: Network, evaluation: Evaluation) -> str:
@@ -64,20 +74,15 @@ def chosen_output(network: Network, evaluation: Evaluation) -> str:
     return evaluation.output
 
 
-def labels_of(samples: Samples) -> Array:
-    if samples.labels is None:
+def labelled(samples: Samples | None) -> tuple[Samples, Array]:
+    if samples is None or samples.labels is None:
         raise Refusal(
             "missing_data",
-            "evaluation asks for a metric, but the evaluation data has no labels. Add an array 'labels' to the "
-            "dataset, or name one in its declaration under targets.",
+            "evaluation asks for a metric, but there are no labels to judge by. Give data.evaluation with an array "
+            "'labels', or name one in the dataset's declaration under targets.",
             field="data.evaluation",
         )
-    return np.asarray(samples.labels)
-
-
-def samples_in(scores: Array, left: int) -> int:
-    """How many samples an output is for."""
-    return min(left, scores.shape[0]) if scores.ndim else left
+    return samples, np.asarray(samples.labels)
 
 
 def judge(metric: Metric, labels: Array, found: Array, output: str, *, held_out: bool, seed: int) -> Quality:
