@@ -21,7 +21,7 @@ from app.client import Client, ClientError
 from app.contract.dataset import Declaration, InputDeclaration, TargetDeclaration
 from app.contract.job import DataUse, DataUses, Evaluation, Job, JobRequest
 from app.contract.recipe import Int8Static, Recipe, Requirements
-from app.embedded import running
+from app.embedded import CannotStart, running
 from app.settings import Settings
 from examples.digits import CALIBRATION, TRAINING, accuracy, digits, export, train
 
@@ -36,7 +36,7 @@ def main() -> int:
     try:
         with terminable():
             return _story()
-    except ClientError as error:
+    except (ClientError, CannotStart) as error:
         say(f"the demo failed: {error}")
     except KeyboardInterrupt:
         say("stopped")
@@ -51,7 +51,7 @@ def _story() -> int:
     with tempfile.TemporaryDirectory(prefix="winnow-demo-") as scratch:
         say("2. Start the service: HTTP, SQLite, files, two workers")
         with (
-            running(Settings(data_dir=Path(scratch), host="127.0.0.1", port=0)) as url,
+            running(_settings(scratch)) as url,
             Client(url) as client,
         ):
             job = _compress(client, url, model, data)
@@ -68,6 +68,10 @@ def _story() -> int:
         f"Outcome: {report.outcome}. The compressed model is {artifact}, its report {OUTPUT / 'report.json'}."
     )
     return 0
+
+
+def _settings(scratch: str) -> Settings:
+    return Settings(data_dir=Path(scratch), host="127.0.0.1", port=0, log_level="WARNING")
 
 
 def _make() -> tuple[Path, Path]:

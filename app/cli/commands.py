@@ -1,5 +1,6 @@
 """All commands, and what becomes of errors: a sentence on stderr, never a traceback."""
 
+import errno
 import sys
 from typing import Any
 
@@ -20,6 +21,11 @@ class Sentences(TyperGroup):
             return super().invoke(ctx)
         except ClientError as error:
             say(f"winnow: {error}")
+            raise typer.Exit(PROBLEM) from error
+        except OSError as error:
+            if error.errno == errno.EPIPE:
+                raise
+            say(f"winnow: {error.strerror or error}" + (f": {error.filename}" if error.filename else ""))
             raise typer.Exit(PROBLEM) from error
 
 

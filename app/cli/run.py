@@ -67,12 +67,21 @@ def _service(url: str | None, data_dir: Path | None) -> Iterator[str]:
     if url is not None:
         yield url
         return
-    from app.embedded import running
+    from app import embedded
 
     with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
+        chosen = settings(
+            host="127.0.0.1",
+            port=0,
+            data_dir=data_dir or Path(scratch),
+            log_level=os.environ.get("WINNOW_LOG_LEVEL", "WARNING"),
+        )
         say("starting a service for this run")
-        with running(settings(host="127.0.0.1", port=0, data_dir=data_dir or Path(scratch))) as address:
-            yield address
+        try:
+            with embedded.running(chosen) as address:
+                yield address
+        except embedded.CannotStart as error:
+            raise ClientError(str(error)) from error
 
 
 def _upload_all(

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 from pydantic import ValidationError
 
+from app.client import ClientError
 from app.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Records, blobs and queue live here. [default: var]")]
@@ -25,9 +26,12 @@ def serve(
     winnow serve
     winnow serve --port 9000 --data-dir /srv/winnow
     """
-    from app.embedded import serve as serve_embedded
+    from app import embedded
 
-    serve_embedded(settings(host=host, port=port, data_dir=data_dir), workers=workers)
+    try:
+        embedded.serve(settings(host=host, port=port, data_dir=data_dir), workers=workers)
+    except embedded.CannotStart as error:
+        raise ClientError(str(error)) from error
 
 
 def worker(

@@ -12,7 +12,7 @@ from typing import Final
 import httpx
 
 from app.client.errors import DamagedTransfer, ServiceUnreachable, UnusableFile
-from app.client.files import CHUNK, OnProgress, sha256_of
+from app.client.files import OnProgress, sha256_of
 from app.client.transport import Transport
 
 TRIES: Final = 5
@@ -61,11 +61,11 @@ def _gather(transport: Transport, url: str, part: Path, size: int, on_progress: 
 
 def _receive(transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None) -> None:
     start = part.stat().st_size
-    headers = {"Range": f"bytes={start}-"} if start else {}
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
     with transport.stream(url, headers=headers) as response, part.open("r+b") as file:
         done = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
         file.seek(done)
-        for chunk in response.iter_raw(CHUNK):
+        for chunk in response.iter_raw():
             file.write(chunk)
             done += len(chunk)
             if on_progress is not None:

@@ -17,11 +17,15 @@ class ClientError(Exception):
 
 
 class ServiceUnreachable(ClientError):
-    """No answer: refused, lost, or too late."""
+    """No answer: refused, lost (then `lost` is true: the service may have got the request), or too late."""
 
-    def __init__(self, url: str, cause: str) -> None:
-        self.url = url
-        super().__init__(f"no Winnow service answers at {url} ({cause}); start one with `winnow serve`")
+    def __init__(self, url: str, cause: str, *, lost: bool) -> None:
+        self.url, self.lost = url, lost
+        super().__init__(
+            f"the connection to {url} was lost ({cause}); is the service still running?"
+            if lost
+            else f"no Winnow service answers at {url} ({cause}); start one with `winnow serve`"
+        )
 
 
 class ServiceProblem(ClientError):

@@ -92,7 +92,8 @@ class Transport:
         raise ServiceProblem(problem)
 
     def _unreachable(self, error: httpx.TransportError) -> ServiceUnreachable:
-        return ServiceUnreachable(self.url, str(error) or type(error).__name__)
+        cause = str(error) or type(error).__name__
+        return ServiceUnreachable(self.url, cause, lost=not isinstance(error, NOT_SENT))
 
 
 def _connection(url: str) -> httpx.Client:
