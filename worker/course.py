@@ -1,6 +1,6 @@
 """How far a job is, from what its child tells: parts of equal weight, never going back.
 
-progress = (part + fraction) / parts         parts: normalise, every step of the recipe, measure
+progress = (part + fraction) / parts         parts: every step of the recipe, measure
 seconds left = elapsed · (1 − progress) / progress
 """
 
@@ -20,7 +20,7 @@ ESTIMATE_AFTER_SECONDS = 2.0
 
 class Course:
     def __init__(self, job: Job) -> None:
-        self._job, self._parts = job, len(job.request["recipe"]["steps"]) + 2
+        self._job, self._parts = job, len(job.request["recipe"]["steps"]) + 1
         self._started = time.monotonic()
         self._part, self._told = 0, 0.0
         self._events: deque[Event] = deque(maxlen=MOST_PENDING)
@@ -32,7 +32,7 @@ class Course:
         self._changed = True
         match note:
             case StepBegun(index=index, kind=kind):
-                self._part = _part(index, kind, self._parts)
+                self._part = min(max(index, 0), self._parts - 1)
                 self._step = {"index": index, "kind": kind, "progress": 0.0}
                 self._advance(0.0)
                 self._event("progress", f"{kind} begins", self._numbers())
@@ -93,13 +93,3 @@ class Course:
         if elapsed < ESTIMATE_AFTER_SECONDS or self.progress <= 0.0:
             return None
         return round(elapsed * (1 - self.progress) / self.progress)
-
-
-def _part(index: int, kind: str, parts: int) -> int:
-    match kind:
-        case "normalise":
-            return 0
-        case "measure":
-            return parts - 1
-        case _:
-            return min(index + 1, parts - 2)

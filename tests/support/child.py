@@ -1,5 +1,7 @@
-"""A child in the real guard and sandbox whose work is what the dataset's declaration says, in `constants`."""
+"""A child in the real guard and sandbox whose work is what it is told: by the first of a dataset's declared
+constants, or by the first name that a job's recipe excludes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -9,15 +11,34 @@ from typing import Any
 
 from app.contract.errors import Refusal
 from worker.child import __main__ as entry
-from worker.child.spec import InspectDataset, Task
+from worker.child.spec import Compress, InspectDataset, InspectModel, Task
 from worker.compression.progress import Progress
 
 FACTS: dict[str, Any] = {"samples": 3, "arrays": {}, "inputs": {}, "target": None}
+PAIR = {"before": 2, "after": 1, "ratio": 0.5}
+REPORT: dict[str, Any] = {
+    "winnow": "0.1.0",
+    "outcome": "requirements_not_met",
+    "verdict": {"faster": None, "smaller": True, "worse_by": None, "summary": []},
+    "requirements": [
+        {"name": "min_speedup", "asked": 9, "measured": 1, "interval": None, "met": False, "why": "slow"}
+    ],
+    "source_sha256": "a" * 64,
+    "artifact_sha256": "b" * 64,
+    "seed": 0,
+    **dict.fromkeys(["opset", "size_bytes", "parameters", "sparsity", "load_ms", "peak_rss_bytes"], PAIR),
+    "macs": None,
+    "tidied_bytes": 0,
+    **{name: [] for name in ("latency", "quality", "parity", "steps", "layers", "notes")},
+    "environment": {
+        **{"cpu": "none", "cpu_flags": [], "cores": 1, "memory_bytes": 1, "gpus": []},
+        **{"platform": "none", "versions": {}, "intra_op_threads": 1},
+    },
+}
 
 
 def perform(task: Task, progress: Progress) -> dict[str, Any]:
-    assert isinstance(task, InspectDataset)
-    order = next(iter(task.declaration.constants), "succeed")
+    order = _order(task)
     match order:
         case "refuse":
             raise Refusal("invalid_dataset", "this one is refused")
@@ -43,11 +64,58 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
             print("x" * 100_000, file=sys.stderr)
         case "environment":
             progress.log("environment", **os.environ)
-        case "outside":
-            return {"facts": FACTS, "converted": "/etc/passwd"}
+        case "once":
+            _crash_the_first_time(task)
     progress.step(0, "int8_static")
     progress.advance(0.5)
-    return {"facts": FACTS}
+    return _result(task, order)
+
+
+def _order(task: Task) -> str:
+    match task:
+        case InspectDataset():
+            return next(iter(task.declaration.constants), "succeed")
+        case InspectModel():
+            return task.declared[0].name if task.declared else "succeed"
+        case Compress():
+            return next(iter(task.recipe.steps[0].exclude), "succeed")
+
+
+def _crash_the_first_time(task: Task) -> None:
+    """And leave a checkpoint, by which the second time is known."""
+    assert isinstance(task, Compress)
+    checkpoint = task.out_dir / "checkpoints" / "seen"
+    if not checkpoint.exists():
+        checkpoint.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _result(task: Task, order: str) -> dict[str, Any]:
+    match task:
+        case InspectDataset():
+            return {"facts": FACTS}
+        case InspectModel():
+            facts = {"opset": 18, "inputs": [], "outputs": [], "parameters": 1, "macs": None}
+            facts |= {"quantized": False, "operators": {}, "layers": []}
+            return {"facts": facts, "converted": _converted(task, order)}
+        case Compress():
+            (task.out_dir / "artifact.onnx").write_bytes(b"artifact")
+            (task.out_dir / "report.json").write_text(json.dumps(REPORT))
+            return {}
+
+
+def _converted(task: InspectModel, order: str) -> str | None:
+    match order:
+        case "outside":
+            return "/etc/passwd"
+        case "link":
+            (task.scratch / "model.onnx").symlink_to("/etc/passwd")
+            return str(task.scratch / "model.onnx")
+        case "convert":
+            (task.scratch / "model.onnx").write_bytes(b"converted")
+            return str(task.scratch / "model.onnx")
+        case _:
+            return None
 
 
 if __name__ == "__main__":

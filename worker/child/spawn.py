@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -22,10 +23,10 @@ PASSED_ON = (
     "MKL_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
     "NVIDIA_VISIBLE_DEVICES",
-    "WINNOW_MEASURE_LOCK",
 )
 """All that the child learns of our environment: no database, no broker, no keys."""
 
+MEASURE_LOCK = "WINNOW_MEASURE_LOCK"
 OUR_CODE = Path(__file__).parents[2]
 """Named, because the child's working directory is its scratch folder."""
 
@@ -64,4 +65,5 @@ def spawn(spec: Spec, folder: Path, module: str) -> Child:
 def _environment(folder: Path) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
-    return passed | own
+    lock = os.environ.get(MEASURE_LOCK) or str(Path(tempfile.gettempdir()) / "winnow-measure.lock")
+    return passed | own | {MEASURE_LOCK: lock}  # the machine's, not of this TMPDIR

@@ -1,0 +1,280 @@
+import time
+from collections.abc import Callable
+from pathlib import Path
+from threading import Thread
+
+import pytest
+
+from app.queue import MemoryQueue
+from app.settings import Settings
+from app.storage.ids import new_id
+from app.storage.memory import MemoryRecords
+from app.storage.memory_blobs import MemoryBlobs
+from app.storage.records import LOCAL_OWNER, Job, Upload
+from worker.runner import Runner
+
+
+class Bench:
+    """A runner over stores in memory, whose children do as the test says."""
+
+    def __init__(self, folder: Path, **settings: float) -> None:
+        self.settings = Settings(
+            data_dir=folder, lease_seconds=settings.pop("lease_seconds", 30.0), **settings
+        )  # type: ignore[arg-type]
+        self.records, self.blobs, self.queue = MemoryRecords(), MemoryBlobs(), MemoryQueue()
+        self.stopping = False
+        self.runner = Runner(
+            self.settings,
+            self.records,
+            self.blobs,
+            self.queue,
+            lambda: self.stopping,
+            "tests.support.child",
+        )
+
+    def model(self, order: str = "", state: str = "ready") -> Upload:
+        sha256, size = self._bytes()
+        declared = {"inputs": [{"name": order, "dtype": "float32", "shape": [1]}]} if order else {}
+        upload = Upload(
+            id=new_id("mdl"),
+            kind="model",
+            name="m",
+            format="onnx",
+            sha256=sha256,
+            size_bytes=size,
+            state=state,
+            created_at=1.0,
+            declaration=declared,
+        )
+        return self.records.add_upload(upload)[0]
+
+    def dataset(self, order: str) -> Upload:
+        sha256, size = self._bytes()
+        upload = Upload(
+            id=new_id("dst"),
+            kind="dataset",
+            name="d",
+            format="npz",
+            sha256=sha256,
+            size_bytes=size,
+            state="inspecting",
+            created_at=1.0,
+            declaration={"constants": {order: 1}},
+        )
+        return self.records.add_upload(upload)[0]
+
+    def job(self, order: str, model_state: str = "ready", **limits: float) -> str:
+        model = self.model(state=model_state)
+        request = {
+            "model": model.id,
+            "recipe": {"steps": [{"kind": "int8_dynamic", "exclude": [order]}]},
+            "limits": limits,
+        }
+        job = Job(
+            id=new_id("job"),
+            state="queued",
+            created_at=1.0,
+            model=model.id,
+            uses=(model.id,),
+            request=request,
+        )
+        return self.records.add_job(job, None)[0].id
+
+    def state(self, id: str) -> Job:
+        job = self.records.job(LOCAL_OWNER, id)
+        assert job is not None
+        return job
+
+    def inspected(self, upload: Upload) -> Upload:
+        found = self.records.upload(LOCAL_OWNER, upload.kind, upload.id)
+        assert found is not None
+        return found
+
+    def messages(self, id: str) -> list[str]:
+        return [event.message for event in self.records.events(id, 0, 1000)]
+
+    def scratch(self) -> list[str]:
+        return sorted(str(path.relative_to(self.settings.scratch_dir)) for path in self._scratch_files())
+
+    def _scratch_files(self) -> list[Path]:
+        return [path for path in self.settings.scratch_dir.rglob("*") if path.is_file()]
+
+    def _bytes(self) -> tuple[str, int]:
+        writer = self.blobs.writer()
+        writer.write(b"content")
+        return writer.commit()
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Bench:
+    return Bench(tmp_path)
+
+
+def run_until(bench: Bench, id: str, reached: Callable[[], bool], act: Callable[[], object]) -> float:
+    """Run it in a thread, act when something is reached; the seconds that it then still took."""
+    thread = Thread(target=bench.runner.run, args=[id])
+    thread.start()
+    while not reached():
+        assert thread.is_alive()
+        time.sleep(0.01)
+    act()
+    acted = time.monotonic()
+    thread.join(20)
+    assert not thread.is_alive()
+    return time.monotonic() - acted
+
+
+def test_a_job_that_succeeds_has_its_artifact_report_outcome_and_requirements(bench: Bench) -> None:
+    id = bench.job("succeed")
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert (job.state, job.outcome, job.progress) == ("succeeded", "requirements_not_met", 1.0)
+    assert job.artifact_sha256 is not None
+    assert job.artifact_bytes == len(b"artifact")
+    assert bench.blobs.path(job.artifact_sha256).read_bytes() == b"artifact"
+    assert job.report_sha256 in bench.records.live_blobs()
+    assert job.requirements is not None
+    assert job.requirements[0]["why"] == "slow"
+    assert not (bench.settings.scratch_dir / id).exists()
+
+
+def test_what_is_finished_is_not_run_again(bench: Bench) -> None:
+    id = bench.job("succeed")
+    bench.runner.run(id)
+    bench.runner.run(id)
+    assert bench.messages(id).count("finished") == 1
+    assert bench.state(id).attempt == 1
+
+
+def test_a_refusal_fails_the_job_with_its_problem(bench: Bench) -> None:
+    id = bench.job("refuse")
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert job.state == "failed"
+    assert job.problem is not None
+    assert job.problem["detail"] == "this one is refused"
+
+
+def test_a_crash_gives_the_job_back_and_the_next_attempt_finds_the_checkpoints(bench: Bench) -> None:
+    id = bench.job("once")
+    bench.runner.run(id)
+    assert bench.state(id).state == "queued"
+    assert [wake.id for wake in bench.queue.published] == [id]
+    assert any("SIGKILL" in message for message in bench.messages(id))
+    bench.runner.run(id)
+    assert (bench.state(id).state, bench.state(id).attempt) == ("succeeded", 2)
+
+
+def test_a_job_that_always_crashes_fails_after_its_attempts(bench: Bench) -> None:
+    id = bench.job("segfault")
+    for _ in range(5):
+        bench.runner.run(id)
+    job = bench.state(id)
+    assert (job.state, job.attempt) == ("failed", 3)
+    assert job.problem is not None
+    assert job.problem["code"] == "worker_lost"
+
+
+def test_a_cancelled_job_stops_within_two_seconds(bench: Bench) -> None:
+    id = bench.job("hang")
+    took = run_until(
+        bench,
+        id,
+        lambda: "hanging" in bench.messages(id),
+        lambda: bench.records.cancel_job(LOCAL_OWNER, id, time.time()),
+    )
+    assert bench.state(id).state == "cancelled"
+    assert took < 2
+    assert bench.scratch() == []
+
+
+def test_a_worker_that_is_stopped_gives_the_job_back(bench: Bench) -> None:
+    id = bench.job("hang")
+    run_until(bench, id, lambda: "hanging" in bench.messages(id), lambda: setattr(bench, "stopping", True))
+    assert bench.state(id).state == "queued"
+    assert [wake.id for wake in bench.queue.published] == [id]
+
+
+def test_a_fenced_attempt_stops_and_changes_nothing(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lease_seconds=0.6)
+    id = bench.job("hang")
+    run_until(
+        bench,
+        id,
+        lambda: "hanging" in bench.messages(id),
+        lambda: bench.records.release(id, 1, time.time()) and bench.records.claim(id, time.time(), 60),
+    )
+    assert (bench.state(id).state, bench.state(id).attempt) == ("running", 2)
+
+
+def test_the_lease_is_renewed_while_the_child_works(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, lease_seconds=0.9)
+    id = bench.job("hang")
+
+    def reached() -> bool:
+        return "hanging" in bench.messages(id) and time.time() > claimed + 2.0
+
+    claimed = time.time()
+    run_until(bench, id, reached, lambda: bench.records.cancel_job(LOCAL_OWNER, id, time.time()))
+    assert bench.state(id).state == "cancelled"
+
+
+def test_a_time_limit_fails_the_job_and_says_which(bench: Bench) -> None:
+    id = bench.job("hang", seconds=1)
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert job.problem is not None
+    assert (job.state, job.problem["code"]) == ("failed", "time_limit_exceeded")
+    assert "1 s" in job.problem["detail"]
+
+
+def test_a_memory_limit_fails_the_job(bench: Bench) -> None:
+    id = bench.job("grow", memory_bytes=256 * 2**20)
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert job.problem is not None
+    assert (job.state, job.problem["code"]) == ("failed", "memory_limit_exceeded")
+
+
+def test_a_job_whose_model_was_taken_from_it_fails_with_a_sentence(bench: Bench) -> None:
+    id = bench.job("succeed", model_state="rejected")
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert job.problem is not None
+    assert (job.state, job.problem["code"]) == ("failed", "model_not_ready")
+
+
+def test_a_dataset_becomes_ready_with_its_facts(bench: Bench) -> None:
+    upload = bench.dataset("succeed")
+    bench.runner.run(upload.id)
+    assert bench.inspected(upload).state == "ready"
+    assert (bench.inspected(upload).facts or {})["samples"] == 3
+
+
+def test_a_dataset_that_is_refused_is_rejected_with_the_reason(bench: Bench) -> None:
+    upload = bench.dataset("refuse")
+    bench.runner.run(upload.id)
+    assert bench.inspected(upload).state == "rejected"
+    assert (bench.inspected(upload).problem or {})["code"] == "invalid_dataset"
+
+
+def test_a_model_keeps_what_it_was_converted_to(bench: Bench) -> None:
+    upload = bench.model("convert", "inspecting")
+    bench.runner.run(upload.id)
+    converted = bench.inspected(upload).converted
+    assert converted is not None
+    assert bench.blobs.path(converted).read_bytes() == b"converted"
+
+
+@pytest.mark.parametrize("order", ["outside", "link"])
+def test_a_child_cannot_have_files_of_ours_published(bench: Bench, order: str) -> None:
+    upload = bench.model(order, "inspecting")
+    bench.runner.run(upload.id)
+    assert (bench.inspected(upload).state, bench.inspected(upload).converted) == ("inspecting", None)
+
+
+def test_an_inspection_of_what_was_deleted_does_nothing(bench: Bench) -> None:
+    upload = bench.dataset("succeed")
+    bench.records.delete_upload(LOCAL_OWNER, "dataset", upload.id)
+    bench.runner.run(upload.id)
+    assert bench.records.upload(LOCAL_OWNER, "dataset", upload.id) is None
