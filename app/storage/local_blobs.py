@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import os
 import re
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -21,6 +20,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from app.contract.errors import Refusal
+from app.storage.plain_file import open_plain
 
 CHUNK: Final = 2**20
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -42,13 +42,10 @@ class LocalBlobs:
             return LocalWriter(self)
 
     def put_file(self, path: Path) -> tuple[str, int]:
-        """Copy a file in. A copy and not a link: what has two links could be changed behind our back.
-
-        Raises `OSError` (ELOOP) for a symbolic link, `ValueError` for what is no plain file.
-        """
+        """A copy and not a link: what has two links could be changed behind our back."""
         writer = self.writer()
         try:
-            with os.fdopen(_open_plain(path), "rb", buffering=0) as source:
+            with open_plain(path) as source:
                 while chunk := source.read(CHUNK):
                     writer.write(chunk)
             return writer.commit()
@@ -180,12 +177,3 @@ def _sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _open_plain(path: Path) -> int:
-    """Follows no link and does not wait for a pipe's other end."""
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
-        os.close(handle)
-        raise ValueError(f"{path} is no plain file")
-    return handle

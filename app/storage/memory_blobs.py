@@ -9,6 +9,8 @@ from tempfile import TemporaryDirectory
 from threading import Lock
 from typing import BinaryIO
 
+from app.storage.plain_file import open_plain
+
 Keep = Callable[[str, bytes], None]
 
 
@@ -26,7 +28,8 @@ class MemoryBlobs:
 
     def put_file(self, path: Path) -> tuple[str, int]:
         writer = self.writer()
-        writer.write(path.read_bytes())
+        with open_plain(path) as source:
+            writer.write(source.read())
         return writer.commit()
 
     def open(self, sha256: str) -> BinaryIO | None:

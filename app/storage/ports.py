@@ -1,4 +1,4 @@
-"""The ports. Every implementation passes `tests/app/storage/conformance_*.py`; the in-memory ones ship.
+"""The ports. Every implementation passes `tests/app/storage/test_conformance_*.py`; the in-memory ones ship.
 
 Nothing here raises for "not there": lookups answer None. `Conflict` and its kin are the only errors of ours.
 """
@@ -149,7 +149,7 @@ class Blobs(Protocol):
     def writer(self) -> BlobWriter: ...
 
     def put_file(self, path: Path) -> tuple[str, int]:
-        """Copy a file in."""
+        """Copy a file in. `OSError` when it is not there or is a symbolic link, `ValueError` when it is no file."""
 
     def open(self, sha256: str) -> BinaryIO | None: ...
 

@@ -1,0 +1,63 @@
+"""The stores under test: every test that asks for `records` or `blobs` runs against each of them."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import Engine
+
+from app.storage.engine import in_mode, open_engine
+from app.storage.local_blobs import LocalBlobs
+from app.storage.memory import MemoryRecords
+from app.storage.memory_blobs import MemoryBlobs
+from app.storage.migrate import migrate
+from app.storage.ports import Blobs, Records
+from app.storage.sql import SqlRecords
+from app.storage.tables import metadata
+from tests.support.postgres import postgres
+
+on_postgresql = pytest.param("postgresql", marks=pytest.mark.integration)
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> Iterator[str]:
+    with postgres() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", on_postgresql])
+def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    """A migrated database without rows."""
+    with _empty_database(request, tmp_path) as opened:
+        yield opened
+
+
+@pytest.fixture(params=["memory", "sqlite", on_postgresql])
+def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]:
+    if request.param == "memory":
+        yield MemoryRecords()
+        return
+    with _empty_database(request, tmp_path) as opened:
+        yield SqlRecords(opened)
+
+
+@contextmanager
+def _empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
+    in_a_file = f"sqlite:///{tmp_path / 'winnow.db'}"
+    opened = open_engine(
+        in_a_file if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
+    )
+    try:
+        migrate(opened)
+        with in_mode(opened, "write").begin() as connection:
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+        yield opened
+    finally:
+        opened.dispose()
+
+
+@pytest.fixture(params=["memory", "local"])
+def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
+    return MemoryBlobs() if request.param == "memory" else LocalBlobs(tmp_path / "blobs")

@@ -1,0 +1,89 @@
+"""What only the local directory has to keep."""
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from app.contract.errors import Refusal
+from app.storage.local_blobs import LocalBlobs, refusing_when_full
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    return tmp_path / "blobs"
+
+
+def parts(root: Path) -> list[Path]:
+    return list((root / "incoming").glob("*.part"))
+
+
+def test_a_blob_lies_where_its_name_says(root: Path) -> None:
+    writer = LocalBlobs(root).writer()
+    writer.write(b"content")
+    sha256, _ = writer.commit()
+    assert (root / sha256[:2] / sha256).read_bytes() == b"content"
+    assert parts(root) == []
+
+
+def test_nothing_is_left_by_an_abort_nor_by_putting_the_same_again(root: Path) -> None:
+    blobs = LocalBlobs(root)
+    for _ in range(2):
+        writer = blobs.writer()
+        writer.write(b"content")
+        writer.commit()
+    aborted = blobs.writer()
+    aborted.write(b"other")
+    aborted.abort()
+    assert parts(root) == []
+
+
+def test_a_failed_copy_leaves_nothing(root: Path, tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="no plain file"):
+        LocalBlobs(root).put_file(tmp_path)
+    assert parts(root) == []
+
+
+def test_a_sweep_removes_what_a_dead_process_left_and_not_what_is_being_written(root: Path) -> None:
+    blobs = LocalBlobs(root)
+    left, writing = blobs.writer(), blobs.writer()
+    for writer in (left, writing):
+        writer.write(b"x")
+    old = time.time() - 3600
+    os.utime(parts(root)[0], (old, old))
+    assert list(blobs.sweep(set(), time.time() - 600)) == []
+    assert len(parts(root)) == 1
+    for writer in (left, writing):
+        writer.abort()
+
+
+def test_a_sweep_touches_no_file_that_is_no_blob(root: Path) -> None:
+    blobs = LocalBlobs(root)
+    (root / "ab").mkdir()
+    note = root / "ab" / "note.txt"
+    note.write_text("the operator's")
+    assert list(blobs.sweep(set(), time.time() + 60)) == []
+    assert note.exists()
+
+
+def test_another_process_sees_what_was_put(root: Path) -> None:
+    writer = LocalBlobs(root).writer()
+    writer.write(b"content")
+    sha256, size = writer.commit()
+    assert LocalBlobs(root).size(sha256) == size
+
+
+def test_a_full_disk_is_refused_with_a_sentence() -> None:
+    with pytest.raises(Refusal) as refused, refusing_when_full():
+        Path("/dev/full").write_bytes(b"x")
+    assert refused.value.problem.code == "disk_full"
+    with pytest.raises(FileNotFoundError), refusing_when_full():
+        Path("/nowhere/at/all").write_bytes(b"x")
+
+
+def test_a_ping_fails_when_the_folder_is_gone(root: Path) -> None:
+    blobs = LocalBlobs(root)
+    (root / "incoming").rmdir()
+    with pytest.raises(OSError):
+        blobs.ping()

@@ -1,0 +1,74 @@
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import pytest
+from alembic import command
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+from sqlalchemy import Engine, create_engine, inspect, text
+
+from app.storage.engine import in_mode, open_engine
+from app.storage.migrate import MIGRATIONS, config, migrate
+from app.storage.sql import SqlRecords
+from app.storage.tables import metadata
+from tests.support.records import an_upload, migrate_in_process
+
+
+def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
+    with engine.connect() as connection:
+        context = MigrationContext.configure(connection, opts={"compare_type": True})
+        assert compare_metadata(context, metadata) == []
+
+
+def test_migrating_again_changes_nothing(engine: Engine) -> None:
+    records = SqlRecords(engine)
+    stored, _ = records.add_upload(an_upload())
+    migrate(engine)
+    assert records.upload("local", "model", stored.id) == stored
+
+
+def test_the_way_back_leaves_no_table(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
+    migrate(engine)
+    with in_mode(engine, "migrate").connect() as connection, connection.begin():
+        command.downgrade(config(connection), "base")
+    assert set(inspect(engine).get_table_names()) == {"alembic_version"}
+
+
+def test_foreign_keys_are_on_again_after_a_migration(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
+    migrate(engine)
+    with engine.connect() as connection:
+        assert connection.execute(text("PRAGMA foreign_keys")).scalar() == 1
+
+
+def test_every_revision_ships_with_the_package() -> None:
+    """What setuptools takes: Python files of packages, and the template named in pyproject.toml."""
+    for folder in (MIGRATIONS, MIGRATIONS / "versions"):
+        assert (folder / "__init__.py").exists()
+    assert {file.suffix for file in (MIGRATIONS / "versions").glob("[0-9]*")} == {".py"}
+    pyproject = (Path(__file__).parents[3] / "pyproject.toml").read_text()
+    assert "storage/migrations/*.mako" in pyproject
+
+
+def test_processes_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path / 'winnow.db'}"
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        list(pool.map(migrate_in_process, [url] * 8))
+    assert "jobs" in inspect(open_engine(url)).get_table_names()
+
+
+@pytest.mark.integration
+def test_processes_that_start_at_once_migrate_postgresql_one_after_the_other(postgresql_url: str) -> None:
+    server = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
+    with server.connect() as connection:
+        connection.execute(text("DROP DATABASE IF EXISTS fresh"))
+        connection.execute(text("CREATE DATABASE fresh"))
+    url = postgresql_url.replace("/postgres?", "/fresh?")
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        list(pool.map(migrate_in_process, [url] * 8))
+    fresh = open_engine(url)
+    assert "jobs" in inspect(fresh).get_table_names()
+    fresh.dispose()
+    server.dispose()

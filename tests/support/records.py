@@ -1,0 +1,56 @@
+"""Records to put into a store, and what several processes do to one at the same time."""
+
+from typing import Any
+
+from app.storage.engine import open_engine
+from app.storage.ids import new_id
+from app.storage.migrate import migrate
+from app.storage.records import Job, Upload
+from app.storage.sql import SqlRecords
+
+_PREFIX = {"model": "mdl", "dataset": "dst"}
+
+
+def an_upload(sha256: str = "a" * 64, **fields: Any) -> Upload:
+    """A model that is being inspected, unless `fields` say otherwise."""
+    made: dict[str, Any] = {
+        "kind": "model",
+        "name": "lenet",
+        "format": "onnx",
+        "size_bytes": 7,
+        "state": "inspecting",
+        "created_at": 1000.0,
+        **fields,
+    }
+    return Upload(**{"id": new_id(_PREFIX[made["kind"]]), "sha256": sha256, **made})
+
+
+def a_job(*uses: Upload, **fields: Any) -> Job:
+    """A queued job that uses these; the first is its model."""
+    made: dict[str, Any] = {
+        "id": new_id("job"),
+        "state": "queued",
+        "created_at": 1000.0,
+        "model": uses[0].id if uses else "mdl_none",
+        "uses": tuple(used.id for used in uses),
+        "request": {"seed": 0},
+    }
+    return Job(**made | fields)
+
+
+def claim_in_process(url: str, ids: list[str], now: float) -> list[tuple[str, int]]:
+    """Claim what can be had, in whatever process this runs: (id, attempt) of each."""
+    engine = open_engine(url)
+    try:
+        claimed = [SqlRecords(engine).claim(id, now, 30.0) for id in ids]
+        return [(item.id, item.attempt) for item in claimed if item is not None]
+    finally:
+        engine.dispose()
+
+
+def migrate_in_process(url: str) -> None:
+    engine = open_engine(url)
+    try:
+        migrate(engine)
+    finally:
+        engine.dispose()

@@ -1,0 +1,88 @@
+"""A Redis server of the test's own, which can be killed and started again."""
+
+import shutil
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import redis
+
+from tests.support.integration import binary
+
+START_SECONDS = 20
+
+
+class RedisServer:
+    """On a free port of the loopback, keeping its files in `folder`. `url` stays the same over restarts."""
+
+    def __init__(self, folder: Path, *options: str) -> None:
+        self._program = binary("redis-server")
+        self._folder = folder
+        self._options = options
+        self._process: subprocess.Popen[bytes] | None = None
+        self.port = _free_port()
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        """Returns when it answers."""
+        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        with (self._folder / "log").open("ab") as log:
+            self._process = subprocess.Popen(
+                [*command, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            )
+        self._wait_until_ready(self._process)
+
+    def kill(self) -> None:
+        """SIGKILL: what it had not written to its files is lost."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Killed and started on the same port, with the files that it had."""
+        self.kill()
+        self.start()
+
+    def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        with redis.Redis(port=self.port) as client:
+            while True:
+                try:
+                    client.ping()  # raises BusyLoadingError, a ConnectionError, while it reads its files
+                    return
+                except redis.ConnectionError:
+                    if process.poll() is not None or time.monotonic() > deadline:
+                        raise RuntimeError((self._folder / "log").read_text()) from None
+                    time.sleep(0.02)
+
+
+@contextmanager
+def redis_server(*options: str) -> Iterator[RedisServer]:
+    """A running server; `options` as on its command line (`"--appendonly", "yes"`). Without any it keeps nothing.
+
+    Skips (or fails) where Redis is not installed.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="winnow-redis-"))
+    try:
+        server = RedisServer(folder, *(options or ("--save", "", "--appendonly", "no")))
+        try:
+            server.start()
+            yield server
+        finally:
+            server.kill()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
