@@ -1,0 +1,86 @@
+"""`.pt2` (torch.export) to ONNX. Only ever called in the sandboxed child, and never on a file the gate refused."""
+
+import pickle
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+from app.contract.errors import Refusal
+from worker.compression.convert.pt2_gate import check_pt2
+from worker.compression.convert.written import OPSET, write
+from worker.compression.convert.zipped import EXPORT_ANEW
+
+
+def convert(path: Path, target: Path, *, max_bytes: int) -> None:
+    """Write the program in `path` as one ONNX file; symbolic dimensions stay symbolic.
+
+    Raises `Refusal`: what `check_pt2` raises; `conversion_failed` when torch cannot load or export it.
+    """
+    import torch
+
+    check_pt2(path, max_bytes=max_bytes)
+    try:
+        program = _load(path)
+        converted = torch.onnx.export(
+            program, dynamo=True, opset_version=OPSET, external_data=False, verbose=False, optimize=True
+        )
+    except Refusal:
+        raise
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Refusal("conversion_failed", _reason(error)) from error
+    assert converted is not None
+    write(converted.model, target)
+
+
+def _load(path: Path) -> Any:
+    import torch
+
+    with path.open("rb") as file, _nothing_unpickled():
+        program = torch.export.load(file)
+    program._guards_code = []  # Python source; the exporter does not need it
+    return program
+
+
+@contextmanager
+def _nothing_unpickled() -> Iterator[None]:
+    """Force `weights_only=True` on every `torch.load`, and refuse the other two loaders of pickled objects.
+
+    The gate has looked at the archive; this holds where torch and the gate read the same bytes differently.
+    """
+    import torch
+    from torch.export.pt2_archive import _package
+
+    module_pickle = _package.pickle  # type: ignore[attr-defined]
+    load = torch.load
+
+    def weights_only(*args: Any, **options: Any) -> Any:
+        try:
+            return load(*args, **{**options, "weights_only": True})
+        except pickle.UnpicklingError as error:
+            raise _refused() from error
+
+    def never(*_: Any, **__: Any) -> Any:
+        raise _refused()
+
+    with (
+        mock.patch.object(torch, "load", weights_only),
+        mock.patch.object(torch._C, "_pickle_load_obj", never),
+        mock.patch.object(module_pickle, "loads", never),
+        mock.patch.object(_package, "_load_aoti", never),
+    ):
+        yield
+
+
+def _refused() -> Refusal:
+    return Refusal("pickle_refused", f"The archive holds a pickled object. {EXPORT_ANEW}")
+
+
+def _reason(error: Exception) -> str:
+    lines = [line for line in str(error).splitlines() if line.strip()] or [type(error).__name__]
+    return (
+        f"torch could not turn this program into ONNX: {lines[0][:300]}. Try exporting it to ONNX yourself."
+    )

@@ -1,0 +1,104 @@
+"""Inspect an upload: through the gate, to ONNX, into normal form, into ONNX Runtime; answer what it is."""
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import assert_never
+
+import onnxruntime
+
+from app.contract.errors import Refusal
+from app.contract.model import ModelFacts, ModelFormat, TensorSpec
+from worker.compression.convert import torch_export, torchscript
+from worker.compression.graph import gate, store
+from worker.compression.graph.archive import is_archive, unpack
+from worker.compression.graph.facts import facts
+from worker.compression.graph.normalise import normalise
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Inspected:
+    """`converted` is the ONNX made from a `.pt2` or TorchScript, None for an upload that is ONNX already."""
+
+    facts: ModelFacts
+    converted: Path | None
+
+
+def inspect_model(
+    path: Path,
+    format: ModelFormat,
+    declared: list[TensorSpec],
+    scratch: Path,
+    *,
+    allow_torchscript: bool,
+    max_unpacked_bytes: int,
+) -> Inspected:
+    """What the upload is, once it has passed every check. `scratch` is a folder of this inspection's own.
+
+    Raises `Refusal` with the reason; never anything else for what a file contains, short of `MemoryError`.
+    """
+    converted = scratch / "converted.onnx"
+    match format:
+        case "onnx":
+            runnable = open_model(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+        case "torch_export":
+            torch_export.convert(path, converted, max_bytes=max_unpacked_bytes)
+            runnable = converted
+        case "torchscript":
+            torchscript.convert(
+                path, converted, declared, allowed=allow_torchscript, max_bytes=max_unpacked_bytes
+            )
+            runnable = converted
+        case _:
+            assert_never(format)
+    found = _facts(runnable)
+    _check_runs(runnable)
+    return Inspected(found, None if format == "onnx" else converted)
+
+
+def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:
+    """The plain `.onnx` of an upload: itself, or unpacked into `scratch` where it is a tar or zip. Gate passed.
+
+    Raises `Refusal`: see `gate.check_onnx` and `archive.unpack`.
+    """
+    if not is_archive(path):
+        gate.check_onnx(path)
+        return path
+    folder = Path(mkdtemp(prefix="unpacked-", dir=scratch)) / "model"
+    model = unpack(path, folder, max_bytes=max_unpacked_bytes)
+    gate.check_onnx(model, external=model.parent)
+    return model
+
+
+def _facts(path: Path) -> ModelFacts:
+    try:
+        return facts(normalise(store.load(path)))
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:
+        log.info("normalising failed", exc_info=True)
+        raise Refusal("invalid_model", f"The graph is not valid: {_sentence(error, path)}") from error
+
+
+def _check_runs(path: Path) -> None:
+    """ONNX Runtime must be able to make a session of the model as uploaded: the baseline of all comparisons."""
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 4
+    try:
+        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+    except MemoryError:
+        raise
+    except Exception as error:
+        raise Refusal("model_does_not_run", f"ONNX Runtime refuses it: {_sentence(error, path)}") from error
+
+
+def _sentence(error: BaseException, path: Path) -> str:
+    """The innermost reason in one line, without paths of this machine."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    text = " ".join(str(error).split()) or type(error).__name__
+    return text.replace(str(path), "the model").replace(str(path.parent), "")[:500]
