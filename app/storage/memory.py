@@ -210,12 +210,12 @@ class MemoryRecords:
             self._change(item, complete, now)
             return True
 
-    def release(self, id: str, attempt: int, now: float) -> bool:
+    def release(self, id: str, attempt: int, now: float, blame: bool = True) -> bool:
         with self._lock:
             item = self._held(id, attempt)
             if item is None:
                 return False
-            self._change(item, rules.releasing(item, now), now)
+            self._change(item, rules.releasing(item, now, blame), now)
             return True
 
     def reap(self, now: float, queued_before: float) -> list[Wake]:

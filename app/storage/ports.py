@@ -109,9 +109,9 @@ class Leases(Protocol):
         `succeeded` and `ready` also need that no cancel was requested. False when fenced or refused.
         """
 
-    def release(self, id: str, attempt: int, now: float) -> bool:
+    def release(self, id: str, attempt: int, now: float, blame: bool = True) -> bool:
         """Give it back unfinished (a crash): queued again, or failed with `worker_lost` when attempts are spent,
-        or cancelled when that was asked."""
+        or cancelled when that was asked. Without `blame` (the worker is shut down) the attempt costs nothing."""
 
     def reap(self, now: float, queued_before: float) -> list[Wake]:
         """Release what has an expired lease; answer all that waits and should be published (again):

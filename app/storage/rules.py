@@ -85,16 +85,17 @@ def finishing(id: str, now: float, changes: Changes) -> Changes:
     return {"lease_until": None, "finished_at": now, "seconds_left": None, **progress, **changes}
 
 
-def releasing(item: Leased, now: float) -> Changes:
+def releasing(item: Leased, now: float, blame: bool = True) -> Changes:
     """Given back unfinished: cancelled when that was asked, failed when attempts are spent, else waiting again."""
-    spent = item.attempt >= item.max_attempts
     if isinstance(item, Job) and item.cancel_requested:
         return finishing(item.id, now, {"state": "cancelled"})
-    if spent:
+    if blame and item.attempt >= item.max_attempts:
         return finishing(item.id, now, {"state": _failed(item), "problem": _lost(item)})
-    if not isinstance(item, Job):
-        return {"lease_until": None}
-    return {"state": "queued", "lease_until": None, "step": None, "progress": 0.0, "seconds_left": None}
+    allowed = item.max_attempts + (0 if blame else 1)
+    waits: Changes = {"lease_until": None, "max_attempts": allowed}
+    if isinstance(item, Job):
+        waits |= {"state": "queued", "step": None, "progress": 0.0, "seconds_left": None}
+    return waits
 
 
 def cancelling(job: Job, now: float) -> Changes:

@@ -81,11 +81,11 @@ class SqlLeases(SqlStore):
                 add_events(connection, [rules.state_event(job_from(row), now)])
             return row is not None
 
-    def release(self, id: str, attempt: int, now: float) -> bool:
+    def release(self, id: str, attempt: int, now: float, blame: bool = True) -> bool:
         with self.writing() as connection:
             row = locked(connection, held(id, attempt), table_of(id))
             if row is not None:
-                change(connection, id, rules.releasing(item_from(id, row), now), now)
+                change(connection, id, rules.releasing(item_from(id, row), now, blame), now)
             return row is not None
 
     def reap(self, now: float, queued_before: float) -> list[Wake]:

@@ -194,6 +194,17 @@ def test_attempts_that_are_spent_end_in_failure(records: Records, model: Upload)
     assert records.claim(job.id, 1002.0, 30.0) is None
 
 
+def test_a_worker_that_is_shut_down_costs_no_attempt(records: Records, model: Upload) -> None:
+    job, _ = records.add_job(a_job(model, max_attempts=1), None)
+    for attempt in (1, 2, 3):
+        assert records.claim(job.id, 1000.0, 30.0)
+        assert records.release(job.id, attempt, 1001.0, blame=False)
+    assert (now_of(records, job).state, now_of(records, job).attempt) == ("queued", 3)
+    assert records.claim(job.id, 1002.0, 30.0)
+    assert records.release(job.id, 4, 1003.0)
+    assert now_of(records, job).state == "failed"
+
+
 def test_an_inspection_whose_attempts_are_spent_is_rejected(records: Records) -> None:
     poison, _ = records.add_upload(an_upload(max_attempts=1))
     records.claim(poison.id, 1000.0, 30.0)

@@ -141,10 +141,10 @@ class LeaseLaw(RuleBasedStateMachine):
         assert ended == (holds and not (good and before.cancel_requested))
         assert ended or self.find(id) == before
 
-    @rule(token=tokens)
-    def give_back(self, token: tuple[str, int]) -> None:
+    @rule(token=tokens, blame=st.booleans())
+    def give_back(self, token: tuple[str, int], blame: bool) -> None:
         before, holds = self.find(token[0]), self.holds(token)
-        assert self.both.release(*token, self.now) == holds
+        assert self.both.release(*token, self.now, blame) == holds
         assert holds or self.find(token[0]) == before
 
     @rule(token=tokens)
