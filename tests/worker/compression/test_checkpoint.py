@@ -1,0 +1,67 @@
+from pathlib import Path
+
+import onnx
+import onnx_ir as ir
+
+from app.contract.recipe import AnyStep, Recipe
+from app.contract.report import StepReport
+from tests.support.graphs import mlp
+from worker.compression.checkpoint import Checkpoints
+
+STEPS: list[AnyStep] = Recipe.model_validate({"steps": [{"kind": "float16"}, {"kind": "int8_dynamic"}]}).steps
+
+
+def a_report(index: int) -> StepReport:
+    return StepReport(
+        index=index,
+        kind=STEPS[index].kind,
+        seconds=1.0,
+        changed=2,
+        candidates=2,
+        size_bytes=10,
+        opset=18,
+        notes=[],
+        details={},
+    )
+
+
+def a_model(seed: int) -> ir.Model:
+    return ir.from_proto(mlp(seed=seed))
+
+
+def weights(model: ir.Model) -> bytes:
+    return b"".join(value.raw_data for value in ir.to_proto(model).graph.initializer)
+
+
+def test_nothing_is_kept_at_first(tmp_path: Path) -> None:
+    assert Checkpoints(tmp_path, "base").last(STEPS) is None
+
+
+def test_the_longest_finished_run_of_steps_is_found(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, "base")
+    kept.keep(a_model(1), STEPS[:1], a_report(0))
+    kept.keep(a_model(2), STEPS, a_report(1))
+    for steps, seed in ((STEPS[:1], 1), (STEPS, 2)):
+        found = Checkpoints(tmp_path, "base").last(steps)
+        assert found is not None
+        assert weights(found[0]) == weights(a_model(seed))
+        assert found[1] == [a_report(index) for index in range(len(steps))]
+
+
+def test_another_base_finds_nothing(tmp_path: Path) -> None:
+    Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+    assert Checkpoints(tmp_path, "another seed").last(STEPS) is None
+
+
+def test_half_a_checkpoint_is_none(tmp_path: Path) -> None:
+    """Whoever died while writing leaves a folder that nobody takes."""
+    partial = tmp_path / "partial-x"
+    partial.mkdir()
+    onnx.save(mlp(), partial / "model.onnx")
+    assert Checkpoints(tmp_path, "base").last(STEPS) is None
+
+
+def test_a_second_writer_replaces_the_first(tmp_path: Path) -> None:
+    for _ in range(2):
+        Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+    assert Checkpoints(tmp_path, "base").last(STEPS[:1]) is not None

@@ -1,0 +1,218 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+
+from app.contract.errors import Refusal
+from app.contract.job import Benchmark, Evaluation
+from app.contract.recipe import Recipe, Requirements
+from app.contract.report import Report
+from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
+from tests.support.graphs import dirty
+from worker.compression.data.source import Data, Source
+from worker.compression.files import sha256_of
+from worker.compression.options import Options
+from worker.compression.pipeline import compress
+
+QUICK = Benchmark(rounds=9)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    return digits(tmp_path_factory.mktemp("digits"))
+
+
+def recipe(*kinds: str) -> Recipe:
+    return Recipe.model_validate({"steps": [{"kind": kind} for kind in kinds]})
+
+
+def data(files: Digits, evaluation: tuple[int, int] = EVALUATION) -> Data:
+    return Data(
+        calibration=Source(files.data, DECLARATION, CALIBRATION),
+        evaluation=Source(files.data, DECLARATION, evaluation),
+    )
+
+
+def options(**require: float) -> Options:
+    return Options(Evaluation(metric="top1"), Requirements(**require), QUICK)
+
+
+@pytest.fixture(scope="module")
+def done(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
+    """int8_static on the digits, asked to lose at most 5 points of top-1 and to be at most half as large."""
+    out = tmp_path_factory.mktemp("out")
+    asked = options(max_metric_drop=0.05, max_size_ratio=0.5)
+    return compress(files.model, recipe("int8_static"), data(files), out, options=asked), out
+
+
+def test_the_artifact_runs_and_agrees_with_the_report(done: tuple[Report, Path], files: Digits) -> None:
+    """The report's top-1 is what ONNX Runtime gives for the written file, to 1e-9."""
+    report, out = done
+    with np.load(files.data) as archive:
+        images = archive["images"][slice(*EVALUATION), None].astype(np.float32) / 16
+        labels = archive["labels"][slice(*EVALUATION)]
+    session = ort.InferenceSession(str(out / "artifact.onnx"), providers=["CPUExecutionProvider"])
+    predicted = np.asarray(session.run(None, {"image": images})[0]).argmax(1)
+    assert report.quality[0].after == pytest.approx((predicted == labels).mean(), abs=1e-9)
+    assert report.quality[0].samples == len(labels)
+    assert report.quality[0].held_out
+
+
+def test_the_report_states_sizes_hashes_and_what_was_quantized(
+    done: tuple[Report, Path], files: Digits
+) -> None:
+    report, out = done
+    artifact = out / "artifact.onnx"
+    assert report.size_bytes.before == files.model.stat().st_size
+    assert report.size_bytes.after == artifact.stat().st_size
+    assert report.source_sha256 == sha256_of(files.model)
+    assert report.artifact_sha256 == sha256_of(artifact)
+    assert report.steps[0].changed == report.steps[0].candidates == 3
+    assert [layer.after_dtype for layer in report.layers] == ["int8"] * 3
+    assert report.opset.before == report.opset.after == 17
+    assert Report.model_validate_json((out / "report.json").read_text()) == report
+
+
+def test_a_trained_network_keeps_its_accuracy_and_meets_what_was_asked(done: tuple[Report, Path]) -> None:
+    """The classifier is worth compressing (top-1 above 0.9), and int8 loses at most 5 points of it."""
+    report, _ = done
+    assert report.quality[0].before > 0.9
+    assert report.outcome == "accepted"
+    assert {entry.name: entry.met for entry in report.requirements} == {
+        "max_metric_drop": True,
+        "max_size_ratio": True,
+    }
+
+
+def test_the_artifact_says_where_it_comes_from(done: tuple[Report, Path], files: Digits) -> None:
+    _, out = done
+    facts = {prop.key: prop.value for prop in onnx.load(str(out / "artifact.onnx")).metadata_props}
+    assert facts["winnow.source_sha256"] == sha256_of(files.model)
+    assert json.loads(facts["winnow.recipe"])["steps"][0]["kind"] == "int8_static"
+    assert "top1" in " ".join(facts)
+
+
+def test_an_unreachable_requirement_is_told_and_the_artifact_is_there_all_the_same(
+    files: Digits, tmp_path: Path
+) -> None:
+    report = compress(
+        files.model, recipe("float16"), data(files), tmp_path, options=options(max_size_ratio=0.01)
+    )
+    (entry,) = report.requirements
+    assert report.outcome == "requirements_not_met"
+    assert not entry.met
+    assert entry.why
+    assert entry.measured == report.size_bytes.ratio
+    onnx.checker.check_model(str(tmp_path / "artifact.onnx"))
+
+
+def test_rows_that_calibrated_are_not_held_out(files: Digits, tmp_path: Path) -> None:
+    report = compress(
+        files.model, recipe("int8_static"), data(files, (1100, 1300)), tmp_path, options=options()
+    )
+    assert not report.quality[0].held_out
+
+
+def test_steps_are_done_in_order_and_both_reported(files: Digits, tmp_path: Path) -> None:
+    report = compress(
+        files.model, recipe("float16", "int8_dynamic"), data(files), tmp_path, options=options()
+    )
+    assert [step.kind for step in report.steps] == ["float16", "int8_dynamic"]
+
+
+class Recorder:
+    """Progress, kept."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, str]] = []
+        self.fractions: list[float] = []
+        self.messages: list[str] = []
+
+    def step(self, index: int, kind: str) -> None:
+        self.steps.append((index, kind))
+
+    def advance(self, fraction: float) -> None:
+        self.fractions.append(fraction)
+
+    def log(self, message: str, level: str = "info", **values: Any) -> None:
+        self.messages.append(message)
+
+
+def test_a_second_attempt_goes_on_after_the_last_checkpoint(files: Digits, tmp_path: Path) -> None:
+    first, second = Recorder(), Recorder()
+    reports = [
+        compress(files.model, recipe("int8_static"), data(files), tmp_path, progress, options=options())
+        for progress in (first, second)
+    ]
+    assert first.steps == [(0, "int8_static"), (1, "measure")]
+    assert second.steps == [(1, "measure")]
+    assert reports[0].steps == reports[1].steps
+    assert all(0 <= fraction <= 1 for fraction in first.fractions + second.fractions)
+
+
+def test_a_checkpoint_of_another_recipe_is_not_taken(files: Digits, tmp_path: Path) -> None:
+    compress(files.model, recipe("float16"), data(files), tmp_path, options=options())
+    progress = Recorder()
+    compress(files.model, recipe("int8_static"), data(files), tmp_path, progress, options=options())
+    assert (0, "int8_static") in progress.steps
+
+
+def test_debug_records_are_gone_and_their_bytes_told(tmp_path: Path) -> None:
+    """No trace of the author's folders is left in the artifact; the class names stay."""
+    path = tmp_path / "dirty.onnx"
+    model = dirty()
+    model.metadata_props.add(key="names", value="cat,dog")
+    onnx.save(model, path)
+    report = compress(path, recipe("float16"), Data(), tmp_path / "out", options=Options(benchmark=QUICK))
+    artifact = onnx.load(str(tmp_path / "out" / "artifact.onnx"))
+    assert report.tidied_bytes > 0
+    assert b".py" not in artifact.SerializeToString()
+    assert {prop.key: prop.value for prop in artifact.metadata_props}["names"] == "cat,dog"
+
+
+def test_missing_labels_are_refused_with_a_sentence(files: Digits, tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as refused:
+        compress(files.model, recipe("int8_static"), Data(), tmp_path, options=options())
+    assert refused.value.problem.code == "missing_data"
+
+
+def test_the_command_line_does_an_int8_job_without_importing_torch(files: Digits, tmp_path: Path) -> None:
+    """`python -m worker.compression`, with torch made impossible to import."""
+    files.data.with_suffix(".json").write_text(DECLARATION.model_dump_json())
+    job = {
+        "model": str(files.model),
+        "recipe": {"steps": [{"kind": "int8_static"}]},
+        "data": {
+            "calibration": {"dataset": str(files.data), "slice": CALIBRATION},
+            "evaluation": {"dataset": str(files.data), "slice": EVALUATION},
+        },
+        "evaluation": {"metric": "top1"},
+        "benchmark": {"rounds": 9},
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    code = (
+        "import sys, runpy; sys.modules['torch'] = None; "
+        f"sys.argv = ['worker.compression', {str(tmp_path / 'job.json')!r}, '--out', {str(tmp_path / 'out')!r}]; "
+        "runpy.run_module('worker.compression', run_name='__main__')"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.strip().endswith("artifact.onnx")
+    assert (tmp_path / "out" / "report.json").exists()
+
+
+def test_the_command_line_answers_what_cannot_be_done_with_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / "job.json").write_text(
+        '{"model": "nothing.onnx", "recipe": {"steps": [{"kind": "float16"}]}}'
+    )
+    command = [sys.executable, "-m", "worker.compression", str(tmp_path / "job.json"), "--out", str(tmp_path)]
+    ended = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert ended.returncode == 1
+    assert "nothing.onnx" in ended.stderr
+    assert "Traceback" not in ended.stderr
