@@ -28,7 +28,8 @@ RUN /opt/winnow/bin/pip install --no-deps --force-reinstall .
 FROM ${PYTHON_IMAGE} AS runtime
 # A fixed uid, so that volumes keep their owner from one release to the next.
 RUN groupadd --gid 10001 winnow \
-    && useradd --uid 10001 --gid winnow --home-dir /var/lib/winnow --create-home --shell /usr/sbin/nologin winnow
+    && useradd --uid 10001 --gid winnow --home-dir /var/lib/winnow --no-create-home --shell /usr/sbin/nologin winnow \
+    && install --directory --owner winnow --group winnow /var/lib/winnow
 ENV PATH=/opt/winnow/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1 WINNOW_DATA_DIR=/var/lib/winnow
 WORKDIR /var/lib/winnow
 USER 10001:10001
