@@ -10,6 +10,7 @@ from onnx_ir.passes.common import RemoveUnusedNodesPass
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
+from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.opsets import raised
@@ -26,6 +27,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     if context.calibration is None:
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
     model, notes = raised(model, OPSET, "quantization per channel")
+    fold_batchnorms(model, step.exclude)
     selection = select(model, step.exclude)
     samples = context.calibration.draw(step.samples, context.seed)
     names = list(dict.fromkeys(str(selection.source(value).name) for value in selection.values))

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from worker.compression.techniques.naming import excluded
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
-JOINING = frozenset({"Add", "Concat", "GlobalAveragePool", "AveragePool"})
+JOINING = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"})
 CARRYING = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Pad"})
 CLIPPING = frozenset({"Relu", "Clip"})
 

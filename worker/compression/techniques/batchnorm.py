@@ -1,0 +1,82 @@
+"""Folds batch normalisation into the convolution before it, so that the two become one integer kernel.
+
+    γ (w·x + b − μ) / √(σ² + ε) + β  =  (w γ/√(σ²+ε)) · x  +  (b − μ) γ/√(σ²+ε) + β       (Jacob et al. 2018)
+
+The node keeps its name. Runtimes do the same for a float model; between Q/DQ pairs they no longer can.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.techniques.naming import Names, excluded
+from worker.compression.techniques.ranges import Array
+
+EPSILON = 1e-5
+"""Of BatchNormalization, where the node gives none."""
+
+
+def fold_batchnorms(model: ir.Model, patterns: list[str]) -> int:
+    """Fold what can be folded in the main graph, in place; excluded nodes stay. Answers how many were."""
+    names = Names(model)
+    pairs = [(node, conv) for node in model.graph if (conv := _foldable(node, patterns)) is not None]
+    for norm, conv in pairs:
+        _fold(model.graph, norm, conv, names)
+    return len(pairs)
+
+
+def _foldable(norm: ir.Node, patterns: list[str]) -> ir.Node | None:
+    """The convolution that this batch normalisation goes into."""
+    if norm.op_type != "BatchNormalization" or norm.domain not in ("", "ai.onnx"):
+        return None
+    conv = norm.inputs[0].producer() if norm.inputs[0] is not None else None
+    if conv is None or conv.op_type != "Conv" or conv.graph is not norm.graph:
+        return None
+    alone = len(conv.outputs[0].uses()) == 1 and not conv.outputs[0].is_graph_output()
+    constant = all(_array(norm, i) is not None for i in range(1, 5)) and _array(conv, 1) is not None
+    biased = len(conv.inputs) < 3 or conv.inputs[2] is None or _array(conv, 2) is not None
+    trains = "training_mode" in norm.attributes and norm.attributes["training_mode"].as_int() == 1
+    if not (alone and constant and biased) or trains or any(o.uses() for o in norm.outputs[1:]):
+        return None
+    return None if excluded(conv, patterns) or excluded(norm, patterns) else conv
+
+
+def _fold(graph: ir.Graph, norm: ir.Node, conv: ir.Node, names: Names) -> None:
+    gamma, beta, mean, variance = (_float(norm, i) for i in range(1, 5))
+    epsilon = norm.attributes["epsilon"].as_float() if "epsilon" in norm.attributes else EPSILON
+    factor = gamma / np.sqrt(variance + epsilon)
+    weight = _float(conv, 1)
+    bias = _float(conv, 2) if _array(conv, 2) is not None else np.zeros_like(mean)
+    scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
+    conv.resize_inputs(3)
+    _replace(graph, conv, 1, scaled, names, f"{conv.inputs[1].name}_folded")  # type: ignore[union-attr]
+    _replace(graph, conv, 2, (bias - mean) * factor + beta, names, f"{conv.name}_bias_folded")
+    _bridge(graph, norm, conv)
+
+
+def _bridge(graph: ir.Graph, norm: ir.Node, conv: ir.Node) -> None:
+    """The convolution gives what the normalisation gave, under that name."""
+    before, after = conv.outputs[0], norm.outputs[0]
+    before.shape, before.type = after.shape, after.type
+    ir.convenience.replace_all_uses_with(after, before, replace_graph_outputs=True)
+    graph.remove(norm, safe=True)
+    before.name = after.name
+
+
+def _replace(graph: ir.Graph, node: ir.Node, index: int, array: Array, names: Names, name: str) -> None:
+    fresh = names.fresh(name)
+    value = ir.Value(name=fresh, const_value=ir.tensor(array.astype(np.float32), name=fresh))
+    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
+    graph.register_initializer(value)
+    node.replace_input_with(index, value)
+
+
+def _array(node: ir.Node, index: int) -> ir.TensorProtocol | None:
+    value = node.inputs[index] if index < len(node.inputs) else None
+    tensor = value.const_value if value is not None else None
+    return tensor if tensor is not None and tensor.dtype == ir.DataType.FLOAT else None
+
+
+def _float(node: ir.Node, index: int) -> Array:
+    tensor = _array(node, index)
+    assert tensor is not None
+    return tensor.numpy().astype(np.float64)
