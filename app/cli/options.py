@@ -154,7 +154,10 @@ def unpack_options(command: Callable[..., None]) -> Callable[..., None]:
 
 def step(text: str) -> dict[str, Any]:
     """`int8_static samples=256 exclude=*/head/*` → the step as JSON. A list is written by naming it repeatedly."""
-    kind, *settings = shlex.split(text) or [""]
+    try:
+        kind, *settings = shlex.split(text) or [""]
+    except ValueError as error:
+        raise typer.BadParameter(f"--step {text!r}: {error}, a quote is missing") from error
     if kind not in KINDS:
         raise typer.BadParameter(f"{kind!r} is no kind of step; there are {', '.join(KINDS)}")
     made: dict[str, Any] = {"kind": kind}

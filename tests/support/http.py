@@ -12,9 +12,7 @@ Respond = Callable[[BaseHTTPRequestHandler], None]
 def answering(respond: Respond, port: int = 0) -> Iterator[str]:
     """The server's address; `respond` is called with the handler of every request."""
 
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
+    class Handler(BaseHTTPRequestHandler):  # HTTP/1.0: no connection outlives the server
         def handle_one_request(self) -> None:
             try:
                 super().handle_one_request()

@@ -1,0 +1,66 @@
+import io
+
+import pytest
+from rich.console import Console
+
+from app.cli.report import report_tables
+from app.contract.report import Pair, Report
+from tests.support.asked import report
+
+
+def shown(told: Report, width: int = 120) -> str:
+    console = Console(file=io.StringIO(), width=width, markup=False, highlight=False, emoji=False)
+    console.print(report_tables(told))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("size", "4.0 MiB", "1.0 MiB", "0.25×"),
+        ("latency p50 (batch 1, 1 thread)", "0.500 ms", "0.250 ms", "2.00× [1.95, 2.05] as fast"),
+        ("latency p95 (batch 8, 1 thread)", "1.00 ms", "0.500 ms"),
+        ("throughput (batch 1, 1 thread)", "2000 /s", "4000 /s"),
+        ("load time", "20.0 ms", "12.0 ms", "0.60×"),
+        ("peak memory", "30.0 MiB", "15.0 MiB", "0.50×"),
+        (
+            "top1 (600 samples)",
+            "99.00 % [98.00, 99.70]",
+            "98.50 % [97.50, 99.30]",
+            "worse by 0.50 % [0.00, 1.00]",
+        ),
+        ("logits (600 of evaluation)", "0.99912", "27.5 dB", "99.00%"),
+        ("min_speedup", "1.5", "2.04 [1.98, 2.11]", "yes"),
+        ("max_metric_drop", "0.001", "0.005 [0, 0.01]", "NO"),
+        ("1 int8_static", "7 of 8", "1.0 MiB", "3.2 s"),
+        ("Twice as fast, a quarter of the size.",),
+        ("Not met, max_metric_drop: top1 may be worse by 0.01.",),
+        ("Note, int8_static: gemm [/head] stays float32",),
+    ],
+)
+def test_every_fact_stands_in_one_line(line: tuple[str, ...]) -> None:
+    assert any(all(part in row for part in line) for row in shown(report()).splitlines()), shown(report())
+
+
+def test_a_narrow_terminal_loses_nothing() -> None:
+    letters = "".join(shown(report(), width=60).split())
+    assert "2.00×" in letters
+    assert "99.00%" in letters
+
+
+def test_what_was_not_measured_is_left_out() -> None:
+    bare = report(latency=[], quality=[], parity=[], requirements=[], macs=None)
+    text = shown(bare)
+    assert "latency" not in text
+    assert "Requirements" not in text
+    assert "multiply-accumulates" not in text
+
+
+def test_a_model_that_grew_says_so() -> None:
+    assert "1.07×" in shown(report(size_bytes=Pair(before=100, after=107, ratio=1.07)))
+
+
+def test_escape_sequences_in_names_do_not_reach_the_terminal() -> None:
+    parity = report().parity[0].model_copy(update={"output": "\x1b[31mred[bold]"})
+    assert "?[31mred[bold]" in shown(report(parity=[parity]))
