@@ -103,7 +103,7 @@ class Runner:
                 self._stopped(item, why, heartbeat)
             case Crashed(how=how):
                 heartbeat.crashed(how)
-                self._give_back(item, heartbeat)
+                self._give_back(item, heartbeat, blame=True)
             case _:
                 assert_never(ending)
 
@@ -114,7 +114,7 @@ class Runner:
             case "fenced":
                 log.warning("%s: attempt %d was overtaken, its work is dropped", item.id, item.attempt)
             case "shutdown":
-                self._give_back(item, heartbeat)
+                self._give_back(item, heartbeat, blame=False)
             case _:
                 assert_never(why)
 
@@ -126,8 +126,9 @@ class Runner:
                 self._scratch.clear(item.id)
         return finished
 
-    def _give_back(self, item: Upload | Job, heartbeat: Heartbeat) -> None:
-        if heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time())):
+    def _give_back(self, item: Upload | Job, heartbeat: Heartbeat, *, blame: bool) -> None:
+        released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
+        if released:
             self._queue.publish(Wake(queue="work" if is_job(item.id) else "inspect", id=item.id))
 
 

@@ -71,7 +71,7 @@ def supervise(task: Task, limits: Limits, folder: Path, watch: Watch, module: st
     """Do the task in a child of its own. When this returns, no process of its group is left."""
     child = spawn(Spec(parent=os.getpid(), task=task, limits=limits), folder, module)
     try:
-        ending = _Supervision(child, limits, watch).run()
+        ending = _Supervision(child, limits, watch, f"{folder.parent.name}/{folder.name}").run()
         return ending or _crash(child.guard)
     finally:
         _kill_group(child.guard)
@@ -80,8 +80,8 @@ def supervise(task: Task, limits: Limits, folder: Path, watch: Watch, module: st
 
 
 class _Supervision:
-    def __init__(self, child: Child, limits: Limits, watch: Watch) -> None:
-        self._child, self._limits, self._watch = child, limits, watch
+    def __init__(self, child: Child, limits: Limits, watch: Watch, name: str) -> None:
+        self._child, self._limits, self._watch, self._name = child, limits, watch, name
         self._messages, self._stderr = _Lines(child.messages, MESSAGE_BYTES), _Lines(child.stderr, 8192)
         self._started = time.monotonic()
         self._logged = 0
@@ -121,7 +121,7 @@ class _Supervision:
             try:
                 message = MESSAGE.validate_json(line)
             except ValidationError:
-                log.warning("the child sent what is no message: %.200r", line)
+                log.warning("%s: sent what is no message: %.200r", self._name, line)
                 continue
             match message:
                 case Done(result=result):
@@ -135,7 +135,7 @@ class _Supervision:
     def _keep_log(self) -> None:
         for line in self._stderr.read():
             if self._logged < STDERR_BYTES:
-                log.info("child %d: %s", self._child.guard.pid, line.decode(errors="replace"))
+                log.info("%s: %s", self._name, line.decode(errors="replace"))
             self._logged += len(line)
 
 

@@ -1,0 +1,35 @@
+"""Every job ends, none is lost, none ends twice, no process is left: whatever is killed meanwhile."""
+
+import pytest
+
+from tests.support.chaos import CASES, Transport, play
+
+JOBS = 4
+HARMLESS = [case for case in CASES if case not in ("cancel", "poison job", "kill Redis")]
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.mark.parametrize("transport", ["files", "redis"])
+@pytest.mark.parametrize("case", HARMLESS)
+def test_all_jobs_succeed_once_although(case: str, transport: Transport) -> None:
+    outcome = play(case, transport, JOBS)
+    assert (outcome.succeeded, outcome.lost, outcome.twice, outcome.stray) == (JOBS, 0, 0, 0)
+
+
+@pytest.mark.parametrize("transport", ["files", "redis"])
+def test_a_cancelled_job_ends_within_two_seconds_and_the_others_succeed(transport: Transport) -> None:
+    outcome = play("cancel", transport, JOBS)
+    assert (outcome.succeeded, outcome.cancelled, outcome.twice, outcome.stray) == (JOBS - 2, 2, 0, 0)
+    assert max(outcome.cancel_seconds) < 2
+
+
+@pytest.mark.parametrize("transport", ["files", "redis"])
+def test_a_poison_job_fails_and_the_others_succeed(transport: Transport) -> None:
+    outcome = play("poison job", transport, JOBS)
+    assert (outcome.succeeded, outcome.failed, outcome.twice, outcome.stray) == (JOBS - 1, 1, 0, 0)
+
+
+def test_all_jobs_succeed_once_although_redis_forgets_every_message() -> None:
+    outcome = play("kill Redis", "redis", JOBS)
+    assert (outcome.succeeded, outcome.lost, outcome.twice, outcome.stray) == (JOBS, 0, 0, 0)

@@ -1,0 +1,245 @@
+"""Kill things while jobs run, then count: what ended, what was lost, what ended twice, what was left behind."""
+
+import signal
+import tempfile
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import numpy as np
+import onnx
+
+from app.client import Client
+from app.contract.job import FINISHED, JobRequest
+from app.storage.open import open_records
+from app.storage.ports import Records
+from app.storage.records import LOCAL_OWNER
+from tests.support.graphs import cnn
+from tests.support.redis import RedisServer, redis_server
+from tests.support.service import Service, send, service
+
+Transport = Literal["files", "redis"]
+T = TypeVar("T")
+
+LEASE_SECONDS = 3.0
+REPUBLISH_SECONDS = 5.0
+STRAY_SECONDS = 10.0
+"""How long what was orphaned may take to end."""
+
+
+@dataclass
+class Scene:
+    """A running service and the jobs it was given."""
+
+    service: Service
+    records: Records
+    redis: RedisServer | None
+    model: str
+    dataset: str
+    jobs: list[str] = field(default_factory=list)
+    poison: str | None = None
+    cancelled: dict[str, float] = field(default_factory=dict)
+    """Jobs that were cancelled, and after how many seconds they were."""
+
+    def submit(self, count: int) -> None:
+        request = JobRequest.model_validate(_request(self.model, self.dataset))
+        with Client(self.service.url) as client:
+            self.jobs += [client.submit(request).id for _ in range(count)]
+
+    def running(self) -> str:
+        """The job at work, as soon as its child exists."""
+        return self.until(lambda: next((id for id in self.jobs if self.service.children(id)), None))
+
+    def state(self, id: str) -> str:
+        job = self.records.job(LOCAL_OWNER, id)
+        return job.state if job else "lost"
+
+    def ended(self) -> list[str]:
+        return [id for id in self.jobs if self.state(id) in FINISHED]
+
+    def ends(self, id: str) -> int:
+        """How often the job came to a final state."""
+        events = self.records.events(id, 0, 10_000)
+        return sum(event.type == "state" and event.values["state"] in FINISHED for event in events)
+
+    def until(self, found: Callable[[], T | None], seconds: float = 120.0) -> T:
+        """The first answer that is something. Raises `TimeoutError` with the end of the log."""
+        deadline = time.monotonic() + seconds
+        while (answer := found()) is None:
+            if time.monotonic() > deadline:
+                raise TimeoutError(self.service.log()[-5000:])
+            time.sleep(0.02)
+        return answer
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """`lost`: never ended; `twice`: ended more than once; `stray`: processes that outlived the service."""
+
+    case: str
+    transport: Transport
+    jobs: int
+    succeeded: int
+    failed: int
+    cancelled: int
+    lost: int
+    twice: int
+    stray: int
+    seconds: float
+    cancel_seconds: list[float]
+
+
+def kill_children(scene: Scene) -> None:
+    """SIGKILL to the guard of one job and to the work of another."""
+    first = scene.running()
+    guard, *_ = sorted(scene.service.children(first), key=lambda process: process.pid)
+    guard.kill()
+    second = scene.until(lambda: next((id for id in scene.jobs if id != first and _work(scene, id)), None))
+    send(_work(scene, second), signal.SIGKILL)
+
+
+def kill_worker(scene: Scene) -> None:
+    """SIGKILL to the worker's parent and pool process, twice."""
+    for _ in range(2):
+        before = scene.running()
+        send(scene.service.workers("work"), signal.SIGKILL)
+        scene.until(lambda before=before: not scene.service.children(before) or None)  # type: ignore[misc]
+
+
+def kill_main(scene: Scene) -> None:
+    """SIGKILL to the API's process; then it is started again on the same data."""
+    scene.running()
+    scene.service.kill()
+    assert scene.service.gone(STRAY_SECONDS) == []
+    scene.service.start()
+
+
+def freeze_worker(scene: Scene) -> None:
+    """SIGSTOP past the lease, while a second worker takes over; then it goes on."""
+    scene.running()
+    frozen = scene.service.workers("work")
+    send(frozen, signal.SIGSTOP)
+    second = scene.service.command("worker", "--queue", "work")
+    done = len(scene.ended())
+    scene.until(lambda: len(scene.ended()) > done or None)
+    send(frozen, signal.SIGCONT)
+    time.sleep(1.0)
+    second.terminate()
+    second.wait(20)
+
+
+def cancel_jobs(scene: Scene) -> None:
+    """One that runs, one that waits."""
+    with Client(scene.service.url) as client:
+        for id in (scene.running(), scene.jobs[-1]):
+            begun = time.monotonic()
+            client.cancel(id)
+            scene.until(lambda id=id: scene.state(id) in FINISHED or None)  # type: ignore[misc]
+            scene.cancelled[id] = time.monotonic() - begun
+
+
+def poison_job(scene: Scene) -> None:
+    """One job's child is killed whenever it appears."""
+    scene.poison = scene.running()
+
+    def ended() -> bool | None:
+        send(scene.service.children(scene.poison or ""), signal.SIGKILL)
+        return scene.state(scene.poison or "") in FINISHED or None
+
+    scene.until(ended)
+
+
+def kill_redis(scene: Scene) -> None:
+    """SIGKILL, and it comes back with nothing: every waiting message is lost."""
+    assert scene.redis is not None
+    scene.running()
+    scene.redis.kill()
+    time.sleep(2.0)
+    scene.redis.start()
+
+
+CASES: dict[str, Callable[[Scene], None]] = {
+    "kill the child": kill_children,
+    "kill the worker": kill_worker,
+    "kill the API": kill_main,
+    "freeze the worker": freeze_worker,
+    "cancel": cancel_jobs,
+    "poison job": poison_job,
+    "kill Redis": kill_redis,
+}
+
+
+def play(case: str, transport: Transport, jobs: int) -> Outcome:
+    """One case from an empty folder to the last process."""
+    begun = time.monotonic()
+    with ExitStack() as stack:
+        redis = stack.enter_context(redis_server()) if transport == "redis" else None
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="winnow-chaos-")))
+        running = stack.enter_context(
+            service(
+                folder / "var",
+                WINNOW_LEASE_SECONDS=LEASE_SECONDS,
+                WINNOW_REPUBLISH_SECONDS=REPUBLISH_SECONDS,
+                WINNOW_BROKER_URL=redis and redis.url,
+            )
+        )
+        scene = _scene(running, redis, folder)
+        scene.submit(jobs)
+        CASES[case](scene)
+        _wait_for_all(scene)
+        running.stop()
+        stray = running.gone(STRAY_SECONDS)
+        return _counted(scene, case, transport, len(stray), time.monotonic() - begun)
+
+
+def _scene(running: Service, redis: RedisServer | None, folder: Path) -> Scene:
+    rng = np.random.default_rng(0)
+    model, data = folder / "cnn.onnx", folder / "data.npz"
+    onnx.save(cnn(), model)
+    images = rng.normal(size=(64, 3, 8, 8)).astype(np.float32)
+    np.savez(data, image=images, labels=rng.integers(0, 10, 64))
+    with Client(running.url) as client:
+        uploads = client.upload_model(model).id, client.upload_dataset(data).id
+    return Scene(running, open_records(running.settings), redis, *uploads)
+
+
+def _request(model: str, dataset: str) -> dict[str, Any]:
+    return {
+        "model": model,
+        "recipe": {"steps": [{"kind": "int8_static"}]},
+        "data": {"calibration": {"dataset": dataset}, "evaluation": {"dataset": dataset}},
+        "evaluation": {"metric": "top1"},
+        "benchmark": {"rounds": 9},
+    }
+
+
+def _work(scene: Scene, id: str) -> list[Any]:
+    """The work under the guard: there once the guard has forked."""
+    return sorted(scene.service.children(id), key=lambda process: process.pid)[1:]
+
+
+def _wait_for_all(scene: Scene) -> None:
+    """What does not end in this time is counted as lost."""
+    deadline = time.monotonic() + 60 + 10 * len(scene.jobs)
+    while len(scene.ended()) < len(scene.jobs) and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _counted(scene: Scene, case: str, transport: Transport, stray: int, seconds: float) -> Outcome:
+    states = [scene.state(id) for id in scene.jobs]
+    return Outcome(
+        case=case,
+        transport=transport,
+        jobs=len(states),
+        succeeded=states.count("succeeded"),
+        failed=states.count("failed"),
+        cancelled=states.count("cancelled"),
+        lost=sum(state not in FINISHED for state in states),
+        twice=sum(scene.ends(id) > 1 for id in scene.jobs),
+        stray=stray,
+        seconds=seconds,
+        cancel_seconds=list(scene.cancelled.values()),
+    )
