@@ -102,7 +102,7 @@ def dirty() -> onnx.ModelProto:
     The model's own `metadata_props` (`names`, `stride`) must survive a tidying.
     """
     model = branches()
-    _soil(model)
+    soil(model)
     for key, value in {"names": "{0: 'cat', 1: 'dog'}", "stride": "32"}.items():
         model.metadata_props.add(key=key, value=value)
     return model
@@ -254,7 +254,7 @@ def _sparse(name: str, dense: np.ndarray, indices: np.ndarray) -> onnx.SparseTen
     return helper.make_sparse_tensor(values, numpy_helper.from_array(indices, f"{name}_indices"), dense.shape)
 
 
-def _soil(message: object) -> None:
+def soil(message: object) -> None:
     """Write `TRACE` into each `doc_string`, and into each `metadata_props` under an exporter's key."""
     for descriptor in message.DESCRIPTOR.fields:  # type: ignore[attr-defined]
         value = getattr(message, descriptor.name)
@@ -264,6 +264,6 @@ def _soil(message: object) -> None:
             value.add(key="pkg.torch.onnx.stack_trace", value=TRACE)
         elif descriptor.message_type is not None and descriptor.is_repeated:
             for item in value:
-                _soil(item)
+                soil(item)
         elif descriptor.message_type is not None and message.HasField(descriptor.name):  # type: ignore[attr-defined]
-            _soil(value)
+            soil(value)

@@ -30,11 +30,19 @@ def raise_opset(model: ir.Model, minimum: int) -> ir.Model:
     log.info("raising the opset from %d to %d", current, minimum)
     converted: ir.Model = ir.from_proto(version_converter.convert_version(ir.to_proto(model), minimum))
     converted.metadata_props.update(model.metadata_props)
+    _reattach(converted, model)
     converted.ir_version = max(model.ir_version, _ir_version_for(minimum))
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(converted)
     infer(converted)
     passes.CheckerPass()(converted)
     return converted
+
+
+def _reattach(converted: ir.Model, model: ir.Model) -> None:
+    """External weights went through as references without their folder: put the memory-mapped ones back."""
+    for name, value in converted.graph.initializers.items():
+        if isinstance(value.const_value, ir.ExternalTensor):
+            value.const_value = model.graph.initializers[name].const_value
 
 
 def _ir_version_for(opset: int) -> int:

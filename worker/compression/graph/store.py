@@ -6,6 +6,7 @@ External weights stay memory-mapped from `load` to `save`; below 2 GB a model is
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import onnx
 import onnx_ir as ir
@@ -17,6 +18,7 @@ from worker.compression.graph.sparse import densify
 log = logging.getLogger(__name__)
 
 PREFIX = "winnow."
+SMALL_BYTES = 4096
 ONE_FILE_BYTES = 2**31 - 2**26
 """A protobuf message ends at 2 GiB; 64 MiB are left for the graph itself."""
 
@@ -32,6 +34,7 @@ def load(path: Path) -> ir.Model:
     model: ir.Model = ir.from_proto(proto)
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         external_data.set_base_dir(graph, path.parent)
+    _read_small(model)
     return model
 
 
@@ -55,6 +58,26 @@ def save_one_file(model: ir.Model, path: Path) -> Path:
         )
     save(model, path)
     return path
+
+
+def _read_small(model: ir.Model) -> None:
+    """Read external tensors that onnx's C++ needs: small ones (shapes, axes) and those outside the main graph."""
+    for graph in model.graphs():
+        for value in graph.initializers.values():
+            tensor = value.const_value
+            if isinstance(tensor, ir.ExternalTensor) and (
+                graph is not model.graph or tensor.nbytes <= SMALL_BYTES
+            ):
+                value.const_value = _in_memory(tensor)
+    for body in (model.graph, *(function.graph for function in model.functions.values())):
+        for node in ir.traversal.RecursiveGraphIterator(body):
+            for name, attribute in list(node.attributes.items()):
+                if isinstance(attribute.value, ir.ExternalTensor):
+                    node.attributes[name] = ir.AttrTensor(name, _in_memory(attribute.value))
+
+
+def _in_memory(tensor: ir.ExternalTensor) -> "ir.Tensor[Any]":
+    return ir.Tensor(tensor.numpy().copy(), dtype=tensor.dtype, shape=tensor.shape, name=tensor.name)
 
 
 def weight_bytes(model: ir.Model) -> int:
