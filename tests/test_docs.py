@@ -2,12 +2,16 @@
 
 import json
 import re
+import shlex
 from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import typer
+import yaml
 from pydantic_core import PydanticUndefined
 
+from app.cli.commands import commands
 from app.contract.errors import CODES
 from app.contract.recipe import AnyStep, Step
 from app.settings import Settings
@@ -187,3 +191,45 @@ def test_every_decision_is_in_the_list_with_its_title() -> None:
     )
     there = {file.name: file.read_text().splitlines()[0] for file in (DOCS / "decisions").glob("0*.md")}
     assert {name: f"# {name[:4]}: {title}" for name, title in listed.items()} == there
+
+
+def documented_calls() -> list[list[str]]:
+    """Every `winnow …` that a document shows as code."""
+    text = "\n".join(page.read_text() for page in PAGES)
+    blocks = "\n".join(re.findall(r"^```.*?\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+    spans = re.findall(r"`(winnow [^`\n]+)`", text)
+    lines = re.findall(r"^(?:\$ )?(winnow .+)$", blocks, re.MULTILINE) + re.findall(
+        r"^    (winnow .+)$", text, re.MULTILINE
+    )
+    return [shlex.split(call.split(" # ")[0].split(" | ")[0]) for call in (*spans, *lines)]
+
+
+def container_calls() -> list[list[str]]:
+    compose = [
+        service["command"]
+        for name in ("docker-compose.yml", "compose.gpu.yaml")
+        for service in yaml.safe_load((ROOT / name).read_text())["services"].values()
+        if service.get("command", [""])[0] == "winnow"
+    ]
+    docker = [
+        json.loads(cmd)
+        for cmd in re.findall(r"^CMD (\[.*\])$", (ROOT / "Dockerfile").read_text(), re.MULTILINE)
+    ]
+    return [*compose, *docker]
+
+
+@pytest.mark.parametrize("call", documented_calls(), ids=" ".join)
+def test_commands_that_are_named_exist_with_their_options(call: list[str]) -> None:
+    group = typer.main.get_command(commands)
+    command = group.commands[call[1]]  # type: ignore[attr-defined]
+    known = {
+        option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
+    }
+    assert {word.split("=")[0] for word in call[2:] if word.startswith("-")} <= known | {"--help"}
+
+
+@pytest.mark.parametrize("call", container_calls(), ids=" ".join)
+def test_the_commands_of_the_containers_can_be_parsed_as_they_are(call: list[str]) -> None:
+    assert call[0] == "winnow"
+    group = typer.main.get_command(commands)
+    group.commands[call[1]].make_context(call[1], call[2:])  # type: ignore[attr-defined]
