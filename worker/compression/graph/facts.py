@@ -8,6 +8,7 @@ import onnx_ir as ir
 from app.contract.model import Layer, ModelFacts, TensorSpec
 from worker.compression.graph.cost import layer_table, macs, parameters
 from worker.compression.graph.opset import opset_of
+from worker.compression.graph.weights import dtype_name
 
 QUANTIZED: Final = frozenset(
     {
@@ -76,5 +77,5 @@ def _spec(value: ir.Value) -> TensorSpec:
 
 def _dtype(value: ir.Value) -> str:
     if isinstance(value.type, ir.TensorType):
-        return {"float": "float32", "double": "float64"}.get(name := value.type.dtype.name.lower(), name)
+        return dtype_name(value.type.dtype)
     return "unknown" if value.type is None else type(value.type).__name__.removesuffix("Type").lower()

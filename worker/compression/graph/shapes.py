@@ -1,14 +1,20 @@
 """Shapes of all values for given input shapes, without touching the model they are asked of."""
 
+import re
+from typing import Final
+
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
+
+BATCH: Final = re.compile(r"(n|b|bs|batch\w*)$", re.IGNORECASE)
+"""What exporters call the batch dimension where it is not the first (recurrent networks)."""
 
 
 def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> ir.Model:
     """A copy (weights shared) with inputs of these shapes, and every shape that follows from them.
 
-    An input that is not named gets batch size 1: a symbolic first dimension becomes 1, and so does that symbol
-    wherever else it stands. Other symbols stay unknown. Raises `ValueError` when a shape does not fit its input.
+    Where nothing is given the batch size is 1: a symbolic first dimension becomes 1, one that is called a batch too,
+    and so does that symbol wherever else it stands. Other symbols stay unknown. Raises `ValueError` when a shape does not fit its input.
     """
     given = shapes or {}
     copy = model.clone()
@@ -59,8 +65,13 @@ def _symbols(graph: ir.Graph, given: dict[str, list[int]]) -> dict[str, int]:
             if isinstance(dim, ir.SymbolicDim) and dim.value is not None:
                 known[dim.value] = number
     for value in graph.inputs:
-        if value.shape and isinstance(value.shape[0], ir.SymbolicDim) and value.shape[0].value is not None:
-            known.setdefault(value.shape[0].value, 1)
+        for axis, dim in enumerate(value.shape or ()):
+            if (
+                isinstance(dim, ir.SymbolicDim)
+                and dim.value is not None
+                and (axis == 0 or BATCH.match(dim.value))
+            ):
+                known.setdefault(dim.value, 1)
     return known
 
 

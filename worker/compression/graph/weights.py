@@ -74,7 +74,7 @@ class Weight:
 
     @property
     def dtype(self) -> str:
-        return str(_tensor(self.value).dtype.name).lower()
+        return dtype_name(_tensor(self.value).dtype)
 
     def zeros(self) -> int:
         """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
@@ -82,6 +82,11 @@ class Weight:
         if self.zero_point is None or self.zero_point.const_value is None:
             return int(array.size - np.count_nonzero(array))
         return int(np.count_nonzero(array == _broadcast(self.zero_point.const_value.numpy(), array.shape)))
+
+
+def dtype_name(dtype: ir.DataType) -> str:
+    """numpy's name of it: float32, int8, …"""
+    return {"float": "float32", "double": "float64"}.get(name := dtype.name.lower(), name)
 
 
 def weights_of(node: ir.Node) -> list[Weight]:
