@@ -6,10 +6,11 @@ Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into i
 import logging
 
 import onnx_ir as ir
-from onnx_ir.passes.common import RemoveUnusedNodesPass
+from onnx_ir.passes import common as passes
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
+from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.context import Changed, Context
@@ -24,14 +25,18 @@ OPSET = 13
 
 
 def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
+    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
+    refuse_quantized(model)
     if context.calibration is None:
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
     model, notes = raised(model, OPSET, "quantization per channel")
-    fold_batchnorms(model, step.exclude)
+    folded = fold_batchnorms(model, step.exclude)
     selection = select(model, step.exclude)
+    answer = changed(model, selection.layers, "Conv, Gemm or MatMul with a float32 weight", notes)
     samples = context.calibration.draw(step.samples, context.seed)
     names = list(dict.fromkeys(str(selection.source(value).name) for value in selection.values))
     ranges = calibrate(model, names, samples, step.calibration, step.percentile, context.progress)
     QdqWriter(model).write(selection, ranges)
-    RemoveUnusedNodesPass()(model)
-    return Changed(model, len(selection.weighted), len(selection.verdicts), notes)
+    passes.RemoveUnusedNodesPass()(model)
+    answer.details.update(calibration=step.calibration, samples=len(samples), batchnorms_folded=folded)
+    return answer

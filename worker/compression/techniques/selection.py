@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from worker.compression.techniques.account import Layer
 from worker.compression.techniques.naming import excluded
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -22,24 +23,16 @@ CLIPPING = frozenset({"Relu", "Clip"})
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """Of one node with a weight: why it stays float, None when it is quantized."""
-
-    node: ir.Node
-    reason: str | None
-
-
-@dataclass(frozen=True)
 class Selection:
     """`values` are the activations that get a Q/DQ pair, in graph order."""
 
-    verdicts: list[Verdict]
+    layers: list[Layer]
     nodes: frozenset[ir.Node]
     values: list[ir.Value]
 
     @property
     def weighted(self) -> list[ir.Node]:
-        return [verdict.node for verdict in self.verdicts if verdict.reason is None]
+        return [layer.node for layer in self.layers if layer.reason is None]
 
     def source(self, value: ir.Value) -> ir.Value:
         """The value whose scale this one uses: through carrying nodes, up to where it was computed."""
@@ -51,14 +44,14 @@ class Selection:
 
 
 def select(model: ir.Model, patterns: list[str]) -> Selection:
-    verdicts = [
-        Verdict(node, _objection(node, patterns))
+    layers = [
+        Layer(node, _objection(node, patterns))
         for node in model.graph
         if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED
     ]
-    weighted = {verdict.node for verdict in verdicts if verdict.reason is None}
+    weighted = {layer.node for layer in layers if layer.reason is None}
     nodes = _connected(model.graph, weighted, patterns)
-    return Selection(verdicts, frozenset(nodes), list(_values(model.graph, nodes)))
+    return Selection(layers, frozenset(nodes), list(_values(model.graph, nodes)))
 
 
 def weight_axis(node: ir.Node) -> int | None:

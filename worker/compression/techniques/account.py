@@ -1,0 +1,76 @@
+"""What a step did to each layer, counted truthfully, and the refusals that go with it."""
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from worker.compression.techniques.context import Changed
+
+QUANTIZED_OPS = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "ConvInteger",
+        "MatMulInteger",
+        "MatMulNBits",
+        "QGemm",
+        "DynamicQuantizeLSTM",
+        "DynamicQuantizeMatMul",
+        "MatMulIntegerToFloat",
+    }
+)
+SHOWN = 8
+"""Operators named in a refusal."""
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A node with a weight that the step could change: why it stays as it is, None when it is changed."""
+
+    node: ir.Node
+    reason: str | None
+
+
+def refuse_quantized(model: ir.Model) -> None:
+    """Raises `already_quantized` naming the first integer operator."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        if node.op_type in QUANTIZED_OPS:
+            raise Refusal(
+                "already_quantized",
+                f"The model is already quantized: it has {node.op_type}. Use the float32 model it came from.",
+                layer=node.name,
+            )
+
+
+def changed(model: ir.Model, layers: list[Layer], wanted: str, notes: list[str]) -> Changed:
+    """The step's answer. Raises `nothing_to_quantize` when no layer was changed."""
+    count = sum(layer.reason is None for layer in layers)
+    if count == 0:
+        raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {_why_not(model, layers)}")
+    rows = [
+        {"name": layer.node.name, "op": layer.node.op_type, "quantized": layer.reason is None, "reason": layer.reason}
+        for layer in layers
+    ]
+    return Changed(model, count, len(layers), notes, {"layers": rows})
+
+
+def _why_not(model: ir.Model, layers: list[Layer]) -> str:
+    if layers:
+        reasons = Counter(f"{layer.node.op_type}: {layer.reason}" for layer in layers)
+        return f"none of {len(layers)} could be taken ({_listed(reasons)})."
+    there = Counter(node.op_type for node in model.graph)
+    inside = sum(len(list(graph)) for graph in model.graphs()) - len(list(model.graph))
+    below = f" (and {inside} nodes in subgraphs, which stay as they are)" if inside else ""
+    return f"the model has {_listed(there)}{below}."
+
+
+def _listed(counts: Counter[str]) -> str:
+    items: Iterable[tuple[str, int]] = counts.most_common(SHOWN)
+    rest = ", …" if len(counts) > SHOWN else ""
+    return ", ".join(f"{times} × {name}" for name, times in items) + rest if counts else "no nodes"
