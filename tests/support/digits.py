@@ -41,7 +41,7 @@ def _fitted() -> tuple[onnx.ModelProto, np.ndarray, np.ndarray]:
     bunch = load_digits()
     images, labels = bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
     features = _features(images.astype(np.float32)[:, None] / 16)
-    linear = LogisticRegression(C=0.1, max_iter=200).fit(features[:TRAINED], labels[:TRAINED])
+    linear = LogisticRegression(C=100, max_iter=1000).fit(features[:TRAINED], labels[:TRAINED])
     return _model(linear.coef_.astype(np.float32), linear.intercept_.astype(np.float32)), images, labels
 
 
