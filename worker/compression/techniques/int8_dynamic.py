@@ -1,31 +1,26 @@
 """`int8_dynamic`: int8 weights; activations are quantized while the model runs, by their range at that moment.
 
-For MatMul, Gemm and LSTM, by `onnxruntime.quantization`. Convolutions are left out: ConvInteger has no fast kernel
-on the CPU and the range of a whole feature map has to be found on every run, so it is usually slower than float32.
-Subgraphs (If, Loop) stay as they are.
+    MatMul, Gemm   x, s_x, z_x = DynamicQuantizeLinear(X);  Y = s_x s_w · MatMulInteger(x, w, z_x) (+ bias)
+    LSTM           com.microsoft DynamicQuantizeLSTM, which does the same inside
+
+in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel. Convolutions are left out:
+ConvInteger has no fast kernel on the CPU, and the range of a whole feature map has to be found on every run, so it is
+usually slower than float32. Subgraphs (If, Loop) stay as they are.
 """
 
-import logging
-from pathlib import Path
-
-import onnx
 import onnx_ir as ir
-from onnxruntime.quantization import QuantType, quantize_dynamic
+from onnx_ir.passes import common as passes
 
-from app.contract.errors import Refusal
 from app.contract.recipe import Int8Dynamic
-from worker.compression.graph.store import load, save
 from worker.compression.techniques.account import Layer, changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.integer import MICROSOFT, IntegerWriter
 from worker.compression.techniques.naming import excluded
 from worker.compression.techniques.opsets import raised
-
-log = logging.getLogger(__name__)
 
 OPSET = 11
 """The first opset with DynamicQuantizeLinear."""
 QUANTIZED = frozenset({"MatMul", "Gemm", "LSTM"})
-MAX_DECODABLE_BYTES = 2**31
 
 
 def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Changed:
@@ -37,42 +32,37 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Change
         for node in model.graph
         if node.domain in ("", "ai.onnx") and node.op_type in QUANTIZED
     ]
-    context.progress.advance(0.1)
-    result = _quantized(model, [layer for layer in layers if layer.reason is None], context.scratch)
-    context.progress.advance(0.9)
-    return changed(result, layers, "MatMul, Gemm or LSTM with a float32 weight", notes)
+    answer = changed(model, layers, "MatMul, Gemm or LSTM with a float32 weight", notes)
+    writer = IntegerWriter(model)
+    chosen = [layer.node for layer in layers if layer.reason is None]
+    for number, node in enumerate(chosen, 1):
+        if node.op_type == "LSTM":
+            writer.write_lstm(node)
+            model.opset_imports.setdefault(MICROSOFT, 1)
+        else:
+            writer.write_product(node)
+        context.progress.advance(number / len(chosen))
+    passes.RemoveUnusedNodesPass()(model)
+    return answer
 
 
 def _objection(node: ir.Node, patterns: list[str]) -> str | None:
     if excluded(node, patterns):
         return "excluded by pattern"
-    weights = [node.inputs[1]] if node.op_type != "LSTM" else [*node.inputs[1:3]]
+    weights = node.inputs[1:3] if node.op_type == "LSTM" else node.inputs[1:2]
     if any(w is None or w.const_value is None or w.const_value.dtype != ir.DataType.FLOAT for w in weights):
         return "its weight is no float32 initializer"
+    if node.inputs[0] is None or node.inputs[0].const_value is not None:
+        return "its input is a constant"
     if node.op_type == "MatMul" and len(weights[0].const_value.shape) != 2:  # type: ignore[union-attr]
         return "its weight is not a matrix"
-    if node.op_type == "Gemm" and "transA" in node.attributes and node.attributes["transA"].as_int():
-        return "its input is transposed"
+    if node.op_type == "Gemm" and not _plain(node):
+        return "transA, alpha or beta differ from their defaults"
+    if node.op_type == "LSTM" and "layout" in node.attributes and node.attributes["layout"].as_int():
+        return "its layout is batch first, which the quantized LSTM lacks"
     return None
 
 
-def _quantized(model: ir.Model, chosen: list[Layer], scratch: Path) -> ir.Model:
-    """ONNX Runtime works from file to file; it is given the nodes by name."""
-    if not chosen:
-        return model
-    source, target = scratch / "float.onnx", scratch / "dynamic.onnx"
-    save(model, source)
-    try:
-        quantize_dynamic(
-            source,
-            target,
-            nodes_to_quantize=[str(layer.node.name) for layer in chosen],
-            op_types_to_quantize=sorted(QUANTIZED),
-            per_channel=True,
-            weight_type=QuantType.QInt8,
-            use_external_data_format=source.stat().st_size >= MAX_DECODABLE_BYTES,
-            extra_options={"MatMulConstBOnly": True},
-        )
-    except (ValueError, RuntimeError, KeyError, AttributeError, onnx.checker.ValidationError) as error:
-        raise Refusal("step_failed", f"ONNX Runtime could not quantize the model dynamically: {error}") from error
-    return load(target)
+def _plain(node: ir.Node) -> bool:
+    defaults = {"transA": 0.0, "alpha": 1.0, "beta": 1.0}
+    return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)  # type: ignore[arg-type]

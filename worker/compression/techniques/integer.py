@@ -1,0 +1,114 @@
+"""Writes integer matrix products with activations quantized on the fly, for one model."""
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.techniques.naming import Names
+from worker.compression.techniques.ranges import Array, quantized_weight, weight_scales
+
+MICROSOFT = "com.microsoft"
+LSTM_INPUTS = 8
+"""X, W, R, B, sequence_lens, initial_h, initial_c, P; the quantized form adds scales and zero points."""
+
+
+class IntegerWriter:
+    """An activation that several nodes read is quantized once; every product keeps its node's name."""
+
+    def __init__(self, model: ir.Model) -> None:
+        self._graph = model.graph
+        self._names = Names(model)
+        self._quantized: dict[ir.Value, list[ir.Value]] = {}
+
+    def write_product(self, node: ir.Node) -> None:
+        """MatMul or Gemm, weight [in, out] (or transposed): float32 in, float32 out."""
+        transposed = "transB" in node.attributes and node.attributes["transB"].as_int() == 1
+        weight = _array(node, 1).T if transposed else _array(node, 1)
+        data, name = node.inputs[0], str(node.name)
+        assert data is not None
+        wish = str(node.inputs[1].name)  # type: ignore[union-attr]
+        integers, scales, zeros = self._weight(wish, weight, 1)
+        x, x_scale, x_zero = self._activation(data, node)
+        product = self._op("MatMulInteger", [x, integers, x_zero, zeros], f"{name}_int32")
+        as_float = self._op("Cast", [product.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value})
+        scale = self._op("Mul", [x_scale, scales], f"{name}_scale")
+        nodes = [product, as_float, scale, self._op("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")]
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        if bias is not None:
+            nodes.append(self._op("Add", [nodes[-1].outputs[0], bias], f"{name}_biased"))
+        self._graph.insert_before(node, nodes)
+        self._replace(node, nodes[-1])
+        product.name = name
+
+    def write_lstm(self, node: ir.Node) -> None:
+        """W [directions, 4·hidden, in] and R likewise; both lie transposed in the quantized form."""
+        inputs = list(node.inputs) + [None] * (LSTM_INPUTS - len(node.inputs))
+        extra: list[ir.Value | None] = []
+        for index in (1, 2):
+            wish = str(node.inputs[index].name)  # type: ignore[union-attr]
+            weight = _array(node, index).transpose(0, 2, 1)
+            directions = [weight_scales(part, 1) for part in weight]
+            scales = np.stack(directions)
+            integers = np.stack([quantized_weight(w, s, 1) for w, s in zip(weight, directions, strict=True)])
+            inputs[index] = self._initializer(f"{wish}_quantized", integers)
+            extra.append(self._initializer(f"{wish}_scale", scales))
+            extra.append(self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)))
+        attributes = {k: a for k, a in node.attributes.items() if k != "layout"}
+        quantized = ir.Node(
+            MICROSOFT, "DynamicQuantizeLSTM", [*inputs, *extra], attributes.values(), num_outputs=len(node.outputs)
+        )
+        self._graph.insert_before(node, quantized)
+        name = node.name
+        self._replace(node, quantized)
+        quantized.name = name
+
+    def _activation(self, value: ir.Value, reader: ir.Node) -> list[ir.Value]:
+        """Integers, scale and zero point of a value."""
+        if value not in self._quantized:
+            wish = self._names.fresh(f"{value.name}_quantized")
+            node = ir.Node("", "DynamicQuantizeLinear", [value], num_outputs=3, name=wish)
+            for output, part in zip(node.outputs, ("integers", "scale", "zero_point"), strict=True):
+                output.name = self._names.fresh(f"{value.name}_{part}")
+            producer = value.producer()
+            if producer is not None:
+                self._graph.insert_after(producer, node)
+            else:
+                self._graph.insert_before(self._graph[0], node)
+            self._quantized[value] = list(node.outputs)
+        return self._quantized[value]
+
+    def _weight(self, wish: str, weight: Array, axis: int) -> tuple[ir.Value, ir.Value, ir.Value]:
+        scales = weight_scales(weight, axis)
+        return (
+            self._initializer(f"{wish}_quantized", quantized_weight(weight, scales, axis)),
+            self._initializer(f"{wish}_scale", scales),
+            self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)),
+        )
+
+    def _replace(self, old: ir.Node, new: ir.Node) -> None:
+        """The new node's outputs take the place and the names of the old one's."""
+        for before, after in zip(old.outputs, new.outputs, strict=True):
+            name, after.shape, after.type = before.name, before.shape, before.type
+            ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
+            before.name, after.name = None, name
+        self._graph.remove(old, safe=True)
+
+    def _op(
+        self, op: str, inputs: list[ir.Value], output: str, attributes: dict[str, int] | None = None
+    ) -> ir.Node:
+        node = ir.node(op, inputs, attributes, name=self._names.fresh(f"{output}_{op}"))
+        node.outputs[0].name = self._names.fresh(output)
+        return node
+
+    def _initializer(self, wish: str, array: Array) -> ir.Value:
+        name = self._names.fresh(wish)
+        value = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
+        value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
+        self._graph.register_initializer(value)
+        return value
+
+
+def _array(node: ir.Node, index: int) -> Array:
+    value = node.inputs[index]
+    assert value is not None
+    assert value.const_value is not None
+    return value.const_value.numpy()
