@@ -21,7 +21,7 @@ from worker.compression.convert.zipped import EXPORT_ANEW, Zipped, opened, refus
 from worker.compression.graph.archive import BROKEN, MAX_RATIO
 
 OPERATOR: Final = re.compile(
-    r"torch\.ops\.(aten|prims|quantized_decomposed|torchvision)\.\w+(\.\w+)?"
+    r"torch\.ops\.(aten|prims|quantized_decomposed|torchvision)\.(_?[A-Za-z]\w*|__i?(and|or|xor|[lr]shift)__)(\.[A-Za-z]\w*)?"
     r"|torch\.ops\.higher_order\.(cond|while_loop|scan|associative_scan|map_impl"
     r"|wrap_with_set_grad_enabled|wrap_with_autocast)"
     r"|torch\.sym_\w+|torch\._sym_\w+|math\.[a-z]\w*"

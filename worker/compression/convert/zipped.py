@@ -67,6 +67,8 @@ def _names(archive: zipfile.ZipFile, size: int, max_bytes: int) -> dict[str, str
         raise Refusal(
             "unsafe_archive", f"The file unpacks to {len(members)} members of {unpacked} bytes: too much."
         )
+    if min((info.header_offset for info in members), default=0) > 0:
+        raise zipfile.BadZipFile("it begins with something else, or was cut short")
     names = {info.filename.partition("/")[2]: info.filename for info in members}
     folders = {info.filename.partition("/")[0] for info in members}
     if len(names) != len(members) or len(folders) != 1:

@@ -13,8 +13,10 @@ BATCH: Final = re.compile(r"(n|b|bs|batch\w*)$", re.IGNORECASE)
 def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> ir.Model:
     """A copy (weights shared) with inputs of these shapes, and every shape that follows from them.
 
-    Where nothing is given the batch size is 1: a symbolic first dimension becomes 1, one that is called a batch too,
-    and so does that symbol wherever else it stands. Other symbols stay unknown. Raises `ValueError` when a shape does not fit its input.
+    Where nothing is given the batch size is 1: a symbolic first dimension becomes 1, one that is called a batch
+    too, and so does that symbol wherever else it stands. Other symbols stay unknown.
+
+    Raises `ValueError` when a shape does not fit its input.
     """
     given = shapes or {}
     copy = model.clone()
