@@ -16,7 +16,8 @@ from torch import nn
 from torch.nn import functional
 
 TRAINING, CALIBRATION = 1000, 197
-EPOCHS, BATCH, RATE = 4, 50, 2e-3
+EPOCHS, BATCH, RATE = 3, 40, 2e-3
+THREADS = 2
 
 
 @dataclass(frozen=True)
@@ -54,6 +55,7 @@ def network() -> nn.Sequential:
 
 
 def train(data: Digits, seed: int = 0) -> nn.Sequential:
+    torch.set_num_threads(THREADS)
     torch.manual_seed(seed)
     model, images, labels = network(), as_input(data.images), torch.from_numpy(data.labels)
     optimizer = torch.optim.AdamW(model.parameters(), lr=RATE)
