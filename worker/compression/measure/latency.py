@@ -5,7 +5,7 @@ that a drifting clock or a warm cache favours neither. The speed-up is
 
     median over rounds of  (median of the original's k runs) / (median of the candidate's k runs)
 
-with the bootstrap interval of that median. k is chosen so that the faster one is timed for 10 ms a round. What is
+with the bootstrap interval of that median. k is chosen so that the faster one is timed for 20 ms a round. What is
 timed is `InferenceSession.run` with inputs and outputs in the host's memory.
 """
 
@@ -26,7 +26,7 @@ from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Feed, Network
 
 FEWEST_ROUNDS = 9
-ROUND_MS = 10.0
+ROUND_MS = 20.0
 MOST_RUNS = 100
 MOST_SAMPLES = 3000
 BUDGET_MS = 120_000.0

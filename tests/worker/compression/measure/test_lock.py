@@ -1,0 +1,69 @@
+import stat
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from worker.compression.measure.lock import PATH_VARIABLE, measuring
+from worker.compression.progress import Silent
+
+HOLD = """
+import sys
+from worker.compression.measure.lock import measuring
+from worker.compression.progress import Silent
+with measuring(Silent()):
+    print("held", flush=True)
+    sys.stdin.read()
+"""
+
+
+class Heard(Silent):
+    def __init__(self) -> None:
+        self.messages: list[str] = []
+        self.said = threading.Event()
+
+    def log(self, message: str, level: str = "info", **values: Any) -> None:
+        self.messages.append(message)
+        self.said.set()
+
+
+def test_a_second_measurement_waits_for_the_first_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "lock"))
+    heard, entered = Heard(), threading.Event()
+
+    def second() -> None:
+        with measuring(heard):
+            entered.set()
+
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None and first.stdout.readline() == b"held\n"
+        thread = threading.Thread(target=second)
+        thread.start()
+        assert heard.said.wait(30)
+        assert heard.messages == ["waiting for another measurement"]
+        assert not entered.is_set()
+        first.communicate(b"")
+    assert entered.wait(30)
+    thread.join()
+
+
+def test_every_user_may_take_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "lock"))
+    with measuring(Silent()):
+        assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o666
+
+
+def test_without_a_lock_file_it_goes_on_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "file" / "lock"))
+    heard = Heard()
+    with measuring(heard):
+        pass
+    assert heard.messages == ["measuring without the machine's lock (Not a directory)"]

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.contract.report import Parity
+from worker.compression.measure.parity import HUGE, Moved
+
+
+def parity(*batches: tuple[np.ndarray, np.ndarray]) -> Parity:
+    moved = Moved("y")
+    for before, after in batches:
+        moved.add(before, after, len(before))
+    return moved.result(sum(len(before) for before, _ in batches), "random")
+
+
+@given(st.integers(0, 999), st.sampled_from(["float32", "float16", "float64"]))
+def test_the_same_outputs_have_not_moved(seed: int, dtype: str) -> None:
+    x = np.random.default_rng(seed).normal(size=(5, 8)).astype(dtype)
+    told = parity((x, x.copy()))
+    assert (told.max_error, told.mean_error, told.max_relative_error, told.snr_db) == (0, 0, 0, None)
+    assert told.cosine == pytest.approx(1, abs=1e-12)
+    assert told.top1_agreement == 1
+
+
+@given(st.integers(0, 999), st.integers(1, 9))
+def test_batches_do_not_matter(seed: int, cut: int) -> None:
+    x, y = np.random.default_rng(seed).normal(size=(2, 10, 6)).astype(np.float32)
+    whole, parts = parity((x, y)), parity((x[:cut], y[:cut]), (x[cut:], y[cut:]))
+    for name in ("cosine", "snr_db", "max_error", "mean_error", "max_relative_error", "top1_agreement"):
+        assert getattr(parts, name) == pytest.approx(getattr(whole, name), rel=1e-9)
+
+
+def test_known_values() -> None:
+    told = parity((np.array([[3.0, 4.0], [0.0, 2.0]]), np.array([[4.0, 3.0], [0.0, 1.0]])))
+    assert told.cosine == pytest.approx((24 / 25 + 1) / 2)
+    assert told.snr_db == pytest.approx(10 * np.log10(29 / 3))
+    assert (told.max_error, told.mean_error, told.max_relative_error) == (1, 0.75, 0.25)
+    assert told.top1_agreement == 0.5
+
+
+def test_an_output_of_almost_zero_has_no_cosine() -> None:
+    x = np.full((4, 3), 1e-9)
+    told = parity((x, -x))
+    assert told.cosine is None
+    assert told.max_error == pytest.approx(2e-9)
+
+
+def test_one_number_per_sample_is_compared_over_all_samples() -> None:
+    """Sample by sample its cosine would be 1 whatever it is."""
+    told = parity((np.array([[1.0], [0.0]]), np.array([[1.0], [1.0]])))
+    assert told.cosine == pytest.approx(1 / np.sqrt(2))
+
+
+def test_nan_in_the_same_place_has_not_moved_and_elsewhere_is_the_largest_error() -> None:
+    x = np.array([[np.nan, 1.0, np.inf], [1.0, 2.0, 3.0]])
+    assert parity((x, x.copy())).max_error == 0
+    broken = x.copy()
+    broken[1, 1] = np.nan
+    told = parity((x, broken))
+    assert told.max_error == HUGE
+    assert told.cosine == pytest.approx(0.5)
+    assert np.isfinite([told.mean_error, told.max_relative_error, told.snr_db]).all()
+
+
+@pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
+def test_integers_have_errors_only(dtype: str) -> None:
+    x = np.array([[0, 1], [1, 0]]).astype(dtype)
+    told = parity((x, np.ones_like(x)))
+    assert (told.cosine, told.snr_db, told.top1_agreement) == (None, None, None)
+    assert (told.max_error, told.mean_error) == (1, 0.5)
+
+
+def test_outputs_of_another_shape_are_not_compared() -> None:
+    moved = Moved("boxes")
+    moved.add(np.zeros((3, 4)), np.zeros((2, 4)), 1)
+    assert moved.other_shape == "[3, 4] became [2, 4]"
