@@ -13,8 +13,11 @@ from worker.compression.convert.zipped import opened, refuse_pickled
 if TYPE_CHECKING:
     import torch
 
-SYMBOL_LENGTH: Final = 2
-"""What a dynamic dimension is while the model is traced. Not 1: that would be taken for a broadcast."""
+BATCH: Final = 2
+"""What a dynamic first dimension is while the model is traced. Not 1: that would be taken for a broadcast."""
+
+LENGTHS: Final = (16, 64, 224)
+"""What other dynamic dimensions are, the first with which the model runs: images can be too small for a network."""
 
 
 def convert(path: Path, target: Path, declared: list[TensorSpec], *, allowed: bool, max_bytes: int) -> None:
@@ -48,9 +51,8 @@ def _exported(path: Path, target: Path, declared: list[TensorSpec]) -> ir.Model:
 
     try:
         module = torch.jit.load(str(path), map_location="cpu").eval()  # type: ignore[no-untyped-call]
-        examples = tuple(_example(spec) for spec in declared)
         with torch.no_grad():
-            outputs = _output_names(module(*examples))
+            examples, outputs = _tried(module, declared)
             torch.onnx.export(
                 module,
                 examples,
@@ -69,10 +71,23 @@ def _exported(path: Path, target: Path, declared: list[TensorSpec]) -> ir.Model:
     return model
 
 
-def _example(spec: TensorSpec) -> "torch.Tensor":
+def _tried(module: Any, declared: list[TensorSpec]) -> tuple[tuple["torch.Tensor", ...], list[str]]:
+    """Inputs with which the module runs, and names for what it answers."""
+    batches = {spec.shape[0] for spec in declared if spec.shape}
+    for length in LENGTHS:
+        examples = tuple(_example(spec, batches, length) for spec in declared)
+        try:
+            return examples, _output_names(module(*examples))
+        except RuntimeError:
+            if length == LENGTHS[-1]:
+                raise
+    raise AssertionError("LENGTHS is not empty")
+
+
+def _example(spec: TensorSpec, batches: set[int | str | None], length: int) -> "torch.Tensor":
     import torch
 
-    shape = [dim if isinstance(dim, int) else SYMBOL_LENGTH for dim in spec.shape]
+    shape = [dim if isinstance(dim, int) else BATCH if dim in batches else length for dim in spec.shape]
     return torch.zeros(shape, dtype=getattr(torch, spec.dtype))
 
 

@@ -1,10 +1,17 @@
 """Shapes of all values for given input shapes, without touching the model they are asked of."""
 
+import logging
 import re
+from collections.abc import Iterator
 from typing import Final
 
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
+
+log = logging.getLogger(__name__)
+
+SMALL: Final = 1024
+"""Elements of a constant that may be folded: shapes, not weights."""
 
 BATCH: Final = re.compile(r"(n|b|bs|batch\w*)$", re.IGNORECASE)
 """What exporters call the batch dimension where it is not the first (recurrent networks)."""
@@ -28,14 +35,40 @@ def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> 
         elif value.shape is not None:
             value.shape = ir.Shape([_number(axis, dim, known) for axis, dim in enumerate(value.shape)])
     infer(copy)
+    if not all(value.shape is not None and value.shape.is_static() for value in _results(copy)):
+        _complete(copy)
     return copy
 
 
 def infer(model: ir.Model) -> None:
-    """Infer shapes in place. Where onnx's data propagation trips over something, infer without it."""
+    """Infer shapes in place: by onnx, and what it leaves without a shape by folding constants on a copy."""
     passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
-    if any(v.shape is None for node in model.graph for v in node.outputs):
+    if any(value.shape is None for value in _results(model)):
         passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+        _complete(model)
+
+
+def _results(model: ir.Model) -> Iterator[ir.Value]:
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        yield from (value for value in node.outputs if value.name)
+
+
+def _complete(model: ir.Model) -> None:
+    """Take shapes from a copy whose small constants are folded: with Shape → Mul → Reshape computed, they are known."""
+    from onnxscript import optimizer  # half a second, and most models never need it
+
+    folded = model.clone()
+    try:
+        optimizer.fold_constants(
+            folded, onnx_shape_inference=True, input_size_limit=SMALL, output_size_limit=SMALL
+        )
+    except Exception:
+        log.info("constants could not be folded; some shapes stay unknown", exc_info=True)
+        return
+    known = {value.name: value.shape for value in (*_results(folded), *folded.graph.initializers.values())}
+    for value in _results(model):
+        if value.shape is None or not value.shape.is_static():
+            value.shape = known.get(value.name) or value.shape
 
 
 def numbers(value: ir.Value | None) -> list[int] | None:

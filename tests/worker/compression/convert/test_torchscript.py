@@ -59,6 +59,14 @@ def test_several_inputs_and_outputs_keep_their_order(tmp_path: Path) -> None:
     assert (difference == 1).all()
 
 
+def test_an_image_of_open_size_is_tried_until_it_is_large_enough(tmp_path: Path) -> None:
+    layers = [torch.nn.Conv2d(3, 4, 9, stride=4), torch.nn.Conv2d(4, 2, 9)]
+    path = tmp_path / "large.pt"
+    torch.jit.save(torch.jit.script(torch.nn.Sequential(*layers)), path)
+    target = convert(path, tmp_path, "image:float32[N,3,H,W]")
+    assert run(target, {"image": np.zeros((1, 3, 100, 80), np.float32)})[0].shape == (1, 2, 15, 10)
+
+
 def test_switched_off_it_names_the_setting_and_the_alternative(scripted: Path, tmp_path: Path) -> None:
     problem = refusal(scripted, tmp_path, IMAGE, allowed=False)
     assert problem.code == "torchscript_disabled"

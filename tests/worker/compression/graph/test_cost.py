@@ -99,6 +99,23 @@ def test_an_open_shape_has_unknown_cost_until_it_is_given() -> None:
     assert model.graph.inputs[0].shape == ir.Shape(["N", 3, "H", "W"])
 
 
+def test_a_shape_that_is_computed_in_the_graph_is_followed() -> None:
+    """Flattening as exporters write it, by a product of dimensions, which onnx's own inference does not follow."""
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"]),
+        helper.make_node("Slice", ["shape", "one", "three"], ["tail"]),
+        helper.make_node("ReduceProd", ["tail"], ["product"], keepdims=1),
+        helper.make_node("Concat", ["minus", "product"], ["target"], axis=0),
+        helper.make_node("Reshape", ["x", "target"], ["flat"]),
+        helper.make_node("MatMul", ["flat", "w"], ["y"], name="fc"),
+    ]
+    constants = {name: np.array([n], np.int64) for name, n in (("one", 1), ("three", 3), ("minus", -1))}
+    model = model_of(nodes, {"x": ["N", 3, 4]}, {"w": ones(12, 5), **constants}, ["y"])
+    assert macs(model) == 60
+    assert macs(model, {"x": [2, 3, 4]}) == 120
+    assert "N" in str(model.graph.inputs[0].shape)
+
+
 def test_a_shape_that_does_not_fit_is_an_error() -> None:
     model = ir.from_proto(graphs.cnn())
     with pytest.raises(ValueError, match="image"):
