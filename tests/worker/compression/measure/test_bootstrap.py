@@ -1,5 +1,5 @@
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.compression.measure.bootstrap import median_interval, paired_mean_intervals, resampled_intervals
@@ -8,12 +8,14 @@ numbers = st.floats(-1e6, 1e6, allow_nan=False)
 pairs = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=400)
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=60), st.integers(0, 2**32 - 1))
 def test_the_interval_contains_the_median(values: list[float], seed: int) -> None:
     low, high = median_interval(values, seed)
     assert low <= np.median(values) <= high
 
 
+@settings(deadline=None)
 @given(pairs, st.integers(0, 2**32 - 1))
 def test_the_intervals_contain_means_and_difference(values: list[tuple[float, float]], seed: int) -> None:
     first, second = np.mean(values, axis=0)
@@ -23,11 +25,13 @@ def test_the_intervals_contain_means_and_difference(values: list[tuple[float, fl
         assert low - slack <= estimate <= high + slack
 
 
+@settings(deadline=None)
 @given(st.lists(numbers, min_size=1, max_size=400))
 def test_equal_pairs_have_no_difference_at_all(values: list[float]) -> None:
     assert paired_mean_intervals([(v, v) for v in values], 0)[2] == (0.0, 0.0)
 
 
+@settings(deadline=None)
 @given(pairs)
 def test_swapping_before_and_after_turns_the_difference_round(values: list[tuple[float, float]]) -> None:
     low, high = paired_mean_intervals(values, 3)[2]

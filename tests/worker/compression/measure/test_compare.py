@@ -84,7 +84,8 @@ def test_a_model_that_moved_is_seen_to_have_moved(tmp_path: Path) -> None:
         before, after, evaluation=samples(tmp_path), overlap=True, metric=Evaluation(metric="recall")
     )
     (parity,) = found.parity
-    assert parity.cosine is not None and parity.cosine < 0.99
+    assert parity.cosine is not None
+    assert parity.cosine < 0.99
     assert parity.max_error > 0.01
     assert not found.quality[0].held_out
     assert any("share samples" in note for note in found.notes)

@@ -17,7 +17,8 @@ from worker.compression.measure.memory import measure_fresh
 MIB = 2**20
 PARENT = """
 import subprocess, sys, time
-code = "import time; from worker.compression.measure.fresh import die_with_parent as d; d(); print('up', flush=True); time.sleep(600)"
+code = "import sys, time; from worker.compression.measure.fresh import die_with_parent; die_with_parent()"
+code += "; print('up', flush=True); time.sleep(600)"
 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 child.stdout.readline()
 print(child.pid, flush=True)

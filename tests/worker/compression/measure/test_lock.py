@@ -43,7 +43,8 @@ def test_a_second_measurement_waits_for_the_first_and_says_so(
     with subprocess.Popen(
         [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as first:
-        assert first.stdout is not None and first.stdout.readline() == b"held\n"
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
         thread = threading.Thread(target=second)
         thread.start()
         assert heard.said.wait(30)
@@ -66,4 +67,4 @@ def test_without_a_lock_file_it_goes_on_and_says_so(tmp_path: Path, monkeypatch:
     heard = Heard()
     with measuring(heard):
         pass
-    assert heard.messages == ["measuring without the machine's lock (Not a directory)"]
+    assert [m.split(" (")[0] for m in heard.messages] == ["measuring without the machine's lock"]

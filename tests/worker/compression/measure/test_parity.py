@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.contract.report import Parity
@@ -14,6 +14,7 @@ def parity(*batches: tuple[np.ndarray, np.ndarray]) -> Parity:
     return moved.result(sum(len(before) for before, _ in batches), "random")
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.sampled_from(["float32", "float16", "float64"]))
 def test_the_same_outputs_have_not_moved(seed: int, dtype: str) -> None:
     x = np.random.default_rng(seed).normal(size=(5, 8)).astype(dtype)
@@ -23,6 +24,7 @@ def test_the_same_outputs_have_not_moved(seed: int, dtype: str) -> None:
     assert told.top1_agreement == 1
 
 
+@settings(deadline=None)
 @given(st.integers(0, 999), st.integers(1, 9))
 def test_batches_do_not_matter(seed: int, cut: int) -> None:
     x, y = np.random.default_rng(seed).normal(size=(2, 10, 6)).astype(np.float32)

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics
 from sklearn.datasets import load_digits
@@ -61,6 +61,7 @@ def test_a_model_spoiled_by_noise_is_worse_and_the_interval_knows(
 
 
 @pytest.mark.parametrize("metric", METRICS)
+@settings(deadline=None)
 @given(data=st.data())
 def test_the_same_outputs_lose_exactly_nothing(metric: Metric, data: st.DataObject) -> None:
     labels = np.array(data.draw(st.lists(st.integers(0, 6), min_size=1, max_size=40)))
