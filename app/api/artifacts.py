@@ -1,0 +1,62 @@
+"""What a job made: `/v1/jobs/{id}/artifact` and `/v1/jobs/{id}/report`."""
+
+from fastapi import Request, Response
+
+from app.api.content import CONTENT, content
+from app.api.deps import Service
+from app.api.jobs import Found
+from app.api.problems import documented
+from app.api.router import Router
+from app.api.uploads import clean, stem
+from app.contract.errors import Refusal
+from app.contract.job import FINISHED
+from app.contract.report import Report
+from app.storage.records import Job
+
+router = Router(prefix="/v1/jobs", tags=["results"])
+
+
+@router.get(
+    "/{id}/artifact",
+    operation_id="download_artifact",
+    response_class=Response,
+    responses=documented(
+        "not_found", "job_not_finished", "no_artifact", "range_not_satisfiable", also=CONTENT
+    ),
+)
+def download_artifact(request: Request, service: Service, job: Found) -> Response:
+    """The compressed ONNX: also when a requirement was not met, it is the best that was found."""
+    sha256 = _made(job, job.artifact_sha256)
+    return content(request, service.blobs, sha256, f"{_name(service, job)}-winnow.onnx")
+
+
+@router.get(
+    "/{id}/report",
+    operation_id="get_report",
+    response_class=Response,
+    responses=documented(
+        "not_found",
+        "job_not_finished",
+        "no_artifact",
+        also={200: {"model": Report, "description": "Before and after, measured"}},
+    ),
+)
+def get_report(request: Request, service: Service, job: Found) -> Response:
+    """Everything that was measured, as JSON."""
+    sha256 = _made(job, job.report_sha256)
+    filename = f"{_name(service, job)}-winnow-report.json"
+    return content(request, service.blobs, sha256, filename, "application/json")
+
+
+def _made(job: Job, sha256: str | None) -> str:
+    if sha256 is not None:
+        return sha256
+    if job.state not in FINISHED:
+        raise Refusal("job_not_finished", f"The job is {job.state}. Wait until it has succeeded.")
+    raise Refusal("no_artifact", f"The job {job.state} and left nothing to download; its problem says why.")
+
+
+def _name(service: Service, job: Job) -> str:
+    """After the model, or the job when the model is gone."""
+    model = service.records.upload(job.owner, "model", job.model)
+    return stem(clean(model.name)) if model else job.id

@@ -1,0 +1,73 @@
+"""Stored bytes on their way out: ETag, If-None-Match, HEAD, Range, and a file name that is safe everywhere."""
+
+import re
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import quote
+
+from fastapi import Request, Response
+from fastapi.responses import FileResponse
+from starlette.datastructures import Headers
+from starlette.types import Receive, Scope, Send
+
+from app.api.conditional import etag, not_modified, satisfiable, unchanged
+from app.api.problems import answer
+from app.contract.errors import Refusal
+from app.storage.ports import Blobs
+
+BINARY: Final = "application/octet-stream"
+_UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
+
+CONTENT: Final[dict[int | str, dict[str, Any]]] = {
+    200: {
+        "description": "The bytes",
+        "content": {BINARY: {"schema": {"type": "string", "format": "binary"}}},
+    },
+    206: {"description": "The range of bytes that was asked for"},
+    304: {"description": "Unchanged: If-None-Match named the ETag"},
+}
+"""OpenAPI `responses` of routes that answer bytes."""
+
+
+def content(request: Request, blobs: Blobs, sha256: str, filename: str, media_type: str = BINARY) -> Response:
+    """The blob as a download. Raises `storage_unavailable` when its bytes are not there."""
+    tag = etag(sha256)
+    headers = {"etag": tag, "cache-control": "private, no-cache", "content-disposition": attachment(filename)}
+    if unchanged(request, tag):
+        return not_modified(tag, headers)
+    try:
+        path = blobs.path(sha256)
+    except FileNotFoundError:
+        raise Refusal(
+            "storage_unavailable", "The bytes are missing in the store. Tell its operator."
+        ) from None
+    return Download(path, headers=headers | {"x-content-type-options": "nosniff"}, media_type=media_type)
+
+
+class Download(FileResponse):
+    """FileResponse serves good ranges right. All others are ignored here, or answered as a problem.
+
+    Ignored (RFC 9110, 13.1.5 and 14.2): of a HEAD, malformed, or with an If-Range that is not the ETag.
+    """
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        headers, size = Headers(scope=scope), Path(self.path).stat().st_size
+        asked = headers.get("range", "")
+        fresh = headers.get("if-range") in (None, self.headers["etag"])
+        possible = satisfiable(asked, size) if fresh and scope["method"] == "GET" else None
+        if possible is False:
+            detail = f"The content has {size} bytes; {asked!r} asks for none of them."
+            refused = answer(Refusal("range_not_satisfiable", detail), {"content-range": f"bytes */{size}"})
+            return await refused(scope, receive, send)
+        if possible is None:
+            scope = {**scope, "headers": [(k, v) for k, v in scope["headers"] if k != b"range"]}
+        return await super().__call__(scope, receive, send)
+
+
+def attachment(filename: str) -> str:
+    """RFC 6266: a plain name for everyone, and the true one (RFC 8187) where it differs."""
+    plain = _UNSAFE.sub("_", filename).lstrip(".") or "download"
+    if plain == filename:
+        return f'attachment; filename="{plain}"'
+    true = quote(filename.encode("utf-8", "replace"), safe="")
+    return f"attachment; filename=\"{plain}\"; filename*=UTF-8''{true}"

@@ -1,0 +1,93 @@
+"""An upload on its way in: raw or multipart, straight to the blob's writer, hashed while it is written.
+
+Hash and write happen on the event loop: 64 KiB at a time that takes well under a millisecond, and handing every
+chunk to a thread made uploads a third slower (measured: 263–388 against 181–249 MiB/s). Only the sync to disk waits.
+"""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
+
+from app.api.digest import SentDigests
+from app.api.form import MAX_FIELDS_BYTES, Form
+from app.contract.errors import Refusal
+from app.storage.ports import Blobs, BlobWriter
+
+_FORM: Final = "multipart/form-data"
+
+
+@dataclass(frozen=True)
+class Received:
+    """What came. `fields` are a form's values by name; a raw body has none."""
+
+    sha256: str
+    size_bytes: int
+    filename: str | None = None
+    fields: dict[str, list[str]] = field(default_factory=dict)
+
+
+async def receive(request: Request, blobs: Blobs, limit: int) -> Received:
+    """Store the body, or its file.
+
+    Raises `upload_too_large`, `empty_upload`, `malformed_request`, `digest_mismatch`,
+    `unsupported_media_type`, `disk_full`; and ClientDisconnect. Whatever is raised, nothing is kept.
+    """
+    is_form = request.headers.get("content-type", "").lower().startswith(_FORM)
+    _check_headers(request, limit + (2 * MAX_FIELDS_BYTES if is_form else 0))
+    digests = SentDigests(request.headers)
+    writer = await run_in_threadpool(blobs.writer)
+    try:
+        file = _Bounded(writer, limit)
+        form = Form(request.headers["content-type"], file.write) if is_form else None
+        async for chunk in request.stream():
+            digests.update(chunk)
+            (form or file).write(chunk)
+        if form:
+            form.close()
+        if file.size == 0:
+            raise _empty(form)
+        digests.check()
+        sha256, size = await run_in_threadpool(writer.commit)
+    finally:
+        await run_in_threadpool(writer.abort)
+    return Received(sha256, size, form.filename, form.fields) if form else Received(sha256, size)
+
+
+class _Bounded:
+    def __init__(self, writer: BlobWriter, limit: int) -> None:
+        self._writer, self._limit, self.size = writer, limit, 0
+
+    def write(self, chunk: bytes) -> None:
+        self.size += len(chunk)
+        if self.size > self._limit:
+            raise _too_large(self._limit)
+        self._writer.write(chunk)
+
+
+def _check_headers(request: Request, limit: int) -> None:
+    """What can be refused before a byte is read."""
+    length = request.headers.get("content-length", "")
+    if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+        raise _too_large(limit)
+    encoding = request.headers.get("content-encoding", "identity")
+    if encoding.lower() != "identity":
+        raise Refusal(
+            "unsupported_media_type",
+            f"The body has Content-Encoding {encoding}; send the bytes as they are.",
+            field="content-encoding",
+        )
+
+
+def _too_large(limit: int) -> Refusal:
+    return Refusal(
+        "upload_too_large",
+        f"This service accepts at most {limit} bytes; its operator sets that with WINNOW_MAX_UPLOAD_BYTES.",
+    )
+
+
+def _empty(form: Form | None) -> Refusal:
+    if form is not None and not form.has_file:
+        return Refusal("empty_upload", "The form has no file. Send it as `-F file=@…`.", field="file")
+    return Refusal("empty_upload", "No bytes came. Send the file as the body (`-T file`) or as `-F file=@…`.")

@@ -1,0 +1,165 @@
+"""`/v1/jobs`"""
+
+from datetime import datetime
+from typing import Annotated
+
+from fastapi import Body, Depends, Header, Query, Request, Response
+
+from app.api import examples, views
+from app.api.conditional import not_modified, unchanged
+from app.api.deps import Owner, Parts, Service
+from app.api.pages import Listed, Paged, listed
+from app.api.problems import documented
+from app.api.router import Router
+from app.api.submission import submit
+from app.api.times import now, seconds
+from app.contract.errors import Refusal
+from app.contract.job import FINISHED, Job, JobRequest, JobState
+from app.storage import records
+from app.storage.ports import Conflict, Gone
+from app.storage.records import JobFilter, Wake
+
+router = Router(prefix="/v1/jobs", tags=["jobs"])
+
+MAX_BODY = 2**20
+_REFUSED = (
+    *("malformed_request", "unsupported_media_type", "not_found", "model_not_ready", "dataset_not_ready"),
+    *("idempotency_conflict", "missing_data", "inputs_do_not_fit", "labels_do_not_fit", "unknown_output"),
+    *("unknown_input", "already_quantized", "pattern_matches_nothing", "batch_size_fixed", "shape_needed"),
+    *("not_finite", "empty_slice"),
+)
+
+
+def _find(id: str, service: Service, owner: Owner) -> records.Job:
+    job = service.records.job(owner, id) if "\0" not in id else None
+    if job is None:
+        raise Refusal("not_found", f"There is no job {id!r}; it may have been deleted.")
+    return job
+
+
+Found = Annotated[records.Job, Depends(_find)]
+"""The job of the address. Raises `not_found`."""
+
+
+def shown(parts: Parts, job: records.Job) -> Job:
+    return views.job(job, _position(parts, job))
+
+
+def _position(parts: Parts, job: records.Job) -> int | None:
+    return parts.records.queue_position(job.id) if job.state == "queued" else None
+
+
+@router.post(
+    "", status_code=202, operation_id="submit_job", responses=documented(*_REFUSED), max_body_size=MAX_BODY
+)
+def submit_job(
+    asked: Annotated[JobRequest, Body(openapi_examples=examples.JOBS)],
+    response: Response,
+    service: Service,
+    owner: Owner,
+    idempotency_key: Annotated[
+        str | None, Header(description="The same key and body again answer the same job.")
+    ] = None,
+) -> Job:
+    """Ask for a compression. What cannot work is refused here, with the path of the field."""
+    job, _ = submit(service, owner, asked, idempotency_key)
+    response.headers["location"] = f"/v1/jobs/{job.id}"
+    return shown(service, job)
+
+
+@router.get("", operation_id="list_jobs", responses=documented())
+def list_jobs(
+    request: Request,
+    service: Service,
+    owner: Owner,
+    page: Paged,
+    state: JobState | None = None,
+    model: Annotated[str | None, Query(max_length=100)] = None,
+    tag: Annotated[
+        list[str] | None, Query(max_length=50, description="`key:value` or `key=value`; all must match.")
+    ] = None,
+    since: Annotated[datetime | None, Query(description="Created at or after (ISO 8601).")] = None,
+    until: Annotated[datetime | None, Query(description="Created before (ISO 8601).")] = None,
+) -> Listed[Job]:
+    """Newest first; every filter narrows."""
+    narrowed = JobFilter(
+        state=state, model=model, tags=_tags(tag or []), since=seconds(since), until=seconds(until)
+    )
+    items, next = listed(
+        request, page, lambda p: service.records.jobs(owner, narrowed, p), lambda job: shown(service, job)
+    )
+    return Listed(items=items, next=next)
+
+
+def _tags(given: list[str]) -> dict[str, str]:
+    tags: dict[str, str] = {}
+    for text in given:
+        cut = min((at for at in (text.find(":"), text.find("=")) if at > 0), default=0)
+        key, value = text[:cut], text[cut + 1 :]
+        if not key or tags.setdefault(key, value) != value:
+            detail = f"A tag is asked for as key:value, each key once; {text!r} is not."
+            raise Refusal("invalid_request", detail, field="tag")
+    return tags
+
+
+@router.get("/{id}", operation_id="get_job", response_model=Job, responses=documented("not_found"))
+def get_job(request: Request, service: Service, job: Found) -> Response:
+    """How it stands. With If-None-Match, 304 as long as nothing changed; Retry-After says when to ask again."""
+    position = _position(service, job)
+    tag = views.job_tag(job, position)
+    headers = {"etag": tag, "cache-control": "no-cache"}
+    if job.state not in FINISHED:
+        headers["retry-after"] = str(min(max((job.seconds_left or 0) // 10, 1), 10))
+    if unchanged(request, tag):
+        return not_modified(tag, headers)
+    return Response(
+        views.job(job, position).model_dump_json(), media_type="application/json", headers=headers
+    )
+
+
+@router.post(
+    "/{id}/cancel",
+    status_code=202,
+    operation_id="cancel_job",
+    responses=documented("not_found", "job_finished"),
+)
+def cancel_job(id: str, service: Service, owner: Owner, job: Found) -> Job:
+    """Stop it: at once when it waits, within two seconds when it runs. Cancelling twice does no harm."""
+    try:
+        changed = service.records.cancel_job(owner, id, now())
+    except Conflict as error:
+        raise Refusal("job_finished", f"There is nothing left to cancel: {error}.") from error
+    return shown(service, changed or job)
+
+
+@router.post(
+    "/{id}/retry",
+    status_code=202,
+    operation_id="retry_job",
+    responses=documented("not_found", "job_not_retryable"),
+)
+def retry_job(id: str, service: Service, owner: Owner, job: Found) -> Job:
+    """Run a failed or cancelled job again; it goes on after its last finished step."""
+    try:
+        changed = service.records.retry_job(owner, id, now(), service.settings.max_attempts)
+    except Gone as error:
+        raise Refusal("job_not_retryable", f"It needs {error.id}, which was deleted.") from error
+    except Conflict as error:
+        detail = f"Only a failed or cancelled job can be retried: {error}. Submit a new one instead."
+        raise Refusal("job_not_retryable", detail) from error
+    service.queue.publish(Wake(queue="work", id=id))
+    return shown(service, changed or job)
+
+
+@router.delete(
+    "/{id}",
+    status_code=204,
+    operation_id="delete_job",
+    responses=documented("not_found", "job_not_finished"),
+)
+def delete_job(id: str, service: Service, owner: Owner, job: Found) -> None:
+    """The job, its events, its artifact and its report; only when it has finished."""
+    try:
+        service.records.delete_job(owner, id)
+    except Conflict as error:
+        raise Refusal("job_not_finished", f"Cancel it first: {error}.") from error

@@ -1,0 +1,142 @@
+"""What the bytes are, found in the bytes; a name proves nothing.
+
+    zip     .npz | .pt2 | TorchScript | pickled module | ONNX with external data
+    tar     ONNX with external data
+    other   ONNX, if its protobuf fields can be walked from the first byte to the last
+
+Nothing here loads anything: only signatures, an archive's list of names, and the outermost protobuf fields are read.
+"""
+
+import re
+from typing import BinaryIO, Final, Literal
+
+from app.api.archive import tar_names, zip_names
+from app.api.onnx_fields import check_onnx
+from app.contract.errors import Refusal
+from app.contract.model import ModelFormat
+
+Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "npz", "pickle"]
+
+HEAD: Final = 1024
+_USE_INSTEAD: Final = "Upload .onnx (torch.onnx.export) or .pt2 (torch.export.save), which carry no code."
+_TAR_MAGIC: Final = (257, b"ustar")
+
+_STRANGERS: Final[tuple[tuple[bytes, str, str], ...]] = (
+    (rb"\x1f\x8b", "a gzip file", "unpack it first: .onnx files, plain tar and zip archives are read"),
+    (rb"BZh|\xfd7zXZ\x00|\x28\xb5\x2f\xfd|7z\xbc\xaf\x27\x1c", "a compressed file", "unpack it first"),
+    (rb"\x89HDF\r\n\x1a\n", "HDF5 (a Keras model, perhaps)", "export it to ONNX with tf2onnx"),
+    (rb".{4}TFL3", "TensorFlow Lite", "export the original model to ONNX with tf2onnx"),
+    (rb".{8}\{\s*\"", "safetensors, which has weights but no network", "export the network to ONNX"),
+    (rb"\x93NUMPY", "a single .npy array", "put it into an .npz with numpy.savez(path, NAME=array)"),
+    (
+        rb"\s*(?:<!doctype|<html|<\?xml|<)",
+        "a web page, perhaps a download's error page",
+        "fetch the file itself",
+    ),
+    (
+        rb"version https://git-lfs",
+        "a Git LFS pointer, not the file itself",
+        "run `git lfs pull` and upload again",
+    ),
+    (rb"\s*[\{\[]\s*[\"\{\[\]\}]", "JSON text", "upload the file itself"),
+    (rb"\x7fELF|MZ|#!", "a program", "upload a model"),
+    (rb"%PDF|\x89PNG|\xff\xd8\xff|GIF8", "a document or an image", "upload a model, or an .npz of arrays"),
+)
+
+
+def sniffed(file: BinaryIO) -> Kind:
+    """The kind of a complete file. Raises `unknown_format`, `invalid_model`, `unsafe_archive`, `pickle_refused`."""
+    head = file.read(HEAD)
+    if head.startswith(b"PK"):
+        return _zip(zip_names(file))
+    if head[_TAR_MAGIC[0] :].startswith(_TAR_MAGIC[1]):
+        return _onnx_archive(tar_names(file), "tar")
+    if re.match(rb"\x80[\x02-\x05][\x8a\x8c}\](cX\x95]", head):
+        return "pickle"
+    for pattern, what, do in _STRANGERS:
+        if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
+            raise unknown(f"The file looks like {what}. To use it here, {do}.")
+    check_onnx(file)
+    return "onnx"
+
+
+def model_format(file: BinaryIO, asked: str, allow_torchscript: bool) -> ModelFormat:
+    """The format of a model, checked against the one that was asked for (`auto`: whatever it is)."""
+    match sniffed(file):
+        case "pickle":
+            raise Refusal(
+                "pickle_refused", f"The file is a pickled model, which may run code. {_USE_INSTEAD}"
+            )
+        case "npz":
+            raise unknown("The file is an .npz of arrays: that is a dataset. Send it to /v1/datasets.")
+        case "torchscript" if not allow_torchscript:
+            raise Refusal(
+                "torchscript_disabled",
+                "The file is TorchScript, which can touch the file system when it is loaded, so it is switched "
+                "off here (WINNOW_ALLOW_TORCHSCRIPT). Upload .pt2 (torch.export.save) or .onnx instead.",
+            )
+        case "onnx" | "onnx_archive":
+            found: ModelFormat = "onnx"
+        case "torch_export" | "torchscript" as kind:
+            found = kind
+    if asked not in ("auto", found):
+        detail = (
+            f"format={asked} was asked for, but the bytes are {found}. Leave format out, or send that file."
+        )
+        raise Refusal("unknown_format", detail, field="format")
+    return found
+
+
+def check_dataset(file: BinaryIO) -> None:
+    """Raises `unknown_format` and `pickle_refused` unless the file is an `.npz`."""
+    match sniffed_or_text(file):
+        case "npz":
+            return
+        case "pickle":
+            raise Refusal(
+                "pickle_refused", "The file is a pickle. Save the arrays with numpy.savez(path, NAME=array)."
+            )
+        case _ as kind:
+            raise unknown(
+                f"The file looks like {kind}. A dataset is an .npz: numpy.savez(path, NAME=array, labels=…)."
+            )
+
+
+def sniffed_or_text(file: BinaryIO) -> str:
+    """As `sniffed`, for a place where no model is expected: what is no model either is simply unknown."""
+    try:
+        return sniffed(file)
+    except Refusal as refusal:
+        if refusal.problem.code == "invalid_model":
+            return "nothing known"
+        raise
+
+
+def _zip(names: list[str]) -> Kind:
+    bare = {name.split("/", 1)[-1] for name in names} | set(names)
+    if "archive_format" in bare or "serialized_exported_program.json" in bare:
+        return "torch_export"
+    if "constants.pkl" in bare and any(name.startswith("code/") for name in bare):
+        return "torchscript"
+    if any(name.endswith(".pkl") for name in bare):
+        return "pickle"
+    if names and all(name.endswith(".npy") for name in names):
+        return "npz"
+    if any(name.lower().endswith(".keras") or name == "model.weights.h5" for name in bare):
+        raise unknown("The file looks like a Keras archive. Export it to ONNX with tf2onnx.")
+    return _onnx_archive(names, "zip")
+
+
+def _onnx_archive(names: list[str], kind: str) -> Kind:
+    models = [name for name in names if name.lower().endswith(".onnx")]
+    if len(models) == 1:
+        return "onnx_archive"
+    listed = ", ".join(repr(name[:80]) for name in (models or names)[:5]) or "nothing"
+    raise unknown(
+        f"The {kind} archive has {len(models)} .onnx files ({listed}); a model needs exactly one, with its "
+        "external data beside it. A dataset is an .npz of .npy arrays."
+    )
+
+
+def unknown(detail: str) -> Refusal:
+    return Refusal("unknown_format", detail)

@@ -1,0 +1,89 @@
+"""From a request to a job's record: everything is checked first, then the record is written."""
+
+import hashlib
+import json
+import re
+import time
+from typing import Final
+
+from app.api.deps import Parts
+from app.api.storable import check_storable
+from app.api.uploads import find
+from app.contract import admission
+from app.contract.dataset import DatasetFacts
+from app.contract.errors import CODES, Problem, Refusal
+from app.contract.job import DataUse, DataUses, JobRequest
+from app.contract.model import ModelFacts
+from app.storage.ids import new_id
+from app.storage.ports import Gone, KeyReused
+from app.storage.records import IdempotencyKey, Job, Upload, Wake
+
+_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
+
+
+def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tuple[Job, bool]:
+    """The job, and whether it is new. The record comes first: a hint that is lost is published again.
+
+    Raises `not_found`, `model_not_ready`, `dataset_not_ready`, `idempotency_conflict`, and all that admission refuses.
+    """
+    check_storable(request.model_dump())
+    idempotency = None if key is None else _idempotency(key, request)
+    job, new = _recorded(parts, _checked(parts, owner, request), idempotency)
+    if new:
+        parts.queue.publish(Wake(queue="work", id=job.id))
+    return job, new
+
+
+def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
+    model = ready(find(parts, owner, "model", request.model, "model"), "model")
+    uses = {role: use for role in DataUses.model_fields if (use := getattr(request.data, role)) is not None}
+    datasets = {use.dataset: _dataset(parts, owner, role, use) for role, use in uses.items()}
+    admission.check(request, ModelFacts.model_validate(model.facts), datasets)
+    return Job(
+        id=new_id("job"),
+        owner=owner,
+        state="queued",
+        created_at=time.time(),
+        max_attempts=parts.settings.max_attempts,
+        model=request.model,
+        uses=tuple(dict.fromkeys([request.model, *datasets])),
+        tags=dict(request.tags),
+        request=request.model_dump(mode="json"),
+    )
+
+
+def _dataset(parts: Parts, owner: str, role: str, use: DataUse) -> DatasetFacts:
+    field = f"data.{role}.dataset"
+    return DatasetFacts.model_validate(ready(find(parts, owner, "dataset", use.dataset, field), field).facts)
+
+
+def ready(upload: Upload, field: str) -> Upload:
+    """Raises `model_not_ready` or `dataset_not_ready`, with the reason when it was rejected."""
+    if upload.state == "ready":
+        return upload
+    code = f"{upload.kind}_not_ready"
+    assert code in CODES
+    if upload.state == "rejected" and upload.problem is not None:
+        why = Problem.model_validate(upload.problem).detail
+        raise Refusal(code, f"The {upload.kind} {upload.id} was rejected: {why}", field=field)
+    where = f"/v1/{upload.kind}s/{upload.id}"
+    detail = f"The {upload.kind} {upload.id} is {upload.state}. Wait until GET {where} says ready."
+    raise Refusal(code, detail, field=field)
+
+
+def _recorded(parts: Parts, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+    try:
+        return parts.records.add_job(job, key)
+    except KeyReused as error:
+        detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
+        raise Refusal("idempotency_conflict", detail, field="idempotency-key") from error
+    except Gone as error:
+        raise Refusal("not_found", f"{error.id} was deleted a moment ago.", field="model") from error
+
+
+def _idempotency(key: str, request: JobRequest) -> IdempotencyKey:
+    if not _KEY.fullmatch(key):
+        detail = "An Idempotency-Key has 1 to 200 visible ASCII characters; a UUID is a good one."
+        raise Refusal("invalid_request", detail, field="idempotency-key")
+    canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True)
+    return IdempotencyKey(key=key, fingerprint=hashlib.sha256(canonical.encode()).hexdigest())

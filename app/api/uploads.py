@@ -1,0 +1,153 @@
+"""What models and datasets have in common: an upload that is received, recorded, announced, and served."""
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Any, BinaryIO, Final
+
+from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
+
+from app.api.conditional import etag, not_modified, unchanged
+from app.api.content import content
+from app.api.deps import Parts
+from app.api.intake import Received, receive
+from app.api.views import upload_tag
+from app.contract.base import Told
+from app.contract.errors import Refusal
+from app.storage.ids import new_id
+from app.storage.ports import InUse
+from app.storage.records import Upload, UploadKind, Wake
+
+PREFIX: Final[dict[UploadKind, Any]] = {"model": "mdl", "dataset": "dst"}
+_SUFFIXES: Final = (".torchscript.pt", ".onnx", ".pt2", ".pth", ".pt", ".npz", ".tar", ".zip")
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What goes with the bytes: from the address, or from the form's fields."""
+
+    received: Received
+    request: Request
+
+    def all(self, name: str) -> list[str]:
+        return [*self.request.query_params.getlist(name), *self.received.fields.get(name, [])]
+
+    def one(self, name: str) -> str | None:
+        """Raises `invalid_request` when it is given twice with different values."""
+        values = dict.fromkeys(self.all(name))
+        if len(values) > 1:
+            raise Refusal("invalid_request", f"{name} is given more than once.", field=name)
+        return next(iter(values), None)
+
+    def name(self, otherwise: str) -> str:
+        given = self.one("name")
+        return clean(given) if given else stem(clean(self.received.filename or "")) or otherwise
+
+
+Described = Callable[[Asked, BinaryIO], tuple[str, dict[str, Any]]]
+"""Bytes → (format, declaration); refuses what is not to be kept."""
+
+
+async def take(
+    request: Request, parts: Parts, owner: str, kind: UploadKind, describe: Described
+) -> tuple[Upload, bool]:
+    """Receive the body and record it. The record comes first, then the hint to the workers."""
+    received = await receive(request, parts.blobs, parts.settings.max_upload_bytes)
+    asked = Asked(received, request)
+    return await run_in_threadpool(_record, asked, parts, owner, kind, describe)
+
+
+def _record(
+    asked: Asked, parts: Parts, owner: str, kind: UploadKind, describe: Described
+) -> tuple[Upload, bool]:
+    file = parts.blobs.open(asked.received.sha256)
+    if file is None:
+        raise Refusal("storage_unavailable", "The bytes that just came are gone again. Send them once more.")
+    with file:
+        format, declaration = describe(asked, file)
+    upload = Upload(
+        id=new_id(PREFIX[kind]),
+        owner=owner,
+        state="inspecting",
+        created_at=time.time(),
+        max_attempts=parts.settings.max_attempts,
+        kind=kind,
+        name=asked.name(f"{kind}-{asked.received.sha256[:8]}"),
+        format=format,
+        sha256=asked.received.sha256,
+        size_bytes=asked.received.size_bytes,
+        declaration=declaration,
+    )
+    stored, new = parts.records.add_upload(upload)
+    if new:
+        parts.queue.publish(Wake(queue="inspect", id=stored.id))
+    return stored, new
+
+
+def created(response: Response, upload: Upload, new: bool) -> None:
+    """201 for what is new, 200 for the same bytes again; the ETag is that of the content."""
+    response.status_code = 201 if new else 200
+    response.headers["location"] = f"/v1/{upload.kind}s/{upload.id}"
+    response.headers["etag"] = etag(upload.sha256)
+
+
+def find(parts: Parts, owner: str, kind: UploadKind, id: str, field: str | None = None) -> Upload:
+    """Raises `not_found`."""
+    upload = parts.records.upload(owner, kind, id) if "\0" not in id else None
+    if upload is None:
+        raise Refusal("not_found", f"There is no {kind} {id!r}; it may have been deleted.", field=field)
+    return upload
+
+
+def shown(request: Request, upload: Upload, view: Callable[[Upload], Told]) -> Response:
+    tag = upload_tag(upload)
+    if unchanged(request, tag):
+        return not_modified(tag)
+    body = view(upload).model_dump_json()
+    return Response(body, media_type="application/json", headers={"etag": tag, "cache-control": "no-cache"})
+
+
+def download(request: Request, parts: Parts, upload: Upload) -> Response:
+    return content(request, parts.blobs, upload.sha256, stem(upload.name) + _suffix(parts, upload))
+
+
+def delete(parts: Parts, owner: str, kind: UploadKind, id: str) -> None:
+    """Raises `not_found`, `in_use`."""
+    find(parts, owner, kind, id)
+    try:
+        parts.records.delete_upload(owner, kind, id)
+    except InUse as error:
+        detail = f"The {kind} is used by {', '.join(error.jobs)}. Wait for the jobs, or cancel them first."
+        raise Refusal("in_use", detail) from error
+
+
+def _suffix(parts: Parts, upload: Upload) -> str:
+    file = parts.blobs.open(upload.sha256)
+    head = b""
+    if file is not None:
+        with file:
+            head = file.read(2)
+    match upload.format:
+        case "onnx":
+            return ".zip" if head == b"PK" else ".onnx" if head[:1] < b" " else ".tar"
+        case "torch_export":
+            return ".pt2"
+        case "torchscript":
+            return ".torchscript.pt"
+        case _:
+            return ".npz"
+
+
+def clean(name: str) -> str:
+    """The last part of a path, printable, at most 200 characters."""
+    last = PurePosixPath(name.replace("\\", "/")).name
+    return _CONTROL.sub("", last).strip()[:200]
+
+
+def stem(name: str) -> str:
+    suffix = next((s for s in _SUFFIXES if name.lower().endswith(s)), "")
+    return name[: len(name) - len(suffix)]

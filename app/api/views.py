@@ -1,0 +1,100 @@
+"""Records as the API shows them, and the ETag of what is shown."""
+
+import hashlib
+
+from app.api.conditional import etag
+from app.api.times import at, maybe_at
+from app.contract.dataset import Dataset, DatasetFacts, Declaration
+from app.contract.errors import Problem
+from app.contract.job import Artifact, Job, JobRequest
+from app.contract.model import Model, ModelFacts
+from app.storage import records
+
+_MODEL_FACTS = tuple(ModelFacts.model_fields)
+_DATASET_FACTS = tuple(DatasetFacts.model_fields)
+
+
+def model(upload: records.Upload) -> Model:
+    facts = upload.facts or dict.fromkeys(_MODEL_FACTS)
+    return Model.model_validate(
+        {
+            "id": upload.id,
+            "name": upload.name,
+            "state": upload.state,
+            "problem": upload.problem,
+            "format": upload.format,
+            "sha256": upload.sha256,
+            "size_bytes": upload.size_bytes,
+            **{name: facts[name] for name in _MODEL_FACTS},
+            "created_at": at(upload.created_at),
+        }
+    )
+
+
+def dataset(upload: records.Upload) -> Dataset:
+    facts = upload.facts or dict.fromkeys(_DATASET_FACTS)
+    return Dataset.model_validate(
+        {
+            "id": upload.id,
+            "name": upload.name,
+            "state": upload.state,
+            "problem": upload.problem,
+            "sha256": upload.sha256,
+            "size_bytes": upload.size_bytes,
+            "declaration": Declaration.model_validate(upload.declaration),
+            **{name: facts[name] for name in _DATASET_FACTS},
+            "created_at": at(upload.created_at),
+        }
+    )
+
+
+def upload_tag(upload: records.Upload) -> str:
+    """Begins with the content's hash; the rest changes with everything that can change."""
+    return etag(
+        f"{upload.sha256}.{_hash(upload.name, upload.state, upload.attempt, upload.problem, upload.declaration)}"
+    )
+
+
+def job(record: records.Job, queue_position: int | None) -> Job:
+    request = JobRequest.model_validate(record.request)
+    asked = {name: getattr(request, name) for name in JobRequest.model_fields}
+    return Job.model_validate(
+        {
+            "id": record.id,
+            "state": record.state,
+            "outcome": record.outcome,
+            "attempt": record.attempt,
+            "max_attempts": record.max_attempts,
+            "queue_position": queue_position,
+            "step": record.step,
+            "progress": record.progress,
+            "seconds_left": record.seconds_left,
+            "problem": record.problem and Problem.model_validate(record.problem),
+            "requirements": record.requirements,
+            "artifact": _artifact(record),
+            "created_at": at(record.created_at),
+            "started_at": maybe_at(record.started_at),
+            "finished_at": maybe_at(record.finished_at),
+            **asked,
+        }
+    )
+
+
+def _artifact(record: records.Job) -> Artifact | None:
+    if record.artifact_sha256 is None or record.artifact_bytes is None:
+        return None
+    return Artifact(sha256=record.artifact_sha256, size_bytes=record.artifact_bytes)
+
+
+def job_tag(record: records.Job, queue_position: int | None) -> str:
+    """Over everything that is shown and can change: what was asked never does."""
+    shown = (
+        *(record.id, record.state, record.outcome, record.attempt, record.max_attempts, queue_position),
+        *(record.step, record.progress, record.seconds_left, record.problem, record.requirements),
+        *(record.artifact_sha256, record.started_at, record.finished_at),
+    )
+    return etag(_hash(*shown))
+
+
+def _hash(*shown: object) -> str:
+    return hashlib.sha256(repr(shown).encode("utf-8", "backslashreplace")).hexdigest()[:24]

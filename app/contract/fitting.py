@@ -1,0 +1,182 @@
+"""Does a dataset fit a model? The same rules by which the worker opens it (`worker.compression.data.open`)."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
+from app.contract.errors import Refusal
+from app.contract.job import DataUse, Metric
+from app.contract.model import ModelFacts, TensorSpec
+
+RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2}
+"""An input takes numbers whose kind ranks no higher than its own."""
+
+INTEGERS: Final = ("bool", "uint", "int")
+
+
+def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> None:
+    """Raises `unknown_input`, `inputs_do_not_fit`, `not_finite`, `empty_slice`."""
+    _check_map(field, use, model)
+    arrays = set()
+    for spec in model.inputs:
+        given = _given(field, use, spec, dataset)
+        _check_kind(field, spec, given)
+        if given.array is not None:
+            arrays.add(given.array)
+            _check_shape(field, spec, given)
+            _check_finite(field, use, given.array, dataset.arrays[given.array])
+    if not arrays:
+        raise Refusal(
+            "inputs_do_not_fit", "No input of the model is made from an array of the dataset.", field=field
+        )
+    _check_slice(field, use, dataset.samples, _batch(model, use, dataset))
+
+
+def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, dataset: DatasetFacts) -> None:
+    """Raises `missing_data`, `labels_do_not_fit`, `not_finite`."""
+    field = "data.evaluation"
+    if dataset.target is None:
+        raise Refusal(
+            "missing_data",
+            f"The metric {metric} needs labels, but the dataset has none. Add an array 'labels', or name one in its "
+            "declaration under targets.",
+            field=field,
+        )
+    labels = dataset.arrays[dataset.target]
+    _check_finite(field, use, dataset.target, labels)
+    if metric == "mse":
+        return
+    if _kind(labels.dtype) not in INTEGERS:
+        detail = f"{metric} needs class numbers, whole numbers from 0; {dataset.target!r} is {labels.dtype}."
+        raise Refusal("labels_do_not_fit", detail, field=field)
+    _check_classes(field, metric, labels, output)
+
+
+def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, tuple[int, ...]]:
+    """The shape that the data gives each input, at batch size 1."""
+    found = {}
+    for spec in model.inputs:
+        given = dataset.inputs.get(use.map.get(spec.name, spec.name))
+        if given is not None and given.array is not None:
+            found[spec.name] = tuple(given.shape) if _whole(spec, given) else (1, *given.shape)
+    return found
+
+
+def _check_map(field: str, use: DataUse, model: ModelFacts) -> None:
+    known = [spec.name for spec in model.inputs]
+    for name in use.map:
+        if name not in known:
+            detail = f"The model has no input {name!r}; it has {_listed(known)}. map goes from them to the dataset's."
+            raise Refusal("unknown_input", detail, field=f"{field}.map.{name}")
+
+
+def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) -> DatasetInput:
+    name = use.map.get(spec.name, spec.name)
+    if name not in dataset.inputs:
+        raise Refusal(
+            "inputs_do_not_fit",
+            f"The model's input {spec.name!r} ({_told(spec)}) needs {name!r}, but the dataset has "
+            f'{_listed(dataset.inputs)}. Name one of them, for example "map": '
+            f'{{"{spec.name}": "{next(iter(dataset.inputs), "…")}"}}, or declare it.',
+            field=f"{field}.map.{spec.name}" if spec.name in use.map else f"{field}.map",
+        )
+    return dataset.inputs[name]
+
+
+def _check_kind(field: str, spec: TensorSpec, given: DatasetInput) -> None:
+    wanted, offered = RANK.get(_kind(spec.dtype)), RANK.get(_kind(given.dtype))
+    if wanted is None or offered is None or offered > wanted:
+        raise Refusal(
+            "inputs_do_not_fit",
+            f"The model's input {spec.name!r} takes {spec.dtype}, the dataset gives {given.dtype}. Give it an array "
+            "of that kind.",
+            field=field,
+        )
+
+
+def _check_shape(field: str, spec: TensorSpec, given: DatasetInput) -> None:
+    if not _fits(spec.shape, [None, *given.shape]) and not _whole(spec, given):
+        raise Refusal(
+            "inputs_do_not_fit",
+            f"The model's input {spec.name!r} takes {_told(spec)}, but {given.array!r} of the dataset gives "
+            f"{given.dtype} {['rows', *given.shape]}. Change the declaration (layout, add_axis, scale) or the data.",
+            field=field,
+        )
+
+
+def _check_finite(field: str, use: DataUse, name: str, array: ArrayFacts) -> None:
+    """The first row that is not finite is known, and asked about; the worker looks at all that it reads."""
+    row, *_ = array.first_not_finite or [0]
+    start, stop = use.slice or (0, row + 1)
+    if not array.finite and start <= row < stop:
+        raise Refusal(
+            "not_finite",
+            f"Array {name!r} has NaN or infinity, first at {array.first_not_finite}. Choose a slice without it, or "
+            "upload the data again without such samples.",
+            field=field,
+        )
+
+
+def _check_slice(field: str, use: DataUse, samples: int, batch: int) -> None:
+    start, stop = use.slice or (0, samples)
+    if min(stop, samples) - start < batch:
+        at_once = f" (the model takes {batch} at a time)" if batch > 1 else ""
+        raise Refusal(
+            "empty_slice",
+            f"Rows {start} to {stop} of {samples} select no sample{at_once}. Choose a slice inside the data.",
+            field=f"{field}.slice",
+        )
+
+
+def _batch(model: ModelFacts, use: DataUse, dataset: DatasetFacts) -> int:
+    """The batch size that the model fixes, else 1."""
+    named = ((spec, dataset.inputs[use.map.get(spec.name, spec.name)]) for spec in model.inputs)
+    return max(
+        (
+            spec.shape[0]
+            for spec, given in named
+            if given.array is not None and spec.shape and isinstance(spec.shape[0], int)
+            if _fits(spec.shape, [None, *given.shape])
+        ),
+        default=1,
+    )
+
+
+def _check_classes(field: str, metric: Metric, labels: ArrayFacts, output: TensorSpec | None) -> None:
+    classes = output.shape[1] if output is not None and len(output.shape) == 2 else None
+    low, high = labels.min, labels.max
+    if low is not None and low < 0:
+        detail = f"{metric} needs class numbers from 0; the smallest label is {low:g}."
+        raise Refusal("labels_do_not_fit", detail, field=field)
+    is_score = output is not None and _kind(output.dtype) == "float"
+    if is_score and isinstance(classes, int) and classes > 1 and high is not None and high >= classes:
+        detail = (
+            f"The largest label is {high:g}, but output {output.name!r} has {classes} classes, 0 to {classes - 1}."
+            if output is not None
+            else ""
+        )
+        raise Refusal("labels_do_not_fit", detail, field=field)
+
+
+def _whole(spec: TensorSpec, given: DatasetInput) -> bool:
+    """One row is the whole input, batch axis included."""
+    return not _fits(spec.shape, [None, *given.shape]) and _fits(spec.shape, given.shape)
+
+
+def _fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:
+    """Same rank, and equal wherever the model gives a number (a None given is the free batch axis)."""
+    offered = list(given)
+    pairs = zip(wanted, offered, strict=False)
+    return len(wanted) == len(offered) and all(not isinstance(w, int) or g in (w, None) for w, g in pairs)
+
+
+def _kind(dtype: str) -> str:
+    return dtype.rstrip("0123456789")
+
+
+def _told(spec: TensorSpec) -> str:
+    return f"{spec.dtype} {['?' if d is None else d for d in spec.shape]}"
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(repr(name) for name in sorted(names)) or "nothing"
