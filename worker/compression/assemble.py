@@ -77,13 +77,17 @@ def lineage(source: str, recipe: Recipe, options: Options, measured: Comparison)
         "cpu": measured.environment.cpu,
     }
     for entry in measured.latency[:1]:
-        facts["speedup"] = f"{entry.speedup:.3f} (95%: {entry.speedup_interval[0]:.3f}-{entry.speedup_interval[1]:.3f})"
+        facts["speedup"] = (
+            f"{entry.speedup:.3f} (95%: {entry.speedup_interval[0]:.3f}-{entry.speedup_interval[1]:.3f})"
+        )
         facts["speedup_at"] = f"batch {entry.batch_size}, {entry.threads} thread(s), {entry.provider}"
     for quality in measured.quality:
         facts[quality.metric] = f"{quality.before:.4f} -> {quality.after:.4f} on {quality.samples} samples"
     for parity in measured.parity:
         if parity.cosine is not None:
-            facts[f"cosine.{parity.output}"] = f"{parity.cosine:.6f} on {parity.samples} {parity.data} samples"
+            facts[f"cosine.{parity.output}"] = (
+                f"{parity.cosine:.6f} on {parity.samples} {parity.data} samples"
+            )
     return facts
 
 

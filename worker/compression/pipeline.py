@@ -133,7 +133,9 @@ def _run(
     reports: list[StepReport] = []
     if (last := kept.last(steps)) is not None:
         graph, reports = last
-        work.progress.log(f"Going on after step {len(reports)} of {len(steps)}, finished by an earlier attempt.")
+        work.progress.log(
+            f"Going on after step {len(reports)} of {len(steps)}, finished by an earlier attempt."
+        )
     for index in range(len(reports), len(steps)):
         graph, report = _step(graph, steps[index], index, work)
         kept.keep(graph, steps[: index + 1], report)
@@ -159,7 +161,9 @@ def _step(graph: ir.Model, step: AnyStep, index: int, work: _Work) -> tuple[ir.M
         notes=changed.notes,
         details=changed.details,
     )
-    work.progress.log(f"{step.kind}: {changed.changed} of {changed.candidates} nodes changed.", **_told(report))
+    work.progress.log(
+        f"{step.kind}: {changed.changed} of {changed.candidates} nodes changed.", **_told(report)
+    )
     for note in changed.notes:
         work.progress.log(note)
     return result, report
