@@ -27,6 +27,9 @@ from worker.compression.measure.network import Feed, Network
 
 FEWEST_ROUNDS = 9
 ROUND_MS = 20.0
+FEWEST_RUNS = 3
+QUICK_PAIR_MS = 100.0
+"""Three runs of each per round, so that their median shrugs off one disturbance, where both take less than this."""
 MOST_RUNS = 100
 MOST_SAMPLES = 3000
 BUDGET_MS = 120_000.0
@@ -81,7 +84,8 @@ def _measure(
 def _plan(before_ms: float, after_ms: float, rounds: int) -> tuple[int, int]:
     """(rounds, runs of each per round): as many rounds as asked unless they take longer than the budget."""
     runs = int(np.ceil(ROUND_MS / max(min(before_ms, after_ms), 1e-3)))
-    runs = max(1, min(runs, MOST_RUNS, MOST_SAMPLES // rounds))
+    fewest = FEWEST_RUNS if before_ms + after_ms < QUICK_PAIR_MS else 1
+    runs = max(fewest, min(runs, MOST_RUNS, MOST_SAMPLES // rounds))
     affordable = int(BUDGET_MS / (runs * (before_ms + after_ms)))
     return max(FEWEST_ROUNDS, min(rounds, affordable)), runs
 
