@@ -230,7 +230,8 @@ class MemoryRecords:
 
     def held(self) -> list[Leased]:
         with self._lock:
-            return deepcopy([item for item in self._all() if item.lease_until is not None])
+            leased = [item for item in self._all() if item.lease_until is not None]
+            return deepcopy(sorted(leased, key=lambda item: item.id))
 
     # what they share; the lock is held
 

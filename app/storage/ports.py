@@ -118,7 +118,7 @@ class Leases(Protocol):
         what was just released, and what was last published before `queued_before`."""
 
     def held(self) -> list[Leased]:
-        """All that is leased at this moment (for `/readyz` and for clearing scratch)."""
+        """All that is leased at this moment, by id (for `/readyz` and for clearing scratch)."""
 
 
 class Records(Uploads, Jobs, Leases, Protocol):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 
@@ -22,6 +22,8 @@ from app.storage.sql_base import (
     upload_from,
 )
 from app.storage.tables import jobs, uploads
+
+TABLES: Final = (uploads, jobs)
 
 
 class SqlLeases(SqlStore):
@@ -90,14 +92,16 @@ class SqlLeases(SqlStore):
 
     def reap(self, now: float, queued_before: float) -> list[Wake]:
         with self.writing() as connection:
-            due = [row for t in (uploads, jobs) for row in _reap(connection, t, now, queued_before)]
+            due = [row for t in TABLES for row in _reap(connection, t, now, queued_before)]
         return [Wake(queue=rules.queue_of(id), id=id) for _, id in sorted(due)]
 
     def held(self) -> list[Leased]:
         with self.reading() as connection:
-            inspected = connection.execute(select(uploads).where(uploads.c.lease_until.is_not(None))).all()
-            run = connection.execute(select(jobs).where(jobs.c.lease_until.is_not(None))).all()
-        return [*map(upload_from, inspected), *map(job_from, run)]
+            rows = {
+                t: connection.execute(select(t).where(t.c.lease_until.is_not(None))).all() for t in TABLES
+            }
+        leased = [*map(upload_from, rows[uploads]), *map(job_from, rows[jobs])]
+        return sorted(leased, key=lambda item: item.id)
 
 
 def _takeable(t: Table, now: float) -> ColumnElement[bool]:

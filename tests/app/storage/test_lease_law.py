@@ -12,7 +12,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import event
 
 from app.contract.job import FINISHED
@@ -63,14 +63,19 @@ class _Raised(Exception):
 
 
 ITEMS = st.sampled_from(["job_a", "job_b", "mdl_c"])
+N = st.integers(0, 2)
 LATE = st.sampled_from([0, 0, 0, 1])
 """How many attempts ago the worker got its claim: mostly it is the last one."""
+
+
+def somebody_works(machine: "LeaseLaw") -> bool:
+    return bool(machine.both.held())
 
 
 class LeaseLaw(RuleBasedStateMachine):
     """Few items, so that what happens to one happens in many orders."""
 
-    @initialize(attempts=st.integers(1, 3))
+    @initialize(attempts=st.integers(1, 4))
     def open(self, attempts: int) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="winnow-law-"))
         self.engine = open_engine(f"sqlite:///{self.folder / 'winnow.db'}")
@@ -87,8 +92,9 @@ class LeaseLaw(RuleBasedStateMachine):
 
     # what clients do
 
-    @rule(id=ITEMS)
-    def cancel(self, id: str) -> None:
+    @rule(n=N)
+    def cancel(self, n: int) -> None:
+        id, _ = self.picked(n)
         try:
             self.both.cancel_job("local", id, self.now)
         except _Raised:
@@ -113,14 +119,15 @@ class LeaseLaw(RuleBasedStateMachine):
             assert (id, item.attempt) not in self.given, "an attempt was given twice"
             self.given.add((id, item.attempt))
 
-    @rule(id=ITEMS, late=LATE)
-    def renew(self, id: str, late: int) -> None:
-        before = self.find(id)
+    @rule(n=N, late=LATE)
+    def renew(self, n: int, late: int) -> None:
+        id, before = self.picked(n)
         assert self.both.renew(id, before.attempt - late, self.now, LEASE) == holds(before, late)
 
-    @rule(id=ITEMS, late=LATE, progress=st.sampled_from([0.25, 0.5]))
-    def report(self, id: str, late: int, progress: float) -> None:
-        before = self.find(id)
+    @precondition(somebody_works)
+    @rule(n=N, late=LATE, progress=st.sampled_from([0.25, 0.5]))
+    def report(self, n: int, late: int, progress: float) -> None:
+        id, before = self.picked(n)
         said = Event(job=id, attempt=0, time=self.now, type="log", message="at work")
         told = self.both.report(
             id, before.attempt - late, step=None, progress=progress, seconds_left=3, events=[said]
@@ -128,24 +135,26 @@ class LeaseLaw(RuleBasedStateMachine):
         assert told == holds(before, late)
         assert told or self.find(id) == before
 
-    @rule(id=ITEMS, late=LATE, good=st.sampled_from([True, True, False]))
-    def finish(self, id: str, late: int, good: bool) -> None:
-        before = self.find(id)
+    @precondition(somebody_works)
+    @rule(n=N, late=LATE, good=st.sampled_from([True, True, False]))
+    def finish(self, n: int, late: int, good: bool) -> None:
+        id, before = self.picked(n)
         of_job, of_upload = ("succeeded", "ready") if good else ("failed", "rejected")
         changes = {"state": of_job if isinstance(before, Job) else of_upload}
         ended = self.both.finish(id, before.attempt - late, self.now, changes)
         assert ended == (holds(before, late) and not (good and before.cancel_requested))
         assert ended or self.find(id) == before
 
-    @rule(id=ITEMS, late=LATE, blame=st.booleans())
-    def give_back(self, id: str, late: int, blame: bool) -> None:
-        before = self.find(id)
+    @precondition(somebody_works)
+    @rule(n=N, late=LATE, blame=st.booleans())
+    def give_back(self, n: int, late: int, blame: bool) -> None:
+        id, before = self.picked(n)
         assert self.both.release(id, before.attempt - late, self.now, blame) == holds(before, late)
         assert holds(before, late) or self.find(id) == before
 
-    @rule(id=ITEMS, late=LATE)
-    def ask_whether_to_stop(self, id: str, late: int) -> None:
-        item = self.find(id)
+    @rule(n=N, late=LATE)
+    def ask_whether_to_stop(self, n: int, late: int) -> None:
+        id, item = self.picked(n)
         asked = self.both.cancel_requested(id, item.attempt - late)
         assert asked == (item.cancel_requested or not holds(item, late))
 
@@ -201,6 +210,12 @@ class LeaseLaw(RuleBasedStateMachine):
     def everything(self) -> list[Job | Upload]:
         return [*self.jobs(), *self.both.uploads("local", "model", ALL)]
 
+    def picked(self, n: int) -> tuple[str, Job | Upload]:
+        """One that is held, if there is any: what nobody holds is soon told."""
+        choice = self.both.held() or self.everything()
+        id = choice[n % len(choice)].id
+        return id, self.find(id)
+
     def find(self, id: str) -> Job | Upload:
         found = self.both.job("local", id) or self.both.upload("local", "model", id)
         assert found is not None
@@ -217,5 +232,5 @@ def holds(item: Job | Upload, late: int) -> bool:
     return item.lease_until is not None and late == 0
 
 
-LeaseLaw.TestCase.settings = settings(max_examples=40, stateful_step_count=30, deadline=None)
+LeaseLaw.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
 TestLeaseLaw = LeaseLaw.TestCase
