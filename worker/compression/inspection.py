@@ -67,6 +67,7 @@ def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:
     if not is_archive(path):
         gate.check_onnx(path)
         return path
+    scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(prefix="unpacked-", dir=scratch)) / "model"
     model = unpack(path, folder, max_bytes=max_unpacked_bytes)
     gate.check_onnx(model, external=model.parent)

@@ -14,6 +14,7 @@ from onnx_ir import external_data
 
 from app.contract.errors import Refusal
 from worker.compression.graph.sparse import densify
+from worker.compression.graph.walk import messages
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,10 @@ def load(path: Path) -> ir.Model:
 
     Raises `ValueError` for broken sparse tensors, protobuf's `DecodeError` for what is no ONNX.
     """
-    proto = onnx.load(str(path), load_external_data=False)
+    proto = onnx.load(str(path), format="protobuf", load_external_data=False)
     if count := densify(proto, path.parent):
         log.info("made %d sparse tensors dense", count)
+    _name_default_domain(proto)
     model: ir.Model = ir.from_proto(proto)
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         external_data.set_base_dir(graph, path.parent)
@@ -58,6 +60,14 @@ def save_one_file(model: ir.Model, path: Path) -> Path:
         )
     save(model, path)
     return path
+
+
+def _name_default_domain(proto: onnx.ModelProto) -> None:
+    """ONNX's own domain has two names, and onnx-ir's passes know only the empty one."""
+    for kind in (onnx.NodeProto, onnx.OperatorSetIdProto):
+        for item in messages(proto, kind):
+            if item.domain == "ai.onnx":
+                item.domain = ""
 
 
 def _read_small(model: ir.Model) -> None:

@@ -16,6 +16,7 @@ from tests.support.ort import largest_difference, run
 from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.opset import opset_of, raise_opset
+from worker.compression.graph.tidy import tidy
 
 TOLERANCE = 1e-4
 SHARED = Path(__file__).parents[5] / "shared" / "models"
@@ -83,6 +84,23 @@ def test_nodes_without_names_are_named_after_their_operator(tmp_path: Path) -> N
         node.name = ""
     normal = normalise(store.load(written(model, tmp_path)))
     assert [node.name for node in normal.graph] == ["MatMul", "Add", "Relu", "MatMul_1", "Add_1"]
+
+
+def test_the_other_name_of_onnx_own_domain_is_understood(tmp_path: Path) -> None:
+    model = graphs.with_constant_nodes()
+    model.opset_import[0].domain = "ai.onnx"
+    for node in model.graph.node:
+        node.domain = "ai.onnx"
+    normal = normalise(store.load(written(model, tmp_path)))
+    assert opset_of(normal) == 18
+    assert {node.domain for node in normal.graph} == {""}
+    assert "Constant" not in {node.op_type for node in normal.graph}
+    assert largest_difference(run(model, graphs.feeds(model)), run(normal, graphs.feeds(model))) == 0
+
+
+def test_normalising_leaves_no_records_of_its_own(tmp_path: Path) -> None:
+    normal = normalise(store.load(written(graphs.with_functions(), tmp_path)))
+    assert tidy(normal) == 0
 
 
 def test_the_opset_is_not_raised(tmp_path: Path) -> None:
