@@ -6,6 +6,7 @@ No engine runs here: hadolint and the compose schema check the form, the rest th
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -155,3 +156,9 @@ def test_the_ci_script_parses_runs_both_parts_and_lets_nothing_be_skipped() -> N
     ]
     assert lines[-1] == steps[-1]
     assert [lines.index(step) for step in steps] == sorted(lines.index(step) for step in steps)
+
+
+def test_the_app_brings_what_celery_needs_for_redis() -> None:
+    """Found by running the app image: kombu's Redis transport also needs `packaging`, which its extra brings."""
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    assert any(requirement.startswith("celery[redis]") for requirement in project["dependencies"])
