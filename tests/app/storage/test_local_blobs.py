@@ -1,7 +1,9 @@
 """What only the local directory has to keep."""
 
+import fcntl
 import os
 import time
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
@@ -87,3 +89,20 @@ def test_a_ping_fails_when_the_folder_is_gone(root: Path) -> None:
     (root / "incoming").rmdir()
     with pytest.raises(OSError):
         blobs.ping()
+
+
+def test_names_come_and_go_one_at_a_time(root: Path) -> None:
+    """Without the lock a sweep could find a blob old, and remove it just after it was put again."""
+    blobs = LocalBlobs(root)
+    old, new = blobs.writer(), blobs.writer()
+    old.write(b"old")
+    old.commit()
+    new.write(b"new")
+    with ThreadPoolExecutor(2) as pool:
+        with (root / "incoming" / ".lock").open("ab") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            swept = pool.submit(lambda: set(blobs.sweep({new.digest()}, time.time() + 60)))
+            put = pool.submit(new.commit)
+            assert wait([swept, put], timeout=0.2).done == set()
+        assert swept.result() == {old.digest()}
+        assert put.result()[1] == 3
