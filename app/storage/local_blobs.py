@@ -72,7 +72,7 @@ class LocalBlobs:
     def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
         """Also removes what was left in `incoming` by a process that died."""
         for left in self._incoming.glob("*.part"):
-            if _written_before(left, older_than):
+            if _written_before(left, older_than) and not _in_use(left):
                 left.unlink(missing_ok=True)
         for file in self._root.glob("[0-9a-f][0-9a-f]/*"):
             if _DIGEST.fullmatch(file.name) and file.name not in live and self._forget(file, older_than):
@@ -124,6 +124,7 @@ class LocalWriter:
     def __init__(self, blobs: LocalBlobs) -> None:
         self._blobs = blobs
         handle, name = tempfile.mkstemp(dir=blobs.incoming, suffix=".part")
+        fcntl.flock(handle, fcntl.LOCK_EX)  # however slowly it comes in, no sweep takes it for abandoned
         self._file = os.fdopen(handle, "wb", buffering=CHUNK)
         self._part = Path(name)
         self._hash = hashlib.sha256()
@@ -143,8 +144,8 @@ class LocalWriter:
             self._file.flush()
             os.fchmod(self._file.fileno(), 0o440)
             os.fsync(self._file.fileno())
-            self._file.close()
             self._blobs.keep(self._part, self.digest())
+        self._file.close()
         return self.digest(), self._size
 
     def abort(self) -> None:
@@ -169,6 +170,18 @@ def _written_before(file: Path, when: float) -> bool:
         return file.stat().st_mtime < when
     except FileNotFoundError:
         return False
+
+
+def _in_use(part: Path) -> bool:
+    """Whether a living process has it open as a `LocalWriter`."""
+    try:
+        with part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except FileNotFoundError:
+        return False
+    return False
 
 
 def _sync_folder(folder: Path) -> None:

@@ -1,7 +1,6 @@
 """What only the local directory has to keep."""
 
 import fcntl
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
@@ -47,17 +46,17 @@ def test_a_failed_copy_leaves_nothing(root: Path, tmp_path: Path) -> None:
     assert parts(root) == []
 
 
-def test_a_sweep_removes_what_a_dead_process_left_and_not_what_is_being_written(root: Path) -> None:
+def test_a_sweep_removes_what_a_dead_process_left_and_not_what_still_comes_in(root: Path) -> None:
     blobs = LocalBlobs(root)
-    left, writing = blobs.writer(), blobs.writer()
-    for writer in (left, writing):
-        writer.write(b"x")
-    old = time.time() - 3600
-    os.utime(parts(root)[0], (old, old))
+    slow = blobs.writer()
+    slow.write(b"content")
+    left = root / "incoming" / "left.part"
+    left.write_bytes(b"half of a model")
     assert list(blobs.sweep(set(), time.time() - 600)) == []
-    assert len(parts(root)) == 1
-    for writer in (left, writing):
-        writer.abort()
+    assert left.exists()
+    assert list(blobs.sweep(set(), time.time() + 600)) == []
+    assert not left.exists()
+    assert slow.commit()[1] == 7
 
 
 def test_a_sweep_touches_no_file_that_is_no_blob(root: Path) -> None:
