@@ -158,6 +158,34 @@ def test_quantized_weights_count_as_the_numbers_they_stand_for() -> None:
     assert (layer.name, layer.weight, layer.dtype, layer.macs) == ("fc", [2, 4], "int8", 8)
 
 
+def test_a_single_number_is_a_parameter_where_a_layer_holds_it() -> None:
+    weights = {"w": ones(1, 4), "b": ones(1), "power": ones(1)}
+    nodes = [
+        helper.make_node("Gemm", ["x", "w", "b"], ["h"], transB=1),
+        helper.make_node("Pow", ["h", "power"], ["y"]),
+    ]
+    assert parameters(model_of(nodes, {"x": [2, 4]}, weights, ["y"])) == 5
+
+
+def test_running_statistics_are_no_parameters() -> None:
+    weights = {name: ones(4) for name in ("scale", "shift", "mean", "variance")}
+    node = helper.make_node("BatchNormalization", ["x", *weights], ["y"])
+    assert parameters(model_of([node], {"x": [2, 4, 3, 3]}, weights, ["y"])) == 8
+
+
+def test_the_scales_of_a_dynamically_quantized_weight_are_no_parameters() -> None:
+    weights = {"q": np.ones((4, 3), np.int8), "z": np.zeros(3, np.int8), "s": ones(3)}
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["xq", "xs", "xz"]),
+        helper.make_node("MatMulInteger", ["xq", "q", "xz", "z"], ["i"], name="fc"),
+        helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["xs", "s"], ["scale"]),
+        helper.make_node("Mul", ["f", "scale"], ["y"]),
+    ]
+    model = model_of(nodes, {"x": [2, 4]}, weights, ["y"])
+    assert (parameters(model), macs(model)) == (12, 24)
+
+
 def test_constants_that_only_steer_are_no_parameters() -> None:
     weights = {
         "shape": np.array([1, 4], np.int64),
