@@ -4,9 +4,12 @@ from pydantic import BaseModel, ConfigDict
 
 
 class Asked(BaseModel):
-    """Something a client sends. Unknown fields are refused, so that a typing error is not silently ignored."""
+    """Something a client sends. Unknown fields are refused, so that a typing error is not silently ignored.
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    Numbers are finite: JSON has no NaN, Python's parser lets it pass.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class Told(BaseModel):

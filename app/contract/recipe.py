@@ -37,7 +37,7 @@ class Int8Static(Step):
 
     kind: Literal["int8_static"]
     calibration: Literal["minmax", "percentile", "entropy"] = Field(
-        default="minmax", description="How the range of an activation follows from what was seen."
+        default="percentile", description="How the range of an activation follows from what was seen."
     )
     percentile: float = Field(
         default=99.99, gt=50, le=100, description="Share of values inside the range, in percent."
@@ -79,6 +79,7 @@ class Requirements(Asked):
 
     max_metric_drop: float | None = Field(
         default=None,
+        ge=0,
         description="Largest loss in the metric's worse direction, absolute (0.01 = one point of top-1), "
         "judged on the bound of its paired bootstrap interval.",
     )

@@ -1,0 +1,81 @@
+"""The API over real HTTP, on stores in memory and without workers: a test plays the worker where it needs one."""
+
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from threading import Thread
+from typing import Any
+
+import httpx
+import uvicorn
+
+from app.api.deps import Parts
+from app.main import create_app
+from app.queue import MemoryQueue
+from app.settings import Settings
+from app.storage.memory import MemoryRecords
+from app.storage.memory_blobs import MemoryBlobs
+from app.storage.ports import Blobs, Records
+from app.storage.records import Job, Upload
+
+
+@dataclass(frozen=True)
+class Served:
+    """A running API: `http` talks to it, `parts` is what lies behind it."""
+
+    http: httpx.Client
+    parts: Parts
+    queue: MemoryQueue
+    url: str
+
+    def inspected(self, id: str, facts: dict[str, Any]) -> None:
+        """What the inspector does with a good upload."""
+        self.finish(id, state="ready", facts=facts)
+
+    def finish(self, id: str, **changes: Any) -> None:
+        claimed = self.claim(id)
+        assert self.parts.records.finish(id, claimed.attempt, time.time(), changes)
+
+    def claim(self, id: str) -> Upload | Job:
+        claimed = self.parts.records.claim(id, time.time(), 60)
+        assert claimed is not None
+        return claimed
+
+
+@contextmanager
+def served(
+    data_dir: Path,
+    records: Records | None = None,
+    blobs: Blobs | None = None,
+    queue: MemoryQueue | None = None,
+    **settings: Any,
+) -> Iterator[Served]:
+    """Serve on a free port for as long as the context lasts."""
+    waiting = queue or MemoryQueue()
+    chosen = Settings(data_dir=data_dir, **settings)
+    app = create_app(chosen, records or MemoryRecords(), blobs or MemoryBlobs(), waiting)
+    with listening() as listener:
+        server = uvicorn.Server(
+            uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+        )
+        thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+        thread.start()
+        while not server.started and thread.is_alive():
+            time.sleep(0.005)
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=url, timeout=30) as http:
+                yield Served(http, app.state.parts, waiting, url)
+        finally:
+            server.should_exit = True
+            thread.join(10)
+
+
+@contextmanager
+def listening() -> Iterator[socket.socket]:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        yield listener
