@@ -54,7 +54,12 @@ def changed(model: ir.Model, layers: list[Layer], wanted: str, notes: list[str])
     if count == 0:
         raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {_why_not(model, layers)}")
     rows = [
-        {"name": layer.node.name, "op": layer.node.op_type, "quantized": layer.reason is None, "reason": layer.reason}
+        {
+            "name": layer.node.name,
+            "op": layer.node.op_type,
+            "quantized": layer.reason is None,
+            "reason": layer.reason,
+        }
         for layer in layers
     ]
     return Changed(model, count, len(layers), notes, {"layers": rows})

@@ -13,7 +13,7 @@ import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -38,6 +38,9 @@ COUNTED = 1 << 18
 """Values of one activation and batch that enter its histogram; of more, every k-th does."""
 
 
+TINY = float(np.finfo(np.float32).tiny)
+
+
 @dataclass
 class _Seen:
     """Extremes of one activation, and its histogram over them in the second pass."""
@@ -52,12 +55,17 @@ class _Seen:
     def count(self, x: Array) -> None:
         flat = x.reshape(-1)
         flat = flat[:: max(1, flat.size // COUNTED) | 1]
-        bins = (flat - self.low) * (BINS / max(self.high - self.low, np.finfo(np.float32).tiny))
+        bins = (flat - self.low) * (BINS / max(self.high - self.low, TINY))
         self.counts += np.bincount(np.clip(bins, 0, BINS - 1).astype(np.int32), minlength=BINS)
 
 
 def calibrate(
-    model: ir.Model, values: list[str], samples: Samples, method: Method, percentile: float, progress: Progress
+    model: ir.Model,
+    values: list[str],
+    samples: Samples,
+    method: Method,
+    percentile: float,
+    progress: Progress,
 ) -> dict[str, Range]:
     """The range of each of these float values over the samples.
 
@@ -113,12 +121,14 @@ def _observing(model: ir.Model, values: list[str]) -> ort.InferenceSession:
     options.log_severity_level = 3
     try:
         return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime raises many types, all of its own
+    except Exception as error:  # ONNX Runtime's own types, which have no common base
         raise _broken(error) from error
 
 
 def _broken(error: Exception) -> Refusal:
-    return Refusal("model_does_not_run", f"ONNX Runtime cannot run the model on the calibration data: {error}")
+    return Refusal(
+        "model_does_not_run", f"ONNX Runtime cannot run the model on the calibration data: {error}"
+    )
 
 
 def _batch_size(session: ort.InferenceSession, values: list[str], samples: Samples) -> int:
@@ -133,10 +143,11 @@ def _run(
     for feeds in batches:
         asked = [name for name in values if name not in feeds]
         try:
-            answers: dict[str, Any] = dict(zip(asked, session.run(asked, feeds), strict=True))
-        except Exception as error:
+            answers = session.run(asked, feeds) if asked else []  # asked for nothing, it gives everything
+        except Exception as error:  # ONNX Runtime's own types, which have no common base
             raise _broken(error) from error
-        yield len(next(iter(feeds.values()))), [feeds[n] if n in feeds else answers[n] for n in values]
+        given = feeds | dict(zip(asked, answers, strict=True))
+        yield len(next(iter(feeds.values()))), [given[name] for name in values]
 
 
 def _check_finite(model: ir.Model, name: str, x: Array) -> None:

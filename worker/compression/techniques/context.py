@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
-from worker.compression.data.samples import Samples
 
+from worker.compression.data.samples import Samples
 from worker.compression.progress import Progress
 
 

@@ -12,11 +12,14 @@ from worker.compression.techniques.ranges import Array
 
 STRIDE = 16
 """Bins between two candidates."""
+FLOOR = 1e-12
+"""Least probability of a bin."""
 
 
 def threshold(counts: Array, low: float, high: float) -> float:
     """T in the units of low and high. `counts`: equal bins over [low, high]."""
     magnitudes, width = _folded(counts, low, high)
+    magnitudes[0] = magnitudes[1]  # the zeros that a Relu leaves cost nothing, and would drown the rest
     levels = 256 if low >= 0 or high <= 0 else 128
     candidates = range(levels, len(magnitudes) + 1, STRIDE)
     losses = [_divergence(magnitudes, n, levels) for n in candidates]
@@ -30,7 +33,7 @@ def _folded(counts: Array, low: float, high: float) -> tuple[Array, float]:
     bins = len(counts)
     width = max(-low, high) / bins
     if width == 0:
-        return counts, 0.0
+        return counts.copy(), 0.0
     edges = np.linspace(low, high, bins + 1)
     centres = np.abs(edges[:-1] + edges[1:]) / 2
     at = np.minimum((centres / width).astype(int), bins - 1)
@@ -49,9 +52,7 @@ def _divergence(magnitudes: Array, n: int, levels: int) -> float:
 
 
 def _kl(p: Array, q: Array) -> float:
-    """Infinite where q has nothing although p has."""
-    p, q = p / max(p.sum(), 1), q / max(q.sum(), 1e-300)
+    """Where p has something and q nothing, q counts as `FLOOR`: costly, yet what is rare may be cut off."""
+    p, q = p / max(p.sum(), 1), np.maximum(q / max(q.sum(), 1), FLOOR)
     there = p > 0
-    if (q[there] == 0).any():
-        return float("inf")
     return float((p[there] * np.log(p[there] / q[there])).sum())

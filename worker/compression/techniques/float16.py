@@ -6,7 +6,6 @@ A weight beyond ±65504 has no float16, so its node stays in float32, with a not
 """
 
 import logging
-from collections.abc import Iterator
 
 import numpy as np
 import onnx_ir as ir
@@ -75,7 +74,10 @@ class _Converter:
         self._halves = halves
         self._names = Names(model)
         self._made = {
-            node.outputs[i]: value.shape for node, p in halves.items() for i in p.outputs for value in [node.outputs[i]]
+            node.outputs[i]: value.shape
+            for node, p in halves.items()
+            for i in p.outputs
+            for value in [node.outputs[i]]
         }
 
     def convert(self, keep_io_types: bool) -> None:

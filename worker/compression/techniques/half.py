@@ -5,7 +5,7 @@ compute in float16 when every type variable that is float32 here allows it, and 
 variable with an input: what Cast or ConstantOfShape give is said by an attribute instead.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -38,7 +38,9 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
     outputs = list(_bound(node.outputs, schema.outputs))
     chosen = {kind for _, value, kind in inputs if value.dtype == ir.DataType.FLOAT and kind in allowed}
     produced = {kind for _, value, kind in outputs if value.dtype == ir.DataType.FLOAT}
-    unknown = any(value.dtype is None and allowed.get(kind, set()) & {FLOAT} for _, value, kind in [*inputs, *outputs])
+    unknown = any(
+        value.dtype is None and allowed.get(kind, set()) & {FLOAT} for _, value, kind in [*inputs, *outputs]
+    )
     if not chosen or unknown or not produced <= chosen or not all(HALF in allowed[kind] for kind in chosen):
         return None
     return Ports(
@@ -48,7 +50,7 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
 
 
 def _bound(
-    values: "tuple[ir.Value | None, ...]", formal: "list[onnx.defs.OpSchema.FormalParameter]"
+    values: Sequence[ir.Value | None], formal: "list[onnx.defs.OpSchema.FormalParameter]"
 ) -> Iterator[tuple[int, ir.Value, str]]:
     """(index, value, type variable or fixed type); the last formal parameter may be variadic."""
     for index, value in enumerate(values):

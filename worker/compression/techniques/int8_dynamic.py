@@ -65,4 +65,4 @@ def _objection(node: ir.Node, patterns: list[str]) -> str | None:
 
 def _plain(node: ir.Node) -> bool:
     defaults = {"transA": 0.0, "alpha": 1.0, "beta": 1.0}
-    return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)  # type: ignore[arg-type]
+    return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)

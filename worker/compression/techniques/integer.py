@@ -31,7 +31,12 @@ class IntegerWriter:
         product = self._op("MatMulInteger", [x, integers, x_zero, zeros], f"{name}_int32")
         as_float = self._op("Cast", [product.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value})
         scale = self._op("Mul", [x_scale, scales], f"{name}_scale")
-        nodes = [product, as_float, scale, self._op("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")]
+        nodes = [
+            product,
+            as_float,
+            scale,
+            self._op("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled"),
+        ]
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         if bias is not None:
             nodes.append(self._op("Add", [nodes[-1].outputs[0], bias], f"{name}_biased"))
@@ -54,7 +59,11 @@ class IntegerWriter:
             extra.append(self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)))
         attributes = {k: a for k, a in node.attributes.items() if k != "layout"}
         quantized = ir.Node(
-            MICROSOFT, "DynamicQuantizeLSTM", [*inputs, *extra], attributes.values(), num_outputs=len(node.outputs)
+            MICROSOFT,
+            "DynamicQuantizeLSTM",
+            [*inputs, *extra],
+            attributes.values(),
+            num_outputs=len(node.outputs),
         )
         self._graph.insert_before(node, quantized)
         name = node.name

@@ -52,7 +52,9 @@ class QdqWriter:
         return self._affine[source]
 
     def _write_activation(self, value: ir.Value, selection: Selection) -> None:
-        uses = [use for use in value.uses() if value.producer() in selection.nodes or use.node in selection.nodes]
+        uses = [
+            use for use in value.uses() if value.producer() in selection.nodes or use.node in selection.nodes
+        ]
         scale, zero_point = self._affine[value]
         quantize = self._node("QuantizeLinear", [value, scale, zero_point], f"{value.name}_quantized")
         dequantize = self._node(

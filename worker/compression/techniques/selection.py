@@ -78,7 +78,11 @@ def _objection(node: ir.Node, patterns: list[str]) -> str | None:
     data = node.inputs[0]
     if data is None or data.const_value is not None:
         return "its input is a constant"
-    if node.op_type == "Gemm" and (_number(node, "transA", 0), _number(node, "alpha", 1), _number(node, "beta", 1)) != (0, 1, 1):
+    if node.op_type == "Gemm" and (
+        _number(node, "transA", 0),
+        _number(node, "alpha", 1),
+        _number(node, "beta", 1),
+    ) != (0, 1, 1):
         return "transA, alpha or beta differ from their defaults"
     return _bias_objection(node)
 
@@ -95,7 +99,7 @@ def _bias_objection(node: ir.Node) -> str | None:
 
 def _number(node: ir.Node, name: str, default: float) -> float:
     attribute = node.attributes.get(name)
-    return default if attribute is None else float(attribute.value)  # type: ignore[arg-type]
+    return default if attribute is None else float(attribute.value)
 
 
 def _data_input(node: ir.Node) -> ir.Value:
@@ -122,12 +126,15 @@ def _connected(graph: ir.Graph, weighted: set[ir.Node], patterns: list[str]) -> 
 
 
 def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
+    """Fed by quantized nodes, read by quantized nodes. A product of a float is left to fusions such as Gelu."""
     inputs = [v for v in node.inputs if v is not None and v.const_value is None]
     fed = [v.producer() in nodes for v in inputs]
-    consumers = [use.node for use in node.outputs[0].uses()]
-    if node.op_type in CLIPPING and not (inputs and len(inputs[0].uses()) == 1):
+    if node.op_type in CLIPPING and len(inputs[0].uses()) != 1:
         return False
-    return any(fed) and any(consumer in nodes for consumer in consumers)
+    if node.op_type in JOINING and len(inputs) < sum(v is not None for v in node.inputs):
+        return False
+    enough = all(fed) if node.op_type == "Mul" else any(fed)
+    return enough and any(use.node in nodes for use in node.outputs[0].uses())
 
 
 def _values(graph: ir.Graph, nodes: set[ir.Node]) -> Iterator[ir.Value]:
@@ -148,9 +155,14 @@ def _data_inputs(node: ir.Node) -> Iterator[ir.Value]:
 
 
 def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
-    """A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel."""
+    """A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel.
+
+    So has a MatMul before an Add: ONNX Runtime would first make a Gemm of the two, which it then cannot quantize.
+    """
     value = node.outputs[0]
-    if node.op_type in ("Gemm", "MatMul") and not any(use.node in nodes for use in value.uses()):
+    readers = [use.node for use in value.uses()]
+    added = node.op_type == "MatMul" and any(reader.op_type == "Add" for reader in readers)
+    if node.op_type in ("Gemm", "MatMul") and not added and not any(reader in nodes for reader in readers):
         return
     yield value
 

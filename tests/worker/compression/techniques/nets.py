@@ -1,0 +1,148 @@
+"""Small networks for the tests of techniques: built here, trained in closed form on scikit-learn's digits."""
+
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+from onnx import TensorProto, helper, numpy_helper
+from sklearn.datasets import load_digits
+
+from app.contract.model import TensorSpec
+from worker.compression.data.open import open_samples
+from worker.compression.data.samples import Samples
+from worker.compression.data.source import Source
+from worker.compression.graph.normalise import normalise
+
+FLOAT = TensorProto.FLOAT
+
+
+def model(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, list[Any]],
+    outputs: dict[str, list[Any]],
+    weights: dict[str, Any],
+    opset: int = 17,
+    infer: bool = True,
+) -> ir.Model:
+    """A normalised float32 model."""
+    graph = helper.make_graph(
+        nodes,
+        "g",
+        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
+    )
+    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    return normalise(ir.from_proto(proto))
+
+
+def node(op: str, inputs: str, outputs: str, name: str, **attributes: Any) -> onnx.NodeProto:
+    return helper.make_node(op, inputs.split(), outputs.split(), name=name, **attributes)
+
+
+@cache
+def _digits() -> tuple[Any, Any]:
+    x, y = load_digits(return_X_y=True)
+    order = np.random.default_rng(0).permutation(len(x))
+    return (x[order] / 16).astype(np.float32).reshape(-1, 1, 8, 8), y[order]
+
+
+@cache
+def _weights() -> dict[str, Any]:
+    """Random convolutions, a batch norm with measured moments, and a linear classifier fitted by ridge regression."""
+    rng = np.random.default_rng(1)
+    x, y = _digits()
+    weights: dict[str, Any] = {
+        "w1": rng.normal(size=(16, 1, 3, 3)).astype(np.float32)
+        * np.geomspace(0.1, 2, 16)[:, None, None, None],
+        "b1": rng.normal(size=16) * 0.3,
+        "w2": rng.normal(size=(32, 16, 3, 3)) * 0.1,
+        "gamma": rng.uniform(0.5, 2, 32),
+        "beta": rng.normal(size=32) * 0.1,
+        "mean": rng.normal(size=32) * 0.1,
+        "var": rng.uniform(0.5, 2, 32),
+        "w3": np.zeros((512, 10)),
+        "b3": np.zeros(10),
+    }
+    weights = {name: np.asarray(array, np.float32) for name, array in weights.items()}
+    features = run(_assemble(weights), {"image": x[:1200]}, "flat")
+    design = np.hstack([features, np.ones((1200, 1), np.float32)]).astype(np.float64)
+    targets = np.eye(10)[y[:1200]]
+    solution = np.linalg.solve(design.T @ design + np.eye(513), design.T @ targets)
+    return weights | {"w3": solution[:-1].astype(np.float32), "b3": solution[-1].astype(np.float32)}
+
+
+def _assemble(weights: dict[str, Any], opset: int = 17) -> ir.Model:
+    nodes = [
+        node("Conv", "image w1 b1", "c1", "conv1", pads=[1, 1, 1, 1]),
+        node("Relu", "c1", "r1", "relu1"),
+        node("MaxPool", "r1", "p1", "pool", kernel_shape=[2, 2], strides=[2, 2]),
+        node("Conv", "p1 w2", "c2", "conv2", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "c2 gamma beta mean var", "n2", "norm"),
+        node("Relu", "n2", "r2", "relu2"),
+        node("Flatten", "r2", "flat", "flatten"),
+        node("Gemm", "flat w3 b3", "logits", "head/gemm"),
+    ]
+    return model(nodes, {"image": ["N", 1, 8, 8]}, {"logits": ["N", 10]}, weights, opset)
+
+
+def digits_net(opset: int = 17) -> ir.Model:
+    """Conv, Relu, MaxPool, Conv, BatchNormalization, Relu, Flatten, Gemm; over 95 % right on unseen digits."""
+    return _assemble(_weights(), opset)
+
+
+def digits_samples(folder: Path) -> Samples:
+    """All 1797 digits; the net was trained on the first 1200."""
+    x, y = _digits()
+    return samples(folder, digits_net(), image=x, labels=y)
+
+
+def samples(folder: Path, net: ir.Model, **arrays: Any) -> Samples:
+    folder.mkdir(parents=True, exist_ok=True)
+    np.savez(folder / "data.npz", **arrays)
+    specs = [
+        TensorSpec(
+            name=str(v.name),
+            dtype=v.dtype.numpy().name,  # type: ignore[union-attr]
+            shape=[d if isinstance(d, int) else d.value for d in v.shape],  # type: ignore[union-attr]
+        )
+        for v in net.graph.inputs
+    ]
+    return open_samples(Source(folder / "data.npz"), specs, folder / "scratch")
+
+
+def proto(net: ir.Model) -> onnx.ModelProto:
+    """Checked, so that every test that runs a result has it checked too."""
+    made = ir.to_proto(net)
+    onnx.checker.check_model(made, full_check=True)
+    return made
+
+
+def run(net: ir.Model, feeds: dict[str, Any], output: str | None = None) -> Any:
+    """One output (the first when not named; a value inside the graph may be asked for)."""
+    made = proto(net)
+    names = [o.name for o in made.graph.output]
+    if output is not None and output not in names:
+        made.graph.output.append(helper.make_empty_tensor_value_info(output))
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.log_severity_level = 3
+    session = ort.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return session.run([output or names[0]], feeds)[0]
+
+
+def snr_db(reference: Any, got: Any) -> float:
+    reference, got = np.asarray(reference, np.float64), np.asarray(got, np.float64)
+    return float(10 * np.log10((reference**2).sum() / max(((reference - got) ** 2).sum(), 1e-30)))
+
+
+def ops(net: ir.Model) -> list[str]:
+    return [n.op_type for n in net.graph]
+
+
+def named(net: ir.Model, name: str) -> ir.Node:
+    return next(n for n in net.graph if n.name == name)

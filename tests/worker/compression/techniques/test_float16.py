@@ -1,0 +1,141 @@
+"""float16 on graphs built here. 40 dB is a relative error of one percent; half precision gives about 60."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from onnx import TensorProto, helper
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Float16, Int8Static
+from tests.worker.compression.techniques.nets import (
+    digits_net,
+    digits_samples,
+    model,
+    named,
+    node,
+    ops,
+    proto,
+    run,
+    snr_db,
+)
+from tests.worker.compression.techniques.test_int8_static import branching
+from worker.compression.progress import Silent
+from worker.compression.techniques import apply
+from worker.compression.techniques.context import Changed, Context
+
+HALF = ir.DataType.FLOAT16
+
+
+def halve(net: ir.Model, **step: Any) -> Changed:
+    return apply(net, Float16.model_validate({"kind": "float16", **step}), Context(Path(), 0, Silent()))
+
+
+def images(n: int = 20) -> Any:
+    return np.random.default_rng(0).uniform(size=(n, 1, 8, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("opset", [9, 11, 13, 17, 20])
+def test_a_net_is_half_the_size_and_close(opset: int) -> None:
+    made = halve(digits_net(opset))
+    assert (made.changed, made.candidates) == (4, 4)
+    assert made.model.opset_imports == {"": opset}
+    assert snr_db(run(digits_net(opset), {"image": images()}), run(made.model, {"image": images()})) > 40
+    assert proto(made.model).ByteSize() < 0.6 * proto(digits_net(opset)).ByteSize()
+
+
+def test_inputs_and_outputs_stay_float32_unless_told() -> None:
+    kept, changed = (halve(digits_net(), keep_io_types=keep).model for keep in (True, False))
+    assert [v.dtype for v in (*kept.graph.inputs, *kept.graph.outputs)] == [ir.DataType.FLOAT] * 2
+    assert [v.dtype for v in (*changed.graph.inputs, *changed.graph.outputs)] == [HALF] * 2
+    assert [v.name for v in (*changed.graph.inputs, *changed.graph.outputs)] == ["image", "logits"]
+    assert "Cast" not in ops(changed)
+    before = run(kept, {"image": images()})
+    assert snr_db(before, run(changed, {"image": images().astype(np.float16)})) > 40
+
+
+def test_excluded_nodes_keep_float32() -> None:
+    made = halve(digits_net(), exclude=["conv2"])
+    assert (made.changed, made.candidates) == (3, 4)
+    weight = named(made.model, "conv2").inputs[1].const_value  # type: ignore[union-attr]
+    np.testing.assert_array_equal(weight.numpy(), named(digits_net(), "conv2").inputs[1].const_value.numpy())  # type: ignore[union-attr]
+    assert snr_db(run(digits_net(), {"image": images()}), run(made.model, {"image": images()})) > 40
+
+
+def test_the_scales_of_a_resize_stay_float32() -> None:
+    nodes = [
+        node("Conv", "x w", "c", "conv"),
+        node("Resize", "c  scales", "y", "resize", mode="linear"),
+    ]
+    nodes[1].input[:] = ["c", "", "scales"]
+    weights = {"w": np.ones((2, 1, 1, 1), np.float32), "scales": np.array([1, 1, 2, 2], np.float32)}
+    net = model(nodes, {"x": [1, 1, 4, 4]}, {"y": [1, 2, 8, 8]}, weights)
+    x = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
+    before = run(net, {"x": x})
+    made = halve(net)
+    assert named(made.model, "resize").inputs[2].dtype == ir.DataType.FLOAT  # type: ignore[union-attr]
+    assert snr_db(before, run(made.model, {"x": x})) > 40
+
+
+def test_a_weight_beyond_the_range_stays_float32_with_a_note() -> None:
+    nodes = [node("Mul", "x big", "a", "large"), node("Mul", "a small", "y", "little")]
+    weights = {"big": np.array([1e6], np.float32), "small": np.array([1e-5], np.float32)}
+    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    made = halve(net, exclude=[])
+    assert (made.changed, made.candidates) == (1, 2)
+    assert "large stays in float32" in made.notes[0]
+    assert named(made.model, "large").inputs[1].const_value.dtype == ir.DataType.FLOAT  # type: ignore[union-attr]
+    assert np.isfinite(run(made.model, {"x": np.full((1, 4), 1e-3, np.float32)})).all()
+
+
+def test_what_an_attribute_types_is_left_alone() -> None:
+    nodes = [
+        helper.make_node("Shape", ["x"], ["shape"], name="shape"),
+        helper.make_node("ConstantOfShape", ["shape"], ["zeros"], name="zeros"),
+        helper.make_node("Cast", ["shape"], ["floats"], name="cast", to=TensorProto.FLOAT),
+        node("Add", "x zeros", "a", "add"),
+        node("MatMul", "a w", "m", "product"),
+        node("ReduceMax", "floats", "n", "largest", keepdims=0),
+        node("Div", "m n", "y", "divide"),
+    ]
+    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {"w": np.eye(4, dtype=np.float32)})
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    before = run(net, {"x": x})
+    assert snr_db(before, run(halve(net).model, {"x": x})) > 40
+
+
+def test_a_subgraph_reads_what_it_read_in_float32() -> None:
+    x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
+    made = halve(branching())
+    assert named(made.model, "outside").inputs[1].dtype == HALF  # type: ignore[union-attr]
+    assert snr_db(run(branching(), {"x": x}), run(made.model, {"x": x})) > 40
+
+
+def test_a_value_that_is_output_and_read_inside_is_right_in_both_places() -> None:
+    nodes = [node("MatMul", "x w", "h", "first"), node("MatMul", "h w", "y", "second")]
+    for keep in (True, False):
+        net = model(
+            nodes, {"x": ["N", 4]}, {"h": ["N", 4], "y": ["N", 4]}, {"w": np.eye(4, dtype=np.float32) * 2}
+        )
+        x = np.arange(8, dtype=np.float32).reshape(2, 4)
+        made = halve(net, keep_io_types=keep).model
+        feeds = {"x": x if keep else x.astype(np.float16)}
+        for name, factor in (("h", 2), ("y", 4)):
+            got = run(made, feeds, name)
+            assert got.dtype == (np.float32 if keep else np.float16)
+            np.testing.assert_allclose(got, x * factor, rtol=1e-3)
+
+
+def test_a_quantized_net_still_runs(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    static = Int8Static.model_validate({"kind": "int8_static", "samples": 64, "exclude": ["head/*"]})
+    quantized = apply(digits_net(), static, Context(tmp_path, 0, Silent(), data)).model
+    before = run(quantized, {"image": images()})
+    assert snr_db(before, run(halve(quantized).model, {"image": images()})) > 40
+
+
+def test_twice_is_refused() -> None:
+    with pytest.raises(Refusal, match="nothing_to_quantize"):
+        halve(halve(digits_net()).model)

@@ -1,0 +1,130 @@
+"""int8_dynamic on graphs built here."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Dynamic
+from tests.worker.compression.techniques.nets import digits_net, model, named, node, ops, run, snr_db
+from worker.compression.progress import Silent
+from worker.compression.techniques import apply
+from worker.compression.techniques.context import Changed, Context
+
+RNG = np.random.default_rng(0)
+
+
+def quantize(net: ir.Model, **step: Any) -> Changed:
+    asked = Int8Dynamic.model_validate({"kind": "int8_dynamic", **step})
+    return apply(net, asked, Context(Path(), 0, Silent()))
+
+
+def normal(*shape: int) -> Any:
+    return RNG.normal(size=shape).astype(np.float32)
+
+
+def mlp(opset: int = 17) -> ir.Model:
+    nodes = [
+        node("Gemm", "x w1 b1", "a", "one", transB=1),
+        node("Relu", "a", "r", "relu"),
+        node("Gemm", "r w2 b2", "b", "two"),
+        node("MatMul", "r w3", "c", "three"),
+        node("Add", "b c", "y", "sum"),
+    ]
+    rng = np.random.default_rng(5)
+    shapes = {"w1": (64, 32), "b1": (64,), "w2": (64, 10), "b2": (10,), "w3": (64, 10)}
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    return model(nodes, {"x": ["N", 32]}, {"y": ["N", 10]}, weights, opset)
+
+
+def test_products_become_integer_and_stay_close() -> None:
+    x = normal(50, 32)
+    made = quantize(mlp())
+    assert (made.changed, made.candidates) == (3, 3)
+    assert [op for op in ops(made.model) if op in ("Gemm", "MatMul")] == []
+    assert named(made.model, "two").op_type == "MatMulInteger"
+    assert snr_db(run(mlp(), {"x": x}), run(made.model, {"x": x})) > 30
+
+
+def test_an_activation_read_twice_is_quantized_once() -> None:
+    assert ops(quantize(mlp()).model).count("DynamicQuantizeLinear") == 2
+
+
+def test_float_weights_are_gone_and_int8_per_channel() -> None:
+    weight = named(mlp(), "three").inputs[1].const_value.numpy()  # type: ignore[union-attr]
+    made = quantize(mlp()).model
+    assert not any(
+        v.const_value.size > 64 and v.dtype == ir.DataType.FLOAT for v in made.graph.initializers.values()
+    )  # type: ignore[union-attr]
+    scales = next(v for name, v in made.graph.initializers.items() if name == "w3_scale").const_value.numpy()  # type: ignore[union-attr]
+    np.testing.assert_allclose(scales, np.abs(weight).max(axis=0) / 127, rtol=1e-6)
+
+
+def test_excluded_nodes_are_untouched() -> None:
+    made = quantize(mlp(), exclude=["t*"])
+    assert (made.changed, made.candidates) == (1, 3)
+    for name in ("two", "three"):
+        before, after = named(mlp(), name), named(made.model, name)
+        assert before.op_type == after.op_type
+        assert [v.name for v in before.inputs] == [v.name for v in after.inputs]  # type: ignore[union-attr]
+
+
+@settings(max_examples=8, deadline=None)
+@given(hidden=st.integers(1, 9), size=st.integers(1, 9), both=st.booleans(), bias=st.booleans())
+def test_an_lstm_stays_close(hidden: int, size: int, both: bool, bias: bool) -> None:
+    directions = 2 if both else 1
+    rng = np.random.default_rng(hidden * 10 + size)
+    shapes = {
+        "w": (directions, 4 * hidden, size),
+        "r": (directions, 4 * hidden, hidden),
+        "b": (directions, 8 * hidden),
+    }
+    weights = {n: rng.normal(size=s).astype(np.float32) / 2 for n, s in shapes.items() if bias or n != "b"}
+    kind = "bidirectional" if both else "forward"
+    lstm = node("LSTM", "x w r b" if bias else "x w r", "y h", "lstm", hidden_size=hidden, direction=kind)
+    net = model(
+        [lstm],
+        {"x": ["T", "N", size]},
+        {"y": ["T", directions, "N", hidden], "h": [directions, "N", hidden]},
+        weights,
+    )
+    x = rng.normal(size=(6, 3, size)).astype(np.float32)
+    before = [run(net, {"x": x}, name) for name in ("y", "h")]
+    made = quantize(net)
+    assert named(made.model, "lstm").op_type == "DynamicQuantizeLSTM"
+    assert made.model.opset_imports["com.microsoft"] == 1
+    for name, reference in zip(("y", "h"), before, strict=True):
+        np.testing.assert_allclose(run(made.model, {"x": x}, name), reference, atol=0.1)
+
+
+def test_the_opset_stays_from_11_and_is_raised_below() -> None:
+    assert quantize(mlp(11)).model.opset_imports == {"": 11}
+    made = quantize(mlp(9))
+    assert made.model.opset_imports == {"": 11}
+    assert "from 9 to 11" in made.notes[0]
+    x = normal(5, 32)
+    assert snr_db(run(mlp(9), {"x": x}), run(made.model, {"x": x})) > 30
+
+
+def test_only_the_classifier_of_a_convolutional_net_is_taken() -> None:
+    made = quantize(digits_net())
+    assert (made.changed, made.candidates) == (1, 1)
+    assert ops(made.model).count("Conv") == 2
+    assert made.model.graph.outputs[0].name == "logits"
+
+
+@pytest.mark.parametrize("op", ["Relu", "MatMul"])
+def test_nothing_to_quantize_is_refused(op: str) -> None:
+    net = model([node(op, "x" if op == "Relu" else "x x", "y", "only")], {"x": [4, 4]}, {"y": [4, 4]}, {})
+    with pytest.raises(Refusal, match=f"nothing_to_quantize.*{op}"):
+        quantize(net)
+
+
+def test_twice_is_refused() -> None:
+    with pytest.raises(Refusal, match="already_quantized"):
+        quantize(quantize(mlp()).model)

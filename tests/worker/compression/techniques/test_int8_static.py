@@ -1,0 +1,265 @@
+"""int8_static on graphs built here and on a net trained on digits."""
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Static
+from tests.worker.compression.techniques.nets import (
+    digits_net,
+    digits_samples,
+    model,
+    named,
+    node,
+    ops,
+    run,
+    samples,
+    snr_db,
+)
+from worker.compression.data.samples import Samples
+from worker.compression.progress import Silent
+from worker.compression.techniques import apply
+from worker.compression.techniques.context import Changed, Context
+
+
+def quantize(net: ir.Model, folder: Path, data: Samples | None, **step: Any) -> Changed:
+    asked = Int8Static.model_validate({"kind": "int8_static", **step})
+    return apply(net, asked, Context(folder, 0, Silent(), data))
+
+
+def refused(*args: Any, **step: Any) -> Refusal:
+    with pytest.raises(Refusal) as caught:
+        quantize(*args, **step)
+    return caught.value
+
+
+def parameters(net: ir.Model, value: str) -> tuple[Any, Any]:
+    """Scale and zero point of the QuantizeLinear behind a value."""
+    quantizer = next(n for n in net.graph if n.op_type == "QuantizeLinear" and n.inputs[0].name == value)  # type: ignore[union-attr]
+    return tuple(v.const_value.numpy() for v in quantizer.inputs[1:])  # type: ignore[union-attr,return-value]
+
+
+@pytest.mark.parametrize("calibration", ["minmax", "percentile", "entropy"])
+def test_a_trained_net_keeps_its_predictions(calibration: str, tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    test = next(data.batches(2000))["image"][1200:]
+    labels = np.asarray(data.labels)[1200:]
+    before = run(digits_net(), {"image": test})
+    made = quantize(digits_net(), tmp_path, data, calibration=calibration)
+    after = run(made.model, {"image": test})
+    assert (made.changed, made.candidates) == (3, 3)
+    assert snr_db(before, after) > 15
+    accuracy = [float((y.argmax(1) == labels).mean()) for y in (before, after)]
+    assert accuracy[0] > 0.95
+    assert accuracy[1] > accuracy[0] - 0.01
+
+
+def test_minmax_loses_little(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    x = next(data.batches(2000))["image"]
+    made = quantize(digits_net(), tmp_path, data, calibration="minmax")
+    assert snr_db(run(digits_net(), {"image": x}), run(made.model, {"image": x})) > 20
+
+
+def test_weights_are_int8_with_scales_of_the_largest_magnitude_per_channel(tmp_path: Path) -> None:
+    weight = named(digits_net(), "conv1").inputs[1].const_value.numpy()  # type: ignore[union-attr]
+    made = quantize(digits_net(), tmp_path, digits_samples(tmp_path))
+    dequantizer = named(made.model, "conv1").inputs[1].producer()  # type: ignore[union-attr]
+    assert dequantizer is not None
+    integers, scales, zeros = (v.const_value.numpy() for v in dequantizer.inputs)  # type: ignore[union-attr]
+    assert integers.dtype == zeros.dtype == np.int8
+    assert not zeros.any()
+    np.testing.assert_allclose(scales, np.abs(weight).max(axis=(1, 2, 3)) / 127, rtol=1e-6)
+    np.testing.assert_allclose(integers * scales[:, None, None, None], weight, atol=scales.max() / 2 + 1e-6)
+
+
+def test_activations_are_unsigned(tmp_path: Path) -> None:
+    made = quantize(digits_net(), tmp_path, digits_samples(tmp_path))
+    points = [n.inputs[2].const_value.dtype for n in made.model.graph if n.op_type == "QuantizeLinear"]  # type: ignore[union-attr]
+    assert points
+    assert set(points) == {ir.DataType.UINT8}
+
+
+def test_minmax_ranges_are_those_of_the_data(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    observed = run(digits_net(), {"image": next(data.batches(2000))["image"]}, "r1")
+    made = quantize(digits_net(), tmp_path, data, calibration="minmax", samples=2000)
+    scale, zero_point = parameters(made.model, "r1")
+    assert zero_point == 0
+    np.testing.assert_allclose(scale, observed.max() / 255, rtol=1e-5)
+
+
+def test_the_logits_stay_float_and_a_pool_shares_its_scale(tmp_path: Path) -> None:
+    made = quantize(digits_net(), tmp_path, digits_samples(tmp_path))
+    assert made.model.graph.outputs[0].producer().op_type == "Gemm"  # type: ignore[union-attr]
+    assert parameters(made.model, "r1")[0] == parameters(made.model, "p1")[0]
+
+
+def test_batch_normalisation_is_folded_and_the_layer_keeps_its_name(tmp_path: Path) -> None:
+    made = quantize(digits_net(), tmp_path, digits_samples(tmp_path))
+    assert "BatchNormalization" not in ops(made.model)
+    assert named(made.model, "conv2").op_type == "Conv"
+
+
+def test_excluded_nodes_are_untouched_and_counted(tmp_path: Path) -> None:
+    made = quantize(digits_net(), tmp_path, digits_samples(tmp_path), exclude=["head/*", "conv2"])
+    assert (made.changed, made.candidates) == (1, 3)
+    assert "BatchNormalization" in ops(made.model)
+    for name in ("head/gemm", "conv2"):
+        before, after = (named(m, name).inputs[1].const_value for m in (digits_net(), made.model))  # type: ignore[union-attr]
+        np.testing.assert_array_equal(before.numpy(), after.numpy())  # type: ignore[union-attr]
+    rows = {row["name"]: row for row in made.details["layers"]}
+    assert rows["conv1"] == {"name": "conv1", "op": "Conv", "quantized": True, "reason": None}
+    assert rows["conv2"]["reason"] == "excluded by pattern"
+
+
+@pytest.mark.parametrize("opset", [13, 17, 20])
+def test_the_opset_stays(opset: int, tmp_path: Path) -> None:
+    made = quantize(digits_net(opset), tmp_path, digits_samples(tmp_path), samples=16)
+    assert made.model.opset_imports == {"": opset}
+    assert made.notes == []
+
+
+def test_an_older_opset_is_raised_to_13_and_said(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    x = next(data.take(64).batches(64))["image"]
+    made = quantize(digits_net(11), tmp_path, data, samples=64)
+    assert made.model.opset_imports[""] == 13
+    assert "from 11 to 13" in made.notes[0]
+    assert snr_db(run(digits_net(11), {"image": x}), run(made.model, {"image": x})) > 20
+
+
+def test_a_residual_sum_stays_in_8_bits_and_a_final_convolution_keeps_the_outputs_name(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [
+        node("Conv", "x w1", "a", "first", pads=[1, 1, 1, 1]),
+        node("Conv", "a w2", "b", "second", pads=[1, 1, 1, 1]),
+        node("Add", "a b", "s", "sum"),
+        node("Conv", "s w2", "y", "last", pads=[1, 1, 1, 1]),
+    ]
+    weights = {
+        n: rng.normal(size=s).astype(np.float32) / 6 for n, s in (("w1", (8, 3, 3, 3)), ("w2", (8, 8, 3, 3)))
+    }
+    net = model(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 8, 8, 8]}, weights)
+    x = rng.normal(size=(20, 3, 8, 8)).astype(np.float32)
+    before = run(net, {"x": x[:1]})
+    made = quantize(net, tmp_path, samples(tmp_path, net, x=x))
+    assert made.model.graph.outputs[0].name == "y"
+    assert all(v.producer().op_type == "DequantizeLinear" for v in named(made.model, "sum").inputs)  # type: ignore[union-attr]
+    assert snr_db(before, run(made.model, {"x": x[:1]})) > 25
+
+
+def test_several_inputs_and_a_transformer_block(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [
+        node("MatMul", "a w", "q", "query"),
+        node("Add", "q bias", "qb", "query/bias"),
+        node("MatMul", "b w", "k", "key"),
+        node("Transpose", "k", "kt", "turn", perm=[0, 2, 1]),
+        node("MatMul", "qb kt", "scores", "attention"),
+        node("Softmax", "scores", "p", "softmax", axis=-1),
+        node("MatMul", "p b", "y", "mix"),
+    ]
+    weights = {
+        "w": rng.normal(size=(16, 16)).astype(np.float32) / 4,
+        "bias": rng.normal(size=16).astype(np.float32),
+    }
+    net = model(nodes, {"a": ["N", 5, 16], "b": ["N", 7, 16]}, {"y": ["N", 5, 16]}, weights)
+    a, b = (rng.normal(size=(30, n, 16)).astype(np.float32) for n in (5, 7))
+    before = run(net, {"a": a, "b": b})
+    made = quantize(net, tmp_path, samples(tmp_path, net, a=a, b=b))
+    assert (made.changed, made.candidates) == (2, 4)
+    assert snr_db(before, run(made.model, {"a": a, "b": b})) > 25
+
+
+def test_subgraphs_survive(tmp_path: Path) -> None:
+    net = branching()
+    data = samples(tmp_path, net, x=np.random.default_rng(0).normal(size=(40, 4)).astype(np.float32))
+    x = next(data.batches(40))["x"]
+    before = run(net, {"x": x})
+    made = quantize(net, tmp_path, data)
+    assert (made.changed, made.candidates) == (1, 1)
+    assert snr_db(before, run(made.model, {"x": x})) > 25
+
+
+def branching() -> ir.Model:
+    """MatMul, then an If whose branches read what it gave and hold a MatMul of their own."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rng = np.random.default_rng(3)
+    inner = numpy_helper.from_array(rng.normal(size=(4, 4)).astype(np.float32), "inner")
+    out = helper.make_tensor_value_info("branch", TensorProto.FLOAT, None)
+    then = helper.make_graph([node("MatMul", "h inner", "branch", "inside")], "then", [], [out], [inner])
+    other = helper.make_graph([node("Neg", "h", "branch", "negative")], "else", [], [out])
+    nodes = [
+        node("MatMul", "x w", "h", "outside"),
+        node("ReduceSum", "x", "total", "reduce", keepdims=0),
+        node("Less", "total limit", "small", "less"),
+        helper.make_node("If", ["small"], ["y"], name="if", then_branch=then, else_branch=other),
+    ]
+    weights = {"w": rng.normal(size=(4, 4)).astype(np.float32), "limit": np.float32(1e9)}
+    return model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+
+
+def test_what_is_quantized_already_is_refused(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    made = quantize(digits_net(), tmp_path, data, samples=16)
+    assert refused(made.model, tmp_path, data).problem.code == "already_quantized"
+
+
+def test_a_net_without_weights_is_refused_with_what_it_has(tmp_path: Path) -> None:
+    net = model([node("Relu", "x", "y", "relu")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
+    problem = refused(net, tmp_path, samples(tmp_path, net, x=np.zeros((3, 4), np.float32))).problem
+    assert problem.code == "nothing_to_quantize"
+    assert "1 × Relu" in problem.detail
+
+
+def test_excluding_everything_is_refused(tmp_path: Path) -> None:
+    problem = refused(digits_net(), tmp_path, digits_samples(tmp_path), exclude=["*"]).problem
+    assert problem.code == "nothing_to_quantize"
+    assert "excluded by pattern" in problem.detail
+
+
+def test_without_data_it_is_refused(tmp_path: Path) -> None:
+    assert refused(digits_net(), tmp_path, None).problem.code == "missing_data"
+
+
+def test_an_activation_that_overflows_names_its_layer(tmp_path: Path) -> None:
+    nodes = [node("Exp", "x", "e", "exp"), node("MatMul", "e w", "y", "product")]
+    net = model(nodes, {"x": ["N", 2]}, {"y": ["N", 2]}, {"w": np.eye(2, dtype=np.float32)})
+    problem = refused(net, tmp_path, samples(tmp_path, net, x=np.full((3, 2), 1e3, np.float32))).problem
+    assert (problem.code, problem.layer) == ("not_finite", "exp")
+
+
+def test_nan_in_the_data_names_array_and_index(tmp_path: Path) -> None:
+    x = np.zeros((50, 1, 8, 8), np.float32)
+    x[37, 0, 2, 5] = np.nan
+    problem = refused(digits_net(), tmp_path, samples(tmp_path, digits_net(), image=x)).problem
+    assert problem.code == "not_finite"
+    assert "'image'" in problem.detail
+    assert "[37, 0, 2, 5]" in problem.detail
+
+
+def test_a_channel_of_zeros_with_a_large_bias_survives(tmp_path: Path) -> None:
+    weight = np.zeros((2, 4), np.float32)
+    weight[0] = 1e-12
+    nodes = [node("Gemm", "x w b", "y", "gemm", transB=1)]
+    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 2]}, {"w": weight, "b": np.array([3, -2], np.float32)})
+    data = samples(tmp_path, net, x=np.random.default_rng(0).uniform(size=(20, 4)).astype(np.float32))
+    x = next(data.batches(20))["x"]
+    before = run(net, {"x": x})
+    np.testing.assert_allclose(before, run(quantize(net, tmp_path, data).model, {"x": x}), rtol=1e-3)
+
+
+def test_torch_is_not_imported() -> None:
+    import subprocess
+
+    code = "import sys, worker.compression.techniques; sys.exit(any(m in sys.modules for m in ('torch', 'sklearn')))"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
