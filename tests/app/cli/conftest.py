@@ -1,0 +1,26 @@
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.digits import DECLARATION, Digits, digits
+from tests.support.service import Service, service
+
+
+@pytest.fixture(scope="session")
+def winnow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """A real service with its workers, for all tests of the command line."""
+    with service(tmp_path_factory.mktemp("cli") / "data") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    return digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="session")
+def declaration(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("declaration") / "digits.json"
+    path.write_text(DECLARATION.model_dump_json())
+    return path

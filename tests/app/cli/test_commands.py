@@ -1,0 +1,187 @@
+"""The commands against a real service, in this process."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner, Result
+
+from app.cli.commands import commands
+from app.contract.report import Report
+from tests.support.digits import Digits
+from tests.support.service import Service
+
+CALIBRATION, EVALUATION = "1000:1200", "1200:1797"
+
+
+@pytest.fixture
+def ask(winnow: Service, monkeypatch: pytest.MonkeyPatch) -> "Ask":
+    monkeypatch.setenv("WINNOW_URL", winnow.url)
+    return Ask()
+
+
+class Ask:
+    def __call__(self, *arguments: object, code: int = 0) -> Result:
+        """The command's answer; its exit code is checked, and that nobody sees a traceback."""
+        result = CliRunner().invoke(commands, [str(argument) for argument in arguments])
+        assert result.exit_code == code, result.output
+        assert "Traceback" not in result.output
+        return result
+
+
+@pytest.fixture(scope="module")
+def ids(winnow: Service, files: Digits, declaration: Path) -> tuple[str, str]:
+    """Of the model and the dataset."""
+    where, ask = ("--quiet", "--url", winnow.url), Ask()
+    model = ask("upload", files.model, *where).stdout.strip()
+    dataset = ask("upload", files.data, "--declaration", declaration, *where).stdout.strip()
+    return model, dataset
+
+
+@pytest.fixture(scope="module")
+def job(winnow: Service, ids: tuple[str, str]) -> str:
+    """A job that ended well."""
+    model, dataset = ids
+    data = ("--calibration", f"{dataset}:{CALIBRATION}", "--evaluation", f"{dataset}:{EVALUATION}")
+    options = ("--step", "int8_static samples=100", "--metric", "top1", "--max-size-ratio", 1, "--rounds", 9)
+    result = Ask()(
+        "submit", model, *options, *data, "--name", "the [bold]one[/bold]", "--watch", "--url", winnow.url
+    )
+    assert "succeeded" in result.stderr
+    return result.stdout.strip()
+
+
+def test_upload_shows_what_was_found(ask: Ask, files: Digits, declaration: Path) -> None:
+    model = ask("upload", files.model, "--name", "digits [v1]").stdout
+    for fact in ("mdl_", "ready", "onnx, opset 17", "image: float32[batch, 1, 8, 8]", "Conv 2"):
+        assert fact in model
+    dataset = ask("upload", files.data, "--declaration", declaration).stdout
+    for fact in ("dst_", "1,797", "uint8[1797, 8, 8]", "labels"):
+        assert fact in dataset
+
+
+def test_json_is_what_the_service_said(ask: Ask, ids: tuple[str, str], files: Digits, job: str) -> None:
+    assert json.loads(ask("upload", files.model, "--json").stdout)["id"] == ids[0]
+    assert json.loads(ask("jobs", "--json").stdout.splitlines()[0])["id"].startswith("job_")
+    assert Report.model_validate_json(ask("report", job, "--json").stdout).outcome == "accepted"
+    assert json.loads(ask("watch", job, "--json").stdout)["state"] == "succeeded"
+
+
+def test_a_submitted_job_is_listed_under_its_name_as_it_is(ask: Ask, job: str) -> None:
+    row = next(line for line in ask("jobs", "--state", "succeeded").stdout.splitlines() if job in line)
+    assert "the [bold]one[/bold]" in row
+    assert "succeeded: accepted" in row
+
+
+def test_the_report_is_a_table(ask: Ask, job: str) -> None:
+    shown = ask("report", job).stdout
+    for part in (
+        "size",
+        "latency p50 (batch 1, 1 thread)",
+        "peak memory",
+        "top1 (597 samples)",
+        "max_size_ratio",
+    ):
+        assert part in shown
+
+
+def test_logs_are_lines(ask: Ask, job: str) -> None:
+    assert (
+        len(ask("logs", job).stdout.splitlines()) == len(ask("logs", job, "--json").stdout.splitlines()) > 2
+    )
+
+
+def test_a_download_lands_where_it_was_asked_for(ask: Ask, job: str, tmp_path: Path) -> None:
+    assert ask("download", job, "--out", tmp_path / "small.onnx").stdout.strip() == str(
+        tmp_path / "small.onnx"
+    )
+    assert (tmp_path / "small.onnx").stat().st_size > 1000
+    ask("download", job, "--out", tmp_path)
+    assert (tmp_path / f"{job}.onnx").read_bytes() == (tmp_path / "small.onnx").read_bytes()
+
+
+def test_requirements_not_met_are_exit_code_3_with_the_reason(ask: Ask, ids: tuple[str, str]) -> None:
+    result = ask("submit", ids[0], "--step", "int8_dynamic", "--max-size-ratio", "0.001", "--watch", code=3)
+    assert "does not meet max_size_ratio" in result.stderr
+    ask("watch", result.stdout.strip(), code=3)
+    assert "NO" in ask("report", result.stdout.strip()).stdout
+
+
+def test_a_cancelled_job_is_exit_code_1_and_can_be_retried(ask: Ask, ids: tuple[str, str]) -> None:
+    job = ask("submit", ids[0], "--step", "int8_dynamic").stdout.strip()
+    ask("cancel", job)
+    assert "cancelled" in ask("watch", job, code=1).stderr
+    ask("retry", job)
+    ask("watch", job)
+
+
+def test_a_refused_job_is_a_sentence_with_its_field(ask: Ask, ids: tuple[str, str]) -> None:
+    result = ask("submit", ids[0], "--step", "int8_static", code=1)
+    assert "[missing_data]" in result.stderr
+    assert "calibration" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("missing.onnx", None),
+        ("empty.onnx", b""),
+        ("page.onnx", b"<html>no model</html>"),
+        ("data.npz", b"PK no zip"),
+    ],
+)
+def test_a_file_that_is_no_model_or_dataset_is_a_sentence(
+    ask: Ask, tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    if content is not None:
+        (tmp_path / name).write_bytes(content)
+    result = ask("upload", tmp_path / name, code=1)
+    assert result.stderr.startswith("winnow: ")
+    assert result.stdout == ""
+
+
+def test_a_dataset_without_a_declaration_is_known_by_its_content(ask: Ask, tmp_path: Path) -> None:
+    np.savez(tmp_path / "data.bin.npz", x=np.zeros((4, 2), np.float32))
+    path = (tmp_path / "data.bin.npz").rename(tmp_path / "data.bin")
+    assert ask("upload", path, "--quiet").stdout.startswith("dst_")
+
+
+@pytest.mark.parametrize(
+    "arguments", [["watch", "job_nope"], ["report", "job_nope"], ["cancel", "../models"]]
+)
+def test_what_is_not_there_is_a_sentence(ask: Ask, arguments: list[str]) -> None:
+    assert "[not_found]" in ask(*arguments, code=1).stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["submit", "mdl_1"],
+        ["submit", "mdl_1", "--step", "int4"],
+        ["upload"],
+        ["upload", "x.npz", "--declaration", "missing.json"],
+        ["worker", "--queue", "lunch"],
+        ["serve", "--port", "70000"],
+        ["run", "model.onnx", "--step", "float16", "--out", "/nowhere/small.onnx"],
+        ["nonsense"],
+    ],
+)
+def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: list[str]) -> None:
+    assert "Error" in ask(*arguments, code=2).stderr
+
+
+def test_every_command_helps_with_an_example(ask: Ask) -> None:
+    names = [
+        command.name or command.callback.__name__
+        for command in commands.registered_commands
+        if command.callback
+    ]
+    assert {"run", "serve", "worker", "upload", "submit", "watch", "report", "download"} <= set(names)
+    for name in names:
+        assert f"winnow {name}" in ask(name, "--help").stdout
+
+
+def test_models_and_datasets_are_listed(ask: Ask, ids: tuple[str, str]) -> None:
+    assert ids[0] in ask("models").stdout
+    assert ids[1] in ask("datasets").stdout
