@@ -36,6 +36,7 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 2
+LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
 
 
 class CannotStart(Exception):
@@ -45,6 +46,7 @@ class CannotStart(Exception):
 def serve(settings: Settings, *, workers: bool = True) -> None:
     """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
     stop = Event()
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
     with running(settings, workers=workers) as url:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())

@@ -60,7 +60,7 @@ def celery_application(settings: Settings) -> Celery:
     """The one Celery configuration, for sender and worker. Why each setting: docs/operations.md."""
     celery = Celery("winnow", set_as_current=False)
     celery.conf.update(
-        broker_url=settings.broker_url or "filesystem://",
+        broker_url=settings.broker_url or "filesystem://localhost",
         broker_transport=None if settings.broker_url else "app.file_transport:Transport",
         broker_transport_options=_transport_options(settings),
         broker_connection_max_retries=None,

@@ -21,6 +21,7 @@ STOP_SECONDS = 8.0
 LOOK_SECONDS = 0.2
 LONGEST_PAUSE_SECONDS = 30.0
 HEALTHY_SECONDS = 60.0
+STDERR = 2
 
 
 def worker_command(queue: Queue) -> list[str]:
@@ -90,11 +91,12 @@ class Workers:
             worker.process, worker.start_at = None, now + worker.pause
 
     def _start(self, queue: Queue) -> "subprocess.Popen[bytes]":
-        """In a session of its own: Ctrl-C in a terminal is for us, and we tell them."""
+        """In a session of its own: Ctrl-C in a terminal is for us, and we tell them. All it says is log."""
         return subprocess.Popen(
             worker_command(queue),
             env=self._environment,
             stdin=subprocess.DEVNULL,
+            stdout=STDERR,
             start_new_session=True,
         )
 

@@ -15,11 +15,13 @@ import logging
 import os
 import signal
 import time
+import warnings
 from threading import Thread
 from types import FrameType
 from typing import Any
 
 import psutil
+from celery.exceptions import SecurityWarning
 from celery.signals import (
     setup_logging,
     worker_init,
@@ -35,6 +37,9 @@ from app.storage.open import open_blobs, open_records
 from worker.child.sandbox import die_with_parent
 from worker.housekeeping import Housekeeping
 from worker.runner import Runner
+
+# It warns of pickles when started as root, as in a container; only JSON is accepted here.
+warnings.filterwarnings("ignore", category=SecurityWarning)
 
 settings = Settings()
 app = celery_application(settings)

@@ -4,6 +4,7 @@ progress = (part + fraction) / parts         parts: every step of the recipe, me
 seconds left = elapsed · (1 − progress) / progress
 """
 
+import json
 import time
 from collections import deque
 from typing import Any
@@ -13,6 +14,9 @@ from worker.child.spec import Advanced, Logged, Note, StepBegun
 
 MOST_PENDING = 1000
 """Events that wait for the store; when it is away for long, the oldest are forgotten."""
+MOST_EVENTS = 10_000
+"""Of one attempt: a library that talks without end must not fill the database."""
+MOST_CHARACTERS = 2000
 FINEST = 0.01
 """A change of progress smaller than this is no event."""
 ESTIMATE_AFTER_SECONDS = 2.0
@@ -22,7 +26,7 @@ class Course:
     def __init__(self, job: Job) -> None:
         self._job, self._parts = job, len(job.request["recipe"]["steps"]) + 1
         self._started = time.monotonic()
-        self._part, self._told = 0, 0.0
+        self._part, self._told, self._count = 0, 0.0, 0
         self._events: deque[Event] = deque(maxlen=MOST_PENDING)
         self._step: dict[str, Any] | None = None
         self._changed = False
@@ -75,6 +79,9 @@ class Course:
         return {"progress": round(self.progress, 4), "step": dict(self._step) if self._step else None}
 
     def _event(self, type: str, message: str, values: dict[str, Any], level: str = "info") -> None:
+        self._count += 1
+        if self._count > MOST_EVENTS:
+            return
         self._events.append(
             Event(
                 job=self._job.id,
@@ -83,8 +90,8 @@ class Course:
                 type=type,
                 level=level,
                 step=self._step["kind"] if self._step else None,
-                message=message,
-                values=values,
+                message=message[:MOST_CHARACTERS],
+                values=values if len(json.dumps(values)) < MOST_CHARACTERS else {},
             )
         )
 

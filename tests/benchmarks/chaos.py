@@ -15,6 +15,7 @@ COLUMNS = (
     "succeeded",
     "failed",
     "cancelled",
+    "retried",
     "lost",
     "twice",
     "stray",

@@ -26,6 +26,7 @@ T = TypeVar("T")
 
 LEASE_SECONDS = 3.0
 REPUBLISH_SECONDS = 5.0
+STOP_SECONDS = 5.0
 STRAY_SECONDS = 10.0
 """How long what was orphaned may take to end."""
 
@@ -57,6 +58,10 @@ class Scene:
         job = self.records.job(LOCAL_OWNER, id)
         return job.state if job else "lost"
 
+    def attempts(self, id: str) -> int:
+        job = self.records.job(LOCAL_OWNER, id)
+        return job.attempt if job else 0
+
     def ended(self) -> list[str]:
         return [id for id in self.jobs if self.state(id) in FINISHED]
 
@@ -77,7 +82,8 @@ class Scene:
 
 @dataclass(frozen=True)
 class Outcome:
-    """`lost`: never ended; `twice`: ended more than once; `stray`: processes that outlived the service."""
+    """`retried`: needed more than one attempt; `lost`: never ended; `twice`: ended more than once; `stray`: processes
+    that outlived the service; `overtaken`: attempts that were dropped because another had taken over."""
 
     case: str
     transport: Transport
@@ -85,9 +91,11 @@ class Outcome:
     succeeded: int
     failed: int
     cancelled: int
+    retried: int
     lost: int
     twice: int
     stray: int
+    overtaken: int
     seconds: float
     cancel_seconds: list[float]
 
@@ -102,11 +110,12 @@ def kill_children(scene: Scene) -> None:
 
 
 def kill_worker(scene: Scene) -> None:
-    """SIGKILL to the worker's parent and pool process, twice."""
-    for _ in range(2):
-        before = scene.running()
-        send(scene.service.workers("work"), signal.SIGKILL)
-        scene.until(lambda before=before: not scene.service.children(before) or None)  # type: ignore[misc]
+    """SIGKILL to the pool process, then to the worker's parent, then to both."""
+    for which in (slice(1, 2), slice(0, 1), slice(0, 2)):
+        scene.running()
+        processes = sorted(scene.service.workers("work"), key=lambda process: process.pid)
+        send(processes[which], signal.SIGKILL)
+        scene.until(lambda: not scene.service.children() or None)
 
 
 def kill_main(scene: Scene) -> None:
@@ -114,6 +123,14 @@ def kill_main(scene: Scene) -> None:
     scene.running()
     scene.service.kill()
     assert scene.service.gone(STRAY_SECONDS) == []
+    scene.service.start()
+
+
+def restart(scene: Scene) -> None:
+    """SIGTERM, as an operator does it: stops in seconds, and no attempt is counted against a job."""
+    scene.running()
+    assert scene.service.stop() < STOP_SECONDS
+    assert scene.service.gone(0) == []
     scene.service.start()
 
 
@@ -165,6 +182,7 @@ CASES: dict[str, Callable[[Scene], None]] = {
     "kill the child": kill_children,
     "kill the worker": kill_worker,
     "kill the API": kill_main,
+    "stop and start": restart,
     "freeze the worker": freeze_worker,
     "cancel": cancel_jobs,
     "poison job": poison_job,
@@ -237,9 +255,11 @@ def _counted(scene: Scene, case: str, transport: Transport, stray: int, seconds:
         succeeded=states.count("succeeded"),
         failed=states.count("failed"),
         cancelled=states.count("cancelled"),
+        retried=sum(scene.attempts(id) > 1 for id in scene.jobs),
         lost=sum(state not in FINISHED for state in states),
         twice=sum(scene.ends(id) > 1 for id in scene.jobs),
         stray=stray,
+        overtaken=scene.service.log().count("was overtaken"),
         seconds=seconds,
         cancel_seconds=list(scene.cancelled.values()),
     )

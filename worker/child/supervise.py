@@ -68,11 +68,13 @@ Ending = Finished | Failed | Crashed | Stopped
 
 
 def supervise(task: Task, limits: Limits, folder: Path, watch: Watch, module: str = "worker.child") -> Ending:
-    """Do the task in a child of its own. When this returns, no process of its group is left."""
+    """Do the task in a child of its own. When this returns, its whole process group has been killed."""
     child = spawn(Spec(parent=os.getpid(), task=task, limits=limits), folder, module)
     try:
-        ending = _Supervision(child, limits, watch, f"{folder.parent.name}/{folder.name}").run()
-        return ending or _crash(child.guard)
+        supervision = _Supervision(child, limits, watch, f"{folder.parent.name}/{folder.name}")
+        ending = supervision.run() or _crash(child.guard)
+        supervision.keep_log()
+        return ending
     finally:
         _kill_group(child.guard)
         child.messages.close()
@@ -90,7 +92,7 @@ class _Supervision:
         """The ending that was told, measured or asked for; None when the pipe closed without one."""
         with selectors.DefaultSelector() as selector:
             selector.register(self._child.messages, selectors.EVENT_READ, self._hear)
-            selector.register(self._child.stderr, selectors.EVENT_READ, self._keep_log)
+            selector.register(self._child.stderr, selectors.EVENT_READ, self.keep_log)
             due = self._started
             while True:
                 if (now := time.monotonic()) >= due:
@@ -104,7 +106,6 @@ class _Supervision:
                     if self._stderr.closed and key.fileobj is self._child.stderr:
                         selector.unregister(self._child.stderr)
                 if self._messages.closed:
-                    self._keep_log()
                     return None
 
     def _tick(self, now: float) -> Ending | None:
@@ -132,7 +133,7 @@ class _Supervision:
                     self._watch.note(message)
         return None
 
-    def _keep_log(self) -> None:
+    def keep_log(self) -> None:
         for line in self._stderr.read():
             if self._logged < STDERR_BYTES:
                 log.info("%s: %s", self._name, line.decode(errors="replace"))
@@ -148,14 +149,19 @@ class _Lines:
         self.closed = False
 
     def read(self) -> list[bytes]:
-        try:
-            chunk = os.read(self._descriptor, 1 << 20)
-        except BlockingIOError:
-            return []
-        self.closed = not chunk
-        *lines, self._rest = (self._rest + chunk).split(b"\n")
+        """Whatever has come so far."""
+        came = b"".join(iter(self._chunk, b""))
+        *lines, self._rest = (self._rest + came).split(b"\n")
         self._rest = self._rest[-self._limit :]
         return lines
+
+    def _chunk(self) -> bytes:
+        try:
+            chunk = os.read(self._descriptor, 1 << 16)
+        except BlockingIOError:
+            return b""
+        self.closed = not chunk
+        return chunk
 
 
 def resident_bytes(group: int) -> int:
