@@ -5,7 +5,7 @@
 
 Started by `winnow worker`; by hand: `python -m celery -A worker.celery_app worker -Q work --concurrency 1`.
 
-SIGTERM: the parent takes no more messages and passes SIGUSR2 on; the pool process stops its child, gives the work
+SIGTERM: the parent takes no more messages and passes SIGURG on; the pool process stops its child, gives the work
 back (it is queued again at once) and ends. When the parent is killed, the kernel kills the pool process, and its
 guard the child (`worker.child`). When whoever started the parent dies, the parent gets SIGTERM.
 """
@@ -48,7 +48,8 @@ log = logging.getLogger(__name__)
 PARENT = "WINNOW_PARENT_PID"
 """Set by `winnow serve`: the process without which this worker must not go on."""
 
-STOP_WORK = signal.SIGUSR2
+STOP_WORK = signal.SIGURG
+"""Ignored by who has no handler yet; billiard takes most others for itself."""
 GIVE_BACK_SECONDS = 5.0
 _stopping = False
 
