@@ -25,7 +25,7 @@ def normalise(model: ir.Model) -> ir.Model:
         passes.InlinePass(),
         passes.RemoveInitializersFromInputsPass(),
         passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
-        passes.IdentityEliminationPass(),
+        SkipIdentities(),
         passes.RemoveUnusedNodesPass(),
         passes.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
         passes.RemoveUnusedOpsetsPass(),
@@ -43,6 +43,23 @@ def check(model: ir.Model) -> None:
         passes.CheckerPass()(model)
     except onnx.checker.ValidationError as error:
         raise Refusal("invalid_model", f"The ONNX checker refuses this model: {error}") from error
+
+
+class SkipIdentities(ir.passes.InPlacePass):
+    """Let whoever reads an Identity read its input. onnx-ir's own pass also joins outputs of subgraphs, wrongly."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        found = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if _can_be_skipped(n)]
+        for node in found:
+            assert node.graph is not None
+            assert node.inputs[0] is not None
+            node.outputs[0].replace_all_uses_with(node.inputs[0])
+            node.graph.remove(node, safe=True)
+        return ir.passes.PassResult(model, modified=bool(found))
+
+
+def _can_be_skipped(node: ir.Node) -> bool:
+    return node.op_type == "Identity" and node.domain == "" and not node.outputs[0].is_graph_output()
 
 
 class NamedAfterOperator(passes.naming.SimpleNameGenerator):

@@ -13,6 +13,16 @@ log = logging.getLogger(__name__)
 SMALL: Final = 1024
 """Elements of a constant that may be folded: shapes, not weights."""
 
+NOT_TENSORS: Final = (
+    "Sequence",
+    "SplitToSequence",
+    "ConcatFromSequence",
+    "Optional",
+    "StringSplit",
+    "ZipMap",
+)
+"""Beginnings of operators whose values are sequences, maps or optional."""
+
 BATCH: Final = re.compile(r"(n|b|bs|batch\w*)$", re.IGNORECASE)
 """What exporters call the batch dimension where it is not the first (recurrent networks)."""
 
@@ -42,10 +52,18 @@ def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> 
 
 def infer(model: ir.Model) -> None:
     """Infer shapes in place: by onnx, and what it leaves without a shape by folding constants on a copy."""
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=True)(model)
+    untyped = [value for value in _results(model) if value.type is None]
+    _infer(model, data_prop=True)
     if any(value.shape is None for value in _results(model)):
-        passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=False)(model)
+        _infer(model, data_prop=False)
         _complete(model)
+    if any(node.op_type.startswith(NOT_TENSORS) for node in ir.traversal.RecursiveGraphIterator(model.graph)):
+        for value in untyped:  # onnx-ir takes the elements' dtype and calls a sequence a tensor
+            value.type = value.shape = None
+
+
+def _infer(model: ir.Model, *, data_prop: bool) -> None:
+    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=data_prop)(model)
 
 
 def _results(model: ir.Model) -> Iterator[ir.Value]:
