@@ -1,0 +1,69 @@
+import os
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.storage.memory import MemoryRecords
+from app.storage.records import Job, Leased
+from tests.support.records import a_job, an_upload
+from worker.scratch import KEEP_FAILED_SECONDS, Scratch
+
+
+@pytest.fixture
+def scratch(tmp_path: Path) -> Scratch:
+    return Scratch(tmp_path)
+
+
+def test_attempts_of_a_job_share_their_checkpoints_and_nothing_else(scratch: Scratch) -> None:
+    job = replace(a_job(), attempt=1)
+    first = scratch.attempt(job)
+    (first / "checkpoints" / "00").mkdir()
+    (first / "model.onnx").touch()
+    scratch.leave(job)
+    second = scratch.attempt(replace(job, attempt=2))
+    assert (second / "checkpoints" / "00").is_dir()
+    assert not (second / "model.onnx").exists()
+    assert not first.exists()
+
+
+def test_an_attempt_begins_with_an_empty_folder(scratch: Scratch) -> None:
+    upload: Leased = an_upload(attempt=1)
+    (scratch.attempt(upload) / "left").touch()
+    assert list(scratch.attempt(upload).iterdir()) == []
+
+
+def ended(records: MemoryRecords, job: Job, state: str) -> Job:
+    records.add_job(job, None)
+    claimed = records.claim(job.id, time.time(), 60)
+    assert claimed is not None
+    records.finish(job.id, claimed.attempt, time.time(), {"state": state})
+    return job
+
+
+def test_only_what_somebody_comes_back_to_survives_a_sweep(scratch: Scratch, tmp_path: Path) -> None:
+    records = MemoryRecords()
+    model = an_upload()
+    records.add_upload(model)
+    waiting = records.add_job(a_job(model), None)[0]
+    failed = ended(records, a_job(model), "failed")
+    long_failed = ended(records, a_job(model), "failed")
+    done = ended(records, a_job(model), "succeeded")
+    unknown = a_job(model)
+    for item in (waiting, failed, long_failed, done, unknown, model):
+        scratch.attempt(replace(item, attempt=1))
+    old = time.time() - KEEP_FAILED_SECONDS - 60
+    os.utime(tmp_path / long_failed.id, (old, old))
+    scratch.sweep(records)
+    assert {path.name for path in tmp_path.iterdir()} == {waiting.id, failed.id}
+
+
+def test_what_is_held_survives_a_sweep(scratch: Scratch, tmp_path: Path) -> None:
+    records = MemoryRecords()
+    model = records.add_upload(an_upload())[0]
+    held = records.claim(model.id, time.time(), 60)
+    assert held is not None
+    scratch.attempt(held)
+    scratch.sweep(records)
+    assert (tmp_path / model.id).exists()
