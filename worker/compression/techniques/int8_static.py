@@ -14,6 +14,7 @@ from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.gates import gated
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.selection import select
@@ -34,8 +35,9 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     selection = select(model, step.exclude)
     answer = changed(model, selection.layers, "Conv, Gemm or MatMul with a float32 weight", notes)
     samples = context.calibration.draw(step.samples, context.seed)
-    names = list(dict.fromkeys(str(selection.source(value).name) for value in selection.values))
-    ranges = calibrate(model, names, samples, step.calibration, step.percentile, context.progress)
+    sources = {str(source.name): source for source in map(selection.source, selection.values)}
+    measured = calibrate(model, list(sources), samples, step.calibration, step.percentile, context.progress)
+    ranges = {name: gated(sources[name], found) for name, found in measured.items()}
     QdqWriter(model).write(selection, ranges)
     passes.RemoveUnusedNodesPass()(model)
     answer.details.update(calibration=step.calibration, samples=len(samples), batchnorms_folded=folded)
