@@ -1,0 +1,86 @@
+"""`winnow serve` as a process: one per folder, gone without a trace, and on with the work after a restart."""
+
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+
+import httpx
+import pytest
+
+from app.embedded import CannotStart, running
+from app.settings import Settings
+from tests.support.service import Service, service
+
+pytestmark = pytest.mark.integration
+
+
+def exit_of(command: "subprocess.Popen[bytes]") -> int:
+    return command.wait(60)
+
+
+def test_it_answers_on_a_free_port_and_stops_with_all_it_started(tmp_path: Path) -> None:
+    with service(tmp_path / "var") as winnow:
+        assert httpx.get(f"{winnow.url}/livez").status_code == 200
+        assert httpx.get(f"{winnow.url}/docs").status_code == 200
+        assert winnow.stop() < 10
+        assert winnow.gone(1) == []
+
+
+def test_ctrl_c_stops_it_too(tmp_path: Path) -> None:
+    with service(tmp_path / "var") as winnow:
+        winnow.main.send_signal(signal.SIGINT)
+        assert winnow.gone(10) == []
+
+
+@pytest.mark.parametrize("after", [0.0, 0.7, 3.0])
+def test_killed_it_leaves_no_process(tmp_path: Path, after: float) -> None:
+    """Also while its workers still start."""
+    with service(tmp_path / "var") as winnow:
+        time.sleep(after)
+        winnow.kill()
+        assert winnow.gone(15) == []
+
+
+def test_a_second_one_on_the_same_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with service(tmp_path / "var") as winnow:
+        assert exit_of(winnow.command("serve", "--port", "0")) == 1
+        assert "already runs on" in winnow.log()
+        assert "Traceback" not in winnow.log()
+        assert httpx.get(f"{winnow.url}/livez").status_code == 200
+
+
+def test_a_port_that_is_taken_is_refused_with_a_sentence(tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        settings = Settings(data_dir=tmp_path, port=port)
+        with pytest.raises(CannotStart, match=f"already listens on 127.0.0.1:{port}"), running(settings):
+            pass
+
+
+def test_the_folder_is_free_again_after_a_stop(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=0, log_level="WARNING")
+    for _ in range(2):
+        with running(settings, workers=False) as url:
+            assert httpx.get(f"{url}/livez").status_code == 200
+
+
+def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
+    with service(tmp_path / "var") as winnow:
+        first = _pids_when_there(winnow)
+        for process in winnow.workers("inspect"):
+            process.kill()
+        second = _pids_when_there(winnow, other_than=first)
+        assert second.isdisjoint(first)
+
+
+def _pids_when_there(winnow: Service, other_than: frozenset[int] = frozenset()) -> frozenset[int]:
+    for _ in range(600):
+        found = frozenset(process.pid for process in winnow.workers("inspect"))
+        if len(found) == 2 and found.isdisjoint(other_than):
+            return found
+        time.sleep(0.05)
+    raise AssertionError(winnow.log())
