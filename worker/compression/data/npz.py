@@ -4,6 +4,7 @@ A stored member is memory-mapped where it lies in the archive; a deflated one is
 `.npy` in scratch and mapped there. Bounds are per archive, because one member of honest labels may compress 500:1.
 """
 
+import errno
 import hashlib
 import logging
 import math
@@ -28,6 +29,17 @@ Array = npt.NDArray[Any]
 
 MAX_RATIO = 100
 MAX_MEMBERS = 10_000
+DAMAGED = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    ValueError,
+    OverflowError,
+    struct.error,
+)
+"""What zipfile raises for broken or encrypted archives."""
 LOCAL_HEADER = struct.Struct("<4s22xHH")
 """A zip member's local header: signature, …, length of the name, length of the extra field."""
 
@@ -52,12 +64,20 @@ def open_arrays(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[s
         with zipfile.ZipFile(path) as archive:
             members = _members(archive, path.stat().st_size, max_unpacked_bytes)
             return {name: _open(archive, path, info, scratch) for name, info in members.items()}
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, struct.error) as error:
-        raise Refusal(
-            "invalid_dataset",
-            f"A dataset is an .npz as numpy.savez writes it, but this file cannot be read as one ({error}). "
-            "Write it again and upload it whole.",
-        ) from error
+    except DAMAGED as error:
+        raise _unreadable(error) from error
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # an offset before the start; a full disk is no fault of the file
+            raise
+        raise _unreadable(error) from error
+
+
+def _unreadable(error: Exception) -> Refusal:
+    return Refusal(
+        "invalid_dataset",
+        f"A dataset is an .npz as numpy.savez writes it, but this file cannot be read as one ({error}). "
+        "Write it again and upload it whole.",
+    )
 
 
 def _members(archive: zipfile.ZipFile, size: int, cap: int) -> dict[str, zipfile.ZipInfo]:
