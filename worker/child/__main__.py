@@ -1,5 +1,6 @@
 """`python -m worker.child SPEC.json FD`: guard, sandbox, work, and one last message with what came of it."""
 
+import faulthandler
 import logging
 import os
 import sys
@@ -8,11 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from app.contract.errors import Refusal
-from worker.child import guard, sandbox
+from worker.child import guard, problems, sandbox
 from worker.child.spec import Advanced, Done, Logged, Refused, Spec, StepBegun, Task
 from worker.child.work import perform
-
-OUT_OF_MEMORY_WORDS = ("bad_alloc", "failed to allocate", "cannot allocate memory", "can't allocate memory")
 
 
 class Told:
@@ -41,6 +40,7 @@ def main() -> None:
     descriptor = int(sys.argv[2])
     guard.fork_under_guard(spec.parent)
     os.set_inheritable(descriptor, False)  # the library's own subprocesses must not hold the pipe open
+    faulthandler.enable()  # a segmentation fault says where, to the operator
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     limits = spec.limits
     sandbox.enter(
@@ -57,35 +57,7 @@ def _outcome(task: Task, told: Told) -> Done | Refused:
         return Refused(problem=refusal.problem)
     except BaseException as error:  # whatever a library throws, the user gets a sentence
         traceback.print_exc()
-        return Refused(problem=problem_of(error, task).problem)
-
-
-def problem_of(error: BaseException, task: Task) -> Refusal:
-    """The traceback stays with the operator; the user learns what was being done and the kind of error."""
-    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
-        return Refusal(
-            "memory_limit_exceeded",
-            "The work asked for more memory than its limit allows. Send a smaller model, smaller batches or "
-            "shapes, or raise `limits.memory_bytes`.",
-        )
-    if isinstance(error, OSError) and error.errno == 28:
-        return Refusal("disk_full", "The worker's disk is full. Ask the operator to free some, then retry.")
-    name = type(error).__name__
-    match task.kind:
-        case "inspect_model":
-            return Refusal(
-                "invalid_model", f"The model could not be read ({name}). Check it with onnx.checker."
-            )
-        case "inspect_dataset":
-            return Refusal(
-                "invalid_dataset", f"The archive could not be read ({name}). Write it anew with numpy.savez."
-            )
-        case "compress":
-            return Refusal(
-                "step_failed",
-                f"The job stopped on an unexpected error ({name}). Its details are in the operator's log under "
-                "this job's id; leaving layers out with `exclude` may get around it.",
-            )
+        return Refused(problem=problems.of(error, task))
 
 
 if __name__ == "__main__":

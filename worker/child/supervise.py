@@ -15,13 +15,15 @@ import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
 import psutil
 from pydantic import ValidationError
 
-from app.contract.errors import Problem, Refusal
+from app.contract.errors import Problem
+from worker.child import problems
 from worker.child.spawn import Child, spawn
 from worker.child.spec import MESSAGE, Done, Limits, Note, Refused, Spec, Task
 
@@ -31,6 +33,7 @@ TICK_SECONDS = 0.25
 GUARD_SECONDS = 2.0
 MESSAGE_BYTES = 64 * 2**20
 STDERR_BYTES = 256 * 2**10
+CHUNK_BYTES, MOST_CHUNKS = 2**16, 32
 
 Reason = Literal["cancelled", "fenced", "shutdown"]
 
@@ -71,7 +74,7 @@ def supervise(task: Task, limits: Limits, folder: Path, watch: Watch, module: st
     """Do the task in a child of its own. When this returns, its whole process group has been killed."""
     child = spawn(Spec(parent=os.getpid(), task=task, limits=limits), folder, module)
     try:
-        supervision = _Supervision(child, limits, watch, f"{folder.parent.name}/{folder.name}")
+        supervision = _Supervision(child, task, limits, watch, f"{folder.parent.name}/{folder.name}")
         ending = supervision.run() or _crash(child.guard)
         supervision.keep_log()
         return ending
@@ -82,8 +85,8 @@ def supervise(task: Task, limits: Limits, folder: Path, watch: Watch, module: st
 
 
 class _Supervision:
-    def __init__(self, child: Child, limits: Limits, watch: Watch, name: str) -> None:
-        self._child, self._limits, self._watch, self._name = child, limits, watch, name
+    def __init__(self, child: Child, task: Task, limits: Limits, watch: Watch, name: str) -> None:
+        self._child, self._task, self._limits, self._watch, self._name = child, task, limits, watch, name
         self._messages, self._stderr = _Lines(child.messages, MESSAGE_BYTES), _Lines(child.stderr, 8192)
         self._started = time.monotonic()
         self._logged = 0
@@ -112,9 +115,9 @@ class _Supervision:
         if (reason := self._watch.tick()) is not None:
             return Stopped(reason)
         if now - self._started > self._limits.seconds:
-            return Failed(_too_long(self._limits.seconds))
+            return Failed(problems.too_long(self._task, self._limits.seconds))
         if (used := resident_bytes(self._child.guard.pid)) > self._limits.memory_bytes:
-            return Failed(_too_large(self._limits.memory_bytes, used))
+            return Failed(problems.too_large(self._task, self._limits.memory_bytes, used))
         return None
 
     def _hear(self) -> Ending | None:
@@ -149,15 +152,15 @@ class _Lines:
         self.closed = False
 
     def read(self) -> list[bytes]:
-        """Whatever has come so far."""
-        came = b"".join(iter(self._chunk, b""))
+        """What has come so far, or a part of it: whoever writes without end must not keep us here."""
+        came = b"".join(islice(iter(self._chunk, b""), MOST_CHUNKS))
         *lines, self._rest = (self._rest + came).split(b"\n")
         self._rest = self._rest[-self._limit :]
         return lines
 
     def _chunk(self) -> bytes:
         try:
-            chunk = os.read(self._descriptor, 1 << 16)
+            chunk = os.read(self._descriptor, CHUNK_BYTES)
         except BlockingIOError:
             return b""
         self.closed = not chunk
@@ -197,21 +200,3 @@ def _crash(guard: "subprocess.Popen[bytes]") -> Crashed:
         if code < 0
         else f"its process exited with {code}"
     )
-
-
-def _too_long(seconds: float) -> Problem:
-    return Refusal(
-        "time_limit_exceeded",
-        f"The work was stopped after its limit of {seconds:g} s. Raise `limits.seconds`, or ask for less: fewer "
-        "samples, fewer rounds, fewer batch sizes.",
-        field="limits.seconds",
-    ).problem
-
-
-def _too_large(limit: int, used: int) -> Problem:
-    return Refusal(
-        "memory_limit_exceeded",
-        f"The work used {used:,} bytes of memory, its limit is {limit:,}. Raise `limits.memory_bytes`, or ask for "
-        "less: smaller batches or shapes, fewer calibration samples.",
-        field="limits.memory_bytes",
-    ).problem

@@ -1,0 +1,68 @@
+"""What the user reads when the work ended otherwise than by a refusal: what was reached, measured, and can be done.
+
+Tracebacks, paths and messages of libraries stay in the operator's log.
+"""
+
+import errno
+from typing import assert_never
+
+from app.contract.errors import Problem, Refusal
+from worker.child.spec import Compress, InspectDataset, InspectModel, Task
+
+OUT_OF_MEMORY_WORDS = ("bad_alloc", "failed to allocate", "cannot allocate memory", "can't allocate memory")
+SMALLER = "Ask for less (smaller batches or shapes, fewer samples), or raise `limits.memory_bytes`."
+OPERATOR_MEMORY = "Send a smaller file, or ask the operator to raise WINNOW_INSPECT_MEMORY_BYTES."
+
+
+def too_long(task: Task, seconds: float) -> Problem:
+    if isinstance(task, Compress):
+        advice = "Raise `limits.seconds`, or ask for less: fewer samples, rounds or batch sizes."
+        return Refusal(
+            "time_limit_exceeded", _stopped("job", seconds) + advice, field="limits.seconds"
+        ).problem
+    advice = "Send a smaller file, or ask the operator to raise WINNOW_INSPECT_SECONDS."
+    return Refusal("time_limit_exceeded", _stopped("inspection", seconds) + advice).problem
+
+
+def _stopped(what: str, seconds: float) -> str:
+    return f"The {what} was stopped after its limit of {seconds:g} s. "
+
+
+def too_large(task: Task, limit: int, used: int) -> Problem:
+    found = f"The work used {used:,} bytes of memory; its limit is {limit:,}. "
+    return _memory(task, found)
+
+
+def of(error: BaseException, task: Task) -> Problem:
+    """For whatever a library may throw."""
+    if isinstance(error, MemoryError) or any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
+        return _memory(task, "The work asked for more memory than its limit allows. ")
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return Refusal(
+            "disk_full", "The worker's disk is full. Try again later, or tell the operator."
+        ).problem
+    return _unexpected(type(error).__name__, task)
+
+
+def _memory(task: Task, found: str) -> Problem:
+    if isinstance(task, Compress):
+        return Refusal("memory_limit_exceeded", found + SMALLER, field="limits.memory_bytes").problem
+    return Refusal("memory_limit_exceeded", found + OPERATOR_MEMORY).problem
+
+
+def _unexpected(name: str, task: Task) -> Problem:
+    match task:
+        case InspectModel():
+            detail = f"The model could not be read ({name}). Check it with onnx.checker, then export it anew."
+            return Refusal("invalid_model", detail).problem
+        case InspectDataset():
+            detail = f"The archive could not be read ({name}). Write it anew with numpy.savez."
+            return Refusal("invalid_dataset", detail).problem
+        case Compress():
+            detail = (
+                f"The job stopped on an unexpected error ({name}); the operator's log has the details under its id. "
+                "Leaving layers out with `exclude` may get around it."
+            )
+            return Refusal("step_failed", detail).problem
+        case _:
+            assert_never(task)
