@@ -47,9 +47,9 @@ def serve(settings: Settings, *, workers: bool = True) -> None:
     """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
     stop = Event()
     logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
     with running(settings, workers=workers) as url:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         print(f"Winnow is at {url}  (documentation: {url}/docs)", flush=True)
         stop.wait()
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once

@@ -42,9 +42,13 @@ class Scratch:
         shutil.rmtree(self._root / id, ignore_errors=True)
 
     def sweep(self, records: Records) -> None:
-        """Remove what nobody will come back to, left by workers that died."""
+        """Remove what nobody will come back to, left by workers that died.
+
+        Listed before asking what is held: a folder is only ever made by who holds its record.
+        """
+        folders = list(self._root.glob("*_*"))
         held = {item.id for item in records.held()}
-        for folder in self._root.glob("*_*"):
+        for folder in folders:
             if folder.name not in held and not _wanted(records, folder):
                 log.info("removing stale scratch of %s", folder.name)
                 self.clear(folder.name)
