@@ -7,7 +7,7 @@ from app.contract.dataset import Declaration
 from app.contract.job import Benchmark
 from app.contract.recipe import Recipe, Requirements
 from worker.child import problems
-from worker.child.spec import Compress, InspectDataset, Task
+from worker.child.spec import Compress, InspectDataset
 
 INSPECTION = InspectDataset(
     kind="inspect_dataset",
