@@ -2,6 +2,7 @@
 
 import onnx
 import onnx_ir as ir
+from onnx import version_converter
 
 from app.contract.errors import Refusal
 from worker.compression.graph.opset import opset_of, raise_opset
@@ -14,7 +15,7 @@ def raised(model: ir.Model, minimum: int, why: str) -> tuple[ir.Model, list[str]
         return model, []
     try:
         converted = raise_opset(model, minimum)
-    except (RuntimeError, onnx.checker.ValidationError) as error:
+    except (version_converter.ConvertError, RuntimeError, onnx.checker.ValidationError) as error:
         raise Refusal(
             "step_failed",
             f"{why.capitalize()} needs opset {minimum}, the model has {before}, and raising it failed: {error}. "
