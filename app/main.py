@@ -4,10 +4,11 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 
 from app.api import artifacts, datasets, events, health, jobs, models, problems
-from app.api.deps import Parts
+from app.api.deps import Parts, plain_address
+from app.api.limits import SmallBodies
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -42,10 +43,12 @@ def create_app(
         version=version("winnow"),
         description=DESCRIPTION,
         lifespan=_lifespan,
+        dependencies=[Depends(plain_address)],
         redirect_slashes=False,
         redoc_url=None,
     )
     app.state.parts = parts
+    app.add_middleware(SmallBodies)
     problems.install(app)
     resources = (models, datasets, jobs, artifacts, events, health)
     for router in (*(resource.router for resource in resources), events.streams):

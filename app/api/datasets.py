@@ -126,7 +126,6 @@ def get_dataset(id: str, request: Request, service: Service, owner: Owner) -> Re
     operation_id="declare_dataset",
     responses=documented("not_found", "declaration_fixed", "malformed_request", "unsupported_media_type"),
     openapi_extra={"requestBody": {"content": {"application/json": {"example": _EXAMPLE}}}},
-    max_body_size=2**20,
 )
 def declare_dataset(id: str, change: Redeclaration, service: Service, owner: Owner) -> Dataset:
     """Replace the declaration, before a job has used the dataset. It is inspected again."""

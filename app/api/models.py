@@ -11,6 +11,7 @@ from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import model_format
+from app.api.storable import check_storable
 from app.contract.errors import Refusal
 from app.contract.inputs import parse_input
 from app.contract.model import Model
@@ -97,7 +98,9 @@ def _declaration(asked: uploads.Asked, format: str) -> dict[str, Any]:
         raise Refusal("invalid_request", detail, field="input")
     if len(given) > MAX_INPUTS:
         raise Refusal("invalid_request", f"At most {MAX_INPUTS} inputs can be declared.", field="input")
-    return {"inputs": [parse_input(text).model_dump() for text in given]} if given else {}
+    declaration = {"inputs": [parse_input(text).model_dump() for text in given]} if given else {}
+    check_storable(declaration, "input")
+    return declaration
 
 
 @router.get("", operation_id="list_models", responses=documented())

@@ -97,7 +97,7 @@ def created(response: Response, upload: Upload, new: bool) -> None:
 
 def find(parts: Parts, owner: str, kind: UploadKind, id: str, field: str | None = None) -> Upload:
     """Raises `not_found`."""
-    upload = parts.records.upload(owner, kind, id) if "\0" not in id else None
+    upload = parts.records.upload(owner, kind, id)
     if upload is None:
         raise Refusal("not_found", f"There is no {kind} {id!r}; it may have been deleted.", field=field)
     return upload

@@ -1,0 +1,75 @@
+"""The documentation, held against the service."""
+
+from typing import Any
+
+import pytest
+
+from app.api import examples
+from tests.support.served import Served
+
+
+@pytest.fixture
+def schema(api: Served) -> dict[str, Any]:
+    return dict(api.http.get("/openapi.json").json())
+
+
+def operations(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(path, method, it) for path, methods in schema["paths"].items() for method, it in methods.items()]
+
+
+def put(value: Any, ids: dict[str, str]) -> Any:
+    """The example with ids that exist here."""
+    if isinstance(value, dict):
+        return {name: put(item, ids) for name, item in value.items()}
+    return ids.get(value, value) if isinstance(value, str) else value
+
+
+def test_every_example_of_a_job_runs(api: Served, schema: dict[str, Any], model: str, dataset: str) -> None:
+    told = schema["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    assert told.keys() == examples.JOBS.keys()
+    for name, example in told.items():
+        request = put(example["value"], {examples.MODEL: model, examples.DATASET: dataset})
+        answer = api.http.post("/v1/jobs", json=request)
+        assert answer.status_code == 202, (name, answer.text)
+
+
+def test_the_example_of_a_declaration_runs(api: Served, schema: dict[str, Any], dataset: str) -> None:
+    operation = schema["paths"]["/v1/datasets/{id}"]["patch"]
+    example = operation["requestBody"]["content"]["application/json"]["example"]
+    assert api.http.patch(f"/v1/datasets/{dataset}", json=example).status_code == 200
+
+
+def test_problems_are_documented_as_such(schema: dict[str, Any]) -> None:
+    assert "HTTPValidationError" not in schema["components"]["schemas"]
+    for path, method, operation in operations(schema):
+        if path.startswith("/v1"):
+            problem = operation["responses"]["default"]["content"]["application/problem+json"]
+            assert problem["schema"]["$ref"] == "#/components/schemas/Problem", (path, method)
+
+
+def test_operations_have_names_that_read_well(schema: dict[str, Any]) -> None:
+    names = [operation["operationId"] for _, _, operation in operations(schema)]
+    assert len(set(names)) == len(names)
+    assert all(name.replace("_", "").isalpha() and len(name) < 25 for name in names)
+
+
+def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
+    def references(value: Any) -> list[str]:
+        if isinstance(value, dict):
+            own = [value["$ref"]] if isinstance(value.get("$ref"), str) else []
+            return own + [ref for item in value.values() for ref in references(item)]
+        return [ref for item in value for ref in references(item)] if isinstance(value, list) else []
+
+    known = {f"#/components/schemas/{name}" for name in schema["components"]["schemas"]}
+    assert set(references(schema)) <= known
+
+
+def test_the_kind_of_a_step_is_required(schema: dict[str, Any]) -> None:
+    for name in ("Int8Static", "Int8Dynamic", "Float16"):
+        assert "kind" in schema["components"]["schemas"][name]["required"]
+
+
+def test_the_documentation_is_a_page(api: Served) -> None:
+    answer = api.http.get("/docs")
+    assert answer.status_code == 200
+    assert "/openapi.json" in answer.text
