@@ -19,7 +19,7 @@ log = logging.getLogger(__name__)
 QUEUES: tuple[Queue, ...] = ("work", "inspect")
 STOP_SECONDS = 8.0
 LOOK_SECONDS = 0.2
-LONGEST_PAUSE_SECONDS = 30.0
+SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 30.0
 HEALTHY_SECONDS = 60.0
 STDERR = 2
 
@@ -45,7 +45,7 @@ class _Worker:
     queue: Queue
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
-    pause: float = 0.5
+    pause: float = SHORTEST_PAUSE_SECONDS
     start_at: float = field(default_factory=time.monotonic)
 
 
@@ -85,10 +85,10 @@ class Workers:
             if now >= worker.start_at:
                 worker.process, worker.started = self._start(worker.queue), now
         elif (code := worker.process.poll()) is not None:
-            healthy = now - worker.started > HEALTHY_SECONDS
-            worker.pause = 0.5 if healthy else min(2 * worker.pause, LONGEST_PAUSE_SECONDS)
-            log.warning("the %s worker ended with %s; again in %.1f s", worker.queue, code, worker.pause)
-            worker.process, worker.start_at = None, now + worker.pause
+            pause = SHORTEST_PAUSE_SECONDS if now - worker.started > HEALTHY_SECONDS else worker.pause
+            log.warning("the %s worker ended with %s; again in %.1f s", worker.queue, code, pause)
+            worker.process, worker.start_at = None, now + pause
+            worker.pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
 
     def _start(self, queue: Queue) -> "subprocess.Popen[bytes]":
         """In a session of its own: Ctrl-C in a terminal is for us, and we tell them. All it says is log."""

@@ -1,10 +1,13 @@
-"""Every job ends, none is lost, none ends twice, no process is left: whatever is killed meanwhile."""
+"""Every job ends, none is lost, none ends twice, no process is left: whatever is killed meanwhile.
+
+On Redis only what concerns the broker; the full matrix with more jobs is `make bench-chaos`.
+"""
 
 import pytest
 
 from tests.support.chaos import Transport, play
 
-JOBS = 4
+JOBS = 3
 RETRIED = {
     "kill the child": 2,
     "kill the worker": 1,
@@ -17,8 +20,14 @@ RETRIED = {
 pytestmark = pytest.mark.integration
 
 
-@pytest.mark.parametrize("transport", ["files", "redis"])
-@pytest.mark.parametrize("case", RETRIED)
+PLAYED: list[tuple[str, Transport]] = [
+    *((case, "files") for case in RETRIED),
+    ("kill the worker", "redis"),
+    ("kill the API", "redis"),
+]
+
+
+@pytest.mark.parametrize(("case", "transport"), PLAYED)
 def test_all_jobs_succeed_once_although(case: str, transport: Transport) -> None:
     outcome = play(case, transport, JOBS)
     assert (outcome.succeeded, outcome.lost, outcome.twice, outcome.stray) == (JOBS, 0, 0, 0)
@@ -26,16 +35,14 @@ def test_all_jobs_succeed_once_although(case: str, transport: Transport) -> None
     assert outcome.overtaken == (case == "freeze the worker")
 
 
-@pytest.mark.parametrize("transport", ["files", "redis"])
-def test_a_cancelled_job_ends_within_two_seconds_and_the_others_succeed(transport: Transport) -> None:
-    outcome = play("cancel", transport, JOBS)
+def test_a_cancelled_job_ends_within_two_seconds_and_the_others_succeed() -> None:
+    outcome = play("cancel", "files", JOBS)
     assert (outcome.succeeded, outcome.cancelled, outcome.twice, outcome.stray) == (JOBS - 2, 2, 0, 0)
     assert max(outcome.cancel_seconds) < 2
 
 
-@pytest.mark.parametrize("transport", ["files", "redis"])
-def test_a_poison_job_fails_and_the_others_succeed(transport: Transport) -> None:
-    outcome = play("poison job", transport, JOBS)
+def test_a_poison_job_fails_and_the_others_succeed() -> None:
+    outcome = play("poison job", "files", JOBS)
     assert (outcome.succeeded, outcome.failed, outcome.twice, outcome.stray) == (JOBS - 1, 1, 0, 0)
 
 

@@ -77,6 +77,18 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
         assert second.isdisjoint(first)
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_of_its_own_stops_when_it_is_told(tmp_path: Path, number: signal.Signals) -> None:
+    winnow = Service(tmp_path / "var")
+    worker = winnow.command("worker", "--queue", "work")
+    while " ready." not in winnow.log():
+        assert worker.poll() is None, winnow.log()
+        time.sleep(0.05)
+    worker.send_signal(number)
+    assert worker.wait(10) == 0
+    assert winnow.gone(5) == []
+
+
 def _pids_when_there(winnow: Service, other_than: frozenset[int] = frozenset()) -> frozenset[int]:
     for _ in range(600):
         found = frozenset(process.pid for process in winnow.workers("inspect"))
