@@ -9,6 +9,8 @@ import sys
 import time
 from typing import Any
 
+import numpy as np
+
 from app.contract.errors import Refusal
 from worker.child import __main__ as entry
 from worker.child.spec import Compress, InspectDataset, InspectModel, Task
@@ -62,6 +64,8 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
         case "babble":
             os.write(int(sys.argv[2]), b"this is no message\n")
             print("x" * 100_000, file=sys.stderr)
+        case "numpy":
+            progress.log("a number of numpy", number=np.float32(0.5), count=np.int64(3))
         case "environment":
             progress.log("environment", **os.environ)
         case "once":

@@ -23,8 +23,8 @@ WINNOW = [sys.executable, "-c", "from app.cli import main; main()"]
 class Service:
     """`winnow serve` on a free port with its data in `folder`. `variables` go into its environment."""
 
-    def __init__(self, folder: Path, **variables: Any) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path, *options: str, **variables: Any) -> None:
+        self.folder, self._options = folder, options
         self._variables = {name: str(value) for name, value in variables.items() if value is not None}
         self._process: subprocess.Popen[str] | None = None
         self._log = folder.parent / f"{folder.name}.log"
@@ -43,7 +43,7 @@ class Service:
         """Returns when it says where it is."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*WINNOW, "serve", "--port", "0"],
+                [*WINNOW, "serve", "--port", "0", *self._options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -112,9 +112,9 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, **variables: Any) -> Iterator[Service]:
+def service(folder: Path, *options: str, **variables: Any) -> Iterator[Service]:
     """Running; at the end everything that is left of it is killed."""
-    running = Service(folder, **variables)
+    running = Service(folder, *options, **variables)
     try:
         yield running.start()
     finally:

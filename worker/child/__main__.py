@@ -21,7 +21,7 @@ class Told:
         self._pipe = os.fdopen(descriptor, "wb", buffering=0)
 
     def send(self, message: StepBegun | Advanced | Logged | Done | Refused) -> None:
-        line = memoryview(message.model_dump_json().encode() + b"\n")
+        line = memoryview(message.model_dump_json(fallback=_plain).encode() + b"\n")
         while line:
             line = line[self._pipe.write(line) or 0 :]
 
@@ -33,6 +33,11 @@ class Told:
 
     def log(self, message: str, level: str = "info", **values: Any) -> None:
         self.send(Logged.model_validate({"message": message, "level": level, "values": values}))
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy, which nobody should have to convert in order to log them."""
+    return value.item() if hasattr(value, "item") else str(value)
 
 
 def main() -> None:

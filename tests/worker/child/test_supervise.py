@@ -131,6 +131,13 @@ def test_what_is_no_message_is_passed_over(tmp_path: Path) -> None:
     assert isinstance(child_that("babble", tmp_path), Finished)
 
 
+def test_numbers_of_numpy_can_be_logged(tmp_path: Path) -> None:
+    watcher = Watcher()
+    assert isinstance(child_that("numpy", tmp_path, watcher), Finished)
+    (values,) = [note.values for note in watcher.notes if isinstance(note, Logged)]
+    assert values == {"number": 0.5, "count": 3}
+
+
 def test_the_child_learns_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WINNOW_DATABASE_URL", "postgresql://user:secret@host/db")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
