@@ -26,10 +26,9 @@ from typing import Literal, NoReturn
 import uvicorn
 from fastapi import FastAPI
 
+from app.api.deps import Parts
 from app.main import create_app
 from app.settings import Settings
-from app.storage.ids import is_job
-from app.storage.records import Wake
 from app.workers import Workers, worker_command, worker_environment
 
 log = logging.getLogger(__name__)
@@ -142,11 +141,13 @@ def _take_back(settings: Settings, application: FastAPI) -> None:
     """What is still leased in a database of our own was leased by workers of a service that is no more."""
     if settings.database_url is not None or settings.broker_url is not None:
         return
-    parts = application.state.parts
+    parts: Parts = application.state.parts
+    now = time.time()
     for item in parts.records.held():
         log.info("taking %s back from a worker of an earlier run", item.id)
-        parts.records.release(item.id, item.attempt, time.time())
-        parts.queue.publish(Wake(queue="work" if is_job(item.id) else "inspect", id=item.id))
+        parts.records.release(item.id, item.attempt, now)
+    for wake in parts.records.reap(now, now):  # all that waits, also what a worker had taken from the queue
+        parts.queue.publish(wake)
 
 
 def _url(listening: socket.socket) -> str:

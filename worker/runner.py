@@ -48,6 +48,9 @@ class Runner:
     def run(self, id: str) -> None:
         """Do this, if it is to be had. Never raises: a worker outlives every job."""
         try:
+            if self._stopping():  # taken from the queue a moment too late: for the next worker
+                self._wake(id)
+                return
             item = self._records.claim(id, time.time(), self._settings.lease_seconds)
             if item is None:
                 log.info("%s is not to be had", id)
@@ -129,7 +132,10 @@ class Runner:
     def _give_back(self, item: Upload | Job, heartbeat: Heartbeat, *, blame: bool) -> None:
         released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
         if released:
-            self._queue.publish(Wake(queue="work" if is_job(item.id) else "inspect", id=item.id))
+            self._wake(item.id)
+
+    def _wake(self, id: str) -> None:
+        self._queue.publish(Wake(queue="work" if is_job(id) else "inspect", id=id))
 
 
 def _failure(item: Upload | Job, problem: Problem) -> dict[str, Any]:

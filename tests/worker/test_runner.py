@@ -195,6 +195,14 @@ def test_a_worker_that_is_stopped_gives_the_job_back(bench: Bench) -> None:
     assert [wake.id for wake in bench.queue.published] == [id]
 
 
+def test_a_worker_that_is_stopped_passes_on_what_it_has_not_begun(bench: Bench) -> None:
+    id = bench.job("succeed")
+    bench.stopping = True
+    bench.runner.run(id)
+    assert (bench.state(id).state, bench.state(id).attempt) == ("queued", 0)
+    assert [wake.id for wake in bench.queue.published] == [id]
+
+
 def test_a_fenced_attempt_stops_and_changes_nothing(tmp_path: Path) -> None:
     bench = Bench(tmp_path, lease_seconds=0.6)
     id = bench.job("hang")
