@@ -104,7 +104,7 @@ def kill_children(scene: Scene) -> None:
     """SIGKILL to the guard of one job and to the work of another."""
     first = scene.running()
     guard, *_ = sorted(scene.service.children(first), key=lambda process: process.pid)
-    guard.kill()
+    send([guard], signal.SIGKILL)
     second = scene.until(lambda: next((id for id in scene.jobs if id != first and _work(scene, id)), None))
     send(_work(scene, second), signal.SIGKILL)
 
