@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from celery import Celery
 from kombu.exceptions import OperationalError
+from kombu.transport import TRANSPORT_ALIASES
 
 from app.settings import Settings
 from app.storage.records import Wake
@@ -12,6 +13,8 @@ from app.storage.records import Wake
 log = logging.getLogger(__name__)
 
 TASK = {"inspect": "winnow.inspect", "work": "winnow.run"}
+
+TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.redis_transport:Transport"))
 
 
 class WakeUp(Protocol):

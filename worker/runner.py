@@ -67,7 +67,8 @@ class Runner:
             ending = self._work(item, folder, heartbeat)
             ending, changes = self._store(item, ending, folder, heartbeat)
             heartbeat.report()
-            self._record(item, ending, changes, heartbeat)
+            if not self._record(item, ending, changes, heartbeat):
+                log.warning("%s: attempt %d was overtaken, its work is dropped", item.id, item.attempt)
         finally:
             self._scratch.leave(item)
 
@@ -95,29 +96,31 @@ class Runner:
 
     def _record(
         self, item: Upload | Job, ending: Ending, changes: dict[str, Any], heartbeat: Heartbeat
-    ) -> None:
+    ) -> bool:
+        """False when this attempt is no longer the current one."""
         match ending:
             case Finished():
-                if not self._finish(item, changes, heartbeat) and is_job(item.id):
-                    self._finish(item, {"state": "cancelled"}, heartbeat)  # refused when it was fenced
+                return self._finish(item, changes, heartbeat) or (
+                    is_job(item.id) and self._finish(item, {"state": "cancelled"}, heartbeat)
+                )
             case Failed(problem=problem):
-                self._finish(item, _failure(item, problem), heartbeat)
+                return self._finish(item, _failure(item, problem), heartbeat)
             case Stopped(why=why):
-                self._stopped(item, why, heartbeat)
+                return self._stopped(item, why, heartbeat)
             case Crashed(how=how):
                 heartbeat.crashed(how)
-                self._give_back(item, heartbeat, blame=True)
+                return self._give_back(item, heartbeat, blame=True)
             case _:
                 assert_never(ending)
 
-    def _stopped(self, item: Upload | Job, why: Reason, heartbeat: Heartbeat) -> None:
+    def _stopped(self, item: Upload | Job, why: Reason, heartbeat: Heartbeat) -> bool:
         match why:
             case "cancelled":
-                self._finish(item, {"state": "cancelled"}, heartbeat)
+                return self._finish(item, {"state": "cancelled"}, heartbeat)
             case "fenced":
-                log.warning("%s: attempt %d was overtaken, its work is dropped", item.id, item.attempt)
+                return False
             case "shutdown":
-                self._give_back(item, heartbeat, blame=False)
+                return self._give_back(item, heartbeat, blame=False)
             case _:
                 assert_never(why)
 
@@ -129,10 +132,11 @@ class Runner:
                 self._scratch.clear(item.id)
         return finished
 
-    def _give_back(self, item: Upload | Job, heartbeat: Heartbeat, *, blame: bool) -> None:
+    def _give_back(self, item: Upload | Job, heartbeat: Heartbeat, *, blame: bool) -> bool:
         released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
         if released:
             self._wake(item.id)
+        return released
 
     def _wake(self, id: str) -> None:
         self._queue.publish(Wake(queue="work" if is_job(id) else "inspect", id=id))

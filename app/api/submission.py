@@ -3,11 +3,11 @@
 import hashlib
 import json
 import re
-import time
 from typing import Final
 
 from app.api.deps import Parts
 from app.api.storable import check_storable
+from app.api.times import now
 from app.api.uploads import find
 from app.contract import admission
 from app.contract.dataset import DatasetFacts
@@ -28,7 +28,15 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
     """
     check_storable(request.model_dump())
     idempotency = None if key is None else _idempotency(key, request)
-    job, new = _recorded(parts, _checked(parts, owner, request), idempotency)
+    try:
+        if idempotency is not None and (known := parts.records.replayed(owner, idempotency)):
+            return known, False  # also when it could not be admitted again: its data may be gone
+        job, new = parts.records.add_job(_checked(parts, owner, request), idempotency)
+    except KeyReused as error:
+        detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
+        raise Refusal("idempotency_conflict", detail, field="idempotency-key") from error
+    except Gone as error:
+        raise Refusal("not_found", f"{error.id} was deleted a moment ago.", field="model") from error
     if new:
         parts.queue.publish(Wake(queue="work", id=job.id))
     return job, new
@@ -43,7 +51,7 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
         id=new_id("job"),
         owner=owner,
         state="queued",
-        created_at=time.time(),
+        created_at=now(),
         max_attempts=parts.settings.max_attempts,
         model=request.model,
         uses=tuple(dict.fromkeys([request.model, *datasets])),
@@ -69,16 +77,6 @@ def ready(upload: Upload, field: str) -> Upload:
     where = f"/v1/{upload.kind}s/{upload.id}"
     detail = f"The {upload.kind} {upload.id} is {upload.state}. Wait until GET {where} says ready."
     raise Refusal(code, detail, field=field)
-
-
-def _recorded(parts: Parts, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
-    try:
-        return parts.records.add_job(job, key)
-    except KeyReused as error:
-        detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
-        raise Refusal("idempotency_conflict", detail, field="idempotency-key") from error
-    except Gone as error:
-        raise Refusal("not_found", f"{error.id} was deleted a moment ago.", field="model") from error
 
 
 def _idempotency(key: str, request: JobRequest) -> IdempotencyKey:

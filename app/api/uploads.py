@@ -1,7 +1,6 @@
 """What models and datasets have in common: an upload that is received, recorded, announced, and served."""
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
@@ -14,6 +13,7 @@ from app.api.conditional import etag, not_modified, unchanged
 from app.api.content import content
 from app.api.deps import Parts
 from app.api.intake import Received, receive
+from app.api.times import now
 from app.api.views import upload_tag
 from app.contract.base import Told
 from app.contract.errors import Refusal
@@ -73,7 +73,7 @@ def _record(
         id=new_id(PREFIX[kind]),
         owner=owner,
         state="inspecting",
-        created_at=time.time(),
+        created_at=now(),
         max_attempts=parts.settings.max_attempts,
         kind=kind,
         name=asked.name(f"{kind}-{asked.received.sha256[:8]}"),

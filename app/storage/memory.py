@@ -88,8 +88,8 @@ class MemoryRecords:
     def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
         rules.check_id(job)
         with self._lock:
-            if key is not None and (job.owner, key.key) in self._keys:
-                return self._replayed(job.owner, key), False
+            if key is not None and (known := self.replayed(job.owner, key)):
+                return known, False
             self._check_uses(job)
             if key is not None:
                 self._keys[job.owner, key.key] = (key, job.id)
@@ -97,11 +97,14 @@ class MemoryRecords:
             self._log(rules.state_event(job, job.created_at))
             return stored, True
 
-    def _replayed(self, owner: str, key: IdempotencyKey) -> Job:
-        known, id = self._keys[owner, key.key]
-        if known.fingerprint != key.fingerprint:
-            raise KeyReused(f"the key {key.key!r} was used for {id} with another request")
-        return deepcopy(self._jobs[id])
+    def replayed(self, owner: str, key: IdempotencyKey) -> Job | None:
+        with self._lock:
+            if (owner, key.key) not in self._keys:
+                return None
+            known, id = self._keys[owner, key.key]
+            if known.fingerprint != key.fingerprint:
+                raise KeyReused(f"the key {key.key!r} was used for {id} with another request")
+            return deepcopy(self._jobs[id])
 
     def _check_uses(self, job: Job) -> None:
         for id in job.uses:

@@ -59,6 +59,9 @@ class Jobs(Protocol):
     def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
         """Store it, or answer the job made with the same key and False. `KeyReused`; `Gone`."""
 
+    def replayed(self, owner: str, key: IdempotencyKey) -> Job | None:
+        """The job that was made with this key. `KeyReused`."""
+
     def job(self, owner: str, id: str) -> Job | None: ...
 
     def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]: ...

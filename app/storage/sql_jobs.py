@@ -27,6 +27,10 @@ class SqlJobs(SqlStore):
             add_events(connection, [rules.state_event(job, job.created_at)])
             return job, True
 
+    def replayed(self, owner: str, key: IdempotencyKey) -> Job | None:
+        with self.reading() as connection:
+            return _replayed(connection, owner, key)
+
     def job(self, owner: str, id: str) -> Job | None:
         with self.reading() as connection:
             row = connection.execute(select(jobs).where(_named(owner, id))).one_or_none()

@@ -70,6 +70,9 @@ class Scene:
         events = self.records.events(id, 0, 10_000)
         return sum(event.type == "state" and event.values["state"] in FINISHED for event in events)
 
+    def overtaken(self) -> int:
+        return self.service.log().count("was overtaken")
+
     def until(self, found: Callable[[], T | None], seconds: float = 120.0) -> T:
         """The first answer that is something. Raises `TimeoutError` with the end of the log."""
         deadline = time.monotonic() + seconds
@@ -136,14 +139,13 @@ def restart(scene: Scene) -> None:
 
 def freeze_worker(scene: Scene) -> None:
     """SIGSTOP past the lease, while a second worker takes over; then it goes on."""
-    scene.running()
+    overtaken = scene.running()
     frozen = scene.service.workers("work")
     send(frozen, signal.SIGSTOP)
     second = scene.service.command("worker", "--queue", "work")
-    done = len(scene.ended())
-    scene.until(lambda: len(scene.ended()) > done or None)
+    scene.until(lambda: scene.state(overtaken) in FINISHED or None)
     send(frozen, signal.SIGCONT)
-    time.sleep(1.0)
+    scene.until(lambda: scene.overtaken() or None)
     second.terminate()
     second.wait(20)
 
@@ -259,7 +261,7 @@ def _counted(scene: Scene, case: str, transport: Transport, stray: int, seconds:
         lost=sum(state not in FINISHED for state in states),
         twice=sum(scene.ends(id) > 1 for id in scene.jobs),
         stray=stray,
-        overtaken=scene.service.log().count("was overtaken"),
+        overtaken=scene.overtaken(),
         seconds=seconds,
         cancel_seconds=list(scene.cancelled.values()),
     )

@@ -16,5 +16,5 @@ def sha256_of(path: Path) -> str:
 def bytes_of(path: Path) -> int:
     """Bytes of an ONNX file with the external data that it names."""
     tensors = _get_all_tensors(onnx.load(str(path), load_external_data=False))
-    beside = {ExternalDataInfo(tensor).location for tensor in tensors if uses_external_data(tensor)}
+    beside = {str(ExternalDataInfo(tensor).location) for tensor in tensors if uses_external_data(tensor)}
     return path.stat().st_size + sum((path.parent / name).stat().st_size for name in beside)

@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import onnx_ir as ir
 
@@ -169,7 +170,7 @@ def _step(graph: ir.Model, step: AnyStep, index: int, work: _Work) -> tuple[ir.M
     return result, report
 
 
-def _told(report: StepReport) -> dict[str, float]:
+def _told(report: StepReport) -> dict[str, Any]:
     return {"changed": report.changed, "candidates": report.candidates, "size_bytes": report.size_bytes}
 
 

@@ -84,6 +84,13 @@ def test_the_same_key_and_body_are_the_same_job(api: Served, model: str) -> None
     assert (again.status_code, len(api.queue.published)) == (202, 3)
 
 
+def test_the_same_key_finds_the_job_although_its_model_is_gone(api: Served, model: str) -> None:
+    job = submit(api, model, "k").json()["id"]
+    api.http.post(f"/v1/jobs/{job}/cancel")
+    assert api.http.delete(f"/v1/models/{model}").status_code == 204
+    assert (submit(api, model, "k").json()["id"], submit(api, model).status_code) == (job, 404)
+
+
 def test_the_same_key_with_another_body_is_refused(api: Served, model: str) -> None:
     submit(api, model, "k")
     answer = submit(api, model, "k", seed=1)

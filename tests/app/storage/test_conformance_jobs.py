@@ -46,6 +46,19 @@ def test_a_job_comes_back_as_it_was_stored(records: Records, model: Upload) -> N
     assert records.job("local", "job_none") is None
 
 
+def test_a_key_finds_its_job_for_its_owner_and_request_only(records: Records, model: Upload) -> None:
+    assert records.replayed("local", KEY) is None
+    job, _ = records.add_job(a_job(model), KEY)
+    assert records.replayed("local", KEY) == job
+    assert records.replayed("somebody", KEY) is None
+    with pytest.raises(KeyReused):
+        records.replayed("local", IdempotencyKey(key=KEY.key, fingerprint="0" * 64))
+    assert records.claim(job.id, 1001.0, 30.0)
+    assert records.finish(job.id, 1, 1002.0, {"state": "succeeded"})
+    assert records.delete_job("local", job.id)
+    assert records.replayed("local", KEY) is None
+
+
 def test_what_is_handed_out_is_a_copy(records: Records, model: Upload) -> None:
     job = added(records, a_job(model, tags={"team": "vision"}))
     found = records.job("local", job.id)
