@@ -18,6 +18,7 @@ from app.client import Client
 from app.client.errors import ServiceProblem, UploadRejected
 from app.contract.dataset import Declaration
 from app.contract.job import Benchmark, DataUse, DataUses, Evaluation, JobRequest
+from app.contract.model import Model
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from app.embedded import running
@@ -40,6 +41,7 @@ class Row:
     size: str = ""
     speedup: str = ""
     quality: str = ""
+    data: str = ""
     loaded: str = ""
 
 
@@ -72,14 +74,15 @@ def _one(winnow: Client, path: Path, folder: Path) -> Row:
     try:
         model = winnow.upload_model(path, inputs=DECLARED.get(path.name, []))
         if model.quantized:
-            request = JobRequest(model=model.id, recipe=_recipe("int8_dynamic"))
+            request, data = JobRequest(model=model.id, recipe=_recipe(step)), ""
         else:
-            request = _request(winnow, model.id, step, prepare(path.name), folder)
+            prepared = prepare(path.name)
+            request, data = _request(winnow, model, step, prepared, folder), prepared.origin
         job = winnow.wait(winnow.submit(request).id)
         if job.problem is not None:
             return Row(path.name, step, f"{job.state}: {job.problem.detail}")
         artifact = winnow.download(job.id, folder / f"{path.name}.winnow.onnx")
-        return _row(path.name, step, winnow.report(job.id), artifact)
+        return _row(path.name, step, winnow.report(job.id), data, artifact)
     except UploadRejected as rejected:
         return Row(path.name, "upload", f"refused ({rejected.problem.code}): {rejected.problem.detail}")
     except ServiceProblem as problem:
@@ -90,23 +93,30 @@ def _recipe(step: str) -> Recipe:
     return Recipe.model_validate({"steps": [{"kind": step}]})
 
 
-def _request(winnow: Client, model: str, step: str, data: Prepared, folder: Path) -> JobRequest:
+def _request(winnow: Client, model: Model, step: str, data: Prepared, folder: Path) -> JobRequest:
     archive = folder / "data.npz"
     np.savez(archive, **data.arrays)  # type: ignore[arg-type]
     dataset = winnow.upload_dataset(archive, Declaration.model_validate(data.declaration)).id
+    names = _named_otherwise(model, [*data.declaration["inputs"]])
     return JobRequest(
-        model=model,
+        model=model.id,
         recipe=_recipe(step),
         data=DataUses(
-            calibration=DataUse(dataset=dataset, slice=data.calibration),
-            evaluation=DataUse(dataset=dataset, slice=data.evaluation),
+            calibration=DataUse(dataset=dataset, slice=data.calibration, map=names),
+            evaluation=DataUse(dataset=dataset, slice=data.evaluation, map=names),
         ),
         evaluation=Evaluation(metric="top1") if data.metric else None,
         benchmark=Benchmark(rounds=ROUNDS, shapes=data.shapes),
     )
 
 
-def _row(name: str, step: str, report: Report, artifact: Path) -> Row:
+def _named_otherwise(model: Model, declared: list[str]) -> dict[str, str]:
+    """The only input of a model may have another name in one format than in the other."""
+    names = [spec.name for spec in model.inputs or []]
+    return dict(zip(names, declared, strict=True)) if len(names) == 1 and names != declared else {}
+
+
+def _row(name: str, step: str, report: Report, data: str, artifact: Path) -> Row:
     done, timed = report.steps[-1], report.latency[0]
     low, high = timed.speedup_interval
     return Row(
@@ -117,6 +127,7 @@ def _row(name: str, step: str, report: Report, artifact: Path) -> Row:
         f"{report.size_bytes.ratio:.2f}×",
         f"{timed.speedup:.2f}× ({low:.2f}-{high:.2f})",
         _told(report),
+        data,
         _load(artifact),
     )
 
@@ -140,13 +151,21 @@ def _load(artifact: Path) -> str:
 
 def _print(rows: list[Row]) -> None:
     table = Table(title="shared models, batch 1, one thread, speed-up with its 95 % interval")
-    for column in ("model", "step", "outcome", "nodes", "size", "speed-up", "quality or parity", "in ORT"):
+    for column in (
+        "model",
+        "step",
+        "outcome",
+        "nodes",
+        "size",
+        "speed-up",
+        "quality or parity",
+        "data",
+        "in ORT",
+    ):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(
-            row.model, row.step, row.outcome, row.nodes, row.size, row.speedup, row.quality, row.loaded
-        )
-    Console(width=160).print(table)
+        table.add_row(*vars(row).values())
+    Console(width=170).print(table)
 
 
 def _agreement(artifacts: dict[str, Path]) -> None:
