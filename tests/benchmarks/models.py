@@ -70,9 +70,10 @@ def _files() -> list[Path]:
 
 
 def _one(winnow: Client, path: Path, folder: Path) -> Row:
-    step = "int8_dynamic" if path.name in DYNAMIC else "int8_static"
+    step, stage = "int8_dynamic" if path.name in DYNAMIC else "int8_static", "upload"
     try:
         model = winnow.upload_model(path, inputs=DECLARED.get(path.name, []))
+        stage = step
         if model.quantized:
             request, data = JobRequest(model=model.id, recipe=_recipe(step)), ""
         else:
@@ -84,9 +85,9 @@ def _one(winnow: Client, path: Path, folder: Path) -> Row:
         artifact = winnow.download(job.id, folder / f"{path.name}.winnow.onnx")
         return _row(path.name, step, winnow.report(job.id), data, artifact)
     except UploadRejected as rejected:
-        return Row(path.name, "upload", f"refused ({rejected.problem.code}): {rejected.problem.detail}")
+        return Row(path.name, stage, f"refused ({rejected.problem.code}): {rejected.problem.detail}")
     except ServiceProblem as problem:
-        return Row(path.name, step, f"refused ({problem.code}): {problem.problem.detail}")
+        return Row(path.name, stage, f"refused ({problem.code}): {problem.problem.detail}")
 
 
 def _recipe(step: str) -> Recipe:
