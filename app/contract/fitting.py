@@ -1,6 +1,8 @@
-"""Does a dataset fit a model? The same rules by which the worker opens it (`worker.compression.data.open`)."""
+"""Does a dataset fit a model? Asked of the facts here, of the arrays in `worker.compression.data.open`: by one law,
+the public functions from `check_map` on.
+"""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
@@ -16,7 +18,7 @@ INTEGERS: Final = ("bool", "uint", "int")
 
 def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> None:
     """Raises `unknown_input`, `inputs_do_not_fit`, `not_finite`, `empty_slice`."""
-    _check_map(field, use, model)
+    check_map(use.map, model.inputs, field)
     arrays = set()
     for spec in model.inputs:
         given = _given(field, use, spec, dataset)
@@ -29,7 +31,7 @@ def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFact
         raise Refusal(
             "inputs_do_not_fit", "No input of the model is made from an array of the dataset.", field=field
         )
-    _check_slice(field, use, dataset.samples, _batch(model, use, dataset))
+    chosen_rows(use.slice, dataset.samples, _batch(field, model, use, dataset), field)
 
 
 def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, dataset: DatasetFacts) -> None:
@@ -62,21 +64,13 @@ def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, 
     return found
 
 
-def _check_map(field: str, use: DataUse, model: ModelFacts) -> None:
-    known = [spec.name for spec in model.inputs]
-    for name in use.map:
-        if name not in known:
-            detail = f"The model has no input {name!r}; it has {_listed(known)}. map goes from them to the dataset's."
-            raise Refusal("unknown_input", detail, field=f"{field}.map.{name}")
-
-
 def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) -> DatasetInput:
     name = use.map.get(spec.name, spec.name)
     if name not in dataset.inputs:
         raise Refusal(
             "inputs_do_not_fit",
-            f"The model's input {spec.name!r} ({_told(spec)}) needs {name!r}, but the dataset has "
-            f'{_listed(dataset.inputs)}. Name one of them, for example "map": '
+            f"The model's input {spec.name!r} ({told(spec)}) needs {name!r}, but the dataset has "
+            f'{listed(dataset.inputs)}. Name one of them, for example "map": '
             f'{{"{spec.name}": "{next(iter(dataset.inputs), "…")}"}}, or declare it.',
             field=f"{field}.map.{spec.name}" if spec.name in use.map else f"{field}.map",
         )
@@ -84,8 +78,7 @@ def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) ->
 
 
 def _check_kind(field: str, spec: TensorSpec, given: DatasetInput) -> None:
-    wanted, offered = RANK.get(_kind(spec.dtype)), RANK.get(_kind(given.dtype))
-    if wanted is None or offered is None or offered > wanted:
+    if not takes(spec.dtype, given.dtype):
         raise Refusal(
             "inputs_do_not_fit",
             f"The model's input {spec.name!r} takes {spec.dtype}, the dataset gives {given.dtype}. Give it an array "
@@ -95,10 +88,10 @@ def _check_kind(field: str, spec: TensorSpec, given: DatasetInput) -> None:
 
 
 def _check_shape(field: str, spec: TensorSpec, given: DatasetInput) -> None:
-    if not _fits(spec.shape, [None, *given.shape]) and not _whole(spec, given):
+    if not fits(spec.shape, [None, *given.shape]) and not _whole(spec, given):
         raise Refusal(
             "inputs_do_not_fit",
-            f"The model's input {spec.name!r} takes {_told(spec)}, but {given.array!r} of the dataset gives "
+            f"The model's input {spec.name!r} takes {told(spec)}, but {given.array!r} of the dataset gives "
             f"{given.dtype} {['rows', *given.shape]}. Change the declaration (layout, add_axis, scale) or the data.",
             field=field,
         )
@@ -117,66 +110,85 @@ def _check_finite(field: str, use: DataUse, name: str, array: ArrayFacts) -> Non
         )
 
 
-def _check_slice(field: str, use: DataUse, samples: int, batch: int) -> None:
-    start, stop = use.slice or (0, samples)
-    if min(stop, samples) - start < batch:
-        at_once = f" (the model takes {batch} at a time)" if batch > 1 else ""
-        raise Refusal(
-            "empty_slice",
-            f"Rows {start} to {stop} of {samples} select no sample{at_once}. Choose a slice inside the data.",
-            field=f"{field}.slice",
-        )
-
-
-def _batch(model: ModelFacts, use: DataUse, dataset: DatasetFacts) -> int:
-    """The batch size that the model fixes, else 1."""
-    named = ((spec, dataset.inputs[use.map.get(spec.name, spec.name)]) for spec in model.inputs)
-    return max(
-        (
-            spec.shape[0]
-            for spec, given in named
-            if given.array is not None and spec.shape and isinstance(spec.shape[0], int)
-            if _fits(spec.shape, [None, *given.shape])
-        ),
-        default=1,
-    )
-
-
 def _check_classes(field: str, metric: Metric, labels: ArrayFacts, output: TensorSpec | None) -> None:
-    classes = output.shape[1] if output is not None and len(output.shape) == 2 else None
     low, high = labels.min, labels.max
     if low is not None and low < 0:
         detail = f"{metric} needs class numbers from 0; the smallest label is {low:g}."
         raise Refusal("labels_do_not_fit", detail, field=field)
-    is_score = output is not None and _kind(output.dtype) == "float"
-    if is_score and isinstance(classes, int) and classes > 1 and high is not None and high >= classes:
-        detail = (
-            f"The largest label is {high:g}, but output {output.name!r} has {classes} classes, 0 to {classes - 1}."
-            if output is not None
-            else ""
-        )
+    if output is None or len(output.shape) != 2 or _kind(output.dtype) != "float":
+        return
+    classes = output.shape[1]
+    if isinstance(classes, int) and classes > 1 and high is not None and high >= classes:
+        detail = f"The largest label is {high:g}, but output {output.name!r} has {classes} classes, 0 to {classes - 1}."
         raise Refusal("labels_do_not_fit", detail, field=field)
 
 
 def _whole(spec: TensorSpec, given: DatasetInput) -> bool:
     """One row is the whole input, batch axis included."""
-    return not _fits(spec.shape, [None, *given.shape]) and _fits(spec.shape, given.shape)
+    return not fits(spec.shape, [None, *given.shape]) and fits(spec.shape, given.shape)
 
 
-def _fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:
+def _batch(field: str, model: ModelFacts, use: DataUse, dataset: DatasetFacts) -> int:
+    made = [(spec, dataset.inputs[use.map.get(spec.name, spec.name)]) for spec in model.inputs]
+    made = [(spec, given) for spec, given in made if given.array is not None]
+    if any(_whole(spec, given) for spec, given in made):
+        return 1
+    return fixed_batch([spec for spec, _ in made], field) or 1
+
+
+def check_map(mapped: Mapping[str, str], inputs: list[TensorSpec], field: str | None = None) -> None:
+    """Raises `unknown_input`; `field` is where in the request the data is named."""
+    known = [spec.name for spec in inputs]
+    for name in mapped:
+        if name not in known:
+            detail = f"The model has no input {name!r}; it has {listed(known)}. map goes from them to the dataset's."
+            raise Refusal("unknown_input", detail, field=field and f"{field}.map.{name}")
+
+
+def fixed_batch(batched: Iterable[TensorSpec], field: str | None = None) -> int | None:
+    """The batch size that the inputs fix, None when they leave it open. Raises `inputs_do_not_fit`."""
+    fixed = {first for spec in batched if isinstance(first := spec.shape[0], int)}
+    if len(fixed) > 1:
+        detail = f"The model's inputs fix different batch sizes: {sorted(fixed)}."
+        raise Refusal("inputs_do_not_fit", detail, field=field)
+    return fixed.pop() if fixed else None
+
+
+def chosen_rows(chosen: tuple[int, int] | None, samples: int, batch: int, field: str | None = None) -> range:
+    """The rows of a slice, in whole batches. Raises `empty_slice`."""
+    start, stop = chosen or (0, samples)
+    end = min(stop, samples)
+    end -= (end - start) % batch
+    if end <= start:
+        at_once = f" (the model takes {batch} at a time)" if batch > 1 else ""
+        raise Refusal(
+            "empty_slice",
+            f"Rows {start} to {stop} of {samples} select no sample{at_once}. Choose a slice inside the data.",
+            field=field and f"{field}.slice",
+        )
+    return range(start, end)
+
+
+def fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:
     """Same rank, and equal wherever the model gives a number (a None given is the free batch axis)."""
     offered = list(given)
     pairs = zip(wanted, offered, strict=False)
     return len(wanted) == len(offered) and all(not isinstance(w, int) or g in (w, None) for w, g in pairs)
 
 
+def takes(wanted: str, given: str) -> bool:
+    """Whether an input of one dtype can be made of numbers of another."""
+    ranks = RANK.get(_kind(wanted)), RANK.get(_kind(given))
+    return ranks[0] is not None and ranks[1] is not None and ranks[1] <= ranks[0]
+
+
 def _kind(dtype: str) -> str:
     return dtype.rstrip("0123456789")
 
 
-def _told(spec: TensorSpec) -> str:
+def told(spec: TensorSpec) -> str:
     return f"{spec.dtype} {['?' if d is None else d for d in spec.shape]}"
 
 
-def _listed(names: Iterable[str]) -> str:
+def listed(names: Iterable[str]) -> str:
     return ", ".join(repr(name) for name in sorted(names)) or "nothing"

@@ -32,24 +32,29 @@ def input_shapes(
 def batch_axes(specs: list[TensorSpec]) -> dict[str, set[int]]:
     """Per input the open axes that are the batch.
 
-    Without a name to go by, axis 1 of a rank-3 input with a fixed first axis is taken for it when another input
-    has an open first axis: ONNX lays recurrent states out as [directions, batch, hidden].
+    Recurrent layouts [steps or directions, batch, features] are known by a fixed first and an open second of three
+    axes: their second axis is the batch when no first axis is open, and when it has no name to tell otherwise.
     """
     several = any(len(s.shape) > 1 for s in specs)
     leading = [s.shape[0] for s in specs if len(s.shape) > 1 or (s.shape and not several)]
-    names = {d for d in leading if isinstance(d, str)}
-    unnamed = any(d is None for d in leading)
-    return {s.name: set(_batch_axes(s.shape, names, unnamed)) for s in specs}
+    front: list[Dimension] = [d for d in leading if not isinstance(d, int)]
+    names: set[Dimension] = {
+        d for d in front or [s.shape[1] for s in specs if _recurrent(s.shape)] if d is not None
+    }
+    return {s.name: _batch_axes(s.shape, names) for s in specs}
 
 
-def _batch_axes(shape: list[Dimension], names: set[str], unnamed: bool) -> list[int]:
-    named = [axis for axis, d in enumerate(shape) if d in names and isinstance(d, str)]
+def _batch_axes(shape: list[Dimension], names: set[Dimension]) -> set[int]:
+    named = {axis for axis, d in enumerate(shape) if d in names}
     if named or not shape:
         return named
     if shape[0] is None:
-        return [0]
-    state = len(shape) == 3 and isinstance(shape[0], int) and isinstance(shape[2], int)
-    return [1] if state and shape[1] is None and (names or unnamed) else []
+        return {0}
+    return {1} if _recurrent(shape) and shape[1] is None else set()
+
+
+def _recurrent(shape: list[Dimension]) -> bool:
+    return len(shape) == 3 and isinstance(shape[0], int) and not isinstance(shape[1], int)
 
 
 def _shape(

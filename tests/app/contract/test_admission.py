@@ -197,6 +197,21 @@ def test_a_fixed_batch_size_is_kept() -> None:
     )
 
 
+def test_inputs_that_fix_different_batch_sizes_take_no_data() -> None:
+    """Rows come in batches of one size."""
+    model = model_facts(inputs=[tensor("input", 4, 3, 8, 8), tensor("other", 2, 3, 8, 8)])
+    both = {
+        name: DatasetInput(dtype="float32", shape=[3, 8, 8], array="input") for name in ("input", "other")
+    }
+    problem = refused(model=model, dataset=dataset_facts(inputs=both), data=evaluation())
+    assert problem == ("inputs_do_not_fit", "data.evaluation")
+
+
+def test_the_batch_of_a_recurrent_model_lies_behind_its_steps() -> None:
+    steps = model_facts(inputs=[tensor("input", 7, "N", 6)])
+    assert outcome(model=steps, benchmark={"batch_sizes": [1, 8]}) is None
+
+
 def test_an_open_dimension_comes_from_the_data_or_is_asked_for() -> None:
     free = model_facts(inputs=[tensor("input", "N", 3, "H", None)])
     assert refused(model=free) == ("shape_needed", "benchmark.shapes.input")

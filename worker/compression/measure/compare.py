@@ -6,6 +6,7 @@ from pathlib import Path
 
 from app.contract.job import Benchmark, Evaluation
 from app.contract.report import Environment, Latency, Pair, Parity, Quality
+from app.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.measure.environment import describe
 from worker.compression.measure.feeds import batch_for, counted, one_feed, random_feeds
@@ -16,7 +17,6 @@ from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
 from worker.compression.measure.quality import check_quality, measure_quality
 from worker.compression.measure.session import usable_threads
-from worker.compression.measure.shapes import input_shapes
 from worker.compression.progress import Progress
 
 ORIGINAL, COMPRESSED = "the original model", "the compressed model"

@@ -6,9 +6,9 @@ import numpy as np
 
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
+from app.contract.shapes import Shapes, batch_axes, input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.measure.network import Array, Feed
-from worker.compression.measure.shapes import Shapes, batch_axes, input_shapes
 
 BATCH_BYTES = 2 * 2**20
 MOST_PER_BATCH = 32

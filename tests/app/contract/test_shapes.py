@@ -2,7 +2,7 @@ import pytest
 
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
-from worker.compression.measure.shapes import batch_axes, input_shapes
+from app.contract.shapes import batch_axes, input_shapes
 
 
 def spec(name: str, *shape: int | str | None) -> TensorSpec:
