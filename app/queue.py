@@ -68,7 +68,12 @@ def celery_application(settings: Settings) -> Celery:
         broker_transport_options=_transport_options(settings),
         broker_connection_max_retries=None,
         broker_connection_retry_on_startup=True,
-        task_publish_retry_policy={"max_retries": 2},
+        task_publish_retry_policy={
+            "max_retries": 2,
+            "interval_start": 0,
+            "interval_step": 0.2,
+            "interval_max": 0.2,
+        },
         task_acks_late=True,
         task_reject_on_worker_lost=False,
         task_ignore_result=True,

@@ -41,7 +41,7 @@ def zip_names(file: BinaryIO) -> list[str]:
         raise _unreadable("zip", error) from error
     if any((member.external_attr >> 16) & 0o170000 == 0o120000 for member in members):
         raise _unsafe("it has a symbolic link")
-    return _checked([member.filename for member in members if not member.is_dir()])
+    return _checked([member.filename for member in members if not member.filename.endswith("/")])
 
 
 def tar_names(file: BinaryIO) -> list[str]:
@@ -49,24 +49,28 @@ def tar_names(file: BinaryIO) -> list[str]:
     names: list[str] = []
     try:
         with tarfile.open(fileobj=cast(IO[bytes], Bounded(file)), mode="r:") as archive:
-            for member in archive:
+            for count, member in enumerate(archive, 1):
+                if count > MAX_MEMBERS:
+                    raise _too_many()
                 if not (member.isfile() or member.isdir()):
                     raise _unsafe(f"{member.name[:80]!r} is a link or a device")
                 names += [member.name] if member.isfile() else []
-                if len(names) > MAX_MEMBERS:
-                    break
-    except (tarfile.TarError, ValueError, OSError, EOFError) as error:
+    except (tarfile.TarError, ValueError, OSError, EOFError, RecursionError) as error:
         raise _unreadable("tar", error) from error
     return _checked(names)
 
 
 def _checked(names: list[str]) -> list[str]:
     if len(names) > MAX_MEMBERS:
-        raise _unsafe(f"it has more than {MAX_MEMBERS} files")
+        raise _too_many()
     for name in names:
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
             raise _unsafe(f"{name[:80]!r} leads out of it")
     return names
+
+
+def _too_many() -> Refusal:
+    return _unsafe(f"it has more than {MAX_MEMBERS} files")
 
 
 def _unsafe(why: str) -> Refusal:

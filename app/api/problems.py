@@ -109,7 +109,9 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
     """Pydantic's errors as one refusal: the first one's field, the sentences of the first few."""
     first = errors[0]
     if first["type"] == "json_invalid":
-        return Refusal("malformed_request", f"The body is no valid JSON: {first['ctx']['error']}.")
+        field = None if first["loc"][0] == "body" else field_path(first, body)
+        detail = f"{field or 'The body'} is no valid JSON: {first['ctx']['error']}."
+        return Refusal("malformed_request", detail, field=field)
     if tuple(first["loc"]) == ("body",):
         if isinstance(body, bytes):
             return Refusal("unsupported_media_type", _JSON_NEEDED)

@@ -12,7 +12,7 @@ from app.api.uploads import find
 from app.contract import admission
 from app.contract.dataset import DatasetFacts
 from app.contract.errors import CODES, Problem, Refusal
-from app.contract.job import DataUse, DataUses, JobRequest
+from app.contract.job import DataUse, JobRequest
 from app.contract.model import ModelFacts
 from app.storage.ids import new_id
 from app.storage.ports import Gone, KeyReused
@@ -36,7 +36,8 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
         detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
         raise Refusal("idempotency_conflict", detail, field="idempotency-key") from error
     except Gone as error:
-        raise Refusal("not_found", f"{error.id} was deleted a moment ago.", field="model") from error
+        field = "model" if error.id == request.model else "data"
+        raise Refusal("not_found", f"{error.id} was deleted a moment ago.", field=field) from error
     if new:
         parts.queue.publish(Wake(queue="work", id=job.id))
     return job, new
@@ -44,8 +45,8 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
     model = ready(find(parts, owner, "model", request.model, "model"), "model")
-    uses = {role: use for role in DataUses.model_fields if (use := getattr(request.data, role)) is not None}
-    datasets = {use.dataset: _dataset(parts, owner, role, use) for role, use in uses.items()}
+    uses = admission.uses(request.data).items()
+    datasets = {use.dataset: _dataset(parts, owner, role, use) for role, use in uses}
     admission.check(request, ModelFacts.model_validate(model.facts), datasets)
     return Job(
         id=new_id("job"),

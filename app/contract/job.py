@@ -19,6 +19,7 @@ FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Count = Annotated[int, Field(ge=1)]
+Threads = Annotated[int, Field(ge=1, le=256)]
 
 
 class DataUse(Asked):
@@ -46,7 +47,7 @@ class Benchmark(Asked):
     """What is timed. `shapes` fixes an input's whole shape where the model leaves it open (batch axis included)."""
 
     batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(default=[1], min_length=1, max_length=8)
-    threads: Annotated[int, Field(ge=1, le=256)] | list[Annotated[int, Field(ge=1, le=256)]] = 1
+    threads: Threads | Annotated[list[Threads], Field(min_length=1, max_length=8)] = 1
     rounds: int = Field(default=15, ge=9, le=1000)
     shapes: dict[str, list[Count]] = Field(default_factory=dict)
 

@@ -30,7 +30,7 @@ def reap_once(
 ) -> list[Wake]:
     """Give expired leases back and publish what waits. Answers what the broker did not take, to be passed in
     as `unsent` the next time: the store counts it as published."""
-    wakes = [*(unsent or []), *records.reap(now, now - republish_seconds)]
+    wakes = list(dict.fromkeys([*(unsent or []), *records.reap(now, now - republish_seconds)]))
     for done, wake in enumerate(wakes):
         if not publish(wake):
             return wakes[done:]

@@ -63,6 +63,12 @@ def test_a_declaration_that_does_not_fit_names_its_field(api: Served, npz: bytes
     assert (answer.status_code, answer.json()["field"]) == (422, "declaration.inputs.x.array")
 
 
+def test_a_declaration_that_is_no_json_is_named(api: Served, npz: bytes) -> None:
+    answer = api.http.post("/v1/datasets", params={"declaration": "{"}, content=npz)
+    assert (answer.status_code, answer.json()["field"]) == (400, "declaration")
+    assert "The body" not in answer.json()["detail"]
+
+
 def test_a_field_that_a_form_does_not_have_is_refused(api: Served, onnx: bytes) -> None:
     answer = api.http.post("/v1/models", files={"nmae": (None, "x"), "file": ("m.onnx", onnx)})
     assert (answer.status_code, answer.json()["field"]) == (422, "nmae")

@@ -23,6 +23,17 @@ STATE_DICT = zipped({"archive/data.pkl": b"", "archive/data/0": b"", "archive/ve
 NPZ = zipped({"x.npy": b""})
 
 
+def nameless(content: bytes) -> bytes:
+    """Its first member's name begins with NUL, which zipfile takes for its end."""
+    return content.replace(b"x.npy", b"\0.npy")
+
+
+def header(kind: bytes, payload: bytes = b"11 a=bcdef\n") -> bytes:
+    info = tarfile.TarInfo("h")
+    info.type, info.size = kind, len(payload)
+    return info.tobuf() + payload + bytes(-len(payload) % 512)
+
+
 def tarred(members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
@@ -87,6 +98,9 @@ def test_formats_are_told_from_the_content(content: bytes, format: str) -> None:
         (tarred({"/model.onnx": b""}), "unsafe_archive", "leads out"),
         (tarred({"model.onnx": b""}, tarfile.SYMTYPE), "unsafe_archive", "link"),
         (NPZ[:-5], "unknown_format", "zip"),
+        (nameless(NPZ), "unknown_format", "exactly one"),
+        (header(b"x") * 2000, "unknown_format", "tar"),
+        (header(b"5", b"") * 10_001, "unsafe_archive", "more than 10000"),
         (ONNX[:-1], "invalid_model", "cut short"),
         (ONNX[:3], "invalid_model", "cut short"),
         (ONNX[:2], "invalid_model", "graph"),

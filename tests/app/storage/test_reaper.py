@@ -47,6 +47,16 @@ def test_what_the_broker_does_not_take_is_published_when_it_is_back(records: Rec
     assert [wake.id for wake in queue.published] == ids[1:]
 
 
+def test_however_long_the_broker_is_away_each_is_published_once(records: Records) -> None:
+    ids = [records.add_upload(an_upload(f"{n:064}", created_at=float(n)))[0].id for n in range(3)]
+    unsent: list[Wake] = []
+    for minute in range(1, 5):
+        unsent = reap_once(
+            records, lambda _: False, now=1000.0 + 61 * minute, republish_seconds=60.0, unsent=unsent
+        )
+    assert [wake.id for wake in unsent] == ids
+
+
 def test_bytes_that_no_record_names_are_swept_after_the_grace(records: Records, blobs: Blobs) -> None:
     named, stray = put(blobs, b"named"), put(blobs, b"stray")
     records.add_upload(an_upload(named))
