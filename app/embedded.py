@@ -25,6 +25,7 @@ from typing import Literal, NoReturn
 
 import uvicorn
 from fastapi import FastAPI
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.deps import Parts
 from app.main import create_app
@@ -62,7 +63,7 @@ def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
     with ExitStack() as stack:
         stack.enter_context(_only_one(settings.data_dir))
         listening = stack.enter_context(_listen(settings))
-        application = create_app(settings)
+        application = _application(settings)
         if workers:
             _take_back(settings, application)
             stack.enter_context(Workers(settings))
@@ -73,6 +74,14 @@ def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
 def work(settings: Settings, queue: Literal["work", "inspect"]) -> NoReturn:
     """Become a worker for one queue."""
     os.execve(sys.executable, worker_command(queue), os.environ | worker_environment(settings))  # noqa: S606
+
+
+def _application(settings: Settings) -> FastAPI:
+    try:
+        return create_app(settings)
+    except SQLAlchemyError as error:
+        why = str(error).splitlines()[0]
+        raise CannotStart(f"The database cannot be opened ({why}). Check WINNOW_DATABASE_URL.") from error
 
 
 @contextmanager

@@ -1,9 +1,14 @@
 """What the operator decides, read from `WINNOW_*` variables at the entry points only."""
 
 from pathlib import Path
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
+]
 
 
 class Settings(BaseSettings):
@@ -16,7 +21,9 @@ class Settings(BaseSettings):
         default=None, description="SQLAlchemy URL; SQLite in data_dir when unset."
     )
     broker_url: str | None = Field(
-        default=None, description="`redis://…`; Celery's filesystem transport when unset."
+        default=None,
+        pattern="^rediss?://",
+        description="`redis://…`; Celery's filesystem transport when unset.",
     )
     host: str = Field(
         default="127.0.0.1", description="Address to listen on: loopback unless told otherwise."
@@ -44,7 +51,7 @@ class Settings(BaseSettings):
     inspect_seconds: int = Field(default=300, ge=1)
     inspect_memory_bytes: int = Field(default=8 * 2**30, ge=2**28)
 
-    log_level: str = "INFO"
+    log_level: LogLevel = "INFO"
 
     @property
     def database(self) -> str:

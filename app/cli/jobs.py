@@ -1,7 +1,7 @@
 """`submit`, `watch`, `jobs`, `cancel`, `retry`, `logs`, `report`, `download`: a job and what comes of it."""
 
 from pathlib import Path
-from typing import Annotated, cast
+from typing import Annotated
 
 import typer
 
@@ -69,10 +69,11 @@ def watch_to_end(client: Client, id: str, as_json: bool = False) -> None:
 
 
 def jobs(
-    state: Annotated[str | None, typer.Option(help="queued, running, succeeded, failed, cancelled …")] = None,
+    state: Annotated[JobState | None, typer.Option(help="Jobs in this state.")] = None,
     model: Annotated[str | None, typer.Option(help="Jobs of this model.")] = None,
     tag: Annotated[
-        list[str] | None, typer.Option(metavar="KEY=VALUE", help="All of them must be there.")
+        list[str] | None,
+        typer.Option(metavar="KEY=VALUE", help="Jobs with this tag; repeated, with all of them."),
     ] = None,
     limit: Annotated[int, typer.Option(min=1, help="So many at most.")] = 50,
     url: Url = LOCAL,
@@ -84,7 +85,7 @@ def jobs(
     winnow jobs --state failed --tag team=vision
     """
     with Client(url) as client:
-        found = client.jobs(state=cast("JobState | None", state), model=model, tags=pairs("--tag", tag))
+        found = client.jobs(state=state, model=model, tags=pairs("--tag", tag))
         first = [job for job, _ in zip(found, range(limit), strict=False)]
     if as_json:
         for job in first:

@@ -29,7 +29,8 @@ class JobOptions:
     step: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"A step with its settings, e.g. 'int8_static samples=256'. Kinds: {', '.join(KINDS)}."
+            help=f"A step with its settings, e.g. 'int8_static samples=256'; repeated, one after the other. "
+            f"Kinds: {', '.join(KINDS)}."
         ),
     ] = None
     calibration: Annotated[
@@ -51,8 +52,12 @@ class JobOptions:
     min_speedup: Annotated[float | None, typer.Option(help="1.5 is one and a half times as fast.")] = None
     max_size_ratio: Annotated[float | None, typer.Option(help="0.5 is half the size.")] = None
     min_cosine: Annotated[float | None, typer.Option(help="Between the outputs before and after.")] = None
-    batch_size: Annotated[list[int] | None, typer.Option(help="Measure with this batch size.")] = None
-    threads: Annotated[list[int] | None, typer.Option(help="Measure with so many threads.")] = None
+    batch_size: Annotated[
+        list[int] | None, typer.Option(help="Measure with this batch size; repeatable.")
+    ] = None
+    threads: Annotated[list[int] | None, typer.Option(help="Measure with so many threads; repeatable.")] = (
+        None
+    )
     rounds: Annotated[int | None, typer.Option(help="Interleaved rounds of timing, at least 9.")] = None
     shape: Annotated[
         list[str] | None,

@@ -19,6 +19,7 @@ from app.cli.service import settings
 from app.cli.shared import Json, terminable
 from app.cli.uploads import DeclarationFile, Inputs, send_dataset, send_model
 from app.client import Client, ClientError
+from app.contract.admission import uses
 from app.contract.job import DataUse, Job, JobRequest
 
 
@@ -49,9 +50,10 @@ def run(
     winnow run resnet20.onnx --step int8_static --calibration train.npz:0:512 \\
         --evaluation test.npz --metric top1 --max-metric-drop 0.01
     """
-    target = to or model.with_suffix(".small.onnx")
     request = options.job(model="to be uploaded")
+    target = to or model.parent / f"{model.stem}.small.onnx"
     _check_target(target)
+    _check_files(model, request)
     with terminable(), _service(url, data_dir) as address, Client(address) as client:
         request = _upload_all(client, request, model, input or [], declaration)
         job = _follow(client, client.submit(request).id, own=url is None)
@@ -128,6 +130,17 @@ def _deliver(client: Client, job: Job, target: Path, as_json: bool) -> None:
     else:
         out().print(report_tables(report))
     say(f"the result is in {path}")
+
+
+def _check_files(model: Path, request: JobRequest) -> None:
+    """Before a service is started for them."""
+    if not model.is_file():
+        raise ClientError(f"there is no file {model}")
+    for role, use in uses(request.data).items():
+        if not use.dataset.startswith("dst_") and not Path(use.dataset).is_file():
+            raise ClientError(
+                f"--{role}: there is no file {use.dataset}, nor is that the id of a dataset (dst_…)"
+            )
 
 
 def _check_target(target: Path) -> None:

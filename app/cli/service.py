@@ -20,7 +20,7 @@ def serve(
 ) -> None:
     """Start the service with its workers: no Redis, no database server. Ctrl-C stops it.
 
-    Every WINNOW_* variable counts; the options go before them.
+    The WINNOW_* variables of the environment say the rest; an option wins over its variable.
 
     \b
     winnow serve

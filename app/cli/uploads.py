@@ -27,7 +27,9 @@ DeclarationFile = Annotated[
 
 
 def upload(
-    file: Annotated[Path, typer.Argument(help="A model (.onnx, .pt2, tar or zip) or a dataset (.npz).")],
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="A model (.onnx, .pt2, tar or zip) or a dataset (.npz).")
+    ],
     dataset: Annotated[
         bool | None, typer.Option("--dataset/--model", help="What it is; if not said, its content tells.")
     ] = None,

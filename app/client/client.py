@@ -11,6 +11,7 @@ Every method may raise `ServiceUnreachable`, `ServiceProblem` and `UnexpectedAns
 """
 
 import logging
+import os
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -80,7 +81,7 @@ class Client:
         response = self._transport.request(
             "POST",
             "/v1/models",
-            params={"name": name or Path(path).name, "input": list(inputs)},
+            params={"name": name or _printable_name(path), "input": list(inputs)},
             content=body,
             headers={
                 "Content-Type": "application/octet-stream",
@@ -109,8 +110,8 @@ class Client:
             response = self._transport.request(
                 "POST",
                 "/v1/datasets",
-                params={"name": name or Path(path).name},
-                files={"declaration": (None, text, "application/json"), "file": (Path(path).name, file)},
+                params={"name": name or _printable_name(path)},
+                files={"declaration": (None, text, "application/json"), "file": ("data.npz", file)},
                 timeout=UPLOAD_TIMEOUT,
             )
         dataset = self._transport.told(Dataset, response)
@@ -270,6 +271,11 @@ class Client:
 
 def _path(*parts: str) -> str:
     return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _printable_name(path: str | Path) -> str:
+    """The file's, as a text that can be sent: a file's name is any bytes, the service's at most 200 characters."""
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")[:200]
 
 
 def _check_arrived(body: FileBody, stored: Model | Dataset) -> None:

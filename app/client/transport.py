@@ -26,7 +26,7 @@ class Transport:
     """One service. `http` replaces the connection, for tests against an application in this process."""
 
     def __init__(self, url: str, http: httpx.Client | None = None) -> None:
-        self.url = (url if "://" in url else f"http://{url}").rstrip("/")
+        self.url = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
         self._http = http or _connection(self.url)
 
     def close(self) -> None:
@@ -98,8 +98,10 @@ class Transport:
 
 def _connection(url: str) -> httpx.Client:
     try:
-        host = httpx.URL(url).host
-        return httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=not _is_loopback(host))
+        address = httpx.URL(url)
+        if address.scheme not in ("http", "https") or not address.host:
+            raise httpx.InvalidURL("it has to begin with http:// or https:// and name a host")
+        return httpx.Client(base_url=url, timeout=TIMEOUT, trust_env=not _is_loopback(address.host))
     except httpx.InvalidURL as error:
         raise ClientError(
             f"{url!r} is not an address: {error}; expected something like http://127.0.0.1:8000"

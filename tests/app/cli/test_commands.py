@@ -155,6 +155,18 @@ def test_what_is_not_there_is_a_sentence(ask: Ask, arguments: list[str]) -> None
 
 
 @pytest.mark.parametrize(
+    ("model", "more"),
+    [
+        (".", []),
+        ("missing.onnx", []),
+        (__file__, ["--calibration", "missing.npz:0:9"]),
+    ],
+)
+def test_a_run_begins_only_when_its_files_are_there(ask: Ask, model: str, more: list[str]) -> None:
+    assert "there is no file" in ask("run", model, "--step", "float16", *more, code=1).stderr
+
+
+@pytest.mark.parametrize(
     "arguments",
     [
         ["submit", "mdl_1"],
@@ -162,6 +174,7 @@ def test_what_is_not_there_is_a_sentence(ask: Ask, arguments: list[str]) -> None
         ["upload"],
         ["upload", "x.npz", "--declaration", "missing.json"],
         ["worker", "--queue", "lunch"],
+        ["jobs", "--state", "lost"],
         ["serve", "--port", "70000"],
         ["run", "model.onnx", "--step", "float16", "--out", "/nowhere/small.onnx"],
         ["nonsense"],

@@ -1,5 +1,8 @@
+import os
 import socket
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
@@ -84,6 +87,20 @@ def test_an_id_cannot_leave_its_place_in_the_path() -> None:
     with answering(note) as url, pytest.raises(UnexpectedAnswer):
         Client(url).job("../models?x=1#y")
     assert asked == ["/v1/jobs/..%2Fmodels%3Fx%3D1%23y"]
+
+
+def test_a_file_name_of_any_bytes_can_be_sent(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"n\xff" + b"x" * 210 + b".onnx")
+    path.write_bytes(b"model")
+    asked: list[str] = []
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        asked.append(handler.path)
+        send(handler, 404)
+
+    with answering(note) as url, pytest.raises(UnexpectedAnswer):
+        Client(url).upload_model(path)
+    assert parse_qs(urlsplit(asked[0]).query)["name"] == ["n\ufffd" + "x" * 198]
 
 
 def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
