@@ -58,8 +58,8 @@ def serve(settings: Settings, *, workers: bool = True) -> None:
 @contextmanager
 def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
     """The service, for as long as the context lasts; its base URL. Raises `CannotStart`."""
-    if workers and find_spec("onnxruntime") is None:
-        raise CannotStart("This installation has no worker. Install it with `pip install 'winnow[worker]'`.")
+    if workers:
+        _check_installed()
     with ExitStack() as stack:
         stack.enter_context(_only_one(settings.data_dir))
         listening = stack.enter_context(_listen(settings))
@@ -72,8 +72,14 @@ def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
 
 
 def work(settings: Settings, queue: Literal["work", "inspect"]) -> NoReturn:
-    """Become a worker for one queue."""
+    """Become a worker for one queue. Raises `CannotStart`."""
+    _check_installed()
     os.execve(sys.executable, worker_command(queue), os.environ | worker_environment(settings))  # noqa: S606
+
+
+def _check_installed() -> None:
+    if find_spec("onnxruntime") is None:
+        raise CannotStart("This installation has no worker. Install it with `pip install 'winnow[worker]'`.")
 
 
 def _application(settings: Settings) -> FastAPI:

@@ -83,12 +83,14 @@ class Workers:
         now = time.monotonic()
         if worker.process is None:
             if now >= worker.start_at:
-                worker.process, worker.started = self._start(worker.queue), now
+                worker.started = now
+                try:
+                    worker.process = self._start(worker.queue)
+                except OSError as error:  # no memory for another process, for example
+                    _pause(worker, now, f"cannot be started ({error})")
         elif (code := worker.process.poll()) is not None:
-            pause = SHORTEST_PAUSE_SECONDS if now - worker.started > HEALTHY_SECONDS else worker.pause
-            log.warning("the %s worker ended with %s; again in %.1f s", worker.queue, code, pause)
-            worker.process, worker.start_at = None, now + pause
-            worker.pause = min(2 * pause, LONGEST_PAUSE_SECONDS)
+            worker.process = None
+            _pause(worker, now, f"ended with {code}")
 
     def _start(self, queue: Queue) -> "subprocess.Popen[bytes]":
         """In a session of its own: Ctrl-C in a terminal is for us, and we tell them. All it says is log."""
@@ -99,6 +101,12 @@ class Workers:
             stdout=STDERR,
             start_new_session=True,
         )
+
+
+def _pause(worker: _Worker, now: float, why: str) -> None:
+    pause = SHORTEST_PAUSE_SECONDS if now - worker.started > HEALTHY_SECONDS else worker.pause
+    log.warning("the %s worker %s; again in %.1f s", worker.queue, why, pause)
+    worker.start_at, worker.pause = now + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
 def _stop_all(processes: "list[subprocess.Popen[bytes]]") -> None:

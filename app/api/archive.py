@@ -64,6 +64,8 @@ def _checked(names: list[str]) -> list[str]:
     if len(names) > MAX_MEMBERS:
         raise _too_many()
     for name in names:
+        if not name:
+            raise _unsafe("a file in it has no name")
         if name.startswith(("/", "\\")) or ".." in name.replace("\\", "/").split("/"):
             raise _unsafe(f"{name[:80]!r} leads out of it")
     return names

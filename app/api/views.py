@@ -1,6 +1,7 @@
 """Records as the API shows them, and the ETag of what is shown."""
 
 import hashlib
+from typing import Any
 
 from app.api.conditional import etag
 from app.api.times import at, maybe_at
@@ -15,37 +16,27 @@ _DATASET_FACTS = tuple(DatasetFacts.model_fields)
 
 
 def model(upload: records.Upload) -> Model:
-    facts = upload.facts or dict.fromkeys(_MODEL_FACTS)
-    return Model.model_validate(
-        {
-            "id": upload.id,
-            "name": upload.name,
-            "state": upload.state,
-            "problem": upload.problem,
-            "format": upload.format,
-            "sha256": upload.sha256,
-            "size_bytes": upload.size_bytes,
-            **{name: facts[name] for name in _MODEL_FACTS},
-            "created_at": at(upload.created_at),
-        }
-    )
+    return Model.model_validate({**_uploaded(upload, _MODEL_FACTS), "format": upload.format})
 
 
 def dataset(upload: records.Upload) -> Dataset:
-    facts = upload.facts or dict.fromkeys(_DATASET_FACTS)
-    return Dataset.model_validate(
-        {
-            "id": upload.id,
-            "name": upload.name,
-            "state": upload.state,
-            "problem": upload.problem,
-            "sha256": upload.sha256,
-            "size_bytes": upload.size_bytes,
-            "declaration": Declaration.model_validate(upload.declaration),
-            **{name: facts[name] for name in _DATASET_FACTS},
-            "created_at": at(upload.created_at),
-        }
-    )
+    declaration = Declaration.model_validate(upload.declaration)
+    return Dataset.model_validate({**_uploaded(upload, _DATASET_FACTS), "declaration": declaration})
+
+
+def _uploaded(upload: records.Upload, names: tuple[str, ...]) -> dict[str, Any]:
+    """What models and datasets have in common; the facts are null until there are some."""
+    facts = upload.facts or dict.fromkeys(names)
+    return {
+        "id": upload.id,
+        "name": upload.name,
+        "state": upload.state,
+        "problem": upload.problem,
+        "sha256": upload.sha256,
+        "size_bytes": upload.size_bytes,
+        **{name: facts[name] for name in names},
+        "created_at": at(upload.created_at),
+    }
 
 
 def upload_tag(upload: records.Upload) -> str:

@@ -45,9 +45,12 @@ def worker(
     \b
     winnow worker --queue work
     """
-    from app.embedded import work
+    from app import embedded
 
-    work(settings(data_dir=data_dir), queue)
+    try:
+        embedded.work(settings(data_dir=data_dir), queue)
+    except embedded.CannotStart as error:
+        raise ClientError(str(error)) from error
 
 
 def settings(**given: Any) -> Settings:

@@ -98,7 +98,7 @@ def test_formats_are_told_from_the_content(content: bytes, format: str) -> None:
         (tarred({"/model.onnx": b""}), "unsafe_archive", "leads out"),
         (tarred({"model.onnx": b""}, tarfile.SYMTYPE), "unsafe_archive", "link"),
         (NPZ[:-5], "unknown_format", "zip"),
-        (nameless(NPZ), "unknown_format", "exactly one"),
+        (nameless(NPZ), "unsafe_archive", "no name"),
         (header(b"x") * 2000, "unknown_format", "tar"),
         (header(b"5", b"") * 10_001, "unsafe_archive", "more than 10000"),
         (ONNX[:-1], "invalid_model", "cut short"),
