@@ -22,7 +22,7 @@ def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFact
     arrays = set()
     for spec in model.inputs:
         given = _given(field, use, spec, dataset)
-        _check_kind(field, spec, given)
+        check_kind(spec, given.dtype, field)
         if given.array is not None:
             arrays.add(given.array)
             _check_shape(field, spec, given)
@@ -75,16 +75,6 @@ def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) ->
             field=f"{field}.map.{spec.name}" if spec.name in use.map else f"{field}.map",
         )
     return dataset.inputs[name]
-
-
-def _check_kind(field: str, spec: TensorSpec, given: DatasetInput) -> None:
-    if not takes(spec.dtype, given.dtype):
-        raise Refusal(
-            "inputs_do_not_fit",
-            f"The model's input {spec.name!r} takes {spec.dtype}, the dataset gives {given.dtype}. Give it an array "
-            "of that kind.",
-            field=field,
-        )
 
 
 def _check_shape(field: str, spec: TensorSpec, given: DatasetInput) -> None:
@@ -176,10 +166,16 @@ def fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:
     return len(wanted) == len(offered) and all(not isinstance(w, int) or g in (w, None) for w, g in pairs)
 
 
-def takes(wanted: str, given: str) -> bool:
-    """Whether an input of one dtype can be made of numbers of another."""
-    ranks = RANK.get(_kind(wanted)), RANK.get(_kind(given))
-    return ranks[0] is not None and ranks[1] is not None and ranks[1] <= ranks[0]
+def check_kind(spec: TensorSpec, given: str, field: str | None = None) -> None:
+    """Raises `inputs_do_not_fit` when an input cannot be made of numbers of that dtype."""
+    wanted, offered = RANK.get(_kind(spec.dtype)), RANK.get(_kind(given))
+    if wanted is None or offered is None or offered > wanted:
+        raise Refusal(
+            "inputs_do_not_fit",
+            f"The model's input {spec.name!r} takes {spec.dtype}, the dataset gives {given}. Give it an array "
+            "of that kind.",
+            field=field,
+        )
 
 
 def _kind(dtype: str) -> str:

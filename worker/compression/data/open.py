@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import numpy as np
+
 from app.contract import fitting
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
@@ -30,7 +32,9 @@ def open_samples(
     for spec in inputs:
         name = source.map.get(spec.name, spec.name)
         if name in declaration.constants:
-            constants.append(Constant(spec, declaration.constants[name]))
+            value = declaration.constants[name]
+            fitting.check_kind(spec, np.asarray(value).dtype.name)
+            constants.append(Constant(spec, value))
         else:
             columns.append(_column(spec, name, declaration, arrays))
     _check_rows(columns)
@@ -67,7 +71,8 @@ def _column(spec: TensorSpec, name: str, declaration: Declaration, arrays: dict[
     array = arrays[how.array]
     dtype, sample = made(name, array, how)
     batched, whole = fitting.fits(spec.shape, (None, *sample)), fitting.fits(spec.shape, sample)
-    if not fitting.takes(spec.dtype, dtype.name) or not (batched or whole):
+    fitting.check_kind(spec, dtype.name)
+    if not (batched or whole):
         raise Refusal(
             "inputs_do_not_fit",
             f"The model's input {spec.name!r} takes {fitting.told(spec)}, but {name!r} of the dataset gives {dtype} "
