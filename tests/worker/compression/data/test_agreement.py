@@ -1,6 +1,5 @@
 """What `POST /v1/jobs` lets through is opened by the worker, and what it refuses is refused for the same reason."""
 
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
