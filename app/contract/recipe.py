@@ -21,6 +21,14 @@ Patterns = Annotated[
     ),
 ]
 
+WeightRange = Annotated[
+    Literal["auto", "full", "reduced"],
+    Field(
+        default="auto",
+        description="Weights in 8 bits (`full`), in 7 (`reduced`), or as the worker's CPU multiplies exactly.",
+    ),
+]
+
 
 class Step(Asked):
     """What all steps have in common. `needs` and `quantizes` are what `POST /v1/jobs` checks beforehand."""
@@ -45,6 +53,7 @@ class Int8Static(Step):
     samples: int = Field(
         default=512, ge=1, le=100_000, description="Calibration samples drawn with the seed."
     )
+    weight_range: WeightRange
     exclude: Patterns
 
 
@@ -54,6 +63,7 @@ class Int8Dynamic(Step):
     quantizes: ClassVar[bool] = True
 
     kind: Literal["int8_dynamic"]
+    weight_range: WeightRange
     exclude: Patterns
 
 

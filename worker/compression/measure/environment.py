@@ -4,11 +4,10 @@ import os
 import platform
 import subprocess
 from importlib import metadata
-from pathlib import Path
 
 from app.contract.report import Environment
+from worker.compression.cpu import cpu_facts, cpu_flags
 
-CPUINFO = Path("/proc/cpuinfo")
 TELLING_FLAGS = {
     *("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16"),
     *("amx_int8", "amx_bf16", "amx_tile", "asimddp", "i8mm", "bf16", "sve", "fphp", "asimdhp"),
@@ -18,11 +17,9 @@ PACKAGES = ("winnow", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "nump
 
 
 def describe(intra_op_threads: int) -> Environment:
-    facts = _cpu_facts()
-    flags = (facts.get("flags") or facts.get("Features") or "").split()
     return Environment(
-        cpu=facts.get("model name") or platform.processor() or platform.machine(),
-        cpu_flags=sorted(TELLING_FLAGS.intersection(flags)),
+        cpu=cpu_facts().get("model name") or platform.processor() or platform.machine(),
+        cpu_flags=sorted(TELLING_FLAGS & cpu_flags()),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
         gpus=_gpus(),
@@ -30,14 +27,6 @@ def describe(intra_op_threads: int) -> Environment:
         versions={"python": platform.python_version(), **_versions()},
         intra_op_threads=intra_op_threads,
     )
-
-
-def _cpu_facts() -> dict[str, str]:
-    """The first processor's lines of /proc/cpuinfo."""
-    if not CPUINFO.exists():
-        return {}
-    lines = CPUINFO.read_text().split("\n\n")[0].splitlines()
-    return {key.strip(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
 
 
 def _gpus() -> list[str]:

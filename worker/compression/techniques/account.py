@@ -48,7 +48,13 @@ def refuse_quantized(model: ir.Model) -> None:
             )
 
 
-def changed(model: ir.Model, layers: list[Layer], wanted: str, notes: list[str]) -> Changed:
+def changed(
+    model: ir.Model,
+    layers: list[Layer],
+    wanted: str,
+    notes: list[str],
+    details: dict[str, object] | None = None,
+) -> Changed:
     """The step's answer. Raises `nothing_to_quantize` when no layer was changed."""
     count = sum(layer.reason is None for layer in layers)
     if count == 0:
@@ -62,7 +68,7 @@ def changed(model: ir.Model, layers: list[Layer], wanted: str, notes: list[str])
         }
         for layer in layers
     ]
-    return Changed(model, count, len(layers), notes, {"layers": rows})
+    return Changed(model, count, len(layers), notes, {"layers": rows, **(details or {})})
 
 
 def _why_not(model: ir.Model, layers: list[Layer]) -> str:

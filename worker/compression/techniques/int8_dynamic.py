@@ -3,7 +3,8 @@
     MatMul, Gemm   x, s_x, z_x = DynamicQuantizeLinear(X);  Y = s_x s_w · MatMulInteger(x, w, z_x) (+ bias)
     LSTM           com.microsoft DynamicQuantizeLSTM, which does the same inside
 
-in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel. Convolutions are left out:
+in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel, in the range that the CPU
+multiplies exactly (`kernels`). Convolutions are left out:
 ConvInteger has no fast kernel on the CPU, and the range of a whole feature map has to be found on every run, so it is
 usually slower than float32. Subgraphs (If, Loop) stay as they are.
 """
@@ -15,6 +16,7 @@ from app.contract.recipe import Int8Dynamic
 from worker.compression.techniques.account import Layer, changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.integer import MICROSOFT, IntegerWriter
+from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.naming import excluded
 from worker.compression.techniques.opsets import raised
 
@@ -32,8 +34,15 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Change
         for node in model.graph
         if node.domain in ("", "ai.onnx") and node.op_type in QUANTIZED
     ]
-    answer = changed(model, layers, "MatMul, Gemm or LSTM with a float32 weight", notes)
-    writer = IntegerWriter(model)
+    weights = weight_range(step.weight_range)
+    answer = changed(
+        model,
+        layers,
+        "MatMul, Gemm or LSTM with a float32 weight",
+        [*notes, *weights.notes],
+        weights.details(),
+    )
+    writer = IntegerWriter(model, weights.limit)
     chosen = [layer.node for layer in layers if layer.reason is None]
     for number, node in enumerate(chosen, 1):
         if node.op_type == "LSTM":

@@ -15,6 +15,7 @@ from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.gates import gated
+from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.selection import select
@@ -33,12 +34,19 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     model, notes = raised(model, OPSET, "quantization per channel")
     folded = fold_batchnorms(model, step.exclude)
     selection = select(model, step.exclude)
-    answer = changed(model, selection.layers, "Conv, Gemm or MatMul with a float32 weight", notes)
+    weights = weight_range(step.weight_range)
+    answer = changed(
+        model,
+        selection.layers,
+        "Conv, Gemm or MatMul with a float32 weight",
+        [*notes, *weights.notes],
+        {"calibration": step.calibration, **weights.details()},
+    )
     samples = context.calibration.draw(step.samples, context.seed)
     sources = {str(source.name): source for source in map(selection.source, selection.values)}
     measured = calibrate(model, list(sources), samples, step.calibration, step.percentile, context.progress)
     ranges = {name: gated(sources[name], found) for name, found in measured.items()}
-    QdqWriter(model).write(selection, ranges)
+    QdqWriter(model, weights.limit).write(selection, ranges)
     passes.RemoveUnusedNodesPass()(model)
-    answer.details.update(calibration=step.calibration, samples=len(samples), batchnorms_folded=folded)
+    answer.details.update(samples=len(samples), batchnorms_folded=folded)
     return answer

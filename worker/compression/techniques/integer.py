@@ -14,8 +14,8 @@ LSTM_INPUTS = 8
 class IntegerWriter:
     """An activation that several nodes read is quantized once; every product keeps its node's name."""
 
-    def __init__(self, model: ir.Model) -> None:
-        self._graph = model.graph
+    def __init__(self, model: ir.Model, weight_limit: int) -> None:
+        self._graph, self._limit = model.graph, weight_limit
         self._names = Names(model)
         self._quantized: dict[ir.Value, list[ir.Value]] = {}
 
@@ -51,9 +51,9 @@ class IntegerWriter:
         for index in (1, 2):
             wish = str(node.inputs[index].name)  # type: ignore[union-attr]
             weight = _array(node, index).transpose(0, 2, 1)
-            directions = [weight_scales(part, 1) for part in weight]
-            scales = np.stack(directions)
-            integers = np.stack([quantized_weight(w, s, 1) for w, s in zip(weight, directions, strict=True)])
+            scales = np.stack([weight_scales(part, 1, self._limit) for part in weight])
+            parts = zip(weight, scales, strict=True)
+            integers = np.stack([quantized_weight(part, own, 1, self._limit) for part, own in parts])
             inputs[index] = self._initializer(f"{wish}_quantized", integers)
             extra.append(self._initializer(f"{wish}_scale", scales))
             extra.append(self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)))
@@ -86,9 +86,9 @@ class IntegerWriter:
         return self._quantized[value]
 
     def _weight(self, wish: str, weight: Array, axis: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-        scales = weight_scales(weight, axis)
+        scales = weight_scales(weight, axis, self._limit)
         return (
-            self._initializer(f"{wish}_quantized", quantized_weight(weight, scales, axis)),
+            self._initializer(f"{wish}_quantized", quantized_weight(weight, scales, axis, self._limit)),
             self._initializer(f"{wish}_scale", scales),
             self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)),
         )

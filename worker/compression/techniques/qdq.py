@@ -25,8 +25,8 @@ from worker.compression.techniques.selection import Selection, weight_axis
 class QdqWriter:
     """Writes into one model. Values and weights used by several nodes are quantized once."""
 
-    def __init__(self, model: ir.Model) -> None:
-        self._graph = model.graph
+    def __init__(self, model: ir.Model, weight_limit: int) -> None:
+        self._graph, self._limit = model.graph, weight_limit
         self._names = Names(model)
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
 
@@ -82,7 +82,7 @@ class QdqWriter:
         weight, axis = _constant(node, 1), weight_axis(node)
         assert weight is not None
         assert axis is not None
-        scales = weight_scales(weight, axis)
+        scales = weight_scales(weight, axis, self._limit)
         bias = _constant(node, 2)
         if bias is not None:
             activation = self._affine[_input(node, 0)][0].const_value
@@ -92,7 +92,7 @@ class QdqWriter:
                 node, 2, quantized_bias(bias.reshape(-1), scales * activation.numpy()),
                 scales * activation.numpy(), 0,
             )  # fmt: skip
-        self._write_weight(node, 1, quantized_weight(weight, scales, axis), scales, axis)
+        self._write_weight(node, 1, quantized_weight(weight, scales, axis, self._limit), scales, axis)
 
     def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> None:
         name = _input(node, index).name

@@ -3,7 +3,9 @@
 Activations are uint8 and asymmetric: unsigned activations with signed weights is what x86 multiplies fast (signed
 activations came out slower than float32). Weights are int8 and symmetric, one scale per output channel:
 
-    scale_c = max|w_c| / 127                      (Krishnamoorthi 2018, arXiv:1806.08342)
+    scale_c = max|w_c| / limit                    (Krishnamoorthi 2018, arXiv:1806.08342)
+
+The limit is 127, or 64 where the CPU would cut off sums of larger products: see `kernels`.
 """
 
 from dataclasses import dataclass
@@ -15,7 +17,6 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 LEVELS = 255
-WEIGHT_MAX = 127
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,11 @@ class Range:
         return np.array(scale), np.array(np.clip(np.rint(-low / scale), 0, LEVELS), np.uint8)
 
 
-def weight_scales(weight: Array, axis: int) -> Array:
+def weight_scales(weight: Array, axis: int, limit: int) -> Array:
     """float32 [channels]; a channel of zeros gets scale 1."""
     others = tuple(i for i in range(weight.ndim) if i != axis)
     largest = np.abs(weight).max(axis=others, initial=0)
-    scales = (largest / WEIGHT_MAX).astype(np.float32)
+    scales = (largest / limit).astype(np.float32)
     return np.where(scales < np.finfo(np.float32).tiny, np.float32(1), scales)
 
 
@@ -48,10 +49,10 @@ def scales_for_bias(scales: Array, bias: Array, activation: Array) -> Array:
     return np.maximum(scales, least.astype(np.float32))
 
 
-def quantized_weight(weight: Array, scales: Array, axis: int) -> Array:
+def quantized_weight(weight: Array, scales: Array, axis: int, limit: int) -> Array:
     """int8, the shape of `weight`, rounded half to even."""
     shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
-    return np.clip(np.rint(weight / scales.reshape(shape)), -WEIGHT_MAX, WEIGHT_MAX).astype(np.int8)
+    return np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)
 
 
 def quantized_bias(bias: Array, scales: Array) -> Array:

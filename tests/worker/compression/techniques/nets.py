@@ -122,8 +122,11 @@ def proto(net: ir.Model) -> onnx.ModelProto:
     return made
 
 
-def run(net: ir.Model, feeds: dict[str, Any], output: str | None = None) -> Any:
-    """One output (the first when not named; a value inside the graph may be asked for)."""
+def run(net: ir.Model, feeds: dict[str, Any], output: str | None = None, *, fused: bool = True) -> Any:
+    """One output (the first when not named; a value inside the graph may be asked for).
+
+    Not `fused`, every node is computed as it is written: Q/DQ pairs around float operators.
+    """
     made = proto(net)
     names = [o.name for o in made.graph.output]
     if output is not None and output not in names:
@@ -131,8 +134,48 @@ def run(net: ir.Model, feeds: dict[str, Any], output: str | None = None) -> Any:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
+    if not fused:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run([output or names[0]], feeds)[0]
+
+
+def loud_net() -> ir.Model:
+    """Weights of one sign near full scale, and inputs likewise (`loud_images`): the largest sums a layer can have."""
+    rng = np.random.default_rng(7)
+    weights = {
+        "w1": rng.uniform(0.9, 1, (16, 8, 3, 3)) * np.where(np.arange(16) % 2, -1, 1)[:, None, None, None],
+        "w2": rng.uniform(0.9, 1, (16, 16, 3, 3)),
+        "w3": rng.uniform(0.9, 1, (16, 4)) * [1, -1, 1, -1],
+    }
+    nodes = [
+        node("Conv", "image w1", "c1", "conv1", pads=[1, 1, 1, 1]),
+        node("Relu", "c1", "r1", "relu1"),
+        node("Conv", "r1 w2", "c2", "conv2", pads=[1, 1, 1, 1]),
+        node("GlobalAveragePool", "c2", "p", "pool"),
+        node("Flatten", "p", "f", "flatten"),
+        node("MatMul", "f w3", "y", "product"),
+    ]
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    return model(nodes, {"image": ["N", 8, 8, 8]}, {"y": ["N", 4]}, weights)
+
+
+def loud_images() -> Any:
+    return np.random.default_rng(8).uniform(0.9, 1, (32, 8, 8, 8)).astype(np.float32)
+
+
+def loud_product(op: str) -> ir.Model:
+    """The same for one product or LSTM."""
+    rng = np.random.default_rng(9)
+    if op == "LSTM":
+        weights = {"w": rng.uniform(0.9, 1, (1, 16, 64)) / 64, "r": rng.uniform(0.9, 1, (1, 16, 4)) / 4}
+        nodes = [node("LSTM", "x w r", "y", "lstm", hidden_size=4)]
+        shapes: tuple[list[Any], list[Any]] = (["T", "N", 64], ["T", 1, "N", 4])
+    else:
+        weights = {"w": rng.uniform(0.9, 1, (64, 16)) * np.where(np.arange(16) % 2, -1, 1)}
+        nodes, shapes = [node(op, "x w", "y", "product")], (["N", 64], ["N", 16])
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    return model(nodes, {"x": shapes[0]}, {"y": shapes[1]}, weights)
 
 
 def snr_db(reference: Any, got: Any) -> float:

@@ -113,11 +113,19 @@ def test_zero_is_exact_and_the_range_is_covered(low: float, high: float) -> None
 
 
 @settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 999), rows=st.integers(1, 6), columns=st.integers(1, 6), axis=st.integers(0, 1))
-def test_a_weight_is_off_by_at_most_half_a_step(seed: int, rows: int, columns: int, axis: int) -> None:
+@given(
+    seed=st.integers(0, 999),
+    rows=st.integers(1, 6),
+    columns=st.integers(1, 6),
+    axis=st.integers(0, 1),
+    limit=st.sampled_from([127, 64]),
+)
+def test_a_weight_is_off_by_at_most_half_a_step(
+    seed: int, rows: int, columns: int, axis: int, limit: int
+) -> None:
     weight = np.random.default_rng(seed).normal(size=(rows, columns)).astype(np.float32)
-    scales = weight_scales(weight, axis)
-    np.testing.assert_allclose(scales, np.abs(weight).max(axis=1 - axis) / 127, rtol=1e-6)
+    scales = weight_scales(weight, axis, limit)
+    np.testing.assert_allclose(scales, np.abs(weight).max(axis=1 - axis) / limit, rtol=1e-6)
     step = scales[:, None] if axis == 0 else scales[None]
-    integers = quantized_weight(weight, scales, axis)
+    integers = quantized_weight(weight, scales, axis, limit)
     assert (np.abs(integers * step - weight) <= step * 0.5001).all()

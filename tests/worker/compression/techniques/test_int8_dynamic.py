@@ -11,7 +11,16 @@ from hypothesis import strategies as st
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Dynamic
-from tests.worker.compression.techniques.nets import digits_net, model, named, node, ops, run, snr_db
+from tests.worker.compression.techniques.nets import (
+    digits_net,
+    loud_product,
+    model,
+    named,
+    node,
+    ops,
+    run,
+    snr_db,
+)
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
@@ -57,12 +66,29 @@ def test_an_activation_read_twice_is_quantized_once() -> None:
 
 def test_float_weights_are_gone_and_int8_per_channel() -> None:
     weight = named(mlp(), "three").inputs[1].const_value.numpy()  # type: ignore[union-attr]
-    made = quantize(mlp()).model
+    made = quantize(mlp(), weight_range="full").model
     assert not any(
         v.const_value.size > 64 and v.dtype == ir.DataType.FLOAT for v in made.graph.initializers.values()
     )  # type: ignore[union-attr]
     scales = next(v for name, v in made.graph.initializers.items() if name == "w3_scale").const_value.numpy()  # type: ignore[union-attr]
     np.testing.assert_allclose(scales, np.abs(weight).max(axis=0) / 127, rtol=1e-6)
+
+
+@pytest.mark.parametrize("op", ["MatMul", "Gemm", "LSTM"])
+def test_the_largest_sums_are_right_on_this_cpu(op: str) -> None:
+    """To 40 dB of float32; cut-off sums give less than 10."""
+    rng = np.random.default_rng(2)
+    x = rng.uniform(0.9, 1, (5, 8, 64) if op == "LSTM" else (40, 64)).astype(np.float32)
+    net = loud_product(op)
+    assert snr_db(run(net, {"x": x}), run(quantize(loud_product(op)).model, {"x": x})) > 40
+
+
+def test_weights_in_7_bits_stay_within_64() -> None:
+    for net in (mlp(), loud_product("LSTM")):
+        made = quantize(net, weight_range="reduced")
+        arrays = [v.const_value.numpy() for v in made.model.graph.initializers.values() if v.const_value]
+        assert {np.abs(a.astype(int)).max() for a in arrays if a.dtype == np.int8 and a.any()} == {64}
+        assert made.details["weight_range"] == [-64, 64]
 
 
 def test_excluded_nodes_are_untouched() -> None:
