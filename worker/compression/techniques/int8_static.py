@@ -17,6 +17,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.gates import gated
 from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.opsets import raised
+from worker.compression.techniques.pooling import pools_for_means
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.selection import select
 
@@ -33,6 +34,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
     model, notes = raised(model, OPSET, "quantization per channel")
     folded = fold_batchnorms(model, step.exclude)
+    pools_for_means(model, step.exclude)
     selection = select(model, step.exclude)
     weights = weight_range(step.weight_range)
     answer = changed(

@@ -3,6 +3,7 @@
     value ─ Q ─ DQ ─ consumers          uint8, one scale
     int8 initializer ─ DQ ─ node        one scale per output channel
     int32 initializer ─ DQ ─ node       a bias, in units of activation scale · weight scale
+    Q ─ Pad ─ DQ                        padding with zeros is padding with the zero point: no kernel has to be fused
 
 This is the form that ONNX Runtime fuses into integer kernels, and that a quantization-aware trainer reads.
 """
@@ -37,6 +38,10 @@ class QdqWriter:
             self._write_weights(node)
         for value in selection.values:
             self._write_activation(value, selection)
+        values = set(selection.values)
+        for node in [n for n in self._graph if n in selection.nodes and n.outputs[0] in values]:
+            if _pads_zeros(node):
+                self._pad_integers(node)
 
     def _parameters(
         self, value: ir.Value, selection: Selection, ranges: dict[str, Range]
@@ -106,6 +111,25 @@ class QdqWriter:
         node.replace_input_with(index, dequantize.outputs[0])
         self._graph.insert_before(node, dequantize)
 
+    def _pad_integers(self, node: ir.Node) -> None:
+        """DQ ─ Pad ─ Q, of one scale, becomes Pad on the integers."""
+        dequantize = _input(node, 0).producer()
+        (quantize,) = (use.node for use in node.outputs[0].uses())
+        assert dequantize is not None
+        integers, padded = dequantize.inputs[0], quantize.outputs[0]
+        pad = ir.Node(
+            "",
+            "Pad",
+            [integers, node.inputs[1], dequantize.inputs[2], *node.inputs[3:]],
+            node.attributes.values(),
+        )
+        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, ir.DataType.UINT8
+        self._graph.insert_before(node, pad)
+        ir.convenience.replace_all_uses_with(padded, pad.outputs[0])
+        name, value = node.name, padded.name
+        self._graph.remove([quantize, node], safe=True)
+        pad.name, pad.outputs[0].name = name, value
+
     def _node(self, op: str, inputs: list[ir.Value], output: str, **attributes: int) -> ir.Node:
         name = self._names.fresh(output)
         node = ir.node(op, inputs, attributes=attributes or None, name=self._names.fresh(f"{name}_{op}"))
@@ -125,6 +149,15 @@ class QdqWriter:
             self._graph.insert_after(producer, nodes)
         elif len(self._graph) > 0:
             self._graph.insert_before(self._graph[0], nodes)
+
+
+def _pads_zeros(node: ir.Node) -> bool:
+    if node.op_type != "Pad":
+        return False
+    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
+    given = len(node.inputs) > 2 and node.inputs[2] is not None
+    constant = _constant(node, 2)
+    return mode == "constant" and (not given or (constant is not None and not constant.any()))
 
 
 def _input(node: ir.Node, index: int) -> ir.Value:

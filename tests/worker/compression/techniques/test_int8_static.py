@@ -181,6 +181,65 @@ def test_a_residual_sum_stays_in_8_bits_and_a_final_convolution_keeps_the_output
     assert snr_db(before, run(made.model, {"x": x[:1]})) > 25
 
 
+@pytest.mark.parametrize("last", [0.0, 0.5])
+def test_a_padded_shortcut_and_a_mean_stay_in_8_bits(last: float, tmp_path: Path) -> None:
+    """Padding with zeros is done on the integers; with another number it is left as it was."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        node("Conv", "x w1", "a", "first", pads=[1, 1, 1, 1]),
+        node("Relu", "a", "r", "relu"),
+        node("Conv", "r w2", "b", "second", pads=[1, 1, 1, 1], strides=[2, 2]),
+        node("Slice", "r zero end axes two", "half", "halve"),
+        node("Pad", "half pads last", "wide", "widen"),
+        node("Add", "b wide", "s", "sum"),
+        node("ReduceMean", "s", "m", "mean", axes=[2, 3], keepdims=0),
+        node("Gemm", "m w3", "y", "head"),
+    ]
+    weights: dict[str, Any] = {
+        "w1": rng.normal(size=(8, 3, 3, 3)).astype(np.float32) / 3,
+        "w2": rng.normal(size=(16, 8, 3, 3)).astype(np.float32) / 6,
+        "w3": rng.normal(size=(16, 5)).astype(np.float32),
+        "zero": np.array([0, 0]),
+        "end": np.array([99, 99]),
+        "axes": np.array([2, 3]),
+        "two": np.array([2, 2]),
+        "pads": np.array([0, 4, 0, 0, 0, 4, 0, 0]),
+        "last": np.array(last, np.float32),
+    }
+    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 5]}, weights)
+    x = rng.normal(size=(20, 3, 8, 8)).astype(np.float32)
+    before = run(net, {"x": x})
+    made = quantize(net, tmp_path, samples(tmp_path, net, x=x)).model
+    assert snr_db(before, run(made, {"x": x})) > 25
+    assert named(made, "mean").op_type == "GlobalAveragePool"
+    padded = named(made, "widen").inputs[0]
+    assert padded is not None
+    assert padded.dtype == (ir.DataType.FLOAT if last else ir.DataType.UINT8)
+
+
+@pytest.mark.parametrize(
+    ("axes", "pools"), [([2, 3], True), ([-1, -2], True), ([1], False), ([1, 2, 3], False)]
+)
+@pytest.mark.parametrize("opset", [17, 18])
+def test_only_a_mean_over_the_whole_image_becomes_a_pool(
+    axes: list[int], pools: bool, opset: int, tmp_path: Path
+) -> None:
+    given: dict[str, Any] = {"axes": axes} if opset < 18 else {}
+    nodes = [
+        node("Conv", "x w", "a", "conv", pads=[1, 1, 1, 1]),
+        node("ReduceMean", "a" if opset < 18 else "a axes", "y", "mean", keepdims=1, **given),
+    ]
+    weights: dict[str, Any] = {"w": np.random.default_rng(0).normal(size=(8, 3, 3, 3)).astype(np.float32)}
+    weights |= {"axes": np.array(axes)} if opset >= 18 else {}
+    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", None, None, None]}, weights, opset)
+    x = np.random.default_rng(1).normal(size=(20, 3, 8, 8)).astype(np.float32)
+    before = run(net, {"x": x})
+    made = quantize(net, tmp_path, samples(tmp_path, net, x=x)).model
+    assert (named(made, "mean").op_type == "GlobalAveragePool") is pools
+    assert made.graph.outputs[0].name == "y"
+    assert snr_db(before, run(made, {"x": x})) > 25
+
+
 def test_several_inputs_and_a_transformer_block(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     nodes = [
