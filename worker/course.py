@@ -1,6 +1,6 @@
-"""How far a job is, from what its child tells: parts of equal weight, never going back.
+"""How far a job is, from what its child tells: parts that weigh as long as they usually take, never going back.
 
-progress = (part + fraction) / parts         parts: every step of the recipe, measure
+progress = (weight of the parts before + fraction · weight of this one) / all     parts: every step, measure
 seconds left = elapsed · (1 − progress) / progress
 """
 
@@ -9,22 +9,29 @@ import time
 from collections import deque
 from typing import Any
 
+from app.contract.training import KINDS
 from app.storage.records import Event, Job
 from worker.child.spec import Advanced, Logged, Note, StepBegun
 
 MOST_PENDING = 1000
 """Events that wait for the store; when it is away for long, the oldest are forgotten."""
 MOST_EVENTS = 10_000
-"""Of one attempt: a library that talks without end must not fill the database."""
+"""Of one attempt, besides EVENTS_PER_SECOND: a library that talks without end must not fill the database."""
+EVENTS_PER_SECOND = 1.0
+"""What is kept however long it takes: a training of days tells every two seconds where it is."""
 MOST_CHARACTERS = 2000
+MOST_SHOWN = 200
+"""Of a message that stands beside the progress."""
 FINEST = 0.01
 """A change of progress smaller than this is no event."""
 ESTIMATE_AFTER_SECONDS = 2.0
+TRAINING_WEIGHS = 10.0
+"""As many times as long as another step, or measuring, a training takes."""
 
 
 class Course:
     def __init__(self, job: Job) -> None:
-        self._job, self._parts = job, len(job.request["recipe"]["steps"]) + 1
+        self._job, self._weights = job, [*map(_weight, job.request["recipe"]["steps"]), 1.0]
         self._started = time.monotonic()
         self._part, self._told, self._count = 0, 0.0, 0
         self._events: deque[Event] = deque(maxlen=MOST_PENDING)
@@ -36,13 +43,15 @@ class Course:
         self._changed = True
         match note:
             case StepBegun(index=index, kind=kind):
-                self._part = min(max(index, 0), self._parts - 1)
-                self._step = {"index": index, "kind": kind, "progress": 0.0}
+                self._part = min(max(index, 0), len(self._weights) - 1)
+                self._step = {"index": index, "kind": kind, "progress": 0.0, "message": None}
                 self._advance(0.0)
                 self._event("progress", f"{kind} begins", self._numbers())
             case Advanced(fraction=fraction):
                 self._advance(min(max(fraction, 0.0), 1.0))
             case Logged(message=message, level=level, values=values):
+                if self._step is not None:
+                    self._step["message"] = message[:MOST_SHOWN]
                 self._event("log", message, values, level)
 
     def crashed(self, how: str) -> None:
@@ -72,16 +81,17 @@ class Course:
     def _advance(self, fraction: float) -> None:
         if self._step is not None:
             self._step["progress"] = fraction
-        self.progress = max(self.progress, (self._part + fraction) / self._parts)
+        done = sum(self._weights[: self._part]) + fraction * self._weights[self._part]
+        self.progress = max(self.progress, done / sum(self._weights))
 
     def _numbers(self) -> dict[str, Any]:
         self._told = self.progress
         return {"progress": round(self.progress, 4), "step": dict(self._step) if self._step else None}
 
     def _event(self, type: str, message: str, values: dict[str, Any], level: str = "info") -> None:
-        self._count += 1
-        if self._count > MOST_EVENTS:
+        if self._count >= MOST_EVENTS + EVENTS_PER_SECOND * (time.monotonic() - self._started):
             return
+        self._count += 1
         self._events.append(
             Event(
                 job=self._job.id,
@@ -100,3 +110,7 @@ class Course:
         if elapsed < ESTIMATE_AFTER_SECONDS or self.progress <= 0.0:
             return None
         return round(elapsed * (1 - self.progress) / self.progress)
+
+
+def _weight(step: dict[str, Any]) -> float:
+    return TRAINING_WEIGHS if step.get("kind") in KINDS else 1.0

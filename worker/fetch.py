@@ -9,6 +9,7 @@ from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
 from app.contract.job import DataUse, JobRequest
 from app.contract.model import TensorSpec
+from app.contract.others import named_models
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
 from app.storage.records import Job, Upload, UploadKind
@@ -65,10 +66,10 @@ class Fetch:
         )
 
     def _compress(self, job: Job, request: JobRequest, folder: Path) -> Compress:
-        model = self._upload(job, "model", request.model)
         return Compress(
             kind="compress",
-            model=self._blob(model, model.converted or model.sha256),
+            model=self._model(job, request.model),
+            models={id: self._model(job, id) for id in named_models(request)},
             recipe=request.recipe,
             calibration=self._rows(job, request.data.calibration),
             training=self._rows(job, request.data.training),
@@ -80,6 +81,10 @@ class Fetch:
             seed=request.seed,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
         )
+
+    def _model(self, job: Job, id: str) -> Path:
+        model = self._upload(job, "model", id)
+        return self._blob(model, model.converted or model.sha256)
 
     def _rows(self, job: Job, use: DataUse | None) -> Rows | None:
         if use is None:

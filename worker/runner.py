@@ -20,7 +20,7 @@ from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, St
 from worker.fetch import Fetch
 from worker.heartbeat import Heartbeat
 from worker.scratch import Scratch
-from worker.store import store
+from worker.store import rescue, store
 
 log = logging.getLogger(__name__)
 
@@ -83,11 +83,16 @@ class Runner:
         self, item: Upload | Job, ending: Ending, folder: Path, heartbeat: Heartbeat
     ) -> tuple[Ending, dict[str, Any]]:
         """Bring the results to safety. What the child left may turn its success into something else."""
-        if not isinstance(ending, Finished):
-            return ending, {}
-        result = ending.result
+        curves = self._scratch.curves(item)
+        match ending:
+            case Finished(result=result):
+                pass
+            case Failed(problem=problem) if isinstance(item, Job):
+                return ending, heartbeat.during(lambda: rescue(problem, folder, curves, self._blobs))
+            case _:
+                return ending, {}
         try:
-            return ending, heartbeat.during(lambda: store(item, result, folder, self._blobs))
+            return ending, heartbeat.during(lambda: store(item, result, folder, curves, self._blobs))
         except Refusal as refusal:
             return Failed(refusal.problem), {}
         except (ValueError, LookupError, OSError) as error:
@@ -104,7 +109,7 @@ class Runner:
                     is_job(item.id) and self._finish(item, {"state": "cancelled"}, heartbeat)
                 )
             case Failed(problem=problem):
-                return self._finish(item, _failure(item, problem), heartbeat)
+                return self._finish(item, changes | _failure(item, problem), heartbeat)
             case Stopped(why=why):
                 return self._stopped(item, why, heartbeat)
             case Crashed(how=how):

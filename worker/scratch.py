@@ -1,8 +1,9 @@
 """Folders to work in.
 
 root/<id>/attempt-2/               one attempt's own; gone when the attempt is over
-root/<id>/attempt-2/checkpoints →  ../checkpoints
+root/<id>/attempt-2/checkpoints →  ../checkpoints     (and the same for curves)
 root/<id>/checkpoints/             shared by the attempts of a job; kept while it may be run again
+root/<id>/curves/                  likewise: a later attempt does not repeat the steps that drew them
 """
 
 import logging
@@ -16,6 +17,8 @@ from app.storage.records import LOCAL_OWNER, Leased
 
 log = logging.getLogger(__name__)
 
+SHARED = ("checkpoints", "curves")
+
 KEEP_FAILED_SECONDS = 24 * 3600.0
 """How long a failed job's checkpoints wait for a retry."""
 
@@ -25,14 +28,19 @@ class Scratch:
         self._root = root
 
     def attempt(self, item: Leased) -> Path:
-        """An empty folder for this attempt, with the way to the job's checkpoints."""
+        """An empty folder for this attempt, with the way to what the job's attempts share."""
         folder = self._attempt(item)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         if is_job(item.id):
-            (self._root / item.id / "checkpoints").mkdir(exist_ok=True)
-            (folder / "checkpoints").symlink_to("../checkpoints")
+            for name in SHARED:
+                (self._root / item.id / name).mkdir(exist_ok=True)
+                (folder / name).symlink_to(f"../{name}")
         return folder
+
+    def curves(self, item: Leased) -> Path:
+        """Where the training steps of all attempts have drawn their curves."""
+        return self._root / item.id / "curves"
 
     def leave(self, item: Leased) -> None:
         """The attempt is over, the job perhaps not."""

@@ -3,26 +3,53 @@
 Raises `Refusal` (`disk_full`), and `ValueError` for what is not as agreed.
 """
 
+import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from app.contract.dataset import DatasetFacts
+from app.contract.errors import Problem, Refusal
 from app.contract.model import ModelFacts
 from app.contract.report import Report
 from app.storage.ports import Blobs
 from app.storage.records import Job, Upload
+from worker.curves import pack
+
+log = logging.getLogger(__name__)
+
+ARTIFACT, REPORT = "artifact.onnx", "report.json"
 
 
-def store(item: Upload | Job, result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:
+def store(
+    item: Upload | Job, result: dict[str, Any], folder: Path, curves: Path, blobs: Blobs
+) -> dict[str, Any]:
     """The changes with which to finish the record. The files are in the blobs when this returns."""
     match item:
         case Job():
-            return _job(folder, blobs)
+            return _job(folder, blobs) | _curves(curves, blobs)
         case Upload(kind="model"):
             return _model(result, folder, blobs)
         case _:
             facts = DatasetFacts.model_validate(result["facts"])
             return {"state": "ready", "facts": facts.model_dump(mode="json"), "problem": None}
+
+
+def rescue(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[str, Any]:
+    """What a failed job still has to give: curves, and the best weights of a training that diverged.
+
+    It has failed already: what cannot be kept is logged and left.
+    """
+    parts: list[Callable[[], dict[str, Any]]] = [lambda: _curves(curves, blobs)]
+    if problem.code == "training_diverged":
+        parts.append(lambda: _artifact(folder, blobs))
+    kept: dict[str, Any] = {}
+    for part in parts:
+        try:
+            kept |= part()
+        except (Refusal, ValueError, OSError) as error:
+            log.warning("%s: not everything could be kept of a failed job: %s", folder, error)
+    return kept
 
 
 def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:
@@ -38,19 +65,33 @@ def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]
 
 
 def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
-    report_file = _inside(folder, folder / "report.json")
+    report_file = _inside(folder, folder / REPORT)
     report = Report.model_validate_json(report_file.read_bytes())
-    artifact_sha256, artifact_bytes = blobs.put_file(_inside(folder, folder / "artifact.onnx"))
+    artifact = _artifact(folder, blobs)
     report_sha256, _ = blobs.put_file(report_file)
     return {
         "state": "succeeded",
         "outcome": report.outcome,
         "requirements": [entry.model_dump(mode="json") for entry in report.requirements],
-        "artifact_sha256": artifact_sha256,
-        "artifact_bytes": artifact_bytes,
         "report_sha256": report_sha256,
         "problem": None,
+        **artifact,
     }
+
+
+def _artifact(folder: Path, blobs: Blobs) -> dict[str, Any]:
+    sha256, size = blobs.put_file(_inside(folder, folder / ARTIFACT))
+    return {"artifact_sha256": sha256, "artifact_bytes": size}
+
+
+def _curves(folder: Path, blobs: Blobs) -> dict[str, Any]:
+    """Nothing when the job trained nothing. A job is never lost for its curves, unless the disk is full."""
+    try:
+        packed = pack(_inside(folder.parent, folder), blobs)
+    except (ValueError, OSError) as error:
+        log.warning("%s: the curves could not be kept: %s", folder, error)
+        packed = None
+    return {} if packed is None else {"curves_sha256": packed[0], "curves_bytes": packed[1]}
 
 
 def _inside(folder: Path, file: Path) -> Path:

@@ -1,19 +1,24 @@
-"""What a job made: `/v1/jobs/{id}/artifact` and `/v1/jobs/{id}/report`."""
+"""What a job made: `/v1/jobs/{id}/artifact`, `/report` and `/curves`."""
+
+from typing import Final
 
 from fastapi import Request, Response
 
-from app.api.content import CONTENT, content
+from app.api.content import CONTENT, content, content_of
 from app.api.deps import Service
 from app.api.jobs import Found
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.uploads import clean, stem
 from app.contract.errors import Refusal
-from app.contract.job import FINISHED
+from app.contract.job import FINISHED, JobRequest
+from app.contract.recipe import Training
 from app.contract.report import Report
 from app.storage.records import Job
 
 router = Router(prefix="/v1/jobs", tags=["results"])
+
+ZIP: Final = "application/zip"
 
 
 @router.get(
@@ -25,7 +30,10 @@ router = Router(prefix="/v1/jobs", tags=["results"])
     ),
 )
 def download_artifact(request: Request, service: Service, job: Found) -> Response:
-    """The compressed ONNX: also when a requirement was not met, it is the best that was found."""
+    """The compressed ONNX: also when a requirement was not met, it is the best that was found.
+
+    A job that failed with `training_diverged` has the best weights from before that; nobody measured them.
+    """
     sha256 = _made(job, job.artifact_sha256)
     return content(request, service.blobs, sha256, f"{_name(service, job)}-winnow.onnx")
 
@@ -48,11 +56,34 @@ def get_report(request: Request, service: Service, job: Found) -> Response:
     return content(request, service.blobs, sha256, filename, "application/json")
 
 
+@router.get(
+    "/{id}/curves",
+    operation_id="download_curves",
+    response_class=Response,
+    responses=documented(
+        "not_found", "job_not_finished", "no_artifact", "range_not_satisfiable", also=content_of(ZIP)
+    ),
+)
+def download_curves(request: Request, service: Service, job: Found) -> Response:
+    """How the training went: a zip of TensorBoard event files, a folder for each step that trained."""
+    if job.curves_sha256 is None and not _trains(job):
+        raise Refusal("no_artifact", "No step of the job's recipe trains anything, so there are no curves.")
+    sha256 = _made(job, job.curves_sha256)
+    return content(request, service.blobs, sha256, f"{_name(service, job)}-winnow-curves.zip", ZIP)
+
+
+def _trains(job: Job) -> bool:
+    return any(isinstance(step, Training) for step in JobRequest.model_validate(job.request).recipe.steps)
+
+
 def _made(job: Job, sha256: str | None) -> str:
     if sha256 is not None:
         return sha256
     if job.state not in FINISHED:
         raise Refusal("job_not_finished", f"The job is {job.state}. Wait until it has succeeded.")
+    if job.artifact_sha256 is not None:
+        why = "" if job.problem is None else " Its problem says why."
+        raise Refusal("no_artifact", f"The job {job.state} and left an artifact, but nothing here.{why}")
     raise Refusal("no_artifact", f"The job {job.state} and left nothing to download; its problem says why.")
 
 

@@ -18,15 +18,20 @@ from app.storage.ports import Blobs
 BINARY: Final = "application/octet-stream"
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
-CONTENT: Final[dict[int | str, dict[str, Any]]] = {
-    200: {
-        "description": "The bytes",
-        "content": {BINARY: {"schema": {"type": "string", "format": "binary"}}},
-    },
-    206: {"description": "The range of bytes that was asked for"},
-    304: {"description": "Unchanged: If-None-Match named the ETag"},
-}
-"""OpenAPI `responses` of routes that answer bytes."""
+
+def content_of(media_type: str) -> dict[int | str, dict[str, Any]]:
+    """OpenAPI `responses` of routes that answer bytes."""
+    return {
+        200: {
+            "description": "The bytes",
+            "content": {media_type: {"schema": {"type": "string", "format": "binary"}}},
+        },
+        206: {"description": "The range of bytes that was asked for"},
+        304: {"description": "Unchanged: If-None-Match named the ETag"},
+    }
+
+
+CONTENT: Final = content_of(BINARY)
 
 
 def content(request: Request, blobs: Blobs, sha256: str, filename: str, media_type: str = BINARY) -> Response:

@@ -25,7 +25,14 @@ _REFUSED = (
     *("malformed_request", "unsupported_media_type", "not_found", "model_not_ready", "dataset_not_ready"),
     *("idempotency_conflict", "missing_data", "inputs_do_not_fit", "labels_do_not_fit", "unknown_output"),
     *("unknown_input", "already_quantized", "pattern_matches_nothing", "batch_size_fixed", "shape_needed"),
-    *("not_finite", "empty_slice"),
+    *(
+        "not_finite",
+        "empty_slice",
+        "not_quantized",
+        "wrong_order",
+        "nothing_to_train",
+        "teacher_does_not_fit",
+    ),
 )
 
 
@@ -160,7 +167,7 @@ def retry_job(id: str, service: Service, owner: Owner, job: Found) -> Job:
     responses=documented("not_found", "job_not_finished"),
 )
 def delete_job(id: str, service: Service, owner: Owner, job: Found) -> None:
-    """The job, its events, its artifact and its report; only when it has finished."""
+    """The job, its events, and all that it made; only when it has finished."""
     try:
         service.records.delete_job(owner, id)
     except Conflict as error:

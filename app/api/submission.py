@@ -10,10 +10,12 @@ from app.api.storable import check_storable
 from app.api.times import now
 from app.api.uploads import find
 from app.contract import admission
+from app.contract.admission import uses
 from app.contract.dataset import DatasetFacts
 from app.contract.errors import CODES, Problem, Refusal
 from app.contract.job import DataUse, JobRequest
 from app.contract.model import ModelFacts
+from app.contract.others import named_models
 from app.storage.ids import new_id
 from app.storage.ports import Gone, KeyReused
 from app.storage.records import IdempotencyKey, Job, Upload, Wake
@@ -36,18 +38,20 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
         detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
         raise Refusal("idempotency_conflict", detail, field="idempotency-key") from error
     except Gone as error:
-        field = "model" if error.id == request.model else "data"
-        raise Refusal("not_found", f"{error.id} was deleted a moment ago.", field=field) from error
+        gone = f"{error.id} was deleted a moment ago."
+        raise Refusal("not_found", gone, field=_fields(request).get(error.id)) from error
     if new:
         parts.queue.publish(Wake(queue="work", id=job.id))
     return job, new
 
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
-    model = ready(find(parts, owner, "model", request.model, "model"), "model")
-    uses = admission.uses(request.data).items()
-    datasets = {use.dataset: _dataset(parts, owner, role, use) for role, use in uses}
-    admission.check(request, ModelFacts.model_validate(model.facts), datasets)
+    model = _model(parts, owner, request.model, "model")
+    others = {id: _model(parts, owner, id, field) for id, field in named_models(request).items()}
+    found = {use.dataset: _dataset(parts, owner, role, use) for role, use in uses(request.data).items()}
+    datasets = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in found.items()}
+    augmenting = {id for id, dataset in found.items() if dataset.declaration.get("augment")}
+    admission.check(request, model, datasets, others, augmenting)
     return Job(
         id=new_id("job"),
         owner=owner,
@@ -55,15 +59,26 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
         created_at=now(),
         max_attempts=parts.settings.max_attempts,
         model=request.model,
-        uses=tuple(dict.fromkeys([request.model, *datasets])),
+        uses=tuple(_fields(request)),
         tags=dict(request.tags),
         request=request.model_dump(mode="json"),
     )
 
 
-def _dataset(parts: Parts, owner: str, role: str, use: DataUse) -> DatasetFacts:
+def _fields(request: JobRequest) -> dict[str, str]:
+    """All uploads that the request names, the model first: id → the (first) field that does."""
+    datasets = {use.dataset: f"data.{role}.dataset" for role, use in reversed(uses(request.data).items())}
+    first = {request.model: "model"}
+    return {**first, **named_models(request), **datasets, **first}
+
+
+def _model(parts: Parts, owner: str, id: str, field: str) -> ModelFacts:
+    return ModelFacts.model_validate(ready(find(parts, owner, "model", id, field), field).facts)
+
+
+def _dataset(parts: Parts, owner: str, role: str, use: DataUse) -> Upload:
     field = f"data.{role}.dataset"
-    return DatasetFacts.model_validate(ready(find(parts, owner, "dataset", use.dataset, field), field).facts)
+    return ready(find(parts, owner, "dataset", use.dataset, field), field)
 
 
 def ready(upload: Upload, field: str) -> Upload:

@@ -57,12 +57,13 @@ def job(record: records.Job, queue_position: int | None) -> Job:
             "attempt": record.attempt,
             "max_attempts": record.max_attempts,
             "queue_position": queue_position,
-            "step": record.step,
+            "step": record.step and {"message": None, **record.step},
             "progress": record.progress,
             "seconds_left": record.seconds_left,
             "problem": record.problem and Problem.model_validate(record.problem),
             "requirements": record.requirements,
-            "artifact": _artifact(record),
+            "artifact": _artifact(record.artifact_sha256, record.artifact_bytes),
+            "curves": _artifact(record.curves_sha256, record.curves_bytes),
             "created_at": at(record.created_at),
             "started_at": maybe_at(record.started_at),
             "finished_at": maybe_at(record.finished_at),
@@ -71,10 +72,8 @@ def job(record: records.Job, queue_position: int | None) -> Job:
     )
 
 
-def _artifact(record: records.Job) -> Artifact | None:
-    if record.artifact_sha256 is None or record.artifact_bytes is None:
-        return None
-    return Artifact(sha256=record.artifact_sha256, size_bytes=record.artifact_bytes)
+def _artifact(sha256: str | None, size_bytes: int | None) -> Artifact | None:
+    return None if sha256 is None or size_bytes is None else Artifact(sha256=sha256, size_bytes=size_bytes)
 
 
 def job_tag(record: records.Job, queue_position: int | None) -> str:
@@ -82,7 +81,7 @@ def job_tag(record: records.Job, queue_position: int | None) -> str:
     shown = (
         *(record.id, record.state, record.outcome, record.attempt, record.max_attempts, queue_position),
         *(record.step, record.progress, record.seconds_left, record.problem, record.requirements),
-        *(record.artifact_sha256, record.started_at, record.finished_at),
+        *(record.artifact_sha256, record.curves_sha256, record.started_at, record.finished_at),
     )
     return etag(_hash(*shown))
 

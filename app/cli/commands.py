@@ -53,6 +53,7 @@ for command in (
     jobs.logs,
     jobs.report,
     jobs.download,
+    jobs.curves,
 ):
     commands.command()(command)
 

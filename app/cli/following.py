@@ -1,11 +1,17 @@
-"""A job followed to its end: a bar on a terminal, a line now and then where there is none."""
+"""A job followed to its end: a bar on a terminal, a line now and then where there is none.
 
-from rich.console import Console
+Below the bar, or behind the line, stands what the step at work said last: of a training its epoch, loss and speed.
+"""
+
+from collections.abc import Iterable
+
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.text import Text
 
 from app.cli import units
 from app.cli.exits import NOT_MET, OK, PROBLEM
-from app.cli.screen import err, say
+from app.cli.screen import clean, err, say
 from app.client import Client
 from app.contract.job import FINISHED, Job
 
@@ -37,6 +43,22 @@ def phase(job: Job) -> str:
     return job.step.kind if job.state == "running" and job.step is not None else job.state
 
 
+def said(job: Job) -> str:
+    """The last words of the step at work, in one line."""
+    message = job.step.message if job.state == "running" and job.step is not None else None
+    return clean(" ".join(message.split())) if message else ""
+
+
+class _Bar(Progress):
+    """With one line of text below, cut where the terminal ends."""
+
+    text = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        yield from super().get_renderables()
+        yield Text(self.text, no_wrap=True, overflow="ellipsis")
+
+
 def _with_bar(console: Console, client: Client, id: str) -> Job:
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -44,9 +66,10 @@ def _with_bar(console: Console, client: Client, id: str) -> Job:
         TaskProgressColumn(markup=False),
         TextColumn("{task.fields[left]}", markup=False),
     )
-    with Progress(*columns, console=console) as bar:
+    with _Bar(*columns, console=console) as bar:
         task = bar.add_task(id, total=1.0, left="")
         for job in client.watch(id):
+            bar.text = said(job)
             bar.update(task, completed=_done(job), description=phase(job), left=_left(job))
     return job
 
@@ -56,7 +79,7 @@ def _with_lines(client: Client, id: str) -> Job:
     for job in client.watch(id):
         stage = (phase(job), int(job.progress * 10))
         if stage != told:
-            say(f"{id}: {phase(job)} {_done(job):.0%} {_left(job)}".rstrip())
+            say(f"{id}: " + " ".join(filter(None, (phase(job), f"{_done(job):.0%}", _left(job), said(job)))))
         told = stage
     return job
 

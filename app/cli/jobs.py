@@ -1,4 +1,4 @@
-"""`submit`, `watch`, `jobs`, `cancel`, `retry`, `logs`, `report`, `download`: a job and what comes of it."""
+"""`submit`, `watch`, `jobs`, `cancel`, `retry`, `logs`, `report`, `download`, `curves`: a job and what comes of it."""
 
 from pathlib import Path
 from typing import Annotated
@@ -32,6 +32,7 @@ def submit(
     winnow submit mdl_1 --step int8_dynamic
     winnow submit mdl_1 --step 'int8_static calibration=percentile exclude=*/head/*' \\
         --calibration dst_1:0:512 --evaluation dst_2 --metric top1 --max-metric-drop 0.01 --watch
+    winnow submit mdl_1 --step 'distillation student=mdl_2 epochs=10' --training dst_1
     """
     request = options.job(model)
     with Client(url) as client:
@@ -63,6 +64,8 @@ def watch_to_end(client: Client, id: str, as_json: bool = False) -> None:
     if as_json:
         answer(job.model_dump_json(indent=2))
     code = conclude(job)
+    if job.state == "failed" and job.artifact is not None:
+        say(f"its best weights so far, not measured, can be had with `winnow download {id}`")
     if job.state == "succeeded":
         say(f"{id} {standing(job)}; see `winnow report {id}`, get it with `winnow download {id}`")
     raise typer.Exit(code)
@@ -155,6 +158,27 @@ def download(
     """
     with Client(url) as client:
         answer(str(fetch(client, job, to)))
+
+
+def curves(
+    job: JobId,
+    to: Annotated[
+        Path, typer.Option("--out", "-o", help="A file, or a folder to put JOB-curves.zip in.")
+    ] = Path(),
+    url: Url = LOCAL,
+) -> None:
+    """Download how the training went: TensorBoard event files in a zip, a folder for each step that trained.
+
+    \b
+    winnow curves job_1 --out curves.zip
+    """
+    with Client(url) as client:
+        answer(str(fetch_curves(client, job, to)))
+
+
+def fetch_curves(client: Client, job: str, to: Path) -> Path:
+    with transfer(f"fetching the curves of {job}") as on_progress:
+        return client.download_curves(job, to, on_progress)
 
 
 def fetch(client: Client, job: str, to: Path) -> Path:

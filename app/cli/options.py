@@ -30,7 +30,7 @@ class JobOptions:
         list[str] | None,
         typer.Option(
             help=f"A step with its settings, e.g. 'int8_static samples=256'; repeated, one after the other. "
-            f"Kinds: {', '.join(KINDS)}."
+            f"Kinds: {', '.join(KINDS)}. Teachers and students are ids, for `run` also files."
         ),
     ] = None
     calibration: Annotated[
@@ -158,7 +158,8 @@ def unpack_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def step(text: str) -> dict[str, Any]:
-    """`int8_static samples=256 exclude=*/head/*` → the step as JSON. A list is written by naming it repeatedly."""
+    """`int8_static samples=256 exclude=*/head/*` → the step as JSON. A list is written by naming it repeatedly, a
+    pair of features as `features=TEACHER=STUDENT`."""
     try:
         kind, *settings = shlex.split(text) or [""]
     except ValueError as error:
@@ -169,7 +170,7 @@ def step(text: str) -> dict[str, Any]:
     for setting in settings:
         key, value = pair("--step", setting)
         if _is_list(KINDS[kind], key):
-            made.setdefault(key, []).append(value)
+            made.setdefault(key, []).append(_item(key, value))
         else:
             made[key] = _json_or_text(value)
     return made
@@ -211,6 +212,15 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
 def _is_list(kind: type[BaseModel], key: str) -> bool:
     field = kind.model_fields.get(key)
     return field is not None and get_origin(field.annotation) is list
+
+
+def _item(key: str, value: str) -> Any:
+    if key != "features":
+        return value
+    if value.startswith("{"):
+        return _json_or_text(value)
+    teacher, student = pair("--step features", value)
+    return {"teacher": teacher, "student": student}
 
 
 def _json_or_text(value: str) -> Any:

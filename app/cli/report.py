@@ -1,4 +1,4 @@
-"""The report as tables: before and after, requirements, steps, and the verdict in words."""
+"""The report as tables: before and after, requirements, steps and their training, and the verdict in words."""
 
 from collections.abc import Callable, Iterator
 
@@ -6,6 +6,7 @@ from rich.console import Group, RenderableType
 
 from app.cli import units
 from app.cli.screen import Column, clean, table
+from app.cli.training import training_table
 from app.contract.report import Latency, Pair, Parity, Quality, Report, RequirementResult, StepReport
 
 Row = tuple[str, str, str, str]
@@ -22,6 +23,7 @@ def report_tables(report: Report) -> Group:
     if report.requirements:
         parts.append(_requirements(report.requirements))
     parts.append(_steps(report.steps))
+    parts += [training_table(step) for step in report.steps if "epochs" in step.details]
     parts += [clean(sentence) for sentence in _sentences(report)]
     return Group(*parts)
 

@@ -11,7 +11,7 @@ import typer
 
 from app.cli.exits import INTERRUPTED
 from app.cli.following import conclude, follow
-from app.cli.jobs import fetch
+from app.cli.jobs import fetch, fetch_curves
 from app.cli.options import JobOptions, unpack_options
 from app.cli.report import report_tables
 from app.cli.screen import answer, out, say
@@ -21,6 +21,8 @@ from app.cli.uploads import DeclarationFile, Inputs, send_dataset, send_model
 from app.client import Client, ClientError
 from app.contract.admission import uses
 from app.contract.job import DataUse, Job, JobRequest
+from app.contract.others import named_models
+from app.contract.recipe import AnyStep
 
 
 @unpack_options
@@ -39,27 +41,39 @@ def run(
     data_dir: Annotated[
         Path | None, typer.Option(help="Where the own service keeps its data. [default: removed at the end]")
     ] = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.zip", help="Where the curves of training steps go, if anywhere."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Do it all: upload the model and its data, submit, watch, show the report, download.
 
-    Datasets are .npz files here (or ids of the service at --url); rows as in FILE.npz:0:512.
+    Datasets are .npz files here (or ids of the service at --url); rows as in FILE.npz:0:512. Teachers and students
+    of a step are files, too, or ids.
     Exit code 3: done, but a requirement is not met. Ctrl-C stops an own service and its job.
 
     \b
     winnow run resnet20.onnx --step int8_static --calibration train.npz:0:512 \\
         --evaluation test.npz --metric top1 --max-metric-drop 0.01
+    winnow run resnet20.onnx --step 'distillation student=small.onnx epochs=10' --training train.npz
     """
     request = options.job(model="to be uploaded")
     target = to or model.parent / f"{model.stem}.small.onnx"
-    _check_target(target)
+    _check_target(target, "--out")
+    if curves is not None:
+        _check_target(curves, "--curves")
     _check_files(model, request)
     with terminable(), _service(url, data_dir) as address, Client(address) as client:
         request = _upload_all(client, request, model, input or [], declaration)
         job = _follow(client, client.submit(request).id, own=url is None)
         code = conclude(job)
+        if curves is not None:
+            _deliver_curves(client, job, curves)
         if job.state == "succeeded":
             _deliver(client, job, target, as_json)
+        elif job.artifact is not None:
+            say(f"the best weights so far, not measured, are in {fetch(client, job.id, target)}")
     raise typer.Exit(code)
 
 
@@ -106,7 +120,21 @@ def _upload_all(
             "evaluation": uploaded(request.data.evaluation),
         }
     )
-    return request.model_copy(update={"model": send_model(client, model, inputs).id, "data": data})
+    models = {str(model): send_model(client, model, inputs).id}
+    steps = [_with_uploads(client, step, models) for step in request.recipe.steps]
+    recipe = request.recipe.model_copy(update={"steps": steps})
+    return request.model_copy(update={"model": models[str(model)], "data": data, "recipe": recipe})
+
+
+def _with_uploads(client: Client, step: AnyStep, sent: dict[str, str]) -> AnyStep:
+    """The step with ids in place of files; `sent` are the ids of files that are there already."""
+    ids = {}
+    for field, path in step.models.items():
+        if Path(path).exists():
+            if path not in sent:
+                sent[path] = send_model(client, Path(path), []).id
+            ids[field] = sent[path]
+    return step.model_copy(update=ids)
 
 
 def _follow(client: Client, id: str, *, own: bool) -> Job:
@@ -132,6 +160,13 @@ def _deliver(client: Client, job: Job, target: Path, as_json: bool) -> None:
     say(f"the result is in {path}")
 
 
+def _deliver_curves(client: Client, job: Job, target: Path) -> None:
+    if job.curves is None:
+        say("there are no curves: nothing was trained")
+    else:
+        say(f"the curves are in {fetch_curves(client, job.id, target)}")
+
+
 def _check_files(model: Path, request: JobRequest) -> None:
     """Before a service is started for them."""
     if not model.is_file():
@@ -141,9 +176,15 @@ def _check_files(model: Path, request: JobRequest) -> None:
             raise ClientError(
                 f"--{role}: there is no file {use.dataset}, nor is that the id of a dataset (dst_…)"
             )
+    for given, field in named_models(request).items():
+        if not given.startswith("mdl_") and not Path(given).is_file():
+            name = field.rpartition(".")[2]
+            raise ClientError(
+                f"--step: there is no file {given} for {name}, nor is that the id of a model (mdl_…)"
+            )
 
 
-def _check_target(target: Path) -> None:
+def _check_target(target: Path, option: str) -> None:
     """Before the work, not after it."""
     if not os.access(target.parent, os.W_OK):
-        raise typer.BadParameter(f"{target.parent} is no folder that can be written to", param_hint="--out")
+        raise typer.BadParameter(f"{target.parent} is no folder that can be written to", param_hint=option)

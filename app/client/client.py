@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, Literal, Self, TypeVar
 from urllib.parse import quote
 
 import httpx
@@ -235,21 +235,36 @@ class Client:
     def download(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
         """The compressed ONNX, written to `path` (in it, as `<id>.onnx`, when it is a folder).
 
+        A job that failed with `training_diverged` has its best weights so far to give.
         Raises DamagedTransfer, UnusableFile; ServiceProblem `job_not_finished` or `no_artifact`.
         """
-        job, target = self.job(id), Path(path)
-        url = _path("jobs", id, "artifact")
-        if job.artifact is None:
+        return self._fetch(id, "artifact", Path(path), f"{id}.onnx", on_progress)
+
+    def download_curves(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
+        """The curves of all training steps as a zip, written to `path` (in it, as `<id>-curves.zip`, when it is a
+        folder). Raises like `download`; `no_artifact` also when nothing was trained.
+        """
+        return self._fetch(id, "curves", Path(path), f"{id}-curves.zip", on_progress)
+
+    # --- the parts
+
+    def _fetch(
+        self,
+        id: str,
+        what: Literal["artifact", "curves"],
+        target: Path,
+        name: str,
+        on_progress: OnProgress | None,
+    ) -> Path:
+        job, url = self.job(id), _path("jobs", id, what)
+        made = job.artifact if what == "artifact" else job.curves
+        if made is None:
             with self._transport.stream(
                 url
             ):  # its problem says why there is none, unless there is one by now
-                return self.download(id, path, on_progress)
-        target = target / f"{job.id}.onnx" if target.is_dir() else target
-        return download(
-            self._transport, url, target, job.artifact.sha256, job.artifact.size_bytes, on_progress
-        )
-
-    # --- the parts
+                return self._fetch(id, what, target, name, on_progress)
+        target = target / name if target.is_dir() else target
+        return download(self._transport, url, target, made.sha256, made.size_bytes, on_progress)
 
     def _ready(self, kind: type[U], path: str) -> U:
         known = versions(

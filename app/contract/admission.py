@@ -3,7 +3,7 @@
 What can be known only by running the model is left to the worker. Every refusal carries the path of the field.
 """
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from fnmatch import fnmatchcase
 from typing import Final
 
@@ -11,22 +11,43 @@ from app.contract import fitting
 from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal
 from app.contract.job import DataUse, DataUses, JobRequest
-from app.contract.model import ModelFacts, TensorSpec
+from app.contract.model import ModelFacts
+from app.contract.others import check_data, check_students, fed, judged
+from app.contract.recipe import ORIGINAL, AnyStep, Taught, Training
 from app.contract.shapes import Shapes, input_shapes
+from app.contract.stages import Stage, low, stages
+from app.contract.training import check_teacher, check_training
 
 MAX_ELEMENTS: Final = 2**31
 """Of one input: what a protobuf tensor holds, more or less."""
 
 
-def check(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
-    """Raises Refusal. `datasets` are the facts of those that the request names, by id."""
-    _check_quantized_once(request, model)
-    _check_patterns(request, model)
+def check(
+    request: JobRequest,
+    model: ModelFacts,
+    datasets: Mapping[str, DatasetFacts],
+    others: Mapping[str, ModelFacts] | None = None,
+    augmenting: Container[str] = (),
+) -> None:
+    """Raises Refusal. By id: the facts of the `datasets` and `others` (teachers, students) that the request names,
+    and the datasets that declare augmentation."""
+    others = others or {}
+    steps = list(stages(request.recipe, model, others))
+    for index, step, stage in steps:
+        _check_patterns(index, step, stage)
     _check_needs(request)
+    check_students(request, model, others)
     _check_evaluation(request, model)
     for role, use in uses(request.data).items():
-        fitting.check_data(f"data.{role}", use, model, datasets[use.dataset])
+        check_data(role, use, fed(request, role, model, others), datasets[use.dataset])
     _check_labels(request, model, datasets)
+    for index, step, stage in steps:
+        if isinstance(step, Training) and request.data.training is not None:
+            use = request.data.training
+            output = check_training(index, step, stage, use, datasets[use.dataset])
+            if isinstance(step, Taught) and step.needs_teacher:
+                check_teacher(index, step, output, {ORIGINAL: model, **others}[step.teacher])
+                _check_cache(index, step, use.dataset in augmenting)
     _check_shapes(request, model, datasets)
 
 
@@ -36,33 +57,17 @@ def uses(data: DataUses) -> dict[str, DataUse]:
     return {role: use for role, use in given.items() if use is not None}
 
 
-def _check_quantized_once(request: JobRequest, model: ModelFacts) -> None:
-    before = "The model" if model.quantized else None
-    for index, step in enumerate(request.recipe.steps):
-        if not step.quantizes:
-            continue
-        if before is not None:
+def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
+    names = [layer.name for layer in stage.facts.layers]
+    for position, pattern in enumerate(step.exclude):
+        if not any(fnmatchcase(name, pattern) for name in names):
+            some = ", ".join(repr(name) for name in names[:5]) or "none"
             raise Refusal(
-                "already_quantized",
-                f"{before} is quantized already, and {step.kind} would quantize it again. Leave this step out, "
-                "or upload the float model.",
-                field=f"recipe.steps.{index}.kind",
+                "pattern_matches_nothing",
+                f"{pattern!r} matches none of the {len(names)} layers of {low(stage.model)}, which are called like "
+                f"{some}. `*` stands for anything.",
+                field=f"recipe.steps.{index}.exclude.{position}",
             )
-        before = f"After step {index} ({step.kind}) the model"
-
-
-def _check_patterns(request: JobRequest, model: ModelFacts) -> None:
-    names = [layer.name for layer in model.layers]
-    for index, step in enumerate(request.recipe.steps):
-        for position, pattern in enumerate(step.exclude):
-            if not any(fnmatchcase(name, pattern) for name in names):
-                some = ", ".join(repr(name) for name in names[:5]) or "none"
-                raise Refusal(
-                    "pattern_matches_nothing",
-                    f"{pattern!r} matches none of the model's {len(names)} layers, which are called like "
-                    f"{some}. `*` stands for anything.",
-                    field=f"recipe.steps.{index}.exclude.{position}",
-                )
 
 
 def _check_needs(request: JobRequest) -> None:
@@ -97,15 +102,19 @@ def _check_evaluation(request: JobRequest, model: ModelFacts) -> None:
         raise Refusal("unknown_output", detail, field="evaluation.output")
 
 
+def _check_cache(index: int, step: Taught, augmenting: bool) -> None:
+    if step.cache_teacher and step.augment and augmenting:
+        detail = (
+            "The dataset declares augmentation, with which the teacher sees other samples in every epoch: its outputs "
+            "cannot be kept. Set augment to false for this step, or leave cache_teacher out."
+        )
+        raise Refusal("invalid_request", detail, field=f"recipe.steps.{index}.cache_teacher")
+
+
 def _check_labels(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
     use, evaluation = request.data.evaluation, request.evaluation
     if use is not None and evaluation is not None:
-        fitting.check_labels(use, evaluation.metric, _judged(evaluation.output, model), datasets[use.dataset])
-
-
-def _judged(name: str | None, model: ModelFacts) -> TensorSpec | None:
-    """The output asked for, or the first."""
-    return next((output for output in model.outputs if name in (None, output.name)), None)
+        fitting.check_labels(use, evaluation.metric, judged(evaluation.output, model), datasets[use.dataset])
 
 
 def _check_shapes(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:

@@ -17,6 +17,7 @@ from app.contract.errors import Problem
 from app.contract.model import UploadState
 
 Positive = Annotated[float, Field(gt=0)]
+Augmentation = Literal["horizontal_flip", "padded_crop"]
 
 
 class InputDeclaration(Asked):
@@ -45,7 +46,7 @@ class Declaration(Asked):
         default_factory=dict, description="Inputs that are the same number for every sample."
     )
     targets: TargetDeclaration | None = None
-    augment: list[Literal["horizontal_flip", "padded_crop"]] = Field(
+    augment: list[Augmentation] = Field(
         default_factory=list, description="Kept for training steps; measuring and calibrating never augment."
     )
 

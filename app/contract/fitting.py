@@ -26,7 +26,7 @@ def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFact
         if given.array is not None:
             arrays.add(given.array)
             _check_shape(field, spec, given)
-            _check_finite(field, use, given.array, dataset.arrays[given.array])
+            check_finite(field, use, given.array, dataset.arrays[given.array])
     if not arrays:
         raise Refusal(
             "inputs_do_not_fit", "No input of the model is made from an array of the dataset.", field=field
@@ -45,10 +45,10 @@ def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, datase
             field=field,
         )
     labels = dataset.arrays[dataset.target]
-    _check_finite(field, use, dataset.target, labels)
+    check_finite(field, use, dataset.target, labels)
     if metric == "mse":
         return
-    if _kind(labels.dtype) not in INTEGERS:
+    if kind_of(labels.dtype) not in INTEGERS:
         detail = f"{metric} needs class numbers, whole numbers from 0; {dataset.target!r} is {labels.dtype}."
         raise Refusal("labels_do_not_fit", detail, field=field)
     _check_classes(field, metric, labels, output)
@@ -87,7 +87,7 @@ def _check_shape(field: str, spec: TensorSpec, given: DatasetInput) -> None:
         )
 
 
-def _check_finite(field: str, use: DataUse, name: str, array: ArrayFacts) -> None:
+def check_finite(field: str, use: DataUse, name: str, array: ArrayFacts) -> None:
     """The first row that is not finite is known, and asked about; the worker looks at all that it reads."""
     row, *_ = array.first_not_finite or [0]
     start, stop = use.slice or (0, row + 1)
@@ -101,16 +101,54 @@ def _check_finite(field: str, use: DataUse, name: str, array: ArrayFacts) -> Non
 
 
 def _check_classes(field: str, metric: Metric, labels: ArrayFacts, output: TensorSpec | None) -> None:
+    known = output is not None and len(output.shape) == 2 and kind_of(output.dtype) == "float"
+    _check_range(field, f"{metric} needs class numbers from 0", labels, output if known else None)
+
+
+def _check_range(field: str, needs: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
     low, high = labels.min, labels.max
     if low is not None and low < 0:
-        detail = f"{metric} needs class numbers from 0; the smallest label is {low:g}."
-        raise Refusal("labels_do_not_fit", detail, field=field)
-    if output is None or len(output.shape) != 2 or _kind(output.dtype) != "float":
-        return
-    classes = output.shape[1]
-    if isinstance(classes, int) and classes > 1 and high is not None and high >= classes:
+        raise Refusal("labels_do_not_fit", f"{needs}; the smallest label is {low:g}.", field=field)
+    classes = output.shape[1] if output is not None and len(output.shape) > 1 else None
+    if output is not None and isinstance(classes, int) and 1 < classes <= (high or 0):
         detail = f"The largest label is {high:g}, but output {output.name!r} has {classes} classes, 0 to {classes - 1}."
         raise Refusal("labels_do_not_fit", detail, field=field)
+
+
+def check_class_labels(field: str, kind: str, name: str, labels: ArrayFacts, output: TensorSpec) -> None:
+    """Class numbers for an output [N, C, …]: one for each sample (or pixel), from 0 to C - 1."""
+    if len(output.shape) == 1 or (len(output.shape) > 1 and output.shape[1] == 1):
+        raise Refusal(
+            "labels_do_not_fit",
+            f"Output {output.name!r} is {told(output)}: it has no classes to choose from, and the labels {name!r} are "
+            f"{labels.dtype}, which {kind} takes for class numbers. Give labels of float32 to learn numbers, or "
+            "choose another `output`.",
+            field=field,
+        )
+    _check_range(field, f"{kind} takes whole labels for class numbers from 0", labels, output)
+    _check_label_shape(field, name, labels, [*output.shape[:1], *output.shape[2:]], output)
+
+
+def check_number_labels(field: str, kind: str, name: str, labels: ArrayFacts, output: TensorSpec) -> None:
+    """What the output itself should be."""
+    _check_label_shape(field, name, labels, output.shape, output)
+
+
+def _check_label_shape(
+    field: str, name: str, labels: ArrayFacts, wanted: list[int | str | None], output: TensorSpec
+) -> None:
+    """Axes of length 1 do not count; behind an output of unknown rank nothing is known."""
+    expected = [d for d in wanted[1:] if d != 1]
+    given = [d for d in labels.shape[1:] if d != 1]
+    open_ended = len(given) < len(expected) and not all(isinstance(d, int) for d in expected)
+    if output.shape and not open_ended and not fits(expected, given):
+        per_sample = ["?" if d is None else d for d in wanted[1:]]
+        raise Refusal(
+            "labels_do_not_fit",
+            f"Output {output.name!r} is {told(output)} and needs labels of the shape {['rows', *per_sample]}; "
+            f"{name!r} has {labels.shape}.",
+            field=field,
+        )
 
 
 def _whole(spec: TensorSpec, given: DatasetInput) -> bool:
@@ -124,6 +162,12 @@ def _batch(field: str, model: ModelFacts, use: DataUse, dataset: DatasetFacts) -
     if any(_whole(spec, given) for spec, given in made):
         return 1
     return fixed_batch([spec for spec, _ in made], field) or 1
+
+
+def own_map(mapped: Mapping[str, str], inputs: list[TensorSpec]) -> dict[str, str]:
+    """What of a job's map is for a model with these inputs: teacher and student may have others."""
+    known = {spec.name for spec in inputs}
+    return {name: to for name, to in mapped.items() if name in known}
 
 
 def check_map(mapped: Mapping[str, str], inputs: list[TensorSpec], field: str | None = None) -> None:
@@ -168,7 +212,7 @@ def fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:
 
 def check_kind(spec: TensorSpec, given: str, field: str | None = None) -> None:
     """Raises `inputs_do_not_fit` when an input cannot be made of numbers of that dtype."""
-    wanted, offered = RANK.get(_kind(spec.dtype)), RANK.get(_kind(given))
+    wanted, offered = RANK.get(kind_of(spec.dtype)), RANK.get(kind_of(given))
     if wanted is None or offered is None or offered > wanted:
         raise Refusal(
             "inputs_do_not_fit",
@@ -178,7 +222,7 @@ def check_kind(spec: TensorSpec, given: str, field: str | None = None) -> None:
         )
 
 
-def _kind(dtype: str) -> str:
+def kind_of(dtype: str) -> str:
     return dtype.rstrip("0123456789")
 
 

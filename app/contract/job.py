@@ -23,11 +23,15 @@ Threads = Annotated[int, Field(ge=1, le=256)]
 
 
 class DataUse(Asked):
-    """A dataset, or rows `[start, stop)` of it. `map` goes from the model's input to the dataset's name for it."""
+    """A dataset, or rows `[start, stop)` of it."""
 
     dataset: str
     slice: tuple[Annotated[int, Field(ge=0)], Count] | None = None
-    map: dict[str, str] = Field(default_factory=dict)
+    map: dict[str, str] = Field(
+        default_factory=dict,
+        description="From a model's input to the dataset's name for it. Holds for every model of the job that has an "
+        "input of that name: the upload, teachers and students.",
+    )
 
 
 class DataUses(Asked):
@@ -81,20 +85,30 @@ class JobRequest(Asked):
 
 
 class StepProgress(Told):
-    """`index` and `kind` of the step at work (`kind` is `measure` for the last part), `progress` 0–1 of it."""
+    """`index` and `kind` of the step at work (`kind` is `measure` for the last part), `progress` 0–1 of it.
+
+    `message` is the last thing that the step had to say: of a training its epoch, loss and speed.
+    """
 
     index: int
     kind: str
     progress: float
+    message: str | None
 
 
 class Artifact(Told):
+    """A file that the job made."""
+
     sha256: str
     size_bytes: int
 
 
 class Job(Told):
-    """`GET /v1/jobs/{id}`: how it stands, then what was asked."""
+    """`GET /v1/jobs/{id}`: how it stands, then what was asked.
+
+    `artifact` is the best that was found; a job that failed with `training_diverged` has one too, never measured.
+    `curves` is a zip of TensorBoard event files, null when nothing was trained.
+    """
 
     id: str
     state: JobState
@@ -108,6 +122,7 @@ class Job(Told):
     problem: Problem | None
     requirements: list[RequirementResult] | None
     artifact: Artifact | None
+    curves: Artifact | None
     created_at: datetime
     started_at: datetime | None
     finished_at: datetime | None

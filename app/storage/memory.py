@@ -34,7 +34,7 @@ class MemoryRecords:
     def live_blobs(self) -> set[str]:
         with self._lock:
             of_uploads = {name for u in self._uploads.values() for name in (u.sha256, u.converted)}
-            of_jobs = {name for j in self._jobs.values() for name in (j.artifact_sha256, j.report_sha256)}
+            of_jobs = {getattr(job, name) for job in self._jobs.values() for name in rules.MADE}
         return {name for name in of_uploads | of_jobs if name is not None}
 
     # uploads

@@ -48,7 +48,7 @@ class Upload(Leased):
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Leased):
-    """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names."""
+    """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names, teachers included."""
 
     model: str
     uses: tuple[str, ...]
@@ -62,6 +62,8 @@ class Job(Leased):
     artifact_sha256: str | None = None
     artifact_bytes: int | None = None
     report_sha256: str | None = None
+    curves_sha256: str | None = None
+    curves_bytes: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
 

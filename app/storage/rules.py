@@ -22,6 +22,9 @@ UNCANCELLED: Final = frozenset({"succeeded", "ready"})
 
 JSON_FIELDS: Final = frozenset({"problem", "declaration", "facts", "tags", "request", "step", "requirements"})
 
+MADE: Final = ("artifact_sha256", "report_sha256", "curves_sha256")
+"""Fields of a job that name blobs."""
+
 Changes = dict[str, Any]
 
 _MESSAGES: Final = {
@@ -105,10 +108,11 @@ def cancelling(job: Job, now: float) -> Changes:
 
 
 def retrying(job: Job, more_attempts: int) -> Changes:
-    outcome = ("outcome", "problem", "requirements", "artifact_sha256", "artifact_bytes", "report_sha256")
+    outcome = ("outcome", "problem", "requirements")
+    made = ("artifact_sha256", "artifact_bytes", "report_sha256", "curves_sha256", "curves_bytes")
     course = ("step", "seconds_left", "started_at", "finished_at")
     return {
-        **dict.fromkeys([*outcome, *course]),
+        **dict.fromkeys([*outcome, *made, *course]),
         "state": "queued",
         "progress": 0.0,
         "cancel_requested": False,

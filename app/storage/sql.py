@@ -2,6 +2,7 @@
 
 from sqlalchemy import select, union
 
+from app.storage import rules
 from app.storage.sql_jobs import SqlJobs
 from app.storage.sql_leases import SqlLeases
 from app.storage.sql_uploads import SqlUploads
@@ -16,7 +17,7 @@ class SqlRecords(SqlUploads, SqlJobs, SqlLeases):
             connection.execute(select(1))
 
     def live_blobs(self) -> set[str]:
-        columns = (uploads.c.sha256, uploads.c.converted, jobs.c.artifact_sha256, jobs.c.report_sha256)
+        columns = (uploads.c.sha256, uploads.c.converted, *(jobs.c[name] for name in rules.MADE))
         with self.reading() as connection:
             names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns)))
             return set(names.scalars())

@@ -89,6 +89,8 @@ jobs: Final = Table(
     Column("artifact_sha256", String(64)),
     Column("artifact_bytes", BigInteger),
     Column("report_sha256", String(64)),
+    Column("curves_sha256", String(64)),
+    Column("curves_bytes", BigInteger),
     Column("started_at", Double),
     Column("finished_at", Double),
     Index(None, "owner", "created_at", "id"),

@@ -36,6 +36,7 @@ def job(**changes: Any) -> Job:
         "problem": None,
         "requirements": None,
         "artifact": None,
+        "curves": None,
         "created_at": THEN,
         "started_at": None,
         "finished_at": None,

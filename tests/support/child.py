@@ -15,6 +15,7 @@ from app.contract.errors import Refusal
 from worker.child import __main__ as entry
 from worker.child.spec import Compress, InspectDataset, InspectModel, Task
 from worker.compression.progress import Progress
+from worker.curves import MOST_BYTES
 
 FACTS: dict[str, Any] = {"samples": 3, "arrays": {}, "inputs": {}, "target": None}
 PAIR = {"before": 2, "after": 1, "ratio": 0.5}
@@ -70,6 +71,15 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
             progress.log("environment", **os.environ)
         case "once":
             _crash_the_first_time(task)
+        case "models":
+            assert isinstance(task, Compress)
+            progress.log("models", **{id: path.read_text() for id, path in task.models.items()})
+        case "train" | "train once" | "train badly":
+            assert isinstance(task, Compress)
+            _train(task, order, progress)
+        case "diverge" | "diverge outside" | "diverge at once":
+            assert isinstance(task, Compress)
+            _diverge(task, order, progress)
     progress.step(0, "int8_static")
     progress.advance(0.5)
     return _result(task, order)
@@ -92,6 +102,33 @@ def _crash_the_first_time(task: Task) -> None:
     if not checkpoint.exists():
         checkpoint.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _train(task: Compress, order: str, progress: Progress) -> None:
+    """Curves of one step; badly: with links, and one more file than fits. Once: crashes afterwards, the first time."""
+    progress.log("epoch 1 of 3, step 40 of 234: loss 0.412", epoch=1, loss=float("nan"))
+    curves = task.out_dir / "curves" / "0-finetune"
+    if order == "train once" and curves.exists():
+        return
+    curves.mkdir(parents=True)
+    (curves / "events.out.tfevents.1").write_bytes(b"a curve")
+    if order == "train badly":
+        (curves / "link").symlink_to("/etc/passwd")
+        (task.out_dir / "curves" / "folder").symlink_to("/etc")
+        os.mkfifo(curves / "pipe")
+        with (curves / "zzz").open("wb") as file:
+            file.truncate(MOST_BYTES)
+    if order == "train once":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _diverge(task: Compress, order: str, progress: Progress) -> None:
+    if order == "diverge outside":
+        (task.out_dir / "artifact.onnx").symlink_to("/etc/passwd")
+    elif order == "diverge":
+        (task.out_dir / "artifact.onnx").write_bytes(b"best so far")
+    _train(task, order, progress)
+    raise Refusal("training_diverged", "the loss is NaN", field="recipe.steps.0")
 
 
 def _result(task: Task, order: str) -> dict[str, Any]:

@@ -196,6 +196,17 @@ def with_external_data(folder: Path, name: str = "model.onnx", data: str = "mode
     return path
 
 
+def of(
+    nodes: list[onnx.NodeProto],
+    inputs: dict[str, list[int | str]],
+    outputs: dict[str, list[int | str]],
+    constants: dict[str, np.ndarray],
+    opset: int = 18,
+) -> onnx.ModelProto:
+    """A model of these nodes; inputs and outputs are float32."""
+    return _model(nodes, inputs, outputs, constants, opset)
+
+
 def feeds(model: onnx.ModelProto, *, batch: int = 3, seed: int = 1) -> dict[str, np.ndarray]:
     """Normal float32 (or True) for every input that has no initializer, symbolic dimensions set to `batch`."""
     rng = np.random.default_rng(seed)

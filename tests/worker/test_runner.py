@@ -1,7 +1,9 @@
 import time
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
 
@@ -63,11 +65,13 @@ class Bench:
         )
         return self.records.add_upload(upload)[0]
 
-    def job(self, order: str, model_state: str = "ready", **limits: float) -> str:
+    def job(
+        self, order: str, model_state: str = "ready", step: dict[str, Any] | None = None, **limits: float
+    ) -> str:
         model = self.model(state=model_state)
         request = {
             "model": model.id,
-            "recipe": {"steps": [{"kind": "int8_dynamic", "exclude": [order]}]},
+            "recipe": {"steps": [{"kind": "int8_dynamic", "exclude": [order], **(step or {})}]},
             "limits": limits,
         }
         job = Job(
@@ -92,6 +96,16 @@ class Bench:
 
     def messages(self, id: str) -> list[str]:
         return [event.message for event in self.records.events(id, 0, 1000)]
+
+    def curves(self, id: str) -> dict[str, bytes]:
+        """Name and content of what is in the job's zip."""
+        job = self.state(id)
+        assert job.curves_sha256 is not None
+        path = self.blobs.path(job.curves_sha256)
+        assert job.curves_bytes == path.stat().st_size
+        with zipfile.ZipFile(path) as archive:
+            assert archive.testzip() is None
+            return {name: archive.read(name) for name in archive.namelist()}
 
     def scratch(self) -> list[str]:
         return sorted(str(path.relative_to(self.settings.scratch_dir)) for path in self._scratch_files())
@@ -250,6 +264,113 @@ def test_a_job_whose_model_was_taken_from_it_fails_with_a_sentence(bench: Bench)
     job = bench.state(id)
     assert job.problem is not None
     assert (job.state, job.problem["code"]) == ("failed", "model_not_ready")
+
+
+CURVE = {"0-finetune/events.out.tfevents.1": b"a curve"}
+
+
+def test_the_curves_of_a_training_are_kept_as_one_zip(bench: Bench) -> None:
+    ids = [bench.job("train"), bench.job("train")]
+    for id in ids:
+        bench.runner.run(id)
+        assert bench.state(id).state == "succeeded"
+        assert bench.curves(id) == CURVE
+    assert bench.state(ids[0]).curves_sha256 in bench.records.live_blobs()
+    assert len({bench.state(id).curves_sha256 for id in ids}) == 1  # the same curves are the same bytes
+
+
+def test_what_trained_nothing_has_no_curves(bench: Bench) -> None:
+    id = bench.job("succeed")
+    bench.runner.run(id)
+    assert (bench.state(id).curves_sha256, bench.state(id).curves_bytes) == (None, None)
+
+
+def test_curves_are_plain_files_of_the_folder_and_not_too_many(bench: Bench) -> None:
+    id = bench.job("train badly")
+    bench.runner.run(id)
+    assert bench.state(id).state == "succeeded"
+    assert bench.curves(id) == CURVE
+
+
+def test_curves_outlive_an_attempt_that_crashed_after_the_training(bench: Bench) -> None:
+    id = bench.job("train once")
+    bench.runner.run(id)
+    assert bench.state(id).state == "queued"
+    bench.runner.run(id)
+    assert bench.state(id).state == "succeeded"
+    assert bench.curves(id) == CURVE
+
+
+def test_what_a_training_says_reaches_the_log_with_its_numbers(bench: Bench) -> None:
+    id = bench.job("train")
+    bench.runner.run(id)
+    (said,) = [event for event in bench.records.events(id, 0, 100) if event.message.startswith("epoch 1")]
+    assert said.values == {"epoch": 1, "loss": None}  # JSON has no NaN
+
+
+def test_a_training_that_diverged_leaves_its_best_weights_and_its_curves(bench: Bench) -> None:
+    id = bench.job("diverge")
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert job.state == "failed"
+    assert (job.problem or {})["code"] == "training_diverged"
+    assert job.artifact_sha256 is not None
+    assert bench.blobs.path(job.artifact_sha256).read_bytes() == b"best so far"
+    assert job.artifact_bytes == len(b"best so far")
+    assert (job.outcome, job.report_sha256) == (None, None)
+    assert bench.curves(id) == CURVE
+    again = bench.records.retry_job(LOCAL_OWNER, id, time.time(), 3)
+    assert again is not None
+    assert (again.artifact_sha256, again.curves_sha256) == (None, None)
+
+
+@pytest.mark.parametrize("order", ["diverge outside", "diverge at once"])
+def test_a_training_that_diverged_fails_so_also_without_a_file_of_its_own(bench: Bench, order: str) -> None:
+    id = bench.job(order)
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert (job.state, (job.problem or {})["code"]) == ("failed", "training_diverged")
+    assert job.artifact_sha256 is None
+    assert bench.curves(id) == CURVE
+
+
+def test_only_a_training_that_diverged_leaves_an_artifact_when_it_fails(bench: Bench) -> None:
+    id = bench.job("refuse")
+    bench.runner.run(id)
+    assert (bench.state(id).artifact_sha256, bench.state(id).curves_sha256) == (None, None)
+
+
+def test_an_attempt_that_was_overtaken_leaves_no_weights(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    id = bench.job("diverge")
+    store = bench.blobs.put_file
+
+    def overtaken(path: Path) -> tuple[str, int]:
+        bench.records.release(id, 1, time.time())
+        bench.records.claim(id, time.time(), 60)
+        return store(path)
+
+    bench.blobs.put_file = overtaken  # type: ignore[method-assign]
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert (job.state, job.attempt, job.artifact_sha256, job.problem) == ("running", 2, None, None)
+
+
+def test_teachers_and_students_are_handed_over_as_files(bench: Bench) -> None:
+    teacher, student = bench.model("teacher"), bench.model("student")
+    step = {"kind": "distillation", "teacher": teacher.id, "student": student.id}
+    id = bench.job("models", step=step)
+    bench.runner.run(id)
+    (said,) = [event for event in bench.records.events(id, 0, 100) if event.message == "models"]
+    assert said.values == {teacher.id: "content", student.id: "content"}
+
+
+def test_a_job_whose_teacher_was_taken_from_it_fails_with_a_sentence(bench: Bench) -> None:
+    teacher = bench.model("teacher", "rejected")
+    id = bench.job("succeed", step={"kind": "distillation", "teacher": teacher.id})
+    bench.runner.run(id)
+    problem = bench.state(id).problem or {}
+    assert (problem["code"], teacher.id in problem["detail"]) == ("model_not_ready", True)
 
 
 def test_a_dataset_becomes_ready_with_its_facts(bench: Bench) -> None:

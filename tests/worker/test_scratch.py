@@ -16,14 +16,16 @@ def scratch(tmp_path: Path) -> Scratch:
     return Scratch(tmp_path)
 
 
-def test_attempts_of_a_job_share_their_checkpoints_and_nothing_else(scratch: Scratch) -> None:
+def test_attempts_of_a_job_share_their_checkpoints_and_curves_and_nothing_else(scratch: Scratch) -> None:
     job = replace(a_job(), attempt=1)
     first = scratch.attempt(job)
     (first / "checkpoints" / "00").mkdir()
+    (first / "curves" / "0-finetune").mkdir()
     (first / "model.onnx").touch()
     scratch.leave(job)
     second = scratch.attempt(replace(job, attempt=2))
     assert (second / "checkpoints" / "00").is_dir()
+    assert (second / "curves" / "0-finetune").samefile(scratch.curves(job) / "0-finetune")
     assert not (second / "model.onnx").exists()
     assert not first.exists()
 

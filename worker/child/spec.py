@@ -41,8 +41,11 @@ class Rows(Asked):
 
 
 class Compress(Asked):
+    """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in)."""
+
     kind: Literal["compress"]
     model: Path
+    models: dict[str, Path] = Field(default_factory=dict)
     recipe: Recipe
     calibration: Rows | None
     training: Rows | None

@@ -54,7 +54,9 @@ def _compress(task: Compress, progress: Progress) -> dict[str, Any]:
         Data(_source(task.calibration), _source(task.training), _source(task.evaluation_data)),
         task.out_dir,
         progress,
-        options=Options(task.evaluation, task.require, task.benchmark, task.seed, task.max_unpacked_bytes),
+        options=Options(
+            task.evaluation, task.require, task.benchmark, task.seed, task.max_unpacked_bytes, task.models
+        ),
     )
     return {}  # all that is to be said is in `report.json`
 

@@ -1,7 +1,7 @@
 """`python -m worker.compression job.json --out DIR`: the library on its own.
 
-job.json is what `POST /v1/jobs` takes, with paths (relative to it) where ids stand. A dataset's declaration is
-looked for beside it: data.npz → data.json.
+job.json is what `POST /v1/jobs` takes, with paths (relative to it) where ids stand, teachers and students included.
+A dataset's declaration is looked for beside it: data.npz → data.json.
 """
 
 import argparse
@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
 from app.contract.job import DataUse, JobRequest
+from app.contract.others import named_models
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -48,7 +49,13 @@ def main() -> int:
             ),
             arguments.out,
             Printed(),
-            options=Options(request.evaluation, request.require, request.benchmark, request.seed),
+            options=Options(
+                request.evaluation,
+                request.require,
+                request.benchmark,
+                request.seed,
+                models={path: base / path for path in named_models(request)},
+            ),
         )
     except (Refusal, ValidationError, OSError) as error:
         print(error, file=sys.stderr)

@@ -18,7 +18,9 @@ import onnx_ir as ir
 from app.contract.recipe import AnyStep
 from app.contract.report import StepReport
 from worker.compression.data.source import Data, Source
+from worker.compression.files import sha256_of
 from worker.compression.graph import store
+from worker.compression.options import Options
 
 
 class Checkpoints:
@@ -63,10 +65,11 @@ class Checkpoints:
         return self._folder / f"{index:02}"
 
 
-def fingerprint(source_sha256: str, data: Data, seed: int) -> str:
-    """What decides a step besides the steps: the source's bytes, the data and the seed."""
+def fingerprint(source_sha256: str, data: Data, options: Options) -> str:
+    """What decides a step besides the steps: the source's bytes, the data, other models and the seed."""
     used = [_identity(source) for source in (data.calibration, data.training)]
-    return json.dumps([source_sha256, used, seed], sort_keys=True)
+    others = {name: sha256_of(path) for name, path in options.models.items()}
+    return json.dumps([source_sha256, used, others, options.seed], sort_keys=True)
 
 
 def _identity(source: Source | None) -> list[object] | None:

@@ -1,6 +1,7 @@
 """What a compression is judged by and how it is measured, besides the recipe."""
 
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Requirements
@@ -8,10 +9,14 @@ from app.contract.recipe import Requirements
 
 @dataclass(frozen=True)
 class Options:
-    """`seed` decides every draw. `max_unpacked_bytes` bounds what an archive may become on disk."""
+    """`seed` decides every draw. `max_unpacked_bytes` bounds what an archive may become on disk.
+
+    `models` are the files of the other models that steps name: by the id that the recipe has for them.
+    """
 
     evaluation: Evaluation | None = None
     require: Requirements = field(default_factory=Requirements)
     benchmark: Benchmark = field(default_factory=Benchmark)
     seed: int = 0
     max_unpacked_bytes: int = 32 * 2**30
+    models: dict[str, Path] = field(default_factory=dict)

@@ -3,7 +3,6 @@
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,21 +12,20 @@ from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
 from worker.compression.assemble import assemble, lineage
 from worker.compression.checkpoint import Checkpoints, fingerprint
-from worker.compression.data.open import open_samples
-from worker.compression.data.samples import Samples
-from worker.compression.data.source import Data, Source
+from worker.compression.data.source import Data
 from worker.compression.files import bytes_of, sha256_of
 from worker.compression.graph import store
-from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
+from worker.compression.materials import Materials
 from worker.compression.measure.compare import compare
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
-from worker.compression.techniques import apply
-from worker.compression.techniques.context import Context
+from worker.compression.techniques import apply, check
+from worker.compression.techniques.account import TrainingDiverged
+from worker.compression.techniques.opsets import returned
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
 
@@ -45,7 +43,8 @@ def compress(
 
     Writes `artifact.onnx` and `report.json` into `out_dir`, and a checkpoint after each step: called again with the
     same arguments it goes on after the last one. The result is there whether or not the requirements are met.
-    Raises `Refusal` for whatever cannot be done; its problem says why.
+    Raises `Refusal` for whatever cannot be done; its problem says why. A training that diverged leaves the best weights
+    so far as `artifact.onnx`, without a report.
     """
     progress, options = progress or Silent(), options or Options()
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -56,21 +55,27 @@ def compress(
         original = store.load(baseline)
         tidied = tidy(original)
         original = normalise(original)
-        samples = _open(data, original, scratch, options)
+        materials = Materials(original, data, scratch, out_dir / "curves", progress, options)
+        calibration, evaluation = materials.samples(data.calibration), materials.samples(data.evaluation)
+        check(original, recipe.steps, materials.model)
 
-        work = _Work(scratch, samples, progress, options.seed)
-        kept = Checkpoints(out_dir / "checkpoints", fingerprint(source, data, options.seed))
-        graph, steps = _run(original.clone(), recipe.steps, work, kept)
+        kept = Checkpoints(out_dir / "checkpoints", fingerprint(source, data, options))
+        try:
+            graph, steps = _run(original.clone(), recipe.steps, materials, kept)
+        except TrainingDiverged as diverged:
+            store.save_one_file(diverged.model, out_dir / ARTIFACT)
+            raise
 
         tidy(graph)
+        steps = _with_notes(steps, returned(graph, original))
         candidate = scratch / "candidate.onnx"
         store.save(graph, candidate)
         progress.step(len(recipe.steps), "measure")
         measured = compare(
             baseline,
             candidate,
-            evaluation=samples.evaluation,
-            calibration=samples.calibration,
+            evaluation=evaluation,
+            calibration=calibration,
             overlap=_overlap(data),
             metric=options.evaluation,
             benchmark=options.benchmark,
@@ -93,60 +98,26 @@ def compress(
     return report
 
 
-@dataclass(frozen=True)
-class _Opened:
-    calibration: Samples | None
-    evaluation: Samples | None
-
-
-@dataclass(frozen=True)
-class _Work:
-    """What every step is given."""
-
-    scratch: Path
-    samples: _Opened
-    progress: Progress
-    seed: int
-
-    def context(self, index: int) -> Context:
-        folder = self.scratch / f"step-{index}"
-        folder.mkdir()
-        return Context(folder, self.seed, self.progress, self.samples.calibration)
-
-
-def _open(data: Data, model: ir.Model, scratch: Path, options: Options) -> _Opened:
-    inputs = inputs_of(model)
-
-    def opened(source: Source | None) -> Samples | None:
-        if source is None:
-            return None
-        folder = scratch / "data" / sha256_of(source.path)
-        folder.mkdir(parents=True, exist_ok=True)
-        return open_samples(source, inputs, folder, max_unpacked_bytes=options.max_unpacked_bytes)
-
-    return _Opened(opened(data.calibration), opened(data.evaluation))
-
-
 def _run(
-    graph: ir.Model, steps: Sequence[AnyStep], work: _Work, kept: Checkpoints
+    graph: ir.Model, steps: Sequence[AnyStep], materials: Materials, kept: Checkpoints
 ) -> tuple[ir.Model, list[StepReport]]:
     """All steps in order, going on after the last checkpoint."""
     reports: list[StepReport] = []
     if (last := kept.last(steps)) is not None:
         graph, reports = last
-        work.progress.log(
+        materials.progress.log(
             f"Going on after step {len(reports)} of {len(steps)}, finished by an earlier attempt."
         )
     for index in range(len(reports), len(steps)):
-        graph, report = _step(graph, steps[index], index, work)
+        graph, report = _step(graph, steps[index], index, materials)
         kept.keep(graph, steps[: index + 1], report)
         reports.append(report)
     return graph, reports
 
 
-def _step(graph: ir.Model, step: AnyStep, index: int, work: _Work) -> tuple[ir.Model, StepReport]:
-    work.progress.step(index, step.kind)
-    begun, context = time.monotonic(), work.context(index)
+def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> tuple[ir.Model, StepReport]:
+    materials.progress.step(index, step.kind)
+    begun, context = time.monotonic(), materials.context(index, step)
     changed = apply(graph, step, context)
     result = normalise(changed.model)
     path = context.scratch / "result.onnx"
@@ -162,12 +133,19 @@ def _step(graph: ir.Model, step: AnyStep, index: int, work: _Work) -> tuple[ir.M
         notes=changed.notes,
         details=changed.details,
     )
-    work.progress.log(
+    materials.progress.log(
         f"{step.kind}: {changed.changed} of {changed.candidates} nodes changed.", **_told(report)
     )
     for note in changed.notes:
-        work.progress.log(note)
+        materials.progress.log(note)
     return result, report
+
+
+def _with_notes(steps: list[StepReport], notes: list[str]) -> list[StepReport]:
+    """What was done to the artifact after the last step is told there."""
+    if not notes or not steps:
+        return steps
+    return [*steps[:-1], steps[-1].model_copy(update={"notes": [*steps[-1].notes, *notes]})]
 
 
 def _told(report: StepReport) -> dict[str, Any]:

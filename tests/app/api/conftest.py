@@ -37,6 +37,15 @@ def model(api: Served, onnx: bytes) -> str:
 
 
 @pytest.fixture
+def other_model(api: Served, onnx: bytes) -> str:
+    """The id of another model that is ready."""
+    content = onnx.replace(b"grap", b"GRAP")
+    id = str(api.http.post("/v1/models", params={"name": "other.onnx"}, content=content).json()["id"])
+    api.inspected(id, model_facts().model_dump())
+    return id
+
+
+@pytest.fixture
 def dataset(api: Served, npz: bytes) -> str:
     """The id of a dataset that is ready."""
     id = str(api.http.post("/v1/datasets", content=npz).json()["id"])

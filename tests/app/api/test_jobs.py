@@ -8,6 +8,7 @@ import pytest
 from app.contract.errors import Refusal
 from app.contract.job import Job
 from app.contract.report import RequirementResult
+from app.storage.ports import Gone
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.served import Served
 
@@ -20,13 +21,21 @@ def submit(api: Served, model: str, key: str | None = None, **fields: Any) -> An
     return api.http.post("/v1/jobs", json={"model": model, "recipe": STEPS, **fields}, headers=headers)
 
 
+def train(api: Served, model: str, dataset: str) -> Any:
+    recipe = {"steps": [{"kind": "finetune"}]}
+    return submit(api, model, recipe=recipe, data={"training": {"dataset": dataset}})
+
+
+def stored(api: Served, content: bytes) -> str:
+    """The hash of these bytes, now a blob."""
+    writer = api.parts.blobs.writer()
+    writer.write(content)
+    return writer.commit()[0]
+
+
 def succeed(api: Served, job: str) -> str:
     """What a worker does at the end. Answers the artifact's hash."""
-    hashes = []
-    for content in (b"small", b'{"report": 1}'):
-        writer = api.parts.blobs.writer()
-        writer.write(content)
-        hashes.append(writer.commit()[0])
+    hashes = [stored(api, content) for content in (b"small", b'{"report": 1}')]
     api.finish(
         job,
         state="succeeded",
@@ -229,6 +238,132 @@ def test_a_failed_job_has_no_artifact(api: Served, job: str) -> None:
     api.finish(job, state="failed")
     answer = api.http.get(f"/v1/jobs/{job}/artifact")
     assert (answer.status_code, answer.json()["code"]) == (409, "no_artifact")
+
+
+def test_curves_are_a_zip(api: Served, model: str, dataset: str) -> None:
+    job = train(api, model, dataset).json()["id"]
+    url = f"/v1/jobs/{job}/curves"
+    assert api.http.get(url).json()["code"] == "job_not_finished"
+    assert api.http.get(f"/v1/jobs/{job}").json()["curves"] is None
+    sha256 = stored(api, b"PK a zip")
+    api.finish(job, state="failed", curves_sha256=sha256, curves_bytes=8)
+    answer = api.http.get(url)
+    assert (answer.content, answer.headers["etag"]) == (b"PK a zip", f'"{sha256}"')
+    assert answer.headers["content-type"] == "application/zip"
+    assert answer.headers["content-disposition"] == 'attachment; filename="net-winnow-curves.zip"'
+    assert api.http.get(url, headers={"Range": "bytes=0-1"}).content == b"PK"
+    assert api.http.get(url, headers={"If-None-Match": f'"{sha256}"'}).status_code == 304
+    assert api.http.head(url).headers["content-length"] == "8"
+    assert api.http.get(f"/v1/jobs/{job}").json()["curves"] == {"sha256": sha256, "size_bytes": 8}
+
+
+def test_what_trains_nothing_has_no_curves_and_never_will(api: Served, job: str) -> None:
+    for _ in range(2):
+        answer = api.http.get(f"/v1/jobs/{job}/curves")
+        assert (answer.status_code, answer.json()["code"]) == (409, "no_artifact")
+        assert "trains" in answer.json()["detail"]
+        if api.http.get(f"/v1/jobs/{job}").json()["state"] == "queued":
+            succeed(api, job)
+
+
+def test_a_training_that_left_no_curves_says_so(api: Served, model: str, dataset: str) -> None:
+    job = train(api, model, dataset).json()["id"]
+    api.finish(job, state="failed")
+    answer = api.http.get(f"/v1/jobs/{job}/curves")
+    assert (answer.status_code, answer.json()["code"]) == (409, "no_artifact")
+
+
+def test_a_failed_job_may_have_an_artifact_but_no_report(api: Served, model: str, dataset: str) -> None:
+    """The best weights of a training that diverged."""
+    job = train(api, model, dataset).json()["id"]
+    problem = Refusal("training_diverged", "the loss is NaN").problem.model_dump()
+    sha256 = stored(api, b"best")
+    api.finish(job, state="failed", problem=problem, artifact_sha256=sha256, artifact_bytes=4)
+    told = Job.model_validate(api.http.get(f"/v1/jobs/{job}").json())
+    assert told.artifact is not None
+    assert (told.state, told.artifact.size_bytes, told.outcome) == ("failed", 4, None)
+    assert api.http.get(f"/v1/jobs/{job}/artifact").content == b"best"
+    report = api.http.get(f"/v1/jobs/{job}/report")
+    assert (report.status_code, report.json()["code"]) == (409, "no_artifact")
+    assert "Its problem says why" in report.json()["detail"]
+    api.http.post(f"/v1/jobs/{job}/retry")
+    assert api.http.get(f"/v1/jobs/{job}").json()["artifact"] is None
+    assert api.http.get(f"/v1/jobs/{job}/artifact").json()["code"] == "job_not_finished"
+
+
+def test_what_the_step_said_last_is_shown(api: Served, job: str) -> None:
+    attempt = api.claim(job).attempt
+    url, said = f"/v1/jobs/{job}", "epoch 1 of 3, step 40 of 234: loss 0.412"
+    step = {"index": 0, "kind": "float16", "progress": 0.5, "message": said}
+    api.parts.records.report(job, attempt, step=step, progress=0.2, seconds_left=None)
+    tag = api.http.get(url).headers["etag"]
+    assert api.http.get(url).json()["step"] == step
+    step["message"] = "epoch 2"
+    api.parts.records.report(job, attempt, step=step, progress=0.2, seconds_left=None)
+    answer = api.http.get(url, headers={"If-None-Match": tag})
+    assert (answer.status_code, answer.json()["step"]["message"]) == (200, "epoch 2")
+
+
+def distil(**more: Any) -> dict[str, Any]:
+    return {"steps": [{"kind": "distillation", **more}]}
+
+
+def test_teachers_and_students_are_looked_up(api: Served, model: str, dataset: str, onnx: bytes) -> None:
+    data = {"training": {"dataset": dataset}}
+    for field in ("teacher", "student"):
+        answer = submit(api, model, recipe=distil(**{field: "mdl_none"}), data=data)
+        assert (answer.status_code, answer.json()["field"]) == (404, f"recipe.steps.0.{field}")
+    waiting = api.http.post("/v1/models", content=onnx.replace(b"grap", b"wait")).json()["id"]
+    answer = submit(api, model, recipe=distil(teacher=waiting), data=data)
+    assert (answer.status_code, answer.json()["code"]) == (409, "model_not_ready")
+    assert answer.json()["field"] == "recipe.steps.0.teacher"
+
+
+def test_teachers_and_students_are_in_use(api: Served, model: str, other_model: str, dataset: str) -> None:
+    data = {"training": {"dataset": dataset}}
+    recipe = distil(teacher=other_model, student=other_model)
+    job = submit(api, model, recipe=recipe, data=data).json()["id"]
+    answer = api.http.delete(f"/v1/models/{other_model}")
+    assert (answer.status_code, answer.json()["code"]) == (409, "in_use")
+    assert job in answer.json()["detail"]
+    api.http.post(f"/v1/jobs/{job}/cancel")
+    assert api.http.delete(f"/v1/models/{other_model}").status_code == 204
+    again = api.http.post(f"/v1/jobs/{job}/retry")
+    assert (again.status_code, again.json()["code"]) == (409, "job_not_retryable")
+    assert other_model in again.json()["detail"]
+
+
+@pytest.mark.parametrize("which", ["model", "teacher", "dataset"])
+def test_what_is_deleted_while_the_job_is_checked_is_named_by_its_field(
+    api: Served, model: str, other_model: str, dataset: str, which: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = {"model": model, "teacher": other_model, "dataset": dataset}
+    fields = {"model": "model", "teacher": "recipe.steps.0.teacher", "dataset": "data.training.dataset"}
+
+    def gone(*_: object) -> None:
+        raise Gone(ids[which])
+
+    monkeypatch.setattr(api.parts.records, "add_job", gone)
+    answer = submit(api, model, recipe=distil(teacher=other_model), data={"training": {"dataset": dataset}})
+    assert (answer.status_code, answer.json()["field"]) == (404, fields[which])
+
+
+def test_a_dataset_that_is_augmented_is_not_taught_from_a_cache(api: Served, model: str, npz: bytes) -> None:
+    declaration = '{"augment": ["horizontal_flip"]}'
+    form = {"declaration": (None, declaration, "application/json"), "file": ("data.npz", npz)}
+    dataset = api.http.post("/v1/datasets", files=form).json()["id"]
+    api.inspected(dataset, dataset_facts().model_dump())
+    data = {"training": {"dataset": dataset}}
+    answer = submit(api, model, recipe=distil(cache_teacher=True), data=data)
+    assert (answer.status_code, answer.json()["field"]) == (422, "recipe.steps.0.cache_teacher")
+    assert submit(api, model, recipe=distil(cache_teacher=True, augment=False), data=data).status_code == 202
+
+
+def test_a_weight_that_means_nothing_names_its_step(api: Served, model: str) -> None:
+    answer = submit(api, model, recipe=distil(hard=1, head="regression"))
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+    assert answer.json()["field"].startswith("recipe.steps.0")
+    assert "regression" in answer.json()["detail"]
 
 
 def test_a_dataset_is_declared_again_until_a_job_has_used_it(api: Served, dataset: str, model: str) -> None:

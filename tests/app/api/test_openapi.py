@@ -21,15 +21,19 @@ def put(value: Any, ids: dict[str, str]) -> Any:
     """The example with ids that exist here."""
     if isinstance(value, dict):
         return {name: put(item, ids) for name, item in value.items()}
+    if isinstance(value, list):
+        return [put(item, ids) for item in value]
     return ids.get(value, value) if isinstance(value, str) else value
 
 
-def test_every_example_of_a_job_runs(api: Served, schema: dict[str, Any], model: str, dataset: str) -> None:
+def test_every_example_of_a_job_runs(
+    api: Served, schema: dict[str, Any], model: str, other_model: str, dataset: str
+) -> None:
+    ids = {examples.MODEL: model, examples.OTHER_MODEL: other_model, examples.DATASET: dataset}
     told = schema["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     assert told.keys() == examples.JOBS.keys()
     for name, example in told.items():
-        request = put(example["value"], {examples.MODEL: model, examples.DATASET: dataset})
-        answer = api.http.post("/v1/jobs", json=request)
+        answer = api.http.post("/v1/jobs", json=put(example["value"], ids))
         assert answer.status_code == 202, (name, answer.text)
 
 
@@ -65,7 +69,8 @@ def test_every_reference_leads_somewhere(schema: dict[str, Any]) -> None:
 
 
 def test_the_kind_of_a_step_is_required(schema: dict[str, Any]) -> None:
-    for name in ("Int8Static", "Int8Dynamic", "Float16"):
+    kinds = ("Int8Static", "Int8Dynamic", "Float16", "Finetune", "Distillation", "QuantizationAwareTraining")
+    for name in kinds:
         assert "kind" in schema["components"]["schemas"][name]["required"]
 
 

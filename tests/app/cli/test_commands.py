@@ -101,6 +101,12 @@ def test_a_download_lands_where_it_was_asked_for(ask: Ask, job: str, tmp_path: P
     assert (tmp_path / f"{job}.onnx").read_bytes() == (tmp_path / "small.onnx").read_bytes()
 
 
+def test_a_job_that_trained_nothing_has_no_curves(ask: Ask, job: str, tmp_path: Path) -> None:
+    result = ask("curves", job, "--out", tmp_path / "curves.zip", code=1)
+    assert "[no_artifact]" in result.stderr
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_requirements_not_met_are_exit_code_3_with_the_reason(ask: Ask, ids: tuple[str, str]) -> None:
     result = ask("submit", ids[0], "--step", "int8_dynamic", "--max-size-ratio", "0.001", "--watch", code=3)
     assert "does not meet max_size_ratio" in result.stderr
@@ -190,7 +196,9 @@ def test_every_command_helps_with_an_example(ask: Ask) -> None:
         for command in commands.registered_commands
         if command.callback
     ]
-    assert {"run", "serve", "worker", "upload", "submit", "watch", "report", "download"} <= set(names)
+    assert {"run", "serve", "worker", "upload", "submit", "watch", "report", "download", "curves"} <= set(
+        names
+    )
     for name in names:
         assert f"winnow {name}" in ask(name, "--help").stdout
 

@@ -7,7 +7,7 @@ import typer
 
 from app.cli.options import KINDS, JobOptions
 from app.contract.job import JobRequest
-from app.contract.recipe import Float16, Int8Static, Requirements
+from app.contract.recipe import Distillation, Float16, Int8Static, Requirements
 
 
 def test_every_option_finds_its_place() -> None:
@@ -66,6 +66,19 @@ def test_every_option_finds_its_place() -> None:
     )
 
 
+def test_a_step_that_trains_is_written_like_any_other() -> None:
+    text = (
+        "distillation teacher=mdl_2 epochs=5 learning_rate=0.001 clip_norm=null augment=false "
+        'features=/layer1/Relu_output_0=/block1/out features=\'{"teacher": "a=b", "student": "c"}\' exclude=/fc'
+    )
+    (step,) = JobOptions(step=[text], training="dst_1:0:512").job("mdl_1").recipe.steps
+    assert isinstance(step, Distillation)
+    assert (step.teacher, step.epochs, step.learning_rate) == ("mdl_2", 5, 0.001)
+    assert (step.clip_norm, step.augment, step.exclude) == (None, False, ["/fc"])
+    pairs = [(pair.teacher, pair.student) for pair in step.features]
+    assert pairs == [("/layer1/Relu_output_0", "/block1/out"), ("a=b", "c")]
+
+
 def test_what_is_not_said_is_left_to_the_contract() -> None:
     assert JobOptions(step=["int8_dynamic"]).job("mdl_1") == JobRequest.model_validate(
         {"model": "mdl_1", "recipe": {"steps": [{"kind": "int8_dynamic"}]}}
@@ -94,6 +107,8 @@ def test_a_request_comes_from_a_file_as_it_is(tmp_path: Path) -> None:
         ({"step": ["int8_static samples=0"]}, "samples"),
         ({"step": ["int8_static colour=red"]}, "colour"),
         ({"step": ["int8_static exclude='"]}, "quot"),
+        ({"step": ["distillation features=layer1"]}, "KEY=VALUE"),
+        ({"step": ["distillation soft=0 labels=1"]}, "finetune"),
         ({"step": ["float16"], "metric": "beauty"}, "metric"),
         ({"step": ["float16"], "output": "logits"}, "metric"),
         ({"step": ["float16"], "tag": ["team"]}, "--tag"),

@@ -1,4 +1,5 @@
 import io
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -41,6 +42,54 @@ def shown(told: Report, width: int = 120) -> str:
 )
 def test_every_fact_stands_in_one_line(line: tuple[str, ...]) -> None:
     assert any(all(part in row for part in line) for row in shown(report()).splitlines()), shown(report())
+
+
+def trained(**details: Any) -> Report:
+    step = report().steps[0].model_copy(update={"kind": "finetune", "details": details})
+    return report(steps=[step])
+
+
+def epochs(count: int) -> list[dict[str, Any]]:
+    return [
+        {"epoch": n, "loss": 1 / n, "validation_loss": 2 / n, "metric": 0.5 + n / 1000}
+        for n in range(1, count + 1)
+    ]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        ("Training of 1 finetune",),
+        ("Trained, 1 finetune: learning rate 0.002", "best after epoch 2", "914 samples/s", "took 1:15"),
+        ("epoch", "loss", "validation loss", "metric"),
+        ("1", "1", "2", "0.501"),
+        ("2 (best)", "0.5", "1", "0.502"),
+    ],
+)
+def test_a_training_is_a_table_of_its_epochs(line: tuple[str, ...]) -> None:
+    text = shown(
+        trained(learning_rate=0.002, epochs=epochs(3), seconds=75.2, best_epoch=2, samples_per_second=913.7)
+    )
+    assert any(all(part in row for part in line) for row in text.splitlines()), text
+
+
+def test_of_many_epochs_the_first_the_best_and_the_last_are_shown() -> None:
+    text = shown(trained(epochs=epochs(500), best_epoch=77))
+    rows = [row.split()[0] for row in text.splitlines() if row.strip()[:1].isdigit()]
+    assert rows[-12:] == ["1", "77", *(str(n) for n in range(491, 501))]
+
+
+@pytest.mark.parametrize(
+    "details",
+    [
+        {"epochs": []},
+        {"epochs": [{}]},
+        {"epochs": None, "learning_rate": "found"},
+        {"epochs": [{"epoch": 1, "loss": None, "metric": "?"}, "odd"], "best_epoch": None, "seconds": None},
+    ],
+)
+def test_what_a_training_does_not_tell_is_a_dash(details: dict[str, Any]) -> None:
+    assert "Training of 1 finetune" in shown(trained(**details))
 
 
 def test_a_narrow_terminal_loses_nothing() -> None:

@@ -4,37 +4,9 @@ from typing import Any
 
 import pytest
 
-from app.contract.admission import check
 from app.contract.dataset import DatasetFacts, DatasetInput
-from app.contract.errors import Problem
-from app.contract.job import JobRequest
-from app.contract.model import ModelFacts
+from tests.support.admission import DYNAMIC, HALF, STATIC, calibration, outcome, refused
 from tests.support.facts import array, dataset_facts, model_facts, tensor
-from tests.support.refusals import refusal
-
-STATIC = {"kind": "int8_static"}
-DYNAMIC = {"kind": "int8_dynamic"}
-HALF = {"kind": "float16"}
-
-
-def outcome(
-    *steps: dict[str, Any],
-    model: ModelFacts | None = None,
-    dataset: DatasetFacts | None = None,
-    **request: Any,
-) -> Problem | None:
-    asked = JobRequest.model_validate({"model": "m", "recipe": {"steps": list(steps) or [HALF]}, **request})
-    return refusal(lambda: check(asked, model or model_facts(), {"d": dataset or dataset_facts()}))
-
-
-def refused(*steps: dict[str, Any], **more: Any) -> tuple[str, str | None]:
-    problem = outcome(*steps, **more)
-    assert problem is not None
-    return problem.code, problem.field
-
-
-def calibration(**use: Any) -> dict[str, Any]:
-    return {"calibration": {"dataset": "d", **use}}
 
 
 def evaluation(**use: Any) -> dict[str, Any]:

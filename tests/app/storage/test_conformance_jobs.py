@@ -215,6 +215,26 @@ def test_a_failed_job_is_tried_again_with_attempts_and_events_going_on(
     assert [event.values["state"] for event in records.events(job.id, last.id, 100)] == ["queued", "running"]
 
 
+def test_a_retry_forgets_all_that_the_job_had_made(records: Records, model: Upload) -> None:
+    """A training that diverged leaves its best weights and its curves."""
+    job = added(records, a_job(model))
+    assert records.claim(job.id, 1001.0, 30.0)
+    made = {
+        "artifact_sha256": "c" * 64,
+        "artifact_bytes": 2**33,
+        "curves_sha256": "e" * 64,
+        "curves_bytes": 7,
+    }
+    assert records.finish(job.id, 1, 1002.0, {"state": "failed", **made})
+    failed = records.job("local", job.id)
+    assert failed is not None
+    assert {name: getattr(failed, name) for name in made} == made
+    again = records.retry_job("local", job.id, 1003.0, 2)
+    assert again is not None
+    assert {name: getattr(again, name) for name in made} == dict.fromkeys(made)
+    assert records.live_blobs() == {model.sha256}
+
+
 def test_a_cancelled_job_can_be_retried_and_then_succeed(records: Records, model: Upload) -> None:
     job = added(records, a_job(model))
     records.cancel_job("local", job.id, 1001.0)

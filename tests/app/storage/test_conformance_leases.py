@@ -136,6 +136,8 @@ def test_an_end_sets_what_it_names_and_gives_the_lease_up(records: Records, job:
         "requirements": asked,
         "artifact_sha256": "c" * 64,
         "artifact_bytes": 2**33,
+        "curves_sha256": "e" * 64,
+        "curves_bytes": 2**34,
     }
     assert records.finish(job.id, 1, 1005.0, {"state": "succeeded", **result})
     done = now_of(records, job)

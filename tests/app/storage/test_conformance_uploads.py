@@ -7,6 +7,7 @@ import pytest
 
 from app.storage.ports import Conflict, InUse, Records
 from app.storage.records import Page, Upload
+from app.storage.rules import MADE
 from tests.support.records import a_job, an_upload
 
 DECLARATION = {"inputs": {"image": {"array": "x", "scale": 0.5, "mean": [0.1, 0.2]}}, "augment": []}
@@ -178,9 +179,9 @@ def test_every_blob_that_a_record_names_is_live(records: Records) -> None:
     assert records.claim(model.id, 1.0, 30.0)
     assert records.finish(model.id, 1, 2.0, {"state": "ready", "converted": "b" * 64})
     assert records.claim(job.id, 1.0, 30.0)
-    result = {"state": "succeeded", "artifact_sha256": "c" * 64, "report_sha256": "d" * 64}
-    assert records.finish(job.id, 1, 2.0, result)
-    assert records.live_blobs() == {letter * 64 for letter in "abcd"}
+    made = {name: letter * 64 for name, letter in zip(MADE, "cde", strict=True)}
+    assert records.finish(job.id, 1, 2.0, {"state": "succeeded", **made})
+    assert records.live_blobs() == {letter * 64 for letter in "abcde"}
     records.delete_job("local", job.id)
     records.delete_upload("local", "model", model.id)
     assert records.live_blobs() == set()

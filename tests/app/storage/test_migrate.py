@@ -12,7 +12,7 @@ from app.storage.engine import in_mode, open_engine
 from app.storage.migrate import MIGRATIONS, config, migrate
 from app.storage.sql import SqlRecords
 from app.storage.tables import metadata
-from tests.support.records import an_upload, migrate_in_process
+from tests.support.records import a_job, an_upload, migrate_in_process
 
 
 def test_the_migrations_make_the_tables_that_the_code_knows(engine: Engine) -> None:
@@ -26,6 +26,18 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
     stored, _ = records.add_upload(an_upload())
     migrate(engine)
     assert records.upload("local", "model", stored.id) == stored
+
+
+def test_jobs_of_an_older_version_are_kept(tmp_path: Path) -> None:
+    engine = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
+    migrate(engine)
+    records = SqlRecords(engine)
+    model, _ = records.add_upload(an_upload())
+    job, _ = records.add_job(a_job(model), None)
+    for way in (command.downgrade, command.upgrade):
+        with in_mode(engine, "migrate").connect() as connection, connection.begin():
+            way(config(connection), "0001" if way is command.downgrade else "head")
+    assert records.job("local", job.id) == job
 
 
 def test_the_way_back_leaves_no_table(tmp_path: Path) -> None:

@@ -102,6 +102,10 @@ class Samples:
         for start in range(0, len(self), size):
             yield self._feed(self.rows[start : start + size])
 
+    def at(self, rows: Array) -> tuple[dict[str, Array], Array | None]:
+        """Feeds and labels of these ascending rows of the arrays. Raises like `batches`."""
+        return self._feed(rows), None if self.targets is None else _select(self.targets, rows)
+
     def _feed(self, rows: Rows) -> dict[str, Array]:
         feeds = {column.spec.name: column.feed(rows) for column in self.columns}
         sizes = dict(_sizes((column.spec, feeds[column.spec.name]) for column in self.columns))

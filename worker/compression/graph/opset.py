@@ -1,17 +1,26 @@
-"""Which operator set a model uses, and raising it: by onnx's own C++ converter, never silently.
+"""Which operator set a model uses, raising it for working and lowering it again.
 
-onnxscript's converter wrote invalid graphs for several published models; onnx's took all of them within 1.2e-6.
+Up by onnx's own C++ converter, never silently: onnxscript's wrote invalid graphs for several published models, onnx's
+took all of them within 1.2e-6. Down by the label alone, and only as far as every node means the same there.
 """
 
 import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Final
 
 import onnx_ir as ir
-from onnx import helper, version_converter
+from onnx import version_converter
 from onnx_ir.passes import common as passes
 
+from worker.compression.graph.ir_version import INITIALIZERS_ALONE, version_for_content, version_for_opset
 from worker.compression.graph.shapes import infer
+from worker.compression.graph.versions import first_opset_with, means_the_same, version_of
 
 log = logging.getLogger(__name__)
+
+SHOWN_BYTES: Final = 4096
+"""Constants up to this size are shown to the converter: shapes, axes, scales. Weights are none of its business."""
 
 
 def opset_of(model: ir.Model) -> int:
@@ -22,28 +31,94 @@ def opset_of(model: ir.Model) -> int:
 def raise_opset(model: ir.Model, minimum: int) -> ir.Model:
     """The same model if its opset is `minimum` or more, else one converted to exactly `minimum`.
 
-    Raises onnx's `ConvertError` where an operator has no way up, `ValidationError` if the result is not valid.
+    Weights are shared with the model given, never copied, so they may be of any size.
+    Raises onnx's `ConvertError` or `RuntimeError` where an operator has no way up, `ValidationError` if the result is
+    not valid.
     """
     current = opset_of(model)
     if current >= minimum:
         return model
     log.info("raising the opset from %d to %d", current, minimum)
-    converted: ir.Model = ir.from_proto(version_converter.convert_version(ir.to_proto(model), minimum))
+    with _without_weights(model) as weights:
+        proto = ir.to_proto(model)
+    converted: ir.Model = ir.from_proto(version_converter.convert_version(proto, minimum))
+    for name, value in converted.graph.initializers.items():
+        value.const_value = weights.get(name, value.const_value)
     converted.metadata_props.update(model.metadata_props)
-    _reattach(converted, model)
-    converted.ir_version = max(model.ir_version, _ir_version_for(minimum))
+    converted.ir_version = max(model.ir_version, version_for_opset(minimum))
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(converted)
     infer(converted)
     passes.CheckerPass()(converted)
     return converted
 
 
-def _reattach(converted: ir.Model, model: ir.Model) -> None:
-    """External weights went through as references without their folder: put the memory-mapped ones back."""
-    for name, value in converted.graph.initializers.items():
-        if isinstance(value.const_value, ir.ExternalTensor):
-            value.const_value = model.graph.initializers[name].const_value
+def raise_for(model: ir.Model, wanted: Callable[[ir.Node], int]) -> ir.Model:
+    """The model if every node's operator has version `wanted(node)` or later, else one at the smallest such opset.
+
+    Only nodes of ONNX's own domain are asked about. Raises `ValueError` for a version that no opset has, and what
+    `raise_opset` raises.
+    """
+    current = opset_of(model)
+    return raise_opset(
+        model, max((_opset_for(n, wanted(n), current) for n in _nodes(model)), default=current)
+    )
 
 
-def _ir_version_for(opset: int) -> int:
-    return int(helper.find_min_ir_version_for([helper.make_opsetid("", opset)], ignore_unknown=True))
+def lower_opset(model: ir.Model, floor: int, *, ir_floor: int = INITIALIZERS_ALONE) -> ir.Model:
+    """The same model, called by the lowest opset from `floor` on at which each of its nodes means what it means now.
+
+    The IR version goes back as well, not below `ir_floor` nor below what the content needs.
+    """
+    current = opset_of(model)
+    lowest = next((k for k in range(floor, current) if _speaks(model, current, k)), current)
+    if lowest < current:
+        log.info("the opset goes back from %d to %d", current, lowest)
+        for imports in (model.opset_imports, *(f.opset_imports for f in model.functions.values())):
+            if "" in imports:
+                imports[""] = lowest
+    model.ir_version = min(
+        model.ir_version, max(ir_floor, version_for_opset(lowest), version_for_content(model))
+    )
+    return model
+
+
+def _opset_for(node: ir.Node, version: int, current: int) -> int:
+    have = version_of(node.op_type, current)
+    if have is None or have >= version:
+        return current
+    opset = first_opset_with(node.op_type, version)
+    if opset is None:
+        raise ValueError(f"{node.op_type} ({node.name}) has no version {version} or later")
+    return opset
+
+
+def _nodes(model: ir.Model) -> Iterator[ir.Node]:
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        yield from (node for node in ir.traversal.RecursiveGraphIterator(body) if node.domain == "")
+
+
+def _speaks(model: ir.Model, current: int, opset: int) -> bool:
+    # a function that imports another opset than the model does is left alone, and the model with it
+    if any(f.opset_imports.get("", current) != current for f in model.functions.values()):
+        return False
+    return all(means_the_same(node, current, opset) for node in _nodes(model))
+
+
+@contextmanager
+def _without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
+    """Let large initializers be mere references while the model is serialised; answers what they are."""
+    weights = {
+        name: value.const_value
+        for name, value in model.graph.initializers.items()
+        if value.const_value is not None and value.const_value.nbytes > SHOWN_BYTES
+    }
+    try:
+        for name, tensor in weights.items():
+            model.graph.initializers[name].const_value = ir.ExternalTensor(
+                "weights", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
+            )
+        yield weights
+    finally:
+        for name, tensor in weights.items():
+            model.graph.initializers[name].const_value = tensor

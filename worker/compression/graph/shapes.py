@@ -3,6 +3,7 @@
 import logging
 import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 import onnx_ir as ir
@@ -52,18 +53,31 @@ def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> 
 
 def infer(model: ir.Model) -> None:
     """Infer shapes in place: by onnx, and what it leaves without a shape by folding constants on a copy."""
+    with only_tensors(model):
+        infer_by_onnx(model)
+        fill(model)
+
+
+@contextmanager
+def only_tensors(model: ir.Model) -> Iterator[None]:
+    """Undo, at the end, that onnx-ir takes the elements' dtype of a sequence and calls it a tensor."""
     untyped = [value for value in _results(model) if value.type is None]
-    _infer(model, data_prop=True)
-    if any(value.shape is None for value in _results(model)):
-        _infer(model, data_prop=False)
-        _complete(model)
+    yield
     if any(node.op_type.startswith(NOT_TENSORS) for node in ir.traversal.RecursiveGraphIterator(model.graph)):
-        for value in untyped:  # onnx-ir takes the elements' dtype and calls a sequence a tensor
+        for value in untyped:
             value.type = value.shape = None
 
 
-def _infer(model: ir.Model, *, data_prop: bool) -> None:
+def infer_by_onnx(model: ir.Model, *, data_prop: bool = True) -> None:
+    """What onnx tells; the model is left as it is where onnx fails."""
     passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=data_prop)(model)
+
+
+def fill(model: ir.Model) -> None:
+    """The shapes that onnx left out, as far as folding tells them."""
+    if any(value.shape is None for value in _results(model)):
+        infer_by_onnx(model, data_prop=False)
+        _complete(model)
 
 
 def _results(model: ir.Model) -> Iterator[ir.Value]:

@@ -1,21 +1,45 @@
-"""One technique, one file, one `kind`: an ONNX graph in, an ONNX graph out."""
+"""One technique, one file, one `kind`: an ONNX graph in, an ONNX graph out.
 
+Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for.
+"""
+
+from collections.abc import Callable, Sequence
 from typing import assert_never
 
 import onnx_ir as ir
 
-from app.contract.recipe import AnyStep, Float16, Int8Dynamic, Int8Static
+from app.contract.recipe import (
+    AnyStep,
+    Distillation,
+    Finetune,
+    Float16,
+    Int8Dynamic,
+    Int8Static,
+    QuantizationAwareTraining,
+    Training,
+)
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static
 
 
+def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
+    """Refuse what can be known before any work. Raises `Refusal` `unsupported_operator` naming operator and node."""
+    for step in steps:
+        if isinstance(step, Distillation) and step.student is not None:
+            model = other(step.student)
+        if isinstance(step, Training):
+            from worker.compression.engine.coverage import check_covered
+
+            check_covered(model)
+
+
 def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     """Do one step on a normalised model, which may be changed in place: go on with the answer's.
 
     Raises `Refusal` with `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`,
-    `model_does_not_run` or `step_failed`.
+    `model_does_not_run` or `step_failed`, and what `training.trained` raises.
     """
     match step:
         case Int8Static():
@@ -24,4 +48,16 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return int8_dynamic(model, step, context)
         case Float16():
             return float16(model, step, context)
+        case Finetune():
+            from worker.compression.techniques.finetune import finetune
+
+            return finetune(model, step, context)
+        case Distillation():
+            from worker.compression.techniques.distillation import distillation
+
+            return distillation(model, step, context)
+        case QuantizationAwareTraining():
+            from worker.compression.techniques.quantization_aware_training import quantization_aware_training
+
+            return quantization_aware_training(model, step, context)
     assert_never(step)

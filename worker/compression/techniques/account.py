@@ -29,6 +29,14 @@ SHOWN = 8
 """Operators named in a refusal."""
 
 
+class TrainingDiverged(Refusal):
+    """`model` has the best weights that there were before."""
+
+    def __init__(self, model: ir.Model, detail: str) -> None:
+        super().__init__("training_diverged", detail, field="recipe.steps")
+        self.model = model
+
+
 @dataclass(frozen=True)
 class Layer:
     """A node with a weight that the step could change: why it stays as it is, None when it is changed."""

@@ -1,23 +1,39 @@
 """What a technique is given besides the graph and its step, and what it answers."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import onnx_ir as ir
 
+from app.contract.dataset import Augmentation
+from app.contract.errors import Refusal
+from app.contract.model import TensorSpec
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Progress
 
 
+def _nothing(asked: object) -> NoReturn:
+    raise Refusal("missing_data", f"The step asks for {asked}, which was not given.")
+
+
 @dataclass(frozen=True)
 class Context:
-    """`scratch` is an empty folder of the step's own. `calibration` is there when the step needs it."""
+    """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept.
+
+    `calibration` is there when the step needs it; `training` opens the training data for models with these inputs, and
+    `augment` is what its declaration says. `model` answers another model by the name that the recipe has for it.
+    """
 
     scratch: Path
     seed: int
     progress: Progress
     calibration: Samples | None = None
+    curves: Path = Path()
+    augment: tuple[Augmentation, ...] = ()
+    training: Callable[[list[TensorSpec]], Samples] = _nothing
+    model: Callable[[str], ir.Model] = _nothing
 
 
 @dataclass(frozen=True)

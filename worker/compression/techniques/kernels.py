@@ -20,7 +20,7 @@ from worker.compression.cpu import cpu_flags
 
 Asked = Literal["auto", "full", "reduced"]
 
-FULL, REDUCED = 127, 64
+FULL, REDUCED, FOUR_BITS = 127, 64, 7
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
 
@@ -33,7 +33,10 @@ class WeightRange:
     notes: list[str]
 
     def details(self) -> dict[str, object]:
-        return {"weight_bits": 8 if self.limit == FULL else 7, "weight_range": [-self.limit, self.limit]}
+        return {
+            "weight_bits": self.limit.bit_length() + (self.limit != REDUCED),
+            "weight_range": [-self.limit, self.limit],
+        }
 
 
 def weight_range(asked: Asked) -> WeightRange:
@@ -51,6 +54,11 @@ def weight_range(asked: Asked) -> WeightRange:
     assert_never(asked)
 
 
+def four_bits() -> WeightRange:
+    """Weights in ±7. Runtimes multiply them as floats: they are for size."""
+    return WeightRange(FOUR_BITS, [_FOR_SIZE])
+
+
 def multiplies_exactly(machine: str, flags: Set[str]) -> bool:
     """Whether sums of uint8 · int8 products keep every bit."""
     return machine.lower() not in X86 or not VNNI.isdisjoint(flags)
@@ -59,6 +67,10 @@ def multiplies_exactly(machine: str, flags: Set[str]) -> bool:
 _NARROWED = (
     "Weights in 7 bits (-64 to 64): this CPU has no VNNI, and its kernels would cut off sums of 8-bit products. "
     'For a target that has it, ask for "weight_range": "full".'
+)
+_FOR_SIZE = (
+    "Weights in 4 bits (-7 to 7) are for size: ONNX Runtime turns them into floats before it multiplies, so the "
+    "result is usually not faster than the original."
 )
 _SATURATES = (
     "Weights in 8 bits, as asked, but this CPU has no VNNI: its kernels cut off large sums, so the quality measured "

@@ -1,11 +1,11 @@
-"""Raising the opset as little as a technique needs, and saying so."""
+"""Raising the opset as little as a technique needs, going back at the end, and saying so."""
 
 import onnx
 import onnx_ir as ir
 from onnx import version_converter
 
 from app.contract.errors import Refusal
-from worker.compression.graph.opset import opset_of, raise_opset
+from worker.compression.graph.opset import lower_opset, opset_of, raise_opset
 
 
 def raised(model: ir.Model, minimum: int, why: str) -> tuple[ir.Model, list[str]]:
@@ -22,3 +22,17 @@ def raised(model: ir.Model, minimum: int, why: str) -> tuple[ir.Model, list[str]
             f"Export the model with opset {minimum} or later.",
         ) from error
     return converted, [f"The opset was raised from {before} to {minimum}: {why} needs it."]
+
+
+def returned(model: ir.Model, original: ir.Model) -> list[str]:
+    """Take the model back towards the original's opset as far as it means the same there; a note if that is anywhere.
+
+    The model is changed by its labels alone.
+    """
+    before = opset_of(model)
+    after = opset_of(lower_opset(model, opset_of(original), ir_floor=original.ir_version))
+    if after == before:
+        return []
+    if after == opset_of(original):
+        return [f"The artifact is back at opset {after}, the model's own: its operators mean the same there."]
+    return [f"The artifact went back from opset {before} to {after}, the lowest that its operators need."]

@@ -26,8 +26,10 @@ from worker.compression.techniques.selection import Selection, weight_axis
 class QdqWriter:
     """Writes into one model. Values and weights used by several nodes are quantized once."""
 
-    def __init__(self, model: ir.Model, weight_limit: int) -> None:
-        self._graph, self._limit = model.graph, weight_limit
+    def __init__(
+        self, model: ir.Model, weight_limit: int, weight_type: ir.DataType = ir.DataType.INT8
+    ) -> None:
+        self._graph, self._limit, self._type = model.graph, weight_limit, weight_type
         self._names = Names(model)
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
 
@@ -97,7 +99,8 @@ class QdqWriter:
                 node, 2, quantized_bias(bias.reshape(-1), scales * activation.numpy()),
                 scales * activation.numpy(), 0,
             )  # fmt: skip
-        self._write_weight(node, 1, quantized_weight(weight, scales, axis, self._limit), scales, axis)
+        integers = quantized_weight(weight, scales, axis, self._limit).astype(self._type.numpy())
+        self._write_weight(node, 1, integers, scales, axis)
 
     def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> None:
         name = _input(node, index).name

@@ -1,0 +1,93 @@
+"""The model as each step of a recipe finds it: the upload or the student in its place, and what was made of it."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Final
+
+from app.contract.errors import Refusal
+from app.contract.model import ModelFacts
+from app.contract.recipe import AnyStep, Distillation, Float16, Int8Static, Recipe, Training
+
+QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+@dataclass(frozen=True)
+class Stage:
+    """`facts` are those of `model` as it was uploaded; layers and outputs keep their names over all steps.
+
+    `quantized` and `half` begin a sentence: after what the model is so ("After step 0 (float16) the model"), None
+    while it is not. `by_step`: a step quantized it. `qdq`: its quantization is written as Q/DQ nodes.
+    """
+
+    model: str
+    facts: ModelFacts
+    quantized: str | None = None
+    by_step: bool = False
+    qdq: bool = False
+    half: str | None = None
+
+
+def stages(
+    recipe: Recipe, model: ModelFacts, others: Mapping[str, ModelFacts]
+) -> Iterator[tuple[int, AnyStep, Stage]]:
+    """Every step, and the model that it works on. Raises `already_quantized`, `not_quantized`, `wrong_order`."""
+    stage = _uploaded("The model", model)
+    for index, step in enumerate(recipe.steps):
+        if isinstance(step, Distillation) and step.student is not None:
+            stage = _uploaded(f"The student {step.student}", others[step.student])
+        _check_takes(index, step, stage)
+        yield index, step, stage
+        stage = _after(index, step, stage)
+
+
+def _uploaded(name: str, facts: ModelFacts) -> Stage:
+    return Stage(name, facts, name if facts.quantized else None, qdq=facts.operators.keys() >= QDQ)
+
+
+def _after(index: int, step: AnyStep, stage: Stage) -> Stage:
+    name = f"After step {index} ({step.kind}) the model"
+    if step.quantizes:
+        return replace(stage, quantized=name, by_step=True, qdq=isinstance(step, Int8Static))
+    return replace(stage, half=name) if isinstance(step, Float16) else stage
+
+
+def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
+    field = f"recipe.steps.{index}.kind"
+    if step.takes == "float" and stage.quantized is not None:
+        if isinstance(step, Distillation) and step.student is not None:
+            field = f"recipe.steps.{index}.student"
+        raise Refusal("already_quantized", _not_again(step, stage, stage.quantized), field=field)
+    if step.takes == "quantized" and not (stage.quantized and stage.qdq):
+        raise Refusal("not_quantized", _no_nodes(step, stage), field=field)
+    if isinstance(step, Training) and stage.half is not None:
+        detail = (
+            f"{stage.half} is in half precision, in which small steps of the training vanish. Put {step.kind} "
+            "before float16."
+        )
+        raise Refusal("wrong_order", detail, field=field)
+
+
+def _not_again(step: AnyStep, stage: Stage, quantized: str) -> str:
+    if step.quantizes:
+        advice = "Leave this step out, or upload the float model."
+        return f"{quantized} is quantized already, and {step.kind} would quantize it again. {advice}"
+    if stage.by_step:
+        instead = "Use quantization_aware_training in its place, or put" if stage.qdq else "Put"
+        advice = f"{instead} it before the step that quantizes."
+    else:
+        advice = "Give the float model" + (", or use quantization_aware_training." if stage.qdq else ".")
+    return f"{quantized} is quantized, and {step.kind} trains weights that are floats. {advice}"
+
+
+def _no_nodes(step: AnyStep, stage: Stage) -> str:
+    needs = f"{step.kind} trains through QuantizeLinear and DequantizeLinear nodes"
+    if stage.quantized is None:
+        return f"{needs}, and {low(stage.model)} has none. Put int8_static before it."
+    if stage.by_step:
+        return f"{needs}. {stage.quantized} is quantized without them: use int8_static in place of that step."
+    return f"{needs}. {stage.quantized} is quantized in another way: give the float model, and int8_static before."
+
+
+def low(name: str) -> str:
+    """A sentence's beginning inside a sentence."""
+    return name[0].lower() + name[1:]

@@ -1,0 +1,112 @@
+"""Can a step train: is its output one that can be trained, do the labels mean it, does the teacher fit?"""
+
+from typing import Final, get_args
+
+from app.contract import fitting
+from app.contract.dataset import DatasetFacts
+from app.contract.errors import Refusal
+from app.contract.job import DataUse
+from app.contract.model import ModelFacts, TensorSpec
+from app.contract.recipe import ORIGINAL, Distillation, Finetune, QuantizationAwareTraining, Taught
+from app.contract.stages import Stage
+
+FIELD: Final = "data.training"
+
+Trains = Finetune | Distillation | QuantizationAwareTraining
+KINDS: Final = frozenset(get_args(step.model_fields["kind"].annotation)[0] for step in get_args(Trains))
+"""The kinds of steps that train."""
+
+
+def check_training(index: int, step: Trains, stage: Stage, use: DataUse, dataset: DatasetFacts) -> TensorSpec:
+    """The output that is trained. Raises `unknown_output`, `nothing_to_train`, `missing_data`, `labels_do_not_fit`,
+    `not_finite`."""
+    where = f"recipe.steps.{index}"
+    if stage.facts.parameters == 0:
+        detail = f"{stage.model} has no weights that {step.kind} could train."
+        raise Refusal("nothing_to_train", detail, field=f"{where}.kind")
+    output = _trained(step, where, stage.facts)
+    if step.needs_labels:
+        _check_labels(step, output, use, dataset)
+    return output
+
+
+def check_teacher(
+    index: int, step: Distillation | QuantizationAwareTraining, output: TensorSpec, teacher: ModelFacts
+) -> None:
+    """Both answers are compared number by number. Raises `teacher_does_not_fit`."""
+    if not (step.soft > 0 or step.hard > 0):
+        return  # features have projections
+    taught = same_output(output.name, teacher)
+    if taught is not None and _is_float(taught) and _alike(taught, output):
+        return
+    found = "nothing" if taught is None else f"{taught.name!r}, {fitting.told(taught)}"
+    whose = "the upload" if step.teacher == ORIGINAL else step.teacher
+    raise Refusal(
+        "teacher_does_not_fit",
+        f"The student's output {output.name!r} is {fitting.told(output)}, the teacher ({whose}) answers {found}. Both "
+        "have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, or "
+        "learn from `features` alone (soft 0, hard 0).",
+        field=f"recipe.steps.{index}.teacher",
+    )
+
+
+def same_output(name: str, model: ModelFacts) -> TensorSpec | None:
+    """The teacher's counterpart of an output: the one of that name, else its first."""
+    return next((output for output in model.outputs if output.name == name), next(iter(model.outputs), None))
+
+
+def _trained(step: Trains, where: str, model: ModelFacts) -> TensorSpec:
+    output = next((output for output in model.outputs if step.output in (None, output.name)), None)
+    listed = ", ".join(f"{output.name!r} ({output.dtype})" for output in model.outputs)
+    if output is None:
+        detail = f"There is no output {step.output!r}; the model that {step.kind} trains has {listed}."
+        raise Refusal("unknown_output", detail, field=f"{where}.output")
+    if not _is_float(output):
+        detail = (
+            f"Output {output.name!r} is {output.dtype}, and only reals can be trained; there are {listed}."
+        )
+        raise Refusal("nothing_to_train", detail, field=f"{where}.output")
+    return output
+
+
+def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: DatasetFacts) -> None:
+    if dataset.target is None:
+        raise Refusal(
+            "missing_data",
+            f"{step.kind} learns from labels, but the dataset has none. Add an array 'labels', or name one in its "
+            "declaration under targets; without any labels, distillation learns from a teacher.",
+            field=FIELD,
+        )
+    labels = dataset.arrays[dataset.target]
+    fitting.check_finite(FIELD, use, dataset.target, labels)
+    given, classes = fitting.kind_of(labels.dtype), _classes(step, output)
+    if given in fitting.INTEGERS and classes is not False:
+        fitting.check_class_labels(FIELD, step.kind, dataset.target, labels, output)
+    elif given in (*fitting.INTEGERS, "float") and classes is not True:
+        fitting.check_number_labels(FIELD, step.kind, dataset.target, labels, output)
+    else:
+        wanted = "class numbers, whole numbers from 0" if classes else "numbers"
+        detail = f"{step.kind} learns {wanted}; the labels {dataset.target!r} are {labels.dtype}."
+        raise Refusal("labels_do_not_fit", detail, field=FIELD)
+
+
+def _classes(step: Trains, output: TensorSpec) -> bool | None:
+    """Whether labels are class numbers; None: whole ones are, reals mean regression."""
+    if not isinstance(step, Taught):
+        return None
+    if step.head != "auto":
+        return step.head == "classification"
+    return None if len(output.shape) in (0, 2) else False
+
+
+def _is_float(spec: TensorSpec) -> bool:
+    return fitting.kind_of(spec.dtype) in ("float", "bfloat")
+
+
+def _alike(teacher: TensorSpec, student: TensorSpec) -> bool:
+    """The same behind the batch, where both say; no dimensions at all means that nothing is known."""
+    if not teacher.shape or not student.shape:
+        return True
+    pairs = zip(teacher.shape[1:], student.shape[1:], strict=False)
+    known = ((t, s) for t, s in pairs if isinstance(t, int) and isinstance(s, int))
+    return len(teacher.shape) == len(student.shape) and all(t == s for t, s in known)

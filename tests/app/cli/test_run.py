@@ -1,0 +1,73 @@
+"""What `run` sends before it submits."""
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from app.cli import run
+from app.cli.commands import commands
+from app.contract.job import JobRequest
+
+
+@pytest.fixture
+def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files that were sent; each gets its name as its id."""
+    names: list[str] = []
+
+    def send(client: object, path: Path, *more: object) -> Any:
+        names.append(path.name)
+        return SimpleNamespace(id=f"id of {path.name}")
+
+    monkeypatch.setattr(run, "send_model", send)
+    monkeypatch.setattr(run, "send_dataset", send)
+    return names
+
+
+def request(*steps: dict[str, Any], training: str) -> JobRequest:
+    return JobRequest.model_validate(
+        {"model": "?", "recipe": {"steps": steps}, "data": {"training": {"dataset": training}}}
+    )
+
+
+def test_teachers_and_students_that_are_files_are_sent_once(tmp_path: Path, sent: list[str]) -> None:
+    model, teacher, student, data = (tmp_path / name for name in ("model", "teacher", "student", "data"))
+    for file in (model, teacher, student, data):
+        file.touch()
+    steps = (
+        {"kind": "distillation", "teacher": str(teacher), "student": str(student)},
+        {"kind": "distillation", "teacher": str(model)},
+        {"kind": "distillation", "teacher": "mdl_there"},
+        {"kind": "distillation"},
+        {"kind": "quantization_aware_training", "teacher": str(teacher)},
+    )
+    client: Any = None
+    asked = run._upload_all(client, request(*steps, training=str(data)), model, [], None)
+    assert sorted(sent) == ["data", "model", "student", "teacher"]
+    assert asked.model == "id of model"
+    assert [step.models for step in asked.recipe.steps] == [
+        {"teacher": "id of teacher", "student": "id of student"},
+        {"teacher": "id of model"},
+        {"teacher": "mdl_there"},
+        {},
+        {"teacher": "id of teacher"},
+    ]
+    assert asked.recipe.steps[3].model_dump()["teacher"] == "original"
+
+
+@pytest.mark.parametrize("field", ["teacher", "student"])
+def test_a_run_begins_only_when_its_teachers_and_students_are_there(field: str, tmp_path: Path) -> None:
+    step = f"distillation {field}=missing.onnx"
+    result = CliRunner().invoke(
+        commands, ["run", __file__, "--step", step, "--out", str(tmp_path / "x.onnx")]
+    )
+    assert result.exit_code == 1
+    assert f"there is no file missing.onnx for {field}" in " ".join(result.stderr.split())
+
+
+def test_curves_need_a_place_to_go_to() -> None:
+    asked = ["run", __file__, "--step", "float16", "--curves", "/nowhere/curves.zip"]
+    result = CliRunner().invoke(commands, asked)
+    assert (result.exit_code, "--curves" in result.stderr) == (2, True)

@@ -1,0 +1,144 @@
+"""Arithmetic and mathematics on each element by itself, with numpy's broadcasting. Integers stay integers."""
+
+import functools
+import operator
+from typing import Any, Final
+
+import onnx_ir as ir
+import torch
+
+from worker.compression.engine.attributes import Attributes
+from worker.compression.engine.operator import Build, Function, Operator, Unsupported
+from worker.compression.engine.operators.arguments import constant, single
+
+BROADCASTS: Final = 7
+"""Before this version operators broadcast by an attribute."""
+DTYPES: Final = {
+    ir.DataType.FLOAT: torch.float32,
+    ir.DataType.DOUBLE: torch.float64,
+    ir.DataType.FLOAT16: torch.float16,
+    ir.DataType.BFLOAT16: torch.bfloat16,
+    ir.DataType.BOOL: torch.bool,
+    ir.DataType.INT8: torch.int8,
+    ir.DataType.UINT8: torch.uint8,
+    ir.DataType.INT16: torch.int16,
+    ir.DataType.INT32: torch.int32,
+    ir.DataType.INT64: torch.int64,
+}
+"""Others torch has not, or computes too little with."""
+
+
+def plain(function: Function) -> Build:
+    """An operator without attributes."""
+    return lambda attributes: function
+
+
+def variadic(function: Function) -> Build:
+    return plain(lambda *values: functools.reduce(function, values))
+
+
+def divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
+    """Integers are cut off towards zero."""
+    return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
+
+
+def mean(*values: torch.Tensor) -> torch.Tensor:
+    total: torch.Tensor = functools.reduce(operator.add, values)
+    return total / len(values)
+
+
+def mod(attributes: Attributes) -> Function:
+    """The sign is the divisor's, with `fmod` the dividend's."""
+    return torch.fmod if attributes.integer("fmod", 0) else torch.remainder
+
+
+def power(attributes: Attributes) -> Function:
+    """The result has the base's type."""
+    exponent = single(constant(attributes, 1))
+    if exponent is not None:
+        return lambda x, y: torch.pow(x, exponent).to(x.dtype)
+    return lambda x, y: torch.pow(x, y).to(x.dtype)
+
+
+def clip(attributes: Attributes) -> Function:
+    """min(max(x, low), high); the bounds are attributes before version 11."""
+    low = attributes.number("min", -torch.inf) if attributes.has("min") else single(constant(attributes, 1))
+    high = attributes.number("max", torch.inf) if attributes.has("max") else single(constant(attributes, 2))
+
+    def run(x: torch.Tensor, least: Any = None, most: Any = None) -> torch.Tensor:
+        least, most = least if low is None else low, most if high is None else high
+        if isinstance(least, torch.Tensor) != isinstance(most, torch.Tensor):
+            return _bounded(_bounded(x, torch.clamp_min, least), torch.clamp_max, most)
+        return x if least is None and most is None else torch.clamp(x, least, most)
+
+    return run
+
+
+def _bounded(x: torch.Tensor, bound: Function, at: Any) -> torch.Tensor:
+    return x if at is None else bound(x, at)
+
+
+def cast(attributes: Attributes) -> Function:
+    """To the type that the attribute names; floats become integers by cutting off."""
+    wanted = ir.DataType(attributes.integer("to", 0))
+    if wanted not in DTYPES:
+        raise Unsupported(f"torch does not compute with {wanted.name}")
+    dtype = DTYPES[wanted]
+    return lambda x: x.to(dtype)
+
+
+def is_inf(attributes: Attributes) -> Function:
+    below, above = attributes.integer("detect_negative", 1), attributes.integer("detect_positive", 1)
+    if below and above:
+        return torch.isinf
+    found = -torch.inf if below else torch.inf
+    return lambda x: x == found if below or above else torch.zeros_like(x, dtype=torch.bool)
+
+
+UNARY: Final[dict[str, Function]] = {
+    "Abs": torch.abs,
+    "Acos": torch.acos,
+    "Acosh": torch.acosh,
+    "Asin": torch.asin,
+    "Asinh": torch.asinh,
+    "Atan": torch.atan,
+    "Atanh": torch.atanh,
+    "Ceil": torch.ceil,
+    "Cos": torch.cos,
+    "Cosh": torch.cosh,
+    "Erf": torch.erf,
+    "Exp": torch.exp,
+    "Floor": torch.floor,
+    "Identity": lambda x: x,
+    "IsNaN": torch.isnan,
+    "Log": torch.log,
+    "Neg": torch.neg,
+    "Reciprocal": torch.reciprocal,
+    "Round": torch.round,
+    "Sign": torch.sign,
+    "Sin": torch.sin,
+    "Sinh": torch.sinh,
+    "Sqrt": torch.sqrt,
+    "Tan": torch.tan,
+    "Tanh": torch.tanh,
+}
+
+
+OPERATORS: Final[dict[str, Operator]] = {
+    **{name: Operator(plain(function)) for name, function in UNARY.items()},
+    "Add": Operator(plain(torch.add), since=BROADCASTS, weights=(0, 1)),
+    "Sub": Operator(plain(torch.sub), since=BROADCASTS, weights=(0, 1)),
+    "Mul": Operator(plain(torch.mul), since=BROADCASTS, weights=(0, 1)),
+    "Div": Operator(plain(divide), since=BROADCASTS, weights=(0, 1)),
+    "Pow": Operator(power, since=BROADCASTS),
+    "Mod": Operator(mod),
+    "Max": Operator(variadic(torch.maximum)),
+    "Min": Operator(variadic(torch.minimum)),
+    "Sum": Operator(variadic(torch.add)),
+    "Mean": Operator(plain(mean)),
+    "Clip": Operator(clip),
+    "Cast": Operator(cast, since=6),
+    "CastLike": Operator(plain(lambda x, like: x.to(like.dtype))),
+    "IsInf": Operator(is_inf),
+    "Where": Operator(plain(torch.where)),
+}

@@ -1,0 +1,137 @@
+"""Operators that move values and compute nothing: other shapes, slices, joins."""
+
+import math
+from typing import Final
+
+import numpy as np
+import torch
+
+from worker.compression.engine.attributes import Attributes
+from worker.compression.engine.operator import Function, Operator
+from worker.compression.engine.operators.arguments import integers
+
+
+def reshape(attributes: Attributes) -> Function:
+    """0 in the shape keeps an axis, unless `allowzero`; −1 is what is left."""
+    keeps = not attributes.integer("allowzero", 0)
+
+    def run(x: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
+        sizes = shape.tolist()
+        if keeps and 0 in sizes:
+            sizes = [size or x.shape[i] for i, size in enumerate(sizes)]
+        return x.reshape(sizes)
+
+    return run
+
+
+def flatten(attributes: Attributes) -> Function:
+    """[d₀ ⋯ d_{axis−1}, d_axis ⋯]."""
+    axis = attributes.integer("axis", 1)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        return x.reshape(math.prod(x.shape[: axis if axis >= 0 else axis + x.ndim]), -1)
+
+    return run
+
+
+def transpose(attributes: Attributes) -> Function:
+    """Without `perm` the axes are reversed."""
+    order = attributes.integers("perm")
+    return lambda x: x.permute(order if order is not None else tuple(reversed(range(x.ndim))))
+
+
+def squeeze(attributes: Attributes) -> Function:
+    axes_of = integers(attributes, "axes")
+
+    def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
+        found = axes_of(axes)
+        return x.squeeze() if found is None else x.squeeze(found)
+
+    return run
+
+
+def unsqueeze(attributes: Attributes) -> Function:
+    """Axes count in the result."""
+    axes_of = integers(attributes, "axes")
+
+    def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
+        found = axes_of(axes) or []
+        rank = x.ndim + len(found)
+        for axis in sorted(axis % rank for axis in found):
+            x = x.unsqueeze(axis)
+        return x
+
+    return run
+
+
+def concat(attributes: Attributes) -> Function:
+    axis = attributes.integer("axis", 1)
+    return lambda *parts: torch.cat(parts, axis)
+
+
+def split(attributes: Attributes) -> Function:
+    """Into the lengths that are given, else into as many parts as outputs, the last one the shorter."""
+    axis, parts, lengths_of = attributes.integer("axis", 0), attributes.outputs, integers(attributes, "split")
+
+    def run(x: torch.Tensor, lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
+        found = lengths_of(lengths)
+        return torch.split(x, -(-x.shape[axis] // parts) if found is None else found, axis)
+
+    return run
+
+
+def slice_(attributes: Attributes) -> Function:
+    """x[…, start:end:step, …] as numpy has it."""
+    starts_of, ends_of = integers(attributes, "starts"), integers(attributes, "ends")
+    axes_of = integers(attributes, "axes")
+
+    def run(
+        x: torch.Tensor,
+        starts: torch.Tensor | None = None,
+        ends: torch.Tensor | None = None,
+        axes: torch.Tensor | None = None,
+        steps: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        begins = starts_of(starts) or []
+        strides = steps.tolist() if steps is not None else [1] * len(begins)
+        places = axes_of(axes) or range(len(begins))
+        for axis, start, end, step in zip(places, begins, ends_of(ends) or [], strides, strict=True):
+            x = _sliced(x, axis, slice(start, end, step))
+        return x
+
+    return run
+
+
+def _sliced(x: torch.Tensor, axis: int, part: slice) -> torch.Tensor:
+    """torch slices forward only."""
+    if part.step > 0:
+        return x[(slice(None),) * (axis % x.ndim) + (part,)]
+    taken = range(*part.indices(x.shape[axis]))
+    return x.index_select(axis, torch.tensor(taken, dtype=torch.int64, device=x.device))
+
+
+def expand(attributes: Attributes) -> Function:
+    """Broadcast both ways: a 1 in the shape keeps x's axis."""
+
+    def run(x: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
+        return x.expand(np.broadcast_shapes(x.shape, tuple(shape.tolist())))
+
+    return run
+
+
+def tile(attributes: Attributes) -> Function:
+    return lambda x, repeats: x.repeat(repeats.tolist())
+
+
+OPERATORS: Final[dict[str, Operator]] = {
+    "Reshape": Operator(reshape, since=5, host=(1,)),
+    "Flatten": Operator(flatten),
+    "Transpose": Operator(transpose),
+    "Squeeze": Operator(squeeze, host=(1,)),
+    "Unsqueeze": Operator(unsqueeze, host=(1,)),
+    "Concat": Operator(concat),
+    "Split": Operator(split, since=2, host=(1,)),
+    "Slice": Operator(slice_, host=(1, 2, 3, 4)),
+    "Expand": Operator(expand, host=(1,)),
+    "Tile": Operator(tile, since=6, host=(1,)),
+}

@@ -1,0 +1,69 @@
+"""Which initializers training may change: those that a node weighs its input with.
+
+Not the exponent of a Pow, the bounds of a Clip, a scale of 1/√d or the mean that is subtracted from the image. So: a
+float initializer at a weight position of its operator's row in the table; at an element-wise operator only where it
+has more than one value and the other side is computed. In a graph with Q/DQ nodes also integer weights and the scales.
+"""
+
+import math
+from typing import Final
+
+import onnx_ir as ir
+
+from worker.compression.engine.coverage import operator_of
+from worker.compression.engine.quantized import is_bias, reader_of
+
+ELEMENTWISE: Final = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean"})
+PASSING: Final = frozenset(
+    {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "DequantizeLinear"}
+)
+"""What may stand between an initializer and the node that weighs with it."""
+
+
+def trainable(value: ir.Value) -> bool:
+    """Whether training may change this initializer."""
+    if value.const_value is None:
+        return False
+    if value.const_value.dtype != ir.DataType.FLOAT:
+        return reader_of(value) is not None and _weighed(value)
+    return _weighed(value)
+
+
+def is_scale(value: ir.Value) -> bool:
+    """Whether it is the scale of Q/DQ nodes."""
+    return any(
+        use.idx == 1 and use.node.op_type in ("QuantizeLinear", "DequantizeLinear") for use in value.uses()
+    )
+
+
+def feeding(node: ir.Node) -> set[str]:
+    """The initializers that the node weighs with, directly or through nodes that only pass them on."""
+    found: set[str] = set()
+    waiting = [node.inputs[i] for i in operator_of(node).weights if i < len(node.inputs)]
+    while waiting:
+        value = waiting.pop()
+        producer = None if value is None else value.producer()
+        if value is not None and value.is_initializer():
+            found.add(str(value.name))
+        elif producer is not None and producer.op_type in PASSING:
+            waiting.append(producer.inputs[0])
+    return found if node.op_type not in PASSING and node.op_type != "QuantizeLinear" else set()
+
+
+def _weighed(value: ir.Value) -> bool:
+    return any(_weighs(use.node, use.idx, value) for use in value.uses())
+
+
+def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
+    if node.op_type in PASSING and index == 0:
+        return _weighed(node.outputs[0])
+    if index not in operator_of(node).weights:
+        return False
+    if node.op_type == "DequantizeLinear" and node.inputs[0] is not None and is_bias(node.inputs[0]):
+        return False
+    if node.op_type not in ELEMENTWISE:
+        return True
+    shape = value.shape
+    several = shape is not None and shape.is_static() and math.prod(shape.numpy()) > 1
+    others = [other for i, other in enumerate(node.inputs) if i != index and other is not None]
+    return several and any(other.producer() is not None for other in others)

@@ -1,0 +1,93 @@
+"""Rows of a dataset as tensors: shuffled anew each epoch, read as they are needed, augmented on the way."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from app.contract.dataset import Augmentation
+from worker.compression.data.samples import Samples
+from worker.compression.engine.training.augment import augmented
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """`feeds` by input name, `labels` one a row (None without a target), `rows` their numbers in the arrays."""
+
+    feeds: dict[str, torch.Tensor]
+    labels: torch.Tensor | None
+    rows: Rows
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def to(self, device: torch.device) -> "Batch":
+        feeds = {name: x.to(device, non_blocking=True) for name, x in self.feeds.items()}
+        labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
+        return Batch(feeds, labels, self.rows)
+
+
+@dataclass(frozen=True)
+class Batches:
+    """Rows of `samples`, `size` at a time; only one batch and the next are in memory."""
+
+    samples: Samples
+    rows: Rows
+    size: int
+    augment: tuple[Augmentation, ...] = ()
+
+    def __len__(self) -> int:
+        """Whole batches; a smaller rest counts only where there is no whole one."""
+        return max(1, len(self.rows) // self.size)
+
+    def shuffled(self, seed: int) -> Iterator[Batch]:
+        """Whole batches in an order that follows from the seed; what is left over has its turn in another epoch."""
+        generator = np.random.default_rng(seed)
+        order = generator.permutation(self.rows)
+        chunks = [np.sort(order[i * self.size : (i + 1) * self.size]) for i in range(len(self))]
+        noise = torch.Generator().manual_seed(seed)
+        for batch in self._ahead(chunks):
+            yield Batch(augmented(batch.feeds, self.augment, noise), batch.labels, batch.rows)
+
+    def ordered(self) -> Iterator[Batch]:
+        """All rows once, as they are."""
+        ends = range(0, len(self.rows), self.size)
+        return self._ahead([self.rows[start : start + self.size] for start in ends])
+
+    def _ahead(self, chunks: list[Rows]) -> Iterator[Batch]:
+        """The next batch is read while this one is worked on."""
+        with ThreadPoolExecutor(1) as reader:
+            coming = reader.submit(self._read, chunks[0])
+            for chunk in chunks[1:]:
+                batch = coming.result()
+                coming = reader.submit(self._read, chunk)
+                yield batch
+            yield coming.result()
+
+    def _read(self, rows: Rows) -> Batch:
+        feeds, labels = self.samples.at(rows)
+        tensors = {name: torch.from_numpy(_writable(x)) for name, x in feeds.items()}
+        return Batch(tensors, None if labels is None else torch.from_numpy(_writable(labels)), rows)
+
+
+def split(
+    samples: Samples, share: float, size: int, augment: tuple[Augmentation, ...], seed: int
+) -> tuple[Batches, Batches | None]:
+    """Training and validation rows, drawn with the seed; None where the share gives no row."""
+    rows, size = np.asarray(samples.rows), samples.fixed_batch or size
+    held = int(len(rows) * share) // (samples.fixed_batch or 1) * (samples.fixed_batch or 1)
+    order = np.random.default_rng(seed).permutation(rows)
+    training = Batches(samples, np.sort(order[held:]), min(size, len(rows) - held), augment)
+    return training, Batches(samples, np.sort(order[:held]), size) if held else None
+
+
+def _writable(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """torch shares memory with numpy, and a mapped file is read-only."""
+    wide = x.astype(np.int64) if x.dtype.kind == "u" and x.dtype.itemsize > 1 else x
+    return wide if wide.flags.writeable else wide.copy()

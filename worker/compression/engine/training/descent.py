@@ -1,0 +1,71 @@
+"""Optimizer, schedule and one step downhill.
+
+    rate(t) = peak · min(1, (t+1)/w) · ½ (1 + cos(π (t−w)/(T−w)))      w steps of warm-up, T in all
+
+SGD has momentum 0.9; AdamW the usual 0.9 and 0.999 (Loshchilov & Hutter 2019, arXiv:1711.05101). Weights decay,
+biases, norms and scales do not.
+"""
+
+import math
+from collections.abc import Callable, Iterable
+
+import torch
+from torch import nn
+
+from app.contract.recipe import Training
+
+MOMENTUM = 0.9
+
+
+def optimizer_for(
+    parameters: Iterable[nn.Parameter], settings: Training, rate: float, scales: Iterable[nn.Parameter] = ()
+) -> torch.optim.Optimizer:
+    """Vectors and scalars in a group of their own, which does not decay.
+
+    AdamW moves everything by about the rate, whatever its size, and a quantization scale may be far smaller than
+    that: it moves by the rate times its own size.
+    """
+    apart = {id(scale): scale for scale in scales} if settings.optimizer == "adamw" else {}
+    given = [p for p in parameters if id(p) not in apart]
+    groups = [
+        {"params": [p for p in given if p.ndim > 1], "weight_decay": settings.weight_decay, "factor": 1.0},
+        {"params": [p for p in given if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
+        *(
+            {"params": [p], "weight_decay": 0.0, "factor": float(p.detach().abs().mean())}
+            for p in apart.values()
+        ),
+    ]
+    groups = [group for group in groups if group["params"]]
+    if settings.optimizer == "sgd":
+        return torch.optim.SGD(groups, lr=rate, momentum=MOMENTUM)
+    return torch.optim.AdamW(groups, lr=rate)
+
+
+def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group["factor"]
+
+
+def schedule(settings: Training, total: int) -> Callable[[int], float]:
+    """Step number → factor of the peak rate."""
+    warm = round(settings.warmup * total)
+
+    def factor(step: int) -> float:
+        if step < warm:
+            return (step + 1) / warm
+        if settings.schedule == "constant":
+            return 1.0
+        return 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, total - warm)))
+
+    return factor
+
+
+def descend(
+    optimizer: torch.optim.Optimizer, loss: torch.Tensor, parameters: list[nn.Parameter], clip: float | None
+) -> None:
+    """One step. The gradient's norm over all weights is cut to `clip`."""
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    if clip is not None:
+        nn.utils.clip_grad_norm_(parameters, clip)
+    optimizer.step()

@@ -1,0 +1,40 @@
+"""When a training has diverged: its loss is NaN or infinite, or has exploded.
+
+Exploded: over the last steps it is several times as high as both what it began with and the loss of a student that
+answers zero to everything. One that starts as its teacher begins at nearly no loss, hence the second.
+"""
+
+import math
+from dataclasses import dataclass, field
+
+from worker.compression.engine.training.smooth import Smoothed
+
+BEGINNING = 10
+"""Steps that say what a training began with."""
+EXPLODED = 3.0
+
+
+class Diverged(Exception):
+    """Says how, with the numbers."""
+
+
+@dataclass
+class Divergence:
+    """Looks at every loss. `ignorant` is the loss of a student that answers zero."""
+
+    ignorant: float
+    smoothed: Smoothed = field(default_factory=Smoothed)
+    first: list[float] = field(default_factory=list)
+
+    def look(self, loss: float) -> float:
+        """The smoothed loss. Raises `Diverged`."""
+        if not math.isfinite(loss):
+            raise Diverged(f"the loss became {loss}")
+        now = self.smoothed.add(loss)
+        if len(self.first) < BEGINNING:
+            self.first.append(loss)
+            return now
+        began = sum(self.first) / BEGINNING
+        if now > EXPLODED * max(began, self.ignorant):
+            raise Diverged(f"the loss rose from {began:.4g} to {now:.4g}")
+        return now

@@ -1,0 +1,70 @@
+"""What must fit before a training begins: labels to classes, the teacher's answers to the student's."""
+
+import numpy as np
+import torch
+
+from app.contract.errors import Refusal
+from worker.compression.data.samples import Samples
+from worker.compression.engine.training.batches import Batches
+from worker.compression.engine.training.pair import Pair
+
+
+@torch.no_grad()
+def check_fit(pair: Pair, samples: Samples) -> None:
+    """One small batch through both; this also makes the projections of features, so that they can be learned.
+
+    Raises `Refusal` `missing_data`, `labels_do_not_fit`, `not_finite`, `teacher_does_not_fit`.
+    """
+    rows = np.asarray(samples.rows)[: samples.fixed_batch or 2]
+    batch = next(Batches(samples, rows, len(rows)).ordered())
+    pair.learning.eval()
+    own, taught, here = pair.answers(batch)
+    answer = own[pair.objective.student.value]
+    if pair.objective.weights.labels:
+        _check_labels(samples, answer, pair.objective.student.meaning == "classification")
+    if pair.objective.weights.soft or pair.objective.weights.hard:
+        assert pair.objective.teacher is not None
+        _check_teacher(answer, taught[pair.objective.teacher.value], pair)
+    pair.objective.loss(own, taught, here)
+    pair.objective.to(pair.hardware.device)
+
+
+def _check_teacher(answer: torch.Tensor, taught: torch.Tensor, pair: Pair) -> None:
+    if answer.shape == taught.shape:
+        return
+    assert pair.objective.teacher is not None
+    raise Refusal(
+        "teacher_does_not_fit",
+        f"For {len(answer)} samples the teacher's output {pair.objective.teacher.output!r} has the shape "
+        f"{list(taught.shape)}, the student's {pair.objective.student.output!r} {list(answer.shape)}. They have to "
+        "be the same: choose another teacher, or another output.",
+    )
+
+
+def _check_labels(samples: Samples, answer: torch.Tensor, classes: bool) -> None:
+    labels = samples.labels
+    if labels is None:
+        raise Refusal(
+            "missing_data", "The step needs labels, and the training data has none.", field="data.training"
+        )
+    if labels.dtype.kind == "f":
+        if not np.isfinite(labels).all():
+            row = int(np.argwhere(~np.isfinite(labels))[0][0])
+            raise _refused(f"the label of row {row} is NaN or infinite", "not_finite")
+        if classes:
+            raise _refused("classes are whole numbers, these labels are reals (set head to regression?)")
+    if not classes:
+        if labels[:1].size != answer[:1].numel():
+            raise _refused(
+                f"a label has the shape {list(labels.shape[1:])}, an answer {list(answer.shape[1:])}"
+            )
+        return
+    if labels[:1].size * answer.shape[1] != answer[:1].numel():
+        raise _refused(f"a label has the shape {list(labels.shape[1:])}, an answer {list(answer.shape[1:])}")
+    low, high = int(labels.min()), int(labels.max())
+    if low < 0 or high >= answer.shape[1]:
+        raise _refused(f"they go from {low} to {high}, the output has {answer.shape[1]} classes from 0")
+
+
+def _refused(why: str, code: str = "labels_do_not_fit") -> Refusal:
+    return Refusal(code, f"The labels of the training data do not fit: {why}.", field="data.training")

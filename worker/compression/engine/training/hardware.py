@@ -1,0 +1,52 @@
+"""Where a training runs, and in which arithmetic."""
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Training
+
+IMAGE_AXES = 4
+
+
+@dataclass(frozen=True)
+class Hardware:
+    """`half` is bfloat16 autocast: weights and the loss stay float32."""
+
+    device: torch.device
+    half: bool
+    channels_last: bool
+
+    def place(self, module: nn.Module) -> None:
+        module.to(self.device)
+        if self.channels_last:
+            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+
+    def feeds(self, feeds: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        if not self.channels_last:
+            return feeds
+        last = torch.channels_last
+        return {k: x.contiguous(memory_format=last) if x.ndim == IMAGE_AXES else x for k, x in feeds.items()}
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        return torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext()
+
+    def __str__(self) -> str:
+        name = torch.cuda.get_device_name(self.device) if self.device.type == "cuda" else "cpu"
+        return f"{name}, {'bfloat16' if self.half else 'float32'}"
+
+
+def hardware_for(settings: Training) -> Hardware:
+    """Raises `Refusal` `step_failed` when CUDA is asked for and not there."""
+    there = torch.cuda.is_available()
+    if settings.device == "cuda" and not there:
+        raise Refusal(
+            "step_failed", "The step asks for CUDA, but this worker has no GPU. Use device auto or cpu."
+        )
+    device = torch.device("cuda" if there and settings.device != "cpu" else "cpu")
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    half = settings.precision == "bfloat16" or (settings.precision == "auto" and able)
+    return Hardware(device, half, settings.channels_last)

@@ -1,0 +1,47 @@
+"""What an output means, and where in the graph the loss is taken.
+
+Classes are compared before the softmax: where the output is one, its input is read instead (the same gradient, without
+the logarithm of a rounded zero).
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+
+Meaning = Literal["classification", "regression", "embedding"]
+
+PROBABILITIES = frozenset({"Softmax", "LogSoftmax"})
+
+
+@dataclass(frozen=True)
+class Head:
+    """`output` as the model calls it, `value` the one that is read (logits, for classes: [N, C, …])."""
+
+    output: str
+    value: str
+    meaning: Meaning
+
+
+def head_of(model: ir.Model, output: str | None, asked: Meaning | Literal["auto"]) -> Head:
+    """`auto`: classes where the output is [N, C], else numbers. Raises `Refusal` `unknown_output`."""
+    found = _output(model, output)
+    rank = None if found.shape is None else len(found.shape)
+    meaning: Meaning = asked if asked != "auto" else "classification" if rank == 2 else "regression"
+    producer = found.producer()
+    logits = found
+    if meaning == "classification" and producer is not None and producer.op_type in PROBABILITIES:
+        assert producer.inputs[0] is not None
+        logits = producer.inputs[0]
+    return Head(str(found.name), str(logits.name), meaning)
+
+
+def _output(model: ir.Model, name: str | None) -> ir.Value:
+    outputs = model.graph.outputs
+    found = next((value for value in outputs if name in (None, value.name)), None)
+    if found is None:
+        listed = ", ".join(repr(value.name) for value in outputs)
+        raise Refusal("unknown_output", f"The model has no output {name!r}; it has {listed}.")
+    return found

@@ -1,0 +1,125 @@
+"""What a training minimises: the student against labels, against a teacher, or both; and how good it is.
+
+loss = soft · L(student, teacher) + hard · CE(student, argmax teacher) + labels · L(student, labels)
+     + Σ feature weight · mean (projection(student's value) − teacher's value)²
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+import torch
+from torch import nn
+
+from app.contract.recipe import FeaturePair
+from worker.compression.engine.training.batches import Batch
+from worker.compression.engine.training.features import Projections
+from worker.compression.engine.training.head import Head
+from worker.compression.engine.training.losses import cross_entropy, direction, soft_labels, squared_error
+
+Values = Mapping[str, torch.Tensor]
+
+
+@dataclass(frozen=True)
+class Weights:
+    """How much each part of the loss counts; a part that weighs nothing is not computed."""
+
+    soft: float = 0.0
+    hard: float = 0.0
+    labels: float = 0.0
+    features: tuple[FeaturePair, ...] = ()
+    temperature: float = 1.0
+    smoothing: float = 0.0
+
+    @property
+    def teacher(self) -> bool:
+        return bool(self.soft or self.hard or self.features)
+
+
+@dataclass(frozen=True)
+class Right:
+    """How many of a batch's answers were the wanted class. `name` says whose: top1, agreement."""
+
+    name: str
+    right: int
+    answers: int
+
+
+class Objective(nn.Module):
+    """`student` and `teacher` are the heads that are compared. Parameters: the projections of features, if any."""
+
+    def __init__(self, weights: Weights, student: Head, teacher: Head | None) -> None:
+        super().__init__()
+        self.weights, self.student, self.teacher = weights, student, teacher
+        self.projections = Projections(weights.features)
+
+    @property
+    def student_values(self) -> list[str]:
+        """What the student has to compute."""
+        return list(dict.fromkeys([self.student.value, *(pair.student for pair in self.weights.features)]))
+
+    @property
+    def teacher_values(self) -> list[str]:
+        """What the teacher has to compute."""
+        if self.teacher is None:
+            return []
+        return list(dict.fromkeys([self.teacher.value, *(pair.teacher for pair in self.weights.features)]))
+
+    def loss(self, student: Values, teacher: Values, batch: Batch) -> torch.Tensor:
+        """A scalar. Autocast may have given less than float32: the loss is taken in at least that."""
+        weights, answer = self.weights, _wide(student[self.student.value])
+        total = answer.new_zeros(())
+        if weights.soft or weights.hard:
+            assert self.teacher is not None
+            taught = _wide(teacher[self.teacher.value])
+            if weights.soft:
+                total = total + weights.soft * self._like(answer, taught)
+            if weights.hard:
+                total = total + weights.hard * cross_entropy(answer, taught.argmax(1))
+        if weights.labels:
+            assert batch.labels is not None
+            total = total + weights.labels * self._labelled(answer, batch.labels)
+        for pair in weights.features:
+            own, others = _wide(student[pair.student]), _wide(teacher[pair.teacher])
+            total = total + pair.weight * self.projections.distance(pair, own, others)
+        return total
+
+    def right(self, student: Values, teacher: Values, batch: Batch) -> Right | None:
+        """Against the labels, or the teacher where there are none; None for what is no class."""
+        if self.student.meaning != "classification":
+            return None
+        chosen = student[self.student.value].argmax(1)
+        if batch.labels is not None and not batch.labels.is_floating_point():
+            name, wanted = "top1", batch.labels.view(chosen.shape)
+        elif self.teacher is not None and self.teacher.value in teacher:
+            name, wanted = "agreement", teacher[self.teacher.value].argmax(1)
+        else:
+            return None
+        return Right(name, int((chosen == wanted).sum()), chosen.numel())
+
+    def _like(self, answer: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+        match self.student.meaning:
+            case "classification":
+                return soft_labels(answer, taught, self.weights.temperature)
+            case "regression":
+                return squared_error(answer, taught)
+            case "embedding":
+                return direction(answer, taught)
+            case _:
+                assert_never(self.student.meaning)
+
+    def _labelled(self, answer: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        match self.student.meaning:
+            case "classification":
+                classes = labels.long().view(len(answer), *answer.shape[2:])
+                return cross_entropy(answer, classes, self.weights.smoothing)
+            case "regression":
+                return squared_error(answer, labels.to(answer.dtype).view(answer.shape))
+            case "embedding":
+                return direction(answer, labels.to(answer.dtype).view(answer.shape))
+            case _:
+                assert_never(self.student.meaning)
+
+
+def _wide(x: torch.Tensor) -> torch.Tensor:
+    return x.float() if x.dtype in (torch.float16, torch.bfloat16) else x

@@ -1,0 +1,47 @@
+"""The teacher: another graph, run once a batch without gradients; on request its answers are kept on disk.
+
+A kept answer is found again by its row's number, so it is that of the row as it is: not augmented.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from worker.compression.engine.module import GraphModule
+from worker.compression.engine.training.batches import Batch
+from worker.compression.engine.training.hardware import Hardware
+
+
+class Teacher:
+    """`folder` is where answers are kept; None to compute them anew each time."""
+
+    def __init__(self, module: GraphModule, hardware: Hardware, rows: int, folder: Path | None) -> None:
+        self.module, self._hardware, self._rows, self._folder = module, hardware, rows, folder
+        self._kept: dict[str, np.memmap] = {}
+        self._known = np.zeros(rows, bool)
+        module.eval().requires_grad_(False)
+
+    @torch.no_grad()
+    def answers(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """The values that it was made for, in float32, one row a sample."""
+        if self._folder is not None and self._known[batch.rows].all():
+            kept = {name: torch.from_numpy(store[batch.rows]) for name, store in self._kept.items()}
+            return {name: value.to(self._hardware.device) for name, value in kept.items()}
+        with self._hardware.arithmetic():
+            answers = self.module(self._hardware.feeds(batch.feeds))
+        answers = {name: value.float() for name, value in answers.items()}
+        if self._folder is not None:
+            self._keep(answers, batch)
+        return answers
+
+    def _keep(self, answers: dict[str, torch.Tensor], batch: Batch) -> None:
+        for index, (name, value) in enumerate(answers.items()):
+            if name not in self._kept:
+                assert self._folder is not None
+                shape = (self._rows, *value.shape[1:])
+                self._kept[name] = np.lib.format.open_memmap(
+                    self._folder / f"teacher-{index}.npy", "w+", np.float32, shape
+                )
+            self._kept[name][batch.rows] = value.cpu().numpy()
+        self._known[batch.rows] = True

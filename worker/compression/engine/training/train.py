@@ -1,0 +1,172 @@
+"""One training, top to bottom: the module given comes out with better weights."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+from pathlib import Path
+
+import torch
+
+from app.contract.dataset import Augmentation
+from app.contract.recipe import Training
+from worker.compression.data.samples import Samples
+from worker.compression.engine import batchnorm
+from worker.compression.engine.snapshot import Snapshot, put_back, taken
+from worker.compression.engine.training.batches import Batch, Batches, split
+from worker.compression.engine.training.descent import descend, optimizer_for, schedule, set_rate
+from worker.compression.engine.training.divergence import Diverged, Divergence
+from worker.compression.engine.training.pair import Pair
+from worker.compression.engine.training.rate import RangeTest, range_test
+from worker.compression.engine.training.validate import Validation, validate
+from worker.compression.engine.training.watch import Watch
+from worker.compression.progress import Progress
+
+OBSERVED = 8
+"""Batches that restored normalisations are measured on."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a training needs besides the pair. `curves` is the folder of its event files."""
+
+    settings: Training
+    samples: Samples
+    augment: tuple[Augmentation, ...]
+    restores: bool
+    frozen: frozenset[str]
+    seed: int
+    progress: Progress
+    curves: Path
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """`epoch` 0 is the student as it came."""
+
+    epoch: int
+    step: int
+    loss: float | None
+    validation: Validation | None
+
+
+@dataclass
+class Trained:
+    """`biases` are new, from folding, by node; `diverged` says how, when it did: then the best so far is kept."""
+
+    epochs: list[Epoch] = field(default_factory=list)
+    best: Epoch | None = None
+    rate: float = 0.0
+    tested: RangeTest | None = None
+    restored: int = 0
+    biases: dict[str, torch.Tensor] = field(default_factory=dict)
+    diverged: str | None = None
+    samples_per_second: float = 0.0
+
+
+def train(pair: Pair, run: Run) -> Trained:
+    """The pair's module is left with the weights of the best epoch, normalisations folded."""
+    settings, trained = run.settings, Trained()
+    torch.manual_seed(run.seed)
+    training, held = split(run.samples, settings.validation, settings.batch_size, run.augment, run.seed)
+    total = settings.steps or settings.epochs * len(training)
+    with Watch(run.progress, run.curves, -(-total // len(training)), total) as watch:
+        if run.restores:
+            with watch.doing("measuring for batch normalisation"):
+                observed = (pair.here(batch) for batch in islice(training.shuffled(run.seed), OBSERVED))
+                trained.restored = batchnorm.restore(pair.module, observed, run.frozen)
+        trained.rate, trained.tested = _rate(pair, run, training, watch)
+        _descend(pair, run, training, held, total, trained, watch)
+        trained.samples_per_second = watch.samples_per_second
+    trained.biases = batchnorm.fold(pair.module)
+    return trained
+
+
+def _rate(pair: Pair, run: Run, training: Batches, watch: Watch) -> tuple[float, RangeTest | None]:
+    if run.settings.learning_rate is not None:
+        return run.settings.learning_rate, None
+    with watch.doing("looking for a learning rate"):
+        pair.learning.train()
+        batches = (batch for _, batch in _endless(training, run.seed + 1))
+        tested = range_test(pair.learning, pair.loss, batches, run.settings, pair.module.scales)
+    return tested.proposed, tested
+
+
+def _descend(
+    pair: Pair,
+    run: Run,
+    training: Batches,
+    held: Batches | None,
+    total: int,
+    trained: Trained,
+    watch: Watch,
+) -> None:
+    """Steps, epoch by epoch; at the end the module has the weights of the best one."""
+    settings = run.settings
+    parameters = [p for p in pair.learning.parameters() if p.requires_grad]
+    optimizer = optimizer_for(parameters, settings, trained.rate, pair.module.scales)
+    factor = schedule(settings, total)
+    best = _Best(pair, trained, held, watch)
+    best.look(0, 0, None)
+    pair.learning.train()
+    divergence: Divergence | None = None
+    try:
+        for step, (epoch, batch) in enumerate(islice(_endless(training, run.seed), total), 1):
+            divergence = divergence or Divergence(pair.ignorant(batch))
+            rate = trained.rate * factor(step - 1)
+            set_rate(optimizer, rate)
+            loss = pair.loss(batch)
+            smoothed = divergence.look(float(loss.detach()))
+            descend(optimizer, loss, parameters, settings.clip_norm)
+            pair.module.constrain()
+            watch.stepped(epoch, step, len(batch), smoothed, rate)
+            if step % len(training) == 0 or step == total:
+                best.look(epoch, step, smoothed)
+                if settings.patience is not None and epoch - best.epoch >= settings.patience:
+                    break
+    except Diverged as error:
+        trained.diverged = f"{error} at step {watch.step + 1} of {total}"
+    best.keep()
+
+
+class _Best:
+    """The epoch with the lowest validation loss; without validation rows the last one."""
+
+    def __init__(self, pair: Pair, trained: Trained, held: Batches | None, watch: Watch) -> None:
+        self._pair, self._trained, self._held, self._watch = pair, trained, held, watch
+        self._snapshot: Snapshot = []
+
+    @property
+    def epoch(self) -> int:
+        return self._trained.best.epoch if self._trained.best is not None else 0
+
+    def look(self, epoch: int, step: int, loss: float | None) -> None:
+        """Raises `Diverged` when the validation loss is no number."""
+        found = None
+        if self._held is not None:
+            with self._watch.doing("validating"):
+                found = validate(self._pair, self._held)
+            self._watch.validated(step, found.loss, found.metric)
+            if found.loss != found.loss:
+                raise Diverged("the validation loss became NaN")
+        entry = Epoch(epoch, step, loss, found)
+        self._trained.epochs.append(entry)
+        if self._better(entry):
+            self._trained.best, self._snapshot = entry, taken(self._pair.learning)
+
+    def keep(self) -> None:
+        put_back(self._pair.learning, self._snapshot)
+
+    def _better(self, entry: Epoch) -> bool:
+        best = self._trained.best
+        if best is None or best.validation is None or entry.validation is None:
+            return True
+        return entry.validation.loss < best.validation.loss
+
+
+def _endless(training: Batches, seed: int) -> Iterator[tuple[int, Batch]]:
+    """Epoch after epoch, counted from 1, each in an order of its own."""
+    epoch = 0
+    while True:
+        epoch += 1
+        for batch in training.shuffled(seed * 1_000_003 + epoch):
+            yield epoch, batch

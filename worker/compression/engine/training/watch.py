@@ -1,0 +1,102 @@
+"""How a training goes: told at least every two seconds, and drawn as curves."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from torch.utils.tensorboard import SummaryWriter
+
+from worker.compression.progress import Progress
+
+TELL_SECONDS = 1.5
+
+
+class Watch:
+    """Keeps what is known of a training and tells it, from a thread of its own: a step may take longer than that.
+
+    `with Watch(…) as watch:` begins and ends the telling.
+    """
+
+    def __init__(self, progress: Progress, curves: Path, epochs: int, steps: int) -> None:
+        self._progress, self._epochs, self._steps = progress, epochs, steps
+        self._writer = SummaryWriter(str(curves), flush_secs=5)
+        self._begun = time.monotonic()
+        self._samples, self._doing = 0, "training"
+        self._known: dict[str, Any] = {"epoch": 0, "step": 0, "steps": steps}
+        self._idle = 0.0
+        self._over = threading.Event()
+        self._teller = threading.Thread(target=self._tell_on, daemon=True)
+
+    def __enter__(self) -> Self:
+        self._teller.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._over.set()
+        self._teller.join()
+        self._writer.close()
+
+    def stepped(self, epoch: int, step: int, samples: int, loss: float, rate: float) -> None:
+        self._samples += samples
+        self._known |= {"epoch": epoch, "step": step, "loss": loss, "learning_rate": rate}
+        self._writer.add_scalar("loss/training", loss, step)
+        self._writer.add_scalar("learning_rate", rate, step)
+
+    def validated(self, step: int, loss: float, metric: tuple[str, float] | None) -> None:
+        self._known["validation_loss"] = loss
+        self._writer.add_scalar("loss/validation", loss, step)
+        if metric is not None:
+            self._known["metric"], self._known["metric_name"] = metric[1], metric[0]
+            self._writer.add_scalar(f"{metric[0]}/validation", metric[1], step)
+
+    @contextmanager
+    def doing(self, what: str) -> Iterator[None]:
+        """Something that is no training step, and takes time."""
+        begun, self._doing = time.monotonic(), what
+        yield
+        self._doing = "training"
+        self._idle += time.monotonic() - begun
+
+    @property
+    def step(self) -> int:
+        """The last one that was made."""
+        return int(self._known["step"])
+
+    @property
+    def samples_per_second(self) -> float:
+        return self._samples / max(1e-9, time.monotonic() - self._begun - self._idle)
+
+    def _tell_on(self) -> None:
+        while not self._over.wait(TELL_SECONDS):
+            self._tell()
+
+    def _tell(self) -> None:
+        known = self._values()
+        step = int(known["step"])
+        self._progress.advance(min(1.0, step / self._steps))
+        if step == 0 or self._doing != "training":
+            self._progress.log(f"{self._doing}: step {step} of {self._steps} done", **known)
+            return
+        metric = f", {known['metric_name']} {known['metric']:.4f}" if "metric" in known else ""
+        self._progress.log(
+            f"epoch {known['epoch']} of {self._epochs}, step {step} of {self._steps}: "
+            f"loss {known['loss']:.4g}{metric}, {known['samples_per_second']:.0f} samples/s, "
+            f"{known['seconds_left']:.0f} s left",
+            **known,
+        )
+
+    def _values(self) -> dict[str, Any]:
+        step = int(self._known["step"])
+        elapsed = time.monotonic() - self._begun
+        left = elapsed * (self._steps - step) / step if step else None
+        return {
+            **self._known,
+            "samples_per_second": round(self.samples_per_second, 1),
+            "seconds_left": None if left is None else round(left, 1),
+        }

@@ -1,0 +1,88 @@
+"""A graph as the engine reads it, and trained weights back into the graph that was given.
+
+The engine may need operators at a newer version than the model has. Then it works on a raised copy; names survive, so
+the weights go back into the graph as it was, whose opset never changes for training.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import numpy as np
+import onnx_ir as ir
+import torch
+
+from worker.compression.engine.coverage import check_covered, operator_of
+from worker.compression.engine.module import GraphModule
+from worker.compression.engine.quantized import integers, is_bias, limits, reader_of
+from worker.compression.engine.tensors import to_torch
+from worker.compression.graph.opset import raise_for
+
+
+def as_module(model: ir.Model, wanted: Iterable[str] | None = None) -> GraphModule:
+    """Raises `Refusal` `unsupported_operator`."""
+    check_covered(model)
+    return GraphModule(raise_for(model, lambda node: operator_of(node).since), wanted)
+
+
+@torch.no_grad()
+def write_back(
+    module: GraphModule, model: ir.Model, biases: Mapping[str, torch.Tensor] | None = None
+) -> None:
+    """Put the module's parameters and running statistics into the graph's initializers, by name.
+
+    `biases` are new ones of convolutions that had none, by the node's name. Integer weights are rounded anew.
+    """
+    trained = dict((*module.named_parameters(), *module.named_buffers()))
+    initializers = model.graph.initializers
+    readers = {name: reader_of(initializers[name]) for name in trained if name in initializers}
+    for name, reader in readers.items():
+        if reader is None:
+            _store(initializers[name], trained[name])
+    for name, reader in readers.items():
+        if reader is not None:
+            _store_integers(initializers[name], reader, trained[name])
+    nodes = {str(node.name): node for node in model.graph}
+    for name, bias in (biases or {}).items():
+        _add_bias(model.graph, nodes[name], bias)
+
+
+def _store(value: ir.Value, tensor: torch.Tensor) -> None:
+    before = value.const_value
+    assert before is not None
+    array = tensor.detach().double().cpu().numpy()
+    value.const_value = ir.tensor(array.astype(before.dtype.numpy()), dtype=before.dtype, name=value.name)
+
+
+def _store_integers(value: ir.Value, reader: ir.Node, latent: torch.Tensor) -> None:
+    """With the scale as it was just stored; a bias first gets the one that follows from its layer's."""
+    scale = reader.inputs[1]
+    assert scale is not None
+    assert value.const_value is not None
+    if is_bias(value) and (product := _scale_of_layer(reader)) is not None:
+        _store(scale, product)
+    assert scale.const_value is not None
+    _store(value, integers(latent.detach().cpu(), reader, to_torch(scale.const_value), limits(value)))
+
+
+def _scale_of_layer(reader: ir.Node) -> torch.Tensor | None:
+    """Of the data times that of the weight; None where one of them is not quantized."""
+    (layer,) = {use.node for use in reader.outputs[0].uses()}
+    factors = []
+    for value in layer.inputs[:2]:
+        producer = None if value is None else value.producer()
+        scale = (
+            producer.inputs[1] if producer is not None and producer.op_type == "DequantizeLinear" else None
+        )
+        if scale is None or scale.const_value is None:
+            return None
+        factors.append(to_torch(scale.const_value))
+    return factors[0] * factors[1]
+
+
+def _add_bias(graph: ir.Graph, node: ir.Node, bias: torch.Tensor) -> None:
+    array = bias.float().cpu().numpy().astype(np.float32)
+    name = f"{node.name}_bias_folded"
+    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
+    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
+    graph.register_initializer(value)
+    node.resize_inputs(3)
+    node.replace_input_with(2, value)

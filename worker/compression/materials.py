@@ -1,0 +1,82 @@
+"""What the steps of a recipe work with: data opened for a model, other models, folders."""
+
+import hashlib
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx_ir as ir
+
+from app.contract.model import TensorSpec
+from app.contract.recipe import ORIGINAL, AnyStep
+from worker.compression.data.open import open_samples
+from worker.compression.data.samples import Samples
+from worker.compression.data.source import Data, Source
+from worker.compression.files import sha256_of
+from worker.compression.graph import store
+from worker.compression.graph.facts import inputs_of
+from worker.compression.graph.normalise import normalise
+from worker.compression.graph.tidy import tidy
+from worker.compression.inspection import open_model
+from worker.compression.options import Options
+from worker.compression.progress import Progress
+from worker.compression.techniques.context import Context
+
+
+@dataclass(frozen=True)
+class Materials:
+    """`original` is the upload in normal form; `curves` the folder of what training steps draw."""
+
+    original: ir.Model
+    data: Data
+    scratch: Path
+    curves: Path
+    progress: Progress
+    options: Options
+
+    def context(self, index: int, step: AnyStep) -> Context:
+        """For one step; everything is opened when it is asked for."""
+        folder = self.scratch / f"step-{index}"
+        folder.mkdir()
+        curves = self.curves / f"{index:02}-{step.kind}"
+        shutil.rmtree(curves, ignore_errors=True)  # of an earlier attempt
+        training = self.data.training
+        return Context(
+            folder,
+            self.options.seed,
+            self.progress,
+            self.samples(self.data.calibration) if "calibration" in step.needs else None,
+            curves=curves,
+            augment=() if training is None else tuple(training.declaration.augment),
+            training=self.training,
+            model=self.model,
+        )
+
+    def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:
+        """Rows for a model with these inputs (default: the original's); None without a source."""
+        if source is None:
+            return None
+        inputs = inputs_of(self.original) if inputs is None else inputs
+        folder = self.scratch / "data" / sha256_of(source.path)
+        folder.mkdir(parents=True, exist_ok=True)
+        return open_samples(
+            source.for_inputs(inputs), inputs, folder, max_unpacked_bytes=self.options.max_unpacked_bytes
+        )
+
+    def training(self, inputs: list[TensorSpec]) -> Samples:
+        """The training data. `POST /v1/jobs` has seen to it that there is some where a step needs it."""
+        samples = self.samples(self.data.training, inputs)
+        assert samples is not None
+        return samples
+
+    def model(self, name: str) -> ir.Model:
+        """`original`, or another upload by its id: in normal form, the caller's own."""
+        if name == ORIGINAL:
+            return self.original.clone()
+        unpacked = self.scratch / "models" / hashlib.sha256(name.encode()).hexdigest()
+        path = open_model(
+            self.options.models[name], unpacked, max_unpacked_bytes=self.options.max_unpacked_bytes
+        )
+        model = store.load(path)
+        tidy(model)
+        return normalise(model)

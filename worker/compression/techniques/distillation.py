@@ -1,0 +1,13 @@
+"""`distillation`: train towards the outputs of a teacher (Hinton et al. 2015, arXiv:1503.02531)."""
+
+import onnx_ir as ir
+
+from app.contract.recipe import Distillation
+from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.training import lesson_of, trained
+
+
+def distillation(model: ir.Model, step: Distillation, context: Context) -> Changed:
+    """A `student` takes the model's place. Raises what `training.trained` raises."""
+    student = model if step.student is None else context.model(step.student)
+    return trained(student, step, context, lesson_of(step, context))

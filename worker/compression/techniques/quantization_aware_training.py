@@ -1,0 +1,26 @@
+"""`quantization_aware_training`: train weights and scales of a graph with Q/DQ nodes through the rounding.
+
+Straight-through gradients and learned step sizes (LSQ, Esser et al. 2020, arXiv:1902.08153); the nodes stay the same.
+"""
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from app.contract.recipe import QuantizationAwareTraining
+from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.training import lesson_of, trained
+
+QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
+
+
+def quantization_aware_training(
+    model: ir.Model, step: QuantizationAwareTraining, context: Context
+) -> Changed:
+    """Raises `not_quantized` and what `training.trained` raises."""
+    if not {node.op_type for node in model.graph} >= QDQ:
+        raise Refusal(
+            "not_quantized",
+            "quantization_aware_training trains through QuantizeLinear and DequantizeLinear nodes, and the model has "
+            "none. Put int8_static before it.",
+        )
+    return trained(model, step, context, lesson_of(step, context))

@@ -1,0 +1,173 @@
+"""What the steps that train have in common: from a graph and a step to the same graph with better weights."""
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from app.contract.model import TensorSpec
+from app.contract.recipe import Taught, Training
+from worker.compression.data.samples import Samples
+from worker.compression.engine.module import GraphModule
+from worker.compression.engine.trainable import feeding
+from worker.compression.engine.training.fit import check_fit
+from worker.compression.engine.training.hardware import Hardware, hardware_for
+from worker.compression.engine.training.head import Meaning, head_of
+from worker.compression.engine.training.objective import Objective, Weights
+from worker.compression.engine.training.pair import Pair
+from worker.compression.engine.training.restoring import restores
+from worker.compression.engine.training.teacher import Teacher
+from worker.compression.engine.training.train import Run, Trained, train
+from worker.compression.engine.working import as_module, write_back
+from worker.compression.graph.facts import inputs_of
+from worker.compression.techniques.account import TrainingDiverged
+from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.naming import excluded
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """What is to be learned: the parts of the loss, what the output means, and the teacher's graph if there is one."""
+
+    weights: Weights
+    meaning: Meaning | Literal["auto"]
+    teacher: ir.Model | None = None
+    cached: bool = False
+
+
+def lesson_of(step: Taught, context: Context) -> Lesson:
+    """The parts that weigh something; the teacher only where one of them asks it."""
+    weights = Weights(
+        step.soft, step.hard, step.labels, tuple(step.features), step.temperature, step.label_smoothing
+    )
+    teacher = context.model(step.teacher) if weights.teacher else None
+    return Lesson(weights, step.head, teacher, step.cache_teacher)
+
+
+def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -> Changed:
+    """Train the model's weights in place.
+
+    Raises `TrainingDiverged`; `Refusal` `unsupported_operator`, `nothing_to_train`, `missing_data`, `not_finite`,
+    `labels_do_not_fit`, `teacher_does_not_fit`, `unknown_output`, `unknown_value`, `step_failed`.
+    """
+    hardware = hardware_for(step)
+    samples = context.training(_inputs(model, lesson.teacher))
+    pair = _pair(model, step, lesson, hardware, samples, context)
+    frozen = frozenset(str(node.name) for node in model.graph if excluded(node, step.exclude))
+    layers, learning = _freeze(pair.module, frozen)
+    check_fit(pair, samples)
+    augment = tuple(context.augment) if step.augment and not lesson.cached else ()
+    run = Run(
+        settings=step,
+        samples=samples,
+        augment=augment,
+        restores=restores(step, pair),
+        frozen=frozen,
+        seed=context.seed,
+        progress=context.progress,
+        curves=context.curves,
+    )
+    result = train(pair, run)
+    write_back(pair.module, model, result.biases)
+    if result.diverged is not None:
+        raise _diverged(model, result)
+    return Changed(model, learning, layers, _notes(result), _details(result, hardware, lesson))
+
+
+def _inputs(model: ir.Model, teacher: ir.Model | None) -> list[TensorSpec]:
+    """Of the student, and what the teacher takes besides."""
+    own = inputs_of(model)
+    others = inputs_of(teacher) if teacher is not None else []
+    return own + [spec for spec in others if spec.name not in {known.name for known in own}]
+
+
+def _pair(
+    model: ir.Model, step: Training, lesson: Lesson, hardware: Hardware, samples: Samples, context: Context
+) -> Pair:
+    head = head_of(model, step.output, lesson.meaning)
+    taught = (
+        None
+        if lesson.teacher is None
+        else head_of(lesson.teacher, _same(lesson.teacher, head.output), head.meaning)
+    )
+    objective = Objective(lesson.weights, head, taught)
+    module = as_module(model, objective.student_values)
+    teacher = None
+    if lesson.teacher is not None:
+        asked = as_module(lesson.teacher, objective.teacher_values)
+        hardware.place(asked)
+        rows = int(samples.rows[-1]) + 1
+        teacher = Teacher(asked, hardware, rows, context.scratch if lesson.cached else None)
+    for part in (module, objective):
+        hardware.place(part)
+    return Pair(module, objective, teacher, hardware)
+
+
+def _same(teacher: ir.Model, output: str) -> str | None:
+    """The teacher's output of that name, else its first."""
+    return output if any(value.name == output for value in teacher.graph.outputs) else None
+
+
+def _freeze(module: GraphModule, frozen: frozenset[str]) -> tuple[int, int]:
+    """Answers how many nodes have weights, and how many of them learn. Raises `nothing_to_train`."""
+    parameters = dict(module.named_parameters())
+    layers = {call.node: feeding(call.node) & parameters.keys() for call in module.calls}
+    weighted = {node: names for node, names in layers.items() if names}
+    for node, names in weighted.items():
+        for name in names:
+            parameters[name].requires_grad_(node.name not in frozen)
+    learning = [node for node in weighted if node.name not in frozen]
+    if not learning:
+        why = "all of them are excluded" if weighted else "the output does not depend on any"
+        raise Refusal("nothing_to_train", f"There are no weights to train: {why}.")
+    return len(weighted), len(learning)
+
+
+def _diverged(model: ir.Model, result: Trained) -> TrainingDiverged:
+    best = result.best.epoch if result.best is not None else 0
+    kept = f"the weights after epoch {best}" if best else "the weights it began with"
+    return TrainingDiverged(
+        model,
+        f"The training stopped because {result.diverged}, at a learning rate of {result.rate:.3g}. The best so far, "
+        f"{kept}, are kept as the artifact. Give a lower learning_rate, or a lower clip_norm.",
+    )
+
+
+def _notes(result: Trained) -> list[str]:
+    notes = []
+    if result.tested is not None:
+        notes.append(
+            f"Learning rate {result.rate:.3g}, found by a range test of {len(result.tested.rates)} steps."
+        )
+    if result.best is not None and result.best.epoch == 0 and len(result.epochs) > 1:
+        notes.append(
+            "No epoch was better on the validation rows than the weights it began with: they are kept."
+        )
+    return notes
+
+
+def _details(result: Trained, hardware: Hardware, lesson: Lesson) -> dict[str, Any]:
+    return {
+        "learning_rate": result.rate,
+        "batchnorm": f"restored behind {result.restored} convolutions" if result.restored else "folded",
+        "epochs": [_told(entry) for entry in result.epochs],
+        "best_epoch": result.best.epoch if result.best is not None else None,
+        "samples_per_second": round(result.samples_per_second, 1),
+        "hardware": str(hardware),
+        "range_test": None
+        if result.tested is None
+        else {"rates": result.tested.rates, "losses": result.tested.losses},
+    }
+
+
+def _told(entry: Any) -> dict[str, Any]:
+    found = entry.validation
+    return {
+        "epoch": entry.epoch,
+        "step": entry.step,
+        "loss": entry.loss,
+        "validation_loss": None if found is None else found.loss,
+        "metric": None if found is None or found.metric is None else found.metric[1],
+        "metric_name": None if found is None or found.metric is None else found.metric[0],
+    }
