@@ -9,8 +9,6 @@ from dataclasses import dataclass, field
 
 from worker.compression.engine.training.smooth import Smoothed
 
-BEGINNING = 10
-"""Steps that say what a training began with."""
 EXPLODED = 3.0
 
 
@@ -24,17 +22,15 @@ class Divergence:
 
     ignorant: float
     smoothed: Smoothed = field(default_factory=Smoothed)
-    first: list[float] = field(default_factory=list)
+    began: float | None = None
 
     def look(self, loss: float) -> float:
         """The smoothed loss. Raises `Diverged`."""
         if not math.isfinite(loss):
             raise Diverged(f"the loss became {loss}")
         now = self.smoothed.add(loss)
-        if len(self.first) < BEGINNING:
-            self.first.append(loss)
-            return now
-        began = sum(self.first) / BEGINNING
-        if now > EXPLODED * max(began, self.ignorant):
-            raise Diverged(f"the loss rose from {began:.4g} to {now:.4g}")
+        if self.began is None:
+            self.began = loss
+        if now > EXPLODED * max(self.began, self.ignorant):
+            raise Diverged(f"the loss rose from {self.began:.4g} to {now:.4g}")
         return now

@@ -1,11 +1,10 @@
 """A learning rate that is found, not guessed: the range test (Smith 2017, arXiv:1506.01186).
 
 The rate rises geometrically from step to step while the loss is watched, smoothed. It falls, then rises again; where
-it has given back half of what it had won the rate is too high, and a share of that one is proposed. Weights and
+it is clearly above what it was in the beginning the rate is too high, and a tenth of that one is proposed. Weights and
 statistics are put back afterwards.
 """
 
-import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -20,14 +19,14 @@ from worker.compression.engine.training.descent import descend, optimizer_for, s
 from worker.compression.engine.training.smooth import Smoothed
 
 STEPS = 60
-BEGINNING = 5
-"""Steps that say how high the loss was."""
+BEGINNING = 10
+"""Steps, at rates that change next to nothing, that say how high the loss was."""
 LOWEST = {"adamw": 1e-5, "sgd": 1e-5}
 HIGHEST = {"adamw": 0.1, "sgd": 1.0}
 SHARE = 0.1
-"""Of the rate that is too high. Evidence: docs/decisions/0013."""
-WORSE = 1.25
-"""Where little can be won (a student that starts as its teacher), so much above its lowest counts as given back."""
+"""Of the rate that is too high."""
+WORSE = 1.2
+"""How far above the beginning is clearly above: smoothed losses of single batches still differ by a tenth or so."""
 MEMORY = 0.8
 
 
@@ -59,7 +58,7 @@ def range_test(
         set_rate(optimizer, rates[-1])
         loss = loss_of(batch)
         losses.append(smoothed.add(float(loss.detach())))
-        if index > BEGINNING and not losses[-1] <= _limit(losses):
+        if index >= BEGINNING and not losses[-1] <= _limit(losses):
             break
         descend(optimizer, loss, parameters, settings.clip_norm)
     put_back(module, before)
@@ -67,7 +66,5 @@ def range_test(
 
 
 def _limit(losses: list[float]) -> float:
-    """What the smoothed loss must not exceed after it was lowest."""
-    finite = [loss for loss in losses if math.isfinite(loss)]
-    start, lowest = losses[min(BEGINNING, len(losses)) - 1], min(finite)
-    return max((start + lowest) / 2, WORSE * lowest)
+    """What the smoothed loss must not exceed after the beginning."""
+    return WORSE * max(losses[:BEGINNING])

@@ -1,0 +1,174 @@
+"""Training steps on a real network and real digits, through the library as a job runs it."""
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from app.contract.dataset import Declaration
+from app.contract.errors import Refusal
+from app.contract.job import Benchmark, Evaluation
+from app.contract.recipe import Recipe
+from app.contract.report import Report
+from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from worker.compression.data.source import Data, Source
+from worker.compression.options import Options
+from worker.compression.pipeline import compress
+
+TRAINING = (0, 1000)
+QUICK = {"epochs": 2, "batch_size": 50}
+
+
+class Heard:
+    """Progress that is kept."""
+
+    def __init__(self) -> None:
+        self.values: list[dict[str, Any]] = []
+
+    def step(self, index: int, kind: str) -> None: ...
+
+    def advance(self, fraction: float) -> None: ...
+
+    def log(self, message: str, level: str = "info", **values: Any) -> None:
+        self.values.append(values)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    return digits(tmp_path_factory.mktemp("digits"))
+
+
+@pytest.fixture(scope="module")
+def damaged(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' network with noise on its weights: clearly worse, and worth a training."""
+    model, rng = onnx.load(str(files.model)), np.random.default_rng(1)
+    for weight in model.graph.initializer:
+        array = onnx.numpy_helper.to_array(weight)
+        if array.ndim > 1:
+            noisy = array + rng.standard_normal(array.shape).astype(np.float32) * array.std()
+            weight.CopyFrom(onnx.numpy_helper.from_array(noisy.astype(np.float32), weight.name))
+    path = tmp_path_factory.mktemp("damaged") / "model.onnx"
+    onnx.save(model, str(path))
+    return path
+
+
+def done(
+    model: Path,
+    files: Digits,
+    out: Path,
+    *steps: dict[str, Any],
+    declaration: Declaration = DECLARATION,
+    models: dict[str, Path] | None = None,
+) -> Report:
+    data = Data(
+        calibration=Source(files.data, declaration, TRAINING),
+        training=Source(files.data, declaration, TRAINING),
+        evaluation=Source(files.data, DECLARATION, EVALUATION),
+    )
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), models=models or {})
+    return compress(model, Recipe.model_validate({"steps": list(steps)}), data, out, Heard(), options=options)
+
+
+@pytest.mark.parametrize("batchnorm", ["folded", "restored"])
+def test_finetune_recovers_a_damaged_network(
+    damaged: Path, files: Digits, tmp_path: Path, batchnorm: str
+) -> None:
+    """At least 5 points of top-1, without a learning rate given; the same nodes, curves and an account of it."""
+    report = done(
+        damaged, files, tmp_path, {"kind": "finetune", "batchnorm": batchnorm, **QUICK, "epochs": 4}
+    )
+    assert report.quality[0].after > report.quality[0].before + 0.05
+    details = report.steps[0].details
+    assert details["learning_rate"] > 0
+    assert len(details["epochs"]) == 5
+    assert list((tmp_path / "curves" / "00-finetune").glob("events.out.tfevents*"))
+    before, after = onnx.load(str(damaged)), onnx.load(str(tmp_path / "artifact.onnx"))
+    assert [n.op_type for n in before.graph.node] == [n.op_type for n in after.graph.node]
+    assert before.opset_import[0].version == after.opset_import[0].version
+
+
+def test_distillation_needs_no_labels(damaged: Path, files: Digits, tmp_path: Path) -> None:
+    """Towards a better teacher that is another upload: at least 5 points, with the labels taken away."""
+    unlabelled = tmp_path / "unlabelled.npz"
+    with np.load(files.data) as archive:
+        np.savez(unlabelled, images=archive["images"])
+    bare = Declaration.model_validate({"inputs": DECLARATION.model_dump()["inputs"]})
+    step = {"kind": "distillation", "teacher": "mdl_teacher", **QUICK, "epochs": 4, "cache_teacher": True}
+    data = Data(
+        training=Source(unlabelled, bare, TRAINING), evaluation=Source(files.data, DECLARATION, EVALUATION)
+    )
+    options = Options(
+        Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), models={"mdl_teacher": files.model}
+    )
+    recipe = Recipe.model_validate({"steps": [step]})
+    report = compress(damaged, recipe, data, tmp_path / "out", options=options)
+    assert report.quality[0].after > report.quality[0].before + 0.05
+    assert report.steps[0].details["epochs"][-1]["metric_name"] == "agreement"
+
+
+def test_a_student_takes_the_place_of_the_upload(damaged: Path, files: Digits, tmp_path: Path) -> None:
+    step = {"kind": "distillation", "student": "mdl_student", **QUICK}
+    report = done(files.model, files, tmp_path, step, models={"mdl_student": damaged})
+    assert report.steps[0].changed == 3
+    artifact = onnx.load(str(tmp_path / "artifact.onnx"))
+    assert {w.name for w in artifact.graph.initializer} >= {"k1", "k2", "w", "b"}
+
+
+@pytest.mark.parametrize("bits", [8, 4])
+def test_quantization_aware_training_keeps_the_nodes_and_does_not_lose(
+    files: Digits, tmp_path: Path, bits: int
+) -> None:
+    """Against quantization alone: at most half a point less (8 bits), no less (4 bits); the same nodes."""
+    quantize = {"kind": "int8_static", "weight_bits": bits}
+    alone = done(files.model, files, tmp_path / "alone", quantize)
+    both = done(
+        files.model, files, tmp_path / "both", quantize, {"kind": "quantization_aware_training", **QUICK}
+    )
+    assert both.quality[0].after >= alone.quality[0].after - (0.005 if bits == 8 else 0.0)
+    nodes = [
+        [(n.op_type, n.name) for n in onnx.load(str(tmp_path / name / "artifact.onnx")).graph.node]
+        for name in ("alone", "both")
+    ]
+    assert nodes[0] == nodes[1]
+
+
+def test_a_training_that_diverges_leaves_the_best_weights(files: Digits, tmp_path: Path) -> None:
+    step = {
+        "kind": "finetune",
+        **QUICK,
+        "optimizer": "sgd",
+        "learning_rate": 10.0,
+        "clip_norm": None,
+        "warmup": 0,
+    }
+    with pytest.raises(Refusal) as caught:
+        done(files.model, files, tmp_path, step)
+    assert caught.value.problem.code == "training_diverged"
+    assert "learning_rate" in caught.value.problem.detail
+    assert not (tmp_path / "report.json").exists()
+    kept = onnx.load(str(tmp_path / "artifact.onnx"))
+    assert all(
+        math.isfinite(float(np.abs(onnx.numpy_helper.to_array(w)).max())) for w in kept.graph.initializer
+    )
+
+
+def test_labels_outside_the_classes_are_refused_before_training(files: Digits, tmp_path: Path) -> None:
+    with np.load(files.data) as archive:
+        np.savez(tmp_path / "wrong.npz", images=archive["images"], labels=archive["labels"] + 5)
+    wrong = Digits(files.model, tmp_path / "wrong.npz")
+    data = Data(training=Source(wrong.data, DECLARATION, TRAINING))
+    recipe = Recipe.model_validate({"steps": [{"kind": "finetune", **QUICK}]})
+    with pytest.raises(Refusal) as caught:
+        compress(files.model, recipe, data, tmp_path / "out")
+    assert caught.value.problem.code == "labels_do_not_fit"
+    assert "14" in caught.value.problem.detail
+    assert not (tmp_path / "out" / "artifact.onnx").exists()
+
+
+def test_the_same_seed_trains_the_same_weights(files: Digits, damaged: Path, tmp_path: Path) -> None:
+    step = {"kind": "finetune", **QUICK, "epochs": 1, "learning_rate": 1e-3}
+    first = done(damaged, files, tmp_path / "a", step).quality[0].after
+    assert done(damaged, files, tmp_path / "b", step).quality[0].after == first
