@@ -233,3 +233,8 @@ def test_the_commands_of_the_containers_can_be_parsed_as_they_are(call: list[str
     assert call[0] == "winnow"
     group = typer.main.get_command(commands)
     group.commands[call[1]].make_context(call[1], call[2:])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_no_document_holds_a_placeholder(page: Path) -> None:
+    assert not re.search(r"<!--|\bTODO\b|\bTBD\b|filled by", page.read_text())
