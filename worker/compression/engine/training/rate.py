@@ -1,7 +1,7 @@
 """A learning rate that is found, not guessed: the range test (Smith 2017, arXiv:1506.01186).
 
 The rate rises geometrically from step to step while the loss is watched, smoothed. It falls, then rises again; where
-it is clearly above what it was in the beginning the rate is too high, and a tenth of that one is proposed. Weights and
+it is clearly above what it was in the beginning the rate is too high. Weights and
 statistics are put back afterwards.
 """
 
@@ -22,9 +22,9 @@ STEPS = 60
 BEGINNING = 10
 """Steps, at rates that change next to nothing, that say how high the loss was."""
 LOWEST = {"adamw": 1e-5, "sgd": 1e-5}
-HIGHEST = {"adamw": 0.1, "sgd": 1.0}
+HIGHEST = {"adamw": 0.03, "sgd": 1.0}
 SHARE = 0.1
-"""Of the rate that is too high."""
+"""Of the rate that is too high: what is safe."""
 WORSE = 1.2
 """How far above the beginning is clearly above: smoothed losses of single batches still differ by a tenth or so."""
 MEMORY = 0.8
@@ -62,7 +62,17 @@ def range_test(
             break
         descend(optimizer, loss, parameters, settings.clip_norm)
     put_back(module, before)
-    return RangeTest(rates, losses, SHARE * rates[-1])
+    return RangeTest(rates, losses, _proposed(rates, losses))
+
+
+def _proposed(rates: list[float], losses: list[float]) -> float:
+    """Half the rate at which the loss was lowest, but at least a tenth of the one that is too high.
+
+    Steps at rates that change next to nothing do not count: their losses differ by the batches alone.
+    """
+    learning = range(min(BEGINNING, len(losses) - 1), len(losses))
+    lowest = min(learning, key=lambda index: losses[index])
+    return max(rates[lowest] / 2, SHARE * rates[-1])
 
 
 def _limit(losses: list[float]) -> float:
