@@ -20,6 +20,7 @@ from threading import Thread
 from types import FrameType
 from typing import Any
 
+import celery.apps.worker
 import psutil
 from celery.exceptions import SecurityWarning
 from celery.signals import (
@@ -40,6 +41,9 @@ from worker.runner import Runner
 
 # It warns of pickles when started as root, as in a container; only JSON is accepted here.
 warnings.filterwarnings("ignore", category=SecurityWarning)
+
+# It writes that it shuts down past all logging, into the terminal of whoever ran `winnow run`.
+celery.apps.worker.safe_say = lambda message, file=None: None
 
 settings = Settings()
 app = celery_application(settings)

@@ -19,7 +19,7 @@ from app.storage.records import Job, Upload, Wake
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.fetch import Fetch
 from worker.heartbeat import Heartbeat
-from worker.scratch import Scratch
+from worker.scratch import RETRYABLE, Scratch
 from worker.store import rescue, store
 
 log = logging.getLogger(__name__)
@@ -133,7 +133,7 @@ class Runner:
         finished = heartbeat.insist(lambda: self._records.finish(item.id, item.attempt, time.time(), changes))
         if finished:
             log.info("%s: %s", item.id, changes["state"])
-            if changes["state"] != "failed":  # a failed job may be retried from its checkpoints
+            if changes["state"] not in RETRYABLE:  # such a job may go on after its checkpoints
                 self._scratch.clear(item.id)
         return finished
 

@@ -19,8 +19,9 @@ log = logging.getLogger(__name__)
 
 SHARED = ("checkpoints", "curves")
 
+RETRYABLE = frozenset({"failed", "cancelled"})
 KEEP_FAILED_SECONDS = 24 * 3600.0
-"""How long a failed job's checkpoints wait for a retry."""
+"""How long the checkpoints of a failed or cancelled job wait for a retry."""
 
 
 class Scratch:
@@ -67,6 +68,6 @@ class Scratch:
 
 def _wanted(records: Records, folder: Path) -> bool:
     job = records.job(LOCAL_OWNER, folder.name)
-    if job is None or job.state in ("succeeded", "cancelled"):
+    if job is None or job.state == "succeeded":
         return False
-    return job.state != "failed" or folder.stat().st_mtime > time.time() - KEEP_FAILED_SECONDS
+    return job.state not in RETRYABLE or folder.stat().st_mtime > time.time() - KEEP_FAILED_SECONDS

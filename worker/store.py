@@ -56,11 +56,14 @@ def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]
     facts = ModelFacts.model_validate(result["facts"])
     converted = result.get("converted")
     sha256 = blobs.put_file(_inside(folder, Path(converted)))[0] if converted else None
+    unpacked = result.get("unpacked_bytes")
+    size = {"size_bytes": int(unpacked)} if unpacked is not None else {}
     return {
         "state": "ready",
         "facts": facts.model_dump(mode="json"),
         "converted": sha256,
         "problem": None,
+        **size,
     }
 
 

@@ -63,6 +63,12 @@ class JobOptions:
         list[str] | None,
         typer.Option(metavar="INPUT=1,3,320,320", help="Fix an input that the model leaves open."),
     ] = None
+    limit_seconds: Annotated[
+        int | None, typer.Option(help="Stop an attempt after so many seconds; 3600 if not given.")
+    ] = None
+    limit_memory_bytes: Annotated[
+        int | None, typer.Option(help="Stop an attempt that takes more resident memory; 8 GiB if not given.")
+    ] = None
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same samples.")] = None
     name: Annotated[str | None, typer.Option(help="A name for the job.")] = None
     tag: Annotated[
@@ -132,6 +138,7 @@ class JobOptions:
             "evaluation": evaluation or None,
             "require": require,
             "benchmark": given(benchmark),
+            "limits": given({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
         }
         return given(asked)
 

@@ -35,6 +35,7 @@ def check(
     steps = list(stages(request.recipe, model, others))
     for index, step, stage in steps:
         _check_patterns(index, step, stage)
+        _check_something_left(index, step, stage)
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
@@ -68,6 +69,19 @@ def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
                 f"{some}. `*` stands for anything.",
                 field=f"recipe.steps.{index}.exclude.{position}",
             )
+
+
+def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
+    """Patterns that leave out every layer leave nothing to do."""
+    layers = stage.facts.layers
+    left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.exclude)]
+    if layers and step.exclude and not left:
+        raise Refusal(
+            "nothing_to_train" if isinstance(step, Training) else "nothing_to_quantize",
+            f"`exclude` matches all {len(layers)} layers of {low(stage.model)}, so {step.kind} would change nothing. "
+            "Leave a pattern out, or the step.",
+            field=f"recipe.steps.{index}.exclude",
+        )
 
 
 def _check_needs(request: JobRequest) -> None:

@@ -43,7 +43,9 @@ class ModelFacts(Told):
 
 
 class Model(Told):
-    """`GET /v1/models/{id}`. The facts are null until the model is ready. `size_bytes` counts external data."""
+    """`GET /v1/models/{id}`. The facts are null until the model is ready. `size_bytes` is that of the model:
+    of one in an archive, known once it is ready, without the packing and with external data.
+    """
 
     id: str
     name: str

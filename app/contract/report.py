@@ -24,7 +24,7 @@ class Percentiles(Told):
 class Latency(Told):
     """Interleaved timing at one batch size and thread count.
 
-    A round times the baseline, then the candidate. `speedup` is the median over rounds of
+    A round times both, every other round the other way about. `speedup` is the median over rounds of
     baseline / candidate, `speedup_interval` its 95 % bootstrap interval. `*_samples_ms` are the raw times
     of single runs, `*_throughput` samples per second at p50.
     """

@@ -59,6 +59,11 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         raise Refusal("already_quantized", _not_again(step, stage, stage.quantized), field=field)
     if step.takes == "quantized" and not (stage.quantized and stage.qdq):
         raise Refusal("not_quantized", _no_nodes(step, stage), field=field)
+    if stage.half is not None and (step.quantizes or isinstance(step, Float16)):
+        again = isinstance(step, Float16)
+        advice = "Leave this step out." if again else f"Put {step.kind} before float16, or leave float16 out."
+        detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
+        raise Refusal("wrong_order", detail, field=field)
     if isinstance(step, Training) and stage.half is not None:
         detail = (
             f"{stage.half} is in half precision, in which small steps of the training vanish. Put {step.kind} "

@@ -30,6 +30,7 @@ DYNAMIC = {"dtln-1.onnx", "silero-vad-op18.onnx"}
 DECLARED = {"lenet5-mnist.torchscript.pt": ["image:float32[N,1,28,28]"]}
 SAME = "lenet5-mnist"
 ROUNDS = 15
+JUDGED, SPEEDUP, LOST = "resnet20-cifar10-jpeg.onnx", 1.8, 0.003
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class Row:
     quality: str = ""
     data: str = ""
     loaded: str = ""
+    numbers: tuple[float, float] | None = None
+    """Speed-up, and what was lost of the metric."""
 
 
 def main() -> None:
@@ -60,6 +63,7 @@ def main() -> None:
                 if path.name.startswith(SAME) and row.loaded:
                     artifacts[path.name] = Path(folder) / f"{path.name}.winnow.onnx"
         _print(rows)
+        _judge(rows)
         _agreement(artifacts)
 
 
@@ -130,6 +134,7 @@ def _row(name: str, step: str, report: Report, data: str, artifact: Path) -> Row
         _told(report),
         data,
         _load(artifact),
+        (timed.speedup, report.quality[0].drop) if report.quality else None,
     )
 
 
@@ -165,8 +170,24 @@ def _print(rows: list[Row]) -> None:
     ):
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*vars(row).values())
+        table.add_row(*[value for value in vars(row).values() if isinstance(value, str)])
     Console(width=170).print(table)
+
+
+def _judge(rows: list[Row]) -> None:
+    """What the issue asks of one model."""
+    row = next((row for row in rows if row.model == JUDGED), None)
+    if row is None or row.numbers is None:
+        print(f"{JUDGED}: NOT met, there is no result")
+        return
+    speedup, lost = row.numbers
+    print(
+        f"{JUDGED}: {speedup:.2f}× as fast, asked at least {SPEEDUP}×: {'met' if speedup >= SPEEDUP else 'NOT met'}"
+    )
+    print(
+        f"{JUDGED}: {100 * lost:.2f} points of top-1 lost, asked at most {100 * LOST:.1f}: "
+        f"{'met' if lost <= LOST else 'NOT met'}"
+    )
 
 
 def _agreement(artifacts: dict[str, Path]) -> None:
@@ -178,12 +199,16 @@ def _agreement(artifacts: dict[str, Path]) -> None:
         session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
         (logits,) = session.run(None, {session.get_inputs()[0].name: images})[:1]
         predicted[name] = np.asarray(logits).argmax(1)
+    if len(artifacts) < 3:
+        print(f"{SAME}: NOT met, only {', '.join(artifacts) or 'none'} of its three formats gave an artifact")
+        return
     first = predicted[f"{SAME}.onnx"]
     sizes = {name: path.stat().st_size for name, path in artifacts.items()}
     for name, labels in predicted.items():
+        differ, larger = int((labels != first).sum()), sizes[name] / sizes[f"{SAME}.onnx"] - 1
         print(
-            f"{name}: {int((labels != first).sum())} of {len(first)} predictions differ from the .onnx artifact's, "
-            f"{sizes[name]} bytes, {100 * (sizes[name] / sizes[f'{SAME}.onnx'] - 1):+.2f} %"
+            f"{name}: {differ} of {len(first)} predictions differ from the .onnx artifact's, {sizes[name]} bytes, "
+            f"{100 * larger:+.2f} %: {'met' if not differ and abs(larger) <= 0.03 else 'NOT met'}"
         )
 
 

@@ -116,7 +116,7 @@ def distillation(folder: Path) -> Iterator[Row]:
         training=Source(archive, declaration, (0, 2000)),
         evaluation=Source(archive, declaration, (2000, 12000)),
     )
-    teacher, common = MODELS / "lenet5-mnist.onnx", {"epochs": 5, "batch_size": 32}
+    teacher, common = MODELS / "lenet5-mnist.onnx", {"epochs": 5, "batch_size": 16}
     soft, true = [], []
     for seed in SEEDS:
         path = student(teacher, folder / f"student-{seed}.onnx", seed)

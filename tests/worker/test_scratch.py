@@ -51,14 +51,15 @@ def test_only_what_somebody_comes_back_to_survives_a_sweep(scratch: Scratch, tmp
     waiting = records.add_job(a_job(model), None)[0]
     failed = ended(records, a_job(model), "failed")
     long_failed = ended(records, a_job(model), "failed")
+    cancelled = ended(records, a_job(model), "cancelled")
     done = ended(records, a_job(model), "succeeded")
     unknown = a_job(model)
-    for item in (waiting, failed, long_failed, done, unknown, model):
+    for item in (waiting, failed, long_failed, cancelled, done, unknown, model):
         scratch.attempt(replace(item, attempt=1))
     old = time.time() - KEEP_FAILED_SECONDS - 60
     os.utime(tmp_path / long_failed.id, (old, old))
     scratch.sweep(records)
-    assert {path.name for path in tmp_path.iterdir()} == {waiting.id, failed.id}
+    assert {path.name for path in tmp_path.iterdir()} == {waiting.id, failed.id, cancelled.id}
 
 
 def test_what_is_held_survives_a_sweep(scratch: Scratch, tmp_path: Path) -> None:

@@ -32,7 +32,11 @@ def _inspect_model(task: InspectModel) -> dict[str, Any]:
         max_unpacked_bytes=task.max_unpacked_bytes,
     )
     converted = str(found.converted) if found.converted else None
-    return {"facts": found.facts.model_dump(mode="json"), "converted": converted}
+    return {
+        "facts": found.facts.model_dump(mode="json"),
+        "converted": converted,
+        "unpacked_bytes": found.unpacked_bytes,
+    }
 
 
 def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:

@@ -75,6 +75,5 @@ def fingerprint(source_sha256: str, data: Data, options: Options) -> str:
 def _identity(source: Source | None) -> list[object] | None:
     if source is None:
         return None
-    stat = source.path.stat()
     declared = source.declaration.model_dump(mode="json")
-    return [source.path.name, stat.st_size, stat.st_mtime_ns, declared, source.slice, source.map]
+    return [sha256_of(source.path), declared, source.slice, source.map]

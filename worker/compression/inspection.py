@@ -11,6 +11,7 @@ import onnxruntime
 from app.contract.errors import Refusal
 from app.contract.model import ModelFacts, ModelFormat, TensorSpec
 from worker.compression.convert import torch_export, torchscript
+from worker.compression.files import bytes_of
 from worker.compression.graph import gate, store
 from worker.compression.graph.archive import is_archive, unpack
 from worker.compression.graph.facts import facts
@@ -21,10 +22,14 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Inspected:
-    """`converted` is the ONNX made from a `.pt2` or TorchScript, None for an upload that is ONNX already."""
+    """`converted` is the ONNX made from a `.pt2` or TorchScript, None for an upload that is ONNX already.
+
+    `unpacked_bytes` is the size of a model that came in an archive, external data included; None for others.
+    """
 
     facts: ModelFacts
     converted: Path | None
+    unpacked_bytes: int | None
 
 
 def inspect_model(
@@ -56,7 +61,8 @@ def inspect_model(
             assert_never(format)
     found = _facts(runnable)
     _check_runs(runnable)
-    return Inspected(found, None if format == "onnx" else converted)
+    unpacked = bytes_of(runnable) if format == "onnx" and runnable != path else None
+    return Inspected(found, None if format == "onnx" else converted, unpacked)
 
 
 def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:

@@ -39,12 +39,12 @@ def test_what_can_work_is_let_through() -> None:
 
 def test_a_step_without_its_data_is_refused() -> None:
     assert refused(STATIC) == ("missing_data", "data.calibration")
-    assert refused(HALF, STATIC, data=evaluation()) == ("missing_data", "data.calibration")
+    assert refused(STATIC, HALF, data=evaluation()) == ("missing_data", "data.calibration")
 
 
 def test_what_is_quantized_is_not_quantized_again() -> None:
     assert refused(DYNAMIC, model=model_facts(quantized=True)) == ("already_quantized", "recipe.steps.0.kind")
-    assert refused(HALF, DYNAMIC, STATIC, data=calibration()) == ("already_quantized", "recipe.steps.2.kind")
+    assert refused(DYNAMIC, STATIC, data=calibration()) == ("already_quantized", "recipe.steps.1.kind")
     assert outcome(HALF, model=model_facts(quantized=True)) is None
 
 
@@ -210,3 +210,12 @@ def test_a_shape_beyond_all_memory_is_refused() -> None:
     free = model_facts(inputs=[tensor("input", "N", 3, "H", "W")])
     huge = {"shapes": {"input": [1, 3, 100_000, 100_000]}}
     assert refused(model=free, benchmark=huge) == ("inputs_do_not_fit", "benchmark.shapes.input")
+
+
+@pytest.mark.parametrize("step", [STATIC, DYNAMIC, HALF])
+def test_what_is_in_half_precision_is_neither_quantized_nor_halved_again(step: dict[str, Any]) -> None:
+    assert refused(HALF, step, data=calibration()) == ("wrong_order", "recipe.steps.1.kind")
+
+
+def test_patterns_that_leave_nothing_are_refused() -> None:
+    assert refused({**DYNAMIC, "exclude": ["*"]}) == ("nothing_to_quantize", "recipe.steps.0.exclude")

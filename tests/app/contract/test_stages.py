@@ -79,7 +79,9 @@ def test_a_student_begins_anew() -> None:
 
 def test_patterns_and_outputs_are_those_of_the_student_from_then_on() -> None:
     other = model_facts(
-        layers=[{"name": "/tiny/fc", "op": "Gemm", "weight": [10, 8], "macs": 1}],
+        layers=[
+            {"name": name, "op": "Gemm", "weight": [10, 8], "macs": 1} for name in ("/tiny/fc", "/last/fc")
+        ],
         outputs=[{"name": name, "dtype": "float32", "shape": ["N", 10]} for name in ("logits", "extra")],
     )
     more: dict[str, Any] = {"data": BOTH, "others": {"s": other}}

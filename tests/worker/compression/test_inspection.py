@@ -43,6 +43,7 @@ def test_an_onnx_upload_is_taken_as_it_is(tmp_path: Path) -> None:
     path = written(graphs.with_constant_nodes(), tmp_path)
     inspected = inspect(path, tmp_path / "scratch")
     assert inspected.converted is None
+    assert inspected.unpacked_bytes is None
     assert inspected.facts.parameters == 898
     assert [layer.name for layer in inspected.facts.layers] == ["conv1", "conv2", "fc"]
     assert open_model(path, tmp_path, max_unpacked_bytes=CAP) == path
@@ -57,6 +58,7 @@ def test_an_archive_is_unpacked_each_time_it_is_opened(tmp_path: Path) -> None:
         for file in source.iterdir():
             archive.write(file, f"model/{file.name}")
     inspected = inspect(path, tmp_path / "scratch")
+    assert inspected.unpacked_bytes == sum(file.stat().st_size for file in source.iterdir())
     assert inspected.facts.parameters == 64 * 32 + 32 + 320 + 10
     first = open_model(path, tmp_path / "scratch", max_unpacked_bytes=CAP)
     second = open_model(path, tmp_path / "scratch", max_unpacked_bytes=CAP)

@@ -39,7 +39,7 @@ def _size(size: Pair) -> str:
 def _speed(found: Latency) -> str:
     low, high = found.speedup_interval
     where = f"at batch {found.batch_size} on {found.threads} thread(s)"
-    times = f"{found.baseline_ms.p50:.3g} to {found.candidate_ms.p50:.3g} ms"
+    times = f"medians of all runs {found.baseline_ms.p50:.3g} and {found.candidate_ms.p50:.3g} ms"
     match is_faster(found):
         case True:
             return f"{found.speedup:.2f} times as fast {where} (95 %: {low:.2f} to {high:.2f}): {times}."

@@ -17,6 +17,8 @@ from worker.compression.techniques.account import Layer
 from worker.compression.techniques.naming import excluded
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
+"""Have weights, but no integer kernel that reads Q/DQ pairs: counted, never changed."""
 JOINING = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"})
 CARRYING = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Pad"})
 CLIPPING = frozenset({"Relu", "Clip"})
@@ -47,7 +49,7 @@ def select(model: ir.Model, patterns: list[str]) -> Selection:
     layers = [
         Layer(node, _objection(node, patterns))
         for node in model.graph
-        if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED
+        if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | FLOAT_ONLY
     ]
     weighted = {layer.node for layer in layers if layer.reason is None}
     nodes = _connected(model.graph, weighted, patterns)
@@ -73,6 +75,8 @@ def weight_axis(node: ir.Node) -> int | None:
 def _objection(node: ir.Node, patterns: list[str]) -> str | None:
     if excluded(node, patterns):
         return "excluded by pattern"
+    if node.op_type in FLOAT_ONLY:
+        return f"{node.op_type} has no integer kernel for Q/DQ pairs"
     if weight_axis(node) is None:
         return "its second input is no float32 weight"
     data = node.inputs[0]
