@@ -1,7 +1,7 @@
 """`make bench-training`: the engine beside plain torch, and what fine-tuning, distillation and 4-bit training reach.
 
 One table; a row says what was asked and what was measured. `python -m tests.benchmarks.training speed parity` runs
-only these of its parts: speed, parity, finetune, distillation, quantized.
+only these of its parts: speed, parity, finetune, recovery, distillation, quantized.
 """
 
 import sys
@@ -21,6 +21,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare, shared_or_exit
+from tests.support.halved import halved
 from tests.support.ort import largest_difference, run
 from tests.support.plain_resnet import engine_speed
 from tests.support.students import student
@@ -137,6 +138,19 @@ def distillation(folder: Path) -> Iterator[Row]:
     )
 
 
+def recovery(folder: Path) -> Iterator[Row]:
+    """What decides the default of `batchnorm`: half of the inner filters cut, then 3 epochs from the original."""
+    data = _cifar(folder, "x")
+    original = MODELS / "resnet20-cifar10-jpeg.onnx"
+    student = halved(original, folder / "halved.onnx")
+    for way in ("folded", "restored", "auto"):
+        step = {"kind": "distillation", "student": "student", "batchnorm": way}
+        report = _run(folder, original, [step], data, 0, {"student": student})
+        last = report.steps[0]
+        told = f"top1 {100 * report.quality[0].after:.2f} %, {last.seconds:.0f} s"
+        yield Row("recovery", f"halved inside, {way}", f"{told}, rate {last.details['learning_rate']:.2g}")
+
+
 def _trained(
     part: str,
     name: str,
@@ -186,7 +200,7 @@ def _cifar(folder: Path, name: str) -> Data:
     return Data(calibration=calibration, training=training, evaluation=test)
 
 
-PARTS = {part.__name__: part for part in (speed, parity, finetune, distillation, quantized)}
+PARTS = {part.__name__: part for part in (speed, parity, finetune, recovery, distillation, quantized)}
 
 
 def main() -> None:

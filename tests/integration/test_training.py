@@ -1,0 +1,97 @@
+"""The steps that train, through the whole service: uploads over HTTP, a worker, artifact, report and curves."""
+
+import zipfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import onnxruntime as ort
+import pytest
+
+from app.client import Client
+from app.client.errors import ServiceProblem
+from app.contract.job import Job, JobRequest
+from tests.support.digits import DECLARATION, digits
+from tests.support.service import service
+
+pytestmark = pytest.mark.integration
+
+QUICK = {"epochs": 1, "batch_size": 100, "learning_rate": 1e-3}
+
+
+class Uploaded:
+    """A service with the digits' network and data."""
+
+    def __init__(self, winnow: Client, folder: Path) -> None:
+        files = digits(folder)
+        self.winnow, self.folder = winnow, folder
+        self.model = winnow.upload_model(files.model).id
+        self.dataset = winnow.upload_dataset(files.data, DECLARATION).id
+
+    def submit(self, *steps: dict[str, Any], training: bool = True) -> Job:
+        rows = {"calibration": [0, 200], "training": [0, 1000], "evaluation": [1200, 1797]}
+        data = {role: {"dataset": self.dataset, "slice": chosen} for role, chosen in rows.items()}
+        if not training:
+            del data["training"]
+        asked = {
+            "model": self.model,
+            "recipe": {"steps": list(steps)},
+            "data": data,
+            "evaluation": {"metric": "top1"},
+            "benchmark": {"rounds": 9},
+        }
+        return self.winnow.submit(JobRequest.model_validate(asked))
+
+
+@pytest.fixture(scope="module")
+def uploaded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Uploaded]:
+    folder = tmp_path_factory.mktemp("training")
+    with service(folder / "var") as running, Client(running.url) as winnow:
+        yield Uploaded(winnow, folder)
+
+
+@pytest.mark.parametrize(
+    "kinds", [["finetune"], ["distillation"], ["int8_static", "quantization_aware_training"]], ids="+".join
+)
+def test_each_technique_trains_and_delivers(uploaded: Uploaded, kinds: list[str], tmp_path: Path) -> None:
+    steps = [{"kind": kind, **({} if kind == "int8_static" else QUICK)} for kind in kinds]
+    job = uploaded.winnow.wait(uploaded.submit(*steps).id)
+    assert job.state == "succeeded", job.problem
+    assert [step.kind for step in uploaded.winnow.report(job.id).steps] == kinds
+    artifact = uploaded.winnow.download(job.id, tmp_path / "small.onnx")
+    assert (
+        ort.InferenceSession(str(artifact), providers=["CPUExecutionProvider"]).get_inputs()[0].name
+        == "image"
+    )
+    curves = uploaded.winnow.download_curves(job.id, tmp_path / "curves.zip")
+    with zipfile.ZipFile(curves) as archive:
+        assert any("tfevents" in name for name in archive.namelist())
+
+
+def test_progress_of_a_training_is_told_with_its_numbers(uploaded: Uploaded) -> None:
+    """At least one record every two seconds while it trains, half a second for what else the machine does."""
+    job = uploaded.winnow.wait(uploaded.submit({"kind": "finetune", **QUICK, "epochs": 120}).id)
+    records = [record for record in uploaded.winnow.logs(job.id) if "samples_per_second" in record.values]
+    told = [record for record in records if record.values["step"] > 0]
+    assert {"epoch", "step", "loss", "metric", "samples_per_second", "seconds_left"} <= told[-1].values.keys()
+    gaps = [(b.time - a.time).total_seconds() for a, b in pairwise(records)]
+    assert gaps
+    assert max(gaps) < 2.5
+
+
+def test_a_training_that_diverges_fails_with_its_best_weights(uploaded: Uploaded, tmp_path: Path) -> None:
+    steep = {"optimizer": "sgd", "learning_rate": 10.0, "clip_norm": None, "warmup": 0}
+    job = uploaded.winnow.wait(uploaded.submit({"kind": "finetune", **QUICK, **steep, "epochs": 3}).id)
+    assert job.state == "failed"
+    assert job.problem is not None
+    assert job.problem.code == "training_diverged"
+    assert uploaded.winnow.download(job.id, tmp_path / "best.onnx").stat().st_size > 0
+    with pytest.raises(ServiceProblem):
+        uploaded.winnow.report(job.id)
+
+
+def test_a_training_without_data_is_refused_at_the_door(uploaded: Uploaded) -> None:
+    with pytest.raises(ServiceProblem) as caught:
+        uploaded.submit({"kind": "finetune"}, training=False)
+    assert (caught.value.problem.code, caught.value.problem.field) == ("missing_data", "data.training")

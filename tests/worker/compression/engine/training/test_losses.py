@@ -1,0 +1,88 @@
+"""The parts of a loss: what they are zero for, and what they are equal to."""
+
+import numpy as np
+import pytest
+import torch
+
+from app.contract.recipe import FeaturePair
+from tests.support.refusals import refusal
+from worker.compression.engine.training.batches import Batch
+from worker.compression.engine.training.features import Projections
+from worker.compression.engine.training.head import Head
+from worker.compression.engine.training.losses import direction, soft_labels
+from worker.compression.engine.training.objective import Objective, Weights
+
+HEAD = Head("logits", "logits", "classification")
+
+
+def batch(labels: torch.Tensor | None, n: int = 4) -> Batch:
+    return Batch({}, labels, np.arange(n))
+
+
+@pytest.mark.parametrize("temperature", [1.0, 4.0])
+def test_soft_labels_are_zero_for_the_teacher_itself_and_positive_else(temperature: float) -> None:
+    a, b = torch.randn(4, 10), torch.randn(4, 10)
+    assert float(soft_labels(a, a, temperature)) == pytest.approx(0, abs=1e-6)
+    assert float(soft_labels(a, a + 3, temperature)) == pytest.approx(0, abs=1e-5)  # a shift is no difference
+    assert float(soft_labels(a, b, temperature)) > 0
+
+
+def test_soft_labels_are_torchs_divergence_times_t_squared() -> None:
+    """To 1e-6."""
+    a, b = torch.randn(4, 10), torch.randn(4, 10)
+    expected = 9 * torch.nn.functional.kl_div(
+        torch.log_softmax(a / 3, 1), torch.softmax(b / 3, 1), reduction="batchmean"
+    )
+    assert float(soft_labels(a, b, 3.0)) == pytest.approx(float(expected), rel=1e-6)
+
+
+def test_a_direction_has_no_length() -> None:
+    a = torch.randn(4, 8)
+    assert float(direction(a, 5 * a)) == pytest.approx(0, abs=1e-6)
+    assert float(direction(a, -a)) == pytest.approx(2, abs=1e-6)
+
+
+def test_a_loss_is_the_weighted_sum_of_its_parts() -> None:
+    student, teacher = {"logits": torch.randn(4, 10)}, {"logits": torch.randn(4, 10)}
+    given = batch(torch.tensor([1, 2, 3, 4]))
+
+    def loss(**weights: float) -> float:
+        return float(Objective(Weights(temperature=2.0, **weights), HEAD, HEAD).loss(student, teacher, given))
+
+    both = 2 * loss(soft=1) + 3 * loss(labels=1) + 0.5 * loss(hard=1)
+    assert loss(soft=2, labels=3, hard=0.5) == pytest.approx(both, rel=1e-6)
+
+
+def test_right_answers_are_counted_against_labels_else_the_teacher() -> None:
+    student = {"logits": torch.eye(4, 10)}
+    objective = Objective(Weights(soft=1), HEAD, HEAD)
+    found = objective.right(student, student, batch(torch.tensor([0, 1, 2, 9])))
+    assert found is not None
+    assert (found.name, found.right, found.answers) == ("top1", 3, 4)
+    agreed = objective.right(student, student, batch(None))
+    assert agreed is not None
+    assert (agreed.name, agreed.right) == ("agreement", 4)
+
+
+def test_a_projection_bridges_widths_and_sizes_and_can_be_learned() -> None:
+    pair = FeaturePair(teacher="t", student="s")
+    projections = Projections([pair])
+    distance = projections.distance(pair, torch.randn(2, 4, 8, 8), torch.randn(2, 6, 4, 4))
+    distance.backward()
+    assert [tuple(p.shape) for p in projections.parameters()] == [(6, 4), (6,)]
+    assert all(p.grad is not None for p in projections.parameters())
+
+
+def test_the_same_width_needs_no_projection() -> None:
+    pair = FeaturePair(teacher="t", student="s")
+    projections, x = Projections([pair]), torch.randn(2, 5, 8)
+    assert float(projections.distance(pair, x, x)) == 0
+    assert list(projections.parameters()) == []
+
+
+def test_values_that_cannot_be_compared_are_refused_with_their_shapes() -> None:
+    pair = FeaturePair(teacher="t", student="s")
+    problem = refusal(lambda: Projections([pair]).distance(pair, torch.randn(2, 4, 8, 8), torch.randn(2, 6)))
+    assert problem is not None
+    assert problem.code == "teacher_does_not_fit"
+    assert "[2, 4, 8, 8]" in problem.detail
