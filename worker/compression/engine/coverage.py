@@ -16,12 +16,6 @@ def operator_of(node: ir.Node) -> Operator:
     return found
 
 
-def check_covered(model: ir.Model) -> None:
-    """Raises `Refusal` `unsupported_operator` for the first node of the main graph that cannot be run."""
-    for node in model.graph:
-        operator_of(node)
-
-
 def function_of(node: ir.Node, opset: int) -> Function:
     """The node as a torch function. Raises `Refusal` `unsupported_operator`."""
     try:

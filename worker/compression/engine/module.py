@@ -160,10 +160,10 @@ class GraphModule(nn.Module):
 
 
 def _needed(graph: ir.Graph, wanted: set[str]) -> Iterator[ir.Node]:
-    """The nodes that compute the wanted values, in the graph's order. Raises `Refusal` `unknown_output`."""
+    """The nodes that compute the wanted values, in the graph's order. Raises `Refusal` `unknown_value`."""
     known = {str(v.name) for node in graph for v in node.outputs} | {str(v.name) for v in graph.inputs}
     if missing := sorted(wanted - known):
-        raise Refusal("unknown_output", f"The model computes no value {missing[0]!r}.")
+        raise Refusal("unknown_value", f"The model computes no value {missing[0]!r}.")
     names, kept = set(wanted), set()
     for node in reversed(graph):
         if any(value.name in names for value in node.outputs):

@@ -9,18 +9,37 @@ from collections.abc import Iterable, Mapping
 import numpy as np
 import onnx_ir as ir
 import torch
+from onnx import checker, version_converter
 
-from worker.compression.engine.coverage import check_covered, operator_of
+from app.contract.errors import Refusal
+from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.quantized import integers, is_bias, limits, reader_of
 from worker.compression.engine.tensors import to_torch
-from worker.compression.graph.opset import raise_for
+from worker.compression.graph.opset import opset_of, raise_for
 
 
 def as_module(model: ir.Model, wanted: Iterable[str] | None = None) -> GraphModule:
     """Raises `Refusal` `unsupported_operator`."""
-    check_covered(model)
-    return GraphModule(raise_for(model, lambda node: operator_of(node).since), wanted)
+    return GraphModule(_raised(model), wanted)
+
+
+def check_runs(model: ir.Model) -> None:
+    """Raises `Refusal` `unsupported_operator` for the first node that the engine cannot run, as it stands there."""
+    raised = _raised(model)
+    for node in raised.graph:
+        function_of(node, opset_of(raised) if not node.domain else raised.opset_imports.get(node.domain, 1))
+
+
+def _raised(model: ir.Model) -> ir.Model:
+    try:
+        return raise_for(model, lambda node: operator_of(node).since)
+    except (version_converter.ConvertError, RuntimeError, ValueError, checker.ValidationError) as error:
+        raise Refusal(
+            "unsupported_operator",
+            f"The model's opset {opset_of(model)} is too old to be trained, and raising it failed: {error}. Export it "
+            "with a later opset.",
+        ) from error
 
 
 @torch.no_grad()

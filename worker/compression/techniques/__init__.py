@@ -9,6 +9,7 @@ from typing import assert_never
 import onnx_ir as ir
 
 from app.contract.recipe import (
+    ORIGINAL,
     AnyStep,
     Distillation,
     Finetune,
@@ -16,6 +17,7 @@ from app.contract.recipe import (
     Int8Dynamic,
     Int8Static,
     QuantizationAwareTraining,
+    Taught,
     Training,
 )
 from worker.compression.techniques.context import Changed, Context
@@ -29,10 +31,13 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
             model = other(step.student)
-        if isinstance(step, Training):
-            from worker.compression.engine.coverage import check_covered
+        if not isinstance(step, Training):
+            continue
+        from worker.compression.engine.working import check_runs
 
-            check_covered(model)
+        check_runs(model)
+        if isinstance(step, Taught) and step.needs_teacher and step.teacher != ORIGINAL:
+            check_runs(other(step.teacher))
 
 
 def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:

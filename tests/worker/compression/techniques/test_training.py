@@ -1,6 +1,10 @@
 """Training steps on a real network and real digits, through the library as a job runs it."""
 
+import json
 import math
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +18,12 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from tests.support.graphs import branches
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
+ROOT = Path(__file__).parents[4]
 TRAINING = (0, 1000)
 QUICK = {"epochs": 2, "batch_size": 50}
 
@@ -172,3 +178,59 @@ def test_the_same_seed_trains_the_same_weights(files: Digits, damaged: Path, tmp
     step = {"kind": "finetune", **QUICK, "epochs": 1, "learning_rate": 1e-3}
     first = done(damaged, files, tmp_path / "a", step).quality[0].after
     assert done(damaged, files, tmp_path / "b", step).quality[0].after == first
+
+
+def test_an_operator_that_cannot_be_trained_is_refused_before_any_step(files: Digits, tmp_path: Path) -> None:
+    """Also when the step that trains comes late: nothing is quantized first."""
+    onnx.save(branches(), str(tmp_path / "branches.onnx"))
+    np.savez(tmp_path / "data.npz", x=np.zeros((8, 4), np.float32))
+    declaration = Declaration.model_validate({"inputs": {"x": {"array": "x"}}, "constants": {"flag": True}})
+    source = Source(tmp_path / "data.npz", declaration)
+    steps = [{"kind": "int8_static"}, {"kind": "quantization_aware_training"}]
+    with pytest.raises(Refusal) as caught:
+        compress(
+            tmp_path / "branches.onnx",
+            Recipe.model_validate({"steps": steps}),
+            Data(calibration=source, training=source),
+            tmp_path / "out",
+        )
+    assert (caught.value.problem.code, caught.value.problem.layer) == ("unsupported_operator", "choose")
+    assert not list((tmp_path / "out" / "checkpoints").glob("*"))
+
+
+def test_features_inside_the_networks_can_be_learned_from(
+    damaged: Path, files: Digits, tmp_path: Path
+) -> None:
+    """The student's first map towards the teacher's second one, which is wider: a projection bridges them."""
+    step = {
+        "kind": "distillation",
+        "teacher": "mdl_teacher",
+        **QUICK,
+        "features": [{"teacher": "r2", "student": "r1", "weight": 0.1}],
+    }
+    report = done(damaged, files, tmp_path, step, models={"mdl_teacher": files.model})
+    assert report.quality[0].after > report.quality[0].before
+
+
+def test_a_value_that_is_not_there_is_refused_by_name(files: Digits, tmp_path: Path) -> None:
+    step = {"kind": "distillation", **QUICK, "features": [{"teacher": "r2", "student": "nowhere"}]}
+    with pytest.raises(Refusal) as caught:
+        done(files.model, files, tmp_path, step)
+    assert caught.value.problem.code == "unknown_value"
+    assert "nowhere" in caught.value.problem.detail
+
+
+def test_int8_alone_does_not_import_torch(files: Digits, tmp_path: Path) -> None:
+    job = {
+        "model": str(files.model),
+        "recipe": {"steps": [{"kind": "int8_dynamic"}]},
+        "benchmark": {"rounds": 9},
+    }
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    code = (
+        "import sys; sys.argv = ['x', 'job.json', '--out', 'out']; from worker.compression.__main__ import main; "
+        "assert main() == 0; assert 'torch' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
+    )
