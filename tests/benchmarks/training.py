@@ -143,12 +143,17 @@ def recovery(folder: Path) -> Iterator[Row]:
     data = _cifar(folder, "x")
     original = MODELS / "resnet20-cifar10-jpeg.onnx"
     student = halved(original, folder / "halved.onnx")
-    for way in ("folded", "restored", "auto"):
-        step = {"kind": "distillation", "student": "student", "batchnorm": way}
+    ways: list[tuple[str, float | None]] = [(way, None) for way in ("folded", "restored")]
+    ways += [(way, rate) for way in ("folded", "restored") for rate in RATES]
+    for way, rate in ways:
+        step = {"kind": "distillation", "student": "student", "batchnorm": way, "learning_rate": rate}
         report = _run(folder, original, [step], data, 0, {"student": student})
         last = report.steps[0]
+        found = "" if rate else ", found"
         told = f"top1 {100 * report.quality[0].after:.2f} %, {last.seconds:.0f} s"
-        yield Row("recovery", f"halved inside, {way}", f"{told}, rate {last.details['learning_rate']:.2g}")
+        yield Row(
+            "recovery", f"halved inside, {way}", f"{told}, rate {last.details['learning_rate']:.2g}{found}"
+        )
 
 
 def _trained(
