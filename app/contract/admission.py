@@ -86,7 +86,7 @@ def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
 
 def _check_needs(request: JobRequest) -> None:
     for index, step in enumerate(request.recipe.steps):
-        for need in sorted(step.needs):
+        for need in sorted(step.required):
             if getattr(request.data, need) is None:
                 raise Refusal(
                     "missing_data",

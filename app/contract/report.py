@@ -74,8 +74,22 @@ class Parity(Told):
     top1_agreement: float | None
 
 
+class RequirementResult(Told):
+    """Something that was asked, and whether it is met. `why` says in a sentence why not, null when it is."""
+
+    name: str
+    asked: float
+    measured: float | None
+    interval: Interval | None
+    met: bool
+    why: str | None
+
+
 class StepReport(Told):
-    """What a step did and cost. `changed` of `candidates` nodes; `details` is the technique's own account."""
+    """What a step did and cost. `changed` of `candidates` nodes; `details` is the technique's own account.
+
+    `targets` are the step's own, among the requirements of the whole report where they are not met.
+    """
 
     index: int
     kind: str
@@ -85,6 +99,7 @@ class StepReport(Told):
     size_bytes: int
     opset: int
     notes: list[str]
+    targets: list[RequirementResult]
     details: dict[str, Any]
 
 
@@ -97,17 +112,6 @@ class LayerReport(Told):
     macs: int | None
     before_dtype: str
     after_dtype: str
-
-
-class RequirementResult(Told):
-    """One entry of `require`. `why` says in a sentence why it is not met, null when it is."""
-
-    name: str
-    asked: float
-    measured: float | None
-    interval: Interval | None
-    met: bool
-    why: str | None
 
 
 class Verdict(Told):

@@ -39,6 +39,7 @@ def assemble(
         parity=measured.parity,
         size_bytes=size,
     )
+    requirements += [target for step in steps for target in step.targets if not target.met]
     return Report(
         winnow=WINNOW,
         outcome="accepted" if all(entry.met for entry in requirements) else "requirements_not_met",

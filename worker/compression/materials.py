@@ -45,7 +45,7 @@ class Materials:
             folder,
             self.options.seed,
             self.progress,
-            self.samples(self.data.calibration) if "calibration" in step.needs else None,
+            self.samples(self.data.calibration),
             curves=curves,
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,

@@ -131,6 +131,7 @@ def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> t
         size_bytes=bytes_of(path),
         opset=opset_of(result),
         notes=changed.notes,
+        targets=changed.targets,
         details=changed.details,
     )
     materials.progress.log(

@@ -23,6 +23,7 @@ def a_report(index: int) -> StepReport:
         candidates=2,
         size_bytes=10,
         opset=18,
+        targets=[],
         notes=[],
         details={},
     )

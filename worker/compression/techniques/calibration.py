@@ -10,18 +10,14 @@ a second one that counts into a histogram of that fixed range, so no histogram i
 """
 
 import logging
-import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 
-from app.contract.errors import Refusal
 from worker.compression.data.samples import Samples
+from worker.compression.observe import Observer
 from worker.compression.progress import Progress
 from worker.compression.techniques.entropy import threshold
 from worker.compression.techniques.ranges import Array, Range
@@ -31,9 +27,6 @@ log = logging.getLogger(__name__)
 Method = Literal["minmax", "percentile", "entropy"]
 
 BINS = 2048
-BATCH = 32
-BATCH_BYTES = 256 << 20
-"""Observed values of one batch, at most; the batch shrinks where single samples are large."""
 COUNTED = 1 << 18
 """Values of one activation and batch that enter its histogram; of more, every k-th does."""
 
@@ -72,17 +65,15 @@ def calibrate(
     Raises `Refusal` `not_finite` naming the layer that gave NaN or infinity, `model_does_not_run`.
     """
     seen = {name: _Seen() for name in values}
-    session = _observing(model, values)
+    observer = Observer(model, values)
     passes = 1 if method == "minmax" else 2
-    size = _batch_size(session, values, samples)
     for number in range(passes):
         done = 0
-        for batch, observed in _run(session, values, samples.batches(size)):
-            for name, x in zip(values, observed, strict=True):
+        for batch in observer.run(samples):
+            for name, x in zip(values, batch.values, strict=True):
                 if x.size:
-                    _check_finite(model, name, x)
                     seen[name].count(x) if number else seen[name].extend(x)
-            done += batch
+            done += batch.rows
             progress.advance((number + min(1.0, done / len(samples))) / passes)
     return {name: _chosen(stats, method, percentile) for name, stats in seen.items()}
 
@@ -106,58 +97,3 @@ def _percentile(seen: _Seen, percentile: float) -> Range:
     cut = (100 - percentile) / 200
     first, last = int(np.searchsorted(share, cut, "right")), int(np.searchsorted(share, 1 - cut, "left"))
     return Range(float(edges[min(first, BINS - 1)]), float(edges[min(last, BINS - 1) + 1]))
-
-
-def _observing(model: ir.Model, values: list[str]) -> ort.InferenceSession:
-    proto = ir.to_proto(model)
-    there = {output.name for output in proto.graph.output}
-    typed = {value.name: value for value in proto.graph.value_info}
-    for name in values:
-        if name not in there and name not in {i.name for i in proto.graph.input}:
-            known = typed.get(name) or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
-            proto.graph.output.append(known)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    options.log_severity_level = 3
-    try:
-        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    except Exception as error:  # ONNX Runtime's own types, which have no common base
-        raise _broken(error) from error
-
-
-def _broken(error: Exception) -> Refusal:
-    return Refusal(
-        "model_does_not_run", f"ONNX Runtime cannot run the model on the calibration data: {error}"
-    )
-
-
-def _batch_size(session: ort.InferenceSession, values: list[str], samples: Samples) -> int:
-    _, observed = next(_run(session, values, samples.take(1).batches(1)))
-    return int(np.clip(BATCH_BYTES // max(1, sum(x.nbytes for x in observed)), 1, BATCH))
-
-
-def _run(
-    session: ort.InferenceSession, values: list[str], batches: Iterable[dict[str, Array]]
-) -> Iterator[tuple[int, list[Array]]]:
-    """Rows in the batch, and the observed values in order; graph inputs are taken from the feeds."""
-    for feeds in batches:
-        asked = [name for name in values if name not in feeds]
-        try:
-            answers = session.run(asked, feeds) if asked else []  # asked for nothing, it gives everything
-        except Exception as error:  # ONNX Runtime's own types, which have no common base
-            raise _broken(error) from error
-        given = feeds | dict(zip(asked, answers, strict=True))
-        yield len(next(iter(feeds.values()))), [given[name] for name in values]
-
-
-def _check_finite(model: ir.Model, name: str, x: Array) -> None:
-    if np.isfinite(x.min()) and np.isfinite(x.max()):
-        return
-    value = next((v for node in model.graph for v in node.outputs if v.name == name), None)
-    producer = value.producer() if value is not None else None
-    raise Refusal(
-        "not_finite",
-        f"Value {name!r} became NaN or infinity on the calibration data. Check the data's scale, mean and std, "
-        "or exclude what overflows.",
-        layer=producer.name if producer is not None else None,
-    )

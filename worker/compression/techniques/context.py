@@ -10,6 +10,7 @@ import onnx_ir as ir
 from app.contract.dataset import Augmentation
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
+from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Progress
 
@@ -22,7 +23,7 @@ def _nothing(asked: object) -> NoReturn:
 class Context:
     """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept.
 
-    `calibration` is there when the step needs it; `training` opens the training data for models with these inputs, and
+    `calibration` is there when the job has some; `training` opens the training data for models with these inputs, and
     `augment` is what its declaration says. `model` answers another model by the name that the recipe has for it.
     """
 
@@ -38,10 +39,14 @@ class Context:
 
 @dataclass(frozen=True)
 class Changed:
-    """The graph after a step: `changed` of `candidates` nodes; `details` goes into the report as it is."""
+    """The graph after a step: `changed` of `candidates` nodes; `details` goes into the report as it is.
+
+    `targets` are what the step itself was asked for, reached or not.
+    """
 
     model: ir.Model
     changed: int
     candidates: int
     notes: list[str] = field(default_factory=list)
     details: dict[str, Any] = field(default_factory=dict)
+    targets: list[RequirementResult] = field(default_factory=list)

@@ -11,9 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worker.compression.techniques.nets import model, node, samples
+from worker.compression import observe
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
-from worker.compression.techniques import calibration
 from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.entropy import threshold
 from worker.compression.techniques.ranges import Range, quantized_weight, weight_scales
@@ -83,7 +83,7 @@ SIZES: list[int] = []
 def test_batches_shrink_to_the_memory_there_is(
     budget: int, largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(calibration, "BATCH_BYTES", budget)
+    monkeypatch.setattr(observe, "BATCH_BYTES", budget)
     net = model([node("Neg", "x", "y", "neg")], {"x": ["N", 50]}, {"y": ["N", 50]}, {})
     data = samples(tmp_path, net, x=np.ones((64, 50), np.float32))
     SIZES.clear()

@@ -1,0 +1,55 @@
+"""What all steps have in common."""
+
+from typing import Annotated, ClassVar, Final, Literal
+
+from pydantic import Field
+
+from app.contract.base import Asked
+
+Need = Literal["calibration", "training", "evaluation"]
+
+Patterns = Annotated[
+    list[str],
+    Field(
+        default_factory=list,
+        max_length=100,
+        description="Shell-style patterns (`*/head/*`) of node names that stay as they are.",
+    ),
+]
+
+Samples = Annotated[
+    int, Field(default=512, ge=1, le=100_000, description="Calibration samples drawn with the seed.")
+]
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+ORIGINAL: Final = "original"
+"""The name of the upload that a job compresses, where a model is asked for."""
+
+
+class Step(Asked):
+    """What all steps have in common: what `POST /v1/jobs` checks beforehand.
+
+    `needs` is the data that no setting of the step does without. `takes` is the kind of graph that a step works on:
+    of floats, with Q/DQ nodes, or either.
+    """
+
+    needs: ClassVar[frozenset[Need]] = frozenset()
+    quantizes: ClassVar[bool] = False
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "any"
+
+    @property
+    def required(self) -> frozenset[Need]:
+        """The data that the step, set as it is, does not do without."""
+        return self.needs
+
+    @property
+    def needs_labels(self) -> bool:
+        """Whether the training data has to have labels."""
+        return False
+
+    @property
+    def models(self) -> dict[str, str]:
+        """Other uploads that the step works with: field → id."""
+        return {}

@@ -1,0 +1,54 @@
+"""Steps that store numbers in fewer bits."""
+
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
+
+from app.contract.steps.base import Need, Patterns, Samples, Step
+
+WeightRange = Annotated[
+    Literal["auto", "full", "reduced"],
+    Field(
+        default="auto",
+        description="Weights in 8 bits (`full`), in 7 (`reduced`), or as the worker's CPU multiplies exactly.",
+    ),
+]
+
+
+class Int8Static(Step):
+    """Int8 weights and activations, ranges of activations measured on calibration data (Q/DQ format)."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"calibration"})
+    quantizes: ClassVar[bool] = True
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+
+    kind: Literal["int8_static"]
+    calibration: Literal["minmax", "percentile", "entropy"] = Field(
+        default="percentile", description="How the range of an activation follows from what was seen."
+    )
+    percentile: float = Field(
+        default=99.99, gt=50, le=100, description="Share of values inside the range, in percent."
+    )
+    samples: Samples
+    weight_range: WeightRange
+    weight_bits: Literal[8, 4] = Field(default=8, description="Bits of a weight; activations have 8.")
+    exclude: Patterns
+
+
+class Int8Dynamic(Step):
+    """Int8 weights; activations are quantized while the model runs. Needs no data."""
+
+    quantizes: ClassVar[bool] = True
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+
+    kind: Literal["int8_dynamic"]
+    weight_range: WeightRange
+    exclude: Patterns
+
+
+class Float16(Step):
+    """Half-precision weights and arithmetic. Needs no data."""
+
+    kind: Literal["float16"]
+    keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
+    exclude: Patterns

@@ -1,0 +1,103 @@
+"""A layer seen as a matrix computes what ONNX Runtime computes; its moments are those of all rows."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import helper
+
+from tests.worker.compression.techniques.nets import model, samples
+from worker.compression.layerwise.linear import Linear, linears
+from worker.compression.layerwise.moments import moments
+
+TOLERANCE = 1e-4
+"""Relative to the largest output: float32 sums in another order."""
+
+
+def computed(net: ir.Model, x: Any) -> Any:
+    return ort.InferenceSession(ir.to_proto(net).SerializeToString()).run(None, {"x": x})[0]
+
+
+def one(net: ir.Model) -> Linear:
+    (found,) = linears(net)
+    return found
+
+
+def convolution(weight: Any, shape: list[int], **attributes: Any) -> ir.Model:
+    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", **attributes)
+    return model([node], {"x": shape}, {"y": [None] * len(shape)}, {"w": weight})
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    kernel=st.integers(1, 4),
+    stride=st.integers(1, 3),
+    dilation=st.integers(1, 2),
+    groups=st.sampled_from([1, 2, 4]),
+    padding=st.sampled_from([(0, 0, 0, 0), (1, 1, 1, 1), (0, 1, 2, 3), "SAME_UPPER", "SAME_LOWER", "VALID"]),
+    seed=st.integers(0, 99),
+)
+def test_a_convolution_is_the_product_of_its_patches(
+    kernel: int, stride: int, dilation: int, groups: int, padding: Any, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    weight = rng.normal(size=(8, 4 // groups, kernel, kernel)).astype(np.float32)
+    x = rng.normal(size=(2, 4, 9, 10)).astype(np.float32)
+    how = {"auto_pad": padding} if isinstance(padding, str) else {"pads": padding}
+    net = convolution(
+        weight, [2, 4, 9, 10], strides=[stride] * 2, dilations=[dilation] * 2, group=groups, **how
+    )
+    layer, expected = one(net), computed(net, x)
+    product = layer.columns(x) @ layer.matrix().swapaxes(1, 2)  # [groups, rows, out]
+    found = np.moveaxis(product, 0, 1).reshape(2, *expected.shape[2:], 8)
+    assert np.abs(np.moveaxis(found, -1, 1) - expected).max() <= TOLERANCE * np.abs(expected).max()
+
+
+@pytest.mark.parametrize("how", ["matmul", "gemm", "gemm_transposed", "conv1d"])
+def test_products_and_writing_back(how: str) -> None:
+    rng = np.random.default_rng(0)
+    weight = rng.normal(size=(5, 3)).astype(np.float32)
+    if how == "conv1d":
+        net, x = convolution(weight.T[:, :, None].copy(), ["N", 5, 4]), rng.normal(size=(2, 5, 4))
+    else:
+        stored = weight.T.copy() if how == "gemm_transposed" else weight
+        kind = "MatMul" if how == "matmul" else "Gemm"
+        attributes = {"transB": 1} if how == "gemm_transposed" else {}
+        node = helper.make_node(kind, ["x", "w"], ["y"], name="layer", **attributes)
+        net, x = model([node], {"x": ["N", 5]}, {"y": ["N", 3]}, {"w": stored}), rng.normal(size=(7, 5))
+    x = x.astype(np.float32)
+    layer, expected = one(net), computed(net, x)
+    assert layer.shape == (1, 3, 5)
+    product = (layer.columns(x) @ layer.matrix().swapaxes(1, 2))[0]
+    flat = np.moveaxis(expected, 1, -1).reshape(-1, 3)
+    assert np.abs(product - flat).max() <= TOLERANCE * np.abs(flat).max()
+    layer.put(2 * layer.matrix())
+    assert np.allclose(computed(net, x), 2 * expected, rtol=TOLERANCE)
+
+
+def test_what_is_no_plain_product_is_left_out() -> None:
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(4, 4)).astype(np.float32), "b": np.zeros(4, np.float32)}
+    for node in (
+        helper.make_node("Gemm", ["x", "w", "b"], ["y"], alpha=0.5),
+        helper.make_node("MatMul", ["w", "x"], ["y"]),
+        helper.make_node("MatMul", ["x", "x"], ["y"]),
+    ):
+        assert list(linears(model([node], {"x": [4, 4]}, {"y": [4, 4]}, weights))) == []
+
+
+def test_moments_are_those_of_all_rows(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    x = rng.normal(1, 1, (50, 4, 6, 6)).astype(np.float32)
+    net = convolution(rng.normal(size=(8, 2, 3, 3)).astype(np.float32), ["N", 4, 6, 6], group=2)
+    layer = one(net)
+    ((_, found),) = moments(net, [layer], samples(tmp_path, net, x=x), lambda _: None)
+    rows = layer.columns(x).astype(np.float64)
+    assert found.rows == rows.shape[1] == 50 * 16
+    np.testing.assert_allclose(found.second, rows.swapaxes(1, 2) @ rows, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(found.first, rows.sum(1), rtol=1e-4)

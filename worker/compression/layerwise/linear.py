@@ -1,0 +1,119 @@
+"""Conv, Gemm and MatMul as one thing: a matrix product y = x · Wᵀ for each group of channels.
+
+Conv          W [groups, out / groups, (in / groups) · Πkernel], x the patches that the kernel sees (im2col)
+Gemm, MatMul  W [1, out, in], x all rows
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.layerwise.patches import Window, patches
+from worker.compression.observe import Array
+from worker.compression.techniques.naming import excluded
+
+
+@dataclass(frozen=True)
+class Linear:
+    """A node whose second input is a constant float32 weight that no other node reads."""
+
+    node: ir.Node
+    weight: ir.Value
+    groups: int = 1
+
+    @property
+    def name(self) -> str:
+        return str(self.node.name)
+
+    @property
+    def data(self) -> str:
+        """The name of the value that it multiplies."""
+        return str(_input(self.node, 0).name)
+
+    @property
+    def bias(self) -> ir.Value | None:
+        """Of Conv and Gemm; a MatMul has none."""
+        return self.node.inputs[2] if len(self.node.inputs) > 2 else None
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Of the matrix: groups, outputs of one group, inputs of one group."""
+        dims = tuple(self._stored().shape)
+        if self.node.op_type == "Conv":
+            return self.groups, dims[0] // self.groups, int(np.prod(dims[1:]))
+        return (1, *dims) if self._outputs_first else (1, *dims[::-1])
+
+    def matrix(self) -> Array:
+        """float32 [groups, out, in], a copy."""
+        stored = self._stored()
+        if self.node.op_type != "Conv" and not self._outputs_first:
+            stored = stored.T
+        return np.array(stored.reshape(self.shape), np.float32, order="C")
+
+    def put(self, matrix: Array) -> None:
+        """Replace the weight by a matrix of the same shape."""
+        before = self._stored().shape
+        turned = (
+            matrix[0].T if self.node.op_type != "Conv" and not self._outputs_first else matrix.reshape(before)
+        )
+        self.weight.const_value = ir.tensor(np.ascontiguousarray(turned, np.float32), name=self.weight.name)
+
+    def columns(self, x: Array, most: int | None = None) -> Array:
+        """What the matrix multiplies, float32 [groups, rows, in], from the node's data.
+
+        `most` rows at most, spread evenly; a convolution has one row for each sample and position of the output.
+        """
+        if self.node.op_type == "Conv":
+            return patches(x, Window.of(self.node, self._stored().shape[2:]), self.groups, most)
+        rows = x.reshape(-1, x.shape[-1])
+        return rows[None, :: _stride(len(rows), most)]
+
+    @property
+    def _outputs_first(self) -> bool:
+        return self.node.op_type == "Gemm" and self.node.attributes.get_int("transB", 0) == 1
+
+    def _stored(self) -> Array:
+        assert self.weight.const_value is not None
+        return self.weight.const_value.numpy()
+
+
+def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
+    """The layers of the main graph that are matrix products, in order, without those that a pattern excludes."""
+    patterns = list(exclude)
+    for node in model.graph:
+        if (found := linear(node)) is not None and not excluded(node, patterns):
+            yield found
+
+
+def linear(node: ir.Node) -> Linear | None:
+    """None for other operators, weights that are not constant float32 or shared, and scaled or transposed products."""
+    if node.domain not in ("", "ai.onnx") or node.op_type not in ("Conv", "Gemm", "MatMul"):
+        return None
+    weight = node.inputs[1]
+    stored = None if weight is None else weight.const_value
+    if weight is None or stored is None or stored.dtype != ir.DataType.FLOAT or len(weight.uses()) != 1:
+        return None
+    data = node.inputs[0]
+    if data is None or data.const_value is not None:
+        return None
+    match node.op_type:
+        case "Conv":
+            return Linear(node, weight, node.attributes.get_int("group", 1))
+        case "Gemm":
+            plain = not node.attributes.get_int("transA", 0) and all(
+                node.attributes.get_float(name, 1.0) == 1.0 for name in ("alpha", "beta")
+            )
+            return Linear(node, weight) if plain else None
+    return Linear(node, weight) if len(stored.shape) == 2 else None
+
+
+def _input(node: ir.Node, index: int) -> ir.Value:
+    value = node.inputs[index]
+    assert value is not None
+    return value
+
+
+def _stride(rows: int, most: int | None) -> int:
+    return 1 if most is None else max(1, -(-rows // most))

@@ -1,0 +1,76 @@
+"""First and second moments of what reaches each layer, streamed: H = Σ x xᵀ over the rows that it multiplies.
+
+All layer-wise methods (least-squares repair, Wanda, SparseGPT, whitened low rank, GPTQ) need no more of the data.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.data.samples import Samples
+from worker.compression.layerwise.linear import Linear
+from worker.compression.observe import Array, Observer
+
+HELD = 1 << 30
+"""Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""
+ROWS = 1 << 14
+"""Rows of one layer and batch that are counted; of more, a random part."""
+
+
+@dataclass
+class Moments:
+    """Sums over `rows` rows, for each group: `second` float64 [groups, in, in], `first` float64 [groups, in]."""
+
+    second: Array
+    first: Array
+    rows: int = 0
+
+    @classmethod
+    def none(cls, layer: Linear) -> "Moments":
+        groups, _, inner = layer.shape
+        return cls(np.zeros((groups, inner, inner)), np.zeros((groups, inner)))
+
+    def add(self, x: Array) -> None:
+        """float32 [groups, rows, in]"""
+        self.second += x.swapaxes(1, 2) @ x
+        self.first += x.sum(1, dtype=np.float64)
+        self.rows += x.shape[1]
+
+    @property
+    def squares(self) -> Array:
+        """Σ x², float64 [groups, in]."""
+        return np.diagonal(self.second, axis1=1, axis2=2)
+
+
+def moments(
+    model: ir.Model, layers: Sequence[Linear], samples: Samples, told: Callable[[float], None]
+) -> Iterator[tuple[Linear, Moments]]:
+    """Of each layer, in order. `told` hears the share of the work that is done. Raises what `Observer` raises."""
+    parts = list(_parts(layers))
+    for number, part in enumerate(parts):
+        found = [Moments.none(layer) for layer in part]
+        done = 0
+        for batch in Observer(model, [layer.data for layer in part]).run(samples):
+            for layer, sums, x in zip(part, found, batch.values, strict=True):
+                sums.add(layer.columns(x, ROWS))
+            done += batch.rows
+            told((number + min(1.0, done / len(samples))) / len(parts))
+        yield from zip(part, found, strict=True)
+
+
+def _parts(layers: Sequence[Linear]) -> Iterator[list[Linear]]:
+    """Runs of layers whose sums can be held together."""
+    part: list[Linear] = []
+    held = 0
+    for layer in layers:
+        groups, _, inner = layer.shape
+        size = 8 * groups * inner * inner
+        if part and held + size > HELD:
+            yield part
+            part, held = [], 0
+        part.append(layer)
+        held += size
+    if part:
+        yield part

@@ -1,0 +1,72 @@
+"""What a convolution's kernel sees at each position of its output, as rows of a matrix (im2col)."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import onnx_ir as ir
+from numpy.lib.stride_tricks import sliding_window_view
+
+from worker.compression.observe import Array
+
+
+@dataclass(frozen=True)
+class Window:
+    """One number for each spatial axis; `pads` None means as much as the operator's auto_pad asks."""
+
+    kernel: tuple[int, ...]
+    strides: tuple[int, ...]
+    dilations: tuple[int, ...]
+    pads: tuple[tuple[int, int], ...] | None
+    auto: str
+
+    @classmethod
+    def of(cls, node: ir.Node, kernel: tuple[int, ...]) -> "Window":
+        """Of a Conv with a kernel of this size."""
+        rank, ones = len(kernel), [1] * len(kernel)
+        auto = node.attributes.get_string("auto_pad", "NOTSET")
+        flat = list(node.attributes.get_ints("pads", [0] * 2 * rank))
+        pads = tuple(zip(flat[:rank], flat[rank:], strict=True))
+        return cls(
+            tuple(kernel),
+            tuple(node.attributes.get_ints("strides", ones)),
+            tuple(node.attributes.get_ints("dilations", ones)),
+            pads if auto == "NOTSET" else None,
+            auto,
+        )
+
+    def padding(self, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
+        """Before and behind, of each spatial axis of data of these sizes."""
+        if self.pads is not None:
+            return list(self.pads)
+        if self.auto == "VALID":
+            return [(0, 0)] * len(self.kernel)
+        return [
+            self._same(*axis) for axis in zip(sizes, self.kernel, self.strides, self.dilations, strict=True)
+        ]
+
+    def _same(self, size: int, kernel: int, stride: int, dilation: int) -> tuple[int, int]:
+        reach = (kernel - 1) * dilation + 1
+        total = max(0, (-(-size // stride) - 1) * stride + reach - size)
+        small = total // 2
+        return (small, total - small) if self.auto == "SAME_UPPER" else (total - small, small)
+
+
+def patches(x: Array, window: Window, groups: int = 1, most: int | None = None) -> Array:
+    """float32 [groups, rows, (channels / groups) · Πkernel] of data [N, channels, …], all positions of all samples.
+
+    `most` rows at most, drawn without replacement, the same ones for data of the same size.
+    """
+    rank = len(window.kernel)
+    padded = np.pad(x, [(0, 0), (0, 0), *window.padding(x.shape[2:])])
+    reach = [(k - 1) * d + 1 for k, d in zip(window.kernel, window.dilations, strict=True)]
+    views = sliding_window_view(padded, reach, axis=tuple(range(2, 2 + rank)))
+    steps = tuple(slice(None, None, s) for s in window.strides)
+    views = views[(slice(None), slice(None), *steps, *(slice(None, None, d) for d in window.dilations))]
+    samples, channels, positions = x.shape[0], x.shape[1], views.shape[2 : 2 + rank]
+    views = np.moveaxis(views, 1, 1 + rank)  # [N, positions…, channels, kernel…]
+    rows = np.arange(samples * int(np.prod(positions)))
+    if most is not None and len(rows) > most:
+        rows = np.sort(np.random.default_rng(len(rows)).choice(len(rows), most, replace=False))
+    picked = views[np.unravel_index(rows, (samples, *positions))]
+    inner = channels // groups * int(np.prod(window.kernel))
+    return np.ascontiguousarray(picked.reshape(len(rows), groups, inner).swapaxes(0, 1), np.float32)

@@ -1,0 +1,95 @@
+"""Values inside a graph while ONNX Runtime runs it, batch by batch: at most `BATCH_BYTES` of them at a time."""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+
+from app.contract.errors import Refusal
+from worker.compression.data.samples import Samples
+
+Array = npt.NDArray[Any]
+
+BATCH = 32
+BATCH_BYTES = 256 << 20
+"""Observed values of one batch, at most; the batch shrinks where single samples are large."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One batch: the rows in it, and the observed values in the order that was asked for."""
+
+    rows: int
+    values: list[Array]
+
+
+class Observer:
+    """The observed values become extra outputs of the graph; graph inputs are taken from the feeds."""
+
+    def __init__(self, model: ir.Model, values: list[str]) -> None:
+        """Raises `Refusal` `model_does_not_run`."""
+        self._model, self._values = model, values
+        self._session = _session(model, values)
+
+    def run(self, samples: Samples) -> Iterator[Seen]:
+        """All samples in order. Raises `not_finite` naming the layer with NaN or infinity, `model_does_not_run`."""
+        for feeds in samples.batches(self._batch_size(samples)):
+            seen = self._once(feeds)
+            for name, x in zip(self._values, seen.values, strict=True):
+                _check_finite(self._model, name, x)
+            yield seen
+
+    def _batch_size(self, samples: Samples) -> int:
+        observed = self._once(next(samples.take(1).batches(1))).values
+        return int(np.clip(BATCH_BYTES // max(1, sum(x.nbytes for x in observed)), 1, BATCH))
+
+    def _once(self, feeds: dict[str, Array]) -> Seen:
+        asked = [name for name in self._values if name not in feeds]
+        try:  # asked for nothing, it gives everything
+            answers = self._session.run(asked, feeds) if asked else []
+        except Exception as error:  # ONNX Runtime's own types, which have no common base
+            raise _broken(error) from error
+        given = feeds | dict(zip(asked, answers, strict=True))
+        return Seen(len(next(iter(feeds.values()))), [given[name] for name in self._values])
+
+
+def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
+    proto = ir.to_proto(model)
+    there = {output.name for output in proto.graph.output} | {value.name for value in proto.graph.input}
+    typed = {value.name: value for value in proto.graph.value_info}
+    for name in dict.fromkeys(values):
+        if name not in there:
+            known = typed.get(name) or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
+            proto.graph.output.append(known)
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = len(os.sched_getaffinity(0))
+    options.log_severity_level = 3
+    try:
+        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's own types, which have no common base
+        raise _broken(error) from error
+
+
+def _broken(error: Exception) -> Refusal:
+    return Refusal(
+        "model_does_not_run", f"ONNX Runtime cannot run the model on the calibration data: {error}"
+    )
+
+
+def _check_finite(model: ir.Model, name: str, x: Array) -> None:
+    if not x.size or (np.isfinite(x.min()) and np.isfinite(x.max())):
+        return
+    value = next((v for node in model.graph for v in node.outputs if v.name == name), None)
+    producer = value.producer() if value is not None else None
+    raise Refusal(
+        "not_finite",
+        f"Value {name!r} became NaN or infinity on the calibration data. Check the data's scale, mean and std, "
+        "or exclude what overflows.",
+        layer=producer.name if producer is not None else None,
+    )
