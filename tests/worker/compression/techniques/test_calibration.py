@@ -14,6 +14,7 @@ from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression import observe
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
+from worker.compression.techniques import calibration
 from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.entropy import threshold
 from worker.compression.techniques.ranges import Range, quantized_weight, weight_scales
