@@ -144,6 +144,12 @@ class Training(Step):
     output: str | None = Field(default=None, description="The output to train; the model's first when null.")
     exclude: Patterns
 
+    @model_validator(mode="after")
+    def _something_to_be_patient_for(self) -> Self:
+        if self.patience is not None and self.validation == 0:
+            raise ValueError("patience counts epochs without a better validation: give validation a share")
+        return self
+
 
 class Finetune(Training):
     """Train on labels: cross-entropy where they are class numbers, mean squared error where they are reals."""

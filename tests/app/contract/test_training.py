@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.contract.dataset import DatasetFacts
+from app.contract.recipe import Recipe
 from tests.support.admission import (
     DISTIL,
     HALF,
@@ -36,6 +38,12 @@ def test_training_needs_training_data(step: dict[str, Any]) -> None:
     assert outcome(step, data=training()) is None
     assert refused(step) == ("missing_data", "data.training")
     assert refused(step, data=calibration()) == ("missing_data", "data.training")
+
+
+def test_patience_needs_a_validation() -> None:
+    Recipe.model_validate({"steps": [{**TUNE, "patience": 2}]})
+    with pytest.raises(ValidationError, match="give validation a share"):
+        Recipe.model_validate({"steps": [{**TUNE, "patience": 2, "validation": 0}]})
 
 
 def test_only_who_learns_from_labels_needs_them() -> None:
