@@ -3,10 +3,10 @@
 Not the exponent of a Pow, the bounds of a Clip, a scale of 1/√d or the mean that is subtracted from the image. So: a
 float initializer at a weight position of its operator's row in the table; at an element-wise operator only where it
 has more than one value, none that was counted rather than learned (grids, strides, masks), and the other side is
-computed. In a graph with Q/DQ nodes also integer weights and the scales.
+computed; one that multiplies has them along one axis, or it is a table (a window, rotary positions). In a graph with
+Q/DQ nodes also integer weights and the scales.
 """
 
-import math
 from typing import Final
 
 import numpy as np
@@ -69,7 +69,8 @@ def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
     if node.op_type not in ELEMENTWISE:
         return True
     shape = value.shape
-    several = shape is not None and shape.is_static() and math.prod(shape.numpy()) > 1
+    wide = sum(n > 1 for n in shape.numpy()) if shape is not None and shape.is_static() else 0
+    several = wide == 1 if node.op_type in ("Mul", "Div") else wide > 0
     others = [other for i, other in enumerate(node.inputs) if i != index and other is not None]
     computed = any(other.producer() is not None for other in others)
     return several and computed and not _counted(value)

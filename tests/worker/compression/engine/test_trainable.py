@@ -18,6 +18,8 @@ GRID = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(16, 2)
         ("Add", np.random.default_rng(0).standard_normal((16, 2)), True),  # of positions
         ("Add", np.zeros(2), True),  # a bias, never trained
         ("Mul", np.ones(2), True),
+        ("Mul", np.random.default_rng(0).standard_normal((1, 1, 2)), True),  # of channels
+        ("Mul", np.random.default_rng(0).standard_normal((16, 2)), False),  # rotary positions
         ("Add", GRID, False),
         ("Add", GRID + 0.5, False),
         ("Mul", np.full((16, 1), 8.0), False),  # strides
