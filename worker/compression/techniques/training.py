@@ -39,9 +39,8 @@ class Lesson:
 
 def lesson_of(step: Taught, context: Context) -> Lesson:
     """The parts that weigh something; the teacher only where one of them asks it."""
-    weights = Weights(
-        step.soft, step.hard, step.labels, tuple(step.features), step.temperature, step.label_smoothing
-    )
+    features = tuple(pair for pair in step.features if pair.weight)
+    weights = Weights(step.soft, step.hard, step.labels, features, step.temperature, step.label_smoothing)
     teacher = context.model(step.teacher) if weights.teacher else None
     meaning = "classification" if step.head == "auto" and step.hard else step.head
     return Lesson(weights, meaning, teacher, step.cache_teacher)

@@ -167,6 +167,12 @@ def test_one_column_is_a_number_and_not_the_only_class(tmp_path: Path) -> None:
     assert epochs[-1]["metric"] is None
 
 
+def test_features_that_weigh_nothing_ask_no_teacher(tmp_path: Path) -> None:
+    quantized = done(graph(LINEAR, {"w": normal(4, 4)}), tmp_path, {"kind": "int8_static"}).model
+    pair = {"teacher": "nowhere", "student": "nowhere", "weight": 0.0}
+    assert done(quantized, tmp_path, {**QAT, "features": [pair]}).changed == 1
+
+
 def test_answers_of_any_length_are_kept_by_sample(tmp_path: Path) -> None:
     """A row that is the whole input, time first: with and without keeping the same weights come out."""
     nodes = [make_node("MatMul", ["x", "w"], ["y"], name="each")]

@@ -69,8 +69,8 @@ def _check_loss(loss: torch.Tensor, pair: Pair) -> None:
     if not loss.requires_grad:
         raise Refusal(
             "nothing_to_train",
-            f"What is learned (output {pair.objective.student.output!r}) depends on weights only through operators "
-            "that have no gradient, such as ArgMax, Greater or a Cast to integers.",
+            f"What is learned (output {pair.objective.student.output!r}) depends on no weight, or only through "
+            "operators that have no gradient, such as ArgMax, Greater or a Cast to integers.",
         )
 
 
