@@ -177,7 +177,7 @@ class Taught(Training):
     head: Literal["auto", "classification", "regression", "embedding"] = Field(
         default="auto",
         description="What the output means: classes (KL divergence), numbers (squared error) or directions "
-        "(cosine). By itself, classes when the output is [N, C].",
+        "(cosine). By itself, classes when the output is [N, C] and C not 1, or hard labels count.",
     )
     temperature: float = Field(
         default=4.0, gt=0, le=1000, description="Softens both sides of the soft labels."

@@ -109,6 +109,12 @@ def test_labels_have_the_shape_of_the_output_where_it_is_known(
     assert (problem and problem.code) == (None if works else "labels_do_not_fit")
 
 
+def test_one_column_is_a_number_and_hard_labels_are_classes() -> None:
+    whole: dict[str, Any] = {"model": answering("N", 1), "dataset": labels(high=99), "data": training()}
+    assert outcome(LABELLED, **whole) is None
+    assert refused({**LABELLED, "hard": 1.0}, **whole) == ("labels_do_not_fit", "data.training")
+
+
 def test_labels_are_those_of_the_output_that_is_trained() -> None:
     model = model_facts(outputs=[tensor("logits", "N", 10), tensor("more", "N", 100)])
     many: dict[str, Any] = {"model": model, "dataset": labels(high=99), "data": training()}
