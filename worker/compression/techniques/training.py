@@ -16,7 +16,6 @@ from worker.compression.engine.training.hardware import Hardware, hardware_for
 from worker.compression.engine.training.head import Meaning, head_of
 from worker.compression.engine.training.objective import Objective, Weights
 from worker.compression.engine.training.pair import Pair
-from worker.compression.engine.training.restoring import restores
 from worker.compression.engine.training.teacher import Teacher
 from worker.compression.engine.training.train import Run, Trained, train
 from worker.compression.engine.working import as_module, write_back
@@ -64,7 +63,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
         settings=step,
         samples=samples,
         augment=augment,
-        restores=restores(step, pair),
+        restores=step.batchnorm == "restored",  # decision 0014
         frozen=frozen,
         seed=context.seed,
         progress=context.progress,
