@@ -67,7 +67,8 @@ def submit_job(
     service: Service,
     owner: Owner,
     idempotency_key: Annotated[
-        str | None, Header(description="The same key and body again answer the same job.")
+        str | None,
+        Header(description="The same key and body again answer the same job, until that is deleted."),
     ] = None,
 ) -> Job:
     """Ask for a compression. What cannot work is refused here, with the path of the field."""

@@ -96,7 +96,9 @@ def _classes(step: Trains, output: TensorSpec) -> bool | None:
         return None
     if step.head != "auto":
         return step.head == "classification"
-    return None if len(output.shape) in (0, 2) else False
+    if step.hard > 0:
+        return True
+    return None if len(output.shape) in (0, 2) and output.shape[1:] != [1] else False
 
 
 def _is_float(spec: TensorSpec) -> bool:

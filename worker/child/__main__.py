@@ -4,6 +4,7 @@ import faulthandler
 import logging
 import os
 import sys
+import threading
 import traceback
 from pathlib import Path
 from typing import Any
@@ -15,15 +16,17 @@ from worker.child.work import perform
 
 
 class Told:
-    """Progress as JSON lines on the pipe to the worker."""
+    """Progress as JSON lines on the pipe to the worker, whole ones from whatever thread."""
 
     def __init__(self, descriptor: int) -> None:
         self._pipe = os.fdopen(descriptor, "wb", buffering=0)
+        self._one_at_a_time = threading.Lock()
 
     def send(self, message: StepBegun | Advanced | Logged | Done | Refused) -> None:
         line = memoryview(message.model_dump_json(fallback=_plain).encode() + b"\n")
-        while line:
-            line = line[self._pipe.write(line) or 0 :]
+        with self._one_at_a_time:
+            while line:
+                line = line[self._pipe.write(line) or 0 :]
 
     def step(self, index: int, kind: str) -> None:
         self.send(StepBegun(index=index, kind=kind))

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import onnx_ir as ir
 
+from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
 from app.contract.recipe import ORIGINAL, AnyStep
 from worker.compression.data.open import open_samples
@@ -64,9 +65,10 @@ class Materials:
         )
 
     def training(self, inputs: list[TensorSpec]) -> Samples:
-        """The training data. `POST /v1/jobs` has seen to it that there is some where a step needs it."""
+        """The training data. Raises `Refusal` `missing_data`."""
         samples = self.samples(self.data.training, inputs)
-        assert samples is not None
+        if samples is None:
+            raise Refusal("missing_data", "The step needs training data.", field="data.training")
         return samples
 
     def model(self, name: str) -> ir.Model:

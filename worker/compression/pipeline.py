@@ -12,7 +12,7 @@ from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
 from worker.compression.assemble import assemble, lineage
 from worker.compression.checkpoint import Checkpoints, fingerprint
-from worker.compression.data.source import Data
+from worker.compression.data.source import Data, Source
 from worker.compression.files import bytes_of, sha256_of
 from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
@@ -76,7 +76,7 @@ def compress(
             candidate,
             evaluation=evaluation,
             calibration=calibration,
-            overlap=_overlap(data),
+            overlap=_overlap(data, recipe),
             metric=options.evaluation,
             benchmark=options.benchmark,
             seed=options.seed,
@@ -153,11 +153,15 @@ def _told(report: StepReport) -> dict[str, Any]:
     return {"changed": report.changed, "candidates": report.candidates, "size_bytes": report.size_bytes}
 
 
-def _overlap(data: Data) -> bool:
-    """Whether rows that calibrated are also judged on."""
-    if data.calibration is None or data.evaluation is None:
+def _overlap(data: Data, recipe: Recipe) -> bool:
+    """Whether rows that calibrated or trained are also judged on."""
+    trains = any("training" in step.needs for step in recipe.steps)
+    used = (data.calibration, data.training if trains else None)
+    return any(_share_rows(source, data.evaluation) for source in used)
+
+
+def _share_rows(one: Source | None, other: Source | None) -> bool:
+    if one is None or other is None or sha256_of(one.path) != sha256_of(other.path):
         return False
-    if sha256_of(data.calibration.path) != sha256_of(data.evaluation.path):
-        return False
-    (a, b), (c, d) = (source.slice or (0, 2**63) for source in (data.calibration, data.evaluation))
+    (a, b), (c, d) = (source.slice or (0, 2**63) for source in (one, other))
     return max(a, c) < min(b, d)

@@ -106,6 +106,12 @@ class Training(Step):
     output: str | None = Field(default=None, description="The output to train; the model's first when null.")
     exclude: Patterns
 
+    @model_validator(mode="after")
+    def _something_to_be_patient_for(self) -> Self:
+        if self.patience is not None and self.validation == 0:
+            raise ValueError("patience counts epochs without a better validation: give validation a share")
+        return self
+
 
 class Finetune(Training):
     """Train on labels: cross-entropy where they are class numbers, mean squared error where they are reals."""
@@ -133,7 +139,7 @@ class Taught(Training):
     head: Literal["auto", "classification", "regression", "embedding"] = Field(
         default="auto",
         description="What the output means: classes (KL divergence), numbers (squared error) or directions "
-        "(cosine). By itself, classes when the output is [N, C].",
+        "(cosine). By itself, classes when the output is [N, C] and C not 1, or hard labels count.",
     )
     temperature: float = Field(
         default=4.0, gt=0, le=1000, description="Softens both sides of the soft labels."

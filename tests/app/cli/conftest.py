@@ -1,3 +1,4 @@
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -5,6 +6,9 @@ import pytest
 
 from tests.support.digits import DECLARATION, Digits, digits
 from tests.support.service import Service, service
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+"""Started behind `&`, the tests would hand their children a Ctrl-C that is ignored."""
 
 
 @pytest.fixture(scope="session")

@@ -3,8 +3,10 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.contract.dataset import DatasetFacts
+from app.contract.recipe import Recipe
 from tests.support.admission import (
     DISTIL,
     HALF,
@@ -36,6 +38,12 @@ def test_training_needs_training_data(step: dict[str, Any]) -> None:
     assert outcome(step, data=training()) is None
     assert refused(step) == ("missing_data", "data.training")
     assert refused(step, data=calibration()) == ("missing_data", "data.training")
+
+
+def test_patience_needs_a_validation() -> None:
+    Recipe.model_validate({"steps": [{**TUNE, "patience": 2}]})
+    with pytest.raises(ValidationError, match="give validation a share"):
+        Recipe.model_validate({"steps": [{**TUNE, "patience": 2, "validation": 0}]})
 
 
 def test_only_who_learns_from_labels_needs_them() -> None:
@@ -99,6 +107,12 @@ def test_labels_have_the_shape_of_the_output_where_it_is_known(
 ) -> None:
     problem = outcome(TUNE, model=answering(*output), dataset=dataset, data=training())
     assert (problem and problem.code) == (None if works else "labels_do_not_fit")
+
+
+def test_one_column_is_a_number_and_hard_labels_are_classes() -> None:
+    whole: dict[str, Any] = {"model": answering("N", 1), "dataset": labels(high=99), "data": training()}
+    assert outcome(LABELLED, **whole) is None
+    assert refused({**LABELLED, "hard": 1.0}, **whole) == ("labels_do_not_fit", "data.training")
 
 
 def test_labels_are_those_of_the_output_that_is_trained() -> None:

@@ -119,6 +119,23 @@ def test_rows_that_calibrated_are_not_held_out(files: Digits, tmp_path: Path) ->
     assert not report.quality[0].held_out
 
 
+def test_rows_that_trained_are_not_held_out(files: Digits, tmp_path: Path) -> None:
+    """Only where a step trains."""
+    source = Source(files.data, DECLARATION, (1100, 1300))
+    given = Data(training=source, evaluation=source)
+    step = {"kind": "finetune", "steps": 1, "batch_size": 8, "learning_rate": 1e-5}
+    for steps, held_out in ([step], False), ([{"kind": "float16"}], True):
+        asked = Recipe.model_validate({"steps": steps})
+        report = compress(files.model, asked, given, tmp_path / steps[0]["kind"], options=options())
+        assert report.quality[0].held_out == held_out
+
+
+def test_training_without_data_is_refused(files: Digits, tmp_path: Path) -> None:
+    with pytest.raises(Refusal) as caught:
+        compress(files.model, recipe("finetune"), data(files), tmp_path, options=options())
+    assert (caught.value.problem.code, caught.value.problem.field) == ("missing_data", "data.training")
+
+
 def test_steps_are_done_in_order_and_both_reported(files: Digits, tmp_path: Path) -> None:
     report = compress(
         files.model, recipe("int8_dynamic", "float16"), data(files), tmp_path, options=options()

@@ -18,6 +18,7 @@ from torch import nn
 
 from worker.compression.engine.module import Call, Feeds, GraphModule
 from worker.compression.engine.operator import Function
+from worker.compression.engine.operators.modes import several
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -46,8 +47,9 @@ class Normalised(nn.Module):
         if self.observing:
             self._observe(y)
             return y
+        training = self.training and several(y)
         return nn.functional.batch_norm(
-            y, self.mean, self.variance, self.weight, self.bias, self.training, MOMENTUM, EPSILON
+            y, self.mean, self.variance, self.weight, self.bias, training, MOMENTUM, EPSILON
         )
 
     def _observe(self, y: torch.Tensor) -> None:

@@ -1,6 +1,6 @@
 """The ONNX graph as a `torch.nn.Module`: a list of calls, walked once per forward."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import chain
 
@@ -79,6 +79,11 @@ class GraphModule(nn.Module):
         found = self._parameters[name]
         assert found is not None
         return found
+
+    def freeze(self, nodes: Container[str]) -> None:
+        """From here on these do in training what they do in evaluation."""
+        frozen = [call.function for call in self.calls if call.node.name in nodes]
+        self.parts = nn.ModuleList(part for part in self.parts if part.eval() not in frozen)
 
     @torch.no_grad()
     def constrain(self) -> None:

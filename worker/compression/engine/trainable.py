@@ -2,12 +2,14 @@
 
 Not the exponent of a Pow, the bounds of a Clip, a scale of 1/√d or the mean that is subtracted from the image. So: a
 float initializer at a weight position of its operator's row in the table; at an element-wise operator only where it
-has more than one value and the other side is computed. In a graph with Q/DQ nodes also integer weights and the scales.
+has more than one value, none that was counted rather than learned (grids, strides, masks), and the other side is
+computed; one that multiplies has them along one axis, or it is a table (a window, rotary positions). In a graph with
+Q/DQ nodes also integer weights and the scales.
 """
 
-import math
 from typing import Final
 
+import numpy as np
 import onnx_ir as ir
 
 from worker.compression.engine.coverage import operator_of
@@ -37,7 +39,8 @@ def is_scale(value: ir.Value) -> bool:
 
 
 def feeding(node: ir.Node) -> set[str]:
-    """The initializers that the node weighs with, directly or through nodes that only pass them on."""
+    """The initializers that the node weighs with, directly or through nodes that only pass them on; the scales of
+    those that are quantized too."""
     found: set[str] = set()
     waiting = [node.inputs[i] for i in operator_of(node).weights if i < len(node.inputs)]
     while waiting:
@@ -47,6 +50,8 @@ def feeding(node: ir.Node) -> set[str]:
             found.add(str(value.name))
         elif producer is not None and producer.op_type in PASSING:
             waiting.append(producer.inputs[0])
+            if producer.op_type == "DequantizeLinear" and _is_constant(producer.inputs[0]):
+                waiting.append(producer.inputs[1])
     return found if node.op_type not in PASSING and node.op_type != "QuantizeLinear" else set()
 
 
@@ -64,6 +69,24 @@ def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
     if node.op_type not in ELEMENTWISE:
         return True
     shape = value.shape
-    several = shape is not None and shape.is_static() and math.prod(shape.numpy()) > 1
+    wide = sum(n > 1 for n in shape.numpy()) if shape is not None and shape.is_static() else 0
+    several = wide == 1 if node.op_type in ("Mul", "Div") else wide > 0
     others = [other for i, other in enumerate(node.inputs) if i != index and other is not None]
-    return several and any(other.producer() is not None for other in others)
+    computed = any(other.producer() is not None for other in others)
+    return several and computed and not _counted(value)
+
+
+def _counted(value: ir.Value) -> bool:
+    """Whole or half numbers beyond 1, or infinity: nobody learned these."""
+    while (producer := value.producer()) is not None and producer.inputs[0] is not None:
+        value = producer.inputs[0]
+    if value.const_value is None:
+        return False
+    doubled = 2 * value.const_value.numpy().astype(np.float64)
+    return not np.isfinite(doubled).all() or bool(
+        (doubled == doubled.round()).all() and np.abs(doubled).max() > 2
+    )
+
+
+def _is_constant(value: ir.Value | None) -> bool:
+    return value is not None and value.is_initializer()

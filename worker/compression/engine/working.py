@@ -67,7 +67,7 @@ def write_back(
 def _store(value: ir.Value, tensor: torch.Tensor) -> None:
     before = value.const_value
     assert before is not None
-    array = tensor.detach().double().cpu().numpy()
+    array = tensor.detach().double().cpu().numpy().reshape(before.shape.numpy())
     value.const_value = ir.tensor(array.astype(before.dtype.numpy()), dtype=before.dtype, name=value.name)
 
 
@@ -83,10 +83,12 @@ def _store_integers(value: ir.Value, reader: ir.Node, latent: torch.Tensor) -> N
 
 
 def _scale_of_layer(reader: ir.Node) -> torch.Tensor | None:
-    """Of the data times that of the weight; None where one of them is not quantized."""
-    (layer,) = {use.node for use in reader.outputs[0].uses()}
+    """Of the data times that of the weight; None where one of them is not quantized, or several layers share it."""
+    uses = list(reader.outputs[0].uses())
+    if len(uses) != 1 or uses[0].idx != 2:
+        return None
     factors = []
-    for value in layer.inputs[:2]:
+    for value in uses[0].node.inputs[:2]:
         producer = None if value is None else value.producer()
         scale = (
             producer.inputs[1] if producer is not None and producer.op_type == "DequantizeLinear" else None

@@ -47,7 +47,7 @@ def compare(
     seed: int,
     progress: Progress,
 ) -> Comparison:
-    """Measure both models; `overlap`: evaluation rows were also used for calibration.
+    """Measure both models; `overlap`: evaluation rows were also used for calibration or training.
 
     What is timed or weighed waits for the machine's measuring lock; outputs and quality do not need it, and use
     all cores. Refuses with `model_does_not_run`, `shape_needed`, `batch_size_fixed`, `unknown_input`,

@@ -119,7 +119,9 @@ def _intervals(metric: Metric, labels: Array, found: Array, seed: int) -> list[I
 def _notes(quality: Quality) -> list[str]:
     notes = []
     if not quality.held_out:
-        notes.append("Evaluation and calibration share samples: the quality is not that on unseen data.")
+        notes.append(
+            "Evaluation shares samples with calibration or training: the quality is not that on unseen data."
+        )
     if quality.samples < FEW_SAMPLES:
         notes.append(
             f"{quality.samples} evaluation samples: changes to fewer than 1 in "

@@ -13,6 +13,7 @@ from worker.compression.techniques.ranges import Array
 
 EPSILON = 1e-5
 """Of BatchNormalization, where the node gives none."""
+ROLES = ("input", "scale", "bias", "mean", "variance")
 
 
 def fold_batchnorms(model: ir.Model, patterns: list[str]) -> int:
@@ -22,6 +23,21 @@ def fold_batchnorms(model: ir.Model, patterns: list[str]) -> int:
     for norm, conv in pairs:
         _fold(model.graph, norm, conv, names)
     return len(pairs)
+
+
+def untie_batchnorms(model: ir.Model) -> None:
+    """Give every batch normalisation initializers of its own, in place: exporters join equal ones, and in a network
+    that was never trained statistics and weights are equal, of all of its normalisations."""
+    names = Names(model)
+    for node in model.graph:
+        if node.op_type != "BatchNormalization" or node.domain not in ("", "ai.onnx"):
+            continue
+        for index, value in enumerate(node.inputs):
+            if value is not None and value.is_initializer() and len(value.uses()) > 1:
+                fresh = names.fresh(f"{node.name}_{ROLES[index]}")
+                copy = ir.Value(name=fresh, type=value.type, shape=value.shape, const_value=value.const_value)
+                model.graph.register_initializer(copy)
+                node.replace_input_with(index, copy)
 
 
 def _foldable(norm: ir.Node, patterns: list[str]) -> ir.Node | None:

@@ -16,12 +16,12 @@ from worker.compression.engine.training.hardware import Hardware, hardware_for
 from worker.compression.engine.training.head import Meaning, head_of
 from worker.compression.engine.training.objective import Objective, Weights
 from worker.compression.engine.training.pair import Pair
-from worker.compression.engine.training.restoring import restores
 from worker.compression.engine.training.teacher import Teacher
 from worker.compression.engine.training.train import Run, Trained, train
 from worker.compression.engine.working import as_module, write_back
 from worker.compression.graph.facts import inputs_of
 from worker.compression.techniques.account import TrainingDiverged
+from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.naming import excluded
 
@@ -38,11 +38,11 @@ class Lesson:
 
 def lesson_of(step: Taught, context: Context) -> Lesson:
     """The parts that weigh something; the teacher only where one of them asks it."""
-    weights = Weights(
-        step.soft, step.hard, step.labels, tuple(step.features), step.temperature, step.label_smoothing
-    )
+    features = tuple(pair for pair in step.features if pair.weight)
+    weights = Weights(step.soft, step.hard, step.labels, features, step.temperature, step.label_smoothing)
     teacher = context.model(step.teacher) if weights.teacher else None
-    return Lesson(weights, step.head, teacher, step.cache_teacher)
+    meaning = "classification" if step.head == "auto" and step.hard else step.head
+    return Lesson(weights, meaning, teacher, step.cache_teacher)
 
 
 def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -> Changed:
@@ -52,6 +52,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     `labels_do_not_fit`, `teacher_does_not_fit`, `unknown_output`, `unknown_value`, `step_failed`.
     """
     hardware = hardware_for(step)
+    untie_batchnorms(model)
     samples = context.training(_inputs(model, lesson.teacher))
     pair = _pair(model, step, lesson, hardware, samples, context)
     frozen = frozenset(str(node.name) for node in model.graph if excluded(node, step.exclude))
@@ -62,7 +63,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
         settings=step,
         samples=samples,
         augment=augment,
-        restores=restores(step, pair),
+        restores=step.batchnorm == "restored",  # decision 0014
         frozen=frozen,
         seed=context.seed,
         progress=context.progress,
@@ -110,16 +111,18 @@ def _same(teacher: ir.Model, output: str) -> str | None:
 
 
 def _freeze(module: GraphModule, frozen: frozenset[str]) -> tuple[int, int]:
-    """Answers how many nodes have weights, and how many of them learn. Raises `nothing_to_train`."""
+    """Answers how many nodes have weights, and how many of them learn: a frozen node keeps its weights even where
+    others share them, and its statistics. Raises `nothing_to_train`."""
     parameters = dict(module.named_parameters())
     layers = {call.node: feeding(call.node) & parameters.keys() for call in module.calls}
-    weighted = {node: names for node, names in layers.items() if names}
-    for node, names in weighted.items():
-        for name in names:
-            parameters[name].requires_grad_(node.name not in frozen)
-    learning = [node for node in weighted if node.name not in frozen]
+    weighted = [names for names in layers.values() if names]
+    kept = set().union(*(names for node, names in layers.items() if node.name in frozen))
+    for name in kept:
+        parameters[name].requires_grad_(False)
+    module.freeze(frozen)
+    learning = [names for names in weighted if names - kept]
     if not learning:
-        why = "all of them are excluded" if weighted else "the output does not depend on any"
+        why = "all of them are excluded" if weighted else "the output does not depend on any that are float32"
         raise Refusal("nothing_to_train", f"There are no weights to train: {why}.")
     return len(weighted), len(learning)
 

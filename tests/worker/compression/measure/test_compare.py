@@ -88,7 +88,7 @@ def test_a_model_that_moved_is_seen_to_have_moved(tmp_path: Path) -> None:
     assert parity.cosine < 0.99
     assert parity.max_error > 0.01
     assert not found.quality[0].held_out
-    assert any("share samples" in note for note in found.notes)
+    assert any("shares samples" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("graph", [cnn, lstm, branches])

@@ -143,6 +143,17 @@ def test_excluded_nodes_are_untouched_and_counted(tmp_path: Path) -> None:
     assert rows["conv2"]["reason"] == "excluded by pattern"
 
 
+def test_layers_without_an_integer_kernel_are_counted(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(4, 4, 2, 2)).astype(np.float32) for name in ("a", "b")}
+    nodes = [node("Conv", "x a", "mid", "conv"), node("ConvTranspose", "mid b", "y", "up")]
+    net = model(nodes, {"x": ["N", 4, 8, 8]}, {"y": ["N", 4, 8, 8]}, weights)
+    data = samples(tmp_path, net, x=rng.normal(size=(8, 4, 8, 8)).astype(np.float32))
+    made = quantize(net, tmp_path, data)
+    assert (made.changed, made.candidates) == (1, 2)
+    assert made.details["layers"][1]["reason"] == "ConvTranspose has no integer kernel for Q/DQ pairs"
+
+
 @pytest.mark.parametrize("opset", [13, 17, 20])
 def test_the_opset_stays(opset: int, tmp_path: Path) -> None:
     made = quantize(digits_net(opset), tmp_path, digits_samples(tmp_path), samples=16)

@@ -24,7 +24,7 @@ def fake_quantize(
     """x as the nearest that can be stored, in the scale's type. A scale [C] is one for each index of `axis`."""
     shaped, zeros = along(scale, x.ndim, axis), zero
     if isinstance(zero, torch.Tensor):
-        zeros = along(zero, x.ndim, axis).to(shaped.dtype)
+        zeros = along(zero, x.ndim, axis).to(shaped)
     y: torch.Tensor = FakeQuantize.apply(x, shaped, zeros, lo, hi)  # type: ignore[no-untyped-call]
     return y
 

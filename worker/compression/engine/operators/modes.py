@@ -15,7 +15,8 @@ STATISTICS_TOO: Final = 14
 
 
 class BatchNorm(nn.Module):
-    """γ (x − μ) / √(σ² + ε) + β for each channel; while training with the batch's μ, σ², which move the running ones.
+    """γ (x − μ) / √(σ² + ε) + β for each channel; while training with the batch's μ, σ², which move the running ones,
+    where it has more than one value a channel.
 
     ONNX counts momentum as what stays, torch as what comes.
     """
@@ -25,9 +26,13 @@ class BatchNorm(nn.Module):
         self.epsilon, self.momentum = epsilon, 1.0 - momentum
 
     def forward(self, x: torch.Tensor, scale: Any, bias: Any, mean: Any, variance: Any) -> torch.Tensor:
-        return functional.batch_norm(
-            x, mean, variance, scale, bias, self.training, self.momentum, self.epsilon
-        )
+        training = self.training and several(x)
+        return functional.batch_norm(x, mean, variance, scale, bias, training, self.momentum, self.epsilon)
+
+
+def several(x: torch.Tensor) -> bool:
+    """Whether a channel has more values than one, whose variance would be zero."""
+    return x.numel() > x.shape[1]
 
 
 def batch_norm(attributes: Attributes) -> Function:

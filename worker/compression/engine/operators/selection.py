@@ -1,6 +1,7 @@
 """What finds, sorts, picks or runs along an axis."""
 
 from collections.abc import Callable
+from itertools import product
 from typing import Final
 
 import torch
@@ -92,6 +93,55 @@ def reversed_within(x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
     return x[places, torch.arange(x.shape[1], device=x.device)]
 
 
+def non_max_suppression(attributes: Attributes) -> Function:
+    """[batch, class, box] of the boxes that no better one of their class covers by more than the threshold.
+
+    Boxes [N, B, 4] are two corners (y, x each), or centre and size (x, y each); scores are [N, C, B].
+    """
+    centred = attributes.integer("center_point_box", 0)
+
+    def run(
+        boxes: torch.Tensor,
+        scores: torch.Tensor,
+        most: torch.Tensor | None = None,
+        overlap: torch.Tensor | None = None,
+        least: torch.Tensor | None = None,
+    ) -> torch.Tensor:
+        count = 0 if most is None else int(most.item())
+        covered = 0.0 if overlap is None else float(overlap.item())
+        lower, upper = _corners(boxes.detach(), bool(centred))
+        found = [
+            (n, c, box)
+            for n, c in product(range(scores.shape[0]), range(scores.shape[1]))
+            for box in _best(lower[n], upper[n], scores[n, c], least, covered)[:count]
+        ]
+        return torch.tensor(found, dtype=torch.int64, device=boxes.device).reshape(-1, 3)
+
+    return run
+
+
+def _corners(boxes: torch.Tensor, centred: bool) -> tuple[torch.Tensor, torch.Tensor]:
+    first, second = boxes[..., :2], boxes[..., 2:]
+    if centred:
+        return first - second / 2, first + second / 2
+    return torch.minimum(first, second), torch.maximum(first, second)
+
+
+def _best(
+    lower: torch.Tensor, upper: torch.Tensor, scores: torch.Tensor, least: torch.Tensor | None, covered: float
+) -> list[int]:
+    left = torch.sort(scores, descending=True, stable=True).indices
+    left = left if least is None else left[scores[left] > least.item()]
+    area, kept = (upper - lower).prod(-1), []
+    while len(left):
+        box, left = left[0], left[1:]
+        kept.append(int(box))
+        sides = torch.minimum(upper[box], upper[left]) - torch.maximum(lower[box], lower[left])
+        both = sides.clamp_min(0).prod(-1)
+        left = left[both <= covered * (area[box] + area[left] - both)]
+    return kept
+
+
 OPERATORS: Final[dict[str, Operator]] = {
     "OneHot": Operator(one_hot, host=(1,)),
     "TopK": Operator(top_k, host=(1,)),
@@ -100,5 +150,6 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Trilu": Operator(trilu, host=(1,)),
     "Compress": Operator(compress),
     "NonZero": Operator(plain(lambda x: torch.nonzero(x).T)),
+    "NonMaxSuppression": Operator(non_max_suppression, host=(2, 3, 4)),
     "ReverseSequence": Operator(reverse_sequence, host=(1,)),
 }

@@ -1,4 +1,5 @@
-"""Simple augmentation of images, [N, C, H, W], one draw a sample; all image inputs of a sample get the same.
+"""Simple augmentation of images, [N, C, H, W] or [N, H, W, C], one draw a sample; all image inputs of a sample get the
+same.
 
 horizontal_flip    left and right exchanged, for every other sample
 padded_crop        shifted by up to an eighth of height and width; what comes in is the border mirrored
@@ -14,6 +15,8 @@ from app.contract.dataset import Augmentation
 CROP = 8
 """An image is shifted by at most 1/CROP of its size: 4 pixels of 32."""
 IMAGE_AXES = 4
+COLOURS = (1, 3, 4)
+"""Channels that an image has: what tells the two layouts apart."""
 
 
 def augmented(
@@ -36,6 +39,8 @@ def augmented(
 def _changed(
     x: torch.Tensor, kinds: tuple[Augmentation, ...], flips: torch.Tensor, shifts: torch.Tensor
 ) -> torch.Tensor:
+    if x.shape[3] in COLOURS and x.shape[1] not in COLOURS:
+        return _changed(x.movedim(3, 1), kinds, flips, shifts).movedim(1, 3)
     if "padded_crop" in kinds:
         x = _shifted(x, shifts)
     if "horizontal_flip" in kinds:

@@ -14,11 +14,13 @@ from worker.compression.data.samples import Samples
 from worker.compression.engine.training.augment import augmented
 
 Rows = npt.NDArray[np.int64]
+NUMBERS = "biuf"
+"""Kinds of labels that can be learned from."""
 
 
 @dataclass(frozen=True)
 class Batch:
-    """`feeds` by input name, `labels` one a row (None without a target), `rows` their numbers in the arrays."""
+    """`feeds` by input name, `labels` one a row (None without numbers), `rows` their numbers in the arrays."""
 
     feeds: dict[str, torch.Tensor]
     labels: torch.Tensor | None
@@ -73,7 +75,9 @@ class Batches:
     def _read(self, rows: Rows) -> Batch:
         feeds, labels = self.samples.at(rows)
         tensors = {name: torch.from_numpy(_writable(x)) for name, x in feeds.items()}
-        return Batch(tensors, None if labels is None else torch.from_numpy(_writable(labels)), rows)
+        if labels is None or labels.dtype.kind not in NUMBERS:
+            return Batch(tensors, None, rows)
+        return Batch(tensors, torch.from_numpy(_writable(labels)), rows)
 
 
 def split(

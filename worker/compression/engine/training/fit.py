@@ -5,28 +5,77 @@ import torch
 
 from app.contract.errors import Refusal
 from worker.compression.data.samples import Samples
-from worker.compression.engine.training.batches import Batches
-from worker.compression.engine.training.pair import Pair
+from worker.compression.engine.training.batches import NUMBERS, Batch, Batches
+from worker.compression.engine.training.pair import Answers, Pair
 
 
-@torch.no_grad()
 def check_fit(pair: Pair, samples: Samples) -> None:
     """One small batch through both; this also makes the projections of features, so that they can be learned.
 
-    Raises `Refusal` `missing_data`, `labels_do_not_fit`, `not_finite`, `teacher_does_not_fit`.
+    Raises `Refusal` `missing_data`, `labels_do_not_fit`, `not_finite`, `teacher_does_not_fit`, `nothing_to_train`.
     """
     rows = np.asarray(samples.rows)[: samples.fixed_batch or 2]
     batch = next(Batches(samples, rows, len(rows)).ordered())
     pair.learning.eval()
-    own, taught, here = pair.answers(batch)
+    own, taught, here = _answers(pair, batch)
     answer = own[pair.objective.student.value]
+    _check_answer(answer, pair)
     if pair.objective.weights.labels:
         _check_labels(samples, answer, pair.objective.student.meaning == "classification")
     if pair.objective.weights.soft or pair.objective.weights.hard:
         assert pair.objective.teacher is not None
         _check_teacher(answer, taught[pair.objective.teacher.value], pair)
-    pair.objective.loss(own, taught, here)
+    _check_loss(pair.objective.loss(own, taught, here), pair)
     pair.objective.to(pair.hardware.device)
+
+
+def _answers(pair: Pair, batch: Batch) -> tuple[Answers, Answers, Batch]:
+    """The teacher is fed with what the student takes, which its own file may not fit."""
+    if pair.teacher is not None:
+        try:
+            pair.teacher.answers(batch.to(pair.hardware.device))
+        except (RuntimeError, IndexError, ValueError) as error:
+            raise Refusal(
+                "teacher_does_not_fit",
+                f"The teacher cannot answer to {len(batch)} samples as the student takes them: {error}. Choose one "
+                "whose inputs have the student's shapes, exported with an open batch dimension.",
+            ) from error
+    return pair.answers(batch)
+
+
+def _check_answer(answer: torch.Tensor, pair: Pair) -> None:
+    head, weights = pair.objective.student, pair.objective.weights
+    if not answer.is_floating_point():
+        raise Refusal(
+            "nothing_to_train",
+            f"Output {head.output!r} is {_dtype(answer)}, and only reals can be trained.",
+        )
+    classes = head.meaning == "classification" or weights.hard
+    if classes and (answer.ndim < 2 or answer.shape[1] == 1):
+        raise Refusal(
+            "labels_do_not_fit" if weights.labels else "nothing_to_train",
+            f"Output {head.output!r} has the shape {['rows', *answer.shape[1:]]}: there are no classes to choose from. "
+            "Learn numbers: from labels that are reals (float32), or with head regression.",
+        )
+
+
+def _check_loss(loss: torch.Tensor, pair: Pair) -> None:
+    if not torch.isfinite(loss):
+        raise Refusal(
+            "not_finite",
+            f"Before anything was trained the loss of the first rows is {float(loss.detach())}: student or teacher "
+            "answer with NaN or infinity. Check the data's scale, mean and std.",
+        )
+    if not loss.requires_grad:
+        raise Refusal(
+            "nothing_to_train",
+            f"What is learned (output {pair.objective.student.output!r}) depends on no weight, or only through "
+            "operators that have no gradient, such as ArgMax, Greater or a Cast to integers.",
+        )
+
+
+def _dtype(x: torch.Tensor) -> str:
+    return str(x.dtype).removeprefix("torch.")
 
 
 def _check_teacher(answer: torch.Tensor, taught: torch.Tensor, pair: Pair) -> None:
@@ -47,6 +96,8 @@ def _check_labels(samples: Samples, answer: torch.Tensor, classes: bool) -> None
         raise Refusal(
             "missing_data", "The step needs labels, and the training data has none.", field="data.training"
         )
+    if labels.dtype.kind not in NUMBERS:
+        raise _refused(f"they are {labels.dtype}, no numbers")
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
             row = int(np.argwhere(~np.isfinite(labels))[0][0])

@@ -23,13 +23,15 @@ class Hardware:
     def place(self, module: nn.Module) -> None:
         module.to(self.device)
         if self.channels_last:
-            module.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            for x in module.parameters():
+                x.data = self._laid_out(x.data)
 
     def feeds(self, feeds: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-        if not self.channels_last:
-            return feeds
-        last = torch.channels_last
-        return {k: x.contiguous(memory_format=last) if x.ndim == IMAGE_AXES else x for k, x in feeds.items()}
+        return {name: self._laid_out(x) for name, x in feeds.items()} if self.channels_last else feeds
+
+    def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
+        """Of 4 axes those of images: torch has no such layout for the rest."""
+        return x.contiguous(memory_format=torch.channels_last) if x.ndim == IMAGE_AXES else x
 
     def arithmetic(self) -> AbstractContextManager[object]:
         return torch.autocast(self.device.type, torch.bfloat16) if self.half else nullcontext()

@@ -26,10 +26,10 @@ class Head:
 
 
 def head_of(model: ir.Model, output: str | None, asked: Meaning | Literal["auto"]) -> Head:
-    """`auto`: classes where the output is [N, C], else numbers. Raises `Refusal` `unknown_output`."""
+    """`auto`: classes where the output is [N, C] and C not 1, else numbers. Raises `Refusal` `unknown_output`."""
     found = _output(model, output)
-    rank = None if found.shape is None else len(found.shape)
-    meaning: Meaning = asked if asked != "auto" else "classification" if rank == 2 else "regression"
+    several = found.shape is not None and len(found.shape) == 2 and found.shape[1] != 1
+    meaning: Meaning = asked if asked != "auto" else "classification" if several else "regression"
     producer = found.producer()
     logits = found
     if meaning == "classification" and producer is not None and producer.op_type in PROBABILITIES:

@@ -85,12 +85,12 @@ class Objective(nn.Module):
         return total
 
     def right(self, student: Values, teacher: Values, batch: Batch) -> Right | None:
-        """Against the labels, or the teacher where there are none; None for what is no class."""
+        """Against the labels, or the teacher where none fit; None for what is no class."""
         if self.student.meaning != "classification":
             return None
-        chosen = student[self.student.value].argmax(1)
-        if batch.labels is not None and not batch.labels.is_floating_point():
-            name, wanted = "top1", batch.labels.view(chosen.shape)
+        chosen, labels = student[self.student.value].argmax(1), batch.labels
+        if labels is not None and not labels.is_floating_point() and labels.numel() == chosen.numel():
+            name, wanted = "top1", labels.view(chosen.shape)
         elif self.teacher is not None and self.teacher.value in teacher:
             name, wanted = "agreement", teacher[self.teacher.value].argmax(1)
         else:

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from app.contract.errors import Refusal
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.training.batches import Batch
 from worker.compression.engine.training.hardware import Hardware
@@ -19,6 +20,7 @@ class Teacher:
     def __init__(self, module: GraphModule, hardware: Hardware, rows: int, folder: Path | None) -> None:
         self.module, self._hardware, self._rows, self._folder = module, hardware, rows, folder
         self._kept: dict[str, np.memmap] = {}
+        self._shapes: dict[str, torch.Size] = {}
         self._known = np.zeros(rows, bool)
         module.eval().requires_grad_(False)
 
@@ -27,7 +29,10 @@ class Teacher:
         """The values that it was made for, in float32, one row a sample."""
         if self._folder is not None and self._known[batch.rows].all():
             kept = {name: torch.from_numpy(store[batch.rows]) for name, store in self._kept.items()}
-            return {name: value.to(self._hardware.device) for name, value in kept.items()}
+            return {
+                name: value.to(self._hardware.device).view(-1, *self._shapes[name])
+                for name, value in kept.items()
+            }
         with self._hardware.arithmetic():
             answers = self.module(self._hardware.feeds(batch.feeds))
         answers = {name: value.float() for name, value in answers.items()}
@@ -36,12 +41,20 @@ class Teacher:
         return answers
 
     def _keep(self, answers: dict[str, torch.Tensor], batch: Batch) -> None:
+        """One flat row a sample: a sample that is a whole input (time first) may have an answer of any length."""
         for index, (name, value) in enumerate(answers.items()):
+            if len(value) != len(batch) > 1:
+                raise Refusal(
+                    "teacher_does_not_fit",
+                    f"The teacher's {name!r} has the shape {list(value.shape)} for {len(batch)} samples: it cannot be "
+                    "kept sample by sample. Leave cache_teacher out.",
+                )
+            flat = value.reshape(len(batch), -1).cpu().numpy()
             if name not in self._kept:
                 assert self._folder is not None
-                shape = (self._rows, *value.shape[1:])
+                self._shapes[name] = value.shape[1:]
                 self._kept[name] = np.lib.format.open_memmap(
-                    self._folder / f"teacher-{index}.npy", "w+", np.float32, shape
+                    self._folder / f"teacher-{index}.npy", "w+", np.float32, (self._rows, flat.shape[1])
                 )
-            self._kept[name][batch.rows] = value.cpu().numpy()
+            self._kept[name][batch.rows] = flat
         self._known[batch.rows] = True

@@ -8,6 +8,7 @@ from pathlib import Path
 import torch
 
 from app.contract.dataset import Augmentation
+from app.contract.errors import Refusal
 from app.contract.recipe import Training
 from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
@@ -140,14 +141,14 @@ class _Best:
         return self._trained.best.epoch if self._trained.best is not None else 0
 
     def look(self, epoch: int, step: int, loss: float | None) -> None:
-        """Raises `Diverged` when the validation loss is no number."""
+        """Raises `Diverged` when the validation loss is no number, `Refusal` `not_finite` where it never was one."""
         found = None
         if self._held is not None:
             with self._watch.doing("validating"):
                 found = validate(self._pair, self._held)
             self._watch.validated(step, found.loss, found.metric)
             if found.loss != found.loss:
-                raise Diverged("the validation loss became NaN")
+                raise Diverged("the validation loss became NaN") if epoch else _never_finite()
         entry = Epoch(epoch, step, loss, found)
         self._trained.epochs.append(entry)
         if self._better(entry):
@@ -161,6 +162,14 @@ class _Best:
         if best is None or best.validation is None or entry.validation is None:
             return True
         return entry.validation.loss < best.validation.loss
+
+
+def _never_finite() -> Refusal:
+    return Refusal(
+        "not_finite",
+        "Before anything was trained the validation loss is NaN: student or teacher answer some rows with NaN or "
+        "infinity. Check the data's scale, mean and std, or choose a slice without them.",
+    )
 
 
 def _endless(training: Batches, seed: int) -> Iterator[tuple[int, Batch]]:

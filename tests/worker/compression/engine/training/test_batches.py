@@ -70,6 +70,16 @@ def test_a_flip_keeps_each_image_or_mirrors_it() -> None:
     assert torch.equal(made[~flipped], x[~flipped])
 
 
+@pytest.mark.parametrize("kind", ["horizontal_flip", "padded_crop"])
+def test_channels_may_come_last(kind: Augmentation) -> None:
+    first = torch.randn(16, 3, 16, 16)
+    made = [
+        augmented({"x": x}, [kind], torch.Generator().manual_seed(0))["x"]
+        for x in (first, first.movedim(1, 3))
+    ]
+    assert torch.equal(made[0], made[1].movedim(3, 1))
+
+
 def test_a_crop_moves_an_image_by_at_most_an_eighth() -> None:
     x = torch.zeros(64, 1, 32, 32)
     x[:, :, 16, 16] = 1
