@@ -111,13 +111,14 @@ class Step:
                     self.pin(vector, reason)
 
     def meet(self, *pairs: tuple[Vector | None, int], origin: str = "") -> Vector | None:
-        """Axes that lie on each other. Size 1 is stretched; an axis without labels pins the others."""
+        """Axes that lie on each other. Size 1 is stretched; one without labels pins the others, and then none has."""
         wide = [(vector, size) for vector, size in pairs if size != 1]
         labelled = [vector for vector, _ in wide if vector is not None]
         for other in labelled[1:]:
             self.unite(labelled[0], other)
         if labelled and len(labelled) < len(wide):
             self.pin(labelled[0], f"{self} joins them with {origin or 'an axis that no weight makes'}")
+            return None
         return labelled[0] if labelled else None
 
     def fold(self, vector: Vector | None, sizes: Sequence[int], kept: int) -> Vector | None:
@@ -149,8 +150,11 @@ class Step:
             self.book.consumers.append((self.node, vector.reshape(-1)))
 
     def result(self, axes: Sequence[Vector | None], *, zero: bool = False, output: int = 0) -> Labelled:
-        """An output with these labels; axes of size 1 have none."""
+        """An output with these labels. Axes of size 1 have none: a channel that is left alone on its axis stays."""
         shape = self.shapes[output]
+        for vector, size in zip(axes, shape, strict=True):
+            if size == 1:
+                self.pin(vector, f"{self} leaves one of them alone on its axis")
         kept = [None if size == 1 else v for v, size in zip(axes, shape, strict=True)]
         return Labelled(shape, tuple(kept), zero)
 
