@@ -225,6 +225,13 @@ def gather(it: Repair) -> None:
     it.put(1, places[wanted[mask[wanted]]] if chosen.ndim else places[wanted])
 
 
+def gather_nd(it: Repair) -> None:
+    mask, chosen = it.stays(it.before(), 0), constant(it.node, 1)
+    if mask is not None and chosen is not None:
+        wanted = chosen % len(mask)
+        it.put(1, (np.cumsum(mask) - 1)[wanted[mask[wanted[:, 0]]]])
+
+
 def tile(it: Repair) -> None:
     """Only an axis of size 1 is repeated for the sake of channels."""
     before, behind = it.before(), it.behind()
@@ -270,6 +277,7 @@ REPAIRS: Final[dict[str, Callable[[Repair], None]]] = {
     "Slice": slice_,
     "Pad": pad,
     "Gather": gather,
+    "GatherND": gather_nd,
     "Tile": tile,
     "Resize": resize,
     "GroupNormalization": num_groups,

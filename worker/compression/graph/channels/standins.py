@@ -3,27 +3,64 @@
 Any number will do that the graph accepts: batch sizes become 1, others the first of `SIZES` for which all shapes follow.
 """
 
+import logging
 from typing import Final
 
+import onnx
 import onnx_ir as ir
+import onnxruntime
 
 from worker.compression.graph.channels.step import UNKNOWN, Shape
 from worker.compression.graph.shapes import BATCH, with_shapes
+from worker.compression.graph.store import weight_bytes
+
+log = logging.getLogger(__name__)
 
 SIZES: Final = (64, 224, 32, 100, 7)
+MOST_BYTES: Final = 2**30
 
 
 def concrete_shapes(model: ir.Model) -> dict[str, Shape]:
     """The shape of every value whose rank is known; `UNKNOWN` where a dimension is not."""
-    best: dict[str, Shape] = {}
-    fewest = -1
+    best: tuple[int, ir.Model] | None = None
     for size in SIZES if _is_open(model) else SIZES[:1]:
-        found, unknown = _shapes(model, size)
-        if fewest < 0 or unknown < fewest:
-            best, fewest = found, unknown
+        shaped = with_shapes(model, _given(model, size))
+        unknown = sum(not _is_known(value) for value in _results(shaped))
+        if best is None or unknown < best[0]:
+            best = unknown, shaped
         if unknown == 0:
             break
-    return best
+    assert best is not None
+    unknown, shaped = best
+    values = [*shaped.graph.inputs, *_results(shaped)]
+    found = {str(v.name): tuple(_known(dim) for dim in v.shape) for v in values if v.shape is not None}
+    return {**found, **(_by_runtime(shaped) if unknown else {})}
+
+
+def _by_runtime(model: ir.Model) -> dict[str, Shape]:
+    """The shapes that only ONNX Runtime tells: those behind operators of its own."""
+    unknown = [v for n in model.graph for v in n.outputs if v.name and not _is_known(v) and not v.is_graph_output()]
+    if "com.microsoft" not in model.opset_imports or weight_bytes(model) > MOST_BYTES:
+        return {}
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in unknown)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception:  # its errors have no common ancestor
+        log.info("ONNX Runtime does not take the model with all its values as outputs", exc_info=True)
+        return {}
+    outputs = {v.name: v.shape for v in session.get_outputs()}
+    return {
+        name: tuple(dim if isinstance(dim, int) else UNKNOWN for dim in shape)
+        for name, shape in outputs.items()
+        if all(isinstance(dim, int) for dim in shape)
+    }
 
 
 def _is_open(model: ir.Model) -> bool:
@@ -34,18 +71,20 @@ def _is_open(model: ir.Model) -> bool:
     )
 
 
-def _shapes(model: ir.Model, size: int) -> tuple[dict[str, Shape], int]:
-    given = {
+def _given(model: ir.Model, size: int) -> dict[str, list[int]]:
+    return {
         str(value.name): [_number(axis, dim, size) for axis, dim in enumerate(value.shape)]
         for value in model.graph.inputs
         if value.shape is not None
     }
-    shaped = with_shapes(model, given)
-    values = [*shaped.graph.inputs]
-    values += [v for node in ir.traversal.RecursiveGraphIterator(shaped.graph) for v in node.outputs if v.name]
-    ranked = {str(v.name): tuple(_known(dim) for dim in v.shape) for v in values if v.shape is not None}
-    unknown = sum(v.shape is None or UNKNOWN in ranked[str(v.name)] for v in values)
-    return ranked, unknown
+
+
+def _results(model: ir.Model) -> list[ir.Value]:
+    return [v for node in ir.traversal.RecursiveGraphIterator(model.graph) for v in node.outputs if v.name]
+
+
+def _is_known(value: ir.Value) -> bool:
+    return value.shape is not None and value.shape.is_static()
 
 
 def _number(axis: int, dim: int | ir.SymbolicDim, size: int) -> int:

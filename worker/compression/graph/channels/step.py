@@ -96,6 +96,14 @@ class Step:
     def fresh(self, size: int) -> Vector | None:
         return self.book.ledger.fresh(size) if size > 1 else None
 
+    def stretched(self, size: int) -> Vector | None:
+        vector = self.fresh(size)
+        self.book.ledger.stretched.update(() if vector is None else vector.tolist())
+        return vector
+
+    def is_stretched(self, vector: Vector) -> bool:
+        return int(vector[0]) in self.book.ledger.stretched
+
     def unite(self, first: Vector | None, second: Vector | None) -> None:
         if first is not None and second is not None:
             self.book.ledger.unite(first, second)
@@ -113,7 +121,7 @@ class Step:
     def meet(self, *pairs: tuple[Vector | None, int], origin: str = "") -> Vector | None:
         """Axes that lie on each other. Size 1 is stretched; one without labels pins the others, and then none has."""
         wide = [(vector, size) for vector, size in pairs if size != 1]
-        labelled = [vector for vector, _ in wide if vector is not None]
+        labelled = sorted((vector for vector, _ in wide if vector is not None), key=self.is_stretched)
         for other in labelled[1:]:
             self.unite(labelled[0], other)
         if labelled and len(labelled) < len(wide):
@@ -132,10 +140,10 @@ class Step:
         return table[:, 0]
 
     def choose(self, vector: Vector, sizes: Sequence[int]) -> int:
-        """By which of these sizes channels stay apart: the one that gives most, unless a run has shown it useless."""
+        """By which of these sizes channels stay apart: the one that gives most (the last of them), unless a run has shown it useless."""
         key = (str(self.node.name), self._choices)
         self._choices += 1
-        order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: -sizes[i]) or [0]
+        order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]
         self.book.splits.append(Split(key, vector, len(order)))
         return order[self.book.choices.get(key, 0) % len(order)]
 

@@ -138,10 +138,20 @@ def gather(step: Step) -> Labelled:
     return step.result([*x.axes[:axis], *between, *x.axes[axis + 1 :]], zero=x.zero)
 
 
+def gather_nd(step: Step) -> Labelled:
+    """Constant indices along the first axis, as torch's exporter writes x[:, [3, 1, 2]] between two Transposes."""
+    x, chosen = step.given(), step.constant(1)
+    if chosen is None or chosen.ndim != 2 or chosen.shape[1] != 1 or step.node.attributes.get_int("batch_dims", 0):
+        step.pin_all(f"{step} picks among them")
+        return step.plain()
+    first = None if x.axes[0] is None else x.axes[0][chosen[:, 0]]
+    return step.result([first, *x.axes[1:]], zero=x.zero)
+
+
 def expand(step: Step) -> Labelled:
     """A stretched axis may become as long as channels that it meets later: it gets labels of its own."""
     x, shape = step.given(), step.shapes[0]
-    wide = Labelled(shape, tuple(step.fresh(size) for size in shape))
+    wide = Labelled(shape, tuple(step.stretched(size) for size in shape))
     sizes = [1] * (len(shape) - len(x.shape)) + list(x.shape)
     axes = [v if size == 1 else None for v, size in zip(wide.axes, sizes, strict=True)]
     missing: list[Vector | None] = [None] * (len(shape) - len(x.shape))
@@ -154,7 +164,7 @@ def tile(step: Step) -> Labelled:
     x = step.given()
     axes: list[Vector | None] = []
     for vector, size, result in zip(x.axes, x.shape, step.shapes[0], strict=True):
-        stretched = step.fresh(result) if size == 1 else None
+        stretched = step.stretched(result) if size == 1 else None
         axes.append(stretched if vector is None else np.resize(vector, result))
     return step.result(axes, zero=x.zero and all(a == b for a, b in zip(x.shape, step.shapes[0], strict=True)))
 
@@ -162,7 +172,7 @@ def tile(step: Step) -> Labelled:
 def constant_of_shape(step: Step) -> Labelled:
     value = step.node.attributes.get_tensor("value")
     zero = value is None or not value.numpy().any()
-    return step.result([step.fresh(size) for size in step.shapes[0]], zero=zero)
+    return step.result([step.stretched(size) for size in step.shapes[0]], zero=zero)
 
 
 def depth_to_space(step: Step) -> Labelled:
@@ -193,6 +203,7 @@ RULES: Final[dict[str, Rule]] = {
     "Slice": slice_,
     "Pad": pad,
     "Gather": gather,
+    "GatherND": gather_nd,
     "Expand": expand,
     "Tile": tile,
     "ConstantOfShape": constant_of_shape,
