@@ -4,11 +4,13 @@ Any number will do that the graph accepts: batch sizes become 1, others the firs
 """
 
 import logging
-from typing import Final
+from typing import Any, Final
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime
+from numpy.typing import NDArray
 
 from worker.compression.graph.channels.step import UNKNOWN, Shape
 from worker.compression.graph.shapes import BATCH, with_shapes
@@ -38,13 +40,15 @@ def concrete_shapes(model: ir.Model) -> dict[str, Shape]:
 
 
 def _by_runtime(model: ir.Model) -> dict[str, Shape]:
-    """The shapes that only ONNX Runtime tells: those behind operators of its own."""
-    unknown = [v for n in model.graph for v in n.outputs if v.name and not _is_known(v) and not v.is_graph_output()]
-    if "com.microsoft" not in model.opset_imports or weight_bytes(model) > MOST_BYTES:
+    """The shapes that onnx does not tell, of operators of ONNX Runtime above all: from a run on zeros."""
+    unknown = [v for n in model.graph for v in n.outputs if v.name and not _is_known(v)]
+    if weight_bytes(model) > MOST_BYTES or not all(_is_known(value) for value in model.graph.inputs):
         return {}
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]
-    proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in unknown)
+    inner = [value for value in unknown if not value.is_graph_output()]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in inner)
+    names = [str(value.name) for value in unknown]
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -52,15 +56,16 @@ def _by_runtime(model: ir.Model) -> dict[str, Shape]:
         session = onnxruntime.InferenceSession(
             proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
         )
+        answers = session.run(names, {str(v.name): _zeros(v) for v in model.graph.inputs})
     except Exception:  # its errors have no common ancestor
-        log.info("ONNX Runtime does not take the model with all its values as outputs", exc_info=True)
+        log.info("ONNX Runtime does not run the model on zeros; some shapes stay unknown", exc_info=True)
         return {}
-    outputs = {v.name: v.shape for v in session.get_outputs()}
-    return {
-        name: tuple(dim if isinstance(dim, int) else UNKNOWN for dim in shape)
-        for name, shape in outputs.items()
-        if all(isinstance(dim, int) for dim in shape)
-    }
+    return {name: np.shape(answer) for name, answer in zip(names, answers, strict=True)}
+
+
+def _zeros(value: ir.Value) -> NDArray[Any]:
+    assert value.shape is not None and value.dtype is not None
+    return np.zeros(value.shape.numpy(), value.dtype.numpy())
 
 
 def _is_open(model: ir.Model) -> bool:
