@@ -1,7 +1,7 @@
 """`python -m tests.benchmarks.channel_groups`: channel groups of every file of ../shared/models, and what they cost.
 
-Every third channel of each group is cut; the result must pass the checker, shapes included, and run in ONNX Runtime with
-outputs of the same shapes. Chains of 1,000 and 10,000 nodes tell how the time grows.
+Every third channel of each group is cut; the result must pass the checker, shapes included, and run in ONNX Runtime
+with outputs of the same shapes. Chains of 1,000 and 10,000 nodes tell how the time grows.
 """
 
 import gc
@@ -52,7 +52,8 @@ def main() -> None:
     slowest = max(rows, key=lambda row: row.seconds)
     print(f"{done} of {len(rows)} models cut and run, asked {FEWEST_CUT}: {_met(done >= FEWEST_CUT)}")
     print(
-        f"slowest: {slowest.model}, {slowest.seconds:.2f} s, asked {MOST_SECONDS:.0f}: {_met(slowest.seconds <= MOST_SECONDS)}"
+        f"slowest: {slowest.model}, {slowest.seconds:.2f} s, asked {MOST_SECONDS:.0f}: "
+        f"{_met(slowest.seconds <= MOST_SECONDS)}"
     )
     small, large = (_chain_seconds(nodes) for nodes in (1_000, 10_000))
     print(
@@ -130,7 +131,9 @@ def _chain(nodes: int) -> onnx.ModelProto:
     last, kept = "x", "x"
     while len(made) < nodes - 1:
         name = f"conv{len(made)}"
-        weights[name + ".w"] = rng.standard_normal((WIDTH, 3 if last == "x" else WIDTH, 1, 1)).astype(np.float32)
+        weights[name + ".w"] = rng.standard_normal((WIDTH, 3 if last == "x" else WIDTH, 1, 1)).astype(
+            np.float32
+        )
         made += [
             helper.make_node("Conv", [last, name + ".w"], [name], name=name),
             helper.make_node("Relu", [name], [name + ".r"], name=name + ".relu"),
@@ -146,7 +149,17 @@ def _chain(nodes: int) -> onnx.ModelProto:
 
 def _print(rows: list[Row]) -> None:
     table = Table(title="channel groups of the shared models")
-    names = ("model", "nodes", "groups", "channels", "pinned", "seconds", "peak MB", "a third cut", "what pins the rest")
+    names = (
+        "model",
+        "nodes",
+        "groups",
+        "channels",
+        "pinned",
+        "seconds",
+        "peak MB",
+        "a third cut",
+        "what pins the rest",
+    )
     for name in names:
         table.add_column(name, overflow="fold")
     for row in rows:

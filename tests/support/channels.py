@@ -59,7 +59,9 @@ def assert_laws(model: ir.Model, channels: list[Channel], feeds: dict[str, np.nd
     expected, found = run(zero, feeds), cut_and_run(zero, channels, feeds)
     for a, b in zip(expected, found, strict=True):
         assert a.shape == b.shape
-        np.testing.assert_allclose(b, a, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(np.abs(a).max(initial=0))))
+        np.testing.assert_allclose(
+            b, a, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(np.abs(a).max(initial=0)))
+        )
 
 
 def groups_of(model: onnx.ModelProto) -> tuple[ir.Model, Groups]:

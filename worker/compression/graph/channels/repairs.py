@@ -11,7 +11,6 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.graph.channels.ledger import Vector
 from worker.compression.graph.channels.step import Labelled, constant, integers
 
 Mask = NDArray[np.bool_]
@@ -105,7 +104,9 @@ def _override(node: ir.Node, index: int, value: ir.Value, new: dict[int, int], r
     places, numbers = np.zeros(rank, bool), np.zeros(rank, np.int64)
     for place, size in new.items():
         places[place], numbers[place] = True, size
-    chosen = [_register(node, f"{node.name}_{what}", a) for what, a in (("places", places), ("sizes", numbers))]
+    chosen = [
+        _register(node, f"{node.name}_{what}", a) for what, a in (("places", places), ("sizes", numbers))
+    ]
     where = ir.Node("", "Where", [*chosen, value], name=f"{node.name}_shape")
     where.outputs[0].name = f"{node.name}_shape"
     where.outputs[0].type = value.type
@@ -113,13 +114,13 @@ def _override(node: ir.Node, index: int, value: ir.Value, new: dict[int, int], r
     node.replace_input_with(index, where.outputs[0])
 
 
-def groups(x: int, w: int) -> Callable[[Repair], None]:
+def groups(w: int) -> Callable[[Repair], None]:
     """`group`: how many of them have a channel left."""
 
     def repair(it: Repair) -> None:
         count = it.node.attributes.get_int("group", 1)
-        weight, read = it.before(w), it.before(x)
-        assert weight is not None and read is not None
+        weight = it.before(w)
+        assert weight is not None
         axis = weight.axes[0]
         if count == 1 or axis is None or not it.cut[axis].any():
             return
@@ -235,7 +236,9 @@ def gather_nd(it: Repair) -> None:
 def tile(it: Repair) -> None:
     """Only an axis of size 1 is repeated for the sake of channels."""
     before, behind = it.before(), it.behind()
-    new = {axis: n for axis, n in it.changed(behind).items() if before is not None and before.shape[axis] == 1}
+    new = {
+        axis: n for axis, n in it.changed(behind).items() if before is not None and before.shape[axis] == 1
+    }
     if new:
         it.entries(1, new)
 
@@ -261,15 +264,17 @@ def num_groups(it: Repair) -> None:
     count = it.node.attributes.get_int("num_groups", 1)
     mask = it.stays(it.before(), 1)
     if mask is not None:
-        it.node.attributes["num_groups"] = ir.AttrInt64("num_groups", int(mask.reshape(count, -1).any(1).sum()))
+        it.node.attributes["num_groups"] = ir.AttrInt64(
+            "num_groups", int(mask.reshape(count, -1).any(1).sum())
+        )
 
 
 REPAIRS: Final[dict[str, Callable[[Repair], None]]] = {
-    "Conv": groups(0, 1),
-    "FusedConv": groups(0, 1),
-    "ConvInteger": groups(0, 1),
-    "QLinearConv": groups(0, 3),
-    "ConvTranspose": groups(0, 1),
+    "Conv": groups(1),
+    "FusedConv": groups(1),
+    "ConvInteger": groups(1),
+    "QLinearConv": groups(3),
+    "ConvTranspose": groups(1),
     "Reshape": reshape,
     "Expand": shape_of_result(1),
     "ConstantOfShape": shape_of_result(0),

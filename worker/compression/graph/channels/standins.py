@@ -1,6 +1,7 @@
 """Numbers for the dimensions that a model leaves open, so that labels can be laid along every axis.
 
-Any number will do that the graph accepts: batch sizes become 1, others the first of `SIZES` for which all shapes follow.
+Any number will do that the graph accepts: batch sizes become 1, others the first of `SIZES` for which all shapes
+follow.
 """
 
 import logging
@@ -64,16 +65,14 @@ def _by_runtime(model: ir.Model) -> dict[str, Shape]:
 
 
 def _zeros(value: ir.Value) -> NDArray[Any]:
-    assert value.shape is not None and value.dtype is not None
+    assert value.shape is not None
+    assert value.dtype is not None
     return np.zeros(value.shape.numpy(), value.dtype.numpy())
 
 
 def _is_open(model: ir.Model) -> bool:
-    return any(
-        not isinstance(_number(axis, dim, 1), int) or not isinstance(dim, int) and _number(axis, dim, 2) != 1
-        for value in model.graph.inputs
-        for axis, dim in enumerate(value.shape or ())
-    )
+    """Whether anything but batches is open."""
+    return _given(model, 1) != _given(model, 2)
 
 
 def _given(model: ir.Model, size: int) -> dict[str, list[int]]:

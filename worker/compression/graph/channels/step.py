@@ -140,7 +140,7 @@ class Step:
         return table[:, 0]
 
     def choose(self, vector: Vector, sizes: Sequence[int]) -> int:
-        """By which of these sizes channels stay apart: the one that gives most (the last of them), unless a run has shown it useless."""
+        """By which of these sizes channels stay apart: by the largest, unless a run has shown that to be useless."""
         key = (str(self.node.name), self._choices)
         self._choices += 1
         order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]

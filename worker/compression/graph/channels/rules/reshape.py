@@ -81,7 +81,9 @@ def _fill(step: Step, labelled: list[Vector | None], parts: list[list[tuple[int,
     for source, vector in enumerate(labelled):
         if vector is None:
             continue
-        places = [(o, i) for o, part in enumerate(parts) for i, (axis, _) in enumerate(part) if axis == source]
+        places = [
+            (o, i) for o, part in enumerate(parts) for i, (axis, _) in enumerate(part) if axis == source
+        ]
         sizes = [parts[o][i][1] for o, i in places]
         kept = step.choose(vector, sizes) if len(places) > 1 else 0
         o, i = places[kept]
