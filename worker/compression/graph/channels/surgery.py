@@ -11,7 +11,8 @@ from onnx_ir.passes import common as passes
 
 from worker.compression.graph.channels.account import Channel, Groups, groups_of
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.repairs import REPAIRS, Mask, Repair
+from worker.compression.graph.channels.repair import Mask, Repair
+from worker.compression.graph.channels.repairs import REPAIRS
 from worker.compression.graph.channels.run import Run, label
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.tracing import trace

@@ -106,8 +106,8 @@ def dropout(step: Step) -> list[Labelled]:
 
 
 ZERO_STAYS: Final = (
-    "Abs Asin Asinh Atan Atanh BitwiseAnd Cast Ceil Celu Elu Erf Floor Gelu HardSwish Identity LeakyRelu Mish Neg PRelu "
-    "QuickGelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish Tan Tanh ThresholdedRelu Trilu"
+    "Abs Asin Asinh Atan Atanh BitwiseAnd Cast Ceil Celu Elu Erf Floor Gelu HardSwish Identity LeakyRelu Mish Neg "
+    "PRelu QuickGelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish Tan Tanh ThresholdedRelu Trilu"
 )
 ZERO_GOES: Final = (
     "Acos Acosh And BitShift BitwiseNot BitwiseOr BitwiseXor Cos Cosh Equal Exp Greater GreaterOrEqual HardSigmoid "
