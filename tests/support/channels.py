@@ -16,7 +16,7 @@ def normal(model: onnx.ModelProto) -> ir.Model:
 
 
 def every_third(groups: Groups) -> list[Channel]:
-    return [channel for group in groups.groups for channel in group.channels[1::3]]
+    return [channel for group in groups.groups for channel in group.channels[:-1:3]]
 
 
 def zeroed(model: ir.Model, channels: list[Channel]) -> ir.Model:

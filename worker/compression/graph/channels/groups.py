@@ -56,7 +56,7 @@ def _cut_every_third(model: ir.Model, names: set[str] | None) -> Groups | str:
 
 
 def every_third(group: Group) -> tuple[Channel, ...]:
-    return group.channels[1::TRIED]
+    return group.channels[:-1:TRIED]
 
 
 def _complaint(model: ir.Model) -> str | None:

@@ -87,9 +87,12 @@ def slice_(it: Repair) -> None:
 
 
 def _bounds(mask: Mask, first: int, last: int, step: int) -> tuple[int, int]:
-    """Forward: what stays before each bound. Backward: bounds are included the other way round; −1 is before all."""
+    """Forward: what stays before each bound; neighbours that are stepped over stay or go together, so a start keeps its
+    place among them. Backward: what stays up to each bound, and before all is −size − 1.
+    """
     if step > 0:
-        return int(mask[:first].sum()), int(mask[:last].sum())
+        run = first - first % step
+        return int(mask[:run].sum()) + first % step, int(mask[:last].sum())
     end = int(mask[: last + 1].sum()) - 1
     return int(mask[: first + 1].sum()) - 1, end if end >= 0 else -len(mask) - 1
 

@@ -91,9 +91,9 @@ def _given(step: Step, name: str, index: int) -> bool:
 
 
 def _sliced(step: Step, vector: Vector, part: slice) -> Vector:
-    stride = abs(part.step)
-    if stride > 1 and len(vector) % stride:
-        step.pin(vector, f"{step} takes every {stride}th of {len(vector)}")
+    stride = part.step
+    if stride < -1 or len(vector) % stride:
+        step.pin(vector, f"{step} steps by {stride} over {len(vector)}")
     elif stride > 1:
         step.fold(vector, (len(vector) // stride, stride), 0)
     return vector[part]
