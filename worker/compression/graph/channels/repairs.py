@@ -71,7 +71,7 @@ def split(it: Repair) -> None:
 def slice_(it: Repair) -> None:
     """A bound moves by what is cut before it."""
     x = it.before()
-    starts, ends = integers(it.node, "starts", 1), integers(it.node, "ends", 2)
+    starts, ends = (integers(it.node, n, i, it.numbers) for n, i in (("starts", 1), ("ends", 2)))
     if x is None or starts is None or ends is None or not it.changed(x):
         return
     axes = integers(it.node, "axes", 3) or list(range(len(starts)))

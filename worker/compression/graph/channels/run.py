@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.channels.ledger import Vector, joined
 from worker.compression.graph.channels.rules import TABLE, UNLABELLED
+from worker.compression.graph.channels.sizes import Entries, follow
 from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.channels.step import Book, Choices, Labelled, Shape, Step, originating
 from worker.compression.graph.opset import opset_of
@@ -33,6 +34,7 @@ class Run:
     def __init__(self, model: ir.Model, shapes: dict[str, Shape], choices: Choices) -> None:
         self.book = Book(choices=choices)
         self.values: dict[ir.Value, Labelled] = {}
+        self._entries: dict[ir.Value, Entries] = {}
         self._shapes = shapes
         self._opset = opset_of(model)
         self._walk(model.graph)
@@ -72,6 +74,7 @@ class Run:
             _is_missing(v, i) for v, i in zip(node.inputs, inputs, strict=True)
         ):
             return self._stop(step, f"the shape of what {step} reads or answers is only known when it runs")
+        self._follow(step)
         if node.op_type in UNLABELLED and node.domain == "":
             return [step.plain(output) for output in range(len(known))]
         rule = TABLE.get(node.op_type) if node.domain in DOMAINS else None
@@ -83,6 +86,21 @@ class Run:
             log.warning("the rule of %s failed", step, exc_info=True)
             return self._stop(step, f"the rule of {step} does not fit it")
         return self._finished(step, made if isinstance(made, list) else [made])
+
+    def _follow(self, step: Step) -> None:
+        """Note what is computed from shapes; a float made of the number of channels would change with a cut."""
+        entries = follow(step.node, self._entries, step.optional(0)) if step.node.domain == "" else None
+        if entries is None:
+            return
+        value = step.node.outputs[0]
+        if step.node.op_type == "Cast" and value.dtype is not None and value.dtype.is_floating_point():
+            for labels in (labels for entry in entries for labels in entry.counts):
+                step.pin(labels, f"{step} computes with how many there are")
+            return
+        self._entries[value] = entries
+        numbers = [entry.number for entry in entries if entry.number is not None]
+        if len(numbers) == len(entries):
+            self.book.numbers[value] = numbers
 
     def _finished(self, step: Step, made: list[Labelled]) -> list[Labelled]:
         there = [value for value in step.inputs if value is not None]

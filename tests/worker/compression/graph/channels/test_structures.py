@@ -7,7 +7,7 @@ import pytest
 from tests.support import graphs
 from tests.support.channels import assert_laws, every_third, groups_of
 from tests.support.nets import Net
-from worker.compression.graph.channels import Groups
+from worker.compression.graph.channels import Groups, describe
 
 
 def sizes(groups: Groups) -> dict[str, int]:
@@ -294,6 +294,39 @@ def test_a_shape_that_is_computed_is_corrected_where_it_says_a_size_that_is_cut(
     net.op("MatMul", net.op("Transpose", flat, perm=[0, 2, 1]), net.normal(6, 3), name="y")
     groups = laws(net.model({"x": ["N", 3, "H", "W"]}, {"y": ["N", "P", 3]}))
     assert sizes(groups) == {"a": 6}
+
+
+def test_bounds_that_are_computed_from_the_number_of_channels_are_known() -> None:
+    net = Net()
+    a = net.conv("x", 3, 8, name="a")
+    half = net.op("Div", net.op("Gather", net.op("Shape", a), net.ints(1)), net.ints(2))
+    left = net.op("Slice", a, net.ints(0), half, net.ints(1))
+    right = net.op("Slice", a, half, net.ints(2**40), net.ints(1))
+    net.head(net.op("Concat", net.conv(left, 4, 4), right, axis=1), 8)
+    groups = laws(net.model({"x": ["N", 3, "H", "W"]}, {"y": ["N", 3]}))
+    assert sum(sizes(groups).values()) == 12
+
+
+def test_the_number_of_channels_as_a_number_pins_them() -> None:
+    net = Net()
+    flat = net.op(
+        "Transpose", net.op("Reshape", net.conv("x", 3, 6, name="a"), net.ints(0, 6, -1)), perm=[0, 2, 1]
+    )
+    count = net.op("Cast", net.op("Gather", net.op("Shape", flat), net.ints(2)), name="number", to=1)
+    scores = net.op("MatMul", flat, net.op("Transpose", flat, perm=[0, 2, 1]))
+    net.op("Div", scores, net.op("Sqrt", count), name="y")
+    _, groups = groups_of(net.model({"x": ["N", 3, "H", "W"]}, {"y": ["N", "P", "Q"]}))
+    assert reasons(groups) == {"a": "Cast 'number' computes with how many there are"}
+
+
+def test_the_account_tells_what_is_coupled_and_what_pins_the_rest() -> None:
+    net = Net()
+    net.head(net.conv("x", 3, 6, name="a"), 6)
+    _, groups = groups_of(net.image_model())
+    assert describe(groups) == [
+        {"name": "a", "channels": 6, "producers": ["a"], "consumers": ["y"], "pinned": None},
+        {"name": "y", "channels": 3, "producers": ["y"], "consumers": [], "pinned": "graph output 'y'"},
+    ]
 
 
 def test_an_operator_without_a_rule_pins_with_its_name() -> None:

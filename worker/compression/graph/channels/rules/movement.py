@@ -70,7 +70,7 @@ def slice_(step: Step) -> Labelled:
 
 def slices(step: Step, rank: int) -> dict[int, slice] | None:
     """The slice of each axis that is named; None where it is computed."""
-    starts, ends = integers(step.node, "starts", 1), integers(step.node, "ends", 2)
+    starts, ends = (integers(step.node, n, i, step.book.numbers) for n, i in (("starts", 1), ("ends", 2)))
     axes, steps = integers(step.node, "axes", 3), integers(step.node, "steps", 4)
     left_out = [not _given(step, "axes", 3), not _given(step, "steps", 4)]
     if (
