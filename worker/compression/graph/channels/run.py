@@ -93,7 +93,8 @@ class Run:
         if entries is None:
             return
         value = step.node.outputs[0]
-        if step.node.op_type == "Cast" and value.dtype is not None and value.dtype.is_floating_point():
+        wanted = ir.DataType(step.node.attributes.get_int("to", ir.DataType.INT64))
+        if step.node.op_type == "Cast" and wanted.is_floating_point():
             for labels in (labels for entry in entries for labels in entry.counts):
                 step.pin(labels, f"{step} computes with how many there are")
             return
