@@ -34,6 +34,8 @@ class Run:
     def __init__(self, model: ir.Model, shapes: dict[str, Shape], choices: Choices) -> None:
         self.book = Book(choices=choices)
         self.values: dict[ir.Value, Labelled] = {}
+        self.misfits = 0
+        """Nodes that are not as their operator has it, or not for these shapes."""
         self._entries: dict[ir.Value, Entries] = {}
         self._shapes = shapes
         self._opset = opset_of(model)
@@ -83,7 +85,8 @@ class Run:
         try:
             made = rule(step)
         except BROKEN:
-            log.warning("the rule of %s failed", step, exc_info=True)
+            log.info("the rule of %s failed", step, exc_info=True)
+            self.misfits += 1
             return self._stop(step, f"the rule of {step} does not fit it")
         return self._finished(step, made if isinstance(made, list) else [made])
 
@@ -165,8 +168,16 @@ class Run:
 
 
 def label(model: ir.Model) -> Run:
-    """The run that frees most channels."""
-    shapes = concrete_shapes(model)
+    """The run that frees most channels, for numbers of the open dimensions that fit all nodes."""
+    runs: list[Run] = []
+    for shapes in concrete_shapes(model):
+        runs.append(run := _freest(model, shapes))
+        if run.misfits == 0:
+            break
+    return min(runs, key=lambda run: run.misfits)
+
+
+def _freest(model: ir.Model, shapes: dict[str, Shape]) -> Run:
     best = run = Run(model, shapes, {})
     for _ in range(MOST_RUNS - 1):
         choices = run.next_choices()

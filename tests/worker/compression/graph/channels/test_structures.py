@@ -324,6 +324,17 @@ def test_the_number_of_channels_as_a_number_pins_them() -> None:
     assert reasons(groups) == {"a": "Cast 'number' computes with how many there are"}
 
 
+def test_an_open_dimension_becomes_a_number_that_fits_the_weights() -> None:
+    net = Net()
+    a = net.op("Transpose", net.conv("x", 3, 4, name="a"), perm=[0, 3, 1, 2])
+    y = net.op("Reshape", a, net.ints(0, 0, -1))
+    net.op("MatMul", y, net.normal(4 * 32, 3), name="y")
+    made = ir.from_proto(net.model({"x": ["N", 3, "H", "W"]}, {"y": ["N", "W", 3]}))
+    groups = channel_groups(made)
+    assert sizes(groups) == {"a": 4}
+    assert_laws(made, every_third(groups), {"x": np.ones((2, 3, 32, 5), np.float32)})
+
+
 def test_the_account_tells_what_is_coupled_and_what_pins_the_rest() -> None:
     net = Net()
     net.head(net.conv("x", 3, 6, name="a"), 6)
