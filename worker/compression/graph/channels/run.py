@@ -52,13 +52,19 @@ class Run:
         return np.unique(self.classes[made[self.why[made] < 0]])
 
     def next_choices(self) -> Choices:
-        """Another choice where all channels of one turned out to be pinned, or to be one channel."""
+        """Another choice where all channels of one turned out to be pinned, or to be one channel.
+
+        Of choices about the same channels the last changes first, with all that are like it: the heads of Q, K and V.
+        """
         choices = dict(self.book.choices)
-        for split in self.book.splits:
+        turns: dict[int, tuple[int, ...]] = {}
+        for split in reversed(self.book.splits):
             free = split.labels[self.why[split.labels] < 0]
             tried = choices.get(split.key, 0)
             if tried + 1 < split.options and len(np.unique(self.classes[free])) < 2:
-                choices[split.key] = tried + 1
+                turn = turns.setdefault(int(self.classes[split.labels].min()), split.sizes)
+                if turn == split.sizes:
+                    choices[split.key] = tried + 1
         return choices
 
     def _walk(self, graph: ir.Graph) -> None:

@@ -53,6 +53,7 @@ class Split:
 
     key: tuple[str, int]
     labels: Vector
+    sizes: tuple[int, ...]
     options: int
 
 
@@ -146,7 +147,7 @@ class Step:
         key = (str(self.node.name), self._choices)
         self._choices += 1
         order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]
-        self.book.splits.append(Split(key, vector, len(order)))
+        self.book.splits.append(Split(key, vector, tuple(sizes), len(order)))
         return order[self.book.choices.get(key, 0) % len(order)]
 
     def makes(self, vector: Vector | None) -> None:

@@ -161,6 +161,25 @@ def test_queries_keys_and_values_of_one_matrix_go_together() -> None:
     assert len(groups.groups[0].channels[0].parts[0].indices) == 9
 
 
+@pytest.mark.parametrize("scaled", [False, True])
+@pytest.mark.parametrize("fused", [False, True])
+def test_the_attention_operator_keeps_its_width_unless_its_scale_is_told(scaled: bool, fused: bool) -> None:
+    net = Net(opset=23)
+    if fused:
+        parts = net.op("Split", net.linear("x", 6, 48, name="qkv"), net.ints(16, 16, 16), outputs=3, axis=-1)
+        made = [parts[:-1] + str(i) for i in range(3)]
+    else:
+        made = [net.linear("x", 6, 16, name=name) for name in "qkv"]
+    heads = [net.op("Transpose", net.op("Reshape", v, net.ints(0, 0, 2, 8)), perm=[0, 2, 1, 3]) for v in made]
+    mixed = net.op("Attention", *heads, **({"scale": 0.3} if scaled else {}))
+    joined = net.op("Reshape", net.op("Transpose", mixed, perm=[0, 2, 1, 3]), net.ints(0, 0, 16))
+    net.op("MatMul", joined, net.normal(16, 3), name="y")
+    groups = laws(net.model({"x": ["N", 5, 6]}, {"y": ["N", 5, 3]}))
+    assert (
+        sizes(groups) == ({"q": 8, "v": 8} if scaled else {"v": 8}) if not fused else {"qkv": 8, "qkv (2)": 8}
+    )
+
+
 def test_what_is_summed_without_a_weight_must_be_zero_to_be_offered() -> None:
     net = Net()
     x = net.op("Sigmoid", net.linear("x", 4, 6, name="a"))

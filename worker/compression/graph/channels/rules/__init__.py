@@ -26,8 +26,9 @@ TABLE: Final[dict[str, Rule]] = {
     **recurrent.RULES,
     **quantized.RULES,
 }
-"""ONNX's own operators and those of com.microsoft: where a name is in both it means the same here, but for
-the Attention of com.microsoft, whose operands have three axes."""
+"""ONNX's own operators and those of com.microsoft: where a name is in both it means the same here. (The Attention of
+com.microsoft has operands of three axes, which its rule pins.)
+"""
 
 UNLABELLED: Final = frozenset({"Shape", "Size", "Range"})
 """Their results have no channels, and what they read is not pinned by it."""

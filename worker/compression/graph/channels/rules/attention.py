@@ -1,4 +1,4 @@
-"""softmax(Q Kᵀ · scale) V of [batch, heads, length, width] operands: heads go together, and so do the widths of Q and K.
+"""softmax(Q Kᵀ · scale) V of [batch, heads, length, width]: heads go together, and so do the widths of Q and K.
 
 Without `scale` it is 1 / √width: a narrower one would change it, so Q and K keep theirs. Then V alone is cut.
 """
