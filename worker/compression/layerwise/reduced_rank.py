@@ -9,10 +9,10 @@ positions that the first part keeps (Tucker: p = i, s = kh·kw; spatial: p = i·
 
 Outputs    W' = U Uᵀ W with U the first eigenvectors of W C Wᵀ: the SVD of W L, C = L Lᵀ, without an inverse (Zhang et
            al. 2015, "Accelerating very deep convolutional networks"; Wang et al. 2024, SVD-LLM).
-Inputs     W' = B T, T = P ⊗ I, B = W C Tᵀ (T C Tᵀ)⁻¹ the least squares, P the first singular directions of W's unfolding
-           over p, whitened by the mean of C over s. With R Rᵀ = T C Tᵀ (Cholesky) the first q rows of P keep the energy
-           Σ |(W Tᵀ R)_j|² over their columns j: for all q at once. P without whitening is tried too, so nothing is worse
-           than the plain decomposition.
+Inputs     W' = B T, T = P ⊗ I, B = W C Tᵀ (T C Tᵀ)⁻¹ the least squares, P the first singular directions of W unfolded
+           over p, whitened by the mean of C over s. With R Rᵀ = T C Tᵀ (Cholesky) the first q rows of P keep the
+           energy Σ |(W Tᵀ R)_j|² over their columns j, for all q at once. P without whitening is tried too, so nothing
+           is worse than the plain decomposition.
 Both       W' = U Uᵀ B T with U the first eigenvectors of B (T C Tᵀ) Bᵀ: Tucker-2 as a reduced-rank regression.
 """
 
@@ -52,7 +52,9 @@ class ReducedRank:
                     yield Split(way, (rank,)), self._lost(kept)
             case "tucker":
                 for q in _grid(self._geometry.inputs):
-                    for r, kept in enumerate(np.max([_kept(x.outputs(q)) for x in self._channels], axis=0), 1):
+                    for r, kept in enumerate(
+                        np.max([_kept(x.outputs(q)) for x in self._channels], axis=0), 1
+                    ):
                         yield Split(way, (q, r)), self._lost(kept)
 
     def parts(self, split: Split) -> list[Array]:
@@ -151,8 +153,9 @@ def whole(split: Split, parts: list[Array], s: int) -> Array:
 def _turned(w: Array, basis: Array, s: int) -> Array:
     """W (P ⊗ I)ᵀ of [groups, rows, p·s]"""
     groups, rows, _ = w.shape
-    p = basis.shape[-1]
-    return (basis[:, None] @ w.reshape(groups, rows, p, s)).reshape(groups, rows, -1)
+    flat = w.reshape(groups, rows, -1, s).swapaxes(1, 2)  # one large product instead of many small ones
+    turned = basis @ flat.reshape(groups, flat.shape[1], -1)
+    return turned.reshape(groups, -1, rows, s).swapaxes(1, 2).reshape(groups, rows, -1)
 
 
 def _directions(w: Array, metric: Array | None, s: int) -> Array:
@@ -177,7 +180,8 @@ def _mean_over(c: Array, s: int) -> Array:
 def _damped(covariance: Array) -> Array:
     inner = covariance.shape[-1]
     mean = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / inner
-    return covariance + DAMPING * np.where(mean > 0, mean, 1.0) * np.eye(inner)
+    damped: Array = covariance + DAMPING * np.where(mean > 0, mean, 1.0) * np.eye(inner)
+    return damped
 
 
 def _kept(outputs: Array) -> Array:

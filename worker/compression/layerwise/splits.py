@@ -67,6 +67,11 @@ class Geometry:
         ways: list[Way] = ["channel", "tucker"] if self.out > 1 else []
         return (*ways, "spatial") if len(self.kernel) == 2 and not flat else tuple(ways)
 
+    def kept(self, way: Way) -> int:
+        """Kernel positions that the first part leaves to the next."""
+        spans = {"spatial": self.kernel[-1:], "tucker": self.kernel}
+        return math.prod(spans.get(way, ()))
+
     def of(self, split: Split) -> Cost:
         """What the layer costs when it is split."""
         area, at, ranks = math.prod(self.kernel), self.positions, split.ranks
@@ -86,18 +91,16 @@ class Geometry:
         return Cost(sum(size * positions for size, positions in sizes), sum(size for size, _ in sizes))
 
 
-def geometry(layer: Linear, shaped: ir.Model | None) -> Geometry | None:
-    """Of a layer of the main graph; `shaped` is a copy of the model with numbers for shapes.
+def geometry(layer: Linear, shaped: ir.Node | None) -> Geometry | None:
+    """`shaped` is the layer's node in a copy of the model whose shapes are numbers; None where it does not tell them.
 
-    Without one all output maps count as a single place, so that costs of different layers do not compare. None where
-    `shaped` does not tell the shapes.
+    Without one each output map counts as a single place: good for ranks of one layer, no measure between layers.
     """
     groups, out, inner = layer.shape
     assert layer.weight.const_value is not None
     kernel = tuple(layer.weight.const_value.shape.numpy()[2:]) if layer.node.op_type == "Conv" else ()
-    found = _nominal(layer, kernel) if shaped is None else _positions(layer, kernel, shaped)
-    inputs = inner // math.prod(kernel)
-    return None if found is None else Geometry(groups, out, inputs, kernel, found)
+    found = _nominal(layer, kernel) if shaped is None else _counted(shaped)
+    return None if found is None else Geometry(groups, out, inner // math.prod(kernel), kernel, found)
 
 
 def _nominal(layer: Linear, kernel: tuple[int, ...]) -> Positions:
@@ -105,12 +108,11 @@ def _nominal(layer: Linear, kernel: tuple[int, ...]) -> Positions:
     return Positions(math.prod(strides), strides[-1] if kernel else 1, 1)
 
 
-def _positions(layer: Linear, kernel: tuple[int, ...], shaped: ir.Model) -> Positions | None:
-    node = next(node for node in shaped.graph if node.name == layer.node.name)
+def _counted(node: ir.Node) -> Positions | None:
     data, output = numbers(node.inputs[0]), numbers(node.outputs[0])
     if data is None or output is None:
         return None
-    if layer.node.op_type != "Conv":
+    if node.op_type != "Conv":
         rows = math.prod(output[:-1])
         return Positions(rows, rows, rows)
     before, behind = data[0] * math.prod(data[2:]), output[0] * math.prod(output[2:])
