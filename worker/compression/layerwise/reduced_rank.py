@@ -174,7 +174,8 @@ def _mean_over(c: Array, s: int) -> Array:
     """[groups, p, p]"""
     groups, inner, _ = c.shape
     p = inner // s
-    return np.einsum("gasbs->gab", c.reshape(groups, p, s, p, s)) / s
+    mean: Array = np.einsum("gasbs->gab", c.reshape(groups, p, s, p, s)) / s
+    return mean
 
 
 def _damped(covariance: Array) -> Array:

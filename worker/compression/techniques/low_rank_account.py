@@ -61,7 +61,8 @@ def target(step: LowRank, pairs: Sequence[tuple[Cost, Cost]]) -> list[Requiremen
     met = share >= step.amount - ROUNDING
     why = (
         f"The {len(pairs)} layers that low_rank can factorise have {before} {step.rank}; with the smallest ranks "
-        f"{after} are left. So {share:.4f} can go, and {step.amount:g} was asked: ask for less, or exclude fewer layers."
+        f"{after} are left. So {share:.4f} can go, and {step.amount:g} was asked. Ask for less, or exclude fewer "
+        "layers."
     )
     return [
         RequirementResult(
