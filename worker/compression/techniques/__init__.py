@@ -1,6 +1,7 @@
 """One technique, one file, one `kind`: an ONNX graph in, an ONNX graph out.
 
-Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for.
+Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for. So is what
+sees layers as matrices, which need names from this package.
 """
 
 from collections.abc import Callable, Sequence
@@ -25,7 +26,6 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static
-from worker.compression.techniques.low_rank import low_rank
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
@@ -56,6 +56,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
         case Float16():
             return float16(model, step, context)
         case LowRank():
+            from worker.compression.techniques.low_rank import low_rank
+
             return low_rank(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
