@@ -18,6 +18,7 @@ Both       W' = U Uᵀ B T with U the first eigenvectors of B (T C Tᵀ) Bᵀ: T
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -26,8 +27,9 @@ import numpy as np
 from worker.compression.layerwise.splits import Geometry, Split, Way
 from worker.compression.observe import Array
 
-DAMPING = 1e-6
-"""Added to C's diagonal, of its mean: inputs that were never seen keep their weights."""
+DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
+"""Added to C's diagonal, of its mean: inputs that were never seen keep their weights. The least that makes C positive:
+where means are large beside deviations, float32 sums leave it slightly indefinite."""
 GRID = 16
 """Input ranks of a Tucker decomposition that are looked at; of output ranks all are."""
 
@@ -181,7 +183,12 @@ def _mean_over(c: Array, s: int) -> Array:
 def _damped(covariance: Array) -> Array:
     inner = covariance.shape[-1]
     mean = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / inner
-    damped: Array = covariance + DAMPING * np.where(mean > 0, mean, 1.0) * np.eye(inner)
+    unit = np.where(mean > 0, mean, 1.0) * np.eye(inner)
+    for damping in DAMPING:
+        with suppress(np.linalg.LinAlgError):
+            np.linalg.cholesky(covariance + damping / 2 * unit)  # with a margin
+            break
+    damped: Array = covariance + damping * unit
     return damped
 
 

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.allocation import Option
+from worker.compression.layerwise.drift import Drift
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.reduced_rank import ReducedRank, whole
@@ -39,7 +40,8 @@ class Seen:
 
 @dataclass(frozen=True)
 class Fitted:
-    """What a layer becomes. `error`: the share of its outputs' energy that is lost, without data of its weights'."""
+    """What a layer becomes; `bias` None: as it was. `error`: the share of its outputs' energy that is lost, also by the
+    layers before it; without data, of its weights'."""
 
     split: Split
     parts: list[Array]
@@ -70,24 +72,39 @@ class Study:
                 split = Split(way, ranks)
                 yield Option(self.geometry.of(split), split)
 
-    def fitted(self, split: Split) -> Fitted:
-        problem, weight = self._problem(), self.layer.matrix()
-        parts = [part.astype(np.float32).astype(np.float64) for part in problem.parts(split)]
-        made = whole(split, parts, self.geometry.kept(split.way))
-        return Fitted(split, parts, self._bias(weight - made), problem.error(made))
+    def fitted(self, split: Split, drift: Drift | None = None) -> Fitted:
+        """`drift`: of the layer's inputs since layers before it were changed, sums; needs `seen`."""
+        if drift is not None and self.seen is not None:
+            return self._compensated(split, drift.averaged(self.seen.mean is not None), self.seen)
+        problem = self._problem()
+        parts = problem.parts(split)
+        return Fitted(split, parts, None, problem.error(self._whole(split, parts)))
+
+    def _compensated(self, split: Split, drift: Drift, seen: Seen) -> Fitted:
+        weight = self.layer.matrix().astype(np.float64)
+        parts = ReducedRank(drift.compensated(weight), drift.second, self.geometry).parts(split)
+        made = self._whole(split, parts)
+        energy = _product(weight @ seen.covariance(), weight)
+        lost = energy - 2 * _product(weight @ drift.cross, made) + _product(made @ drift.second, made)
+        bias = None
+        if seen.mean is not None:
+            bias = self._bias(weight @ drift.before[:, :, None] - made @ drift.after[:, :, None])
+        return Fitted(split, parts, bias, max(0.0, lost / energy) if energy > 0 else 0.0)
+
+    def _whole(self, split: Split, parts: list[Array]) -> Array:
+        return whole(split, parts, self.geometry.kept(split.way))
 
     def _problem(self) -> ReducedRank:
         covariance = None if self.seen is None else self.seen.covariance()
         return ReducedRank(self.layer.matrix(), covariance, self.geometry)
 
-    def _bias(self, difference: Array) -> Array | None:
-        """The bias that keeps the mean of the outputs; None: as it is."""
-        if self.seen is None or self.seen.mean is None:
-            return None
-        shift = (difference @ self.seen.mean[:, :, None]).reshape(-1)
+    def _bias(self, shift: Array) -> Array:
+        """The bias that keeps the mean of the outputs, which moved by so much."""
         bias = self.layer.bias
-        assert bias is None or bias.const_value is not None
-        return shift if bias is None or bias.const_value is None else shift + bias.const_value.numpy().ravel()
+        if bias is None or bias.const_value is None:
+            return shift.ravel()
+        moved: Array = shift.ravel() + bias.const_value.numpy().ravel()
+        return moved
 
     def _unfolded(self, way: Way) -> Iterator[Array]:
         """For each rank of a way, the matrices [groups, …] that have it."""
@@ -125,6 +142,11 @@ def observe(
     narrow = {study.layer: study for study in studies if study.layer.shape[2] <= WIDEST}
     for number, (layer, found) in enumerate(moments(model, list(narrow), samples, told)):
         narrow[layer].seen = _seen(layer, found, folder / f"{number}.npy")
+
+
+def _product(a: Array, b: Array) -> float:
+    """tr A Bᵀ, over all groups."""
+    return float(np.sum(a * b))
 
 
 def _seen(layer: Linear, found: Moments, path: Path) -> Seen:

@@ -2,11 +2,11 @@
 
 A layer's outputs are fitted on calibration data, or its weights where there is none (`layerwise.reduced_rank`); ranks
 follow from the energy that is kept, from a target that is spread over the layers (`layerwise.allocation`), or from the
-noise in the weights (`layerwise.vbmf`). A layer becomes nothing that has not fewer multiplications.
+noise in the weights (`layerwise.vbmf`). Layer after layer, what is lost before one is made up for (`layerwise.drift`).
+A layer becomes nothing that has not fewer multiplications.
 """
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
@@ -14,12 +14,14 @@ from app.contract.errors import Refusal
 from app.contract.recipe import LowRank
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.allocation import Option, cheapest, spread
-from worker.compression.layerwise.study import WIDEST, Fitted, observe
+from worker.compression.layerwise.drift import drift, together
+from worker.compression.layerwise.splits import Split
+from worker.compression.layerwise.study import WIDEST, Fitted, Study, observe
 from worker.compression.techniques.account import Layer, refuse_quantized, why_not
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.factors import factorise
-from worker.compression.techniques.low_rank_account import rows, saved, target
-from worker.compression.techniques.low_rank_layers import NOMINAL, Case, cases, looked_at
+from worker.compression.techniques.low_rank_account import account, target
+from worker.compression.techniques.low_rank_layers import NOMINAL, Case, cases, decided, looked_at
 from worker.compression.techniques.naming import Names
 
 
@@ -30,36 +32,18 @@ def low_rank(model: ir.Model, step: LowRank, context: Context) -> Changed:
     found, counted = cases(model, step, _shapes(samples))
     if samples is not None:
         studies = [case.study for case in found if case.study is not None]
-        observe(model, studies, samples, context.scratch, context.progress.advance)
-    found = [looked_at(case, step) for case in found]
-    able = [case for case in found if case.options]
-    chosen = dict(zip([case.node for case in able], _chosen(able, step), strict=True))
-    names = Names(model)
-    made = {
-        case.node: (option, _made(case, option, names))
-        for case in able
-        if (option := chosen[case.node]).split is not None
-    }
-    found = [
-        case if case.node in made else replace(case, reason=case.reason or _kept(step)) for case in found
+        observe(model, studies, samples, context.scratch, lambda done: context.progress.advance(done / 2))
+    found = _chosen([looked_at(case, step) for case in found], step)
+    tasks = [
+        (case.study, case.chosen.split) for case in found if case.study and case.chosen and case.chosen.split
     ]
-    if not made:
+    if not tasks:
         raise _nothing(model, found)
-    able_costs = [(case.options[0].cost, chosen[case.node].cost) for case in able]
-    touched = [pair for pair in able_costs if pair[0] != pair[1]]
+    fitted = _replaced(model, tasks, samples, lambda done: context.progress.advance((1 + done) / 2))
+    details = {"data_aware": samples is not None, "samples": 0 if samples is None else len(samples)}
+    details |= account(found, fitted, counted)
     return Changed(
-        model,
-        len(made),
-        len(found),
-        _notes(found, samples, counted),
-        {
-            "data_aware": samples is not None,
-            "samples": 0 if samples is None else len(samples),
-            "able": saved(able_costs, counted),
-            "touched": saved(touched, counted),
-            "layers": rows(found, made, counted),
-        },
-        target(step, able_costs),
+        model, len(fitted), len(found), _notes(found, samples, counted), details, target(step, found)
     )
 
 
@@ -79,7 +63,14 @@ def _shapes(samples: Samples | None) -> dict[str, list[int]] | None:
     return {name: list(x.shape) for name, x in next(samples.take(1).batches(1)).items()}
 
 
-def _chosen(able: Sequence[Case], step: LowRank) -> list[Option]:
+def _chosen(found: Sequence[Case], step: LowRank) -> list[Case]:
+    """With one option for each case that has some, and a reason where it is to stay what it is."""
+    able = [case for case in found if case.options]
+    options = iter(_options(able, step))
+    return [decided(case, next(options), step) if case.options else case for case in found]
+
+
+def _options(able: Sequence[Case], step: LowRank) -> list[Option]:
     match step.rank:
         case "energy":
             return [cheapest(case.options, 1 - step.energy) for case in able]
@@ -90,18 +81,25 @@ def _chosen(able: Sequence[Case], step: LowRank) -> list[Option]:
     return spread([case.options for case in able], budget, lambda cost: int(getattr(cost, step.rank)))
 
 
-def _made(case: Case, option: Option, names: Names) -> Fitted:
-    assert case.study is not None
-    assert option.split is not None
-    fitted = case.study.fitted(option.split)
-    factorise(case.study.layer, fitted.split, fitted.parts, fitted.bias, names)
+def _replaced(
+    model: ir.Model,
+    tasks: Sequence[tuple[Study, Split]],
+    samples: Samples | None,
+    told: Callable[[float], None],
+) -> dict[ir.Node, Fitted]:
+    """Replace the layers, in order: with data, each by what answers the inputs that those before it leave."""
+    original, names = model.clone(), Names(model)
+    splits = {study.layer: (study, split) for study, split in tasks}
+    fitted: dict[ir.Node, Fitted] = {}
+    for part in together(list(splits)):
+        seen = [layer for layer in part if splits[layer][0].seen is not None]
+        moved = {} if samples is None else dict(zip(seen, drift(original, model, seen, samples), strict=True))
+        for layer in part:
+            study, split = splits[layer]
+            fitted[layer.node] = found = study.fitted(split, moved.get(layer))
+            factorise(layer, split, found.parts, found.bias, names)
+        told(len(fitted) / len(tasks))
     return fitted
-
-
-def _kept(step: LowRank) -> str:
-    if step.rank == "energy":
-        return f"keeping {step.energy:g} of the energy takes ranks that save nothing"
-    return "the target is reached without it"
 
 
 def _nothing(model: ir.Model, found: list[Case]) -> Refusal:

@@ -7,7 +7,6 @@ import onnx_ir as ir
 
 from app.contract.recipe import LowRank
 from app.contract.report import RequirementResult
-from worker.compression.layerwise.allocation import Option
 from worker.compression.layerwise.splits import Cost
 from worker.compression.layerwise.study import Fitted
 from worker.compression.techniques.low_rank_layers import Case
@@ -15,26 +14,42 @@ from worker.compression.techniques.low_rank_layers import Case
 ROUNDING = 1e-9
 
 
-def rows(
-    cases: Sequence[Case], made: Mapping[ir.Node, tuple[Option, Fitted]], counted: bool
-) -> list[dict[str, Any]]:
-    """One for each layer. Multiplications are null where the shapes are not known (`counted`)."""
-    return [_row(case, made.get(case.node), counted) for case in cases]
+def account(cases: Sequence[Case], fitted: Mapping[ir.Node, Fitted], counted: bool) -> dict[str, Any]:
+    """Of `able` layers, which have a split that saves something, of `touched` ones, and of each.
 
-
-def _row(case: Case, made: tuple[Option, Fitted] | None, counted: bool) -> dict[str, Any]:
-    before = None if case.study is None else case.study.geometry.cost
-    row: dict[str, Any] = {"name": case.node.name, "op": case.node.op_type, "reason": case.reason}
-    if before is None:
-        return row
-    after = before if made is None else made[0].cost
-    row |= {
-        "macs": [before.macs, after.macs] if counted else None,
-        "parameters": [before.parameters, after.parameters],
+    Pairs are before and after. Multiplications are null where the shapes are not known (not `counted`).
+    """
+    pairs = _costs(cases)
+    return {
+        "able": _saved(pairs, counted),
+        "touched": _saved([pair for pair in pairs if pair[0] != pair[1]], counted),
+        "layers": [_row(case, fitted.get(case.node), counted) for case in cases],
     }
-    if made is None or case.study is None:
+
+
+def _costs(cases: Sequence[Case]) -> list[tuple[Cost, Cost]]:
+    return [(case.options[0].cost, case.chosen.cost) for case in cases if case.chosen is not None]
+
+
+def _saved(pairs: Sequence[tuple[Cost, Cost]], counted: bool) -> dict[str, Any]:
+    sums: dict[str, Any] = {name: _sums(pairs, name) for name in ("macs", "parameters")}
+    return {"layers": len(pairs), **sums} | ({} if counted else {"macs": None})
+
+
+def _sums(pairs: Sequence[tuple[Cost, Cost]], name: str) -> list[int]:
+    return [sum(getattr(pair[at], name) for pair in pairs) for at in (0, 1)]
+
+
+def _row(case: Case, fitted: Fitted | None, counted: bool) -> dict[str, Any]:
+    row: dict[str, Any] = {"name": case.node.name, "op": case.node.op_type, "reason": case.reason}
+    if case.study is None:
         return row
-    fitted = made[1]
+    before = case.study.geometry.cost
+    after = before if case.chosen is None else case.chosen.cost
+    row["macs"] = [before.macs, after.macs] if counted else None
+    row["parameters"] = [before.parameters, after.parameters]
+    if fitted is None:
+        return row
     return row | {
         "how": fitted.split.way,
         "ranks": list(fitted.split.ranks),
@@ -43,20 +58,12 @@ def _row(case: Case, made: tuple[Option, Fitted] | None, counted: bool) -> dict[
     }
 
 
-def saved(pairs: Sequence[tuple[Cost, Cost]], counted: bool) -> dict[str, Any]:
-    """Before and after, over layers."""
-    sums = {
-        name: [sum(getattr(pair[at], name) for pair in pairs) for at in (0, 1)]
-        for name in ("macs", "parameters")
-    }
-    return {"layers": len(pairs), **sums} | ({} if counted else {"macs": None})
-
-
-def target(step: LowRank, pairs: Sequence[tuple[Cost, Cost]]) -> list[RequirementResult]:
-    """Of the ranks that follow from a share."""
+def target(step: LowRank, cases: Sequence[Case]) -> list[RequirementResult]:
+    """Of ranks that follow from a share."""
     if step.rank not in ("macs", "parameters"):
         return []
-    before, after = (sum(getattr(pair[at], step.rank) for pair in pairs) for at in (0, 1))
+    pairs = _costs(cases)
+    before, after = _sums(pairs, step.rank)
     share = 1 - after / before
     met = share >= step.amount - ROUNDING
     why = (

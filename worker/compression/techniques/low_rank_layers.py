@@ -25,12 +25,14 @@ NOMINAL: Final = (
 
 @dataclass(frozen=True)
 class Case:
-    """A layer, and what it could become; the first option is what it is. `reason`: why it stays so."""
+    """A layer, what it could become, and which of that is `chosen`; the first option is what it is. `reason`: why it
+    stays so."""
 
     node: ir.Node
     study: Study | None = None
     options: tuple[Option, ...] = ()
     reason: str | None = None
+    chosen: Option | None = None
 
 
 def cases(model: ir.Model, step: LowRank, shapes: dict[str, list[int]] | None) -> tuple[list[Case], bool]:
@@ -55,6 +57,14 @@ def looked_at(case: Case, step: LowRank) -> Case:
         return replace(case, options=(Option(own), *saving))
     noise = "its weights may be noise alone, or have a rank" if step.rank == "vbmf" else "there is no rank"
     return replace(case, reason=f"{noise} that saves nothing")
+
+
+def decided(case: Case, option: Option, step: LowRank) -> Case:
+    """With one of its options."""
+    reason = "the target is reached without it"
+    if step.rank == "energy":
+        reason = f"keeping {step.energy:g} of the energy takes ranks that save nothing"
+    return replace(case, chosen=option, reason=reason if option.split is None else None)
 
 
 def _found(model: ir.Model, step: LowRank) -> Iterator[tuple[ir.Node, Linear | None, str | None]]:
