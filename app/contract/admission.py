@@ -11,9 +11,10 @@ from app.contract import fitting
 from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal
 from app.contract.job import DataUse, DataUses, JobRequest
+from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
-from app.contract.recipe import ORIGINAL, AnyStep, Taught, Training
+from app.contract.recipe import ORIGINAL, AnyStep, ChannelPruning, LowRank, Sparsity, Taught, Training
 from app.contract.shapes import Shapes, input_shapes
 from app.contract.stages import Stage, low, stages
 from app.contract.training import check_teacher, check_training
@@ -36,6 +37,8 @@ def check(
     for index, step, stage in steps:
         _check_patterns(index, step, stage)
         _check_something_left(index, step, stage)
+        if isinstance(step, LowRank):
+            check_low_rank(index, step, stage)
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
@@ -77,11 +80,18 @@ def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
     left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.exclude)]
     if layers and step.exclude and not left:
         raise Refusal(
-            "nothing_to_train" if isinstance(step, Training) else "nothing_to_quantize",
+            _nothing_to_do(step),
             f"`exclude` matches all {len(layers)} layers of {low(stage.model)}, so {step.kind} would change nothing. "
             "Leave a pattern out, or the step.",
             field=f"recipe.steps.{index}.exclude",
         )
+
+
+def _nothing_to_do(step: AnyStep) -> str:
+    if isinstance(step, Training):
+        return "nothing_to_train"
+    compresses = isinstance(step, ChannelPruning | Sparsity | LowRank)
+    return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
 def _check_needs(request: JobRequest) -> None:

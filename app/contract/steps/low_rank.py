@@ -27,10 +27,12 @@ class LowRank(Step):
     )
     amount: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.5,
-        description="For `macs` and `parameters`: the share that goes, over all layers it touches.",
+        description="For `macs` and `parameters`: the share that goes, of all layers together that have a split which "
+        "saves something.",
     )
     energy: Annotated[float, Field(gt=0, lt=1)] = Field(
-        default=0.95, description="For `energy`: the share of the squared singular values that is kept."
+        default=0.95,
+        description="For `energy`: the share of the squared singular values that each layer keeps.",
     )
     samples: Samples
     exclude: Patterns

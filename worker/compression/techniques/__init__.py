@@ -1,6 +1,7 @@
 """One technique, one file, one `kind`: an ONNX graph in, an ONNX graph out.
 
-Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for.
+Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for. So is what
+sees layers as matrices, which need names from this package.
 """
 
 from collections.abc import Callable, Sequence
@@ -16,6 +17,7 @@ from app.contract.recipe import (
     Float16,
     Int8Dynamic,
     Int8Static,
+    LowRank,
     QuantizationAwareTraining,
     Taught,
     Training,
@@ -43,8 +45,8 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
 def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     """Do one step on a normalised model, which may be changed in place: go on with the answer's.
 
-    Raises `Refusal` with `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`,
-    `model_does_not_run` or `step_failed`, and what `training.trained` raises.
+    Raises `Refusal` with `already_quantized`, `nothing_to_quantize`, `nothing_to_compress`, `missing_data`,
+    `not_finite`, `model_does_not_run` or `step_failed`, and what `training.trained` raises.
     """
     match step:
         case Int8Static():
@@ -53,6 +55,10 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return int8_dynamic(model, step, context)
         case Float16():
             return float16(model, step, context)
+        case LowRank():
+            from worker.compression.techniques.low_rank import low_rank
+
+            return low_rank(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
 

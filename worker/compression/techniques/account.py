@@ -66,7 +66,7 @@ def changed(
     """The step's answer. Raises `nothing_to_quantize` when no layer was changed."""
     count = sum(layer.reason is None for layer in layers)
     if count == 0:
-        raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {_why_not(model, layers)}")
+        raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {why_not(model, layers)}")
     rows = [
         {
             "name": layer.node.name,
@@ -79,7 +79,8 @@ def changed(
     return Changed(model, count, len(layers), notes, {"layers": rows, **(details or {})})
 
 
-def _why_not(model: ir.Model, layers: list[Layer]) -> str:
+def why_not(model: ir.Model, layers: list[Layer]) -> str:
+    """The end of a sentence that says why no layer was changed."""
     if layers:
         reasons = Counter(f"{layer.node.op_type}: {layer.reason}" for layer in layers)
         return f"none of {len(layers)} could be taken ({_listed(reasons)})."

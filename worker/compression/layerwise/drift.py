@@ -1,0 +1,95 @@
+"""What reaches a layer after the layers before it were changed, x', beside what reached it, x; streamed.
+
+    K = E x x'ᵀ,  C' = E x' x'ᵀ                         (centred where a bias takes the means up)
+    M = (W K + λ W) (C' + λ)⁻¹                          minimises E |W x - M x'|² + λ |M - W|²
+
+M answers the changed inputs as W answered the original ones (the asymmetric reconstruction of Zhang et al. 2015), so
+errors do not add up from layer to layer. λ is the mean of C's diagonal times inputs / rows: few rows, little trust.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.data.samples import Samples
+from worker.compression.layerwise.linear import Linear
+from worker.compression.layerwise.moments import HELD, ROWS
+from worker.compression.observe import Array, Observer
+
+PASSES: Final = 8
+"""Over the data, more or less: layers that follow on one another are looked at together, as if only those before all of
+them were changed."""
+
+
+@dataclass
+class Drift:
+    """Sums over `rows` rows for each group, float64: `cross` [groups, in, in] of x x'ᵀ, `second` of x' x'ᵀ, `before`
+    [groups, in] of x, `after` of x'."""
+
+    cross: Array
+    second: Array
+    before: Array
+    after: Array
+    rows: int = 0
+
+    @classmethod
+    def none(cls, layer: Linear) -> "Drift":
+        groups, _, inner = layer.shape
+        square, flat = (groups, inner, inner), (groups, inner)
+        return cls(np.zeros(square), np.zeros(square), np.zeros(flat), np.zeros(flat))
+
+    def add(self, x: Array, changed: Array) -> None:
+        """float32 [groups, rows, in] each"""
+        self.cross += x.swapaxes(1, 2) @ changed
+        self.second += changed.swapaxes(1, 2) @ changed
+        self.before += x.sum(1, dtype=np.float64)
+        self.after += changed.sum(1, dtype=np.float64)
+        self.rows += x.shape[1]
+
+    def averaged(self, centred: bool) -> "Drift":
+        """Means in place of sums, and covariances in place of second moments."""
+        cross, second = self.cross / self.rows, self.second / self.rows
+        before, after = self.before / self.rows, self.after / self.rows
+        if centred:
+            cross -= before[:, :, None] * after[:, None, :]
+            second -= after[:, :, None] * after[:, None, :]
+        return Drift(cross, second, before, after, self.rows)
+
+    def compensated(self, weight: Array) -> Array:
+        """M of averages, float64 [groups, out, in]."""
+        inner = weight.shape[2]
+        trace = np.trace(self.second, axis1=1, axis2=2)[:, None, None] / inner
+        damping = np.where(trace > 0, trace, 1.0) * (inner / self.rows) * np.eye(inner)
+        wanted = weight @ (self.cross + damping)
+        return np.linalg.solve(self.second + damping, wanted.swapaxes(1, 2)).swapaxes(1, 2)
+
+
+def drift(original: ir.Model, changed: ir.Model, layers: Sequence[Linear], samples: Samples) -> list[Drift]:
+    """Of each layer. Raises what `Observer` raises."""
+    values = [layer.data for layer in layers]
+    found = [Drift.none(layer) for layer in layers]
+    both = (Observer(model, values).run(samples) for model in (original, changed))
+    for before, after in zip(*both, strict=True):
+        for layer, sums, x, y in zip(layers, found, before.values, after.values, strict=True):
+            sums.add(layer.columns(x, ROWS), layer.columns(y, ROWS))
+    return found
+
+
+def together(layers: Sequence[Linear]) -> Iterator[list[Linear]]:
+    """Runs of layers for one pass, whose sums can be held at once."""
+    most = -(-len(layers) // PASSES)
+    part: list[Linear] = []
+    held = 0
+    for layer in layers:
+        groups, _, inner = layer.shape
+        size = 2 * 8 * groups * inner * inner
+        if part and (len(part) == most or held + size > HELD):
+            yield part
+            part, held = [], 0
+        part.append(layer)
+        held += size
+    if part:
+        yield part

@@ -1,0 +1,50 @@
+"""The rank of a matrix seen through noise: empirical variational Bayesian matrix factorisation in closed form.
+
+For Y [L, M], L ≤ M, α = L / M, singular values γ and noise variance σ²:
+
+    a component is signal where  γ² > M σ² (1 + τ̄)(1 + α/τ̄),  τ̄ = 2.5129 √α
+    σ² minimises                 Σ φ(x),  x = γ² / (M σ²)
+    φ(x) = x - log x             for noise, and for signal, with τ = (x - 1 - α + √((x - 1 - α)² - 4α)) / 2:
+           x - τ + log((τ + 1) / x) + α log(τ/α + 1)
+
+Nakajima, Sugiyama, Babacan, Tomioka 2013, "Global analytic solution of fully-observed variational Bayesian matrix
+factorization", theorems 2 and 3.
+"""
+
+from typing import Final
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+
+from worker.compression.observe import Array
+
+TAU: Final = 2.5129
+TINY: Final = 1e-12
+"""Of the largest squared singular value: smaller ones are rounding, and count as that much."""
+
+
+def vbmf_rank(matrix: Array) -> int:
+    """How many components of a matrix [rows, columns] are not noise: 0 where all may be."""
+    small, large = sorted(matrix.shape)
+    gram = matrix @ matrix.T if matrix.shape[0] == small else matrix.T @ matrix
+    squares = np.linalg.eigvalsh(gram.astype(np.float64))[::-1]
+    if squares[0] <= 0:
+        return 0
+    squares = squares.clip(TINY * squares[0]) / large
+    alpha = small / large
+    tau = TAU * np.sqrt(alpha)
+    bar = (1 + tau) * (1 + alpha / tau)
+    most = max(0, min(int(np.ceil(small / (1 + alpha))) - 1, small - 1))  # signals that can be told
+    bounds = max(squares[most] / bar, squares[most:].mean()), squares.mean()
+    noise = minimize_scalar(
+        lambda log: _free_energy(squares / np.exp(log), alpha, bar), bounds=np.log(bounds), method="bounded"
+    )
+    return int((squares > np.exp(noise.x) * bar).sum()) if bounds[0] < bounds[1] else 0
+
+
+def _free_energy(x: Array, alpha: float, bar: float) -> float:
+    signal, noise = x[x > bar], x[x <= bar]
+    above = signal - 1 - alpha
+    tau = (above + np.sqrt(above**2 - 4 * alpha)) / 2
+    told = signal - tau + np.log((tau + 1) / signal) + alpha * np.log(tau / alpha + 1)
+    return float((noise - np.log(noise)).sum() + told.sum())

@@ -1,0 +1,112 @@
+"""Puts the parts of a layer into the graph: smaller nodes before the node, which becomes the last of them.
+
+The node keeps its name, its output and its bias. Of a convolution's attributes each part gets those of the axes that
+its kernel spans; a part without a bias maps the zeros of the padding to zeros, so padding may come at any of them.
+"""
+
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.layerwise.linear import Linear
+from worker.compression.layerwise.splits import Split
+from worker.compression.observe import Array
+from worker.compression.techniques.naming import Names
+
+WINDOW: Final = ("kernel_shape", "strides", "pads", "dilations", "auto_pad")
+
+
+def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | None, names: Names) -> None:
+    """Replace the layer by its parts [groups, rows, columns], in place; `bias` [outputs] None leaves it as it is."""
+    node, old = layer.node, layer.weight
+    if node.op_type == "Conv":
+        _convolutions(layer, split, parts, names)
+    else:
+        first = _constant(node, parts[0][0].T, f"{old.name}_in", names)
+        _before(node, "MatMul", [node.inputs[0], first], {}, "in", names)
+        outputs_first = bool(node.attributes.get_int("transB", 0))
+        last = parts[1][0] if outputs_first else parts[1][0].T
+        node.replace_input_with(1, _constant(node, last, f"{old.name}_out", names))
+    if bias is not None:
+        node.resize_inputs(3)
+        node.replace_input_with(2, _constant(node, bias, f"{node.name}_bias", names))
+    assert node.graph is not None
+    if not old.uses() and old.name is not None:
+        node.graph.initializers.pop(old.name)
+
+
+def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names) -> None:
+    node = layer.node
+    assert layer.weight.const_value is not None
+    kernel = list(layer.weight.const_value.shape.numpy()[2:])
+    whole, none = [True] * len(kernel), [False] * len(kernel)
+    spans = {
+        "svd": [whole, none],
+        "channel": [whole, none],
+        "spatial": [[True, False], [False, True]],
+        "tucker": [none, whole, none],
+    }[split.way]
+    given = {name: node.attributes[name] for name in WINDOW if name in node.attributes}
+    suffixes = ["in", "core", "out"] if len(parts) == 3 else ["in", "out"]
+    for part, spanned, suffix in zip(parts, spans, suffixes, strict=True):
+        size = [k if there else 1 for k, there in zip(kernel, spanned, strict=True)]
+        groups, rows, columns = part.shape
+        array = part.reshape(groups * rows, columns // int(np.prod(size)), *size)
+        weight = _constant(node, array, f"{layer.weight.name}_{suffix}", names)
+        attributes = _spanning(given, size, spanned) | {"group": ir.AttrInt64("group", groups)}
+        if suffix == "out":
+            node.replace_input_with(1, weight)
+            for name in WINDOW:
+                node.attributes.pop(name, None)
+            node.attributes.update(attributes)
+        else:
+            _before(node, "Conv", [node.inputs[0], weight], attributes, suffix, names)
+
+
+def _spanning(given: dict[str, ir.Attr], size: list[int], spanned: list[bool]) -> dict[str, ir.Attr]:
+    """The attributes of a part: along an axis that it does not span it moves by one and pads nothing."""
+    found: dict[str, ir.Attr] = {"kernel_shape": ir.AttrInt64s("kernel_shape", size)}
+    for name, neutral in (("strides", 1), ("dilations", 1), ("pads", 0)):
+        if name in given:
+            values = given[name].as_ints()
+            there = spanned * (len(values) // len(spanned))
+            kept = [v if spans else neutral for v, spans in zip(values, there, strict=True)]
+            found[name] = ir.AttrInt64s(name, kept)
+    if "auto_pad" in given and any(spanned):
+        found["auto_pad"] = given["auto_pad"]
+    return found
+
+
+def _before(
+    node: ir.Node,
+    op: str,
+    inputs: list[ir.Value | None],
+    attributes: dict[str, ir.Attr],
+    suffix: str,
+    names: Names,
+) -> None:
+    """A node between this one and its data."""
+    output = ir.Value(name=names.fresh(f"{node.name}_{suffix}_output"), type=ir.TensorType(ir.DataType.FLOAT))
+    made = ir.Node(
+        "",
+        op,
+        inputs,
+        list(attributes.values()),
+        outputs=[output],
+        name=names.fresh(f"{node.name}_{suffix}"),
+    )
+    assert node.graph is not None
+    node.graph.insert_before(node, made)
+    node.replace_input_with(0, output)
+
+
+def _constant(node: ir.Node, array: Array, wish: str, names: Names) -> ir.Value:
+    name = names.fresh(wish)
+    value = ir.Value(
+        name=name, const_value=ir.tensor(np.ascontiguousarray(array, dtype=np.float32), name=name)
+    )
+    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
+    assert node.graph is not None
+    node.graph.register_initializer(value)
+    return value
