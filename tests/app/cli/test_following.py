@@ -12,7 +12,7 @@ from app.client import Client
 from app.contract.job import Job
 from tests.support.asked import job
 
-SAID = "epoch 1 of 3, step 40 of 234: loss 0.412, top1 0.81, 913 samples/s, 42 s left"
+SAID = "epoch 1 of 3, step 40 of 234: loss 0.412, top1 0.81, 913 samples/s"
 
 
 def training(progress: float, message: str | None) -> Job:
