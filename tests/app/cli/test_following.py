@@ -59,6 +59,7 @@ def test_below_the_bar_stands_what_the_step_said_last(width: int, monkeypatch: p
     following.follow(Watched(*JOBS[:3]), "job_1")
     text = screen.file.getvalue()
     assert "finetune" in text
+    assert "[progress" not in text
     assert (SAID in text) == (width > len(SAID))
     assert SAID[:50] in text  # cut, and in one line, where it does not fit
 
