@@ -1,7 +1,8 @@
 """How far a job is, from what its child tells: parts that weigh as long as they usually take, never going back.
 
 progress = (weight of the parts before + fraction · weight of this one) / all     parts: every step, measure
-seconds left = elapsed · (1 − progress) / progress
+seconds left = elapsed · (1 − progress) / progress     or, where a step tells its own:
+             = told + (seconds in the step + told) · weight of the parts after / weight of this one
 """
 
 import json
@@ -25,6 +26,8 @@ MOST_SHOWN = 200
 FINEST = 0.01
 """A change of progress smaller than this is no event."""
 ESTIMATE_AFTER_SECONDS = 2.0
+LONGEST_SECONDS = 1e9
+"""What a step tells beyond that is no estimate."""
 TRAINING_WEIGHS = 10.0
 """As many times as long as another step, or measuring, a training takes."""
 
@@ -37,6 +40,8 @@ class Course:
         self._events: deque[Event] = deque(maxlen=MOST_PENDING)
         self._step: dict[str, Any] | None = None
         self._changed = False
+        self._begun = self._started
+        self._ends: float | None = None
         self.progress = 0.0
 
     def note(self, note: Note) -> None:
@@ -45,6 +50,7 @@ class Course:
             case StepBegun(index=index, kind=kind):
                 self._part = min(max(index, 0), len(self._weights) - 1)
                 self._step = {"index": index, "kind": kind, "progress": 0.0, "message": None}
+                self._begun, self._ends = time.monotonic(), None
                 self._advance(0.0)
                 self._event("progress", f"{kind} begins", self._numbers())
             case Advanced(fraction=fraction):
@@ -52,6 +58,7 @@ class Course:
             case Logged(message=message, level=level, values=values):
                 if self._step is not None:
                     self._step["message"] = message[:MOST_SHOWN]
+                    self._hear(values.get("seconds_left"))
                 self._event("log", message, values, level)
 
     def crashed(self, how: str) -> None:
@@ -105,8 +112,17 @@ class Course:
             )
         )
 
+    def _hear(self, seconds_left: Any) -> None:
+        if isinstance(seconds_left, int | float) and 0 <= seconds_left < LONGEST_SECONDS:
+            self._ends = time.monotonic() + seconds_left
+
     def _seconds_left(self) -> int | None:
-        elapsed = time.monotonic() - self._started
+        now = time.monotonic()
+        if self._ends is not None:
+            end = max(now, self._ends)
+            after = sum(self._weights[self._part + 1 :]) / self._weights[self._part]
+            return round(end - now + (end - self._begun) * after)
+        elapsed = now - self._started
         if elapsed < ESTIMATE_AFTER_SECONDS or self.progress <= 0.0:
             return None
         return round(elapsed * (1 - self.progress) / self.progress)

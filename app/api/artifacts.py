@@ -83,7 +83,9 @@ def _made(job: Job, sha256: str | None) -> str:
         raise Refusal("job_not_finished", f"The job is {job.state}. Wait until it has succeeded.")
     if job.artifact_sha256 is not None:
         why = "" if job.problem is None else " Its problem says why."
-        raise Refusal("no_artifact", f"The job {job.state} and left an artifact, but nothing here.{why}")
+        raise Refusal(
+            "no_artifact", f"The job {job.state} and left an artifact, but not what is asked for here.{why}"
+        )
     raise Refusal("no_artifact", f"The job {job.state} and left nothing to download; its problem says why.")
 
 

@@ -35,7 +35,7 @@ async def receive(request: Request, blobs: Blobs, limit: int) -> Received:
     `unsupported_media_type`, `disk_full`; and ClientDisconnect. Whatever is raised, nothing is kept.
     """
     is_form = request.headers.get("content-type", "").lower().startswith(_FORM)
-    _check_headers(request, limit + (2 * MAX_FIELDS_BYTES if is_form else 0))
+    _check_headers(request, limit, 2 * MAX_FIELDS_BYTES if is_form else 0)
     digests = SentDigests(request.headers)
     writer = await run_in_threadpool(blobs.writer)
     try:
@@ -66,10 +66,10 @@ class _Bounded:
         self._writer.write(chunk)
 
 
-def _check_headers(request: Request, limit: int) -> None:
-    """What can be refused before a byte is read."""
+def _check_headers(request: Request, limit: int, around: int) -> None:
+    """What can be refused before a byte is read; a form has up to `around` bytes around its file."""
     length = request.headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > 18 or int(length) > limit):
+    if length.isdecimal() and (len(length) > 18 or int(length) > limit + around):
         raise _too_large(limit)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":

@@ -2,7 +2,7 @@
 
 import json
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from app.contract.errors import CODES, Problem, Refusal
+from app.contract.invalid import path, sentence
 
 log = logging.getLogger(__name__)
 
@@ -115,45 +116,13 @@ def refusal_of(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
     if tuple(first["loc"]) == ("body",):
         if isinstance(body, bytes):
             return Refusal("unsupported_media_type", _JSON_NEEDED)
-        return Refusal("invalid_request", f"{_JSON_NEEDED} It has to be an object: {first['msg']}.")
-    told = [(field_path(e, body), _sentence(e)) for e in errors]
+        return Refusal("invalid_request", f"{_JSON_NEEDED} It has to be an object.")
+    told = [(field_path(e, body), sentence(e)) for e in errors]
     sentences = dict.fromkeys(f"{path}: {text}" if path else text for path, text in told)
     return Refusal("invalid_request", "; ".join([*sentences][:5]) + ".", field=told[0][0] or None)
 
 
-def _sentence(error: Mapping[str, Any]) -> str:
-    match error["type"]:
-        case "extra_forbidden":
-            return "there is no such field, check its spelling"
-        case "missing":
-            return "this field is required"
-        case "union_tag_not_found":
-            return "`kind` is required"
-        case _:
-            return str(error["msg"])
-
-
 def field_path(error: Mapping[str, Any], body: Any) -> str:
-    """The place in the request, as `recipe.steps.0.kind`.
-
-    Pydantic puts tags and branches of unions between the keys of its path; what the body does not have there
-    is left out, unless it is the missing or unwanted key itself at the end.
-    """
+    """The place in the request, as `recipe.steps.0.kind`. Of a form or an address nothing is known but its keys."""
     where, *rest = error["loc"]
-    keys = [str(key) for key in (_found(rest, body) if where == "body" else rest)]
-    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
-        keys.append("kind")
-    return ".".join(keys)
-
-
-def _found(path: Iterable[Any], body: Any) -> list[Any]:
-    keys, value, path = [], body, list(path)
-    for position, key in enumerate(path):
-        if isinstance(value, dict) and (key in value or position == len(path) - 1):
-            value = value.get(key)
-        elif isinstance(value, list) and isinstance(key, int) and key < len(value):
-            value = value[key]
-        else:
-            continue
-        keys.append(key)
-    return keys
+    return path(error, rest, body) if where == "body" else ".".join(map(str, rest))

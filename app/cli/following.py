@@ -63,7 +63,7 @@ def _with_bar(console: Console, client: Client, id: str) -> Job:
     columns = (
         TextColumn("{task.description}", markup=False),
         BarColumn(),
-        TaskProgressColumn(markup=False),
+        TaskProgressColumn("{task.percentage:>3.0f}%", markup=False),
         TextColumn("{task.fields[left]}", markup=False),
     )
     with _Bar(*columns, console=console) as bar:

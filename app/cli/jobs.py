@@ -13,7 +13,8 @@ from app.cli.report import report_tables
 from app.cli.screen import answer, clean, out, say
 from app.cli.shared import LOCAL, Json, Url, transfer
 from app.client import Client
-from app.contract.job import Job, JobState, LogRecord
+from app.contract.admission import uses
+from app.contract.job import Job, JobRequest, JobState, LogRecord
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, job_…")]
 
@@ -35,6 +36,7 @@ def submit(
     winnow submit mdl_1 --step 'distillation student=mdl_2 epochs=10' --training dst_1
     """
     request = options.job(model)
+    _check_ids(request)
     with Client(url) as client:
         job = client.submit(request)
         answer(job.model_dump_json(indent=2) if as_json else job.id)
@@ -42,6 +44,16 @@ def submit(
             watch_to_end(client, job.id)
         elif not as_json:
             say(f"{standing(job)}; see `winnow watch {job.id}`")
+
+
+def _check_ids(request: JobRequest) -> None:
+    """A file given here is what `run` is for."""
+    named = [("mdl_", request.model), *(("dst_", use.dataset) for use in uses(request.data).values())]
+    for prefix, id in named:
+        if not id.startswith(prefix) and Path(id).exists():
+            raise typer.BadParameter(
+                f"{id} is a file: `winnow upload {id}` gives its id ({prefix}…), `winnow run` takes files"
+            )
 
 
 def watch(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:

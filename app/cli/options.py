@@ -13,6 +13,7 @@ from typing import Annotated, Any, Final, get_args, get_origin
 import typer
 from pydantic import BaseModel, ValidationError
 
+from app.contract.invalid import path, sentence
 from app.contract.job import JobRequest, Metric
 from app.contract.recipe import AnyStep
 
@@ -85,7 +86,7 @@ class JobOptions:
         try:
             return JobRequest.model_validate(asked | {"model": model})
         except ValidationError as error:
-            raise typer.BadParameter(_sentence(error)) from error
+            raise typer.BadParameter(_sentence(error, asked)) from error
 
     def _from_file(self) -> dict[str, Any]:
         assert self.request is not None
@@ -113,7 +114,7 @@ class JobOptions:
             "evaluation": data_use(self.evaluation, names),
         }
         shapes = {
-            key: [whole(size) for size in value.split(",")]
+            key: [whole("--shape", size) for size in value.split(",")]
             for key, value in pairs("--shape", self.shape).items()
         }
         benchmark = {
@@ -190,6 +191,8 @@ def data_use(text: str | None, names: dict[str, str]) -> dict[str, Any] | None:
     match = SLICED.fullmatch(text)
     if match is None:
         raise typer.BadParameter("a dataset was expected, e.g. dst_1 or dst_1:0:512")
+    if match["source"].startswith("dst_") and ":" in match["source"]:
+        raise typer.BadParameter(f"{text!r}: rows are two whole numbers, as in dst_1:0:512")
     rows = None if match["start"] is None else (int(match["start"]), int(match["stop"]))
     return {"dataset": match["source"], "slice": rows, "map": names}
 
@@ -205,11 +208,11 @@ def pair(option: str, text: str) -> tuple[str, str]:
     return key, value
 
 
-def whole(text: str) -> int:
+def whole(option: str, text: str) -> int:
     try:
         return int(text)
     except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a whole number") from None
+        raise typer.BadParameter(f"{option}: {text!r} is not a whole number") from None
 
 
 def given(values: dict[str, Any]) -> dict[str, Any]:
@@ -237,5 +240,5 @@ def _json_or_text(value: str) -> Any:
         return value
 
 
-def _sentence(error: ValidationError) -> str:
-    return "; ".join(f"{'.'.join(str(part) for part in it['loc'])}: {it['msg']}" for it in error.errors())
+def _sentence(error: ValidationError, asked: Any) -> str:
+    return "; ".join(f"{path(it, it['loc'], asked)}: {sentence(it)}" for it in error.errors())

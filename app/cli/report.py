@@ -60,8 +60,8 @@ def _speed(run: Latency) -> Iterator[Row]:
     yield (f"latency p95 ({where})", units.milliseconds(before.p95), units.milliseconds(after.p95), "")
     yield (
         f"throughput ({where})",
-        f"{units.number(run.baseline_throughput)} /s",
-        f"{units.number(run.candidate_throughput)} /s",
+        units.rate(run.baseline_throughput),
+        units.rate(run.candidate_throughput),
         "",
     )
 
@@ -72,8 +72,15 @@ def _quality(quality: Quality) -> Row:
         f"{quality.metric} ({units.count(quality.samples)} samples{held_out})",
         units.metric(quality.metric, quality.before, quality.before_interval),
         units.metric(quality.metric, quality.after, quality.after_interval),
-        f"worse by {units.metric(quality.metric, quality.drop, quality.drop_interval)}",
+        _drop(quality),
     )
+
+
+def _drop(quality: Quality) -> str:
+    low, high = quality.drop_interval
+    if quality.drop >= 0:
+        return f"worse by {units.metric(quality.metric, quality.drop, (low, high))}"
+    return f"better by {units.metric(quality.metric, -quality.drop, (-high, -low))}"
 
 
 def _parity(entries: list[Parity]) -> RenderableType:
@@ -102,7 +109,7 @@ def _requirements(results: list[RequirementResult]) -> RenderableType:
         (
             result.name,
             units.number(result.asked),
-            units.number(result.measured, result.interval),
+            units.compared(result.measured, result.asked, result.interval),
             "yes" if result.met else "NO",
         )
         for result in results

@@ -39,15 +39,15 @@ def table(
     columns: Sequence[Column],
     rows: Iterable[Sequence[object]],
 ) -> Table:
-    """Cells are plain text; the title stands above, to the left."""
+    """Cells are plain text; the title stands above, to the left. An id stays in one piece."""
     made = Table(
         title=clean(title) if title else None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False
     )
     for name, side in columns:
         justify: JustifyMethod = side
-        made.add_column(name, justify=justify, overflow="fold")
+        made.add_column(name, justify=justify, overflow="fold", no_wrap=name == "id")
     for row in rows:
-        made.add_row(*(clean(cell) for cell in row))
+        made.add_row(*(" ".join(clean(cell).split("\n")) for cell in row))
     return made
 
 

@@ -33,13 +33,19 @@ def transfer(what: str) -> Iterator[OnProgress | None]:
 
 @contextmanager
 def terminable() -> Iterator[None]:
-    """SIGTERM inside is like Ctrl-C, so that what was started is also stopped."""
+    """SIGTERM inside, and a terminal that closes, is like Ctrl-C, so that what was started is also stopped."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
-    before = signal.signal(signal.SIGTERM, interrupt)
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+    heard = [
+        number for number, handler in before.items() if handler is not signal.SIG_IGN
+    ]  # nohup ignores SIGHUP
+    for number in heard:
+        signal.signal(number, interrupt)
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number in heard:
+            signal.signal(number, before[number])

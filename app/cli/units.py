@@ -41,10 +41,28 @@ def metric(name: str, value: float, interval: Interval | None = None) -> str:
     return f"{scale * value:{digits}}{unit}{bounds}"
 
 
-def number(value: float | None, interval: Interval | None = None) -> str:
+def number(value: float | None, interval: Interval | None = None, digits: int = 4) -> str:
     if value is None:
         return "-"
-    return f"{value:.4g}" + (f" [{interval[0]:.4g}, {interval[1]:.4g}]" if interval else "")
+    bounds = f" [{interval[0]:.{digits}g}, {interval[1]:.{digits}g}]" if interval else ""
+    return f"{value:.{digits}g}{bounds}"
+
+
+def compared(value: float | None, asked: float, interval: Interval | None = None) -> str:
+    """A number with as many digits as tell it from what was asked: 0.999993 of 1 is not `1`."""
+    digits = 4
+    while (
+        value not in (None, asked)
+        and digits < 17
+        and number(value, None, digits) == number(asked, None, digits)
+    ):
+        digits += 1
+    return number(value, interval, digits)
+
+
+def rate(per_second: float) -> str:
+    """`62,840 /s`, `9.57 /s`."""
+    return f"{per_second:,.0f} /s" if per_second >= 100 else f"{per_second:.3g} /s"
 
 
 def duration(seconds: float) -> str:

@@ -12,6 +12,7 @@ from app.cli.screen import answer, out
 from app.cli.shared import LOCAL, Json, Url, transfer
 from app.client import Client
 from app.contract.dataset import Dataset, Declaration
+from app.contract.invalid import sentence
 from app.contract.model import Model
 
 Inputs = Annotated[
@@ -112,5 +113,7 @@ def read_declaration(path: Path | None) -> Declaration | None:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
     except ValidationError as error:
         first = error.errors()[0]
-        where = ".".join(str(part) for part in first["loc"])
-        raise typer.BadParameter(f"{path} is no declaration: {where}: {first['msg']}") from error
+        where = "".join(f"{part}." for part in first["loc"]).rstrip(".")
+        raise typer.BadParameter(
+            f"{path} is no declaration: {where and f'{where}: '}{sentence(first)}"
+        ) from error

@@ -121,3 +121,28 @@ def test_beside_the_progress_stands_what_the_step_said_last() -> None:
         assert report is not None
         steps.append(report["step"]["message"])
     assert steps == ["epoch 1 of 3", "epoch 1 of 3", "x" * MOST_SHOWN, None]
+
+
+def test_a_step_that_knows_its_end_is_believed() -> None:
+    """Also before it is far enough to tell from its progress; measuring after it takes a tenth as long."""
+    way = course(kind="finetune")
+    way.note(StepBegun(index=0, kind="finetune"))
+    way.note(Advanced(fraction=0.001))
+    way.note(Logged(message="step 1", values={"seconds_left": 1000.0}))
+    report = way.take()
+    assert report is not None
+    assert report["seconds_left"] == pytest.approx(1100, abs=2)
+    way.note(StepBegun(index=1, kind="measure"))
+    report = way.take()
+    assert report is not None
+    assert report["seconds_left"] is None
+
+
+@pytest.mark.parametrize("told", [None, "soon", float("nan"), float("inf"), -1.0])
+def test_an_end_that_is_no_number_is_not_believed(told: object) -> None:
+    way = course(kind="finetune")
+    way.note(StepBegun(index=0, kind="finetune"))
+    way.note(Logged(message="step 1", values={"seconds_left": told}))
+    report = way.take()
+    assert report is not None
+    assert report["seconds_left"] is None

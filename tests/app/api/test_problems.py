@@ -49,7 +49,7 @@ def post(api: Served, content: bytes, content_type: str = "application/json") ->
         ({"tags": {"": "b"}}, "tags."),
         ({"seed": -1}, "seed"),
         ({"seed": 10**30}, "seed"),
-        ({"data": {"evaluation": {"dataset": "d", "slice": [0]}}}, "data.evaluation.slice"),
+        ({"data": {"evaluation": {"dataset": "d", "slice": [0]}}}, "data.evaluation.slice.1"),
         ({"data": {"evaluation": {"dataset": "d", "slice": [0, 10**30]}}}, "data.evaluation.slice.1"),
         ({"data": {"evaluation": {"dataset": "d", "map": {"x": "\ud800"}}}}, "data.evaluation.map.x"),
         ({"benchmark": {"threads": "many"}}, "benchmark.threads"),

@@ -190,6 +190,11 @@ def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: list[str]) -> None:
     assert "Error" in ask(*arguments, code=2).stderr
 
 
+@pytest.mark.parametrize("arguments", [[__file__], ["mdl_1", "--calibration", f"{__file__}:0:9"]])
+def test_a_file_where_an_id_belongs_is_told_from_a_missing_one(ask: Ask, arguments: list[str]) -> None:
+    assert "is a file" in ask("submit", *arguments, "--step", "float16", code=2).stderr
+
+
 def test_every_command_helps_with_an_example(ask: Ask) -> None:
     names = [
         command.name or command.callback.__name__

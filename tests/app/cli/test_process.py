@@ -140,7 +140,7 @@ def test_run_says_3_and_still_delivers(
     assert small.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 @pytest.mark.parametrize("phrase", ["starting a service", "job_"])
 def test_an_interrupted_run_stops_all_it_started(
     files: Digits, declaration: Path, tmp_path: Path, number: signal.Signals, phrase: str

@@ -22,7 +22,7 @@ def shown(told: Report, width: int = 120) -> str:
         ("size", "4.0 MiB", "1.0 MiB", "0.25×"),
         ("latency p50 (batch 1, 1 thread)", "0.500 ms", "0.250 ms", "2.00× [1.95, 2.05] as fast"),
         ("latency p95 (batch 8, 1 thread)", "1.00 ms", "0.500 ms"),
-        ("throughput (batch 1, 1 thread)", "2000 /s", "4000 /s"),
+        ("throughput (batch 1, 1 thread)", "2,000 /s", "4,000 /s"),
         ("load time", "20.0 ms", "12.0 ms", "0.60×"),
         ("peak memory", "30.0 MiB", "15.0 MiB", "0.50×"),
         (

@@ -168,7 +168,10 @@ def _needed(graph: ir.Graph, wanted: set[str]) -> Iterator[ir.Node]:
     """The nodes that compute the wanted values, in the graph's order. Raises `Refusal` `unknown_value`."""
     known = {str(v.name) for node in graph for v in node.outputs} | {str(v.name) for v in graph.inputs}
     if missing := sorted(wanted - known):
-        raise Refusal("unknown_value", f"The model computes no value {missing[0]!r}.")
+        some = ", ".join(repr(str(node.outputs[0].name)) for node in list(graph)[-3:])
+        raise Refusal(
+            "unknown_value", f"The model computes no value {missing[0]!r}; its last ones are {some}."
+        )
     names, kept = set(wanted), set()
     for node in reversed(graph):
         if any(value.name in names for value in node.outputs):

@@ -73,7 +73,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     write_back(pair.module, model, result.biases)
     if result.diverged is not None:
         raise _diverged(model, result)
-    return Changed(model, learning, layers, _notes(result), _details(result, hardware, lesson))
+    return Changed(model, learning, layers, _notes(result, step, samples), _details(result, hardware, lesson))
 
 
 def _inputs(model: ir.Model, teacher: ir.Model | None) -> list[TensorSpec]:
@@ -137,8 +137,10 @@ def _diverged(model: ir.Model, result: Trained) -> TrainingDiverged:
     )
 
 
-def _notes(result: Trained) -> list[str]:
+def _notes(result: Trained, step: Training, samples: Samples) -> list[str]:
     notes = []
+    if samples.fixed_batch not in (None, step.batch_size):
+        notes.append(f"The model takes batches of {samples.fixed_batch} only: trained with those.")
     if result.tested is not None:
         notes.append(
             f"Learning rate {result.rate:.3g}, found by a range test of {len(result.tested.rates)} steps."

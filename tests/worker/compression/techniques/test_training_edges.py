@@ -235,3 +235,10 @@ def test_a_teacher_that_cannot_take_the_data_is_no_accident(tmp_path: Path) -> N
     problem = refusal(lambda: done(graph(LINEAR, {"w": normal(4, 4)}), tmp_path, DISTIL, teacher=teacher))
     assert problem is not None
     assert (problem.code, "open batch" in problem.detail) == ("teacher_does_not_fit", True)
+
+
+def test_a_fixed_batch_is_trained_with_and_said(tmp_path: Path) -> None:
+    net = model(LINEAR, {"x": [2, 4]}, {"y": [2, 4]}, {"w": normal(4, 4)})
+    made = done(net, tmp_path, TUNE)
+    assert "The model takes batches of 2 only: trained with those." in made.notes
+    assert made.details["epochs"][-1]["step"] == 3 * 16 / 2

@@ -17,7 +17,7 @@ from worker.compression.engine.training.batches import Batch, Batches, split
 from worker.compression.engine.training.descent import descend, optimizer_for, schedule, set_rate
 from worker.compression.engine.training.divergence import Diverged, Divergence
 from worker.compression.engine.training.pair import Pair
-from worker.compression.engine.training.rate import RangeTest, range_test
+from worker.compression.engine.training.rate import STEPS, RangeTest, range_test
 from worker.compression.engine.training.validate import Validation, validate
 from worker.compression.engine.training.watch import Watch
 from worker.compression.progress import Progress
@@ -70,7 +70,8 @@ def train(pair: Pair, run: Run) -> Trained:
     torch.manual_seed(run.seed)
     training, held = split(run.samples, settings.validation, settings.batch_size, run.augment, run.seed)
     total = settings.steps or settings.epochs * len(training)
-    with Watch(run.progress, run.curves, -(-total // len(training)), total) as watch:
+    tests = STEPS if settings.learning_rate is None else 0
+    with Watch(run.progress, run.curves, -(-total // len(training)), total, tests) as watch:
         if run.restores:
             with watch.doing("measuring for batch normalisation"):
                 observed = (pair.here(batch) for batch in islice(training.shuffled(run.seed), OBSERVED))
@@ -85,9 +86,9 @@ def train(pair: Pair, run: Run) -> Trained:
 def _rate(pair: Pair, run: Run, training: Batches, watch: Watch) -> tuple[float, RangeTest | None]:
     if run.settings.learning_rate is not None:
         return run.settings.learning_rate, None
-    with watch.doing("looking for a learning rate"):
-        pair.learning.train()
-        batches = (batch for _, batch in _endless(training, run.seed + 1))
+    pair.learning.train()
+    endless = (batch for _, batch in _endless(training, run.seed + 1))
+    with watch.testing(endless) as batches:
         tested = range_test(pair.learning, pair.loss, batches, run.settings, pair.module.scales)
     return tested.proposed, tested
 

@@ -10,6 +10,7 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
+from worker.compression.engine.training.batches import Batch
 from worker.compression.progress import Progress
 
 TELL_SECONDS = 1.5
@@ -18,16 +19,20 @@ TELL_SECONDS = 1.5
 class Watch:
     """Keeps what is known of a training and tells it, from a thread of its own: a step may take longer than that.
 
-    `with Watch(…) as watch:` begins and ends the telling.
+    `with Watch(…) as watch:` begins and ends the telling. `tests` are the steps that a range test may take: they are
+    work like the others.
+
+    fraction = done / all     seconds left = seconds spent on steps · (all − done) / done     done, all: steps and tests
     """
 
-    def __init__(self, progress: Progress, curves: Path, epochs: int, steps: int) -> None:
+    def __init__(self, progress: Progress, curves: Path, epochs: int, steps: int, tests: int) -> None:
         self._progress, self._epochs, self._steps = progress, epochs, steps
+        self._tests, self._tested, self._testing = tests, 0, False
         self._writer = SummaryWriter(str(curves), flush_secs=5)
         self._begun = time.monotonic()
         self._samples, self._doing = 0, "training"
         self._known: dict[str, Any] = {"epoch": 0, "step": 0, "steps": steps}
-        self._idle = 0.0
+        self._idle, self._paused = 0.0, 0.0
         self._over = threading.Event()
         self._teller = threading.Thread(target=self._tell_on, daemon=True)
 
@@ -58,10 +63,24 @@ class Watch:
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
         """Something that is no training step, and takes time."""
-        begun, self._doing = time.monotonic(), what
+        self._doing, self._paused = what, time.monotonic()
         yield
-        self._doing = "training"
-        self._idle += time.monotonic() - begun
+        self._idle += time.monotonic() - self._paused
+        self._doing, self._paused = "training", 0.0
+
+    @contextmanager
+    def testing(self, batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
+        """A range test, on the batches that this gives; it may need fewer than expected."""
+        self._doing, self._testing = "looking for a learning rate", True
+        yield self._counted(batches)
+        self._tests = self._tested
+        self._doing, self._testing = "training", False
+
+    def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+        for batch in batches:
+            yield batch
+            self._tested += 1
+            self._samples += len(batch)
 
     @property
     def step(self) -> int:
@@ -70,7 +89,12 @@ class Watch:
 
     @property
     def samples_per_second(self) -> float:
-        return self._samples / max(1e-9, time.monotonic() - self._begun - self._idle)
+        return self._samples / max(1e-9, self._busy)
+
+    @property
+    def _busy(self) -> float:
+        """Seconds spent on steps and tests."""
+        return (self._paused or time.monotonic()) - self._begun - self._idle
 
     def _tell_on(self) -> None:
         while not self._over.wait(TELL_SECONDS):
@@ -79,22 +103,24 @@ class Watch:
     def _tell(self) -> None:
         known = self._values()
         step = int(known["step"])
-        self._progress.advance(min(1.0, step / self._steps))
+        self._progress.advance(min(1.0, (self._tested + step) / (self._tests + self._steps)))
+        if self._testing:
+            self._progress.log(f"{self._doing}: step {self._tested} of at most {self._tests}", **known)
+            return
         if step == 0 or self._doing != "training":
             self._progress.log(f"{self._doing}: step {step} of {self._steps} done", **known)
             return
         metric = f", {known['metric_name']} {known['metric']:.4f}" if "metric" in known else ""
         self._progress.log(
             f"epoch {known['epoch']} of {self._epochs}, step {step} of {self._steps}: "
-            f"loss {known['loss']:.4g}{metric}, {known['samples_per_second']:.0f} samples/s, "
-            f"{known['seconds_left']:.0f} s left",
+            f"loss {known['loss']:.4g}{metric}, {known['samples_per_second']:.0f} samples/s",
             **known,
         )
 
     def _values(self) -> dict[str, Any]:
         step = int(self._known["step"])
-        elapsed = time.monotonic() - self._begun
-        left = elapsed * (self._steps - step) / step if step else None
+        done = self._tested + step
+        left = self._busy * (self._tests + self._steps - done) / done if done else None
         return {
             **self._known,
             "samples_per_second": round(self.samples_per_second, 1),

@@ -1,0 +1,42 @@
+"""Pydantic's errors in words: the place in what was sent, and what is wrong there."""
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+
+def sentence(error: Mapping[str, Any]) -> str:
+    match error["type"]:
+        case "extra_forbidden":
+            return "there is no such field, check its spelling"
+        case "missing":
+            return "this field is required"
+        case "union_tag_not_found":
+            return "`kind` is required"
+        case _:
+            return str(error["msg"])
+
+
+def path(error: Mapping[str, Any], loc: Iterable[Any], sent: Any) -> str:
+    """`loc` as `recipe.steps.0.kind`.
+
+    Pydantic puts tags and branches of unions between the keys of its path; what was not `sent` is left out, unless
+    it is the missing or unwanted key itself at the end.
+    """
+    keys = [str(key) for key in _found(loc, sent)]
+    if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
+        keys.append("kind")
+    return ".".join(keys)
+
+
+def _found(loc: Iterable[Any], value: Any) -> list[Any]:
+    keys, loc = [], list(loc)
+    for position, key in enumerate(loc):
+        last = position == len(loc) - 1
+        if isinstance(value, dict) and (key in value or last):
+            value = value.get(key)
+        elif isinstance(value, list | tuple) and isinstance(key, int) and (key < len(value) or last):
+            value = value[key] if key < len(value) else None
+        else:
+            continue
+        keys.append(key)
+    return keys
