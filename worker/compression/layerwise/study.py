@@ -147,7 +147,8 @@ def observe(
 
 def _rank_behind_noise(matrices: Array) -> int:
     """Of the group that needs most."""
-    return min(quickened(max(map(vbmf_rank, matrices))), *matrices.shape[1:])
+    most: int = min(matrices.shape[1:])
+    return min(quickened(max(map(vbmf_rank, matrices))), most)
 
 
 def _product(a: Array, b: Array) -> float:
