@@ -47,18 +47,23 @@ class Linear:
 
     def matrix(self) -> Array:
         """float32 [groups, out, in], a copy."""
-        stored = self._stored()
-        if self.node.op_type != "Conv" and not self._outputs_first:
-            stored = stored.T
-        return np.array(stored.reshape(self.shape), np.float32, order="C")
+        return np.array(self.laid_out(self._stored()), np.float32, order="C")
 
     def put(self, matrix: Array) -> None:
         """Replace the weight by a matrix of the same shape."""
-        before = self._stored().shape
-        turned = (
-            matrix[0].T if self.node.op_type != "Conv" and not self._outputs_first else matrix.reshape(before)
-        )
-        self.weight.const_value = ir.tensor(np.ascontiguousarray(turned, np.float32), name=self.weight.name)
+        stored = np.ascontiguousarray(self.stored(matrix), np.float32)
+        self.weight.const_value = ir.tensor(stored, name=self.weight.name)
+
+    def laid_out(self, stored: Array) -> Array:
+        """[groups, out, in] of an array that is laid out as the weight is."""
+        turned = stored.T if self.node.op_type != "Conv" and not self._outputs_first else stored
+        return turned.reshape(self.shape)
+
+    def stored(self, matrix: Array) -> Array:
+        """An array [groups, out, in] laid out as the weight is."""
+        if self.node.op_type == "Conv":
+            return matrix.reshape(self._stored().shape)
+        return matrix[0] if self._outputs_first else matrix[0].T
 
     def columns(self, x: Array, most: int | None = None) -> Array:
         """What the matrix multiplies, float32 [groups, rows, in], from the node's data.
