@@ -1,4 +1,4 @@
-"""`make bench-sparsity`: what the criteria of `sparsity` lose at 50 %, 2:4 and 75 % without training, and what is stored.
+"""`make bench-sparsity`: what the criteria of `sparsity` lose at 50 %, 2:4 and 75 % without training, and the sizes.
 
 One table, a row for each model, level and criterion; Hessian-based has to lose less than magnitude. `python -m
 tests.benchmarks.sparsity jpeg` runs only one of its parts: jpeg, clean, spread.

@@ -10,11 +10,11 @@ import onnx_ir as ir
 
 from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
+from worker.compression import storage
 from worker.compression.assemble import assemble, lineage
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data
 from worker.compression.files import bytes_of, sha256_of
-from worker.compression import storage
 from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.opset import opset_of

@@ -51,9 +51,7 @@ def _damped(second: Array) -> Array:
     return second + added[:, None, None] * np.eye(second.shape[1])
 
 
-def _sweep(
-    weight: Array, damped: Array, structure: Structure, count: int, there: Mask
-) -> tuple[Array, Mask]:
+def _sweep(weight: Array, damped: Array, structure: Structure, count: int, there: Mask) -> tuple[Array, Mask]:
     """All columns from left to right; as many zeros in each run of them as is its share."""
     weight, zeros = weight.copy(), np.zeros(weight.shape, bool)
     upper = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
@@ -75,7 +73,7 @@ def _sweep(
 
 
 def _refitted(weight: Array, damped: Array, zeros: Mask) -> Array:
-    """The best of all weights with these zeros, row by row: the system with the rows and columns that went taken out."""
+    """The best of all weights with these zeros, row by row, from the inputs that stay."""
     found = np.zeros_like(weight)
     for group, row in np.ndindex(*weight.shape[:2]):
         stay = np.flatnonzero(~zeros[group, row])

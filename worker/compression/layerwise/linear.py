@@ -6,13 +6,13 @@ Gemm, MatMul  W [1, out, in], x all rows
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import onnx_ir as ir
 
 from worker.compression.layerwise.patches import Window, patches
 from worker.compression.observe import Array
-from worker.compression.techniques.naming import excluded
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class Linear:
     def laid_out(self, stored: Array) -> Array:
         """[groups, out, in] of an array that is laid out as the weight is."""
         turned = stored.T if self.node.op_type != "Conv" and not self._outputs_first else stored
-        return turned.reshape(self.shape)
+        return np.reshape(turned, self.shape)
 
     def stored(self, matrix: Array) -> Array:
         """An array [groups, out, in] laid out as the weight is."""
@@ -88,7 +88,8 @@ def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
     """The layers of the main graph that are matrix products, in order, without those that a pattern excludes."""
     patterns = list(exclude)
     for node in model.graph:
-        if (found := linear(node)) is not None and not excluded(node, patterns):
+        found = linear(node)
+        if found is not None and not any(fnmatchcase(found.name, pattern) for pattern in patterns):
             yield found
 
 

@@ -1,12 +1,13 @@
 """How many of a model's zeros each layer gets.
 
-    uniform        the same share s
-    Erdős–Rényi    density ∝ Σ dims / Π dims of the weight, at most 1 (Mocanu et al. 2018; with kernels: RigL,
-                   Evci et al. 2020, arXiv:1911.11134)
-    by error       where one more zero costs the least of the layer's output, relative to its size
+uniform        the same share s
+Erdős–Rényi    density ∝ Σ dims / Π dims of the weight, at most 1 (Mocanu et al. 2018; with kernels: RigL,
+               Evci et al. 2020, arXiv:1911.11134)
+by error       where one more zero costs the least of the layer's output, relative to its size
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -65,9 +66,7 @@ def _hull(curve: Curve, size: int) -> list[tuple[float, float]]:
         while len(hull) > 1 and _slope(hull[-2], hull[-1]) >= _slope(hull[-1], point):
             hull.pop()
         hull.append(point)
-    return [
-        (_slope(a, b) / size, (b[0] - a[0]) * size) for a, b in zip(hull, hull[1:], strict=False)
-    ]
+    return [(_slope(a, b) / size, (b[0] - a[0]) * size) for a, b in pairwise(hull)]
 
 
 def _slope(a: tuple[float, float], b: tuple[float, float]) -> float:

@@ -95,7 +95,7 @@ class Structure:
         if self.unit == 1:
             return scores
         blocks = scores.reshape(groups, outer // self.rows, self.rows, inner // self.columns, self.columns)
-        return blocks.sum((2, 4))
+        return np.sum(blocks, (2, 4))
 
     def _may_go(self, scores: Array) -> Mask:
         """Of every M the M - N lowest."""

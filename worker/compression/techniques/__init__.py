@@ -31,8 +31,10 @@ from worker.compression.techniques.sparsity import layers_of, sparsity
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
-    """Refuse what can be known before any work. Raises `Refusal` `unsupported_operator` naming operator and node, and for
-    `sparsity` `does_not_divide` and `nothing_to_prune`."""
+    """Refuse what can be known before any work.
+
+    Raises `Refusal` `unsupported_operator` naming operator and node; for `sparsity` `does_not_divide`, `nothing_to_prune`.
+    """
     reshaped = False
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
