@@ -212,7 +212,8 @@ def _sparse(name: str, array: Array) -> onnx.NodeProto:
 
 def _not_zero(flat: Array) -> npt.NDArray[np.bool_]:
     """By bits: -0.0 is not zero."""
-    return np.not_equal(flat.view(np.dtype(f"u{flat.dtype.itemsize}")), 0)
+    bits: Array = flat.view(np.dtype(f"u{flat.dtype.itemsize}"))
+    return np.asarray(bits != 0, bool)
 
 
 def _unused_prefix(model: onnx.ModelProto) -> str:

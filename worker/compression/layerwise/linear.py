@@ -57,7 +57,8 @@ class Linear:
     def laid_out(self, stored: Array) -> Array:
         """[groups, out, in] of an array that is laid out as the weight is."""
         turned = stored.T if self.node.op_type != "Conv" and not self._outputs_first else stored
-        return np.reshape(turned, self.shape)
+        matrix: Array = np.reshape(turned, self.shape)
+        return matrix
 
     def stored(self, matrix: Array) -> Array:
         """An array [groups, out, in] laid out as the weight is."""

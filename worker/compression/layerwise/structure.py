@@ -95,7 +95,8 @@ class Structure:
         if self.unit == 1:
             return scores
         blocks = scores.reshape(groups, outer // self.rows, self.rows, inner // self.columns, self.columns)
-        return np.sum(blocks, (2, 4))
+        sums: Array = np.sum(blocks, (2, 4))
+        return sums
 
     def _may_go(self, scores: Array) -> Mask:
         """Of every M the M - N lowest."""

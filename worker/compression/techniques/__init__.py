@@ -33,7 +33,8 @@ from worker.compression.techniques.sparsity import layers_of, sparsity
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
     """Refuse what can be known before any work.
 
-    Raises `Refusal` `unsupported_operator` naming operator and node; for `sparsity` `does_not_divide`, `nothing_to_prune`.
+    Raises `Refusal` `unsupported_operator` naming operator and node; `does_not_divide` and
+    `nothing_to_prune` for `sparsity`.
     """
     reshaped = False
     for step in steps:

@@ -18,8 +18,8 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Sparsity
-from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
+from worker.compression.graph.sparse_layers import remember
 from worker.compression.layerwise import spread
 from worker.compression.layerwise.hessian import output_error, with_zeros
 from worker.compression.layerwise.linear import Linear, linears
@@ -27,6 +27,7 @@ from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.structure import Structure, in_order
 from worker.compression.observe import Array
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.targets import zeros_targets
 
 WIDEST: Final = 8192
 """Inputs of a layer whose second moments fit into memory, several times over."""
@@ -55,13 +56,14 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> Changed:
         rows.append(_cut(layer, sums, scores, structure, step, counts[number]))
         if sums is None:
             context.progress.advance((number + 1) / len(layers.taken))
+    remember(model, (layer.name for layer in layers.taken))
     return Changed(
         model,
         len(rows),
         len(rows) + len(layers.skipped),
         _notes(step, layers),
         _details(step, rows, layers, samples),
-        targets_of("sparsity", counts, wanted, [int(np.prod(x.shape)) for x in layers.taken]),
+        zeros_targets("sparsity", counts, wanted, [int(np.prod(x.shape)) for x in layers.taken]),
     )
 
 
@@ -231,26 +233,6 @@ def _check_finite(layer: Linear, second: Array) -> None:
             "The inputs of this layer are so large that their squares overflow. Check the data's scale, or exclude it.",
             layer=layer.name,
         )
-
-
-def targets_of(
-    name: str, counts: Sequence[int], wanted: Sequence[int], sizes: Sequence[int]
-) -> list[RequirementResult]:
-    """An entry only where the zeros that were asked for cannot be had."""
-    reached, asked, size = sum(counts), sum(wanted), sum(sizes)
-    if reached >= asked:
-        return []
-    return [
-        RequirementResult(
-            name=name,
-            asked=asked / size,
-            measured=reached / size,
-            interval=None,
-            met=False,
-            why=f"{asked} of {size} weights were to be zero, but every layer keeps at least one unit of its structure, "
-            f"so that something gets through: {reached} are.",
-        )
-    ]
 
 
 def _notes(step: Sparsity, layers: Layers) -> list[str]:
