@@ -63,7 +63,8 @@ class Linear:
     def stored(self, matrix: Array) -> Array:
         """An array [groups, out, in] laid out as the weight is."""
         if self.node.op_type == "Conv":
-            return matrix.reshape(self._stored().shape)
+            shaped: Array = np.reshape(matrix, self._stored().shape)
+            return shaped
         return matrix[0] if self._outputs_first else matrix[0].T
 
     def columns(self, x: Array, most: int | None = None) -> Array:

@@ -73,6 +73,19 @@ def _slope(a: tuple[float, float], b: tuple[float, float]) -> float:
     return (b[1] - a[1]) / (b[0] - a[0])
 
 
+def with_zeros_there(zeros: Sequence[float], there: Sequence[int]) -> list[float]:
+    """The same sum, no layer with fewer zeros than it has: those that have more leave less for the others."""
+    given, floor = np.array(zeros, float), np.array(there, float)
+    total = given.sum()
+    while (given < floor).any():
+        given = np.maximum(given, floor)
+        free = given > floor
+        if not free.any() or (left := total - given[~free].sum()) <= 0:
+            return [float(x) for x in floor]
+        given[free] *= left / given[free].sum()
+    return [float(x) for x in given]
+
+
 def whole(zeros: Sequence[float], unit: int) -> list[int]:
     """Whole units; each off by less than one, and their sum by half of one."""
     ends = np.concatenate([[0], np.round(np.cumsum(zeros) / unit + 1e-9)])

@@ -152,6 +152,8 @@ def _wanted(
                 for layer, sums in moments(model, layers, samples, lambda _: None)
             ]
             zeros = spread.by_error(curves, sizes, step.zeros)
+    if step.distribution != "uniform":
+        zeros = spread.with_zeros_there(zeros, [int((layer.matrix() == 0).sum()) for layer in layers])
     return spread.whole(zeros, structure.unit)
 
 
@@ -240,7 +242,7 @@ def _notes(step: Sparsity, layers: Layers) -> list[str]:
     if layers.skipped:
         listed = ", ".join(f"{layer.name} ({why})" for layer, why in layers.skipped[:SHOWN])
         more = ", …" if len(layers.skipped) > SHOWN else ""
-        notes.append(f"{len(layers.skipped)} layers were skipped by {step.structure}: {listed}{more}.")
+        notes.append(f"Skipped, {step.structure} does not fit {len(layers.skipped)}: {listed}{more}.")
     wide = [layer.name for layer in layers.taken if layer.shape[2] > WIDEST]
     if wide and step.criterion in ("wanda", "hessian"):
         notes.append(

@@ -47,9 +47,7 @@ def sparse(model: ir.Model, module: GraphModule, step: Training) -> Sparse:
     learning = {name: p for name, p in module.named_parameters() if p.requires_grad}
     names = {str(w.value.name): str(node.name) for node, found in layers(model) for w in found}
     masked = _masked(model, names, learning) if step.keep_zeros else {}
-    growth, targets, notes = None, [], []
-    if step.gradual is not None:
-        growth, targets, notes = _growth(model, step.gradual, learning)
+    growth, targets, notes = _growth(model, step.gradual, learning)
     zeros = Zeros(learning, masked, growth)
     remember(model, (names[weight] for weight in zeros.shares() if weight in names))
     return Sparse(zeros, names, targets, notes)
@@ -75,8 +73,10 @@ def _is_integer(model: ir.Model, weight: str) -> bool:
 
 
 def _growth(
-    model: ir.Model, gradual: Gradual, learning: dict[str, nn.Parameter]
-) -> tuple[Growth, list[RequirementResult], list[str]]:
+    model: ir.Model, gradual: Gradual | None, learning: dict[str, nn.Parameter]
+) -> tuple[Growth | None, list[RequirementResult], list[str]]:
+    if gradual is None:
+        return None, [], []
     structure = Structure.named(gradual.structure, BLOCK)
     there = [layer for layer in linears(model) if str(layer.weight.name) in learning]
     taken = [layer for layer in there if structure.why_not(layer) is None]
@@ -93,7 +93,7 @@ def _growth(
     if structure.of:
         wanted = [structure.most(layer.shape) for layer in taken]
     goals = [min(count, structure.most(layer.shape)) for count, layer in zip(wanted, taken, strict=True)]
-    notes = [f"{len(skipped)} layers were skipped by {gradual.structure}: {', '.join(skipped[:8])}."]
+    notes = [f"Skipped, {gradual.structure} does not fit {len(skipped)}: {', '.join(skipped[:8])}."]
     return (
         Growth(taken, goals, structure, gradual.until),
         zeros_targets("gradual", goals, wanted, sizes),

@@ -1,6 +1,7 @@
 """Weights that stay zero while the others learn, and zeros that grow in number.
 
-    s(t) = s - (s - s0) (1 - t)³        t from 0 to 1 over the steps until `until`   (Zhu & Gupta 2017, arXiv:1710.01878)
+    s(t) = s - (s - s0) (1 - t)³        t from 0 to 1 over the steps until `until`
+    (Zhu & Gupta 2017, arXiv:1710.01878)
 
 The smallest weights go, looked for anew at every part of the way; once zero, a weight is the smallest and stays so.
 """
@@ -46,7 +47,7 @@ class Zeros:
         for name in names:
             if name not in self._zero:
                 self._zero[name] = torch.zeros_like(parameters[name], dtype=torch.bool)
-            parameters[name].register_hook(self._without(name))
+            parameters[name].register_hook(self._without(name))  # type: ignore[no-untyped-call]
         self._first = {name: int(zero.sum()) for name, zero in self._zero.items()}
 
     def after(self, step: int, total: int) -> None:
