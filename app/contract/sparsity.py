@@ -79,8 +79,8 @@ def _check_pattern(pattern: str, layers: list[Layer], stage: Stage, field: str) 
         some = ", ".join(repr(layer.name) for layer in layers[:SHOWN]) or "none"
         raise Refusal(
             "pattern_matches_nothing",
-            f"{pattern!r} matches none of the {len(layers)} layers of {low(stage.model)}, which are called like {some}. "
-            "`*` stands for anything.",
+            f"{pattern!r} matches none of the {len(layers)} layers of {low(stage.model)}, which are called like "
+            f"{some}. `*` stands for anything.",
             field=field,
         )
     if not any(layer.op in PRODUCTS for layer in matched):

@@ -85,7 +85,8 @@ def _not_again(step: AnyStep, stage: Stage, quantized: str) -> str:
         advice = "Give the float model" + (
             ", or use quantization_aware_training." if trains and stage.qdq else "."
         )
-    return f"{quantized} is quantized, and {step.kind} {'trains' if trains else 'changes'} weights that are floats. {advice}"
+    does = "trains" if trains else "changes"
+    return f"{quantized} is quantized, and {step.kind} {does} weights that are floats. {advice}"
 
 
 def _no_nodes(step: AnyStep, stage: Stage) -> str:

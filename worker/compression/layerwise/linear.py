@@ -65,7 +65,8 @@ class Linear:
         if self.node.op_type == "Conv":
             shaped: Array = np.reshape(matrix, self._stored().shape)
             return shaped
-        return matrix[0] if self._outputs_first else matrix[0].T
+        turned: Array = matrix[0] if self._outputs_first else matrix[0].T
+        return turned
 
     def columns(self, x: Array, most: int | None = None) -> Array:
         """What the matrix multiplies, float32 [groups, rows, in], from the node's data.
