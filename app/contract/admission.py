@@ -16,6 +16,7 @@ from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
 from app.contract.recipe import ORIGINAL, AnyStep, ChannelPruning, LowRank, Sparsity, Taught, Training
 from app.contract.shapes import Shapes, input_shapes
+from app.contract.sparsity import check_gradual, check_sparsity
 from app.contract.stages import Stage, low, stages
 from app.contract.training import check_teacher, check_training
 
@@ -39,6 +40,7 @@ def check(
         _check_something_left(index, step, stage)
         if isinstance(step, LowRank):
             check_low_rank(index, step, stage)
+        _check_zeros(index, step, stage, request.recipe.steps[:index])
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
@@ -92,6 +94,14 @@ def _nothing_to_do(step: AnyStep) -> str:
         return "nothing_to_train"
     compresses = isinstance(step, ChannelPruning | Sparsity | LowRank)
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
+
+
+def _check_zeros(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -> None:
+    reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
+    if isinstance(step, Sparsity):
+        check_sparsity(index, step, stage, reshaped)
+    if isinstance(step, Training):
+        check_gradual(index, step, stage, reshaped)
 
 
 def _check_needs(request: JobRequest) -> None:

@@ -11,7 +11,6 @@ from app.contract.recipe import (
     Distillation,
     Float16,
     Int8Static,
-    LowRank,
     Recipe,
     Training,
 )
@@ -67,7 +66,8 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         raise Refusal("already_quantized", _not_again(step, stage, stage.quantized), field=field)
     if step.takes == "quantized" and not (stage.quantized and stage.qdq):
         raise Refusal("not_quantized", _no_nodes(step, stage), field=field)
-    if stage.half is not None and (step.quantizes or isinstance(step, Float16 | LowRank)):
+    floats = step.takes == "float" and not isinstance(step, Training)
+    if stage.half is not None and (floats or step.quantizes or isinstance(step, Float16)):
         again = isinstance(step, Float16)
         advice = "Leave this step out." if again else f"Put {step.kind} before float16, or leave float16 out."
         detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from app.contract.recipe import (
     ORIGINAL,
     AnyStep,
+    ChannelPruning,
     Distillation,
     Finetune,
     Float16,
@@ -19,6 +20,7 @@ from app.contract.recipe import (
     Int8Static,
     LowRank,
     QuantizationAwareTraining,
+    Sparsity,
     Taught,
     Training,
 )
@@ -26,14 +28,23 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static
+from worker.compression.techniques.sparsity import layers_of, sparsity
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
-    """Refuse what can be known before any work. Raises `Refusal` `unsupported_operator` naming operator and node."""
+    """Refuse what can be known before any work.
+
+    Raises `Refusal` `unsupported_operator` naming operator and node; `does_not_divide` and
+    `nothing_to_compress` for `sparsity`.
+    """
+    reshaped = False
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
-            model = other(step.student)
-        if not isinstance(step, Training):
+            model, reshaped = other(step.student), False
+        reshaped = reshaped or isinstance(step, ChannelPruning | LowRank)
+        if isinstance(step, Sparsity) and not reshaped:
+            layers_of(model, step)
+        if not (isinstance(step, Training) or (isinstance(step, Sparsity) and step.criterion == "taylor")):
             continue
         from worker.compression.engine.working import check_runs
 
@@ -59,6 +70,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             from worker.compression.techniques.low_rank import low_rank
 
             return low_rank(model, step, context)
+        case Sparsity():
+            return sparsity(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
 

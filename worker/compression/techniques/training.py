@@ -24,6 +24,7 @@ from worker.compression.techniques.account import TrainingDiverged
 from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.naming import excluded
+from worker.compression.techniques.zeros import Sparse, sparse
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     """Train the model's weights in place.
 
     Raises `TrainingDiverged`; `Refusal` `unsupported_operator`, `nothing_to_train`, `missing_data`, `not_finite`,
-    `labels_do_not_fit`, `teacher_does_not_fit`, `unknown_output`, `unknown_value`, `step_failed`.
+    `labels_do_not_fit`, `teacher_does_not_fit`, `unknown_output`, `unknown_value`, `step_failed`,
+    `nothing_to_compress`.
     """
     hardware = hardware_for(step)
     untie_batchnorms(model)
@@ -57,6 +59,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     pair = _pair(model, step, lesson, hardware, samples, context)
     frozen = frozenset(str(node.name) for node in model.graph if excluded(node, step.exclude))
     layers, learning = _freeze(pair.module, frozen)
+    zeros = sparse(model, pair.module, step)
     check_fit(pair, samples)
     augment = tuple(context.augment) if step.augment and not lesson.cached else ()
     run = Run(
@@ -65,6 +68,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
         augment=augment,
         restores=step.batchnorm == "restored",  # decision 0014
         frozen=frozen,
+        zeros=zeros.zeros,
         seed=context.seed,
         progress=context.progress,
         curves=context.curves,
@@ -73,7 +77,9 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     write_back(pair.module, model, result.biases)
     if result.diverged is not None:
         raise _diverged(model, result)
-    return Changed(model, learning, layers, _notes(result, step, samples), _details(result, hardware, lesson))
+    notes = [*_notes(result, step, samples), *zeros.notes]
+    details = _details(result, hardware, lesson, zeros)
+    return Changed(model, learning, layers, notes, details, zeros.targets)
 
 
 def _inputs(model: ir.Model, teacher: ir.Model | None) -> list[TensorSpec]:
@@ -152,7 +158,7 @@ def _notes(result: Trained, step: Training, samples: Samples) -> list[str]:
     return notes
 
 
-def _details(result: Trained, hardware: Hardware, lesson: Lesson) -> dict[str, Any]:
+def _details(result: Trained, hardware: Hardware, lesson: Lesson, zeros: Sparse) -> dict[str, Any]:
     return {
         "learning_rate": result.rate,
         "batchnorm": f"restored behind {result.restored} convolutions" if result.restored else "folded",
@@ -160,6 +166,7 @@ def _details(result: Trained, hardware: Hardware, lesson: Lesson) -> dict[str, A
         "best_epoch": result.best.epoch if result.best is not None else None,
         "samples_per_second": round(result.samples_per_second, 1),
         "hardware": str(hardware),
+        "zeros": zeros.details(),
         "range_test": None
         if result.tested is None
         else {"rates": result.tested.rates, "losses": result.tested.losses},
