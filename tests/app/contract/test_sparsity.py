@@ -38,7 +38,11 @@ def test_magnitude_needs_no_data_and_the_others_calibration() -> None:
         ({"structure": "2:4", "layers": ["/features/*"]}, "nothing_to_prune", "structure"),
         ({"structure": "3:7"}, "nothing_to_prune", "structure"),
         ({"structure": "block", "block": [1, 3], "layers": ["/features/conv1"]}, None, None),
-        ({"structure": "block", "block": [3, 1], "layers": ["/features/conv1"]}, "does_not_divide", "layers.0"),
+        (
+            {"structure": "block", "block": [3, 1], "layers": ["/features/conv1"]},
+            "does_not_divide",
+            "layers.0",
+        ),
     ],
 )
 def test_layers_and_sizes_are_checked(changes: dict[str, Any], code: str | None, field: str | None) -> None:

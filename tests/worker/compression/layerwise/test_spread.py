@@ -7,9 +7,7 @@ from hypothesis import strategies as st
 
 from worker.compression.layerwise import spread
 
-SHAPES = st.lists(
-    st.lists(st.integers(1, 40), min_size=2, max_size=4).map(tuple), min_size=1, max_size=8
-)
+SHAPES = st.lists(st.lists(st.integers(1, 40), min_size=2, max_size=4).map(tuple), min_size=1, max_size=8)
 
 
 @settings(max_examples=100, deadline=None)
@@ -69,9 +67,7 @@ def test_whole_units_are_off_by_less_than_one_and_their_sum_by_half(zeros: list[
 
 
 @settings(max_examples=100, deadline=None)
-@given(
-    layers=st.lists(st.tuples(st.floats(0.1, 100), st.integers(0, 100)), min_size=1, max_size=8)
-)
+@given(layers=st.lists(st.tuples(st.floats(0.1, 100), st.integers(0, 100)), min_size=1, max_size=8))
 def test_zeros_that_are_there_count(layers: list[tuple[float, int]]) -> None:
     wanted, there = [z for z, _ in layers], [t for _, t in layers]
     found = spread.with_zeros_there(wanted, there)
