@@ -29,12 +29,15 @@ def output_error(weight: Array, changed: Array, second: Array) -> float:
 
 
 def with_zeros(weight: Array, second: Array, structure: Structure, count: int) -> Array:
-    """[groups, out, in] float64 with `count` zeros, those that are there already among them.
+    """[groups, out, in] float64 with `count` zeros, those that are there already among them (all of them, unless whole
+    blocks go).
 
     `weight` [groups, out, in] and `second` (H) [groups, in, in] are in the structure's order.
     """
     weight = weight.astype(np.float64)
     there = weight == 0
+    if structure.unit == 1 and not structure.of:
+        count = max(count, int(there.sum()))
     plain = np.where(structure.weakest(np.where(there, -1.0, weight**2), count) | there, 0.0, weight)
     damped = _damped(second)
     swept, zeros = _sweep(weight, damped, structure, count, there)
@@ -60,9 +63,9 @@ def _sweep(weight: Array, damped: Array, structure: Structure, count: int, there
         end = min(start + structure.searched, inner)
         run, corner = weight[:, :, start:end], upper[:, start:end, start:end]
         scores = run**2 / np.diagonal(corner, axis1=1, axis2=2)[:, None, :] ** 2
-        wanted = round(count * end / inner / structure.unit) * structure.unit - int(zeros.sum())
-        go = structure.weakest(np.where(there[:, :, start:end], -1.0, scores), max(0, wanted))
-        zeros[:, :, start:end] = go | there[:, :, start:end] if structure.of else go
+        wanted = _due(structure, count, there, end) - _due(structure, count, there, start)
+        go = structure.weakest(np.where(there[:, :, start:end], -1.0, scores), wanted)
+        zeros[:, :, start:end] = go | there[:, :, start:end] if structure.unit == 1 else go
         errors = np.zeros_like(run)
         for j in range(end - start):
             errors[:, :, j] = np.where(go[:, :, j], run[:, :, j], 0.0) / corner[:, None, j, j]
@@ -70,6 +73,17 @@ def _sweep(weight: Array, damped: Array, structure: Structure, count: int, there
         weight[:, :, end:] -= errors @ upper[:, start:end, end:]
     weight[zeros] = 0.0
     return weight, zeros
+
+
+def _due(structure: Structure, count: int, there: Mask, end: int) -> int:
+    """Zeros in the columns before `end`: their share, those that are there already and of the others as many."""
+    first = there[:, :, :end]
+    if structure.of:
+        return structure.most(first.shape)
+    if structure.unit > 1:
+        return round(count * end / there.shape[2] / structure.unit) * structure.unit
+    new, free = count - int(there.sum()), int((~there).sum())
+    return int(first.sum()) + round(new * int((~first).sum()) / max(1, free))
 
 
 def _refitted(weight: Array, damped: Array, zeros: Mask) -> Array:

@@ -208,7 +208,7 @@ def _cut(
         second = sums.second[:, order][:, :, order] / max(1, sums.rows)
         _check_finite(layer, second)
     if step.criterion == "hessian" and second is not None:
-        cut = with_zeros(ordered, second, structure, max(count, before if not structure.of else 0))
+        cut = with_zeros(ordered, second, structure, count)
     else:
         scored = _scored(layer, sums, scores, step)[:, :, order]
         cut = np.where(structure.weakest(scored, count), 0.0, ordered)

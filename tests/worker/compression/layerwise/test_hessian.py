@@ -40,14 +40,20 @@ def data(kind: str, groups: int, rows: int, inner: int, seed: int) -> Any:
     rows=st.integers(1, 60),
     runs=st.integers(1, 40),
     share=st.floats(0, 0.95),
+    before=st.sampled_from([0.0, 0.2, 0.7]),
     seed=st.integers(0, 99),
 )
 def test_never_worse_than_magnitude_whatever_the_data(
-    kind: str, structure: Structure, groups: int, rows: int, runs: int, share: float, seed: int
+    kind: str, structure: Structure, groups: int, rows: int, runs: int, share: float, before: float, seed: int
 ) -> None:
-    """Fewer rows than inputs, dead and constant inputs among them. Tolerance 1e-9 of the output's energy."""
+    """Fewer rows than inputs, dead and constant inputs, zeros that are there already.
+
+    Tolerance 1e-9 of the output's energy.
+    """
     inner = 4 * runs
     weight = np.random.default_rng(seed).normal(size=(groups, 4, inner)).astype(np.float32)
+    there = np.random.default_rng(seed + 1).random(weight.shape) < before
+    weight[there] = 0
     x = data(kind, groups, rows, inner, seed)
     second = x.swapaxes(1, 2) @ x / rows
     most = structure.most(weight.shape)
@@ -55,7 +61,11 @@ def test_never_worse_than_magnitude_whatever_the_data(
     found = with_zeros(weight, second, structure, count)
     assert np.isfinite(found).all()
     assert (found == 0).sum() >= count
-    plain = np.where(structure.weakest(weight.astype(float) ** 2, count), 0, weight)
+    if structure.unit == 1:
+        assert (found[there] == 0).all()
+    if structure == Structure():
+        assert (found == 0).sum() == max(count, there.sum())
+    plain = np.where(structure.weakest(np.where(there, -1.0, weight.astype(float) ** 2), count), 0, weight)
     energy = output_error(weight, np.zeros_like(weight), second)
     assert output_error(weight, found, second) <= output_error(weight, plain, second) + 1e-9 * energy
     if structure.of:
