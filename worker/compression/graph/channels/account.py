@@ -1,0 +1,173 @@
+"""Channel groups: which slices of which weights can be cut, only together, and why the rest cannot.
+
+A channel is one class of the label run; channels are one group if they are slices of the same axes of the same
+initializers. Inside a group any may go, as long as one stays.
+"""
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from typing import Any, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.graph.channels.ledger import Vector, joined
+from worker.compression.graph.channels.run import Run
+
+Role = Literal["output", "input", "other"]
+
+
+@dataclass(frozen=True)
+class Part:
+    """`indices` along `axis` of one initializer, which go together with the rest of a channel.
+
+    `output`: filters of a weight that makes the channel; `input`: slices of a weight that reads it; `other`: biases,
+    parameters of normalisations, scales and zero points, constants.
+    """
+
+    initializer: str
+    axis: int
+    indices: tuple[int, ...]
+    role: Role
+
+
+@dataclass(frozen=True)
+class Channel:
+    """One class of the label run: slices that can only be cut together."""
+
+    parts: tuple[Part, ...]
+
+
+@dataclass(frozen=True)
+class Group:
+    """Channels that are alike: slices of the same axes of the same initializers (coupled layers).
+
+    `producers` and `consumers` are the nodes whose weight's output or input axis they are; the channels are in the order
+    of the first producer's output axis.
+    """
+
+    name: str
+    channels: tuple[Channel, ...]
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Pinned:
+    """Why the channels a node produces cannot be cut."""
+
+    node: str
+    channels: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Groups:
+    groups: tuple[Group, ...]
+    pinned: tuple[Pinned, ...]
+
+
+def groups_of(run: Run) -> Groups:
+    """The account of a label run."""
+    return Groups(tuple(_groups(run)), tuple(_pinned(run)))
+
+
+def describe(groups: Groups) -> dict[str, list[dict[str, Any]]]:
+    """The readable account: what each group couples and how many channels it has, and what pins the rest."""
+    found = [
+        {
+            "name": group.name,
+            "channels": len(group.channels),
+            "producers": list(group.producers),
+            "consumers": list(group.consumers),
+        }
+        for group in groups.groups
+    ]
+    return {"groups": found, "pinned": [asdict(pinned) for pinned in groups.pinned]}
+
+
+def _groups(run: Run) -> Iterator[Group]:
+    producers, consumers = _layers(run, run.book.producers), _layers(run, run.book.consumers)
+    alike: dict[tuple[Any, ...], list[tuple[int, Channel]]] = {}
+    for root, channel in channels_of(run):
+        key = tuple((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
+        alike.setdefault(key, []).append((root, channel))
+    names: dict[str, int] = {}
+    for members in alike.values():
+        root = members[0][0]
+        name = producers[root][0]
+        names[name] = names.get(name, 0) + 1
+        yield Group(
+            name=name if names[name] == 1 else f"{name} ({names[name]})",
+            channels=tuple(channel for _, channel in members),
+            producers=producers[root],
+            consumers=consumers.get(root, ()),
+        )
+
+
+def _layers(run: Run, noted: list[tuple[ir.Node, Vector]]) -> dict[int, tuple[str, ...]]:
+    """For each class that can be cut the nodes that have noted it, in the order of the graph."""
+    free = set(run.free().tolist())
+    found: dict[int, dict[str, None]] = {}
+    for node, labels in noted:
+        for root in np.unique(run.classes[labels]).tolist():
+            if root in free:
+                found.setdefault(root, {})[str(node.name)] = None
+    return {root: tuple(names) for root, names in found.items()}
+
+
+def channels_of(run: Run) -> Iterator[tuple[int, Channel]]:
+    """Classes that can be cut and their parts, in the order in which layers make them."""
+    free = run.free()
+    made = run.classes[joined([labels for _, labels in run.book.producers])]
+    firsts, places = np.unique(made, return_index=True)
+    order = places[np.searchsorted(firsts, free)]
+    parts: dict[int, list[Part]] = {}
+    for root, part in _parts(run, free):
+        parts.setdefault(root, []).append(part)
+    for root in free[np.argsort(order)].tolist():
+        yield root, Channel(tuple(parts[root]))
+
+
+def _parts(run: Run, free: Vector) -> Iterator[tuple[int, Part]]:
+    roles = _roles(run)
+    for name, axis, labels in initializer_axes(run):
+        roots = run.classes[labels]
+        there = np.flatnonzero(np.isin(roots, free, assume_unique=False))
+        there = there[np.argsort(roots[there], kind="stable")]
+        ends = [0, *(np.flatnonzero(np.diff(roots[there])) + 1).tolist(), len(there)]
+        for start, end in pairwise(ends) if len(there) else ():
+            indices = there[start:end]
+            role = roles[labels[indices[0]]]
+            yield int(roots[indices[0]]), Part(name, axis, tuple(indices.tolist()), ROLES[role])
+
+
+ROLES: tuple[Role, ...] = ("other", "input", "output")
+
+
+def _roles(run: Run) -> Vector:
+    roles = np.zeros(run.book.ledger.count, np.int64)
+    roles[joined([labels for _, labels in run.book.consumers])] = ROLES.index("input")
+    roles[joined([labels for _, labels in run.book.producers])] = ROLES.index("output")
+    return roles
+
+
+def initializer_axes(run: Run) -> Iterator[tuple[str, int, Vector]]:
+    """Every axis of an initializer that has labels."""
+    for value, labelled in run.values.items():
+        if value.is_initializer():
+            for axis, vector in enumerate(labelled.axes):
+                if vector is not None:
+                    yield str(value.name), axis, vector
+
+
+def _pinned(run: Run) -> Iterator[Pinned]:
+    """One entry for each node and reason."""
+    counts: dict[tuple[str, int], int] = {}
+    for node, labels in run.book.producers:
+        for reason in run.why[labels].tolist():
+            if reason >= 0:
+                counts[str(node.name), reason] = counts.get((str(node.name), reason), 0) + 1
+    for (node, reason), channels in counts.items():
+        yield Pinned(node, channels, run.book.ledger.reasons[reason])

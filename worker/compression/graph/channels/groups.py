@@ -1,0 +1,65 @@
+"""Channel groups of a model, held to a trial: what the checker refuses after a cut is pinned, never offered."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from worker.compression.graph.channels.account import Group, Groups, Pinned, channels_of, groups_of
+from worker.compression.graph.channels.run import label
+from worker.compression.graph.channels.surgery import remove
+
+TRIED: int = 3
+"""Every third channel of each group is cut in the trial."""
+
+
+def channel_groups(model: ir.Model) -> Groups:
+    """Which channels of a normalised model can be cut, and why the others cannot. The model is only read."""
+    groups = _cut_every_third(model, None)
+    if isinstance(groups, Groups):
+        return groups
+    whole = groups_of(label(model.clone()))
+    if _complaint(model.clone()) is not None:
+        return whole  # the checker has nothing to say about a cut where it refuses the model itself
+    refused = _refused(model, list(whole.groups))
+    kept = tuple(group for group in whole.groups if group.name not in refused)
+    pinned = (Pinned(g.name, len(g.channels), refused[g.name]) for g in whole.groups if g.name in refused)
+    return Groups(kept, (*whole.pinned, *pinned))
+
+
+def _refused(model: ir.Model, groups: list[Group]) -> dict[str, str]:
+    """The groups that cannot be cut, with the checker's sentence, by halving."""
+    result = _cut_every_third(model, {group.name for group in groups})
+    if isinstance(result, Groups):
+        return {}
+    if len(groups) == 1:
+        return {groups[0].name: f"the ONNX checker refuses what is left without them: {result}"}
+    half = len(groups) // 2
+    return {**_refused(model, groups[:half]), **_refused(model, groups[half:])}
+
+
+def _cut_every_third(model: ir.Model, names: set[str] | None) -> Groups | str:
+    """The groups if a model without some channels of those named (None: all) is valid, else what is wrong with it."""
+    copy = model.clone()
+    run = label(copy)
+    groups = groups_of(run)
+    chosen = {c for g in groups.groups if names is None or g.name in names for c in every_third(g)}
+    classes = [root for root, channel in channels_of(run) if channel in chosen]
+    try:
+        remove(run, copy, np.array(classes, np.int64))
+    except (ValueError, IndexError, KeyError) as error:
+        return f"{type(error).__name__}: {error}"
+    complaint = _complaint(copy)
+    return groups if complaint is None else complaint
+
+
+def every_third(group: Group) -> tuple[object, ...]:
+    return group.channels[1::TRIED]
+
+
+def _complaint(model: ir.Model) -> str | None:
+    try:
+        passes.CheckerPass(full_check=True)(model)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        return str(error).strip().splitlines()[0]
+    return None

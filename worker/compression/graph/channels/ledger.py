@@ -1,0 +1,72 @@
+"""Labels, which of them are one channel, and which must stay.
+
+Rules only note pairs and pins; classes are the connected components of all pairs, found once at the end.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+Vector = NDArray[np.int64]
+"""One label for each index of an axis."""
+
+NONE: Final = np.zeros(0, np.int64)
+
+
+class Ledger:
+    """The book of one label run."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.reasons: list[str] = []
+        self._pairs: list[tuple[Vector, Vector]] = []
+        self._pinned: list[Vector] = []
+
+    def fresh(self, size: int) -> Vector:
+        self.count += size
+        return np.arange(self.count - size, self.count, dtype=np.int64)
+
+    def unite(self, first: Vector, second: Vector) -> None:
+        """Index by index the same channel."""
+        if first is not second:
+            self._pairs.append((first, second))
+
+    def pin(self, labels: Vector, reason: str) -> None:
+        """These channels stay, and that is why."""
+        self._pinned.append(labels.reshape(-1))
+        self.reasons.append(reason)
+
+    def classes(self) -> Vector:
+        """The smallest label of its class, for each label."""
+        pairs = self._pairs
+        return components(self.count, joined([a for a, _ in pairs]), joined([b for _, b in pairs]))
+
+    def why(self, classes: Vector) -> Vector:
+        """The index of the first reason that pins its class, −1 where none does, for each label."""
+        none = len(self.reasons)
+        first = np.full(self.count, none, np.int64)
+        sizes = [len(labels) for labels in self._pinned]
+        numbers = np.repeat(np.arange(len(sizes)), sizes)
+        np.minimum.at(first, classes[joined(self._pinned)], numbers)
+        found = first[classes]
+        return np.where(found == none, -1, found)
+
+
+def joined(vectors: Sequence[Vector]) -> Vector:
+    return np.concatenate([NONE, *(vector.reshape(-1) for vector in vectors)])
+
+
+def components(count: int, first: Vector, second: Vector) -> Vector:
+    """Connected components by hooking the larger root to the smaller and halving all paths, until nothing changes."""
+    root = np.arange(count, dtype=np.int64)
+    while True:
+        a, b = root[first], root[second]
+        apart = a != b
+        if not apart.any():
+            return root
+        first, second, a, b = first[apart], second[apart], a[apart], b[apart]
+        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
+        while not np.array_equal(above := root[root], root):
+            root = above

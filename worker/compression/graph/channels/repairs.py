@@ -1,0 +1,279 @@
+"""What a node says about the sizes of its values, said again after a cut: one short function for each operator.
+
+The labels before and behind a node tell every number: how many are left in a piece, before a bound, along an axis.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.step import Labelled, constant, integers
+
+Mask = NDArray[np.bool_]
+
+SPLIT_BY_INPUT: Final = 13
+
+
+@dataclass(frozen=True)
+class Repair:
+    """One node with the labels of its values, and which labels are cut."""
+
+    node: ir.Node
+    values: dict[ir.Value, Labelled]
+    cut: Mask
+    opset: int
+
+    def before(self, index: int = 0) -> Labelled | None:
+        value = self.node.inputs[index] if index < len(self.node.inputs) else None
+        return None if value is None else self.values.get(value)
+
+    def behind(self, index: int = 0) -> Labelled | None:
+        return self.values.get(self.node.outputs[index])
+
+    def stays(self, labelled: Labelled | None, axis: int) -> Mask | None:
+        """Which indices along the axis stay; None where all do."""
+        vector = None if labelled is None else labelled.axes[axis]
+        if vector is None or not self.cut[vector].any():
+            return None
+        return ~self.cut[vector]
+
+    def changed(self, labelled: Labelled | None) -> dict[int, int]:
+        """Axis → its new size, for the axes that become shorter."""
+        axes = range(len(labelled.axes)) if labelled is not None else ()
+        found = {axis: self.stays(labelled, axis) for axis in axes}
+        return {axis: int(mask.sum()) for axis, mask in found.items() if mask is not None}
+
+    def write(self, name: str, index: int, numbers: Sequence[int]) -> None:
+        """Say numbers where the node has them, in its attribute or its input."""
+        if name in self.node.attributes or index < 0:
+            self.node.attributes[name] = ir.AttrInt64s(name, list(numbers))
+        else:
+            self.put(index, np.array(numbers, np.int64))
+
+    def put(self, index: int, array: NDArray[Any]) -> None:
+        """Give the node a constant of its own."""
+        graph = self.node.graph
+        assert graph is not None
+        old = self.node.inputs[index] if index < len(self.node.inputs) else None
+        if old is not None and old.const_value is not None:
+            array = array.astype(old.const_value.dtype.numpy())
+        value = _register(self.node, f"{self.node.name}_{index}", array)
+        self.node.resize_inputs(max(len(self.node.inputs), index + 1))
+        self.node.replace_input_with(index, value)
+
+    def entries(self, index: int, new: dict[int, int], *, relative: tuple[int, ...] = ()) -> None:
+        """Say some entries of a shape again; of a computed one too. What is in `relative` follows by itself."""
+        value = self.node.inputs[index]
+        assert value is not None
+        array = constant(self.node, index)
+        if array is not None:
+            fixed = array.copy().reshape(-1)
+            for place, size in new.items():
+                if fixed[place] not in relative:
+                    fixed[place] = size
+            self.put(index, fixed)
+            return
+        _override(self.node, index, value, new, len(self.behind().shape))  # type: ignore[union-attr]
+
+
+def _register(node: ir.Node, stem: str, array: NDArray[Any]) -> ir.Value:
+    graph = node.graph
+    assert isinstance(graph, ir.Graph)
+    name, number = stem, 0
+    while name in graph.initializers:
+        number += 1
+        name = f"{stem}_{number}"
+    value = ir.Value(
+        name=name,
+        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
+        shape=ir.Shape(array.shape),
+        const_value=ir.Tensor(array, name=name),
+    )
+    graph.register_initializer(value)
+    return value
+
+
+def _override(node: ir.Node, index: int, value: ir.Value, new: dict[int, int], rank: int) -> None:
+    """Where(these places, these numbers, the computed shape)."""
+    graph = node.graph
+    assert graph is not None
+    places, numbers = np.zeros(rank, bool), np.zeros(rank, np.int64)
+    for place, size in new.items():
+        places[place], numbers[place] = True, size
+    chosen = [_register(node, f"{node.name}_{what}", a) for what, a in (("places", places), ("sizes", numbers))]
+    where = ir.Node("", "Where", [*chosen, value], name=f"{node.name}_shape")
+    where.outputs[0].name = f"{node.name}_shape"
+    where.outputs[0].type = value.type
+    graph.insert_before(node, where)
+    node.replace_input_with(index, where.outputs[0])
+
+
+def groups(x: int, w: int) -> Callable[[Repair], None]:
+    """`group`: how many of them have a channel left."""
+
+    def repair(it: Repair) -> None:
+        count = it.node.attributes.get_int("group", 1)
+        weight, read = it.before(w), it.before(x)
+        assert weight is not None and read is not None
+        axis = weight.axes[0]
+        if count == 1 or axis is None or not it.cut[axis].any():
+            return
+        left = (~it.cut[axis]).reshape(count, -1).any(1).sum()
+        it.node.attributes["group"] = ir.AttrInt64("group", int(left))
+
+    return repair
+
+
+def shape_of_result(index: int, relative: tuple[int, ...] = ()) -> Callable[[Repair], None]:
+    """An input that is the shape of the result."""
+
+    def repair(it: Repair) -> None:
+        if new := it.changed(it.behind()):
+            it.entries(index, new, relative=relative)
+
+    return repair
+
+
+def reshape(it: Repair) -> None:
+    """0 stays where it still copies the right size, −1 is what is left."""
+    new = it.changed(it.behind())
+    if not new:
+        return
+    source, shape = it.before(), constant(it.node, 1)
+    copies = shape is not None and not it.node.attributes.get_int("allowzero", 0)
+    sizes = it.changed(source)
+    follows = {a for a, n in new.items() if copies and shape[a] == 0 and sizes.get(a) == n}  # type: ignore[index]
+    it.entries(1, {a: n for a, n in new.items() if a not in follows}, relative=(-1,))
+
+
+def split(it: Repair) -> None:
+    x = it.before()
+    axis = it.node.attributes.get_int("axis", 0)
+    if it.stays(x, axis) is None:
+        return
+    sizes = []
+    for output in range(len(it.node.outputs)):
+        piece = it.behind(output)
+        assert piece is not None
+        mask = it.stays(piece, axis)
+        sizes.append(piece.shape[axis] if mask is None else int(mask.sum()))
+    it.node.attributes.pop("num_outputs", None)
+    it.write("split", 1 if it.opset >= SPLIT_BY_INPUT else -1, sizes)
+
+
+def slice_(it: Repair) -> None:
+    """A bound moves by what is cut before it."""
+    x = it.before()
+    starts, ends = integers(it.node, "starts", 1), integers(it.node, "ends", 2)
+    if x is None or starts is None or ends is None or not it.changed(x):
+        return
+    axes = integers(it.node, "axes", 3) or list(range(len(starts)))
+    steps = integers(it.node, "steps", 4) or [1] * len(starts)
+    for place, axis in enumerate(axes):
+        mask = it.stays(x, axis)
+        if mask is not None:
+            size = len(mask)
+            first, last, _ = slice(starts[place], ends[place], steps[place]).indices(size)
+            starts[place], ends[place] = _bounds(mask, first, last, steps[place])
+    it.write("starts", 1, starts)
+    it.write("ends", 2, ends)
+
+
+def _bounds(mask: Mask, first: int, last: int, step: int) -> tuple[int, int]:
+    """Forward: what stays before each bound. Backward: bounds are included the other way round; −1 is before all."""
+    if step > 0:
+        return int(mask[:first].sum()), int(mask[:last].sum())
+    end = int(mask[: last + 1].sum()) - 1
+    return int(mask[: first + 1].sum()) - 1, end if end >= 0 else -len(mask) - 1
+
+
+def pad(it: Repair) -> None:
+    behind = it.behind()
+    pads = integers(it.node, "pads", 1)
+    if behind is None or pads is None or not it.changed(behind):
+        return
+    half = len(pads) // 2
+    for place, axis in enumerate(integers(it.node, "axes", 3) or range(half)):
+        mask = it.stays(behind, axis)
+        if mask is not None:
+            before, after = pads[place], pads[place + half]
+            pads[place] = _left(it, behind, axis, 0, before)
+            pads[place + half] = _left(it, behind, axis, behind.shape[axis] - after, after)
+    it.write("pads", 1, pads)
+
+
+def _left(it: Repair, behind: Labelled, axis: int, start: int, size: int) -> int:
+    vector = behind.axes[axis]
+    assert vector is not None
+    return int((~it.cut[vector[start : start + size]]).sum()) if size > 0 else size
+
+
+def gather(it: Repair) -> None:
+    """Indices that stay, counted anew."""
+    x, chosen = it.before(), constant(it.node, 1)
+    axis = it.node.attributes.get_int("axis", 0)
+    mask = it.stays(x, axis)
+    if mask is None or chosen is None:
+        return
+    places = np.cumsum(mask) - 1
+    wanted = chosen % len(mask)
+    it.put(1, places[wanted[mask[wanted]]] if chosen.ndim else places[wanted])
+
+
+def tile(it: Repair) -> None:
+    """Only an axis of size 1 is repeated for the sake of channels."""
+    before, behind = it.before(), it.behind()
+    new = {axis: n for axis, n in it.changed(behind).items() if before is not None and before.shape[axis] == 1}
+    if new:
+        it.entries(1, new)
+
+
+def resize(it: Repair) -> None:
+    """Sizes, where they are given; the axes they are for may be named."""
+    behind = it.behind()
+    if len(it.node.inputs) < 4 or it.node.inputs[3] is None or behind is None:
+        return
+    named = list(it.node.attributes.get_ints("axes") or range(len(behind.shape)))
+    new = {named.index(axis): n for axis, n in it.changed(behind).items() if axis in named}
+    if new:
+        it.entries(3, new)
+
+
+def hidden_size(it: Repair) -> None:
+    mask = it.stays(it.before(2), 2)
+    if mask is not None:
+        it.node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", int(mask.sum()))
+
+
+def num_groups(it: Repair) -> None:
+    count = it.node.attributes.get_int("num_groups", 1)
+    mask = it.stays(it.before(), 1)
+    if mask is not None:
+        it.node.attributes["num_groups"] = ir.AttrInt64("num_groups", int(mask.reshape(count, -1).any(1).sum()))
+
+
+REPAIRS: Final[dict[str, Callable[[Repair], None]]] = {
+    "Conv": groups(0, 1),
+    "FusedConv": groups(0, 1),
+    "ConvInteger": groups(0, 1),
+    "QLinearConv": groups(0, 3),
+    "ConvTranspose": groups(0, 1),
+    "Reshape": reshape,
+    "Expand": shape_of_result(1),
+    "ConstantOfShape": shape_of_result(0),
+    "Split": split,
+    "Slice": slice_,
+    "Pad": pad,
+    "Gather": gather,
+    "Tile": tile,
+    "Resize": resize,
+    "GroupNormalization": num_groups,
+    "LSTM": hidden_size,
+    "GRU": hidden_size,
+    "RNN": hidden_size,
+}

@@ -1,0 +1,179 @@
+"""What a rule sees of the label run: one node, the labels of its inputs, and what it may note about them.
+
+A value's labels are kept axis by axis: `axes[a][i]` names the channel that index `i` along axis `a` belongs to, None
+stands for an axis that no cut touches. That is the label array of the whole value, if it can be cut at all: what is
+left of a tensor after a cut must be a tensor.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from worker.compression.graph.channels.ledger import Ledger, Vector
+
+Axes = tuple[Vector | None, ...]
+Shape = tuple[int, ...]
+
+UNKNOWN: Final = 0
+"""The size of a dimension that nothing tells: it meets no other."""
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """The labels of a value.
+
+    `zero`: where all weights, biases and other constants of a channel are zero, its values are zero here.
+    `weight`: it comes from constants alone. `origin`: why an axis without labels has none.
+    """
+
+    shape: Shape
+    axes: Axes
+    zero: bool = False
+    weight: bool = False
+    origin: str = ""
+
+    def pairs(self) -> list[tuple[Vector | None, int]]:
+        return list(zip(self.axes, self.shape, strict=True))
+
+    def vectors(self) -> list[Vector]:
+        return [vector for vector in self.axes if vector is not None]
+
+
+Choices = dict[tuple[str, int], int]
+"""(node, how many choices it had before) → which of the ways to group its channels is taken."""
+
+
+@dataclass
+class Split:
+    """A node that had to choose: channels (i, j) stay apart by i or by j, never by both."""
+
+    key: tuple[str, int]
+    labels: Vector
+    options: int
+
+
+@dataclass
+class Book:
+    """All that rules note: labels and unions, the axes of weights that layers make or read, and choices."""
+
+    ledger: Ledger = field(default_factory=Ledger)
+    producers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
+    consumers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
+    splits: list[Split] = field(default_factory=list)
+    choices: Choices = field(default_factory=dict)
+
+
+@dataclass
+class Step:
+    """One node of the run. `inputs` has None for what is left out."""
+
+    node: ir.Node
+    opset: int
+    inputs: Sequence[Labelled | None]
+    shapes: Sequence[Shape]
+    book: Book
+    _choices: int = 0
+
+    def __str__(self) -> str:
+        return f"{self.node.op_type} '{self.node.name}'"
+
+    def given(self, index: int = 0) -> Labelled:
+        value = self.optional(index)
+        assert value is not None, f"{self} lacks input {index}"
+        return value
+
+    def optional(self, index: int) -> Labelled | None:
+        return self.inputs[index] if index < len(self.inputs) else None
+
+    def constant(self, index: int) -> NDArray[Any] | None:
+        """The array of an input that is an initializer."""
+        return constant(self.node, index)
+
+    def fresh(self, size: int) -> Vector | None:
+        return self.book.ledger.fresh(size) if size > 1 else None
+
+    def unite(self, first: Vector | None, second: Vector | None) -> None:
+        if first is not None and second is not None:
+            self.book.ledger.unite(first, second)
+
+    def pin(self, vector: Vector | None, reason: str) -> None:
+        if vector is not None:
+            self.book.ledger.pin(vector, reason)
+
+    def pin_all(self, reason: str) -> None:
+        for value in self.inputs:
+            if value is not None and not value.weight:
+                for vector in value.vectors():
+                    self.pin(vector, reason)
+
+    def meet(self, *pairs: tuple[Vector | None, int], origin: str = "") -> Vector | None:
+        """Axes that lie on each other. Size 1 is stretched; an axis without labels pins the others."""
+        wide = [(vector, size) for vector, size in pairs if size != 1]
+        labelled = [vector for vector, _ in wide if vector is not None]
+        for other in labelled[1:]:
+            self.unite(labelled[0], other)
+        if labelled and len(labelled) < len(wide):
+            self.pin(labelled[0], f"{self} joins them with {origin or 'an axis that no weight makes'}")
+        return labelled[0] if labelled else None
+
+    def fold(self, vector: Vector | None, sizes: Sequence[int], kept: int) -> Vector | None:
+        """One channel for each index of axis `kept` of `vector.reshape(sizes)`."""
+        if vector is None or sizes[kept] == 1:
+            if vector is not None:
+                self.unite(vector, np.broadcast_to(vector[:1], vector.shape))
+            return None if vector is None else vector[:1]
+        table = np.moveaxis(vector.reshape(sizes), kept, 0).reshape(sizes[kept], -1)
+        self.unite(table, np.broadcast_to(table[:, :1], table.shape))
+        return table[:, 0]
+
+    def choose(self, vector: Vector, sizes: Sequence[int]) -> int:
+        """By which of these sizes channels stay apart: the one that gives most, unless a run has shown it useless."""
+        key = (str(self.node.name), self._choices)
+        self._choices += 1
+        order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: -sizes[i]) or [0]
+        self.book.splits.append(Split(key, vector, len(order)))
+        return order[self.book.choices.get(key, 0) % len(order)]
+
+    def makes(self, vector: Vector | None) -> None:
+        """The node's weight has them along its output axis."""
+        if vector is not None:
+            self.book.producers.append((self.node, vector.reshape(-1)))
+
+    def reads(self, vector: Vector | None) -> None:
+        """The node's weight has them along its input axis."""
+        if vector is not None:
+            self.book.consumers.append((self.node, vector.reshape(-1)))
+
+    def result(self, axes: Sequence[Vector | None], *, zero: bool = False, output: int = 0) -> Labelled:
+        """An output with these labels; axes of size 1 have none."""
+        shape = self.shapes[output]
+        kept = [None if size == 1 else v for v, size in zip(axes, shape, strict=True)]
+        return Labelled(shape, tuple(kept), zero)
+
+    def plain(self, output: int = 0) -> Labelled:
+        """An output without labels."""
+        return self.result([None] * len(self.shapes[output]), output=output)
+
+
+def constant(node: ir.Node, index: int) -> NDArray[Any] | None:
+    """The array of an input that is an initializer."""
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if value is None or value.const_value is None or not value.is_initializer() or value.is_graph_input():
+        return None
+    return value.const_value.numpy()
+
+
+def integers(node: ir.Node, name: str, index: int) -> list[int] | None:
+    """What older opsets have as an attribute and newer ones as an input; None where it is left out or computed."""
+    if name in node.attributes:
+        return list(node.attributes[name].as_ints())
+    array = constant(node, index)
+    return None if array is None else [int(number) for number in array.reshape(-1)]
+
+
+def originating(value: Labelled, origin: str, *, weight: bool) -> Labelled:
+    return replace(value, origin=value.origin or origin, weight=weight)

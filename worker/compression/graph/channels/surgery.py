@@ -1,0 +1,75 @@
+"""Cutting channels: slices of initializers are deleted, and whatever says a size is said again.
+
+    cut = the classes of the channels given;  every axis keeps the indices whose class is not cut
+"""
+
+from collections.abc import Iterable
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from worker.compression.graph.channels.account import Channel, Groups, channels_of, groups_of
+from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.repairs import REPAIRS, Mask, Repair
+from worker.compression.graph.channels.run import Run, label
+from worker.compression.graph.opset import opset_of
+from worker.compression.graph.tracing import trace
+
+
+def cut(model: ir.Model, channels: Iterable[Channel]) -> ir.Model:
+    """A copy without these channels; weights that lose nothing are shared with the model given.
+
+    Raises `ValueError` for a channel that the model does not have or that is pinned, and when none of a group would stay.
+    """
+    copy = model.clone()
+    run = label(copy)
+    chosen = set(channels)
+    one_stays(groups_of(run), chosen)
+    roots = {channel: root for root, channel in channels_of(run)}
+    if missing := chosen - set(roots):
+        raise ValueError(f"not a channel of this model: {next(iter(missing)).parts[:1]}, and {len(missing) - 1} more")
+    remove(run, copy, np.array([roots[channel] for channel in chosen], np.int64))
+    return copy
+
+
+def one_stays(groups: Groups, chosen: set[Channel]) -> None:
+    for group in groups.groups:
+        if chosen.issuperset(group.channels):
+            raise ValueError(f"all {len(group.channels)} channels of '{group.name}' would be cut; one must stay")
+
+
+def remove(run: Run, model: ir.Model, classes: Vector) -> None:
+    """Cut these classes out of the model that was run, in place."""
+    gone = np.isin(run.classes, classes)
+    opset = opset_of(model)
+    for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
+        if node.op_type in REPAIRS and node.outputs[0] in run.values:
+            REPAIRS[node.op_type](Repair(node, run.values, gone, opset))
+    for value, labelled in run.values.items():
+        if value.is_initializer():
+            _shorten(value, [None if v is None else ~gone[v] for v in labelled.axes])
+    passes.RemoveUnusedNodesPass()(model)
+    _infer(model)
+
+
+def _shorten(value: ir.Value, stays: list[Mask | None]) -> None:
+    tensor = value.const_value
+    assert tensor is not None
+    cuts = [(axis, mask) for axis, mask in enumerate(stays) if mask is not None and not mask.all()]
+    if not cuts:
+        return
+    array = tensor.numpy()
+    for axis, mask in cuts:
+        array = array.compress(mask, axis)
+    value.const_value = ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=value.name)
+    value.shape = ir.Shape(array.shape)
+
+
+def _infer(model: ir.Model) -> None:
+    """Forget every inferred shape and infer anew."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = None
+    trace(model)
