@@ -64,6 +64,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "empty_slice": (422, "A slice selects no samples"),
     # jobs that fail
     "nothing_to_quantize": (422, "Nothing could be quantized"),
+    "nothing_to_compress": (422, "Nothing could be compressed"),
     "model_does_not_run": (422, "The model does not run"),
     "step_failed": (422, "A step could not be done"),
     "training_diverged": (422, "The training diverged"),

@@ -17,19 +17,24 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.graph.cost import macs
 from worker.compression.layerwise.bias import Bias, bias_of
 from worker.compression.layerwise.linear import Linear, linears
 from worker.compression.layerwise.patches import chosen
 from worker.compression.layerwise.prefix import levels, prefix
 from worker.compression.observe import Array, Observer
 
-ROWS: Final = 1 << 13
-"""Rows of one layer and batch that are counted; of more, a random part."""
+ROWS_FOR_EACH: Final = 64
+"""Rows for each number that is fitted; of more (a convolution has one for each position), a random part is counted."""
 HELD_OUT: Final = 4
 """Every fourth batch chooses λ."""
 DAMPINGS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-BATCH: Final = 16
-"""Samples at most, so that few of them make batches enough to hold some out."""
+BATCH: Final = 32
+BATCHES: Final = 8
+"""At least, where there are as many samples: enough to hold some out."""
+AFFORDABLE: Final = 10**12
+"""Multiply-accumulates; where the samples would take more, only some of them are used, `FEWEST` at least."""
+FEWEST: Final = 32
 
 
 @dataclass(frozen=True)
@@ -104,6 +109,7 @@ def repair(
     exclude = list(exclude)
     there = {layer.name: layer for layer in linears(whole)}
     steps = levels(cut, [layer for layer in linears(cut, exclude) if layer.name in there], whole)
+    samples = samples.take(_affordable(whole, len(steps)))
     found: list[Repaired] = []
     for number, layers in enumerate(steps):
         pairs = [(there[layer.name], layer) for layer in layers]
@@ -124,10 +130,12 @@ def _fitted(
     kept = {layer.name: _kept(olds[layer.name], gone) for layer, _ in layers}
     sums = {layer.name: [Fit.none(_sizes(layer, bias)) for _ in range(2)] for layer, bias in layers}
     outputs = {layer.name: str(olds[layer.name].node.outputs[0].name) for layer, _ in layers}
-    for number, (answers, reaching) in enumerate(_both(whole, cut, outputs, layers, samples)):
+    size, batches = _both(whole, cut, outputs, layers, samples)
+    for number, (answers, reaching) in enumerate(batches):
         for layer, bias in layers:
-            z = bias.widened(layer.columns(reaching[layer.data], ROWS))
-            y = _rows(olds[layer.name], answers[outputs[layer.name]], ROWS)[:, kept[layer.name]]
+            most = -(-ROWS_FOR_EACH * layer.shape[2] * size // len(samples))
+            z = bias.widened(layer.columns(reaching[layer.data], most))
+            y = _rows(olds[layer.name], answers[outputs[layer.name]], most)[:, kept[layer.name]]
             groups, outer, _ = layer.shape
             y = y.reshape(len(y), groups, outer).swapaxes(0, 1)
             sums[layer.name][number % HELD_OUT == 1].add(z, y)
@@ -154,14 +162,22 @@ def _both(
     outputs: Mapping[str, str],
     layers: list[tuple[Linear, Bias]],
     samples: Samples,
-) -> Iterator[tuple[dict[str, Array], dict[str, Array]]]:
-    """Batch by batch: outputs of the whole network's layers, and what reaches those of the cut one."""
+) -> tuple[int, Iterator[tuple[dict[str, Array], dict[str, Array]]]]:
+    """Samples of a batch; batch by batch the outputs of the whole network's layers, and what reaches the cut one's."""
     asked = list(dict.fromkeys(outputs.values()))
     wanted = list(dict.fromkeys(layer.data for layer, _ in layers))
     first, second = Observer(prefix(whole, asked), asked), Observer(prefix(cut, wanted), wanted)
-    size = min(BATCH, first.batch_size(samples), second.batch_size(samples))
-    for a, b in zip(first.run(samples, size), second.run(samples, size), strict=True):
-        yield dict(zip(asked, a.values, strict=True)), dict(zip(wanted, b.values, strict=True))
+    most = max(1, len(samples) // BATCHES)
+    size = min(BATCH, most, first.batch_size(samples), second.batch_size(samples))
+    pairs = zip(first.run(samples, size), second.run(samples, size), strict=True)
+    return size, (
+        (dict(zip(asked, a.values, strict=True)), dict(zip(wanted, b.values, strict=True))) for a, b in pairs
+    )
+
+
+def _affordable(model: ir.Model, levels: int) -> int:
+    """For each level the whole network is run about half, and the cut one too."""
+    return max(FEWEST, AFFORDABLE // max(1, levels * (macs(model) or 1)))
 
 
 def _kept(layer: Linear, gone: Mapping[str, Iterable[int]]) -> Array:

@@ -9,7 +9,7 @@ model's own most likely class; for an output that is not [N, C], its squared nor
 whose mean gradient g stands for those of single samples.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Literal
 
 import numpy as np
@@ -71,7 +71,9 @@ def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
 def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array]:
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     answer = module(batch.feeds)[head.value]
-    found = torch.autograd.grad(_loss(answer, head, batch.labels), list(parameters.values()), allow_unused=True)
+    found = torch.autograd.grad(
+        _loss(answer, head, batch.labels), list(parameters.values()), allow_unused=True
+    )
     return {name: g.numpy() for name, g in zip(parameters, found, strict=True) if g is not None}
 
 
@@ -85,6 +87,6 @@ def _classes(answer: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
     """Labels where they are numbers of these classes, one a sample."""
     if labels is not None and not labels.is_floating_point() and labels.numel() == len(answer):
         classes = labels.long().view(len(answer))
-        if 0 <= int(classes.min()) and int(classes.max()) < answer.shape[1]:
+        if int(classes.min()) >= 0 and int(classes.max()) < answer.shape[1]:
             return classes
     return answer.detach().argmax(1)

@@ -32,7 +32,8 @@ def fpgm(stored: Stored, group: Group) -> Array:
         row[: len(vector)] = vector
     squares = (table**2).sum(1)
     distances = squares[:, None] + squares - 2 * table @ table.T
-    return np.sqrt(np.maximum(distances, 0)).sum(1)
+    found: Array = np.sqrt(np.maximum(distances, 0)).sum(1)
+    return found
 
 
 def batchnorm_scale(model: ir.Model, stored: Stored, group: Group) -> Array | None:

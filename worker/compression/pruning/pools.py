@@ -59,8 +59,8 @@ class Pools:
 
 
 def rounded(count: int, of: int, multiple: int) -> int:
-    """The nearest multiple that is not 0; all of them where that would be more than there are."""
-    return min(of, max(1, round(count / multiple)) * multiple)
+    """The nearest multiple that is not 0; all of them where none goes, or that would be more than there are."""
+    return of if count == of else min(of, max(1, round(count / multiple)) * multiple)
 
 
 def pools(

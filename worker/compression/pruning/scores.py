@@ -77,7 +77,9 @@ def _found(
 def _needed(step: ChannelPruning, samples: Samples | None) -> Samples:
     if samples is None:
         raise Refusal(
-            "missing_data", f"The criterion {step.criterion} needs calibration data.", field="data.calibration"
+            "missing_data",
+            f"The criterion {step.criterion} needs calibration data.",
+            field="data.calibration",
         )
     return samples
 

@@ -1,8 +1,8 @@
 """The smallest cut that reaches a target: how many channels each group keeps, so that at most `most` is left.
 
-What is left is asked of `cost`, which builds the network that a cut would give. The share that goes is bisected; between
-the last share that is too small and the first that is large enough, groups go over one by one, so that the target is
-passed by no more than one group's step, and that step is brought down to single channels where rounding allows it.
+What is left is asked of `cost`, which builds the network that a cut would give. The share of each pool that goes is
+bisected until the cuts differ by one step at most; those groups that still differ then go over one by one, so that the
+target is passed by no more than the step of one group: a channel, or a multiple of them.
 """
 
 from collections.abc import Callable
@@ -11,8 +11,10 @@ from typing import Final
 
 from worker.compression.pruning.pools import Kept, Pools
 
-SMALLEST: Final = 1 / 4096
-"""Difference of shares at which the bisection ends, unless the channels are told apart before."""
+CLOSE: Final = 1e-7
+"""Difference of shares that tells any two channels apart."""
+CLOSE_MEASURED: Final = 1 / 64
+"""The same where each answer takes a measurement, and two of one network differ as much."""
 
 
 @dataclass(frozen=True)
@@ -34,10 +36,12 @@ def smallest_cut(pools: Pools, cost: Callable[[Kept], float], most: float, *, ex
         return known[kept]
 
     low, high = 0.0, 1.0
+    if left(pools.kept(low)) <= most:
+        return Cut(pools.kept(low), left(pools.kept(low)), reached=True)
     if left(pools.kept(high)) > most:
         best = min(known, key=lambda kept: known[kept])
         return Cut(best, known[best], reached=False)
-    while high - low > (SMALLEST if exact else 1 / 64) and pools.kept(low) != pools.kept(high):
+    while high - low > (CLOSE if exact else CLOSE_MEASURED) and pools.kept(low) != pools.kept(high):
         middle = (low + high) / 2
         low, high = (low, middle) if left(pools.kept(middle)) <= most else (middle, high)
     kept = pools.kept(high)

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from app.contract.recipe import (
     ORIGINAL,
     AnyStep,
+    ChannelPruning,
     Distillation,
     Finetune,
     Float16,
@@ -20,6 +21,7 @@ from app.contract.recipe import (
     Taught,
     Training,
 )
+from worker.compression.techniques.channel_pruning import channel_pruning
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
@@ -31,20 +33,25 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
             model = other(step.student)
-        if not isinstance(step, Training):
+        training = step.recovery if isinstance(step, ChannelPruning) else step
+        if not isinstance(training, Training) and not _asks_gradients(step):
             continue
         from worker.compression.engine.working import check_runs
 
         check_runs(model)
-        if isinstance(step, Taught) and step.needs_teacher and step.teacher != ORIGINAL:
-            check_runs(other(step.teacher))
+        if isinstance(training, Taught) and training.needs_teacher and training.teacher != ORIGINAL:
+            check_runs(other(training.teacher))
+
+
+def _asks_gradients(step: AnyStep) -> bool:
+    return isinstance(step, ChannelPruning) and step.criterion in ("taylor", "fisher")
 
 
 def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     """Do one step on a normalised model, which may be changed in place: go on with the answer's.
 
-    Raises `Refusal` with `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`,
-    `model_does_not_run` or `step_failed`, and what `training.trained` raises.
+    Raises `Refusal` with `already_quantized`, `nothing_to_quantize`, `nothing_to_compress`, `missing_data`,
+    `not_finite`, `model_does_not_run` or `step_failed`, and what `training.trained` raises.
     """
     match step:
         case Int8Static():
@@ -53,6 +60,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return int8_dynamic(model, step, context)
         case Float16():
             return float16(model, step, context)
+        case ChannelPruning():
+            return channel_pruning(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
 
