@@ -43,8 +43,8 @@ class Channel:
 class Group:
     """Channels that are alike: slices of the same axes of the same initializers (coupled layers).
 
-    `producers` and `consumers` are the nodes whose weight's output or input axis they are; the channels are in the order
-    of the first producer's output axis.
+    `producers` and `consumers` are the nodes whose weight's output or input axis they are; the channels are in the
+    order of the first producer's output axis.
     """
 
     name: str
@@ -68,9 +68,11 @@ class Groups:
     pinned: tuple[Pinned, ...]
 
 
-def groups_of(run: Run) -> Groups:
-    """The account of a label run."""
-    return Groups(tuple(_groups(run)), tuple(_pinned(run)))
+def groups_of(run: Run) -> tuple[Groups, dict[Channel, int]]:
+    """The account of a label run, and the class of each channel."""
+    channels = list(_channels(run))
+    groups = Groups(tuple(_groups(run, channels)), tuple(_pinned(run)))
+    return groups, {channel: root for root, channel in channels}
 
 
 def describe(groups: Groups) -> dict[str, list[dict[str, Any]]]:
@@ -87,10 +89,10 @@ def describe(groups: Groups) -> dict[str, list[dict[str, Any]]]:
     return {"groups": found, "pinned": [asdict(pinned) for pinned in groups.pinned]}
 
 
-def _groups(run: Run) -> Iterator[Group]:
+def _groups(run: Run, channels: list[tuple[int, Channel]]) -> Iterator[Group]:
     producers, consumers = _layers(run, run.book.producers), _layers(run, run.book.consumers)
     alike: dict[tuple[Any, ...], list[tuple[int, Channel]]] = {}
-    for root, channel in channels_of(run):
+    for root, channel in channels:
         key = tuple((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
         alike.setdefault(key, []).append((root, channel))
     names: dict[str, int] = {}
@@ -117,7 +119,7 @@ def _layers(run: Run, noted: list[tuple[ir.Node, Vector]]) -> dict[int, tuple[st
     return {root: tuple(names) for root, names in found.items()}
 
 
-def channels_of(run: Run) -> Iterator[tuple[int, Channel]]:
+def _channels(run: Run) -> Iterator[tuple[int, Channel]]:
     """Classes that can be cut and their parts, in the order in which layers make them."""
     free = run.free()
     made = run.classes[joined([labels for _, labels in run.book.producers])]
@@ -132,9 +134,11 @@ def channels_of(run: Run) -> Iterator[tuple[int, Channel]]:
 
 def _parts(run: Run, free: Vector) -> Iterator[tuple[int, Part]]:
     roles = _roles(run)
-    for name, axis, labels in initializer_axes(run):
+    is_free = np.zeros(run.book.ledger.count, bool)
+    is_free[free] = True
+    for name, axis, labels in _initializer_axes(run):
         roots = run.classes[labels]
-        there = np.flatnonzero(np.isin(roots, free, assume_unique=False))
+        there = np.flatnonzero(is_free[roots])
         there = there[np.argsort(roots[there], kind="stable")]
         ends = [0, *(np.flatnonzero(np.diff(roots[there])) + 1).tolist(), len(there)]
         for start, end in pairwise(ends) if len(there) else ():
@@ -153,7 +157,7 @@ def _roles(run: Run) -> Vector:
     return roles
 
 
-def initializer_axes(run: Run) -> Iterator[tuple[str, int, Vector]]:
+def _initializer_axes(run: Run) -> Iterator[tuple[str, int, Vector]]:
     """Every axis of an initializer that has labels."""
     for value, labelled in run.values.items():
         if value.is_initializer():
@@ -169,5 +173,5 @@ def _pinned(run: Run) -> Iterator[Pinned]:
         for reason in run.why[labels].tolist():
             if reason >= 0:
                 counts[str(node.name), reason] = counts.get((str(node.name), reason), 0) + 1
-    for (node, reason), channels in counts.items():
-        yield Pinned(node, channels, run.book.ledger.reasons[reason])
+    for (name, reason), channels in counts.items():
+        yield Pinned(name, channels, run.book.ledger.reasons[reason])

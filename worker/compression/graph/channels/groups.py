@@ -1,15 +1,17 @@
 """Channel groups of a model, held to a trial: what the checker refuses after a cut is pinned, never offered."""
 
+from typing import Final
+
 import numpy as np
 import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from worker.compression.graph.channels.account import Group, Groups, Pinned, channels_of, groups_of
+from worker.compression.graph.channels.account import Channel, Group, Groups, Pinned, groups_of
 from worker.compression.graph.channels.run import label
 from worker.compression.graph.channels.surgery import remove
 
-TRIED: int = 3
+TRIED: Final = 3
 """Every third channel of each group is cut in the trial."""
 
 
@@ -18,7 +20,7 @@ def channel_groups(model: ir.Model) -> Groups:
     groups = _cut_every_third(model, None)
     if isinstance(groups, Groups):
         return groups
-    whole = groups_of(label(model.clone()))
+    whole, _ = groups_of(label(model.clone()))
     if _complaint(model.clone()) is not None:
         return whole  # the checker has nothing to say about a cut where it refuses the model itself
     refused = _refused(model, list(whole.groups))
@@ -42,9 +44,9 @@ def _cut_every_third(model: ir.Model, names: set[str] | None) -> Groups | str:
     """The groups if a model without some channels of those named (None: all) is valid, else what is wrong with it."""
     copy = model.clone()
     run = label(copy)
-    groups = groups_of(run)
+    groups, roots = groups_of(run)
     chosen = {c for g in groups.groups if names is None or g.name in names for c in every_third(g)}
-    classes = [root for root, channel in channels_of(run) if channel in chosen]
+    classes = [roots[channel] for channel in chosen]
     try:
         remove(run, copy, np.array(classes, np.int64))
     except (ValueError, IndexError, KeyError) as error:
@@ -53,7 +55,7 @@ def _cut_every_third(model: ir.Model, names: set[str] | None) -> Groups | str:
     return groups if complaint is None else complaint
 
 
-def every_third(group: Group) -> tuple[object, ...]:
+def every_third(group: Group) -> tuple[Channel, ...]:
     return group.channels[1::TRIED]
 
 

@@ -20,6 +20,8 @@ class Ledger:
 
     def __init__(self) -> None:
         self.count = 0
+        self.stretched: set[int] = set()
+        """Labels of axes that were stretched from size 1: no channels unless they meet some."""
         self.reasons: list[str] = []
         self._pairs: list[tuple[Vector, Vector]] = []
         self._pinned: list[Vector] = []

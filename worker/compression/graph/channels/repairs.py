@@ -3,123 +3,25 @@
 The labels before and behind a node tell every number: how many are left in a piece, before a bound, along an axis.
 """
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from collections.abc import Callable
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
-from numpy.typing import NDArray
 
-from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.repair import Mask, Repair
 from worker.compression.graph.channels.step import Labelled, constant, integers
-
-Mask = NDArray[np.bool_]
 
 SPLIT_BY_INPUT: Final = 13
 
 
-@dataclass(frozen=True)
-class Repair:
-    """One node with the labels of its values, and which labels are cut."""
-
-    node: ir.Node
-    values: dict[ir.Value, Labelled]
-    cut: Mask
-    opset: int
-
-    def before(self, index: int = 0) -> Labelled | None:
-        value = self.node.inputs[index] if index < len(self.node.inputs) else None
-        return None if value is None else self.values.get(value)
-
-    def behind(self, index: int = 0) -> Labelled | None:
-        return self.values.get(self.node.outputs[index])
-
-    def stays(self, labelled: Labelled | None, axis: int) -> Mask | None:
-        """Which indices along the axis stay; None where all do."""
-        vector = None if labelled is None else labelled.axes[axis]
-        if vector is None or not self.cut[vector].any():
-            return None
-        return ~self.cut[vector]
-
-    def changed(self, labelled: Labelled | None) -> dict[int, int]:
-        """Axis → its new size, for the axes that become shorter."""
-        axes = range(len(labelled.axes)) if labelled is not None else ()
-        found = {axis: self.stays(labelled, axis) for axis in axes}
-        return {axis: int(mask.sum()) for axis, mask in found.items() if mask is not None}
-
-    def write(self, name: str, index: int, numbers: Sequence[int]) -> None:
-        """Say numbers where the node has them, in its attribute or its input."""
-        if name in self.node.attributes or index < 0:
-            self.node.attributes[name] = ir.AttrInt64s(name, list(numbers))
-        else:
-            self.put(index, np.array(numbers, np.int64))
-
-    def put(self, index: int, array: NDArray[Any]) -> None:
-        """Give the node a constant of its own."""
-        graph = self.node.graph
-        assert graph is not None
-        old = self.node.inputs[index] if index < len(self.node.inputs) else None
-        if old is not None and old.const_value is not None:
-            array = array.astype(old.const_value.dtype.numpy())
-        value = _register(self.node, f"{self.node.name}_{index}", array)
-        self.node.resize_inputs(max(len(self.node.inputs), index + 1))
-        self.node.replace_input_with(index, value)
-
-    def entries(self, index: int, new: dict[int, int], *, relative: tuple[int, ...] = ()) -> None:
-        """Say some entries of a shape again; of a computed one too. What is in `relative` follows by itself."""
-        value = self.node.inputs[index]
-        assert value is not None
-        array = constant(self.node, index)
-        if array is not None:
-            fixed = array.copy().reshape(-1)
-            for place, size in new.items():
-                if fixed[place] not in relative:
-                    fixed[place] = size
-            self.put(index, fixed)
-            return
-        _override(self.node, index, value, new, len(self.behind().shape))  # type: ignore[union-attr]
-
-
-def _register(node: ir.Node, stem: str, array: NDArray[Any]) -> ir.Value:
-    graph = node.graph
-    assert isinstance(graph, ir.Graph)
-    name, number = stem, 0
-    while name in graph.initializers:
-        number += 1
-        name = f"{stem}_{number}"
-    value = ir.Value(
-        name=name,
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        shape=ir.Shape(array.shape),
-        const_value=ir.Tensor(array, name=name),
-    )
-    graph.register_initializer(value)
-    return value
-
-
-def _override(node: ir.Node, index: int, value: ir.Value, new: dict[int, int], rank: int) -> None:
-    """Where(these places, these numbers, the computed shape)."""
-    graph = node.graph
-    assert graph is not None
-    places, numbers = np.zeros(rank, bool), np.zeros(rank, np.int64)
-    for place, size in new.items():
-        places[place], numbers[place] = True, size
-    chosen = [_register(node, f"{node.name}_{what}", a) for what, a in (("places", places), ("sizes", numbers))]
-    where = ir.Node("", "Where", [*chosen, value], name=f"{node.name}_shape")
-    where.outputs[0].name = f"{node.name}_shape"
-    where.outputs[0].type = value.type
-    graph.insert_before(node, where)
-    node.replace_input_with(index, where.outputs[0])
-
-
-def groups(x: int, w: int) -> Callable[[Repair], None]:
+def groups(w: int) -> Callable[[Repair], None]:
     """`group`: how many of them have a channel left."""
 
     def repair(it: Repair) -> None:
         count = it.node.attributes.get_int("group", 1)
-        weight, read = it.before(w), it.before(x)
-        assert weight is not None and read is not None
+        weight = it.before(w)
+        assert weight is not None
         axis = weight.axes[0]
         if count == 1 or axis is None or not it.cut[axis].any():
             return
@@ -225,10 +127,19 @@ def gather(it: Repair) -> None:
     it.put(1, places[wanted[mask[wanted]]] if chosen.ndim else places[wanted])
 
 
+def gather_nd(it: Repair) -> None:
+    mask, chosen = it.stays(it.before(), 0), constant(it.node, 1)
+    if mask is not None and chosen is not None:
+        wanted = chosen % len(mask)
+        it.put(1, (np.cumsum(mask) - 1)[wanted[mask[wanted[:, 0]]]])
+
+
 def tile(it: Repair) -> None:
     """Only an axis of size 1 is repeated for the sake of channels."""
     before, behind = it.before(), it.behind()
-    new = {axis: n for axis, n in it.changed(behind).items() if before is not None and before.shape[axis] == 1}
+    new = {
+        axis: n for axis, n in it.changed(behind).items() if before is not None and before.shape[axis] == 1
+    }
     if new:
         it.entries(1, new)
 
@@ -254,15 +165,17 @@ def num_groups(it: Repair) -> None:
     count = it.node.attributes.get_int("num_groups", 1)
     mask = it.stays(it.before(), 1)
     if mask is not None:
-        it.node.attributes["num_groups"] = ir.AttrInt64("num_groups", int(mask.reshape(count, -1).any(1).sum()))
+        it.node.attributes["num_groups"] = ir.AttrInt64(
+            "num_groups", int(mask.reshape(count, -1).any(1).sum())
+        )
 
 
 REPAIRS: Final[dict[str, Callable[[Repair], None]]] = {
-    "Conv": groups(0, 1),
-    "FusedConv": groups(0, 1),
-    "ConvInteger": groups(0, 1),
-    "QLinearConv": groups(0, 3),
-    "ConvTranspose": groups(0, 1),
+    "Conv": groups(1),
+    "FusedConv": groups(1),
+    "ConvInteger": groups(1),
+    "QLinearConv": groups(3),
+    "ConvTranspose": groups(1),
     "Reshape": reshape,
     "Expand": shape_of_result(1),
     "ConstantOfShape": shape_of_result(0),
@@ -270,6 +183,7 @@ REPAIRS: Final[dict[str, Callable[[Repair], None]]] = {
     "Slice": slice_,
     "Pad": pad,
     "Gather": gather,
+    "GatherND": gather_nd,
     "Tile": tile,
     "Resize": resize,
     "GroupNormalization": num_groups,

@@ -68,7 +68,9 @@ class Run:
         shapes = [self._shapes.get(str(value.name)) if value.name else () for value in node.outputs]
         known = [shape for shape in shapes if shape is not None]
         step = Step(node, self._opset, inputs, known, self.book)
-        if len(known) < len(shapes) or any(_is_missing(v, i) for v, i in zip(node.inputs, inputs, strict=True)):
+        if len(known) < len(shapes) or any(
+            _is_missing(v, i) for v, i in zip(node.inputs, inputs, strict=True)
+        ):
             return self._stop(step, f"the shape of what {step} reads or answers is only known when it runs")
         if node.op_type in UNLABELLED and node.domain == "":
             return [step.plain(output) for output in range(len(known))]
@@ -90,7 +92,12 @@ class Run:
 
     def _stop(self, step: Step, reason: str) -> list[Labelled]:
         """Pin whatever the node reads, in its subgraphs too."""
-        inner = (i for graph in _subgraphs(step.node) for n in ir.traversal.RecursiveGraphIterator(graph) for i in n.inputs)
+        inner = (
+            i
+            for graph in _subgraphs(step.node)
+            for n in ir.traversal.RecursiveGraphIterator(graph)
+            for i in n.inputs
+        )
         for value in (*step.node.inputs, *inner):
             if value is not None and (value in self.values or _is_constant(value)):
                 self._pin(value, reason)
@@ -107,7 +114,10 @@ class Run:
         answers = []
         for outputs in zip(*(graph.outputs for graph in graphs), strict=True):
             found = [self._labelled(value) for value in outputs]
-            if any(value is None for value in found) or len({len(v.shape) for v in found if v is not None}) > 1:
+            if (
+                any(value is None for value in found)
+                or len({len(v.shape) for v in found if v is not None}) > 1
+            ):
                 for value in outputs:
                     self._pin(value, f"the branches of If '{node.name}' answer differently")
                 return []

@@ -1,51 +1,94 @@
 """Numbers for the dimensions that a model leaves open, so that labels can be laid along every axis.
 
-Any number will do that the graph accepts: batch sizes become 1, others the first of `SIZES` for which all shapes follow.
+Any number will do that the graph accepts: batch sizes become 1, others the first of `SIZES` for which all shapes
+follow.
 """
 
-from typing import Final
+import logging
+from typing import Any, Final
 
+import numpy as np
+import onnx
 import onnx_ir as ir
+import onnxruntime
+from numpy.typing import NDArray
 
 from worker.compression.graph.channels.step import UNKNOWN, Shape
 from worker.compression.graph.shapes import BATCH, with_shapes
+from worker.compression.graph.store import weight_bytes
+
+log = logging.getLogger(__name__)
 
 SIZES: Final = (64, 224, 32, 100, 7)
+MOST_BYTES: Final = 2**30
 
 
 def concrete_shapes(model: ir.Model) -> dict[str, Shape]:
     """The shape of every value whose rank is known; `UNKNOWN` where a dimension is not."""
-    best: dict[str, Shape] = {}
-    fewest = -1
+    best: tuple[int, ir.Model] | None = None
     for size in SIZES if _is_open(model) else SIZES[:1]:
-        found, unknown = _shapes(model, size)
-        if fewest < 0 or unknown < fewest:
-            best, fewest = found, unknown
+        shaped = with_shapes(model, _given(model, size))
+        unknown = sum(not _is_known(value) for value in _results(shaped))
+        if best is None or unknown < best[0]:
+            best = unknown, shaped
         if unknown == 0:
             break
-    return best
+    assert best is not None
+    unknown, shaped = best
+    values = [*shaped.graph.inputs, *_results(shaped)]
+    found = {str(v.name): tuple(_known(dim) for dim in v.shape) for v in values if v.shape is not None}
+    return {**found, **(_by_runtime(shaped) if unknown else {})}
+
+
+def _by_runtime(model: ir.Model) -> dict[str, Shape]:
+    """The shapes that onnx does not tell, of operators of ONNX Runtime above all: from a run on zeros."""
+    unknown = [v for n in model.graph for v in n.outputs if v.name and not _is_known(v)]
+    if weight_bytes(model) > MOST_BYTES or not all(_is_known(value) for value in model.graph.inputs):
+        return {}
+    proto = ir.to_proto(model)
+    del proto.graph.value_info[:]
+    inner = [value for value in unknown if not value.is_graph_output()]
+    proto.graph.output.extend(onnx.ValueInfoProto(name=value.name) for value in inner)
+    names = [str(value.name) for value in unknown]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    try:
+        session = onnxruntime.InferenceSession(
+            proto.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+        answers = session.run(names, {str(v.name): _zeros(v) for v in model.graph.inputs})
+    except Exception:  # its errors have no common ancestor
+        log.info("ONNX Runtime does not run the model on zeros; some shapes stay unknown", exc_info=True)
+        return {}
+    return {name: np.shape(answer) for name, answer in zip(names, answers, strict=True)}
+
+
+def _zeros(value: ir.Value) -> NDArray[Any]:
+    assert value.shape is not None
+    assert value.dtype is not None
+    return np.zeros(value.shape.numpy(), value.dtype.numpy())
 
 
 def _is_open(model: ir.Model) -> bool:
-    return any(
-        not isinstance(_number(axis, dim, 1), int) or not isinstance(dim, int) and _number(axis, dim, 2) != 1
-        for value in model.graph.inputs
-        for axis, dim in enumerate(value.shape or ())
-    )
+    """Whether anything but batches is open."""
+    return _given(model, 1) != _given(model, 2)
 
 
-def _shapes(model: ir.Model, size: int) -> tuple[dict[str, Shape], int]:
-    given = {
+def _given(model: ir.Model, size: int) -> dict[str, list[int]]:
+    return {
         str(value.name): [_number(axis, dim, size) for axis, dim in enumerate(value.shape)]
         for value in model.graph.inputs
         if value.shape is not None
     }
-    shaped = with_shapes(model, given)
-    values = [*shaped.graph.inputs]
-    values += [v for node in ir.traversal.RecursiveGraphIterator(shaped.graph) for v in node.outputs if v.name]
-    ranked = {str(v.name): tuple(_known(dim) for dim in v.shape) for v in values if v.shape is not None}
-    unknown = sum(v.shape is None or UNKNOWN in ranked[str(v.name)] for v in values)
-    return ranked, unknown
+
+
+def _results(model: ir.Model) -> list[ir.Value]:
+    return [v for node in ir.traversal.RecursiveGraphIterator(model.graph) for v in node.outputs if v.name]
+
+
+def _is_known(value: ir.Value) -> bool:
+    return value.shape is not None and value.shape.is_static()
 
 
 def _number(axis: int, dim: int | ir.SymbolicDim, size: int) -> int:

@@ -96,6 +96,14 @@ class Step:
     def fresh(self, size: int) -> Vector | None:
         return self.book.ledger.fresh(size) if size > 1 else None
 
+    def stretched(self, size: int) -> Vector | None:
+        vector = self.fresh(size)
+        self.book.ledger.stretched.update(() if vector is None else vector.tolist())
+        return vector
+
+    def is_stretched(self, vector: Vector) -> bool:
+        return int(vector[0]) in self.book.ledger.stretched
+
     def unite(self, first: Vector | None, second: Vector | None) -> None:
         if first is not None and second is not None:
             self.book.ledger.unite(first, second)
@@ -111,13 +119,14 @@ class Step:
                     self.pin(vector, reason)
 
     def meet(self, *pairs: tuple[Vector | None, int], origin: str = "") -> Vector | None:
-        """Axes that lie on each other. Size 1 is stretched; an axis without labels pins the others."""
+        """Axes that lie on each other. Size 1 is stretched; one without labels pins the others, and then none has."""
         wide = [(vector, size) for vector, size in pairs if size != 1]
-        labelled = [vector for vector, _ in wide if vector is not None]
+        labelled = sorted((vector for vector, _ in wide if vector is not None), key=self.is_stretched)
         for other in labelled[1:]:
             self.unite(labelled[0], other)
         if labelled and len(labelled) < len(wide):
             self.pin(labelled[0], f"{self} joins them with {origin or 'an axis that no weight makes'}")
+            return None
         return labelled[0] if labelled else None
 
     def fold(self, vector: Vector | None, sizes: Sequence[int], kept: int) -> Vector | None:
@@ -131,10 +140,10 @@ class Step:
         return table[:, 0]
 
     def choose(self, vector: Vector, sizes: Sequence[int]) -> int:
-        """By which of these sizes channels stay apart: the one that gives most, unless a run has shown it useless."""
+        """By which of these sizes channels stay apart: by the largest, unless a run has shown that to be useless."""
         key = (str(self.node.name), self._choices)
         self._choices += 1
-        order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: -sizes[i]) or [0]
+        order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]
         self.book.splits.append(Split(key, vector, len(order)))
         return order[self.book.choices.get(key, 0) % len(order)]
 
@@ -149,8 +158,11 @@ class Step:
             self.book.consumers.append((self.node, vector.reshape(-1)))
 
     def result(self, axes: Sequence[Vector | None], *, zero: bool = False, output: int = 0) -> Labelled:
-        """An output with these labels; axes of size 1 have none."""
+        """An output with these labels. Axes of size 1 have none: a channel that is left alone on its axis stays."""
         shape = self.shapes[output]
+        for vector, size in zip(axes, shape, strict=True):
+            if size == 1:
+                self.pin(vector, f"{self} leaves one of them alone on its axis")
         kept = [None if size == 1 else v for v, size in zip(axes, shape, strict=True)]
         return Labelled(shape, tuple(kept), zero)
 

@@ -1,6 +1,6 @@
 """Cutting channels: slices of initializers are deleted, and whatever says a size is said again.
 
-    cut = the classes of the channels given;  every axis keeps the indices whose class is not cut
+cut = the classes of the channels given;  every axis keeps the indices whose class is not cut
 """
 
 from collections.abc import Iterable
@@ -9,9 +9,10 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from worker.compression.graph.channels.account import Channel, Groups, channels_of, groups_of
+from worker.compression.graph.channels.account import Channel, Groups, groups_of
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.repairs import REPAIRS, Mask, Repair
+from worker.compression.graph.channels.repair import Mask, Repair
+from worker.compression.graph.channels.repairs import REPAIRS
 from worker.compression.graph.channels.run import Run, label
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.tracing import trace
@@ -20,27 +21,33 @@ from worker.compression.graph.tracing import trace
 def cut(model: ir.Model, channels: Iterable[Channel]) -> ir.Model:
     """A copy without these channels; weights that lose nothing are shared with the model given.
 
-    Raises `ValueError` for a channel that the model does not have or that is pinned, and when none of a group would stay.
+    Raises `ValueError` for a channel that the model does not have or that is pinned, and when none of a group would
+    stay.
     """
     copy = model.clone()
     run = label(copy)
     chosen = set(channels)
-    one_stays(groups_of(run), chosen)
-    roots = {channel: root for root, channel in channels_of(run)}
+    groups, roots = groups_of(run)
+    one_stays(groups, chosen)
     if missing := chosen - set(roots):
-        raise ValueError(f"not a channel of this model: {next(iter(missing)).parts[:1]}, and {len(missing) - 1} more")
+        raise ValueError(
+            f"not a channel of this model: {next(iter(missing)).parts[:1]}, and {len(missing) - 1} more"
+        )
     remove(run, copy, np.array([roots[channel] for channel in chosen], np.int64))
+    trace(copy)
     return copy
 
 
 def one_stays(groups: Groups, chosen: set[Channel]) -> None:
     for group in groups.groups:
         if chosen.issuperset(group.channels):
-            raise ValueError(f"all {len(group.channels)} channels of '{group.name}' would be cut; one must stay")
+            raise ValueError(
+                f"all {len(group.channels)} channels of '{group.name}' would be cut; one must stay"
+            )
 
 
 def remove(run: Run, model: ir.Model, classes: Vector) -> None:
-    """Cut these classes out of the model that was run, in place."""
+    """Cut these classes out of the model that was run, in place. All inferred shapes are forgotten."""
     gone = np.isin(run.classes, classes)
     opset = opset_of(model)
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
@@ -50,7 +57,10 @@ def remove(run: Run, model: ir.Model, classes: Vector) -> None:
         if value.is_initializer():
             _shorten(value, [None if v is None else ~gone[v] for v in labelled.axes])
     passes.RemoveUnusedNodesPass()(model)
-    _infer(model)
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        for value in node.outputs:
+            if not value.is_graph_output():
+                value.shape = None
 
 
 def _shorten(value: ir.Value, stays: list[Mask | None]) -> None:
@@ -64,12 +74,3 @@ def _shorten(value: ir.Value, stays: list[Mask | None]) -> None:
         array = array.compress(mask, axis)
     value.const_value = ir.Tensor(np.ascontiguousarray(array), dtype=tensor.dtype, name=value.name)
     value.shape = ir.Shape(array.shape)
-
-
-def _infer(model: ir.Model) -> None:
-    """Forget every inferred shape and infer anew."""
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        for value in node.outputs:
-            if not value.is_graph_output():
-                value.shape = None
-    trace(model)

@@ -106,13 +106,12 @@ def dropout(step: Step) -> list[Labelled]:
 
 
 ZERO_STAYS: Final = (
-    "Abs Asin Asinh Atan Atanh  Cast Ceil Celu Elu Erf Floor Gelu HardSwish Identity "
-    "LeakyRelu Mish Neg PRelu QuickGelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish Tan Tanh ThresholdedRelu "
-    "Trilu BitwiseAnd"
+    "Abs Asin Asinh Atan Atanh BitwiseAnd Cast Ceil Celu Elu Erf Floor Gelu HardSwish Identity LeakyRelu Mish Neg "
+    "PRelu QuickGelu Relu Round Selu Shrink Sign Sin Sinh Softsign Sqrt Swish Tan Tanh ThresholdedRelu Trilu"
 )
 ZERO_GOES: Final = (
-    "Acos Acosh And BitwiseNot BitwiseOr BitwiseXor BitShift Cos Cosh Equal Exp Greater GreaterOrEqual HardSigmoid IsInf "
-    "IsNaN Less LessOrEqual Not Or Sigmoid Softplus Xor Mod"
+    "Acos Acosh And BitShift BitwiseNot BitwiseOr BitwiseXor Cos Cosh Equal Exp Greater GreaterOrEqual HardSigmoid "
+    "IsInf IsNaN Less LessOrEqual Mod Not Or Sigmoid Softplus Xor"
 )
 
 RULES: Final[dict[str, Rule]] = {

@@ -69,6 +69,14 @@ def quantized_matmul(step: Step) -> Labelled:
     return made
 
 
+def quantized_gemm(step: Step) -> Labelled:
+    flips = [bool(step.node.attributes.get_int(name, 0)) for name in ("transA", "transB")]
+    made = product(step, step.given(0), step.given(3), flip_a=flips[0], flip_b=flips[1])
+    for index in (4, 5, 6):
+        made = _with_bias(step, made, _vector(step.optional(index)))
+    return made
+
+
 def _vector(value: Labelled | None) -> Labelled | None:
     return value if value is not None and len(value.shape) == 1 else None
 
@@ -188,6 +196,7 @@ RULES: Final[dict[str, Rule]] = {
     "MatMulInteger": matmul(0, 1),
     "QLinearMatMul": quantized_matmul,
     "FusedMatMul": fused_matmul,
+    "QGemm": quantized_gemm,
     "Gemm": gemm,
     "FusedGemm": gemm,
     "Einsum": einsum,

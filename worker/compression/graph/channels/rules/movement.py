@@ -73,7 +73,12 @@ def slices(step: Step, rank: int) -> dict[int, slice] | None:
     starts, ends = integers(step.node, "starts", 1), integers(step.node, "ends", 2)
     axes, steps = integers(step.node, "axes", 3), integers(step.node, "steps", 4)
     left_out = [not _given(step, "axes", 3), not _given(step, "steps", 4)]
-    if starts is None or ends is None or (axes is None and not left_out[0]) or (steps is None and not left_out[1]):
+    if (
+        starts is None
+        or ends is None
+        or (axes is None and not left_out[0])
+        or (steps is None and not left_out[1])
+    ):
         return None
     places = range(len(starts)) if axes is None else axes
     strides = [1] * len(starts) if steps is None else steps
@@ -107,7 +112,7 @@ def pad(step: Step) -> Labelled:
     for axis, before, after in zip(named, pads, pads[len(pads) // 2 :], strict=False):
         axes[axis] = _padded(step, x.axes[axis], before, after)
     value = step.constant(2)
-    filled = value is not None and value.any() or step.node.attributes.get_float("value", 0.0) != 0
+    filled = (value is not None and value.any()) or step.node.attributes.get_float("value", 0.0) != 0
     return step.result(axes, zero=x.zero and not filled)
 
 
@@ -138,31 +143,50 @@ def gather(step: Step) -> Labelled:
     return step.result([*x.axes[:axis], *between, *x.axes[axis + 1 :]], zero=x.zero)
 
 
+def gather_nd(step: Step) -> Labelled:
+    """Constant indices along the first axis, as torch's exporter writes x[:, [3, 1, 2]] between two Transposes."""
+    x, chosen = step.given(), step.constant(1)
+    if (
+        chosen is None
+        or chosen.ndim != 2
+        or chosen.shape[1] != 1
+        or step.node.attributes.get_int("batch_dims", 0)
+    ):
+        step.pin_all(f"{step} picks among them")
+        return step.plain()
+    first = None if x.axes[0] is None else x.axes[0][chosen[:, 0]]
+    return step.result([first, *x.axes[1:]], zero=x.zero)
+
+
 def expand(step: Step) -> Labelled:
     """A stretched axis may become as long as channels that it meets later: it gets labels of its own."""
     x, shape = step.given(), step.shapes[0]
-    wide = Labelled(shape, tuple(step.fresh(size) for size in shape))
+    wide = Labelled(shape, tuple(step.stretched(size) for size in shape))
     sizes = [1] * (len(shape) - len(x.shape)) + list(x.shape)
     axes = [v if size == 1 else None for v, size in zip(wide.axes, sizes, strict=True)]
     missing: list[Vector | None] = [None] * (len(shape) - len(x.shape))
     own = [*missing, *x.axes]
     stretched = any(v is not None for v in axes)
-    return step.result([a if b is None else b for a, b in zip(axes, own, strict=True)], zero=x.zero and not stretched)
+    return step.result(
+        [a if b is None else b for a, b in zip(axes, own, strict=True)], zero=x.zero and not stretched
+    )
 
 
 def tile(step: Step) -> Labelled:
     x = step.given()
     axes: list[Vector | None] = []
     for vector, size, result in zip(x.axes, x.shape, step.shapes[0], strict=True):
-        stretched = step.fresh(result) if size == 1 else None
+        stretched = step.stretched(result) if size == 1 else None
         axes.append(stretched if vector is None else np.resize(vector, result))
-    return step.result(axes, zero=x.zero and all(a == b for a, b in zip(x.shape, step.shapes[0], strict=True)))
+    return step.result(
+        axes, zero=x.zero and all(a == b for a, b in zip(x.shape, step.shapes[0], strict=True))
+    )
 
 
 def constant_of_shape(step: Step) -> Labelled:
     value = step.node.attributes.get_tensor("value")
     zero = value is None or not value.numpy().any()
-    return step.result([step.fresh(size) for size in step.shapes[0]], zero=zero)
+    return step.result([step.stretched(size) for size in step.shapes[0]], zero=zero)
 
 
 def depth_to_space(step: Step) -> Labelled:
@@ -185,7 +209,6 @@ def _blocks(step: Step, x: Labelled, channels: Vector | None) -> Labelled:
     return step.result([x.axes[0], channels, None, None], zero=x.zero)
 
 
-
 RULES: Final[dict[str, Rule]] = {
     "Transpose": transpose,
     "Concat": concat,
@@ -193,6 +216,7 @@ RULES: Final[dict[str, Rule]] = {
     "Slice": slice_,
     "Pad": pad,
     "Gather": gather,
+    "GatherND": gather_nd,
     "Expand": expand,
     "Tile": tile,
     "ConstantOfShape": constant_of_shape,

@@ -20,7 +20,11 @@ def recurrent(step: Step) -> list[Labelled]:
     step.reads(w.axes[2])
     step.meet((x.axes[2], x.shape[2]), (w.axes[2], w.shape[2]), origin=x.origin)
     unit = r.axes[2]
-    for vector, rows in (*((v.axes[1], gates) for v in (w, r)), (_last(step, B), 2 * gates), (_last(step, P), 3)):
+    for vector, rows in (
+        *((v.axes[1], gates) for v in (w, r)),
+        (_last(step, B), 2 * gates),
+        (_last(step, P), 3),
+    ):
         folded = step.fold(vector, (rows, hidden), 1)
         step.unite(folded, unit)
     for index in (FIRST_STATE, FIRST_CELL):
@@ -43,4 +47,4 @@ def _last(step: Step, index: int) -> Vector | None:
     return None if value is None else value.axes[-1]
 
 
-RULES: Final[dict[str, Rule]] = {name: recurrent for name in GATES}
+RULES: Final[dict[str, Rule]] = dict.fromkeys(GATES, recurrent)

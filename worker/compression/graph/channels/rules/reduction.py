@@ -116,7 +116,7 @@ def arg(step: Step) -> Labelled:
 
 
 RULES: Final[dict[str, Rule]] = {
-    **{name: reduce for name in (*SUMS, *OTHERS)},
+    **dict.fromkeys((*SUMS, *OTHERS), reduce),
     "Softmax": across(_softmax_axes, zero=False),
     "LogSoftmax": across(_softmax_axes, zero=False),
     "Hardmax": across(_softmax_axes, zero=False),

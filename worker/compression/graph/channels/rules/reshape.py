@@ -81,7 +81,9 @@ def _fill(step: Step, labelled: list[Vector | None], parts: list[list[tuple[int,
     for source, vector in enumerate(labelled):
         if vector is None:
             continue
-        places = [(o, i) for o, part in enumerate(parts) for i, (axis, _) in enumerate(part) if axis == source]
+        places = [
+            (o, i) for o, part in enumerate(parts) for i, (axis, _) in enumerate(part) if axis == source
+        ]
         sizes = [parts[o][i][1] for o, i in places]
         kept = step.choose(vector, sizes) if len(places) > 1 else 0
         o, i = places[kept]
@@ -91,17 +93,15 @@ def _fill(step: Step, labelled: list[Vector | None], parts: list[list[tuple[int,
 
 def _together(step: Step, parts: list[Piece]) -> Vector | None:
     """Each label for all the indices that its piece is part of."""
-    labelled = [i for i, piece in enumerate(parts) if piece.labels is not None]
+    labelled = [(i, piece.labels) for i, piece in enumerate(parts) if piece.labels is not None]
     if not labelled:
         return None
-    kept = max(labelled, key=lambda i: parts[i].size)
-    for i in labelled:
+    kept, labels = max(labelled, key=lambda pair: (not step.is_stretched(pair[1]), len(pair[1])))
+    for i, others in labelled:
         if i != kept:
-            step.pin(parts[i].labels, f"{step} joins them with other channels")
+            step.pin(others, f"{step} joins them with other channels")
     sizes = [piece.size for piece in parts]
     along = [size if i == kept else 1 for i, size in enumerate(sizes)]
-    labels = parts[kept].labels
-    assert labels is not None
     return np.broadcast_to(labels.reshape(along), sizes).reshape(-1)
 
 

@@ -45,7 +45,7 @@ POOLS: Final = (
     "QLinearGlobalAveragePool",
 )
 RULES: Final[dict[str, Rule]] = {
-    **{name: window for name in POOLS},
+    **dict.fromkeys(POOLS, window),
     "MaxRoiPool": roi,
     "RoiAlign": roi,
     "Resize": resize,

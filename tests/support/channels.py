@@ -1,0 +1,69 @@
+"""The laws of channel groups: what is offered can be cut, and cutting what is zero changes nothing."""
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+
+from tests.support.ort import run
+from worker.compression.graph.channels import Channel, Groups, channel_groups, cut
+from worker.compression.graph.normalise import normalise
+
+TOLERANCE = 1e-5
+
+
+def normal(model: onnx.ModelProto) -> ir.Model:
+    return normalise(ir.from_proto(model))
+
+
+def every_third(groups: Groups) -> list[Channel]:
+    return [channel for group in groups.groups for channel in group.channels[1::3]]
+
+
+def zeroed(model: ir.Model, channels: list[Channel]) -> ir.Model:
+    """A copy in which all parts of these channels are zero: weights, biases, and the slices that read them.
+
+    What a channel is divided by, and what it is scaled by when it is quantized, stays.
+    """
+    copy = model.clone()
+    values = {v.name: v for graph in copy.graphs() for v in graph.initializers.values()}
+    arrays = {}
+    for channel in channels:
+        for part in channel.parts:
+            value = values[part.initializer]
+            if value.dtype != ir.DataType.FLOAT or _divides(value):
+                continue
+            array = arrays.setdefault(part.initializer, value.const_value.numpy().copy())
+            array[(slice(None),) * part.axis + (list(part.indices),)] = 0
+    for name, array in arrays.items():
+        values[name].const_value = ir.Tensor(array, name=name)
+    return copy
+
+
+def _divides(value: ir.Value) -> bool:
+    return any(
+        (use.node.op_type == "Div" and use.idx == 1) or "Quantize" in use.node.op_type for use in value.uses()
+    )
+
+
+def cut_and_run(model: ir.Model, channels: list[Channel], feeds: dict[str, np.ndarray]) -> list[np.ndarray]:
+    """The outputs after the cut. The result passes the checker, shapes included."""
+    smaller = ir.to_proto(cut(model, channels))
+    onnx.checker.check_model(smaller, full_check=True)
+    return run(smaller, feeds)
+
+
+def assert_laws(model: ir.Model, channels: list[Channel], feeds: dict[str, np.ndarray]) -> None:
+    """The cut model runs; and where the channels are zero it answers what the whole one does."""
+    cut_and_run(model, channels, feeds)
+    zero = zeroed(model, channels)
+    expected, found = run(zero, feeds), cut_and_run(zero, channels, feeds)
+    for a, b in zip(expected, found, strict=True):
+        assert a.shape == b.shape
+        np.testing.assert_allclose(
+            b, a, rtol=TOLERANCE, atol=TOLERANCE * max(1.0, float(np.abs(a).max(initial=0)))
+        )
+
+
+def groups_of(model: onnx.ModelProto) -> tuple[ir.Model, Groups]:
+    made = normal(model)
+    return made, channel_groups(made)
