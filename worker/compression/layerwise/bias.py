@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.naming import Names
 from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array
-from worker.compression.techniques.naming import Names
 
 
 @dataclass(frozen=True)

@@ -2,10 +2,10 @@
 
     W', b' = argmin Σ ‖y − W x' − b‖² + λ ‖W − W_S‖²   =  (Σ y zᵀ + λ [W_S 0]) (Σ z zᵀ + λ diag(1, …, 1, 0))⁻¹
 
-y: outputs of the layer in the whole network, for the channels that are left;  x': what reaches it in the network that is
-cut and repaired up to there, as the matrix rows that it multiplies;  z = [x' 1] (z = x' for a MatMul, which has no bias);
-W_S: the weights that the cut left.  λ is the one of `DAMPINGS` times the mean of Σ x'² that leaves the least error on
-rows held out of the fit; where none leaves less than W_S does, the layer stays as it is.
+y: outputs of the layer in the whole network, for the channels that are left;  x': what reaches it in the network that
+is cut and repaired up to there, as the matrix rows that it multiplies;  z = [x' 1] (z = x' for a MatMul, which has no
+bias);  W_S: the weights that the cut left.  λ is the one of `DAMPINGS` times the mean of Σ x'² that leaves the least
+error on rows held out of the fit; where none leaves less than W_S does, the layer stays as it is.
 (He et al. 2017, arXiv:1707.06168; Luo et al. 2017, arXiv:1707.06342)
 """
 

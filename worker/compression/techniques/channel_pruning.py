@@ -16,16 +16,16 @@ from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut, describe
 from worker.compression.graph.cost import macs, parameters
+from worker.compression.graph.naming import excluded
 from worker.compression.layerwise.reconstruction import Repaired, repair
 from worker.compression.observe import Array
 from worker.compression.progress import Within
 from worker.compression.pruning.pools import Kept, pools
 from worker.compression.pruning.scores import scores
 from worker.compression.pruning.search import Cut, smallest_cut
-from worker.compression.pruning.targets import Left, left_of, shapes_of
+from worker.compression.pruning.targets import Bench, Left, left_of
 from worker.compression.techniques.account import refuse_quantized
 from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.naming import excluded
 
 SHOWN = 4
 """Reasons named in a refusal."""
@@ -53,7 +53,8 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     groups = prunable(model, found, step)
     if not groups:
         raise Refusal("nothing_to_compress", _why_not(found, step), field="recipe.steps")
-    left = left_of(model, step, context, groups)
+    bench = Bench(context.benchmark, context.calibration, context.scratch, context.seed, context.progress)
+    left = left_of(model, step, bench, groups)
     rounds: list[Round] = []
     for number in range(1, step.rounds + 1):
         most = (1 - step.amount) ** (number / step.rounds)
@@ -66,7 +67,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         rounds.append(done)
         if step.recovery is not None and number < step.rounds:
             _train(done.model, step.recovery, replace(context, progress=part), number)
-    return _changed(model, step, context, found, rounds)
+    return _changed(model, step, bench, found, rounds)
 
 
 def prunable(model: ir.Model, found: Groups, step: ChannelPruning) -> list[Group]:
@@ -136,9 +137,9 @@ def _train(model: ir.Model, step: Finetune | Distillation, context: Context, num
 
 
 def _changed(
-    model: ir.Model, step: ChannelPruning, context: Context, found: Groups, rounds: Sequence[Round]
+    model: ir.Model, step: ChannelPruning, bench: Bench, found: Groups, rounds: Sequence[Round]
 ) -> Changed:
-    last, shapes = rounds[-1], shapes_of(context)
+    last, shapes = rounds[-1], bench.shapes
     kept = dict(zip((group.name for group in last.groups), last.cut.kept, strict=True))
     touched = {group.name for group in rounds[0].groups}
     account = describe(found)
