@@ -5,7 +5,7 @@ initializers. Inside a group any may go, as long as one stays.
 """
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Literal
 
@@ -75,18 +75,22 @@ def groups_of(run: Run) -> tuple[Groups, dict[Channel, int]]:
     return groups, {channel: root for root, channel in channels}
 
 
-def describe(groups: Groups) -> dict[str, list[dict[str, Any]]]:
-    """The readable account: what each group couples and how many channels it has, and what pins the rest."""
-    found = [
-        {
-            "name": group.name,
-            "channels": len(group.channels),
-            "producers": list(group.producers),
-            "consumers": list(group.consumers),
-        }
-        for group in groups.groups
-    ]
-    return {"groups": found, "pinned": [asdict(pinned) for pinned in groups.pinned]}
+def describe(groups: Groups) -> list[dict[str, Any]]:
+    """The readable account, for a report: what each group couples, then what cannot be cut and why (`pinned`)."""
+    free = [_row(g.name, len(g.channels), g.producers, g.consumers, None) for g in groups.groups]
+    return free + [_row(p.node, p.channels, (p.node,), (), p.reason) for p in groups.pinned]
+
+
+def _row(
+    name: str, channels: int, producers: tuple[str, ...], consumers: tuple[str, ...], pinned: str | None
+) -> dict[str, Any]:
+    return {
+        "name": name,
+        "channels": channels,
+        "producers": list(producers),
+        "consumers": list(consumers),
+        "pinned": pinned,
+    }
 
 
 def _groups(run: Run, channels: list[tuple[int, Channel]]) -> Iterator[Group]:
@@ -168,10 +172,12 @@ def _initializer_axes(run: Run) -> Iterator[tuple[str, int, Vector]]:
 
 def _pinned(run: Run) -> Iterator[Pinned]:
     """One entry for each node and reason."""
-    counts: dict[tuple[str, int], int] = {}
+    reasons = run.book.ledger.reasons
+    counts: dict[tuple[str, str], int] = {}
     for node, labels in run.book.producers:
-        for reason in run.why[labels].tolist():
-            if reason >= 0:
-                counts[str(node.name), reason] = counts.get((str(node.name), reason), 0) + 1
+        for number in run.why[labels].tolist():
+            if number >= 0:
+                key = str(node.name), reasons[number]
+                counts[key] = counts.get(key, 0) + 1
     for (name, reason), channels in counts.items():
-        yield Pinned(name, channels, run.book.ledger.reasons[reason])
+        yield Pinned(name, channels, reason)

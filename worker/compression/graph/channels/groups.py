@@ -8,7 +8,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.graph.channels.account import Channel, Group, Groups, Pinned, groups_of
-from worker.compression.graph.channels.run import label
+from worker.compression.graph.channels.run import BROKEN, label
 from worker.compression.graph.channels.surgery import remove
 
 TRIED: Final = 3
@@ -49,14 +49,14 @@ def _cut_every_third(model: ir.Model, names: set[str] | None) -> Groups | str:
     classes = [roots[channel] for channel in chosen]
     try:
         remove(run, copy, np.array(classes, np.int64))
-    except (ValueError, IndexError, KeyError) as error:
+    except BROKEN as error:
         return f"{type(error).__name__}: {error}"
     complaint = _complaint(copy)
     return groups if complaint is None else complaint
 
 
 def every_third(group: Group) -> tuple[Channel, ...]:
-    return group.channels[1::TRIED]
+    return group.channels[:-1:TRIED]
 
 
 def _complaint(model: ir.Model) -> str | None:

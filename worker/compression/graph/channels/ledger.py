@@ -31,7 +31,9 @@ class Ledger:
         return np.arange(self.count - size, self.count, dtype=np.int64)
 
     def unite(self, first: Vector, second: Vector) -> None:
-        """Index by index the same channel."""
+        """Index by index the same channel. Raises `ValueError` where one has more than the other."""
+        if first.shape != second.shape:
+            raise ValueError(f"{first.shape} labels meet {second.shape}")
         if first is not second:
             self._pairs.append((first, second))
 

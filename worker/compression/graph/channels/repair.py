@@ -21,6 +21,7 @@ class Repair:
     values: dict[ir.Value, Labelled]
     cut: Mask
     opset: int
+    numbers: dict[ir.Value, list[int]]
 
     def before(self, index: int = 0) -> Labelled | None:
         value = self.node.inputs[index] if index < len(self.node.inputs) else None

@@ -71,7 +71,7 @@ def split(it: Repair) -> None:
 def slice_(it: Repair) -> None:
     """A bound moves by what is cut before it."""
     x = it.before()
-    starts, ends = integers(it.node, "starts", 1), integers(it.node, "ends", 2)
+    starts, ends = (integers(it.node, n, i, it.numbers) for n, i in (("starts", 1), ("ends", 2)))
     if x is None or starts is None or ends is None or not it.changed(x):
         return
     axes = integers(it.node, "axes", 3) or list(range(len(starts)))
@@ -87,9 +87,12 @@ def slice_(it: Repair) -> None:
 
 
 def _bounds(mask: Mask, first: int, last: int, step: int) -> tuple[int, int]:
-    """Forward: what stays before each bound. Backward: bounds are included the other way round; −1 is before all."""
+    """Forward: what stays before each bound; neighbours that are stepped over stay or go together, so a start keeps its
+    place among them. Backward: what stays up to each bound, and before all is −size − 1.
+    """
     if step > 0:
-        return int(mask[:first].sum()), int(mask[:last].sum())
+        run = first - first % step
+        return int(mask[:run].sum()) + first % step, int(mask[:last].sum())
     end = int(mask[: last + 1].sum()) - 1
     return int(mask[: first + 1].sum()) - 1, end if end >= 0 else -len(mask) - 1
 

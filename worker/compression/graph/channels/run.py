@@ -15,6 +15,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.channels.ledger import Vector, joined
 from worker.compression.graph.channels.rules import TABLE, UNLABELLED
+from worker.compression.graph.channels.sizes import Entries, follow
 from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.channels.step import Book, Choices, Labelled, Shape, Step, originating
 from worker.compression.graph.opset import opset_of
@@ -33,6 +34,9 @@ class Run:
     def __init__(self, model: ir.Model, shapes: dict[str, Shape], choices: Choices) -> None:
         self.book = Book(choices=choices)
         self.values: dict[ir.Value, Labelled] = {}
+        self.misfits = 0
+        """Nodes that are not as their operator has it, or not for these shapes."""
+        self._entries: dict[ir.Value, Entries] = {}
         self._shapes = shapes
         self._opset = opset_of(model)
         self._walk(model.graph)
@@ -48,13 +52,19 @@ class Run:
         return np.unique(self.classes[made[self.why[made] < 0]])
 
     def next_choices(self) -> Choices:
-        """Another choice where all channels of one turned out to be pinned, or to be one channel."""
+        """Another choice where all channels of one turned out to be pinned, or to be one channel.
+
+        Of choices about the same channels the last changes first, with all that are like it: the heads of Q, K and V.
+        """
         choices = dict(self.book.choices)
-        for split in self.book.splits:
+        turns: dict[int, tuple[int, ...]] = {}
+        for split in reversed(self.book.splits):
             free = split.labels[self.why[split.labels] < 0]
             tried = choices.get(split.key, 0)
             if tried + 1 < split.options and len(np.unique(self.classes[free])) < 2:
-                choices[split.key] = tried + 1
+                turn = turns.setdefault(int(self.classes[split.labels].min()), split.sizes)
+                if turn == split.sizes:
+                    choices[split.key] = tried + 1
         return choices
 
     def _walk(self, graph: ir.Graph) -> None:
@@ -72,6 +82,7 @@ class Run:
             _is_missing(v, i) for v, i in zip(node.inputs, inputs, strict=True)
         ):
             return self._stop(step, f"the shape of what {step} reads or answers is only known when it runs")
+        self._follow(step)
         if node.op_type in UNLABELLED and node.domain == "":
             return [step.plain(output) for output in range(len(known))]
         rule = TABLE.get(node.op_type) if node.domain in DOMAINS else None
@@ -80,9 +91,26 @@ class Run:
         try:
             made = rule(step)
         except BROKEN:
-            log.warning("the rule of %s failed", step, exc_info=True)
+            log.info("the rule of %s failed", step, exc_info=True)
+            self.misfits += 1
             return self._stop(step, f"the rule of {step} does not fit it")
         return self._finished(step, made if isinstance(made, list) else [made])
+
+    def _follow(self, step: Step) -> None:
+        """Note what is computed from shapes; a float made of the number of channels would change with a cut."""
+        entries = follow(step.node, self._entries, step.optional(0)) if step.node.domain == "" else None
+        if entries is None:
+            return
+        value = step.node.outputs[0]
+        wanted = ir.DataType(step.node.attributes.get_int("to", ir.DataType.INT64))
+        if step.node.op_type == "Cast" and wanted.is_floating_point():
+            for labels in (labels for entry in entries for labels in entry.counts):
+                step.pin(labels, f"{step} computes with how many there are")
+            return
+        self._entries[value] = entries
+        numbers = [entry.number for entry in entries if entry.number is not None]
+        if len(numbers) == len(entries):
+            self.book.numbers[value] = numbers
 
     def _finished(self, step: Step, made: list[Labelled]) -> list[Labelled]:
         there = [value for value in step.inputs if value is not None]
@@ -146,8 +174,16 @@ class Run:
 
 
 def label(model: ir.Model) -> Run:
-    """The run that frees most channels."""
-    shapes = concrete_shapes(model)
+    """The run that frees most channels, for numbers of the open dimensions that fit all nodes."""
+    runs: list[Run] = []
+    for shapes in concrete_shapes(model):
+        runs.append(run := _freest(model, shapes))
+        if run.misfits == 0:
+            break
+    return min(runs, key=lambda run: run.misfits)
+
+
+def _freest(model: ir.Model, shapes: dict[str, Shape]) -> Run:
     best = run = Run(model, shapes, {})
     for _ in range(MOST_RUNS - 1):
         choices = run.next_choices()

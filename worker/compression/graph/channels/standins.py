@@ -5,6 +5,7 @@ follow.
 """
 
 import logging
+from collections.abc import Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -23,27 +24,36 @@ SIZES: Final = (64, 224, 32, 100, 7)
 MOST_BYTES: Final = 2**30
 
 
-def concrete_shapes(model: ir.Model) -> dict[str, Shape]:
-    """The shape of every value whose rank is known; `UNKNOWN` where a dimension is not."""
+def concrete_shapes(model: ir.Model) -> Iterator[dict[str, Shape]]:
+    """The shape of every value whose rank is known, `UNKNOWN` where a dimension is not; for one stand-in after another.
+
+    Those for which all shapes follow come alone; if there are none, those for which most do come last.
+    """
     best: tuple[int, ir.Model] | None = None
     for size in SIZES if _is_open(model) else SIZES[:1]:
         shaped = with_shapes(model, _given(model, size))
         unknown = sum(not _is_known(value) for value in _results(shaped))
-        if best is None or unknown < best[0]:
-            best = unknown, shaped
         if unknown == 0:
-            break
-    assert best is not None
-    unknown, shaped = best
-    values = [*shaped.graph.inputs, *_results(shaped)]
-    found = {str(v.name): tuple(_known(dim) for dim in v.shape) for v in values if v.shape is not None}
-    return {**found, **(_by_runtime(shaped) if unknown else {})}
+            yield _found(shaped)
+        elif best is None or unknown < best[0]:
+            best = unknown, shaped
+    if best is not None:
+        yield {**_found(best[1]), **_by_runtime(best[1])}
+
+
+def _found(model: ir.Model) -> dict[str, Shape]:
+    values = [*model.graph.inputs, *_results(model)]
+    return {str(v.name): tuple(_known(dim) for dim in v.shape) for v in values if v.shape is not None}
 
 
 def _by_runtime(model: ir.Model) -> dict[str, Shape]:
     """The shapes that onnx does not tell, of operators of ONNX Runtime above all: from a run on zeros."""
     unknown = [v for n in model.graph for v in n.outputs if v.name and not _is_known(v)]
-    if weight_bytes(model) > MOST_BYTES or not all(_is_known(value) for value in model.graph.inputs):
+    if (
+        not unknown
+        or weight_bytes(model) > MOST_BYTES
+        or not all(_is_known(value) for value in model.graph.inputs)
+    ):
         return {}
     proto = ir.to_proto(model)
     del proto.graph.value_info[:]

@@ -5,7 +5,7 @@ stands for an axis that no cut touches. That is the label array of the whole val
 left of a tensor after a cut must be a tensor.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -53,6 +53,7 @@ class Split:
 
     key: tuple[str, int]
     labels: Vector
+    sizes: tuple[int, ...]
     options: int
 
 
@@ -64,6 +65,8 @@ class Book:
     producers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
     consumers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
+    numbers: dict[ir.Value, list[int]] = field(default_factory=dict)
+    """What is computed from shapes and known."""
     choices: Choices = field(default_factory=dict)
 
 
@@ -144,7 +147,7 @@ class Step:
         key = (str(self.node.name), self._choices)
         self._choices += 1
         order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]
-        self.book.splits.append(Split(key, vector, len(order)))
+        self.book.splits.append(Split(key, vector, tuple(sizes), len(order)))
         return order[self.book.choices.get(key, 0) % len(order)]
 
     def makes(self, vector: Vector | None) -> None:
@@ -179,10 +182,15 @@ def constant(node: ir.Node, index: int) -> NDArray[Any] | None:
     return value.const_value.numpy()
 
 
-def integers(node: ir.Node, name: str, index: int) -> list[int] | None:
-    """What older opsets have as an attribute and newer ones as an input; None where it is left out or computed."""
+def integers(
+    node: ir.Node, name: str, index: int, numbers: Mapping[ir.Value, list[int]] | None = None
+) -> list[int] | None:
+    """What older opsets have as an attribute and newer ones as an input; None where it is left out or unknown."""
     if name in node.attributes:
         return list(node.attributes[name].as_ints())
+    value = node.inputs[index] if index < len(node.inputs) else None
+    if numbers is not None and value is not None and value in numbers:
+        return list(numbers[value])
     array = constant(node, index)
     return None if array is None else [int(number) for number in array.reshape(-1)]
 

@@ -52,7 +52,7 @@ def remove(run: Run, model: ir.Model, classes: Vector) -> None:
     opset = opset_of(model)
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
         if node.op_type in REPAIRS and node.outputs[0] in run.values:
-            REPAIRS[node.op_type](Repair(node, run.values, gone, opset))
+            REPAIRS[node.op_type](Repair(node, run.values, gone, opset, run.book.numbers))
     for value, labelled in run.values.items():
         if value.is_initializer():
             _shorten(value, [None if v is None else ~gone[v] for v in labelled.axes])

@@ -1,27 +1,10 @@
 """Every structure that couples channels in its own way: what is one channel, and that the laws hold when it is cut."""
 
 import numpy as np
-import onnx
 import pytest
 
-from tests.support import graphs
-from tests.support.channels import assert_laws, every_third, groups_of
+from tests.support.channels import laws, reasons, sizes
 from tests.support.nets import Net
-from worker.compression.graph.channels import Groups
-
-
-def sizes(groups: Groups) -> dict[str, int]:
-    return {group.name: len(group.channels) for group in groups.groups}
-
-
-def laws(model: onnx.ModelProto) -> Groups:
-    made, groups = groups_of(model)
-    assert_laws(made, every_third(groups), graphs.feeds(model, batch=2))
-    return groups
-
-
-def reasons(groups: Groups) -> dict[str, str]:
-    return {pinned.node: pinned.reason for pinned in groups.pinned}
 
 
 def test_a_residual_sum_couples_its_summands_and_the_output_is_pinned() -> None:
@@ -127,50 +110,6 @@ def test_a_pixel_shuffle_by_reshape_and_transpose() -> None:
     assert sizes(laws(net.image_model()))["a"] == 6
 
 
-def attention(*, fused: bool) -> onnx.ModelProto:
-    net, dim, heads = Net(), 24, 3
-    x = net.linear("x", 10, dim, name="embed")
-    if fused:
-        qkv = net.op("Reshape", net.linear(x, dim, 3 * dim, name="qkv"), net.ints(0, 7, 3, heads, 8))
-        parts = net.op("Split", net.op("Transpose", qkv, perm=[2, 0, 3, 1, 4]), net.ints(1, 1, 1), outputs=3)
-        q, k, v = (net.op("Squeeze", parts[:-1] + str(i), net.ints(0)) for i in range(3))
-    else:
-        made = (net.op("Reshape", net.linear(x, dim, dim, name=n), net.ints(0, 0, heads, 8)) for n in "qkv")
-        q, k, v = (net.op("Transpose", value, perm=[0, 2, 1, 3]) for value in made)
-    scores = net.op("MatMul", q, net.op("Transpose", k, perm=[0, 1, 3, 2]))
-    mixed = net.op("MatMul", net.op("Softmax", scores, axis=-1), v)
-    joined = net.op("Reshape", net.op("Transpose", mixed, perm=[0, 2, 1, 3]), net.ints(0, 7, dim))
-    x = net.op("Add", x, net.linear(joined, dim, dim, name="project"))
-    scale, shift = net.normal(dim), net.normal(dim)
-    normed = net.op("LayerNormalization", x, scale, shift, name="norm")
-    net.op("MatMul", normed, net.normal(dim, 3), name="y")
-    return net.model({"x": ["N", 7, 10]}, {"y": ["N", 7, 3]})
-
-
-def test_of_attention_the_width_of_all_heads_is_cut_and_what_is_normalised_is_pinned() -> None:
-    groups = laws(attention(fused=False))
-    assert sizes(groups) == {"q": 8, "v": 8}
-    assert groups.groups[0].producers == ("q", "k")
-    assert reasons(groups)["embed"] == "LayerNormalization 'norm' normalises over them"
-
-
-def test_queries_keys_and_values_of_one_matrix_go_together() -> None:
-    groups = laws(attention(fused=True))
-    assert sizes(groups) == {"qkv": 8}
-    assert len(groups.groups[0].channels[0].parts[0].indices) == 9
-
-
-def test_what_is_summed_without_a_weight_must_be_zero_to_be_offered() -> None:
-    net = Net()
-    x = net.op("Sigmoid", net.linear("x", 4, 6, name="a"))
-    y = net.relu(net.linear("x", 4, 6, name="b"))
-    net.op("ReduceSum", x, net.ints(-1), name="y", keepdims=0)
-    net.op("ReduceSum", y, net.ints(-1), name="z", keepdims=0)
-    groups = laws(net.model({"x": ["N", 4]}, {"y": ["N"], "z": ["N"]}))
-    assert sizes(groups) == {"b": 6}
-    assert "ReduceSum 'y'" in reasons(groups)["a"]
-
-
 @pytest.mark.parametrize("opset", [11, 18])
 def test_split_sizes_and_slice_bounds_follow(opset: int) -> None:
     net = Net(opset=opset)
@@ -193,50 +132,6 @@ def test_chosen_and_interleaved_channels() -> None:
     c = net.op("Slice", a, net.ints(1), net.ints(8), net.ints(1), net.ints(2))
     net.head(net.conv(net.op("Concat", b, c, axis=1), 8, 4), 4)
     laws(net.image_model())
-
-
-@pytest.mark.parametrize("kind", ["LSTM", "GRU", "RNN"])
-@pytest.mark.parametrize("both", [False, True])
-def test_a_hidden_unit_goes_from_every_gate_and_state(kind: str, both: bool) -> None:
-    net, hidden, gates, directions = Net(), 5, {"LSTM": 4, "GRU": 3, "RNN": 1}[kind], 1 + both
-    x = net.op("MatMul", "x", net.normal(6, 4), name="embed")
-    weights = (net.normal(directions, gates * hidden, 4), net.normal(directions, gates * hidden, hidden))
-    extra = {"direction": "bidirectional"} if both else {}
-    net.op(
-        kind,
-        x,
-        *weights,
-        net.normal(directions, 2 * gates * hidden),
-        outputs=2,
-        name="rnn",
-        hidden_size=hidden,
-        **extra,
-    )
-    y = net.op("Transpose", "rnn.0", perm=[0, 2, 1, 3])
-    y = net.op("Reshape", y, net.ints(0, 0, -1))
-    net.op("MatMul", y, net.normal(directions * hidden, 3), name="y")
-    groups = laws(net.model({"x": [7, "N", 6]}, {"y": [7, "N", 3]}))
-    assert sizes(groups) == {"embed": 4, "rnn": 5}
-
-
-def test_a_recurrent_state_that_is_an_input_pins_and_says_so() -> None:
-    net = Net()
-    net.op(
-        "GRU",
-        "x",
-        net.normal(1, 15, 4),
-        net.normal(1, 15, 5),
-        "",
-        "",
-        "h",
-        outputs=2,
-        name="rnn",
-        hidden_size=5,
-    )
-    model = net.model({"x": [7, "N", 4], "h": [1, "N", 5]}, {"rnn.1": [1, "N", 5]})
-    _, groups = groups_of(model)
-    assert groups.groups == ()
-    assert reasons(groups) == {"rnn": "GRU 'rnn' joins them with graph input 'h'"}
 
 
 @pytest.mark.parametrize("group", [1, 2, 8])
@@ -283,28 +178,3 @@ def test_group_normalisation_by_reshape_cuts_whole_groups() -> None:
     b = net.op("Reshape", net.op("InstanceNormalization", b, *ones), net.ints(-1, 12, 8, 8))
     net.head(net.op("Mul", b, net.normal(12, 1, 1)), 12)
     assert sizes(laws(net.image_model())) == {"a": 4}
-
-
-def test_a_shape_that_is_computed_is_corrected_where_it_says_a_size_that_is_cut() -> None:
-    net = Net()
-    a = net.conv("x", 3, 6, name="a")
-    dims = net.op("Shape", "x")
-    batch = net.op("Gather", dims, net.ints(0))
-    flat = net.op("Reshape", a, net.op("Concat", batch, net.ints(6, -1), axis=0))
-    net.op("MatMul", net.op("Transpose", flat, perm=[0, 2, 1]), net.normal(6, 3), name="y")
-    groups = laws(net.model({"x": ["N", 3, "H", "W"]}, {"y": ["N", "P", 3]}))
-    assert sizes(groups) == {"a": 6}
-
-
-def test_an_operator_without_a_rule_pins_with_its_name() -> None:
-    net = Net()
-    a = net.conv("x", 3, 6, name="a")
-    net.op("TopK", a, net.ints(2), outputs=2, name="top", axis=1)
-    _, groups = groups_of(net.model({"x": ["N", 3, 8, 8]}, {"top.0": ["N", 2, 8, 8]}))
-    assert reasons(groups) == {"a": "no rule for operator TopK ('top')"}
-
-
-def test_branches_are_walked_and_what_they_capture_is_coupled() -> None:
-    _, groups = groups_of(graphs.branches())
-    assert groups.groups == ()
-    assert {pinned.reason for pinned in groups.pinned} == {"graph output 'y'"}

@@ -4,6 +4,7 @@ from typing import Final
 
 from worker.compression.graph.channels.rule import Rule
 from worker.compression.graph.channels.rules import (
+    attention,
     elementwise,
     linear,
     movement,
@@ -17,6 +18,7 @@ from worker.compression.graph.channels.rules import (
 TABLE: Final[dict[str, Rule]] = {
     **elementwise.RULES,
     **linear.RULES,
+    **attention.RULES,
     **movement.RULES,
     **reshape.RULES,
     **reduction.RULES,
@@ -24,7 +26,9 @@ TABLE: Final[dict[str, Rule]] = {
     **recurrent.RULES,
     **quantized.RULES,
 }
-"""ONNX's own operators and those of com.microsoft: where a name is in both it means the same here."""
+"""ONNX's own operators and those of com.microsoft: where a name is in both it means the same here. (The Attention of
+com.microsoft has operands of three axes, which its rule pins.)
+"""
 
 UNLABELLED: Final = frozenset({"Shape", "Size", "Range"})
 """Their results have no channels, and what they read is not pinned by it."""

@@ -70,7 +70,7 @@ def slice_(step: Step) -> Labelled:
 
 def slices(step: Step, rank: int) -> dict[int, slice] | None:
     """The slice of each axis that is named; None where it is computed."""
-    starts, ends = integers(step.node, "starts", 1), integers(step.node, "ends", 2)
+    starts, ends = (integers(step.node, n, i, step.book.numbers) for n, i in (("starts", 1), ("ends", 2)))
     axes, steps = integers(step.node, "axes", 3), integers(step.node, "steps", 4)
     left_out = [not _given(step, "axes", 3), not _given(step, "steps", 4)]
     if (
@@ -91,9 +91,9 @@ def _given(step: Step, name: str, index: int) -> bool:
 
 
 def _sliced(step: Step, vector: Vector, part: slice) -> Vector:
-    stride = abs(part.step)
-    if stride > 1 and len(vector) % stride:
-        step.pin(vector, f"{step} takes every {stride}th of {len(vector)}")
+    stride = part.step
+    if stride < -1 or len(vector) % stride:
+        step.pin(vector, f"{step} steps by {stride} over {len(vector)}")
     elif stride > 1:
         step.fold(vector, (len(vector) // stride, stride), 0)
     return vector[part]

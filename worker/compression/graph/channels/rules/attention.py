@@ -1,0 +1,35 @@
+"""softmax(Q Kᵀ · scale) V of [batch, heads, length, width]: heads go together, and so do the widths of Q and K.
+
+Without `scale` it is 1 / √width: a narrower one would change it, so Q and K keep theirs. Then V alone is cut.
+"""
+
+from typing import Final
+
+from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.rules.linear import contract
+from worker.compression.graph.channels.step import Labelled, Step
+
+Q, K, V, MASK, FIRST_OPTION = range(5)
+
+
+def attention(step: Step) -> Labelled:
+    q, k, v = (step.given(index) for index in (Q, K, V))
+    options = [value for value in step.inputs[FIRST_OPTION:] if value is not None]
+    if options or any(len(value.shape) != 4 for value in (q, k, v)) or q.shape[1] != k.shape[1]:
+        step.pin_all(f"no rule for this form of {step}")
+        return step.plain()
+    if "scale" in step.node.attributes:
+        contract(step, q, k, (q.axes[3], q.shape[3]), (k.axes[3], k.shape[3]))
+    else:
+        for value in (q, k):
+            step.pin(value.axes[3], f"{step} is scaled by how many there are")
+    heads = step.meet(*((value.axes[1], value.shape[1]) for value in (q, k, v)), origin=v.origin)
+    mask = step.optional(MASK)
+    if mask is not None and len(mask.shape) > 2 and mask.shape[-3] != 1:
+        heads = step.meet((heads, q.shape[1]), (mask.axes[-3], mask.shape[-3]), origin=mask.origin)
+    for value in (k, v):
+        step.pin(value.axes[2], f"{step} normalises over them")
+    return step.result([q.axes[0], heads, q.axes[2], v.axes[3]], zero=v.zero)
+
+
+RULES: Final[dict[str, Rule]] = {"Attention": attention}
