@@ -18,7 +18,7 @@ import onnx_ir as ir
 from worker.compression.graph.channels import Group
 from worker.compression.observe import Array
 
-WIDE: Final = 64
+WIDE: Final = 16
 """Channels of a group from which on it is rounded to `LANES` by itself."""
 LANES: Final = 8
 
