@@ -13,10 +13,11 @@ from app.contract.errors import Refusal
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
-from app.contract.recipe import ORIGINAL, AnyStep, Taught, Training
+from app.contract.pruning import check_pruning
+from app.contract.recipe import ORIGINAL, AnyStep, ChannelPruning, LowRank, Sparsity, Taught, Training
 from app.contract.shapes import Shapes, input_shapes
 from app.contract.stages import Stage, low, stages
-from app.contract.training import check_teacher, check_training
+from app.contract.training import check_teacher, check_training, trainings
 
 MAX_ELEMENTS: Final = 2**31
 """Of one input: what a protobuf tensor holds, more or less."""
@@ -34,21 +35,25 @@ def check(
     others = others or {}
     steps = list(stages(request.recipe, model, others))
     for index, step, stage in steps:
-        _check_patterns(index, step, stage)
+        _check_patterns(f"recipe.steps.{index}", step, stage)
         _check_something_left(index, step, stage)
+        if isinstance(step, ChannelPruning):
+            check_pruning(index, step, stage)
+            if step.recovery is not None:
+                _check_patterns(f"recipe.steps.{index}.recovery", step.recovery, stage)
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
     for role, use in uses(request.data).items():
         check_data(role, use, fed(request, role, model, others), datasets[use.dataset])
     _check_labels(request, model, datasets)
-    for index, step, stage in steps:
-        if isinstance(step, Training) and request.data.training is not None:
+    for where, step, stage in trainings(steps):
+        if request.data.training is not None:
             use = request.data.training
-            output = check_training(index, step, stage, use, datasets[use.dataset])
+            output = check_training(where, step, stage, use, datasets[use.dataset])
             if isinstance(step, Taught) and step.needs_teacher:
-                check_teacher(index, step, output, {ORIGINAL: model, **others}[step.teacher])
-                _check_cache(index, step, use.dataset in augmenting)
+                check_teacher(where, step, output, {ORIGINAL: model, **others}[step.teacher])
+                _check_cache(where, step, use.dataset in augmenting)
     _check_shapes(request, model, datasets)
 
 
@@ -58,7 +63,7 @@ def uses(data: DataUses) -> dict[str, DataUse]:
     return {role: use for role, use in given.items() if use is not None}
 
 
-def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
+def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
     names = [layer.name for layer in stage.facts.layers]
     for position, pattern in enumerate(step.exclude):
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -67,7 +72,7 @@ def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
                 "pattern_matches_nothing",
                 f"{pattern!r} matches none of the {len(names)} layers of {low(stage.model)}, which are called like "
                 f"{some}. `*` stands for anything.",
-                field=f"recipe.steps.{index}.exclude.{position}",
+                field=f"{where}.exclude.{position}",
             )
 
 
@@ -77,11 +82,18 @@ def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
     left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.exclude)]
     if layers and step.exclude and not left:
         raise Refusal(
-            "nothing_to_train" if isinstance(step, Training) else "nothing_to_quantize",
+            _nothing_to_do(step),
             f"`exclude` matches all {len(layers)} layers of {low(stage.model)}, so {step.kind} would change nothing. "
             "Leave a pattern out, or the step.",
             field=f"recipe.steps.{index}.exclude",
         )
+
+
+def _nothing_to_do(step: AnyStep) -> str:
+    if isinstance(step, Training):
+        return "nothing_to_train"
+    compresses = isinstance(step, ChannelPruning | Sparsity | LowRank)
+    return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
 def _check_needs(request: JobRequest) -> None:
@@ -116,13 +128,13 @@ def _check_evaluation(request: JobRequest, model: ModelFacts) -> None:
         raise Refusal("unknown_output", detail, field="evaluation.output")
 
 
-def _check_cache(index: int, step: Taught, augmenting: bool) -> None:
+def _check_cache(where: str, step: Taught, augmenting: bool) -> None:
     if step.cache_teacher and step.augment and augmenting:
         detail = (
             "The dataset declares augmentation, with which the teacher sees other samples in every epoch: its outputs "
             "cannot be kept. Set augment to false for this step, or leave cache_teacher out."
         )
-        raise Refusal("invalid_request", detail, field=f"recipe.steps.{index}.cache_teacher")
+        raise Refusal("invalid_request", detail, field=f"{where}.cache_teacher")
 
 
 def _check_labels(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:

@@ -11,7 +11,9 @@ def check_pruning(index: int, step: ChannelPruning, stage: Stage) -> None:
     """Raises `nothing_to_compress`, `invalid_request`."""
     where = f"recipe.steps.{index}"
     if not stage.facts.layers:
-        detail = f"{stage.model} has no layers with weights, so there are no channels that {step.kind} could cut."
+        detail = (
+            f"{stage.model} has no layers with weights, so there are no channels that {step.kind} could cut."
+        )
         raise Refusal("nothing_to_compress", detail, field=f"{where}.kind")
     if step.criterion == "batchnorm_scale" and BATCHNORM not in stage.facts.operators:
         raise Refusal(

@@ -6,7 +6,7 @@ from typing import Final
 
 from app.contract.errors import Refusal
 from app.contract.model import ModelFacts
-from app.contract.recipe import AnyStep, Distillation, Float16, Int8Static, Recipe, Training
+from app.contract.recipe import AnyStep, ChannelPruning, Distillation, Float16, Int8Static, Recipe, Training
 
 QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -59,7 +59,7 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         raise Refusal("already_quantized", _not_again(step, stage, stage.quantized), field=field)
     if step.takes == "quantized" and not (stage.quantized and stage.qdq):
         raise Refusal("not_quantized", _no_nodes(step, stage), field=field)
-    if stage.half is not None and (step.quantizes or isinstance(step, Float16)):
+    if stage.half is not None and (step.quantizes or isinstance(step, Float16 | ChannelPruning)):
         again = isinstance(step, Float16)
         advice = "Leave this step out." if again else f"Put {step.kind} before float16, or leave float16 out."
         detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
@@ -76,12 +76,15 @@ def _not_again(step: AnyStep, stage: Stage, quantized: str) -> str:
     if step.quantizes:
         advice = "Leave this step out, or upload the float model."
         return f"{quantized} is quantized already, and {step.kind} would quantize it again. {advice}"
+    trains = isinstance(step, Training)
+    does = "trains" if trains else "works on"
+    through_qdq = trains and stage.qdq
     if stage.by_step:
-        instead = "Use quantization_aware_training in its place, or put" if stage.qdq else "Put"
+        instead = "Use quantization_aware_training in its place, or put" if through_qdq else "Put"
         advice = f"{instead} it before the step that quantizes."
     else:
-        advice = "Give the float model" + (", or use quantization_aware_training." if stage.qdq else ".")
-    return f"{quantized} is quantized, and {step.kind} trains weights that are floats. {advice}"
+        advice = "Give the float model" + (", or use quantization_aware_training." if through_qdq else ".")
+    return f"{quantized} is quantized, and {step.kind} {does} weights that are floats. {advice}"
 
 
 def _no_nodes(step: AnyStep, stage: Stage) -> str:

@@ -5,41 +5,28 @@ smallest cut that reaches its share, cut, fit the layers behind to what the whol
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from app.contract.recipe import ChannelPruning, Distillation, Finetune
-from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
-from worker.compression.graph.channels import Group, Groups, channel_groups, cut, describe
+from worker.compression.graph.channels import Group, Groups, channel_groups, cut
 from worker.compression.graph.cost import macs, parameters
 from worker.compression.graph.naming import excluded
 from worker.compression.layerwise.reconstruction import Repaired, repair
 from worker.compression.observe import Array
 from worker.compression.progress import Within
+from worker.compression.pruning import account
+from worker.compression.pruning.account import Round
 from worker.compression.pruning.pools import Kept, pools
 from worker.compression.pruning.scores import scores
-from worker.compression.pruning.search import Cut, smallest_cut
+from worker.compression.pruning.search import smallest_cut
 from worker.compression.pruning.targets import Bench, Left, left_of
 from worker.compression.techniques.account import refuse_quantized
 from worker.compression.techniques.context import Changed, Context
-
-SHOWN = 4
-"""Reasons named in a refusal."""
-
-
-@dataclass(frozen=True)
-class Round:
-    """One cut of `groups`: the network after it, groups that were judged by l2, and what the repair did."""
-
-    model: ir.Model
-    groups: Sequence[Group]
-    cut: Cut
-    instead: list[str]
-    repaired: list[Repaired]
 
 
 def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> Changed:
@@ -52,7 +39,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     found = channel_groups(model)
     groups = prunable(model, found, step)
     if not groups:
-        raise Refusal("nothing_to_compress", _why_not(found, step), field="recipe.steps")
+        raise Refusal("nothing_to_compress", account.why_not(found), field="recipe.steps")
     bench = Bench(context.benchmark, context.calibration, context.scratch, context.seed, context.progress)
     left = left_of(model, step, bench, groups)
     rounds: list[Round] = []
@@ -139,62 +126,16 @@ def _train(model: ir.Model, step: Finetune | Distillation, context: Context, num
 def _changed(
     model: ir.Model, step: ChannelPruning, bench: Bench, found: Groups, rounds: Sequence[Round]
 ) -> Changed:
-    last, shapes = rounds[-1], bench.shapes
-    kept = dict(zip((group.name for group in last.groups), last.cut.kept, strict=True))
-    touched = {group.name for group in rounds[0].groups}
-    account = describe(found)
-    for row in account["groups"]:
-        row["channels_after"] = kept.get(row["name"], 1) if row["name"] in touched else row["channels"]
+    groups = account.groups(found, rounds)
+    last, shapes = rounds[-1].model, bench.shapes
     details: dict[str, Any] = {
-        **account,
         "criterion": step.criterion,
         "scope": step.scope,
-        "macs": [macs(model, shapes), macs(last.model, shapes)],
-        "parameters": [parameters(model), parameters(last.model)],
-        "rounds": [_told(each) for each in rounds],
+        "macs": [macs(model, shapes), macs(last, shapes)],
+        "parameters": [parameters(model), parameters(last)],
+        "rounds": [account.told(each) for each in rounds],
+        "groups": groups,
     }
-    changed = sum(row["channels_after"] < row["channels"] for row in account["groups"])
-    notes = _notes(rounds, step)
-    return Changed(last.model, changed, len(account["groups"]), notes, details, [_target(step, last.cut)])
-
-
-def _told(each: Round) -> dict[str, Any]:
-    return {
-        "left": each.cut.left,
-        "repaired": [
-            {"layer": r.name, "relative_error_before": r.before, "relative_error_after": r.after}
-            for r in each.repaired
-        ],
-    }
-
-
-def _notes(rounds: Sequence[Round], step: ChannelPruning) -> list[str]:
-    instead = sorted({name for each in rounds for name in each.instead})
-    if not instead:
-        return []
-    listed = ", ".join(instead[:SHOWN]) + (", …" if len(instead) > SHOWN else "")
-    return [f"{step.criterion} says nothing of {len(instead)} groups, which were judged by l2: {listed}."]
-
-
-def _target(step: ChannelPruning, found: Cut) -> RequirementResult:
-    gone = 1 - found.left
-    why = (
-        f"{step.amount:.1%} of the {step.target} were to go, and {gone:.1%} is the most that can be cut: what is left "
-        "is pinned, excluded, or the last channels of its group. Ask for less, exclude less, or set round_to to 1."
-    )
-    return RequirementResult(
-        name=f"channel_pruning.{step.target}",
-        asked=step.amount,
-        measured=gone,
-        interval=None,
-        met=found.reached,
-        why=None if found.reached else why,
-    )
-
-
-def _why_not(found: Groups, step: ChannelPruning) -> str:
-    if found.groups:
-        return f"`exclude` leaves none of the {len(found.groups)} groups of channels that could be cut."
-    reasons = [f"{pinned.channels} of {pinned.node}: {pinned.reason}" for pinned in found.pinned]
-    told = "; ".join(reasons[:SHOWN]) + ("; …" if len(reasons) > SHOWN else "")
-    return f"The model has no channels that can be cut ({told or 'no layer with a weight makes any'})."
+    changed = sum(row["channels_after"] < row["channels"] for row in groups)
+    reached = account.target(step, rounds[-1].cut)
+    return Changed(last, changed, len(found.groups), account.notes(step, rounds), details, [reached])
