@@ -14,11 +14,12 @@ from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
+from app.contract.pruning import check_pruning
 from app.contract.recipe import ORIGINAL, AnyStep, ChannelPruning, LowRank, Sparsity, Taught, Training
 from app.contract.shapes import Shapes, input_shapes
 from app.contract.sparsity import check_gradual, check_sparsity
 from app.contract.stages import Stage, low, stages
-from app.contract.training import check_teacher, check_training
+from app.contract.training import check_teacher, check_training, trainings
 
 MAX_ELEMENTS: Final = 2**31
 """Of one input: what a protobuf tensor holds, more or less."""
@@ -36,24 +37,22 @@ def check(
     others = others or {}
     steps = list(stages(request.recipe, model, others))
     for index, step, stage in steps:
-        _check_patterns(index, step, stage)
+        _check_patterns(f"recipe.steps.{index}", step, stage)
         _check_something_left(index, step, stage)
-        if isinstance(step, LowRank):
-            check_low_rank(index, step, stage)
-        _check_zeros(index, step, stage, request.recipe.steps[:index])
+        _check_own(index, step, stage, request.recipe.steps[:index])
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
     for role, use in uses(request.data).items():
         check_data(role, use, fed(request, role, model, others), datasets[use.dataset])
     _check_labels(request, model, datasets)
-    for index, step, stage in steps:
-        if isinstance(step, Training) and request.data.training is not None:
+    for where, step, stage in trainings(steps):
+        if request.data.training is not None:
             use = request.data.training
-            output = check_training(index, step, stage, use, datasets[use.dataset])
+            output = check_training(where, step, stage, use, datasets[use.dataset])
             if isinstance(step, Taught) and step.needs_teacher:
-                check_teacher(index, step, output, {ORIGINAL: model, **others}[step.teacher])
-                _check_cache(index, step, use.dataset in augmenting)
+                check_teacher(where, step, output, {ORIGINAL: model, **others}[step.teacher])
+                _check_cache(where, step, use.dataset in augmenting)
     _check_shapes(request, model, datasets)
 
 
@@ -63,7 +62,7 @@ def uses(data: DataUses) -> dict[str, DataUse]:
     return {role: use for role, use in given.items() if use is not None}
 
 
-def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
+def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
     names = [layer.name for layer in stage.facts.layers]
     for position, pattern in enumerate(step.exclude):
         if not any(fnmatchcase(name, pattern) for name in names):
@@ -72,7 +71,7 @@ def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
                 "pattern_matches_nothing",
                 f"{pattern!r} matches none of the {len(names)} layers of {low(stage.model)}, which are called like "
                 f"{some}. `*` stands for anything.",
-                field=f"recipe.steps.{index}.exclude.{position}",
+                field=f"{where}.exclude.{position}",
             )
 
 
@@ -96,12 +95,20 @@ def _nothing_to_do(step: AnyStep) -> str:
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
-def _check_zeros(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -> None:
+def _check_own(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -> None:
+    """What only steps of this kind are refused for."""
     reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
-    if isinstance(step, Sparsity):
-        check_sparsity(index, step, stage, reshaped)
-    if isinstance(step, Training):
-        check_gradual(index, step, stage, reshaped)
+    match step:
+        case ChannelPruning():
+            check_pruning(index, step, stage)
+            if step.recovery is not None:
+                _check_patterns(f"recipe.steps.{index}.recovery", step.recovery, stage)
+        case LowRank():
+            check_low_rank(index, step, stage)
+        case Sparsity():
+            check_sparsity(index, step, stage, reshaped)
+        case Training():
+            check_gradual(index, step, stage, reshaped)
 
 
 def _check_needs(request: JobRequest) -> None:
@@ -136,13 +143,13 @@ def _check_evaluation(request: JobRequest, model: ModelFacts) -> None:
         raise Refusal("unknown_output", detail, field="evaluation.output")
 
 
-def _check_cache(index: int, step: Taught, augmenting: bool) -> None:
+def _check_cache(where: str, step: Taught, augmenting: bool) -> None:
     if step.cache_teacher and step.augment and augmenting:
         detail = (
             "The dataset declares augmentation, with which the teacher sees other samples in every epoch: its outputs "
             "cannot be kept. Set augment to false for this step, or leave cache_teacher out."
         )
-        raise Refusal("invalid_request", detail, field=f"recipe.steps.{index}.cache_teacher")
+        raise Refusal("invalid_request", detail, field=f"{where}.cache_teacher")
 
 
 def _check_labels(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:

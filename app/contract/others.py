@@ -9,15 +9,16 @@ from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal
 from app.contract.job import DataUse, JobRequest
 from app.contract.model import ModelFacts, TensorSpec
-from app.contract.recipe import ORIGINAL, Distillation, Taught
+from app.contract.recipe import ORIGINAL, ChannelPruning, Distillation, Taught
 
 
 def named_models(request: JobRequest) -> dict[str, str]:
     """The other models that the steps name: id → the first field that names it."""
     named: dict[str, str] = {}
     for index, step in enumerate(request.recipe.steps):
+        inside = ".recovery" if isinstance(step, ChannelPruning) else ""
         for name, id in step.models.items():
-            named.setdefault(id, f"recipe.steps.{index}.{name}")
+            named.setdefault(id, f"recipe.steps.{index}{inside}.{name}")
     return named
 
 
@@ -65,7 +66,8 @@ def fed(
 
 def _teachers(request: JobRequest) -> list[str]:
     """The ids of those that are asked; the upload is no other model."""
-    taught = [step for step in request.recipe.steps if isinstance(step, Taught) and step.needs_teacher]
+    steps = [step.recovery if isinstance(step, ChannelPruning) else step for step in request.recipe.steps]
+    taught = [step for step in steps if isinstance(step, Taught) and step.needs_teacher]
     return list(dict.fromkeys(step.teacher for step in taught if step.teacher != ORIGINAL))
 
 

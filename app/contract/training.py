@@ -1,5 +1,6 @@
 """Can a step train: is its output one that can be trained, do the labels mean it, does the teacher fit?"""
 
+from collections.abc import Iterable, Iterator
 from typing import Final, get_args
 
 from app.contract import fitting
@@ -7,7 +8,15 @@ from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal
 from app.contract.job import DataUse
 from app.contract.model import ModelFacts, TensorSpec
-from app.contract.recipe import ORIGINAL, Distillation, Finetune, QuantizationAwareTraining, Taught
+from app.contract.recipe import (
+    ORIGINAL,
+    AnyStep,
+    ChannelPruning,
+    Distillation,
+    Finetune,
+    QuantizationAwareTraining,
+    Taught,
+)
 from app.contract.stages import Stage
 
 FIELD: Final = "data.training"
@@ -17,10 +26,18 @@ KINDS: Final = frozenset(get_args(step.model_fields["kind"].annotation)[0] for s
 """The kinds of steps that train."""
 
 
-def check_training(index: int, step: Trains, stage: Stage, use: DataUse, dataset: DatasetFacts) -> TensorSpec:
+def trainings(steps: Iterable[tuple[int, AnyStep, Stage]]) -> Iterator[tuple[str, Trains, Stage]]:
+    """The steps that train, those inside others too: the path of each, and the model that it works on."""
+    for index, step, stage in steps:
+        if isinstance(step, Trains):
+            yield f"recipe.steps.{index}", step, stage
+        elif isinstance(step, ChannelPruning) and step.recovery is not None:
+            yield f"recipe.steps.{index}.recovery", step.recovery, stage
+
+
+def check_training(where: str, step: Trains, stage: Stage, use: DataUse, dataset: DatasetFacts) -> TensorSpec:
     """The output that is trained. Raises `unknown_output`, `nothing_to_train`, `missing_data`, `labels_do_not_fit`,
     `not_finite`."""
-    where = f"recipe.steps.{index}"
     if stage.facts.parameters == 0:
         detail = f"{stage.model} has no weights that {step.kind} could train."
         raise Refusal("nothing_to_train", detail, field=f"{where}.kind")
@@ -31,7 +48,7 @@ def check_training(index: int, step: Trains, stage: Stage, use: DataUse, dataset
 
 
 def check_teacher(
-    index: int, step: Distillation | QuantizationAwareTraining, output: TensorSpec, teacher: ModelFacts
+    where: str, step: Distillation | QuantizationAwareTraining, output: TensorSpec, teacher: ModelFacts
 ) -> None:
     """Both answers are compared number by number. Raises `teacher_does_not_fit`."""
     if not (step.soft > 0 or step.hard > 0):
@@ -46,7 +63,7 @@ def check_teacher(
         f"The student's output {output.name!r} is {fitting.told(output)}, the teacher ({whose}) answers {found}. Both "
         "have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, or "
         "learn from `features` alone (soft 0, hard 0).",
-        field=f"recipe.steps.{index}.teacher",
+        field=f"{where}.teacher",
     )
 
 

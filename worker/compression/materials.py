@@ -51,6 +51,7 @@ class Materials:
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,
             model=self.model,
+            benchmark=self.options.benchmark,
         )
 
     def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:

@@ -37,15 +37,19 @@ class Observer:
         self._model, self._values = model, values
         self._session = _session(model, values)
 
-    def run(self, samples: Samples) -> Iterator[Seen]:
-        """All samples in order. Raises `not_finite` naming the layer with NaN or infinity, `model_does_not_run`."""
-        for feeds in samples.batches(self._batch_size(samples)):
+    def run(self, samples: Samples, size: int | None = None) -> Iterator[Seen]:
+        """All samples in order, `size` at a time or as many as `batch_size` says.
+
+        Raises `not_finite` naming the layer with NaN or infinity, `model_does_not_run`.
+        """
+        for feeds in samples.batches(size or self.batch_size(samples)):
             seen = self._once(feeds)
             for name, x in zip(self._values, seen.values, strict=True):
                 _check_finite(self._model, name, x)
             yield seen
 
-    def _batch_size(self, samples: Samples) -> int:
+    def batch_size(self, samples: Samples) -> int:
+        """Of which the observed values take at most `BATCH_BYTES`."""
         observed = self._once(next(samples.take(1).batches(1))).values
         return int(np.clip(BATCH_BYTES // max(1, sum(x.nbytes for x in observed)), 1, BATCH))
 

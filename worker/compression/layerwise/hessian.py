@@ -79,7 +79,7 @@ def _due(structure: Structure, count: int, there: Mask, end: int) -> int:
     """Zeros in the columns before `end`: their share, those that are there already and of the others as many."""
     first = there[:, :, :end]
     if structure.of:
-        return structure.most(first.shape)
+        return int(structure.most(first.shape))
     if structure.unit > 1:
         return round(count * end / there.shape[2] / structure.unit) * structure.unit
     new, free = count - int(there.sum()), int((~there).sum())

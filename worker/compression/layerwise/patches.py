@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 import onnx_ir as ir
 from numpy.lib.stride_tricks import sliding_window_view
 
@@ -64,9 +65,14 @@ def patches(x: Array, window: Window, groups: int = 1, most: int | None = None) 
     views = views[(slice(None), slice(None), *steps, *(slice(None, None, d) for d in window.dilations))]
     samples, channels, positions = x.shape[0], x.shape[1], views.shape[2 : 2 + rank]
     views = np.moveaxis(views, 1, 1 + rank)  # [N, positions…, channels, kernel…]
-    rows = np.arange(samples * int(np.prod(positions)))
-    if most is not None and len(rows) > most:
-        rows = np.sort(np.random.default_rng(len(rows)).choice(len(rows), most, replace=False))
+    rows = chosen(samples * int(np.prod(positions)), most)
     picked = views[np.unravel_index(rows, (samples, *positions))]
     inner = channels // groups * int(np.prod(window.kernel))
     return np.ascontiguousarray(picked.reshape(len(rows), groups, inner).swapaxes(0, 1), np.float32)
+
+
+def chosen(count: int, most: int | None) -> npt.NDArray[np.int64]:
+    """Ascending numbers of the rows that are counted: all, or `most` of them, which follow from the count alone."""
+    if most is None or count <= most:
+        return np.arange(count)
+    return np.sort(np.random.default_rng(count).choice(count, most, replace=False))

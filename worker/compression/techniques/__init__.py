@@ -1,7 +1,6 @@
 """One technique, one file, one `kind`: an ONNX graph in, an ONNX graph out.
 
-Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for. So is what
-sees layers as matrices, which need names from this package.
+Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for.
 """
 
 from collections.abc import Callable, Sequence
@@ -24,10 +23,12 @@ from app.contract.recipe import (
     Taught,
     Training,
 )
+from worker.compression.techniques.channel_pruning import channel_pruning
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static
+from worker.compression.techniques.low_rank import low_rank
 from worker.compression.techniques.sparsity import layers_of, sparsity
 
 
@@ -44,13 +45,20 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
         reshaped = reshaped or isinstance(step, ChannelPruning | LowRank)
         if isinstance(step, Sparsity) and not reshaped:
             layers_of(model, step)
-        if not (isinstance(step, Training) or (isinstance(step, Sparsity) and step.criterion == "taylor")):
+        training = step.recovery if isinstance(step, ChannelPruning) else step
+        if not isinstance(training, Training) and not _asks_gradients(step):
             continue
         from worker.compression.engine.working import check_runs
 
         check_runs(model)
-        if isinstance(step, Taught) and step.needs_teacher and step.teacher != ORIGINAL:
-            check_runs(other(step.teacher))
+        if isinstance(training, Taught) and training.needs_teacher and training.teacher != ORIGINAL:
+            check_runs(other(training.teacher))
+
+
+def _asks_gradients(step: AnyStep) -> bool:
+    return (isinstance(step, ChannelPruning) and step.criterion in ("taylor", "fisher")) or (
+        isinstance(step, Sparsity) and step.criterion == "taylor"
+    )
 
 
 def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
@@ -67,11 +75,11 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
         case Float16():
             return float16(model, step, context)
         case LowRank():
-            from worker.compression.techniques.low_rank import low_rank
-
             return low_rank(model, step, context)
         case Sparsity():
             return sparsity(model, step, context)
+        case ChannelPruning():
+            return channel_pruning(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
 

@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from app.contract.dataset import Augmentation
 from app.contract.errors import Refusal
+from app.contract.job import Benchmark
 from app.contract.model import TensorSpec
 from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
@@ -25,6 +26,7 @@ class Context:
 
     `calibration` is there when the job has some; `training` opens the training data for models with these inputs, and
     `augment` is what its declaration says. `model` answers another model by the name that the recipe has for it.
+    `benchmark` is how the result will be timed.
     """
 
     scratch: Path
@@ -35,6 +37,7 @@ class Context:
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
+    benchmark: Benchmark = field(default_factory=Benchmark)
 
 
 @dataclass(frozen=True)

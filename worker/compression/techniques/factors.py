@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.naming import Names
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.splits import Split
 from worker.compression.observe import Array
-from worker.compression.techniques.naming import Names
 
 WINDOW: Final = ("kernel_shape", "strides", "pads", "dilations", "auto_pad")
 

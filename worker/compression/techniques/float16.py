@@ -12,11 +12,11 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from app.contract.recipe import Float16
+from worker.compression.graph.naming import Names, excluded
 from worker.compression.graph.opset import opset_of
 from worker.compression.techniques.account import Layer, changed
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.half import Ports, ports
-from worker.compression.techniques.naming import Names, excluded
 
 log = logging.getLogger(__name__)
 

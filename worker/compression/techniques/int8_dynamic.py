@@ -13,11 +13,11 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from app.contract.recipe import Int8Dynamic
+from worker.compression.graph.naming import excluded
 from worker.compression.techniques.account import Layer, changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.integer import MICROSOFT, IntegerWriter
 from worker.compression.techniques.kernels import weight_range
-from worker.compression.techniques.naming import excluded
 from worker.compression.techniques.opsets import raised
 
 OPSET = 11

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.techniques.naming import Names
+from worker.compression.graph.naming import Names
 from worker.compression.techniques.ranges import Array, quantized_weight, weight_scales
 
 MICROSOFT = "com.microsoft"

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import LowRank
 from worker.compression.data.samples import Samples
+from worker.compression.graph.naming import Names
 from worker.compression.layerwise.allocation import Option, cheapest, spread
 from worker.compression.layerwise.drift import drift, together
 from worker.compression.layerwise.splits import Split
@@ -22,7 +23,6 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.factors import factorise
 from worker.compression.techniques.low_rank_account import account, target
 from worker.compression.techniques.low_rank_layers import NOMINAL, Case, cases, decided, looked_at
-from worker.compression.techniques.naming import Names
 
 
 def low_rank(model: ir.Model, step: LowRank, context: Context) -> Changed:

@@ -7,12 +7,12 @@ from typing import Final
 import onnx_ir as ir
 
 from app.contract.recipe import LowRank
+from worker.compression.graph.naming import excluded
 from worker.compression.graph.shapes import with_shapes
 from worker.compression.layerwise.allocation import Option
 from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.layerwise.splits import Cost, Geometry, geometry
 from worker.compression.layerwise.study import Study, ways
-from worker.compression.techniques.naming import excluded
 
 PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
 OTHERS: Final = ("ConvTranspose", "LSTM", "GRU", "RNN")

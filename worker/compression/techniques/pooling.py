@@ -8,7 +8,7 @@ Exporters write one or the other for the same layer. The node keeps its name.
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.techniques.naming import Names, excluded
+from worker.compression.graph.naming import Names, excluded
 
 SPATIAL = {2, 3}
 

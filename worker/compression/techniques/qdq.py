@@ -11,7 +11,7 @@ This is the form that ONNX Runtime fuses into integer kernels, and that a quanti
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.techniques.naming import Names
+from worker.compression.graph.naming import Names
 from worker.compression.techniques.ranges import (
     Array,
     Range,

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
+from worker.compression.graph.naming import excluded
 from worker.compression.techniques.account import Layer
-from worker.compression.techniques.naming import excluded
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})

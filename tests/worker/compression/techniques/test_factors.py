@@ -9,13 +9,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worker.compression.techniques.nets import model, named, node, ops, run
+from worker.compression.graph.naming import Names
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.shapes import with_shapes
 from worker.compression.layerwise.linear import linears
 from worker.compression.layerwise.splits import Split, geometry
 from worker.compression.layerwise.study import Study
 from worker.compression.techniques.factors import factorise
-from worker.compression.techniques.naming import Names
 
 TOLERANCE = 1e-4
 """Relative to the largest output: float32 products, one after the other."""

@@ -1,0 +1,53 @@
+"""The order in which layers depend on each other, and the part of a graph that a value needs."""
+
+from collections.abc import Sequence
+
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from worker.compression.layerwise.linear import Linear
+
+
+def levels(model: ir.Model, layers: Sequence[Linear], before: ir.Model) -> list[list[Linear]]:
+    """The layers behind the first change from `before`, those together that do not depend on each other, in order.
+
+    A node is changed when a shape of its constants is, or when what reaches it is.
+    """
+    wanted = {layer.name: layer for layer in layers}
+    depth: dict[str, int] = {}
+    changed: set[str] = set()
+    found: dict[int, list[Linear]] = {}
+    for node in model.graph:
+        names = [str(value.name) for value in node.inputs if value is not None]
+        new = any(name in changed or _differs(name, model, before) for name in names)
+        level = max((depth.get(name, 0) for name in names), default=0)
+        if new and (layer := wanted.get(str(node.name))) is not None:
+            found.setdefault(level, []).append(layer)
+            level += 1
+        for value in node.outputs:
+            depth[str(value.name)] = level
+            if new:
+                changed.add(str(value.name))
+    return [found[level] for level in sorted(found)]
+
+
+def prefix(model: ir.Model, values: Sequence[str]) -> ir.Model:
+    """A copy (weights shared) that computes these values alone."""
+    copy = model.clone()
+    made = {str(value.name): value for node in copy.graph for value in node.outputs}
+    wanted = [made[name] for name in values if name in made]
+    if wanted:  # a graph input needs no graph
+        copy.graph.outputs.clear()
+        copy.graph.outputs.extend(wanted)
+    for value in wanted:
+        if value.type is None:
+            value.type = ir.TensorType(ir.DataType.FLOAT)
+    passes.RemoveUnusedNodesPass()(copy)
+    return copy
+
+
+def _differs(name: str, model: ir.Model, before: ir.Model) -> bool:
+    new, old = (each.graph.initializers.get(name) for each in (model, before))
+    if new is None or old is None or new.const_value is None or old.const_value is None:
+        return False
+    return tuple(new.const_value.shape) != tuple(old.const_value.shape)

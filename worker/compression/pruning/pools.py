@@ -1,0 +1,98 @@
+"""Which groups of channels compete with each other, and how many channels each keeps when a share of a pool goes.
+
+    layer        every group is a pool of its own
+    global       one pool of all groups
+    isomorphic   groups that are built alike are a pool (Fang et al. 2024, arXiv:2407.04616)
+
+Of a pool of N channels the round(share · N) of the lowest score go, but one of each group at least stays; then what a
+group keeps is rounded to a multiple that suits the hardware.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.graph.channels import Group
+from worker.compression.observe import Array
+
+WIDE: Final = 16
+"""Channels of a group from which on it is rounded to `LANES` by itself."""
+LANES: Final = 8
+
+Kept = tuple[int, ...]
+"""How many channels each group keeps."""
+
+
+@dataclass(frozen=True)
+class Pools:
+    """`scores` of the channels of each group, `members` the groups of each pool, `multiples` what each group keeps
+    multiples of."""
+
+    scores: Sequence[Array]
+    members: Sequence[Sequence[int]]
+    multiples: Sequence[int]
+
+    def kept(self, share: float) -> Kept:
+        """What each group keeps when this share of every pool goes; never more for a larger share."""
+        found = [0] * len(self.scores)
+        for groups in self.members:
+            for group, count in zip(groups, self._of_pool(groups, share), strict=True):
+                found[group] = rounded(count, len(self.scores[group]), self.multiples[group])
+        return tuple(found)
+
+    def _of_pool(self, groups: Sequence[int], share: float) -> list[int]:
+        owners = np.concatenate([np.full(len(self.scores[g]), i) for i, g in enumerate(groups)])
+        order = np.argsort(np.concatenate([self.scores[g] for g in groups]), kind="stable")
+        gone = owners[order[: round(share * len(owners))]]
+        lost = np.bincount(gone, minlength=len(groups))
+        return [max(1, len(self.scores[g]) - int(n)) for g, n in zip(groups, lost, strict=True)]
+
+    def losers(self, kept: Kept) -> list[Array]:
+        """The channels of each group that go: those of the lowest score."""
+        return [
+            np.sort(np.argsort(scores, kind="stable")[: len(scores) - count])
+            for scores, count in zip(self.scores, kept, strict=True)
+        ]
+
+
+def rounded(count: int, of: int, multiple: int) -> int:
+    """The nearest multiple that is not 0; all of them where none goes, or that would be more than there are."""
+    return of if count == of else min(of, max(1, round(count / multiple)) * multiple)
+
+
+def pools(
+    model: ir.Model,
+    groups: Sequence[Group],
+    scores: Sequence[Array],
+    scope: Literal["global", "layer", "isomorphic"],
+    round_to: int | None,
+) -> Pools:
+    multiples = [round_to or (LANES if len(group.channels) >= WIDE else 1) for group in groups]
+    return Pools(scores, _members(model, groups, scope), multiples)
+
+
+def _members(
+    model: ir.Model, groups: Sequence[Group], scope: Literal["global", "layer", "isomorphic"]
+) -> list[list[int]]:
+    numbers = list(range(len(groups)))
+    match scope:
+        case "global":
+            return [numbers]
+        case "layer":
+            return [[number] for number in numbers]
+        case "isomorphic":
+            alike: dict[object, list[int]] = {}
+            for number in numbers:
+                alike.setdefault(structure(model, groups[number]), []).append(number)
+            return list(alike.values())
+
+
+def structure(model: ir.Model, group: Group) -> tuple[object, ...]:
+    """What groups that are built alike have in common: their layers' operators, and the axes that a cut goes along."""
+    operators = {str(node.name): node.op_type for node in model.graph}
+    layers = [[operators.get(name, "") for name in names] for names in (group.producers, group.consumers)]
+    parts = [(part.role, part.axis) for part in group.channels[0].parts]
+    return (tuple(layers[0]), tuple(layers[1]), tuple(sorted(parts)))

@@ -1,0 +1,105 @@
+"""What a target counts, and how much of it a cut leaves: 1 is the network as the step found it.
+
+`latency` is measured: cut and whole network are timed in turns, at the job's first batch size and thread count.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import assert_never
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from app.contract.job import Benchmark
+from app.contract.recipe import ChannelPruning
+from worker.compression.data.samples import Samples
+from worker.compression.graph import store
+from worker.compression.graph.channels import Group
+from worker.compression.graph.cost import macs, parameters
+from worker.compression.measure.latency import measure_latencies
+from worker.compression.measure.lock import measuring
+from worker.compression.progress import Progress
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What costs are measured on: the job's benchmark, its calibration data, a folder, the seed."""
+
+    benchmark: Benchmark
+    samples: Samples | None
+    scratch: Path
+    seed: int
+    progress: Progress
+
+    @property
+    def shapes(self) -> dict[str, list[int]]:
+        """Of the inputs, as far as the job says them: what is timed, or a sample of the calibration data."""
+        shapes = dict(self.benchmark.shapes)
+        if self.samples is not None:
+            for name, x in next(self.samples.take(1).batches(1)).items():
+                shapes.setdefault(name, list(x.shape))
+        return shapes
+
+
+Left = Callable[[ir.Model, Sequence[int]], float]
+"""The share that is left, of a network and what each of its groups keeps."""
+
+
+def left_of(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequence[Group]) -> Left:
+    """Raises `Refusal` `shape_needed` where the cost depends on shapes that nothing tells; asked for latency, what
+    `measure_latencies` raises."""
+    match step.target:
+        case "channels":
+            total = sum(len(group.channels) for group in groups)
+            return lambda _, kept: sum(kept) / total
+        case "parameters":
+            whole = parameters(model)
+            return lambda cut, _: parameters(cut) / whole
+        case "macs":
+            shapes = bench.shapes
+            whole = _macs(model, shapes)
+            return lambda cut, _: _macs(cut, shapes) / whole
+        case "latency":
+            return _timed(model, bench)
+    assert_never(step.target)
+
+
+def _macs(model: ir.Model, shapes: dict[str, list[int]]) -> int:
+    found = macs(model, shapes)
+    if not found:
+        raise Refusal(
+            "shape_needed",
+            "The multiply-accumulates cannot be counted, since the model leaves sizes open. Give benchmark.shapes or "
+            "calibration data, or choose the target parameters or channels.",
+            field="benchmark.shapes",
+        )
+    return found
+
+
+def _timed(model: ir.Model, bench: Bench) -> Left:
+    asked = bench.benchmark
+    first = Benchmark(
+        batch_sizes=asked.batch_sizes[:1],
+        threads=asked.thread_counts[0],
+        rounds=asked.rounds,
+        shapes=asked.shapes,
+    )
+    whole = _saved(model, bench.scratch / "whole.onnx")
+
+    def left(cut: ir.Model, _: Sequence[int]) -> float:
+        path = _saved(cut, bench.scratch / "cut.onnx")
+        with measuring(bench.progress):
+            (timed,) = measure_latencies(whole, path, first, bench.samples, bench.seed, _nobody)
+        return 1 / timed.latency.speedup
+
+    return left
+
+
+def _saved(model: ir.Model, path: Path) -> Path:
+    """External weights stay where they are."""
+    store.save(model.clone(), path)
+    return path
+
+
+def _nobody(_: float) -> None: ...

@@ -1,0 +1,141 @@
+"""`channel_pruning`: whole channels are cut out, with everything that depends on them.
+
+After round r of R, (1 − amount)^(r / R) of what the target counts is left. A round: judge the channels, find the
+smallest cut that reaches its share, cut, fit the layers behind to what the whole network answers, train.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from app.contract.recipe import ChannelPruning, Distillation, Finetune
+from worker.compression.data.samples import Samples
+from worker.compression.graph.channels import Group, Groups, channel_groups, cut
+from worker.compression.graph.cost import macs, parameters
+from worker.compression.graph.naming import excluded
+from worker.compression.layerwise.reconstruction import Repaired, repair
+from worker.compression.observe import Array
+from worker.compression.progress import Within
+from worker.compression.pruning import account
+from worker.compression.pruning.account import Round
+from worker.compression.pruning.pools import Kept, pools
+from worker.compression.pruning.scores import scores
+from worker.compression.pruning.search import smallest_cut
+from worker.compression.pruning.targets import Bench, Left, left_of
+from worker.compression.techniques.account import refuse_quantized
+from worker.compression.techniques.context import Changed, Context
+
+
+def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> Changed:
+    """A target that cannot be reached gives the most that can be cut, and says so in `targets`.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data`, `shape_needed`, `not_finite`,
+    `model_does_not_run`, and what the steps of `recovery` raise.
+    """
+    refuse_quantized(model)
+    found = channel_groups(model)
+    groups = prunable(model, found, step)
+    if not groups:
+        raise Refusal("nothing_to_compress", account.why_not(found), field="recipe.steps")
+    bench = Bench(context.benchmark, context.calibration, context.scratch, context.seed, context.progress)
+    left = left_of(model, step, bench, groups)
+    rounds: list[Round] = []
+    for number in range(1, step.rounds + 1):
+        most = (1 - step.amount) ** (number / step.rounds)
+        part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
+        done = one_round(
+            rounds[-1].model if rounds else model, step, replace(context, progress=part), left, most
+        )
+        if done is None:
+            break
+        rounds.append(done)
+        if step.recovery is not None and number < step.rounds:
+            _train(done.model, step.recovery, replace(context, progress=part), number)
+    return _changed(model, step, bench, found, rounds)
+
+
+def prunable(model: ir.Model, found: Groups, step: ChannelPruning) -> list[Group]:
+    """The groups that no excluded layer makes a channel of."""
+    kept = {str(node.name) for node in model.graph if excluded(node, step.exclude)}
+    return [group for group in found.groups if not kept & set(group.producers)]
+
+
+def one_round(
+    model: ir.Model, step: ChannelPruning, context: Context, left: Left, most: float
+) -> Round | None:
+    """Judge, cut until no more than `most` is left, repair. None where no channel is left to go."""
+    groups = prunable(model, channel_groups(model), step)
+    if not groups:
+        return None
+    samples = None if context.calibration is None else context.calibration.draw(step.samples, context.seed)
+    judged = scores(
+        model, groups, step, samples, context.seed, lambda done: context.progress.advance(0.3 * done)
+    )
+    competing = pools(model, groups, judged.values, step.scope, step.round_to)
+
+    def without(kept: Kept) -> ir.Model:
+        lost = zip(groups, competing.losers(kept), strict=True)
+        return cut(model, [group.channels[index] for group, indices in lost for index in indices])
+
+    exact = step.target != "latency"
+    found = smallest_cut(competing, lambda kept: left(without(kept), kept), most, exact=exact)
+    smaller = without(found.kept)
+    repaired = _repaired(model, smaller, groups, competing.losers(found.kept), step, samples, context)
+    return Round(smaller, groups, found, judged.instead, repaired)
+
+
+def _repaired(
+    model: ir.Model,
+    smaller: ir.Model,
+    groups: Sequence[Group],
+    losers: Sequence[Array],
+    step: ChannelPruning,
+    samples: Samples | None,
+    context: Context,
+) -> list[Repaired]:
+    """By default where there is calibration data."""
+    if samples is None or step.repair is False:
+        return []
+    gone: dict[str, list[int]] = {}
+    for group, indices in zip(groups, losers, strict=True):
+        for part in (part for index in indices for part in group.channels[index].parts):
+            if part.role == "output":
+                gone.setdefault(part.initializer, []).extend(part.indices)
+    told = Within(context.progress, 0.4, 1.0)
+    return repair(model, smaller, gone, samples, step.exclude, told.advance)
+
+
+def _train(model: ir.Model, step: Finetune | Distillation, context: Context, number: int) -> None:
+    """In place. Its files lie apart from those of the other rounds."""
+    folder = context.scratch / f"recovery-{number}"
+    folder.mkdir()
+    own = replace(context, scratch=folder, curves=context.curves / f"round-{number}")
+    if isinstance(step, Finetune):
+        from worker.compression.techniques.finetune import finetune  # torch
+
+        finetune(model, step, own)
+    else:
+        from worker.compression.techniques.distillation import distillation  # torch
+
+        distillation(model, step, own)
+
+
+def _changed(
+    model: ir.Model, step: ChannelPruning, bench: Bench, found: Groups, rounds: Sequence[Round]
+) -> Changed:
+    groups = account.groups(found, rounds)
+    last, shapes = rounds[-1].model, bench.shapes
+    details: dict[str, Any] = {
+        "criterion": step.criterion,
+        "scope": step.scope,
+        "macs": [macs(model, shapes), macs(last, shapes)],
+        "parameters": [parameters(model), parameters(last)],
+        "rounds": [account.told(each) for each in rounds],
+        "groups": groups,
+    }
+    changed = sum(row["channels_after"] < row["channels"] for row in groups)
+    reached = account.target(step, rounds[-1].cut)
+    return Changed(last, changed, len(found.groups), account.notes(step, rounds), details, [reached])
