@@ -79,9 +79,10 @@ def _due(structure: Structure, count: int, there: Mask, end: int) -> int:
     """Zeros in the columns before `end`: their share, those that are there already and of the others as many."""
     first = there[:, :, :end]
     if structure.of:
-        return int(structure.most(first.shape))
+        return structure.most(first.shape)
     if structure.unit > 1:
-        return round(count * end / there.shape[2] / structure.unit) * structure.unit
+        units: int = round(count * end / there.shape[2] / structure.unit)
+        return units * structure.unit
     new, free = count - int(there.sum()), int((~there).sum())
     return int(first.sum()) + round(new * int((~first).sum()) / max(1, free))
 
