@@ -60,7 +60,7 @@ def uses(data: DataUses) -> dict[str, DataUse]:
 
 def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
     names = [layer.name for layer in stage.facts.layers]
-    for position, pattern in enumerate(step.exclude):
+    for position, pattern in enumerate(step.patterns):
         if not any(fnmatchcase(name, pattern) for name in names):
             some = ", ".join(repr(name) for name in names[:5]) or "none"
             raise Refusal(
@@ -74,8 +74,8 @@ def _check_patterns(index: int, step: AnyStep, stage: Stage) -> None:
 def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
     """Patterns that leave out every layer leave nothing to do."""
     layers = stage.facts.layers
-    left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.exclude)]
-    if layers and step.exclude and not left:
+    left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.patterns)]
+    if layers and step.patterns and not left:
         raise Refusal(
             "nothing_to_train" if isinstance(step, Training) else "nothing_to_quantize",
             f"`exclude` matches all {len(layers)} layers of {low(stage.model)}, so {step.kind} would change nothing. "

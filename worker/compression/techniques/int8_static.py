@@ -4,22 +4,20 @@ Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into i
 """
 
 import logging
+from dataclasses import replace
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
 from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.batchnorm import fold_batchnorms
-from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.gates import gated
 from worker.compression.techniques.kernels import four_bits, weight_range
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.pooling import pools_for_means
-from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.selection import select
+from worker.compression.techniques.static import Static
 
 log = logging.getLogger(__name__)
 
@@ -40,9 +38,9 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         if narrow
         else raised(model, OPSET, "quantization per channel")
     )
-    folded = fold_batchnorms(model, step.exclude)
-    pools_for_means(model, step.exclude)
-    selection = select(model, step.exclude)
+    folded = fold_batchnorms(model, step.patterns)
+    pools_for_means(model, step.patterns)
+    selection = select(model, step.patterns)
     weights = four_bits() if narrow else weight_range(step.weight_range)
     answer = changed(
         model,
@@ -52,10 +50,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         {"calibration": step.calibration, **weights.details()},
     )
     samples = context.calibration.draw(step.samples, context.seed)
-    sources = {str(source.name): source for source in map(selection.source, selection.values)}
-    measured = calibrate(model, list(sources), samples, step.calibration, step.percentile, context.progress)
-    ranges = {name: gated(sources[name], found) for name, found in measured.items()}
-    QdqWriter(model, weights.limit, ir.DataType.INT4 if narrow else ir.DataType.INT8).write(selection, ranges)
-    passes.RemoveUnusedNodesPass()(model)
-    answer.details.update(samples=len(samples), batchnorms_folded=folded)
-    return answer
+    answer.details.update(samples=len(samples), seed=context.seed, batchnorms_folded=folded)
+    static = Static(model, step.patterns, weights, samples, step.calibration, step.percentile)
+    static.observe(context.progress.advance)
+    return replace(answer, model=static.quantized())

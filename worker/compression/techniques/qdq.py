@@ -8,9 +8,12 @@
 This is the form that ONNX Runtime fuses into integer kernels, and that a quantization-aware trainer reads.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.techniques.kernels import FOUR_BITS
 from worker.compression.techniques.naming import Names
 from worker.compression.techniques.ranges import (
     Array,
@@ -27,9 +30,14 @@ class QdqWriter:
     """Writes into one model. Values and weights used by several nodes are quantized once."""
 
     def __init__(
-        self, model: ir.Model, weight_limit: int, weight_type: ir.DataType = ir.DataType.INT8
+        self,
+        model: ir.Model,
+        weight_limit: int,
+        limits: Mapping[str, int] | None = None,
     ) -> None:
-        self._graph, self._limit, self._type = model.graph, weight_limit, weight_type
+        """`limits` are those of single layers, by name; weights within `FOUR_BITS` are stored in four."""
+        self._graph, self._limit = model.graph, weight_limit
+        self._limits = limits or {}
         self._names = Names(model)
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
 
@@ -89,7 +97,8 @@ class QdqWriter:
         weight, axis = _constant(node, 1), weight_axis(node)
         assert weight is not None
         assert axis is not None
-        scales = weight_scales(weight, axis, self._limit)
+        limit = self._limits.get(str(node.name), self._limit)
+        scales = weight_scales(weight, axis, limit)
         bias = _constant(node, 2)
         if bias is not None:
             activation = self._affine[_input(node, 0)][0].const_value
@@ -99,7 +108,8 @@ class QdqWriter:
                 node, 2, quantized_bias(bias.reshape(-1), scales * activation.numpy()),
                 scales * activation.numpy(), 0,
             )  # fmt: skip
-        integers = quantized_weight(weight, scales, axis, self._limit).astype(self._type.numpy())
+        stored = ir.DataType.INT4 if limit <= FOUR_BITS else ir.DataType.INT8
+        integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
         self._write_weight(node, 1, integers, scales, axis)
 
     def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> None:
