@@ -93,7 +93,9 @@ class Judge:
         metric = self._value(found)
         before = self._before if len(found) == len(self._expected) else self._value(expected)
         drop = None if metric is None or before is None else self._drop(before, metric)
-        return Judged(min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop)
+        return Judged(
+            min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop
+        )
 
     def _feeds(self) -> list[tuple[Feed, int]]:
         return list(counted(self.samples, batch_for(self.samples)))

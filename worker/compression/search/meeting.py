@@ -24,4 +24,6 @@ def meeting(require: Requirements, labelled: bool) -> tuple[Meets, str]:
         asked.append((lambda judged: judged.drop is not None and judged.drop <= most, f"drop ≤ {most:g}"))
     if not asked:
         asked.append((lambda judged: judged.snr_db >= HARMLESS_DB, f"SNR ≥ {HARMLESS_DB:g} dB"))
-    return (lambda judged: all(meets(judged) for meets, _ in asked)), " and ".join(words for _, words in asked)
+    return (lambda judged: all(meets(judged) for meets, _ in asked)), " and ".join(
+        words for _, words in asked
+    )

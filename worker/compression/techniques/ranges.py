@@ -55,6 +55,13 @@ def quantized_weight(weight: Array, scales: Array, axis: int, limit: int) -> Arr
     return np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)
 
 
+def round_to_nearest(matrix: Array, limit: int) -> Array:
+    """float32: weights [groups, out, in] as they are after quantization, a scale for each output."""
+    scales = (np.abs(matrix).max(axis=2, keepdims=True, initial=0) / limit).astype(np.float32)
+    scales = np.where(scales < np.finfo(np.float32).tiny, np.float32(1), scales)
+    return np.clip(np.rint(matrix / scales), -limit, limit).astype(np.float32) * scales
+
+
 def quantized_bias(bias: Array, scales: Array) -> Array:
     """int32, in units of `scales`."""
     limits = np.iinfo(np.int32)
