@@ -52,7 +52,7 @@ class Int8Static(Step):
     adaround: bool = Field(
         default=False, description="Learn for each weight whether it is rounded up or down (AdaRound)."
     )
-    exclude: Patterns | Literal["auto"] = Field(
+    exclude: Annotated[list[str], Field(max_length=100)] | Literal["auto"] = Field(
         default_factory=list,
         description="Patterns of node names that stay float, or `auto`: the most sensitive ones, until the "
         "requirements hold.",

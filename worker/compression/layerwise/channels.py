@@ -35,16 +35,16 @@ class Channels:
 
     @property
     def mean(self) -> Array:
-        return self.first / max(1, self.count)
+        return np.asarray(self.first / max(1, self.count))
 
     @property
     def variance(self) -> Array:
-        return np.maximum(self.second / max(1, self.count) - self.mean**2, 0.0)
+        return np.asarray(np.maximum(self.second / max(1, self.count) - self.mean**2, 0.0))
 
     @property
     def largest(self) -> Array:
         """Of the magnitudes."""
-        return np.maximum(np.abs(self.low), np.abs(self.high))
+        return np.asarray(np.maximum(np.abs(self.low), np.abs(self.high)))
 
 
 def channels(

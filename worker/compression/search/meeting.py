@@ -1,4 +1,4 @@
-"""What the job requires, as far as it can be judged while a step chooses: on calibration data, not on the evaluation's."""
+"""What the job requires, as far as a step can judge it while it chooses: on calibration data, not the evaluation's."""
 
 from collections.abc import Callable
 

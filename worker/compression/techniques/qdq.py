@@ -34,8 +34,15 @@ class QdqWriter:
         model: ir.Model,
         weight_limit: int,
         limits: Mapping[str, int] | None = None,
+        *,
+        signed: bool = False,
+        float_bias: bool = False,
     ) -> None:
-        """`limits` are those of single layers, by name; weights within `FOUR_BITS` are stored in four."""
+        """`limits` are those of single layers, by name; weights within `FOUR_BITS` are stored in four.
+
+        `signed`: activations are int8 around 0. `float_bias`: biases stay as they are.
+        """
+        self._signed, self._float_bias = signed, float_bias
         self._graph, self._limit = model.graph, weight_limit
         self._limits = limits or {}
         self._names = Names(model)
@@ -53,13 +60,17 @@ class QdqWriter:
             if _pads_zeros(node):
                 self._pad_integers(node)
 
+    @property
+    def _integers(self) -> ir.DataType:
+        return ir.DataType.INT8 if self._signed else ir.DataType.UINT8
+
     def _parameters(
         self, value: ir.Value, selection: Selection, ranges: dict[str, Range]
     ) -> tuple[ir.Value, ir.Value]:
         source = selection.source(value)
         if source in self._affine:
             return self._affine[source]
-        scale, zero_point = ranges[str(source.name)].affine()
+        scale, zero_point = ranges[str(source.name)].affine(signed=self._signed)
         self._affine[source] = (
             self._initializer(f"{source.name}_scale", scale),
             self._initializer(f"{source.name}_zero_point", zero_point),
@@ -76,7 +87,7 @@ class QdqWriter:
             "DequantizeLinear", [quantize.outputs[0], scale, zero_point], f"{value.name}_dequantized"
         )
         quantize.outputs[0].shape = dequantize.outputs[0].shape = value.shape
-        quantize.outputs[0].dtype, dequantize.outputs[0].dtype = ir.DataType.UINT8, ir.DataType.FLOAT
+        quantize.outputs[0].dtype, dequantize.outputs[0].dtype = self._integers, ir.DataType.FLOAT
         for use in uses:
             use.node.replace_input_with(use.idx, dequantize.outputs[0])
         self._insert_after(value, [quantize, dequantize])
@@ -99,7 +110,7 @@ class QdqWriter:
         assert axis is not None
         limit = self._limits.get(str(node.name), self._limit)
         scales = weight_scales(weight, axis, limit)
-        bias = _constant(node, 2)
+        bias = None if self._float_bias else _constant(node, 2)
         if bias is not None:
             activation = self._affine[_input(node, 0)][0].const_value
             assert activation is not None
@@ -136,7 +147,7 @@ class QdqWriter:
             [integers, node.inputs[1], dequantize.inputs[2], *node.inputs[3:]],
             node.attributes.values(),
         )
-        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, ir.DataType.UINT8
+        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, self._integers
         self._graph.insert_before(node, pad)
         ir.convenience.replace_all_uses_with(padded, pad.outputs[0])
         name, value = node.name, padded.name

@@ -16,7 +16,7 @@ from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.observe import Observer
 from worker.compression.techniques.calibration import Distribution, Method, distributions
 from worker.compression.techniques.gates import gated
-from worker.compression.techniques.kernels import WeightRange
+from worker.compression.techniques.kernels import TARGETS, Target, WeightRange
 from worker.compression.techniques.naming import Names
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.ranges import Array, Range, round_to_nearest
@@ -40,6 +40,7 @@ class Static:
     samples: Samples
     method: Method = "percentile"
     percentile: float = 99.99
+    target: Target = field(default_factory=lambda: TARGETS["cpu_vnni"])
     means: dict[str, Array] = field(default_factory=dict)
     rounded: dict[str, Array] = field(default_factory=dict)
     seen: dict[str, Distribution] = field(default_factory=dict)
@@ -59,14 +60,19 @@ class Static:
         *,
         method: Method | None = None,
         limits: Mapping[str, int] | None = None,
+        signed: bool | None = None,
     ) -> ir.Model:
-        """The model with Q/DQ nodes. `method` in place of the usual one; `limits` of single layers' weights."""
+        """The model with Q/DQ nodes: `method` and `signed` in place of the usual ones, `limits` of single weights."""
         model = self.model.clone()
         selection = select(model, self.patterns, left)
         sources = {str(source.name): source for source in map(selection.source, selection.values)}
         ranges = {name: self._range(source, method or self.method) for name, source in sources.items()}
         self._adjust(model, selection.weighted, limits or {})
-        QdqWriter(model, self.weights.limit, limits).write(selection, ranges)
+        signed = self.target.signed if signed is None else signed
+        writer = QdqWriter(
+            model, self.weights.limit, limits, signed=signed, float_bias=self.target.float_bias
+        )
+        writer.write(selection, ranges)
         passes.RemoveUnusedNodesPass()(model)
         return model
 
@@ -104,11 +110,11 @@ class Static:
         """Those that are quantized and are plain matrix products with a weight of their own."""
         return list(filter(None, map(linear, self.selection().weighted)))
 
-    def input_channels(self, told: Callable[[float], None]) -> dict[str, Channels]:
+    def input_channels(self) -> dict[str, Channels]:
         """Of each such layer's data, by the layer's name. Raises what `Observer` raises."""
         layers = self.layers()
         if not layers:
             return {}
         axes = {layer.data: channel_axis(layer) for layer in layers}
-        found = channels(Observer(self.model, list(axes)), axes, self.samples.take(CHANNEL_SAMPLES), told)
+        found = channels(Observer(self.model, list(axes)), axes, self.samples.take(CHANNEL_SAMPLES))
         return {layer.name: found[layer.data] for layer in layers if layer.data in found}
