@@ -14,6 +14,7 @@ from app.contract.recipe import (
     Distillation,
     Finetune,
     Float16,
+    Int8,
     Int8Dynamic,
     Int8Static,
     QuantizationAwareTraining,
@@ -47,6 +48,10 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     `model_does_not_run` or `step_failed`, and what `training.trained` raises.
     """
     match step:
+        case Int8():
+            from worker.compression.techniques.int8 import int8
+
+            return int8(model, step, context)
         case Int8Static():
             return int8_static(model, step, context)
         case Int8Dynamic():
