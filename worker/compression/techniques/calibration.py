@@ -51,7 +51,10 @@ class Distribution:
     def count(self, x: Array) -> None:
         flat = x.reshape(-1)
         flat = flat[:: max(1, flat.size // COUNTED) | 1]
-        bins = (flat - self.low) * (BINS / max(self.high - self.low, TINY))
+        if self.high - self.low < BINS * TINY:
+            self.counts[0] += flat.size
+            return
+        bins = (flat - self.low) * (BINS / (self.high - self.low))
         self.counts += np.bincount(np.clip(bins, 0, BINS - 1).astype(np.int32), minlength=BINS)
 
     def range(self, method: Method, percentile: float = 100.0) -> Range:

@@ -44,6 +44,7 @@ WANTED = "Conv, Gemm or MatMul with a float32 weight"
 def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     """Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `model_does_not_run`, `step_failed`."""
     refuse_quantized(model)
+    original = model
     model, notes = raised(model, OPSET, "quantization per channel")
     calibration, judged = _split(context, step)
     judge = Judge(model, judged, context.scratch, context.evaluation) if judged is not None else None
@@ -66,6 +67,8 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     best, why = chosen(entries, step.prefer)
     log.info("int8 chose %s", entries[best].name)
     details |= {"chosen": entries[best].name, "why": why, "candidates": [entry.told() for entry in entries]}
+    if best == 0:
+        model, notes = original, []
     return _answer(model, graphs, ways, entries, best, [*notes, *_said(entries, best, why)], details)
 
 
