@@ -39,7 +39,7 @@ ALONE, JUDGED, PROBED = 8, 64, 32
 
 @dataclass(frozen=True)
 class Facts:
-    """By layer: its bytes in float, and by bits: costs, milliseconds. `noise` where it was measured."""
+    """By layer: its bytes in float, and by bits costs, milliseconds, and SNRs where they were measured."""
 
     bytes: dict[str, int]
     costs: dict[str, dict[int, float]]
@@ -64,29 +64,37 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     answer = changed(static.model, static.selection().layers, WANTED, [*notes, *more])
     calibrated(static, settings, lambda share: context.progress.advance(0.2 * share))
     judge = Judge(static.model, samples.draw(JUDGED, context.seed), context.scratch, context.evaluation)
-    facts = _facts(static, step, judge, context, lambda share: context.progress.advance(0.2 + 0.7 * share))
+    total_bytes = store.weight_bytes(original)
+    facts = _facts(
+        static, step, judge, total_bytes, context, lambda share: context.progress.advance(0.2 + 0.7 * share)
+    )
     ordered = moves(_choices(facts, step))
-    count, judged = _taken(ordered, facts, step, lambda taken: judge(_quantized(static, taken)))
-    chosen = bits_after(ordered[:count])
-    target = _target(step, facts, chosen, judged)
+    count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge)
+    chosen, made = bits_after(ordered[:count]), _quantized(static, ordered[:count])
+    judged, ratio = judge(made), store.weight_bytes(made) / facts.total_bytes
+    target = _target(step, _speedup(facts, chosen), ratio, judged)
     details = {
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
         "found_on_calibration_data": judged.told(),
         "estimated_speedup": round(_speedup(facts, chosen), 3),
-        "weights_ratio": round(_ratio(facts, chosen), 4),
+        "weights_ratio": round(ratio, 4),
         "layers": _rows(answer, facts, chosen),
     }
     if not chosen:
         told = "The budget is met by the float model: nothing was quantized." if target.met else target.why
         return Changed(original, 0, answer.candidates, [str(told)], details, [target])
-    made = _quantized(static, ordered[:count])
     return replace(answer, model=made, changed=len(chosen), details=details, targets=[target])
 
 
 def _facts(
-    static: Static, step: MixedPrecision, judge: Judge, context: Context, told: Callable[[float], None]
+    static: Static,
+    step: MixedPrecision,
+    judge: Judge,
+    total_bytes: int,
+    context: Context,
+    told: Callable[[float], None],
 ) -> Facts:
     nodes = {str(node.name): node for node in static.selection().weighted}
     feed = next(static.samples.take(1).batches(1))
@@ -106,7 +114,7 @@ def _facts(
         times={name: {b: t[name] for b, t in times.items() if name in t} for name in nodes},
         snr_db=snr,
         total_ms=sum(profile(static.model, feed, context.scratch).values()),
-        total_bytes=store.weight_bytes(static.model),
+        total_bytes=total_bytes,
     )
 
 
@@ -166,28 +174,35 @@ def _gain(facts: Facts, step: MixedPrecision, name: str, bits: int) -> float:
     return times[FLOAT] - times[bits] if FLOAT in times and bits in times else 0.0
 
 
-def _taken(
-    ordered: list[Move], facts: Facts, step: MixedPrecision, judged: Callable[[list[Move]], Judged]
-) -> tuple[int, Judged]:
-    """How many moves are made, and what the model is then."""
-    if step.min_snr_db is None:
-        needed = (
-            facts.total_bytes * (1 - step.max_size_ratio)
-            if step.max_size_ratio is not None
-            else facts.total_ms * (1 - 1 / (step.min_speedup or 1))
-        )
-        count = prefix(ordered, needed)
-        count = len(ordered) if count is None else count
-        return count, judged(ordered[:count])
-    low, high, found = 0, len(ordered), judged([])
+def _count(
+    ordered: list[Move],
+    facts: Facts,
+    step: MixedPrecision,
+    made: Callable[[list[Move]], ir.Model],
+    judge: Judge,
+) -> int:
+    """How many moves are made: all when the budget cannot be reached."""
+    if step.min_snr_db is not None:
+        least = step.min_snr_db
+        return _last(len(ordered), lambda count: judge(made(ordered[:count])).snr_db >= least)
+    if step.min_speedup is not None:
+        count = prefix(ordered, facts.total_ms * (1 - 1 / step.min_speedup))
+        return len(ordered) if count is None else count
+    most = (step.max_size_ratio or 1) * facts.total_bytes
+    count = prefix(ordered, facts.total_bytes - most)
+    count = len(ordered) if count is None else count
+    while count < len(ordered) and store.weight_bytes(made(ordered[:count])) > most:  # scales take bytes too
+        count += 1
+    return count
+
+
+def _last(most: int, holds: Callable[[int], bool]) -> int:
+    """The largest count that holds, by halving; 0 where none does."""
+    low, high = 0, most
     while low < high:
         middle = (low + high + 1) // 2
-        tried = judged(ordered[:middle])
-        if tried.snr_db >= step.min_snr_db:
-            low, found = middle, tried
-        else:
-            high = middle - 1
-    return low, found
+        low, high = (middle, high) if holds(middle) else (low, middle - 1)
+    return low
 
 
 def _quantized(static: Static, taken: list[Move]) -> ir.Model:
@@ -201,11 +216,6 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(left, limits=limits)
 
 
-def _ratio(facts: Facts, chosen: Mapping[str, int]) -> float:
-    saved = sum(facts.bytes[name] * (FLOAT - bits) / FLOAT for name, bits in chosen.items())
-    return float(1 - saved / facts.total_bytes)
-
-
 def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
     gains = [
         facts.times[name][FLOAT] - facts.times[name][bits]
@@ -215,26 +225,23 @@ def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
     return facts.total_ms / max(facts.total_ms - sum(gains), 1e-9)
 
 
-def _target(
-    step: MixedPrecision, facts: Facts, chosen: Mapping[str, int], judged: Judged
-) -> RequirementResult:
-    name, asked, found, most = next(
-        (name, asked, found, most)
-        for name, asked, found, most in (
-            ("max_size_ratio", step.max_size_ratio, _ratio(facts, chosen), True),
-            ("min_speedup", step.min_speedup, _speedup(facts, chosen), False),
-            ("min_snr_db", step.min_snr_db, judged.snr_db, False),
-        )
-        if asked is not None
-    )
-    met = found <= asked if most else found >= asked
-    why = (
-        None
-        if met
-        else f"With all layers in the fewest bits that help, {name} is {found:.3f}, and {asked:g} was asked."
-    )
+def _target(step: MixedPrecision, speedup: float, ratio: float, judged: Judged) -> RequirementResult:
+    if step.max_size_ratio is not None:
+        name, asked, found = "max_size_ratio", step.max_size_ratio, ratio
+    elif step.min_speedup is not None:
+        name, asked, found = "min_speedup", step.min_speedup, speedup
+    else:
+        assert step.min_snr_db is not None
+        name, asked, found = "min_snr_db", step.min_snr_db, judged.snr_db
+    met = found <= asked if name == "max_size_ratio" else found >= asked
+    why = f"With all layers in the bits that help most, {name} is {found:.3f}, and {asked:g} was asked."
     return RequirementResult(
-        name=f"mixed_precision.{name}", asked=asked, measured=found, interval=None, met=met, why=why
+        name=f"mixed_precision.{name}",
+        asked=asked,
+        measured=found,
+        interval=None,
+        met=met,
+        why=None if met else why,
     )
 
 
