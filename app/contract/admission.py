@@ -64,7 +64,7 @@ def uses(data: DataUses) -> dict[str, DataUse]:
 
 def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
     names = [layer.name for layer in stage.facts.layers]
-    for position, pattern in enumerate(step.exclude):
+    for position, pattern in enumerate(step.patterns):
         if not any(fnmatchcase(name, pattern) for name in names):
             some = ", ".join(repr(name) for name in names[:5]) or "none"
             raise Refusal(
@@ -78,8 +78,8 @@ def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
 def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
     """Patterns that leave out every layer leave nothing to do."""
     layers = stage.facts.layers
-    left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.exclude)]
-    if layers and step.exclude and not left:
+    left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.patterns)]
+    if layers and step.patterns and not left:
         raise Refusal(
             _nothing_to_do(step),
             f"`exclude` matches all {len(layers)} layers of {low(stage.model)}, so {step.kind} would change nothing. "

@@ -11,8 +11,9 @@ from pydantic import Field
 from app.contract.base import Asked
 from app.contract.steps.base import ORIGINAL, Step
 from app.contract.steps.low_rank import LowRank
+from app.contract.steps.mixed import Int8, MixedPrecision
 from app.contract.steps.pruning import ChannelPruning, Sparsity
-from app.contract.steps.quantization import Float16, Int8Dynamic, Int8Static
+from app.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
 from app.contract.steps.training import (
     Distillation,
     FeaturePair,
@@ -22,19 +23,25 @@ from app.contract.steps.training import (
     Taught,
     Training,
 )
+from app.contract.steps.weights import Binary, Palette, WeightOnly
 
 __all__ = [
     "ORIGINAL",
     "AnyStep",
+    "BFloat16",
+    "Binary",
     "ChannelPruning",
     "Distillation",
     "FeaturePair",
     "Finetune",
     "Float16",
     "Gradual",
+    "Int8",
     "Int8Dynamic",
     "Int8Static",
     "LowRank",
+    "MixedPrecision",
+    "Palette",
     "QuantizationAwareTraining",
     "Recipe",
     "Requirements",
@@ -42,12 +49,19 @@ __all__ = [
     "Step",
     "Taught",
     "Training",
+    "WeightOnly",
 ]
 
 AnyStep = Annotated[
-    Int8Static
+    Int8
+    | Int8Static
     | Int8Dynamic
+    | WeightOnly
+    | MixedPrecision
+    | Palette
+    | Binary
     | Float16
+    | BFloat16
     | ChannelPruning
     | Sparsity
     | LowRank

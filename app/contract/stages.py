@@ -6,14 +6,7 @@ from typing import Final
 
 from app.contract.errors import Refusal
 from app.contract.model import ModelFacts
-from app.contract.recipe import (
-    AnyStep,
-    Distillation,
-    Float16,
-    Int8Static,
-    Recipe,
-    Training,
-)
+from app.contract.recipe import AnyStep, Distillation, Float16, Int8Static, MixedPrecision, Recipe, Training
 
 QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -54,7 +47,7 @@ def _uploaded(name: str, facts: ModelFacts) -> Stage:
 def _after(index: int, step: AnyStep, stage: Stage) -> Stage:
     name = f"After step {index} ({step.kind}) the model"
     if step.quantizes:
-        return replace(stage, quantized=name, by_step=True, qdq=isinstance(step, Int8Static))
+        return replace(stage, quantized=name, by_step=True, qdq=isinstance(step, Int8Static | MixedPrecision))
     return replace(stage, half=name) if isinstance(step, Float16) else stage
 
 

@@ -47,11 +47,13 @@ class Materials:
             self.options.seed,
             self.progress,
             self.samples(self.data.calibration),
+            require=self.options.require,
+            evaluation=self.options.evaluation,
+            benchmark=self.options.benchmark,
             curves=curves,
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,
             model=self.model,
-            benchmark=self.options.benchmark,
         )
 
     def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:

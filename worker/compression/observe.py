@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -23,10 +23,14 @@ BATCH_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Seen:
-    """One batch: the rows in it, and the observed values in the order that was asked for."""
+    """One batch: the rows in it, the observed values in the order that was asked for, and (least, largest) of each.
+
+    Of a value without elements the extremes are (inf, -inf); of all values they are missing where nothing was checked.
+    """
 
     rows: int
     values: list[Array]
+    extremes: list[tuple[float, float]] = field(default_factory=list)
 
 
 class Observer:
@@ -34,18 +38,20 @@ class Observer:
 
     def __init__(self, model: ir.Model, values: list[str]) -> None:
         """Raises `Refusal` `model_does_not_run`."""
-        self._model, self._values = model, values
+        self._model, self.values = model, values
         self._session = _session(model, values)
 
-    def run(self, samples: Samples, size: int | None = None) -> Iterator[Seen]:
+    def run(self, samples: Samples, size: int | None = None, *, checked: bool = False) -> Iterator[Seen]:
         """All samples in order, `size` at a time or as many as `batch_size` says.
 
-        Raises `not_finite` naming the layer with NaN or infinity, `model_does_not_run`.
+        `checked`: these samples were run before, and need not be looked through again. Raises `not_finite` naming
+        the layer with NaN or infinity, `model_does_not_run`.
         """
         for feeds in samples.batches(size or self.batch_size(samples)):
             seen = self._once(feeds)
-            for name, x in zip(self._values, seen.values, strict=True):
-                _check_finite(self._model, name, x)
+            if not checked:
+                named = zip(self.values, seen.values, strict=True)
+                seen.extremes.extend(_finite_extremes(self._model, name, x) for name, x in named)
             yield seen
 
     def batch_size(self, samples: Samples) -> int:
@@ -54,13 +60,13 @@ class Observer:
         return int(np.clip(BATCH_BYTES // max(1, sum(x.nbytes for x in observed)), 1, BATCH))
 
     def _once(self, feeds: dict[str, Array]) -> Seen:
-        asked = [name for name in self._values if name not in feeds]
+        asked = [name for name in self.values if name not in feeds]
         try:  # asked for nothing, it gives everything
             answers = self._session.run(asked, feeds) if asked else []
         except Exception as error:  # ONNX Runtime's own types, which have no common base
             raise _broken(error) from error
         given = feeds | dict(zip(asked, answers, strict=True))
-        return Seen(len(next(iter(feeds.values()))), [given[name] for name in self._values])
+        return Seen(len(next(iter(feeds.values()))), [given[name] for name in self.values])
 
 
 def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
@@ -86,9 +92,12 @@ def _broken(error: Exception) -> Refusal:
     )
 
 
-def _check_finite(model: ir.Model, name: str, x: Array) -> None:
-    if not x.size or (np.isfinite(x.min()) and np.isfinite(x.max())):
-        return
+def _finite_extremes(model: ir.Model, name: str, x: Array) -> tuple[float, float]:
+    if not x.size:
+        return np.inf, -np.inf
+    low, high = float(x.min()), float(x.max())
+    if np.isfinite(low) and np.isfinite(high):
+        return low, high
     value = next((v for node in model.graph for v in node.outputs if v.name == name), None)
     producer = value.producer() if value is not None else None
     raise Refusal(

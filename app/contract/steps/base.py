@@ -45,6 +45,12 @@ class Step(Asked):
         return self.needs
 
     @property
+    def patterns(self) -> list[str]:
+        """Of node names that stay as they are; none where the step is to find them itself."""
+        given = getattr(self, "exclude", [])
+        return given if isinstance(given, list) else []
+
+    @property
     def needs_labels(self) -> bool:
         """Whether the training data has to have labels."""
         return False

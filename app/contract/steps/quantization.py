@@ -23,7 +23,7 @@ class Int8Static(Step):
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
     kind: Literal["int8_static"]
-    calibration: Literal["minmax", "percentile", "entropy"] = Field(
+    calibration: Literal["minmax", "percentile", "entropy", "mse"] = Field(
         default="percentile", description="How the range of an activation follows from what was seen."
     )
     percentile: float = Field(
@@ -32,7 +32,31 @@ class Int8Static(Step):
     samples: Samples
     weight_range: WeightRange
     weight_bits: Literal[8, 4] = Field(default=8, description="Bits of a weight; activations have 8.")
-    exclude: Patterns
+    target: Literal["auto", "cpu_vnni", "cpu", "arm", "cuda"] = Field(
+        default="auto",
+        description="The machine that the model will run on; by itself the one that the worker runs on.",
+    )
+    bias_correction: bool = Field(
+        default=True, description="Biases take up the mean error of each channel on the calibration data."
+    )
+    equalize: bool = Field(
+        default=False,
+        description="Even out the ranges of channels between layers (cross-layer equalisation).",
+    )
+    smooth: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="SmoothQuant's alpha: how much of the activations' outliers goes into the weights; null for none.",
+    )
+    adaround: bool = Field(
+        default=False, description="Learn for each weight whether it is rounded up or down (AdaRound)."
+    )
+    exclude: Annotated[list[str], Field(max_length=100)] | Literal["auto"] = Field(
+        default_factory=list,
+        description="Patterns of node names that stay float, or `auto`: the most sensitive ones, until the "
+        "requirements hold.",
+    )
 
 
 class Int8Dynamic(Step):
@@ -47,8 +71,16 @@ class Int8Dynamic(Step):
 
 
 class Float16(Step):
-    """Half-precision weights and arithmetic. Needs no data."""
+    """Half-precision weights and arithmetic. With calibration data, what would overflow stays float32."""
 
     kind: Literal["float16"]
+    keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
+    exclude: Patterns
+
+
+class BFloat16(Step):
+    """Weights and arithmetic in bfloat16: the range of float32, with 8 bits of precision."""
+
+    kind: Literal["bfloat16"]
     keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
     exclude: Patterns

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from pydantic import ValidationError
 
 from app.contract.dataset import DatasetFacts, DatasetInput
 from tests.support.admission import DYNAMIC, HALF, STATIC, calibration, outcome, refused
@@ -219,3 +220,12 @@ def test_what_is_in_half_precision_is_neither_quantized_nor_halved_again(step: d
 
 def test_patterns_that_leave_nothing_are_refused() -> None:
     assert refused({**DYNAMIC, "exclude": ["*"]}) == ("nothing_to_quantize", "recipe.steps.0.exclude")
+
+
+def test_layers_that_the_step_finds_itself_are_no_pattern() -> None:
+    assert outcome({**STATIC, "exclude": "auto"}, data=calibration()) is None
+
+
+def test_auto_is_no_name_of_a_layer_elsewhere() -> None:
+    with pytest.raises(ValidationError):
+        outcome({**DYNAMIC, "exclude": "auto"})

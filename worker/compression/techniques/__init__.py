@@ -15,9 +15,11 @@ from app.contract.recipe import (
     Distillation,
     Finetune,
     Float16,
+    Int8,
     Int8Dynamic,
     Int8Static,
     LowRank,
+    MixedPrecision,
     QuantizationAwareTraining,
     Sparsity,
     Taught,
@@ -68,6 +70,14 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     `not_finite`, `model_does_not_run` or `step_failed`, and what `training.trained` raises.
     """
     match step:
+        case Int8():
+            from worker.compression.techniques.int8 import int8
+
+            return int8(model, step, context)
+        case MixedPrecision():
+            from worker.compression.techniques.mixed_precision import mixed_precision
+
+            return mixed_precision(model, step, context)
         case Int8Static():
             return int8_static(model, step, context)
         case Int8Dynamic():

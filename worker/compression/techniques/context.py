@@ -9,8 +9,9 @@ import onnx_ir as ir
 
 from app.contract.dataset import Augmentation
 from app.contract.errors import Refusal
-from app.contract.job import Benchmark
+from app.contract.job import Benchmark, Evaluation
 from app.contract.model import TensorSpec
+from app.contract.recipe import Requirements
 from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Progress
@@ -24,20 +25,24 @@ def _nothing(asked: object) -> NoReturn:
 class Context:
     """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept.
 
+    `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
+    timed. The evaluation data itself is not here: nothing is chosen by it.
+
     `calibration` is there when the job has some; `training` opens the training data for models with these inputs, and
     `augment` is what its declaration says. `model` answers another model by the name that the recipe has for it.
-    `benchmark` is how the result will be timed.
     """
 
     scratch: Path
     seed: int
     progress: Progress
     calibration: Samples | None = None
+    require: Requirements = field(default_factory=Requirements)
+    evaluation: Evaluation | None = None
+    benchmark: Benchmark = field(default_factory=Benchmark)
     curves: Path = Path()
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
-    benchmark: Benchmark = field(default_factory=Benchmark)
 
 
 @dataclass(frozen=True)

@@ -4,22 +4,29 @@ Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into i
 """
 
 import logging
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
+from worker.compression.data.samples import Samples
+from worker.compression.graph.naming import Names
+from worker.compression.layerwise.equalization import equalize
+from worker.compression.layerwise.moments import moments
+from worker.compression.layerwise.smoothing import smooth
 from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.batchnorm import fold_batchnorms
-from worker.compression.techniques.calibration import calibrate
 from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.gates import gated
-from worker.compression.techniques.kernels import four_bits, weight_range
+from worker.compression.techniques.kernels import four_bits, target, weight_range
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.pooling import pools_for_means
-from worker.compression.techniques.qdq import QdqWriter
-from worker.compression.techniques.selection import select
+from worker.compression.techniques.static import Static
+
+if TYPE_CHECKING:
+    from worker.compression.search.exclusion import Excluded
 
 log = logging.getLogger(__name__)
 
@@ -27,35 +34,103 @@ OPSET = 13
 """The first opset in which a scale can be given per channel."""
 OPSET_FOUR_BITS = 21
 """The first opset with 4-bit integers."""
+WANTED = "Conv, Gemm or MatMul with a float32 weight"
+JUDGED = 64
+"""Samples of the calibration data, at most, on which `exclude: "auto"` judges."""
 
 
 def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
     refuse_quantized(model)
-    if context.calibration is None:
+    if context.calibration is None or not len(context.calibration):
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
+    samples = context.calibration.draw(step.samples, context.seed)
+    static, notes, details = prepared(model, step, samples)
+    answer = changed(static.model, static.selection().layers, WANTED, notes, details)
+    told = _parts(context.progress.advance, 3 if step.exclude == "auto" else 1 + step.adaround)
+    answer.details.update(samples=len(samples), seed=context.seed, **calibrated(static, step, next(told)))
+    if step.adaround:
+        _round(static, next(told))
+    if step.exclude != "auto":
+        return replace(answer, model=static.quantized())
+    excluded, asked = _excluded(static, context, next(told))
+    rows = changed(static.model, static.selection(excluded.left).layers, WANTED, [], {}).details["layers"]
+    answer.details.update(layers=rows, **_told(excluded, asked))
+    if not excluded.met:
+        answer.notes.append(f"Even with every layer but one in float the calibration data misses {asked}.")
+    count = answer.changed - len(excluded.left)
+    return replace(answer, model=static.quantized(excluded.left), changed=count)
+
+
+def prepared(
+    model: ir.Model, step: Int8Static, samples: Samples
+) -> tuple[Static, list[str], dict[str, object]]:
+    """Before anything is measured; the model may be changed. Also notes, and details for the report."""
     narrow = step.weight_bits == 4
     model, notes = (
         raised(model, OPSET_FOUR_BITS, "a weight of 4 bits")
         if narrow
         else raised(model, OPSET, "quantization per channel")
     )
-    folded = fold_batchnorms(model, step.exclude)
-    pools_for_means(model, step.exclude)
-    selection = select(model, step.exclude)
-    weights = four_bits() if narrow else weight_range(step.weight_range)
-    answer = changed(
-        model,
-        selection.layers,
-        "Conv, Gemm or MatMul with a float32 weight",
-        [*notes, *weights.notes],
-        {"calibration": step.calibration, **weights.details()},
+    folded = fold_batchnorms(model, step.patterns)
+    pools_for_means(model, step.patterns)
+    machine, facts = target(step.target)
+    weights = four_bits() if narrow else weight_range(step.weight_range, facts.exact)
+    static = Static(model, step.patterns, weights, samples, step.calibration, step.percentile, facts)
+    details = {"calibration": step.calibration, "target": machine, **weights.details()}
+    return static, [*notes, *weights.notes], {**details, "batchnorms_folded": folded}
+
+
+def calibrated(static: Static, step: Int8Static, told: Callable[[float], None]) -> dict[str, Any]:
+    """Measures what the settings ask for, and evens channels out before."""
+    details: dict[str, Any] = {}
+    seen = static.input_channels() if step.equalize or step.smooth is not None else {}
+    if step.equalize:
+        details["pairs_equalized"] = equalize(static.layers(), seen)
+        seen = static.input_channels()
+    if step.smooth is not None:
+        graph, names = static.model.graph, Names(static.model)
+        details["layers_smoothed"] = smooth(graph, static.layers(), seen, step.smooth, names.fresh)
+    static.observe(told)
+    if step.bias_correction:
+        static.means = {name: found.mean for name, found in static.input_channels().items()}
+        details["biases_corrected"] = len(static.means)
+    return details
+
+
+def _round(static: Static, told: Callable[[float], None]) -> None:
+    from worker.compression.layerwise.adaround import learned
+
+    for layer, sums in moments(static.model, static.layers(), static.samples, told):
+        static.rounded[layer.name] = learned(layer.matrix(), sums.second, static.weights.limit)
+
+
+def _excluded(static: Static, context: Context, told: Callable[[float], None]) -> tuple["Excluded", str]:
+    """What `exclude: "auto"` leaves out, and what it was asked for, in words."""
+    from worker.compression.search.exclusion import exclude
+    from worker.compression.search.judge import Judge
+    from worker.compression.search.meeting import meeting
+    from worker.compression.search.sensitivity import measured_gains
+
+    judge = Judge(
+        static.model, static.samples.draw(JUDGED, context.seed), context.scratch, context.evaluation
     )
-    samples = context.calibration.draw(step.samples, context.seed)
-    sources = {str(source.name): source for source in map(selection.source, selection.values)}
-    measured = calibrate(model, list(sources), samples, step.calibration, step.percentile, context.progress)
-    ranges = {name: gated(sources[name], found) for name, found in measured.items()}
-    QdqWriter(model, weights.limit, ir.DataType.INT4 if narrow else ir.DataType.INT8).write(selection, ranges)
-    passes.RemoveUnusedNodesPass()(model)
-    answer.details.update(samples=len(samples), batchnorms_folded=folded)
-    return answer
+    meets, asked = meeting(context.require, judge.labelled)
+    feed = next(static.samples.take(1).batches(1))
+    excluded = exclude(static, judge, meets, lambda: measured_gains(static, feed, context.scratch), told)
+    return excluded, asked
+
+
+def _told(excluded: "Excluded", asked: str) -> dict[str, Any]:
+    return {
+        "asked_on_calibration_data": asked,
+        "found_on_calibration_data": excluded.judged.told(),
+        "sensitivity": [one.told() for one in excluded.ranked],
+        "exclusions": excluded.steps,
+    }
+
+
+def _parts(told: Callable[[float], None], count: int) -> Any:
+    """One function per part of equal weight."""
+    for part in range(count):
+        yield lambda share, part=part: told((part + share) / count)

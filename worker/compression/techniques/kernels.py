@@ -1,4 +1,12 @@
-"""How large int8 weights may be, so that the CPU multiplies them exactly with uint8 activations.
+"""What a machine multiplies fast and exactly in 8 bits: a small table of facts.
+
+    target     activations        weights   biases   because
+    cpu_vnni   uint8, asymmetric  ±127      int32    VPDPBUSD is uint8 · int8, four sums in int32
+    cpu        uint8, asymmetric  ±64       int32    VPMADDUBSW adds two products in int16, and saturates
+    arm        uint8, asymmetric  ±127      int32    kernels widen before they add
+    cuda       int8, symmetric    ±127      float    TensorRT takes zero points of 0 only, and biases in float
+
+With signed activations resnet20 came out slower than float32 on a VNNI machine (0.84×), with unsigned twice as fast.
 
 On x86 without VNNI, ONNX Runtime multiplies with VPMADDUBSW, which adds two products in int16 and saturates:
 
@@ -8,13 +16,15 @@ On x86 without VNNI, ONNX Runtime multiplies with VPMADDUBSW, which adds two pro
 VPDPBUSD (VNNI) adds four products in int32, Arm's kernels widen before they add: both take ±127.
 
 Sources: ONNX Runtime, "Quantize ONNX Models" ("When and why do I need to try U8U8?", reduce_range); Intel, "Intel
-Deep Learning Boost" (VNNI); onnxruntime/core/mlas/lib (qgemm_kernel_avx2.cpp, qgemm_kernel_neon.cpp).
+Deep Learning Boost" (VNNI); onnxruntime/core/mlas/lib (qgemm_kernel_avx2.cpp, qgemm_kernel_neon.cpp); NVIDIA,
+"Working with Quantized Types" in the TensorRT documentation (symmetric quantization only); ONNX Runtime's example
+image_classification/trt (ActivationSymmetric, QuantizeBias off).
 """
 
 import platform
 from collections.abc import Set
 from dataclasses import dataclass
-from typing import Literal, assert_never
+from typing import Final, Literal, assert_never
 
 from worker.compression.cpu import cpu_flags
 
@@ -39,9 +49,39 @@ class WeightRange:
         }
 
 
-def weight_range(asked: Asked) -> WeightRange:
-    """The range asked for; with `auto` the one that this machine's CPU multiplies exactly."""
-    exact = multiplies_exactly(platform.machine(), cpu_flags())
+@dataclass(frozen=True)
+class Target:
+    """`exact`: products of uint8 and full-range int8 are summed exactly. `signed`: activations are int8 around 0."""
+
+    exact: bool
+    signed: bool = False
+    float_bias: bool = False
+
+
+TARGETS: Final[dict[str, Target]] = {
+    "cpu_vnni": Target(exact=True),
+    "cpu": Target(exact=False),
+    "arm": Target(exact=True),
+    "cuda": Target(exact=True, signed=True, float_bias=True),
+}
+
+
+def target(asked: str) -> tuple[str, Target]:
+    """The machine of that name and what it does well; `auto` is the CPU that this runs on."""
+    name = this_machine() if asked == "auto" else asked
+    return name, TARGETS[name]
+
+
+def this_machine() -> str:
+    if platform.machine().lower() not in X86:
+        return "arm"
+    return "cpu_vnni" if multiplies_exactly(platform.machine(), cpu_flags()) else "cpu"
+
+
+def weight_range(asked: Asked, exact: bool | None = None) -> WeightRange:
+    """The range asked for; with `auto` the one that the target multiplies exactly, by itself this machine's CPU."""
+    if exact is None:
+        exact = TARGETS[this_machine()].exact
     match asked:
         case "auto" if exact:
             return WeightRange(FULL, [])

@@ -8,10 +8,13 @@
 This is the form that ONNX Runtime fuses into integer kernels, and that a quantization-aware trainer reads.
 """
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.naming import Names
+from worker.compression.techniques.kernels import FOUR_BITS
 from worker.compression.techniques.ranges import (
     Array,
     Range,
@@ -27,9 +30,21 @@ class QdqWriter:
     """Writes into one model. Values and weights used by several nodes are quantized once."""
 
     def __init__(
-        self, model: ir.Model, weight_limit: int, weight_type: ir.DataType = ir.DataType.INT8
+        self,
+        model: ir.Model,
+        weight_limit: int,
+        limits: Mapping[str, int] | None = None,
+        *,
+        signed: bool = False,
+        float_bias: bool = False,
     ) -> None:
-        self._graph, self._limit, self._type = model.graph, weight_limit, weight_type
+        """`limits` are those of single layers, by name; weights within `FOUR_BITS` are stored in four.
+
+        `signed`: activations are int8 around 0. `float_bias`: biases stay as they are.
+        """
+        self._signed, self._float_bias = signed, float_bias
+        self._graph, self._limit = model.graph, weight_limit
+        self._limits = limits or {}
         self._names = Names(model)
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
 
@@ -45,13 +60,17 @@ class QdqWriter:
             if _pads_zeros(node):
                 self._pad_integers(node)
 
+    @property
+    def _integers(self) -> ir.DataType:
+        return ir.DataType.INT8 if self._signed else ir.DataType.UINT8
+
     def _parameters(
         self, value: ir.Value, selection: Selection, ranges: dict[str, Range]
     ) -> tuple[ir.Value, ir.Value]:
         source = selection.source(value)
         if source in self._affine:
             return self._affine[source]
-        scale, zero_point = ranges[str(source.name)].affine()
+        scale, zero_point = ranges[str(source.name)].affine(signed=self._signed)
         self._affine[source] = (
             self._initializer(f"{source.name}_scale", scale),
             self._initializer(f"{source.name}_zero_point", zero_point),
@@ -68,7 +87,7 @@ class QdqWriter:
             "DequantizeLinear", [quantize.outputs[0], scale, zero_point], f"{value.name}_dequantized"
         )
         quantize.outputs[0].shape = dequantize.outputs[0].shape = value.shape
-        quantize.outputs[0].dtype, dequantize.outputs[0].dtype = ir.DataType.UINT8, ir.DataType.FLOAT
+        quantize.outputs[0].dtype, dequantize.outputs[0].dtype = self._integers, ir.DataType.FLOAT
         for use in uses:
             use.node.replace_input_with(use.idx, dequantize.outputs[0])
         self._insert_after(value, [quantize, dequantize])
@@ -89,8 +108,9 @@ class QdqWriter:
         weight, axis = _constant(node, 1), weight_axis(node)
         assert weight is not None
         assert axis is not None
-        scales = weight_scales(weight, axis, self._limit)
-        bias = _constant(node, 2)
+        limit = self._limits.get(str(node.name), self._limit)
+        scales = weight_scales(weight, axis, limit)
+        bias = None if self._float_bias else _constant(node, 2)
         if bias is not None:
             activation = self._affine[_input(node, 0)][0].const_value
             assert activation is not None
@@ -99,7 +119,8 @@ class QdqWriter:
                 node, 2, quantized_bias(bias.reshape(-1), scales * activation.numpy()),
                 scales * activation.numpy(), 0,
             )  # fmt: skip
-        integers = quantized_weight(weight, scales, axis, self._limit).astype(self._type.numpy())
+        stored = ir.DataType.INT4 if limit <= FOUR_BITS else ir.DataType.INT8
+        integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
         self._write_weight(node, 1, integers, scales, axis)
 
     def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> None:
@@ -126,7 +147,7 @@ class QdqWriter:
             [integers, node.inputs[1], dequantize.inputs[2], *node.inputs[3:]],
             node.attributes.values(),
         )
-        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, ir.DataType.UINT8
+        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, self._integers
         self._graph.insert_before(node, pad)
         ir.convenience.replace_all_uses_with(padded, pad.outputs[0])
         name, value = node.name, padded.name

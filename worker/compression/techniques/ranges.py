@@ -1,7 +1,7 @@
 """Affine quantization to 8 bits: real = scale · (integer − zero point).
 
-Activations are uint8 and asymmetric: unsigned activations with signed weights is what x86 multiplies fast (signed
-activations came out slower than float32). Weights are int8 and symmetric, one scale per output channel:
+Activations are uint8 and asymmetric, which is what x86 multiplies fast, or int8 and symmetric (see `kernels`). Weights
+are int8 and symmetric, one scale per output channel:
 
     scale_c = max|w_c| / limit                    (Krishnamoorthi 2018, arXiv:1806.08342)
 
@@ -17,6 +17,7 @@ import numpy.typing as npt
 Array = npt.NDArray[Any]
 
 LEVELS = 255
+SIGNED_LIMIT = 127
 
 
 @dataclass(frozen=True)
@@ -26,13 +27,20 @@ class Range:
     low: float
     high: float
 
-    def affine(self) -> tuple[Array, Array]:
-        """Scale (float32 scalar) and zero point (uint8 scalar). Zero is always exactly representable."""
+    def affine(self, *, signed: bool = False) -> tuple[Array, Array]:
+        """Scale (float32 scalar) and zero point (uint8 scalar; `signed`: int8, and 0). Zero is always exact."""
+        if signed:
+            return _symmetric(max(-self.low, self.high, 0.0))
         low, high = min(self.low, 0.0), max(self.high, 0.0)
         scale = np.float32((high - low) / LEVELS)
         if scale < np.finfo(np.float32).tiny:
             return np.array(1, np.float32), np.array(0, np.uint8)
         return np.array(scale), np.array(np.clip(np.rint(-low / scale), 0, LEVELS), np.uint8)
+
+
+def _symmetric(largest: float) -> tuple[Array, Array]:
+    scale = np.float32(largest / SIGNED_LIMIT)
+    return np.array(scale if scale >= np.finfo(np.float32).tiny else 1, np.float32), np.array(0, np.int8)
 
 
 def weight_scales(weight: Array, axis: int, limit: int) -> Array:
@@ -53,6 +61,13 @@ def quantized_weight(weight: Array, scales: Array, axis: int, limit: int) -> Arr
     """int8, the shape of `weight`, rounded half to even."""
     shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
     return np.clip(np.rint(weight / scales.reshape(shape)), -limit, limit).astype(np.int8)
+
+
+def round_to_nearest(matrix: Array, limit: int) -> Array:
+    """float32: weights [groups, out, in] as they are after quantization, a scale for each output."""
+    scales = (np.abs(matrix).max(axis=2, keepdims=True, initial=0) / limit).astype(np.float32)
+    scales = np.where(scales < np.finfo(np.float32).tiny, np.float32(1), scales)
+    return np.clip(np.rint(matrix / scales), -limit, limit).astype(np.float32) * scales
 
 
 def quantized_bias(bias: Array, scales: Array) -> Array:

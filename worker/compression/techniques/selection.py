@@ -8,7 +8,7 @@
 Joining, carrying and clipping nodes are kept only where they connect quantized nodes.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -45,9 +45,11 @@ class Selection:
         return value
 
 
-def select(model: ir.Model, patterns: list[str]) -> Selection:
+def select(model: ir.Model, patterns: list[str], left: Mapping[str, str] | None = None) -> Selection:
+    """`left`: why the layer of that name stays float, besides those that a pattern excludes."""
+    left = left or {}
     layers = [
-        Layer(node, _objection(node, patterns))
+        Layer(node, _objection(node, patterns) or left.get(str(node.name)))
         for node in model.graph
         if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | FLOAT_ONLY
     ]
@@ -130,11 +132,16 @@ def _connected(graph: ir.Graph, weighted: set[ir.Node], patterns: list[str]) -> 
 
 
 def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
-    """Fed by quantized nodes, read by quantized nodes. A product of a float is left to fusions such as Gelu."""
+    """Fed by quantized nodes, read by quantized nodes. A product of a float is left to fusions such as Gelu.
+
+    What clips costs nothing behind a layer, whoever reads it.
+    """
     inputs = [v for v in node.inputs if v is not None and v.const_value is None]
     fed = [v.producer() in nodes for v in inputs]
-    if node.op_type in CLIPPING and len(inputs[0].uses()) != 1:
+    if node.op_type in CLIPPING and (len(inputs[0].uses()) != 1 or inputs[0].is_graph_output()):
         return False
+    if node.op_type in CLIPPING and fed[0] and inputs[0].producer().op_type in ("Conv", "Add"):  # type: ignore[union-attr]
+        return True
     if node.op_type in JOINING and len(inputs) < sum(v is not None for v in node.inputs):
         return False
     enough = all(fed) if node.op_type == "Mul" else any(fed)

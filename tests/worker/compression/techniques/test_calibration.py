@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -13,16 +14,19 @@ from hypothesis import strategies as st
 from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression import observe
 from worker.compression.data.samples import Samples
-from worker.compression.progress import Silent
 from worker.compression.techniques import calibration
-from worker.compression.techniques.calibration import calibrate
+from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.entropy import threshold
 from worker.compression.techniques.ranges import Range, quantized_weight, weight_scales
 
 
 def observed(folder: Path, x: Any, method: Any, percentile: float = 99.0) -> Range:
     net = model([node("Neg", "x", "y", "neg")], {"x": ["N", x.shape[1]]}, {"y": ["N", x.shape[1]]}, {})
-    return calibrate(net, ["y"], samples(folder, net, x=x), method, percentile, Silent())["y"]
+    return calibrate(net, samples(folder, net, x=x), method, percentile)
+
+
+def calibrate(net: ir.Model, data: Samples, method: Any, percentile: float = 99) -> Range:
+    return distributions(net, ["y"], data, lambda _: None)["y"].range(method, percentile)
 
 
 @settings(max_examples=15, deadline=None)
@@ -89,7 +93,7 @@ def test_batches_shrink_to_the_memory_there_is(
     data = samples(tmp_path, net, x=np.ones((64, 50), np.float32))
     SIZES.clear()
     lazy = Counted(data.columns, data.constants, data.targets, data.rows)
-    calibrate(net, ["y"], lazy, "minmax", 99, Silent())
+    distributions(net, ["y"], lazy, lambda _: None, histograms=False)
     assert max(SIZES[1:]) == largest
     assert sum(SIZES[1:]) == 64
 
@@ -97,7 +101,7 @@ def test_batches_shrink_to_the_memory_there_is(
 def test_a_fixed_batch_is_kept(tmp_path: Path) -> None:
     net = model([node("Neg", "x", "y", "neg")], {"x": [1, 3]}, {"y": [1, 3]}, {})
     data = samples(tmp_path, net, x=np.arange(30, dtype=np.float32).reshape(10, 3))
-    assert calibrate(net, ["y"], data, "minmax", 99, Silent())["y"] == Range(-29.0, 0.0)
+    assert calibrate(net, data, "minmax") == Range(-29.0, 0.0)
     assert replace(data, rows=range(2)).fixed_batch == 1
 
 

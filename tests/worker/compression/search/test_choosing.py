@@ -1,0 +1,54 @@
+"""Who wins, from numbers alone."""
+
+from typing import Literal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.compression.search.choosing import NOT_SLOWER, Entry, chosen
+from worker.compression.search.judge import Judged
+
+
+def entry(name: str, speedup: float, snr: float, size: int = 30, kept: bool = True) -> Entry:
+    return Entry(name, 1, size, speedup, (speedup, speedup), 1 / speedup, Judged(snr, 0.99), kept)
+
+
+FLOAT = Entry("float", 0, 100, 1.0, (1.0, 1.0), 1.0, None, True)
+
+
+@pytest.mark.parametrize(
+    ("prefer", "rest", "winner"),
+    [
+        ("latency", [entry("a", 2.0, 20), entry("b", 1.5, 40)], "a"),
+        ("quality", [entry("a", 2.0, 20), entry("b", 1.5, 40)], "b"),
+        ("latency", [entry("a", 2.0, 20), entry("b", 1.99, 40)], "b"),
+        ("latency", [entry("a", 2.0, 20), entry("b", 1.99, 40, size=95)], "a"),
+        ("latency", [entry("a", 3.0, 5, kept=False), entry("b", 1.5, 40)], "b"),
+        ("quality", [entry("a", 2.0, 30), entry("b", 1.5, 30.2)], "a"),
+        ("quality", [entry("a", 2.0, 20), entry("b", 1.2, 60, size=90)], "a"),
+        ("quality", [entry("a", 1.2, 20), entry("b", 0.5, 40)], "a"),
+        ("quality", [entry("a", 0.6, 20), entry("b", 0.5, 40)], "b"),
+        ("latency", [entry("a", 0.9, 20), entry("b", 0.5, 40)], "float"),
+        ("latency", [entry("a", 2.0, 3, kept=False), entry("b", 0.5, 9, kept=False)], "b"),
+    ],
+)
+def test_the_winner(prefer: Literal["latency", "quality"], rest: list[Entry], winner: str) -> None:
+    entries = [FLOAT, *rest]
+    assert entries[chosen(entries, prefer)[0]].name == winner
+
+
+numbers = st.tuples(st.floats(0.2, 5), st.floats(-5, 60), st.integers(10, 120), st.booleans())
+
+
+@given(rest=st.lists(numbers, min_size=1, max_size=6))
+def test_the_fastest_is_never_slower_than_the_float_model_while_quality_is_kept(
+    rest: list[tuple[float, float, int, bool]],
+) -> None:
+    entries = [FLOAT, *(entry(str(i), *numbers) for i, numbers in enumerate(rest))]
+    best = entries[chosen(entries, "latency")[0]]
+    kept = [e for e in entries[1:] if e.kept]
+    if kept:
+        assert best.kept
+        assert best.speedup >= min(1.0, 0.99 * NOT_SLOWER)
+        assert best.speedup >= 0.99 * max(e.speedup for e in kept) or best is FLOAT

@@ -1,0 +1,117 @@
+"""int8 tries, measures and picks, and the report proves it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from app.contract.errors import Refusal
+from app.contract.job import Evaluation
+from app.contract.recipe import Int8
+from tests.worker.compression.techniques.nets import (
+    digits_net,
+    digits_samples,
+    loud_product,
+    model,
+    node,
+    ops,
+    run,
+    samples,
+    snr_db,
+)
+from tests.worker.compression.techniques.uneven import images, uneven_net
+from worker.compression.data.samples import Samples
+from worker.compression.progress import Silent
+from worker.compression.techniques import apply
+from worker.compression.techniques.context import Changed, Context
+
+
+def best(
+    net: ir.Model, folder: Path, data: Samples | None, evaluation: Evaluation | None = None, **step: Any
+) -> Changed:
+    scratch = folder / "step"
+    scratch.mkdir(exist_ok=True)
+    context = Context(scratch, 0, Silent(), data, evaluation=evaluation)
+    return apply(net, Int8.model_validate({"kind": "int8", **step}), context)
+
+
+def rows(made: Changed) -> dict[str, dict[str, Any]]:
+    return {row["name"]: row for row in made.details["candidates"]}
+
+
+@pytest.mark.parametrize("prefer", ["latency", "quality"])
+def test_the_numbers_of_all_candidates_bear_the_choice_out(prefer: str, tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    made = best(digits_net(), tmp_path, data, prefer=prefer)
+    found = rows(made)
+    won = found[made.details["chosen"]]
+    assert {"float", "dynamic"} < set(found)
+    assert sum(name.startswith("static") for name in found) >= 3
+    assert set(made.details["calibrations"]) == {"minmax", "percentile", "mse"}
+    kept = [row for name, row in found.items() if row["keeps_quality"] and name != "float"]
+    assert won["keeps_quality"]
+    if prefer == "latency":
+        assert won["speedup"] >= 0.985 * max(row["speedup"] for row in kept) or won["name"] == "float"
+    x = {"image": next(data.batches(2000))["image"]}
+    assert snr_db(run(digits_net(), x), run(made.model, x)) > 17
+    assert made.changed == won["layers"]
+    assert made.details["judged"] == 64
+
+
+def test_what_ruins_the_outputs_does_not_win(tmp_path: Path) -> None:
+    net = uneven_net()
+    before = run(net.clone(), {"image": images()})
+    made = best(net, tmp_path, samples(tmp_path, net, image=images()))
+    found = rows(made)
+    plain = next(
+        row for name, row in found.items() if name in ("static, minmax", "static, percentile", "static, mse")
+    )
+    assert not plain["keeps_quality"]
+    assert found[made.details["chosen"]]["keeps_quality"]
+    assert snr_db(before, run(made.model, {"image": images()})) > 18
+    assert made.details["exclusions"]
+
+
+def test_quality_is_judged_by_the_metric_where_there_are_labels(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    made = best(digits_net(), tmp_path, data, Evaluation(metric="top1"), max_drop=0.05)
+    assert made.details["asked"] == "drop ≤ 0.05"
+    assert all("metric_drop" in row for name, row in rows(made).items() if name != "float")
+
+
+def test_a_limit_that_nothing_meets_gives_the_best_and_says_so(tmp_path: Path) -> None:
+    made = best(digits_net(), tmp_path, digits_samples(tmp_path), max_drop=1e-9)
+    assert "No candidate keeps the quality" in made.details["why"]
+    found = {name: row for name, row in rows(made).items() if name != "float"}
+    assert found[made.details["chosen"]]["snr_db"] == max(row["snr_db"] for row in found.values())
+
+
+def test_without_data_products_are_quantized_dynamically(tmp_path: Path) -> None:
+    made = best(loud_product("MatMul"), tmp_path, None, prefer="quality")
+    assert made.details["chosen"] == "dynamic"
+    assert "DynamicQuantizeLinear" in ops(made.model)
+    assert any("quality was not judged" in note for note in made.notes)
+
+
+def test_excluded_layers_stay_float_in_every_candidate(tmp_path: Path) -> None:
+    made = best(digits_net(), tmp_path, digits_samples(tmp_path), exclude=["conv*"], prefer="quality")
+    conv = [n for n in made.model.graph if n.op_type == "Conv"]
+    assert all(n.inputs[1].const_value is not None for n in conv)  # type: ignore[union-attr]
+    assert max(row["layers"] for row in rows(made).values()) == 1
+
+
+def test_a_net_without_weights_is_refused(tmp_path: Path) -> None:
+    net = model([node("Relu", "x", "y", "relu")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
+    with pytest.raises(Refusal) as caught:
+        best(net, tmp_path, samples(tmp_path, net, x=np.zeros((9, 4), np.float32)))
+    assert caught.value.problem.code == "nothing_to_quantize"
+
+
+def test_what_is_quantized_already_is_refused(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    made = best(digits_net(), tmp_path, data, prefer="quality")
+    with pytest.raises(Refusal) as caught:
+        best(made.model, tmp_path, data)
+    assert caught.value.problem.code == "already_quantized"

@@ -1,0 +1,65 @@
+"""Bias correction: rounding weights shifts the mean of each output channel, and the bias takes the shift up again.
+
+    E[W̃ x] − E[W x] = (W̃ − W) · E[x],    b ← b − (W̃ − W) · E[x]        (Nagel et al. 2019, arXiv:1906.04721)
+
+E[x] is each input channel's mean over the calibration data; of a convolution's padding nothing is known here, so near
+the borders the correction is a little too large. Each layer answers for its own rounding only, so all layers are
+corrected at once.
+"""
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.layerwise.linear import Linear
+from worker.compression.observe import Array
+
+
+def channel_axis(layer: Linear) -> int:
+    """Of the layer's data: the axis of its input channels."""
+    return 1 if layer.node.op_type == "Conv" else -1
+
+
+def shift(layer: Linear, rounded: Array, mean: Array) -> Array:
+    """float64 [out]: how much rounding the matrix [groups, out, in] moves each output's mean. `mean` [channels]."""
+    groups, _, inner = layer.shape
+    kernel = inner // (len(mean) // groups)
+    inputs = np.repeat(mean.reshape(groups, -1), kernel, axis=1)
+    moved: Array = np.einsum("goi,gi->go", rounded.astype(np.float64) - layer.matrix(), inputs)
+    return moved.reshape(-1)
+
+
+def correct(graph: ir.Graph, layer: Linear, moved: Array, name: str) -> bool:
+    """Take `moved` [out] off the bias: of the node, or of the sum behind a MatMul. False where there is no place.
+
+    A new bias gets `name`.
+    """
+    place = _place(layer)
+    if place is None:
+        return False
+    node, index = place
+    value = node.inputs[index] if index < len(node.inputs) else None
+    before = 0.0 if value is None or value.const_value is None else value.const_value.numpy()
+    bias = (before - moved).astype(np.float32)
+    corrected = ir.Value(name=name, const_value=ir.tensor(bias, name=name))
+    corrected.shape, corrected.dtype = ir.Shape(bias.shape), ir.DataType.FLOAT
+    graph.register_initializer(corrected)
+    if index >= len(node.inputs):
+        node.resize_inputs(index + 1)
+    node.replace_input_with(index, corrected)
+    return True
+
+
+def _place(layer: Linear) -> tuple[ir.Node, int] | None:
+    """The node and the input that is its bias."""
+    if layer.node.op_type != "MatMul":
+        constant = layer.bias is None or layer.bias.const_value is not None
+        flat = layer.bias is None or layer.bias.shape is None or len(layer.bias.shape) == 1
+        return (layer.node, 2) if constant and flat else None
+    output = layer.node.outputs[0]
+    uses = list(output.uses())
+    if len(uses) != 1 or output.is_graph_output() or uses[0].node.op_type != "Add":
+        return None
+    index = 1 - uses[0].idx
+    other = uses[0].node.inputs[index]
+    stored = None if other is None else other.const_value
+    return (uses[0].node, index) if stored is not None and stored.shape == (layer.shape[1],) else None

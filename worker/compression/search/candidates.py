@@ -1,0 +1,96 @@
+"""The ways to 8 bits that are worth trying on a model, each a name and a graph.
+
+static    one for each calibration; the best of them also with signed activations, and with layers left in float:
+          those that integer kernels slow down, all convolutions, depthwise convolutions, all products, and, where
+          the outputs suffer, the most sensitive ones
+dynamic   where there are products or LSTMs
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Dynamic
+from worker.compression.search.sensitivity import Gain
+from worker.compression.techniques.context import Context
+from worker.compression.techniques.int8_dynamic import int8_dynamic
+from worker.compression.techniques.static import Static
+
+
+@dataclass(frozen=True)
+class Way:
+    """`left` says which layers stay float and why; `layers` are those that are quantized. `make` gives the graph."""
+
+    name: str
+    make: Callable[[], ir.Model]
+    layers: tuple[str, ...]
+    left: Mapping[str, str]
+
+
+def dynamic(model: ir.Model, patterns: list[str], context: Context) -> list[Way]:
+    """None where no layer has a dynamic kernel."""
+    step = Int8Dynamic(kind="int8_dynamic", exclude=patterns, weight_range="auto")
+    try:
+        made = int8_dynamic(model.clone(), step, context)
+    except Refusal as refusal:
+        if refusal.problem.code != "nothing_to_quantize":
+            raise
+        return []
+    rows = made.details["layers"]
+    left = {row["name"]: row["reason"] for row in rows if row["reason"]}
+    return [
+        Way("dynamic", lambda: made.model, _names(row["name"] for row in rows if not row["reason"]), left)
+    ]
+
+
+def static(
+    base: Static, name: str, left: Mapping[str, str] | None = None, *, signed: bool | None = None
+) -> Way:
+    """With the calibration that `base` has."""
+    layers = base.selection(left).weighted
+    made = _names(str(node.name) for node in layers)
+    return Way(name, lambda: base.quantized(left, signed=signed), made, left or {})
+
+
+def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Way]:
+    """With whole kinds of layers left in float; those that leave nothing or everything are dropped."""
+    nodes = base.selection().weighted
+    slow = [n for n, gain in gains.items() if gain.milliseconds is not None and gain.milliseconds <= 0]
+    kinds = {
+        "without layers that get slower": (slow, "its integer kernel is slower than the float one"),
+        "products only": (
+            [str(node.name) for node in nodes if node.op_type == "Conv"],
+            "convolutions stay float",
+        ),
+        "convolutions only": (
+            [str(node.name) for node in nodes if node.op_type != "Conv"],
+            "products stay float",
+        ),
+        "without depthwise": (
+            [str(node.name) for node in nodes if _depthwise(node)],
+            "depthwise convolutions stay float",
+        ),
+    }
+    ways, seen = [], set()
+    for name, (layers, why) in kinds.items():
+        if 0 < len(layers) < len(nodes) and frozenset(layers) not in seen:
+            seen.add(frozenset(layers))
+            ways.append(static(base, f"static, {name}", dict.fromkeys(layers, why)))
+    return ways
+
+
+def _depthwise(node: ir.Node) -> bool:
+    weight = node.inputs[1]
+    shape = None if weight is None or weight.const_value is None else weight.const_value.shape
+    return (
+        node.op_type == "Conv"
+        and node.attributes.get_int("group", 1) > 1
+        and shape is not None
+        and shape[1] == 1
+    )
+
+
+def _names(names: Iterable[str]) -> tuple[str, ...]:
+    return tuple(names)

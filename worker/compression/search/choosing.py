@@ -1,0 +1,86 @@
+"""Which candidate wins, from their numbers alone.
+
+    latency   the fastest of those that keep the quality; within `AS_FAST` of it, of those that save at least half of
+              the bytes that can be saved, the one of the best quality
+    quality   the best quality of those that save at least half of the bytes that can be saved and are not slower than
+              the float model (of those that save, when all are slower); within `AS_GOOD_DB`, the fastest
+
+Where nothing keeps the quality, the best quality wins. The float model itself takes part where latency is preferred: it
+wins when everything else is slower.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worker.compression.search.judge import Judged
+
+AS_FAST = 0.01
+AS_GOOD_DB = 0.25
+NOT_SLOWER = 0.97
+"""Speed-ups from here on cannot be told from 1 with certainty."""
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One candidate's numbers; `judged` is None where there is no data to judge on."""
+
+    name: str
+    layers: int
+    bytes: int
+    speedup: float
+    interval: tuple[float, float]
+    milliseconds: float
+    judged: Judged | None
+    kept: bool
+
+    def told(self) -> dict[str, Any]:
+        """A row of a report."""
+        return {
+            "name": self.name,
+            "layers": self.layers,
+            "bytes": self.bytes,
+            "ms": round(self.milliseconds, 4),
+            "speedup": round(self.speedup, 3),
+            "speedup_interval": [round(bound, 3) for bound in self.interval],
+            **(self.judged.told() if self.judged else {}),
+            "keeps_quality": self.kept,
+        }
+
+
+def chosen(entries: Sequence[Entry], prefer: Literal["latency", "quality"]) -> tuple[int, str]:
+    """The winner's number, 0 for the float model, which comes first; and why, in a sentence."""
+    rest = range(1, len(entries))
+    kept = [i for i in rest if entries[i].kept]
+    if not kept:
+        best = max(rest, key=lambda i: _quality(entries[i]))
+        return best, "No candidate keeps the quality that is asked for; this one loses the least."
+    if prefer == "latency":
+        fastest = max(entries[i].speedup for i in kept)
+        if fastest < NOT_SLOWER:
+            return (
+                0,
+                f"No candidate is faster than the float model: the best that keeps the quality is {fastest:.2f}×.",
+            )
+        close = [i for i in kept if entries[i].speedup >= fastest * (1 - AS_FAST)]
+        best = max(_saving(entries, close), key=lambda i: _quality(entries[i]))
+        return best, f"The fastest of {len(kept)} that keep the quality, or within 1 % of it."
+    saving = _saving(entries, kept)
+    quick = [i for i in saving if entries[i].speedup >= NOT_SLOWER]
+    among = quick or saving
+    highest = max(_quality(entries[i]) for i in among)
+    close = [i for i in among if _quality(entries[i]) >= highest - AS_GOOD_DB]
+    best = max(close, key=lambda i: entries[i].speedup)
+    slower = "" if quick else "; all of them are slower than the float model"
+    return best, f"The best quality of {len(among)} that save at least half of what can be saved{slower}."
+
+
+def _saving(entries: Sequence[Entry], among: list[int]) -> list[int]:
+    """Those that save at least half of the bytes that the smallest saves; all when none is smaller."""
+    saved = {i: entries[0].bytes - entries[i].bytes for i in among}
+    most = max(saved.values())
+    return [i for i in among if saved[i] >= most / 2] if most > 0 else among
+
+
+def _quality(entry: Entry) -> float:
+    return 0.0 if entry.judged is None else entry.judged.snr_db

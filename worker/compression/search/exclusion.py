@@ -1,0 +1,77 @@
+"""Leaves the most sensitive layers in float until what is required holds: `exclude: "auto"`.
+
+The layers are ranked once, each by what quantizing it alone costs; then the worst are left out, one by one at first,
+and everything is measured again after each. No layer is left out when all of them together meet it.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from worker.compression.search.judge import Judge, Judged
+from worker.compression.search.meeting import Meets
+from worker.compression.search.sensitivity import Gain, Sensitivity, sensitivities
+from worker.compression.techniques.static import Static
+
+ONE_BY_ONE = 8
+"""Layers left out singly; behind them twice as many each time."""
+ALONE = 8
+"""Samples on which single layers are judged."""
+
+
+@dataclass(frozen=True)
+class Excluded:
+    """`left` says why each layer stays float; `judged` is the result without them, `met` whether it suffices."""
+
+    left: dict[str, str]
+    judged: Judged
+    met: bool
+    ranked: list[Sensitivity] = field(default_factory=list)
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+
+def exclude(
+    static: Static,
+    judge: Judge,
+    meets: Meets,
+    gains: Callable[[], dict[str, Gain]],
+    told: Callable[[float], None],
+) -> Excluded:
+    """The fewest of the worst layers. At least one layer stays quantized, whether that meets it or not."""
+    judged = judge(static.quantized())
+    if meets(judged):
+        return Excluded({}, judged, met=True)
+    ranked = sorted(
+        sensitivities(static, judge, gains(), told, samples=ALONE), key=lambda one: one.judged.snr_db
+    )
+    left: dict[str, str] = {}
+    steps: list[dict[str, Any]] = []
+    for group in _groups(ranked[:-1]):
+        before = judged
+        for one in group:
+            left[one.name] = f"sensitive: quantized alone it leaves {one.judged.snr_db:.1f} dB at the outputs"
+        judged = judge(static.quantized(left))
+        steps.append(_told(group, before, judged))
+        if meets(judged):
+            return Excluded(left, judged, True, ranked, steps)
+    return Excluded(left, judged, False, ranked, steps)
+
+
+def _groups(ranked: list[Sensitivity]) -> Iterator[list[Sensitivity]]:
+    start, size = 0, 1
+    while start < len(ranked):
+        yield ranked[start : start + size]
+        start += size
+        size = 1 if start < ONE_BY_ONE else 2 * size
+
+
+def _told(group: list[Sensitivity], before: Judged, after: Judged) -> dict[str, Any]:
+    """What leaving these out gave back, and cost: bytes, and the milliseconds that their kernels had saved."""
+    saved = [one.gain.milliseconds for one in group]
+    return {
+        "layers": [one.name for one in group],
+        "snr_db_before": round(before.snr_db, 2),
+        "bytes_lost": sum(one.gain.bytes for one in group),
+        "ms_lost": None if None in saved else round(sum(x for x in saved if x is not None), 4),
+        **after.told(),
+    }

@@ -1,0 +1,140 @@
+"""How far a candidate's outputs are from the float model's, and what it loses of a metric.
+
+    snr_db   10 log10( Σ x² / Σ (x − y)² ), of the output where it is least
+    cosine   of x and y, sample by sample on the average, of the output where it is least
+    drop     of the metric, in its worse direction, where there are labels
+
+Judged on a part of the calibration data: the evaluation data has no say in any choice.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx_ir as ir
+
+from app.contract.job import Evaluation
+from worker.compression.data.samples import Samples
+from worker.compression.graph import store
+from worker.compression.measure.feeds import batch_for, counted
+from worker.compression.measure.metrics import outcomes, value
+from worker.compression.measure.network import Array, Feed, Network
+from worker.compression.measure.parity import cosines
+from worker.compression.measure.session import usable_threads
+
+HELD_BYTES = 256 << 20
+"""Of the float model's outputs, which are kept; fewer samples are judged where theirs are larger."""
+EXACT_DB = 200.0
+"""Where nothing moved, or less than can be told."""
+
+
+@dataclass(frozen=True)
+class Judged:
+    """`metric` and `drop` are None without labels."""
+
+    snr_db: float
+    cosine: float
+    metric: float | None = None
+    drop: float | None = None
+
+    def told(self) -> dict[str, float | None]:
+        """For a report."""
+        return {"snr_db": round(self.snr_db, 2), "cosine": round(self.cosine, 6)} | (
+            {} if self.metric is None else {"metric": self.metric, "metric_drop": self.drop}
+        )
+
+
+class Judge:
+    """Holds the float model's outputs on the samples. `metric` is used where the samples have labels."""
+
+    def __init__(
+        self, model: ir.Model, samples: Samples, folder: Path, metric: Evaluation | None = None
+    ) -> None:
+        """Raises `model_does_not_run`, `nothing_to_quantize` when no output is a float."""
+        self._folder = folder
+        self._metric = metric if metric is not None and samples.labels is not None else None
+        network = self.network(model, "the float model")
+        first = next(samples.take(1).batches(1))
+        names, answers = network.outputs, network.run(first)
+        self._outputs = [n for n, x in zip(names, answers, strict=True) if x.dtype.kind == "f" and x.size]
+        self._scored = None if self._metric is None else self._metric.output or names[0]
+        self._asked = list(dict.fromkeys([*self._outputs, *([self._scored] if self._scored else [])]))
+        size = sum(x.nbytes for x in answers)
+        self.samples = samples.take(max(1, HELD_BYTES // max(1, size)))
+        self._expected = [network.run(feed, self._asked) for feed, _ in self._feeds()]
+        self._before = self._value(self._expected)
+
+    @property
+    def labelled(self) -> bool:
+        return self._metric is not None
+
+    def network(self, model: ir.Model, role: str, threads: int | None = None) -> Network:
+        """A session of a graph in memory."""
+        with TemporaryDirectory(dir=self._folder) as folder:
+            path = Path(folder) / "model.onnx"
+            store.save(model, path)
+            return Network(path, threads or usable_threads(), role)
+
+    def __call__(self, model: ir.Model, most: int | None = None) -> Judged:
+        """On the first `most` samples or a few more, to whole batches. Raises `model_does_not_run`."""
+        network = self.network(model, "a candidate")
+        found: list[list[Array]] = []
+        done = 0
+        for feed, rows in self._feeds():
+            found.append(network.run(feed, self._asked))
+            done += rows
+            if most is not None and done >= most:
+                break
+        expected = self._expected[: len(found)]
+        pairs = [
+            [(x[i], y[i]) for x, y in zip(expected, found, strict=True)] for i in range(len(self._outputs))
+        ]
+        metric = self._value(found)
+        before = self._before if len(found) == len(self._expected) else self._value(expected)
+        drop = None if metric is None or before is None else self._drop(before, metric)
+        return Judged(
+            min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop
+        )
+
+    def _feeds(self) -> list[tuple[Feed, int]]:
+        return list(counted(self.samples, batch_for(self.samples)))
+
+    def _value(self, outputs: list[list[Array]]) -> float | None:
+        if self._metric is None or self._scored is None or self.samples.labels is None:
+            return None
+        labels, at, found = np.asarray(self.samples.labels), self._asked.index(self._scored), []
+        start = 0
+        for (_, rows), answers in zip(self._feeds(), outputs, strict=False):
+            truth = labels[start : start + rows]
+            found.append(outcomes(self._metric.metric, answers[at], truth))
+            start += rows
+        return value(self._metric.metric, labels[:start], np.concatenate(found))
+
+    def _drop(self, before: float, after: float) -> float:
+        assert self._metric is not None
+        return after - before if self._metric.metric == "mse" else before - after
+
+
+def _snr(pairs: list[tuple[Array, Array]]) -> float:
+    signal = noise = 0.0
+    for x, y in pairs:
+        if x.shape != y.shape or not np.isfinite(y).all():
+            return -EXACT_DB
+        wide = x.astype(np.float64)
+        signal += float((wide * wide).sum())
+        noise += float(((wide - y) ** 2).sum())
+    if noise == 0 or signal == 0:
+        return EXACT_DB if noise == 0 else -EXACT_DB
+    return float(np.clip(10 * np.log10(signal / noise), -EXACT_DB, EXACT_DB))
+
+
+def _cosine(pairs: list[tuple[Array, Array]]) -> float:
+    found: list[float] = []
+    for x, y in pairs:
+        if x.shape != y.shape or not np.isfinite(y).all():
+            return -1.0
+        rows = len(x) if x.ndim > 1 else 1
+        a, b = (v.astype(np.float64).reshape(rows, -1) for v in (x, y))
+        found += cosines(a, b, np.zeros(rows, bool))
+    return float(np.mean(found)) if found else 1.0

@@ -1,0 +1,106 @@
+"""What quantizing each layer alone costs at the outputs, and what it gains in bytes and time.
+
+All other layers stay float, so that the noise at the outputs is this layer's own:
+
+    SNR_l = 10 log10( Σ y² / Σ (y − y_l)² )        y_l the outputs with layer l in integers
+
+Noises of single layers add up almost linearly while they are small, so the layers of the lowest SNR are those whose
+exclusion helps most (Wu et al. 2020, arXiv:2004.09602, section 5).
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import onnx_ir as ir
+
+from worker.compression.measure.network import Feed
+from worker.compression.search.judge import Judge, Judged
+from worker.compression.search.timing import layer_times
+from worker.compression.techniques.static import Static
+
+FLOAT_BITS = 32
+
+
+@dataclass(frozen=True)
+class Gain:
+    """Of one layer in integers: bytes of its weight saved, milliseconds saved; None where that cannot be told."""
+
+    bytes: int
+    milliseconds: float | None
+
+
+UNKNOWN = Gain(0, None)
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """Of one layer quantized alone."""
+
+    name: str
+    op: str
+    judged: Judged
+    gain: Gain
+
+    def told(self) -> dict[str, Any]:
+        """A row of a report."""
+        saved = self.gain.milliseconds
+        return {
+            "name": self.name,
+            "op": self.op,
+            **self.judged.told(),
+            "bytes_saved": self.gain.bytes,
+            "ms_saved": None if saved is None else round(saved, 4),
+        }
+
+
+def sensitivities(
+    static: Static,
+    judge: Judge,
+    gains: Mapping[str, Gain],
+    told: Callable[[float], None],
+    *,
+    samples: int | None = None,
+    limit: int | None = None,
+) -> list[Sensitivity]:
+    """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights.
+
+    `gains` may be left empty where they are not asked for.
+    """
+    layers = static.selection().weighted
+    names = [str(node.name) for node in layers]
+    found = []
+    for number, node in enumerate(layers, 1):
+        name = str(node.name)
+        limits = None if limit is None else {name: limit}
+        alone = static.quantized(others(names, {name}), limits=limits)
+        found.append(Sensitivity(name, node.op_type, judge(alone, samples), gains.get(name, UNKNOWN)))
+        told(number / len(layers))
+    return found
+
+
+def others(names: Iterable[str], kept: set[str]) -> dict[str, str]:
+    """Every layer but those, with the reason why it stays float for now."""
+    return {name: "stays float while others are measured" for name in names if name not in kept}
+
+
+def measured_gains(static: Static, feed: Feed, folder: Path, bits: int = 8) -> dict[str, Gain]:
+    """Of every layer, by profiling the float model and the one with all layers quantized."""
+    layers = {str(node.name): node for node in static.selection().weighted}
+    before = layer_times(static.model, feed, layers, folder)
+    after = layer_times(static.quantized(), feed, layers, folder)
+    return {
+        name: Gain(
+            _elements(node) * (FLOAT_BITS - bits) // 8,
+            before[name] - after[name] if name in before and name in after else None,
+        )
+        for name, node in layers.items()
+    }
+
+
+def _elements(node: ir.Node) -> int:
+    weight = node.inputs[1]
+    assert weight is not None
+    assert weight.const_value is not None
+    return int(weight.const_value.size)

@@ -1,0 +1,65 @@
+"""How long each layer takes by ONNX Runtime's own profile: one thread, the median over runs."""
+
+import json
+import re
+from collections import defaultdict
+from collections.abc import Iterable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import onnx_ir as ir
+import onnxruntime as ort
+
+from worker.compression.graph import store
+from worker.compression.measure.network import Feed
+
+RUNS = 15
+KERNEL = "_kernel_time"
+RENAMED = re.compile(r"(_token_\d+|_nchwc|/.*Fusion.*)$")
+"""What ONNX Runtime puts behind a name when it fuses a node or changes its layout."""
+
+
+def layer_times(model: ir.Model, feed: Feed, names: Iterable[str], folder: Path) -> dict[str, float]:
+    """Milliseconds of each of these nodes, what was fused into it included; missing where it cannot be told."""
+    wanted = set(names)
+    owners = _owners(model, wanted)
+    times: dict[str, float] = defaultdict(float)
+    for name, milliseconds in profile(model, feed, folder).items():
+        short = RENAMED.sub("", name)
+        owner = short if short in wanted else owners.get(short)
+        if owner is not None:
+            times[owner] += milliseconds
+    return dict(times)
+
+
+def profile(model: ir.Model, feed: Feed, folder: Path) -> dict[str, float]:
+    """Milliseconds of each node of the optimized graph, by its name there."""
+    with TemporaryDirectory(dir=folder) as name:
+        path = Path(name) / "model.onnx"
+        store.save(model, path)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = 4
+        options.enable_profiling = True
+        options.profile_file_prefix = str(Path(name) / "profile")
+        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        for _ in range(RUNS):
+            session.run(None, feed)
+        events = json.loads(Path(session.end_profiling()).read_text())
+    found: dict[str, list[float]] = defaultdict(list)
+    for event in events:
+        if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
+            found[event["name"].removesuffix(KERNEL)].append(event["dur"] / 1000)
+    return {name: float(np.median(times)) for name, times in found.items()}
+
+
+def _owners(model: ir.Model, wanted: set[str]) -> dict[str, str]:
+    """Value → the layer that computes it, alone or with what may be fused into it: element-wise functions of it."""
+    owners: dict[str, str] = {}
+    for node in model.graph:
+        fed = [owners[str(v.name)] for v in node.inputs if v is not None and str(v.name) in owners]
+        owner = str(node.name) if node.name in wanted else fed[0] if len(fed) == 1 else None
+        if owner is not None:
+            owners |= {str(value.name): owner for value in node.outputs if value.name}
+    return owners

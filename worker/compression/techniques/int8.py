@@ -1,0 +1,227 @@
+"""`int8`: tries the ways to 8 bits on this machine and keeps the best, with the numbers of all.
+
+Time is measured here, in turns; quality on calibration data that no range was measured on. `search.candidates` says
+what is tried, `search.choosing` who wins.
+"""
+
+import logging
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from app.contract.recipe import Int8, Int8Static
+from worker.compression.data.samples import Samples
+from worker.compression.files import bytes_of
+from worker.compression.graph import store
+from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.network import Network
+from worker.compression.search.candidates import Way, dynamic, partly_static, static
+from worker.compression.search.choosing import Entry, chosen
+from worker.compression.search.exclusion import exclude
+from worker.compression.search.judge import Judge, Judged
+from worker.compression.search.meeting import Meets, meeting
+from worker.compression.search.race import race
+from worker.compression.search.sensitivity import measured_gains
+from worker.compression.techniques.account import Layer, changed, refuse_quantized
+from worker.compression.techniques.calibration import Method
+from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.int8_static import calibrated, prepared
+from worker.compression.techniques.opsets import raised
+from worker.compression.techniques.static import Static
+
+log = logging.getLogger(__name__)
+
+OPSET = 13
+JUDGED = 64
+"""Samples at most that are kept apart to judge on; an eighth of all at most."""
+METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
+WANTED = "Conv, Gemm or MatMul with a float32 weight"
+
+
+def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
+    """Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `model_does_not_run`, `step_failed`."""
+    refuse_quantized(model)
+    original = model
+    model, notes = raised(model, OPSET, "quantization per channel")
+    calibration, judged = _split(context, step)
+    judge = Judge(model, judged, context.scratch, context.evaluation) if judged is not None else None
+    meets, asked = _asked(step, context, judge)
+    ways = dynamic(model, step.patterns, context)
+    details: dict[str, object] = {"prefer": step.prefer, "asked": asked, "seed": context.seed}
+    if calibration is not None and judge is not None:
+        more, told = _static_ways(model, step, context, calibration, judge, meets)
+        ways, details = (
+            [*ways, *more],
+            {**details, **told, "samples": len(calibration), "judged": len(judge.samples)},
+        )
+    else:
+        notes.append(
+            "Without calibration data only dynamic quantization was tried, and quality was not judged."
+        )
+    if not ways:
+        changed(model, _layers(model, ()), WANTED, [])
+    entries, graphs = _measured(model, ways, judge, meets, context)
+    best, why = chosen(entries, step.prefer)
+    log.info("int8 chose %s", entries[best].name)
+    details |= {"chosen": entries[best].name, "why": why, "candidates": [entry.told() for entry in entries]}
+    if best == 0:
+        model, notes = original, []
+    return _answer(model, graphs, ways, entries, best, [*notes, *_said(entries, best, why)], details)
+
+
+def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None]:
+    """Rows that calibrate, and rows to judge on, apart where there are two or more; None without calibration data."""
+    if context.calibration is None or not len(context.calibration):
+        return None, None
+    all_rows = context.calibration.draw(step.samples, context.seed)
+    apart = min(JUDGED, len(all_rows) // 8 if len(all_rows) >= 8 else len(all_rows) // 2)
+    whole = all_rows.fixed_batch or 1
+    apart -= apart % whole
+    if apart < 1:
+        return all_rows, all_rows
+    rows = np.asarray(all_rows.rows)
+    picked = np.zeros(len(rows), bool)
+    picked[np.random.default_rng(context.seed).permutation(len(rows))[:apart]] = True
+    return replace(all_rows, rows=rows[~picked]), replace(all_rows, rows=rows[picked])
+
+
+def _asked(step: Int8, context: Context, judge: Judge | None) -> tuple[Meets, str]:
+    labelled = judge is not None and judge.labelled
+    if step.max_drop is None:
+        return meeting(context.require, labelled)
+    most = step.max_drop
+    if labelled:
+        return (lambda judged: judged.drop is not None and judged.drop <= most), f"drop ≤ {most:g}"
+    return (lambda judged: 10 ** (-judged.snr_db / 20) <= most), f"relative error ≤ {most:g}"
+
+
+def _static_ways(
+    model: ir.Model, step: Int8, context: Context, samples: Samples, judge: Judge, meets: Meets
+) -> tuple[list[Way], dict[str, object]]:
+    """Calibrated once; the method is the one of the best outputs."""
+    settings = Int8Static.model_validate(
+        {"kind": "int8_static", "exclude": step.patterns, "calibration": "mse"}
+    )
+    base, _, details = prepared(model.clone(), settings, samples)
+    if not base.selection().weighted:
+        return [], {}
+    calibrated(base, settings, lambda share: context.progress.advance(0.4 * share))
+    by_method = {method: judge(base.quantized(method=method)) for method in METHODS}
+    base.method = max(METHODS, key=lambda method: by_method[method].snr_db)
+    feed = next(samples.take(1).batches(1))
+    gains = measured_gains(base, feed, context.scratch)
+    ways = [static(base, f"static, {base.method}"), static(base, "static, signed activations", signed=True)]
+    ways += partly_static(base, gains)
+    told: dict[str, object] = {
+        "target": details["target"],
+        "calibrations": {method: found.told() for method, found in by_method.items()},
+    }
+    if step.prefer == "quality" or not meets(by_method[base.method]):
+        excluded = exclude(
+            base, judge, meets, lambda: gains, lambda share: context.progress.advance(0.4 + 0.4 * share)
+        )
+        told |= {"sensitivity": [one.told() for one in excluded.ranked], "exclusions": excluded.steps}
+        if excluded.left:
+            ways.append(static(base, "static, without the most sensitive", excluded.left))
+            ways += _without_both(base, ways, excluded.left)
+    return ways, told
+
+
+def _without_both(base: Static, ways: Sequence[Way], sensitive: dict[str, str]) -> list[Way]:
+    """The most sensitive layers left out besides what gets slower."""
+    slow = next((way.left for way in ways if way.name.endswith("get slower")), None)
+    if slow is None or len({**slow, **sensitive}) >= len(base.selection().weighted):
+        return []
+    return [static(base, "static, without sensitive and slower ones", {**slow, **sensitive})]
+
+
+def _measured(
+    model: ir.Model, ways: Sequence[Way], judge: Judge | None, meets: Meets, context: Context
+) -> tuple[list[Entry], list[ir.Model]]:
+    """The float model's entry first, then one for each way."""
+    threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
+    graphs = [model, *(way.make() for way in ways)]
+    networks, sizes = [], []
+    for number, graph in enumerate(graphs):
+        path = context.scratch / f"candidate-{number}.onnx"
+        store.save(graph, path)
+        sizes.append(bytes_of(path))
+        networks.append(
+            Network(path, threads, "the float model" if number == 0 else f"{ways[number - 1].name!r}")
+        )
+    feed, _ = one_feed(networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed)
+    times = race(networks, feed, context.seed, context.progress)
+    context.progress.advance(0.9)
+    found: list[Judged | None] = [None, *(None if judge is None else judge(graph) for graph in graphs[1:])]
+    entries = [
+        Entry(
+            "float" if number == 0 else ways[number - 1].name,
+            0 if number == 0 else len(ways[number - 1].layers),
+            sizes[number],
+            times[number].speedup,
+            times[number].interval,
+            times[number].milliseconds,
+            quality,
+            number == 0 or quality is None or meets(quality),
+        )
+        for number, quality in enumerate(found)
+    ]
+    return entries, graphs
+
+
+def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
+    """What the user should know: who won, and when there was nothing to win."""
+    won, original = entries[best], entries[0]
+    if best == 0:
+        smallest = min(entries[1:], key=lambda entry: entry.bytes)
+        return [
+            f"The model stays as it was. {why} For a smaller file at the price of time, ask for "
+            f"int8_static: {smallest.bytes / original.bytes:.2f}× the size."
+        ]
+    notes = [f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast. {why}"]
+    if won.speedup < 1 and won.interval[1] < 1:
+        smaller = won.bytes < original.bytes
+        beside = f"but smaller ({won.bytes / original.bytes:.2f}×)" if smaller else "and not smaller"
+        notes.append(f"The result is slower than the float model, {beside}.")
+    return notes
+
+
+def _answer(
+    model: ir.Model,
+    graphs: Sequence[ir.Model],
+    ways: Sequence[Way],
+    entries: Sequence[Entry],
+    best: int,
+    notes: list[str],
+    details: dict[str, object],
+) -> Changed:
+    if best == 0:
+        layers = _layers(model, ())
+        rows = [_row(layer) for layer in layers]
+        return Changed(model, 0, len(layers), notes, {"layers": rows, **details})
+    way = ways[best - 1]
+    layers = _layers(model, way.layers, way.left)
+    answer = changed(graphs[best], layers, WANTED, notes, {})
+    return replace(answer, details={"layers": answer.details["layers"], **details})
+
+
+def _layers(model: ir.Model, quantized: Sequence[str], left: "dict[str, str] | object" = None) -> list[Layer]:
+    reasons = left if isinstance(left, dict) else {}
+    names = set(quantized)
+    return [
+        Layer(
+            node,
+            None
+            if node.name in names
+            else reasons.get(str(node.name), "has no integer kernel here, or is excluded"),
+        )
+        for node in model.graph
+        if node.op_type in ("Conv", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "ConvTranspose")
+    ]
+
+
+def _row(layer: Layer) -> dict[str, object]:
+    return {"name": layer.node.name, "op": layer.node.op_type, "quantized": False, "reason": layer.reason}

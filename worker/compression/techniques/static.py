@@ -1,0 +1,120 @@
+"""A model made ready for static quantization, and any number of quantized forms of it.
+
+Ranges are measured once: which method turns them into scales, and which layers stay float, is decided at each writing.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from worker.compression.data.samples import Samples
+from worker.compression.graph.naming import Names
+from worker.compression.layerwise.bias_correction import channel_axis, correct, shift
+from worker.compression.layerwise.channels import Channels, channels
+from worker.compression.layerwise.linear import Linear, linear
+from worker.compression.observe import Observer
+from worker.compression.techniques.calibration import Distribution, Method, distributions
+from worker.compression.techniques.gates import gated
+from worker.compression.techniques.kernels import TARGETS, Target, WeightRange
+from worker.compression.techniques.qdq import QdqWriter
+from worker.compression.techniques.ranges import Array, Range, round_to_nearest
+from worker.compression.techniques.selection import CARRYING, Selection, select
+
+CHANNEL_SAMPLES = 64
+"""Of the calibration samples, from which the means and ranges of channels are taken."""
+
+
+@dataclass
+class Static:
+    """`model` is a float graph in the form that integer kernels take; it is never changed.
+
+    `patterns` name the nodes that stay float whatever is decided later. By the name of a layer, where they are given:
+    `means` of its input channels, which its bias is corrected with, and its weights as `rounded` by learning.
+    """
+
+    model: ir.Model
+    patterns: list[str]
+    weights: WeightRange
+    samples: Samples
+    method: Method = "percentile"
+    percentile: float = 99.99
+    target: Target = field(default_factory=lambda: TARGETS["cpu_vnni"])
+    means: dict[str, Array] = field(default_factory=dict)
+    rounded: dict[str, Array] = field(default_factory=dict)
+    seen: dict[str, Distribution] = field(default_factory=dict)
+
+    def selection(self, left: Mapping[str, str] | None = None) -> Selection:
+        """What is quantized: `left` names layers that stay float, and says why."""
+        return select(self.model, self.patterns, left)
+
+    def observe(self, told: Callable[[float], None]) -> None:
+        """Measure the ranges of all that is quantized when nothing more is left out. Raises what `Observer` raises."""
+        selection = self.selection()
+        self._measure([str(v.name) for v in map(selection.source, selection.values)], told)
+
+    def quantized(
+        self,
+        left: Mapping[str, str] | None = None,
+        *,
+        method: Method | None = None,
+        limits: Mapping[str, int] | None = None,
+        signed: bool | None = None,
+    ) -> ir.Model:
+        """The model with Q/DQ nodes: `method` and `signed` in place of the usual ones, `limits` of single weights."""
+        model = self.model.clone()
+        selection = select(model, self.patterns, left)
+        sources = {str(source.name): source for source in map(selection.source, selection.values)}
+        ranges = {name: self._range(source, method or self.method) for name, source in sources.items()}
+        self._adjust(model, selection.weighted, limits or {})
+        signed = self.target.signed if signed is None else signed
+        writer = QdqWriter(
+            model, self.weights.limit, limits, signed=signed, float_bias=self.target.float_bias
+        )
+        writer.write(selection, ranges)
+        passes.RemoveUnusedNodesPass()(model)
+        return model
+
+    def _adjust(self, model: ir.Model, nodes: Iterable[ir.Node], limits: Mapping[str, int]) -> None:
+        """Of the layers that are quantized: weights as they were learned, biases corrected."""
+        names = Names(model)
+        for layer in filter(None, map(linear, nodes)):
+            limit = limits.get(layer.name, self.weights.limit)
+            learned = self.rounded.get(layer.name) if limit == self.weights.limit else None
+            if (mean := self.means.get(layer.name)) is not None:
+                rounded = round_to_nearest(layer.matrix(), limit) if learned is None else learned
+                correct(model.graph, layer, shift(layer, rounded, mean), names.fresh(f"{layer.name}_bias"))
+            if learned is not None:
+                layer.put(learned)
+
+    def _range(self, value: ir.Value, method: Method) -> Range:
+        return gated(value, self._seen(value).range(method, self.percentile))
+
+    def _seen(self, value: ir.Value) -> Distribution:
+        """Measured now where it was not before: what only moves values has the range of what it moves."""
+        at = value
+        while str(at.name) not in self.seen:
+            producer = at.producer()
+            if producer is None or producer.op_type not in CARRYING or producer.inputs[0] is None:
+                self._measure([str(value.name)], lambda _: None)
+                return self.seen[str(value.name)]
+            at = producer.inputs[0]
+        return self.seen[str(at.name)]
+
+    def _measure(self, values: Iterable[str], told: Callable[[float], None]) -> None:
+        histograms = self.method != "minmax"
+        self.seen |= distributions(self.model, values, self.samples, told, histograms=histograms)
+
+    def layers(self) -> list[Linear]:
+        """Those that are quantized and are plain matrix products with a weight of their own."""
+        return list(filter(None, map(linear, self.selection().weighted)))
+
+    def input_channels(self) -> dict[str, Channels]:
+        """Of each such layer's data, by the layer's name. Raises what `Observer` raises."""
+        layers = self.layers()
+        if not layers:
+            return {}
+        axes = {layer.data: channel_axis(layer) for layer in layers}
+        found = channels(Observer(self.model, list(axes)), axes, self.samples.take(CHANNEL_SAMPLES))
+        return {layer.name: found[layer.data] for layer in layers if layer.data in found}
