@@ -232,5 +232,5 @@ def holds(item: Job | Upload, late: int) -> bool:
     return item.lease_until is not None and late == 0
 
 
-LeaseLaw.TestCase.settings = settings(max_examples=50, stateful_step_count=30, deadline=None)
+LeaseLaw.TestCase.settings = settings(max_examples=20, stateful_step_count=30, deadline=None)
 TestLeaseLaw = LeaseLaw.TestCase
