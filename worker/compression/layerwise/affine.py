@@ -103,9 +103,7 @@ def _line(
 ) -> tuple[Array, Array]:
     """target ≈ s q - s z, by least squares; where all codes are one, as it was."""
     count = there.sum(-1, keepdims=True)
-    mean_code, mean_target = (
-        (part * there).sum(-1, keepdims=True) / count for part in (codes, target)
-    )
+    mean_code, mean_target = ((part * there).sum(-1, keepdims=True) / count for part in (codes, target))
     apart = (codes - mean_code) * there
     across, along = (apart * target).sum(-1, keepdims=True), (apart * apart).sum(-1, keepdims=True)
     usable = (along > 0) & (across > SMALLEST)

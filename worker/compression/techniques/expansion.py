@@ -1,0 +1,98 @@
+"""The nodes that bring planes of 2 or 3 bits back to pairs or bytes; see `graph.nbits` for the layout."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.graph.nbits import PLANES
+from worker.compression.techniques.naming import Names
+
+OPSET: Final = 18
+"""The first with BitwiseAnd and BitwiseOr."""
+
+
+class Expansion:
+    """Nodes of one layer, in order; their names begin with `prefix`."""
+
+    def __init__(self, constant: Callable[[str, Any], ir.Value], names: Names, prefix: str) -> None:
+        self.nodes: list[ir.Node] = []
+        self._constant, self._names, self._prefix = constant, names, prefix
+
+    @property
+    def told(self) -> str:
+        """What a report adds to the operator that reads the result."""
+        return " of planes" if any(node.op_type == "BitwiseAnd" for node in self.nodes) else ""
+
+    def pairs(self, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
+        """uint8 of this shape, the first pairs of the planes."""
+        first, last = (0x77, 0x88) if bits == 3 else (0x33, 0xCC)
+        low = self.node("BitwiseAnd", [planes, self._byte(first)])
+        high = self.node("BitwiseAnd", [planes, self._byte(last)])
+        shifts = np.arange(3, 0, -1, dtype=np.uint8)[:, None] if bits == 3 else np.full((1, 1), 2, np.uint8)
+        high = self.node("BitShift", [high, self._small("shifts", shifts)], {"direction": "RIGHT"})
+        if bits == 3:
+            parts = self.split(high, 3)
+            high = self.node("BitwiseOr", [self.node("BitwiseOr", parts[:2]), parts[2]])
+        return self._first(self.node("Concat", [low, high], {"axis": 0}), planes, bits, shape)
+
+    def codes(self, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
+        """uint8 of this shape, one number in each byte."""
+        count = -(-int(np.prod(shape)) // 2)
+        pairs = self.pairs(planes, bits, (count, 1))
+        low = self.node("BitwiseAnd", [pairs, self._byte(0x0F)])
+        high = self.node("BitShift", [pairs, self._byte(4)], {"direction": "RIGHT"})
+        flat = self.node("Concat", [low, high], {"axis": 1})
+        return self.reshaped(self._sliced(flat, 2 * count, int(np.prod(shape))), shape)
+
+    def filled(self, number: int, shape: Sequence[int]) -> ir.Value:
+        """uint8 of this shape, all of it one number."""
+        return self.node("Expand", [self._byte(number), self._small("shape", np.asarray(shape, np.int64))])
+
+    def reshaped(self, value: ir.Value, shape: Sequence[int]) -> ir.Value:
+        return self.node("Reshape", [value, self._small("shape", np.asarray(shape, np.int64))])
+
+    def split(self, value: ir.Value, parts: int) -> list[ir.Value]:
+        """Along the first axis."""
+        self.node("Split", [value], {"axis": 0, "num_outputs": parts}, outputs=parts)
+        return list(self.nodes[-1].outputs)
+
+    def node(
+        self,
+        kind: str,
+        inputs: Sequence[ir.Value],
+        attributes: dict[str, Any] | None = None,
+        *,
+        outputs: int = 1,
+    ) -> ir.Value:
+        """The first output of a new node."""
+        made = ir.node(kind, list(inputs), attributes or {}, num_outputs=outputs)
+        made.name = self._names.fresh(f"{self._prefix}/{kind}")
+        for output in made.outputs:
+            output.name = self._names.fresh(f"{made.name}_value")
+        self.nodes.append(made)
+        return made.outputs[0]
+
+    def _first(self, value: ir.Value, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
+        assert planes.shape is not None
+        wide = PLANES[bits][1]
+        return self.reshaped(
+            self._sliced(value, wide * int(planes.shape.numpy()[1]), int(np.prod(shape))), shape
+        )
+
+    def _sliced(self, value: ir.Value, have: int, wanted: int) -> ir.Value:
+        """The first `wanted` of all elements, flat; the value itself where that is all of them."""
+        if have == wanted:
+            return value
+        flat = self.reshaped(value, (-1,))
+        begin, end = (
+            self._small(name, np.asarray([at], np.int64)) for name, at in (("begin", 0), ("end", wanted))
+        )
+        return self.node("Slice", [flat, begin, end])
+
+    def _byte(self, number: int) -> ir.Value:
+        return self._small("byte", np.asarray(number, np.uint8))
+
+    def _small(self, name: str, array: Any) -> ir.Value:
+        return self._constant(f"unpacking_{name}", array)
