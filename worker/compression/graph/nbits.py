@@ -1,12 +1,12 @@
 """Whole numbers of 2, 3, 4 or 8 bits in bytes, and back.
 
-`packed` is the layout that MatMulNBits and GatherBlockQuantized read: along the last axis, the first in the lowest bits.
+`packed` is the layout that MatMulNBits and GatherBlockQuantized read: along the last axis, the first in the low bits.
 
 Bytes that hold two numbers of 2 or 3 bits in 4 bits each (*pairs*) are stored in fewer: four of them in three bytes
-(*planes*), or two in one. A few shifts and masks bring them back, which ONNX Runtime does once, when it loads the model:
+(*planes*), or two in one. A few shifts and masks, which ONNX Runtime does once, on loading, bring them back:
 
-    3 bits    planes p0 p1 p2,   pairs  p0 & 0x77,  p1 & 0x77,  p2 & 0x77,  (p0 & 0x88) >> 3 | (p1 & 0x88) >> 2 | (p2 & 0x88) >> 1
-    2 bits    plane  p,          pairs  p & 0x33,  (p >> 2) & 0x33
+    3 bits    of p0 p1 p2:  p0 & 0x77,  p1 & 0x77,  p2 & 0x77,  (p0 & 0x88) >> 3 | (p1 & 0x88) >> 2 | (p2 & 0x88) >> 1
+    2 bits    of p:         p & 0x33,  (p & 0xCC) >> 2
 """
 
 from typing import Any, Final

@@ -6,7 +6,7 @@ Rounding to nearest takes s and z from the smallest and the largest weight of a 
 
     min over s, z  Σ |w - ŵ|^p,   p < 1,
 
-by half-quadratic splitting: the errors e of outliers are taken out by shrinkage, e ← sign(e) max(0, |e| - |e|^(p-1) / β),
+by half-quadratic splitting: errors of outliers are taken out by shrinkage, e ← sign(e) max(0, |e| - |e|^(p-1) / β),
 and s and z fitted to the rest. Where HQQ keeps s and fits a real z, s and z are fitted together here, in closed form,
 because the zero points that runtimes read are whole. Of all rounds the one with the least squared error is kept.
 """
@@ -124,7 +124,8 @@ def _slope(
 
 def _shrunk(error: Array, beta: float) -> Array:
     size = np.abs(error)
-    return np.sign(error) * np.maximum(size - np.maximum(size, 1e-8) ** (NORM - 1) / beta, 0)
+    shrunk: Array = np.sign(error) * np.maximum(size - np.maximum(size, 1e-8) ** (NORM - 1) / beta, 0)
+    return shrunk
 
 
 def _squares(error: Array) -> Array:

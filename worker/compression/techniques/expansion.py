@@ -14,11 +14,11 @@ OPSET: Final = 18
 
 
 class Expansion:
-    """Nodes of one layer, in order; their names begin with `prefix`."""
+    """Nodes of one layer, in order. `constant` makes an initializer, or answers the one that there is."""
 
-    def __init__(self, constant: Callable[[str, Any], ir.Value], names: Names, prefix: str) -> None:
+    def __init__(self, constant: Callable[[str, Any], ir.Value], names: Names) -> None:
         self.nodes: list[ir.Node] = []
-        self._constant, self._names, self._prefix = constant, names, prefix
+        self._constant, self._names = constant, names
 
     @property
     def told(self) -> str:
@@ -27,14 +27,14 @@ class Expansion:
 
     def pairs(self, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
         """uint8 of this shape, the first pairs of the planes."""
-        first, last = (0x77, 0x88) if bits == 3 else (0x33, 0xCC)
-        low = self.node("BitwiseAnd", [planes, self._byte(first)])
-        high = self.node("BitwiseAnd", [planes, self._byte(last)])
+        mask, rest = (0x77, 0x88) if bits == 3 else (0x33, 0xCC)
+        low = self.node("BitwiseAnd", [planes, self._byte(mask)])
+        high = self.node("BitwiseAnd", [planes, self._byte(rest)])
         shifts = np.arange(3, 0, -1, dtype=np.uint8)[:, None] if bits == 3 else np.full((1, 1), 2, np.uint8)
         high = self.node("BitShift", [high, self._small("shifts", shifts)], {"direction": "RIGHT"})
         if bits == 3:
-            parts = self.split(high, 3)
-            high = self.node("BitwiseOr", [self.node("BitwiseOr", parts[:2]), parts[2]])
+            first, second, third = (self._row(high, index) for index in range(3))
+            high = self.node("BitwiseOr", [self.node("BitwiseOr", [first, second]), third])
         return self._first(self.node("Concat", [low, high], {"axis": 0}), planes, bits, shape)
 
     def codes(self, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
@@ -53,26 +53,18 @@ class Expansion:
     def reshaped(self, value: ir.Value, shape: Sequence[int]) -> ir.Value:
         return self.node("Reshape", [value, self._small("shape", np.asarray(shape, np.int64))])
 
-    def split(self, value: ir.Value, parts: int) -> list[ir.Value]:
-        """Along the first axis."""
-        self.node("Split", [value], {"axis": 0, "num_outputs": parts}, outputs=parts)
-        return list(self.nodes[-1].outputs)
-
     def node(
-        self,
-        kind: str,
-        inputs: Sequence[ir.Value],
-        attributes: dict[str, Any] | None = None,
-        *,
-        outputs: int = 1,
+        self, kind: str, inputs: Sequence[ir.Value], attributes: dict[str, Any] | None = None
     ) -> ir.Value:
-        """The first output of a new node."""
-        made = ir.node(kind, list(inputs), attributes or {}, num_outputs=outputs)
-        made.name = self._names.fresh(f"{self._prefix}/{kind}")
-        for output in made.outputs:
-            output.name = self._names.fresh(f"{made.name}_value")
+        """The output of a new node. There are many of them, so their names are short."""
+        made = ir.node(kind, list(inputs), attributes or {}, name=self._names.fresh("unpack"))
+        made.outputs[0].name = self._names.fresh("unpacked")
         self.nodes.append(made)
         return made.outputs[0]
+
+    def _row(self, value: ir.Value, index: int) -> ir.Value:
+        begin, end = (self._small("index", np.asarray([at], np.int64)) for at in (index, index + 1))
+        return self.node("Slice", [value, begin, end])
 
     def _first(self, value: ir.Value, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
         assert planes.shape is not None
@@ -85,14 +77,12 @@ class Expansion:
         """The first `wanted` of all elements, flat; the value itself where that is all of them."""
         if have == wanted:
             return value
-        flat = self.reshaped(value, (-1,))
-        begin, end = (
-            self._small(name, np.asarray([at], np.int64)) for name, at in (("begin", 0), ("end", wanted))
-        )
+        flat = self.reshaped(value, (have,))
+        begin, end = (self._small("index", np.asarray([at], np.int64)) for at in (0, wanted))
         return self.node("Slice", [flat, begin, end])
 
     def _byte(self, number: int) -> ir.Value:
         return self._small("byte", np.asarray(number, np.uint8))
 
     def _small(self, name: str, array: Any) -> ir.Value:
-        return self._constant(f"unpacking_{name}", array)
+        return self._constant(f"unpack_{name}", array)

@@ -4,8 +4,8 @@
     Gather         GatherBlockQuantized (com.microsoft)
     Conv           codes ─ DequantizeLinear in blocks ─ Reshape ─ Conv
 
-Where there is no such type (3 bits, and 2 for Conv) the file holds planes, and `Expansion` brings them to pairs of 4 bits
-or to bytes: constants, which ONNX Runtime computes when it loads the model.
+Where there is no such type (3 bits, and 2 for Conv) the file holds planes, and `Expansion` brings them to pairs of 4
+bits or to bytes: constants, which ONNX Runtime computes when it loads the model.
 """
 
 from dataclasses import dataclass
@@ -22,8 +22,10 @@ from worker.compression.techniques.naming import Names
 
 MICROSOFT: Final = "com.microsoft"
 INT8_ARITHMETIC: Final = 4
-"""MatMulNBits' accuracy_level: activations become int8 block by block. Without it 8 and 2 bits are slower than floats."""
+"""MatMulNBits' accuracy_level: activations become int8 block by block. Without it 8 and 2 bits are slower than float."""
 SMALLEST_BLOCK: Final = 16
+UNPACKING_BYTES: Final = 2000
+"""What the nodes of an `Expansion` take in the file, about: small layers have their 2 or 3 bits in 4."""
 LARGEST_BLOCK: Final = {2: 256, 3: 4096, 4: 4096, 8: 4096}
 
 
@@ -61,10 +63,10 @@ class NBitsWriter:
     def _product(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
         rows, inner = layer.codes.shape
         stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits))
-        expansion = self._expansion(node)
+        expansion = self._expansion()
         inputs = [
             node.inputs[0],
-            self._codes(expansion, weight, layer.grid, stored.codes.reshape(rows, -1, stored.block)),
+            self._codes(expansion, weight, layer, stored.codes.reshape(rows, -1, stored.block)),
             self._constant(f"{weight.name}_scale", stored.scale),
             self._zero_points(expansion, weight, layer.grid, stored.zero),
         ]
@@ -85,11 +87,11 @@ class NBitsWriter:
         return "MatMulNBits" + expansion.told
 
     def _gather(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
-        rows, inner = layer.codes.shape
+        inner = layer.codes.shape[1]
         stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits), pad=False)
-        expansion = self._expansion(node)
+        expansion = self._expansion()
         inputs = [
-            self._codes(expansion, weight, layer.grid, stored.codes),
+            self._codes(expansion, weight, layer, stored.codes),
             node.inputs[1],
             self._constant(f"{weight.name}_scale", stored.scale),
             self._zero_points(expansion, weight, layer.grid, stored.zero),
@@ -105,10 +107,10 @@ class NBitsWriter:
         return "GatherBlockQuantized" + expansion.told
 
     def _convolution(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
-        expansion, grid, fitted = self._expansion(node), layer.grid, layer.fitted
-        dtype = ir.DataType.UINT4 if grid.bits == 4 else None
+        expansion, grid, fitted = self._expansion(), layer.grid, layer.fitted
+        dtype = None if grid.bits == 8 else ir.DataType.UINT4
         zero = fitted.zero.astype(np.uint8)
-        if grid.bits in (4, 8):
+        if not in_planes(layer):
             codes = self._constant(f"{weight.name}_quantized", layer.codes, dtype)
             zeros = self._constant(f"{weight.name}_zero_point", zero, dtype)
         else:
@@ -129,12 +131,13 @@ class NBitsWriter:
         self._model.graph.insert_before(node, expansion.nodes)
         return "DequantizeLinear" + expansion.told
 
-    def _codes(self, expansion: Expansion, weight: ir.Value, grid: Grid, codes: Array) -> ir.Value:
+    def _codes(self, expansion: Expansion, weight: ir.Value, layer: Quantized, codes: Array) -> ir.Value:
         """Bytes as MatMulNBits and GatherBlockQuantized read them, packed along the last axis."""
-        if grid.bits != 3:
-            return self._constant(f"{weight.name}_quantized", packed(codes, grid.bits))
+        bits = width(layer.grid.bits)
+        if bits == layer.grid.bits or not in_planes(layer):
+            return self._constant(f"{weight.name}_quantized", packed(codes, bits))
         shape = (*codes.shape[:-1], codes.shape[-1] // 2)
-        return expansion.pairs(self._planes(weight, codes, grid), grid.bits, shape)
+        return expansion.pairs(self._planes(weight, codes, layer.grid), layer.grid.bits, shape)
 
     def _planes(self, weight: ir.Value, codes: Array, grid: Grid) -> ir.Value:
         return self._constant(f"{weight.name}_planes", planes(packed(codes.reshape(-1), 4), grid.bits))
@@ -168,8 +171,8 @@ class NBitsWriter:
         old.replace_all_uses_with(new, replace_graph_outputs=True)
         graph.remove(node, safe=True)
 
-    def _expansion(self, node: ir.Node) -> Expansion:
-        return Expansion(self._small, self._names, str(node.name))
+    def _expansion(self) -> Expansion:
+        return Expansion(self._small, self._names)
 
     def _small(self, name: str, array: Array) -> ir.Value:
         """One constant for all layers."""
@@ -198,6 +201,11 @@ class _Stored:
     block: int
 
 
+def in_planes(layer: Quantized) -> bool:
+    """Whether the file gets smaller where no type has so few bits."""
+    return layer.grid.bits < 4 and layer.codes.size * (4 - layer.grid.bits) > 8 * UNPACKING_BYTES
+
+
 def width(bits: int) -> int:
     """Bits that the operators read: there are none of 3."""
     return 4 if bits == 3 else bits
@@ -222,7 +230,7 @@ def stored_block(inner: int, block: int, bits: int) -> int:
 
 def _in_blocks(layer: Quantized, block: int, *, pad: bool = True) -> _Stored:
     """The layer with scales for each `block` inputs, which divides its own; codes padded where asked to full blocks."""
-    rows, inner = layer.codes.shape
+    inner = layer.codes.shape[1]
     of = np.arange(-(-inner // block)) * block // layer.fitted.block
     codes = np.pad(layer.codes, ((0, 0), (0, -inner % block))) if pad else layer.codes
     return _Stored(codes, np.ascontiguousarray(layer.fitted.scale[:, of]), layer.fitted.zero[:, of], block)
