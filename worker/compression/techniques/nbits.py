@@ -22,7 +22,7 @@ from worker.compression.techniques.naming import Names
 
 MICROSOFT: Final = "com.microsoft"
 INT8_ARITHMETIC: Final = 4
-"""MatMulNBits' accuracy_level: activations become int8 block by block. Without it 8 and 2 bits are slower than float."""
+"""MatMulNBits' accuracy_level: activations become int8 block by block. Without it 8 and 2 bits are slow."""
 SMALLEST_BLOCK: Final = 16
 UNPACKING_BYTES: Final = 2000
 """What the nodes of an `Expansion` take in the file, about: small layers have their 2 or 3 bits in 4."""

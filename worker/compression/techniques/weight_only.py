@@ -1,7 +1,7 @@
 """`weight_only`: weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
 
 One layer at a time: its weight is read from the file, rounded (`layerwise.affine`, `layerwise.gptq`), packed, and
-written to a file of the step's own, from which it stays mapped: a model of any size needs the memory of its largest layer.
+written to a file of the step's own, from which it stays mapped: any model needs the memory of its largest layer.
 """
 
 from collections.abc import Iterator
