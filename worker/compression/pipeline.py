@@ -15,12 +15,14 @@ from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data
 from worker.compression.files import bytes_of, sha256_of
 from worker.compression.graph import store
+from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
 from worker.compression.materials import Materials
-from worker.compression.measure.compare import compare
+from worker.compression.measure.apart import LARGE_BYTES, Asked, compare_apart
+from worker.compression.measure.compare import Comparison, compare
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.techniques import apply, check
@@ -56,7 +58,8 @@ def compress(
         tidied = tidy(original)
         original = normalise(original)
         materials = Materials(original, data, scratch, out_dir / "curves", progress, options)
-        calibration, evaluation = materials.samples(data.calibration), materials.samples(data.evaluation)
+        for given in (data.calibration, data.evaluation):
+            materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
 
         kept = Checkpoints(out_dir / "checkpoints", fingerprint(source, data, options))
@@ -71,17 +74,7 @@ def compress(
         candidate = scratch / "candidate.onnx"
         store.save(graph, candidate)
         progress.step(len(recipe.steps), "measure")
-        measured = compare(
-            baseline,
-            candidate,
-            evaluation=evaluation,
-            calibration=calibration,
-            overlap=_overlap(data),
-            metric=options.evaluation,
-            benchmark=options.benchmark,
-            seed=options.seed,
-            progress=progress,
-        )
+        measured = _measured(baseline, candidate, materials, scratch)
         store.stamp(graph, lineage(source, recipe, options, measured))
         artifact = store.save_one_file(graph, out_dir / ARTIFACT)
         report = assemble(
@@ -140,6 +133,36 @@ def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> t
     for note in changed.notes:
         materials.progress.log(note)
     return result, report
+
+
+def _measured(baseline: Path, candidate: Path, materials: Materials, scratch: Path) -> Comparison:
+    """Large models in a process of their own: what they take there is none of this one's memory."""
+    data, options, progress = materials.data, materials.options, materials.progress
+    if store.weight_bytes(materials.original) >= LARGE_BYTES:
+        asked = Asked(
+            baseline,
+            candidate,
+            inputs_of(materials.original),
+            data.evaluation,
+            data.calibration,
+            _overlap(data),
+            options.evaluation,
+            options.benchmark,
+            options.seed,
+            options.max_unpacked_bytes,
+        )
+        return compare_apart(asked, scratch, progress)
+    return compare(
+        baseline,
+        candidate,
+        evaluation=materials.samples(data.evaluation),
+        calibration=materials.samples(data.calibration),
+        overlap=_overlap(data),
+        metric=options.evaluation,
+        benchmark=options.benchmark,
+        seed=options.seed,
+        progress=progress,
+    )
 
 
 def _with_notes(steps: list[StepReport], notes: list[str]) -> list[StepReport]:

@@ -19,7 +19,7 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-ROUNDS: Final = 20
+ROUNDS: Final = 10
 NORM: Final = 0.7
 BETA: Final = 10.0
 KAPPA: Final = 1.01
@@ -84,17 +84,18 @@ def half_quadratic(w: Array, grid: Grid, block: int) -> Fitted:
     parts = _blocks(w, block)
     there = _blocks(np.ones((1, w.shape[1]), np.float32), block)
     scale, zero = start.scale[..., None], start.zero[..., None]
-    best = scale, zero
-    least = _squares(parts - scale * (grid.codes(parts, scale, zero) - zero))
+    best, least = (scale, zero), np.full_like(scale, np.inf)
     for number in range(ROUNDS):
         codes = grid.codes(parts, scale, zero)
-        error = (parts - scale * (codes - zero)) / scale
-        target = parts - scale * _shrunk(error, BETA * KAPPA**number)
-        scale, zero = (_line if not grid.symmetric else _slope)(codes, target, there, scale, zero, grid)
-        found = _squares(parts - scale * (grid.codes(parts, scale, zero) - zero))
+        error = parts - scale * (codes - zero)
+        found = _squares(error)
         better = found < least
+        if not better.any():
+            break
         least = np.where(better, found, least)
         best = np.where(better, scale, best[0]), np.where(better, zero, best[1])
+        target = parts - scale * _shrunk(error / scale, BETA * KAPPA**number)
+        scale, zero = (_slope if grid.symmetric else _line)(codes, target, there, scale, zero, grid)
     return Fitted(best[0][..., 0], best[1][..., 0], block)
 
 

@@ -27,7 +27,7 @@ from worker.compression.techniques.small_weights import Candidate, candidates
 
 OPSET_BLOCKS: Final = 21
 """The first opset whose DequantizeLinear has blocks and 4-bit integers."""
-TOGETHER: Final = 1 << 19
+TOGETHER: Final = 1 << 17
 """Weights of one layer that are rounded at once; what is computed on the way takes about fifty bytes for each."""
 NODE_BYTES: Final = 300
 """What the nodes of a quantized layer take in the file, about."""
