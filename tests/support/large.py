@@ -17,6 +17,7 @@ def large_transformer(path: Path, width: int, blocks: int, seed: int = 0) -> int
     writer = _Writer(path, seed)
     with path.with_name(f"{path.name}.data").open("wb") as data:
         value = "x"
+        writer.shrink(width)
         for block in range(blocks):
             value = writer.block(data, value, f"block{block}", width)
     writer.nodes[-1].output[0] = "y"
@@ -39,9 +40,14 @@ class _Writer:
         self.weights: list[onnx.TensorProto] = []
         self._path, self._rng = path, np.random.default_rng(seed)
 
+    def shrink(self, width: int) -> None:
+        """What keeps the scores of attention near 1."""
+        self.weights.append(numpy_helper.from_array(np.float32(width**-0.5), "shrink"))
+
     def block(self, data: IO[bytes], x: str, name: str, width: int) -> str:
         normed = self._norm(x, f"{name}/norm", width)
         q, k, v = (self._product(data, normed, f"{name}/{part}", width, width) for part in "qkv")
+        q = self._node("Mul", [q, "shrink"], f"{name}/shrink")
         turned = self._node("Transpose", [k], f"{name}/turn", perm=[0, 2, 1])
         scores = self._node("MatMul", [q, turned], f"{name}/scores")
         shares = self._node("Softmax", [scores], f"{name}/softmax", axis=-1)

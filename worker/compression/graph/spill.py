@@ -43,6 +43,12 @@ class Spill:
         )
 
 
+def release(value: ir.Value) -> None:
+    """Unmap the file of an external tensor, until it is read again: each maps all of its file. No view may be left."""
+    if isinstance(value.const_value, ir.ExternalTensor):
+        value.const_value.release()
+
+
 def _halved(codes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     """4-bit numbers, two in a byte."""
     flat = np.pad(codes.reshape(-1), (0, codes.size % 2))

@@ -6,6 +6,7 @@ from typing import Final, Literal
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.spill import release
 from worker.compression.graph.weights import weights_of
 from worker.compression.layerwise.affine import Array
 from worker.compression.layerwise.linear import Linear, linear
@@ -28,7 +29,8 @@ class Candidate:
     def rows(self) -> tuple[int, int]:
         """Of the weight as a matrix: outputs of all groups (or words of a table), inputs."""
         if self.linear is None:
-            rows, inner = self._stored().shape
+            assert self.weight.const_value is not None
+            rows, inner = self.weight.const_value.shape.numpy()
             return int(rows), int(inner)
         groups, out, inner = self.linear.shape
         return groups * out, inner
@@ -89,5 +91,8 @@ def _product_reason(node: ir.Node) -> str | None:
 
 def _finite(weight: ir.Value) -> bool:
     assert weight.const_value is not None
-    x = weight.const_value.numpy()
-    return not x.size or bool(np.isfinite(x.min()) and np.isfinite(x.max()))
+    if not weight.const_value.size:
+        return True
+    ends = [float(weight.const_value.numpy().min()), float(weight.const_value.numpy().max())]
+    release(weight)
+    return bool(np.isfinite(ends).all())

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from app.contract.recipe import WeightOnly
-from worker.compression.graph.spill import Spill
+from worker.compression.graph.spill import Spill, release
 from worker.compression.layerwise.affine import Array, Fitted, Grid, half_quadratic, nearest
 from worker.compression.layerwise.gptq import Order, dead
 from worker.compression.layerwise.linear import Linear
@@ -51,6 +51,7 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> Changed:
     told = {str(row["name"]): row for row in answer.details["layers"]}
     writer = NBitsWriter(model, Spill(context.scratch / "weights.data"))
     for done in _rounded([layer for layer in found if layer.reason is None], model, step, context):
+        release(done.layer.weight)
         told[str(done.layer.node.name)].update(_account(done, writer))
     return answer
 
