@@ -1,5 +1,6 @@
 """Tensors written to a file as they are made, and mapped from it: what is finished takes no memory."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,9 +45,13 @@ class Spill:
 
 
 def release(value: ir.Value) -> None:
-    """Unmap the file of an external tensor, until it is read again: each maps all of its file. No view may be left."""
+    """Unmap the file of an external tensor, until it is read again: each tensor maps all of its file.
+
+    While there are views of it, it stays mapped.
+    """
     if isinstance(value.const_value, ir.ExternalTensor):
-        value.const_value.release()
+        with suppress(BufferError):
+            value.const_value.release()
 
 
 def _halved(codes: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:

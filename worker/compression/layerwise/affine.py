@@ -130,11 +130,11 @@ def _shrunk(error: Array, beta: float) -> Array:
 
 
 def _squares(error: Array) -> Array:
-    return (error * error).sum(-1, keepdims=True)
+    return np.asarray((error * error).sum(-1, keepdims=True))
 
 
 def _blocks(w: Array, block: int) -> Array:
     """[rows, in] as [rows, blocks, block], zeros behind the last input."""
     rows, inner = w.shape
     padded = np.pad(w, ((0, 0), (0, -inner % block)))
-    return padded.reshape(rows, -1, block)
+    return np.asarray(padded.reshape(rows, -1, block))

@@ -6,13 +6,13 @@ Gemm, MatMul  W [1, out, in], x all rows
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import onnx_ir as ir
 
 from worker.compression.layerwise.patches import Window, patches
 from worker.compression.observe import Array
-from worker.compression.techniques.naming import excluded
 
 
 @dataclass(frozen=True)
@@ -41,10 +41,11 @@ class Linear:
     def shape(self) -> tuple[int, int, int]:
         """Of the matrix: groups, outputs of one group, inputs of one group."""
         assert self.weight.const_value is not None
-        dims = tuple(int(dim) for dim in self.weight.const_value.shape.numpy())
+        dims = [int(dim) for dim in self.weight.const_value.shape.numpy()]
         if self.node.op_type == "Conv":
             return self.groups, dims[0] // self.groups, int(np.prod(dims[1:]))
-        return (1, *dims) if self._outputs_first else (1, *dims[::-1])
+        first, second = dims if self._outputs_first else dims[::-1]
+        return 1, first, second
 
     def matrix(self) -> Array:
         """float32 [groups, out, in], a copy."""
@@ -84,7 +85,8 @@ def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
     """The layers of the main graph that are matrix products, in order, without those that a pattern excludes."""
     patterns = list(exclude)
     for node in model.graph:
-        if (found := linear(node)) is not None and not excluded(node, patterns):
+        found = linear(node)
+        if found is not None and not any(fnmatchcase(found.name, pattern) for pattern in patterns):
             yield found
 
 
