@@ -13,10 +13,11 @@ from app.contract.errors import Refusal
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
-from app.contract.recipe import ORIGINAL, AnyStep, Taught, Training
+from app.contract.recipe import ORIGINAL, AnyStep, Taught, Training, WeightOnly
 from app.contract.shapes import Shapes, input_shapes
 from app.contract.stages import Stage, low, stages
 from app.contract.training import check_teacher, check_training
+from app.contract.weights import check_weights
 
 MAX_ELEMENTS: Final = 2**31
 """Of one input: what a protobuf tensor holds, more or less."""
@@ -36,6 +37,8 @@ def check(
     for index, step, stage in steps:
         _check_patterns(index, step, stage)
         _check_something_left(index, step, stage)
+        if isinstance(step, WeightOnly):
+            check_weights(index, step, stage)
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
