@@ -121,13 +121,10 @@ def large(folder: Path) -> Iterator[Row]:
         report = _run(folder, archive, {}, Data(), None, shapes={"x": [1, 16, WIDTH]})
     wall, limit = time.monotonic() - begun, 1.5 * largest + 200 * MB
     met = "met" if peak.bytes <= limit else "NOT met"
-    yield Row(
-        "large",
-        f"4 bits, hqq, largest layer {largest / MB:.0f} MB",
-        f"{report.size_bytes.before / MB:.0f} → {report.size_bytes.after / MB:.0f} MB; {wall:.0f} s, of which the step "
-        f"{report.steps[0].seconds:.0f} s; {report.latency[0].speedup:.2f}× the speed; {report.parity[0].snr_db:.1f} dB",
-        "",
-    )
+    size = f"{report.size_bytes.before / MB:.0f} → {report.size_bytes.after / MB:.0f} MB"
+    seconds = f"{wall:.0f} s, of which the step {report.steps[0].seconds:.0f} s"
+    quality = f"{report.latency[0].speedup:.2f}× the speed; {report.parity[0].snr_db:.1f} dB"
+    yield Row("large", f"4 bits, hqq, largest layer {largest / MB:.0f} MB", f"{size}; {seconds}; {quality}")
     yield Row("large", "peak memory", f"{peak.bytes / MB:.0f} MB", f"≤ {limit / MB:.0f} MB: {met}")
 
 

@@ -12,11 +12,12 @@ SHOWN_BYTES: Final = 4096
 
 @contextmanager
 def without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
-    """Let large initializers of the main graph be mere references meanwhile; answers what they are."""
+    """Let large and external initializers of the main graph be mere references meanwhile; answers what they are."""
     weights = {
         name: value.const_value
         for name, value in model.graph.initializers.items()
-        if value.const_value is not None and value.const_value.nbytes > SHOWN_BYTES
+        if value.const_value is not None
+        and (value.const_value.nbytes > SHOWN_BYTES or isinstance(value.const_value, ir.ExternalTensor))
     }
     try:
         for name, tensor in weights.items():

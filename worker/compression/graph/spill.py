@@ -26,9 +26,9 @@ class Spill:
     ) -> ir.TensorProtocol:
         """The array under this name. For `dtype` below a byte the array holds one number in each byte, uint8."""
         kept = ir.DataType.from_numpy(array.dtype) if dtype is None else dtype
-        if array.nbytes <= IN_MEMORY:
-            return ir.tensor(array if dtype is None else array.astype(dtype.numpy()), name=name)
         content = array if kept.bitwidth >= 8 else _halved(array)
+        if content.nbytes <= IN_MEMORY:
+            return ir.tensor(array if dtype is None else array.astype(dtype.numpy()), name=name)
         with self._path.open("ab") as file:
             file.write(b"\0" * (-file.tell() % ALIGNED))
             offset = file.tell()
