@@ -15,11 +15,21 @@ from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
 from app.contract.pruning import check_pruning
-from app.contract.recipe import ORIGINAL, AnyStep, ChannelPruning, LowRank, Sparsity, Taught, Training
+from app.contract.recipe import (
+    ORIGINAL,
+    AnyStep,
+    ChannelPruning,
+    LowRank,
+    Sparsity,
+    Taught,
+    Training,
+    WeightOnly,
+)
 from app.contract.shapes import Shapes, input_shapes
 from app.contract.sparsity import check_gradual, check_sparsity
 from app.contract.stages import Stage, low, stages
 from app.contract.training import check_teacher, check_training, trainings
+from app.contract.weights import check_weights
 
 MAX_ELEMENTS: Final = 2**31
 """Of one input: what a protobuf tensor holds, more or less."""
@@ -107,6 +117,8 @@ def _check_own(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -
             check_low_rank(index, step, stage)
         case Sparsity():
             check_sparsity(index, step, stage, reshaped)
+        case WeightOnly():
+            check_weights(index, step, stage)
         case Training():
             check_gradual(index, step, stage, reshaped)
 

@@ -1,6 +1,7 @@
 """Values inside a graph while ONNX Runtime runs it, batch by batch: at most `BATCH_BYTES` of them at a time."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -70,6 +71,7 @@ class Observer:
 
 
 def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
+    model, folder = _mapped(model)
     proto = ir.to_proto(model)
     there = {output.name for output in proto.graph.output} | {value.name for value in proto.graph.input}
     typed = {value.name: value for value in proto.graph.value_info}
@@ -80,10 +82,32 @@ def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
     options = ort.SessionOptions()
     options.intra_op_num_threads = len(os.sched_getaffinity(0))
     options.log_severity_level = 3
+    if folder is not None:
+        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
+        options.add_session_config_entry("session.disable_prepacking", "1")  # it copies every weight
     try:
         return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's own types, which have no common base
         raise _broken(error) from error
+
+
+def _mapped(model: ir.Model) -> tuple[ir.Model, str | None]:
+    """The model, and the folder that its external weights lie in; what lies in any other is read into a copy."""
+    outside = [v for v in model.graph.initializers.values() if isinstance(v.const_value, ir.ExternalTensor)]
+    sizes: Counter[str] = Counter()
+    for value in outside:
+        assert isinstance(value.const_value, ir.ExternalTensor)
+        sizes[str(value.const_value.base_dir)] += value.const_value.nbytes
+    if not sizes:
+        return model, None
+    ((folder, _),) = sizes.most_common(1)
+    copy = model.clone() if len(sizes) > 1 else model
+    for value in outside:
+        tensor = value.const_value
+        if isinstance(tensor, ir.ExternalTensor) and str(tensor.base_dir) != folder:
+            read = ir.Tensor(tensor.numpy().copy(), dtype=tensor.dtype, name=tensor.name)
+            copy.graph.initializers[str(value.name)].const_value = read
+    return copy, folder
 
 
 def _broken(error: Exception) -> Refusal:

@@ -16,12 +16,14 @@ from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
 from worker.compression.files import bytes_of, sha256_of
 from worker.compression.graph import store
+from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
 from worker.compression.materials import Materials
-from worker.compression.measure.compare import compare
+from worker.compression.measure.apart import LARGE_BYTES, Asked, compare_apart
+from worker.compression.measure.compare import Comparison, compare
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.techniques import apply, check
@@ -57,7 +59,8 @@ def compress(
         tidied = tidy(original)
         original = normalise(original)
         materials = Materials(original, data, scratch, out_dir / "curves", progress, options)
-        calibration, evaluation = materials.samples(data.calibration), materials.samples(data.evaluation)
+        for given in (data.calibration, data.evaluation):
+            materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
 
         kept = Checkpoints(out_dir / "checkpoints", fingerprint(source, data, options))
@@ -73,17 +76,7 @@ def compress(
         packing = storage.write(graph, candidate, recipe.steps)
         steps = storage.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
-        measured = compare(
-            baseline,
-            candidate,
-            evaluation=evaluation,
-            calibration=calibration,
-            overlap=_overlap(data, recipe),
-            metric=options.evaluation,
-            benchmark=options.benchmark,
-            seed=options.seed,
-            progress=progress,
-        )
+        measured = _measured(baseline, candidate, materials, _overlap(data, recipe), scratch)
         store.stamp(graph, lineage(source, recipe, options, measured))
         artifact = out_dir / ARTIFACT
         storage.write(graph, artifact, recipe.steps)
@@ -143,6 +136,38 @@ def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> t
     for note in changed.notes:
         materials.progress.log(note)
     return result, report
+
+
+def _measured(
+    baseline: Path, candidate: Path, materials: Materials, overlap: bool, scratch: Path
+) -> Comparison:
+    """Large models in a process of their own: what they take there is none of this one's memory."""
+    data, options, progress = materials.data, materials.options, materials.progress
+    if store.weight_bytes(materials.original) >= LARGE_BYTES:
+        asked = Asked(
+            baseline,
+            candidate,
+            inputs_of(materials.original),
+            data.evaluation,
+            data.calibration,
+            overlap,
+            options.evaluation,
+            options.benchmark,
+            options.seed,
+            options.max_unpacked_bytes,
+        )
+        return compare_apart(asked, scratch, progress)
+    return compare(
+        baseline,
+        candidate,
+        evaluation=materials.samples(data.evaluation),
+        calibration=materials.samples(data.calibration),
+        overlap=overlap,
+        metric=options.evaluation,
+        benchmark=options.benchmark,
+        seed=options.seed,
+        progress=progress,
+    )
 
 
 def _with_notes(steps: list[StepReport], notes: list[str]) -> list[StepReport]:

@@ -8,7 +8,9 @@ from app.contract.steps.base import Need, Patterns, Samples, Step
 
 Taken = Annotated[
     Literal["all", "products"],
-    Field(default="all", description="Layers to take: `products` leaves convolutions as they are."),
+    Field(
+        default="all", description="Layers to take: `products` leaves all but matrix products as they are."
+    ),
 ]
 
 
@@ -29,8 +31,8 @@ class WeightOnly(Step):
     symmetric: bool = Field(default=False, description="No zero points: the range is as wide on both sides.")
     method: Literal["rtn", "gptq", "hqq"] = Field(
         default="hqq",
-        description="`rtn` rounds to nearest; `hqq` fits zero points to the weights; `gptq` fits the outputs on "
-        "calibration data.",
+        description="`rtn` rounds to nearest; `hqq` fits scales and zero points to the weights; `gptq` fits "
+        "the outputs on calibration data.",
     )
     act_order: bool = Field(
         default=True, description="For `gptq`: the inputs that matter most are rounded first."

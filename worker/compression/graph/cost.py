@@ -7,6 +7,7 @@ import onnx_ir as ir
 from worker.compression.graph.formulas import node_macs
 from worker.compression.graph.parameters import parameters
 from worker.compression.graph.shapes import with_shapes
+from worker.compression.graph.spill import release
 from worker.compression.graph.weights import Weight, layers
 
 __all__ = ["LayerCost", "layer_table", "macs", "parameters", "sparsity"]
@@ -36,7 +37,13 @@ def sparsity(model: ir.Model) -> float:
     """Share of zeros among the weights of all layers, 0–1. A quantized weight is zero at its zero point."""
     weights = {id(weight.value): weight for _, found in layers(model) for weight in found}.values()
     total = sum(weight.size for weight in weights)
-    return sum(weight.zeros() for weight in weights) / total if total else 0.0
+    return sum(map(_zeros, weights)) / total if total else 0.0
+
+
+def _zeros(weight: Weight) -> int:
+    found = weight.zeros()
+    release(weight.value)
+    return found
 
 
 def layer_table(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> list[LayerCost]:

@@ -4,9 +4,10 @@
     Shape(x), x of static shape             becomes      its numbers
     Gather(Shape(x), 1), x of [N, 3, …]     becomes      3
 
-A node stays where folding would undo or cost something: quantization and its inverse, anything random, what answers
-a graph's output, a result larger than the constants it frees by more than `SPARE` bytes, a Cast that widens (that is
-how weights are stored smaller), and computations on external weights of large models, which stay mapped from the file.
+A node stays where folding would undo or cost something: quantization and its inverse, the unpacking of bits, anything
+random, what answers a graph's output, a result larger than the constants it frees by more than `SPARE` bytes, a Cast
+that widens (that is how weights are stored smaller), and computations on external weights of large models, which stay
+mapped from the file.
 """
 
 from collections.abc import Iterator
@@ -33,6 +34,8 @@ STAYS: Final = frozenset(
         "QuantizeLinear",
         "DequantizeLinear",
         "DynamicQuantizeLinear",
+        "BitwiseAnd",
+        "BitShift",
         "RandomNormal",
         "RandomNormalLike",
         "RandomUniform",

@@ -16,15 +16,17 @@ class Names:
 
     def __init__(self, model: ir.Model) -> None:
         self._taken: set[str | None] = set()
+        self._last: dict[str, int] = {}
         for graph in model.graphs():
             self._taken |= {value.name for value in graph.inputs} | set(graph.initializers)
             for node in graph:
                 self._taken |= {node.name, *(value.name for value in node.outputs)}
 
     def fresh(self, wish: str) -> str:
-        name, number = wish, 0
+        name, number = wish, self._last.get(wish, 0)
         while name in self._taken:
             number += 1
             name = f"{wish}_{number}"
         self._taken.add(name)
+        self._last[wish] = number
         return name

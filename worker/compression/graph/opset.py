@@ -6,8 +6,6 @@ took all of them within 1.2e-6. Down by the label alone, and only as far as ever
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Final
 
 import onnx_ir as ir
 from onnx import version_converter
@@ -15,12 +13,10 @@ from onnx_ir.passes import common as passes
 
 from worker.compression.graph.ir_version import INITIALIZERS_ALONE, version_for_content, version_for_opset
 from worker.compression.graph.shapes import infer
+from worker.compression.graph.skeleton import without_weights
 from worker.compression.graph.versions import first_opset_with, means_the_same, version_of
 
 log = logging.getLogger(__name__)
-
-SHOWN_BYTES: Final = 4096
-"""Constants up to this size are shown to the converter: shapes, axes, scales. Weights are none of its business."""
 
 
 def opset_of(model: ir.Model) -> int:
@@ -39,7 +35,7 @@ def raise_opset(model: ir.Model, minimum: int) -> ir.Model:
     if current >= minimum:
         return model
     log.info("raising the opset from %d to %d", current, minimum)
-    with _without_weights(model) as weights:
+    with without_weights(model) as weights:
         proto = ir.to_proto(model)
     converted: ir.Model = ir.from_proto(version_converter.convert_version(proto, minimum))
     for name, value in converted.graph.initializers.items():
@@ -103,22 +99,3 @@ def _speaks(model: ir.Model, current: int, opset: int) -> bool:
     if any(f.opset_imports.get("", current) != current for f in model.functions.values()):
         return False
     return all(means_the_same(node, current, opset) for node in _nodes(model))
-
-
-@contextmanager
-def _without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
-    """Let large initializers be mere references while the model is serialised; answers what they are."""
-    weights = {
-        name: value.const_value
-        for name, value in model.graph.initializers.items()
-        if value.const_value is not None and value.const_value.nbytes > SHOWN_BYTES
-    }
-    try:
-        for name, tensor in weights.items():
-            model.graph.initializers[name].const_value = ir.ExternalTensor(
-                "weights", 0, tensor.nbytes, tensor.dtype, shape=ir.Shape(tensor.shape.numpy()), name=name
-            )
-        yield weights
-    finally:
-        for name, tensor in weights.items():
-            model.graph.initializers[name].const_value = tensor

@@ -4,6 +4,8 @@ from typing import Final
 
 import onnx_ir as ir
 
+from worker.compression.graph.packed_weights import packed, reader_of
+
 LEARNT_INTEGERS: Final[dict[str, tuple[int, ...]]] = {
     "DequantizeLinear": (0,),
     "QLinearConv": (3, 8),
@@ -74,10 +76,11 @@ def _count(value: ir.Value) -> int:
         return 0
     if tensor.dtype.is_floating_point():
         return int(tensor.size)
-    learnt = next((n for n, i in uses if i in LEARNT_INTEGERS.get(n.op_type, ())), None)
+    learnt = next((n for n, i in uses if i in LEARNT_INTEGERS.get(n.op_type, ())), reader_of(value))
     if learnt is None:
         return 0
-    return _unpacked(learnt) if learnt.op_type == "MatMulNBits" else int(tensor.size)
+    few = packed(learnt)
+    return int(tensor.size) if few is None else few.size if few.stored is value else 0
 
 
 def _in_layer(node: ir.Node, index: int) -> bool:
@@ -92,8 +95,3 @@ def _meets_dynamic_scale(node: ir.Node) -> bool:
     return node.op_type == "Mul" and any(
         p is not None and p.op_type == "DynamicQuantizeLinear" for p in producers
     )
-
-
-def _unpacked(node: ir.Node) -> int:
-    """MatMulNBits packs its [N, K] weight into bytes."""
-    return node.attributes.get_int("N", 0) * node.attributes.get_int("K", 0)

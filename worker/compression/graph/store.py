@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx_ir import external_data
 
 from app.contract.errors import Refusal
+from worker.compression.graph import one_file
 from worker.compression.graph.packing import Packing, pack, unpack
 from worker.compression.graph.sparse import densify
 from worker.compression.graph.walk import messages
@@ -47,8 +48,7 @@ def save(model: ir.Model, path: Path) -> None:
     """Write the model: one file while weights fit into a protobuf, else `<name>.data` beside it."""
     path.unlink(missing_ok=True)
     if weight_bytes(model) < ONE_FILE_BYTES:
-        external_data.load_to_model(model)
-        ir.save(model, path)
+        one_file.write(model, path)
     else:
         ir.save(model, path, external_data=f"{path.name}.data")
 

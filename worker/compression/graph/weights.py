@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from worker.compression.graph.packed_weights import Packed, packed
+
 WEIGHTED: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1,),
     "ConvTranspose": (1,),
@@ -59,25 +61,32 @@ PASSES_THROUGH: Final = frozenset(
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant and the zero point it is stored with (None: zero is zero)."""
+    """A constant and the zero point it is stored with (None: zero is zero). `packed`: several numbers in a byte."""
 
     value: ir.Value
     zero_point: ir.Value | None = None
+    packed: Packed | None = None
 
     @property
     def shape(self) -> list[int]:
+        if self.packed is not None:
+            return [self.packed.rows, self.packed.inner]
         return [int(dim) for dim in _tensor(self.value).shape.numpy()]
 
     @property
     def size(self) -> int:
-        return int(_tensor(self.value).size)
+        return int(_tensor(self.value).size) if self.packed is None else self.packed.size
 
     @property
     def dtype(self) -> str:
+        if self.packed is not None:
+            return f"uint{self.packed.bits}"
         return dtype_name(_tensor(self.value).dtype)
 
     def zeros(self) -> int:
         """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
+        if self.packed is not None:
+            return self.packed.zeros()
         array = _tensor(self.value).numpy()
         if self.zero_point is None or self.zero_point.const_value is None:
             return int(array.size - np.count_nonzero(array))
@@ -107,9 +116,13 @@ def layers(model: ir.Model) -> Iterator[tuple[ir.Node, list[Weight]]]:
 def _weight(node: ir.Node, index: int) -> Weight | None:
     if index >= len(node.inputs) or (value := node.inputs[index]) is None:
         return None
+    if (few := packed(node)) is not None:
+        return Weight(few.stored, packed=few)
     zero_point = _input(node, ZERO_POINT.get(node.op_type))
     while value.const_value is None:
         source = value.producer()
+        if source is not None and (few := packed(source)) is not None:
+            return Weight(few.stored, packed=few)
         if source is None or source.op_type not in PASSES_THROUGH or source.inputs[0] is None:
             return None
         if source.op_type == "DequantizeLinear":

@@ -40,10 +40,12 @@ class Linear:
     @property
     def shape(self) -> tuple[int, int, int]:
         """Of the matrix: groups, outputs of one group, inputs of one group."""
-        dims = tuple(self._stored().shape)
+        assert self.weight.const_value is not None
+        dims = [int(dim) for dim in self.weight.const_value.shape.numpy()]
         if self.node.op_type == "Conv":
             return self.groups, dims[0] // self.groups, int(np.prod(dims[1:]))
-        return (1, *dims) if self._outputs_first else (1, *dims[::-1])
+        first, second = dims if self._outputs_first else dims[::-1]
+        return 1, first, second
 
     def matrix(self) -> Array:
         """float32 [groups, out, in], a copy."""

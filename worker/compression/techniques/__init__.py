@@ -24,6 +24,7 @@ from app.contract.recipe import (
     Sparsity,
     Taught,
     Training,
+    WeightOnly,
 )
 from worker.compression.techniques.channel_pruning import channel_pruning
 from worker.compression.techniques.context import Changed, Context
@@ -32,6 +33,7 @@ from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static
 from worker.compression.techniques.low_rank import low_rank
 from worker.compression.techniques.sparsity import layers_of, sparsity
+from worker.compression.techniques.weight_only import weight_only
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
@@ -82,6 +84,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return int8_static(model, step, context)
         case Int8Dynamic():
             return int8_dynamic(model, step, context)
+        case WeightOnly():
+            return weight_only(model, step, context)
         case Float16():
             return float16(model, step, context)
         case LowRank():

@@ -1,0 +1,72 @@
+"""A file written piece by piece is the file that protobuf writes; it can be looked at without its weights."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+from ml_dtypes import uint4
+from onnx import TensorProto, helper, numpy_helper
+
+from worker.compression.files import bytes_of
+from worker.compression.graph import one_file, store
+from worker.compression.graph.spill import Spill
+
+
+def proto(elements: int) -> onnx.ModelProto:
+    rng = np.random.default_rng(0)
+    weights = [
+        numpy_helper.from_array(rng.standard_normal(elements).astype(np.float32), "floats"),
+        numpy_helper.from_array(rng.integers(0, 16, elements).astype(uint4), "halves"),
+        numpy_helper.from_array(np.array([elements]), "shape"),
+    ]
+    nodes = [
+        helper.make_node("Add", ["x", "floats"], ["sum"]),
+        helper.make_node("Cast", ["halves"], ["numbers"], to=TensorProto.FLOAT),
+        helper.make_node("Mul", ["sum", "numbers"], ["product"]),
+        helper.make_node("Reshape", ["product", "shape"], ["y"]),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [elements]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+
+
+@pytest.mark.parametrize("elements", [3, 5001, 200_000])
+def test_what_is_written_is_what_protobuf_reads(elements: int, tmp_path: Path) -> None:
+    expected = proto(elements)
+    one_file.write(ir.from_proto(expected), tmp_path / "m.onnx")
+    found = onnx.load(str(tmp_path / "m.onnx"))
+    onnx.checker.check_model(found, full_check=True)
+    assert [t.name for t in found.graph.initializer] == ["floats", "halves", "shape"]
+    for a, b in zip(found.graph.initializer, expected.graph.initializer, strict=True):
+        np.testing.assert_array_equal(numpy_helper.to_array(a), numpy_helper.to_array(b))
+    assert list(found.graph.node) == list(expected.graph.node)
+
+
+def test_external_weights_end_up_inside(tmp_path: Path) -> None:
+    expected = proto(50_000)
+    onnx.save(proto(50_000), str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.data")
+    store.save(store.load(tmp_path / "m.onnx"), tmp_path / "one.onnx")
+    (tmp_path / "m.data").unlink()
+    found = onnx.load(str(tmp_path / "one.onnx"))
+    for a, b in zip(found.graph.initializer, expected.graph.initializer, strict=True):
+        np.testing.assert_array_equal(numpy_helper.to_array(a), numpy_helper.to_array(b))
+
+
+def test_a_file_is_weighed_with_its_external_data_and_without_reading_weights(tmp_path: Path) -> None:
+    onnx.save(proto(50_000), str(tmp_path / "m.onnx"))
+    onnx.save(proto(50_000), str(tmp_path / "e.onnx"), save_as_external_data=True, location="e.data")
+    assert bytes_of(tmp_path / "m.onnx") == (tmp_path / "m.onnx").stat().st_size
+    assert bytes_of(tmp_path / "e.onnx") == sum((tmp_path / n).stat().st_size for n in ("e.onnx", "e.data"))
+    assert one_file.without_raw_data(tmp_path / "m.onnx").ByteSize() < 1000
+
+
+def test_spilled_tensors_are_the_arrays(tmp_path: Path) -> None:
+    spill, rng = Spill(tmp_path / "w.data"), np.random.default_rng(0)
+    codes, floats = rng.integers(0, 16, (99, 101), np.uint8), rng.standard_normal((70, 80)).astype(np.float32)
+    halves = spill.tensor("halves", codes, ir.DataType.UINT4)
+    assert halves.nbytes == 5000
+    np.testing.assert_array_equal(halves.numpy().astype(np.uint8), codes)
+    np.testing.assert_array_equal(spill.tensor("floats", floats).numpy(), floats)
+    np.testing.assert_array_equal(spill.tensor("small", floats[:2, :2]).numpy(), floats[:2, :2])

@@ -1,0 +1,131 @@
+"""One `.onnx` file, written and looked at without its weights ever being in memory together.
+
+A protobuf message is fields one after another, and a message inside another is its length and its bytes. So the file is
+the model without its graph, the graph's length, the graph without its initializers, and then each of those: its length,
+its name, type and shape, and the bytes of `raw_data`, which go from file to file.
+"""
+
+import mmap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO, Final
+
+import onnx
+import onnx_ir as ir
+
+from worker.compression.graph.skeleton import SHOWN_BYTES, without_weights
+
+GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
+"""Numbers of the fields in ModelProto, GraphProto and TensorProto."""
+BYTES: Final = 2
+"""The wire type of what has a length."""
+FIXED: Final = {1: 8, 5: 4}
+"""wire type → bytes"""
+
+
+def write(model: ir.Model, path: Path) -> None:
+    """All weights inside; together with the graph they have to be less than 2 GiB. Weights may be mapped from files."""
+    with without_weights(model) as weights:
+        proto = ir.to_proto(model)
+    heads = {
+        tensor.name: _head(tensor) if tensor.name in weights else bytes(tensor.SerializeToString())
+        for tensor in proto.graph.initializer
+    }
+    del proto.graph.initializer[:]
+    graph = proto.graph.SerializeToString()
+    proto.ClearField("graph")
+    sizes = {name: len(head) + _bytes(weights.get(name)) for name, head in heads.items()}
+    length = len(graph) + sum(len(_prefix(INITIALIZER, size)) + size for size in sizes.values())
+    with path.open("wb") as file:
+        file.write(proto.SerializeToString())
+        file.write(_prefix(GRAPH, length) + graph)
+        for name, head in heads.items():
+            file.write(_prefix(INITIALIZER, sizes[name]) + head)
+            if name in weights:
+                _pour(weights[name], file)
+
+
+def _bytes(tensor: ir.TensorProtocol | None) -> int:
+    return 0 if tensor is None else tensor.nbytes
+
+
+def _head(reference: onnx.TensorProto) -> bytes:
+    """All of a tensor but its bytes, and how many of them follow."""
+    size = int(next(entry.value for entry in reference.external_data if entry.key == "length"))
+    tensor = onnx.TensorProto()
+    tensor.CopyFrom(reference)
+    tensor.ClearField("external_data")
+    tensor.ClearField("data_location")
+    return bytes(tensor.SerializeToString()) + _prefix(RAW_DATA, size)
+
+
+def _pour(tensor: ir.TensorProtocol, file: IO[bytes]) -> None:
+    begin = file.tell()
+    if isinstance(tensor, ir.ExternalTensor):
+        tensor.tofile(file)
+    else:
+        file.write(tensor.tobytes())
+    if file.tell() - begin != tensor.nbytes:
+        raise ValueError(f"{tensor.name} should have {tensor.nbytes} bytes, not {file.tell() - begin}")
+
+
+def without_raw_data(path: Path) -> onnx.ModelProto:
+    """The file's message, in which large initializers have lost their `raw_data`. It has to be a valid message."""
+    model = onnx.ModelProto()
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        for number, whole, inner in _fields(content, 0, len(content)):
+            kept = content[slice(*whole)]
+            if number == GRAPH:
+                kept = _framed(GRAPH, b"".join(_kept(content, *inner)))
+            model.MergeFromString(kept)
+    return model
+
+
+def _kept(content: mmap.mmap, begin: int, end: int) -> Iterator[bytes]:
+    for number, whole, inner in _fields(content, begin, end):
+        if number == INITIALIZER and whole[1] - whole[0] > SHOWN_BYTES:
+            parts = _fields(content, *inner)
+            yield _framed(
+                INITIALIZER, b"".join(content[slice(*part)] for n, part, _ in parts if n != RAW_DATA)
+            )
+        else:
+            yield content[slice(*whole)]
+
+
+def _fields(
+    content: mmap.mmap, begin: int, end: int
+) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
+    """Number, where all of it is, and where its content is."""
+    while begin < end:
+        tag, at = _varint(content, begin)
+        kind = tag & 7
+        if kind == BYTES:
+            length, at = _varint(content, at)
+            after = at + length
+        else:
+            after = at + FIXED[kind] if kind in FIXED else _varint(content, at)[1]
+        yield tag >> 3, (begin, after), (at, after)
+        begin = after
+
+
+def _framed(number: int, content: bytes) -> bytes:
+    return _prefix(number, len(content)) + content
+
+
+def _prefix(number: int, length: int) -> bytes:
+    """The tag of a field, and its length."""
+    coded = bytearray([number << 3 | BYTES])
+    while length > 0x7F:
+        coded.append(length & 0x7F | 0x80)
+        length >>= 7
+    return bytes([*coded, length])
+
+
+def _varint(content: mmap.mmap, at: int) -> tuple[int, int]:
+    value = shift = 0
+    while True:
+        byte = content[at]
+        value |= (byte & 0x7F) << shift
+        at, shift = at + 1, shift + 7
+        if byte < 0x80:
+            return value, at

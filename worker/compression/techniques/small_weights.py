@@ -1,0 +1,98 @@
+"""Which layers can have weights of fewer bits, and why the others cannot: products, convolutions, tables."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.graph.naming import excluded
+from worker.compression.graph.spill import release
+from worker.compression.graph.weights import weights_of
+from worker.compression.layerwise.affine import Array
+from worker.compression.layerwise.linear import Linear, linear
+
+PRODUCTS: Final = ("MatMul", "Gemm")
+TAKEN: Final = (*PRODUCTS, "Conv", "Gather")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A node with a float weight. `reason` says why it stays as it is, None where it can be taken."""
+
+    node: ir.Node
+    weight: ir.Value
+    linear: Linear | None
+    reason: str | None
+
+    @property
+    def rows(self) -> tuple[int, int]:
+        """Of the weight as a matrix: outputs of all groups (or words of a table), inputs."""
+        if self.linear is None:
+            assert self.weight.const_value is not None
+            rows, inner = self.weight.const_value.shape.numpy()
+            return int(rows), int(inner)
+        groups, out, inner = self.linear.shape
+        return groups * out, inner
+
+    def matrix(self) -> Array:
+        """float32 [groups, out, in]; a table is one group. Mapped from the file where nothing has to be turned."""
+        return self._stored()[None] if self.linear is None else self.linear.matrix()
+
+    def _stored(self) -> Array:
+        assert self.weight.const_value is not None
+        return self.weight.const_value.numpy()
+
+
+def candidates(model: ir.Model, layers: Literal["all", "products"], exclude: list[str]) -> list[Candidate]:
+    """Every node of the main graph that has a float weight, in order."""
+    found = []
+    for node in model.graph:
+        floats = [w.value for w in weights_of(node) if w.value.dtype in FLOATS]
+        if floats:
+            found.append(Candidate(node, floats[0], linear(node), _reason(node, floats[0], layers, exclude)))
+    return found
+
+
+FLOATS: Final = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
+
+
+def _reason(node: ir.Node, weight: ir.Value, layers: str, exclude: list[str]) -> str | None:
+    if excluded(node, exclude):
+        return "excluded by a pattern"
+    if node.op_type not in TAKEN:
+        return f"no runtime reads the weights of {node.op_type} in fewer bits"
+    if layers == "products" and node.op_type not in PRODUCTS:
+        return "only products are asked for"
+    if weight.dtype != ir.DataType.FLOAT:
+        return "its weight is not float32"
+    if len(weight.uses()) > 1 or weight.const_value is None:
+        return "other nodes read its weight too"
+    if not _finite(weight):
+        return "its weight has NaN or infinity"
+    return _table_reason(node, weight) if node.op_type == "Gather" else _product_reason(node)
+
+
+def _table_reason(node: ir.Node, weight: ir.Value) -> str | None:
+    assert weight.const_value is not None
+    if node.attributes.get_int("axis", 0) != 0 or len(weight.const_value.shape) != 2:
+        return "it does not gather whole rows of a matrix"
+    return "its rows have an odd length" if int(weight.const_value.shape.numpy()[1]) % 4 else None
+
+
+def _product_reason(node: ir.Node) -> str | None:
+    if linear(node) is None:
+        return "it is no plain product of its input and a constant matrix"
+    data = node.inputs[0]
+    if node.op_type == "MatMul" and data is not None and data.shape is not None and len(data.shape) < 2:
+        return "its input is a single vector"
+    return None
+
+
+def _finite(weight: ir.Value) -> bool:
+    assert weight.const_value is not None
+    if not weight.const_value.size:
+        return True
+    ends = [float(weight.const_value.numpy().min()), float(weight.const_value.numpy().max())]
+    release(weight)
+    return bool(np.isfinite(ends).all())
