@@ -1,6 +1,7 @@
 """How many channels each group keeps: laws of pools and of the search."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from hypothesis import given, settings
@@ -32,9 +33,7 @@ def quadratic(sizes: Sequence[int], kept: Kept) -> float:
     """Like multiply-accumulates of a chain: what a layer makes times what it reads."""
     chain = [3, *kept]
     whole = [3, *sizes]
-    return sum(a * b for a, b in zip(chain, chain[1:], strict=False)) / sum(
-        a * b for a, b in zip(whole, whole[1:], strict=False)
-    )
+    return sum(a * b for a, b in pairwise(chain)) / sum(a * b for a, b in pairwise(whole))
 
 
 @settings(max_examples=200, deadline=None)
