@@ -6,7 +6,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from app.contract.recipe import AnyStep, Sparsity, Training
+from app.contract.recipe import AnyStep, ChannelPruning, Sparsity, Training
 from app.contract.report import StepReport
 from worker.compression.graph import store
 from worker.compression.graph.packing import Packing
@@ -28,7 +28,7 @@ def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep]) -> Packing | No
 def packs(steps: Sequence[AnyStep]) -> bool:
     """Whether a step makes zeros; of steps that have a say in the storage the last one decides."""
     said = [step.storage == "auto" for step in steps if isinstance(step, Sparsity)]
-    grown = any(isinstance(step, Training) and step.gradual is not None for step in steps)
+    grown = any(map(_makes_zeros, steps))
     return said[-1] if said else grown
 
 
@@ -41,7 +41,8 @@ def told(reports: list[StepReport], steps: Sequence[AnyStep], packing: Packing |
 
 
 def _makes_zeros(step: AnyStep) -> bool:
-    return isinstance(step, Sparsity) or (isinstance(step, Training) and step.gradual is not None)
+    training = step.recovery if isinstance(step, ChannelPruning) else step
+    return isinstance(step, Sparsity) or (isinstance(training, Training) and training.gradual is not None)
 
 
 def _with_storage(report: StepReport, packing: Packing | None) -> StepReport:

@@ -81,10 +81,10 @@ def _due(structure: Structure, count: int, there: Mask, end: int) -> int:
     if structure.of:
         return structure.most(first.shape)
     if structure.unit > 1:
-        units: int = round(count * end / there.shape[2] / structure.unit)
-        return units * structure.unit
-    new, free = count - int(there.sum()), int((~there).sum())
-    return int(first.sum()) + round(new * int((~first).sum()) / max(1, free))
+        columns = int(there.shape[2])
+        return round(count * end / columns / structure.unit) * structure.unit
+    new, share = count - int(there.sum()), int((~first).sum()) / max(1, int((~there).sum()))
+    return int(first.sum()) + round(new * share)
 
 
 def _refitted(weight: Array, damped: Array, zeros: Mask) -> Array:

@@ -29,6 +29,8 @@ ROWS_FOR_EACH: Final = 64
 HELD_OUT: Final = 4
 """Every fourth batch chooses λ."""
 DAMPINGS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+NOTHING: Final = 1e-6
+"""A relative error that float32 makes by itself."""
 BATCH: Final = 32
 BATCHES: Final = 8
 """At least, where there are as many samples: enough to hold some out."""
@@ -73,7 +75,7 @@ class Fit:
         """Σ ‖y − W z‖² relative to Σ ‖y − mean y‖²."""
         left = self.squares - 2 * (weights * self.cross).sum() + ((weights @ self.second) * weights).sum()
         variance = self.squares - (self.first**2).sum() / max(1, self.rows)
-        return float(left / variance) if variance > 0 else 0.0
+        return max(0.0, float(left / variance)) if variance > 0 else 0.0
 
     def solved(self, before: Array, damping: float, free: int) -> Array:
         """The weights of least error; the last `free` columns are not held to what they were."""
@@ -149,7 +151,7 @@ def _improved(layer: Linear, bias: Bias, fit: Fit, judge: Fit) -> Repaired:
     tried = {damping: judge.error(fit.solved(before, damping, free)) for damping in DAMPINGS}
     best = min(tried, key=lambda damping: tried[damping])
     error = judge.error(before)
-    if tried[best] >= error:
+    if error < NOTHING or tried[best] >= error:
         return Repaired(layer.name, error, error)
     everything = fit if judge is fit else fit + judge
     layer.put(bias.put(everything.solved(before, best, free)))

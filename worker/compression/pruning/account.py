@@ -32,7 +32,10 @@ def groups(found: Groups, rounds: Sequence[Round]) -> list[dict[str, Any]]:
     kept = {group.name: len(group.channels) for group in found.groups}
     for each in rounds:  # a group of one channel is none for the next round
         kept |= {group.name: count for group, count in zip(each.groups, each.cut.kept, strict=True)}
-    return [row | {"channels_after": kept.get(row["name"], row["channels"])} for row in describe(found)]
+    return [
+        row | {"channels_after": row["channels"] if row["pinned"] else kept[row["name"]]}
+        for row in describe(found)
+    ]
 
 
 def told(each: Round) -> dict[str, Any]:

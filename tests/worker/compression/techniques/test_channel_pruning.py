@@ -1,0 +1,180 @@
+"""channel_pruning on a real classifier of digits, through the library as a job runs it."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import onnxruntime as ort
+import pytest
+
+from app.contract.dataset import Declaration
+from app.contract.errors import Refusal
+from app.contract.job import Benchmark, Evaluation
+from app.contract.recipe import Recipe
+from app.contract.report import Report
+from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from tests.support.graphs import branches
+from tests.worker.compression.techniques.nets import model, node
+from worker.compression.data.source import Data, Source
+from worker.compression.options import Options
+from worker.compression.pipeline import compress
+
+TRAINING = (0, 1000)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    return digits(tmp_path_factory.mktemp("digits"))
+
+
+def done(
+    files: Digits, out: Path, *, data: bool = True, after: list[Any] | None = None, **step: Any
+) -> Report:
+    """One channel_pruning step and what comes `after` it; the result is checked by onnx."""
+    source = Source(files.data, DECLARATION, TRAINING)
+    given = Data(
+        calibration=source if data else None,
+        training=source if data else None,
+        evaluation=Source(files.data, DECLARATION, EVALUATION),
+    )
+    steps = [{"kind": "channel_pruning", "samples": 256, **step}, *(after or [])]
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    report = compress(files.model, Recipe.model_validate({"steps": steps}), given, out, options=options)
+    onnx.checker.check_model(str(out / "artifact.onnx"), full_check=True)
+    return report
+
+
+def kept(report: Report) -> dict[str, int]:
+    rows = report.steps[0].details["groups"]
+    return {row["name"]: row["channels_after"] for row in rows if row["pinned"] is None}
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm", "activation", "taylor", "fisher"])
+def test_every_criterion_halves_the_macs_and_loses_little_after_the_repair(
+    files: Digits, tmp_path: Path, criterion: str
+) -> None:
+    """At most 5 points of top-1 on unseen digits, without any training."""
+    report = done(files, tmp_path, criterion=criterion, round_to=1)
+    assert report.macs is not None
+    assert 0.4 <= report.macs.after / report.macs.before <= 0.5
+    assert report.quality[0].after >= report.quality[0].before - 0.05
+    assert [target.met for target in report.steps[0].targets] == [True]
+
+
+@pytest.mark.parametrize("scope", ["layer", "global", "isomorphic"])
+@pytest.mark.parametrize(("target", "amount"), [("channels", 0.25), ("parameters", 0.5), ("macs", 0.3)])
+def test_targets_are_reached_in_every_scope(
+    files: Digits, tmp_path: Path, scope: str, target: str, amount: float
+) -> None:
+    """Within the cost of one channel: at most 8 % of the whole in this small network."""
+    report = done(files, tmp_path, data=False, scope=scope, target=target, amount=amount, round_to=1)
+    (result,) = report.steps[0].targets
+    assert result.met
+    assert result.measured is not None
+    assert amount <= result.measured <= amount + 0.08
+    assert report.outcome == "accepted"
+    assert min(kept(report).values()) >= 1
+
+
+def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> None:
+    """By default with calibration data, and better than without by 5 points at least."""
+    mended, plain = (
+        done(files, tmp_path / str(repair), criterion="random", amount=0.7, repair=repair)
+        for repair in (None, False)
+    )
+    assert mended.quality[0].after >= plain.quality[0].after + 0.05
+    layers = mended.steps[0].details["rounds"][0]["repaired"]
+    assert all(row["relative_error_after"] <= row["relative_error_before"] for row in layers)
+    assert plain.steps[0].details["rounds"][0]["repaired"] == []
+
+
+def test_a_measured_latency_is_a_target(files: Digits, tmp_path: Path) -> None:
+    """The network is tiny, so little goes: either what was measured reaches the amount, or the report says why not."""
+    report = done(files, tmp_path, target="latency", amount=0.02)
+    (result,) = report.steps[0].targets
+    assert result.measured is not None
+    assert result.met == (result.measured >= 0.02)
+    assert report.outcome == ("accepted" if result.met else "requirements_not_met")
+
+
+def test_a_target_out_of_reach_gives_the_most_and_says_so(files: Digits, tmp_path: Path) -> None:
+    report = done(files, tmp_path, amount=0.999, round_to=1, data=False)
+    assert report.outcome == "requirements_not_met"
+    (missed,) = [entry for entry in report.requirements if not entry.met]
+    assert missed.name == "channel_pruning.macs"
+    assert "99.9% of the macs were to go" in str(missed.why)
+    assert set(kept(report).values()) == {1}
+    session = ort.InferenceSession(str(tmp_path / "artifact.onnx"))
+    assert session.run(None, {"image": np.zeros((2, 1, 8, 8), np.float32)})[0].shape == (2, 10)
+
+
+def test_rounds_with_recovery_reach_the_target_step_by_step(files: Digits, tmp_path: Path) -> None:
+    training = {"kind": "distillation", "epochs": 2, "batch_size": 50, "learning_rate": 0.003}
+    report = done(files, tmp_path, rounds=3, recovery=training, amount=0.7, round_to=1, criterion="taylor")
+    left = [each["left"] for each in report.steps[0].details["rounds"]]
+    assert all(found <= 0.3 ** (number / 3) for number, found in enumerate(left, 1))
+    assert left == sorted(left, reverse=True)
+    assert len(left) == 3
+    curves = [path.parent.name for path in tmp_path.rglob("events.out.tfevents*")]
+    assert {"round-1", "round-2"} <= set(curves) | {
+        p.parent.parent.name for p in tmp_path.rglob("events.out*")
+    }
+    assert report.quality[0].after >= report.quality[0].before - 0.1
+
+
+def test_the_outputs_of_excluded_layers_stay(files: Digits, tmp_path: Path) -> None:
+    report = done(files, tmp_path, exclude=["conv1"], round_to=1)
+    assert kept(report)["conv1"] == 16
+    assert kept(report)["conv2"] < 32
+    after = onnx.load(str(tmp_path / "artifact.onnx"))
+    weights = {w.name: onnx.numpy_helper.to_array(w) for w in after.graph.initializer}
+    before = {w.name: onnx.numpy_helper.to_array(w) for w in onnx.load(str(files.model)).graph.initializer}
+    np.testing.assert_array_equal(weights["k1"], before["k1"])
+
+
+def test_the_same_seed_cuts_the_same_channels(files: Digits, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        done(files, tmp_path / name, criterion="random")
+    weights = [onnx.load(str(tmp_path / name / "artifact.onnx")).graph.initializer for name in ("a", "b")]
+    for one, other in zip(*weights, strict=True):
+        np.testing.assert_array_equal(onnx.numpy_helper.to_array(one), onnx.numpy_helper.to_array(other))
+
+
+def test_pruned_then_quantized_still_runs(files: Digits, tmp_path: Path) -> None:
+    report = done(files, tmp_path, after=[{"kind": "int8_static"}])
+    assert report.quality[0].after >= report.quality[0].before - 0.08
+
+
+def refused(net: ir.Model | onnx.ModelProto, folder: Path, **step: Any) -> Any:
+    proto = net if isinstance(net, onnx.ModelProto) else ir.to_proto(net)
+    onnx.save(proto, str(folder / "net.onnx"))
+    np.savez(folder / "x.npz", x=np.zeros((8, 4), np.float32))
+    given: dict[str, Any] = {"inputs": {"x": {"array": "x"}}}
+    if any(value.name == "flag" for value in proto.graph.input):
+        given["constants"] = {"flag": True}
+    source = Source(folder / "x.npz", Declaration.model_validate(given))
+    recipe = Recipe.model_validate({"steps": [{"kind": "channel_pruning", **step}]})
+    with pytest.raises(Refusal) as caught:
+        compress(folder / "net.onnx", recipe, Data(calibration=source, training=source), folder / "out")
+    return caught.value.problem
+
+
+def test_a_model_without_free_channels_is_refused_with_what_pins_them(tmp_path: Path) -> None:
+    weights = {"w": np.ones((4, 3), np.float32)}
+    net = model([node("MatMul", "x w", "y", "only")], {"x": ["N", 4]}, {"y": ["N", 3]}, weights)
+    problem = refused(net, tmp_path)
+    assert problem.code == "nothing_to_compress"
+    assert "only" in problem.detail
+    assert "'y'" in problem.detail
+
+
+@pytest.mark.parametrize(
+    "step", [{"criterion": "taylor"}, {"rounds": 2, "recovery": {"kind": "distillation"}}]
+)
+def test_gradients_through_an_operator_without_them_are_refused_before_any_work(
+    tmp_path: Path, step: dict[str, Any]
+) -> None:
+    problem = refused(branches(), tmp_path, **step)
+    assert (problem.code, problem.layer) == ("unsupported_operator", "choose")
