@@ -74,10 +74,9 @@ def without_raw_data(path: Path) -> onnx.ModelProto:
     model = onnx.ModelProto()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for number, whole, inner in _fields(content, 0, len(content)):
-            kept = content[slice(*whole)]
-            if number == GRAPH:
-                kept = _framed(GRAPH, b"".join(_kept(content, *inner)))
-            model.MergeFromString(kept)
+            is_graph = number == GRAPH
+            parts = _kept(content, *inner) if is_graph else [content[slice(*whole)]]
+            model.MergeFromString(_framed(GRAPH, b"".join(parts)) if is_graph else b"".join(parts))
     return model
 
 
