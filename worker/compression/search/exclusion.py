@@ -1,7 +1,8 @@
 """Leaves the most sensitive layers in float until what is required holds: `exclude: "auto"`.
 
 The layers are ranked once, each by what quantizing it alone costs; then the worst are left out, one by one at first,
-then twice as many each time, and everything is measured again after each. Of the last ones only as many as it takes. No layer is left out when all of them together meet it.
+then twice as many each time, and everything is measured again after each; of the last ones only as many as it takes.
+No layer is left out when all of them together meet it.
 """
 
 from collections.abc import Callable, Iterator
