@@ -9,6 +9,7 @@ import onnx_ir as ir
 
 from worker.compression.graph import nbits
 from worker.compression.graph.nbits import Bytes
+from worker.compression.graph.spill import release
 
 UNPACKING: Final = frozenset({"BitwiseAnd", "BitwiseOr", "BitShift", "Concat", "Slice", "Reshape"})
 """Between planes and their reader; each goes on with its first input."""
@@ -60,6 +61,7 @@ class Packed:
         if value is None or value.const_value is None:
             return middle
         stored = value.const_value.numpy().astype(np.uint8).reshape(self.rows, -1)
+        release(value)
         if self.reader.op_type == "DequantizeLinear":
             return stored
         width = self.reader.attributes.get_int("bits", 4)

@@ -1,0 +1,109 @@
+"""Models with external data, as a tar: compressed layer by layer, measured in a process of their own."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from app.contract.errors import Refusal
+from app.contract.job import Benchmark
+from app.contract.recipe import Recipe
+from app.contract.report import Report
+from tests.support.large import large_transformer
+from worker.compression import pipeline
+from worker.compression.data.source import Data, Source
+from worker.compression.options import Options
+from worker.compression.pipeline import compress
+
+WIDTH = 128
+
+
+@pytest.fixture(scope="module")
+def archive(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return upload(tmp_path_factory.mktemp("large"), WIDTH, blocks=2)
+
+
+def upload(folder: Path, width: int, blocks: int) -> Path:
+    path = folder / "large.onnx"
+    large_transformer(path, width, blocks)
+    with tarfile.open(folder / "large.tar", "w") as tar:
+        for file in (path, path.with_name("large.onnx.data")):
+            tar.add(file, file.name)
+    return folder / "large.tar"
+
+
+def options() -> Options:
+    return Options(benchmark=Benchmark(rounds=9, shapes={"x": [1, 8, WIDTH]}))
+
+
+def quantized(archive: Path, out: Path, data: Data, **step: object) -> Report:
+    recipe = Recipe.model_validate({"steps": [{"kind": "weight_only", **step}]})
+    return compress(archive, recipe, data, out, options=options())
+
+
+def calibration(folder: Path) -> Data:
+    rng = np.random.default_rng(0)
+    x = rng.standard_normal((48, 8, 16)) @ rng.standard_normal((16, WIDTH))
+    np.savez(folder / "x.npz", x=x.astype(np.float32))
+    return Data(Source(folder / "x.npz", slice=(0, 32)), evaluation=Source(folder / "x.npz", slice=(32, 48)))
+
+
+def test_one_file_comes_out_and_gptq_loses_less_than_rounding(archive: Path, tmp_path: Path) -> None:
+    data = calibration(tmp_path)
+    snr = {}
+    for method in ("rtn", "gptq"):
+        report = quantized(archive, tmp_path / method, data, method=method)
+        snr[method] = report.parity[0].snr_db or 0.0
+        artifact = tmp_path / method / "artifact.onnx"
+        onnx.checker.check_model(str(artifact), full_check=True)
+        assert report.size_bytes.after == artifact.stat().st_size < 0.2 * report.size_bytes.before
+        assert report.steps[0].changed == 12
+        assert {layer.after_dtype for layer in report.layers} == {"uint4"}
+        assert not list((tmp_path / method).glob("scratch-*"))
+    assert snr["gptq"] > snr["rtn"] + 3
+
+
+def test_measuring_apart_finds_the_same(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = calibration(tmp_path)
+    here = quantized(archive, tmp_path / "here", data, method="rtn")
+    monkeypatch.setattr(pipeline, "LARGE_BYTES", 0)
+    apart = quantized(archive, tmp_path / "apart", data, method="rtn")
+    assert apart.parity == here.parity
+    assert apart.latency[0].rounds == here.latency[0].rounds
+    assert apart.artifact_sha256 != ""
+
+
+def test_what_is_refused_apart_is_refused_here(
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pipeline, "LARGE_BYTES", 0)
+    recipe = Recipe.model_validate({"steps": [{"kind": "weight_only", "method": "rtn"}]})
+    with pytest.raises(Refusal, match="shape_needed"):
+        compress(archive, recipe, Data(), tmp_path / "out", options=Options(benchmark=Benchmark(rounds=9)))
+
+
+def test_a_layer_at_a_time_is_in_memory(tmp_path: Path) -> None:
+    """302 MB of weights, the largest 17 MB: at most 1.5 times that and 100 MB more than after the imports."""
+    archive = upload(tmp_path, 1024, blocks=6)
+    code = (
+        "import json, sys; from pathlib import Path\n"
+        "from app.contract.job import Benchmark; from app.contract.recipe import Recipe\n"
+        "from worker.compression.data.source import Data\n"
+        "from worker.compression.measure.fresh import PeakMemory\n"
+        "from worker.compression.options import Options; from worker.compression.pipeline import compress\n"
+        "recipe = Recipe.model_validate({'steps': [{'kind': 'weight_only', 'method': 'rtn'}]})\n"
+        "asked = Options(benchmark=Benchmark(rounds=9, shapes={'x': [1, 4, 1024]}))\n"
+        "with PeakMemory() as peak:\n"
+        "    compress(Path(sys.argv[1]), recipe, Data(), Path(sys.argv[2]), options=asked)\n"
+        "print(json.dumps(peak.bytes))\n"
+    )
+    command = [sys.executable, "-c", code, str(archive), str(tmp_path / "out")]
+    ended = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert json.loads(ended.stdout.splitlines()[-1]) < 1.5 * 16 * 1024**2 + 100e6
