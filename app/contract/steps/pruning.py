@@ -21,8 +21,12 @@ class ChannelPruning(Step):
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
     kind: Literal["channel_pruning"]
-    criterion: Literal["l1", "l2", "batchnorm_scale", "taylor", "fisher", "activation", "fpgm", "random"] = (
-        Field(default="l2", description="What makes a channel worth keeping.")
+    criterion: (
+        Literal["l1", "l2", "batchnorm_scale", "taylor", "fisher", "activation", "fpgm", "random"] | None
+    ) = Field(
+        default=None,
+        description="What makes a channel worth keeping; null: `activation` where there is calibration data, "
+        "else `l2`.",
     )
     scope: Literal["global", "layer", "isomorphic"] = Field(
         default="layer",
@@ -42,7 +46,7 @@ class ChannelPruning(Step):
         default=None,
         ge=1,
         le=512,
-        description="Channels are kept in multiples of this; by itself 8 where a layer is wide, else 1.",
+        description="Channels are kept in multiples of this; by itself 8 in groups of 16 channels or more, else 1.",
     )
     repair: bool | None = Field(
         default=None,
@@ -54,7 +58,8 @@ class ChannelPruning(Step):
 
     @property
     def required(self) -> frozenset[Need]:
-        data: set[Need] = set() if self.criterion in NEEDS_NO_DATA else {"calibration"}
+        weights_alone = self.criterion is None or self.criterion in NEEDS_NO_DATA
+        data: set[Need] = set() if weights_alone else {"calibration"}
         data |= {"calibration"} if self.repair else set()
         return frozenset(data) | (self.recovery.required if self.recovery else frozenset())
 

@@ -13,7 +13,7 @@ WHERE = "recipe.steps.0"
 NORMED = model_facts(operators={"Conv": 1, "BatchNormalization": 1, "Gemm": 1})
 
 
-@pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm", "random"])
+@pytest.mark.parametrize("criterion", [None, "l1", "l2", "fpgm", "random"])
 def test_criteria_of_weights_need_no_data(criterion: str) -> None:
     assert outcome({**PRUNE, "criterion": criterion}) is None
 

@@ -56,7 +56,7 @@ def _found(
     match step.criterion:
         case "l1":
             return [norms.l1(stored, group) for group in groups]
-        case "l2":
+        case "l2" | None:
             return [norms.l2(stored, group) for group in groups]
         case "fpgm":
             return [norms.fpgm(stored, group) for group in groups]
@@ -90,7 +90,7 @@ def _silent(step: ChannelPruning, groups: Sequence[Group]) -> str:
         "activation": "a Conv, Gemm or MatMul",
     }
     return (
-        f"The criterion {step.criterion} needs {wanted.get(step.criterion, 'weights')}, which none of the "
+        f"The criterion {step.criterion} needs {wanted.get(str(step.criterion), 'weights')}, which none of the "
         f"{len(groups)} groups of channels has. Use l2, which needs weights alone."
     )
 

@@ -36,6 +36,8 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     `model_does_not_run`, and what the steps of `recovery` raise.
     """
     refuse_quantized(model)
+    if step.criterion is None:
+        step = step.model_copy(update={"criterion": "l2" if context.calibration is None else "activation"})
     found = channel_groups(model)
     groups = prunable(model, found, step)
     if not groups:

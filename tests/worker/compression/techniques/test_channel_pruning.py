@@ -78,6 +78,13 @@ def test_targets_are_reached_in_every_scope(
     assert min(kept(report).values()) >= 1
 
 
+@pytest.mark.parametrize(("data", "criterion"), [(True, "activation"), (False, "l2")])
+def test_the_criterion_follows_from_the_data_that_there_is(
+    files: Digits, tmp_path: Path, data: bool, criterion: str
+) -> None:
+    assert done(files, tmp_path, data=data).steps[0].details["criterion"] == criterion
+
+
 def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> None:
     """By default with calibration data, and better than without by 5 points at least."""
     mended, plain = (
