@@ -95,3 +95,17 @@ def test_patterns_and_outputs_are_those_of_the_student_from_then_on() -> None:
         "unknown_output",
         "recipe.steps.0.output",
     )
+
+
+@pytest.mark.parametrize(
+    ("step", "code"),
+    [
+        ({"kind": "mixed_precision", "max_size_ratio": 0.5}, None),
+        ({"kind": "int8"}, ("not_quantized", "recipe.steps.1.kind")),
+    ],
+)
+def test_only_what_always_writes_nodes_can_be_trained_through_them(
+    step: dict[str, Any], code: tuple[str, str] | None
+) -> None:
+    problem = outcome(step, QAT, data=BOTH)
+    assert (None if problem is None else (problem.code, problem.field)) == code

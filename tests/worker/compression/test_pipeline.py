@@ -45,9 +45,9 @@ def options(**require: float) -> Options:
 
 @pytest.fixture(scope="module")
 def done(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Path]:
-    """int8_static on the digits, asked to lose at most 5 points of top-1 and to be at most half as large."""
+    """int8_static on the digits, asked to lose at most 5 points of top-1 and to be at most 0.55 of the size."""
     out = tmp_path_factory.mktemp("out")
-    asked = options(max_metric_drop=0.05, max_size_ratio=0.5)
+    asked = options(max_metric_drop=0.05, max_size_ratio=0.55)
     return compress(files.model, recipe("int8_static"), data(files), out, options=asked), out
 
 

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.naming import excluded
 from worker.compression.layerwise.patches import Window, patches
 from worker.compression.observe import Array
-from worker.compression.techniques.naming import excluded
 
 
 @dataclass(frozen=True)

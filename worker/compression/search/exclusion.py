@@ -1,7 +1,8 @@
 """Leaves the most sensitive layers in float until what is required holds: `exclude: "auto"`.
 
 The layers are ranked once, each by what quantizing it alone costs; then the worst are left out, one by one at first,
-and everything is measured again after each. No layer is left out when all of them together meet it.
+then twice as many each time, and everything is measured again after each; of the last ones only as many as it takes.
+No layer is left out when all of them together meet it.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,7 +15,7 @@ from worker.compression.search.sensitivity import Gain, Sensitivity, sensitiviti
 from worker.compression.techniques.static import Static
 
 ONE_BY_ONE = 8
-"""Layers left out singly; behind them twice as many each time."""
+"""Layers left out singly, before it goes by twice as many."""
 ALONE = 8
 """Samples on which single layers are judged."""
 
@@ -47,14 +48,45 @@ def exclude(
     left: dict[str, str] = {}
     steps: list[dict[str, Any]] = []
     for group in _groups(ranked[:-1]):
-        before = judged
-        for one in group:
-            left[one.name] = f"sensitive: quantized alone it leaves {one.judged.snr_db:.1f} dB at the outputs"
-        judged = judge(static.quantized(left))
+        before, found = judged, _without(static, judge, left, group)
+        if meets(found):
+            group, found = _shortest(static, judge, meets, left, group, found)
+        left, judged = left | _reasons(group), found
         steps.append(_told(group, before, judged))
         if meets(judged):
             return Excluded(left, judged, True, ranked, steps)
     return Excluded(left, judged, False, ranked, steps)
+
+
+def _shortest(
+    static: Static,
+    judge: Judge,
+    meets: Meets,
+    left: dict[str, str],
+    group: list[Sensitivity],
+    found: Judged,
+) -> tuple[list[Sensitivity], Judged]:
+    """The first layers of the group that suffice, by halving, and what is found without them."""
+    low, high = 1, len(group)
+    while low < high:
+        middle = (low + high) // 2
+        tried = _without(static, judge, left, group[:middle])
+        if meets(tried):
+            high, found = middle, tried
+        else:
+            low = middle + 1
+    return group[:high], found
+
+
+def _without(static: Static, judge: Judge, left: dict[str, str], group: list[Sensitivity]) -> Judged:
+    return judge(static.quantized(left | _reasons(group)))
+
+
+def _reasons(group: list[Sensitivity]) -> dict[str, str]:
+    return {
+        one.name: f"sensitive: quantized alone it leaves {one.judged.snr_db:.1f} dB at the outputs"
+        for one in group
+    }
 
 
 def _groups(ranked: list[Sensitivity]) -> Iterator[list[Sensitivity]]:

@@ -31,6 +31,9 @@ class Gain:
     milliseconds: float | None
 
 
+UNKNOWN = Gain(0, None)
+
+
 @dataclass(frozen=True)
 class Sensitivity:
     """Of one layer quantized alone."""
@@ -61,7 +64,10 @@ def sensitivities(
     samples: int | None = None,
     limit: int | None = None,
 ) -> list[Sensitivity]:
-    """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights."""
+    """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights.
+
+    `gains` may be left empty where they are not asked for.
+    """
     layers = static.selection().weighted
     names = [str(node.name) for node in layers]
     found = []
@@ -69,7 +75,7 @@ def sensitivities(
         name = str(node.name)
         limits = None if limit is None else {name: limit}
         alone = static.quantized(others(names, {name}), limits=limits)
-        found.append(Sensitivity(name, node.op_type, judge(alone, samples), gains[name]))
+        found.append(Sensitivity(name, node.op_type, judge(alone, samples), gains.get(name, UNKNOWN)))
         told(number / len(layers))
     return found
 

@@ -17,6 +17,7 @@ from app.contract.recipe import (
     Int8,
     Int8Dynamic,
     Int8Static,
+    MixedPrecision,
     QuantizationAwareTraining,
     Taught,
     Training,
@@ -52,6 +53,10 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             from worker.compression.techniques.int8 import int8
 
             return int8(model, step, context)
+        case MixedPrecision():
+            from worker.compression.techniques.mixed_precision import mixed_precision
+
+            return mixed_precision(model, step, context)
         case Int8Static():
             return int8_static(model, step, context)
         case Int8Dynamic():

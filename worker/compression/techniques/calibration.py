@@ -30,7 +30,7 @@ log = logging.getLogger(__name__)
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 
 BINS = 2048
-COUNTED = 1 << 16
+COUNTED = 1 << 15
 """Values of one activation and batch that enter its histogram; of more, every k-th does."""
 
 

@@ -93,7 +93,7 @@ def calibrated(static: Static, step: Int8Static, told: Callable[[float], None]) 
         details["layers_smoothed"] = smooth(graph, static.layers(), seen, step.smooth, names.fresh)
     static.observe(told)
     if step.bias_correction:
-        static.means = {name: found.mean for name, found in static.input_channels().items()}
+        static.means = {name: found.mean for name, found in static.input_channels(ranges=False).items()}
         details["biases_corrected"] = len(static.means)
     return details
 

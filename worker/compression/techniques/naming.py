@@ -1,13 +1,10 @@
 """Names: which nodes a pattern leaves out, and new values that collide with nothing."""
 
-from fnmatch import fnmatchcase
-
 import onnx_ir as ir
 
+from worker.compression.graph.naming import excluded
 
-def excluded(node: ir.Node, patterns: list[str]) -> bool:
-    """Whether a shell-style pattern matches the node's name."""
-    return any(fnmatchcase(node.name or "", pattern) for pattern in patterns)
+__all__ = ["Names", "excluded"]
 
 
 class Names:

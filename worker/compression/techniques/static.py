@@ -22,7 +22,7 @@ from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.ranges import Array, Range, round_to_nearest
 from worker.compression.techniques.selection import CARRYING, Selection, select
 
-CHANNEL_SAMPLES = 64
+CHANNEL_SAMPLES = 32
 """Of the calibration samples, from which the means and ranges of channels are taken."""
 
 
@@ -110,11 +110,16 @@ class Static:
         """Those that are quantized and are plain matrix products with a weight of their own."""
         return list(filter(None, map(linear, self.selection().weighted)))
 
-    def input_channels(self) -> dict[str, Channels]:
-        """Of each such layer's data, by the layer's name. Raises what `Observer` raises."""
+    def input_channels(self, *, ranges: bool = True) -> dict[str, Channels]:
+        """Of each such layer's data, by the layer's name. Raises what `Observer` raises.
+
+        Without `ranges` only means are taken, of values that were looked through before.
+        """
         layers = self.layers()
         if not layers:
             return {}
         axes = {layer.data: channel_axis(layer) for layer in layers}
-        found = channels(Observer(self.model, list(axes)), axes, self.samples.take(CHANNEL_SAMPLES))
+        found = channels(
+            Observer(self.model, list(axes)), axes, self.samples.take(CHANNEL_SAMPLES), ranges=ranges
+        )
         return {layer.name: found[layer.data] for layer in layers if layer.data in found}
