@@ -15,7 +15,7 @@ from scipy.ndimage import zoom
 SHARED = Path(__file__).resolve().parents[3] / "shared"
 IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
 UNIT = {"scale": 1 / 255}
-ENLARGED = 96
+ENLARGED = 192
 """Images enlarged for a model without labels: two thirds calibrate, one third is held out."""
 
 

@@ -1,0 +1,92 @@
+"""Ours and the peers' ways to 8 bits, each run in a process of its own on the same model and samples."""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from tests.benchmarks.peers.cases import Case
+from tests.benchmarks.peers.environments import python_of
+
+SCRIPTS: Final = Path(__file__).parent / "scripts"
+ROOT: Final = Path(__file__).parents[3]
+TIMEOUT_SECONDS = 900
+LATENCY, QUALITY, STATIC, NNCF = "int8 latency", "int8 quality", "int8_static", "nncf default"
+OURS: Final[dict[str, dict[str, Any]]] = {
+    STATIC: {"kind": "int8_static"},
+    LATENCY: {"kind": "int8", "prefer": "latency"},
+    QUALITY: {"kind": "int8", "prefer": "quality"},
+}
+PEERS: Final = (
+    ("nncf", "default"),
+    ("nncf", "mixed"),
+    ("onnxruntime", "u8s8"),
+    ("onnxruntime", "s8s8"),
+    ("neural", "default"),
+)
+OF_TRANSFORMERS: Final = (
+    ("nncf", "transformer"),
+    ("onnxruntime", "dynamic"),
+    ("neural", "smooth"),
+    ("neural", "dynamic"),
+)
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """`seconds` and `memory_bytes` of the work: the process' peak beyond what it had after its imports."""
+
+    name: str
+    ours: bool
+    path: Path
+    seconds: float
+    memory_bytes: int
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Failed:
+    name: str
+    ours: bool
+    why: str
+
+
+def candidates(case: Case, folder: Path) -> list[Candidate | Failed]:
+    """All that apply to the model, and why those that failed did."""
+    found = []
+    for name, step in OURS.items():
+        command = [sys.executable, "-m", "tests.benchmarks.peers.ours"]
+        found.append(_made(name, True, command, case, folder, json.dumps(step)))
+    for peer, preset in PEERS + (OF_TRANSFORMERS if case.transformer else ()):
+        command = [str(python_of(peer)), str(SCRIPTS / f"{peer}_script.py")]
+        found.append(_made(f"{peer} {preset}", False, command, case, folder, preset))
+    return found
+
+
+def _made(
+    name: str, ours: bool, command: list[str], case: Case, folder: Path, preset: str
+) -> Candidate | Failed:
+    out = folder / f"{name.replace(' ', '-')}.onnx"
+    for old in (out, out.with_name(f"{out.name}_data")):
+        old.unlink(missing_ok=True)
+    arguments = [*command, str(case.model), str(case.calibration), str(out), preset]
+    try:
+        done = subprocess.run(
+            arguments, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, cwd=ROOT
+        )
+    except subprocess.TimeoutExpired:
+        return Failed(name, ours, f"took longer than {TIMEOUT_SECONDS} s")
+    (folder / f"{out.stem}.log").write_text(done.stdout + done.stderr)
+    if done.returncode or not out.exists():
+        return Failed(name, ours, _last(done.stderr))
+    told = json.loads(done.stdout.splitlines()[-1])
+    memory = told["peak_bytes"] - told["before_bytes"]
+    return Candidate(name, ours, out, told["seconds"], memory, told["notes"])
+
+
+def _last(told: str) -> str:
+    """The exception of a traceback, where there is one."""
+    lines = [line for line in told.strip().splitlines() if line and not line.startswith(" ")]
+    return lines[-1][:200] if lines else "no message"
