@@ -13,7 +13,7 @@ from app.contract.steps.base import ORIGINAL, Step
 from app.contract.steps.low_rank import LowRank
 from app.contract.steps.mixed import Int8, MixedPrecision
 from app.contract.steps.pruning import ChannelPruning, Sparsity
-from app.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
+from app.contract.steps.quantization import Float16, Int8Dynamic, Int8Static
 from app.contract.steps.training import (
     Distillation,
     FeaturePair,
@@ -23,13 +23,11 @@ from app.contract.steps.training import (
     Taught,
     Training,
 )
-from app.contract.steps.weights import Binary, Palette, WeightOnly
+from app.contract.steps.weights import WeightOnly
 
 __all__ = [
     "ORIGINAL",
     "AnyStep",
-    "BFloat16",
-    "Binary",
     "ChannelPruning",
     "Distillation",
     "FeaturePair",
@@ -41,7 +39,6 @@ __all__ = [
     "Int8Static",
     "LowRank",
     "MixedPrecision",
-    "Palette",
     "QuantizationAwareTraining",
     "Recipe",
     "Requirements",
@@ -58,10 +55,7 @@ AnyStep = Annotated[
     | Int8Dynamic
     | WeightOnly
     | MixedPrecision
-    | Palette
-    | Binary
     | Float16
-    | BFloat16
     | ChannelPruning
     | Sparsity
     | LowRank

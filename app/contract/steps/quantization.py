@@ -71,16 +71,8 @@ class Int8Dynamic(Step):
 
 
 class Float16(Step):
-    """Half-precision weights and arithmetic. With calibration data, what would overflow stays float32."""
+    """Half-precision weights and arithmetic. Needs no data."""
 
     kind: Literal["float16"]
-    keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
-    exclude: Patterns
-
-
-class BFloat16(Step):
-    """Weights and arithmetic in bfloat16: the range of float32, with 8 bits of precision."""
-
-    kind: Literal["bfloat16"]
     keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
     exclude: Patterns
