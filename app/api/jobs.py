@@ -31,6 +31,8 @@ _REFUSED = (
         "not_quantized",
         "wrong_order",
         "nothing_to_train",
+        "nothing_to_prune",
+        "does_not_divide",
         "teacher_does_not_fit",
     ),
 )

@@ -13,8 +13,9 @@ from app.contract.errors import Refusal
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
-from app.contract.recipe import ORIGINAL, AnyStep, Taught, Training
+from app.contract.recipe import ORIGINAL, AnyStep, ChannelPruning, LowRank, Sparsity, Taught, Training
 from app.contract.shapes import Shapes, input_shapes
+from app.contract.sparsity import check_gradual, check_sparsity
 from app.contract.stages import Stage, low, stages
 from app.contract.training import check_teacher, check_training
 
@@ -36,6 +37,7 @@ def check(
     for index, step, stage in steps:
         _check_patterns(index, step, stage)
         _check_something_left(index, step, stage)
+        _check_zeros(index, step, stage, request.recipe.steps[:index])
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
@@ -77,11 +79,23 @@ def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
     left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.exclude)]
     if layers and step.exclude and not left:
         raise Refusal(
-            "nothing_to_train" if isinstance(step, Training) else "nothing_to_quantize",
+            "nothing_to_train"
+            if isinstance(step, Training)
+            else "nothing_to_prune"
+            if isinstance(step, Sparsity)
+            else "nothing_to_quantize",
             f"`exclude` matches all {len(layers)} layers of {low(stage.model)}, so {step.kind} would change nothing. "
             "Leave a pattern out, or the step.",
             field=f"recipe.steps.{index}.exclude",
         )
+
+
+def _check_zeros(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -> None:
+    reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
+    if isinstance(step, Sparsity):
+        check_sparsity(index, step, stage, reshaped)
+    if isinstance(step, Training):
+        check_gradual(index, step, stage, reshaped)
 
 
 def _check_needs(request: JobRequest) -> None:

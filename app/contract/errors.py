@@ -55,6 +55,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "wrong_order": (422, "The steps are in an order that cannot work"),
     "unsupported_operator": (422, "The model has an operator that cannot be trained"),
     "nothing_to_train": (422, "The model has no weights to train"),
+    "nothing_to_prune": (422, "There is nothing to prune"),
+    "does_not_divide": (422, "A layer's size does not divide"),
     "teacher_does_not_fit": (422, "The teacher does not fit the student"),
     "unknown_value": (422, "The model computes no such value"),
     "pattern_matches_nothing": (422, "A pattern matches no layer"),

@@ -59,7 +59,8 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         raise Refusal("already_quantized", _not_again(step, stage, stage.quantized), field=field)
     if step.takes == "quantized" and not (stage.quantized and stage.qdq):
         raise Refusal("not_quantized", _no_nodes(step, stage), field=field)
-    if stage.half is not None and (step.quantizes or isinstance(step, Float16)):
+    floats = step.takes == "float" and not isinstance(step, Training)
+    if stage.half is not None and (floats or step.quantizes or isinstance(step, Float16)):
         again = isinstance(step, Float16)
         advice = "Leave this step out." if again else f"Put {step.kind} before float16, or leave float16 out."
         detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
@@ -76,12 +77,16 @@ def _not_again(step: AnyStep, stage: Stage, quantized: str) -> str:
     if step.quantizes:
         advice = "Leave this step out, or upload the float model."
         return f"{quantized} is quantized already, and {step.kind} would quantize it again. {advice}"
+    trains = isinstance(step, Training)
     if stage.by_step:
-        instead = "Use quantization_aware_training in its place, or put" if stage.qdq else "Put"
+        instead = "Use quantization_aware_training in its place, or put" if trains and stage.qdq else "Put"
         advice = f"{instead} it before the step that quantizes."
     else:
-        advice = "Give the float model" + (", or use quantization_aware_training." if stage.qdq else ".")
-    return f"{quantized} is quantized, and {step.kind} trains weights that are floats. {advice}"
+        advice = "Give the float model" + (
+            ", or use quantization_aware_training." if trains and stage.qdq else "."
+        )
+    does = "trains" if trains else "changes"
+    return f"{quantized} is quantized, and {step.kind} {does} weights that are floats. {advice}"
 
 
 def _no_nodes(step: AnyStep, stage: Stage) -> str:

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
+from worker.compression import storage
 from worker.compression.assemble import assemble, lineage
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data
@@ -69,7 +70,8 @@ def compress(
         tidy(graph)
         steps = _with_notes(steps, returned(graph, original))
         candidate = scratch / "candidate.onnx"
-        store.save(graph, candidate)
+        packing = storage.write(graph, candidate, recipe.steps)
+        steps = storage.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
         measured = compare(
             baseline,
@@ -83,7 +85,8 @@ def compress(
             progress=progress,
         )
         store.stamp(graph, lineage(source, recipe, options, measured))
-        artifact = store.save_one_file(graph, out_dir / ARTIFACT)
+        artifact = out_dir / ARTIFACT
+        storage.write(graph, artifact, recipe.steps)
         report = assemble(
             before=original,
             after=graph,

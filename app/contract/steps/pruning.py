@@ -8,6 +8,7 @@ from app.contract.steps.base import Need, Patterns, Samples, Step
 from app.contract.steps.training import Distillation, Finetune, Structure, refuse_bad_structure, zeros_of
 
 Amount = Annotated[float, Field(gt=0, lt=1)]
+Side = Annotated[int, Field(ge=1, le=1024)]
 
 NEEDS_NO_DATA: Final = frozenset({"l1", "l2", "batchnorm_scale", "fpgm", "random", "magnitude"})
 """Criteria that follow from the weights alone."""
@@ -81,20 +82,25 @@ class Sparsity(Step):
 
     kind: Literal["sparsity"]
     structure: Structure
-    block: tuple[int, int] = Field(
-        default=(1, 4), description="For `block`: output channels × inputs that go together."
+    block: tuple[Side, Side] = Field(
+        default=(1, 4),
+        description="For `block`: outputs × inputs in a row that go together; both sizes have to divide.",
     )
     sparsity: Amount | None = Field(
         default=None, description="Share of zeros, by itself 0.5; N:M has its own, (M - N) / M."
     )
     criterion: Literal["magnitude", "wanda", "taylor", "hessian"] = Field(
-        default="hessian", description="Which weights go; `hessian` also corrects those that stay."
+        default="hessian",
+        description="Which weights go: the smallest (`magnitude`), those that meet small inputs (`wanda`), that move "
+        "the outputs least (`taylor`) or cost their layer least (`hessian`, which makes up for them with the rest).",
     )
     distribution: Literal["uniform", "erdos_renyi", "sensitivity"] = Field(
         default="uniform", description="How the zeros are spread over the layers."
     )
     storage: Literal["auto", "dense"] = Field(
-        default="auto", description="Each tensor in the smallest form, or as it was."
+        default="auto",
+        description="Each tensor of the artifact as a bitmask with packed values, as SparseTensor or dense, "
+        "whichever is smallest; or all of them dense.",
     )
     samples: Samples
     layers: list[str] = Field(

@@ -200,3 +200,12 @@ class QuantizationAwareTraining(Taught):
     takes: ClassVar[Literal["float", "quantized", "any"]] = "quantized"
 
     kind: Literal["quantization_aware_training"]
+
+    @model_validator(mode="after")
+    def _no_new_zeros(self) -> Self:
+        if self.gradual is not None:
+            raise ValueError(
+                "zeros are made while weights are floats: give gradual to the finetune or distillation before the step "
+                "that quantizes; keep_zeros keeps them here"
+            )
+        return self

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx_ir import external_data
 
 from app.contract.errors import Refusal
+from worker.compression.graph.packing import Packing, pack, unpack
 from worker.compression.graph.sparse import densify
 from worker.compression.graph.walk import messages
 
@@ -25,13 +26,15 @@ ONE_FILE_BYTES = 2**31 - 2**26
 
 
 def load(path: Path) -> ir.Model:
-    """Read a `.onnx` file; sparse tensors become dense. The file must have passed `graph.gate`.
+    """Read a `.onnx` file; sparse and packed tensors become dense. The file must have passed `graph.gate`.
 
     Raises `ValueError` for broken sparse tensors, protobuf's `DecodeError` for what is no ONNX.
     """
     proto = onnx.load(str(path), format="protobuf", load_external_data=False)
     if count := densify(proto, path.parent):
         log.info("made %d sparse tensors dense", count)
+    if count := unpack(proto):
+        log.info("unpacked %d tensors", count)
     _name_default_domain(proto)
     model: ir.Model = ir.from_proto(proto)
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
@@ -52,14 +55,27 @@ def save(model: ir.Model, path: Path) -> None:
 
 def save_one_file(model: ir.Model, path: Path) -> Path:
     """Write the model as one `.onnx`. Raises `Refusal` `step_failed` when its weights do not fit into one."""
+    _check_fits_one(model)
+    save(model, path)
+    return path
+
+
+def save_packed(model: ir.Model, path: Path) -> Packing:
+    """Write the model as one `.onnx`, each tensor in its smallest form. Raises like `save_one_file`."""
+    _check_fits_one(model)
+    proto = ir.to_proto(external_data.load_to_model(model))
+    packing = pack(proto)
+    path.write_bytes(proto.SerializeToString())
+    return packing
+
+
+def _check_fits_one(model: ir.Model) -> None:
     if (size := weight_bytes(model)) >= ONE_FILE_BYTES:
         raise Refusal(
             "step_failed",
             f"The result has {size} bytes of weights, and one ONNX file holds less than 2 GiB. "
             "Add a step that makes it smaller (int8, float16).",
         )
-    save(model, path)
-    return path
 
 
 def _name_default_domain(proto: onnx.ModelProto) -> None:

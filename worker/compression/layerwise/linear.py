@@ -6,13 +6,13 @@ Gemm, MatMul  W [1, out, in], x all rows
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 import onnx_ir as ir
 
 from worker.compression.layerwise.patches import Window, patches
 from worker.compression.observe import Array
-from worker.compression.techniques.naming import excluded
 
 
 @dataclass(frozen=True)
@@ -47,18 +47,26 @@ class Linear:
 
     def matrix(self) -> Array:
         """float32 [groups, out, in], a copy."""
-        stored = self._stored()
-        if self.node.op_type != "Conv" and not self._outputs_first:
-            stored = stored.T
-        return np.array(stored.reshape(self.shape), np.float32, order="C")
+        return np.array(self.laid_out(self._stored()), np.float32, order="C")
 
     def put(self, matrix: Array) -> None:
         """Replace the weight by a matrix of the same shape."""
-        before = self._stored().shape
-        turned = (
-            matrix[0].T if self.node.op_type != "Conv" and not self._outputs_first else matrix.reshape(before)
-        )
-        self.weight.const_value = ir.tensor(np.ascontiguousarray(turned, np.float32), name=self.weight.name)
+        stored = np.ascontiguousarray(self.stored(matrix), np.float32)
+        self.weight.const_value = ir.tensor(stored, name=self.weight.name)
+
+    def laid_out(self, stored: Array) -> Array:
+        """[groups, out, in] of an array that is laid out as the weight is."""
+        turned = stored.T if self.node.op_type != "Conv" and not self._outputs_first else stored
+        matrix: Array = np.reshape(turned, self.shape)
+        return matrix
+
+    def stored(self, matrix: Array) -> Array:
+        """An array [groups, out, in] laid out as the weight is."""
+        if self.node.op_type == "Conv":
+            shaped: Array = np.reshape(matrix, self._stored().shape)
+            return shaped
+        turned: Array = matrix[0] if self._outputs_first else matrix[0].T
+        return turned
 
     def columns(self, x: Array, most: int | None = None) -> Array:
         """What the matrix multiplies, float32 [groups, rows, in], from the node's data.
@@ -83,7 +91,8 @@ def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
     """The layers of the main graph that are matrix products, in order, without those that a pattern excludes."""
     patterns = list(exclude)
     for node in model.graph:
-        if (found := linear(node)) is not None and not excluded(node, patterns):
+        found = linear(node)
+        if found is not None and not any(fnmatchcase(found.name, pattern) for pattern in patterns):
             yield found
 
 

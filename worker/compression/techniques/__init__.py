@@ -11,12 +11,15 @@ import onnx_ir as ir
 from app.contract.recipe import (
     ORIGINAL,
     AnyStep,
+    ChannelPruning,
     Distillation,
     Finetune,
     Float16,
     Int8Dynamic,
     Int8Static,
+    LowRank,
     QuantizationAwareTraining,
+    Sparsity,
     Taught,
     Training,
 )
@@ -24,14 +27,23 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static
+from worker.compression.techniques.sparsity import layers_of, sparsity
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
-    """Refuse what can be known before any work. Raises `Refusal` `unsupported_operator` naming operator and node."""
+    """Refuse what can be known before any work.
+
+    Raises `Refusal` `unsupported_operator` naming operator and node; `does_not_divide` and
+    `nothing_to_prune` for `sparsity`.
+    """
+    reshaped = False
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
-            model = other(step.student)
-        if not isinstance(step, Training):
+            model, reshaped = other(step.student), False
+        reshaped = reshaped or isinstance(step, ChannelPruning | LowRank)
+        if isinstance(step, Sparsity) and not reshaped:
+            layers_of(model, step)
+        if not (isinstance(step, Training) or (isinstance(step, Sparsity) and step.criterion == "taylor")):
             continue
         from worker.compression.engine.working import check_runs
 
@@ -53,6 +65,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return int8_dynamic(model, step, context)
         case Float16():
             return float16(model, step, context)
+        case Sparsity():
+            return sparsity(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
 

@@ -24,6 +24,7 @@ from worker.compression.graph.facts import inputs_of
 from worker.compression.techniques.account import TrainingDiverged
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.naming import excluded
+from worker.compression.techniques.zeros import Sparse, sparse
 
 
 @dataclass(frozen=True)
@@ -49,13 +50,15 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     """Train the model's weights in place.
 
     Raises `TrainingDiverged`; `Refusal` `unsupported_operator`, `nothing_to_train`, `missing_data`, `not_finite`,
-    `labels_do_not_fit`, `teacher_does_not_fit`, `unknown_output`, `unknown_value`, `step_failed`.
+    `labels_do_not_fit`, `teacher_does_not_fit`, `unknown_output`, `unknown_value`, `step_failed`,
+    `nothing_to_prune`.
     """
     hardware = hardware_for(step)
     samples = context.training(_inputs(model, lesson.teacher))
     pair = _pair(model, step, lesson, hardware, samples, context)
     frozen = frozenset(str(node.name) for node in model.graph if excluded(node, step.exclude))
     layers, learning = _freeze(pair.module, frozen)
+    zeros = sparse(model, pair.module, step)
     check_fit(pair, samples)
     augment = tuple(context.augment) if step.augment and not lesson.cached else ()
     run = Run(
@@ -64,6 +67,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
         augment=augment,
         restores=restores(step, pair),
         frozen=frozen,
+        zeros=zeros.zeros,
         seed=context.seed,
         progress=context.progress,
         curves=context.curves,
@@ -72,7 +76,14 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     write_back(pair.module, model, result.biases)
     if result.diverged is not None:
         raise _diverged(model, result)
-    return Changed(model, learning, layers, _notes(result), _details(result, hardware, lesson))
+    return Changed(
+        model,
+        learning,
+        layers,
+        [*_notes(result), *zeros.notes],
+        _details(result, hardware, lesson, zeros),
+        zeros.targets,
+    )
 
 
 def _inputs(model: ir.Model, teacher: ir.Model | None) -> list[TensorSpec]:
@@ -147,7 +158,7 @@ def _notes(result: Trained) -> list[str]:
     return notes
 
 
-def _details(result: Trained, hardware: Hardware, lesson: Lesson) -> dict[str, Any]:
+def _details(result: Trained, hardware: Hardware, lesson: Lesson, zeros: Sparse) -> dict[str, Any]:
     return {
         "learning_rate": result.rate,
         "batchnorm": f"restored behind {result.restored} convolutions" if result.restored else "folded",
@@ -155,6 +166,7 @@ def _details(result: Trained, hardware: Hardware, lesson: Lesson) -> dict[str, A
         "best_epoch": result.best.epoch if result.best is not None else None,
         "samples_per_second": round(result.samples_per_second, 1),
         "hardware": str(hardware),
+        "zeros": zeros.details(),
         "range_test": None
         if result.tested is None
         else {"rates": result.tested.rates, "losses": result.tested.losses},

@@ -19,6 +19,7 @@ from worker.compression.engine.training.pair import Pair
 from worker.compression.engine.training.rate import RangeTest, range_test
 from worker.compression.engine.training.validate import Validation, validate
 from worker.compression.engine.training.watch import Watch
+from worker.compression.engine.training.zeros import Zeros
 from worker.compression.progress import Progress
 
 OBSERVED = 8
@@ -34,6 +35,7 @@ class Run:
     augment: tuple[Augmentation, ...]
     restores: bool
     frozen: frozenset[str]
+    zeros: Zeros
     seed: int
     progress: Progress
     curves: Path
@@ -78,6 +80,8 @@ def train(pair: Pair, run: Run) -> Trained:
         _descend(pair, run, training, held, total, trained, watch)
         trained.samples_per_second = watch.samples_per_second
     trained.biases = batchnorm.fold(pair.module)
+    if trained.diverged is None:
+        run.zeros.keep()
     return trained
 
 
@@ -105,7 +109,7 @@ def _descend(
     parameters = [p for p in pair.learning.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, trained.rate, pair.module.scales)
     factor = schedule(settings, total)
-    best = _Best(pair, trained, held, watch)
+    best = _Best(pair, trained, held, watch, run.zeros)
     best.look(0, 0, None)
     pair.learning.train()
     divergence: Divergence | None = None
@@ -118,10 +122,11 @@ def _descend(
             smoothed = divergence.look(float(loss.detach()))
             descend(optimizer, loss, parameters, settings.clip_norm)
             pair.module.constrain()
+            run.zeros.after(step, total)
             watch.stepped(epoch, step, len(batch), smoothed, rate)
             if step % len(training) == 0 or step == total:
                 best.look(epoch, step, smoothed)
-                if settings.patience is not None and epoch - best.epoch >= settings.patience:
+                if settings.patience is not None and best.waited(epoch) >= settings.patience:
                     break
     except Diverged as error:
         trained.diverged = f"{error} at step {watch.step + 1} of {total}"
@@ -129,15 +134,21 @@ def _descend(
 
 
 class _Best:
-    """The epoch with the lowest validation loss; without validation rows the last one."""
+    """The epoch with the lowest validation loss; without validation rows the last one.
 
-    def __init__(self, pair: Pair, trained: Trained, held: Batches | None, watch: Watch) -> None:
+    What has fewer zeros than it will have is no choice, but the fallback of a training that diverges.
+    """
+
+    def __init__(
+        self, pair: Pair, trained: Trained, held: Batches | None, watch: Watch, zeros: Zeros
+    ) -> None:
         self._pair, self._trained, self._held, self._watch = pair, trained, held, watch
+        self._zeros, self._sound = zeros, False
         self._snapshot: Snapshot = []
 
-    @property
-    def epoch(self) -> int:
-        return self._trained.best.epoch if self._trained.best is not None else 0
+    def waited(self, epoch: int) -> int:
+        """Epochs without a better one; none while zeros still grow."""
+        return epoch - self._trained.best.epoch if self._trained.best is not None and self._sound else 0
 
     def look(self, epoch: int, step: int, loss: float | None) -> None:
         """Raises `Diverged` when the validation loss is no number."""
@@ -151,6 +162,7 @@ class _Best:
         entry = Epoch(epoch, step, loss, found)
         self._trained.epochs.append(entry)
         if self._better(entry):
+            self._sound = self._zeros.complete
             self._trained.best, self._snapshot = entry, taken(self._pair.learning)
 
     def keep(self) -> None:
@@ -158,7 +170,11 @@ class _Best:
 
     def _better(self, entry: Epoch) -> bool:
         best = self._trained.best
-        if best is None or best.validation is None or entry.validation is None:
+        if best is None or self._sound != self._zeros.complete:
+            return True
+        if not self._zeros.complete:
+            return False
+        if best.validation is None or entry.validation is None:
             return True
         return entry.validation.loss < best.validation.loss
 

@@ -1,0 +1,135 @@
+"""`make bench-sparsity`: what the criteria of `sparsity` lose at 50 %, 2:4 and 75 % without training, and the sizes.
+
+One table, a row for each model, level and criterion; Hessian-based has to lose less than magnitude. `python -m
+tests.benchmarks.sparsity jpeg` runs only one of its parts: jpeg, clean, spread.
+"""
+
+import sys
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from rich.console import Console
+from rich.table import Table
+
+from app.contract.dataset import Declaration
+from app.contract.job import Benchmark, Evaluation
+from app.contract.recipe import Recipe
+from app.contract.report import Report
+from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, shared_or_exit
+from worker.compression.data.source import Data, Source
+from worker.compression.options import Options
+from worker.compression.pipeline import compress
+
+MODELS = SHARED / "models"
+CRITERIA = ("magnitude", "wanda", "taylor", "hessian")
+LEVELS: dict[str, dict[str, Any]] = {
+    "50 %": {"sparsity": 0.5},
+    "2:4": {"structure": "2:4"},
+    "75 %": {"sparsity": 0.75},
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    model: str
+    level: str
+    criterion: str
+    top1: str
+    dense: str
+    stored: str
+    speed: str
+    seconds: str
+    asked: str = ""
+
+
+def jpeg(folder: Path) -> Iterator[Row]:
+    yield from _levels(folder, "resnet20-cifar10-jpeg.onnx", "x")
+
+
+def clean(folder: Path) -> Iterator[Row]:
+    yield from _levels(folder, "resnet20-cifar10.onnx", "input")
+
+
+def spread(folder: Path) -> Iterator[Row]:
+    """How the zeros are spread over the layers, at 75 %."""
+    model, data = "resnet20-cifar10-jpeg.onnx", _cifar(folder, "x")
+    for criterion in ("magnitude", "hessian"):
+        for distribution in ("uniform", "erdos_renyi", "sensitivity"):
+            step = {"sparsity": 0.75, "criterion": criterion, "distribution": distribution}
+            yield _row(model, f"75 %, {distribution}", criterion, _run(folder, model, step, data))
+
+
+def _levels(folder: Path, model: str, name: str) -> Iterator[Row]:
+    data = _cifar(folder, name)
+    for level, settings in LEVELS.items():
+        lost: dict[str, float] = {}
+        for criterion in CRITERIA:
+            report = _run(folder, model, {"criterion": criterion, **settings}, data)
+            lost[criterion] = report.quality[0].drop
+            asked = ""
+            if criterion == "hessian":
+                met = "met" if lost["hessian"] < lost["magnitude"] else "NOT met"
+                asked = f"loses less than magnitude: {met}"
+            yield _row(model, level, criterion, report, asked)
+
+
+def _row(model: str, level: str, criterion: str, report: Report, asked: str = "") -> Row:
+    quality, step, timed = report.quality[0], report.steps[0], report.latency[0]
+    stored = step.details["storage"]
+    return Row(
+        model,
+        level,
+        criterion,
+        f"{100 * quality.before:.2f} → {100 * quality.after:.2f} %",
+        str(stored["dense_bytes"]),
+        str(stored["stored_bytes"]),
+        f"{timed.speedup:.2f}×",
+        f"{step.seconds:.0f}",
+        asked,
+    )
+
+
+def _run(folder: Path, model: str, step: dict[str, Any], data: Data) -> Report:
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    recipe = Recipe.model_validate({"steps": [{"kind": "sparsity", **step}]})
+    return compress(MODELS / model, recipe, data, Path(tempfile.mkdtemp(dir=folder)), options=options)
+
+
+def _cifar(folder: Path, name: str) -> Data:
+    """512 images of the training part calibrate, the 4,000 of the test part judge."""
+    with np.load(SHARED / "data" / "cifar10_subset.npz") as cifar:
+        for part, rows in (("train", 512), ("test", 4000)):
+            np.savez(folder / f"{part}.npz", x=cifar[f"x_{part}"][:rows], y=cifar[f"y_{part}"][:rows])
+    pixels = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
+    declaration = Declaration.model_validate({"inputs": {name: pixels}, "targets": {"array": "y"}})
+    return Data(
+        calibration=Source(folder / "train.npz", declaration),
+        evaluation=Source(folder / "test.npz", declaration),
+    )
+
+
+PARTS = {part.__name__: part for part in (jpeg, clean, spread)}
+
+
+def main() -> None:
+    shared_or_exit()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as name:
+        for part in sys.argv[1:] or PARTS:
+            for row in PARTS[part](Path(name)):
+                rows.append(row)
+                print(" | ".join(vars(row).values()), flush=True)
+    table = Table(title="zeros without training, CIFAR-10 subset: 512 images calibrate, 4,000 judge")
+    for column in ("model", "level", "criterion", "top1", "dense", "stored", "speed", "seconds", "asked"):
+        table.add_column(column, overflow="fold")
+    for row in rows:
+        table.add_row(*vars(row).values())
+    Console(width=150).print(table)
+
+
+if __name__ == "__main__":
+    main()

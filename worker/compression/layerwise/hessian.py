@@ -1,0 +1,96 @@
+"""Zeros with the least error at a layer's output, and the weights that stay made up for them.
+
+    min ‖W X - W' X‖²  over W' with zeros;   H = X Xᵀ,   H⁻¹ = Uᵀ U
+    column by column (SparseGPT, Frantar & Alistarh 2023, arXiv:2301.00774):
+        w goes where w² / U_jj² is lowest;   the columns behind it get  - w / U_jj · U_j,:
+    then, the zeros being known, what is left of each row exactly (OBC, Frantar & Alistarh 2022, arXiv:2208.11580):
+        w'_S = H_SS⁻¹ (H w)_S                                     where there are not too many inputs
+
+H is damped by 1 % of its mean diagonal, so that it has an inverse whatever the data: fewer rows than inputs, inputs
+that never change or are always zero. The answer is never worse on the data than the lowest weights set to zero.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from worker.compression.layerwise.structure import Mask, Structure
+from worker.compression.observe import Array
+
+DAMPING: Final = 0.01
+EXACT: Final = 2e11
+"""Rows × inputs³, up to which what is left is solved for exactly: seconds on two cores."""
+
+
+def output_error(weight: Array, changed: Array, second: Array) -> float:
+    """‖W X - W' X‖², from H."""
+    difference = changed.astype(np.float64) - weight
+    return float(np.einsum("goi,gij,goj->", difference, second, difference, optimize=True))
+
+
+def with_zeros(weight: Array, second: Array, structure: Structure, count: int) -> Array:
+    """[groups, out, in] float64 with `count` zeros, those that are there already among them (all of them, unless whole
+    blocks go).
+
+    `weight` [groups, out, in] and `second` (H) [groups, in, in] are in the structure's order.
+    """
+    weight = weight.astype(np.float64)
+    there = weight == 0
+    if structure.unit == 1 and not structure.of:
+        count = max(count, int(there.sum()))
+    plain = np.where(structure.weakest(np.where(there, -1.0, weight**2), count) | there, 0.0, weight)
+    damped = _damped(second)
+    swept, zeros = _sweep(weight, damped, structure, count, there)
+    candidates = [plain, swept]
+    if weight.shape[0] * weight.shape[1] * weight.shape[2] ** 3 <= EXACT:
+        candidates.append(_refitted(weight, damped, zeros))
+    return min(candidates, key=lambda found: output_error(weight, found, second))
+
+
+def _damped(second: Array) -> Array:
+    """H with a diagonal that gives it an inverse; the identity where no input was ever anything but zero."""
+    mean = np.diagonal(second, axis1=1, axis2=2).mean(1)
+    added = np.where(mean > 0, DAMPING * mean, 1.0)
+    return second + added[:, None, None] * np.eye(second.shape[1])
+
+
+def _sweep(weight: Array, damped: Array, structure: Structure, count: int, there: Mask) -> tuple[Array, Mask]:
+    """All columns from left to right; as many zeros in each run of them as is its share."""
+    weight, zeros = weight.copy(), np.zeros(weight.shape, bool)
+    upper = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
+    inner = weight.shape[2]
+    for start in range(0, inner, structure.searched):
+        end = min(start + structure.searched, inner)
+        run, corner = weight[:, :, start:end], upper[:, start:end, start:end]
+        scores = run**2 / np.diagonal(corner, axis1=1, axis2=2)[:, None, :] ** 2
+        wanted = _due(structure, count, there, end) - _due(structure, count, there, start)
+        go = structure.weakest(np.where(there[:, :, start:end], -1.0, scores), wanted)
+        zeros[:, :, start:end] = go | there[:, :, start:end] if structure.unit == 1 else go
+        errors = np.zeros_like(run)
+        for j in range(end - start):
+            errors[:, :, j] = np.where(go[:, :, j], run[:, :, j], 0.0) / corner[:, None, j, j]
+            run[:, :, j:] -= errors[:, :, j, None] * corner[:, None, j, j:]
+        weight[:, :, end:] -= errors @ upper[:, start:end, end:]
+    weight[zeros] = 0.0
+    return weight, zeros
+
+
+def _due(structure: Structure, count: int, there: Mask, end: int) -> int:
+    """Zeros in the columns before `end`: their share, those that are there already and of the others as many."""
+    first = there[:, :, :end]
+    if structure.of:
+        return structure.most(first.shape)
+    if structure.unit > 1:
+        return round(count * end / there.shape[2] / structure.unit) * structure.unit
+    new, free = count - int(there.sum()), int((~there).sum())
+    return int(first.sum()) + round(new * int((~first).sum()) / max(1, free))
+
+
+def _refitted(weight: Array, damped: Array, zeros: Mask) -> Array:
+    """The best of all weights with these zeros, row by row, from the inputs that stay."""
+    found = np.zeros_like(weight)
+    for group, row in np.ndindex(*weight.shape[:2]):
+        stay = np.flatnonzero(~zeros[group, row])
+        target = weight[group, row] @ damped[group][:, stay]
+        found[group, row, stay] = np.linalg.solve(damped[group][np.ix_(stay, stay)], target)
+    return found

@@ -1,0 +1,65 @@
+"""How the artifact is stored: as its weights are, or packed where a step of the recipe made zeros."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+import onnx_ir as ir
+
+from app.contract.recipe import AnyStep, Sparsity, Training
+from app.contract.report import StepReport
+from worker.compression.graph import store
+from worker.compression.graph.packing import Packing
+
+NOT_FASTER: Final = (
+    "Zeros do not make ONNX Runtime faster: it multiplies with them as with any number. They make the file smaller; "
+    "hardware or a runtime with sparse kernels is needed for more."
+)
+
+
+def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep]) -> Packing | None:
+    """One `.onnx`, packed when the last step that says so asks for it. Raises `Refusal` `step_failed`."""
+    if packs(steps):
+        return store.save_packed(graph, path)
+    store.save_one_file(graph, path)
+    return None
+
+
+def packs(steps: Sequence[AnyStep]) -> bool:
+    """Whether a step makes zeros; of steps that have a say in the storage the last one decides."""
+    said = [step.storage == "auto" for step in steps if isinstance(step, Sparsity)]
+    grown = any(isinstance(step, Training) and step.gradual is not None for step in steps)
+    return said[-1] if said else grown
+
+
+def told(reports: list[StepReport], steps: Sequence[AnyStep], packing: Packing | None) -> list[StepReport]:
+    """The reports, the last step that makes zeros with how they are stored."""
+    last = max((report.index for report in reports if _makes_zeros(steps[report.index])), default=None)
+    if last is None:
+        return reports
+    return [_with_storage(report, packing) if report.index == last else report for report in reports]
+
+
+def _makes_zeros(step: AnyStep) -> bool:
+    return isinstance(step, Sparsity) or (isinstance(step, Training) and step.gradual is not None)
+
+
+def _with_storage(report: StepReport, packing: Packing | None) -> StepReport:
+    notes, details = [*report.notes, NOT_FASTER], dict(report.details)
+    if packing is not None:
+        stored = {
+            "dense_bytes": packing.dense_bytes,
+            "stored_bytes": packing.stored_bytes,
+            "tensors": dict(packing.forms),
+        }
+        details["storage"] = stored
+        notes.insert(-1, _sizes(packing))
+    return report.model_copy(update={"notes": notes, "details": details})
+
+
+def _sizes(packing: Packing) -> str:
+    forms = ", ".join(f"{count} {form}" for form, count in sorted(packing.forms.items()))
+    return (
+        f"The artifact's weights take {packing.stored_bytes} bytes as stored, {packing.dense_bytes} dense "
+        f"(tensors: {forms})."
+    )

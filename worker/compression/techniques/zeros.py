@@ -1,0 +1,101 @@
+"""The zeros of a training step: those that are there and stay, and those that are to grow (`gradual`)."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch import nn
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Gradual, Training
+from app.contract.report import RequirementResult
+from app.contract.steps.training import zeros_of
+from worker.compression.engine.module import GraphModule
+from worker.compression.engine.training.zeros import Growth, Zeros
+from worker.compression.graph.sparse_layers import recalled, remember
+from worker.compression.graph.weights import layers
+from worker.compression.layerwise import spread
+from worker.compression.layerwise.linear import linears
+from worker.compression.layerwise.structure import Structure
+from worker.compression.techniques.targets import zeros_targets
+
+BLOCK = (1, 4)
+"""Of gradual zeros in blocks."""
+
+
+@dataclass(frozen=True)
+class Sparse:
+    """`zeros` for the training; `targets` and `notes` for the report; `names` of the nodes by their weights'."""
+
+    zeros: Zeros
+    names: dict[str, str]
+    targets: list[RequirementResult] = field(default_factory=list)
+    notes: list[str] = field(default_factory=list)
+
+    def details(self) -> list[dict[str, Any]]:
+        """Each layer with the share of zeros that it has in the end."""
+        return [
+            {"name": self.names.get(weight, weight), "zeros": round(share, 6)}
+            for weight, share in sorted(self.zeros.shares().items())
+        ]
+
+
+def sparse(model: ir.Model, module: GraphModule, step: Training) -> Sparse:
+    """Raises `nothing_to_prune` when `gradual` finds no layer that its structure fits."""
+    learning = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    names = {str(w.value.name): str(node.name) for node, found in layers(model) for w in found}
+    masked = _masked(model, names, learning) if step.keep_zeros else {}
+    growth, targets, notes = _growth(model, step.gradual, learning)
+    zeros = Zeros(learning, masked, growth)
+    remember(model, (names[weight] for weight in zeros.shares() if weight in names))
+    return Sparse(zeros, names, targets, notes)
+
+
+def _masked(
+    model: ir.Model, names: dict[str, str], learning: dict[str, nn.Parameter]
+) -> dict[str, torch.Tensor]:
+    """Weights with some zeros, by value. Rounding makes zeros too: of integers only those that a step made sparse."""
+    known, found = recalled(model), {}
+    for weight, node in names.items():
+        if weight not in learning or (_is_integer(model, weight) and node not in known):
+            continue
+        zero = learning[weight].detach() == 0
+        if zero.any() and not zero.all():
+            found[weight] = zero
+    return found
+
+
+def _is_integer(model: ir.Model, weight: str) -> bool:
+    value = model.graph.initializers.get(weight)
+    return value is not None and value.dtype is not None and value.dtype.is_integer()
+
+
+def _growth(
+    model: ir.Model, gradual: Gradual | None, learning: dict[str, nn.Parameter]
+) -> tuple[Growth | None, list[RequirementResult], list[str]]:
+    if gradual is None:
+        return None, [], []
+    structure = Structure.named(gradual.structure, BLOCK)
+    there = [layer for layer in linears(model) if str(layer.weight.name) in learning]
+    taken = [layer for layer in there if structure.why_not(layer) is None]
+    skipped = [f"{layer.name} ({why})" for layer in there if (why := structure.why_not(layer)) is not None]
+    if not taken:
+        raise Refusal(
+            "nothing_to_prune",
+            f"gradual finds no layer that {gradual.structure} zeros fit: {', '.join(skipped[:8]) or 'none learns'}.",
+            field="recipe.steps",
+        )
+    sizes = [int(np.prod(layer.shape)) for layer in taken]
+    share = zeros_of(gradual.structure, gradual.sparsity)
+    wanted = spread.whole(spread.uniform(sizes, share), structure.unit)
+    if structure.of:
+        wanted = [structure.most(layer.shape) for layer in taken]
+    goals = [min(count, structure.most(layer.shape)) for count, layer in zip(wanted, taken, strict=True)]
+    notes = [f"Skipped, {gradual.structure} does not fit {len(skipped)}: {', '.join(skipped[:8])}."]
+    return (
+        Growth(taken, goals, structure, gradual.until),
+        zeros_targets("gradual", goals, wanted, sizes),
+        notes if skipped else [],
+    )
