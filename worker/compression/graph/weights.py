@@ -8,6 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from worker.compression.graph.shared_weights import SharedWeight, shared_weight
+
 WEIGHTED: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1,),
     "ConvTranspose": (1,),
@@ -59,10 +61,11 @@ PASSES_THROUGH: Final = frozenset(
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant and the zero point it is stored with (None: zero is zero)."""
+    """A constant and the zero point it is stored with (None: zero is zero). `shared`: it holds codes of few values."""
 
     value: ir.Value
     zero_point: ir.Value | None = None
+    shared: SharedWeight | None = None
 
     @property
     def shape(self) -> list[int]:
@@ -74,11 +77,13 @@ class Weight:
 
     @property
     def dtype(self) -> str:
+        if self.shared is not None:
+            return f"uint{self.shared.bits}"
         return dtype_name(_tensor(self.value).dtype)
 
     def zeros(self) -> int:
         """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
-        array = _tensor(self.value).numpy()
+        array = _tensor(self.value).numpy() if self.shared is None else self.shared.expanded()
         if self.zero_point is None or self.zero_point.const_value is None:
             return int(array.size - np.count_nonzero(array))
         return int(np.count_nonzero(array == _broadcast(self.zero_point.const_value.numpy(), array.shape)))
@@ -109,6 +114,8 @@ def _weight(node: ir.Node, index: int) -> Weight | None:
         return None
     zero_point = _input(node, ZERO_POINT.get(node.op_type))
     while value.const_value is None:
+        if (shared := shared_weight(value)) is not None:
+            return Weight(shared.codes, shared=shared)
         source = value.producer()
         if source is None or source.op_type not in PASSES_THROUGH or source.inputs[0] is None:
             return None
