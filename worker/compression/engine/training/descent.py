@@ -25,10 +25,10 @@ def optimizer_for(
     AdamW moves everything by about the rate, whatever its size, and a quantization scale (or the values of a codebook)
     may be far smaller than that: it moves by the rate times its own size. No scale decays.
     """
-    learning = {id(parameter) for parameter in (parameters := list(parameters))}
+    learning = {id(p): p for p in parameters}
     apart = {id(scale): scale for scale in scales if id(scale) in learning}
     relative = settings.optimizer == "adamw"
-    given = [p for p in parameters if id(p) not in apart]
+    given = [p for key, p in learning.items() if key not in apart]
     groups = [
         {"params": [p for p in given if p.ndim > 1], "weight_decay": settings.weight_decay, "factor": 1.0},
         {"params": [p for p in given if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
