@@ -57,7 +57,7 @@ class Transport:
                 if response.status_code >= 400:
                     response.read()
                 yield self._checked(response)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise self._unreachable(error) from error
 
     def told(self, kind: type[T], response: httpx.Response) -> T:

@@ -87,7 +87,7 @@ class _Packer:
         array = numpy_helper.to_array(tensor)
         sparse = _sparse(tensor.name, array) if self._opset >= OPSET else None
         mask = self._bitmask(tensor.name, array) if self._opset >= OPSET else None
-        if tensor.name in self._codes and self._opset >= OPSET:
+        if tensor.name in self._codes and mask is not None:
             return self._store_codes(tensor, array, mask)
         sizes = {"dense": tensor.ByteSize()}
         sizes |= {"sparse_tensor": sparse.ByteSize()} if sparse is not None else {}

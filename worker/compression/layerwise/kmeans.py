@@ -41,7 +41,7 @@ def nearest(values: Array, codebook: Array) -> Array:
 
 
 def _nearest(x: Array, c: Array) -> Array:
-    return np.searchsorted((c[1:] + c[:-1]) / 2, x)
+    return np.asarray(np.searchsorted((c[1:] + c[:-1]) / 2, x))
 
 
 def _lloyd(x: Array, weight: Array, c: Array) -> Array:
@@ -90,7 +90,7 @@ def _exact(x: Array, weight: Array, k: int) -> Array:
     for begin in reversed(begins):
         ends.append(int(begin[ends[-1]]))
     edges = np.array([0, *reversed(ends)])
-    return np.diff(sums[edges]) / np.diff(mass[edges])
+    return np.asarray(np.diff(sums[edges]) / np.diff(mass[edges]))
 
 
 def _running(x: Array) -> Array:
