@@ -10,10 +10,21 @@ from typing import Final
 from app.contract import fitting
 from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal
+from app.contract.few_values import check_few_values
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.model import ModelFacts
 from app.contract.others import check_data, check_students, fed, judged
-from app.contract.recipe import ORIGINAL, AnyStep, ChannelPruning, LowRank, Sparsity, Taught, Training
+from app.contract.recipe import (
+    ORIGINAL,
+    AnyStep,
+    Binary,
+    ChannelPruning,
+    LowRank,
+    Palette,
+    Sparsity,
+    Taught,
+    Training,
+)
 from app.contract.shapes import Shapes, input_shapes
 from app.contract.sparsity import check_gradual, check_sparsity
 from app.contract.stages import Stage, low, stages
@@ -38,6 +49,8 @@ def check(
         _check_patterns(index, step, stage)
         _check_something_left(index, step, stage)
         _check_zeros(index, step, stage, request.recipe.steps[:index])
+        if isinstance(step, Palette | Binary):
+            check_few_values(index, step, stage)
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)

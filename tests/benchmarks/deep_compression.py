@@ -124,7 +124,9 @@ def main() -> None:
             for row in PARTS[part](data, Path(name)):
                 rows.append(row)
                 print(" | ".join(vars(row).values()), flush=True)
-    table = Table(title="LeNet-5, 61,706 parameters, MNIST: ratios to the upload's file, and to its weights alone")
+    table = Table(
+        title="LeNet-5, 61,706 parameters, MNIST: ratios to the upload's file, and to its weights alone"
+    )
     for column in ("part", "recipe", "disk", "container", "ratio", "top1", "seconds", "asked"):
         table.add_column("of weights" if column == "ratio" else column, overflow="fold")
     for row in rows:
