@@ -166,7 +166,7 @@ def test_make_targets_that_are_named_exist(page: Path) -> None:
     code = re.findall(r"`([^`]+)`", page.read_text()) + re.findall(
         r"^(?:    |\$ )(.+)$", page.read_text(), re.MULTILINE
     )
-    named = {target for text in code for target in re.findall(r"\bmake ([a-z][a-z_-]*[a-z])", text)}
+    named = {target for text in code for target in re.findall(r"\bmake ([a-z][a-z0-9_-]*[a-z0-9])", text)}
     assert named <= make_targets()
 
 

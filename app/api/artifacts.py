@@ -32,10 +32,11 @@ ZIP: Final = "application/zip"
 def download_artifact(request: Request, service: Service, job: Found) -> Response:
     """The compressed ONNX: also when a requirement was not met, it is the best that was found.
 
-    A job that failed with `training_diverged` has the best weights from before that; nobody measured them.
+    A job that failed with `training_diverged` has the best weights from before that; nobody measured them. With
+    `Accept-Encoding: zstd` it comes in that coding, without ranges and under an ETag of its own.
     """
     sha256 = _made(job, job.artifact_sha256)
-    return content(request, service.blobs, sha256, f"{_name(service, job)}-winnow.onnx")
+    return content(request, service.blobs, sha256, f"{_name(service, job)}-winnow.onnx", container=True)
 
 
 @router.get(

@@ -11,6 +11,7 @@ from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
 from app.api.conditional import etag, not_modified, satisfiable, unchanged
+from app.api.encoded import CODING, in_container, wants_container
 from app.api.problems import answer
 from app.contract.errors import Refusal
 from app.storage.ports import Blobs
@@ -34,10 +35,22 @@ def content_of(media_type: str) -> dict[int | str, dict[str, Any]]:
 CONTENT: Final = content_of(BINARY)
 
 
-def content(request: Request, blobs: Blobs, sha256: str, filename: str, media_type: str = BINARY) -> Response:
-    """The blob as a download. Raises `storage_unavailable` when its bytes are not there."""
-    tag = etag(sha256)
+def content(
+    request: Request,
+    blobs: Blobs,
+    sha256: str,
+    filename: str,
+    media_type: str = BINARY,
+    *,
+    container: bool = False,
+) -> Response:
+    """The blob as a download; `container`: as zstd where the client takes that. Raises `storage_unavailable` when its
+    bytes are not there."""
+    contained = container and wants_container(request)
+    tag = etag(f"{sha256}-{CODING}" if contained else sha256)
     headers = {"etag": tag, "cache-control": "private, no-cache", "content-disposition": attachment(filename)}
+    if container:
+        headers["vary"] = "accept-encoding"
     if unchanged(request, tag):
         return not_modified(tag, headers)
     try:
@@ -46,7 +59,10 @@ def content(request: Request, blobs: Blobs, sha256: str, filename: str, media_ty
         raise Refusal(
             "storage_unavailable", "The bytes are missing in the store. Tell its operator."
         ) from None
-    return Download(path, headers=headers | {"x-content-type-options": "nosniff"}, media_type=media_type)
+    headers["x-content-type-options"] = "nosniff"
+    if contained:
+        return in_container(request, path, headers, media_type)
+    return Download(path, headers=headers, media_type=media_type)
 
 
 class Download(FileResponse):

@@ -161,6 +161,7 @@ def report(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
 def download(
     job: JobId,
     to: Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder to put JOB.onnx in.")] = Path(),
+    zstd: Annotated[bool, typer.Option("--zstd", help="Compressed on the way, for slow lines.")] = False,
     url: Url = LOCAL,
 ) -> None:
     """Download the compressed ONNX, checked by its SHA-256; a download that broke off is continued.
@@ -169,7 +170,7 @@ def download(
     winnow download job_1 --out small.onnx
     """
     with Client(url) as client:
-        answer(str(fetch(client, job, to)))
+        answer(str(fetch(client, job, to, zstd)))
 
 
 def curves(
@@ -193,9 +194,9 @@ def fetch_curves(client: Client, job: str, to: Path) -> Path:
         return client.download_curves(job, to, on_progress)
 
 
-def fetch(client: Client, job: str, to: Path) -> Path:
+def fetch(client: Client, job: str, to: Path, zstd: bool = False) -> Path:
     with transfer(f"fetching {job}") as on_progress:
-        return client.download(job, to, on_progress)
+        return client.download(job, to, on_progress, compressed=zstd)
 
 
 def _tell(job: Job) -> None:

@@ -30,6 +30,7 @@ def report_tables(report: Report) -> Group:
 
 def _rows(report: Report) -> Iterator[Row]:
     yield _pair("size", report.size_bytes, units.size)
+    yield _pair("download as zstd", report.compressed_bytes, units.size)
     for latency in report.latency:
         yield from _speed(latency)
     yield _pair("load time", report.load_ms, units.milliseconds)

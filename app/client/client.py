@@ -232,13 +232,16 @@ class Client:
     def report(self, id: str) -> Report:
         return self._transport.told(Report, self._transport.get(_path("jobs", id, "report")))
 
-    def download(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
+    def download(
+        self, id: str, path: str | Path, on_progress: OnProgress | None = None, *, compressed: bool = False
+    ) -> Path:
         """The compressed ONNX, written to `path` (in it, as `<id>.onnx`, when it is a folder).
 
-        A job that failed with `training_diverged` has its best weights so far to give.
+        A job that failed with `training_diverged` has its best weights so far to give. `compressed`: as zstd on
+        the way; the file is the same.
         Raises DamagedTransfer, UnusableFile; ServiceProblem `job_not_finished` or `no_artifact`.
         """
-        return self._fetch(id, "artifact", Path(path), f"{id}.onnx", on_progress)
+        return self._fetch(id, "artifact", Path(path), f"{id}.onnx", on_progress, compressed)
 
     def download_curves(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
         """The curves of all training steps as a zip, written to `path` (in it, as `<id>-curves.zip`, when it is a
@@ -255,6 +258,7 @@ class Client:
         target: Path,
         name: str,
         on_progress: OnProgress | None,
+        compressed: bool = False,
     ) -> Path:
         job, url = self.job(id), _path("jobs", id, what)
         made = job.artifact if what == "artifact" else job.curves
@@ -262,9 +266,11 @@ class Client:
             with self._transport.stream(
                 url
             ):  # its problem says why there is none, unless there is one by now
-                return self._fetch(id, what, target, name, on_progress)
+                return self._fetch(id, what, target, name, on_progress, compressed)
         target = target / name if target.is_dir() else target
-        return download(self._transport, url, target, made.sha256, made.size_bytes, on_progress)
+        return download(
+            self._transport, url, target, made.sha256, made.size_bytes, on_progress, compressed=compressed
+        )
 
     def _ready(self, kind: type[U], path: str) -> U:
         known = versions(

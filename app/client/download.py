@@ -27,15 +27,20 @@ def download(
     sha256: str,
     size: int,
     on_progress: OnProgress | None = None,
+    *,
+    compressed: bool = False,
 ) -> Path:
     """Fetch `url` to `target`, replacing what is there only by a whole file with this SHA-256 and size in bytes.
+
+    `compressed`: as zstd on the way, where the service has that. What broke off is continued without, since only the
+    bytes as they are have ranges.
 
     Raises DamagedTransfer, UnusableFile, ServiceProblem, ServiceUnreachable.
     """
     part = target.with_name(f".{target.name}.{sha256[:16]}.part")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        _gather(transport, url, part, size, on_progress)
+        _gather(transport, url, part, size, on_progress, compressed)
         _verify(part, sha256)
         part.replace(target)
     except OSError as error:
@@ -43,13 +48,15 @@ def download(
     return target
 
 
-def _gather(transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None) -> None:
+def _gather(
+    transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None, compressed: bool
+) -> None:
     """Ask for what is missing until nothing is. Given up after TRIES that brought nothing, one after the other."""
     part.touch()
     failures = 0
     while (before := part.stat().st_size) < size:
         try:
-            _receive(transport, url, part, size, on_progress)
+            _receive(transport, url, part, size, on_progress, compressed)
         except ServiceUnreachable:
             failures = 0 if part.stat().st_size > before else failures + 1
             if failures == TRIES:
@@ -59,13 +66,16 @@ def _gather(transport: Transport, url: str, part: Path, size: int, on_progress: 
             return
 
 
-def _receive(transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None) -> None:
+def _receive(
+    transport: Transport, url: str, part: Path, size: int, on_progress: OnProgress | None, compressed: bool
+) -> None:
     start = part.stat().st_size
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={start}-"} if start else {})
+    coding = "zstd" if compressed and not start else "identity"
+    headers = {"Accept-Encoding": coding} | ({"Range": f"bytes={start}-"} if start else {})
     with transport.stream(url, headers=headers) as response, part.open("r+b") as file:
         done = start if response.status_code == httpx.codes.PARTIAL_CONTENT else 0
         file.seek(done)
-        for chunk in response.iter_raw():
+        for chunk in response.iter_bytes():
             file.write(chunk)
             done += len(chunk)
             if on_progress is not None:

@@ -57,7 +57,7 @@ class Transport:
                 if response.status_code >= 400:
                     response.read()
                 yield self._checked(response)
-        except httpx.TransportError as error:
+        except (httpx.TransportError, httpx.DecodingError) as error:
             raise self._unreachable(error) from error
 
     def told(self, kind: type[T], response: httpx.Response) -> T:
@@ -91,7 +91,7 @@ class Transport:
             raise UnexpectedAnswer(self.url, response.status_code, _glimpse(response)) from error
         raise ServiceProblem(problem)
 
-    def _unreachable(self, error: httpx.TransportError) -> ServiceUnreachable:
+    def _unreachable(self, error: httpx.RequestError) -> ServiceUnreachable:
         cause = str(error) or type(error).__name__
         return ServiceUnreachable(self.url, cause, lost=not isinstance(error, NOT_SENT))
 

@@ -10,6 +10,7 @@ from typing import Final
 from app.contract import fitting
 from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal
+from app.contract.few_values import check_few_values
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
@@ -18,8 +19,10 @@ from app.contract.pruning import check_pruning
 from app.contract.recipe import (
     ORIGINAL,
     AnyStep,
+    Binary,
     ChannelPruning,
     LowRank,
+    Palette,
     Sparsity,
     Taught,
     Training,
@@ -119,6 +122,8 @@ def _check_own(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -
             check_sparsity(index, step, stage, reshaped)
         case WeightOnly():
             check_weights(index, step, stage)
+        case Palette() | Binary():
+            check_few_values(index, step, stage)
         case Training():
             check_gradual(index, step, stage, reshaped)
 

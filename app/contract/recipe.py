@@ -23,11 +23,12 @@ from app.contract.steps.training import (
     Taught,
     Training,
 )
-from app.contract.steps.weights import WeightOnly
+from app.contract.steps.weights import Binary, Palette, WeightOnly
 
 __all__ = [
     "ORIGINAL",
     "AnyStep",
+    "Binary",
     "ChannelPruning",
     "Distillation",
     "FeaturePair",
@@ -39,6 +40,7 @@ __all__ = [
     "Int8Static",
     "LowRank",
     "MixedPrecision",
+    "Palette",
     "QuantizationAwareTraining",
     "Recipe",
     "Requirements",
@@ -55,6 +57,8 @@ AnyStep = Annotated[
     | Int8Dynamic
     | WeightOnly
     | MixedPrecision
+    | Palette
+    | Binary
     | Float16
     | ChannelPruning
     | Sparsity

@@ -135,7 +135,8 @@ class Environment(Told):
 
 
 class Report(Told):
-    """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved."""
+    """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved,
+    `compressed_bytes` what a download takes that asks for the coding zstd."""
 
     winnow: str
     outcome: Literal["accepted", "requirements_not_met"]
@@ -146,6 +147,7 @@ class Report(Told):
     seed: int
     opset: Pair
     size_bytes: Pair
+    compressed_bytes: Pair
     tidied_bytes: int
     parameters: Pair
     macs: Pair | None

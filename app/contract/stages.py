@@ -6,7 +6,17 @@ from typing import Final
 
 from app.contract.errors import Refusal
 from app.contract.model import ModelFacts
-from app.contract.recipe import AnyStep, Distillation, Float16, Int8Static, MixedPrecision, Recipe, Training
+from app.contract.recipe import (
+    AnyStep,
+    Binary,
+    Distillation,
+    Float16,
+    Int8Static,
+    MixedPrecision,
+    Palette,
+    Recipe,
+    Training,
+)
 
 QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -16,7 +26,8 @@ class Stage:
     """`facts` are those of `model` as it was uploaded; layers and outputs keep their names over all steps.
 
     `quantized` and `half` begin a sentence: after what the model is so ("After step 0 (float16) the model"), None
-    while it is not. `by_step`: a step quantized it. `qdq`: its quantization is written as Q/DQ nodes.
+    while it is not. `by_step`: a step quantized it. `qdq`: its quantization is written as Q/DQ nodes. `learns`:
+    its weights take few values, and these can be trained as floats.
     """
 
     model: str
@@ -24,6 +35,7 @@ class Stage:
     quantized: str | None = None
     by_step: bool = False
     qdq: bool = False
+    learns: bool = False
     half: str | None = None
 
 
@@ -47,13 +59,15 @@ def _uploaded(name: str, facts: ModelFacts) -> Stage:
 def _after(index: int, step: AnyStep, stage: Stage) -> Stage:
     name = f"After step {index} ({step.kind}) the model"
     if step.quantizes:
-        return replace(stage, quantized=name, by_step=True, qdq=isinstance(step, Int8Static | MixedPrecision))
+        qdq, learns = isinstance(step, Int8Static | MixedPrecision), isinstance(step, Palette | Binary)
+        return replace(stage, quantized=name, by_step=True, qdq=qdq, learns=learns)
     return replace(stage, half=name) if isinstance(step, Float16) else stage
 
 
 def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
     field = f"recipe.steps.{index}.kind"
-    if step.takes == "float" and stage.quantized is not None:
+    trains = isinstance(step, Training) and stage.learns
+    if step.takes == "float" and stage.quantized is not None and not trains:
         if isinstance(step, Distillation) and step.student is not None:
             field = f"recipe.steps.{index}.student"
         raise Refusal("already_quantized", _not_again(step, stage, stage.quantized), field=field)

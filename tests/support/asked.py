@@ -80,6 +80,7 @@ def report(**changes: Any) -> Report:
         "seed": 0,
         "opset": Pair(before=17, after=17, ratio=1.0),
         "size_bytes": Pair(before=4 * 2**20, after=2**20, ratio=0.25),
+        "compressed_bytes": {"before": 200, "after": 50, "ratio": 0.25},
         "tidied_bytes": 0,
         "parameters": Pair(before=1_128_938, after=1_128_938, ratio=1.0),
         "macs": Pair(before=33_000_000, after=33_000_000, ratio=1.0),

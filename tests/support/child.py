@@ -31,6 +31,7 @@ REPORT: dict[str, Any] = {
     "seed": 0,
     **dict.fromkeys(["opset", "size_bytes", "parameters", "sparsity", "load_ms", "peak_rss_bytes"], PAIR),
     "macs": None,
+    "compressed_bytes": {"before": 200, "after": 50, "ratio": 0.25},
     "tidied_bytes": 0,
     **{name: [] for name in ("latency", "quality", "parity", "steps", "layers", "notes")},
     "environment": {

@@ -23,13 +23,14 @@ def assemble(
     before: ir.Model,
     after: ir.Model,
     sizes: tuple[int, int],
+    compressed: tuple[int, int],
     hashes: tuple[str, str],
     tidied: int,
     steps: list[StepReport],
     measured: Comparison,
     options: Options,
 ) -> Report:
-    """The whole report. `sizes` and `hashes` are of the model as received and of the artifact."""
+    """The whole report. `sizes`, `compressed` (as zstd), `hashes`: of the model as received and of the artifact."""
     size = pair_of(*sizes)
     shapes = measured.latency[0].shapes if measured.latency else None
     requirements = judge(
@@ -52,6 +53,7 @@ def assemble(
         seed=options.seed,
         opset=pair_of(opset_of(before), opset_of(after)),
         size_bytes=size,
+        compressed_bytes=pair_of(*compressed),
         tidied_bytes=tidied,
         parameters=pair_of(cost.parameters(before), cost.parameters(after)),
         macs=_macs(before, after, shapes),

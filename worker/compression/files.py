@@ -2,10 +2,15 @@
 
 import hashlib
 from pathlib import Path
+from typing import Final
 
+import zstandard
 from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 
+from app.contract.container import level
 from worker.compression.graph.one_file import without_raw_data
+
+CHUNK_BYTES: Final = 2**20
 
 
 def sha256_of(path: Path) -> str:
@@ -16,6 +21,23 @@ def sha256_of(path: Path) -> str:
 
 def bytes_of(path: Path) -> int:
     """Bytes of an ONNX file with the external data that it names."""
+    return sum(part.stat().st_size for part in _parts(path))
+
+
+def compressed_bytes_of(path: Path) -> int:
+    """The same as zstd, each file by itself, as a download sends it."""
+    return sum(_compressed(part) for part in _parts(path))
+
+
+def _parts(path: Path) -> list[Path]:
     tensors = _get_all_tensors(without_raw_data(path))
     beside = {str(ExternalDataInfo(tensor).location) for tensor in tensors if uses_external_data(tensor)}
-    return path.stat().st_size + sum((path.parent / name).stat().st_size for name in beside)
+    return [path, *(path.parent / name for name in sorted(beside))]
+
+
+def _compressed(path: Path) -> int:
+    size = path.stat().st_size
+    compressor = zstandard.ZstdCompressor(level=level(size)).compressobj(size=size)
+    with path.open("rb") as file:
+        sent = sum(len(compressor.compress(chunk)) for chunk in iter(lambda: file.read(CHUNK_BYTES), b""))
+    return sent + len(compressor.flush())

@@ -14,7 +14,7 @@ from worker.compression import storage
 from worker.compression.assemble import assemble, lineage
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
-from worker.compression.files import bytes_of, sha256_of
+from worker.compression.files import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.graph import store
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
@@ -84,6 +84,7 @@ def compress(
             before=original,
             after=graph,
             sizes=(bytes_of(baseline), bytes_of(artifact)),
+            compressed=(compressed_bytes_of(baseline), compressed_bytes_of(artifact)),
             hashes=(source, sha256_of(artifact)),
             tidied=tidied,
             steps=steps,

@@ -1,4 +1,4 @@
-"""How the artifact is stored: as its weights are, or packed where a step of the recipe made zeros."""
+"""How the artifact is stored: as its weights are, or packed where a step of the recipe made zeros or few values."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -6,7 +6,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from app.contract.recipe import AnyStep, ChannelPruning, Sparsity, Training
+from app.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
 from app.contract.report import StepReport
 from worker.compression.graph import store
 from worker.compression.graph.packing import Packing
@@ -26,18 +26,27 @@ def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep]) -> Packing | No
 
 
 def packs(steps: Sequence[AnyStep]) -> bool:
-    """Whether a step makes zeros; of steps that have a say in the storage the last one decides."""
-    said = [step.storage == "auto" for step in steps if isinstance(step, Sparsity)]
+    """Whether a step makes zeros or few values; of steps that have a say in the storage the last one decides."""
+    said = [_says(step) for step in steps if isinstance(step, Sparsity | Palette | Binary)]
     grown = any(map(_makes_zeros, steps))
     return said[-1] if said else grown
 
 
+def _says(step: Sparsity | Palette | Binary) -> bool:
+    return step.storage == "auto" if isinstance(step, Sparsity) else True
+
+
 def told(reports: list[StepReport], steps: Sequence[AnyStep], packing: Packing | None) -> list[StepReport]:
-    """The reports, the last step that makes zeros with how they are stored."""
-    last = max((report.index for report in reports if _makes_zeros(steps[report.index])), default=None)
+    """The reports, the last step that makes zeros or few values with how these are stored."""
+    last = max((report.index for report in reports if _is_stored(steps[report.index])), default=None)
     if last is None:
         return reports
-    return [_with_storage(report, packing) if report.index == last else report for report in reports]
+    zeros = any(_makes_zeros(step) for step in steps)
+    return [_with_storage(report, packing, zeros) if report.index == last else report for report in reports]
+
+
+def _is_stored(step: AnyStep) -> bool:
+    return _makes_zeros(step) or isinstance(step, Palette | Binary)
 
 
 def _makes_zeros(step: AnyStep) -> bool:
@@ -45,8 +54,8 @@ def _makes_zeros(step: AnyStep) -> bool:
     return isinstance(step, Sparsity) or (isinstance(training, Training) and training.gradual is not None)
 
 
-def _with_storage(report: StepReport, packing: Packing | None) -> StepReport:
-    notes, details = [*report.notes, NOT_FASTER], dict(report.details)
+def _with_storage(report: StepReport, packing: Packing | None, zeros: bool) -> StepReport:
+    notes, details = [*report.notes, *([NOT_FASTER] if zeros else [])], dict(report.details)
     if packing is not None:
         stored = {
             "dense_bytes": packing.dense_bytes,
@@ -54,7 +63,7 @@ def _with_storage(report: StepReport, packing: Packing | None) -> StepReport:
             "tensors": dict(packing.forms),
         }
         details["storage"] = stored
-        notes.insert(-1, _sizes(packing))
+        notes.insert(len(report.notes), _sizes(packing))
     return report.model_copy(update={"notes": notes, "details": details})
 
 

@@ -50,3 +50,29 @@ class WeightOnly(Step):
         if self.block and (self.block < 16 or self.block & (self.block - 1)):
             raise ValueError(f"block is a power of 2 from 16, or 0 for a whole channel, not {self.block}")
         return self
+
+
+class Palette(Step):
+    """Weights shared by k-means: each is an index into a codebook of a few values."""
+
+    quantizes: ClassVar[bool] = True
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+
+    kind: Literal["palette"]
+    colors: int = Field(default=16, ge=2, le=256, description="Values in a codebook.")
+    codebook: Literal["tensor", "channel"] = Field(
+        default="tensor", description="One for each tensor, or for each output channel."
+    )
+    layers: Taken
+    exclude: Patterns
+
+
+class Binary(Step):
+    """Weights of one bit: their sign, with a scale for each output channel."""
+
+    quantizes: ClassVar[bool] = True
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+
+    kind: Literal["binary"]
+    layers: Taken
+    exclude: Patterns

@@ -3,6 +3,7 @@ from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
+import zstandard
 
 from app.client.download import TRIES, download
 from app.client.errors import DamagedTransfer, ServiceUnreachable, UnusableFile
@@ -84,3 +85,60 @@ def test_a_target_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
         pytest.raises(UnusableFile, match="cannot be written"),
     ):
         fetch(url, tmp_path / "file" / "small.onnx")
+
+
+class Compressing:
+    """Sends zstd to whom asks for it, breaking off after `portion` bytes of it; ranges as they are."""
+
+    def __init__(self, portion: int | None = None) -> None:
+        self.portion = portion
+        self.asked: list[tuple[str | None, str | None]] = []
+
+    def __call__(self, handler: BaseHTTPRequestHandler) -> None:
+        coding, asked = handler.headers.get("accept-encoding"), handler.headers.get("range")
+        self.asked.append((coding, asked))
+        if coding == "zstd" and asked is None:
+            sent = zstandard.compress(CONTENT, 1)
+            handler.send_response(200)
+            handler.send_header("Content-Encoding", "zstd")
+            handler.send_header("Content-Length", str(len(sent)))
+            handler.end_headers()
+            handler.wfile.write(sent[: self.portion])
+            return break_off(handler)
+        start = int(asked.removeprefix("bytes=").removesuffix("-")) if asked else 0
+        return send(handler, 206 if start else 200, CONTENT[start:])
+
+
+def fetch_compressed(url: str, target: Path) -> Path:
+    return download(Transport(url), "/file", target, SHA256, len(CONTENT), compressed=True)
+
+
+def test_compressed_on_the_way_it_is_the_same_file(tmp_path: Path) -> None:
+    server = Compressing()
+    with answering(server) as url:
+        path = fetch_compressed(url, tmp_path / "small.onnx")
+    assert path.read_bytes() == CONTENT
+    assert server.asked == [("zstd", None)]
+
+
+def test_what_broke_off_compressed_goes_on_as_it_is(tmp_path: Path) -> None:
+    server = Compressing(portion=len(zstandard.compress(CONTENT, 1)) - 4)
+    with answering(server) as url:
+        path = fetch_compressed(url, tmp_path / "small.onnx")
+    assert path.read_bytes() == CONTENT
+    assert server.asked[0] == ("zstd", None)
+    assert {coding for coding, asked in server.asked[1:] if asked} == {"identity"}
+
+
+def test_a_service_without_the_coding_sends_it_as_it_is(tmp_path: Path) -> None:
+    with answering(lambda handler: send(handler, 200, CONTENT)) as url:
+        assert fetch_compressed(url, tmp_path / "small.onnx").read_bytes() == CONTENT
+
+
+def test_what_is_not_the_coding_it_claims_to_be_is_an_error_of_the_connection(tmp_path: Path) -> None:
+    with (
+        answering(lambda handler: send(handler, 200, CONTENT, Content_Encoding="zstd")) as url,
+        pytest.raises(ServiceUnreachable),
+    ):
+        fetch_compressed(url, tmp_path / "small.onnx")
+    assert not (tmp_path / "small.onnx").exists()

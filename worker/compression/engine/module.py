@@ -13,7 +13,7 @@ from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.operator import Function
 from worker.compression.engine.quantized import fused, fused_function, latent, latent_function, reader_of
 from worker.compression.engine.tensors import FLOATS, to_torch
-from worker.compression.engine.trainable import is_scale, trainable
+from worker.compression.engine.trainable import is_codebook, is_scale, trainable
 from worker.compression.graph.opset import opset_of
 
 Feeds = Mapping[str, torch.Tensor]
@@ -49,6 +49,7 @@ class GraphModule(nn.Module):
         self._slots: dict[str, int] = {}
         self._host: dict[int, torch.Tensor] = {}
         self.scales: list[nn.Parameter] = []
+        self.codebooks: list[nn.Parameter] = []
         self.inputs = [str(value.name) for value in model.graph.inputs]
         nodes = _without_fused(list(_needed(model.graph, set(self.wanted))), set(self.wanted))
         for value in chain(model.graph.inputs, _constants(nodes)):
@@ -90,6 +91,11 @@ class GraphModule(nn.Module):
         """Scales stay positive, whatever a step of training did to them."""
         for scale in self.scales:
             scale.clamp_(min=SMALLEST_SCALE)
+
+    @property
+    def relative(self) -> list[nn.Parameter]:
+        """Parameters of which a small number says what many weights are: they move by shares of their own size."""
+        return [*self.scales, *self.codebooks]
 
     @property
     def device(self) -> torch.device:
@@ -134,6 +140,8 @@ class GraphModule(nn.Module):
             self._parameters[name] = parameter
             if is_scale(value):
                 self.scales.append(parameter)
+            elif is_codebook(value):
+                self.codebooks.append(parameter)
         elif stored.dtype in FLOATS:
             self._buffers[name] = tensor
         else:

@@ -14,6 +14,7 @@ import onnx_ir as ir
 
 from worker.compression.engine.coverage import operator_of
 from worker.compression.engine.quantized import is_bias, reader_of
+from worker.compression.graph.shared_weights import of_learnt, shared_weight
 
 ELEMENTWISE: Final = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean"})
 PASSING: Final = frozenset(
@@ -32,15 +33,25 @@ def trainable(value: ir.Value) -> bool:
 
 
 def is_scale(value: ir.Value) -> bool:
-    """Whether it is the scale of Q/DQ nodes."""
+    """Whether it is the scale of Q/DQ nodes, or those of a weight's signs."""
+    if (shared := of_learnt(value)) is not None:
+        return shared.binary
     return any(
         use.idx == 1 and use.node.op_type in ("QuantizeLinear", "DequantizeLinear") for use in value.uses()
     )
 
 
+def is_codebook(value: ir.Value) -> bool:
+    """Whether it holds the values that a weight's codes stand for."""
+    shared = of_learnt(value)
+    return shared is not None and not shared.binary
+
+
 def feeding(node: ir.Node) -> set[str]:
-    """The initializers that the node weighs with, directly or through nodes that only pass them on; the scales of
-    those that are quantized too."""
+    """The initializers that the node weighs with, directly or through nodes that only pass them on or make a weight of
+    few values; the scales of those that are quantized too."""
+    if shared_weight(node.outputs[0]) is not None:
+        return set()  # they are the layer's
     found: set[str] = set()
     waiting = [node.inputs[i] for i in operator_of(node).weights if i < len(node.inputs)]
     while waiting:
@@ -48,6 +59,8 @@ def feeding(node: ir.Node) -> set[str]:
         producer = None if value is None else value.producer()
         if value is not None and value.is_initializer():
             found.add(str(value.name))
+        elif (shared := shared_weight(value)) is not None:
+            found.add(str(shared.learnt.name))
         elif producer is not None and producer.op_type in PASSING:
             waiting.append(producer.inputs[0])
             if producer.op_type == "DequantizeLinear" and _is_constant(producer.inputs[0]):

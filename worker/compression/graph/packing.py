@@ -1,4 +1,4 @@
-"""Zeros stored in little space, as the last thing before the file: each tensor in the smallest of three forms.
+"""Zeros and few values stored in little space, as the last thing before the file: each tensor in its smallest form.
 
     dense          b bytes a value
     bitmask        one bit a value, and b bytes for each value that is not zero; a few nodes put them back together:
@@ -6,6 +6,8 @@
         bits   = (mask >> [7 … 0]) mod 2             one for each value, in order
         value  = [0, kept…][cumsum(bits) · bits]     reshaped to the tensor's shape, under the tensor's name
 
+    bits           of codes (`shared_weights`): as many bits a value as the largest needs (`bit_codes`); what a bitmask
+                   keeps of codes is stored so too
     SparseTensor   b + 8 bytes for each value that is not zero, as a Constant (the checker's full check, which asks for
                    dense inputs, refuses sparse initializers of most operators; runtimes read both)
 
@@ -23,6 +25,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.compression.graph import bit_codes
+from worker.compression.graph.bit_codes import SHIFTS, Stored
+
 Array = npt.NDArray[Any]
 
 SMALLEST: Final = 64
@@ -36,7 +41,6 @@ WEIGHTS: Final = frozenset(
 )
 SHARED_BYTES: Final = 200
 """At most, of the constants that all bitmasks share."""
-SHIFTS: Final = np.arange(7, -1, -1, dtype=np.uint8)
 CHAIN: Final = ("Gather", "Mul", "CumSum", "Reshape", "Cast", "Mod", "BitShift")
 """What stands before the last Reshape, from behind; each reads the next as its first input, Gather as its second."""
 
@@ -65,15 +69,6 @@ def pack(model: onnx.ModelProto) -> Packing:
     return packing
 
 
-@dataclass
-class _Bitmask:
-    constants: list[TensorProto]
-    nodes: list[onnx.NodeProto]
-
-    def bytes(self) -> int:
-        return sum(part.ByteSize() + 2 for part in (*self.constants, *self.nodes))
-
-
 class _Packer:
     def __init__(self, model: onnx.ModelProto) -> None:
         self.nodes: list[onnx.NodeProto] = []
@@ -81,6 +76,8 @@ class _Packer:
         self._opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
         self._fixed = {value.name for value in (*model.graph.input, *model.graph.output)}
         self._prefix, self._masks = _unused_prefix(model), 0
+        self._streams: set[int] = set()
+        self._codes = bit_codes.codes_of(model)
 
     def store(self, tensor: TensorProto) -> str:
         """Answers the form."""
@@ -90,20 +87,42 @@ class _Packer:
         array = numpy_helper.to_array(tensor)
         sparse = _sparse(tensor.name, array) if self._opset >= OPSET else None
         mask = self._bitmask(tensor.name, array) if self._opset >= OPSET else None
+        if tensor.name in self._codes and mask is not None:
+            return self._store_codes(tensor, array, mask)
         sizes = {"dense": tensor.ByteSize()}
         sizes |= {"sparse_tensor": sparse.ByteSize()} if sparse is not None else {}
         if mask is not None:
             sizes["bitmask"] = mask.bytes() + (0 if self._masks else SHARED_BYTES)
         form = min(sizes, key=lambda name: sizes[name])
         if form == "bitmask" and mask is not None:
-            self._graph.initializer.extend(mask.constants)
-            self.nodes += mask.nodes
-            self._masks += 1
+            self._keep(mask)
         elif form == "sparse_tensor":
             self.nodes.append(sparse)
         else:
             self._graph.initializer.append(tensor)
         return form
+
+    def _store_codes(self, tensor: TensorProto, codes: Array, mask: Stored) -> str:
+        """Dense, in bits, as a bitmask, or a bitmask with what it keeps in bits."""
+        kept = numpy_helper.to_array(mask.constants[1])
+        shared = 0 if self._masks or self._streams else SHARED_BYTES
+        within = self._in_bits(mask.constants[1].name, kept).before(mask.without(1))
+        ways = {"bits": self._in_bits(tensor.name, codes), "bitmask": mask, "bitmask_of_bits": within}
+        form = min(ways, key=lambda name: ways[name].bytes())
+        if tensor.ByteSize() <= ways[form].bytes() + shared:
+            self._graph.initializer.append(tensor)
+            return "dense"
+        self._keep(ways[form])
+        return form
+
+    def _in_bits(self, name: str, codes: Array) -> Stored:
+        return bit_codes.stored(name, codes, f"{self._prefix}{self._masks}c", self._prefix)
+
+    def _keep(self, stored: Stored) -> None:
+        self._graph.initializer.extend(stored.constants)
+        self.nodes += stored.nodes
+        self._streams |= stored.widths
+        self._masks += 1
 
     def finish(self) -> None:
         """What the bitmasks share, and their nodes before all others."""
@@ -116,6 +135,11 @@ class _Packer:
         self._graph.initializer.extend(
             numpy_helper.from_array(value, self._prefix + name) for name, value in shared.items()
         )
+        self._graph.initializer.extend(
+            numpy_helper.from_array(array, name)
+            for width in sorted(self._streams)
+            for name, array in bit_codes.shared(width, self._prefix).items()
+        )
         if any(node.op_type == "Slice" for node in self.nodes):
             self._graph.initializer.append(numpy_helper.from_array(np.array([0]), self._prefix + "zero"))
 
@@ -124,7 +148,7 @@ class _Packer:
             return False
         return SMALLEST <= int(np.prod(tensor.dims)) <= LARGEST
 
-    def _bitmask(self, name: str, array: Array) -> _Bitmask:
+    def _bitmask(self, name: str, array: Array) -> Stored:
         flat = array.reshape(-1)
         kept = _not_zero(flat)
         start = f"{self._prefix}{self._masks}"
@@ -150,7 +174,7 @@ class _Packer:
             helper.make_node("Gather", [f"{start}v", last], [own[7]]),
             helper.make_node("Reshape", [own[7], f"{start}s"], [name]),
         ]
-        return _Bitmask([numpy_helper.from_array(a, n) for n, a in constants.items()], nodes)
+        return Stored([numpy_helper.from_array(a, n) for n, a in constants.items()], nodes)
 
 
 def unpack(model: onnx.ModelProto) -> int:
@@ -161,10 +185,16 @@ def unpack(model: onnx.ModelProto) -> int:
     graph = model.graph
     sources = {name: node for node in graph.node for name in node.output}
     constants = {tensor.name: tensor for tensor in graph.initializer}
-    found = [(node, dense) for node in graph.node if (dense := _dense(node, sources, constants)) is not None]
-    for node, dense in found:
+    found = []
+    for node in graph.node:  # what a bitmask keeps is in bits before it
+        dense = bit_codes.dense(node, sources, constants)
+        dense = _dense(node, sources, constants) if dense is None else dense
+        if dense is not None:
+            found.append(node)
+            constants[node.output[0]] = numpy_helper.from_array(dense, node.output[0])
+    for node in found:
         graph.node.remove(node)
-        graph.initializer.append(numpy_helper.from_array(dense, node.output[0]))
+        graph.initializer.append(constants[node.output[0]])
     return len(found)
 
 

@@ -5,6 +5,7 @@ from typing import Final
 import onnx_ir as ir
 
 from worker.compression.graph.packed_weights import packed, reader_of
+from worker.compression.graph.shared_weights import of_codes, of_learnt
 
 LEARNT_INTEGERS: Final[dict[str, tuple[int, ...]]] = {
     "DequantizeLinear": (0,),
@@ -61,8 +62,8 @@ OF_LAYERS: Final[dict[str, tuple[int, ...]]] = {
 def parameters(model: ir.Model) -> int:
     """Numbers the network has learnt: the elements of its float and quantized constants.
 
-    Not counted: integers that only steer shapes, single numbers outside layers (a clip's bound, a power), scales and
-    zero points, and the running statistics of batch normalisation, as published networks are counted.
+    Not counted: integers that only steer shapes, single numbers outside layers (a clip's bound, a power), scales,
+    codebooks and zero points, and the running statistics of batch normalisation, as published networks are counted.
     """
     return sum(_count(value) for graph in model.graphs() for value in graph.initializers.values())
 
@@ -75,6 +76,8 @@ def _count(value: ir.Value) -> int:
     if all(index in STEERING.get(node.op_type, ()) or _meets_dynamic_scale(node) for node, index in uses):
         return 0
     if tensor.dtype.is_floating_point():
+        return int(tensor.size) if of_learnt(value) is None else 0
+    if of_codes(value) is not None:
         return int(tensor.size)
     learnt = next((n for n, i in uses if i in LEARNT_INTEGERS.get(n.op_type, ())), reader_of(value))
     if learnt is None:

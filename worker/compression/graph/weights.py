@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.packed_weights import Packed, packed
+from worker.compression.graph.shared_weights import SharedWeight, shared_weight
 
 WEIGHTED: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1,),
@@ -61,11 +62,15 @@ PASSES_THROUGH: Final = frozenset(
 
 @dataclass(frozen=True)
 class Weight:
-    """A constant and the zero point it is stored with (None: zero is zero). `packed`: several numbers in a byte."""
+    """A constant and the zero point it is stored with (None: zero is zero).
+
+    `packed`: several numbers in a byte. `shared`: it holds codes of few values.
+    """
 
     value: ir.Value
     zero_point: ir.Value | None = None
     packed: Packed | None = None
+    shared: SharedWeight | None = None
 
     @property
     def shape(self) -> list[int]:
@@ -81,13 +86,15 @@ class Weight:
     def dtype(self) -> str:
         if self.packed is not None:
             return f"uint{self.packed.bits}"
+        if self.shared is not None:
+            return f"uint{self.shared.bits}"
         return dtype_name(_tensor(self.value).dtype)
 
     def zeros(self) -> int:
         """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
         if self.packed is not None:
             return self.packed.zeros()
-        array = _tensor(self.value).numpy()
+        array = _tensor(self.value).numpy() if self.shared is None else self.shared.expanded()
         if self.zero_point is None or self.zero_point.const_value is None:
             return int(array.size - np.count_nonzero(array))
         return int(np.count_nonzero(array == _broadcast(self.zero_point.const_value.numpy(), array.shape)))
@@ -120,6 +127,8 @@ def _weight(node: ir.Node, index: int) -> Weight | None:
         return Weight(few.stored, packed=few)
     zero_point = _input(node, ZERO_POINT.get(node.op_type))
     while value.const_value is None:
+        if (shared := shared_weight(value)) is not None:
+            return Weight(shared.codes, shared=shared)
         source = value.producer()
         if source is not None and (few := packed(source)) is not None:
             return Weight(few.stored, packed=few)

@@ -44,7 +44,7 @@ class Linear:
         dims = [int(dim) for dim in self.weight.const_value.shape.numpy()]
         if self.node.op_type == "Conv":
             return self.groups, dims[0] // self.groups, int(np.prod(dims[1:]))
-        first, second = dims if self._outputs_first else dims[::-1]
+        first, second = dims if self.outputs_first else dims[::-1]
         return 1, first, second
 
     def matrix(self) -> Array:
@@ -58,7 +58,7 @@ class Linear:
 
     def laid_out(self, stored: Array) -> Array:
         """[groups, out, in] of an array that is laid out as the weight is."""
-        turned = stored.T if self.node.op_type != "Conv" and not self._outputs_first else stored
+        turned = stored.T if self.node.op_type != "Conv" and not self.outputs_first else stored
         matrix: Array = np.reshape(turned, self.shape)
         return matrix
 
@@ -67,7 +67,7 @@ class Linear:
         if self.node.op_type == "Conv":
             shaped: Array = np.reshape(matrix, self._stored().shape)
             return shaped
-        turned: Array = matrix[0] if self._outputs_first else matrix[0].T
+        turned: Array = matrix[0] if self.outputs_first else matrix[0].T
         return turned
 
     def columns(self, x: Array, most: int | None = None) -> Array:
@@ -81,7 +81,7 @@ class Linear:
         return rows[None, :: _stride(len(rows), most)]
 
     @property
-    def _outputs_first(self) -> bool:
+    def outputs_first(self) -> bool:
         return self.node.op_type == "Gemm" and self.node.attributes.get_int("transB", 0) == 1
 
     def _stored(self) -> Array:

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from app.contract.recipe import (
     ORIGINAL,
     AnyStep,
+    Binary,
     ChannelPruning,
     Distillation,
     Finetune,
@@ -20,18 +21,21 @@ from app.contract.recipe import (
     Int8Static,
     LowRank,
     MixedPrecision,
+    Palette,
     QuantizationAwareTraining,
     Sparsity,
     Taught,
     Training,
     WeightOnly,
 )
+from worker.compression.techniques.binary import binary
 from worker.compression.techniques.channel_pruning import channel_pruning
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static
 from worker.compression.techniques.low_rank import low_rank
+from worker.compression.techniques.palette import palette
 from worker.compression.techniques.sparsity import layers_of, sparsity
 from worker.compression.techniques.weight_only import weight_only
 
@@ -86,6 +90,10 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return int8_dynamic(model, step, context)
         case WeightOnly():
             return weight_only(model, step, context)
+        case Palette():
+            return palette(model, step, context)
+        case Binary():
+            return binary(model, step, context)
         case Float16():
             return float16(model, step, context)
         case LowRank():

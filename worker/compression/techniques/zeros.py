@@ -15,7 +15,7 @@ from app.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.training.zeros import Growth, Zeros
 from worker.compression.graph.sparse_layers import recalled, remember
-from worker.compression.graph.weights import layers
+from worker.compression.graph.weights import Weight, layers
 from worker.compression.layerwise import spread
 from worker.compression.layerwise.linear import linears
 from worker.compression.layerwise.structure import Structure
@@ -27,17 +27,19 @@ BLOCK = (1, 4)
 
 @dataclass(frozen=True)
 class Sparse:
-    """`zeros` for the training; `targets` and `notes` for the report; `names` of the nodes by their weights'."""
+    """`zeros` for the training; `targets` and `notes` for the report; `names` of the nodes by their weights'.
+    `palettes`: by its codebook, the share of a weight that is zero."""
 
     zeros: Zeros
     names: dict[str, str]
+    palettes: dict[str, float]
     targets: list[RequirementResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def details(self) -> list[dict[str, Any]]:
         """Each layer with the share of zeros that it has in the end."""
         return [
-            {"name": self.names.get(weight, weight), "zeros": round(share, 6)}
+            {"name": self.names.get(weight, weight), "zeros": round(self.palettes.get(weight, share), 6)}
             for weight, share in sorted(self.zeros.shares().items())
         ]
 
@@ -45,12 +47,19 @@ class Sparse:
 def sparse(model: ir.Model, module: GraphModule, step: Training) -> Sparse:
     """Raises `nothing_to_compress` when `gradual` finds no layer that its structure fits."""
     learning = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    names = {str(w.value.name): str(node.name) for node, found in layers(model) for w in found}
+    weights = {_learns(w): (str(node.name), w) for node, found in layers(model) for w in found}
+    names = {learns: name for learns, (name, _) in weights.items()}
+    palettes = {learns: w.zeros() / w.size for learns, (_, w) in weights.items() if w.shared is not None}
     masked = _masked(model, names, learning) if step.keep_zeros else {}
     growth, targets, notes = _growth(model, step.gradual, learning)
     zeros = Zeros(learning, masked, growth)
     remember(model, (names[weight] for weight in zeros.shares() if weight in names))
-    return Sparse(zeros, names, targets, notes)
+    return Sparse(zeros, names, palettes, targets, notes)
+
+
+def _learns(weight: Weight) -> str:
+    """The constant that training changes: of a palette, its codebook, whose zero then stays zero."""
+    return str((weight.value if weight.shared is None else weight.shared.learnt).name)
 
 
 def _masked(

@@ -22,16 +22,22 @@ def optimizer_for(
 ) -> torch.optim.Optimizer:
     """Vectors and scalars in a group of their own, which does not decay.
 
-    AdamW moves everything by about the rate, whatever its size, and a quantization scale may be far smaller than
-    that: it moves by the rate times its own size.
+    AdamW moves everything by about the rate, whatever its size, and a quantization scale (or the values of a codebook)
+    may be far smaller than that: it moves by the rate times its own size. No scale decays.
     """
-    apart = {id(scale): scale for scale in scales} if settings.optimizer == "adamw" else {}
-    given = [p for p in parameters if id(p) not in apart]
+    learning = {id(p): p for p in parameters}
+    apart = {id(scale): scale for scale in scales if id(scale) in learning}
+    relative = settings.optimizer == "adamw"
+    given = [p for key, p in learning.items() if key not in apart]
     groups = [
         {"params": [p for p in given if p.ndim > 1], "weight_decay": settings.weight_decay, "factor": 1.0},
         {"params": [p for p in given if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
         *(
-            {"params": [p], "weight_decay": 0.0, "factor": float(p.detach().abs().mean())}
+            {
+                "params": [p],
+                "weight_decay": 0.0,
+                "factor": float(p.detach().abs().mean()) if relative else 1.0,
+            }
             for p in apart.values()
         ),
     ]

@@ -93,7 +93,7 @@ def _rate(pair: Pair, run: Run, training: Batches, watch: Watch) -> tuple[float,
     pair.learning.train()
     endless = (batch for _, batch in _endless(training, run.seed + 1))
     with watch.testing(endless) as batches:
-        tested = range_test(pair.learning, pair.loss, batches, run.settings, pair.module.scales)
+        tested = range_test(pair.learning, pair.loss, batches, run.settings, pair.module.relative)
     return tested.proposed, tested
 
 
@@ -109,7 +109,7 @@ def _descend(
     """Steps, epoch by epoch; at the end the module has the weights of the best one."""
     settings = run.settings
     parameters = [p for p in pair.learning.parameters() if p.requires_grad]
-    optimizer = optimizer_for(parameters, settings, trained.rate, pair.module.scales)
+    optimizer = optimizer_for(parameters, settings, trained.rate, pair.module.relative)
     factor = schedule(settings, total)
     best = _Best(pair, trained, held, watch, run.zeros)
     best.look(0, 0, None)

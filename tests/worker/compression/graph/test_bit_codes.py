@@ -1,0 +1,113 @@
+"""Codes in few bits: every code survives, through ONNX Runtime and back at the door; files get smaller, none larger."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from worker.compression.graph.packing import pack, unpack
+
+
+def showing(codes: Any, opset: int = 17) -> onnx.ModelProto:
+    """A model whose output is the codes as floats."""
+    cast = helper.make_node("Cast", ["codes"], ["y"], "cast", to=TensorProto.FLOAT)
+    used = helper.make_node("Identity", ["x"], ["z"], "pass")
+    graph = helper.make_graph(
+        [cast, used],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+        [
+            helper.make_tensor_value_info("y", TensorProto.FLOAT, codes.shape),
+            helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]),
+        ],
+        [numpy_helper.from_array(codes, "codes")],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+
+
+def shown(model: onnx.ModelProto) -> Any:
+    session = ort.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    return session.run(["y"], {"x": np.zeros(1, np.float32)})[0]
+
+
+def drawn(shape: tuple[int, ...], bits: int, density: float, seed: int) -> Any:
+    rng = np.random.default_rng(seed)
+    codes = rng.integers(0, 2**bits, shape).astype(np.uint8)
+    return np.where(rng.random(shape) < density, codes, np.uint8(0))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    shape=st.lists(st.integers(1, 17), min_size=1, max_size=4).map(tuple),
+    bits=st.integers(1, 8),
+    density=st.sampled_from([0.0, 0.03, 0.2, 1.0]),
+    seed=st.integers(0, 99),
+)
+def test_every_code_survives_and_the_file_does_not_grow(
+    shape: tuple[int, ...], bits: int, density: float, seed: int
+) -> None:
+    codes = drawn(shape, bits, density, seed)
+    model = showing(codes)
+    before = model.ByteSize()
+    pack(model)
+    onnx.checker.check_model(model, full_check=True)
+    assert model.ByteSize() <= before
+    assert np.array_equal(shown(model), codes)
+    unpack(model)
+    found = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}["codes"]
+    assert found.dtype == np.uint8
+    assert np.array_equal(found, codes)
+
+
+@pytest.mark.parametrize("bits", range(1, 8))
+def test_large_tensors_take_the_bits_of_their_largest_code(bits: int) -> None:
+    codes = drawn((64, 64, 3, 3), bits, 1.0, 0)
+    model = showing(codes)
+    assert pack(model).forms == {"bits": 1}
+    assert model.ByteSize() < codes.size * bits / 8 + 1000
+
+
+def test_of_mostly_zeros_only_the_others_take_bits() -> None:
+    codes = drawn((64, 64, 3, 3), 3, 0.05, 0)
+    model = showing(codes)
+    assert pack(model).forms == {"bitmask_of_bits": 1}
+    assert model.ByteSize() < codes.size / 8 + np.count_nonzero(codes) * 3 / 8 + 1500
+
+
+def test_onnx_runtime_has_only_the_cast_left_to_fold(tmp_path: Path) -> None:
+    model = showing(drawn((64, 64), 4, 1.0, 0))
+    pack(model)
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    left = {node.op_type for node in onnx.load(tmp_path / "optimized.onnx").graph.node}
+    assert not left & {"BitShift", "Mod", "MatMulInteger", "Cast", "Reshape"}
+
+
+def test_bytes_that_other_nodes_read_stay(tmp_path: Path) -> None:
+    model = showing(drawn((64, 64), 2, 1.0, 0))
+    model.graph.node[0].op_type = "Identity"
+    del model.graph.node[0].attribute[:]
+    model.graph.output[0].type.tensor_type.elem_type = TensorProto.UINT8
+    assert pack(model).forms["bits"] == 0
+
+
+def test_below_opset_11_nothing_is_packed() -> None:
+    assert pack(showing(drawn((64, 64), 2, 1.0, 0), opset=10)).forms == {"dense": 1}
+
+
+@pytest.mark.parametrize("name", ["pow", "row", "two", "shifts"])
+def test_what_only_looks_alike_stays_as_it_is(name: str) -> None:
+    model = showing(drawn((64, 64), 3, 1.0, 0))
+    pack(model)
+    constant = next(t for t in model.graph.initializer if name in t.name)
+    changed = numpy_helper.to_array(constant) + np.asarray(1, numpy_helper.to_array(constant).dtype)
+    constant.CopyFrom(numpy_helper.from_array(changed, constant.name))
+    assert unpack(model) == 0

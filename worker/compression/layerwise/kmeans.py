@@ -1,0 +1,97 @@
+"""k-means in one dimension: the few values that stand for many with the least squared error.
+
+    min over c₁ < … < c_k of  Σ_i min_j (x_i - c_j)²
+
+Clusters are intervals of the sorted values, so over m points the best are found exactly by dynamic programming
+
+    D_j(b) = min_a  D_{j-1}(a) + cost(a, b)          (Grønlund et al. 2017, arXiv:1701.07204)
+
+in O(k m²). With more distinct values than `points` that is done for the means of as many slices of them, and Lloyd's
+iteration goes on with all. It also starts from evenly spaced values, so the answer is never worse than those. Nothing
+is random.
+"""
+
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+
+POINTS: Final = 128
+"""At least; four for each value asked for, where that is more."""
+ROUNDS: Final = 30
+
+
+def centres(values: Array, k: int) -> Array:
+    """float32 [≤ k], ascending and distinct, of float [n], n ≥ 1; fewer where there are fewer distinct values."""
+    distinct, counts = np.unique(np.asarray(values, np.float32), return_counts=True)
+    if len(distinct) <= k:
+        return distinct
+    x, weight = distinct.astype(np.float64), counts.astype(np.float64)
+    begun = [_exact(*_sliced(x, weight, max(POINTS, 4 * k)), k), np.linspace(x[0], x[-1], k)]
+    found = [_lloyd(x, weight, start) for start in begun]
+    best = min(found, key=lambda c: float((weight * (x - c[_nearest(x, c)]) ** 2).sum()))
+    return np.unique(best.astype(np.float32))
+
+
+def nearest(values: Array, codebook: Array) -> Array:
+    """uint8 in the values' shape: which of the ascending codebook is nearest to each."""
+    return _nearest(np.asarray(values, np.float32), codebook).astype(np.uint8)
+
+
+def _nearest(x: Array, c: Array) -> Array:
+    return np.asarray(np.searchsorted((c[1:] + c[:-1]) / 2, x))
+
+
+def _lloyd(x: Array, weight: Array, c: Array) -> Array:
+    """x sorted. A cluster that became empty keeps its centre."""
+    sums, mass = _running(weight * x), _running(weight)
+    for _ in range(ROUNDS):
+        ends = np.concatenate([[0], np.searchsorted(x, (c[1:] + c[:-1]) / 2), [len(x)]])
+        inside = np.diff(mass[ends])
+        means = np.divide(np.diff(sums[ends]), inside, out=c.copy(), where=inside > 0)
+        if np.array_equal(means, c):
+            break
+        c = np.sort(means)
+    return c
+
+
+def _sliced(x: Array, weight: Array, points: int) -> tuple[Array, Array]:
+    """Means and weights of slices: a third of equal weight, of equal width, and of as many distinct values each."""
+    if len(x) <= points:
+        return x, weight
+    mass, third = _running(weight), points // 3 + 1
+    by_weight = np.searchsorted(mass, np.linspace(0, mass[-1], third))
+    by_width = np.searchsorted(x, np.linspace(x[0], x[-1], third))
+    by_number = np.linspace(0, len(x), third).astype(np.int64)
+    ends = np.unique(np.concatenate([by_weight, by_width, by_number]))
+    inside = np.diff(mass[ends])
+    return np.diff(_running(weight * x)[ends]) / inside, inside
+
+
+def _exact(x: Array, weight: Array, k: int) -> Array:
+    """The k means of the best intervals of the sorted points."""
+    mass, sums, squares = _running(weight), _running(weight * x), _running(weight * x * x)
+    inside = mass[None, :] - mass[:, None]
+    first = sums[None, :] - sums[:, None]
+    cost = (
+        squares[None, :]
+        - squares[:, None]
+        - np.divide(first**2, inside, out=np.zeros_like(first), where=inside > 0)
+    )
+    cost[inside <= 0] = np.inf  # [a, b): a before b
+    best, begins = cost[0], []
+    for _ in range(k - 1):
+        total = best[:, None] + cost
+        begins.append(total.argmin(0))
+        best = total.min(0)
+    ends = [len(x)]
+    for begin in reversed(begins):
+        ends.append(int(begin[ends[-1]]))
+    edges = np.array([0, *reversed(ends)])
+    return np.asarray(np.diff(sums[edges]) / np.diff(mass[edges]))
+
+
+def _running(x: Array) -> Array:
+    return np.concatenate([[0.0], np.cumsum(x)])
