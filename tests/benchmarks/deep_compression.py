@@ -53,13 +53,13 @@ def shared(data: Data, folder: Path) -> Iterator[Row]:
 
 def deep(data: Data, folder: Path) -> Iterator[Row]:
     """Zeros that grow in a training, then few values for the rest, then the values trained."""
-    for zeros, colors in ((0.9, 16), (0.93, 16), (0.95, 16), (0.95, 8), (0.96, 8)):
+    for zeros, colors in ((0.95, 16), (0.96, 8), (0.965, 8)):
         steps = [
             _growing(zeros),
             {"kind": "palette", "colors": colors},
             {"kind": "distillation", "epochs": 4, "labels": 0.5},
         ]
-        yield _row("deep", f"gradual {zeros:.0%}, palette {colors}, distillation", steps, data, folder)
+        yield _row("deep", f"gradual {zeros:.1%}, palette {colors}, distillation", steps, data, folder)
 
 
 def signs(data: Data, folder: Path) -> Iterator[Row]:
@@ -74,7 +74,7 @@ PARTS = {part.__name__: part for part in (shared, deep, signs)}
 def _growing(zeros: float) -> dict[str, Any]:
     return {
         "kind": "distillation",
-        "epochs": 20,
+        "epochs": 15,
         "learning_rate": 0.002,
         "labels": 0.5,
         "gradual": {"structure": "unstructured", "sparsity": zeros, "until": 0.6},

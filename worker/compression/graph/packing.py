@@ -55,7 +55,9 @@ class Packing:
 
 
 def pack(model: onnx.ModelProto) -> Packing:
-    """Give each initializer of the main graph its smallest form, in place."""
+    """Give each initializer of the main graph its smallest form, in place. What is known of the shapes inside goes: it
+    follows from the rest, and small networks have more bytes of it than of weights."""
+    del model.graph.value_info[:]
     packing, packer = Packing(), _Packer(model)
     tensors = list(model.graph.initializer)
     del model.graph.initializer[:]
