@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, Final, get_args, get_origin
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import typer
 from pydantic import BaseModel, ValidationError
@@ -177,7 +178,7 @@ def step(text: str) -> dict[str, Any]:
     made: dict[str, Any] = {"kind": kind}
     for setting in settings:
         key, value = pair("--step", setting)
-        if _is_list(KINDS[kind], key):
+        if _is_list(KINDS[kind], key, value):
             made.setdefault(key, []).append(_item(key, value))
         else:
             made[key] = _json_or_text(value)
@@ -219,9 +220,18 @@ def given(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 
-def _is_list(kind: type[BaseModel], key: str) -> bool:
+def _is_list(kind: type[BaseModel], key: str, value: str) -> bool:
+    """Whether the setting is a list; a word that may stand in place of one (`exclude=auto`) is none."""
     field = kind.model_fields.get(key)
-    return field is not None and get_origin(field.annotation) is list
+    annotation = None if field is None else field.annotation
+    forms = (
+        get_args(annotation)
+        if isinstance(annotation, UnionType) or get_origin(annotation) is Union
+        else [annotation]
+    )
+    plain = [get_args(form)[0] if get_origin(form) is Annotated else form for form in forms]
+    words = [word for form in plain if get_origin(form) is Literal for word in get_args(form)]
+    return value not in words and any(get_origin(form) is list for form in plain)
 
 
 def _item(key: str, value: str) -> Any:

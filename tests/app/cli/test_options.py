@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 import typer
 
-from app.cli.options import KINDS, JobOptions
+from app.cli.options import KINDS, JobOptions, step
 from app.contract.job import JobRequest
 from app.contract.recipe import Distillation, Float16, Int8Static, Requirements
 
@@ -85,9 +85,15 @@ def test_what_is_not_said_is_left_to_the_contract() -> None:
     )
 
 
+def test_a_word_in_place_of_a_list_is_a_word() -> None:
+    assert step("int8_static exclude=auto")["exclude"] == "auto"
+    assert step("int8_static exclude=auto*")["exclude"] == ["auto*"]
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_kind_of_the_contract_can_be_written(kind: str) -> None:
-    assert JobOptions(step=[kind]).job("mdl_1").recipe.steps[0].kind == kind
+    settings = {"mixed_precision": " max_size_ratio=0.5"}  # the one kind that has to be told something
+    assert JobOptions(step=[kind + settings.get(kind, "")]).job("mdl_1").recipe.steps[0].kind == kind
 
 
 def test_a_request_comes_from_a_file_as_it_is(tmp_path: Path) -> None:
