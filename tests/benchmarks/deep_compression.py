@@ -52,14 +52,13 @@ def shared(data: Data, folder: Path) -> Iterator[Row]:
 
 
 def deep(data: Data, folder: Path) -> Iterator[Row]:
-    """Zeros that grow in a training, then few values for the rest, then the values trained."""
-    for zeros, colors in ((0.95, 16), (0.96, 8), (0.965, 8)):
-        steps = [
-            _growing(zeros),
-            {"kind": "palette", "colors": colors},
-            {"kind": "distillation", "epochs": 4, "labels": 0.5},
+    """Zeros in rounds, small layers with fewer of them, then few values for the rest, then the values trained."""
+    for rounds, colors in (((0.8, 0.88), 16), ((0.8, 0.9, 0.94), 16), ((0.8, 0.9, 0.94, 0.96), 8)):
+        sparser = [
+            step for zeros in rounds for step in (_zeros(zeros), _training(6 if zeros == rounds[-1] else 3))
         ]
-        yield _row("deep", f"gradual {zeros:.1%}, palette {colors}, distillation", steps, data, folder)
+        steps = [*sparser, {"kind": "palette", "colors": colors}, _training(4)]
+        yield _row("deep", f"{rounds[-1]:.0%} zeros, palette {colors}, trained", steps, data, folder)
 
 
 def signs(data: Data, folder: Path) -> Iterator[Row]:
@@ -71,14 +70,12 @@ def signs(data: Data, folder: Path) -> Iterator[Row]:
 PARTS = {part.__name__: part for part in (shared, deep, signs)}
 
 
-def _growing(zeros: float) -> dict[str, Any]:
-    return {
-        "kind": "distillation",
-        "epochs": 15,
-        "learning_rate": 0.002,
-        "labels": 0.5,
-        "gradual": {"structure": "unstructured", "sparsity": zeros, "until": 0.6},
-    }
+def _zeros(share: float) -> dict[str, Any]:
+    return {"kind": "sparsity", "sparsity": share, "distribution": "erdos_renyi"}
+
+
+def _training(epochs: int) -> dict[str, Any]:
+    return {"kind": "distillation", "epochs": epochs, "learning_rate": 0.004, "labels": 0.5}
 
 
 def _row(part: str, name: str, steps: list[dict[str, Any]], data: Data, folder: Path) -> Row:
@@ -112,7 +109,8 @@ def _mnist(folder: Path) -> Data:
     image = {"array": "x", "add_axis": 1, **UNIT}
     declaration = Declaration.model_validate({"inputs": {"image": image}, "targets": {"array": "y"}})
     training, test = (Source(folder / f"{part}.npz", declaration) for part in ("train", "test"))
-    return Data(training=training, evaluation=test)
+    calibration = Source(folder / "train.npz", declaration, (0, 1000))
+    return Data(calibration=calibration, training=training, evaluation=test)
 
 
 def main() -> None:
