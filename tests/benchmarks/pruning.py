@@ -34,7 +34,17 @@ BEST = ("activation", "taylor", "fisher")
 INNER = ["node_Conv_374", "node_Conv_390", "node_Conv_403"]
 """One layer of each residual stream: with these kept, only channels inside the blocks go."""
 HALF: dict[str, Any] = {"kind": "channel_pruning", "target": "macs", "amount": 0.5, "exclude": INNER}
-DISTIL: dict[str, Any] = {"kind": "distillation", "epochs": 10, "batchnorm": "restored"}
+STAGES = [{"teacher": name, "student": name, "weight": 10} for name in ("relu_6", "relu_12", "relu_18")]
+"""What the three stages of the network end with: as wide after the cut as before."""
+DISTIL: dict[str, Any] = {
+    "kind": "distillation",
+    "epochs": 10,
+    "batchnorm": "restored",
+    "batch_size": 64,
+    "learning_rate": 0.002,
+    "validation": 0.02,
+    "features": STAGES,
+}
 
 
 @dataclass(frozen=True)
@@ -46,7 +56,7 @@ class Row:
 
 
 def models(folder: Path) -> Iterator[Row]:
-    """30 % of the channels that can be cut, on every model; without calibration for those that take minutes."""
+    """30 % of the channels that can be cut, on every model, with the repair."""
     done, step = 0, {"kind": "channel_pruning", "target": "channels", "amount": 0.3, "samples": 64}
     for path in sorted(MODELS.glob("*.onnx")):
         if "int8" in path.name:
@@ -110,12 +120,13 @@ def recovery(folder: Path) -> Iterator[Row]:
 
 def lenet(folder: Path) -> Iterator[Row]:
     data = _mnist(folder)
-    prune = {"kind": "channel_pruning", "target": "parameters", "amount": 0.745}
-    report = _run(folder, LENET, [prune, {"kind": "distillation", "epochs": 3}], data, 0)
+    prune = {"kind": "channel_pruning", "target": "parameters", "amount": 0.741}
+    prune |= {"criterion": "taylor", "scope": "global", "round_to": 1}
+    report = _run(folder, LENET, [prune, {"kind": "distillation", "epochs": 10}], data, 0)
     left, top1 = report.parameters.after, report.quality[0].after
     yield Row(
         "lenet",
-        "a quarter of the parameters, 3 epochs of distillation",
+        "26 % of the parameters (taylor, global), 10 epochs of distillation",
         f"{left} parameters, {100 * top1:.2f} % (before {100 * report.quality[0].before:.2f} %)",
         f"≤ 16,000 and ≥ 99.2 %: {_met(left <= 16000 and top1 >= 0.992)}",
     )
@@ -157,7 +168,7 @@ def _cifar(folder: Path) -> Data:
 
 def _mnist(folder: Path) -> Data:
     declared = {"inputs": {"image": {"array": "x", "add_axis": 1, **UNIT}}, "targets": {"array": "y"}}
-    return _data(folder, "mnist", declared, 20_000)
+    return _data(folder, "mnist", declared, 60_000)
 
 
 def _data(folder: Path, name: str, declared: dict[str, Any], rows: int) -> Data:
