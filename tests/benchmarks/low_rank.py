@@ -4,7 +4,6 @@ One table. `python -m tests.benchmarks.low_rank lenet` runs only that part: lene
 squeezenet (output SNR on enlarged CIFAR images), products (MatMul and Gemm of vittracker and dtln, output SNR).
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
-from tests.benchmarks.shared_data import SHARED, UNIT, Prepared, prepare, shared_or_exit
+from tests.benchmarks.shared_data import SHARED, UNIT, Prepared, prepare
+from tests.benchmarks.table import measure
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -145,15 +143,7 @@ PARTS = {part.__name__: part for part in (lenet, squeezenet, products)}
 
 
 def main() -> None:
-    shared_or_exit()
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        for part in sys.argv[1:] or PARTS:
-            for row in PARTS[part](Path(name)):
-                rows.append(row)
-                print(" | ".join(vars(row).values()), flush=True)
-    table = Table(title="low_rank at half the MACs of the layers it can factorise, batch 1, one thread")
-    for column in (
+    columns = (
         "model",
         "convolutions",
         "fitted to",
@@ -163,11 +153,9 @@ def main() -> None:
         "speed-up",
         "s",
         "asked",
-    ):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*vars(row).values())
-    Console(width=170).print(table)
+    )
+    title = "low_rank at half the MACs of the layers it can factorise, batch 1, one thread"
+    measure(title, columns, PARTS)
 
 
 if __name__ == "__main__":

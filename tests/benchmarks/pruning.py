@@ -4,7 +4,6 @@ One table; a row says what was asked and what was measured. `python -m tests.ben
 these of its parts: models, criteria, recovery, lenet.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,15 +12,14 @@ from typing import Any
 
 import numpy as np
 import onnx
-from rich.console import Console
-from rich.table import Table
 
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Pair, Report
-from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare, shared_or_exit
+from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
+from tests.benchmarks.table import measure
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -189,19 +187,8 @@ PARTS = {part.__name__: part for part in (models, criteria, recovery, lenet)}
 
 
 def main() -> None:
-    shared_or_exit()
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        for part in sys.argv[1:] or PARTS:
-            for row in PARTS[part](Path(name)):
-                rows.append(row)
-                print(" | ".join(vars(row).values()), flush=True)
-    table = Table(title="channel pruning, models and data of ../shared")
-    for column in ("part", "what", "measured", "asked"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*vars(row).values())
-    Console(width=150).print(table)
+    columns = ("part", "what", "measured", "asked")
+    measure("channel pruning, models and data of ../shared", columns, PARTS)
 
 
 if __name__ == "__main__":

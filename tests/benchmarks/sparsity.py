@@ -4,7 +4,6 @@ One table, a row for each model, level and criterion; Hessian-based has to lose 
 tests.benchmarks.sparsity jpeg` runs only one of its parts: jpeg, clean, spread.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,14 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from app.contract.dataset import Declaration
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
-from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, shared_or_exit
+from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT
+from tests.benchmarks.table import measure
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -116,19 +114,8 @@ PARTS = {part.__name__: part for part in (jpeg, clean, spread)}
 
 
 def main() -> None:
-    shared_or_exit()
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        for part in sys.argv[1:] or PARTS:
-            for row in PARTS[part](Path(name)):
-                rows.append(row)
-                print(" | ".join(vars(row).values()), flush=True)
-    table = Table(title="zeros without training, CIFAR-10 subset: 512 images calibrate, 4,000 judge")
-    for column in ("model", "level", "criterion", "top1", "dense", "stored", "speed", "seconds", "asked"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*vars(row).values())
-    Console(width=150).print(table)
+    columns = ("model", "level", "criterion", "top1", "dense", "stored", "speed", "seconds", "asked")
+    measure("zeros without training, CIFAR-10 subset: 512 images calibrate, 4,000 judge", columns, PARTS)
 
 
 if __name__ == "__main__":

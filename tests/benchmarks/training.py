@@ -4,7 +4,6 @@ One table; a row says what was asked and what was measured. `python -m tests.ben
 only these of its parts: speed, parity, finetune, recovery, distillation, quantized.
 """
 
-import sys
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,15 +11,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
-from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare, shared_or_exit
+from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
+from tests.benchmarks.table import measure
 from tests.support.halved import halved
 from tests.support.ort import largest_difference, run
 from tests.support.plain_resnet import engine_speed
@@ -209,19 +207,8 @@ PARTS = {part.__name__: part for part in (speed, parity, finetune, recovery, dis
 
 
 def main() -> None:
-    shared_or_exit()
-    rows: list[Row] = []
-    with tempfile.TemporaryDirectory() as name:
-        for part in sys.argv[1:] or PARTS:
-            for row in PARTS[part](Path(name)):
-                rows.append(row)
-                print(" | ".join(vars(row).values()), flush=True)
-    table = Table(title="training on the graph, data of ../shared, 2 threads")
-    for column in ("part", "what", "measured", "asked"):
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*vars(row).values())
-    Console(width=150).print(table)
+    columns = ("part", "what", "measured", "asked")
+    measure("training on the graph, data of ../shared, 2 threads", columns, PARTS)
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ One table; a row says what was asked and what was measured. `python -m tests.ben
 that part: resnet, minilm, large.
 """
 
-import sys
 import tarfile
 import tempfile
 import time
@@ -14,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from app.contract.dataset import Declaration
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
-from tests.benchmarks.shared_data import SHARED, prepare, shared_or_exit
+from tests.benchmarks.shared_data import SHARED, prepare
+from tests.benchmarks.table import measure
 from tests.support.large import large_transformer
 from tests.support.minilm import encoded, minilm
 from tests.support.sentences import SENTENCES
@@ -146,13 +144,7 @@ PARTS = {"resnet": resnet, "minilm": sentences, "large": large}
 
 
 def main() -> None:
-    shared_or_exit()
-    table = Table("part", "what", "measured", "asked", title="weight_only")
-    for name in sys.argv[1:] or PARTS:
-        with tempfile.TemporaryDirectory() as folder:
-            for row in PARTS[name](Path(folder)):
-                table.add_row(row.part, row.what, row.measured, row.asked)
-    Console(width=170).print(table)
+    measure("weight_only", ("part", "what", "measured", "asked"), PARTS)
 
 
 if __name__ == "__main__":
