@@ -6,8 +6,18 @@ from typing import Final
 
 from app.contract.errors import Refusal
 from app.contract.model import ModelFacts
-from app.contract.recipe import AnyStep, Distillation, Float16, Int8Static, MixedPrecision, Recipe, Training
+from app.contract.recipe import (
+    AnyStep,
+    BFloat16,
+    Distillation,
+    Float16,
+    Int8Static,
+    MixedPrecision,
+    Recipe,
+    Training,
+)
 
+HALF: Final = (Float16, BFloat16)
 QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -17,6 +27,7 @@ class Stage:
 
     `quantized` and `half` begin a sentence: after what the model is so ("After step 0 (float16) the model"), None
     while it is not. `by_step`: a step quantized it. `qdq`: its quantization is written as Q/DQ nodes.
+    `half_kind`: the step that made it so.
     """
 
     model: str
@@ -25,6 +36,7 @@ class Stage:
     by_step: bool = False
     qdq: bool = False
     half: str | None = None
+    half_kind: str = ""
 
 
 def stages(
@@ -48,7 +60,7 @@ def _after(index: int, step: AnyStep, stage: Stage) -> Stage:
     name = f"After step {index} ({step.kind}) the model"
     if step.quantizes:
         return replace(stage, quantized=name, by_step=True, qdq=isinstance(step, Int8Static | MixedPrecision))
-    return replace(stage, half=name) if isinstance(step, Float16) else stage
+    return replace(stage, half=name, half_kind=step.kind) if isinstance(step, HALF) else stage
 
 
 def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
@@ -59,15 +71,16 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         raise Refusal("already_quantized", _not_again(step, stage, stage.quantized), field=field)
     if step.takes == "quantized" and not (stage.quantized and stage.qdq):
         raise Refusal("not_quantized", _no_nodes(step, stage), field=field)
-    if stage.half is not None and (step.quantizes or isinstance(step, Float16)):
-        again = isinstance(step, Float16)
-        advice = "Leave this step out." if again else f"Put {step.kind} before float16, or leave float16 out."
+    if stage.half is not None and (step.quantizes or isinstance(step, HALF)):
+        half = stage.half_kind
+        again = isinstance(step, HALF)
+        advice = "Leave this step out." if again else f"Put {step.kind} before {half}, or leave {half} out."
         detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
         raise Refusal("wrong_order", detail, field=field)
     if isinstance(step, Training) and stage.half is not None:
         detail = (
             f"{stage.half} is in half precision, in which small steps of the training vanish. Put {step.kind} "
-            "before float16."
+            f"before {stage.half_kind}."
         )
         raise Refusal("wrong_order", detail, field=field)
 

@@ -79,8 +79,7 @@ class Float16(Step):
 
 
 class BFloat16(Step):
-    """Weights and arithmetic in bfloat16: the range of float32, with 8 bits of precision."""
+    """Weights stored in bfloat16: the range of float32, with 8 bits of precision. Arithmetic stays as it is."""
 
     kind: Literal["bfloat16"]
-    keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
     exclude: Patterns

@@ -11,6 +11,7 @@ import onnx_ir as ir
 from app.contract.recipe import (
     ORIGINAL,
     AnyStep,
+    BFloat16,
     Distillation,
     Finetune,
     Float16,
@@ -22,6 +23,7 @@ from app.contract.recipe import (
     Taught,
     Training,
 )
+from worker.compression.techniques.bfloat16 import bfloat16
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
@@ -63,6 +65,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return int8_dynamic(model, step, context)
         case Float16():
             return float16(model, step, context)
+        case BFloat16():
+            return bfloat16(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
 
