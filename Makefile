@@ -28,7 +28,7 @@ fix: $(STAMP)         ## what `check` complains of and a tool can mend
 	.venv/bin/ruff check --fix .
 	.venv/bin/ruff format .
 
-bench: bench-models bench-overhead bench-chaos bench-training   ## every benchmark; each prints one table
+bench: bench-models bench-overhead bench-chaos bench-training bench-peers   ## every benchmark; each prints one table
 
 bench-%: $(STAMP)     ## one benchmark
 	$(PY) -m tests.benchmarks.$*

@@ -24,7 +24,7 @@ from worker.compression.techniques.opsets import raised
 OPSET: Final = 13
 FEWEST: Final = 128
 """Elements of a weight: a Cast with its names takes the bytes that fewer of them save."""
-LARGEST: Final = float(ml_dtypes.finfo(ml_dtypes.bfloat16).max)
+LARGEST: Final = (2 - 2.0**-7) * 2.0**127
 
 
 def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> Changed:

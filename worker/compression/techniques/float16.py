@@ -134,7 +134,7 @@ class _Converter:
                 node.replace_input_with(index, narrowed[value])
         for value in list(self._made):
             self._widen(value)
-            value.dtype = HALF
+            value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
         if keep_io_types:
             for value in outputs:
                 self._keep_output(value)
