@@ -110,7 +110,7 @@ def test_a_sum_of_squares_that_is_too_large_stays_float32(tmp_path: Path) -> Non
         node("ReduceL2", "a", "l", "length", keepdims=1),
         node("Div", "b l", "y", "divided"),
     ]
-    weights = {"scale": np.float32(3000), "small": np.float32(1e-4)}
+    weights = {"scale": np.float32(3000), "small": np.float32(1e-5)}
     net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 1]}, weights)
     made = halve(net, tmp_path, rows())
     assert set(made.details["islands"]) == {"squares", "shrunk"}
