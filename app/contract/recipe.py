@@ -13,7 +13,7 @@ from app.contract.steps.base import ORIGINAL, Step
 from app.contract.steps.low_rank import LowRank
 from app.contract.steps.mixed import Int8, MixedPrecision
 from app.contract.steps.pruning import ChannelPruning, Sparsity
-from app.contract.steps.quantization import Float16, Int8Dynamic, Int8Static
+from app.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
 from app.contract.steps.training import (
     Distillation,
     FeaturePair,
@@ -28,6 +28,7 @@ from app.contract.steps.weights import Binary, Palette, WeightOnly
 __all__ = [
     "ORIGINAL",
     "AnyStep",
+    "BFloat16",
     "Binary",
     "ChannelPruning",
     "Distillation",
@@ -60,6 +61,7 @@ AnyStep = Annotated[
     | Palette
     | Binary
     | Float16
+    | BFloat16
     | ChannelPruning
     | Sparsity
     | LowRank

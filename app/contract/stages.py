@@ -8,6 +8,7 @@ from app.contract.errors import Refusal
 from app.contract.model import ModelFacts
 from app.contract.recipe import (
     AnyStep,
+    BFloat16,
     Binary,
     Distillation,
     Float16,
@@ -18,6 +19,7 @@ from app.contract.recipe import (
     Training,
 )
 
+HALF: Final = (Float16, BFloat16)
 QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -27,7 +29,7 @@ class Stage:
 
     `quantized` and `half` begin a sentence: after what the model is so ("After step 0 (float16) the model"), None
     while it is not. `by_step`: a step quantized it. `qdq`: its quantization is written as Q/DQ nodes. `learns`:
-    its weights take few values, and these can be trained as floats.
+    its weights take few values, and these can be trained as floats. `half_kind`: the step that made it so.
     """
 
     model: str
@@ -37,6 +39,7 @@ class Stage:
     qdq: bool = False
     learns: bool = False
     half: str | None = None
+    half_kind: str = ""
 
 
 def stages(
@@ -61,7 +64,7 @@ def _after(index: int, step: AnyStep, stage: Stage) -> Stage:
     if step.quantizes:
         qdq, learns = isinstance(step, Int8Static | MixedPrecision), isinstance(step, Palette | Binary)
         return replace(stage, quantized=name, by_step=True, qdq=qdq, learns=learns)
-    return replace(stage, half=name) if isinstance(step, Float16) else stage
+    return replace(stage, half=name, half_kind=step.kind) if isinstance(step, HALF) else stage
 
 
 def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
@@ -74,15 +77,16 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
     if step.takes == "quantized" and not (stage.quantized and stage.qdq):
         raise Refusal("not_quantized", _no_nodes(step, stage), field=field)
     floats = step.takes == "float" and not isinstance(step, Training)
-    if stage.half is not None and (floats or step.quantizes or isinstance(step, Float16)):
-        again = isinstance(step, Float16)
-        advice = "Leave this step out." if again else f"Put {step.kind} before float16, or leave float16 out."
+    if stage.half is not None and (floats or step.quantizes or isinstance(step, HALF)):
+        half = stage.half_kind
+        again = isinstance(step, HALF)
+        advice = "Leave this step out." if again else f"Put {step.kind} before {half}, or leave {half} out."
         detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
         raise Refusal("wrong_order", detail, field=field)
     if isinstance(step, Training) and stage.half is not None:
         detail = (
             f"{stage.half} is in half precision, in which small steps of the training vanish. Put {step.kind} "
-            "before float16."
+            f"before {stage.half_kind}."
         )
         raise Refusal("wrong_order", detail, field=field)
 

@@ -76,3 +76,10 @@ class Float16(Step):
     kind: Literal["float16"]
     keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
     exclude: Patterns
+
+
+class BFloat16(Step):
+    """Weights stored in bfloat16: the range of float32, with 8 bits of precision. Arithmetic stays as it is."""
+
+    kind: Literal["bfloat16"]
+    exclude: Patterns

@@ -18,6 +18,7 @@ from tests.support.admission import (
 )
 from tests.support.facts import model_facts
 
+BRAIN = {"kind": "bfloat16"}
 BOTH = {**calibration(), **training()}
 QDQ = model_facts(quantized=True, operators={"QuantizeLinear": 3, "DequantizeLinear": 5, "Conv": 1})
 INTEGERS = model_facts(quantized=True, operators={"ConvInteger": 1, "DynamicQuantizeLinear": 1})
@@ -42,6 +43,11 @@ STUDENT = {**DISTIL, "student": "s"}
         ([DYNAMIC, QAT], ("not_quantized", "recipe.steps.1.kind"), "int8_static in place of that step"),
         ([HALF, TUNE], ("wrong_order", "recipe.steps.1.kind"), "Put finetune before float16"),
         ([STATIC, HALF, QAT], ("wrong_order", "recipe.steps.2.kind"), "before float16"),
+        ([TUNE, BRAIN], None, ""),
+        ([BRAIN, TUNE], ("wrong_order", "recipe.steps.1.kind"), "Put finetune before bfloat16"),
+        ([BRAIN, STATIC], ("wrong_order", "recipe.steps.1.kind"), "or leave bfloat16 out"),
+        ([BRAIN, HALF], ("wrong_order", "recipe.steps.1.kind"), "Leave this step out"),
+        ([HALF, BRAIN], ("wrong_order", "recipe.steps.1.kind"), "Leave this step out"),
     ],
 )
 def test_a_step_gets_the_kind_of_graph_that_it_takes(

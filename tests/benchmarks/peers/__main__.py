@@ -13,7 +13,6 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from app.contract.errors import Refusal
 from tests.benchmarks.peers.candidates import ROOT, Candidate, candidates
 from tests.benchmarks.peers.cases import IMAGES, MINILM, Case, cases
 from tests.benchmarks.peers.quality import judged
@@ -43,29 +42,21 @@ def main() -> None:
             print(" | ".join(row), flush=True)
         for finding in found:
             told.append((case.name, finding))
-            print(_line(case.name, finding), flush=True)
+            print(f"{case.name}: {finding}", flush=True)
         table.add_section()
     Console(width=WIDTH).print(table)
     for name, finding in told:
-        print(_line(name, finding))
-
-
-def _line(name: str, finding: Finding) -> str:
-    return f"{name}: {finding.rule}: {finding.told}: {'met' if finding.met else 'NOT met'}"
+        print(f"{name}: {finding}")
 
 
 def _one(case: Case, folder: Path) -> tuple[list[list[str]], list[Finding]]:
     made, rows, networks = [], [], []
     for one in candidates(case, folder):
-        try:
-            if isinstance(one, Candidate):
-                networks.append(Network(one.path, 1, one.name))
-                made.append(one)
-                continue
-            why = one.why
-        except Refusal as refusal:
-            why = refusal.problem.detail
-        rows.append([case.name, one.name, f"failed: {why}", *[""] * (len(COLUMNS) - 3)])
+        if isinstance(one, Candidate):
+            networks.append(Network(one.path, 1, one.name))
+            made.append(one)
+        else:
+            rows.append([case.name, one.name, f"failed: {one.why}", *[""] * (len(COLUMNS) - 3)])
     original = Network(case.model, 1, "the float model")
     batches = BATCHES if case.judged.fixed_batch is None else (case.judged.fixed_batch,)
     times = {batch: timed([original, *networks], case.judged, batch) for batch in batches}

@@ -1,18 +1,25 @@
 """Ours and the peers' ways to 8 bits, each run in a process of its own on the same model and samples."""
 
 import json
+import re
 import subprocess
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
+from app.contract.errors import Refusal
 from tests.benchmarks.peers.cases import Case
 from tests.benchmarks.peers.environments import python_of
+from worker.compression.graph import store
+from worker.compression.graph.normalise import normalise
+from worker.compression.measure.network import Network
+from worker.compression.techniques.opsets import raised
 
 SCRIPTS: Final = Path(__file__).parent / "scripts"
 ROOT: Final = Path(__file__).parents[3]
 TIMEOUT_SECONDS = 900
+NEWER_OPSET = 17
 LATENCY, QUALITY, STATIC, NNCF = "int8 latency", "int8 quality", "int8_static", "nncf default"
 OURS: Final[dict[str, dict[str, Any]]] = {
     STATIC: {"kind": "int8_static"},
@@ -54,21 +61,41 @@ class Failed:
 
 
 def candidates(case: Case, folder: Path) -> list[Candidate | Failed]:
-    """All that apply to the model, and why those that failed did."""
+    """All that apply to the model, and why those that failed did.
+
+    A peer that cannot take the file as it is gets the normal form at a newer opset, which it would not have had alone.
+    """
     found = []
     for name, step in OURS.items():
         command = [sys.executable, "-m", "tests.benchmarks.peers.ours"]
         found.append(_made(name, True, command, case, folder, json.dumps(step)))
     for peer, preset in PEERS + (OF_TRANSFORMERS if case.transformer else ()):
         command = [str(python_of(peer)), str(SCRIPTS / f"{peer}_script.py")]
-        found.append(_made(f"{peer} {preset}", False, command, case, folder, preset))
+        name = f"{peer} {preset}"
+        one = _made(name, False, command, case, folder, preset)
+        if isinstance(one, Failed):
+            helped = _made(f"{name} (normal form)", False, command, normal_form(case, folder), folder, preset)
+            one = (
+                replace(one, why=f"{one.why}; in the normal form: {helped.why}")
+                if isinstance(helped, Failed)
+                else helped
+            )
+        found.append(one)
     return found
+
+
+def normal_form(case: Case, folder: Path) -> Case:
+    path = folder / "normal.onnx"
+    if not path.exists():
+        graph, _ = raised(normalise(store.load(case.model)), NEWER_OPSET, "the peers")
+        store.save_one_file(graph, path)
+    return replace(case, model=path)
 
 
 def _made(
     name: str, ours: bool, command: list[str], case: Case, folder: Path, preset: str
 ) -> Candidate | Failed:
-    out = folder / f"{name.replace(' ', '-')}.onnx"
+    out = folder / f"{re.sub('[^a-z0-9_]+', '-', name).strip('-')}.onnx"
     for old in (out, out.with_name(f"{out.name}_data")):
         old.unlink(missing_ok=True)
     arguments = [*command, str(case.model), str(case.calibration), str(out), preset]
@@ -81,9 +108,20 @@ def _made(
     (folder / f"{out.stem}.log").write_text(done.stdout + done.stderr)
     if done.returncode or not out.exists():
         return Failed(name, ours, _last(done.stderr))
-    told = json.loads(done.stdout.splitlines()[-1])
+    told = json.loads(next(line for line in reversed(done.stdout.splitlines()) if line.startswith("{")))
     memory = told["peak_bytes"] - told["before_bytes"]
-    return Candidate(name, ours, out, told["seconds"], memory, told["notes"])
+    made = Candidate(name, ours, out, told["seconds"], memory, told["notes"])
+    why = _not_running(made)
+    return made if why is None else Failed(name, ours, why)
+
+
+def _not_running(one: Candidate) -> str | None:
+    """Why not."""
+    try:
+        Network(one.path, 1, one.name)
+    except Refusal as refusal:
+        return refusal.problem.detail[:300]
+    return None
 
 
 def _last(told: str) -> str:

@@ -28,9 +28,16 @@ class Measured:
 
 @dataclass(frozen=True)
 class Finding:
+    """`met` with `doubt`: the estimate says no, its interval does not."""
+
     rule: str
     told: str
     met: bool
+    doubt: bool = False
+
+    def __str__(self) -> str:
+        verdict = ("met, within chance" if self.doubt else "met") if self.met else "NOT met"
+        return f"{self.rule}: {self.told}: {verdict}"
 
 
 def findings(float_times: dict[int, npt.NDArray[np.float64]], all_of: list[Measured]) -> Iterator[Finding]:
@@ -46,7 +53,7 @@ def findings(float_times: dict[int, npt.NDArray[np.float64]], all_of: list[Measu
     for one in ours.values():
         for batch in float_times:
             yield _undominated(one, peers, batch)
-    nncf = next((peer for peer in peers if peer.candidate.name == NNCF), None)
+    nncf = next((peer for peer in peers if peer.candidate.name.startswith(NNCF)), None)
     if nncf is not None and STATIC in ours:
         a, b = ours[STATIC].candidate.seconds, nncf.candidate.seconds
         yield Finding(
@@ -61,6 +68,7 @@ def _as_fast(one: Measured, peers: list[Measured], batch: int) -> Finding:
         f"{LATENCY} as fast as the fastest peer within 3 %, batch {batch}",
         f"{fastest.candidate.name} {ratio:.3f}× as fast ({low:.3f}-{high:.3f})",
         low <= FASTER,
+        ratio > FASTER,
     )
 
 
@@ -71,6 +79,7 @@ def _as_good(one: Measured, peers: list[Measured]) -> Finding:
         f"{QUALITY} as good as the best peer within {one.quality.tolerance:g}",
         f"{best.candidate.name} {gain:+.2f} ({low:+.2f} to {high:+.2f})",
         low <= one.quality.tolerance,
+        gain > one.quality.tolerance,
     )
 
 

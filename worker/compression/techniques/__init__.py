@@ -11,6 +11,7 @@ import onnx_ir as ir
 from app.contract.recipe import (
     ORIGINAL,
     AnyStep,
+    BFloat16,
     Binary,
     ChannelPruning,
     Distillation,
@@ -28,6 +29,7 @@ from app.contract.recipe import (
     Training,
     WeightOnly,
 )
+from worker.compression.techniques.bfloat16 import bfloat16
 from worker.compression.techniques.binary import binary
 from worker.compression.techniques.channel_pruning import channel_pruning
 from worker.compression.techniques.context import Changed, Context
@@ -102,6 +104,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
             return sparsity(model, step, context)
         case ChannelPruning():
             return channel_pruning(model, step, context)
+        case BFloat16():
+            return bfloat16(model, step, context)
         case Finetune():
             from worker.compression.techniques.finetune import finetune
 

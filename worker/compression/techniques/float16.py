@@ -2,7 +2,8 @@
 
 Every node of the main graph that can compute in float16 does; where it meets one that cannot, a Cast stands between.
 Runtimes without a float16 kernel for an operator put their own Casts around it. Subgraphs keep float32.
-A weight beyond ±65504 has no float16, so its node stays in float32, with a note.
+A weight beyond ±65504 has no float16, so its node stays in float32, with a note; and with calibration data so does
+every node that overflows, or comes near it, on that data (`islands`).
 """
 
 import logging
@@ -14,34 +15,72 @@ from onnx_ir.passes import common as passes
 from app.contract.recipe import Float16
 from worker.compression.graph.naming import Names, excluded
 from worker.compression.graph.opset import opset_of
-from worker.compression.techniques.account import Layer, changed
+from worker.compression.techniques.account import SHOWN, Layer, changed
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.half import Ports, ports
+from worker.compression.techniques.islands import LARGEST, SAMPLES, islands
 
 log = logging.getLogger(__name__)
 
-LARGEST = float(np.finfo(np.float16).max)
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
 
 def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
-    """Raises `Refusal` `nothing_to_quantize`."""
-    opset = opset_of(model)
-    halves, layers, notes = {}, [], []
-    for node in model.graph:
-        found = ports(node, opset)
-        reason = _objection(node, found, step.exclude)
-        if any(_is_weight(value) for value in node.inputs):
-            layers.append(Layer(node, reason))
-        if found is not None and reason is None:
-            halves[node] = found
-        elif reason is not None and reason.startswith("a weight"):
-            notes.append(f"{node.name} stays in float32: {reason}.")
-    answer = changed(model, layers, "nodes with float32 weights that can compute in float16", notes)
-    context.progress.advance(0.3)
+    """Raises `Refusal` `nothing_to_quantize`, and with calibration data `model_does_not_run`."""
+    halves, reasons = _chosen(model, step.exclude)
+    notes = [f"{n.name} stays in float32: {why}." for n, why in reasons.items() if why.startswith("a weight")]
+    details: dict[str, object] = {}
+    if context.calibration is None:
+        notes.append(
+            "Without calibration data overflow was not looked for: see in the parity whether activations fit."
+        )
+    else:
+        samples = context.calibration.draw(SAMPLES, context.seed)
+        wide = islands(model, halves, samples, lambda kept: _converted(model, halves, kept))
+        halves = {node: found for node, found in halves.items() if node not in wide}
+        reasons |= wide
+        notes += _told(wide)
+        details = {"samples": len(samples), "islands": {str(node.name): why for node, why in wide.items()}}
+    context.progress.advance(0.7)
+    layers = [Layer(n, reasons.get(n)) for n in model.graph if any(_is_weight(v) for v in n.inputs)]
+    answer = changed(model, layers, "nodes with float32 weights that can compute in float16", notes, details)
     _Converter(model, halves).convert(step.keep_io_types)
     passes.RemoveUnusedNodesPass()(model)
     return answer
+
+
+def _chosen(model: ir.Model, exclude: list[str]) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
+    """The nodes that can be float16, and why the others cannot."""
+    opset, halves, reasons = opset_of(model), {}, {}
+    for node in model.graph:
+        found = ports(node, opset)
+        reason = _objection(node, found, exclude)
+        if reason is not None:
+            reasons[node] = reason
+        elif found is not None:
+            halves[node] = found
+    return halves, reasons
+
+
+def _converted(
+    model: ir.Model, halves: dict[ir.Node, Ports], kept: set[int]
+) -> tuple[ir.Model, list[ir.Node]]:
+    """A copy in half precision but for the nodes at the positions `kept`, and its nodes that are the model's."""
+    copy = model.clone()
+    pairs = list(zip(model.graph, copy.graph, strict=True))
+    chosen = {
+        twin: halves[node] for at, (node, twin) in enumerate(pairs) if node in halves and at not in kept
+    }
+    _Converter(copy, chosen).convert(keep_io_types=True)
+    return copy, [twin for _, twin in pairs]
+
+
+def _told(wide: dict[ir.Node, str]) -> list[str]:
+    if not wide:
+        return ["Nothing came near the end of float16 on the calibration data."]
+    shown = [f"{node.name} ({why})" for node, why in list(wide.items())[:SHOWN]]
+    rest = f", and {len(wide) - SHOWN} more, listed in the details" if len(wide) > SHOWN else ""
+    return [f"{len(wide)} nodes stay in float32, with casts around them: {'; '.join(shown)}{rest}."]
 
 
 def _objection(node: ir.Node, found: Ports | None, patterns: list[str]) -> str | None:
@@ -95,7 +134,7 @@ class _Converter:
                 node.replace_input_with(index, narrowed[value])
         for value in list(self._made):
             self._widen(value)
-            value.dtype = HALF
+            value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
         if keep_io_types:
             for value in outputs:
                 self._keep_output(value)

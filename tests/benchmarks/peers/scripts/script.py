@@ -42,7 +42,8 @@ def main(quantize: Callable[[str, Rows, str, str], None]) -> None:
     begun = time.monotonic()
     quantize(model, Rows(archive), out, preset)
     seconds = time.monotonic() - begun
-    print(json.dumps({"seconds": seconds, "peak_bytes": _peak(), "before_bytes": before, "notes": []}))
+    told = {"seconds": seconds, "peak_bytes": _peak(), "before_bytes": before, "notes": []}
+    print(f"\n{json.dumps(told)}")  # a progress bar may have left its line open
 
 
 def _peak() -> int:
