@@ -52,6 +52,7 @@ def main() -> None:
 def _one(case: Case, folder: Path) -> tuple[list[list[str]], list[Finding]]:
     made, rows, networks = [], [], []
     for one in candidates(case, folder):
+        print(f"{case.name}: {one.name}: {one.told}", flush=True)
         if isinstance(one, Candidate):
             networks.append(Network(one.path, 1, one.name))
             made.append(one)

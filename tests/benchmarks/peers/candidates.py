@@ -4,6 +4,7 @@ import json
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -52,6 +53,10 @@ class Candidate:
     memory_bytes: int
     notes: list[str] = field(default_factory=list)
 
+    @property
+    def told(self) -> str:
+        return f"{self.seconds:.1f} s"
+
 
 @dataclass(frozen=True)
 class Failed:
@@ -59,29 +64,32 @@ class Failed:
     ours: bool
     why: str
 
+    @property
+    def told(self) -> str:
+        return f"failed: {self.why}"
 
-def candidates(case: Case, folder: Path) -> list[Candidate | Failed]:
-    """All that apply to the model, and why those that failed did.
+
+def candidates(case: Case, folder: Path) -> Iterator[Candidate | Failed]:
+    """All that apply to the model, one after the other, and why those that failed did.
 
     A peer that cannot take the file as it is gets the normal form at a newer opset, which it would not have had alone.
     """
-    found = []
     for name, step in OURS.items():
         command = [sys.executable, "-m", "tests.benchmarks.peers.ours"]
-        found.append(_made(name, True, command, case, folder, json.dumps(step)))
+        yield _made(name, True, command, case, folder, json.dumps(step))
     for peer, preset in PEERS + (OF_TRANSFORMERS if case.transformer else ()):
         command = [str(python_of(peer)), str(SCRIPTS / f"{peer}_script.py")]
-        name = f"{peer} {preset}"
-        one = _made(name, False, command, case, folder, preset)
-        if isinstance(one, Failed):
-            helped = _made(f"{name} (normal form)", False, command, normal_form(case, folder), folder, preset)
-            one = (
-                replace(one, why=f"{one.why}; in the normal form: {helped.why}")
-                if isinstance(helped, Failed)
-                else helped
-            )
-        found.append(one)
-    return found
+        yield _helped(f"{peer} {preset}", command, case, folder, preset)
+
+
+def _helped(name: str, command: list[str], case: Case, folder: Path, preset: str) -> Candidate | Failed:
+    one = _made(name, False, command, case, folder, preset)
+    if isinstance(one, Candidate):
+        return one
+    other = _made(f"{name} (normal form)", False, command, normal_form(case, folder), folder, preset)
+    if isinstance(other, Candidate):
+        return other
+    return replace(one, why=f"{one.why}; in the normal form: {other.why}")
 
 
 def normal_form(case: Case, folder: Path) -> Case:
