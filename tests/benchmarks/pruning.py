@@ -28,7 +28,7 @@ MODELS = SHARED / "models"
 RESNET, LENET = MODELS / "resnet20-cifar10-jpeg.onnx", MODELS / "lenet5-mnist.onnx"
 SEEDS = (0, 1, 2)
 CRITERIA = ("l1", "l2", "fpgm", "random", "activation", "taylor", "fisher")
-BEST = ("activation", "taylor", "fisher")
+BEST = ("taylor", "fisher", "activation")
 INNER = ["node_Conv_374", "node_Conv_390", "node_Conv_403"]
 """One layer of each residual stream: with these kept, only channels inside the blocks go."""
 HALF: dict[str, Any] = {"kind": "channel_pruning", "target": "macs", "amount": 0.5, "exclude": INNER}

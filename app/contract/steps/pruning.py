@@ -25,8 +25,8 @@ class ChannelPruning(Step):
         Literal["l1", "l2", "batchnorm_scale", "taylor", "fisher", "activation", "fpgm", "random"] | None
     ) = Field(
         default=None,
-        description="What makes a channel worth keeping; null: `activation` where there is calibration data, "
-        "else `l2`.",
+        description="What makes a channel worth keeping; null: `taylor` where there is calibration data "
+        "(`activation` where the model cannot be differentiated), else `l2`.",
     )
     scope: Literal["global", "layer", "isomorphic"] = Field(
         default="layer",

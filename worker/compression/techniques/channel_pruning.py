@@ -6,7 +6,7 @@ smallest cut that reaches its share, cut, fit the layers behind to what the whol
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import onnx_ir as ir
 
@@ -36,8 +36,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     `model_does_not_run`, and what the steps of `recovery` raise.
     """
     refuse_quantized(model)
-    if step.criterion is None:
-        step = step.model_copy(update={"criterion": "l2" if context.calibration is None else "activation"})
+    step = step.model_copy(update={"criterion": step.criterion or criterion_for(model, context.calibration)})
     found = channel_groups(model)
     groups = prunable(model, found, step)
     if not groups:
@@ -57,6 +56,19 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         if step.recovery is not None and number < step.rounds:
             _train(done.model, step.recovery, replace(context, progress=part), number)
     return _changed(model, step, bench, found, rounds)
+
+
+def criterion_for(model: ir.Model, samples: Samples | None) -> Literal["taylor", "activation", "l2"]:
+    """The best that there is data for, and an engine: gradients need all operators in torch."""
+    if samples is None:
+        return "l2"
+    from worker.compression.engine.working import check_runs  # torch
+
+    try:
+        check_runs(model)
+    except Refusal:
+        return "activation"
+    return "taylor"
 
 
 def prunable(model: ir.Model, found: Groups, step: ChannelPruning) -> list[Group]:

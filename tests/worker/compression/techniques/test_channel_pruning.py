@@ -16,10 +16,12 @@ from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches
-from tests.worker.compression.techniques.nets import model, node
+from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.data.source import Data, Source
+from worker.compression.graph.normalise import normalise
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.techniques.channel_pruning import criterion_for
 
 TRAINING = (0, 1000)
 
@@ -78,11 +80,19 @@ def test_targets_are_reached_in_every_scope(
     assert min(kept(report).values()) >= 1
 
 
-@pytest.mark.parametrize(("data", "criterion"), [(True, "activation"), (False, "l2")])
+@pytest.mark.parametrize(("data", "criterion"), [(True, "taylor"), (False, "l2")])
 def test_the_criterion_follows_from_the_data_that_there_is(
     files: Digits, tmp_path: Path, data: bool, criterion: str
 ) -> None:
     assert done(files, tmp_path, data=data).steps[0].details["criterion"] == criterion
+
+
+def test_a_model_without_gradients_is_judged_by_its_activations(tmp_path: Path) -> None:
+    """An If cannot be differentiated; nobody asked for gradients, so the job is not refused for it."""
+    net = normalise(ir.from_proto(branches()))
+    data = samples(tmp_path, net, x=np.zeros((8, 4), np.float32), flag=np.ones(8, bool))
+    assert criterion_for(net, data) == "activation"
+    assert criterion_for(net, None) == "l2"
 
 
 def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> None:
