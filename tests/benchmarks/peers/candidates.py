@@ -106,10 +106,11 @@ def _made(
     out = folder / f"{re.sub('[^a-z0-9_]+', '-', name).strip('-')}.onnx"
     for old in (out, out.with_name(f"{out.name}_data")):
         old.unlink(missing_ok=True)
+    where = ROOT if ours else folder  # some peers leave files where they run
     arguments = [*command, str(case.model), str(case.calibration), str(out), preset]
     try:
         done = subprocess.run(
-            arguments, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, cwd=ROOT
+            arguments, capture_output=True, text=True, timeout=TIMEOUT_SECONDS, check=False, cwd=where
         )
     except subprocess.TimeoutExpired:
         return Failed(name, ours, f"took longer than {TIMEOUT_SECONDS} s")
