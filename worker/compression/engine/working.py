@@ -16,6 +16,7 @@ from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.quantized import integers, is_bias, limits, reader_of
 from worker.compression.engine.tensors import to_torch
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.opset import opset_of, raise_for
 
 
@@ -100,10 +101,6 @@ def _scale_of_layer(reader: ir.Node) -> torch.Tensor | None:
 
 
 def _add_bias(graph: ir.Graph, node: ir.Node, bias: torch.Tensor) -> None:
-    array = bias.float().cpu().numpy().astype(np.float32)
-    name = f"{node.name}_bias_folded"
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
-    graph.register_initializer(value)
+    value = new_constant(graph, f"{node.name}_bias_folded", bias.float().cpu().numpy().astype(np.float32))
     node.resize_inputs(3)
     node.replace_input_with(2, value)

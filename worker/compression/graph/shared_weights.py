@@ -16,6 +16,8 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
+
 Array = npt.NDArray[Any]
 
 HALF: Final = 0.5
@@ -118,15 +120,7 @@ class Writer:
         weight.replace_all_uses_with(value)
 
     def _constant(self, name: str, array: Array) -> ir.Value:
-        tensor = ir.tensor(np.array(array, order="C"), name=self.fresh(name))
-        value = ir.Value(
-            name=tensor.name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        self.model.graph.register_initializer(value)
-        return value
+        return new_constant(self.model.graph, self.fresh(name), array)
 
 
 def _palette(gather: ir.Node) -> SharedWeight | None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names
 from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array
@@ -37,18 +38,12 @@ class Bias:
         array = np.ascontiguousarray(joined[:, :, -1].reshape(-1), np.float32)
         value = self.layer.bias
         if value is None:
-            value = self._made()
-        value.const_value = ir.tensor(array, name=value.name)
-        value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
+            name = Names(self.model).fresh(f"{self.layer.name}_bias")
+            self.layer.node.resize_inputs(3)
+            self.layer.node.replace_input_with(2, new_constant(self.model.graph, name, array))
+        else:
+            value.const_value = ir.tensor(array, name=value.name)
         return joined[:, :, :-1]
-
-    def _made(self) -> ir.Value:
-        node, name = self.layer.node, Names(self.model).fresh(f"{self.layer.name}_bias")
-        value = ir.Value(name=name, const_value=ir.tensor(np.zeros(0, np.float32), name=name))
-        self.model.graph.register_initializer(value)
-        node.resize_inputs(3)
-        node.replace_input_with(2, value)
-        return value
 
 
 def bias_of(model: ir.Model, layer: Linear) -> Bias | None:

@@ -10,6 +10,7 @@ corrected at once.
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array
 
@@ -40,9 +41,7 @@ def correct(graph: ir.Graph, layer: Linear, moved: Array, name: str) -> bool:
     value = node.inputs[index] if index < len(node.inputs) else None
     before = 0.0 if value is None or value.const_value is None else value.const_value.numpy()
     bias = (before - moved).astype(np.float32)
-    corrected = ir.Value(name=name, const_value=ir.tensor(bias, name=name))
-    corrected.shape, corrected.dtype = ir.Shape(bias.shape), ir.DataType.FLOAT
-    graph.register_initializer(corrected)
+    corrected = new_constant(graph, name, bias)
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)
     node.replace_input_with(index, corrected)

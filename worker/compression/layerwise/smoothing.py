@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.layerwise.channels import Channels
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.scaling import scale_inputs
@@ -64,7 +65,7 @@ def _into_normalisation(
     for index, constant in enumerate(norm.inputs[1:], 1):
         if constant is not None and constant.const_value is not None:
             scaled = (constant.const_value.numpy() / factors).astype(np.float32)
-            norm.replace_input_with(index, _initializer(graph, scaled, fresh(f"{constant.name}_smooth")))
+            norm.replace_input_with(index, new_constant(graph, fresh(f"{constant.name}_smooth"), scaled))
     return True
 
 
@@ -72,17 +73,10 @@ def _multiply(graph: ir.Graph, group: Sequence[Linear], factors: Array, fresh: C
     value = group[0].node.inputs[0]
     assert value is not None
     name = fresh(f"{value.name}_smoothed")
-    scale = _initializer(graph, (1 / factors).astype(np.float32), fresh(f"{value.name}_smooth"))
+    scale = new_constant(graph, fresh(f"{value.name}_smooth"), (1 / factors).astype(np.float32))
     node = ir.node("Mul", [value, scale], name=fresh(f"{name}_Mul"))
     node.outputs[0].name, node.outputs[0].shape, node.outputs[0].type = name, value.shape, value.type
     first = next(n for n in graph if any(n is layer.node for layer in group))
     graph.insert_before(first, node)
     for layer in group:
         layer.node.replace_input_with(0, node.outputs[0])
-
-
-def _initializer(graph: ir.Graph, array: Array, name: str) -> ir.Value:
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
-    graph.register_initializer(value)
-    return value

@@ -8,6 +8,7 @@ The node keeps its name. Runtimes do the same for a float model; between Q/DQ pa
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names, excluded
 from worker.compression.techniques.ranges import Array
 
@@ -79,11 +80,7 @@ def _bridge(graph: ir.Graph, norm: ir.Node, conv: ir.Node) -> None:
 
 
 def _replace(graph: ir.Graph, node: ir.Node, index: int, array: Array, names: Names, name: str) -> None:
-    fresh = names.fresh(name)
-    value = ir.Value(name=fresh, const_value=ir.tensor(array.astype(np.float32), name=fresh))
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
-    graph.register_initializer(value)
-    node.replace_input_with(index, value)
+    node.replace_input_with(index, new_constant(graph, names.fresh(name), array.astype(np.float32)))
 
 
 def _array(node: ir.Node, index: int) -> ir.TensorProtocol | None:

@@ -15,6 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import BFloat16
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names, excluded
 from worker.compression.techniques.account import Layer, changed
 from worker.compression.techniques.context import Changed, Context
@@ -80,9 +81,7 @@ def _store(graph: ir.Graph, value: ir.Value, names: Names) -> None:
     assert value.const_value is not None
     name = names.fresh(f"{value.name}_bfloat16")
     rounded = value.const_value.numpy().astype(ml_dtypes.bfloat16)
-    small = ir.Value(name=name, const_value=ir.tensor(rounded, name=name))
-    small.shape, small.dtype = value.shape, ir.DataType.BFLOAT16
-    graph.register_initializer(small)
+    small = new_constant(graph, name, rounded)
     cast = ir.node("Cast", [small], {"to": ir.DataType.FLOAT.value}, name=names.fresh(f"{name}_Cast"))
     wide = cast.outputs[0]
     wide.name, wide.shape, wide.dtype = names.fresh(f"{value.name}_float32"), value.shape, ir.DataType.FLOAT

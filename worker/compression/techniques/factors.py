@@ -9,6 +9,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.splits import Split
@@ -102,11 +103,5 @@ def _before(
 
 
 def _constant(node: ir.Node, array: Array, wish: str, names: Names) -> ir.Value:
-    name = names.fresh(wish)
-    value = ir.Value(
-        name=name, const_value=ir.tensor(np.ascontiguousarray(array, dtype=np.float32), name=name)
-    )
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.FLOAT
-    assert node.graph is not None
-    node.graph.register_initializer(value)
-    return value
+    assert isinstance(node.graph, ir.Graph)
+    return new_constant(node.graph, names.fresh(wish), array.astype(np.float32))

@@ -13,6 +13,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from app.contract.recipe import Float16
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names, excluded
 from worker.compression.graph.opset import opset_of
 from worker.compression.techniques.account import SHOWN, Layer, changed
@@ -144,11 +145,7 @@ class _Converter:
         if value.const_value is None:
             return self._cast(value, HALF, f"{value.name}_float16")
         name = self._names.fresh(f"{value.name}_float16")
-        array = value.const_value.numpy().astype(np.float16)
-        half = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-        half.shape, half.dtype = value.shape, HALF
-        self._graph.register_initializer(half)
-        return half
+        return new_constant(self._graph, name, value.const_value.numpy().astype(np.float16))
 
     def _widen(self, value: ir.Value) -> None:
         """Everyone who reads this float16 value as float32, subgraphs included, gets a Cast of it."""

@@ -3,6 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names
 from worker.compression.techniques.ranges import Array, quantized_weight, weight_scales
 
@@ -109,11 +110,7 @@ class IntegerWriter:
         return node
 
     def _initializer(self, wish: str, array: Array) -> ir.Value:
-        name = self._names.fresh(wish)
-        value = ir.Value(name=name, const_value=ir.tensor(np.ascontiguousarray(array), name=name))
-        value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.from_numpy(array.dtype)
-        self._graph.register_initializer(value)
-        return value
+        return new_constant(self._graph, self._names.fresh(wish), array)
 
 
 def _array(node: ir.Node, index: int) -> Array:

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import registered
 from worker.compression.graph.naming import Names
 from worker.compression.graph.nbits import packed, planes
 from worker.compression.graph.spill import Spill
@@ -182,15 +183,7 @@ class NBitsWriter:
         return self._shared[key]
 
     def _constant(self, name: str, array: Array, dtype: ir.DataType | None = None) -> ir.Value:
-        tensor = self._spill.tensor(self._names.fresh(name), array, dtype)
-        value = ir.Value(
-            name=tensor.name,
-            shape=ir.Shape(array.shape),
-            type=ir.TensorType(tensor.dtype),
-            const_value=tensor,
-        )
-        self._model.graph.register_initializer(value)
-        return value
+        return registered(self._model.graph, self._spill.tensor(self._names.fresh(name), array, dtype))
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ Exporters write one or the other for the same layer. The node keeps its name.
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names, excluded
 
 SPATIAL = {2, 3}
@@ -59,8 +60,4 @@ def _replace(graph: ir.Graph, mean: ir.Node, names: Names) -> None:
 
 
 def _constant(graph: ir.Graph, numbers: list[int], name: str) -> ir.Value:
-    array = np.array(numbers, np.int64)
-    value = ir.Value(name=name, const_value=ir.tensor(array, name=name))
-    value.shape, value.dtype = ir.Shape(array.shape), ir.DataType.INT64
-    graph.register_initializer(value)
-    return value
+    return new_constant(graph, name, np.array(numbers, np.int64))

@@ -13,6 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names
 from worker.compression.techniques.kernels import FOUR_BITS
 from worker.compression.techniques.ranges import (
@@ -161,11 +162,7 @@ class QdqWriter:
         return node
 
     def _initializer(self, name: str, array: Array) -> ir.Value:
-        fresh = self._names.fresh(name)
-        value = ir.Value(name=fresh, const_value=ir.tensor(array, name=fresh))
-        value.shape, value.dtype = ir.Shape(array.shape), value.const_value.dtype  # type: ignore[union-attr]
-        self._graph.register_initializer(value)
-        return value
+        return new_constant(self._graph, self._names.fresh(name), array)
 
     def _insert_after(self, value: ir.Value, nodes: list[ir.Node]) -> None:
         producer = value.producer()

@@ -9,6 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.step import Labelled, constant
+from worker.compression.graph.constants import new_constant
 
 Mask = NDArray[np.bool_]
 
@@ -82,14 +83,7 @@ def _register(node: ir.Node, what: str, array: NDArray[Any]) -> ir.Value:
     while name in graph.initializers:
         number += 1
         name = f"{stem}.{number}"
-    value = ir.Value(
-        name=name,
-        type=ir.TensorType(ir.DataType.from_numpy(array.dtype)),
-        shape=ir.Shape(array.shape),
-        const_value=ir.Tensor(array, name=name),
-    )
-    graph.register_initializer(value)
-    return value
+    return new_constant(graph, name, array)
 
 
 def _override(node: ir.Node, index: int, value: ir.Value, new: dict[int, int], rank: int) -> None:
