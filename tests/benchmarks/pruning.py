@@ -6,7 +6,6 @@ these of its parts: models, criteria, recovery, lenet.
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Pair, Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
-from tests.benchmarks.table import measure
+from tests.benchmarks.table import Row, measure
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -43,14 +42,6 @@ DISTIL: dict[str, Any] = {
     "validation": 0.02,
     "features": STAGES,
 }
-
-
-@dataclass(frozen=True)
-class Row:
-    part: str
-    what: str
-    measured: str
-    asked: str = ""
 
 
 def models(folder: Path) -> Iterator[Row]:

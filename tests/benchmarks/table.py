@@ -3,6 +3,7 @@
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,16 @@ from rich.console import Console
 from rich.table import Table
 
 from tests.benchmarks.shared_data import shared_or_exit
+
+
+@dataclass(frozen=True)
+class Row:
+    """What most tables have."""
+
+    part: str
+    what: str
+    measured: str
+    asked: str = ""
 
 
 def measure(title: str, columns: Sequence[str], parts: Mapping[str, Callable[[Path], Iterator[Any]]]) -> None:

@@ -6,7 +6,6 @@ only these of its parts: speed, parity, finetune, recovery, distillation, quanti
 
 import tempfile
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
-from tests.benchmarks.table import measure
+from tests.benchmarks.table import Row, measure
 from tests.support.halved import halved
 from tests.support.ort import largest_difference, run
 from tests.support.plain_resnet import engine_speed
@@ -35,14 +34,6 @@ from worker.compression.pipeline import compress
 RATES = (0.0003, 0.001, 0.003)
 SEEDS = (0, 1, 2)
 MODELS = SHARED / "models"
-
-
-@dataclass(frozen=True)
-class Row:
-    part: str
-    what: str
-    measured: str
-    asked: str = ""
 
 
 def speed(_: Path) -> Iterator[Row]:

@@ -8,7 +8,6 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import SHARED, prepare
-from tests.benchmarks.table import measure
+from tests.benchmarks.table import Row, measure
 from tests.support.large import large_transformer
 from tests.support.minilm import encoded, minilm
 from tests.support.sentences import SENTENCES
@@ -34,14 +33,6 @@ HELD_OUT = 32
 """Sentences that are judged; the others calibrate."""
 WIDTH, BLOCKS = 2048, 16
 MB = 1e6
-
-
-@dataclass(frozen=True)
-class Row:
-    part: str
-    what: str
-    measured: str
-    asked: str = ""
 
 
 def resnet(folder: Path) -> Iterator[Row]:

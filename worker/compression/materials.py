@@ -2,7 +2,7 @@
 
 import hashlib
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import onnx_ir as ir
@@ -26,7 +26,8 @@ from worker.compression.techniques.context import Context
 
 @dataclass(frozen=True)
 class Materials:
-    """`original` is the upload in normal form; `curves` the folder of what training steps draw."""
+    """`original` is the upload in normal form; `curves` the folder of what training steps draw; `unpacked` where each
+    archive was unpacked to, so that its bytes are hashed once and not for every step."""
 
     original: ir.Model
     data: Data
@@ -34,6 +35,7 @@ class Materials:
     curves: Path
     progress: Progress
     options: Options
+    unpacked: dict[Path, Path] = field(default_factory=dict)
 
     def context(self, index: int, step: AnyStep) -> Context:
         """For one step; everything is opened when it is asked for."""
@@ -61,8 +63,10 @@ class Materials:
         if source is None:
             return None
         inputs = inputs_of(self.original) if inputs is None else inputs
-        folder = self.scratch / "data" / sha256_of(source.path)
-        folder.mkdir(parents=True, exist_ok=True)
+        if source.path not in self.unpacked:
+            self.unpacked[source.path] = self.scratch / "data" / sha256_of(source.path)
+            self.unpacked[source.path].mkdir(parents=True, exist_ok=True)
+        folder = self.unpacked[source.path]
         return open_samples(
             source.for_inputs(inputs), inputs, folder, max_unpacked_bytes=self.options.max_unpacked_bytes
         )

@@ -190,7 +190,9 @@ def _overlap(data: Data, recipe: Recipe) -> bool:
 
 
 def _share_rows(one: Source | None, other: Source | None) -> bool:
-    if one is None or other is None or sha256_of(one.path) != sha256_of(other.path):
+    if one is None or other is None:
+        return False
+    if one.path != other.path and sha256_of(one.path) != sha256_of(other.path):
         return False
     (a, b), (c, d) = (source.slice or (0, 2**63) for source in (one, other))
     return max(a, c) < min(b, d)

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.linear import Linear
-from worker.compression.layerwise.moments import HELD, ROWS
+from worker.compression.layerwise.moments import ROWS, held_together
 from worker.compression.observe import Array, Observer
 
 PASSES: Final = 8
@@ -91,16 +91,4 @@ def drift(original: ir.Model, changed: ir.Model, layers: Sequence[Linear], sampl
 
 def together(layers: Sequence[Linear]) -> Iterator[list[Linear]]:
     """Runs of layers for one pass, whose sums can be held at once."""
-    most = -(-len(layers) // PASSES)
-    part: list[Linear] = []
-    held = 0
-    for layer in layers:
-        groups, _, inner = layer.shape
-        size = 2 * 8 * groups * inner * inner
-        if part and (len(part) == most or held + size > HELD):
-            yield part
-            part, held = [], 0
-        part.append(layer)
-        held += size
-    if part:
-        yield part
+    return held_together(layers, matrices=2, most=-(-len(layers) // PASSES))

@@ -48,7 +48,7 @@ def moments(
     model: ir.Model, layers: Sequence[Linear], samples: Samples, told: Callable[[float], None]
 ) -> Iterator[tuple[Linear, Moments]]:
     """Of each layer, in order. `told` hears the share of the work that is done. Raises what `Observer` raises."""
-    parts = list(_parts(layers))
+    parts = list(held_together(layers))
     for number, part in enumerate(parts):
         found = [Moments.none(layer) for layer in part]
         done = 0
@@ -60,14 +60,16 @@ def moments(
         yield from zip(part, found, strict=True)
 
 
-def _parts(layers: Sequence[Linear]) -> Iterator[list[Linear]]:
-    """Runs of layers whose sums can be held together."""
+def held_together(
+    layers: Sequence[Linear], matrices: int = 1, most: int | None = None
+) -> Iterator[list[Linear]]:
+    """Runs of layers, `most` at a time, whose sums of so many matrices [in, in] each can be held at once."""
     part: list[Linear] = []
     held = 0
     for layer in layers:
         groups, _, inner = layer.shape
-        size = 8 * groups * inner * inner
-        if part and held + size > HELD:
+        size = matrices * 8 * groups * inner * inner
+        if part and (len(part) == most or held + size > HELD):
             yield part
             part, held = [], 0
         part.append(layer)

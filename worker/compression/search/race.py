@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from time import perf_counter_ns
 
 import numpy as np
+import numpy.typing as npt
 
 from worker.compression.measure.bootstrap import median_interval
 from worker.compression.measure.lock import measuring
@@ -36,16 +37,11 @@ def race(networks: Sequence[Network], feed: Feed, seed: int, progress: Progress)
     """In the order given; the first is what the others are compared with. Raises `model_does_not_run`."""
     feeds = [network.fit(feed) for network in networks]
     with measuring(progress):
-        warm = [_warm(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
-        runs = [max(1, min(MOST_RUNS, int(np.ceil(ROUND_MS / max(time, 1e-3))))) for time in warm]
-        one_round = sum(time * count for time, count in zip(warm, runs, strict=True))
+        once = [warm(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
+        runs = [max(1, min(MOST_RUNS, int(np.ceil(ROUND_MS / max(time, 1e-3))))) for time in once]
+        one_round = sum(time * count for time, count in zip(once, runs, strict=True))
         rounds = max(FEWEST_ROUNDS, min(ROUNDS, int(BUDGET_MS / max(one_round, 1e-3))))
-        times = np.empty((rounds, len(networks)))
-        gc.collect()
-        for number in range(rounds):
-            order = range(len(networks)) if number % 2 == 0 else reversed(range(len(networks)))
-            for index in order:
-                times[number, index] = np.median(_times(networks[index], feeds[index], runs[index]))
+        times = in_turns(networks, feeds, runs, rounds)
     ratios = times[:, :1] / times
     return [
         Timed(
@@ -57,7 +53,20 @@ def race(networks: Sequence[Network], feed: Feed, seed: int, progress: Progress)
     ]
 
 
-def _warm(network: Network, feed: Feed) -> float:
+def in_turns(
+    networks: Sequence[Network], feeds: Sequence[Feed], runs: Sequence[int], rounds: int
+) -> npt.NDArray[np.float64]:
+    """Median milliseconds of each round and network, [rounds, networks]; every other round the other way about."""
+    times = np.empty((rounds, len(networks)))
+    gc.collect()
+    for number in range(rounds):
+        order = range(len(networks)) if number % 2 == 0 else reversed(range(len(networks)))
+        for index in order:
+            times[number, index] = np.median(_times(networks[index], feeds[index], runs[index]))
+    return times
+
+
+def warm(network: Network, feed: Feed) -> float:
     network.run(feed)
     return min(_times(network, feed, 3))
 
