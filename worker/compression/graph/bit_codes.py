@@ -4,6 +4,7 @@ bits    = (bytes >> [7 … 0]) mod 2             reshaped to [n, b], the first b
 code    = bits · [2^(b-1) … 2, 1]              as uint8 in the tensor's shape, under the tensor's name
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -16,7 +17,7 @@ Array = npt.NDArray[Any]
 
 SHIFTS: Final = np.arange(7, -1, -1, dtype=np.uint8)
 CHAIN: Final = ("Cast", "MatMulInteger", "Reshape", "Mod", "BitShift")
-"""What stands before the last Reshape, from behind; each reads the next as its first input."""
+"""What stands before the last Reshape, from behind."""
 
 
 @dataclass
@@ -90,22 +91,39 @@ def shared(width: int, prefix: str) -> dict[str, Array]:
     return {f"{prefix}row{width}": np.array([-1, width]), f"{prefix}pow{width}": powers}
 
 
+def chain(
+    last: onnx.NodeProto,
+    sources: dict[str, onnx.NodeProto],
+    operators: Sequence[str],
+    cut: dict[str, int],
+) -> list[onnx.NodeProto] | None:
+    """The nodes of these operators before a Reshape, from behind; None where others stand there.
+
+    Each reads the next as its first input, a Gather as its second. `cut`: between this operator and its reader a Slice
+    may stand; so many nodes, it among them, are then passed over.
+    """
+    if last.op_type != "Reshape" or len(last.input) != 2:
+        return None
+    nodes, name = [], last.input[0]
+    for operator in operators:
+        node = sources.get(name)
+        if node is not None and node.op_type == "Slice":
+            for _ in range(cut.get(operator, 0)):
+                node = None if node is None or not node.input else sources.get(node.input[0])
+        if node is None or node.op_type != operator or not node.input:
+            return None
+        nodes.append(node)
+        name = node.input[1 if operator == "Gather" and len(node.input) > 1 else 0]
+    return nodes
+
+
 def dense(
     last: onnx.NodeProto, sources: dict[str, onnx.NodeProto], constants: dict[str, TensorProto]
 ) -> Array | None:
     """The uint8 codes that the last Reshape makes; None for any other node."""
-    if last.op_type != "Reshape" or len(last.input) != 2:
+    nodes = chain(last, sources, CHAIN, {"Mod": 2})
+    if nodes is None:
         return None
-    nodes, name = [], last.input[0]
-    for op_type in CHAIN:
-        node = sources.get(name)
-        if op_type == "Mod" and node is not None and node.op_type == "Slice":
-            node = sources.get(node.input[0])
-            node = None if node is None else sources.get(node.input[0])
-        if node is None or node.op_type != op_type or not node.input:
-            return None
-        nodes.append(node)
-        name = node.input[0]
     _, product, row, modulo, shift = nodes
     read = [shift.input[0], last.input[1], *(n.input[-1] for n in (product, row, modulo, shift))]
     if any(item not in constants for item in read):

@@ -42,7 +42,7 @@ WEIGHTS: Final = frozenset(
 SHARED_BYTES: Final = 200
 """At most, of the constants that all bitmasks share."""
 CHAIN: Final = ("Gather", "Mul", "CumSum", "Reshape", "Cast", "Mod", "BitShift")
-"""What stands before the last Reshape, from behind; each reads the next as its first input, Gather as its second."""
+"""What stands before the last Reshape, from behind."""
 
 
 @dataclass
@@ -204,17 +204,9 @@ def _dense(
     last: onnx.NodeProto, sources: dict[str, onnx.NodeProto], constants: dict[str, TensorProto]
 ) -> Array | None:
     """The tensor that a bitmask's last Reshape makes; None for any other node."""
-    if last.op_type != "Reshape" or len(last.input) != 2:
+    nodes = bit_codes.chain(last, sources, CHAIN, {"Mul": 1})
+    if nodes is None:
         return None
-    nodes, name = [], last.input[0]
-    for op_type in CHAIN:
-        node = sources.get(name)
-        if op_type == "Mul" and node is not None and node.op_type == "Slice":
-            node = sources.get(node.input[0])
-        if node is None or node.op_type != op_type or len(node.input) < 1:
-            return None
-        nodes.append(node)
-        name = node.input[1 if op_type == "Gather" and len(node.input) > 1 else 0]
     gather, *_, flatten, _, modulo, shift = nodes
     read = [gather.input[0], last.input[1], shift.input[0], *(n.input[-1] for n in (flatten, modulo, shift))]
     if any(item not in constants for item in read):
