@@ -52,6 +52,11 @@ def energies(
     return [_of_group(group, found, sums) for group, found in zip(groups, taps, strict=True)]
 
 
+def any_seen(model: ir.Model, groups: Sequence[Group]) -> bool:
+    """Does a Conv, Gemm or MatMul make the channels of one of these groups?"""
+    return any(_taps(model, group) for group in groups)
+
+
 def _of_group(group: Group, taps: list[Tap], sums: dict[tuple[str, int], Array]) -> Array | None:
     if not taps:
         return None

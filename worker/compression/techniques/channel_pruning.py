@@ -21,6 +21,7 @@ from worker.compression.observe import Array
 from worker.compression.progress import Within
 from worker.compression.pruning import account
 from worker.compression.pruning.account import Round
+from worker.compression.pruning.activation import any_seen
 from worker.compression.pruning.pools import Kept, pools
 from worker.compression.pruning.scores import scores
 from worker.compression.pruning.search import smallest_cut
@@ -36,11 +37,12 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     `model_does_not_run`, and what the steps of `recovery` raise.
     """
     refuse_quantized(model)
-    step = step.model_copy(update={"criterion": step.criterion or criterion_for(model, context.calibration)})
     found = channel_groups(model)
     groups = prunable(model, found, step)
     if not groups:
         raise Refusal("nothing_to_compress", account.why_not(found), field="recipe.steps")
+    criterion = step.criterion or criterion_for(model, groups, context.calibration)
+    step = step.model_copy(update={"criterion": criterion})
     bench = Bench(context.benchmark, context.calibration, context.scratch, context.seed, context.progress)
     left = left_of(model, step, bench, groups)
     rounds: list[Round] = []
@@ -58,8 +60,10 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     return _changed(model, step, bench, found, rounds)
 
 
-def criterion_for(model: ir.Model, samples: Samples | None) -> Literal["taylor", "activation", "l2"]:
-    """The best that there is data for, and an engine: gradients need all operators in torch."""
+def criterion_for(
+    model: ir.Model, groups: Sequence[Group], samples: Samples | None
+) -> Literal["taylor", "activation", "l2"]:
+    """The best that there is data for, and an engine: gradients need all operators in torch (decision 0015)."""
     if samples is None:
         return "l2"
     from worker.compression.engine.working import check_runs  # torch
@@ -67,7 +71,7 @@ def criterion_for(model: ir.Model, samples: Samples | None) -> Literal["taylor",
     try:
         check_runs(model)
     except Refusal:
-        return "activation"
+        return "activation" if any_seen(model, groups) else "l2"
     return "taylor"
 
 

@@ -1,5 +1,6 @@
 """channel_pruning on a real classifier of digits, through the library as a job runs it."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches
 from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.data.source import Data, Source
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.channels import channel_groups
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.techniques.channel_pruning import criterion_for
@@ -88,11 +89,20 @@ def test_the_criterion_follows_from_the_data_that_there_is(
 
 
 def test_a_model_without_gradients_is_judged_by_its_activations(tmp_path: Path) -> None:
-    """An If cannot be differentiated; nobody asked for gradients, so the job is not refused for it."""
-    net = normalise(ir.from_proto(branches()))
-    data = samples(tmp_path, net, x=np.zeros((8, 4), np.float32), flag=np.ones(8, bool))
-    assert criterion_for(net, data) == "activation"
-    assert criterion_for(net, None) == "l2"
+    """A Bernoulli draw has no gradient; nobody asked for gradients, so the job is not refused for it. By weights
+    alone where no layer makes the channels whose activations are read (silero: all of them lie in an If)."""
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(4, 4)).astype(np.float32) for name in ("v", "w")}
+    nodes = [
+        node("MatMul", "x v", "h", "first"),
+        node("MatMul", "h w", "z", "second"),
+        node("Bernoulli", "z", "y", "no_gradient"),
+    ]
+    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    data, groups = samples(tmp_path, net, x=np.zeros((8, 4), np.float32)), channel_groups(net).groups
+    assert criterion_for(net, groups, data) == "activation"
+    assert criterion_for(net, [replace(group, producers=()) for group in groups], data) == "l2"
+    assert criterion_for(net, groups, None) == "l2"
 
 
 def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> None:
