@@ -2,13 +2,14 @@
 
     weighted   Conv, Gemm, MatMul with a float32 weight: what integer kernels speed up
     joining    Add, Concat, … between quantized nodes: quantized too, so that values stay 8-bit on the way
-    carrying   MaxPool, Reshape, …: move values without changing them, so input and output share one scale
+    carrying   MaxPool, Reshape, …: move values without changing them, so input and output share one scale; as do a
+               Concat's output and those inputs that nothing else reads, and joining them is copying
     clipping   Relu, Clip: the range of the 8-bit output does their work, ONNX Runtime drops them
 
 Joining, carrying and clipping nodes are kept only where they connect quantized nodes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
 
 import onnx_ir as ir
@@ -37,12 +38,25 @@ class Selection:
         return [layer.node for layer in self.layers if layer.reason is None]
 
     def source(self, value: ir.Value) -> ir.Value:
-        """The value whose scale this one uses: through carrying nodes, up to where it was computed."""
+        """The value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where
+        it is joined with others."""
         producer = value.producer()
         while producer in self.nodes and producer is not None and producer.op_type in CARRYING:
             value = _data_input(producer)
             producer = value.producer()
-        return value
+        joined = self._joined(value)
+        return value if joined is None else self.source(joined)
+
+    def _joined(self, value: ir.Value) -> ir.Value | None:
+        """The output of the Concat that alone reads the value, maybe behind carrying nodes."""
+        while len(uses := value.uses()) == 1 and not value.is_graph_output():
+            (reader,) = (use.node for use in uses)
+            if reader not in self.nodes or reader.op_type not in CARRYING | {"Concat"}:
+                return None
+            value = reader.outputs[0]
+            if reader.op_type == "Concat":
+                return None if _clipped(value, self.nodes) else value
+        return None
 
 
 def select(model: ir.Model, patterns: list[str], left: Mapping[str, str] | None = None) -> Selection:
@@ -178,6 +192,6 @@ def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
     yield value
 
 
-def _clipped(value: ir.Value, nodes: set[ir.Node]) -> bool:
+def _clipped(value: ir.Value, nodes: Set[ir.Node]) -> bool:
     """Between a node and the Relu behind it nothing is quantized, so that the two become one."""
     return any(use.node in nodes and use.node.op_type in CLIPPING for use in value.uses())

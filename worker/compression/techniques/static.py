@@ -66,6 +66,7 @@ class Static:
         model = self.model.clone()
         selection = select(model, self.patterns, left)
         sources = {str(source.name): source for source in map(selection.source, selection.values)}
+        self._look(sources.values())
         ranges = {name: self._range(source, method or self.method) for name, source in sources.items()}
         self._adjust(model, selection.weighted, limits or {})
         signed = self.target.signed if signed is None else signed
@@ -88,19 +89,26 @@ class Static:
             if learned is not None:
                 layer.put(learned)
 
-    def _range(self, value: ir.Value, method: Method) -> Range:
-        return gated(value, self._seen(value).range(method, self.percentile))
+    def _look(self, sources: Iterable[ir.Value]) -> None:
+        """Where a value is needed that was not measured, all are in one pass: what is left out decides which share."""
+        if any(self._seen(source) is None for source in sources):
+            selection = self.selection()
+            everything = {str(value.name) for value in (*sources, *selection.values)}
+            self._measure(everything - self.seen.keys(), lambda _: None)
 
-    def _seen(self, value: ir.Value) -> Distribution:
-        """Measured now where it was not before: what only moves values has the range of what it moves."""
-        at = value
-        while str(at.name) not in self.seen:
-            producer = at.producer()
+    def _range(self, value: ir.Value, method: Method) -> Range:
+        seen = self._seen(value)
+        assert seen is not None
+        return gated(value, seen.range(method, self.percentile))
+
+    def _seen(self, value: ir.Value) -> Distribution | None:
+        """What only moves values has the range of what it moves."""
+        while str(value.name) not in self.seen:
+            producer = value.producer()
             if producer is None or producer.op_type not in CARRYING or producer.inputs[0] is None:
-                self._measure([str(value.name)], lambda _: None)
-                return self.seen[str(value.name)]
-            at = producer.inputs[0]
-        return self.seen[str(at.name)]
+                return None
+            value = producer.inputs[0]
+        return self.seen[str(value.name)]
 
     def _measure(self, values: Iterable[str], told: Callable[[float], None]) -> None:
         histograms = self.method != "minmax"

@@ -27,6 +27,8 @@ from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.kernels import weight_range
+from worker.compression.techniques.static import Static
 
 
 def quantize(net: ir.Model, folder: Path, data: Samples | None, **step: Any) -> Changed:
@@ -190,6 +192,36 @@ def test_a_residual_sum_stays_in_8_bits_and_a_final_convolution_keeps_the_output
     assert made.model.graph.outputs[0].name == "y"
     assert all(v.producer().op_type == "DequantizeLinear" for v in named(made.model, "sum").inputs)  # type: ignore[union-attr]
     assert snr_db(before, run(made.model, {"x": x[:1]})) > 25
+
+
+def test_what_a_concat_alone_reads_has_the_scale_of_what_it_gives(tmp_path: Path) -> None:
+    """Through a pool as well; an input that something else reads keeps its own, finer scale. With the layer behind in
+    float nothing is joined in 8 bits, and each input is measured by itself."""
+    rng = np.random.default_rng(0)
+    nodes = [
+        node("Conv", "x w1", "a", "small"),
+        node("Conv", "a w2", "b", "large"),
+        node("MaxPool", "b", "p", "pool", kernel_shape=[1, 1]),
+        node("Conv", "a w2", "c", "other"),
+        node("Concat", "a p c", "j", "join", axis=1),
+        node("Conv", "j w3", "y", "last"),
+    ]
+    weights = {
+        n: rng.normal(size=(*s, 1, 1)).astype(np.float32) for n, s in (("w1", (8, 3)), ("w3", (8, 24)))
+    }
+    weights["w2"] = 5 * rng.normal(size=(8, 8, 1, 1)).astype(np.float32)
+    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 8, 8, 8]}, weights)
+    x = rng.normal(size=(20, 3, 8, 8)).astype(np.float32)
+    data = samples(tmp_path, net, x=x)
+    made = quantize(net, tmp_path, data).model
+    scales = {name: float(parameters(made, name)[0]) for name in "abpcj"}
+    assert scales["b"] == scales["p"] == scales["c"] == scales["j"] > 2 * scales["a"]
+    assert snr_db(run(net, {"x": x}), run(made, {"x": x})) > 30
+    static = Static(net, [], weight_range("full"), data)
+    static.observe(lambda _: None)
+    apart = static.quantized({"last": "stays float"})
+    assert len({float(parameters(apart, name)[0]) for name in "abc"}) == 3
+    assert snr_db(run(net, {"x": x}), run(apart, {"x": x})) > 30
 
 
 @pytest.mark.parametrize("last", [0.0, 0.5])
