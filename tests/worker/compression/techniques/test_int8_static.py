@@ -202,26 +202,26 @@ def test_what_a_concat_alone_reads_has_the_scale_of_what_it_gives(tmp_path: Path
         node("Conv", "x w1", "a", "small"),
         node("Conv", "a w2", "b", "large"),
         node("MaxPool", "b", "p", "pool", kernel_shape=[1, 1]),
-        node("Conv", "a w2", "c", "other"),
+        node("Conv", "a w4", "c", "other"),
         node("Concat", "a p c", "j", "join", axis=1),
         node("Conv", "j w3", "y", "last"),
     ]
     weights = {
         n: rng.normal(size=(*s, 1, 1)).astype(np.float32) for n, s in (("w1", (8, 3)), ("w3", (8, 24)))
     }
-    weights["w2"] = 5 * rng.normal(size=(8, 8, 1, 1)).astype(np.float32)
+    weights |= {n: 5 * rng.normal(size=(8, 8, 1, 1)).astype(np.float32) for n in ("w2", "w4")}
     net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 8, 8, 8]}, weights)
     x = rng.normal(size=(20, 3, 8, 8)).astype(np.float32)
     data = samples(tmp_path, net, x=x)
     made = quantize(net, tmp_path, data).model
     scales = {name: float(parameters(made, name)[0]) for name in "abpcj"}
     assert scales["b"] == scales["p"] == scales["c"] == scales["j"] > 2 * scales["a"]
-    assert snr_db(run(net, {"x": x}), run(made, {"x": x})) > 30
+    assert snr_db(run(net, {"x": x}), run(made, {"x": x})) > 27
     static = Static(net, [], weight_range("full"), data)
     static.observe(lambda _: None)
     apart = static.quantized({"last": "stays float"})
     assert len({float(parameters(apart, name)[0]) for name in "abc"}) == 3
-    assert snr_db(run(net, {"x": x}), run(apart, {"x": x})) > 30
+    assert snr_db(run(net, {"x": x}), run(apart, {"x": x})) > 27
 
 
 @pytest.mark.parametrize("last", [0.0, 0.5])
