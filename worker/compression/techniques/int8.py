@@ -26,8 +26,8 @@ from worker.compression.search.meeting import Meets, meeting
 from worker.compression.search.race import race
 from worker.compression.search.sensitivity import measured_gains
 from worker.compression.techniques.account import Layer, changed, refuse_quantized
-from worker.compression.techniques.calibration import Method
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.distribution import Method
 from worker.compression.techniques.int8_static import calibrated, prepared
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.static import Static

@@ -15,7 +15,8 @@ from worker.compression.layerwise.bias_correction import channel_axis, correct, 
 from worker.compression.layerwise.channels import Channels, channels
 from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.observe import Observer
-from worker.compression.techniques.calibration import Distribution, Method, distributions
+from worker.compression.techniques.calibration import distributions
+from worker.compression.techniques.distribution import Distribution, Method
 from worker.compression.techniques.gates import gated
 from worker.compression.techniques.kernels import TARGETS, Target, WeightRange
 from worker.compression.techniques.qdq import QdqWriter

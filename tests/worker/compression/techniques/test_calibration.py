@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression import observe
 from worker.compression.data.samples import Samples
-from worker.compression.techniques import calibration
+from worker.compression.techniques import distribution
 from worker.compression.techniques.calibration import distributions
+from worker.compression.techniques.distribution import Distribution
 from worker.compression.techniques.entropy import threshold
 from worker.compression.techniques.ranges import Range, quantized_weight, weight_scales
 
@@ -49,9 +50,29 @@ def test_a_percentile_is_that_of_numpy_within_a_bin(tmp_path: Path) -> None:
     x = np.random.default_rng(0).normal(size=(400, 100)).astype(np.float32)
     got = observed(tmp_path, x, "percentile", 99)
     low, high = np.percentile(-x, [0.5, 99.5])
-    width = (x.max() - x.min()) / calibration.BINS
+    width = (x.max() - x.min()) / distribution.BINS
     assert abs(got.low - low) <= 2 * width
     assert abs(got.high - high) <= 2 * width
+
+
+@settings(max_examples=30, deadline=None)
+@given(seed=st.integers(0, 999), scale=st.floats(1e-20, 1e20), shift=st.floats(-3, 3), zeros=st.booleans())
+def test_equal_bins_count_like_numpy_but_for_the_width_of_a_first_bin(
+    seed: int, scale: float, shift: float, zeros: bool
+) -> None:
+    """In any batches: values below x are those that numpy finds between x·(1 − 1/32) and x·(1 + 1/32)."""
+    x = np.random.default_rng(seed).normal(shift, 1, 3000)
+    x = (scale * (np.maximum(x, 0) if zeros else x)).astype(np.float32)
+    seen = Distribution()
+    for part in np.array_split(x, 7):
+        seen.extend(float(part.min()), float(part.max()))
+        seen.count(part, len(part) / len(x))
+    found = np.cumsum(seen.equal_bins())
+    assert found[-1] == len(x)
+    edges = np.linspace(seen.low, seen.high, distribution.BINS + 1)[1:]
+    slack = np.abs(edges) / 32
+    assert (np.searchsorted(np.sort(x), edges - slack) <= found + 1e-6).all()
+    assert (np.searchsorted(np.sort(x), edges + slack, "right") >= found - 1e-6).all()
 
 
 def test_entropy_cuts_a_far_outlier_and_minmax_does_not(tmp_path: Path) -> None:
