@@ -51,7 +51,7 @@ class Judge:
     def __init__(
         self, model: ir.Model, samples: Samples, folder: Path, metric: Evaluation | None = None
     ) -> None:
-        """Raises `model_does_not_run`, `nothing_to_quantize` when no output is a float."""
+        """Raises `model_does_not_run`."""
         self._folder = folder
         self._metric = metric if metric is not None and samples.labels is not None else None
         network = self.network(model, "the float model")

@@ -35,6 +35,8 @@ OPSET = 13
 OPSET_FOUR_BITS = 21
 """The first opset with 4-bit integers."""
 WANTED = "Conv, Gemm or MatMul with a float32 weight"
+WARNED = 8
+"""Samples on which the result is looked at, to say when it is poor."""
 JUDGED = 64
 """Samples of the calibration data, at most, on which `exclude: "auto"` judges."""
 
@@ -52,7 +54,8 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     if step.adaround:
         _round(static, next(told))
     if step.exclude != "auto":
-        return replace(answer, model=static.quantized())
+        made = static.quantized()
+        return replace(answer, model=made, notes=[*answer.notes, *_warned(static, made, context)])
     excluded, asked = _excluded(static, context, next(told))
     rows = changed(static.model, static.selection(excluded.left).layers, WANTED, [], {}).details["layers"]
     answer.details.update(layers=rows, **_told(excluded, asked))
@@ -119,6 +122,21 @@ def _excluded(static: Static, context: Context, told: Callable[[float], None]) -
     feed = next(static.samples.take(1).batches(1))
     excluded = exclude(static, judge, meets, lambda: measured_gains(static, feed, context.scratch), told)
     return excluded, asked
+
+
+def _warned(static: Static, made: ir.Model, context: Context) -> list[str]:
+    """Where the outputs suffer, what to do; judged on a few of the samples that the ranges come from."""
+    from worker.compression.search.judge import Judge
+    from worker.compression.search.meeting import HARMLESS_DB
+
+    found = Judge(static.model, static.samples.take(WARNED), context.scratch)(made)
+    if found.snr_db >= HARMLESS_DB:
+        return []
+    return [
+        f"The outputs are {found.snr_db:.1f} dB above their error on calibration data, less than the {HARMLESS_DB:g} dB "
+        'that count as harmless. If that is too little: exclude: "auto" finds the layers to blame and leaves them in '
+        "float, and int8 tries other ways besides."
+    ]
 
 
 def _told(excluded: "Excluded", asked: str) -> dict[str, Any]:

@@ -55,6 +55,13 @@ def test_layers_behind_what_does_not_scale_are_not_equalised(tmp_path: Path) -> 
     assert made.details["pairs_equalized"] == 1
 
 
+def test_poor_outputs_come_with_what_to_do(tmp_path: Path) -> None:
+    net = uneven_net()
+    poor = quantize(net, tmp_path, samples(tmp_path, net, image=images()))
+    assert 'exclude: "auto"' in poor.notes[-1]
+    assert quantize(digits_net(), tmp_path, digits_samples(tmp_path)).notes == []
+
+
 def test_auto_leaves_the_layers_that_matter_in_float_and_says_what_it_cost(tmp_path: Path) -> None:
     net = uneven_net()
     data = samples(tmp_path, net, image=images())
