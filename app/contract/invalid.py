@@ -13,7 +13,7 @@ def sentence(error: Mapping[str, Any]) -> str:
         case "union_tag_not_found":
             return "`kind` is required"
         case _:
-            return str(error["msg"])
+            return str(error["msg"]).removeprefix("Value error, ")
 
 
 def path(error: Mapping[str, Any], loc: Iterable[Any], sent: Any) -> str:
@@ -22,16 +22,16 @@ def path(error: Mapping[str, Any], loc: Iterable[Any], sent: Any) -> str:
     Pydantic puts tags and branches of unions between the keys of its path; what was not `sent` is left out, unless
     it is the missing or unwanted key itself at the end.
     """
-    keys = [str(key) for key in _found(loc, sent)]
+    keys = [str(key) for key in _found(loc, sent, error["type"] in ("missing", "extra_forbidden"))]
     if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
         keys.append("kind")
     return ".".join(keys)
 
 
-def _found(loc: Iterable[Any], value: Any) -> list[Any]:
+def _found(loc: Iterable[Any], value: Any, ends_with_key: bool) -> list[Any]:
     keys, loc = [], list(loc)
     for position, key in enumerate(loc):
-        last = position == len(loc) - 1
+        last = ends_with_key and position == len(loc) - 1
         if isinstance(value, dict) and (key in value or last):
             value = value.get(key)
         elif isinstance(value, list | tuple) and isinstance(key, int) and (key < len(value) or last):

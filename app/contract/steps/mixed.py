@@ -35,7 +35,7 @@ class MixedPrecision(Step):
 
     kind: Literal["mixed_precision"]
     max_size_ratio: Annotated[float, Field(gt=0, le=1)] | None = Field(
-        default=None, description="Size of the weights after / before, at most."
+        default=None, description="Size of the file after / before, at most."
     )
     min_speedup: Annotated[float, Field(gt=0, le=100)] | None = Field(
         default=None, description="Estimated from the measured time of each layer, at least."

@@ -9,6 +9,8 @@ the moves; how many are made follows from the budget, and for `min_snr_db` from 
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -17,6 +19,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static, MixedPrecision
 from app.contract.report import RequirementResult
+from worker.compression.files import bytes_of
 from worker.compression.graph import store
 from worker.compression.search.allocation import FLOAT, Choice, Move, bits_after, moves, prefix
 from worker.compression.search.judge import Judge, Judged
@@ -39,7 +42,8 @@ ALONE, JUDGED, PROBED = 8, 64, 32
 
 @dataclass(frozen=True)
 class Facts:
-    """By layer: its bytes in float, and by bits costs, milliseconds, and SNRs where they were measured."""
+    """By layer: its bytes in float, and by bits costs, milliseconds, and SNRs where they were measured. `total_bytes`
+    are those of the file."""
 
     bytes: dict[str, int]
     costs: dict[str, dict[int, float]]
@@ -64,14 +68,14 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     answer = changed(static.model, static.selection().layers, WANTED, [*notes, *more])
     calibrated(static, settings, lambda share: context.progress.advance(0.2 * share))
     judge = Judge(static.model, samples.draw(JUDGED, context.seed), context.scratch, context.evaluation)
-    total_bytes = store.weight_bytes(original)
+    total_bytes = _file_bytes(original, context.scratch)
     facts = _facts(
         static, step, judge, total_bytes, context, lambda share: context.progress.advance(0.2 + 0.7 * share)
     )
     ordered = moves(_choices(facts, step))
-    count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge)
+    count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge, context.scratch)
     chosen, made = bits_after(ordered[:count]), _quantized(static, ordered[:count])
-    judged, ratio = judge(made), store.weight_bytes(made) / facts.total_bytes
+    judged, ratio = judge(made), _file_bytes(made, context.scratch) / facts.total_bytes
     target = _target(step, _speedup(facts, chosen), ratio, judged)
     details = {
         "sensitivity_by": step.sensitivity,
@@ -79,7 +83,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "seed": context.seed,
         "found_on_calibration_data": judged.told(),
         "estimated_speedup": round(_speedup(facts, chosen), 3),
-        "weights_ratio": round(ratio, 4),
+        "size_ratio": round(ratio, 4),
         "layers": _rows(answer, facts, chosen),
     }
     if not chosen:
@@ -180,6 +184,7 @@ def _count(
     step: MixedPrecision,
     made: Callable[[list[Move]], ir.Model],
     judge: Judge,
+    scratch: Path,
 ) -> int:
     """How many moves are made: all when the budget cannot be reached."""
     if step.min_snr_db is not None:
@@ -191,9 +196,16 @@ def _count(
     most = (step.max_size_ratio or 1) * facts.total_bytes
     count = prefix(ordered, facts.total_bytes - most)
     count = len(ordered) if count is None else count
-    while count < len(ordered) and store.weight_bytes(made(ordered[:count])) > most:  # scales take bytes too
-        count += 1
+    while count < len(ordered) and _file_bytes(made(ordered[:count]), scratch) > most:
+        count += 1  # scales and nodes take bytes too
     return count
+
+
+def _file_bytes(model: ir.Model, scratch: Path) -> int:
+    with TemporaryDirectory(dir=scratch) as folder:
+        path = Path(folder) / "model.onnx"
+        store.save(model, path)
+        return bytes_of(path)
 
 
 def _last(most: int, holds: Callable[[int], bool]) -> int:
