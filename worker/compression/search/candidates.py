@@ -49,8 +49,7 @@ def static(
     base: Static, name: str, left: Mapping[str, str] | None = None, *, signed: bool | None = None
 ) -> Way:
     """With the calibration that `base` has."""
-    layers = base.selection(left).weighted
-    made = _names(str(node.name) for node in layers)
+    made = _names(str(layer.node.name) for layer in base.told(left) if layer.reason is None)
     return Way(name, lambda: base.quantized(left, signed=signed), made, left or {})
 
 

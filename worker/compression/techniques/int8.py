@@ -28,9 +28,10 @@ from worker.compression.search.sensitivity import measured_gains
 from worker.compression.techniques.account import Layer, changed, refuse_quantized
 from worker.compression.techniques.calibration import Method
 from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.int8_static import calibrated, prepared
+from worker.compression.techniques.int8_static import WANTED, calibrated, prepared
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.static import Static
+from worker.compression.techniques.tables import tables
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ OPSET = 13
 JUDGED = 64
 """Samples at most that are kept apart to judge on; an eighth of all at most."""
 METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
-WANTED = "Conv, Gemm or MatMul with a float32 weight"
 
 
 def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
@@ -209,7 +209,9 @@ def _answer(
 
 
 def _layers(model: ir.Model, quantized: Sequence[str], left: "dict[str, str] | object" = None) -> list[Layer]:
-    reasons = left if isinstance(left, dict) else {}
+    embeddings = {layer.node: layer.reason for layer in tables(model, [])}
+    reasons = {str(node.name): reason for node, reason in embeddings.items() if reason}
+    reasons |= left if isinstance(left, dict) else {}
     names = set(quantized)
     return [
         Layer(
@@ -220,6 +222,7 @@ def _layers(model: ir.Model, quantized: Sequence[str], left: "dict[str, str] | o
         )
         for node in model.graph
         if node.op_type in ("Conv", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "ConvTranspose")
+        or node in embeddings
     ]
 
 

@@ -2,6 +2,7 @@
 
     MatMul, Gemm   x, s_x, z_x = DynamicQuantizeLinear(X);  Y = s_x s_w · MatMulInteger(x, w, z_x) (+ bias)
     LSTM           com.microsoft DynamicQuantizeLSTM, which does the same inside
+    Gather         rows of an int8 table, as floats (`tables`)
 
 in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel, in the range that the CPU
 multiplies exactly (`kernels`). Convolutions are left out:
@@ -19,6 +20,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.integer import MICROSOFT, IntegerWriter
 from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.opsets import raised
+from worker.compression.techniques.tables import quantize_tables, tables
 
 OPSET = 11
 """The first opset with DynamicQuantizeLinear."""
@@ -34,16 +36,18 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Change
         for node in model.graph
         if node.domain in ("", "ai.onnx") and node.op_type in QUANTIZED
     ]
+    chosen = [layer.node for layer in layers if layer.reason is None]
+    embeddings = tables(model, step.exclude, chosen)
     weights = weight_range(step.weight_range)
     answer = changed(
         model,
-        layers,
-        "MatMul, Gemm or LSTM with a float32 weight",
+        [*layers, *embeddings],
+        "MatMul, Gemm or LSTM with a float32 weight, or an embedding table",
         [*notes, *weights.notes],
         weights.details(),
     )
+    quantize_tables(model, embeddings)
     writer = IntegerWriter(model, weights.limit)
-    chosen = [layer.node for layer in layers if layer.reason is None]
     for number, node in enumerate(chosen, 1):
         if node.op_type == "LSTM":
             writer.write_lstm(node)

@@ -1,6 +1,7 @@
 """`int8_static`: weights int8 per channel, activations uint8, ranges from calibration data.
 
-Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into integer kernels.
+Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into integer kernels. Embedding tables are
+int8 too (`tables`), but for TensorRT, which takes integers behind Q/DQ nodes only.
 """
 
 import logging
@@ -34,7 +35,7 @@ OPSET = 13
 """The first opset in which a scale can be given per channel."""
 OPSET_FOUR_BITS = 21
 """The first opset with 4-bit integers."""
-WANTED = "Conv, Gemm or MatMul with a float32 weight"
+WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
 JUDGED = 64
 """Samples of the calibration data, at most, on which `exclude: "auto"` judges."""
 
@@ -46,7 +47,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
     samples = context.calibration.draw(step.samples, context.seed)
     static, notes, details = prepared(model, step, samples)
-    answer = changed(static.model, static.selection().layers, WANTED, notes, details)
+    answer = changed(static.model, static.told(), WANTED, notes, details)
     told = _parts(context.progress.advance, 3 if step.exclude == "auto" else 1 + step.adaround)
     answer.details.update(samples=len(samples), seed=context.seed, **calibrated(static, step, next(told)))
     if step.adaround:
@@ -54,7 +55,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     if step.exclude != "auto":
         return replace(answer, model=static.quantized())
     excluded, asked = _excluded(static, context, next(told))
-    rows = changed(static.model, static.selection(excluded.left).layers, WANTED, [], {}).details["layers"]
+    rows = changed(static.model, static.told(excluded.left), WANTED, [], {}).details["layers"]
     answer.details.update(layers=rows, **_told(excluded, asked))
     if not excluded.met:
         answer.notes.append(f"Even with every layer but one in float the calibration data misses {asked}.")
@@ -77,6 +78,7 @@ def prepared(
     machine, facts = target(step.target)
     weights = four_bits() if narrow else weight_range(step.weight_range, facts.exact)
     static = Static(model, step.patterns, weights, samples, step.calibration, step.percentile, facts)
+    static.embeddings = machine != "cuda"
     details = {"calibration": step.calibration, "target": machine, **weights.details()}
     return static, [*notes, *weights.notes], {**details, "batchnorms_folded": folded}
 

@@ -27,12 +27,13 @@ def model(
     weights: dict[str, Any],
     opset: int = 17,
     infer: bool = True,
+    inputs_are: int = FLOAT,
 ) -> ir.Model:
     """A normalised float32 model."""
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, inputs_are, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
     )

@@ -1,0 +1,39 @@
+"""Small networks that read words: tables, layer normalisations and products behind them."""
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from onnx import TensorProto
+
+from tests.worker.compression.techniques.nets import model, node
+
+WORDS, WIDTH = 2048, 64
+
+
+def embedding_net(*, axis: int = 0, tied: bool = False, twice: bool = False) -> ir.Model:
+    """Rows of a table, which differ in size; their mean goes through `head`, which may be the table itself."""
+    rng = np.random.default_rng(4)
+    weights: dict[str, Any] = {
+        "table": rng.normal(size=(WORDS, WIDTH)) * np.geomspace(0.1, 10, WORDS)[:, None],
+        "small": rng.normal(size=(WORDS, 4)),
+        "w": rng.normal(size=(16, WIDTH)),
+        "norm": np.ones(WIDTH),
+    }
+    weights = {name: array.astype(np.float32) for name, array in weights.items()}
+    if axis:
+        weights["table"] = np.ascontiguousarray(weights["table"].T)
+    nodes = [
+        node("Gather", "table ids", "rows", "words", axis=axis),
+        node("Gather", "small ids", "places", "places"),
+        node("Transpose", "rows", "turned", "turned", perm=[1, 2, 0] if axis else [0, 1, 2]),
+        node("ReduceMean", "turned", "mean", "mean", axes=[1], keepdims=0),
+        node("LayerNormalization", "mean norm", "normed", "normed"),
+        node("Gemm", f"normed {'table' if tied else 'w'}", "y", "head", transB=1),
+        node("Gemm", "normed w", "z", "other", transB=1),
+    ]
+    outputs: dict[str, list[Any]] = {"y": ["N", WORDS if tied else 16], "z": ["N", 16], "places": ["N", 6, 4]}
+    if twice:
+        nodes.append(node("Gather", "table ids", "more", "again"))
+        outputs["more"] = ["N", 6, WIDTH]
+    return model(nodes, {"ids": ["N", 6]}, outputs, weights, inputs_are=TensorProto.INT64)
