@@ -11,10 +11,9 @@ from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
 from worker.compression.graph.naming import Names
-from worker.compression.layerwise.bias_correction import channel_axis, correct, shift
-from worker.compression.layerwise.channels import Channels, channels
+from worker.compression.layerwise.bias_correction import correct, shift
+from worker.compression.layerwise.channels import Channels, input_channels
 from worker.compression.layerwise.linear import Linear, linear
-from worker.compression.observe import Observer
 from worker.compression.techniques.account import Layer
 from worker.compression.techniques.calibration import Distribution, Method, distributions
 from worker.compression.techniques.gates import gated
@@ -23,9 +22,6 @@ from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.ranges import Array, Range, round_to_nearest
 from worker.compression.techniques.selection import CARRYING, Selection, select
 from worker.compression.techniques.tables import quantize_tables, tables
-
-CHANNEL_SAMPLES = 32
-"""Of the calibration samples, from which the means and ranges of channels are taken."""
 
 
 @dataclass
@@ -129,11 +125,4 @@ class Static:
 
         Without `ranges` only means are taken, of values that were looked through before.
         """
-        layers = self.layers()
-        if not layers:
-            return {}
-        axes = {layer.data: channel_axis(layer) for layer in layers}
-        found = channels(
-            Observer(self.model, list(axes)), axes, self.samples.take(CHANNEL_SAMPLES), ranges=ranges
-        )
-        return {layer.name: found[layer.data] for layer in layers if layer.data in found}
+        return input_channels(self.model, self.layers(), self.samples, ranges=ranges)

@@ -18,6 +18,7 @@ def embedding_net(*, axis: int = 0, tied: bool = False, twice: bool = False) -> 
         "table": rng.normal(size=(WORDS, WIDTH)) * np.geomspace(0.1, 10, WORDS)[:, None],
         "small": rng.normal(size=(WORDS, 4)),
         "w": rng.normal(size=(16, WIDTH)),
+        "v": rng.normal(size=(16, WIDTH)),
         "norm": np.ones(WIDTH),
     }
     weights = {name: array.astype(np.float32) for name, array in weights.items()}
@@ -30,7 +31,7 @@ def embedding_net(*, axis: int = 0, tied: bool = False, twice: bool = False) -> 
         node("ReduceMean", "turned", "mean", "mean", axes=[1], keepdims=0),
         node("LayerNormalization", "mean norm", "normed", "normed"),
         node("Gemm", f"normed {'table' if tied else 'w'}", "y", "head", transB=1),
-        node("Gemm", "normed w", "z", "other", transB=1),
+        node("Gemm", "normed v", "z", "other", transB=1),
     ]
     outputs: dict[str, list[Any]] = {"y": ["N", WORDS if tied else 16], "z": ["N", 16], "places": ["N", 6, 4]}
     if twice:

@@ -18,6 +18,7 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from worker.compression.graph import store
+from worker.compression.graph.facts import facts
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
@@ -98,3 +99,10 @@ def test_two_gathers_of_one_table_share_its_integers(tmp_path: Path) -> None:
 def test_for_tensorrt_tables_stay_float(tmp_path: Path) -> None:
     made = quantized(embedding_net(), tmp_path, "int8_static", target="cuda")
     assert named(made.model, "words").inputs[0].dtype == ir.DataType.FLOAT  # type: ignore[union-attr]
+
+
+def test_the_same_numbers_and_layers_are_counted_before_and_after(tmp_path: Path) -> None:
+    before, after = facts(embedding_net()), facts(quantized(embedding_net(), tmp_path).model)
+    assert after.parameters == before.parameters
+    tables_of = [[(x.name, x.weight) for x in one.layers if x.op == "Gather"] for one in (before, after)]
+    assert [name for name, _ in tables_of[1]] == [name for name, _ in tables_of[0]]
