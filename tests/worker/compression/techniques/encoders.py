@@ -38,3 +38,26 @@ def embedding_net(*, axis: int = 0, tied: bool = False, twice: bool = False) -> 
         nodes.append(node("Gather", "table ids", "more", "again"))
         outputs["more"] = ["N", 6, WIDTH]
     return model(nodes, {"ids": ["N", 6]}, outputs, weights, inputs_are=TensorProto.INT64)
+
+
+def transformer(normalised: bool) -> ir.Model:
+    """Two products that read one value whose channels differ a thousandfold."""
+    rng = np.random.default_rng(0)
+    scale = np.ones(16)
+    scale[3] = 300
+    nodes = [
+        node("LayerNormalization", "x scale shift", "n", "norm", axis=-1),
+        node("MatMul", "n w1", "q", "query"),
+        node("MatMul", "n w2", "k", "key"),
+        node("Add", "q k", "y", "sum"),
+    ]
+    if not normalised:
+        nodes[0] = node("Mul", "x scale", "n", "norm")
+    weights = {
+        "scale": scale.astype(np.float32),
+        **({"shift": np.zeros(16, np.float32)} if normalised else {}),
+        "w1": rng.normal(size=(16, 8)).astype(np.float32),
+        "w2": rng.normal(size=(16, 8)).astype(np.float32),
+    }
+    weights["w1"][3] = weights["w2"][3] = 0.01
+    return model(nodes, {"x": ["N", 5, 16]}, {"y": ["N", 5, 8]}, weights)
