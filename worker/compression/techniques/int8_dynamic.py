@@ -25,6 +25,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.integer import MICROSOFT, IntegerWriter
 from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.opsets import raised
+from worker.compression.techniques.residuals import sums_for_residuals
 from worker.compression.techniques.tables import quantize_tables, tables
 
 OPSET = 11
@@ -67,6 +68,7 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Change
         else:
             writer.write_product(node)
         context.progress.advance(number / len(chosen))
+    sums_for_residuals(model, step.exclude)
     passes.RemoveUnusedNodesPass()(model)
     return answer
 

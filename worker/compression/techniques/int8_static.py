@@ -24,6 +24,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import four_bits, target, weight_range
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.pooling import pools_for_means
+from worker.compression.techniques.residuals import sums_for_residuals
 from worker.compression.techniques.static import Static
 
 if TYPE_CHECKING:
@@ -78,7 +79,9 @@ def prepared(
     machine, facts = target(step.target)
     weights = four_bits() if narrow else weight_range(step.weight_range, facts.exact)
     static = Static(model, step.patterns, weights, samples, step.calibration, step.percentile, facts)
-    static.embeddings = machine != "cuda"
+    if machine != "cuda":
+        static.embeddings = True
+        sums_for_residuals(model, step.patterns)
     details = {"calibration": step.calibration, "target": machine, **weights.details()}
     return static, [*notes, *weights.notes], {**details, "batchnorms_folded": folded}
 

@@ -141,6 +141,15 @@ def run(net: ir.Model, feeds: dict[str, Any], output: str | None = None, *, fuse
     return session.run([output or names[0]], feeds)[0]
 
 
+def optimized(net: ir.Model, folder: Path) -> list[str]:
+    """Operators of the graph that ONNX Runtime runs, which it leaves in `folder`/optimized.onnx."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(proto(net).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [n.op_type for n in onnx.load(folder / "optimized.onnx").graph.node]
+
+
 def loud_net() -> ir.Model:
     """Weights of one sign near full scale, and inputs likewise (`loud_images`): the largest sums a layer can have."""
     rng = np.random.default_rng(7)

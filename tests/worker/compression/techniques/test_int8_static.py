@@ -5,9 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnx
 import onnx_ir as ir
-import onnxruntime as ort
 import pytest
 
 from app.contract.errors import Refusal
@@ -21,7 +19,7 @@ from tests.worker.compression.techniques.nets import (
     named,
     node,
     ops,
-    proto,
+    optimized,
     run,
     samples,
     snr_db,
@@ -379,12 +377,3 @@ def test_a_product_before_a_bias_is_an_integer_kernel_whatever_its_shape(
     made = quantize(net, tmp_path, samples(tmp_path, net, x=x)).model
     assert fused in optimized(made, tmp_path)
     assert ops(made).count("QuantizeLinear") == (1 if fused == "MatMulIntegerToFloat" else 2)
-
-
-def optimized(net: ir.Model, folder: Path) -> list[str]:
-    """Operators of the graph that ONNX Runtime runs."""
-    options = ort.SessionOptions()
-    options.optimized_model_filepath = str(folder / "optimized.onnx")
-    options.log_severity_level = 3
-    ort.InferenceSession(proto(net).SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return [n.op_type for n in onnx.load(folder / "optimized.onnx").graph.node]
