@@ -60,14 +60,25 @@ class Int8Static(Step):
 
 
 class Int8Dynamic(Step):
-    """Int8 weights; activations are quantized while the model runs. Needs no data."""
+    """Int8 weights; activations are quantized while the model runs. Needs data only for `smooth`."""
 
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
     kind: Literal["int8_dynamic"]
     weight_range: WeightRange
+    smooth: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="SmoothQuant's alpha: how much of the activations' outliers goes into the weights of products "
+        "behind a layer normalisation; null for none. Needs calibration data.",
+    )
     exclude: Patterns
+
+    @property
+    def required(self) -> frozenset[Need]:
+        return frozenset(set() if self.smooth is None else {"calibration"})
 
 
 class Float16(Step):

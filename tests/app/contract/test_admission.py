@@ -40,6 +40,7 @@ def test_what_can_work_is_let_through() -> None:
 
 def test_a_step_without_its_data_is_refused() -> None:
     assert refused(STATIC) == ("missing_data", "data.calibration")
+    assert refused({**DYNAMIC, "smooth": 0.7}) == ("missing_data", "data.calibration")
     assert refused(STATIC, HALF, data=evaluation()) == ("missing_data", "data.calibration")
 
 

@@ -6,6 +6,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.packed_weights import packed, reader_of
 from worker.compression.graph.shared_weights import of_codes, of_learnt
+from worker.compression.graph.weights import gathers_bytes, scales_rows
 
 LEARNT_INTEGERS: Final[dict[str, tuple[int, ...]]] = {
     "DequantizeLinear": (0,),
@@ -73,17 +74,24 @@ def _count(value: ir.Value) -> int:
     uses = [(use.node, use.idx) for use in value.uses()]
     if tensor is None or tensor.size == 0 or (tensor.size == 1 and not any(_in_layer(*use) for use in uses)):
         return 0
-    if all(index in STEERING.get(node.op_type, ()) or _meets_dynamic_scale(node) for node, index in uses):
+    if all(
+        index in STEERING.get(node.op_type, ()) or _meets_dynamic_scale(node) or scales_rows(node)
+        for node, index in uses
+    ):
         return 0
     if tensor.dtype.is_floating_point():
         return int(tensor.size) if of_learnt(value) is None else 0
     if of_codes(value) is not None:
         return int(tensor.size)
-    learnt = next((n for n, i in uses if i in LEARNT_INTEGERS.get(n.op_type, ())), reader_of(value))
+    learnt = next((n for n, i in uses if _reads_learnt(n, i)), reader_of(value))
     if learnt is None:
         return 0
     few = packed(learnt)
     return int(tensor.size) if few is None else few.size if few.stored is value else 0
+
+
+def _reads_learnt(node: ir.Node, index: int) -> bool:
+    return index in LEARNT_INTEGERS.get(node.op_type, ()) or (index == 0 and gathers_bytes(node))
 
 
 def _in_layer(node: ir.Node, index: int) -> bool:

@@ -137,8 +137,27 @@ def _weight(node: ir.Node, index: int) -> Weight | None:
         if source.op_type == "DequantizeLinear":
             zero_point = _input(source, 2)
         value = source.inputs[0]
-    small_gather = node.op_type in ("Gather", "GatherBlockQuantized") and not _is_table(value)
+    small_gather = node.op_type in ("Gather", "GatherBlockQuantized") and (
+        not _is_table(value) or scales_rows(node)
+    )
     return None if small_gather or _tensor(value).size < 2 else Weight(value, zero_point)
+
+
+def scales_rows(node: ir.Node) -> bool:
+    """Whether a Gather takes the scales of rows that another one takes as integers: Cast(rows) · scales."""
+    if node.op_type != "Gather":
+        return False
+    readers = [use.node for use in node.outputs[0].uses()]
+    factors = [value for reader in readers if reader.op_type == "Mul" for value in reader.inputs if value]
+    casts = [cast for value in factors if (cast := value.producer()) is not None and cast.op_type == "Cast"]
+    return any(gathers_bytes(cast.inputs[0].producer()) for cast in casts if cast.inputs[0] is not None)
+
+
+def gathers_bytes(node: ir.Node | None) -> bool:
+    """Whether it is a Gather from a constant of 8-bit integers: a quantized table."""
+    table = node.inputs[0] if node is not None and node.op_type == "Gather" else None
+    stored = None if table is None else table.const_value
+    return stored is not None and stored.dtype in (ir.DataType.INT8, ir.DataType.UINT8)
 
 
 def _is_table(value: ir.Value) -> bool:

@@ -1,12 +1,18 @@
 """What the channels of a value look like over the data, streamed: least, largest and mean of each."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.layerwise.bias_correction import channel_axis
+from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array, Observer
+
+SAMPLES = 32
+"""Of the calibration samples, from which the means and ranges of input channels are taken."""
 
 
 @dataclass
@@ -61,3 +67,17 @@ def channels(
         done += batch.rows
         told(min(1.0, done / len(samples)))
     return found
+
+
+def input_channels(
+    model: ir.Model, layers: Sequence[Linear], samples: Samples, *, ranges: bool = True
+) -> dict[str, Channels]:
+    """Of each layer's data, by the layer's name, on the first `SAMPLES`. Raises what `Observer` raises.
+
+    Without `ranges` only means are taken, of values that were looked through before.
+    """
+    if not layers:
+        return {}
+    axes = {layer.data: channel_axis(layer) for layer in layers}
+    found = channels(Observer(model, list(axes)), axes, samples.take(SAMPLES), ranges=ranges)
+    return {layer.name: found[layer.data] for layer in layers if layer.data in found}

@@ -43,6 +43,13 @@ def smooth(
     return sum(map(len, readers.values()))
 
 
+def behind_normalisation(layer: Linear) -> bool:
+    """Whether it multiplies what a layer normalisation gives, where outliers are few channels, the same in all rows."""
+    value = layer.node.inputs[0]
+    norm = value.producer() if value is not None else None
+    return layer.node.op_type != "Conv" and norm is not None and norm.op_type == "LayerNormalization"
+
+
 def _factors(group: Sequence[Linear], seen: Channels, alpha: float) -> Array:
     weights = np.max([np.abs(layer.matrix()).max(axis=(0, 1)) for layer in group], axis=0)
     x, w = np.maximum(seen.largest, LEAST), np.maximum(weights, LEAST)
@@ -54,7 +61,7 @@ def _into_normalisation(
 ) -> bool:
     value = group[0].node.inputs[0]
     norm = value.producer() if value is not None else None
-    if value is None or norm is None or norm.op_type != "LayerNormalization" or value.is_graph_output():
+    if value is None or norm is None or not behind_normalisation(group[0]) or value.is_graph_output():
         return False
     nodes = {layer.node for layer in group}
     constants = [v for v in norm.inputs[1:] if v is not None]

@@ -5,8 +5,8 @@ what is tried, `search.choosing` who wins.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -18,7 +18,7 @@ from worker.compression.files import bytes_of
 from worker.compression.graph import store
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network
-from worker.compression.search.candidates import Way, dynamic, partly_static, static
+from worker.compression.search.candidates import SMOOTH, Way, dynamic, partly_static, smoothable, static
 from worker.compression.search.choosing import Entry, chosen
 from worker.compression.search.exclusion import exclude
 from worker.compression.search.judge import Judge, Judged
@@ -28,9 +28,10 @@ from worker.compression.search.sensitivity import measured_gains
 from worker.compression.techniques.account import Layer, changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.distribution import Method
-from worker.compression.techniques.int8_static import calibrated, prepared
+from worker.compression.techniques.int8_static import WANTED, calibrated, prepared
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.static import Static
+from worker.compression.techniques.tables import tables
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +39,6 @@ OPSET = 13
 JUDGED = 64
 """Samples at most that are kept apart to judge on; an eighth of all at most."""
 METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
-WANTED = "Conv, Gemm or MatMul with a float32 weight"
 
 
 def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
@@ -50,6 +50,8 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     judge = Judge(model, judged, context.scratch, context.evaluation) if judged is not None else None
     meets, asked = _asked(step, context, judge)
     ways = dynamic(model, step.patterns, context)
+    if calibration is not None and smoothable(model, step.patterns):
+        ways += dynamic(model, step.patterns, replace(context, calibration=calibration), SMOOTH)
     details: dict[str, object] = {"prefer": step.prefer, "asked": asked, "seed": context.seed}
     if calibration is not None and judge is not None:
         more, told = _static_ways(model, step, context, calibration, judge, meets)
@@ -98,36 +100,78 @@ def _asked(step: Int8, context: Context, judge: Judge | None) -> tuple[Meets, st
     return (lambda judged: 10 ** (-judged.snr_db / 20) <= most), f"relative error ≤ {most:g}"
 
 
+@dataclass(frozen=True)
+class Calibrated:
+    """Ready to be quantized, by the method of the best outputs; `judged` has those of all methods."""
+
+    static: Static
+    target: object
+    judged: dict[str, Judged]
+    name: str
+
+    @property
+    def outcome(self) -> Judged:
+        return self.judged[self.name]
+
+
 def _static_ways(
     model: ir.Model, step: Int8, context: Context, samples: Samples, judge: Judge, meets: Meets
 ) -> tuple[list[Way], dict[str, object]]:
-    """Calibrated once; the method is the one of the best outputs."""
-    settings = Int8Static.model_validate(
-        {"kind": "int8_static", "exclude": step.patterns, "calibration": "mse"}
-    )
-    base, _, details = prepared(model.clone(), settings, samples)
-    if not base.selection().weighted:
-        return [], {}
-    calibrated(base, settings, lambda share: context.progress.advance(0.4 * share))
-    by_method = {method: judge(base.quantized(method=method)) for method in METHODS}
-    base.method = max(METHODS, key=lambda method: by_method[method].snr_db)
+    """Calibrated once, and once more after smoothing where that helps; what is built on has the best outputs."""
+    alphas = [None, SMOOTH] if smoothable(model, step.patterns) else [None]
+    found: list[Calibrated] = []
+    for alpha in alphas:
+        begun = 0.4 * len(found) / len(alphas)
+        one = _calibrated(model, step, samples, judge, alpha, _part(context, begun, 0.4 / len(alphas)))
+        if one is None:
+            return [], {}
+        found.append(one)
+    best = max(found, key=lambda one: one.outcome.snr_db)
+    base = best.static
     feed = next(samples.take(1).batches(1))
     gains = measured_gains(base, feed, context.scratch)
-    ways = [static(base, f"static, {base.method}"), static(base, "static, signed activations", signed=True)]
+    ways = [static(one.static, f"static, {one.name}") for one in found]
+    ways.append(static(base, "static, signed activations", signed=True))
     ways += partly_static(base, gains)
     told: dict[str, object] = {
-        "target": details["target"],
-        "calibrations": {method: found.told() for method, found in by_method.items()},
+        "target": best.target,
+        "calibrations": {name: judged.told() for one in found for name, judged in one.judged.items()},
     }
-    if step.prefer == "quality" or not meets(by_method[base.method]):
-        excluded = exclude(
-            base, judge, meets, lambda: gains, lambda share: context.progress.advance(0.4 + 0.4 * share)
-        )
+    if step.prefer == "quality" or not meets(best.outcome):
+        excluded = exclude(base, judge, meets, lambda: gains, _part(context, 0.4, 0.4))
         told |= {"sensitivity": [one.told() for one in excluded.ranked], "exclusions": excluded.steps}
         if excluded.left:
             ways.append(static(base, "static, without the most sensitive", excluded.left))
             ways += _without_both(base, ways, excluded.left)
     return ways, told
+
+
+def _calibrated(
+    model: ir.Model,
+    step: Int8,
+    samples: Samples,
+    judge: Judge,
+    alpha: float | None,
+    told: Callable[[float], None],
+) -> Calibrated | None:
+    """None where nothing can be quantized statically."""
+    settings = Int8Static.model_validate(
+        {"kind": "int8_static", "exclude": step.patterns, "calibration": "mse", "smooth": alpha}
+    )
+    base, _, details = prepared(model.clone(), settings, samples)
+    if not base.selection().weighted:
+        return None
+    calibrated(base, settings, told)
+    judged = {method: judge(base.quantized(method=method)) for method in METHODS}
+    base.method = max(METHODS, key=lambda method: judged[method].snr_db)
+    before = "" if alpha is None else "smoothed, "
+    named: dict[str, Judged] = {before + method: one for method, one in judged.items()}
+    return Calibrated(base, details["target"], named, before + base.method)
+
+
+def _part(context: Context, begun: float, size: float) -> Callable[[float], None]:
+    """Tells a share of a part as one of the whole step."""
+    return lambda share: context.progress.advance(begun + size * share)
 
 
 def _without_both(base: Static, ways: Sequence[Way], sensitive: dict[str, str]) -> list[Way]:
@@ -209,7 +253,9 @@ def _answer(
 
 
 def _layers(model: ir.Model, quantized: Sequence[str], left: "dict[str, str] | object" = None) -> list[Layer]:
-    reasons = left if isinstance(left, dict) else {}
+    embeddings = {layer.node: layer.reason for layer in tables(model, [])}
+    reasons = {str(node.name): reason for node, reason in embeddings.items() if reason}
+    reasons |= left if isinstance(left, dict) else {}
     names = set(quantized)
     return [
         Layer(
@@ -220,6 +266,7 @@ def _layers(model: ir.Model, quantized: Sequence[str], left: "dict[str, str] | o
         )
         for node in model.graph
         if node.op_type in ("Conv", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "ConvTranspose")
+        or node in embeddings
     ]
 
 

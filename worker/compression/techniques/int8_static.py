@@ -1,6 +1,7 @@
 """`int8_static`: weights int8 per channel, activations uint8, ranges from calibration data.
 
-Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into integer kernels.
+Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into integer kernels. Embedding tables are
+int8 too (`tables`), but for TensorRT, which takes integers behind Q/DQ nodes only.
 """
 
 import logging
@@ -23,6 +24,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import four_bits, target, weight_range
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.pooling import pools_for_means
+from worker.compression.techniques.residuals import sums_for_residuals
 from worker.compression.techniques.static import Static
 
 if TYPE_CHECKING:
@@ -34,7 +36,7 @@ OPSET = 13
 """The first opset in which a scale can be given per channel."""
 OPSET_FOUR_BITS = 21
 """The first opset with 4-bit integers."""
-WANTED = "Conv, Gemm or MatMul with a float32 weight"
+WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
 WARNED = 8
 """Samples on which the result is looked at, to say when it is poor."""
 JUDGED = 64
@@ -48,7 +50,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
     samples = context.calibration.draw(step.samples, context.seed)
     static, notes, details = prepared(model, step, samples)
-    answer = changed(static.model, static.selection().layers, WANTED, notes, details)
+    answer = changed(static.model, static.told(), WANTED, notes, details)
     told = _parts(context.progress.advance, 3 if step.exclude == "auto" else 1 + step.adaround)
     answer.details.update(samples=len(samples), seed=context.seed, **calibrated(static, step, next(told)))
     if step.adaround:
@@ -57,7 +59,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         made = static.quantized()
         return replace(answer, model=made, notes=[*answer.notes, *_warned(static, made, context)])
     excluded, asked = _excluded(static, context, next(told))
-    rows = changed(static.model, static.selection(excluded.left).layers, WANTED, [], {}).details["layers"]
+    rows = changed(static.model, static.told(excluded.left), WANTED, [], {}).details["layers"]
     answer.details.update(layers=rows, **_told(excluded, asked))
     if not excluded.met:
         answer.notes.append(f"Even with every layer but one in float the calibration data misses {asked}.")
@@ -80,6 +82,9 @@ def prepared(
     machine, facts = target(step.target)
     weights = four_bits() if narrow else weight_range(step.weight_range, facts.exact)
     static = Static(model, step.patterns, weights, samples, step.calibration, step.percentile, facts)
+    if machine != "cuda":
+        static.embeddings = True
+        sums_for_residuals(model, step.patterns)
     details = {"calibration": step.calibration, "target": machine, **weights.details()}
     return static, [*notes, *weights.notes], {**details, "batchnorms_folded": folded}
 
@@ -133,9 +138,9 @@ def _warned(static: Static, made: ir.Model, context: Context) -> list[str]:
     if found.snr_db >= HARMLESS_DB:
         return []
     return [
-        f"The outputs are {found.snr_db:.1f} dB above their error on calibration data, less than the {HARMLESS_DB:g} dB "
-        'that count as harmless. If that is too little: exclude: "auto" finds the layers to blame and leaves them in '
-        "float, and int8 tries other ways besides."
+        f"The outputs are {found.snr_db:.1f} dB above their error on calibration data, less than the {HARMLESS_DB:g} "
+        'dB that count as harmless. If that is too little: exclude: "auto" finds the layers to blame and leaves them '
+        "in float, and int8 tries other ways besides."
     ]
 
 

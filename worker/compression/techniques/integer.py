@@ -1,4 +1,4 @@
-"""Writes integer matrix products with activations quantized on the fly, for one model."""
+"""Writes integer matrix products with activations quantized on the fly, and tables in int8, for one model."""
 
 import numpy as np
 import onnx_ir as ir
@@ -13,12 +13,13 @@ LSTM_INPUTS = 8
 
 
 class IntegerWriter:
-    """An activation that several nodes read is quantized once; every product keeps its node's name."""
+    """Activations and tables that several nodes read are quantized once; every layer keeps its node's name."""
 
     def __init__(self, model: ir.Model, weight_limit: int) -> None:
         self._graph, self._limit = model.graph, weight_limit
         self._names = Names(model)
         self._quantized: dict[ir.Value, list[ir.Value]] = {}
+        self._tables: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
 
     def write_product(self, node: ir.Node) -> None:
         """MatMul or Gemm, weight [in, out] (or transposed): float32 in, float32 out."""
@@ -70,6 +71,27 @@ class IntegerWriter:
         name = node.name
         self._replace(node, quantized)
         quantized.name = name
+
+    def write_table(self, node: ir.Node) -> None:
+        """Gather of the rows of a float32 table [rows, n], from int8 ones of which each has a scale."""
+        (table, indices), name = node.inputs, str(node.name)
+        assert table is not None
+        assert indices is not None
+        if table not in self._tables:
+            array = _array(node, 0)
+            scales = weight_scales(array, 0, self._limit)
+            self._tables[table] = (
+                self._initializer(f"{table.name}_quantized", quantized_weight(array, scales, 0, self._limit)),
+                self._initializer(f"{table.name}_scale", scales[:, None]),
+            )
+        integers, row_scales = self._tables[table]
+        rows = self._op("Gather", [integers, indices], f"{name}_integers")
+        as_float = self._op("Cast", [rows.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value})
+        scale = self._op("Gather", [row_scales, indices], f"{name}_scale")
+        scaled = self._op("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")
+        self._graph.insert_before(node, [rows, as_float, scale, scaled])
+        self._replace(node, scaled)
+        rows.name = name
 
     def _activation(self, value: ir.Value, reader: ir.Node) -> list[ir.Value]:
         """Integers, scale and zero point of a value."""

@@ -27,7 +27,7 @@ from worker.compression.search.sensitivity import sensitivities
 from worker.compression.search.timing import layer_times, profile
 from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.int8_static import WANTED, calibrated, prepared
+from worker.compression.techniques.int8_static import calibrated, prepared
 from worker.compression.techniques.kernels import FOUR_BITS
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.ranges import round_to_nearest
@@ -35,6 +35,7 @@ from worker.compression.techniques.static import Static
 
 OPSET = 21
 """The first opset with 4-bit integers."""
+WANTED = "Conv, Gemm or MatMul with a float32 weight"
 BITS = (8, 4)
 ALONE, JUDGED, PROBED = 8, 64, 32
 """Samples at most: for single layers, for the whole model, for the Hessian."""
@@ -65,6 +66,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         {"kind": "int8_static", "exclude": step.patterns, "calibration": "mse"}
     )
     static, more, _ = prepared(model, settings, samples)
+    static.embeddings = False  # the budget is spent on layers alone
     answer = changed(static.model, static.selection().layers, WANTED, [*notes, *more])
     calibrated(static, settings, lambda share: context.progress.advance(0.2 * share))
     judge = Judge(static.model, samples.draw(JUDGED, context.seed), context.scratch, context.evaluation)

@@ -182,14 +182,24 @@ def _data_inputs(node: ir.Node) -> Iterator[ir.Value]:
 def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
     """A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel.
 
-    So has a MatMul before an Add: ONNX Runtime would first make a Gemm of the two, which it then cannot quantize.
+    So has a MatMul before an Add where ONNX Runtime would first make a Gemm of the two, which it then cannot quantize:
+    on matrices, and on whatever it can reshape into one because all sizes are known.
     """
     value = node.outputs[0]
     readers = [use.node for use in value.uses()]
-    added = node.op_type == "MatMul" and any(reader.op_type == "Add" for reader in readers)
+    added = (
+        node.op_type == "MatMul"
+        and any(reader.op_type == "Add" for reader in readers)
+        and _like_a_matrix(_data_input(node))
+    )
     if node.op_type in ("Gemm", "MatMul") and not added and not any(reader in nodes for reader in readers):
         return
     yield value
+
+
+def _like_a_matrix(value: ir.Value) -> bool:
+    shape = value.shape
+    return shape is None or len(shape) == 2 or shape.is_static()
 
 
 def _clipped(value: ir.Value, nodes: Set[ir.Node]) -> bool:

@@ -68,16 +68,22 @@ def _reason(node: ir.Node, weight: ir.Value, layers: str, exclude: list[str]) ->
         return "its weight is not float32"
     if len(weight.uses()) > 1 or weight.const_value is None:
         return "other nodes read its weight too"
-    if not _finite(weight):
+    if not finite(weight):
         return "its weight has NaN or infinity"
     return _table_reason(node, weight) if node.op_type == "Gather" else _product_reason(node)
 
 
 def _table_reason(node: ir.Node, weight: ir.Value) -> str | None:
     assert weight.const_value is not None
-    if node.attributes.get_int("axis", 0) != 0 or len(weight.const_value.shape) != 2:
+    if not gathers_rows(node, weight):
         return "it does not gather whole rows of a matrix"
     return "its rows have an odd length" if int(weight.const_value.shape.numpy()[1]) % 4 else None
+
+
+def gathers_rows(node: ir.Node, table: ir.Value) -> bool:
+    """Whether a Gather takes whole rows of its table."""
+    assert table.const_value is not None
+    return node.attributes.get_int("axis", 0) == 0 and len(table.const_value.shape) == 2
 
 
 def _product_reason(node: ir.Node) -> str | None:
@@ -89,7 +95,8 @@ def _product_reason(node: ir.Node) -> str | None:
     return None
 
 
-def _finite(weight: ir.Value) -> bool:
+def finite(weight: ir.Value) -> bool:
+    """Whether a constant has neither NaN nor infinity."""
     assert weight.const_value is not None
     if not weight.const_value.size:
         return True

@@ -11,10 +11,10 @@ from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
 from worker.compression.graph.naming import Names
-from worker.compression.layerwise.bias_correction import channel_axis, correct, shift
-from worker.compression.layerwise.channels import Channels, channels
+from worker.compression.layerwise.bias_correction import correct, shift
+from worker.compression.layerwise.channels import Channels, input_channels
 from worker.compression.layerwise.linear import Linear, linear
-from worker.compression.observe import Observer
+from worker.compression.techniques.account import Layer
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution, Method
 from worker.compression.techniques.gates import gated
@@ -22,9 +22,7 @@ from worker.compression.techniques.kernels import TARGETS, Target, WeightRange
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.ranges import Array, Range, round_to_nearest
 from worker.compression.techniques.selection import CARRYING, Selection, select
-
-CHANNEL_SAMPLES = 32
-"""Of the calibration samples, from which the means and ranges of channels are taken."""
+from worker.compression.techniques.tables import quantize_tables, tables
 
 
 @dataclass
@@ -32,7 +30,8 @@ class Static:
     """`model` is a float graph in the form that integer kernels take; it is never changed.
 
     `patterns` name the nodes that stay float whatever is decided later. By the name of a layer, where they are given:
-    `means` of its input channels, which its bias is corrected with, and its weights as `rounded` by learning.
+    `means` of its input channels, which its bias is corrected with, and its weights as `rounded` by learning. With
+    `embeddings`, their tables are quantized too.
     """
 
     model: ir.Model
@@ -42,6 +41,7 @@ class Static:
     method: Method = "percentile"
     percentile: float = 99.99
     target: Target = field(default_factory=lambda: TARGETS["cpu_vnni"])
+    embeddings: bool = False
     means: dict[str, Array] = field(default_factory=dict)
     rounded: dict[str, Array] = field(default_factory=dict)
     seen: dict[str, Distribution] = field(default_factory=dict)
@@ -49,6 +49,14 @@ class Static:
     def selection(self, left: Mapping[str, str] | None = None) -> Selection:
         """What is quantized: `left` names layers that stay float, and says why."""
         return select(self.model, self.patterns, left)
+
+    def told(self, left: Mapping[str, str] | None = None) -> list[Layer]:
+        """All that could be quantized, tables among them, and why what stays float does."""
+        selection = self.selection(left)
+        return [*selection.layers, *self._tables(self.model, selection)]
+
+    def _tables(self, model: ir.Model, selection: Selection) -> list[Layer]:
+        return tables(model, self.patterns, selection.weighted) if self.embeddings else []
 
     def observe(self, told: Callable[[float], None]) -> None:
         """Measure the ranges of all that is quantized when nothing more is left out. Raises what `Observer` raises."""
@@ -74,7 +82,9 @@ class Static:
         writer = QdqWriter(
             model, self.weights.limit, limits, signed=signed, float_bias=self.target.float_bias
         )
+        embeddings = self._tables(model, selection)
         writer.write(selection, ranges)
+        quantize_tables(model, embeddings)
         passes.RemoveUnusedNodesPass()(model)
         return model
 
@@ -124,11 +134,4 @@ class Static:
 
         Without `ranges` only means are taken, of values that were looked through before.
         """
-        layers = self.layers()
-        if not layers:
-            return {}
-        axes = {layer.data: channel_axis(layer) for layer in layers}
-        found = channels(
-            Observer(self.model, list(axes)), axes, self.samples.take(CHANNEL_SAMPLES), ranges=ranges
-        )
-        return {layer.name: found[layer.data] for layer in layers if layer.data in found}
+        return input_channels(self.model, self.layers(), self.samples, ranges=ranges)

@@ -27,12 +27,13 @@ def model(
     weights: dict[str, Any],
     opset: int = 17,
     infer: bool = True,
+    inputs_are: int = FLOAT,
 ) -> ir.Model:
     """A normalised float32 model."""
     graph = helper.make_graph(
         nodes,
         "g",
-        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, inputs_are, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
         [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
     )
@@ -138,6 +139,15 @@ def run(net: ir.Model, feeds: dict[str, Any], output: str | None = None, *, fuse
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     session = ort.InferenceSession(made.SerializeToString(), options, providers=["CPUExecutionProvider"])
     return session.run([output or names[0]], feeds)[0]
+
+
+def optimized(net: ir.Model, folder: Path) -> list[str]:
+    """Operators of the graph that ONNX Runtime runs, which it leaves in `folder`/optimized.onnx."""
+    options = ort.SessionOptions()
+    options.optimized_model_filepath = str(folder / "optimized.onnx")
+    options.log_severity_level = 3
+    ort.InferenceSession(proto(net).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return [n.op_type for n in onnx.load(folder / "optimized.onnx").graph.node]
 
 
 def loud_net() -> ir.Model:

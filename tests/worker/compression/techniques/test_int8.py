@@ -10,6 +10,7 @@ import pytest
 from app.contract.errors import Refusal
 from app.contract.job import Evaluation
 from app.contract.recipe import Int8
+from tests.worker.compression.techniques.encoders import transformer
 from tests.worker.compression.techniques.nets import (
     digits_net,
     digits_samples,
@@ -86,6 +87,22 @@ def test_a_limit_that_nothing_meets_gives_the_best_and_says_so(tmp_path: Path) -
     assert "No candidate keeps the quality" in made.details["why"]
     found = {name: row for name, row in rows(made).items() if name != "float"}
     assert found[made.details["chosen"]]["snr_db"] == max(row["snr_db"] for row in found.values())
+
+
+@pytest.mark.parametrize("normalised", [True, False])
+def test_smoothing_is_tried_behind_normalisations_only(normalised: bool, tmp_path: Path) -> None:
+    x = np.random.default_rng(1).normal(size=(64, 5, 16)).astype(np.float32)
+    net = transformer(normalised)
+    made = best(net.clone(), tmp_path, samples(tmp_path, net, x=x), prefer="quality")
+    found = rows(made)
+    smoothed = {name for name in found if "smoothed" in name}
+    assert len(smoothed) == (2 if normalised else 0)
+    assert len(made.details["calibrations"]) == (6 if normalised else 3)
+    if normalised:
+        assert found["dynamic, smoothed"]["snr_db"] > found["dynamic"]["snr_db"] + 8
+        assert max(found[name]["snr_db"] for name in smoothed) == max(
+            row["snr_db"] for name, row in found.items() if name != "float"
+        )
 
 
 def test_without_data_products_are_quantized_dynamically(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from tests.worker.compression.techniques.nets import (
     named,
     node,
     ops,
+    optimized,
     run,
     samples,
     snr_db,
@@ -390,3 +391,21 @@ def test_torch_is_not_imported() -> None:
 
     code = "import sys, worker.compression.techniques; sys.exit(any(m in sys.modules for m in ('torch', 'sklearn')))"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize(
+    ("shape", "fused"),
+    [(["N", 5, 16], "MatMulIntegerToFloat"), ([2, 5, 16], "QLinearMatMul"), (["N", 16], "QLinearMatMul")],
+)
+def test_a_product_before_a_bias_is_an_integer_kernel_whatever_its_shape(
+    shape: list[Any], fused: str, tmp_path: Path
+) -> None:
+    """Its output stays float where the runtime makes no Gemm of the two."""
+    rng = np.random.default_rng(2)
+    weights = {"w": rng.normal(size=(16, 8)).astype(np.float32), "b": rng.normal(size=8).astype(np.float32)}
+    nodes = [node("MatMul", "x w", "p", "product"), node("Add", "p b", "y", "bias")]
+    net = model(nodes, {"x": shape}, {"y": [*shape[:-1], 8]}, weights)
+    x = rng.normal(size=[d if isinstance(d, int) else 16 for d in shape]).astype(np.float32)
+    made = quantize(net, tmp_path, samples(tmp_path, net, x=x)).model
+    assert fused in optimized(made, tmp_path)
+    assert ops(made).count("QuantizeLinear") == (1 if fused == "MatMulIntegerToFloat" else 2)

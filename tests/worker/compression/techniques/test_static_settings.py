@@ -8,6 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from app.contract.recipe import Int8Static, Requirements
+from tests.worker.compression.techniques.encoders import transformer
 from tests.worker.compression.techniques.nets import (
     digits_net,
     digits_samples,
@@ -127,29 +128,6 @@ def test_learned_rounding_beats_rounding_to_nearest_in_4_bits(tmp_path: Path) ->
         made = quantize(digits_net(), tmp_path, data, weight_bits=4, adaround=learned, samples=256)
         found.append(snr_db(before, run(made.model, x)))
     assert found[1] > found[0] + 0.5
-
-
-def transformer(normalised: bool) -> ir.Model:
-    """Two products that read one value whose channels differ a thousandfold."""
-    rng = np.random.default_rng(0)
-    scale = np.ones(16)
-    scale[3] = 300
-    nodes = [
-        node("LayerNormalization", "x scale shift", "n", "norm", axis=-1),
-        node("MatMul", "n w1", "q", "query"),
-        node("MatMul", "n w2", "k", "key"),
-        node("Add", "q k", "y", "sum"),
-    ]
-    if not normalised:
-        nodes[0] = node("Mul", "x scale", "n", "norm")
-    weights = {
-        "scale": scale.astype(np.float32),
-        **({"shift": np.zeros(16, np.float32)} if normalised else {}),
-        "w1": rng.normal(size=(16, 8)).astype(np.float32),
-        "w2": rng.normal(size=(16, 8)).astype(np.float32),
-    }
-    weights["w1"][3] = weights["w2"][3] = 0.01
-    return model(nodes, {"x": ["N", 5, 16]}, {"y": ["N", 5, 8]}, weights)
 
 
 @pytest.mark.parametrize("normalised", [True, False])

@@ -1,0 +1,105 @@
+"""Embedding tables in int8: by row, read as floats, folded by nobody."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from app.contract.recipe import Int8, Int8Dynamic, Int8Static
+from tests.worker.compression.techniques.encoders import embedding_net
+from tests.worker.compression.techniques.nets import (
+    named,
+    optimized,
+    run,
+    samples,
+    snr_db,
+)
+from worker.compression.graph import store
+from worker.compression.graph.facts import facts
+from worker.compression.progress import Silent
+from worker.compression.techniques import apply
+from worker.compression.techniques.context import Changed, Context
+
+IDS = np.random.default_rng(3).integers(0, 2048, (48, 6))
+STEPS = {"int8_dynamic": Int8Dynamic, "int8_static": Int8Static, "int8": Int8}
+
+
+def quantized(net: ir.Model, folder: Path, kind: str = "int8_dynamic", **step: Any) -> Changed:
+    context = Context(folder, 0, Silent(), samples(folder, net, ids=IDS))
+    return apply(net, STEPS[kind].model_validate({"kind": kind, **step}), context)
+
+
+def stored(made: Changed, folder: Path) -> int:
+    store.save_one_file(made.model, folder / "out.onnx")
+    return (folder / "out.onnx").stat().st_size
+
+
+def row(made: Changed, name: str = "words") -> dict[str, Any]:
+    return next(row for row in made.details["layers"] if row["name"] == name)
+
+
+@pytest.mark.parametrize("kind", ["int8_dynamic", "int8_static", "int8"])
+def test_rows_are_int8_and_within_half_a_step_of_their_own_scale(kind: str, tmp_path: Path) -> None:
+    step = {"prefer": "quality"} if kind == "int8" else {}
+    made = quantized(embedding_net(), tmp_path, kind, **step)
+    assert row(made) == {"name": "words", "op": "Gather", "quantized": True, "reason": None}
+    gather = named(made.model, "words")
+    assert gather.inputs[0].dtype == ir.DataType.INT8  # type: ignore[union-attr]
+    before, after = (run(net, {"ids": IDS}, "rows") for net in (embedding_net(), made.model))
+    step_size = np.abs(before).max(axis=-1, keepdims=True) / 127
+    assert (np.abs(before - after) <= step_size * 0.501).all()
+    assert stored(made, tmp_path) < 0.35 * 2048 * 64 * 4
+
+
+def test_the_table_stays_int8_when_the_runtime_has_optimized_the_graph(tmp_path: Path) -> None:
+    made = quantized(embedding_net(), tmp_path)
+    assert "Cast" in optimized(made.model, tmp_path)
+    assert (tmp_path / "optimized.onnx").stat().st_size < 0.35 * 2048 * 64 * 4
+
+
+def test_what_a_pattern_excludes_and_small_tables_stay(tmp_path: Path) -> None:
+    made = quantized(embedding_net(), tmp_path, exclude=["words"])
+    assert row(made)["reason"] == "excluded by pattern"
+    assert row(made, "places")["reason"] == "its table is small"
+    assert named(made.model, "words").inputs[0].name == "table"  # type: ignore[union-attr]
+
+
+def test_columns_and_not_finite_tables_stay(tmp_path: Path) -> None:
+    assert "whole rows" in row(quantized(embedding_net(axis=1), tmp_path))["reason"]
+    net = embedding_net()
+    table = net.graph.initializers["table"].const_value.numpy().copy()  # type: ignore[union-attr]
+    table[7, 7] = np.nan
+    net.graph.initializers["table"].const_value = ir.tensor(table, name="table")
+    assert "NaN" in row(quantized(net, tmp_path))["reason"]
+
+
+@pytest.mark.parametrize("kind", ["int8_dynamic", "int8_static"])
+def test_a_table_tied_to_a_product_is_quantized_in_both_or_stays(kind: str, tmp_path: Path) -> None:
+    """Both leave no float behind; a product that stays float keeps the table for both."""
+    both = quantized(embedding_net(tied=True), tmp_path, kind)
+    assert row(both)["quantized"]
+    assert "table" not in both.model.graph.initializers
+    assert snr_db(run(embedding_net(tied=True), {"ids": IDS}), run(both.model, {"ids": IDS})) > 25
+    one = quantized(embedding_net(tied=True), tmp_path, kind, exclude=["head"])
+    assert row(one)["reason"] == "others read it as floats"
+    assert named(one.model, "head").op_type == "Gemm"
+
+
+def test_two_gathers_of_one_table_share_its_integers(tmp_path: Path) -> None:
+    made = quantized(embedding_net(twice=True), tmp_path)
+    assert named(made.model, "words").inputs[0] is named(made.model, "again").inputs[0]
+    assert stored(made, tmp_path) < 0.35 * 2048 * 64 * 4
+
+
+def test_for_tensorrt_tables_stay_float(tmp_path: Path) -> None:
+    made = quantized(embedding_net(), tmp_path, "int8_static", target="cuda")
+    assert named(made.model, "words").inputs[0].dtype == ir.DataType.FLOAT  # type: ignore[union-attr]
+
+
+def test_the_same_numbers_and_layers_are_counted_before_and_after(tmp_path: Path) -> None:
+    before, after = facts(embedding_net()), facts(quantized(embedding_net(), tmp_path).model)
+    assert after.parameters == before.parameters
+    tables_of = [[(x.name, x.weight) for x in one.layers if x.op == "Gather"] for one in (before, after)]
+    assert [name for name, _ in tables_of[1]] == [name for name, _ in tables_of[0]]
