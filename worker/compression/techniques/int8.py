@@ -5,7 +5,7 @@ what is tried, `search.choosing` who wins.
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -30,6 +30,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.distribution import Method
 from worker.compression.techniques.int8_static import WANTED, calibrated, prepared
 from worker.compression.techniques.opsets import raised
+from worker.compression.techniques.selection import FLOAT_ONLY, WEIGHTED
 from worker.compression.techniques.static import Static
 from worker.compression.techniques.tables import tables
 
@@ -53,8 +54,9 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     if calibration is not None and smoothable(model, step.patterns):
         ways += dynamic(model, step.patterns, replace(context, calibration=calibration), SMOOTH)
     details: dict[str, object] = {"prefer": step.prefer, "asked": asked, "seed": context.seed}
+    warned: list[str] = []
     if calibration is not None and judge is not None:
-        more, told = _static_ways(model, step, context, calibration, judge, meets)
+        more, told, warned = _static_ways(model, step, context, calibration, judge, meets)
         ways, details = (
             [*ways, *more],
             {**details, **told, "samples": len(calibration), "judged": len(judge.samples)},
@@ -64,14 +66,15 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
             "Without calibration data only dynamic quantization was tried, and quality was not judged."
         )
     if not ways:
-        changed(model, _layers(model, ()), WANTED, [])
-    entries, graphs = _measured(model, ways, judge, meets, context)
+        changed(model, _layers(model, (), {}), WANTED, [])
+    entries = _measured(model, ways, judge, meets, context)
     best, why = chosen(entries, step.prefer)
     log.info("int8 chose %s", entries[best].name)
     details |= {"chosen": entries[best].name, "why": why, "candidates": [entry.told() for entry in entries]}
+    said = [*warned, *_said(entries, best, why)]
     if best == 0:
-        model, notes = original, []
-    return _answer(model, graphs, ways, entries, best, [*notes, *_said(entries, best, why)], details)
+        return _unchanged(original, said, details)
+    return _answer(model, ways[best - 1], [*notes, *said], details)
 
 
 def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None]:
@@ -116,15 +119,18 @@ class Calibrated:
 
 def _static_ways(
     model: ir.Model, step: Int8, context: Context, samples: Samples, judge: Judge, meets: Meets
-) -> tuple[list[Way], dict[str, object]]:
-    """Calibrated once, and once more after smoothing where that helps; what is built on has the best outputs."""
+) -> tuple[list[Way], dict[str, object], list[str]]:
+    """Calibrated once, and once more after smoothing where that helps; what is built on has the best outputs.
+
+    With details and notes for the report.
+    """
     alphas = [None, SMOOTH] if smoothable(model, step.patterns) else [None]
     found: list[Calibrated] = []
     for alpha in alphas:
         begun = 0.4 * len(found) / len(alphas)
         one = _calibrated(model, step, samples, judge, alpha, _part(context, begun, 0.4 / len(alphas)))
         if one is None:
-            return [], {}
+            return [], {}, []
         found.append(one)
     best = max(found, key=lambda one: one.outcome.snr_db)
     base = best.static
@@ -143,7 +149,7 @@ def _static_ways(
         if excluded.left:
             ways.append(static(base, "static, without the most sensitive", excluded.left))
             ways += _without_both(base, ways, excluded.left)
-    return ways, told
+    return ways, told, base.unvarying()
 
 
 def _calibrated(
@@ -184,36 +190,35 @@ def _without_both(base: Static, ways: Sequence[Way], sensitive: dict[str, str]) 
 
 def _measured(
     model: ir.Model, ways: Sequence[Way], judge: Judge | None, meets: Meets, context: Context
-) -> tuple[list[Entry], list[ir.Model]]:
-    """The float model's entry first, then one for each way."""
+) -> list[Entry]:
+    """The float model's entry first, then one for each way; of the graphs one at a time is in memory."""
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
-    graphs = [model, *(way.make() for way in ways)]
-    networks, sizes = [], []
-    for number, graph in enumerate(graphs):
-        path = context.scratch / f"candidate-{number}.onnx"
+    everyone = [Way("float", lambda: model, (), {}), *ways]
+    networks: list[Network] = []
+    sizes: list[int] = []
+    found: list[Judged | None] = []
+    for number, way in enumerate(everyone):
+        graph, path = way.make(), context.scratch / f"candidate-{number}.onnx"
         store.save(graph, path)
         sizes.append(bytes_of(path))
-        networks.append(
-            Network(path, threads, "the float model" if number == 0 else f"{ways[number - 1].name!r}")
-        )
+        networks.append(Network(path, threads, f"{way.name!r}"))
+        found.append(None if judge is None or number == 0 else judge(graph))
     feed, _ = one_feed(networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed)
     times = race(networks, feed, context.seed, context.progress)
     context.progress.advance(0.9)
-    found: list[Judged | None] = [None, *(None if judge is None else judge(graph) for graph in graphs[1:])]
-    entries = [
+    return [
         Entry(
-            "float" if number == 0 else ways[number - 1].name,
-            0 if number == 0 else len(ways[number - 1].layers),
-            sizes[number],
-            times[number].speedup,
-            times[number].interval,
-            times[number].milliseconds,
+            way.name,
+            len(way.layers),
+            size,
+            timed.speedup,
+            timed.interval,
+            timed.milliseconds,
             quality,
-            number == 0 or quality is None or meets(quality),
+            quality is None or meets(quality),
         )
-        for number, quality in enumerate(found)
+        for way, size, timed, quality in zip(everyone, sizes, times, found, strict=True)
     ]
-    return entries, graphs
 
 
 def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
@@ -233,42 +238,27 @@ def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
     return notes
 
 
-def _answer(
-    model: ir.Model,
-    graphs: Sequence[ir.Model],
-    ways: Sequence[Way],
-    entries: Sequence[Entry],
-    best: int,
-    notes: list[str],
-    details: dict[str, object],
-) -> Changed:
-    if best == 0:
-        layers = _layers(model, ())
-        rows = [_row(layer) for layer in layers]
-        return Changed(model, 0, len(layers), notes, {"layers": rows, **details})
-    way = ways[best - 1]
-    layers = _layers(model, way.layers, way.left)
-    answer = changed(graphs[best], layers, WANTED, notes, {})
+def _unchanged(model: ir.Model, notes: list[str], details: dict[str, object]) -> Changed:
+    layers = _layers(model, (), {})
+    rows = [
+        {"name": layer.node.name, "op": layer.node.op_type, "quantized": False, "reason": layer.reason}
+        for layer in layers
+    ]
+    return Changed(model, 0, len(layers), notes, {"layers": rows, **details})
+
+
+def _answer(model: ir.Model, way: Way, notes: list[str], details: dict[str, object]) -> Changed:
+    answer = changed(way.make(), _layers(model, way.layers, way.left), WANTED, notes, {})
     return replace(answer, details={"layers": answer.details["layers"], **details})
 
 
-def _layers(model: ir.Model, quantized: Sequence[str], left: "dict[str, str] | object" = None) -> list[Layer]:
+def _layers(model: ir.Model, quantized: Sequence[str], left: Mapping[str, str]) -> list[Layer]:
+    """All that could be, and why those that are not `quantized` stay float."""
     embeddings = {layer.node: layer.reason for layer in tables(model, [])}
-    reasons = {str(node.name): reason for node, reason in embeddings.items() if reason}
-    reasons |= left if isinstance(left, dict) else {}
-    names = set(quantized)
+    reasons = {str(node.name): reason for node, reason in embeddings.items() if reason} | dict(left)
+    names, otherwise = set(quantized), "has no integer kernel here, or is excluded"
     return [
-        Layer(
-            node,
-            None
-            if node.name in names
-            else reasons.get(str(node.name), "has no integer kernel here, or is excluded"),
-        )
+        Layer(node, None if node.name in names else reasons.get(str(node.name), otherwise))
         for node in model.graph
-        if node.op_type in ("Conv", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "ConvTranspose")
-        or node in embeddings
+        if node.op_type in WEIGHTED | FLOAT_ONLY or node in embeddings
     ]
-
-
-def _row(layer: Layer) -> dict[str, object]:
-    return {"name": layer.node.name, "op": layer.node.op_type, "quantized": False, "reason": layer.reason}

@@ -53,6 +53,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     answer = changed(static.model, static.told(), WANTED, notes, details)
     told = _parts(context.progress.advance, 3 if step.exclude == "auto" else 1 + step.adaround)
     answer.details.update(samples=len(samples), seed=context.seed, **calibrated(static, step, next(told)))
+    answer.notes.extend(static.unvarying())
     if step.adaround:
         _round(static, next(told))
     if step.exclude != "auto":

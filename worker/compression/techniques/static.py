@@ -24,6 +24,9 @@ from worker.compression.techniques.ranges import Array, Range, round_to_nearest
 from worker.compression.techniques.selection import CARRYING, Selection, select
 from worker.compression.techniques.tables import quantize_tables, tables
 
+NAMED = 3
+"""Values that a note names, at most."""
+
 
 @dataclass
 class Static:
@@ -62,6 +65,19 @@ class Static:
         """Measure the ranges of all that is quantized when nothing more is left out. Raises what `Observer` raises."""
         selection = self.selection()
         self._measure([str(v.name) for v in map(selection.source, selection.values)], told)
+
+    def unvarying(self) -> list[str]:
+        """A note that names the values which never changed, where there are such."""
+        found = [
+            f"{name!r} (always {seen.low:g})" for name, seen in self.seen.items() if seen.low == seen.high
+        ]
+        if not found:
+            return []
+        more = f" and {len(found) - NAMED} more" if len(found) > NAMED else ""
+        return [
+            f"Constant on all of the calibration data: {', '.join(found[:NAMED])}{more}. Their ranges say nothing of "
+            "other data: check that these samples are like what the model will see."
+        ]
 
     def quantized(
         self,

@@ -162,7 +162,7 @@ def test_weights_have_the_range_of_the_target(target: str, limit: int, tmp_path:
 
 
 @pytest.mark.parametrize("calibration", ["minmax", "percentile", "entropy", "mse"])
-def test_constant_activations_are_no_problem(calibration: str, tmp_path: Path) -> None:
+def test_constant_activations_are_no_problem_and_named(calibration: str, tmp_path: Path) -> None:
     """To 2 % of the largest output."""
     net = model([node("MatMul", "x w", "y", "product")], {"x": ["N", 4]}, {"y": ["N", 2]},
                 {"w": np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)})  # fmt: skip
@@ -170,8 +170,10 @@ def test_constant_activations_are_no_problem(calibration: str, tmp_path: Path) -
         x = np.full((10, 4), value, np.float32)
         data = samples(tmp_path / f"{value}", net, x=x)
         before = run(net.clone(), {"x": x})
-        after = run(quantize(net.clone(), tmp_path, data, calibration=calibration).model, {"x": x})
+        made = quantize(net.clone(), tmp_path, data, calibration=calibration)
+        after = run(made.model, {"x": x})
         np.testing.assert_allclose(before, after, atol=0.02 * np.abs(before).max() + 1e-6)
+        assert f"'x' (always {value:g})" in made.notes[0]
 
 
 def test_the_report_has_samples_and_seed(tmp_path: Path) -> None:
