@@ -29,6 +29,8 @@ ASKED: Final = 0.992
 RATIO: Final = 40
 WEIGHTS: Final = 61706 * 4
 """Bytes of the float weights."""
+ENDS: Final = ["node_conv2d", "node_linear_2"]
+"""The first layer and the last."""
 
 
 @dataclass(frozen=True)
@@ -52,22 +54,42 @@ def shared(data: Data, folder: Path) -> Iterator[Row]:
 
 
 def deep(data: Data, folder: Path) -> Iterator[Row]:
-    """Zeros in rounds, small layers with fewer of them, then few values for the rest, then the values trained."""
-    for rounds, colors in (((0.8, 0.88), 16), ((0.8, 0.9, 0.94), 16), ((0.8, 0.9, 0.94, 0.96), 8)):
+    """Channels cut, zeros in rounds, small layers with fewer of them, then few values for the rest, then the values
+    trained. Not chosen on the test images: trained on the first 55,000 of the others and judged on the last 5,000, the
+    last row had 99.30 %."""
+    for cut, rounds, colors in (
+        (None, (0.8, 0.9, 0.94), 16),
+        (None, (0.8, 0.9, 0.94, 0.96), 8),
+        (0.741, (0.4, 0.55, 0.68, 0.75), 8),
+    ):
+        first = [] if cut is None else [_cut(cut), _training(8)]
         sparser = [
-            step for zeros in rounds for step in (_zeros(zeros), _training(6 if zeros == rounds[-1] else 3))
+            step for zeros in rounds for step in (_zeros(zeros), _training(12 if zeros == rounds[-1] else 4))
         ]
-        steps = [*sparser, {"kind": "palette", "colors": colors}, _training(4)]
-        yield _row("deep", f"{rounds[-1]:.0%} zeros, palette {colors}, trained", steps, data, folder)
+        steps = [*first, *sparser, {"kind": "palette", "colors": colors}, _training(6)]
+        channels = "" if cut is None else f"{cut:.1%} of parameters cut, "
+        name = f"{channels}{rounds[-1]:.0%} zeros, palette {colors}, trained"
+        yield _row("deep", name, steps, data, folder)
 
 
 def signs(data: Data, folder: Path) -> Iterator[Row]:
+    """Signs alone, then with what they and their scales learn."""
     yield _row("signs", "binary", [{"kind": "binary"}], data, folder)
-    steps = [{"kind": "binary"}, {"kind": "distillation", "epochs": 3}]
-    yield _row("signs", "binary, distillation", steps, data, folder)
+    for name, epochs, exclude in (
+        ("binary, 3 epochs of distillation", 3, []),
+        ("binary, 10 epochs of distillation", 10, []),
+        ("binary but for first and last layer, 10 epochs", 10, ENDS),
+    ):
+        steps = [{"kind": "binary", "exclude": exclude}, {"kind": "distillation", "epochs": epochs}]
+        yield _row("signs", name, steps, data, folder)
 
 
 PARTS = {part.__name__: part for part in (shared, deep, signs)}
+
+
+def _cut(share: float) -> dict[str, Any]:
+    cut = {"kind": "channel_pruning", "target": "parameters", "amount": share}
+    return {**cut, "criterion": "taylor", "scope": "global", "round_to": 1}
 
 
 def _zeros(share: float) -> dict[str, Any]:

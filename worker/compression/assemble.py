@@ -71,11 +71,12 @@ def assemble(
 
 
 def lineage(source: str, recipe: Recipe, options: Options, measured: Comparison) -> dict[str, str]:
-    """What an artifact found on a disk a year later says of itself (`winnow.*` in its metadata)."""
+    """What an artifact found on a disk a year later says of itself (`winnow.*` in its metadata). What the recipe leaves
+    out is the default of that version: a small network has fewer bytes of weights than of defaults."""
     facts = {
         "version": WINNOW,
         "source_sha256": source,
-        "recipe": json.dumps(recipe.model_dump(mode="json"), separators=(",", ":")),
+        "recipe": json.dumps(recipe.model_dump(mode="json", exclude_defaults=True), separators=(",", ":")),
         "seed": str(options.seed),
         "cpu": measured.environment.cpu,
     }

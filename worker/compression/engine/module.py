@@ -11,10 +11,18 @@ from torch import nn
 from app.contract.errors import Refusal
 from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.operator import Function
-from worker.compression.engine.quantized import fused, fused_function, latent, latent_function, reader_of
+from worker.compression.engine.quantized import (
+    fused,
+    fused_function,
+    latent,
+    latent_function,
+    reader_of,
+    reads_signs,
+)
 from worker.compression.engine.tensors import FLOATS, to_torch
 from worker.compression.engine.trainable import is_codebook, is_scale, trainable
 from worker.compression.graph.opset import opset_of
+from worker.compression.graph.shared_weights import HALF
 
 Feeds = Mapping[str, torch.Tensor]
 SMALLEST_SCALE = 1e-8
@@ -37,7 +45,7 @@ class GraphModule(nn.Module):
 
     Parameters carry their ONNX names, dots included (`named_parameters`, `weight`); other float initializers are
     buffers, whole numbers stay on the host so that reading a shape never waits for a GPU. Weights are copies; integer
-    weights behind a DequantizeLinear are parameters too, as the floats that they stand for (`quantized.py`).
+    weights behind a DequantizeLinear and signs are parameters too, as the floats that they stand for (`quantized.py`).
 
     Raises `Refusal` `unsupported_operator` naming operator and node, before anything is computed.
     """
@@ -50,6 +58,7 @@ class GraphModule(nn.Module):
         self._host: dict[int, torch.Tensor] = {}
         self.scales: list[nn.Parameter] = []
         self.codebooks: list[nn.Parameter] = []
+        self.signs: list[nn.Parameter] = []
         self.inputs = [str(value.name) for value in model.graph.inputs]
         nodes = _without_fused(list(_needed(model.graph, set(self.wanted))), set(self.wanted))
         for value in chain(model.graph.inputs, _constants(nodes)):
@@ -88,9 +97,11 @@ class GraphModule(nn.Module):
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Scales stay positive, whatever a step of training did to them."""
+        """Scales stay positive and latent signs within ±½, whatever a step of training did to them."""
         for scale in self.scales:
             scale.clamp_(min=SMALLEST_SCALE)
+        for latents in self.signs:
+            latents.clamp_(-HALF, HALF)
 
     @property
     def relative(self) -> list[nn.Parameter]:
@@ -142,6 +153,8 @@ class GraphModule(nn.Module):
                 self.scales.append(parameter)
             elif is_codebook(value):
                 self.codebooks.append(parameter)
+            elif reader is not None and reads_signs(reader):
+                self.signs.append(parameter)
         elif stored.dtype in FLOATS:
             self._buffers[name] = tensor
         else:
@@ -153,11 +166,11 @@ class GraphModule(nn.Module):
         if (quantize := fused(node)) is not None:
             function, inputs[0] = fused_function(quantize), quantize.inputs[0]
         elif (
-            node.op_type == "DequantizeLinear"
-            and inputs[0] is not None
-            and inputs[0].name in self._parameters
+            (value := inputs[0] if inputs else None) is not None
+            and value.name in self._parameters
+            and reader_of(value) is node
         ):
-            function = latent_function(inputs[0], node)
+            function = latent_function(value, node)
         reads = tuple(self._slot(value) for value in inputs)
         writes = tuple(self._slot(value) for value in node.outputs)
         return Call(node, function, reads, writes, operator_of(node).host)

@@ -1,11 +1,13 @@
-"""What makes a graph with Q/DQ nodes trainable: its integer weights as floats, and pairs of nodes as one function.
+"""What makes a graph of integers trainable: its weights as floats, and pairs of Q/DQ nodes as one function.
 
     int initializer ─ DQ ─ node      a latent float weight w, initially (q − z) s;  the DQ is fake_quantize(w, s)
     int32 initializer ─ DQ ─ node    a bias: a latent float, read as it is: its rounding is far below the weights'
     value ─ Q ─ DQ ─ nodes           fake_quantize(value, s)
+    signs ─ Cast ─ Sub(½) ─ Mul(s)   a latent w in [−½, ½], initially q − ½;  the Cast is fake_quantize(w + ½, 1)
 
 At the end q = clamp(round(w / s) + z), and a bias gets the scale that integer kernels ask for: that of the data times
-that of the weight.
+that of the weight. Of a binary weight (`shared_weights`) q = round(w + ½): as its latents never leave their range,
+the gradients are those of BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363), in units of the channel's scale.
 """
 
 from typing import Any, Final
@@ -18,17 +20,21 @@ from worker.compression.engine.operator import Function
 from worker.compression.engine.operators.fakequant import RANGES, along, fake_quantize
 from worker.compression.engine.operators.quantization import bounds
 from worker.compression.engine.tensors import to_torch
+from worker.compression.graph.shared_weights import HALF, of_codes
 
 WEIGHTS: Final = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4})
 BIAS: Final = ir.DataType.INT32
 
 
 def reader_of(value: ir.Value) -> ir.Node | None:
-    """The DequantizeLinear that alone reads this integer initializer as a weight or bias, else None."""
+    """The node that alone reads this integer initializer as a weight or bias: a DequantizeLinear, or the Cast of a
+    binary weight's signs; else None."""
     stored = value.const_value
     if stored is None or stored.dtype not in (WEIGHTS | {BIAS}):
         return None
     readers = [use.node for use in value.uses() if use.idx == 0]
+    if (shared := of_codes(value)) is not None:
+        return readers[0] if shared.binary and shared.bits == 1 else None
     alone = len(readers) == 1 and len(value.uses()) == 1 and readers[0].op_type == "DequantizeLinear"
     if not alone or "block_size" in readers[0].attributes:
         return None
@@ -40,10 +46,17 @@ def is_bias(value: ir.Value) -> bool:
     return value.const_value is not None and value.const_value.dtype == BIAS
 
 
+def reads_signs(reader: ir.Node) -> bool:
+    """Whether a `reader_of` reads the signs of a binary weight."""
+    return reader.op_type == "Cast"
+
+
 def latent(value: ir.Value, reader: ir.Node) -> torch.Tensor:
     """The floats that the integers stand for."""
     assert value.const_value is not None
     integers = to_torch(value.const_value)
+    if reads_signs(reader):
+        return integers.float() - HALF
     scale, zero = _constant(reader, 1), _constant(reader, 2)
     assert scale is not None
     shape, axis = integers.ndim, _axis(reader)
@@ -52,8 +65,12 @@ def latent(value: ir.Value, reader: ir.Node) -> torch.Tensor:
 
 
 def latent_function(value: ir.Value, reader: ir.Node) -> Function:
-    """What the DequantizeLinear of a latent weight does: (weight, scale, zero point) → weight as it will be stored."""
+    """What the reader of a latent weight does: (weight, scale, zero point) → weight as it will be stored; of signs
+    weight → 0 or 1."""
     assert value.const_value is not None
+    if reads_signs(reader):
+        one = torch.ones(())
+        return lambda weight: fake_quantize(weight + HALF, one, 0.0, 0, 1)
     if is_bias(value):
         return lambda weight, scale, zero=None: weight
     return _fake(limits(value), _axis(reader), _constant(reader, 2))
@@ -85,15 +102,15 @@ def fused_function(quantize: ir.Node) -> Function:
     return _fake(bounds(quantize), _axis(quantize), _constant(quantize, 2))
 
 
-def integers(
-    weight: torch.Tensor, node: ir.Node, scale: torch.Tensor, within: tuple[int, int]
-) -> torch.Tensor:
-    """clamp(round(w / s) + z), as whole numbers in floats."""
-    zero = _constant(node, 2)
-    low, high = within
-    ratio = weight.double() / along(scale.double(), weight.ndim, _axis(node))
+def integers(weight: torch.Tensor, value: ir.Value, reader: ir.Node) -> torch.Tensor:
+    """clamp(round(w / s) + z), as whole numbers in floats, with the scale as it is stored; of signs 0 and 1."""
+    if reads_signs(reader):
+        return (weight + HALF).round().clamp(0, 1)
+    (low, high), scale, zero = limits(value), _constant(reader, 1), _constant(reader, 2)
+    assert scale is not None
+    ratio = weight.double() / along(scale.double(), weight.ndim, _axis(reader))
     shifted = (
-        ratio.round() if zero is None else ratio.round() + along(zero.double(), weight.ndim, _axis(node))
+        ratio.round() if zero is None else ratio.round() + along(zero.double(), weight.ndim, _axis(reader))
     )
     return shifted.clamp(low, high)
 

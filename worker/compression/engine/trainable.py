@@ -4,7 +4,7 @@ Not the exponent of a Pow, the bounds of a Clip, a scale of 1/√d or the mean t
 float initializer at a weight position of its operator's row in the table; at an element-wise operator only where it
 has more than one value, none that was counted rather than learned (grids, strides, masks), and the other side is
 computed; one that multiplies has them along one axis, or it is a table (a window, rotary positions). In a graph with
-Q/DQ nodes also integer weights and the scales.
+Q/DQ nodes also integer weights and the scales; of binary weights the signs and the scales.
 """
 
 from typing import Final
@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from worker.compression.engine.coverage import operator_of
 from worker.compression.engine.quantized import is_bias, reader_of
-from worker.compression.graph.shared_weights import of_learnt, shared_weight
+from worker.compression.graph.shared_weights import of_codes, of_learnt, shared_weight
 
 ELEMENTWISE: Final = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean"})
 PASSING: Final = frozenset(
@@ -28,7 +28,8 @@ def trainable(value: ir.Value) -> bool:
     if value.const_value is None:
         return False
     if value.const_value.dtype != ir.DataType.FLOAT:
-        return reader_of(value) is not None and _weighed(value)
+        signs = of_codes(value)
+        return reader_of(value) is not None and _weighed(value if signs is None else signs.value)
     return _weighed(value)
 
 
@@ -60,7 +61,7 @@ def feeding(node: ir.Node) -> set[str]:
         if value is not None and value.is_initializer():
             found.add(str(value.name))
         elif (shared := shared_weight(value)) is not None:
-            found.add(str(shared.learnt.name))
+            found |= {str(shared.learnt.name), str(shared.codes.name)}
         elif producer is not None and producer.op_type in PASSING:
             waiting.append(producer.inputs[0])
             if producer.op_type == "DequantizeLinear" and _is_constant(producer.inputs[0]):

@@ -14,7 +14,7 @@ from onnx import checker, version_converter
 from app.contract.errors import Refusal
 from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.module import GraphModule
-from worker.compression.engine.quantized import integers, is_bias, limits, reader_of
+from worker.compression.engine.quantized import integers, is_bias, reader_of
 from worker.compression.engine.tensors import to_torch
 from worker.compression.graph.constants import new_constant
 from worker.compression.graph.opset import opset_of, raise_for
@@ -49,7 +49,7 @@ def write_back(
 ) -> None:
     """Put the module's parameters and running statistics into the graph's initializers, by name.
 
-    `biases` are new ones of convolutions that had none, by the node's name. Integer weights are rounded anew.
+    `biases` are new ones of convolutions that had none, by the node's name. Integer weights and signs are rounded anew.
     """
     trained = dict((*module.named_parameters(), *module.named_buffers()))
     initializers = model.graph.initializers
@@ -74,13 +74,11 @@ def _store(value: ir.Value, tensor: torch.Tensor) -> None:
 
 def _store_integers(value: ir.Value, reader: ir.Node, latent: torch.Tensor) -> None:
     """With the scale as it was just stored; a bias first gets the one that follows from its layer's."""
-    scale = reader.inputs[1]
-    assert scale is not None
-    assert value.const_value is not None
     if is_bias(value) and (product := _scale_of_layer(reader)) is not None:
+        scale = reader.inputs[1]
+        assert scale is not None
         _store(scale, product)
-    assert scale.const_value is not None
-    _store(value, integers(latent.detach().cpu(), reader, to_torch(scale.const_value), limits(value)))
+    _store(value, integers(latent.detach().cpu(), value, reader))
 
 
 def _scale_of_layer(reader: ir.Node) -> torch.Tensor | None:

@@ -25,9 +25,10 @@ HALF: Final = 0.5
 
 @dataclass(frozen=True)
 class SharedWeight:
-    """`codes` uint8 in the weight's shape; `learnt` is the float constant that says what they stand for: a codebook,
-    or the scales of a binary weight."""
+    """`value` is what the layer reads, `codes` are uint8 in its shape; `learnt` is the float constant that says what
+    they stand for: a codebook, or the scales of a binary weight."""
 
+    value: ir.Value
     codes: ir.Value
     learnt: ir.Value
     offsets: ir.Value | None
@@ -135,7 +136,7 @@ def _palette(gather: ir.Node) -> SharedWeight | None:
         source = None if source.inputs[0] is None else source.inputs[0].producer()
     codes = _codes(source)
     assert table is not None
-    return None if codes is None else SharedWeight(codes, table, offsets, binary=False)
+    return None if codes is None else SharedWeight(gather.outputs[0], codes, table, offsets, binary=False)
 
 
 def _binary(product: ir.Node) -> SharedWeight | None:
@@ -147,7 +148,7 @@ def _binary(product: ir.Node) -> SharedWeight | None:
     if half is None or half.const_value is None or half.const_value.numpy().tolist() != HALF:
         return None
     codes = _codes(None if less.inputs[0] is None else less.inputs[0].producer())
-    return None if codes is None else SharedWeight(codes, scale, None, binary=True)
+    return None if codes is None else SharedWeight(product.outputs[0], codes, scale, None, binary=True)
 
 
 def _codes(cast: ir.Node | None) -> ir.Value | None:
