@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from app.contract.errors import Refusal
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array, Observer
@@ -34,7 +35,8 @@ class Moments:
 
     def add(self, x: Array) -> None:
         """float32 [groups, rows, in]"""
-        self.second += x.swapaxes(1, 2) @ x
+        with np.errstate(over="ignore", invalid="ignore"):  # looked for at the end
+            self.second += x.swapaxes(1, 2) @ x
         self.first += x.sum(1, dtype=np.float64)
         self.rows += x.shape[1]
 
@@ -47,7 +49,10 @@ class Moments:
 def moments(
     model: ir.Model, layers: Sequence[Linear], samples: Samples, told: Callable[[float], None]
 ) -> Iterator[tuple[Linear, Moments]]:
-    """Of each layer, in order. `told` hears the share of the work that is done. Raises what `Observer` raises."""
+    """Of each layer, in order. `told` hears the share of the work that is done.
+
+    Raises `not_finite` naming the layer whose inputs' squares overflow, and what `Observer` raises.
+    """
     parts = list(held_together(layers))
     for number, part in enumerate(parts):
         found = [Moments.none(layer) for layer in part]
@@ -57,7 +62,18 @@ def moments(
                 sums.add(layer.columns(x, ROWS))
             done += batch.rows
             told((number + min(1.0, done / len(samples))) / len(parts))
-        yield from zip(part, found, strict=True)
+        for layer, sums in zip(part, found, strict=True):
+            _check_finite(layer, sums)
+            yield layer, sums
+
+
+def _check_finite(layer: Linear, sums: Moments) -> None:
+    if not np.isfinite(sums.second).all():
+        raise Refusal(
+            "not_finite",
+            "The inputs of this layer are so large that their squares overflow. Check the data's scale, or exclude it.",
+            layer=layer.name,
+        )
 
 
 def held_together(

@@ -27,8 +27,9 @@ import numpy as np
 from worker.compression.layerwise.splits import Geometry, Split, Way, quick
 from worker.compression.observe import Array
 
-DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1)
-"""Added to C's diagonal, of its mean; the least that makes C positive. Inputs never seen keep their weights."""
+DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e3)
+"""Added to C's diagonal, of its mean; the least that makes C positive. Inputs never seen keep their weights. The last
+is for a C of rounding errors alone, which one sample leaves."""
 GRID = 16
 """Input ranks of a Tucker decomposition that are looked at; of output ranks all are."""
 
@@ -118,7 +119,7 @@ class _Inputs:
         if c is None:
             return cls(basis, None, turned, s)
         both = _turned(_turned(c, basis, s).swapaxes(1, 2), basis, s)
-        root = np.linalg.cholesky(both)
+        root = _root(both)
         return cls(basis, root, turned @ root, s)
 
     @cached_property
@@ -166,7 +167,7 @@ def _directions(w: Array, metric: Array | None, s: int) -> Array:
     gram = unfolded @ unfolded.swapaxes(1, 2)
     if metric is None:
         return np.linalg.eigh(gram)[1][:, :, ::-1].swapaxes(1, 2)
-    root = np.linalg.cholesky(metric)
+    root = _root(metric)
     vectors = np.linalg.eigh(root.swapaxes(1, 2) @ gram @ root)[1][:, :, ::-1]
     return np.linalg.qr(np.linalg.solve(root.swapaxes(1, 2), vectors))[0].swapaxes(1, 2)
 
@@ -180,15 +181,29 @@ def _mean_over(c: Array, s: int) -> Array:
 
 
 def _damped(covariance: Array) -> Array:
-    inner = covariance.shape[-1]
-    mean = np.trace(covariance, axis1=1, axis2=2)[:, None, None] / inner
-    unit = np.where(mean > 0, mean, 1.0) * np.eye(inner)
+    unit = _unit(covariance)
     for damping in DAMPING:
         with suppress(np.linalg.LinAlgError):
             np.linalg.cholesky(covariance + damping / 2 * unit)  # with a margin
             break
     damped: Array = covariance + damping * unit
     return damped
+
+
+def _root(metric: Array) -> Array:
+    """Its Cholesky factor; damped where rounding left it none."""
+    with suppress(np.linalg.LinAlgError):
+        root: Array = np.linalg.cholesky(metric)
+        return root
+    damped: Array = np.linalg.cholesky(_damped(metric))
+    return damped
+
+
+def _unit(covariance: Array) -> Array:
+    """The identity times the mean size of the diagonal, times 1 where that is zero."""
+    inner = covariance.shape[-1]
+    mean = np.abs(np.diagonal(covariance, axis1=1, axis2=2)).mean(1)[:, None, None]
+    return np.asarray(np.where(mean > 0, mean, 1.0) * np.eye(inner))
 
 
 def _kept(outputs: Array) -> Array:

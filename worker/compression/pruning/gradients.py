@@ -17,6 +17,7 @@ import onnx_ir as ir
 import torch
 from torch.nn import functional
 
+from app.contract.errors import Refusal
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.training.batches import Batch, Batches
@@ -38,7 +39,7 @@ def sensitivities(
 ) -> list[Array]:
     """float64, one number for each channel of each group. `told` hears the share of the work that is done.
 
-    Raises `Refusal` `unsupported_operator`, `not_finite`.
+    Raises `Refusal` `unsupported_operator`, `not_finite`, `nothing_to_train` where the first output has no gradient.
     """
     head, stored = head_of(model, None, "auto"), Stored(model)
     module = as_module(model, [head.value]).eval()
@@ -71,6 +72,12 @@ def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
 def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array]:
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
     answer = module(batch.feeds)[head.value]
+    if not answer.requires_grad:
+        raise Refusal(
+            "nothing_to_train",
+            f"Output {head.output!r} has no gradient: integers, or an operator such as ArgMax before it. Choose the "
+            "criterion activation or l2.",
+        )
     found = torch.autograd.grad(
         _loss(answer, head, batch.labels), list(parameters.values()), allow_unused=True
     )

@@ -66,13 +66,20 @@ def criterion_for(
     """The best that there is data for, and an engine: gradients need all operators in torch (decision 0015)."""
     if samples is None:
         return "l2"
+    if _has_gradient(model):
+        return "taylor"
+    return "activation" if any_seen(model, groups) else "l2"
+
+
+def _has_gradient(model: ir.Model) -> bool:
     from worker.compression.engine.working import check_runs  # torch
 
     try:
         check_runs(model)
     except Refusal:
-        return "activation" if any_seen(model, groups) else "l2"
-    return "taylor"
+        return False
+    first = model.graph.outputs[0].dtype
+    return first is None or first.is_floating_point()
 
 
 def prunable(model: ir.Model, found: Groups, step: ChannelPruning) -> list[Group]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import LowRank
@@ -96,7 +97,7 @@ def _objection(node: ir.Node, layer: Linear | None, step: LowRank) -> str | None
     if node.op_type in OTHERS:
         return f"{node.op_type} is not factorised"
     if layer is not None:
-        return None
+        return None if np.isfinite(layer.matrix()).all() else "its weight has NaN or infinity"
     weight = node.inputs[1]
     if weight is not None and weight.const_value is not None and len(weight.uses()) > 1:
         return "its weight is shared with another node"

@@ -206,7 +206,6 @@ def _cut(
     ordered = weight[:, :, order].astype(np.float64)
     if sums is not None:
         second = sums.second[:, order][:, :, order] / max(1, sums.rows)
-        _check_finite(layer, second)
     if step.criterion == "hessian" and second is not None:
         cut = with_zeros(ordered, second, structure, count)
     else:
@@ -226,15 +225,6 @@ def _cut(
         energy = output_error(ordered, np.zeros_like(ordered), second)
         row["output_error"] = output_error(ordered, cut, second) / energy if energy > 0 else 0.0
     return row
-
-
-def _check_finite(layer: Linear, second: Array) -> None:
-    if not np.isfinite(second).all():
-        raise Refusal(
-            "not_finite",
-            "The inputs of this layer are so large that their squares overflow. Check the data's scale, or exclude it.",
-            layer=layer.name,
-        )
 
 
 def _notes(step: Sparsity, layers: Layers) -> list[str]:

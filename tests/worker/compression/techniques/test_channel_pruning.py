@@ -22,6 +22,7 @@ from worker.compression.data.source import Data, Source
 from worker.compression.graph.channels import channel_groups
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.pruning.gradients import sensitivities
 from worker.compression.techniques.channel_pruning import criterion_for
 
 TRAINING = (0, 1000)
@@ -103,6 +104,22 @@ def test_a_model_without_gradients_is_judged_by_its_activations(tmp_path: Path) 
     assert criterion_for(net, groups, data) == "activation"
     assert criterion_for(net, [replace(group, producers=()) for group in groups], data) == "l2"
     assert criterion_for(net, groups, None) == "l2"
+
+
+def test_an_output_without_gradient_is_judged_by_activations_and_refuses_taylor(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    weights = {name: rng.normal(size=(4, 4)).astype(np.float32) for name in ("v", "w")}
+    nodes = [
+        node("MatMul", "x v", "h", "first"),
+        node("MatMul", "h w", "z", "second"),
+        node("ArgMax", "z", "y", "best", axis=1, keepdims=0),
+    ]
+    net = model(nodes, {"x": ["N", 4]}, {"y": ["N"]}, weights, infer=False)
+    net.graph.outputs[0].dtype = ir.DataType.INT64
+    data, groups = samples(tmp_path, net, x=np.ones((8, 4), np.float32)), channel_groups(net).groups
+    assert criterion_for(net, groups, data) == "activation"
+    with pytest.raises(Refusal, match="has no gradient"):
+        sensitivities(net, groups, "taylor", data, lambda _: None)
 
 
 def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> None:

@@ -280,3 +280,27 @@ def test_int8_goes_on_with_the_parts(files: Digits, tmp_path: Path) -> None:
     report = job(files, tmp_path, {"kind": "low_rank"}, {"kind": "int8_static"})
     assert report.steps[1].changed > report.steps[0].changed
     assert report.quality[0].after > 0.9 * report.quality[0].before
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0])
+def test_one_sample_is_enough_to_fit_something(scale: float, tmp_path: Path) -> None:
+    """Its covariance is nothing but rounding errors."""
+    image = np.full((1, 1, 8, 8), scale, np.float32)
+    made = done(tmp_path, data=samples(tmp_path, digits_net(), image=image), rank="macs", amount=0.3)
+    assert np.isfinite(run(made.model, {"image": image})).all()
+
+
+def test_inputs_whose_squares_overflow_name_the_layer(tmp_path: Path) -> None:
+    image = np.full((4, 1, 8, 8), 1e25, np.float32)
+    with pytest.raises(Refusal) as caught:
+        done(tmp_path, data=samples(tmp_path, digits_net(), image=image))
+    assert (caught.value.problem.code, caught.value.problem.layer) == ("not_finite", "conv1")
+
+
+def test_a_weight_with_nan_stays_as_it_is(tmp_path: Path) -> None:
+    net = digits_net()
+    weight = named(net, "conv2").inputs[1]
+    assert weight is not None
+    assert weight.const_value is not None
+    weight.const_value = ir.tensor(np.full(weight.const_value.shape.numpy(), np.nan, np.float32))
+    assert "NaN" in rows(done(tmp_path, net))["conv2"]["reason"]
