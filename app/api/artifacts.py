@@ -87,7 +87,9 @@ def _made(job: Job, sha256: str | None) -> str:
         raise Refusal(
             "no_artifact", f"The job {job.state} and left an artifact, but not what is asked for here.{why}"
         )
-    raise Refusal("no_artifact", f"The job {job.state} and left nothing to download; its problem says why.")
+    why = "" if job.problem is None else "; its problem says why"
+    ended = "has failed" if job.state == "failed" else f"was {job.state}"
+    raise Refusal("no_artifact", f"The job {ended} and left nothing to download{why}.")
 
 
 def _name(service: Service, job: Job) -> str:

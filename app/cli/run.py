@@ -61,6 +61,7 @@ def run(
     request = options.job(model="to be uploaded")
     target = to or model.parent / f"{model.stem}.small.onnx"
     _check_target(target, "--out")
+    _check_keeps(target, model, request)
     if curves is not None:
         _check_target(curves, "--curves")
     _check_files(model, request)
@@ -182,6 +183,14 @@ def _check_files(model: Path, request: JobRequest) -> None:
             raise ClientError(
                 f"--step: there is no file {given} for {name}, nor is that the id of a model (mdl_…)"
             )
+
+
+def _check_keeps(target: Path, model: Path, request: JobRequest) -> None:
+    """What is read is not overwritten."""
+    read = [model, *(Path(use.dataset) for use in uses(request.data).values())]
+    read += [Path(given) for given in named_models(request)]
+    if any(path.exists() and target.exists() and path.samefile(target) for path in read):
+        raise typer.BadParameter(f"{target} is read by this run, and is not overwritten", param_hint="--out")
 
 
 def _check_target(target: Path, option: str) -> None:

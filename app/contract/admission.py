@@ -89,8 +89,15 @@ def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
 
 
 def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
-    """Patterns that leave out every layer leave nothing to do."""
+    """Without layers there is nothing to quantize; patterns that leave out every layer leave nothing to do."""
     layers = stage.facts.layers
+    if not layers and step.quantizes:
+        raise Refusal(
+            "nothing_to_quantize",
+            f"{stage.model} has no layers with weights, so there is nothing that {step.kind} could quantize. Leave the "
+            "step out.",
+            field=f"recipe.steps.{index}.kind",
+        )
     left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.patterns)]
     if layers and step.patterns and not left:
         raise Refusal(
@@ -135,7 +142,7 @@ def _check_needs(request: JobRequest) -> None:
                 raise Refusal(
                     "missing_data",
                     f"Step {index} ({step.kind}) needs {need} data. Upload an .npz to /v1/datasets and name it "
-                    f"in data.{need}.",
+                    f"in data.{need}.{step.without_data if need == 'calibration' else ''}",
                     field=f"data.{need}",
                 )
 

@@ -10,12 +10,15 @@ from app.contract.recipe import (
     AnyStep,
     BFloat16,
     Binary,
+    ChannelPruning,
     Distillation,
     Float16,
     Int8Static,
+    LowRank,
     MixedPrecision,
     Palette,
     Recipe,
+    Sparsity,
     Training,
 )
 
@@ -29,7 +32,8 @@ class Stage:
 
     `quantized` and `half` begin a sentence: after what the model is so ("After step 0 (float16) the model"), None
     while it is not. `by_step`: a step quantized it. `qdq`: its quantization is written as Q/DQ nodes. `learns`:
-    its weights take few values, and these can be trained as floats. `half_kind`: the step that made it so.
+    its weights take few values, and these can be trained as floats. `half_kind`: the step that made it so. `sparse`:
+    the step that set weights to zero.
     """
 
     model: str
@@ -40,6 +44,7 @@ class Stage:
     learns: bool = False
     half: str | None = None
     half_kind: str = ""
+    sparse: int | None = None
 
 
 def stages(
@@ -64,6 +69,8 @@ def _after(index: int, step: AnyStep, stage: Stage) -> Stage:
     if step.quantizes:
         qdq, learns = isinstance(step, Int8Static | MixedPrecision), isinstance(step, Palette | Binary)
         return replace(stage, quantized=name, by_step=True, qdq=qdq, learns=learns)
+    if isinstance(step, Sparsity):
+        return replace(stage, sparse=index)
     return replace(stage, half=name, half_kind=step.kind) if isinstance(step, HALF) else stage
 
 
@@ -83,12 +90,22 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         advice = "Leave this step out." if again else f"Put {step.kind} before {half}, or leave {half} out."
         detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
         raise Refusal("wrong_order", detail, field=field)
+    if stage.sparse is not None and _fits_weights_anew(step):
+        detail = (
+            f"{step.kind} fits weights anew, so the zeros of step {stage.sparse} (sparsity) would be gone. Put "
+            "sparsity behind it."
+        )
+        raise Refusal("wrong_order", detail, field=field)
     if isinstance(step, Training) and stage.half is not None:
         detail = (
             f"{stage.half} is in half precision, in which small steps of the training vanish. Put {step.kind} "
             f"before {stage.half_kind}."
         )
         raise Refusal("wrong_order", detail, field=field)
+
+
+def _fits_weights_anew(step: AnyStep) -> bool:
+    return isinstance(step, LowRank) or (isinstance(step, ChannelPruning) and step.repair is not False)
 
 
 def _not_again(step: AnyStep, stage: Stage, quantized: str) -> str:

@@ -31,11 +31,12 @@ ORIGINAL: Final = "original"
 class Step(Asked):
     """What all steps have in common: what `POST /v1/jobs` checks beforehand.
 
-    `needs` is the data that no setting of the step does without. `takes` is the kind of graph that a step works on:
-    of floats, with Q/DQ nodes, or either.
+    `needs` is the data that no setting of the step does without; `without_data` says which settings do without
+    calibration data. `takes` is the kind of graph that a step works on: of floats, with Q/DQ nodes, or either.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
+    without_data: ClassVar[str] = ""
     quantizes: ClassVar[bool] = False
     takes: ClassVar[Literal["float", "quantized", "any"]] = "any"
 

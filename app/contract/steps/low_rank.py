@@ -10,6 +10,7 @@ from app.contract.steps.base import Need, Patterns, Samples, Step
 class LowRank(Step):
     """Replace layers by two or three smaller ones, where that saves multiplications."""
 
+    without_data: ClassVar[str] = " Or fit to the weights alone: data_aware false."
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
     kind: Literal["low_rank"]

@@ -17,6 +17,8 @@ NEEDS_NO_DATA: Final = frozenset({"l1", "l2", "batchnorm_scale", "fpgm", "random
 class ChannelPruning(Step):
     """Cut whole channels out, together with everything that depends on them; the graph gets smaller and faster."""
 
+    without_data: ClassVar[str] = " Or judge by the weights alone: criterion l2, without repair."
+
     needs: ClassVar[frozenset[Need]] = frozenset()
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
@@ -83,6 +85,7 @@ class ChannelPruning(Step):
 class Sparsity(Step):
     """Set weights to zero, in any place or in a pattern, and store the file accordingly."""
 
+    without_data: ClassVar[str] = " Or judge by the weights alone: criterion magnitude, distribution uniform."
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
     kind: Literal["sparsity"]

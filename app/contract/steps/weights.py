@@ -17,6 +17,7 @@ Taken = Annotated[
 class WeightOnly(Step):
     """Weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float."""
 
+    without_data: ClassVar[str] = " Or round without data: method hqq or rtn."
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 

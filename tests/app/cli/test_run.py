@@ -71,3 +71,13 @@ def test_curves_need_a_place_to_go_to() -> None:
     asked = ["run", __file__, "--step", "float16", "--curves", "/nowhere/curves.zip"]
     result = CliRunner().invoke(commands, asked)
     assert (result.exit_code, "--curves" in result.stderr) == (2, True)
+
+
+def test_what_is_read_is_not_overwritten(tmp_path: Path) -> None:
+    model, data = tmp_path / "model.onnx", tmp_path / "data.npz"
+    for file in (model, data):
+        file.write_bytes(b"kept")
+        asked = ["run", str(model), "--step", "float16", "--calibration", str(data), "--out", str(file)]
+        result = CliRunner().invoke(commands, asked)
+        assert (result.exit_code, "is not overwritten" in " ".join(result.stderr.split())) == (2, True)
+        assert file.read_bytes() == b"kept"

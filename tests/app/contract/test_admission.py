@@ -230,3 +230,17 @@ def test_layers_that_the_step_finds_itself_are_no_pattern() -> None:
 def test_auto_is_no_name_of_a_layer_elsewhere() -> None:
     with pytest.raises(ValidationError):
         outcome({**DYNAMIC, "exclude": "auto"})
+
+
+@pytest.mark.parametrize("kind", ["int8", "int8_static", "int8_dynamic", "weight_only", "palette", "binary"])
+def test_a_model_without_layers_has_nothing_to_quantize(kind: str) -> None:
+    problem = outcome({"kind": kind}, model=model_facts(layers=[]), data=calibration())
+    assert problem is not None
+    assert (problem.code, problem.field) == ("nothing_to_quantize", "recipe.steps.0.kind")
+
+
+def test_a_step_that_lacks_data_says_which_setting_needs_none() -> None:
+    for kind, told in (("sparsity", "criterion magnitude"), ("int8_static", "data.calibration.")):
+        problem = outcome({"kind": kind})
+        assert problem is not None
+        assert told in problem.detail

@@ -55,7 +55,6 @@ def test_a_model_without_such_layers_is_refused(few: dict[str, Any]) -> None:
     for step, layers, told in (
         ({**few, "layers": "products"}, [convolution], "Set layers to all"),
         ({**few, "exclude": ["conv"]}, [convolution, lstm], "LSTM"),
-        (few, [], "none"),
     ):
         problem = outcome(step, model=model_facts(layers=layers))
         assert problem is not None

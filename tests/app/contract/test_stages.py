@@ -19,6 +19,7 @@ from tests.support.admission import (
 from tests.support.facts import model_facts
 
 BRAIN = {"kind": "bfloat16"}
+ZEROS, CUT, RANKS = {"kind": "sparsity"}, {"kind": "channel_pruning"}, {"kind": "low_rank"}
 BOTH = {**calibration(), **training()}
 QDQ = model_facts(quantized=True, operators={"QuantizeLinear": 3, "DequantizeLinear": 5, "Conv": 1})
 INTEGERS = model_facts(quantized=True, operators={"ConvInteger": 1, "DynamicQuantizeLinear": 1})
@@ -48,6 +49,10 @@ STUDENT = {**DISTIL, "student": "s"}
         ([BRAIN, STATIC], ("wrong_order", "recipe.steps.1.kind"), "or leave bfloat16 out"),
         ([BRAIN, HALF], ("wrong_order", "recipe.steps.1.kind"), "Leave this step out"),
         ([HALF, BRAIN], ("wrong_order", "recipe.steps.1.kind"), "Leave this step out"),
+        ([ZEROS, TUNE, RANKS], ("wrong_order", "recipe.steps.2.kind"), "Put sparsity behind it"),
+        ([ZEROS, CUT], ("wrong_order", "recipe.steps.1.kind"), "Put sparsity behind it"),
+        ([ZEROS, {**CUT, "repair": False}], None, ""),
+        ([CUT, RANKS, ZEROS, STATIC], None, ""),
     ],
 )
 def test_a_step_gets_the_kind_of_graph_that_it_takes(

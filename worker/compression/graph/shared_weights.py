@@ -161,7 +161,8 @@ def _codes(cast: ir.Node | None) -> ir.Value | None:
 
 def _is_float(value: ir.Value | None, rank: int | None = None) -> bool:
     stored = None if value is None else value.const_value
-    return stored is not None and stored.dtype == ir.DataType.FLOAT and rank in (None, len(stored.shape))
+    floats = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
+    return stored is not None and stored.dtype in floats and rank in (None, len(stored.shape))
 
 
 def _array(value: ir.Value) -> Array:

@@ -60,9 +60,10 @@ def notes(step: ChannelPruning, rounds: Sequence[Round]) -> list[str]:
 def target(step: ChannelPruning, found: Cut) -> RequirementResult:
     """The step's own target, reached or not."""
     gone = 1 - found.left
+    finer = "" if step.round_to == 1 else ", or set round_to to 1"
     why = (
         f"{step.amount:.1%} of the {step.target} were to go, and {gone:.1%} is the most that can be cut: what is left "
-        "is pinned, excluded, or the last channels of its group. Ask for less, exclude less, or set round_to to 1."
+        f"is pinned, excluded, or the last channels of its group. Ask for less, or exclude less{finer}."
     )
     return RequirementResult(
         name=f"channel_pruning.{step.target}",

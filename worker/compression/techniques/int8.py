@@ -226,10 +226,12 @@ def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
     won, original = entries[best], entries[0]
     if best == 0:
         smallest = min(entries[1:], key=lambda entry: entry.bytes)
-        return [
-            f"The model stays as it was. {why} For a smaller file at the price of time, ask for "
-            f"int8_static: {smallest.bytes / original.bytes:.2f}× the size."
-        ]
+        if smallest.bytes >= original.bytes:
+            return [f"The model stays as it was. {why} Nor is any smaller."]
+        kind = "int8_dynamic" if smallest.name.startswith("dynamic") else "int8_static"
+        ratio = smallest.bytes / original.bytes
+        advice = f"For a smaller file at the price of time, ask for {kind}: {ratio:.2f}× the size."
+        return [f"The model stays as it was. {why} {advice}"]
     notes = [f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast. {why}"]
     if won.speedup < 1 and won.interval[1] < 1:
         smaller = won.bytes < original.bytes
@@ -239,7 +241,7 @@ def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
 
 
 def _unchanged(model: ir.Model, notes: list[str], details: dict[str, object]) -> Changed:
-    layers = _layers(model, (), {})
+    layers = _layers(model, (), {}, "the float model is the best that was tried")
     rows = [
         {"name": layer.node.name, "op": layer.node.op_type, "quantized": False, "reason": layer.reason}
         for layer in layers
@@ -252,11 +254,16 @@ def _answer(model: ir.Model, way: Way, notes: list[str], details: dict[str, obje
     return replace(answer, details={"layers": answer.details["layers"], **details})
 
 
-def _layers(model: ir.Model, quantized: Sequence[str], left: Mapping[str, str]) -> list[Layer]:
+def _layers(
+    model: ir.Model,
+    quantized: Sequence[str],
+    left: Mapping[str, str],
+    otherwise: str = "has no integer kernel here, or is excluded",
+) -> list[Layer]:
     """All that could be, and why those that are not `quantized` stay float."""
     embeddings = {layer.node: layer.reason for layer in tables(model, [])}
     reasons = {str(node.name): reason for node, reason in embeddings.items() if reason} | dict(left)
-    names, otherwise = set(quantized), "has no integer kernel here, or is excluded"
+    names = set(quantized)
     return [
         Layer(node, None if node.name in names else reasons.get(str(node.name), otherwise))
         for node in model.graph
