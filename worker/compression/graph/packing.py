@@ -27,6 +27,7 @@ from onnx import TensorProto, helper, numpy_helper
 
 from worker.compression.graph import bit_codes
 from worker.compression.graph.bit_codes import SHIFTS, Stored
+from worker.compression.graph.terse import make_terse
 
 Array = npt.NDArray[Any]
 
@@ -55,9 +56,10 @@ class Packing:
 
 
 def pack(model: onnx.ModelProto) -> Packing:
-    """Give each initializer of the main graph its smallest form, in place. What is known of the shapes inside goes: it
-    follows from the rest, and small networks have more bytes of it than of weights."""
+    """Give each initializer of the main graph its smallest form, in place. What follows from the rest goes, such as
+    what is known of the shapes inside: small networks have more bytes of it than of weights."""
     del model.graph.value_info[:]
+    make_terse(model)
     packing, packer = Packing(), _Packer(model)
     tensors = list(model.graph.initializer)
     del model.graph.initializer[:]
