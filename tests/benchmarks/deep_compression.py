@@ -76,7 +76,6 @@ def signs(data: Data, folder: Path) -> Iterator[Row]:
     yield _row("signs", "binary", [{"kind": "binary"}], data, folder)
     for name, epochs, exclude in (
         ("binary, 3 epochs of distillation", 3, []),
-        ("binary, 10 epochs of distillation", 10, []),
         ("binary but for first and last layer, 10 epochs", 10, ENDS),
     ):
         steps = [{"kind": "binary", "exclude": exclude}, {"kind": "distillation", "epochs": epochs}]
