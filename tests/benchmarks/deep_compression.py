@@ -95,7 +95,6 @@ def _zeros(share: float) -> dict[str, Any]:
 
 
 def _training(epochs: int) -> dict[str, Any]:
-    """A network this small has no room for all that a teacher's outputs say at the usual temperature of 4."""
     loss = {"temperature": 2, "labels": 1}
     return {"kind": "distillation", "epochs": epochs, "learning_rate": 0.004, **loss}
 

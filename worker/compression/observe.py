@@ -18,7 +18,7 @@ from worker.compression.data.samples import Samples
 Array = npt.NDArray[Any]
 
 BATCH = 32
-BATCH_BYTES = 256 << 20
+BATCH_BYTES = 32 << 20
 """Observed values of one batch, at most; the batch shrinks where single samples are large."""
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from tests.benchmarks.peers.candidates import LATENCY, NNCF, QUALITY, STATIC, Candidate
+from tests.benchmarks.peers.candidates import FASTEST, NNCF, QUALITY, STATIC, Candidate
 from tests.benchmarks.peers.quality import Quality, better
 from worker.compression.measure.bootstrap import median_interval
 
@@ -46,8 +46,8 @@ def findings(float_times: dict[int, npt.NDArray[np.float64]], all_of: list[Measu
     if not peers:
         return
     for batch in float_times:
-        if LATENCY in ours:
-            yield _as_fast(ours[LATENCY], peers, batch)
+        if FASTEST in ours:
+            yield _as_fast(ours[FASTEST], peers, batch)
     if QUALITY in ours:
         yield _as_good(ours[QUALITY], peers)
     for one in ours.values():
@@ -65,7 +65,7 @@ def _as_fast(one: Measured, peers: list[Measured], batch: int) -> Finding:
     fastest = min(peers, key=lambda peer: float(np.median(peer.times[batch])))
     ratio, low, high = faster(fastest, one, batch)
     return Finding(
-        f"{LATENCY} as fast as the fastest peer within 3 %, batch {batch}",
+        f"{FASTEST} as fast as the fastest peer within 3 %, batch {batch}",
         f"{fastest.candidate.name} {ratio:.3f}× as fast ({low:.3f}-{high:.3f})",
         low <= FASTER,
         ratio > FASTER,
