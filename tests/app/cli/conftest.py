@@ -8,7 +8,8 @@ from tests.support.digits import DECLARATION, Digits, digits
 from tests.support.service import Service, service
 
 signal.signal(signal.SIGINT, signal.default_int_handler)
-"""Started behind `&`, the tests would hand their children a Ctrl-C that is ignored."""
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
+"""Started behind `&` or nohup, the tests would hand their children signals that are ignored."""
 
 
 @pytest.fixture(scope="session")
