@@ -61,9 +61,10 @@ def run(
     request = options.job(model="to be uploaded")
     target = to or model.parent / f"{model.stem}.small.onnx"
     _check_target(target, "--out")
-    _check_keeps(target, model, request)
+    _check_keeps(target, "--out", model, request)
     if curves is not None:
         _check_target(curves, "--curves")
+        _check_keeps(curves, "--curves", model, request)
     _check_files(model, request)
     with terminable(), _service(url, data_dir) as address, Client(address) as client:
         request = _upload_all(client, request, model, input or [], declaration)
@@ -185,12 +186,12 @@ def _check_files(model: Path, request: JobRequest) -> None:
             )
 
 
-def _check_keeps(target: Path, model: Path, request: JobRequest) -> None:
+def _check_keeps(target: Path, option: str, model: Path, request: JobRequest) -> None:
     """What is read is not overwritten."""
     read = [model, *(Path(use.dataset) for use in uses(request.data).values())]
     read += [Path(given) for given in named_models(request)]
     if any(path.exists() and target.exists() and path.samefile(target) for path in read):
-        raise typer.BadParameter(f"{target} is read by this run, and is not overwritten", param_hint="--out")
+        raise typer.BadParameter(f"{target} is read by this run, and is not overwritten", param_hint=option)
 
 
 def _check_target(target: Path, option: str) -> None:

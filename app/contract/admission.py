@@ -48,7 +48,7 @@ def check(
     """Raises Refusal. By id: the facts of the `datasets` and `others` (teachers, students) that the request names,
     and the datasets that declare augmentation."""
     others = others or {}
-    steps = list(stages(request.recipe, model, others))
+    steps = list(stages(request.recipe, model, others, request.data.calibration is not None))
     for index, step, stage in steps:
         _check_patterns(f"recipe.steps.{index}", step, stage)
         _check_something_left(index, step, stage)

@@ -48,14 +48,18 @@ class Stage:
 
 
 def stages(
-    recipe: Recipe, model: ModelFacts, others: Mapping[str, ModelFacts]
+    recipe: Recipe, model: ModelFacts, others: Mapping[str, ModelFacts], calibrated: bool
 ) -> Iterator[tuple[int, AnyStep, Stage]]:
-    """Every step, and the model that it works on. Raises `already_quantized`, `not_quantized`, `wrong_order`."""
+    """Every step, and the model that it works on. Raises `already_quantized`, `not_quantized`, `wrong_order`.
+
+    `calibrated`: there is calibration data.
+    """
     stage = _uploaded("The model", model)
     for index, step in enumerate(recipe.steps):
         if isinstance(step, Distillation) and step.student is not None:
             stage = _uploaded(f"The student {step.student}", others[step.student])
         _check_takes(index, step, stage)
+        _check_keeps_zeros(index, step, stage, calibrated)
         yield index, step, stage
         stage = _after(index, step, stage)
 
@@ -90,12 +94,6 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         advice = "Leave this step out." if again else f"Put {step.kind} before {half}, or leave {half} out."
         detail = f"{stage.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
         raise Refusal("wrong_order", detail, field=field)
-    if stage.sparse is not None and _fits_weights_anew(step):
-        detail = (
-            f"{step.kind} fits weights anew, so the zeros of step {stage.sparse} (sparsity) would be gone. Put "
-            "sparsity behind it."
-        )
-        raise Refusal("wrong_order", detail, field=field)
     if isinstance(step, Training) and stage.half is not None:
         detail = (
             f"{stage.half} is in half precision, in which small steps of the training vanish. Put {step.kind} "
@@ -104,8 +102,16 @@ def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
         raise Refusal("wrong_order", detail, field=field)
 
 
-def _fits_weights_anew(step: AnyStep) -> bool:
-    return isinstance(step, LowRank) or (isinstance(step, ChannelPruning) and step.repair is not False)
+def _check_keeps_zeros(index: int, step: AnyStep, stage: Stage, calibrated: bool) -> None:
+    """What fits weights anew would fill them."""
+    repairs = isinstance(step, ChannelPruning) and (calibrated if step.repair is None else step.repair)
+    if stage.sparse is not None and (repairs or isinstance(step, LowRank)):
+        raise Refusal(
+            "wrong_order",
+            f"{step.kind} fits weights anew, so the zeros of step {stage.sparse} (sparsity) would be gone. Put "
+            f"sparsity behind it{', or set repair to false' if repairs else ''}.",
+            field=f"recipe.steps.{index}.kind",
+        )
 
 
 def _not_again(step: AnyStep, stage: Stage, quantized: str) -> str:

@@ -28,7 +28,8 @@ class ChannelPruning(Step):
     ) = Field(
         default=None,
         description="What makes a channel worth keeping; null: `taylor` where there is calibration data "
-        "(`activation` where the model cannot be differentiated), else `l2`.",
+        "(`activation` where the model cannot be differentiated, if a convolution or product makes the channels), else "
+        "`l2`.",
     )
     scope: Literal["global", "layer", "isomorphic"] = Field(
         default="layer",

@@ -50,7 +50,7 @@ STUDENT = {**DISTIL, "student": "s"}
         ([BRAIN, HALF], ("wrong_order", "recipe.steps.1.kind"), "Leave this step out"),
         ([HALF, BRAIN], ("wrong_order", "recipe.steps.1.kind"), "Leave this step out"),
         ([ZEROS, TUNE, RANKS], ("wrong_order", "recipe.steps.2.kind"), "Put sparsity behind it"),
-        ([ZEROS, CUT], ("wrong_order", "recipe.steps.1.kind"), "Put sparsity behind it"),
+        ([ZEROS, CUT], ("wrong_order", "recipe.steps.1.kind"), "or set repair to false"),
         ([ZEROS, {**CUT, "repair": False}], None, ""),
         ([CUT, RANKS, ZEROS, STATIC], None, ""),
     ],
@@ -120,3 +120,7 @@ def test_only_what_always_writes_nodes_can_be_trained_through_them(
 ) -> None:
     problem = outcome(step, QAT, data=BOTH)
     assert (None if problem is None else (problem.code, problem.field)) == code
+
+
+def test_without_data_nothing_is_repaired_and_zeros_stay() -> None:
+    assert outcome({**ZEROS, "criterion": "magnitude"}, {**CUT, "criterion": "l2"}, data={}) is None

@@ -4,7 +4,7 @@ Not the exponent of a Pow, the bounds of a Clip, a scale of 1/√d or the mean t
 float initializer at a weight position of its operator's row in the table; at an element-wise operator only where it
 has more than one value, none that was counted rather than learned (grids, strides, masks), and the other side is
 computed; one that multiplies has them along one axis, or it is a table (a window, rotary positions). In a graph with
-Q/DQ nodes also integer weights and the scales; of binary weights the signs and the scales.
+Q/DQ nodes also integer weights and the scales; of binary weights the signs and the scales. Tables of int8 rows stay.
 """
 
 from typing import Final
@@ -15,6 +15,7 @@ import onnx_ir as ir
 from worker.compression.engine.coverage import operator_of
 from worker.compression.engine.quantized import is_bias, reader_of
 from worker.compression.graph.shared_weights import of_codes, of_learnt, shared_weight
+from worker.compression.graph.weights import scales_rows
 
 ELEMENTWISE: Final = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean"})
 PASSING: Final = frozenset(
@@ -79,6 +80,8 @@ def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
     if index not in operator_of(node).weights:
         return False
     if node.op_type == "DequantizeLinear" and node.inputs[0] is not None and is_bias(node.inputs[0]):
+        return False
+    if scales_rows(node):
         return False
     if node.op_type not in ELEMENTWISE:
         return True

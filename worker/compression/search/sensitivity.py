@@ -9,7 +9,7 @@ exclusion helps most (Wu et al. 2020, arXiv:2004.09602, section 5).
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -66,8 +66,9 @@ def sensitivities(
 ) -> list[Sensitivity]:
     """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights.
 
-    `gains` may be left empty where they are not asked for.
+    `gains` may be left empty where they are not asked for. Tables stay float: their noise is no layer's.
     """
+    static = replace(static, embeddings=False)
     layers = static.selection().weighted
     names = [str(node.name) for node in layers]
     found = []

@@ -71,7 +71,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     best, why = chosen(entries, step.prefer)
     log.info("int8 chose %s", entries[best].name)
     details |= {"chosen": entries[best].name, "why": why, "candidates": [entry.told() for entry in entries]}
-    said = [*warned, *_said(entries, best, why)]
+    said = [*(warned if entries[best].name.startswith("static") else []), *_said(entries, best, why)]
     if best == 0:
         return _unchanged(original, said, details)
     return _answer(model, ways[best - 1], [*notes, *said], details)
@@ -191,7 +191,7 @@ def _without_both(base: Static, ways: Sequence[Way], sensitive: dict[str, str]) 
 def _measured(
     model: ir.Model, ways: Sequence[Way], judge: Judge | None, meets: Meets, context: Context
 ) -> list[Entry]:
-    """The float model's entry first, then one for each way; of the graphs one at a time is in memory."""
+    """The float model's entry first, then one for each way; static graphs are made one at a time."""
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
     everyone = [Way("float", lambda: model, (), {}), *ways]
     networks: list[Network] = []

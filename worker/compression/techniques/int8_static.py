@@ -64,7 +64,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     answer.details.update(layers=rows, **_told(excluded, asked))
     if not excluded.met:
         answer.notes.append(f"Even with every layer but one in float the calibration data misses {asked}.")
-    count = answer.changed - len(excluded.left)
+    count = sum(layer.reason is None for layer in static.told(excluded.left))
     return replace(answer, model=static.quantized(excluded.left), changed=count)
 
 

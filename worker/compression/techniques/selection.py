@@ -50,8 +50,9 @@ class Selection:
     def _joined(self, value: ir.Value) -> ir.Value | None:
         """The output of the Concat that alone reads the value, maybe behind carrying nodes."""
         while len(uses := value.uses()) == 1 and not value.is_graph_output():
-            (reader,) = (use.node for use in uses)
-            if reader not in self.nodes or reader.op_type not in CARRYING | {"Concat"}:
+            ((reader, index),) = ((use.node, use.idx) for use in uses)
+            moved = reader.op_type in CARRYING and index == 0
+            if reader not in self.nodes or not (moved or reader.op_type == "Concat"):
                 return None
             value = reader.outputs[0]
             if reader.op_type == "Concat":

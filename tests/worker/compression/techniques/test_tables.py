@@ -16,6 +16,7 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
+from worker.compression.engine.working import as_module
 from worker.compression.graph import store
 from worker.compression.graph.facts import facts
 from worker.compression.progress import Silent
@@ -103,3 +104,11 @@ def test_the_same_numbers_and_layers_are_counted_before_and_after(tmp_path: Path
     assert after.parameters == before.parameters
     tables_of = [[(x.name, x.weight) for x in one.layers if x.op == "Gather"] for one in (before, after)]
     assert [name for name, _ in tables_of[1]] == [name for name, _ in tables_of[0]]
+
+
+def test_the_scales_of_rows_are_not_trained(tmp_path: Path) -> None:
+    """Their int8 rows stay as they are: a scale that moved alone would move whole rows."""
+    made = quantized(embedding_net(), tmp_path, "int8_static")
+    parameters = dict(as_module(made.model).named_parameters())
+    assert parameters
+    assert not [name for name in parameters if name.startswith("table")]
