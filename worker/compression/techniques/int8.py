@@ -201,7 +201,7 @@ def _measured(
         graph, path = way.make(), context.scratch / f"candidate-{number}.onnx"
         store.save(graph, path)
         sizes.append(bytes_of(path))
-        networks.append(Network(path, threads, f"{way.name!r}"))
+        networks.append(Network(path, threads, f"{way.name!r}" if number else "the float model"))
         found.append(None if judge is None or number == 0 else judge(graph))
     feed, _ = one_feed(networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed)
     times = race(networks, feed, context.seed, context.progress)

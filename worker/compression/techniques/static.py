@@ -48,6 +48,7 @@ class Static:
     means: dict[str, Array] = field(default_factory=dict)
     rounded: dict[str, Array] = field(default_factory=dict)
     seen: dict[str, Distribution] = field(default_factory=dict)
+    _ranges: dict[tuple[str, Method], Range] = field(default_factory=dict, repr=False)
 
     def selection(self, left: Mapping[str, str] | None = None) -> Selection:
         """What is quantized: `left` names layers that stay float, and says why."""
@@ -124,9 +125,13 @@ class Static:
             self._measure(everything - self.seen.keys(), lambda _: None)
 
     def _range(self, value: ir.Value, method: Method) -> Range:
-        seen = self._seen(value)
-        assert seen is not None
-        return gated(value, seen.range(method, self.percentile))
+        """Computed once for all forms that are written: of `mse` it takes milliseconds for each value."""
+        key = str(value.name), method
+        if key not in self._ranges:
+            seen = self._seen(value)
+            assert seen is not None
+            self._ranges[key] = seen.range(method, self.percentile)
+        return gated(value, self._ranges[key])
 
     def _seen(self, value: ir.Value) -> Distribution | None:
         """What only moves values has the range of what it moves."""
@@ -140,6 +145,7 @@ class Static:
     def _measure(self, values: Iterable[str], told: Callable[[float], None]) -> None:
         histograms = self.method != "minmax"
         self.seen |= distributions(self.model, values, self.samples, told, histograms=histograms)
+        self._ranges.clear()
 
     def layers(self) -> list[Linear]:
         """Those that are quantized and are plain matrix products with a weight of their own."""
