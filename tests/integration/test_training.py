@@ -2,7 +2,7 @@
 
 import zipfile
 from collections.abc import Iterator
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -70,14 +70,20 @@ def test_each_technique_trains_and_delivers(uploaded: Uploaded, kinds: list[str]
 
 
 def test_progress_of_a_training_is_told_with_its_numbers(uploaded: Uploaded) -> None:
-    """At least one record every two seconds while it trains, half a second for what else the machine does."""
-    job = uploaded.winnow.wait(uploaded.submit({"kind": "finetune", **QUICK, "epochs": 120}).id)
-    records = [record for record in uploaded.winnow.logs(job.id) if "samples_per_second" in record.values]
-    told = [record for record in records if record.values["step"] > 0]
-    assert {"epoch", "step", "loss", "metric", "samples_per_second", "seconds_left"} <= told[-1].values.keys()
-    gaps = [(b.time - a.time).total_seconds() for a, b in pairwise(records)]
-    assert gaps
-    assert max(gaps) < 2.5
+    """At least one record every two seconds while it trains; two more are allowed for what else the machine does.
+
+    It trains until it was heard five times, and not longer: how fast the machine is does not matter.
+    """
+    job = uploaded.submit({"kind": "finetune", **QUICK, "epochs": 100_000})
+    try:
+        told = (event for event in uploaded.winnow.events(job.id) if "samples_per_second" in event.values)
+        records = list(islice(told, 5))
+    finally:
+        uploaded.winnow.cancel(job.id)
+    assert uploaded.winnow.wait(job.id).state == "cancelled"
+    known = {"epoch", "step", "loss", "metric", "samples_per_second", "seconds_left"}
+    assert known <= records[-1].values.keys()
+    assert max((b.time - a.time).total_seconds() for a, b in pairwise(records)) < 4
 
 
 def test_a_training_that_diverges_fails_with_its_best_weights(uploaded: Uploaded, tmp_path: Path) -> None:
