@@ -9,9 +9,7 @@ with the bootstrap interval of that median. k is chosen so that the faster one i
 timed is `InferenceSession.run` with inputs and outputs in the host's memory.
 """
 
-import gc
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter_ns
@@ -21,6 +19,7 @@ import numpy as np
 from app.contract.job import Benchmark
 from app.contract.report import Latency, Percentiles
 from worker.compression.data.samples import Samples
+from worker.compression.garbage import no_garbage_collection
 from worker.compression.measure.bootstrap import median_interval
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Feed, Network
@@ -105,7 +104,7 @@ def _rounds(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Times in ms [rounds, runs] of both."""
     times = (np.empty((rounds, runs)), np.empty((rounds, runs)))
-    with _no_garbage_collection():
+    with no_garbage_collection():
         for index in range(rounds):
             for side in (0, 1) if index % 2 == 0 else (1, 0):
                 times[side][index] = _times(pair[side], feeds[side], runs)
@@ -154,14 +153,3 @@ def _fewer(done: int, asked: int, pair_ms: float) -> str:
         f"{done} of {asked} rounds were timed: a run of both models takes {pair_ms / 1000:.1f} s, and timing is "
         f"limited to {BUDGET_MS / 1000:.0f} s per entry beyond {FEWEST_ROUNDS} rounds."
     )
-
-
-@contextmanager
-def _no_garbage_collection() -> Iterator[None]:
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()

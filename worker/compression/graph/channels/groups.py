@@ -7,6 +7,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from worker.compression.garbage import no_garbage_collection
 from worker.compression.graph.channels.account import Channel, Group, Groups, Pinned, groups_of
 from worker.compression.graph.channels.run import BROKEN, label
 from worker.compression.graph.channels.surgery import remove
@@ -15,8 +16,13 @@ TRIED: Final = 3
 """Every third channel of each group is cut in the trial."""
 
 
+@no_garbage_collection()
 def channel_groups(model: ir.Model) -> Groups:
-    """Which channels of a normalised model can be cut, and why the others cannot. The model is only read."""
+    """Which channels of a normalised model can be cut, and why the others cannot. The model is only read.
+
+    It makes millions of small objects, next to none of them garbage: looking for it would take as long as the rest,
+    and longer the larger the graph.
+    """
     groups = _cut_every_third(model, None)
     if isinstance(groups, Groups):
         return groups
