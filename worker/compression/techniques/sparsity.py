@@ -144,7 +144,7 @@ def _wanted(
         case "uniform":
             zeros = spread.uniform(sizes, step.zeros)
         case "erdos_renyi":
-            zeros = spread.erdos_renyi([_dims(layer) for layer in layers], step.zeros)
+            zeros = spread.erdos_renyi([layer.dims for layer in layers], step.zeros)
         case "sensitivity":
             assert samples is not None
             curves = [
@@ -155,11 +155,6 @@ def _wanted(
     if step.distribution != "uniform":
         zeros = spread.with_zeros_there(zeros, [int((layer.matrix() == 0).sum()) for layer in layers])
     return spread.whole(zeros, structure.unit)
-
-
-def _dims(layer: Linear) -> tuple[int, ...]:
-    assert layer.weight.const_value is not None
-    return tuple(int(dim) for dim in layer.weight.const_value.shape.numpy())
 
 
 def _curve(
