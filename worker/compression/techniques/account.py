@@ -67,7 +67,12 @@ def changed(
     count = sum(layer.reason is None for layer in layers)
     if count == 0:
         raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {why_not(model, layers)}")
-    rows = [
+    return Changed(model, count, len(layers), notes, {"layers": rows(layers), **(details or {})})
+
+
+def rows(layers: Iterable[Layer]) -> list[dict[str, object]]:
+    """One row of the report for each layer."""
+    return [
         {
             "name": layer.node.name,
             "op": layer.node.op_type,
@@ -76,7 +81,6 @@ def changed(
         }
         for layer in layers
     ]
-    return Changed(model, count, len(layers), notes, {"layers": rows, **(details or {})})
 
 
 def why_not(model: ir.Model, layers: list[Layer]) -> str:

@@ -16,12 +16,19 @@ class IntegerWriter:
     """Activations and tables that several nodes read are quantized once; every layer keeps its node's name."""
 
     def __init__(self, model: ir.Model, weight_limit: int) -> None:
-        self._graph, self._limit = model.graph, weight_limit
+        self._model, self._graph, self._limit = model, model.graph, weight_limit
         self._names = Names(model)
         self._quantized: dict[ir.Value, list[ir.Value]] = {}
         self._tables: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
 
-    def write_product(self, node: ir.Node) -> None:
+    def write(self, node: ir.Node) -> None:
+        """MatMul, Gemm or LSTM."""
+        if node.op_type == "LSTM":
+            self._write_lstm(node)
+        else:
+            self._write_product(node)
+
+    def _write_product(self, node: ir.Node) -> None:
         """MatMul or Gemm, weight [in, out] (or transposed): float32 in, float32 out."""
         transposed = "transB" in node.attributes and node.attributes["transB"].as_int() == 1
         weight = _array(node, 1).T if transposed else _array(node, 1)
@@ -46,7 +53,7 @@ class IntegerWriter:
         self._replace(node, nodes[-1])
         product.name = name
 
-    def write_lstm(self, node: ir.Node) -> None:
+    def _write_lstm(self, node: ir.Node) -> None:
         """W [directions, 4·hidden, in] and R likewise; both lie transposed in the quantized form."""
         inputs = list(node.inputs) + [None] * (LSTM_INPUTS - len(node.inputs))
         extra: list[ir.Value | None] = []
@@ -60,6 +67,7 @@ class IntegerWriter:
             extra.append(self._initializer(f"{wish}_scale", scales))
             extra.append(self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)))
         attributes = {k: a for k, a in node.attributes.items() if k != "layout"}
+        self._model.opset_imports.setdefault(MICROSOFT, 1)
         quantized = ir.Node(
             MICROSOFT,
             "DynamicQuantizeLSTM",
