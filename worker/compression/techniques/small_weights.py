@@ -66,6 +66,8 @@ def _reason(node: ir.Node, weight: ir.Value, layers: str, exclude: list[str]) ->
         return "only products are asked for"
     if weight.dtype != ir.DataType.FLOAT:
         return "its weight is not float32"
+    if weight.is_graph_output():
+        return "its weight is an output of the model"
     if len(weight.uses()) > 1 or weight.const_value is None:
         return "other nodes read its weight too"
     if not finite(weight):

@@ -26,6 +26,7 @@ from worker.compression.layerwise.linear import Linear, linears
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.structure import Structure, in_order
 from worker.compression.observe import Array
+from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.targets import zeros_targets
 
@@ -116,6 +117,7 @@ def _scores(
         return {}
     from worker.compression.engine.saliency import taylor  # torch
 
+    untie_batchnorms(model)
     return taylor(model, layers, samples)
 
 
