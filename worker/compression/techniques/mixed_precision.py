@@ -200,7 +200,7 @@ def _count(
         count = prefix(ordered, facts.total_ms * (1 - 1 / step.min_speedup))
         return len(ordered) if count is None else count
     most = math.floor((step.max_size_ratio or 1) * facts.total_bytes)
-    needed = facts.total_bytes - most
+    needed: float = facts.total_bytes - most
     while (count := prefix(ordered, needed)) is not None:
         over = _file_bytes(made(ordered[:count]), scratch) - most
         if over <= 0:

@@ -113,7 +113,8 @@ def _bias_objection(node: ir.Node) -> str | None:
     if bias is None:
         return None
     channels = node.inputs[1].shape[weight_axis(node)]  # type: ignore[union-attr,index]
-    if bias.const_value is None or bias.const_value.size != channels:
+    stored = bias.const_value
+    if stored is None or stored.size != channels or stored.shape.numpy()[-1:] not in ((), (channels,)):
         return "its bias is not one constant per channel"
     return None
 

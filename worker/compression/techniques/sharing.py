@@ -10,11 +10,10 @@ import onnx_ir as ir
 from worker.compression.graph.weights import weights_of
 from worker.compression.layerwise.linear import Linear
 from worker.compression.techniques.account import Layer
-from worker.compression.techniques.small_weights import excluded_by, readers
+from worker.compression.techniques.small_weights import FLOATS, PRODUCTS, excluded_by, finite, readers
 
 Array = np.ndarray[Any, Any]
 
-PRODUCTS: Final = ("MatMul", "Gemm")
 OPSET: Final = 11
 """The first with the operators that codes are unpacked by."""
 NODE_BYTES: Final = 350
@@ -78,9 +77,6 @@ def per_output(layer: Linear, array: Array) -> Array:
     return np.ascontiguousarray(stored[:1])
 
 
-FLOATS: Final = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
-
-
 def _reason(node: ir.Node, layer: Linear | None, layers: str, exclude: list[str]) -> str | None:
     if (why := excluded_by(node, layer, exclude)) is not None:
         return why
@@ -90,7 +86,7 @@ def _reason(node: ir.Node, layer: Linear | None, layers: str, exclude: list[str]
         return "only products are asked for"
     if layer is None:
         return "its weight is not a float32 constant that such layers alone read, or the product is scaled"
-    return None if np.isfinite(layer.matrix()).all() else "its weight has NaN or infinity"
+    return None if finite(layer.weight) else "its weight has NaN or infinity"
 
 
 def _pays(layer: Linear, bits: int, channel_bytes: int, fixed: int) -> bool:
