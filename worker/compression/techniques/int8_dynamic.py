@@ -26,6 +26,7 @@ from worker.compression.techniques.integer import MICROSOFT, IntegerWriter
 from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.residuals import sums_for_residuals
+from worker.compression.techniques.small_weights import NOT_FINITE, finite
 from worker.compression.techniques.tables import quantize_tables, tables
 
 OPSET = 11
@@ -87,6 +88,8 @@ def _objection(node: ir.Node, patterns: list[str]) -> str | None:
     weights = node.inputs[1:3] if node.op_type == "LSTM" else node.inputs[1:2]
     if any(w is None or w.const_value is None or w.const_value.dtype != ir.DataType.FLOAT for w in weights):
         return "its weight is no float32 initializer"
+    if not all(map(finite, weights)):  # type: ignore[arg-type]
+        return NOT_FINITE
     if node.inputs[0] is None or node.inputs[0].const_value is not None:
         return "its input is a constant"
     if node.op_type == "MatMul" and len(weights[0].const_value.shape) != 2:  # type: ignore[union-attr]

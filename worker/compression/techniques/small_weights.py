@@ -14,6 +14,7 @@ from worker.compression.layerwise.linear import Linear, linear
 
 PRODUCTS: Final = ("MatMul", "Gemm")
 TAKEN: Final = (*PRODUCTS, "Conv", "Gather")
+NOT_FINITE: Final = "its weight has NaN or infinity"
 
 
 @dataclass(frozen=True)
@@ -69,7 +70,7 @@ def _reason(node: ir.Node, weight: ir.Value, layers: str, exclude: list[str]) ->
     if len(weight.uses()) > 1 or weight.const_value is None:
         return "other nodes read its weight too"
     if not finite(weight):
-        return "its weight has NaN or infinity"
+        return NOT_FINITE
     return _table_reason(node, weight) if node.op_type == "Gather" else _product_reason(node)
 
 
