@@ -60,8 +60,8 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Change
     )
     if step.smooth is not None:
         answer.details["layers_smoothed"] = _smooth(model, chosen, step.smooth, context)
-    quantize_tables(model, embeddings)
     writer = IntegerWriter(model, weights.limit)
+    quantize_tables(writer, embeddings)
     for number, node in enumerate(chosen, 1):
         if node.op_type == "LSTM":
             writer.write_lstm(node)

@@ -18,7 +18,8 @@ from worker.compression.techniques.account import Layer
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution, Method
 from worker.compression.techniques.gates import gated
-from worker.compression.techniques.kernels import TARGETS, Target, WeightRange
+from worker.compression.techniques.integer import IntegerWriter
+from worker.compression.techniques.kernels import FULL, TARGETS, Target, WeightRange
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.ranges import Array, Range, round_to_nearest
 from worker.compression.techniques.selection import CARRYING, Selection, select
@@ -101,7 +102,7 @@ class Static:
         )
         embeddings = self._tables(model, selection)
         writer.write(selection, ranges)
-        quantize_tables(model, embeddings)
+        quantize_tables(IntegerWriter(model, FULL, writer.rows), embeddings)
         passes.RemoveUnusedNodesPass()(model)
         return model
 

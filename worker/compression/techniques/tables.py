@@ -4,7 +4,8 @@
 
 Behind a DequantizeLinear of the table, as others write it, ONNX Runtime computes every row on every run (MiniLM's
 table of 30522 words: the whole model 0.74 times as fast); in front of it there is nothing to fold, and three small
-nodes work on what was gathered (1.00 times). Nothing is multiplied in integers, so all targets take ±127.
+nodes work on what was gathered (1.00 times). Nothing is multiplied in integers, so all targets take ±127. A product
+that reads the table by rows too (`Gemm` with transB) reads the same integers.
 """
 
 from collections.abc import Collection, Iterable
@@ -15,7 +16,6 @@ import onnx_ir as ir
 from worker.compression.graph.naming import excluded
 from worker.compression.techniques.account import Layer
 from worker.compression.techniques.integer import IntegerWriter
-from worker.compression.techniques.kernels import FULL
 from worker.compression.techniques.small_weights import finite, gathers_rows
 
 LEAST: Final = 1 << 16
@@ -41,9 +41,8 @@ def tables(model: ir.Model, patterns: list[str], products: Collection[ir.Node] =
     ]
 
 
-def quantize_tables(model: ir.Model, layers: Iterable[Layer]) -> None:
+def quantize_tables(writer: IntegerWriter, layers: Iterable[Layer]) -> None:
     """In place, those of `tables` that have no reason against it."""
-    writer = IntegerWriter(model, FULL)
     for layer in layers:
         if layer.reason is None:
             writer.write_table(layer.node)

@@ -18,7 +18,9 @@ from tests.worker.compression.techniques.nets import (
 )
 from worker.compression.engine.working import as_module
 from worker.compression.graph import store
+from worker.compression.graph.cost import parameters
 from worker.compression.graph.facts import facts
+from worker.compression.graph.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
@@ -92,6 +94,37 @@ def test_two_gathers_of_one_table_share_its_integers(tmp_path: Path) -> None:
     made = quantized(embedding_net(twice=True), tmp_path)
     assert named(made.model, "words").inputs[0] is named(made.model, "again").inputs[0]
     assert stored(made, tmp_path) < 0.35 * 2048 * 64 * 4
+
+
+@pytest.mark.parametrize("weight_range", ["full", "reduced"])
+@pytest.mark.parametrize("kind", ["int8_dynamic", "int8_static"])
+def test_a_tied_table_is_stored_and_counted_once(kind: str, weight_range: str, tmp_path: Path) -> None:
+    """In the range that products need; the product is the same integer kernel as ever."""
+    net, settings = embedding_net(tied=True), {"bias_correction": False} if kind == "int8_static" else {}
+    made = quantized(embedding_net(tied=True), tmp_path, kind, weight_range=weight_range, **settings)
+    after = normalise(made.model)
+    assert parameters(after) == parameters(net)
+    assert stored(made, tmp_path) < 1.45 * 2048 * 64
+    kernels = optimized(after, tmp_path)
+    assert kernels.count("QGemm" if kind == "int8_static" else "MatMulIntegerToFloat") == 2
+    for value in ("rows", "y"):
+        assert snr_db(*(run(one, {"ids": IDS}, value) for one in (net, after))) > 33
+
+
+@pytest.mark.parametrize("kind", ["int8_dynamic", "int8_static"])
+def test_a_weight_of_two_products_is_stored_and_counted_once(kind: str, tmp_path: Path) -> None:
+    def net() -> ir.Model:
+        made = embedding_net()
+        other = named(made, "other")
+        other.replace_input_with(1, named(made, "head").inputs[1])
+        made.graph.initializers.pop("v")
+        return made
+
+    settings = {"bias_correction": False} if kind == "int8_static" else {}
+    made = quantized(net(), tmp_path, kind, **settings)
+    assert parameters(normalise(made.model)) == parameters(net())
+    for value in ("y", "z"):
+        assert snr_db(*(run(one, {"ids": IDS}, value) for one in (net(), made.model))) > 30
 
 
 def test_for_tensorrt_tables_stay_float(tmp_path: Path) -> None:
