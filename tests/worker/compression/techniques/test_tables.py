@@ -6,11 +6,15 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from onnx import TensorProto
 
+from app.contract.errors import Refusal
 from app.contract.recipe import Int8, Int8Dynamic, Int8Static
 from tests.worker.compression.techniques.encoders import embedding_net
 from tests.worker.compression.techniques.nets import (
+    model,
     named,
+    node,
     optimized,
     run,
     samples,
@@ -125,6 +129,25 @@ def test_a_weight_of_two_products_is_stored_and_counted_once(kind: str, tmp_path
     assert parameters(normalise(made.model)) == parameters(net())
     for value in ("y", "z"):
         assert snr_db(*(run(one, {"ids": IDS}, value) for one in (net(), made.model))) > 30
+
+
+@pytest.mark.parametrize("kind", ["int8_dynamic", "int8_static", "int8"])
+def test_a_model_of_nothing_but_an_int8_table_is_quantized_already(kind: str, tmp_path: Path) -> None:
+    """It has no operator that says so; the scales of its rows are no small table."""
+    nodes = [
+        node("Gather", "table ids", "rows", "words"),
+        node("ReduceMean", "rows", "y", "mean", axes=[1], keepdims=0),
+    ]
+    table = np.random.default_rng(0).normal(size=(2048, 64)).astype(np.float32)
+    outputs = {"y": ["N", 64]}
+    net = model(nodes, {"ids": ["N", 6]}, outputs, {"table": table}, inputs_are=TensorProto.INT64)
+    assert not facts(net).quantized
+    once = quantized(net, tmp_path).model
+    assert facts(once).quantized
+    with pytest.raises(Refusal, match="'words', which reads 'table_quantized' as int8") as caught:
+        quantized(once, tmp_path, kind)
+    assert (caught.value.problem.code, caught.value.problem.layer) == ("already_quantized", "words")
+    assert "float32 model" in caught.value.problem.detail
 
 
 def test_for_tensorrt_tables_stay_float(tmp_path: Path) -> None:
