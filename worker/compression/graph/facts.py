@@ -45,7 +45,10 @@ def facts(model: ir.Model) -> ModelFacts:
         macs=macs(model),
         quantized=is_quantized(model),
         operators=operators(model),
-        layers=[Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs) for x in layer_table(model)],
+        layers=[
+            Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs, table=x.table)
+            for x in layer_table(model)
+        ],
     )
 
 

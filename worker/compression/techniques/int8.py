@@ -66,15 +66,15 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
             "Without calibration data only dynamic quantization was tried, and quality was not judged."
         )
     if not ways:
-        changed(model, _layers(model, (), {}), WANTED, [])
+        changed(model, _layers(model, step.patterns, (), {}), WANTED, [])
     entries = _measured(model, ways, judge, meets, context)
     best, why = chosen(entries, step.prefer)
     log.info("int8 chose %s", entries[best].name)
     details |= {"chosen": entries[best].name, "why": why, "candidates": [entry.told() for entry in entries]}
     said = [*(warned if entries[best].name.startswith("static") else []), *_said(entries, best, why)]
     if best == 0:
-        return _unchanged(original, said, details)
-    return _answer(model, ways[best - 1], [*notes, *said], details)
+        return _unchanged(original, step.patterns, said, details)
+    return _answer(model, step.patterns, ways[best - 1], [*notes, *said], details)
 
 
 def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None]:
@@ -183,7 +183,7 @@ def _part(context: Context, begun: float, size: float) -> Callable[[float], None
 def _without_both(base: Static, ways: Sequence[Way], sensitive: dict[str, str]) -> list[Way]:
     """The most sensitive layers left out besides what gets slower."""
     slow = next((way.left for way in ways if way.name.endswith("get slower")), None)
-    if slow is None or len({**slow, **sensitive}) >= len(base.selection().weighted):
+    if slow is None or len({**slow, **sensitive}) >= len(base.quantizable()):
         return []
     return [static(base, "static, without sensitive and slower ones", {**slow, **sensitive})]
 
@@ -240,8 +240,8 @@ def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
     return notes
 
 
-def _unchanged(model: ir.Model, notes: list[str], details: dict[str, object]) -> Changed:
-    layers = _layers(model, (), {}, "the float model is the best that was tried")
+def _unchanged(model: ir.Model, patterns: list[str], notes: list[str], details: dict[str, object]) -> Changed:
+    layers = _layers(model, patterns, (), {}, "the float model is the best that was tried")
     rows = [
         {"name": layer.node.name, "op": layer.node.op_type, "quantized": False, "reason": layer.reason}
         for layer in layers
@@ -249,19 +249,22 @@ def _unchanged(model: ir.Model, notes: list[str], details: dict[str, object]) ->
     return Changed(model, 0, len(layers), notes, {"layers": rows, **details})
 
 
-def _answer(model: ir.Model, way: Way, notes: list[str], details: dict[str, object]) -> Changed:
-    answer = changed(way.make(), _layers(model, way.layers, way.left), WANTED, notes, {})
+def _answer(
+    model: ir.Model, patterns: list[str], way: Way, notes: list[str], details: dict[str, object]
+) -> Changed:
+    answer = changed(way.make(), _layers(model, patterns, way.layers, way.left), WANTED, notes, {})
     return replace(answer, details={"layers": answer.details["layers"], **details})
 
 
 def _layers(
     model: ir.Model,
+    patterns: list[str],
     quantized: Sequence[str],
     left: Mapping[str, str],
     otherwise: str = "has no integer kernel here, or is excluded",
 ) -> list[Layer]:
     """All that could be, and why those that are not `quantized` stay float."""
-    embeddings = {layer.node: layer.reason for layer in tables(model, [])}
+    embeddings = {layer.node: layer.reason for layer in tables(model, patterns)}
     reasons = {str(node.name): reason for node, reason in embeddings.items() if reason} | dict(left)
     names = set(quantized)
     return [

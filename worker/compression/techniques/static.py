@@ -58,10 +58,16 @@ class Static:
     def told(self, left: Mapping[str, str] | None = None) -> list[Layer]:
         """All that could be quantized, tables among them, and why what stays float does."""
         selection = self.selection(left)
-        return [*selection.layers, *self._tables(self.model, selection)]
+        return [*selection.layers, *self._tables(self.model, selection, left)]
 
-    def _tables(self, model: ir.Model, selection: Selection) -> list[Layer]:
-        return tables(model, self.patterns, selection.weighted) if self.embeddings else []
+    def quantizable(self) -> list[ir.Node]:
+        """The layers that are quantized when nothing more is left out; tables come last."""
+        return [layer.node for layer in self.told() if layer.reason is None]
+
+    def _tables(
+        self, model: ir.Model, selection: Selection, left: Mapping[str, str] | None = None
+    ) -> list[Layer]:
+        return tables(model, self.patterns, selection.weighted, left) if self.embeddings else []
 
     def observe(self, told: Callable[[float], None]) -> None:
         """Measure the ranges of all that is quantized when nothing more is left out. Raises what `Observer` raises."""
@@ -100,7 +106,7 @@ class Static:
         writer = QdqWriter(
             model, self.weights.limit, limits, signed=signed, float_bias=self.target.float_bias
         )
-        embeddings = self._tables(model, selection)
+        embeddings = self._tables(model, selection, left)
         writer.write(selection, ranges)
         quantize_tables(IntegerWriter(model, FULL, writer.rows), embeddings)
         passes.RemoveUnusedNodesPass()(model)

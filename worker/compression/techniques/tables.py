@@ -8,7 +8,7 @@ nodes work on what was gathered (1.00 times). Nothing is multiplied in integers,
 that reads the table by rows too (`Gemm` with transB) reads the same integers.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import onnx_ir as ir
@@ -22,13 +22,20 @@ LEAST: Final = 1 << 16
 """Numbers of a table that is worth three more nodes: it saves 192 KiB."""
 
 
-def tables(model: ir.Model, patterns: list[str], products: Collection[ir.Node] = ()) -> list[Layer]:
+def tables(
+    model: ir.Model,
+    patterns: list[str],
+    products: Collection[ir.Node] = (),
+    left: Mapping[str, str] | None = None,
+) -> list[Layer]:
     """Every Gather of the main graph with a float32 table [rows, n].
 
-    A table that other nodes read as floats too stays; `products` are those that get integers of their own.
+    A table that other nodes read as floats too stays; `products` are those that read integers. `left` says by name why
+    a Gather stays float, besides those that a pattern excludes.
     """
+    left = left or {}
     layers = [
-        Layer(node, _objection(node, patterns))
+        Layer(node, _objection(node, patterns) or left.get(str(node.name)))
         for node in model.graph
         if node.op_type == "Gather" and node.domain in ("", "ai.onnx") and _table(node) is not None
     ]
