@@ -14,6 +14,7 @@ from worker.compression.layerwise.smoothing import behind_normalisation, smooth
 from worker.compression.techniques.account import Layer
 from worker.compression.techniques.integer import IntegerWriter
 from worker.compression.techniques.residuals import sums_for_residuals
+from worker.compression.techniques.small_weights import NOT_FINITE, finite
 from worker.compression.techniques.tables import quantize_tables, tables
 
 QUANTIZED = frozenset({"MatMul", "Gemm", "LSTM"})
@@ -50,8 +51,8 @@ class Dynamic:
         chosen = _taken(products)
         if self.alpha is not None:
             smooth(model.graph, _smoothable(chosen), self.seen, self.alpha, Names(model).fresh)
-        quantize_tables(model, embeddings)
         writer = IntegerWriter(model, self.limit)
+        quantize_tables(writer, embeddings)
         for number, node in enumerate(chosen, 1):
             writer.write(node)
             told(number / len(chosen))
@@ -84,6 +85,8 @@ def _objection(node: ir.Node, patterns: list[str]) -> str | None:
     weights = node.inputs[1:3] if node.op_type == "LSTM" else node.inputs[1:2]
     if any(w is None or w.const_value is None or w.const_value.dtype != ir.DataType.FLOAT for w in weights):
         return "its weight is no float32 initializer"
+    if not all(map(finite, weights)):  # type: ignore[arg-type]
+        return NOT_FINITE
     if node.inputs[0] is None or node.inputs[0].const_value is not None:
         return "its input is a constant"
     if node.op_type == "MatMul" and len(weights[0].const_value.shape) != 2:  # type: ignore[union-attr]

@@ -72,7 +72,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
         ways += more
         details |= told | {"samples": len(calibration), "judged": len(judge.samples)}
     if len(ways) == 1:
-        changed(model, _layers(model, ways[0]), WANTED, [])
+        changed(model, _layers(model, step.patterns, ways[0]), WANTED, [])
     entries = _measured(ways, judge, meets, context)
     best, why = chosen(entries, step.prefer)
     won = ways[best]
@@ -80,9 +80,9 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     details |= {"chosen": won.name, "why": why, "candidates": [entry.told() for entry in entries]}
     said = [*(warned if won.kind == "int8_static" else []), *_said(ways, entries, best, why)]
     if won.kind == "float":
-        layers = _layers(model, won, "the float model is the best that was tried")
+        layers = _layers(model, step.patterns, won, "the float model is the best that was tried")
         return Changed(original, 0, len(layers), said, {"layers": rows(layers), **details})
-    return changed(won.make(), _layers(model, won), WANTED, [*notes, *said], details)
+    return changed(won.make(), _layers(model, step.patterns, won), WANTED, [*notes, *said], details)
 
 
 def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None]:
@@ -170,7 +170,7 @@ def _static_ways(
         if excluded.left:
             ways.append(static(base, "static, without the most sensitive", excluded.left))
             both = slower(gains) | excluded.left
-            if len(both) > len(excluded.left) and len(both) < len(base.selection().weighted):
+            if len(both) > len(excluded.left) and len(both) < len(base.quantizable()):
                 ways.append(static(base, "static, without sensitive and slower ones", both))
     return ways, told, base.unvarying()
 
@@ -252,10 +252,13 @@ def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) ->
 
 
 def _layers(
-    model: ir.Model, way: Way, otherwise: str = "has no integer kernel here, or is excluded"
+    model: ir.Model,
+    patterns: list[str],
+    way: Way,
+    otherwise: str = "has no integer kernel here, or is excluded",
 ) -> list[Layer]:
     """All that could be quantized, and why those that the way leaves in float are."""
-    embeddings = {layer.node: layer.reason or otherwise for layer in tables(model, [])}
+    embeddings = {layer.node: layer.reason or otherwise for layer in tables(model, patterns)}
     reasons: dict[str, str | None] = {str(node.name): reason for node, reason in embeddings.items()}
     reasons |= {str(layer.node.name): layer.reason for layer in way.told}
     return [

@@ -10,7 +10,14 @@ import onnx_ir as ir
 from worker.compression.graph.weights import weights_of
 from worker.compression.layerwise.linear import Linear
 from worker.compression.techniques.account import Layer
-from worker.compression.techniques.small_weights import FLOATS, PRODUCTS, excluded_by, finite, readers
+from worker.compression.techniques.small_weights import (
+    FLOATS,
+    NOT_FINITE,
+    PRODUCTS,
+    excluded_by,
+    finite,
+    readers,
+)
 
 Array = np.ndarray[Any, Any]
 
@@ -86,7 +93,7 @@ def _reason(node: ir.Node, layer: Linear | None, layers: str, exclude: list[str]
         return "only products are asked for"
     if layer is None:
         return "its weight is not a float32 constant that such layers alone read, or the product is scaled"
-    return None if finite(layer.weight) else "its weight has NaN or infinity"
+    return None if finite(layer.weight) else NOT_FINITE
 
 
 def _pays(layer: Linear, bits: int, channel_bytes: int, fixed: int) -> bool:

@@ -15,6 +15,7 @@ from worker.compression.layerwise.linear import Linear, by_weight
 
 PRODUCTS: Final = ("MatMul", "Gemm")
 TAKEN: Final = (*PRODUCTS, "Conv", "Gather")
+NOT_FINITE: Final = "its weight has NaN or infinity"
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _reason(
     if (layer is None and len(weight.uses()) > 1) or weight.const_value is None:
         return "other nodes read its weight too"
     if not finite(weight):
-        return "its weight has NaN or infinity"
+        return NOT_FINITE
     return _table_reason(node, weight) if node.op_type == "Gather" else _product_reason(layer)
 
 
