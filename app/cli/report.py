@@ -91,7 +91,7 @@ def _parity(entries: list[Parity]) -> RenderableType:
             f"{entry.output} ({units.count(entry.samples)} of {entry.data})",
             "-" if entry.cosine is None else f"{entry.cosine:.5f}",
             "-" if entry.snr_db is None else f"{entry.snr_db:.1f} dB",
-            units.number(entry.max_error),
+            "-" if entry.max_error is None else units.number(entry.max_error),
             "-" if entry.top1_agreement is None else f"{entry.top1_agreement:.2%}",
         )
         for entry in entries

@@ -4,7 +4,6 @@ What can be known only by running the model is left to the worker. Every refusal
 """
 
 from collections.abc import Container, Mapping
-from fnmatch import fnmatchcase
 from typing import Final
 
 from app.contract import fitting
@@ -76,13 +75,13 @@ def uses(data: DataUses) -> dict[str, DataUse]:
 
 
 def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
-    names = [layer.name for layer in stage.facts.layers]
+    layers = stage.facts.layers
     for position, pattern in enumerate(step.patterns):
-        if not any(fnmatchcase(name, pattern) for name in names):
-            some = ", ".join(repr(name) for name in names[:5]) or "none"
+        if not any(layer.matches(pattern) for layer in layers):
+            some = ", ".join(repr(layer.name) for layer in layers[:5]) or "none"
             raise Refusal(
                 "pattern_matches_nothing",
-                f"{pattern!r} matches none of the {len(names)} layers of {low(stage.model)}, which are called like "
+                f"{pattern!r} matches none of the {len(layers)} layers of {low(stage.model)}, which are called like "
                 f"{some}. `*` stands for anything.",
                 field=f"{where}.exclude.{position}",
             )
@@ -98,7 +97,7 @@ def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
             "step out.",
             field=f"recipe.steps.{index}.kind",
         )
-    left = [x for x in layers if not any(fnmatchcase(x.name, pattern) for pattern in step.patterns)]
+    left = [x for x in layers if not any(x.matches(pattern) for pattern in step.patterns)]
     if layers and step.patterns and not left:
         raise Refusal(
             _nothing_to_do(step),

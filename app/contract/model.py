@@ -1,6 +1,7 @@
 """A model as the API shows it, and the facts that inspection finds in it."""
 
 from datetime import datetime
+from fnmatch import fnmatchcase
 from typing import Literal
 
 from app.contract.base import Told
@@ -21,12 +22,20 @@ class TensorSpec(Told):
 
 
 class Layer(Told):
-    """A node with a weight: `weight` is the weight's shape, `macs` at batch 1 (null where shapes are unknown)."""
+    """A node with a weight: `weight` is the weight's shape, `macs` at batch 1 (null where shapes are unknown).
+
+    `table` is the name of what a Gather takes rows of: patterns may name either. Null for other layers.
+    """
 
     name: str
     op: str
     weight: list[int] | None
     macs: int | None
+    table: str | None = None
+
+    def matches(self, pattern: str) -> bool:
+        """Whether a shell-style pattern names it."""
+        return any(fnmatchcase(name, pattern) for name in (self.name, self.table) if name is not None)
 
 
 class ModelFacts(Told):

@@ -61,16 +61,20 @@ class Quality(Told):
 
 
 class Parity(Told):
-    """How far one output moved from the original's. `cosine` is null where the output is almost zero."""
+    """How far one output moved from the original's. `cosine` is null where the output is almost zero.
+
+    All figures are null where the original has nothing to compare with: NaN in every sample, or infinities that both
+    have. `max_error` is the largest float32, and `cosine` 0, where NaN or infinity came in: the output is broken.
+    """
 
     output: str
     samples: int
     data: Literal["evaluation", "calibration", "random"]
     cosine: float | None
     snr_db: float | None
-    max_error: float
-    mean_error: float
-    max_relative_error: float
+    max_error: float | None
+    mean_error: float | None
+    max_relative_error: float | None
     top1_agreement: float | None
 
 

@@ -126,7 +126,7 @@ def _finite_extremes(model: ir.Model, name: str, x: Array) -> tuple[float, float
     producer = value.producer() if value is not None else None
     raise Refusal(
         "not_finite",
-        f"Value {name!r} became NaN or infinity on the calibration data. Check the data's scale, mean and std, "
-        "or exclude what overflows.",
+        f"Value {name!r} became NaN or infinity on the calibration data. Check the layer's weights and the data's "
+        "scale, mean and std, or exclude what overflows.",
         layer=producer.name if producer is not None else None,
     )

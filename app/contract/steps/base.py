@@ -13,7 +13,8 @@ Patterns = Annotated[
     Field(
         default_factory=list,
         max_length=100,
-        description="Shell-style patterns (`*/head/*`) of node names that stay as they are.",
+        description="Shell-style patterns (`*/head/*`) of node names that stay as they are; of an embedding "
+        "the table's name will do.",
     ),
 ]
 

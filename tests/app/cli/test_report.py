@@ -106,6 +106,15 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert "multiply-accumulates" not in text
 
 
+def test_an_output_that_cannot_be_compared_has_dashes() -> None:
+    nothing = dict.fromkeys(
+        ("cosine", "snr_db", "max_error", "mean_error", "max_relative_error", "top1_agreement")
+    )
+    parity = report().parity[0].model_copy(update=nothing)
+    row = next(line for line in shown(report(parity=[parity])).splitlines() if parity.output in line)
+    assert row.split()[-4:] == ["-"] * 4
+
+
 def test_a_model_that_grew_says_so() -> None:
     assert "1.07×" in shown(report(size_bytes=Pair(before=100, after=107, ratio=1.07)))
 

@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.contract.dataset import DatasetFacts, DatasetInput
+from app.contract.model import Layer
 from tests.support.admission import DYNAMIC, HALF, STATIC, calibration, outcome, refused
 from tests.support.facts import array, dataset_facts, model_facts, tensor
 
@@ -48,6 +49,14 @@ def test_what_is_quantized_is_not_quantized_again() -> None:
     assert refused(DYNAMIC, model=model_facts(quantized=True)) == ("already_quantized", "recipe.steps.0.kind")
     assert refused(DYNAMIC, STATIC, data=calibration()) == ("already_quantized", "recipe.steps.1.kind")
     assert outcome(HALF, model=model_facts(quantized=True)) is None
+
+
+def test_a_pattern_may_name_an_embedding_by_its_table() -> None:
+    words = Layer(name="/emb/Gather", op="Gather", weight=[9, 4], macs=0, table="emb.weight")
+    model = model_facts(layers=[words, *model_facts().layers])
+    assert outcome({**DYNAMIC, "exclude": ["emb.*"]}, model=model) is None
+    everything = {**DYNAMIC, "exclude": ["emb.weight", "/features/*", "/head/*"]}
+    assert refused(everything, model=model) == ("nothing_to_quantize", "recipe.steps.0.exclude")
 
 
 def test_a_pattern_that_matches_no_layer_names_some_that_are_there() -> None:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from worker.compression.graph.formulas import node_macs
+from worker.compression.graph.naming import table_name
 from worker.compression.graph.parameters import parameters
 from worker.compression.graph.shapes import with_shapes
 from worker.compression.graph.spill import release
@@ -15,7 +16,8 @@ __all__ = ["LayerCost", "layer_table", "macs", "parameters", "sparsity"]
 
 @dataclass(frozen=True)
 class LayerCost:
-    """A node with a weight: the weight's shape as stored, its dtype looking through DequantizeLinear."""
+    """A node with a weight: the weight's shape as stored, its dtype looking through DequantizeLinear; of a Gather the
+    name of its table."""
 
     name: str
     op: str
@@ -23,6 +25,7 @@ class LayerCost:
     dtype: str
     parameters: int
     macs: int | None
+    table: str | None = None
 
 
 def macs(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> int | None:
@@ -60,6 +63,7 @@ def _layer(node: ir.Node, found: list[Weight]) -> LayerCost:
         dtype=found[0].dtype,
         parameters=sum(weight.size for weight in found),
         macs=node_macs(node),
+        table=table_name(node),
     )
 
 

@@ -1,6 +1,7 @@
 """What a model is, in the words of the contract."""
 
 from collections import Counter
+from collections.abc import Iterator
 from typing import Final
 
 import onnx_ir as ir
@@ -8,7 +9,7 @@ import onnx_ir as ir
 from app.contract.model import Layer, ModelFacts, TensorSpec
 from worker.compression.graph.cost import layer_table, macs, parameters
 from worker.compression.graph.opset import opset_of
-from worker.compression.graph.weights import dtype_name
+from worker.compression.graph.weights import dtype_name, gathers_integer_rows
 
 QUANTIZED: Final = frozenset(
     {
@@ -44,7 +45,10 @@ def facts(model: ir.Model) -> ModelFacts:
         macs=macs(model),
         quantized=is_quantized(model),
         operators=operators(model),
-        layers=[Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs) for x in layer_table(model)],
+        layers=[
+            Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs, table=x.table)
+            for x in layer_table(model)
+        ],
     )
 
 
@@ -55,8 +59,15 @@ def inputs_of(model: ir.Model) -> list[TensorSpec]:
 
 def is_quantized(model: ir.Model) -> bool:
     """Whether any node computes on, or converts to or from, integers that stand for reals."""
-    nodes = ir.traversal.RecursiveGraphIterator(model.graph)
-    return any(n.op_type in QUANTIZED or n.op_type.startswith(QUANTIZED_FAMILIES) for n in nodes)
+    return next(quantized_nodes(model), None) is not None
+
+
+def quantized_nodes(model: ir.Model) -> Iterator[ir.Node]:
+    """Those that do, subgraphs included; a Gather of rows that get their scales behind is one of them."""
+    for node in ir.traversal.RecursiveGraphIterator(model.graph):
+        known = node.op_type in QUANTIZED or node.op_type.startswith(QUANTIZED_FAMILIES)
+        if known or gathers_integer_rows(node):
+            yield node
 
 
 def operators(model: ir.Model) -> dict[str, int]:

@@ -7,8 +7,15 @@ import onnx_ir as ir
 
 
 def excluded(node: ir.Node, patterns: Iterable[str]) -> bool:
-    """Whether a shell-style pattern matches the node's name."""
-    return any(fnmatchcase(node.name or "", pattern) for pattern in patterns)
+    """Whether a shell-style pattern matches the node's name, or that of the table which it gathers from."""
+    names = [node.name or "", *filter(None, [table_name(node)])]
+    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+
+
+def table_name(node: ir.Node) -> str | None:
+    """Of the constant that a Gather takes from; None for other nodes."""
+    table = node.inputs[0] if node.op_type == "Gather" else None
+    return table.name if table is not None and table.is_initializer() else None
 
 
 class Names:

@@ -153,6 +153,14 @@ def scales_rows(node: ir.Node) -> bool:
     return any(gathers_bytes(cast.inputs[0].producer()) for cast in casts if cast.inputs[0] is not None)
 
 
+def gathers_integer_rows(node: ir.Node) -> bool:
+    """Whether a Gather takes the rows of integers that another one takes the scales of."""
+    casts = [use.node for use in node.outputs[0].uses() if use.node.op_type == "Cast"]
+    products = [use.node for cast in casts for use in cast.outputs[0].uses() if use.node.op_type == "Mul"]
+    factors = [value.producer() for product in products for value in product.inputs if value is not None]
+    return gathers_bytes(node) and any(factor is not None and scales_rows(factor) for factor in factors)
+
+
 def gathers_bytes(node: ir.Node | None) -> bool:
     """Whether it is a Gather from a constant of 8-bit integers: a quantized table."""
     table = node.inputs[0] if node is not None and node.op_type == "Gather" else None

@@ -1,4 +1,4 @@
-"""The bias of a layer as one more column of its matrix, made where there is none."""
+"""The bias of a layer: whether it can take something up, and how it is one more column of the matrix."""
 
 from dataclasses import dataclass
 
@@ -9,6 +9,20 @@ from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names
 from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array
+
+
+def takes_bias(layer: Linear) -> bool:
+    """Whether it has, or can be given, a constant with one number for each output; a MatMul cannot."""
+    if layer.bias is None or layer.node.op_type == "MatMul":
+        return layer.node.op_type != "MatMul"
+    stored, outputs = layer.bias.const_value, layer.shape[0] * layer.shape[1]
+    return stored is not None and tuple(stored.shape.numpy()) in ((outputs,), (1, outputs))
+
+
+def owns_bias(layer: Linear) -> bool:
+    """Whether its bias, if it has one, is such a constant and nothing else reads it."""
+    value = layer.bias
+    return value is None or (takes_bias(layer) and len(value.uses()) == 1 and not value.is_graph_output())
 
 
 @dataclass(frozen=True)
@@ -42,21 +56,13 @@ class Bias:
             self.layer.node.resize_inputs(3)
             self.layer.node.replace_input_with(2, new_constant(self.model.graph, name, array))
         else:
-            value.const_value = ir.tensor(array, name=value.name)
+            value.const_value = ir.tensor(array.reshape(_stored(value).shape), name=value.name)
         return joined[:, :, :-1]
 
 
 def bias_of(model: ir.Model, layer: Linear) -> Bias | None:
     """None where the bias is computed, shared, or not one number for each output: the layer cannot be fitted."""
-    if layer.node.op_type == "MatMul":
-        return Bias(model, layer, 0)
-    value = layer.bias
-    if value is None:
-        return Bias(model, layer, 1)
-    groups, outer, _ = layer.shape
-    stored = value.const_value
-    own = stored is not None and stored.dtype == ir.DataType.FLOAT and len(value.uses()) == 1
-    return Bias(model, layer, 1) if own and tuple(_stored(value).shape) == (groups * outer,) else None
+    return Bias(model, layer, int(takes_bias(layer))) if owns_bias(layer) else None
 
 
 def _stored(value: ir.Value) -> Array:

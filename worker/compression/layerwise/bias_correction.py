@@ -11,21 +11,15 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.constants import new_constant
+from worker.compression.layerwise.bias import takes_bias
 from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array
 
 
-def channel_axis(layer: Linear) -> int:
-    """Of the layer's data: the axis of its input channels."""
-    return 1 if layer.node.op_type == "Conv" else -1
-
-
 def shift(layer: Linear, rounded: Array, mean: Array) -> Array:
     """float64 [out]: how much rounding the matrix [groups, out, in] moves each output's mean. `mean` [channels]."""
-    groups, _, inner = layer.shape
-    kernel = inner // (len(mean) // groups)
-    inputs = np.repeat(mean.reshape(groups, -1), kernel, axis=1)
-    moved: Array = np.einsum("goi,gi->go", rounded.astype(np.float64) - layer.matrix(), inputs)
+    rounding = rounded.astype(np.float64) - layer.matrix()
+    moved: Array = np.einsum("goi,gi->go", rounding, layer.by_column(mean))
     return moved.reshape(-1)
 
 
@@ -51,9 +45,7 @@ def correct(graph: ir.Graph, layer: Linear, moved: Array, name: str) -> bool:
 def _place(layer: Linear) -> tuple[ir.Node, int] | None:
     """The node and the input that is its bias."""
     if layer.node.op_type != "MatMul":
-        constant = layer.bias is None or layer.bias.const_value is not None
-        flat = layer.bias is None or layer.bias.shape is None or len(layer.bias.shape) == 1
-        return (layer.node, 2) if constant and flat else None
+        return (layer.node, 2) if takes_bias(layer) else None
     output = layer.node.outputs[0]
     uses = list(output.uses())
     if len(uses) != 1 or output.is_graph_output() or uses[0].node.op_type != "Add":

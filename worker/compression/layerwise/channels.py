@@ -7,7 +7,6 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.layerwise.bias_correction import channel_axis
 from worker.compression.layerwise.linear import Linear
 from worker.compression.observe import Array, Observer
 
@@ -78,6 +77,6 @@ def input_channels(
     """
     if not layers:
         return {}
-    axes = {layer.data: channel_axis(layer) for layer in layers}
+    axes = {layer.data: layer.channel_axis for layer in layers}
     found = channels(Observer(model, list(axes)), axes, samples.take(SAMPLES), ranges=ranges)
     return {layer.name: found[layer.data] for layer in layers if layer.data in found}

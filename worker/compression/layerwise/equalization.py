@@ -15,15 +15,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.layerwise.bias import owns_bias
 from worker.compression.layerwise.channels import Channels
 from worker.compression.layerwise.linear import Linear
-from worker.compression.layerwise.scaling import (
-    column_sizes,
-    input_channels,
-    owns_bias,
-    scale_inputs,
-    scale_outputs,
-)
+from worker.compression.layerwise.scaling import column_sizes, scale_inputs, scale_outputs
 from worker.compression.observe import Array
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"})
@@ -55,7 +50,7 @@ def _before(layer: Linear, by_node: Mapping[ir.Node, Linear]) -> Linear | None:
             return None
         if (found := by_node.get(node)) is not None:
             outputs = found.shape[0] * found.shape[1]
-            alike = outputs == input_channels(layer) and found.node.op_type == layer.node.op_type
+            alike = outputs == layer.groups * layer.channels and found.node.op_type == layer.node.op_type
             return found if alike and owns_bias(found) else None
         if node.op_type not in HOMOGENEOUS:
             return None

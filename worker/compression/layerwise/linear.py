@@ -5,7 +5,7 @@ Gemm, MatMul  W [1, out, in], x all rows
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
 import numpy as np
@@ -17,11 +17,17 @@ from worker.compression.observe import Array
 
 @dataclass(frozen=True)
 class Linear:
-    """A node whose second input is a constant float32 weight that no other node reads."""
+    """A node whose second input is a constant float32 weight. `twins` read the same weight, and nothing else does."""
 
     node: ir.Node
     weight: ir.Value
     groups: int = 1
+    twins: tuple["Linear", ...] = ()
+
+    @property
+    def readers(self) -> tuple["Linear", ...]:
+        """All that read the weight, in order."""
+        return self, *self.twins
 
     @property
     def name(self) -> str:
@@ -38,14 +44,36 @@ class Linear:
         return self.node.inputs[2] if len(self.node.inputs) > 2 else None
 
     @property
+    def dims(self) -> tuple[int, ...]:
+        """Of the weight as it is stored."""
+        assert self.weight.const_value is not None
+        return tuple(int(dim) for dim in self.weight.const_value.shape.numpy())
+
+    @property
     def shape(self) -> tuple[int, int, int]:
         """Of the matrix: groups, outputs of one group, inputs of one group."""
-        assert self.weight.const_value is not None
-        dims = [int(dim) for dim in self.weight.const_value.shape.numpy()]
         if self.node.op_type == "Conv":
-            return self.groups, dims[0] // self.groups, int(np.prod(dims[1:]))
-        first, second = dims if self.outputs_first else dims[::-1]
+            return self.groups, self.dims[0] // self.groups, int(np.prod(self.dims[1:]))
+        first, second = self.dims if self.outputs_first else self.dims[::-1]
         return 1, first, second
+
+    @property
+    def channels(self) -> int:
+        """Of one group's data; the matrix has a column for each, or one for each and every place of the kernel."""
+        return self.dims[1] if self.node.op_type == "Conv" else self.shape[2]
+
+    @property
+    def channel_axis(self) -> int:
+        """Of its data."""
+        return 1 if self.node.op_type == "Conv" else -1
+
+    def by_column(self, numbers: Array) -> Array:
+        """[groups, in] of one number for each channel of the data, those of all groups."""
+        inner = self.shape[2]
+        columns: Array = np.repeat(
+            numbers.reshape(self.groups, self.channels), inner // self.channels, axis=1
+        )
+        return columns
 
     def matrix(self) -> Array:
         """float32 [groups, out, in], a copy."""
@@ -65,7 +93,7 @@ class Linear:
     def stored(self, matrix: Array) -> Array:
         """An array [groups, out, in] laid out as the weight is."""
         if self.node.op_type == "Conv":
-            shaped: Array = np.reshape(matrix, self._stored().shape)
+            shaped: Array = np.reshape(matrix, self.dims)
             return shaped
         turned: Array = matrix[0] if self.outputs_first else matrix[0].T
         return turned
@@ -76,9 +104,14 @@ class Linear:
         `most` rows at most, spread evenly; a convolution has one row for each sample and position of the output.
         """
         if self.node.op_type == "Conv":
-            return patches(x, Window.of(self.node, self._stored().shape[2:]), self.groups, most)
+            return patches(x, Window.of(self.node, self.dims[2:]), self.groups, most)
         rows = x.reshape(-1, x.shape[-1])
         return rows[None, :: _stride(len(rows), most)]
+
+    @property
+    def layout(self) -> tuple[bool, int, bool]:
+        """Of the weight: layers for which this is the same read the same matrix."""
+        return self.node.op_type == "Conv", self.groups, self.outputs_first
 
     @property
     def outputs_first(self) -> bool:
@@ -90,21 +123,46 @@ class Linear:
 
 
 def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
-    """The layers of the main graph that are matrix products, in order, without those that a pattern excludes."""
+    """The layers of the main graph that are matrix products with a weight of their own, in order, without those that a
+    pattern excludes."""
     patterns = list(exclude)
+    for layer in by_weight(model):
+        if not layer.twins and not any(fnmatchcase(layer.name, pattern) for pattern in patterns):
+            yield layer
+
+
+def by_weight(model: ir.Model) -> list[Linear]:
+    """One layer for each weight of the main graph's products: the first that reads it, with the others as its twins.
+
+    A weight that something else reads too, or layers that lay it out differently, makes none.
+    """
+    readers: dict[ir.Value, list[Linear]] = {}
     for node in model.graph:
-        found = linear(node)
-        if found is not None and not any(fnmatchcase(found.name, pattern) for pattern in patterns):
-            yield found
+        found = _product(node)
+        if found is not None:
+            readers.setdefault(found.weight, []).append(found)
+    return [
+        replace(found[0], twins=tuple(found[1:]))
+        for weight, found in readers.items()
+        if len(weight.uses()) == len(found) and len({layer.layout for layer in found}) == 1
+    ]
 
 
 def linear(node: ir.Node) -> Linear | None:
-    """None for other operators, weights that are not constant float32 or shared, and scaled or transposed products."""
+    """The layer that this node is, None where it is none or something else reads its weight too."""
+    found = _product(node)
+    return found if found is not None and len(found.weight.uses()) == 1 else None
+
+
+def _product(node: ir.Node) -> Linear | None:
+    """None for other operators, weights that are not constant float32 or empty, and scaled or transposed products."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in ("Conv", "Gemm", "MatMul"):
         return None
     weight = node.inputs[1]
     stored = None if weight is None else weight.const_value
-    if weight is None or stored is None or stored.dtype != ir.DataType.FLOAT or len(weight.uses()) != 1:
+    if weight is None or stored is None or stored.dtype != ir.DataType.FLOAT or not stored.size:
+        return None
+    if weight.is_graph_output():
         return None
     data = node.inputs[0]
     if data is None or data.const_value is not None:

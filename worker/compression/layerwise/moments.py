@@ -49,7 +49,7 @@ class Moments:
 def moments(
     model: ir.Model, layers: Sequence[Linear], samples: Samples, told: Callable[[float], None]
 ) -> Iterator[tuple[Linear, Moments]]:
-    """Of each layer, in order. `told` hears the share of the work that is done.
+    """Of each layer, in order, over all that reads its weight. `told` hears the share of the work that is done.
 
     Raises `not_finite` naming the layer whose inputs' squares overflow, and what `Observer` raises.
     """
@@ -57,9 +57,12 @@ def moments(
     for number, part in enumerate(parts):
         found = [Moments.none(layer) for layer in part]
         done = 0
-        for batch in Observer(model, [layer.data for layer in part]).run(samples):
-            for layer, sums, x in zip(part, found, batch.values, strict=True):
-                sums.add(layer.columns(x, ROWS))
+        readers = [
+            (reader, sums) for layer, sums in zip(part, found, strict=True) for reader in layer.readers
+        ]
+        for batch in Observer(model, [reader.data for reader, _ in readers]).run(samples):
+            for (reader, sums), x in zip(readers, batch.values, strict=True):
+                sums.add(reader.columns(x, ROWS))
             done += batch.rows
             told((number + min(1.0, done / len(samples))) / len(parts))
         for layer, sums in zip(part, found, strict=True):

@@ -14,26 +14,13 @@ def column_sizes(layer: Linear) -> Array:
     """
     matrix = np.abs(layer.matrix()).astype(np.float64)
     shares = matrix / np.maximum(matrix.max(axis=2, keepdims=True), np.finfo(np.float32).tiny)
-    groups, _, inner = shares.shape
-    channels = input_channels(layer) // groups
-    sizes: Array = shares.max(axis=1).reshape(groups, channels, inner // channels).max(axis=2).reshape(-1)
+    sizes: Array = shares.max(axis=1).reshape(layer.groups * layer.channels, -1).max(axis=1)
     return sizes
-
-
-def input_channels(layer: Linear) -> int:
-    """Of the layer's data, all groups together."""
-    groups, _, inner = layer.shape
-    stored = layer.weight.const_value
-    assert stored is not None
-    return groups * stored.numpy().shape[1] if layer.node.op_type == "Conv" else inner
 
 
 def scale_inputs(layer: Linear, factors: Array) -> None:
     """The layer takes data divided by `factors` [input channels], and gives what it gave."""
-    matrix = layer.matrix()
-    groups, _, inner = matrix.shape
-    kernel = inner // (len(factors) // groups)
-    layer.put(matrix * np.repeat(factors.reshape(groups, 1, -1), kernel, axis=2).astype(np.float32))
+    layer.put(layer.matrix() * layer.by_column(factors)[:, None, :].astype(np.float32))
 
 
 def scale_outputs(layer: Linear, factors: Array) -> None:
@@ -44,16 +31,3 @@ def scale_outputs(layer: Linear, factors: Array) -> None:
     if bias is not None and bias.const_value is not None:
         scaled = (bias.const_value.numpy() * factors).astype(np.float32)
         bias.const_value = ir.tensor(scaled, name=bias.name)
-
-
-def owns_bias(layer: Linear) -> bool:
-    """Whether its bias, if it has one, is one constant per output that nothing else reads."""
-    bias = layer.bias
-    if bias is None:
-        return True
-    outputs = layer.shape[0] * layer.shape[1]
-    return (
-        bias.const_value is not None
-        and bias.const_value.numpy().shape == (outputs,)
-        and len(bias.uses()) == 1
-    )

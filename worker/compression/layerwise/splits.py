@@ -111,8 +111,7 @@ def geometry(layer: Linear, shaped: ir.Node | None) -> Geometry | None:
     Without one each output map counts as a single place: good for ranks of one layer, no measure between layers.
     """
     groups, out, inner = layer.shape
-    assert layer.weight.const_value is not None
-    kernel = tuple(layer.weight.const_value.shape.numpy()[2:]) if layer.node.op_type == "Conv" else ()
+    kernel = layer.dims[2:]
     found = _nominal(layer, kernel) if shaped is None else _counted(shaped)
     return None if found is None else Geometry(groups, out, inner // math.prod(kernel), kernel, found)
 

@@ -27,14 +27,7 @@ SEARCHED: Final = 128
 def in_order(layer: Linear) -> Array:
     """The columns of the layer's matrix so that neighbours are input channels: matrix[:, :, in_order(layer)]."""
     columns = np.arange(layer.shape[2])
-    return columns.reshape(channels(layer), -1).T.reshape(-1)
-
-
-def channels(layer: Linear) -> int:
-    """How many inputs stand in a row: input channels of one group."""
-    if layer.node.op_type != "Conv" or layer.weight.const_value is None:
-        return layer.shape[2]
-    return int(layer.weight.const_value.shape.numpy()[1])
+    return columns.reshape(layer.channels, -1).T.reshape(-1)
 
 
 @dataclass(frozen=True)
@@ -71,7 +64,7 @@ class Structure:
 
     def why_not(self, layer: Linear) -> str | None:
         """Why a layer cannot have this structure, with its sizes."""
-        inner, outer = channels(layer), layer.shape[1]
+        inner, outer = layer.channels, layer.shape[1]
         if inner % self.step:
             return f"{inner} inputs in a row do not divide by {self.step}"
         return f"{outer} outputs do not divide by {self.rows}" if outer % self.rows else None

@@ -10,6 +10,7 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.allocation import Option
+from worker.compression.layerwise.bias import takes_bias
 from worker.compression.layerwise.drift import Drift, rounding
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.moments import Moments, moments
@@ -158,21 +159,8 @@ def _product(a: Array, b: Array) -> float:
 
 def _seen(layer: Linear, found: Moments, path: Path) -> Seen:
     second, mean = found.second / found.rows, found.first / found.rows
-    centred = _takes_mean(layer)
+    centred = takes_bias(layer)
     if centred:
         second = second + rounding(second) - mean[:, :, None] * mean[:, None, :]
     np.save(path, second.astype(np.float32))
     return Seen(path, mean if centred else None)
-
-
-def _takes_mean(layer: Linear) -> bool:
-    """Whether there is, or can be, a bias with one number for each output."""
-    if layer.node.op_type == "MatMul":
-        return False
-    bias = layer.bias
-    if bias is None:
-        return True
-    stored = bias.const_value
-    return (
-        stored is not None and stored.dtype == ir.DataType.FLOAT and stored.size == np.prod(layer.shape[:2])
-    )

@@ -26,8 +26,8 @@ TINY: Final = 1e-12
 def vbmf_rank(matrix: Array) -> int:
     """How many components of a matrix [rows, columns] are not noise: 0 where all may be."""
     small, large = sorted(matrix.shape)
-    gram = matrix @ matrix.T if matrix.shape[0] == small else matrix.T @ matrix
-    squares = np.linalg.eigvalsh(gram.astype(np.float64))[::-1]
+    wide = matrix.astype(np.float64)
+    squares = np.linalg.eigvalsh(wide @ wide.T if len(wide) == small else wide.T @ wide)[::-1]
     if squares[0] <= 0:
         return 0
     squares = squares.clip(TINY * squares[0]) / large

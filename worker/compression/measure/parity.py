@@ -6,9 +6,11 @@ With x the original's output and y the candidate's, both as float64:
     snr_db             10 log10( sum x² / sum (x − y)² );      null where nothing moved, or x is zero
     max_relative_error max |x − y| / max |x|
 
-A sample in which x is almost zero (root mean square below 1e-6) has no cosine. Where x and y are the same NaN or
-infinity nothing moved; where only one of them is not finite the error counts as the largest float32 and the cosine
-as 0. Integers and booleans have errors only. Where the outputs' first axis is not the batch, a batch is a sample.
+A sample in which x is almost zero (root mean square below 1e-6) has no cosine. A sample in which x has NaN says nothing
+and is left out, and so are infinities that both have; a note counts them, and an output that has nothing else has no
+figures at all. Where y alone is not finite, or lost an infinity, the output is broken: the error there counts as the
+largest float32, and the output's cosine is 0. Integers and booleans have errors only. Where the outputs' first axis is
+not the batch, a batch is a sample.
 """
 
 from collections.abc import Callable, Iterable
@@ -32,9 +34,11 @@ DataName = Literal["evaluation", "calibration", "random"]
 
 @dataclass
 class Moved:
-    """Running sums over one output."""
+    """Running sums over one output: of its `size` values the `elements` that can be compared, `broken` among them.
+    `not_finite` are those of the original and of the candidate."""
 
     name: str
+    size: int = 0
     elements: int = 0
     signal: float = 0.0
     noise: float = 0.0
@@ -48,7 +52,8 @@ class Moved:
     floating: bool = True
     ranked: bool = True
     same_top1: list[bool] = field(default_factory=list)
-    not_finite: int = 0
+    not_finite: tuple[int, int] = (0, 0)
+    broken: int = 0
     other_shape: str | None = None
 
     def add(self, before: Array, after: Array, batch: int) -> None:
@@ -61,18 +66,21 @@ class Moved:
         self._rank(before, after)
         rows = batch if before.ndim and before.shape[0] == batch else 1
         x, y = (np.asarray(v, np.float64).reshape(rows, -1) for v in (before, after))
-        self._accumulate(*_finite(x, y))
+        self.size += x.size
+        self.not_finite = (self.not_finite[0] + not_finite(x), self.not_finite[1] + not_finite(y))
+        self._accumulate(*comparable(x, y))
 
     def _rank(self, before: Array, after: Array) -> None:
         self.floating &= before.dtype.kind == "f"
         self.ranked &= self.floating and before.ndim == 2 and before.shape[1] > 1
         if self.ranked:
-            self.same_top1 += (before.argmax(axis=1) == after.argmax(axis=1)).tolist()
+            same = (before.argmax(axis=1) == after.argmax(axis=1)) & ~np.isnan(after).any(axis=1)
+            self.same_top1 += same[~np.isnan(before).any(axis=1)].tolist()
 
-    def _accumulate(self, x: Array, y: Array, broken: Array) -> None:
+    def _accumulate(self, x: Array, y: Array, told: Array, broken: Array) -> None:
         error = np.where(broken, HUGE, np.abs(x - y))
-        self.elements += x.size
-        self.not_finite += int(broken.sum())
+        self.elements += int(told.sum())
+        self.broken += int(broken.sum())
         self.signal += float((x * x).sum())
         self.other += float((y * y).sum())
         self.cross += float((x * y).sum())
@@ -81,7 +89,7 @@ class Moved:
         self.largest = max(self.largest, float(np.abs(x).max()))
         self.max_error = max(self.max_error, float(error.max()))
         self.single &= x.shape[1] == 1
-        self.cosines += cosines(x, y, np.asarray(broken.any(axis=1)))
+        self.cosines += cosines(x, y)
 
     def result(self, samples: int, data: DataName) -> Parity:
         return Parity(
@@ -92,16 +100,18 @@ class Moved:
             snr_db=10 * float(np.log10(self.signal / self.noise))
             if self.floating and self.signal > 0 and self.noise > 0
             else None,
-            max_error=self.max_error,
-            mean_error=self.absolute / self.elements,
-            max_relative_error=min(self.max_error / max(self.largest, TINY), HUGE),
-            top1_agreement=float(np.mean(self.same_top1)) if self.ranked else None,
+            max_error=self.max_error if self.elements else None,
+            mean_error=self.absolute / self.elements if self.elements else None,
+            max_relative_error=min(self.max_error / max(self.largest, TINY), HUGE) if self.elements else None,
+            top1_agreement=float(np.mean(self.same_top1)) if self.ranked and self.same_top1 else None,
         )
 
     def _cosine(self) -> float | None:
+        if self.floating and self.broken:
+            return 0.0
         if not self.floating or not self.cosines:
             return None
-        if self.single and not self.not_finite:
+        if self.single:
             norm = np.sqrt(self.signal * self.other)
             return float(self.cross / norm) if norm else 0.0
         return float(np.mean(self.cosines))
@@ -125,25 +135,35 @@ def compare_outputs(
             one.add(x, y, batch)
         samples += batch
         tick(samples)
-    comparable = [one for one in moved if one.elements and one.other_shape is None]
-    return [one.result(samples, data) for one in comparable], _notes(before, after, moved)
+    compared = [one for one in moved if one.size and one.other_shape is None]
+    return [one.result(samples, data) for one in compared], _notes(before, after, moved)
 
 
-def cosines(x: Array, y: Array, broken: Array) -> list[float]:
-    """Of the rows [n, d] that are not almost zero in x; 0 where `broken` [n], or y is zero."""
+def cosines(x: Array, y: Array) -> list[float]:
+    """Of the rows [n, d] that are not almost zero in x; 0 where y is zero."""
     told = np.sqrt((x * x).mean(axis=1)) > ALMOST_ZERO
     norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
     dots = (x * y).sum(axis=1)
-    values = np.divide(dots, norms, out=np.zeros_like(dots), where=(norms > 0) & ~broken)
-    return [float(value) for value in np.clip(values, -1.0, 1.0)[told | broken]]
+    values = np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
+    return [float(value) for value in np.clip(values, -1.0, 1.0)[told]]
 
 
-def _finite(x: Array, y: Array) -> tuple[Array, Array, Array]:
-    """Both within float32's range, with zeros where either is not finite; and where they differ in that."""
-    same = (x == y) | (np.isnan(x) & np.isnan(y))
-    bad = ~(np.isfinite(x) & np.isfinite(y))
-    x, y = (np.clip(np.where(bad, 0.0, v), -HUGE, HUGE) for v in (x, y))
-    return x, y, bad & ~same
+def comparable(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    """(x, y, told, broken) of float64 [samples, d]: both within float32's range, and zero where they are not compared;
+    where x says what y has to be; and where y is not that by more than an error."""
+    told = ~np.isnan(x).any(axis=1, keepdims=True) & ~(np.isinf(x) & (x == y))
+    compared = told & np.isfinite(x) & np.isfinite(y)
+    x, y = (np.clip(np.where(compared, v, 0.0), -HUGE, HUGE) for v in (x, y))
+    return x, y, told, told & ~compared
+
+
+def is_broken(found: Parity) -> bool:
+    """Whether NaN or infinity came in, or an infinity went."""
+    return found.max_error is not None and found.max_error >= HUGE
+
+
+def not_finite(x: Array) -> int:
+    return int(x.size - np.isfinite(x).sum())
 
 
 def _notes(before: Network, after: Network, moved: list[Moved]) -> list[str]:
@@ -152,11 +172,24 @@ def _notes(before: Network, after: Network, moved: list[Moved]) -> list[str]:
         for one in moved
         if one.other_shape
     ]
-    notes += [
-        f"Output {one.name!r} is NaN or infinite in one model and not in the other at {one.not_finite} places."
-        for one in moved
-        if one.not_finite
-    ]
+    notes += [_told(one) for one in moved if any(one.not_finite)]
     notes += [f"Output {name!r} is no tensor and was not compared." for name in before.other_outputs]
     gone = [name for name in before.outputs if name not in after.outputs]
     return notes + [f"Output {name!r} is gone from the compressed model." for name in gone]
+
+
+def _told(one: Moved) -> str:
+    """What is not finite, on which side, and what follows."""
+    before, after = one.not_finite
+    told = (
+        f"Output {one.name!r} is NaN or infinite at {before} of {one.size} values in the original and at {after} in "
+        "the compressed model. "
+    )
+    if one.broken:
+        return told + (
+            f"The original has a value at {one.broken} of them that the compressed model lost: there the error counts "
+            "as the largest float32, and the cosine as 0."
+        )
+    if not one.elements:
+        return told + "Nothing of it can be compared, so it has no cosine, SNR or errors."
+    return told + "Its cosine, SNR and errors leave out samples with NaN, and infinities that both have."

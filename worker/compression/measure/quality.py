@@ -39,16 +39,17 @@ def measure_quality(
 ) -> tuple[Quality, list[str]]:
     """The metric over all samples, and notes. Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`."""
     output, (_, labels) = chosen_output(before, evaluation), labelled(samples)
-    both, done = [], 0
+    both, done, unusable = [], 0, np.zeros(2, np.int64)
     for feed, rows in counted(samples, batch_for(samples)):
         outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
         truth = labels[done : done + rows]
         both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
+        unusable += [int(np.isnan(x.reshape(rows, -1)).any(axis=1).sum()) for x in outputs]
         done += rows
         tick(done / len(samples))
     found = np.concatenate(both)
     quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
-    return quality, _notes(quality)
+    return quality, [*_notes(quality), *_nan_notes(quality, *unusable.tolist())]
 
 
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
@@ -128,3 +129,12 @@ def _notes(quality: Quality) -> list[str]:
             f"{max(1, quality.samples // RULE_OF_THREE)} samples can go unseen."
         )
     return notes
+
+
+def _nan_notes(quality: Quality, before: int, after: int) -> list[str]:
+    if not before and not after:
+        return []
+    return [
+        f"Output {quality.output!r} has NaN for {before} of {quality.samples} samples in the original and for {after} "
+        "in the compressed model: none of these counts in its favour."
+    ]

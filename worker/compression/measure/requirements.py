@@ -5,6 +5,7 @@ What cannot be told from the noise is not met: drop and speed-up are judged on t
 
 from app.contract.recipe import Requirements
 from app.contract.report import Latency, Pair, Parity, Quality, RequirementResult
+from worker.compression.measure.parity import is_broken
 
 
 def judge(
@@ -67,6 +68,14 @@ def _size_ratio(asked: float, size: Pair) -> RequirementResult:
 
 
 def _cosine(asked: float, parity: list[Parity]) -> RequirementResult:
+    for p in parity:
+        if p.max_error is None:
+            return _unmeasured(
+                "min_cosine", asked, f"the original's output {p.output!r} has NaN or infinity in every sample"
+            )
+        if is_broken(p):
+            why = f"output {p.output!r} is NaN or infinite where the original's is not, or lost an infinity"
+            return _entry("min_cosine", asked, 0.0, None, False, why)
     told = [(p.cosine, p) for p in parity if p.cosine is not None]
     if not told:
         return _unmeasured(

@@ -1,6 +1,7 @@
 """The result in plain words, also when it is not what one hoped for."""
 
 from app.contract.report import Latency, Pair, Parity, Quality, Verdict
+from worker.compression.measure.parity import is_broken
 
 FLOOR = 0.02
 """Two sessions of one and the same file differ by up to 2 % in speed, steadily, by where their memory lies (seen with
@@ -12,7 +13,7 @@ def verdict(
 ) -> Verdict:
     """`faster` is judged at the first benchmark entry; null where it cannot be told from no change."""
     faster = is_faster(latency[0]) if latency else None
-    summary = [_size(size_bytes), *map(_speed, latency), *map(_quality, quality)]
+    summary = [*_beyond_comparing(parity), _size(size_bytes), *map(_speed, latency), *map(_quality, quality)]
     if not quality:
         summary += _parity(parity)
     return Verdict(
@@ -68,16 +69,37 @@ def _quality(found: Quality) -> str:
     )
 
 
+def _beyond_comparing(parity: list[Parity]) -> list[str]:
+    """What is not finite is said first, whatever else was measured."""
+    broken = [
+        f"Broken: the compressed model's output {p.output!r} is NaN or infinite where the original's is not, or lost "
+        f"an infinity, on {p.samples} {p.data} samples."
+        for p in parity
+        if is_broken(p)
+    ]
+    return broken + [
+        f"Output {p.output!r} cannot be compared: the original's has NaN or infinity in all of {p.samples} {p.data} "
+        "samples."
+        for p in parity
+        if p.max_error is None
+    ]
+
+
 def _parity(parity: list[Parity]) -> list[str]:
-    """The output that moved most."""
+    """The output that moved most of those that can be compared."""
     if not parity:
         return ["The outputs could not be compared."]
-    worst = max(parity, key=lambda p: p.max_relative_error)
+    told = [
+        (p.max_relative_error, p) for p in parity if p.max_relative_error is not None and not is_broken(p)
+    ]
+    if not told:
+        return []
+    largest, worst = max(told, key=lambda pair: pair[0])
     cosine = f"cosine {worst.cosine:.6f}, " if worst.cosine is not None else ""
-    told = (
+    sentence = (
         f"Output {worst.output!r} moved most: {cosine}largest error {worst.max_error:.3g} "
-        f"({100 * worst.max_relative_error:.2g} % of its largest value) on {worst.samples} {worst.data} samples."
+        f"({100 * largest:.2g} % of its largest value) on {worst.samples} {worst.data} samples."
     )
     if worst.data == "random":
-        told += " Random inputs say little about real ones: give data to compare on."
-    return [told]
+        sentence += " Random inputs say little about real ones: give data to compare on."
+    return [sentence]

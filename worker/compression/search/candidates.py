@@ -7,19 +7,17 @@ dynamic   where there are products, LSTMs or tables
 smoothed  both again after SmoothQuant, where there are products behind layer normalisations
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Dynamic
 from worker.compression.layerwise.linear import linears
 from worker.compression.layerwise.smoothing import behind_normalisation
 from worker.compression.search.sensitivity import Gain
-from worker.compression.techniques.context import Context
-from worker.compression.techniques.int8_dynamic import int8_dynamic
+from worker.compression.techniques.account import Layer
+from worker.compression.techniques.dynamic import Dynamic
 from worker.compression.techniques.static import Static
 
 SMOOTH: Final = 0.7
@@ -34,61 +32,59 @@ def smoothable(model: ir.Model, patterns: list[str]) -> bool:
 
 @dataclass(frozen=True)
 class Way:
-    """`left` says which layers stay float and why; `layers` are those that are quantized. `make` gives the graph."""
+    """`told` are the layers that could be quantized, and why some are not. `make` gives the graph, a new one each time:
+    none is held while others are tried."""
 
     name: str
+    kind: Literal["float", "int8_static", "int8_dynamic"]
     make: Callable[[], ir.Model]
-    layers: tuple[str, ...]
-    left: Mapping[str, str]
+    told: Sequence[Layer] = ()
+
+    @property
+    def layers(self) -> list[str]:
+        """The names of those that are quantized."""
+        return [str(layer.node.name) for layer in self.told if layer.reason is None]
 
 
-def dynamic(model: ir.Model, patterns: list[str], context: Context, smooth: float | None = None) -> list[Way]:
-    """None where no layer has a dynamic kernel."""
-    step = Int8Dynamic(kind="int8_dynamic", exclude=patterns, weight_range="auto", smooth=smooth)
-    try:
-        made = int8_dynamic(model.clone(), step, context)
-    except Refusal as refusal:
-        if refusal.problem.code != "nothing_to_quantize":
-            raise
-        return []
-    rows = made.details["layers"]
-    left = {row["name"]: row["reason"] for row in rows if row["reason"]}
-    layers = _names(row["name"] for row in rows if not row["reason"])
-    return [Way("dynamic" if smooth is None else "dynamic, smoothed", lambda: made.model, layers, left)]
+def dynamic(base: Dynamic) -> Way:
+    name = "dynamic" if base.alpha is None else "dynamic, smoothed"
+    return Way(name, "int8_dynamic", base.quantized, base.told())
 
 
 def static(
     base: Static, name: str, left: Mapping[str, str] | None = None, *, signed: bool | None = None
 ) -> Way:
     """With the calibration that `base` has."""
-    made = _names(str(layer.node.name) for layer in base.told(left) if layer.reason is None)
-    return Way(name, lambda: base.quantized(left, signed=signed), made, left or {})
+    return Way(name, "int8_static", lambda: base.quantized(left, signed=signed), base.told(left))
+
+
+def slower(gains: Mapping[str, Gain]) -> dict[str, str]:
+    """The layers that integer kernels slow down, with that as the reason why they stay float."""
+    return {
+        name: "its integer kernel is slower than the float one"
+        for name, gain in gains.items()
+        if gain.milliseconds is not None and gain.milliseconds <= 0
+    }
 
 
 def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Way]:
     """With whole kinds of layers left in float; those that leave nothing or everything are dropped."""
     nodes = base.selection().weighted
-    slow = [n for n, gain in gains.items() if gain.milliseconds is not None and gain.milliseconds <= 0]
+
+    def those(chosen: Callable[[ir.Node], bool], why: str) -> dict[str, str]:
+        return {str(node.name): why for node in nodes if chosen(node)}
+
     kinds = {
-        "without layers that get slower": (slow, "its integer kernel is slower than the float one"),
-        "products only": (
-            [str(node.name) for node in nodes if node.op_type == "Conv"],
-            "convolutions stay float",
-        ),
-        "convolutions only": (
-            [str(node.name) for node in nodes if node.op_type != "Conv"],
-            "products stay float",
-        ),
-        "without depthwise": (
-            [str(node.name) for node in nodes if _depthwise(node)],
-            "depthwise convolutions stay float",
-        ),
+        "without layers that get slower": slower(gains),
+        "products only": those(lambda node: node.op_type == "Conv", "convolutions stay float"),
+        "convolutions only": those(lambda node: node.op_type != "Conv", "products stay float"),
+        "without depthwise": those(_depthwise, "depthwise convolutions stay float"),
     }
     ways, seen = [], set()
-    for name, (layers, why) in kinds.items():
-        if 0 < len(layers) < len(nodes) and frozenset(layers) not in seen:
-            seen.add(frozenset(layers))
-            ways.append(static(base, f"static, {name}", dict.fromkeys(layers, why)))
+    for name, left in kinds.items():
+        if 0 < len(left) < len(nodes) and frozenset(left) not in seen:
+            seen.add(frozenset(left))
+            ways.append(static(base, f"static, {name}", left))
     return ways
 
 
@@ -101,7 +97,3 @@ def _depthwise(node: ir.Node) -> bool:
         and shape is not None
         and shape[1] == 1
     )
-
-
-def _names(names: Iterable[str]) -> tuple[str, ...]:
-    return tuple(names)

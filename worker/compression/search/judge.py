@@ -4,7 +4,8 @@
     cosine   of x and y, sample by sample on the average, of the output where it is least
     drop     of the metric, in its worse direction, where there are labels
 
-Judged on a part of the calibration data: the evaluation data has no say in any choice.
+Judged on a part of the calibration data: the evaluation data has no say in any choice. What is not finite is treated
+as in `measure.parity`; a candidate that is NaN or infinite where the float model is not is as bad as can be.
 """
 
 from dataclasses import dataclass
@@ -14,13 +15,14 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx_ir as ir
 
+from app.contract.errors import Refusal
 from app.contract.job import Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph import store
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.metrics import outcomes, value
 from worker.compression.measure.network import Array, Feed, Network
-from worker.compression.measure.parity import cosines
+from worker.compression.measure.parity import comparable, cosines
 from worker.compression.measure.session import usable_threads
 
 HELD_BYTES = 256 << 20
@@ -51,18 +53,27 @@ class Judge:
     def __init__(
         self, model: ir.Model, samples: Samples, folder: Path, metric: Evaluation | None = None
     ) -> None:
-        """Raises `model_does_not_run`."""
+        """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
         self._folder = folder
         self._metric = metric if metric is not None and samples.labels is not None else None
         network = self.network(model, "the float model")
         first = next(samples.take(1).batches(1))
         names, answers = network.outputs, network.run(first)
-        self._outputs = [n for n, x in zip(names, answers, strict=True) if x.dtype.kind == "f" and x.size]
+        floats = [n for n, x in zip(names, answers, strict=True) if x.dtype.kind == "f" and x.size]
         self._scored = None if self._metric is None else self._metric.output or names[0]
-        self._asked = list(dict.fromkeys([*self._outputs, *([self._scored] if self._scored else [])]))
+        self._asked = list(dict.fromkeys([*floats, *([self._scored] if self._scored else [])]))
         size = sum(x.nbytes for x in answers)
         self.samples = samples.take(max(1, HELD_BYTES // max(1, size)))
         self._expected = [network.run(feed, self._asked) for feed, _ in self._feeds()]
+        self._outputs = [
+            i for i in range(len(floats)) if any(_pair(x[i], x[i])[2].any() for x in self._expected)
+        ]
+        if floats and not self._outputs:
+            raise Refusal(
+                "not_finite",
+                f"The float model has NaN or infinity in all of its answers to the calibration data: "
+                f"{', '.join(map(repr, floats))}. Check its weights, and the data's scale, mean and std.",
+            )
         self._before = self._value(self._expected)
 
     @property
@@ -87,9 +98,7 @@ class Judge:
             if most is not None and done >= most:
                 break
         expected = self._expected[: len(found)]
-        pairs = [
-            [(x[i], y[i]) for x, y in zip(expected, found, strict=True)] for i in range(len(self._outputs))
-        ]
+        pairs = [[(x[i], y[i]) for x, y in zip(expected, found, strict=True)] for i in self._outputs]
         metric = self._value(found)
         before = self._before if len(found) == len(self._expected) else self._value(expected)
         drop = None if metric is None or before is None else self._drop(before, metric)
@@ -119,11 +128,13 @@ class Judge:
 def _snr(pairs: list[tuple[Array, Array]]) -> float:
     signal = noise = 0.0
     for x, y in pairs:
-        if x.shape != y.shape or not np.isfinite(y).all():
+        if x.shape != y.shape:
             return -EXACT_DB
-        wide = x.astype(np.float64)
-        signal += float((wide * wide).sum())
-        noise += float(((wide - y) ** 2).sum())
+        a, b, _, broken = _pair(x, y)
+        if broken.any():
+            return -EXACT_DB
+        signal += float((a * a).sum())
+        noise += float(((a - b) ** 2).sum())
     if noise == 0 or signal == 0:
         return EXACT_DB if noise == 0 else -EXACT_DB
     return float(np.clip(10 * np.log10(signal / noise), -EXACT_DB, EXACT_DB))
@@ -132,9 +143,15 @@ def _snr(pairs: list[tuple[Array, Array]]) -> float:
 def _cosine(pairs: list[tuple[Array, Array]]) -> float:
     found: list[float] = []
     for x, y in pairs:
-        if x.shape != y.shape or not np.isfinite(y).all():
+        if x.shape != y.shape:
             return -1.0
-        rows = len(x) if x.ndim > 1 else 1
-        a, b = (v.astype(np.float64).reshape(rows, -1) for v in (x, y))
-        found += cosines(a, b, np.zeros(rows, bool))
+        a, b, _, broken = _pair(x, y)
+        if broken.any():
+            return -1.0
+        found += cosines(a, b)
     return float(np.mean(found)) if found else 1.0
+
+
+def _pair(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
+    rows = len(x) if x.ndim > 1 else 1
+    return comparable(*(v.astype(np.float64).reshape(rows, -1) for v in (x, y)))

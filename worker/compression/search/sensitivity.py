@@ -9,7 +9,7 @@ exclusion helps most (Wu et al. 2020, arXiv:2004.09602, section 5).
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -66,19 +66,24 @@ def sensitivities(
 ) -> list[Sensitivity]:
     """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights.
 
-    `gains` may be left empty where they are not asked for. Tables stay float: their noise is no layer's.
+    `gains` may be left empty where they are not asked for. A table is quantized with all that read it.
     """
-    static = replace(static, embeddings=False)
-    layers = static.selection().weighted
+    layers = static.quantizable()
     names = [str(node.name) for node in layers]
     found = []
     for number, node in enumerate(layers, 1):
         name = str(node.name)
         limits = None if limit is None else {name: limit}
-        alone = static.quantized(others(names, {name}), limits=limits)
+        alone = static.quantized(others(names, _together(node)), limits=limits)
         found.append(Sensitivity(name, node.op_type, judge(alone, samples), gains.get(name, UNKNOWN)))
         told(number / len(layers))
     return found
+
+
+def _together(node: ir.Node) -> set[str]:
+    """A layer's name; of an embedding those of all readers of its table, which is int8 for all of them or for none."""
+    table = node.inputs[0] if node.op_type == "Gather" else None
+    return {str(node.name)} if table is None else {str(use.node.name) for use in table.uses()}
 
 
 def others(names: Iterable[str], kept: set[str]) -> dict[str, str]:
@@ -87,8 +92,10 @@ def others(names: Iterable[str], kept: set[str]) -> dict[str, str]:
 
 
 def measured_gains(static: Static, feed: Feed, folder: Path, bits: int = 8) -> dict[str, Gain]:
-    """Of every layer, by profiling the float model and the one with all layers quantized."""
-    layers = {str(node.name): node for node in static.selection().weighted}
+    """Of every layer, by profiling the float model and the one with all layers quantized. What a table's rows cost
+    when they become floats again cannot be told from the profile."""
+    nodes = static.quantizable()
+    layers = [str(node.name) for node in nodes if node.op_type != "Gather"]
     before = layer_times(static.model, feed, layers, folder)
     after = layer_times(static.quantized(), feed, layers, folder)
     return {
@@ -96,12 +103,12 @@ def measured_gains(static: Static, feed: Feed, folder: Path, bits: int = 8) -> d
             _elements(node) * (FLOAT_BITS - bits) // 8,
             before[name] - after[name] if name in before and name in after else None,
         )
-        for name, node in layers.items()
+        for name, node in ((str(node.name), node) for node in nodes)
     }
 
 
 def _elements(node: ir.Node) -> int:
-    weight = node.inputs[1]
+    weight = node.inputs[0 if node.op_type == "Gather" else 1]
     assert weight is not None
     assert weight.const_value is not None
     return int(weight.const_value.size)

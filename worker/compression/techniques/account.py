@@ -7,24 +7,10 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from app.contract.errors import Refusal
+from worker.compression.graph.facts import quantized_nodes
+from worker.compression.graph.weights import Weight, weights_of
 from worker.compression.techniques.context import Changed
 
-QUANTIZED_OPS = frozenset(
-    {
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "QLinearConv",
-        "QLinearMatMul",
-        "ConvInteger",
-        "MatMulInteger",
-        "MatMulNBits",
-        "QGemm",
-        "DynamicQuantizeLSTM",
-        "DynamicQuantizeMatMul",
-        "MatMulIntegerToFloat",
-    }
-)
 SHOWN = 8
 """Operators named in a refusal."""
 
@@ -46,14 +32,26 @@ class Layer:
 
 
 def refuse_quantized(model: ir.Model) -> None:
-    """Raises `already_quantized` naming the first integer operator."""
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        if node.op_type in QUANTIZED_OPS:
-            raise Refusal(
-                "already_quantized",
-                f"The model is already quantized: it has {node.op_type}. Use the float32 model it came from.",
-                layer=node.name,
-            )
+    """Raises `already_quantized` naming the first integer layer and its weight, or else the first integer operator."""
+    found = list(quantized_nodes(model))
+    if not found:
+        return
+    node = next((node for node in found if _integers(node)), found[0])
+    weight = "".join(f", which reads {name!r} as {dtype}" for name, dtype in _integers(node)[:1])
+    raise Refusal(
+        "already_quantized",
+        f"The model is already quantized: it has {node.op_type} {node.name!r}{weight}. Use the float32 model it came "
+        "from, or leave this step out.",
+        layer=node.name,
+    )
+
+
+def _integers(node: ir.Node) -> list[tuple[str, str]]:
+    """Name and dtype of the weights that a quantized node reads, or turns back into floats."""
+    found = weights_of(node)
+    if node.op_type == "DequantizeLinear" and node.inputs[0] is not None and node.inputs[0].is_initializer():
+        found = [Weight(node.inputs[0])]
+    return [(str(weight.value.name), weight.dtype) for weight in found]
 
 
 def changed(
@@ -67,7 +65,12 @@ def changed(
     count = sum(layer.reason is None for layer in layers)
     if count == 0:
         raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {why_not(model, layers)}")
-    rows = [
+    return Changed(model, count, len(layers), notes, {"layers": rows(layers), **(details or {})})
+
+
+def rows(layers: Iterable[Layer]) -> list[dict[str, object]]:
+    """One row of the report for each layer."""
+    return [
         {
             "name": layer.node.name,
             "op": layer.node.op_type,
@@ -76,7 +79,6 @@ def changed(
         }
         for layer in layers
     ]
-    return Changed(model, count, len(layers), notes, {"layers": rows, **(details or {})})
 
 
 def why_not(model: ir.Model, layers: list[Layer]) -> str:

@@ -28,7 +28,8 @@ def fold_batchnorms(model: ir.Model, patterns: list[str]) -> int:
 
 def untie_batchnorms(model: ir.Model) -> None:
     """Give every batch normalisation initializers of its own, in place: exporters join equal ones, and in a network
-    that was never trained statistics and weights are equal, of all of its normalisations."""
+    that was never trained statistics and weights are equal, of all of its normalisations. Statistics have no gradient,
+    and what one of them loses or learns is not the other's."""
     names = Names(model)
     for node in model.graph:
         if node.op_type != "BatchNormalization" or node.domain not in ("", "ai.onnx"):

@@ -20,6 +20,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.palette import relative_error
 from worker.compression.techniques.sharing import FOR_SIZE, OPSET, candidates, per_output, taken
+from worker.compression.techniques.small_weights import tell_twins
 
 
 def binary(model: ir.Model, step: Binary, context: Context) -> Changed:
@@ -35,6 +36,7 @@ def binary(model: ir.Model, step: Binary, context: Context) -> Changed:
     )
     told = {str(row["name"]): row for row in answer.details["layers"]}
     writer, layers = Writer(model, Names(model).fresh), list(taken(found))
+    tell_twins(layers, told)
     for number, layer in enumerate(layers):
         told[layer.name].update(_signs(layer, writer))
         context.progress.advance((number + 1) / len(layers))

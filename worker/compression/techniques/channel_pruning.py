@@ -27,6 +27,7 @@ from worker.compression.pruning.scores import scores
 from worker.compression.pruning.search import smallest_cut
 from worker.compression.pruning.targets import Bench, Left, left_of
 from worker.compression.techniques.account import refuse_quantized
+from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 
 
@@ -37,6 +38,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     `model_does_not_run`, and what the steps of `recovery` raise.
     """
     refuse_quantized(model)
+    untie_batchnorms(model)
     found = channel_groups(model)
     groups = prunable(model, found, step)
     if not groups:

@@ -39,8 +39,7 @@ def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | Non
 
 def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names) -> None:
     node = layer.node
-    assert layer.weight.const_value is not None
-    kernel = list(layer.weight.const_value.shape.numpy()[2:])
+    kernel = layer.dims[2:]
     whole, none = [True] * len(kernel), [False] * len(kernel)
     spans = {
         "svd": [whole, none],

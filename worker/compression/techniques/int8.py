@@ -5,7 +5,7 @@ what is tried, `search.choosing` who wins.
 """
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,17 +18,27 @@ from worker.compression.files import bytes_of
 from worker.compression.graph import store
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network
-from worker.compression.search.candidates import SMOOTH, Way, dynamic, partly_static, smoothable, static
+from worker.compression.search.candidates import (
+    SMOOTH,
+    Way,
+    dynamic,
+    partly_static,
+    slower,
+    smoothable,
+    static,
+)
 from worker.compression.search.choosing import Entry, chosen
 from worker.compression.search.exclusion import exclude
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.meeting import Meets, meeting
 from worker.compression.search.race import race
 from worker.compression.search.sensitivity import measured_gains
-from worker.compression.techniques.account import Layer, changed, refuse_quantized
+from worker.compression.techniques.account import Layer, changed, refuse_quantized, rows
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.distribution import Method
+from worker.compression.techniques.dynamic import Dynamic
 from worker.compression.techniques.int8_static import WANTED, calibrated, prepared
+from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.selection import FLOAT_ONLY, WEIGHTED
 from worker.compression.techniques.static import Static
@@ -50,31 +60,29 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     calibration, judged = _split(context, step)
     judge = Judge(model, judged, context.scratch, context.evaluation) if judged is not None else None
     meets, asked = _asked(step, context, judge)
-    ways = dynamic(model, step.patterns, context)
-    if calibration is not None and smoothable(model, step.patterns):
-        ways += dynamic(model, step.patterns, replace(context, calibration=calibration), SMOOTH)
+    ways = [Way("float", "float", lambda: model), *_dynamic_ways(model, step, calibration, context.seed)]
     details: dict[str, object] = {"prefer": step.prefer, "asked": asked, "seed": context.seed}
     warned: list[str] = []
-    if calibration is not None and judge is not None:
-        more, told, warned = _static_ways(model, step, context, calibration, judge, meets)
-        ways, details = (
-            [*ways, *more],
-            {**details, **told, "samples": len(calibration), "judged": len(judge.samples)},
-        )
-    else:
+    if calibration is None or judge is None:
         notes.append(
             "Without calibration data only dynamic quantization was tried, and quality was not judged."
         )
-    if not ways:
-        changed(model, _layers(model, (), {}), WANTED, [])
-    entries = _measured(model, ways, judge, meets, context)
+    else:
+        more, told, warned = _static_ways(model, step, context, calibration, judge, meets)
+        ways += more
+        details |= told | {"samples": len(calibration), "judged": len(judge.samples)}
+    if len(ways) == 1:
+        changed(model, _layers(model, step.patterns, ways[0]), WANTED, [])
+    entries = _measured(ways, judge, meets, context)
     best, why = chosen(entries, step.prefer)
-    log.info("int8 chose %s", entries[best].name)
-    details |= {"chosen": entries[best].name, "why": why, "candidates": [entry.told() for entry in entries]}
-    said = [*(warned if entries[best].name.startswith("static") else []), *_said(entries, best, why)]
-    if best == 0:
-        return _unchanged(original, said, details)
-    return _answer(model, ways[best - 1], [*notes, *said], details)
+    won = ways[best]
+    log.info("int8 chose %s", won.name)
+    details |= {"chosen": won.name, "why": why, "candidates": [entry.told() for entry in entries]}
+    said = [*(warned if won.kind == "int8_static" else []), *_said(ways, entries, best, why)]
+    if won.kind == "float":
+        layers = _layers(model, step.patterns, won, "the float model is the best that was tried")
+        return Changed(original, 0, len(layers), said, {"layers": rows(layers), **details})
+    return changed(won.make(), _layers(model, step.patterns, won), WANTED, [*notes, *said], details)
 
 
 def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None]:
@@ -117,6 +125,19 @@ class Calibrated:
         return self.judged[self.name]
 
 
+def _dynamic_ways(model: ir.Model, step: Int8, samples: Samples | None, seed: int) -> list[Way]:
+    """None where no layer has a dynamic kernel; with samples also after smoothing, where that helps."""
+    base = Dynamic(model, step.patterns, weight_range("auto").limit)
+    if all(layer.reason for layer in base.told()):
+        return []
+    ways = [dynamic(base)]
+    if samples is not None and smoothable(model, step.patterns):
+        smoothed = replace(base, alpha=SMOOTH)
+        smoothed.observe(samples, seed)
+        ways.append(dynamic(smoothed))
+    return ways
+
+
 def _static_ways(
     model: ir.Model, step: Int8, context: Context, samples: Samples, judge: Judge, meets: Meets
 ) -> tuple[list[Way], dict[str, object], list[str]]:
@@ -148,7 +169,9 @@ def _static_ways(
         told |= {"sensitivity": [one.told() for one in excluded.ranked], "exclusions": excluded.steps}
         if excluded.left:
             ways.append(static(base, "static, without the most sensitive", excluded.left))
-            ways += _without_both(base, ways, excluded.left)
+            both = slower(gains) | excluded.left
+            if len(both) > len(excluded.left) and len(both) < len(base.quantizable()):
+                ways.append(static(base, "static, without sensitive and slower ones", both))
     return ways, told, base.unvarying()
 
 
@@ -180,24 +203,13 @@ def _part(context: Context, begun: float, size: float) -> Callable[[float], None
     return lambda share: context.progress.advance(begun + size * share)
 
 
-def _without_both(base: Static, ways: Sequence[Way], sensitive: dict[str, str]) -> list[Way]:
-    """The most sensitive layers left out besides what gets slower."""
-    slow = next((way.left for way in ways if way.name.endswith("get slower")), None)
-    if slow is None or len({**slow, **sensitive}) >= len(base.selection().weighted):
-        return []
-    return [static(base, "static, without sensitive and slower ones", {**slow, **sensitive})]
-
-
-def _measured(
-    model: ir.Model, ways: Sequence[Way], judge: Judge | None, meets: Meets, context: Context
-) -> list[Entry]:
-    """The float model's entry first, then one for each way; static graphs are made one at a time."""
+def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: Context) -> list[Entry]:
+    """An entry for each way; graphs are made one at a time."""
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
-    everyone = [Way("float", lambda: model, (), {}), *ways]
     networks: list[Network] = []
     sizes: list[int] = []
     found: list[Judged | None] = []
-    for number, way in enumerate(everyone):
+    for number, way in enumerate(ways):
         graph, path = way.make(), context.scratch / f"candidate-{number}.onnx"
         store.save(graph, path)
         sizes.append(bytes_of(path))
@@ -217,21 +229,20 @@ def _measured(
             quality,
             quality is None or meets(quality),
         )
-        for way, size, timed, quality in zip(everyone, sizes, times, found, strict=True)
+        for way, size, timed, quality in zip(ways, sizes, times, found, strict=True)
     ]
 
 
-def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
+def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) -> list[str]:
     """What the user should know: who won, and when there was nothing to win."""
     won, original = entries[best], entries[0]
     if best == 0:
-        smallest = min(entries[1:], key=lambda entry: entry.bytes)
-        if smallest.bytes >= original.bytes:
+        smallest = min(range(1, len(entries)), key=lambda number: entries[number].bytes)
+        if entries[smallest].bytes >= original.bytes:
             return [f"The model stays as it was. {why} Nor is any smaller."]
-        kind = "int8_dynamic" if smallest.name.startswith("dynamic") else "int8_static"
-        ratio = smallest.bytes / original.bytes
-        advice = f"For a smaller file at the price of time, ask for {kind}: {ratio:.2f}× the size."
-        return [f"The model stays as it was. {why} {advice}"]
+        ratio = entries[smallest].bytes / original.bytes
+        advice = f"ask for {ways[smallest].kind}: {ratio:.2f}× the size."
+        return [f"The model stays as it was. {why} For a smaller file at the price of time, {advice}"]
     notes = [f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast. {why}"]
     if won.speedup < 1 and won.interval[1] < 1:
         smaller = won.bytes < original.bytes
@@ -240,32 +251,18 @@ def _said(entries: Sequence[Entry], best: int, why: str) -> list[str]:
     return notes
 
 
-def _unchanged(model: ir.Model, notes: list[str], details: dict[str, object]) -> Changed:
-    layers = _layers(model, (), {}, "the float model is the best that was tried")
-    rows = [
-        {"name": layer.node.name, "op": layer.node.op_type, "quantized": False, "reason": layer.reason}
-        for layer in layers
-    ]
-    return Changed(model, 0, len(layers), notes, {"layers": rows, **details})
-
-
-def _answer(model: ir.Model, way: Way, notes: list[str], details: dict[str, object]) -> Changed:
-    answer = changed(way.make(), _layers(model, way.layers, way.left), WANTED, notes, {})
-    return replace(answer, details={"layers": answer.details["layers"], **details})
-
-
 def _layers(
     model: ir.Model,
-    quantized: Sequence[str],
-    left: Mapping[str, str],
+    patterns: list[str],
+    way: Way,
     otherwise: str = "has no integer kernel here, or is excluded",
 ) -> list[Layer]:
-    """All that could be, and why those that are not `quantized` stay float."""
-    embeddings = {layer.node: layer.reason for layer in tables(model, [])}
-    reasons = {str(node.name): reason for node, reason in embeddings.items() if reason} | dict(left)
-    names = set(quantized)
+    """All that could be quantized, and why those that the way leaves in float are."""
+    embeddings = {layer.node: layer.reason or otherwise for layer in tables(model, patterns)}
+    reasons: dict[str, str | None] = {str(node.name): reason for node, reason in embeddings.items()}
+    reasons |= {str(layer.node.name): layer.reason for layer in way.told}
     return [
-        Layer(node, None if node.name in names else reasons.get(str(node.name), otherwise))
+        Layer(node, reasons.get(str(node.name), otherwise))
         for node in model.graph
         if node.op_type in WEIGHTED | FLOAT_ONLY or node in embeddings
     ]

@@ -18,7 +18,7 @@ from worker.compression.graph.naming import Names
 from worker.compression.layerwise.equalization import equalize
 from worker.compression.layerwise.moments import moments
 from worker.compression.layerwise.smoothing import smooth
-from worker.compression.techniques.account import changed, refuse_quantized
+from worker.compression.techniques.account import changed, refuse_quantized, rows
 from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import four_bits, target, weight_range
@@ -60,11 +60,11 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         made = static.quantized()
         return replace(answer, model=made, notes=[*answer.notes, *_warned(static, made, context)])
     excluded, asked = _excluded(static, context, next(told))
-    rows = changed(static.model, static.told(excluded.left), WANTED, [], {}).details["layers"]
-    answer.details.update(layers=rows, **_told(excluded, asked))
+    layers = static.told(excluded.left)
+    answer.details.update(layers=rows(layers), **_told(excluded, asked))
     if not excluded.met:
         answer.notes.append(f"Even with every layer but one in float the calibration data misses {asked}.")
-    count = sum(layer.reason is None for layer in static.told(excluded.left))
+    count = sum(layer.reason is None for layer in layers)
     return replace(answer, model=static.quantized(excluded.left), changed=count)
 
 

@@ -1,10 +1,13 @@
 """Writes integer matrix products with activations quantized on the fly, and tables in int8, for one model."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names
+from worker.compression.techniques.kernels import FULL
 from worker.compression.techniques.ranges import Array, quantized_weight, weight_scales
 
 MICROSOFT = "com.microsoft"
@@ -13,22 +16,35 @@ LSTM_INPUTS = 8
 
 
 class IntegerWriter:
-    """Activations and tables that several nodes read are quantized once; every layer keeps its node's name."""
+    """What several nodes read, activation, weight or table, is quantized once; every layer keeps its node's name."""
 
-    def __init__(self, model: ir.Model, weight_limit: int) -> None:
-        self._graph, self._limit = model.graph, weight_limit
+    def __init__(
+        self,
+        model: ir.Model,
+        weight_limit: int,
+        stored: Mapping[ir.Value, tuple[ir.Value, ir.Value]] | None = None,
+    ) -> None:
+        """`stored`: integers [rows, n] and scales [rows] of weights that were quantized before."""
+        self._model, self._graph, self._limit = model, model.graph, weight_limit
         self._names = Names(model)
         self._quantized: dict[ir.Value, list[ir.Value]] = {}
-        self._tables: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        self._stored = dict(stored or {})
+        self._row_scales: dict[ir.Value, ir.Value] = {}
+        self._weights: dict[tuple[ir.Value, bool], list[ir.Value]] = {}
 
-    def write_product(self, node: ir.Node) -> None:
+    def write(self, node: ir.Node) -> None:
+        """MatMul, Gemm or LSTM."""
+        if node.op_type == "LSTM":
+            self._write_lstm(node)
+        else:
+            self._write_product(node)
+
+    def _write_product(self, node: ir.Node) -> None:
         """MatMul or Gemm, weight [in, out] (or transposed): float32 in, float32 out."""
         transposed = "transB" in node.attributes and node.attributes["transB"].as_int() == 1
-        weight = _array(node, 1).T if transposed else _array(node, 1)
         data, name = node.inputs[0], str(node.name)
         assert data is not None
-        wish = str(node.inputs[1].name)  # type: ignore[union-attr]
-        integers, scales, zeros = self._weight(wish, weight, 1)
+        integers, scales, zeros = self._weight(node, transposed)
         x, x_scale, x_zero = self._activation(data, node)
         product = self._op("MatMulInteger", [x, integers, x_zero, zeros], f"{name}_int32")
         as_float = self._op("Cast", [product.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value})
@@ -46,7 +62,7 @@ class IntegerWriter:
         self._replace(node, nodes[-1])
         product.name = name
 
-    def write_lstm(self, node: ir.Node) -> None:
+    def _write_lstm(self, node: ir.Node) -> None:
         """W [directions, 4·hidden, in] and R likewise; both lie transposed in the quantized form."""
         inputs = list(node.inputs) + [None] * (LSTM_INPUTS - len(node.inputs))
         extra: list[ir.Value | None] = []
@@ -60,6 +76,7 @@ class IntegerWriter:
             extra.append(self._initializer(f"{wish}_scale", scales))
             extra.append(self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)))
         attributes = {k: a for k, a in node.attributes.items() if k != "layout"}
+        self._model.opset_imports.setdefault(MICROSOFT, 1)
         quantized = ir.Node(
             MICROSOFT,
             "DynamicQuantizeLSTM",
@@ -73,21 +90,24 @@ class IntegerWriter:
         quantized.name = name
 
     def write_table(self, node: ir.Node) -> None:
-        """Gather of the rows of a float32 table [rows, n], from int8 ones of which each has a scale."""
+        """Gather of the rows of a float32 table [rows, n], from int8 ones of which each has a scale.
+
+        A table has all 8 bits, but what a product is to read too is in the range of products.
+        """
         (table, indices), name = node.inputs, str(node.name)
         assert table is not None
         assert indices is not None
-        if table not in self._tables:
-            array = _array(node, 0)
-            scales = weight_scales(array, 0, self._limit)
-            self._tables[table] = (
-                self._initializer(f"{table.name}_quantized", quantized_weight(array, scales, 0, self._limit)),
-                self._initializer(f"{table.name}_scale", scales[:, None]),
-            )
-        integers, row_scales = self._tables[table]
+        if table not in self._stored:
+            alone = all(use.node.op_type == "Gather" for use in table.uses())
+            self._store(table, FULL if alone else self._limit)
+        integers, scales = self._stored[table]
+        if table not in self._row_scales:
+            assert scales.const_value is not None
+            by_row = scales.const_value.numpy()[:, None]
+            self._row_scales[table] = self._initializer(f"{table.name}_row_scale", by_row)
         rows = self._op("Gather", [integers, indices], f"{name}_integers")
         as_float = self._op("Cast", [rows.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value})
-        scale = self._op("Gather", [row_scales, indices], f"{name}_scale")
+        scale = self._op("Gather", [self._row_scales[table], indices], f"{name}_scale")
         scaled = self._op("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")
         self._graph.insert_before(node, [rows, as_float, scale, scaled])
         self._replace(node, scaled)
@@ -108,13 +128,34 @@ class IntegerWriter:
             self._quantized[value] = list(node.outputs)
         return self._quantized[value]
 
-    def _weight(self, wish: str, weight: Array, axis: int) -> tuple[ir.Value, ir.Value, ir.Value]:
-        scales = weight_scales(weight, axis, self._limit)
-        return (
-            self._initializer(f"{wish}_quantized", quantized_weight(weight, scales, axis, self._limit)),
-            self._initializer(f"{wish}_scale", scales),
-            self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)),
-        )
+    def _weight(self, node: ir.Node, transposed: bool) -> list[ir.Value]:
+        """Integers [in, out], scales and zero points [out] of a product's weight; a table's are turned for it."""
+        weight = node.inputs[1]
+        assert weight is not None
+        key = weight, transposed
+        if key not in self._weights:
+            if transposed and weight in self._stored:
+                stored, scales = self._stored[weight]
+                turned = self._op("Transpose", [stored], f"{stored.name}_turned")
+                self._graph.insert_before(node, turned)
+                integers = turned.outputs[0]
+            else:
+                array = _array(node, 1).T if transposed else _array(node, 1)
+                integers, scales = self._quantize(str(weight.name), array, 1, self._limit)
+            assert scales.const_value is not None
+            zeros = np.zeros_like(scales.const_value.numpy(), np.int8)
+            self._weights[key] = [integers, scales, self._initializer(f"{weight.name}_zero_point", zeros)]
+        return self._weights[key]
+
+    def _store(self, table: ir.Value, limit: int) -> None:
+        assert table.const_value is not None
+        self._stored[table] = self._quantize(str(table.name), table.const_value.numpy(), 0, limit)
+
+    def _quantize(self, name: str, array: Array, axis: int, limit: int) -> tuple[ir.Value, ir.Value]:
+        """Integers and the scales of an axis."""
+        scales = weight_scales(array, axis, limit)
+        integers = quantized_weight(array, scales, axis, limit)
+        return self._initializer(f"{name}_quantized", integers), self._initializer(f"{name}_scale", scales)
 
     def _replace(self, old: ir.Node, new: ir.Node) -> None:
         """The new node's outputs take the place and the names of the old one's."""

@@ -4,7 +4,6 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
-import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import LowRank
@@ -14,6 +13,7 @@ from worker.compression.layerwise.allocation import Option
 from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.layerwise.splits import Cost, Geometry, geometry
 from worker.compression.layerwise.study import Study, ways
+from worker.compression.techniques.small_weights import NOT_FINITE, finite
 
 PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
 OTHERS: Final = ("ConvTranspose", "LSTM", "GRU", "RNN")
@@ -97,7 +97,7 @@ def _objection(node: ir.Node, layer: Linear | None, step: LowRank) -> str | None
     if node.op_type in OTHERS:
         return f"{node.op_type} is not factorised"
     if layer is not None:
-        return None if np.isfinite(layer.matrix()).all() else "its weight has NaN or infinity"
+        return None if finite(layer.weight) else NOT_FINITE
     weight = node.inputs[1]
     if weight is not None and weight.const_value is not None and len(weight.uses()) > 1:
         return "its weight is shared with another node"

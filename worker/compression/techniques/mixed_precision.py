@@ -7,6 +7,7 @@ Gains are bytes of weights, or milliseconds by the profile of float, 8-bit and 4
 the moves; how many are made follows from the budget, and for `min_snr_db` from measuring the whole model.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -26,6 +27,7 @@ from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.sensitivity import sensitivities
 from worker.compression.search.timing import layer_times, profile
 from worker.compression.techniques.account import changed, refuse_quantized
+from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.int8_static import calibrated, prepared
 from worker.compression.techniques.kernels import FOUR_BITS
@@ -69,6 +71,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     static.embeddings = False  # the budget is spent on layers alone
     answer = changed(static.model, static.selection().layers, WANTED, [*notes, *more])
     calibrated(static, settings, lambda share: context.progress.advance(0.2 * share))
+    answer.notes.extend(static.unvarying())
     judge = Judge(static.model, samples.draw(JUDGED, context.seed), context.scratch, context.evaluation)
     total_bytes = _file_bytes(original, context.scratch)
     facts = _facts(
@@ -154,8 +157,9 @@ def _by_hessian(
     """Ω by layer and bits; layers that share their weight have none, and stay float."""
     from worker.compression.search.hessian import traces
 
-    layers = static.layers()
-    found = traces(static.model, layers, static.samples.take(PROBED), context.seed, told)
+    layers, model = static.layers(), static.model.clone()
+    untie_batchnorms(model)
+    found = traces(model, layers, static.samples.take(PROBED), context.seed, told)
     return {
         layer.name: {b: found[layer.name] * _moved(layer.matrix(), limits[b]) for b in BITS}
         for layer in layers
@@ -195,12 +199,14 @@ def _count(
     if step.min_speedup is not None:
         count = prefix(ordered, facts.total_ms * (1 - 1 / step.min_speedup))
         return len(ordered) if count is None else count
-    most = (step.max_size_ratio or 1) * facts.total_bytes
-    count = prefix(ordered, facts.total_bytes - most)
-    count = len(ordered) if count is None else count
-    while count < len(ordered) and _file_bytes(made(ordered[:count]), scratch) > most:
-        count += 1  # scales and nodes take bytes too
-    return count
+    most = math.floor((step.max_size_ratio or 1) * facts.total_bytes)
+    needed: float = facts.total_bytes - most
+    while (count := prefix(ordered, needed)) is not None:
+        over = _file_bytes(made(ordered[:count]), scratch) - most
+        if over <= 0:
+            return count
+        needed = sum(move.gain for move in ordered[:count]) + over  # scales and nodes take bytes too
+    return len(ordered)
 
 
 def _file_bytes(model: ir.Model, scratch: Path) -> int:

@@ -46,27 +46,27 @@ class NBitsWriter:
         self._model, self._spill, self._names = model, spill, Names(model)
         self._shared: dict[bytes, ir.Value] = {}
 
-    def write(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> tuple[str, int]:
-        """Let the node read the layer's codes in place of its weight. Answers the operator and the bytes stored."""
+    def write(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> tuple[str, int]:
+        """Let the nodes, in order, read the layer's codes in place of its weight. Answers the operator and the bytes
+        stored."""
         before = set(self._model.graph.initializers)
-        match node.op_type:
+        match nodes[0].op_type:
             case "Conv":
-                stored_as = self._convolution(node, weight, layer)
+                stored_as = self._convolution(nodes, weight, layer)
             case "Gather":
-                stored_as = self._gather(node, weight, layer)
+                stored_as = self._gather(nodes[0], weight, layer)
             case _:
-                stored_as = self._product(node, weight, layer)
+                stored_as = self._products(nodes, weight, layer)
         if not weight.uses():
             self._model.graph.initializers.pop(str(weight.name), None)
         new = [v.const_value for n, v in self._model.graph.initializers.items() if n not in before]
         return stored_as, sum(tensor.nbytes for tensor in new if tensor is not None)
 
-    def _product(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
+    def _products(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
         rows, inner = layer.codes.shape
         stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits))
         expansion = self._expansion()
-        inputs = [
-            node.inputs[0],
+        constants = [
             self._codes(expansion, weight, layer, stored.codes.reshape(rows, -1, stored.block)),
             self._constant(f"{weight.name}_scale", stored.scale),
             self._zero_points(expansion, weight, layer.grid, stored.zero),
@@ -78,14 +78,19 @@ class NBitsWriter:
             "block_size": stored.block,
             "accuracy_level": INT8_ARITHMETIC,
         }
-        product = self._operator("MatMulNBits", inputs, attributes, node)
+        self._model.graph.insert_before(nodes[0], expansion.nodes)
+        for node in nodes:
+            self._product(node, constants, attributes)
+        return "MatMulNBits" + expansion.told
+
+    def _product(self, node: ir.Node, constants: list[ir.Value | None], attributes: dict[str, int]) -> None:
+        product = self._operator("MatMulNBits", [node.inputs[0], *constants], attributes, node)
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         last = product if bias is None else ir.node("Add", [product.outputs[0], bias])
         if bias is not None:
             product.outputs[0].name = self._names.fresh(f"{node.outputs[0].name}_product")
             last.name = self._names.fresh(f"{node.name}_bias")
-        self._replace(node, [*expansion.nodes, *dict.fromkeys((product, last))])
-        return "MatMulNBits" + expansion.told
+        self._replace(node, list(dict.fromkeys((product, last))))
 
     def _gather(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
         inner = layer.codes.shape[1]
@@ -107,7 +112,7 @@ class NBitsWriter:
         self._replace(node, [*expansion.nodes, gather])
         return "GatherBlockQuantized" + expansion.told
 
-    def _convolution(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
+    def _convolution(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
         expansion, grid, fitted = self._expansion(), layer.grid, layer.fitted
         dtype = None if grid.bits == 8 else ir.DataType.UINT4
         zero = fitted.zero.astype(np.uint8)
@@ -128,8 +133,9 @@ class NBitsWriter:
         shape = ir.Shape(weight.shape) if weight.shape is not None else None
         restored = expansion.reshaped(dequantized, tuple(layer_shape(weight)))
         restored.shape, restored.dtype = shape, ir.DataType.FLOAT
-        node.replace_input_with(1, restored)
-        self._model.graph.insert_before(node, expansion.nodes)
+        for node in nodes:
+            node.replace_input_with(1, restored)
+        self._model.graph.insert_before(nodes[0], expansion.nodes)
         return "DequantizeLinear" + expansion.told
 
     def _codes(self, expansion: Expansion, weight: ir.Value, layer: Quantized, codes: Array) -> ir.Value:

@@ -20,6 +20,7 @@ from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.sharing import FOR_SIZE, OPSET, candidates, per_output, taken
+from worker.compression.techniques.small_weights import tell_twins
 
 
 def palette(model: ir.Model, step: Palette, context: Context) -> Changed:
@@ -38,6 +39,7 @@ def palette(model: ir.Model, step: Palette, context: Context) -> Changed:
     )
     told = {str(row["name"]): row for row in answer.details["layers"]}
     writer, layers = Writer(model, Names(model).fresh), list(taken(found))
+    tell_twins(layers, told)
     for number, layer in enumerate(layers):
         told[layer.name].update(_share(layer, step, writer))
         context.progress.advance((number + 1) / len(layers))

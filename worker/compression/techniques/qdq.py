@@ -48,6 +48,9 @@ class QdqWriter:
         self._limits = limits or {}
         self._names = Names(model)
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        self._written: dict[tuple[ir.Value, int, int, bytes], ir.Value] = {}
+        self.rows: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        """int8 [rows, n] and scales [rows], of float weights [rows, n] that are products' transposed ones."""
 
     def write(self, selection: Selection, ranges: dict[str, Range]) -> None:
         for value in selection.values:
@@ -116,15 +119,22 @@ class QdqWriter:
             activation = self._affine[_input(node, 0)][0].const_value
             assert activation is not None
             scales = scales_for_bias(scales, bias.reshape(-1), activation.numpy())
-            self._write_weight(
-                node, 2, quantized_bias(bias.reshape(-1), scales * activation.numpy()),
-                scales * activation.numpy(), 0,
-            )  # fmt: skip
-        stored = ir.DataType.INT4 if limit <= FOUR_BITS else ir.DataType.INT8
-        integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
-        self._write_weight(node, 1, integers, scales, axis)
+            bias_scales = scales * activation.numpy()
+            integers = quantized_bias(bias.reshape(-1), bias_scales)
+            node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))
+        source, stored = _input(node, 1), ir.DataType.INT4 if limit <= FOUR_BITS else ir.DataType.INT8
+        key = source, axis, limit, scales.tobytes()
+        if key not in self._written:
+            integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
+            self._written[key] = self._write_weight(node, 1, integers, scales, axis)
+        node.replace_input_with(1, self._written[key])
+        if node.op_type == "Gemm" and axis == 0 and stored == ir.DataType.INT8:
+            dequantize = self._written[key].producer()
+            assert dequantize is not None
+            self.rows[source] = _input(dequantize, 0), _input(dequantize, 1)
 
-    def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> None:
+    def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> ir.Value:
+        """What the node is to read in place of its input."""
         name = _input(node, index).name
         inputs = [
             self._initializer(f"{name}_quantized", integers),
@@ -133,8 +143,8 @@ class QdqWriter:
         ]
         dequantize = self._node("DequantizeLinear", inputs, f"{name}_dequantized", axis=axis)
         dequantize.outputs[0].shape, dequantize.outputs[0].dtype = inputs[0].shape, ir.DataType.FLOAT
-        node.replace_input_with(index, dequantize.outputs[0])
         self._graph.insert_before(node, dequantize)
+        return dequantize.outputs[0]
 
     def _pad_integers(self, node: ir.Node) -> None:
         """DQ ─ Pad ─ Q, of one scale, becomes Pad on the integers."""

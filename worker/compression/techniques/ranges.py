@@ -65,9 +65,10 @@ def quantized_weight(weight: Array, scales: Array, axis: int, limit: int) -> Arr
 
 def round_to_nearest(matrix: Array, limit: int) -> Array:
     """float32: weights [groups, out, in] as they are after quantization, a scale for each output."""
-    scales = (np.abs(matrix).max(axis=2, keepdims=True, initial=0) / limit).astype(np.float32)
-    scales = np.where(scales < np.finfo(np.float32).tiny, np.float32(1), scales)
-    return np.clip(np.rint(matrix / scales), -limit, limit).astype(np.float32) * scales
+    rows = matrix.reshape(-1, matrix.shape[2])
+    scales = weight_scales(rows, 0, limit)
+    rounded: Array = quantized_weight(rows, scales, 0, limit) * scales[:, None]
+    return rounded.reshape(matrix.shape)
 
 
 def quantized_bias(bias: Array, scales: Array) -> Array:

@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.naming import excluded
 from worker.compression.techniques.account import Layer
+from worker.compression.techniques.small_weights import NOT_FINITE, finite
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
@@ -96,6 +97,8 @@ def _objection(node: ir.Node, patterns: list[str]) -> str | None:
         return f"{node.op_type} has no integer kernel for Q/DQ pairs"
     if weight_axis(node) is None:
         return "its second input is no float32 weight"
+    if not finite(node.inputs[1]):  # type: ignore[arg-type]
+        return NOT_FINITE
     data = node.inputs[0]
     if data is None or data.const_value is not None:
         return "its input is a constant"
@@ -113,7 +116,8 @@ def _bias_objection(node: ir.Node) -> str | None:
     if bias is None:
         return None
     channels = node.inputs[1].shape[weight_axis(node)]  # type: ignore[union-attr,index]
-    if bias.const_value is None or bias.const_value.size != channels:
+    stored = bias.const_value
+    if stored is None or stored.size != channels or stored.shape.numpy()[-1:] not in ((), (channels,)):
         return "its bias is not one constant per channel"
     return None
 

@@ -7,14 +7,20 @@ from typing import Any, Final, Literal
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.naming import excluded
 from worker.compression.graph.weights import weights_of
-from worker.compression.layerwise.linear import Linear, linear
+from worker.compression.layerwise.linear import Linear
 from worker.compression.techniques.account import Layer
+from worker.compression.techniques.small_weights import (
+    FLOATS,
+    NOT_FINITE,
+    PRODUCTS,
+    excluded_by,
+    finite,
+    readers,
+)
 
 Array = np.ndarray[Any, Any]
 
-PRODUCTS: Final = ("MatMul", "Gemm")
 OPSET: Final = 11
 """The first with the operators that codes are unpacked by."""
 NODE_BYTES: Final = 350
@@ -48,10 +54,10 @@ def candidates(
 ) -> list[Candidate]:
     """Every node of the main graph that has a float weight. A code takes `bits`, besides `channel_bytes` for each
     output and `fixed` bytes: a layer that would not get smaller stays."""
-    found = []
+    found, products = [], readers(model)
     for node in model.graph:
         if any(weight.value.dtype in FLOATS for weight in weights_of(node)):
-            layer = linear(node)
+            layer = products.get(node)
             reason = _reason(node, layer, layers, exclude)
             if reason is None and layer is not None and not _pays(layer, bits, channel_bytes, fixed):
                 reason = "it would not get smaller"
@@ -60,7 +66,12 @@ def candidates(
 
 
 def taken(found: list[Candidate]) -> Iterator[Linear]:
-    return (layer.linear for layer in found if layer.reason is None and layer.linear is not None)
+    """One for each weight."""
+    return (
+        layer.linear
+        for layer in found
+        if layer.reason is None and layer.linear is not None and layer.linear.node is layer.node
+    )
 
 
 def per_output(layer: Linear, array: Array) -> Array:
@@ -73,19 +84,16 @@ def per_output(layer: Linear, array: Array) -> Array:
     return np.ascontiguousarray(stored[:1])
 
 
-FLOATS: Final = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
-
-
 def _reason(node: ir.Node, layer: Linear | None, layers: str, exclude: list[str]) -> str | None:
-    if excluded(node, exclude):
-        return "excluded by a pattern"
+    if (why := excluded_by(node, layer, exclude)) is not None:
+        return why
     if node.op_type not in (*PRODUCTS, "Conv"):
         return "it is no Conv, Gemm or MatMul"
     if layers == "products" and node.op_type not in PRODUCTS:
         return "only products are asked for"
     if layer is None:
-        return "its weight is not a float32 constant of its own, or the product is scaled"
-    return None if np.isfinite(layer.matrix()).all() else "its weight has NaN or infinity"
+        return "its weight is not a float32 constant that such layers alone read, or the product is scaled"
+    return None if finite(layer.weight) else NOT_FINITE
 
 
 def _pays(layer: Linear, bits: int, channel_bytes: int, fixed: int) -> bool:

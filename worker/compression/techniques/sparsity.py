@@ -19,13 +19,15 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
+from worker.compression.graph.naming import excluded
 from worker.compression.graph.sparse_layers import remember
 from worker.compression.layerwise import spread
 from worker.compression.layerwise.hessian import output_error, with_zeros
-from worker.compression.layerwise.linear import Linear, linears
+from worker.compression.layerwise.linear import Linear, by_weight
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.structure import Structure, in_order
 from worker.compression.observe import Array
+from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.targets import zeros_targets
 
@@ -56,7 +58,7 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> Changed:
         rows.append(_cut(layer, sums, scores, structure, step, counts[number]))
         if sums is None:
             context.progress.advance((number + 1) / len(layers.taken))
-    remember(model, (layer.name for layer in layers.taken))
+    remember(model, (reader.name for layer in layers.taken for reader in layer.readers))
     return Changed(
         model,
         len(rows),
@@ -72,11 +74,14 @@ def layers_of(model: ir.Model, step: Sparsity) -> Layers:
     `nothing_to_compress`."""
     structure = Structure.named(step.structure, step.block)
     layers = Layers([], [])
-    for layer in linears(model, step.exclude):
-        if step.layers and not any(fnmatchcase(layer.name, pattern) for pattern in step.layers):
+    for layer in by_weight(model):
+        names = [reader.name for reader in layer.readers]
+        if any(excluded(reader.node, step.exclude) for reader in layer.readers) or (
+            step.layers and not any(fnmatchcase(name, pattern) for name in names for pattern in step.layers)
+        ):
             continue
         why = structure.why_not(layer)
-        if why is not None and layer.name in step.layers:
+        if why is not None and set(names) & set(step.layers):
             raise Refusal(
                 "does_not_divide",
                 f"{layer.name!r} is named, and its weight has {why}, as {step.structure} asks. Leave it out, or "
@@ -95,7 +100,7 @@ def layers_of(model: ir.Model, step: Sparsity) -> Layers:
 
 def _why_none(layers: Layers) -> str:
     if not layers.skipped:
-        return "The model has no Conv, Gemm or MatMul with a constant float32 weight of its own that is not left out."
+        return "The model has no Conv, Gemm or MatMul with a constant float32 weight that is not left out."
     listed = ", ".join(f"{layer.name!r}: {why}" for layer, why in layers.skipped[:SHOWN])
     return f"No layer has sizes that the structure divides ({listed}). Choose another structure."
 
@@ -116,6 +121,7 @@ def _scores(
         return {}
     from worker.compression.engine.saliency import taylor  # torch
 
+    untie_batchnorms(model)
     return taylor(model, layers, samples)
 
 
@@ -144,7 +150,7 @@ def _wanted(
         case "uniform":
             zeros = spread.uniform(sizes, step.zeros)
         case "erdos_renyi":
-            zeros = spread.erdos_renyi([_dims(layer) for layer in layers], step.zeros)
+            zeros = spread.erdos_renyi([layer.dims for layer in layers], step.zeros)
         case "sensitivity":
             assert samples is not None
             curves = [
@@ -155,11 +161,6 @@ def _wanted(
     if step.distribution != "uniform":
         zeros = spread.with_zeros_there(zeros, [int((layer.matrix() == 0).sum()) for layer in layers])
     return spread.whole(zeros, structure.unit)
-
-
-def _dims(layer: Linear) -> tuple[int, ...]:
-    assert layer.weight.const_value is not None
-    return tuple(int(dim) for dim in layer.weight.const_value.shape.numpy())
 
 
 def _curve(
@@ -221,6 +222,8 @@ def _cut(
         "zeros_before": before,
         "zeros": int((result == 0).sum()),
     }
+    if layer.twins:
+        row["twins"] = [twin.name for twin in layer.twins]
     if second is not None:
         energy = output_error(ordered, np.zeros_like(ordered), second)
         row["output_error"] = output_error(ordered, cut, second) / energy if energy > 0 else 0.0

@@ -18,7 +18,8 @@ from worker.compression.techniques.account import Layer
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution, Method
 from worker.compression.techniques.gates import gated
-from worker.compression.techniques.kernels import TARGETS, Target, WeightRange
+from worker.compression.techniques.integer import IntegerWriter
+from worker.compression.techniques.kernels import FULL, TARGETS, Target, WeightRange
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.ranges import Array, Range, round_to_nearest
 from worker.compression.techniques.selection import CARRYING, Selection, select
@@ -57,10 +58,16 @@ class Static:
     def told(self, left: Mapping[str, str] | None = None) -> list[Layer]:
         """All that could be quantized, tables among them, and why what stays float does."""
         selection = self.selection(left)
-        return [*selection.layers, *self._tables(self.model, selection)]
+        return [*selection.layers, *self._tables(self.model, selection, left)]
 
-    def _tables(self, model: ir.Model, selection: Selection) -> list[Layer]:
-        return tables(model, self.patterns, selection.weighted) if self.embeddings else []
+    def quantizable(self) -> list[ir.Node]:
+        """The layers that are quantized when nothing more is left out; tables come last."""
+        return [layer.node for layer in self.told() if layer.reason is None]
+
+    def _tables(
+        self, model: ir.Model, selection: Selection, left: Mapping[str, str] | None = None
+    ) -> list[Layer]:
+        return tables(model, self.patterns, selection.weighted, left) if self.embeddings else []
 
     def observe(self, told: Callable[[float], None]) -> None:
         """Measure the ranges of all that is quantized when nothing more is left out. Raises what `Observer` raises."""
@@ -99,9 +106,9 @@ class Static:
         writer = QdqWriter(
             model, self.weights.limit, limits, signed=signed, float_bias=self.target.float_bias
         )
-        embeddings = self._tables(model, selection)
+        embeddings = self._tables(model, selection, left)
         writer.write(selection, ranges)
-        quantize_tables(model, embeddings)
+        quantize_tables(IntegerWriter(model, FULL, writer.rows), embeddings)
         passes.RemoveUnusedNodesPass()(model)
         return model
 

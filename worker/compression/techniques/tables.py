@@ -4,10 +4,11 @@
 
 Behind a DequantizeLinear of the table, as others write it, ONNX Runtime computes every row on every run (MiniLM's
 table of 30522 words: the whole model 0.74 times as fast); in front of it there is nothing to fold, and three small
-nodes work on what was gathered (1.00 times). Nothing is multiplied in integers, so all targets take ±127.
+nodes work on what was gathered (1.00 times). Nothing is multiplied in integers, so all targets take ±127. A product
+that reads the table by rows too (`Gemm` with transB) reads the same integers.
 """
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import Final
 
 import onnx_ir as ir
@@ -15,20 +16,26 @@ import onnx_ir as ir
 from worker.compression.graph.naming import excluded
 from worker.compression.techniques.account import Layer
 from worker.compression.techniques.integer import IntegerWriter
-from worker.compression.techniques.kernels import FULL
 from worker.compression.techniques.small_weights import finite, gathers_rows
 
 LEAST: Final = 1 << 16
 """Numbers of a table that is worth three more nodes: it saves 192 KiB."""
 
 
-def tables(model: ir.Model, patterns: list[str], products: Collection[ir.Node] = ()) -> list[Layer]:
+def tables(
+    model: ir.Model,
+    patterns: list[str],
+    products: Collection[ir.Node] = (),
+    left: Mapping[str, str] | None = None,
+) -> list[Layer]:
     """Every Gather of the main graph with a float32 table [rows, n].
 
-    A table that other nodes read as floats too stays; `products` are those that get integers of their own.
+    A table that other nodes read as floats too stays; `products` are those that read integers. `left` says by name why
+    a Gather stays float, besides those that a pattern excludes.
     """
+    left = left or {}
     layers = [
-        Layer(node, _objection(node, patterns))
+        Layer(node, _objection(node, patterns) or left.get(str(node.name)))
         for node in model.graph
         if node.op_type == "Gather" and node.domain in ("", "ai.onnx") and _table(node) is not None
     ]
@@ -41,9 +48,8 @@ def tables(model: ir.Model, patterns: list[str], products: Collection[ir.Node] =
     ]
 
 
-def quantize_tables(model: ir.Model, layers: Iterable[Layer]) -> None:
+def quantize_tables(writer: IntegerWriter, layers: Iterable[Layer]) -> None:
     """In place, those of `tables` that have no reason against it."""
-    writer = IntegerWriter(model, FULL)
     for layer in layers:
         if layer.reason is None:
             writer.write_table(layer.node)

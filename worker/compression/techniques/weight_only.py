@@ -23,7 +23,7 @@ from worker.compression.techniques.account import Layer, changed, refuse_quantiz
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.nbits import NBitsWriter, Quantized
 from worker.compression.techniques.opsets import raised
-from worker.compression.techniques.small_weights import Candidate, candidates
+from worker.compression.techniques.small_weights import Candidate, candidates, tell_twins
 
 OPSET_BLOCKS: Final = 21
 """The first opset whose DequantizeLinear has blocks and 4-bit integers."""
@@ -50,7 +50,9 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> Changed:
     )
     told = {str(row["name"]): row for row in answer.details["layers"]}
     writer = NBitsWriter(model, Spill(context.scratch / "weights.data"))
-    for done in _rounded([layer for layer in found if layer.reason is None], model, step, context):
+    taken = [layer for layer in found if layer.reason is None and layer.is_first]
+    tell_twins((layer.linear for layer in taken if layer.linear is not None), told)
+    for done in _rounded(taken, model, step, context):
         release(done.layer.weight)
         told[str(done.layer.node.name)].update(_account(done, writer))
     return answer
@@ -188,7 +190,7 @@ def _account(done: Rounded, writer: NBitsWriter) -> dict[str, Any]:
     layer, result = done.layer, done.result
     assert layer.weight.const_value is not None
     before = layer.weight.const_value.nbytes
-    stored_as, after = writer.write(layer.node, layer.weight, result)
+    stored_as, after = writer.write(layer.nodes, layer.weight, result)
     return {
         "bits": result.grid.bits,
         "block": result.fitted.block,

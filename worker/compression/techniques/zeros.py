@@ -17,7 +17,7 @@ from worker.compression.engine.training.zeros import Growth, Zeros
 from worker.compression.graph.sparse_layers import recalled, remember
 from worker.compression.graph.weights import Weight, layers
 from worker.compression.layerwise import spread
-from worker.compression.layerwise.linear import linears
+from worker.compression.layerwise.linear import by_weight
 from worker.compression.layerwise.structure import Structure
 from worker.compression.techniques.targets import zeros_targets
 
@@ -87,7 +87,7 @@ def _growth(
     if gradual is None:
         return None, [], []
     structure = Structure.named(gradual.structure, BLOCK)
-    there = [layer for layer in linears(model) if str(layer.weight.name) in learning]
+    there = [layer for layer in by_weight(model) if str(layer.weight.name) in learning]
     taken = [layer for layer in there if structure.why_not(layer) is None]
     skipped = [f"{layer.name} ({why})" for layer in there if (why := structure.why_not(layer)) is not None]
     if not taken:

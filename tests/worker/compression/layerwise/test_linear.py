@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from tests.worker.compression.techniques.nets import model, samples
+from worker.compression.layerwise.bias import owns_bias, takes_bias
 from worker.compression.layerwise.linear import Linear, linears
 from worker.compression.layerwise.moments import moments
 
@@ -90,6 +91,39 @@ def test_what_is_no_plain_product_is_left_out() -> None:
         helper.make_node("MatMul", ["x", "x"], ["y"]),
     ):
         assert list(linears(model([node], {"x": [4, 4]}, {"y": [4, 4]}, weights))) == []
+
+
+def test_a_weight_that_the_model_answers_too_is_not_the_layers_own() -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    outputs = {"y": ["N", 3], "w": [4, 3]}
+    net = model([node], {"x": ["N", 4]}, outputs, {"w": np.ones((4, 3), np.float32)})
+    assert list(linears(net)) == []
+
+
+def test_a_product_of_nothing_is_no_layer() -> None:
+    node = helper.make_node("MatMul", ["x", "w"], ["y"])
+    for inner, outer in ((4, 0), (0, 3)):
+        weight = np.ones((inner, outer), np.float32)
+        assert list(linears(model([node], {"x": ["N", inner]}, {"y": ["N", outer]}, {"w": weight}))) == []
+
+
+@pytest.mark.parametrize(
+    ("bias", "takes"),
+    [(None, True), ((8,), True), ((1, 8), True), ((8, 1), False), ((1,), False), ((), False)],
+)
+def test_a_bias_is_one_number_for_each_output(bias: tuple[int, ...] | None, takes: bool) -> None:
+    weights = {"w": np.ones((4, 8), np.float32)}
+    inputs = ["x", "w"]
+    if bias is not None:
+        weights["b"], inputs = np.ones(bias, np.float32), ["x", "w", "b"]
+    layer = one(model([helper.make_node("Gemm", inputs, ["y"])], {"x": [8, 4]}, {"y": [8, 8]}, weights))
+    assert takes_bias(layer) is takes
+    assert owns_bias(layer) is takes
+
+
+def test_numbers_of_channels_stand_by_their_columns() -> None:
+    layer = one(convolution(np.ones((6, 2, 1, 3), np.float32), ["N", 4, 5, 5], group=2))
+    assert layer.by_column(np.array([1, 2, 3, 4])).tolist() == [[1, 1, 1, 2, 2, 2], [3, 3, 3, 4, 4, 4]]
 
 
 def test_moments_are_those_of_all_rows(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from onnx import helper
 
 from tests.worker.compression.techniques.nets import model
 from worker.compression.layerwise.linear import Linear, linears
-from worker.compression.layerwise.structure import Structure, channels, in_order
+from worker.compression.layerwise.structure import Structure, in_order
 
 
 def convolution(weight: Any, group: int = 1) -> Linear:
@@ -24,7 +24,7 @@ def convolution(weight: Any, group: int = 1) -> Linear:
 def test_neighbours_in_order_are_input_channels_at_one_position() -> None:
     weight = np.arange(8 * 4 * 3 * 3).reshape(8, 4, 3, 3)
     layer = convolution(weight)
-    assert channels(layer) == 4
+    assert layer.channels == 4
     ordered = layer.matrix()[:, :, in_order(layer)]
     assert ordered[0, 2, :4].tolist() == weight[2, :, 0, 0].tolist()
     assert ordered[0, 2, 4:8].tolist() == weight[2, :, 0, 1].tolist()

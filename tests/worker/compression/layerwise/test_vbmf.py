@@ -31,3 +31,8 @@ def test_matrices_without_noise_or_with_one_row_give_an_answer() -> None:
     assert vbmf_rank(np.zeros((4, 5))) == 0
     assert 0 <= vbmf_rank(np.ones((1, 9))) <= 1
     assert vbmf_rank(np.outer(np.arange(1.0, 30), np.arange(1.0, 50))) == 1
+
+
+def test_sizes_whose_squares_float32_lacks_have_a_rank() -> None:
+    matrix = np.outer(np.arange(1.0, 30), np.arange(1.0, 50)) * 1e28
+    assert vbmf_rank(matrix.astype(np.float32)) == 1

@@ -15,6 +15,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.measure.compare import Comparison, check, compare
 from worker.compression.measure.lock import PATH_VARIABLE
+from worker.compression.measure.parity import is_broken
 from worker.compression.progress import Silent
 
 QUICK = Benchmark(rounds=9)
@@ -89,6 +90,20 @@ def test_a_model_that_moved_is_seen_to_have_moved(tmp_path: Path) -> None:
     assert parity.max_error > 0.01
     assert not found.quality[0].held_out
     assert any("shares samples" in note for note in found.notes)
+
+
+def test_outputs_of_nan_give_no_figures_and_a_note_for_each_side(tmp_path: Path) -> None:
+    whole, broken = saved(mlp(), tmp_path / "a.onnx"), saved(shifted(mlp(), np.nan), tmp_path / "b.onnx")
+    given = {"evaluation": samples(tmp_path), "metric": Evaluation(metric="top1")}
+    nothing = measured(broken, broken, **given)
+    (parity,) = nothing.parity
+    assert (parity.cosine, parity.snr_db, parity.max_error, parity.top1_agreement) == (None, None, None, None)
+    assert any("at 480 of 480 values in the original and at 480" in note for note in nothing.notes)
+    assert any("NaN for 48 of 48 samples in the original and for 48" in note for note in nothing.notes)
+    failed = measured(whole, broken, **given)
+    assert is_broken(failed.parity[0])
+    assert failed.quality[0].after == 0
+    assert any("at 0 of 480 values in the original and at 480" in note for note in failed.notes)
 
 
 @pytest.mark.parametrize("graph", [cnn, lstm, branches])

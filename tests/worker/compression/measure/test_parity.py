@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.contract.report import Parity
-from worker.compression.measure.parity import HUGE, Moved
+from worker.compression.measure.parity import HUGE, Moved, is_broken
 
 
 def parity(*batches: tuple[np.ndarray, np.ndarray]) -> Parity:
@@ -54,15 +54,56 @@ def test_one_number_per_sample_is_compared_over_all_samples() -> None:
     assert told.cosine == pytest.approx(1 / np.sqrt(2))
 
 
-def test_nan_in_the_same_place_has_not_moved_and_elsewhere_is_the_largest_error() -> None:
-    x = np.array([[np.nan, 1.0, np.inf], [1.0, 2.0, 3.0]])
-    assert parity((x, x.copy())).max_error == 0
-    broken = x.copy()
-    broken[1, 1] = np.nan
-    told = parity((x, broken))
-    assert told.max_error == HUGE
-    assert told.cosine == pytest.approx(0.5)
+def figures(told: Parity) -> list[float | None]:
+    return [
+        told.cosine,
+        told.snr_db,
+        told.max_error,
+        told.mean_error,
+        told.max_relative_error,
+        told.top1_agreement,
+    ]
+
+
+def test_nan_in_every_sample_of_the_original_leaves_nothing_to_compare() -> None:
+    """A column of NaN, as a weight with NaN gives: the other columns are no comfort."""
+    x = np.random.default_rng(0).normal(size=(4, 3))
+    x[:, 1] = np.nan
+    for y in (x.copy(), x + 0.01, np.nan_to_num(x)):
+        assert figures(parity((x, y))) == [None] * 6
+
+
+def test_samples_with_nan_in_the_original_are_left_out() -> None:
+    rng = np.random.default_rng(1)
+    x, y = rng.normal(size=(2, 6, 5))
+    rest = parity((x[2:], y[2:]))
+    x[:2, 3] = np.nan
+    told = parity((x, y))
+    assert figures(told) == pytest.approx(figures(rest))
+
+
+def test_an_infinity_that_both_have_is_left_out_and_one_that_is_lost_breaks_the_output() -> None:
+    """Minus infinity masks what may not be chosen: another number there is no small error."""
+    x = np.array([[1.0, -np.inf, 3.0], [2.0, 1.0, -np.inf]])
+    same = parity((x, x.copy()))
+    assert (same.cosine, same.max_error, same.top1_agreement) == (pytest.approx(1), 0, 1)
+    assert figures(parity((np.full((2, 3), -np.inf), np.full((2, 3), -np.inf))))[:5] == [None] * 5
+    for lost in (np.where(np.isinf(x), 5.0, x), -x, np.where(np.isinf(x), np.nan, x)):
+        assert is_broken(parity((x, lost)))
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_a_single_value_that_is_not_finite_any_more_breaks_the_output(bad: float) -> None:
+    x = np.random.default_rng(2).normal(size=(100, 3))
+    y = x.copy()
+    y[7, 1] = bad
+    told = parity((x, y))
+    assert is_broken(told)
+    assert not is_broken(parity((x, x + 1)))
+    assert (told.cosine, told.max_error) == (0, HUGE)
+    assert told.top1_agreement == (1 if x[7].argmax() == y[7].argmax() and not np.isnan(bad) else 0.99)
     assert np.isfinite([told.mean_error, told.max_relative_error, told.snr_db]).all()
+    assert told.snr_db < -500  # type: ignore[operator]
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])

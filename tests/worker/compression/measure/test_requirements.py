@@ -2,6 +2,7 @@ import pytest
 
 from app.contract.recipe import Requirements
 from app.contract.report import Latency, Pair, Parity, Percentiles, Quality
+from worker.compression.measure.parity import HUGE
 from worker.compression.measure.requirements import judge
 from worker.compression.measure.verdict import verdict
 
@@ -94,6 +95,23 @@ def test_the_worst_output_decides_the_cosine() -> None:
     entry = judged(Requirements(min_cosine=0.95), parity=found)
     assert (entry.met, entry.measured) == (False, 0.9)
     assert "'b'" in entry.why
+
+
+@pytest.mark.parametrize("asked", [0.95, 0.0, -1.0])
+def test_an_output_that_is_broken_or_beyond_comparing_meets_no_cosine(asked: float) -> None:
+    nan = dict.fromkeys(("max_error", "mean_error", "max_relative_error"))
+    for bad, measured in (
+        (parity("b", 0.0).model_copy(update={"max_error": HUGE, "max_relative_error": HUGE}), 0.0),
+        (parity("b", None).model_copy(update=nan), None),
+    ):
+        found = [parity("a", 0.999), bad]
+        entry = judged(Requirements(min_cosine=asked), parity=found)
+        assert (entry.met, entry.measured) == (False, measured)
+        assert "'b'" in entry.why
+        told = verdict(latency=[], quality=[quality(0, 0, 0)], parity=found, size_bytes=HALF).summary
+        assert "'b'" in told[0], "whatever else was measured"
+        alone = verdict(latency=[], quality=[], parity=[bad], size_bytes=HALF).summary
+        assert not any("moved most" in line for line in alone)
 
 
 @pytest.mark.parametrize(

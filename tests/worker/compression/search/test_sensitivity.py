@@ -7,6 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from app.contract.errors import Refusal
 from app.contract.job import Evaluation
 from app.contract.recipe import Requirements
 from tests.worker.compression.techniques.nets import digits_net, digits_samples, run, samples, snr_db
@@ -75,6 +76,15 @@ def test_with_labels_the_drop_of_the_metric_is_judged(tmp_path: Path) -> None:
     judged = judge(broken)
     assert judged.metric == pytest.approx(after)
     assert judged.drop == pytest.approx(before - after)
+
+
+def test_a_float_model_that_answers_nan_is_no_judge(static: Static, tmp_path: Path) -> None:
+    broken = static.model.clone()
+    weight = next(v for v in broken.graph.initializers.values() if v.const_value is not None)
+    weight.const_value = ir.tensor(np.full(weight.const_value.shape.numpy(), np.nan, np.float32))  # type: ignore[union-attr]
+    with pytest.raises(Refusal, match="NaN or infinity in all of its answers"):
+        Judge(broken, static.samples, tmp_path)
+    assert Judge(static.model, static.samples, tmp_path)(broken).told() == {"snr_db": -EXACT_DB, "cosine": -1}
 
 
 def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(

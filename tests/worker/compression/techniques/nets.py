@@ -102,6 +102,28 @@ def digits_samples(folder: Path) -> Samples:
     return samples(folder, digits_net(), image=x, labels=y)
 
 
+def joined_batchnorms() -> ir.Model:
+    """Two convolutions with batch norms that were never trained: all their vectors of ones are one initializer."""
+    rng = np.random.default_rng(0)
+    weights = {
+        "w1": rng.normal(size=(32, 4, 3, 3)).astype(np.float32),
+        "w2": rng.normal(size=(32, 32, 3, 3)).astype(np.float32),
+        "w3": rng.normal(size=(8, 32, 1, 1)).astype(np.float32),
+        "one": np.ones(32, np.float32),
+        "zero": np.zeros(32, np.float32),
+    }
+    nodes = [
+        node("Conv", "x w1", "c1", "conv1", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "c1 one zero zero one", "n1", "norm1"),
+        node("Relu", "n1", "r1", "relu1"),
+        node("Conv", "r1 w2", "c2", "conv2", pads=[1, 1, 1, 1]),
+        node("BatchNormalization", "c2 one zero zero one", "n2", "norm2"),
+        node("Relu", "n2", "r2", "relu2"),
+        node("Conv", "r2 w3", "y", "conv3"),
+    ]
+    return model(nodes, {"x": ["N", 4, 6, 6]}, {"y": ["N", 8, 6, 6]}, weights)
+
+
 def samples(folder: Path, net: ir.Model, **arrays: Any) -> Samples:
     folder.mkdir(parents=True, exist_ok=True)
     np.savez(folder / "data.npz", **arrays)

@@ -53,6 +53,23 @@ def mlp(opset: int = 17) -> ir.Model:
     return model(nodes, {"x": ["N", 32]}, {"y": ["N", 10]}, weights, opset)
 
 
+@pytest.mark.parametrize("bad", [np.nan, np.inf])
+def test_a_layer_whose_weight_is_not_finite_stays(bad: float) -> None:
+    """One infinity would be the scale of its whole channel, and NaN whatever the channel gives."""
+    net = mlp()
+    weight = net.graph.initializers["w3"].const_value.numpy().copy()  # type: ignore[union-attr]
+    weight[0, 0] = bad
+    net.graph.initializers["w3"].const_value = ir.tensor(weight, name="w3")
+    made = quantize(net)
+    assert {row["name"]: row["reason"] for row in made.details["layers"]} == {
+        "one": None,
+        "two": None,
+        "three": "its weight has NaN or infinity",
+    }
+    x = normal(50, 32)
+    assert (np.isnan(run(made.model, {"x": x})) == np.isnan(run(net, {"x": x}))).all()
+
+
 def test_products_become_integer_and_stay_close() -> None:
     x = normal(50, 32)
     made = quantize(mlp())

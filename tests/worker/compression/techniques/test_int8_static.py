@@ -146,6 +146,24 @@ def test_excluded_nodes_are_untouched_and_counted(tmp_path: Path) -> None:
     assert rows["conv2"]["reason"] == "excluded by pattern"
 
 
+def test_a_bias_for_each_sample_is_none_for_each_channel(tmp_path: Path) -> None:
+    """Of a fixed batch of 8 and 8 outputs: [8, 1] is stretched along the outputs."""
+    rng = np.random.default_rng(0)
+    shapes = {"w1": (24, 32), "w2": (32, 8), "b2": (8, 1)}
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    weights["b2"] *= 100
+    nodes = [
+        node("Gemm", "x w1", "a", "one"),
+        node("Relu", "a", "r", "relu"),
+        node("Gemm", "r w2 b2", "y", "two"),
+    ]
+    net = model(nodes, {"x": [8, 24]}, {"y": [8, 8]}, weights)
+    x = rng.normal(size=(64, 24)).astype(np.float32)
+    made = quantize(net.clone(), tmp_path, samples(tmp_path, net, x=x))
+    assert [row["quantized"] for row in made.details["layers"]] == [True, False]
+    assert snr_db(run(net, {"x": x[:8]}), run(made.model, {"x": x[:8]})) > 30
+
+
 def test_layers_without_an_integer_kernel_are_counted(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(size=(4, 4, 2, 2)).astype(np.float32) for name in ("a", "b")}

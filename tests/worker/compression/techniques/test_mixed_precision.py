@@ -110,6 +110,12 @@ def test_a_budget_that_float_meets_changes_nothing(tmp_path: Path) -> None:
     assert "nothing was quantized" in made.notes[0]
 
 
+def test_what_never_changed_is_named(tmp_path: Path) -> None:
+    data = samples(tmp_path, digits_net(), image=np.full((16, 1, 8, 8), 0.5, np.float32))
+    made = mixed(digits_net(), tmp_path, data, max_size_ratio=0.5)
+    assert any("Constant on all of the calibration data: 'image' (always 0.5)" in note for note in made.notes)
+
+
 def test_a_net_without_weights_is_refused(tmp_path: Path) -> None:
     net = model([node("Relu", "x", "y", "relu")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
     with pytest.raises(Refusal) as caught:

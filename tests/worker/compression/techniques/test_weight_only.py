@@ -105,13 +105,13 @@ def test_products_compute_with_the_rounded_weights(
 def test_convolutions_compute_with_the_rounded_weights(
     tmp_path: Path, channels: int, groups: int, kernel: int, form: Any
 ) -> None:
-    w = normal(160, channels // groups, kernel, kernel)
-    ends = {"x": ["N", channels, 6, 6]}, {"y": ["N", 160, 7 - kernel, 7 - kernel]}
+    w = normal(400, channels // groups, kernel, kernel)
+    ends = {"x": ["N", channels, 6, 6]}, {"y": ["N", 400, 7 - kernel, 7 - kernel]}
 
     def net(weight: Any) -> ir.Model:
         return model([node("Conv", "x w", "y", "layer", group=groups)], *ends, {"w": weight})
 
-    flat = rounded(w.reshape(160, -1), **form)
+    flat = rounded(w.reshape(400, -1), **form)
     x = normal(3, channels, 6, 6, seed=2)
     expected = run(net(flat.reshape(w.shape)), {"x": x})
     made = quantize(net(w), tmp_path, method="rtn", **form)
@@ -202,22 +202,23 @@ def test_what_stays_has_a_reason(tmp_path: Path) -> None:
     big, lstm = normal(64, 64), {"lw": normal(1, 64, 64), "lr": normal(1, 64, 16)}
     nodes = [
         node("MatMul", "x big", "a", "taken"),
-        node("MatMul", "a shared", "b", "shared1"),
-        node("MatMul", "b shared", "c", "shared2"),
-        node("MatMul", "c out", "d", "left/out"),
+        node("MatMul", "a shared", "b", "shared"),
+        node("Add", "s shared", "h", "sum"),
+        node("MatMul", "b out", "d", "left/out"),
         node("MatMul", "d tiny", "e", "tiny"),
         node("MatMul", "d broken", "f", "broken"),
         node("LSTM", "x3 lw lr", "g", "lstm", hidden_size=16),
     ]
     weights = {"big": big, "shared": big, "out": big, "tiny": normal(64, 1), "broken": big.copy(), **lstm}
     weights["broken"][3, 4] = np.nan
-    ends = {"x": ["N", 64], "x3": ["T", "N", 64]}, {"e": ["N", 1], "f": ["N", 64], "g": ["T", 1, "N", 16]}
-    made = quantize(model(nodes, *ends, weights), tmp_path, exclude=["left/*"])
+    inputs = {"x": ["N", 64], "s": [64, 64], "x3": ["T", "N", 64]}
+    outputs = {"e": ["N", 1], "f": ["N", 64], "g": ["T", 1, "N", 16], "h": [64, 64]}
+    made = quantize(model(nodes, inputs, outputs, weights), tmp_path, exclude=["left/*"])
     reasons = {row["name"]: row["reason"] for row in made.details["layers"]}
-    assert (made.changed, made.candidates) == (1, 7)
+    assert (made.changed, made.candidates) == (1, 6)
     assert reasons["taken"] is None
     for name, words in {
-        "shared1": "other nodes",
+        "shared": "other nodes",
         "left/out": "pattern",
         "tiny": "smaller",
         "broken": "NaN",
