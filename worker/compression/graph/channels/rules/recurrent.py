@@ -10,7 +10,6 @@ from worker.compression.graph.channels.rule import Rule
 from worker.compression.graph.channels.step import Labelled, Step
 
 GATES: Final = {"LSTM": 4, "GRU": 3, "RNN": 1}
-PEEPHOLES: Final = 3
 X, W, R, B, LENGTHS, FIRST_STATE, FIRST_CELL, P = range(8)
 
 
