@@ -2,6 +2,9 @@
 
 Every node of the main graph that can compute in float16 does; where it meets one that cannot, a Cast stands between.
 Runtimes without a float16 kernel for an operator put their own Casts around it. Subgraphs keep float32.
+A Transpose that moves the first axis behind the others stays too: with one in float16 in front of a product ONNX
+Runtime 1.32 ends with SIGSEGV while it makes the session (its MatmulTransposeFusion, with the Cast that it puts between
+them): recurrent layers that are batch first, with a product behind them.
 A weight beyond ±65504 has no float16, so its node stays in float32, with a note; and with calibration data so does
 every node that overflows, or comes near it, on that data (`islands`).
 """
@@ -87,10 +90,18 @@ def _told(wide: dict[ir.Node, str]) -> list[str]:
 def _objection(node: ir.Node, found: Ports | None, patterns: list[str]) -> str | None:
     if excluded(node, patterns):
         return "excluded by pattern"
+    if _moves_first_back(node):
+        return "ONNX Runtime crashes on a product that reads such a Transpose in float16"
     if found is None:
         return "the operator has no float16 form in this opset, or keeps float32 by design"
     too_large = [value for i in found.inputs if (value := node.inputs[i]) is not None and _overflows(value)]
     return f"a weight, {too_large[0].name}, exceeds {LARGEST:g}, the largest float16" if too_large else None
+
+
+def _moves_first_back(node: ir.Node) -> bool:
+    """perm = (1, …, n − 2, 0, n − 1) or (1, …, n − 1, 0), n ≥ 3."""
+    perm = list(node.attributes.get_ints("perm", [])) if node.op_type == "Transpose" else []
+    return len(perm) > 2 and perm[:-2] == list(range(1, len(perm) - 1))
 
 
 def _is_weight(value: ir.Value | None) -> bool:

@@ -1,10 +1,13 @@
 """float16 on graphs built here. 40 dB is a relative error of one percent; half precision gives about 60."""
 
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
+import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
@@ -31,6 +34,10 @@ HALF = ir.DataType.FLOAT16
 
 def halve(net: ir.Model, **step: Any) -> Changed:
     return apply(net, Float16.model_validate({"kind": "float16", **step}), Context(Path(), 0, Silent()))
+
+
+def answer(net: bytes, x: Any) -> Any:
+    return ort.InferenceSession(net, providers=["CPUExecutionProvider"]).run(None, {"x": x})[0]
 
 
 def images(n: int = 20) -> Any:
@@ -134,6 +141,22 @@ def test_a_quantized_net_still_runs(tmp_path: Path) -> None:
     quantized = apply(digits_net(), static, Context(tmp_path, 0, Silent(), data)).model
     before = run(quantized, {"image": images()})
     assert snr_db(before, run(halve(quantized).model, {"image": images()})) > 40
+
+
+@pytest.mark.parametrize(
+    ("perm", "dims"), [((1, 0, 2), (4, 5, 6)), ((1, 2, 0), (6, 4, 5)), ((1, 2, 3, 0), (6, 2, 4, 5))]
+)
+def test_a_product_behind_a_transposition_of_the_first_axis_runs(perm: Any, dims: Any) -> None:
+    """In a process of its own: ONNX Runtime would end this one."""
+    w = np.random.default_rng(0).normal(size=(6, 300)).astype(np.float32)
+    shape = [dims[axis] for axis in perm[:-1]] + [300]
+    nodes = [node("Transpose", "x", "t", "turn", perm=perm), node("MatMul", "t w", "y", "product")]
+    net = model(nodes, {"x": list(dims)}, {"y": shape}, {"w": w})
+    x = np.random.default_rng(1).normal(size=dims).astype(np.float32)
+    half = proto(halve(net).model).SerializeToString()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        found = pool.submit(answer, half, x).result()
+    assert snr_db(run(net, {"x": x}), found) > 40
 
 
 def test_twice_is_refused() -> None:
