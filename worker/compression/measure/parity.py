@@ -27,6 +27,8 @@ MOST_SAMPLES = 256
 RANDOM_SAMPLES = 16
 ALMOST_ZERO = 1e-6
 HUGE = float(np.finfo(np.float32).max)
+LARGEST_ERROR = float(np.nextafter(HUGE, 0))
+"""Of finite values: only what is broken has more."""
 TINY = float(np.finfo(np.float32).tiny)
 
 DataName = Literal["evaluation", "calibration", "random"]
@@ -78,7 +80,7 @@ class Moved:
             self.same_top1 += same[~np.isnan(before).any(axis=1)].tolist()
 
     def _accumulate(self, x: Array, y: Array, told: Array, broken: Array) -> None:
-        error = np.where(broken, HUGE, np.abs(x - y))
+        error = np.where(broken, HUGE, np.abs(x - y).clip(max=LARGEST_ERROR))
         self.elements += int(told.sum())
         self.broken += int(broken.sum())
         self.signal += float((x * x).sum())
@@ -103,7 +105,9 @@ class Moved:
             max_error=self.max_error if self.elements else None,
             mean_error=self.absolute / self.elements if self.elements else None,
             max_relative_error=min(self.max_error / max(self.largest, TINY), HUGE) if self.elements else None,
-            top1_agreement=float(np.mean(self.same_top1)) if self.ranked and self.same_top1 else None,
+            top1_agreement=float(np.mean(self.same_top1))
+            if self.ranked and self.same_top1 and self.elements
+            else None,
         )
 
     def _cosine(self) -> float | None:

@@ -47,7 +47,7 @@ def exclude(
     )
     left: dict[str, str] = {}
     steps: list[dict[str, Any]] = []
-    for group in _groups(ranked[:-1]):
+    for group in _groups(_dispensable(static, ranked)):
         before, found = judged, _without(static, judge, left, group)
         if meets(found):
             group, found = _shortest(static, judge, meets, left, group, found)
@@ -56,6 +56,14 @@ def exclude(
         if meets(judged):
             return Excluded(left, judged, True, ranked, steps)
     return Excluded(left, judged, False, ranked, steps)
+
+
+def _dispensable(static: Static, ranked: list[Sensitivity]) -> list[Sensitivity]:
+    """As many of the worst as can be float while another layer is not: a table is int8 with all its readers or none."""
+    worst = ranked[:-1]
+    while not static.quantizable(_reasons(worst)):
+        worst.pop()
+    return worst
 
 
 def _shortest(

@@ -66,7 +66,9 @@ class Judge:
         self.samples = samples.take(max(1, HELD_BYTES // max(1, size)))
         self._expected = [network.run(feed, self._asked) for feed, _ in self._feeds()]
         self._outputs = [
-            i for i in range(len(floats)) if any(_pair(x[i], x[i])[2].any() for x in self._expected)
+            i
+            for i in range(len(floats))
+            if any(_pair(x[i], x[i])[2].any() for x in self._expected if x[i].size)
         ]
         if floats and not self._outputs:
             raise Refusal(
@@ -98,7 +100,10 @@ class Judge:
             if most is not None and done >= most:
                 break
         expected = self._expected[: len(found)]
-        pairs = [[(x[i], y[i]) for x, y in zip(expected, found, strict=True)] for i in self._outputs]
+        pairs = [
+            [(x[i], y[i]) for x, y in zip(expected, found, strict=True) if x[i].size or y[i].size]
+            for i in self._outputs
+        ]
         metric = self._value(found)
         before = self._before if len(found) == len(self._expected) else self._value(expected)
         drop = None if metric is None or before is None else self._drop(before, metric)

@@ -170,7 +170,7 @@ def _static_ways(
         if excluded.left:
             ways.append(static(base, "static, without the most sensitive", excluded.left))
             both = slower(gains) | excluded.left
-            if len(both) > len(excluded.left) and len(both) < len(base.quantizable()):
+            if len(both) > len(excluded.left) and base.quantizable(both):
                 ways.append(static(base, "static, without sensitive and slower ones", both))
     return ways, told, base.unvarying()
 
@@ -258,11 +258,12 @@ def _layers(
     otherwise: str = "has no integer kernel here, or is excluded",
 ) -> list[Layer]:
     """All that could be quantized, and why those that the way leaves in float are."""
-    embeddings = {layer.node: layer.reason or otherwise for layer in tables(model, patterns)}
+    weighted = [node for node in model.graph if node.op_type in WEIGHTED | FLOAT_ONLY]
+    embeddings = {layer.node: layer.reason or otherwise for layer in tables(model, patterns, weighted)}
     reasons: dict[str, str | None] = {str(node.name): reason for node, reason in embeddings.items()}
     reasons |= {str(layer.node.name): layer.reason for layer in way.told}
     return [
         Layer(node, reasons.get(str(node.name), otherwise))
         for node in model.graph
-        if node.op_type in WEIGHTED | FLOAT_ONLY or node in embeddings
+        if node in weighted or node in embeddings
     ]

@@ -52,8 +52,9 @@ def weight_scales(weight: Array, axis: int, limit: int) -> Array:
 
 
 def scales_for_bias(scales: Array, bias: Array, activation: Array) -> Array:
-    """Scales raised where the bias, stored as int32 in units of activation · weight scale, would overflow."""
-    least = np.abs(bias) / (float(activation) * (2.0**31 - 2**8))
+    """Scales raised where the bias, stored as int32 in units of activation · weight scale, would take more than half of
+    its range: the products that are added to it have the other half."""
+    least = np.abs(bias) / (float(activation) * 2.0**30)
     return np.maximum(scales, least.astype(np.float32))
 
 

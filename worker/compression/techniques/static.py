@@ -60,9 +60,9 @@ class Static:
         selection = self.selection(left)
         return [*selection.layers, *self._tables(self.model, selection, left)]
 
-    def quantizable(self) -> list[ir.Node]:
+    def quantizable(self, left: Mapping[str, str] | None = None) -> list[ir.Node]:
         """The layers that are quantized when nothing more is left out; tables come last."""
-        return [layer.node for layer in self.told() if layer.reason is None]
+        return [layer.node for layer in self.told(left) if layer.reason is None]
 
     def _tables(
         self, model: ir.Model, selection: Selection, left: Mapping[str, str] | None = None

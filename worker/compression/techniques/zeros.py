@@ -1,5 +1,6 @@
 """The zeros of a training step: those that are there and stay, and those that are to grow (`gradual`)."""
 
+from collections import defaultdict
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,11 +28,11 @@ BLOCK = (1, 4)
 
 @dataclass(frozen=True)
 class Sparse:
-    """`zeros` for the training; `targets` and `notes` for the report; `names` of the nodes by their weights'.
+    """`zeros` for the training; `targets` and `notes` for the report; `readers` are the nodes' names by their weights'.
     `palettes`: by its codebook, the share of a weight that is zero."""
 
     zeros: Zeros
-    names: dict[str, str]
+    readers: dict[str, list[str]]
     palettes: dict[str, float]
     targets: list[RequirementResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
@@ -39,7 +40,10 @@ class Sparse:
     def details(self) -> list[dict[str, Any]]:
         """Each layer with the share of zeros that it has in the end."""
         return [
-            {"name": self.names.get(weight, weight), "zeros": round(self.palettes.get(weight, share), 6)}
+            {
+                "name": self.readers.get(weight, [weight])[0],
+                "zeros": round(self.palettes.get(weight, share), 6),
+            }
             for weight, share in sorted(self.zeros.shares().items())
         ]
 
@@ -47,14 +51,18 @@ class Sparse:
 def sparse(model: ir.Model, module: GraphModule, step: Training) -> Sparse:
     """Raises `nothing_to_compress` when `gradual` finds no layer that its structure fits."""
     learning = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    weights = {_learns(w): (str(node.name), w) for node, found in layers(model) for w in found}
-    names = {learns: name for learns, (name, _) in weights.items()}
-    palettes = {learns: w.zeros() / w.size for learns, (_, w) in weights.items() if w.shared is not None}
-    masked = _masked(model, names, learning) if step.keep_zeros else {}
+    weights: dict[str, Weight] = {}
+    readers: dict[str, list[str]] = defaultdict(list)
+    for node, found in layers(model):
+        for weight in found:
+            weights[_learns(weight)] = weight
+            readers[_learns(weight)].append(str(node.name))
+    palettes = {learns: w.zeros() / w.size for learns, w in weights.items() if w.shared is not None}
+    masked = _masked(model, readers, learning) if step.keep_zeros else {}
     growth, targets, notes = _growth(model, step.gradual, learning)
     zeros = Zeros(learning, masked, growth)
-    remember(model, (names[weight] for weight in zeros.shares() if weight in names))
-    return Sparse(zeros, names, palettes, targets, notes)
+    remember(model, (name for weight in zeros.shares() for name in readers.get(weight, ())))
+    return Sparse(zeros, readers, palettes, targets, notes)
 
 
 def _learns(weight: Weight) -> str:
@@ -63,12 +71,12 @@ def _learns(weight: Weight) -> str:
 
 
 def _masked(
-    model: ir.Model, names: dict[str, str], learning: dict[str, nn.Parameter]
+    model: ir.Model, readers: dict[str, list[str]], learning: dict[str, nn.Parameter]
 ) -> dict[str, torch.Tensor]:
     """Weights with some zeros, by value. Rounding makes zeros too: of integers only those that a step made sparse."""
     known, found = recalled(model), {}
-    for weight, node in names.items():
-        if weight not in learning or (_is_integer(model, weight) and node not in known):
+    for weight, nodes in readers.items():
+        if weight not in learning or (_is_integer(model, weight) and known.isdisjoint(nodes)):
             continue
         zero = learning[weight].detach() == 0
         if zero.any() and not zero.all():

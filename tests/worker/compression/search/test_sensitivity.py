@@ -10,7 +10,15 @@ import pytest
 from app.contract.errors import Refusal
 from app.contract.job import Evaluation
 from app.contract.recipe import Requirements
-from tests.worker.compression.techniques.nets import digits_net, digits_samples, run, samples, snr_db
+from tests.worker.compression.techniques.nets import (
+    digits_net,
+    digits_samples,
+    model,
+    node,
+    run,
+    samples,
+    snr_db,
+)
 from tests.worker.compression.techniques.uneven import images, uneven_net
 from worker.compression.graph import store
 from worker.compression.measure.network import Network
@@ -85,6 +93,23 @@ def test_a_float_model_that_answers_nan_is_no_judge(static: Static, tmp_path: Pa
     with pytest.raises(Refusal, match="NaN or infinity in all of its answers"):
         Judge(broken, static.samples, tmp_path)
     assert Judge(static.model, static.samples, tmp_path)(broken).told() == {"snr_db": -EXACT_DB, "cosine": -1}
+
+
+def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
+    """A detector that finds nothing: only every 40th sample has a row that is kept."""
+    nodes = [
+        node("MatMul", "x w", "h", "product"),
+        node("ReduceMax", "h", "m", "largest", axes=[1], keepdims=0),
+        node("Greater", "m least", "g", "kept"),
+        node("Compress", "h g", "y", "rows", axis=0),
+    ]
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(16, 8)).astype(np.float32), "least": np.array(50, np.float32)}
+    net = model(nodes, {"x": ["N", 16]}, {"y": ["K", 8]}, weights)
+    x = rng.normal(size=(80, 16)).astype(np.float32)
+    x[::40] *= 1000
+    judge = Judge(net, samples(tmp_path, net, x=x), tmp_path)
+    assert judge(net).told() == {"snr_db": EXACT_DB, "cosine": 1}
 
 
 def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(

@@ -404,6 +404,18 @@ def test_a_channel_of_zeros_with_a_large_bias_survives(tmp_path: Path) -> None:
     np.testing.assert_allclose(before, run(quantize(net, tmp_path, data).model, {"x": x}), rtol=1e-3)
 
 
+def test_a_bias_leaves_room_for_what_is_added_to_it(tmp_path: Path) -> None:
+    """In int32: the largest bias that its range has would come out with the other sign."""
+    weights = {"w": np.ones((2, 64), np.float32), "b": np.array([1e6, -1e6], np.float32)}
+    nodes = [node("Gemm", "x w b", "y", "gemm", transB=1), node("Gemm", "y v", "z", "behind", transB=1)]
+    weights["v"] = np.eye(2, dtype=np.float32)
+    net = model(nodes, {"x": ["N", 64]}, {"z": ["N", 2]}, weights)
+    data = samples(tmp_path, net, x=np.random.default_rng(0).uniform(-1, 1, (20, 64)).astype(np.float32))
+    x = next(data.batches(20))["x"]
+    made = quantize(net, tmp_path, data, bias_correction=False)
+    np.testing.assert_allclose(run(made.model, {"x": x}), run(net, {"x": x}), rtol=0.02)
+
+
 def test_torch_is_not_imported() -> None:
     import subprocess
 

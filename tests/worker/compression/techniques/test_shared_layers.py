@@ -11,15 +11,18 @@ import onnx_ir as ir
 import pytest
 from onnx_ir import external_data
 
-from app.contract.recipe import Recipe
+from app.contract.recipe import Finetune, Recipe
 from tests.worker.compression.techniques.nets import model, node, run, samples
+from worker.compression.engine.working import as_module
 from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
+from worker.compression.graph.sparse_layers import recalled
 from worker.compression.layerwise.linear import by_weight
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.zeros import sparse
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((8, 16, 8, 8)).astype(np.float32)
@@ -148,3 +151,12 @@ def test_a_weight_that_something_else_reads_stays(tmp_path: Path) -> None:
     )
     rows = {row["name"]: row for row in made.details["layers"]}
     assert (rows["product"]["reason"], rows["last"]["quantized"]) == ("other nodes read its weight too", True)
+
+
+def test_all_readers_are_remembered_where_zeros_grow() -> None:
+    """In integers each may have a copy of its own, whose zeros are known by its name alone."""
+    net = head(shared=True)
+    step = Finetune.model_validate({"kind": "finetune", "gradual": {"sparsity": 0.5}})
+    found = sparse(net, as_module(net), step)
+    assert recalled(net) == {"conv1", "conv2", "product1", "product2"}
+    assert [row["name"] for row in found.details()] == ["conv1", "product1"]

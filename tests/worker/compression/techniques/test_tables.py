@@ -9,7 +9,7 @@ import pytest
 from onnx import TensorProto
 
 from app.contract.errors import Refusal
-from app.contract.recipe import Int8, Int8Dynamic, Int8Static
+from app.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
 from tests.worker.compression.techniques.encoders import embedding_net
 from tests.worker.compression.techniques.nets import (
     model,
@@ -26,10 +26,12 @@ from worker.compression.graph.cost import parameters
 from worker.compression.graph.facts import facts
 from worker.compression.graph.normalise import normalise
 from worker.compression.progress import Silent
+from worker.compression.search.candidates import Way
 from worker.compression.search.judge import Judge
 from worker.compression.search.sensitivity import sensitivities
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.techniques.int8 import _layers
 from worker.compression.techniques.kernels import WeightRange
 from worker.compression.techniques.static import Static
 
@@ -130,6 +132,32 @@ def test_a_table_is_judged_with_all_that_read_it(form: str, tmp_path: Path) -> N
     told = {one.name: one.judged.snr_db for one in found}
     assert told.keys() == {"words", "head", "other"} | ({"again"} if form == "twice" else set())
     assert max(told.values()) < 80, "each moves the outputs"
+
+
+def test_the_search_leaves_something_quantized_where_two_layers_are_int8_together_or_not_at_all(
+    tmp_path: Path,
+) -> None:
+    nodes = [
+        node("Gather", "table ids", "rows", "words"),
+        node("Gather", "table ids", "more", "again"),
+        node("Mul", "rows more", "y", "squares"),
+    ]
+    table = np.random.default_rng(0).normal(size=(2048, 64)).astype(np.float32)
+    net = model(nodes, {"ids": ["N", 6]}, {"y": ["N", 6, 64]}, {"table": table}, inputs_are=TensorProto.INT64)
+    data, require = samples(tmp_path, net, ids=IDS), Requirements(min_cosine=0.9999999)
+    context = Context(tmp_path, 0, Silent(), data, require)
+    made = apply(net, Int8Static.model_validate({"kind": "int8_static", "exclude": "auto"}), context)
+    assert made.changed == 2
+    assert "Even with every layer but one in float" in made.notes[-1]
+    assert named(made.model, "words").inputs[0].dtype == ir.DataType.INT8  # type: ignore[union-attr]
+
+
+def test_the_float_model_says_of_no_layer_that_another_one_keeps_it(tmp_path: Path) -> None:
+    net = embedding_net(tied=True)
+    told = _layers(net, [], Way("float", "float", lambda: net), "float is best")
+    reasons = {str(layer.node.name): layer.reason for layer in told}
+    assert reasons["words"] == reasons["head"] == "float is best"
+    assert reasons["places"] == "its table is small"
 
 
 def test_what_a_pattern_excludes_and_small_tables_stay(tmp_path: Path) -> None:
