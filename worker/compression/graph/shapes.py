@@ -46,7 +46,7 @@ def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> 
         elif value.shape is not None:
             value.shape = ir.Shape([_number(axis, dim, known) for axis, dim in enumerate(value.shape)])
     infer(copy)
-    if not all(value.shape is not None and value.shape.is_static() for value in _results(copy)):
+    if not all(map(_is_known, _results(copy))):
         _complete(copy)
     return copy
 
@@ -86,10 +86,15 @@ def _results(model: ir.Model) -> Iterator[ir.Value]:
 
 
 def _complete(model: ir.Model) -> None:
-    """Take shapes from a copy whose small constants are folded: with Shape → Mul → Reshape computed, they are known."""
+    """Take shapes from a copy whose small constants are folded: with Shape → Mul → Reshape computed, they are known.
+
+    There all that is unknown is an output, so that it does not fold away with its shape.
+    """
     from onnxscript import optimizer  # half a second, and most models never need it
 
     folded = model.clone()
+    unknown = [v for node in folded.graph for v in node.outputs if v.name and not _is_known(v)]
+    folded.graph.outputs.extend(value for value in unknown if not value.is_graph_output())
     try:
         optimizer.fold_constants(
             folded, onnx_shape_inference=True, input_size_limit=SMALL, output_size_limit=SMALL
@@ -99,8 +104,12 @@ def _complete(model: ir.Model) -> None:
         return
     known = {value.name: value.shape for value in (*_results(folded), *folded.graph.initializers.values())}
     for value in _results(model):
-        if value.shape is None or not value.shape.is_static():
+        if not _is_known(value):
             value.shape = known.get(value.name) or value.shape
+
+
+def _is_known(value: ir.Value) -> bool:
+    return value.shape is not None and value.shape.is_static()
 
 
 def numbers(value: ir.Value | None) -> list[int] | None:
