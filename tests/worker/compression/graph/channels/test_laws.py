@@ -60,6 +60,11 @@ def padded(net: Net, x: Value, width: int, n: int) -> tuple[Value, int]:
     return net.op("Add", short, net.conv(x, width, wide)), wide
 
 
+def mirrored(net: Net, x: Value, width: int, n: int) -> tuple[Value, int]:
+    wide = net.op("Pad", x, net.ints(0, 0, 1, 1, 0, 0, 1, 1), mode=["reflect", "edge"][n % 2])
+    return net.op("MaxPool", wide, kernel_shape=[3, 3]), width
+
+
 def depthwise(net: Net, x: Value, width: int, n: int) -> tuple[Value, int]:
     return net.conv(x, width, width * (1 + n % 2), kernel=3, group=width), width * (1 + n % 2)
 
@@ -129,7 +134,7 @@ def recurrent(net: Net, x: Value, width: int, n: int) -> tuple[Value, int]:
 
 BLOCKS: list[Block] = [
     convolution, activation, scaled, normalised, residual, dense, padded, depthwise, grouped,
-    shuffled, excited, split, sliced, chosen, attended, there_and_back, recurrent,
+    mirrored, shuffled, excited, split, sliced, chosen, attended, there_and_back, recurrent,
 ]  # fmt: skip
 LIKELY = [*BLOCKS, convolution, residual]
 

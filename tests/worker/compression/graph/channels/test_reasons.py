@@ -20,6 +20,15 @@ def test_a_shape_that_is_computed_is_corrected_where_it_says_a_size_that_is_cut(
     assert sizes(groups) == {"a": 6}
 
 
+def test_copies_of_channels_pin_them() -> None:
+    net = Net()
+    a = net.conv("x", 3, 6, name="a")
+    net.head(net.op("Pad", a, net.ints(0, 1, 0, 0, 0, 1, 0, 0), mode="edge"), 8)
+    groups = laws(net.model({"x": ["N", 3, "H", "W"]}, {"y": ["N", 3]}))
+    assert sizes(groups) == {}
+    assert "pads by mode edge" in reasons(groups)["a"]
+
+
 def test_bounds_that_are_computed_from_the_number_of_channels_are_known() -> None:
     net = Net()
     a = net.conv("x", 3, 8, name="a")

@@ -100,20 +100,25 @@ def _sliced(step: Step, vector: Vector, part: slice) -> Vector:
 
 
 def pad(step: Step) -> Labelled:
-    """What is added along an axis with labels are channels too: they are zero, and meet others later."""
+    """What is added along an axis with labels are channels too: they are zero, and meet others later. Copies of others,
+    as `reflect` and `edge` add them, pin these."""
     x, pads = step.given(), integers(step.node, "pads", 1)
     mode = step.node.attributes.get_string("mode", "constant")
     named = integers(step.node, "axes", 3) or range(len(x.shape))
-    if pads is None or mode != "constant":
+    if pads is None:
         for vector in x.vectors():
-            step.pin(vector, f"{step} pads by {'computed amounts' if pads is None else 'mode ' + mode}")
+            step.pin(vector, f"{step} pads by computed amounts")
         return step.result([None] * len(x.shape))
     axes = list(x.axes)
     for axis, before, after in zip(named, pads, pads[len(pads) // 2 :], strict=False):
-        axes[axis] = _padded(step, x.axes[axis], before, after)
+        if mode == "constant":
+            axes[axis] = _padded(step, x.axes[axis], before, after)
+        elif (before or after) and (copied := x.axes[axis]) is not None:
+            step.pin(copied, f"{step} pads by mode {mode}")
+            axes[axis] = None
     value = step.constant(2)
     filled = (value is not None and value.any()) or step.node.attributes.get_float("value", 0.0) != 0
-    return step.result(axes, zero=x.zero and not filled)
+    return step.result(axes, zero=x.zero and not (mode == "constant" and filled))
 
 
 def _padded(step: Step, vector: Vector | None, before: int, after: int) -> Vector | None:
