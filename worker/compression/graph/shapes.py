@@ -46,7 +46,7 @@ def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> 
         elif value.shape is not None:
             value.shape = ir.Shape([_number(axis, dim, known) for axis, dim in enumerate(value.shape)])
     infer(copy)
-    if not all(map(_is_known, _results(copy))):
+    if not all(map(is_known, _results(copy))):
         _complete(copy)
     return copy
 
@@ -93,7 +93,7 @@ def _complete(model: ir.Model) -> None:
     from onnxscript import optimizer  # half a second, and most models never need it
 
     folded = model.clone()
-    unknown = [v for node in folded.graph for v in node.outputs if v.name and not _is_known(v)]
+    unknown = [v for node in folded.graph for v in node.outputs if v.name and not is_known(v)]
     folded.graph.outputs.extend(value for value in unknown if not value.is_graph_output())
     try:
         optimizer.fold_constants(
@@ -104,11 +104,12 @@ def _complete(model: ir.Model) -> None:
         return
     known = {value.name: value.shape for value in (*_results(folded), *folded.graph.initializers.values())}
     for value in _results(model):
-        if not _is_known(value):
+        if not is_known(value):
             value.shape = known.get(value.name) or value.shape
 
 
-def _is_known(value: ir.Value) -> bool:
+def is_known(value: ir.Value) -> bool:
+    """Whether all of its shape is."""
     return value.shape is not None and value.shape.is_static()
 
 

@@ -6,11 +6,11 @@ Gemm, MatMul  W [1, out, in], x all rows
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from fnmatch import fnmatchcase
 
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.naming import excluded
 from worker.compression.layerwise.patches import Window, patches
 from worker.compression.observe import Array
 
@@ -28,6 +28,10 @@ class Linear:
     def readers(self) -> tuple["Linear", ...]:
         """All that read the weight, in order."""
         return self, *self.twins
+
+    def excluded(self, patterns: Iterable[str]) -> bool:
+        """Whether a pattern names one of the readers."""
+        return any(excluded(reader.node, patterns) for reader in self.readers)
 
     @property
     def name(self) -> str:
@@ -127,7 +131,7 @@ def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
     pattern excludes."""
     patterns = list(exclude)
     for layer in by_weight(model):
-        if not layer.twins and not any(fnmatchcase(layer.name, pattern) for pattern in patterns):
+        if not layer.twins and not layer.excluded(patterns):
             yield layer
 
 

@@ -16,7 +16,7 @@ import onnx_ir as ir
 from worker.compression.layerwise.linear import linears
 from worker.compression.layerwise.smoothing import behind_normalisation
 from worker.compression.search.sensitivity import Gain
-from worker.compression.techniques.account import Layer
+from worker.compression.techniques.account import Layer, taken
 from worker.compression.techniques.dynamic import Dynamic
 from worker.compression.techniques.static import Static
 
@@ -43,7 +43,7 @@ class Way:
     @property
     def layers(self) -> list[str]:
         """The names of those that are quantized."""
-        return [str(layer.node.name) for layer in self.told if layer.reason is None]
+        return [str(node.name) for node in taken(self.told)]
 
 
 def dynamic(base: Dynamic) -> Way:

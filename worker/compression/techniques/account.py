@@ -62,10 +62,15 @@ def changed(
     details: dict[str, object] | None = None,
 ) -> Changed:
     """The step's answer. Raises `nothing_to_quantize` when no layer was changed."""
-    count = sum(layer.reason is None for layer in layers)
+    count = len(taken(layers))
     if count == 0:
         raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {why_not(model, layers)}")
     return Changed(model, count, len(layers), notes, {"layers": rows(layers), **(details or {})})
+
+
+def taken(layers: Iterable[Layer]) -> list[ir.Node]:
+    """The nodes of those that are changed."""
+    return [layer.node for layer in layers if layer.reason is None]
 
 
 def rows(layers: Iterable[Layer]) -> list[dict[str, object]]:

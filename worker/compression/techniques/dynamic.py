@@ -11,7 +11,7 @@ from worker.compression.graph.naming import Names, excluded
 from worker.compression.layerwise.channels import SAMPLES, Channels, input_channels
 from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.layerwise.smoothing import behind_normalisation, smooth
-from worker.compression.techniques.account import Layer
+from worker.compression.techniques.account import Layer, taken
 from worker.compression.techniques.integer import IntegerWriter
 from worker.compression.techniques.residuals import sums_for_residuals
 from worker.compression.techniques.small_weights import NOT_FINITE, finite
@@ -41,14 +41,14 @@ class Dynamic:
 
     def observe(self, samples: Samples, seed: int) -> None:
         """Look at what is smoothed. Raises what `Observer` raises."""
-        layers = _smoothable(_taken(self._layers(self.model)[0]))
+        layers = _smoothable(taken(self._layers(self.model)[0]))
         self.seen = input_channels(self.model, layers, samples.draw(SAMPLES, seed))
 
     def quantized(self, told: Callable[[float], None] = lambda _: None) -> ir.Model:
         """The model with integer products. `told` hears the share of the work that is done."""
         model = self.model.clone()
         products, embeddings = self._layers(model)
-        chosen = _taken(products)
+        chosen = taken(products)
         if self.alpha is not None:
             smooth(model.graph, _smoothable(chosen), self.seen, self.alpha, Names(model).fresh)
         writer = IntegerWriter(model, self.limit)
@@ -67,11 +67,7 @@ class Dynamic:
             for node in model.graph
             if node.domain in ("", "ai.onnx") and node.op_type in QUANTIZED
         ]
-        return products, tables(model, self.patterns, _taken(products))
-
-
-def _taken(layers: Iterable[Layer]) -> list[ir.Node]:
-    return [layer.node for layer in layers if layer.reason is None]
+        return products, tables(model, self.patterns, taken(products))
 
 
 def _smoothable(nodes: Iterable[ir.Node]) -> list[Linear]:

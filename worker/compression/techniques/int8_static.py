@@ -18,7 +18,7 @@ from worker.compression.graph.naming import Names
 from worker.compression.layerwise.equalization import equalize
 from worker.compression.layerwise.moments import moments
 from worker.compression.layerwise.smoothing import smooth
-from worker.compression.techniques.account import changed, refuse_quantized, rows
+from worker.compression.techniques.account import changed, refuse_quantized, rows, taken
 from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import four_bits, target, weight_range
@@ -64,8 +64,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     answer.details.update(layers=rows(layers), **_told(excluded, asked))
     if not excluded.met:
         answer.notes.append(f"Even with every layer but one in float the calibration data misses {asked}.")
-    count = sum(layer.reason is None for layer in layers)
-    return replace(answer, model=static.quantized(excluded.left), changed=count)
+    return replace(answer, model=static.quantized(excluded.left), changed=len(taken(layers)))
 
 
 def prepared(

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from worker.compression.graph.naming import excluded
-from worker.compression.techniques.account import Layer
+from worker.compression.techniques.account import Layer, taken
 from worker.compression.techniques.small_weights import NOT_FINITE, finite
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -36,7 +36,7 @@ class Selection:
 
     @property
     def weighted(self) -> list[ir.Node]:
-        return [layer.node for layer in self.layers if layer.reason is None]
+        return taken(self.layers)
 
     def source(self, value: ir.Value) -> ir.Value:
         """The value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where

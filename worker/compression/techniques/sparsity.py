@@ -19,7 +19,6 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
-from worker.compression.graph.naming import excluded
 from worker.compression.graph.sparse_layers import remember
 from worker.compression.layerwise import spread
 from worker.compression.layerwise.hessian import output_error, with_zeros
@@ -76,7 +75,7 @@ def layers_of(model: ir.Model, step: Sparsity) -> Layers:
     layers = Layers([], [])
     for layer in by_weight(model):
         names = [reader.name for reader in layer.readers]
-        if any(excluded(reader.node, step.exclude) for reader in layer.readers) or (
+        if layer.excluded(step.exclude) or (
             step.layers and not any(fnmatchcase(name, pattern) for name in names for pattern in step.layers)
         ):
             continue

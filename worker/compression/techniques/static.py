@@ -14,7 +14,7 @@ from worker.compression.graph.naming import Names
 from worker.compression.layerwise.bias_correction import correct, shift
 from worker.compression.layerwise.channels import Channels, input_channels
 from worker.compression.layerwise.linear import Linear, linear
-from worker.compression.techniques.account import Layer
+from worker.compression.techniques.account import Layer, taken
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution, Method
 from worker.compression.techniques.gates import gated
@@ -62,7 +62,7 @@ class Static:
 
     def quantizable(self, left: Mapping[str, str] | None = None) -> list[ir.Node]:
         """The layers that are quantized when nothing more is left out; tables come last."""
-        return [layer.node for layer in self.told(left) if layer.reason is None]
+        return taken(self.told(left))
 
     def _tables(
         self, model: ir.Model, selection: Selection, left: Mapping[str, str] | None = None

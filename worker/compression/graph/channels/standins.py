@@ -15,7 +15,7 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.step import UNKNOWN, Shape
-from worker.compression.graph.shapes import BATCH, with_shapes
+from worker.compression.graph.shapes import BATCH, is_known, with_shapes
 from worker.compression.graph.store import weight_bytes
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def concrete_shapes(model: ir.Model) -> Iterator[dict[str, Shape]]:
     best: tuple[int, ir.Model] | None = None
     for size in SIZES if _is_open(model) else SIZES[:1]:
         shaped = with_shapes(model, _given(model, size))
-        unknown = sum(not _is_known(value) for value in _results(shaped))
+        unknown = sum(not is_known(value) for value in _results(shaped))
         if unknown == 0:
             yield _found(shaped)
         elif best is None or unknown < best[0]:
@@ -48,11 +48,11 @@ def _found(model: ir.Model) -> dict[str, Shape]:
 
 def _by_runtime(model: ir.Model) -> dict[str, Shape]:
     """The shapes that onnx does not tell, of operators of ONNX Runtime above all: from a run on zeros."""
-    unknown = [v for n in model.graph for v in n.outputs if v.name and not _is_known(v)]
+    unknown = [v for n in model.graph for v in n.outputs if v.name and not is_known(v)]
     if (
         not unknown
         or weight_bytes(model) > MOST_BYTES
-        or not all(_is_known(value) for value in model.graph.inputs)
+        or not all(is_known(value) for value in model.graph.inputs)
     ):
         return {}
     proto = ir.to_proto(model)
@@ -95,10 +95,6 @@ def _given(model: ir.Model, size: int) -> dict[str, list[int]]:
 
 def _results(model: ir.Model) -> list[ir.Value]:
     return [v for node in ir.traversal.RecursiveGraphIterator(model.graph) for v in node.outputs if v.name]
-
-
-def _is_known(value: ir.Value) -> bool:
-    return value.shape is not None and value.shape.is_static()
 
 
 def _number(axis: int, dim: int | ir.SymbolicDim, size: int) -> int:
