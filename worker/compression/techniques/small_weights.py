@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Literal
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import onnx_ir as ir
@@ -84,7 +85,7 @@ def excluded_by(node: ir.Node, layer: Linear | None, patterns: list[str]) -> str
     """Why a pattern keeps the node as it is; None where none does."""
     if excluded(node, patterns):
         return "excluded by a pattern"
-    if layer is not None and any(excluded(reader.node, patterns) for reader in layer.readers):
+    if layer is not None and layer.excluded(patterns):
         return "a layer with the same weight is excluded by a pattern"
     return None
 
@@ -139,10 +140,16 @@ def _multiplies_a_vector(layer: Linear) -> bool:
 
 
 def finite(weight: ir.Value) -> bool:
-    """Whether a constant has neither NaN nor infinity."""
-    assert weight.const_value is not None
-    if not weight.const_value.size:
-        return True
-    ends = [float(weight.const_value.numpy().min()), float(weight.const_value.numpy().max())]
-    release(weight)
-    return bool(np.isfinite(ends).all())
+    """Whether a constant has neither NaN nor infinity. Read once: copies of a model, of which a search makes many, have
+    the same tensors."""
+    tensor = weight.const_value
+    assert tensor is not None
+    if tensor not in _FINITE:
+        _FINITE[tensor] = not tensor.size or bool(
+            np.isfinite([tensor.numpy().min(), tensor.numpy().max()]).all()
+        )
+        release(weight)
+    return _FINITE[tensor]
+
+
+_FINITE: Final[WeakKeyDictionary[ir.TensorProtocol, bool]] = WeakKeyDictionary()
