@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from app.contract.errors import Refusal
+from app.contract.strict_zip import MAX_RATIO
 from worker.compression.convert.pickles import foreign_globals, is_pickle
-from worker.compression.convert.zipped import EXPORT_ANEW, Zipped, opened, refuse_pickled
-from worker.compression.graph.archive import BROKEN, MAX_RATIO
+from worker.compression.convert.zipped import BROKEN, EXPORT_ANEW, Zipped, opened, refuse_pickled
 
 OPERATOR: Final = re.compile(
     r"torch\.ops\.(aten|prims|quantized_decomposed|torchvision)\.(_?[A-Za-z]\w*|__i?(and|or|xor|[lr]shift)__)(\.[A-Za-z]\w*)?"

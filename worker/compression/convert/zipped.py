@@ -1,14 +1,25 @@
 """PyTorch's files are zips of one folder. They are looked at here before torch sees them, and not unpacked."""
 
 import zipfile
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract.errors import Refusal
+from app.contract.strict_zip import MAX_MEMBERS, MAX_RATIO
 from worker.compression.convert.pickles import foreign_globals, is_pickle
-from worker.compression.graph.archive import BROKEN, MAX_MEMBERS, MAX_RATIO
+
+BROKEN = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    RuntimeError,
+    NotImplementedError,
+)
 
 EXPORT_ANEW = (
     "Save the model with torch.export.save(torch.export.export(model.eval(), args), 'model.pt2'), "
