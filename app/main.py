@@ -4,10 +4,10 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
 
 from app.api import artifacts, datasets, events, health, jobs, models, problems
-from app.api.deps import Parts, plain_address
+from app.api.deps import Parts
 from app.api.limits import SmallBodies
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
@@ -43,7 +43,6 @@ def create_app(
         version=version("winnow"),
         description=DESCRIPTION,
         lifespan=_lifespan,
-        dependencies=[Depends(plain_address)],
         redirect_slashes=False,
         redoc_url=None,
     )

@@ -1,25 +1,35 @@
 """`/v1/datasets`"""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Final
 
-from fastapi import Query, Request, Response
-from pydantic import ValidationError
+from fastapi import Depends, Query, Request, Response
 
 from app.api import uploads, views
 from app.api.content import CONTENT
 from app.api.deps import Owner, Service
 from app.api.pages import Listed, Paged, listed
-from app.api.problems import documented, refusal_of
+from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import check_dataset
-from app.api.storable import check_storable
 from app.contract.base import Asked
 from app.contract.dataset import Dataset, Declaration
 from app.contract.errors import Refusal
+from app.contract.strict_json import read_model
 from app.storage.ports import Conflict
 from app.storage.records import Wake
 
 router = Router(prefix="/v1/datasets", tags=["datasets"])
+
+
+@dataclass(frozen=True)
+class DatasetOptions(uploads.UploadOptions):
+    """What can go with the bytes of a dataset."""
+
+    declaration: Annotated[
+        str | None,
+        Query(max_length=2**20, description="How to read the arrays: a `Declaration` as JSON text."),
+    ] = None
 
 
 class Redeclaration(Asked):
@@ -72,40 +82,22 @@ async def upload_dataset(
     response: Response,
     service: Service,
     owner: Owner,
-    name: Annotated[str | None, Query(max_length=200, description="What to call it.")] = None,
-    declaration: Annotated[
-        str | None, Query(description="The declaration as JSON, for a body that is not a form.")
-    ] = None,
+    options: Annotated[DatasetOptions, Depends()],
 ) -> Dataset:
     """Send an `.npz` as the body, or as a form: `-F file=@data.npz -F declaration=@declaration.json`."""
 
-    def describe(asked: uploads.Asked, file: BinaryIO) -> tuple[str, dict[str, Any]]:
+    def describe(asked: DatasetOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
         check_dataset(file)
-        return "npz", _declared(asked)
+        return "npz", _declared(asked.declaration)
 
-    upload, new = await uploads.take(request, service, owner, "dataset", describe)
+    upload, new = await uploads.take(request, service, owner, "dataset", DatasetOptions, describe)
     uploads.created(response, upload, new)
     return views.dataset(upload)
 
 
-def _declared(asked: uploads.Asked) -> dict[str, Any]:
-    for stray in ("input", "format"):
-        if asked.received.fields.get(stray):
-            raise Refusal("invalid_request", f"{stray} is for models; a dataset takes none.", field=stray)
-    text = asked.one("declaration")
-    if not text:
-        return _stored(Declaration())
-    try:
-        return _stored(Declaration.model_validate_json(text))
-    except ValidationError as error:
-        located = [{**e, "loc": ("form", "declaration", *e["loc"])} for e in error.errors()]
-        raise refusal_of(located, None) from None
-
-
-def _stored(declaration: Declaration) -> dict[str, Any]:
-    stored = declaration.model_dump(mode="json")
-    check_storable(stored, "declaration")
-    return stored
+def _declared(text: str | None) -> dict[str, Any]:
+    declaration = Declaration() if text is None else read_model(Declaration, text, "declaration")
+    return declaration.model_dump(mode="json")
 
 
 @router.get("", operation_id="list_datasets", responses=documented())
@@ -132,7 +124,7 @@ def declare_dataset(id: str, change: Redeclaration, service: Service, owner: Own
     uploads.find(service, owner, "dataset", id)
     try:
         upload = service.records.declare(
-            owner, id, _stored(change.declaration), service.settings.max_attempts
+            owner, id, change.declaration.model_dump(mode="json"), service.settings.max_attempts
         )
     except Conflict as error:
         detail = f"The declaration can no longer change: {error}. Upload the dataset again with the new one."

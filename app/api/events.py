@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 from typing import Annotated, Final
 
 import anyio
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
@@ -15,21 +15,21 @@ from app.api.jobs import Found
 from app.api.pages import Listed, link
 from app.api.problems import documented
 from app.api.router import Router
+from app.api.text import Whole
 from app.api.times import at
 from app.contract.errors import Refusal
 from app.contract.job import FINISHED, LogRecord
 from app.storage.records import Event, Job
 
 router = Router(prefix="/v1/jobs", tags=["results"])
-streams = APIRouter(prefix="/v1/jobs", tags=["results"])
-"""A HEAD of a stream would have no end, so this one has GET only."""
+streams = Router(streams=True, prefix="/v1/jobs", tags=["results"])
 
 POLL_SECONDS: Final = 0.5
 HEARTBEAT_SECONDS: Final = 15.0
 BATCH: Final = 200
 INT64: Final = 2**63 - 1
 
-After = Annotated[int, Query(ge=0, le=INT64, description="Only what came after this id.")]
+After = Annotated[Whole, Query(ge=0, le=INT64, description="Only what came after this id.")]
 
 
 @router.get("/{id}/logs", operation_id="list_logs", responses=documented("not_found"))
@@ -38,7 +38,7 @@ def list_logs(
     service: Service,
     job: Found,
     after: After = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    limit: Annotated[Whole, Query(ge=1, le=1000, description="Records in one page.")] = 200,
 ) -> Listed[LogRecord]:
     """Oldest first: states, progress, and what the steps had to say."""
     found = service.records.events(job.id, after, limit + 1)

@@ -1,6 +1,5 @@
 """`/v1/jobs`"""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import Body, Depends, Header, Query, Request, Response
@@ -12,6 +11,7 @@ from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.submission import submit
+from app.api.text import Moment
 from app.api.times import now, seconds
 from app.contract.errors import Refusal
 from app.contract.job import FINISHED, Job, JobRequest, JobState
@@ -85,13 +85,15 @@ def list_jobs(
     service: Service,
     owner: Owner,
     page: Paged,
-    state: JobState | None = None,
-    model: Annotated[str | None, Query(max_length=100)] = None,
+    state: Annotated[JobState | None, Query(description="Only jobs in this state.")] = None,
+    model: Annotated[
+        str | None, Query(max_length=100, description="Only jobs of the model with this id.")
+    ] = None,
     tag: Annotated[
         list[str] | None, Query(max_length=50, description="`key:value` or `key=value`; all must match.")
     ] = None,
-    since: Annotated[datetime | None, Query(description="Created at or after (ISO 8601).")] = None,
-    until: Annotated[datetime | None, Query(description="Created before (ISO 8601).")] = None,
+    since: Annotated[Moment | None, Query(description="Created at or after (ISO 8601).")] = None,
+    until: Annotated[Moment | None, Query(description="Created before (ISO 8601).")] = None,
 ) -> Listed[Job]:
     """Newest first; every filter narrows."""
     narrowed = JobFilter(

@@ -9,6 +9,7 @@ from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
 
+from app.api.text import Whole
 from app.contract.base import Told
 from app.contract.errors import Refusal
 from app.storage.records import Leased, Page
@@ -25,7 +26,7 @@ class Listed(Told, Generic[Item]):
 
 
 async def _page(
-    limit: Annotated[int, Query(ge=1, le=200, description="Items in one page.")] = 50,
+    limit: Annotated[Whole, Query(ge=1, le=200, description="Items in one page.")] = 50,
     cursor: Annotated[
         str | None, Query(max_length=200, description="From the `next` link of the page before.")
     ] = None,

@@ -6,7 +6,6 @@ import re
 from typing import Final
 
 from app.api.deps import Parts
-from app.api.storable import check_storable
 from app.api.times import now
 from app.api.uploads import find
 from app.contract import admission
@@ -28,7 +27,6 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
     Raises `not_found`, `model_not_ready`, `dataset_not_ready`, `idempotency_conflict`, and all that admission refuses.
     """
-    check_storable(request.model_dump())
     idempotency = None if key is None else _idempotency(key, request)
     try:
         if idempotency is not None and (known := parts.records.replayed(owner, idempotency)):
