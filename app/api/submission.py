@@ -11,7 +11,7 @@ from app.api.uploads import find
 from app.contract import admission
 from app.contract.admission import uses
 from app.contract.dataset import DatasetFacts
-from app.contract.errors import CODES, Problem, Refusal
+from app.contract.errors import CODES, Problem, Refusal, Refusals
 from app.contract.job import DataUse, JobRequest
 from app.contract.model import ModelFacts
 from app.contract.others import named_models
@@ -44,12 +44,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
-    model = _model(parts, owner, request.model, "model")
-    others = {id: _model(parts, owner, id, field) for id, field in named_models(request).items()}
-    found = {use.dataset: _dataset(parts, owner, role, use) for role, use in uses(request.data).items()}
-    datasets = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in found.items()}
-    augmenting = {id for id, dataset in found.items() if dataset.declaration.get("augment")}
-    admission.check(request, model, datasets, others, augmenting)
+    _check(parts, owner, request)
     return Job(
         id=new_id("job"),
         owner=owner,
@@ -61,6 +56,27 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
         tags=dict(request.tags),
         request=request.model_dump(mode="json"),
     )
+
+
+def _check(parts: Parts, owner: str, request: JobRequest) -> None:
+    """Every fault at once: what is named and cannot be used, then what cannot work with the rest."""
+    refusals = Refusals()
+    models: dict[str, ModelFacts] = {}
+    datasets: dict[str, Upload] = {}
+    for id, field in {request.model: "model", **named_models(request), request.model: "model"}.items():
+        with refusals:
+            models[id] = _model(parts, owner, id, field)
+    for role, use in uses(request.data).items():
+        with refusals:
+            datasets[use.dataset] = _dataset(parts, owner, role, use)
+    with refusals:
+        if request.model in models:
+            facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
+            augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
+            admission.check(request, models[request.model], facts, models, augmenting)
+        else:
+            admission.check_data_given(refusals, request)
+    refusals.raise_all()
 
 
 def _fields(request: JobRequest) -> dict[str, str]:
