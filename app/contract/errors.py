@@ -128,7 +128,8 @@ class Problem(Told):
 
 
 class Refusal(Exception):
-    """Something asked for cannot be had. Carries all that the asker needs to know.
+    """Something asked for cannot be had. Carries all that the asker needs to know; `errors` are all the faults, of
+    which the problem lists the first.
 
     Raises `KeyError` when made with a code that is not in `CODES`.
     """
@@ -144,6 +145,7 @@ class Refusal(Exception):
     ) -> None:
         status, title = CODES[code]
         own = [] if field is None else [FieldError(path=field, detail=detail)]
+        self.errors = [*(errors or own)]
         self.problem = Problem(
             type=TYPE_PREFIX + code,
             title=title,
@@ -152,7 +154,7 @@ class Refusal(Exception):
             detail=detail,
             field=field,
             layer=layer,
-            errors=[*(errors or own)][:MAX_ERRORS],
+            errors=self.errors[:MAX_ERRORS],
         )
         super().__init__(f"{code}: {detail}")
 
@@ -183,10 +185,10 @@ class Refusals:
         if len(self.kept) == 1:
             raise self.kept[0]
         if self.kept:
-            problems = [refusal.problem for refusal in self.kept]
-            first, errors = problems[0], [error for problem in problems for error in problem.errors]
-            detail = _some_of(list(dict.fromkeys(problem.detail for problem in problems)))
-            raise Refusal(first.code, detail, field=first.field, layer=first.layer, errors=errors)
+            first, errors = self.kept[0].problem, [error for one in self.kept for error in one.errors]
+            elsewhere = [one.problem.detail for one in self.kept if not one.errors]
+            details = [*dict.fromkeys([*(error.detail for error in errors), *elsewhere])]
+            raise Refusal(first.code, _some_of(details), field=first.field, layer=first.layer, errors=errors)
 
 
 def _some_of(sentences: Sequence[str]) -> str:

@@ -60,7 +60,7 @@ def fed(
     """The models that this data goes into, of which something is known: the upload, students, and teachers where
     they learn from it."""
     yield "", model
-    students = {id: "student" for id in _students(request)}
+    students = dict.fromkeys(_students(request), "student")
     teachers = {id: "teacher" for id in _teachers(request) if role == "training"}
     for id, whose in [*students.items(), *teachers.items()]:
         if id in others:
