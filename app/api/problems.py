@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.api.request_id import current_request_id
 from app.contract.errors import CODES, Problem, Refusal
 from app.contract.invalid import path, sentence
 
@@ -34,7 +35,8 @@ class ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        content = {name: _printable(value) for name, value in problem.model_dump().items()}
+        named = problem.model_copy(update={"request_id": current_request_id()})
+        content = {name: _printable(value) for name, value in named.model_dump().items()}
         super().__init__(json.dumps(content), problem.status, headers)
 
 

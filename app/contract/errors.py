@@ -83,7 +83,10 @@ TYPE_PREFIX: Final = "https://winnow.dev/problems/"
 
 
 class Problem(Told):
-    """An RFC 9457 problem. `field` is the path of what was wrong in the request, `layer` a node of the model."""
+    """An RFC 9457 problem. `field` is the path of what was wrong in the request, `layer` a node of the model.
+
+    `request_id` names the request that it answers, as the service's log does; None in the record of an upload or job.
+    """
 
     type: str
     title: str
@@ -92,6 +95,7 @@ class Problem(Told):
     detail: str
     field: str | None
     layer: str | None
+    request_id: str | None = None
 
 
 class Refusal(Exception):
