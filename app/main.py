@@ -5,10 +5,12 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from app.api import artifacts, datasets, events, health, jobs, models, problems
 from app.api.deps import Parts
 from app.api.limits import SmallBodies
+from app.api.request_id import RequestIds
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -18,6 +20,13 @@ from app.storage.reaper import Reaper
 DESCRIPTION = """Upload a model, get back a smaller and faster ONNX file, measured, and never worse than you allowed.
 
 Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, a sentence, and the `field`."""
+
+
+class Application(FastAPI):
+    """What stands around everything, so that it also sees the answers to failures of ours."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        return RequestIds(super().build_middleware_stack())
 
 
 def build() -> FastAPI:
@@ -38,7 +47,7 @@ def create_app(
         blobs=blobs or open_blobs(settings),
         queue=queue or CeleryQueue(settings),
     )
-    app = FastAPI(
+    app = Application(
         title="Winnow",
         version=version("winnow"),
         description=DESCRIPTION,

@@ -12,6 +12,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from app.api.request_id import current_request_id
 from app.api.router import methods_of
 from app.api.strict import located_errors
 from app.contract.errors import CODES, Problem, Refusal, refusal_of_fields
@@ -35,7 +36,8 @@ class ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        content = _printable(problem.model_dump())
+        named = problem.model_copy(update={"request_id": current_request_id()})
+        content = _printable(named.model_dump())
         super().__init__(json.dumps(content), problem.status, headers)
 
 

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import logging
 import re
 from typing import Final
 
@@ -18,6 +19,8 @@ from app.contract.others import named_models
 from app.storage.ids import new_id
 from app.storage.ports import Gone, KeyReused
 from app.storage.records import IdempotencyKey, Job, Upload, Wake
+
+log = logging.getLogger(__name__)
 
 _KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 
@@ -39,6 +42,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
         gone = f"{error.id} was deleted a moment ago."
         raise Refusal("not_found", gone, field=_fields(request).get(error.id)) from error
     if new:
+        log.info("%s waits", job.id)
         parts.queue.publish(Wake(queue="work", id=job.id))
     return job, new
 

@@ -125,6 +125,11 @@ class Problem(Told):
         default_factory=list,
         description=f"Every fault that has a place in the request, the first one too; at most {MAX_ERRORS}.",
     )
+    request_id: str | None = Field(
+        default=None,
+        description="Of the request that it answers, as in X-Request-Id and in the service's log; null in the record "
+        "of an upload or job.",
+    )
 
 
 class Refusal(Exception):
