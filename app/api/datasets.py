@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Final
 
 from fastapi import Depends, Query, Request, Response
+from pydantic import Field
 
 from app.api import uploads, views
 from app.api.content import CONTENT
@@ -35,7 +36,9 @@ class DatasetOptions(uploads.UploadOptions):
 class Redeclaration(Asked):
     """`PATCH /v1/datasets/{id}`: the new declaration, whole."""
 
-    declaration: Declaration
+    declaration: Declaration = Field(
+        description="How the arrays are to be read, whole: what is left out has its default."
+    )
 
 
 _BODY: Final[dict[str, Any]] = {

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
+from pydantic import Field
 
 from app.api.text import Whole
 from app.contract.base import Told
@@ -21,8 +22,8 @@ Row = TypeVar("Row", bound=Leased)
 class Listed(Told, Generic[Item]):
     """`next` is the address of the next page, null on the last."""
 
-    items: list[Item]
-    next: str | None
+    items: list[Item] = Field(description="One page, in order.")
+    next: str | None = Field(description="Address of the next page; null on the last.")
 
 
 async def _page(

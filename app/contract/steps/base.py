@@ -26,6 +26,8 @@ Samples = Annotated[
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
 
+KIND: Final = "Tells the kinds of steps apart."
+
 ORIGINAL: Final = "original"
 """The name of the upload that a job compresses, where a model is asked for."""
 
