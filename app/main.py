@@ -3,13 +3,15 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from app.api import artifacts, datasets, events, health, jobs, models, problems
+from app.api import artifacts, datasets, events, health, jobs, models, openapi, problems
 from app.api.deps import Parts
 from app.api.limits import SmallBodies
+from app.api.openapi import complete
 from app.api.request_id import RequestIds
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
@@ -27,6 +29,13 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         return RequestIds(super().build_middleware_stack())
+
+    def openapi(self) -> dict[str, Any]:
+        """Made once, with examples and headers."""
+        if self.openapi_schema is None:
+            complete(super().openapi())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
 
 def build() -> FastAPI:
@@ -53,12 +62,13 @@ def create_app(
         description=DESCRIPTION,
         lifespan=_lifespan,
         redirect_slashes=False,
+        openapi_url=None,
         redoc_url=None,
     )
     app.state.parts = parts
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, jobs, artifacts, events, health)
+    resources = (models, datasets, jobs, artifacts, events, health, openapi)
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app

@@ -1,14 +1,15 @@
 """`/v1/datasets`"""
 
+import json
 from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Final
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import Field
 
-from app.api import uploads, views
+from app.api import examples, uploads, views
 from app.api.content import CONTENT
-from app.api.deps import Owner, Service
+from app.api.deps import DatasetId, Owner, Service
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
@@ -29,7 +30,11 @@ class DatasetOptions(uploads.UploadOptions):
 
     declaration: Annotated[
         str | None,
-        Query(max_length=2**20, description="How to read the arrays: a `Declaration` as JSON text."),
+        Query(
+            max_length=2**20,
+            description="How to read the arrays: a `Declaration` as JSON text.",
+            examples=[json.dumps(examples.REDECLARATION["declaration"])],
+        ),
     ] = None
 
 
@@ -59,12 +64,6 @@ _BODY: Final[dict[str, Any]] = {
                 "encoding": {"declaration": {"contentType": "application/json"}},
             },
         },
-    }
-}
-_EXAMPLE: Final = {
-    "declaration": {
-        "inputs": {"input": {"array": "x", "layout": "NHWC->NCHW", "scale": 0.00392156862745098}},
-        "targets": {"array": "y"},
     }
 }
 
@@ -111,7 +110,7 @@ def list_datasets(request: Request, service: Service, owner: Owner, page: Paged)
 
 
 @router.get("/{id}", operation_id="get_dataset", response_model=Dataset, responses=documented("not_found"))
-def get_dataset(id: str, request: Request, service: Service, owner: Owner) -> Response:
+def get_dataset(id: DatasetId, request: Request, service: Service, owner: Owner) -> Response:
     """How it stands; with If-None-Match a cheap way to wait until it is inspected."""
     return uploads.shown(request, uploads.find(service, owner, "dataset", id), views.dataset)
 
@@ -120,9 +119,9 @@ def get_dataset(id: str, request: Request, service: Service, owner: Owner) -> Re
     "/{id}",
     operation_id="declare_dataset",
     responses=documented("not_found", "declaration_fixed", "malformed_request", "unsupported_media_type"),
-    openapi_extra={"requestBody": {"content": {"application/json": {"example": _EXAMPLE}}}},
+    openapi_extra={"requestBody": {"content": {"application/json": {"example": examples.REDECLARATION}}}},
 )
-def declare_dataset(id: str, change: Redeclaration, service: Service, owner: Owner) -> Dataset:
+def declare_dataset(id: DatasetId, change: Redeclaration, service: Service, owner: Owner) -> Dataset:
     """Replace the declaration, before a job has used the dataset. It is inspected again."""
     uploads.find(service, owner, "dataset", id)
     try:
@@ -144,7 +143,7 @@ def declare_dataset(id: str, change: Redeclaration, service: Service, owner: Own
     response_class=Response,
     responses=documented("not_found", "range_not_satisfiable", also=CONTENT),
 )
-def download_dataset(id: str, request: Request, service: Service, owner: Owner) -> Response:
+def download_dataset(id: DatasetId, request: Request, service: Service, owner: Owner) -> Response:
     """The bytes as they were uploaded."""
     return uploads.download(request, service, uploads.find(service, owner, "dataset", id))
 
@@ -152,6 +151,6 @@ def download_dataset(id: str, request: Request, service: Service, owner: Owner) 
 @router.delete(
     "/{id}", status_code=204, operation_id="delete_dataset", responses=documented("not_found", "in_use")
 )
-def delete_dataset(id: str, service: Service, owner: Owner) -> None:
+def delete_dataset(id: DatasetId, service: Service, owner: Owner) -> None:
     """Only when no unfinished job uses it."""
     uploads.delete(service, owner, "dataset", id)

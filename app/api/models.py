@@ -8,7 +8,7 @@ from pydantic import StringConstraints
 
 from app.api import uploads, views
 from app.api.content import CONTENT
-from app.api.deps import Owner, Service
+from app.api.deps import ModelId, Owner, Service
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
@@ -46,12 +46,16 @@ class ModelOptions(uploads.UploadOptions):
     """What can go with the bytes of a model."""
 
     format: Annotated[
-        Formats, Query(description="What the bytes are expected to be; `auto` for whatever they are.")
+        Formats,
+        Query(
+            description="What the bytes are expected to be; `auto` for whatever they are.", examples=["onnx"]
+        ),
     ] = "auto"
     input: Annotated[
         list[Annotated[str, StringConstraints(max_length=1000)]] | None,
         Query(
             max_length=MAX_INPUTS,
+            examples=[["image:float32[N,1,28,28]"]],
             description="One input of a TorchScript model, in order: `image:float32[N,1,28,28]`, where a letter is a "
             "dynamic dimension. Repeated for each input; other formats carry their own.",
         ),
@@ -110,7 +114,7 @@ def list_models(request: Request, service: Service, owner: Owner, page: Paged) -
 
 
 @router.get("/{id}", operation_id="get_model", response_model=Model, responses=documented("not_found"))
-def get_model(id: str, request: Request, service: Service, owner: Owner) -> Response:
+def get_model(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
     """How it stands; with If-None-Match a cheap way to wait until it is inspected."""
     return uploads.shown(request, uploads.find(service, owner, "model", id), views.model)
 
@@ -121,7 +125,7 @@ def get_model(id: str, request: Request, service: Service, owner: Owner) -> Resp
     response_class=Response,
     responses=documented("not_found", "range_not_satisfiable", also=CONTENT),
 )
-def download_model(id: str, request: Request, service: Service, owner: Owner) -> Response:
+def download_model(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
     """The bytes as they were uploaded."""
     return uploads.download(request, service, uploads.find(service, owner, "model", id))
 
@@ -129,6 +133,6 @@ def download_model(id: str, request: Request, service: Service, owner: Owner) ->
 @router.delete(
     "/{id}", status_code=204, operation_id="delete_model", responses=documented("not_found", "in_use")
 )
-def delete_model(id: str, service: Service, owner: Owner) -> None:
+def delete_model(id: ModelId, service: Service, owner: Owner) -> None:
     """Only when no unfinished job uses it."""
     uploads.delete(service, owner, "model", id)

@@ -10,6 +10,7 @@ from typing import Annotated, Generic, TypeVar
 from fastapi import Depends, Query, Request
 from pydantic import Field
 
+from app.api.examples import CURSOR
 from app.api.text import Whole
 from app.contract.base import Told
 from app.contract.errors import Refusal
@@ -27,9 +28,10 @@ class Listed(Told, Generic[Item]):
 
 
 async def _page(
-    limit: Annotated[Whole, Query(ge=1, le=200, description="Items in one page.")] = 50,
+    limit: Annotated[Whole, Query(ge=1, le=200, description="Items in one page.", examples=[50])] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="From the `next` link of the page before.")
+        str | None,
+        Query(max_length=200, description="From the `next` link of the page before.", examples=[CURSOR]),
     ] = None,
 ) -> Page:
     return Page(limit=limit, after=None if cursor is None else decoded(cursor))

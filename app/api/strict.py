@@ -96,13 +96,15 @@ def parameter_names(request: Request) -> tuple[str, ...]:
 
 def check_parameters(route: APIRoute, request: Request) -> None:
     """Raises `invalid_request` for what the route does not take, or takes once, or with a value, or not like that."""
-    queries = _fields(route, Query)
+    queries, headers = _fields(route, Query), _fields(route, Header)
     errors = _path_errors(request.path_params)
     errors += _text_errors(request.query_params.multi_items(), queries)
-    errors += _header_errors(request.headers, _fields(route, Header))
+    errors += _header_errors(request.headers, headers)
     faulty = {error.path for error in errors}
-    _, invalid = request_params_to_args([f for f in queries if f.alias not in faulty], request.query_params)
-    if errors := [*errors, *located_errors(invalid)]:
+    for fields, given in ((queries, request.query_params), (headers, request.headers)):
+        _, invalid = request_params_to_args([f for f in fields if f.alias not in faulty], given)
+        errors += located_errors(invalid)
+    if errors:
         raise refusal_of_fields(errors)
 
 

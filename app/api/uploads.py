@@ -32,7 +32,12 @@ class UploadOptions:
     """What can go with the bytes, in the address or as fields of a form; a resource adds its own."""
 
     name: Annotated[
-        str | None, Query(max_length=200, description="What to call it; the file's name when left out.")
+        str | None,
+        Query(
+            max_length=200,
+            description="What to call it; the file's name when left out.",
+            examples=["resnet20"],
+        ),
     ] = None
 
 

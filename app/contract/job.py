@@ -162,7 +162,9 @@ class Job(Told):
     queue_position: int | None = Field(
         description="Its place among the waiting jobs, from 1; null when it does not wait."
     )
-    step: StepProgress | None = Field(description="The step at work; null before and after.")
+    step: StepProgress | None = Field(
+        description="The step at work, or the one at which the attempt ended; null before the first."
+    )
     progress: float = Field(description="Share of the whole that is done, from 0 to 1.")
     seconds_left: int | None = Field(
         description="Estimate of the seconds to its end; null where there is none."

@@ -16,6 +16,7 @@ Patterns = Annotated[
         max_length=100,
         description="Shell-style patterns (`*/head/*`) of node names that stay as they are; of an embedding "
         "the table's name will do.",
+        examples=[["*/head/*"]],
     ),
 ]
 

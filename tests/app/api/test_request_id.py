@@ -3,6 +3,7 @@
 import logging
 import re
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
@@ -46,19 +47,19 @@ def test_every_log_line_of_a_request_names_it_also_those_of_threads_and_failures
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     class Broken(MemoryRecords):
-        def job(self, owner: str, id: str) -> None:  # runs in a thread
+        def jobs(self, *args: object) -> NoReturn:  # runs in a thread
             logging.getLogger("app.storage").warning("about to fail")
             raise RuntimeError("insides")
 
     caplog.handler.addFilter(WithRequestId())
     with caplog.at_level("INFO"), served(tmp_path, records=Broken()) as api:
         caplog.clear()
-        answer = api.http.get("/v1/jobs/x?token=secret", headers={"X-Request-Id": "the-one"})
+        answer = api.http.get("/v1/jobs?model=secret", headers={"X-Request-Id": "the-one"})
     assert (answer.status_code, answer.json()["request_id"]) == (500, "the-one")
     lines = [record for record in caplog.records if record.name != "httpx"]
     told = {
         record.getMessage().split("\n")[0] for record in lines if record.__dict__["request_id"] == "the-one"
     }
-    assert {"about to fail", "GET /v1/jobs/x failed: RuntimeError", "Exception in ASGI application"} <= told
-    assert any(re.fullmatch(r"GET /v1/jobs/x 500 \d+ ms", line) for line in told)
+    assert {"about to fail", "GET /v1/jobs failed: RuntimeError", "Exception in ASGI application"} <= told
+    assert any(re.fullmatch(r"GET /v1/jobs 500 \d+ ms", line) for line in told)
     assert not any("secret" in record.getMessage() for record in lines)
