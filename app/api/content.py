@@ -25,7 +25,9 @@ def content_of(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {
         200: {
             "description": "The bytes",
-            "content": {media_type: {"schema": {"type": "string", "format": "binary"}}},
+            "content": {
+                media_type: {"schema": {"type": "string", "format": "binary"}, "example": "(the bytes)"}
+            },
         },
         206: {"description": "The range of bytes that was asked for"},
         304: {"description": "Unchanged: If-None-Match named the ETag"},

@@ -8,7 +8,10 @@ from collections.abc import Callable, Sequence
 from typing import Annotated, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
+from pydantic import Field
 
+from app.api.examples import CURSOR
+from app.api.text import Whole
 from app.contract.base import Told
 from app.contract.errors import Refusal
 from app.storage.records import Leased, Page
@@ -20,14 +23,15 @@ Row = TypeVar("Row", bound=Leased)
 class Listed(Told, Generic[Item]):
     """`next` is the address of the next page, null on the last."""
 
-    items: list[Item]
-    next: str | None
+    items: list[Item] = Field(description="One page, in order.")
+    next: str | None = Field(description="Address of the next page; null on the last.")
 
 
 async def _page(
-    limit: Annotated[int, Query(ge=1, le=200, description="Items in one page.")] = 50,
+    limit: Annotated[Whole, Query(ge=1, le=200, description="Items in one page.", examples=[50])] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="From the `next` link of the page before.")
+        str | None,
+        Query(max_length=200, description="From the `next` link of the page before.", examples=[CURSOR]),
     ] = None,
 ) -> Page:
     return Page(limit=limit, after=None if cursor is None else decoded(cursor))

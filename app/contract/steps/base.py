@@ -16,6 +16,7 @@ Patterns = Annotated[
         max_length=100,
         description="Shell-style patterns (`*/head/*`) of node names that stay as they are; of an embedding "
         "the table's name will do.",
+        examples=[["*/head/*"]],
     ),
 ]
 
@@ -25,6 +26,8 @@ Samples = Annotated[
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+KIND: Final = "Tells the kinds of steps apart."
 
 ORIGINAL: Final = "original"
 """The name of the upload that a job compresses, where a model is asked for."""
