@@ -22,11 +22,13 @@ Key = tuple[str, str, str]
 @dataclass(frozen=True)
 class Size:
     """What the work on a graph grows with. `links` is the sum over nodes of (inputs + outputs)²: whoever replaces the
-    inputs of a node one by one writes all of them each time. `parts` are protobuf messages of any kind."""
+    inputs of a node one by one writes all of them each time. `names` are the characters of nodes' names and links,
+    `parts` protobuf messages of any kind."""
 
     nodes: int = 0
     tensors: int = 0
     links: int = 0
+    names: int = 0
     parts: int = 0
     bytes: int = 0
 
@@ -37,7 +39,7 @@ class Size:
         return Size(*(times * value for value in vars(self).values()))
 
 
-MOST: Final = Size(nodes=50_000, tensors=30_000, links=50_000_000, parts=1_000_000, bytes=2**31)
+MOST: Final = Size(nodes=50_000, tensors=30_000, links=50_000_000, names=2**24, parts=1_000_000, bytes=2**31)
 """About 20 s of one core from the gate to ONNX Runtime's session, whatever the graph looks like. The largest exports
 that were seen have 15,000 nodes."""
 
@@ -49,9 +51,14 @@ def check_expansion(model: onnx.ModelProto) -> None:
 
     Raises `Refusal` `model_too_complex`; `invalid_model` for a function that calls itself.
     """
-    bodies = {(domain_of(f), f.name, _overload(f)): f for f in model.functions}
     _check(_own(model))
-    _check(_expanded(model.graph, bodies, {}, ()))
+    _check(expanded_size(model))
+
+
+def expanded_size(model: onnx.ModelProto) -> Size:
+    """The size with all functions inlined. Raises as `check_expansion`."""
+    bodies = {(domain_of(f), f.name, _overload(f)): f for f in model.functions}
+    return _expanded(model.graph, bodies, {}, ())
 
 
 def _check(size: Size) -> None:
@@ -70,13 +77,15 @@ def _check(size: Size) -> None:
 def _own(body: Message) -> Size:
     """The size without what calls of functions add."""
     counts: Counter[type[Message]] = Counter()
-    links = 0
+    links = names = 0
     for message in messages(body, Message):
         counts[type(message)] += 1
         if isinstance(message, onnx.NodeProto):
-            links += (len(message.input) + len(message.output)) ** 2
+            texts = (message.name, *message.input, *message.output)
+            links += (len(texts) - 1) ** 2
+            names += sum(map(len, texts))
     parts = sum(counts.values())
-    return Size(counts[onnx.NodeProto], counts[onnx.TensorProto], links, parts, int(body.ByteSize()))
+    return Size(counts[onnx.NodeProto], counts[onnx.TensorProto], links, names, parts, int(body.ByteSize()))
 
 
 def _expanded(
