@@ -31,7 +31,8 @@ class DatasetOptions(uploads.UploadOptions):
     declaration: Annotated[
         str | None,
         Query(
-            max_length=2**20,
+            min_length=1,
+            max_length=50_000,
             description="How to read the arrays: a `Declaration` as JSON text.",
             examples=[json.dumps(examples.REDECLARATION["declaration"])],
         ),

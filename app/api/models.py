@@ -52,7 +52,7 @@ class ModelOptions(uploads.UploadOptions):
         ),
     ] = "auto"
     input: Annotated[
-        list[Annotated[str, StringConstraints(max_length=1000)]] | None,
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None,
         Query(
             max_length=MAX_INPUTS,
             examples=[["image:float32[N,1,28,28]"]],

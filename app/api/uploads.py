@@ -34,6 +34,7 @@ class UploadOptions:
     name: Annotated[
         str | None,
         Query(
+            min_length=1,
             max_length=200,
             description="What to call it; the file's name when left out.",
             examples=["resnet20"],

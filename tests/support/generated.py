@@ -2,7 +2,6 @@
 
 import json
 import os
-import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,11 +31,18 @@ class Target:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How many cases were sent, which checks they failed, and what the program printed."""
+    """How many cases were sent, which checks they failed, how often each operation answered each status (`get_job
+    200`), and what the program printed."""
 
     cases: int
     failures: list[str]
+    answers: dict[str, int]
     text: str
+
+    @property
+    def succeeded(self) -> set[str]:
+        """The operations that did what was asked for at least once."""
+        return {name for name, status in map(str.split, self.answers) if status.startswith("2")}
 
 
 @contextmanager
@@ -61,24 +67,37 @@ def target(folder: Path) -> Iterator[Target]:
 def run(to: Target, folder: Path, *options: str) -> Outcome:
     """Sends what schemathesis generates with these options, and applies all its checks that are meant here."""
     folder.mkdir(exist_ok=True)
-    (folder / "schemathesis.toml").write_text(CONFIGURATION)
     report = folder / "report.json"
     command = [
-        *(sys.executable, "-m", "schemathesis.cli", "--config-file", str(folder / "schemathesis.toml")),
-        *("run", f"{to.url}/openapi.json", "--checks", "all", "--exclude-checks", ",".join(NOT_MEANT)),
+        *(
+            sys.executable,
+            "-m",
+            "schemathesis.cli",
+            "run",
+            f"{to.url}/openapi.json",
+            "--checks",
+            "all",
+            "--exclude-checks",
+            ",".join(NOT_MEANT),
+        ),
         *("--seed", "1", "--no-shrink", "--continue-on-failure", "--report", "json"),
         *("--report-json-path", str(report), *options),
     ]
-    variables = {"SCHEMATHESIS_HOOKS": "tests.support.generated_hooks", "WINNOW_GENERATED": json.dumps(asdict(to))}
+    given = asdict(to) | {"answers": str(folder / "answers.json")}
+    variables = {
+        "SCHEMATHESIS_HOOKS": "tests.support.generated_hooks",
+        "WINNOW_GENERATED": json.dumps(given),
+    }
     done = subprocess.run(
         command, cwd=folder, env=os.environ | variables | {"PYTHONPATH": str(Path(__file__).parents[2])},
         capture_output=True, text=True, check=False,
     )  # fmt: skip
-    return Outcome(0, [], done.stdout + done.stderr)
-
-
-CONFIGURATION = """
-"""
+    text = done.stdout + done.stderr
+    if not report.exists():
+        raise RuntimeError(f"schemathesis did not run:\n{text[-3000:]}")
+    told, answers = json.loads(report.read_text()), json.loads((folder / "answers.json").read_text())
+    failures = [f"{it['title']}: {', '.join(it['operations'])}" for it in told["failures"]]
+    return Outcome(told["test_cases"]["generated"], failures, answers, text)
 
 
 def _ready(http: httpx.Client, model: bytes, data: bytes) -> Target:
