@@ -47,6 +47,7 @@ def complete(made: Schema) -> None:
     for operation in _operations(made):
         for parameter in operation.get("parameters", []):
             _without_null(parameter["schema"])
+        _complete_form(operation)
         for response in operation["responses"].values():
             _complete(response)
 
@@ -114,6 +115,15 @@ def _without_null(schema: Schema) -> None:
     """An address and a header have no way to write null: what is optional there is left out."""
     forms = [form for form in schema.pop("anyOf", []) if form.get("type") != "null"]
     schema |= forms[0] if forms else {}
+
+
+def _complete_form(operation: Schema) -> None:
+    """What the address takes, a form takes as fields too."""
+    form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+    if form is not None:
+        for parameter in operation["parameters"]:
+            about = {"description": parameter["description"]}
+            form["schema"]["properties"].setdefault(parameter["name"], {**parameter["schema"], **about})
 
 
 def _complete(response: Schema) -> None:
