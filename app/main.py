@@ -7,10 +7,12 @@ from importlib.metadata import version
 from fastapi import Depends, FastAPI
 from starlette.types import ASGIApp
 
-from app.api import artifacts, datasets, events, health, jobs, models, problems
+from app.api import artifacts, datasets, docs, events, health, jobs, models, problems
+from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts, plain_address
 from app.api.limits import SmallBodies
 from app.api.request_id import RequestIds
+from app.api.security_headers import SecurityHeaders
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -26,7 +28,9 @@ class Application(FastAPI):
     """What stands around everything, so that it also sees the answers to failures of ours."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestIds(super().build_middleware_stack())
+        parts: Parts = self.state.parts
+        known = KnownHostsAndOrigins(super().build_middleware_stack(), parts.settings.hosts)
+        return RequestIds(SecurityHeaders(known))
 
 
 def build() -> FastAPI:
@@ -54,12 +58,13 @@ def create_app(
         lifespan=_lifespan,
         dependencies=[Depends(plain_address)],
         redirect_slashes=False,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.parts = parts
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, jobs, artifacts, events, health)
+    resources = (models, datasets, jobs, artifacts, events, health, docs)
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app

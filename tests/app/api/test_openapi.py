@@ -72,9 +72,3 @@ def test_the_kind_of_a_step_is_required(schema: dict[str, Any]) -> None:
     kinds = ("Int8Static", "Int8Dynamic", "Float16", "Finetune", "Distillation", "QuantizationAwareTraining")
     for name in kinds:
         assert "kind" in schema["components"]["schemas"][name]["required"]
-
-
-def test_the_documentation_is_a_page(api: Served) -> None:
-    answer = api.http.get("/docs")
-    assert answer.status_code == 200
-    assert "/openapi.json" in answer.text
