@@ -82,12 +82,6 @@ def test_the_kind_of_a_step_is_required(schema: dict[str, Any]) -> None:
         assert "kind" in schema["components"]["schemas"][name]["required"]
 
 
-def test_the_documentation_is_a_page(api: Served) -> None:
-    answer = api.http.get("/docs")
-    assert answer.status_code == 200
-    assert "/openapi.json" in answer.text
-
-
 def resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
     """The part with the components beside it, as a JSON schema of its own."""
     return {**part, "components": schema["components"]}
