@@ -8,11 +8,13 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from app.api import artifacts, datasets, events, health, jobs, models, openapi, problems
+from app.api import artifacts, datasets, docs, events, health, jobs, models, openapi, problems
+from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
 from app.api.limits import SmallBodies
 from app.api.openapi import complete
 from app.api.request_id import RequestIds
+from app.api.security_headers import SecurityHeaders
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -28,7 +30,9 @@ class Application(FastAPI):
     """What stands around everything, so that it also sees the answers to failures of ours."""
 
     def build_middleware_stack(self) -> ASGIApp:
-        return RequestIds(super().build_middleware_stack())
+        parts: Parts = self.state.parts
+        known = KnownHostsAndOrigins(super().build_middleware_stack(), parts.settings.hosts)
+        return RequestIds(SecurityHeaders(known))
 
     def openapi(self) -> dict[str, Any]:
         """Made once, with examples and headers."""
@@ -63,12 +67,13 @@ def create_app(
         lifespan=_lifespan,
         redirect_slashes=False,
         openapi_url=None,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.parts = parts
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, jobs, artifacts, events, health, openapi)
+    resources = (models, datasets, jobs, artifacts, events, health, docs, openapi)
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app

@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import Depends, Query, Request, Response
 from pydantic import Field
@@ -31,7 +31,8 @@ class DatasetOptions(uploads.UploadOptions):
     declaration: Annotated[
         str | None,
         Query(
-            max_length=2**20,
+            min_length=1,
+            max_length=50_000,
             description="How to read the arrays: a `Declaration` as JSON text.",
             examples=[json.dumps(examples.REDECLARATION["declaration"])],
         ),
@@ -46,33 +47,11 @@ class Redeclaration(Asked):
     )
 
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "declaration": {"$ref": "#/components/schemas/Declaration"},
-                        "name": {"type": "string"},
-                    },
-                },
-                "encoding": {"declaration": {"contentType": "application/json"}},
-            },
-        },
-    }
-}
-
-
 @router.post(
     "",
     status_code=201,
     operation_id="upload_dataset",
-    openapi_extra=_BODY,
+    openapi_extra=uploads.body(declaration={"$ref": "#/components/schemas/Declaration"}),
     responses=documented(
         "malformed_request", "digest_mismatch", "upload_too_large", "unknown_format", "unsupported_media_type",
         "empty_upload", "unsafe_archive", "pickle_refused", "disk_full",

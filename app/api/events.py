@@ -15,7 +15,7 @@ from app.api.jobs import Found
 from app.api.pages import Listed, link
 from app.api.problems import documented
 from app.api.router import Router
-from app.api.text import Whole
+from app.api.text import WRITTEN_WHOLE
 from app.api.times import at
 from app.contract.job import FINISHED, LogRecord
 from app.storage.records import Event, Job
@@ -28,10 +28,32 @@ HEARTBEAT_SECONDS: Final = 15.0
 BATCH: Final = 200
 INT64: Final = 2**63 - 1
 
-EVENT: Final = 'event: state\ndata: {"id":14,"event":"state","message":"finished","values":{"state":"succeeded"}}\nid: 14\n\n'
+EVENT: Final = (
+    'event: state\ndata: {"id":14,"event":"state","message":"finished","values":{"state":"succeeded"}}\n'
+    "id: 14\n\n"
+)
 """An example, without the fields that a LogRecord has beside these."""
 
-After = Annotated[Whole, Query(ge=0, le=INT64, description="Only what came after this id.", examples=[14])]
+ITEM: Final = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Of the record; for Last-Event-ID.", "examples": ["14"]},
+        "event": {"type": "string", "description": "The record's `event`.", "examples": ["state"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/LogRecord"},
+            "description": "The LogRecord as JSON.",
+            "examples": ['{"id":14,"event":"state","message":"finished"}'],
+        },
+    },
+}
+
+After = Annotated[
+    int, Query(ge=0, le=INT64, description="Only what came after this id.", examples=[14]), WRITTEN_WHOLE
+]
 
 
 @router.get("/{id}/logs", operation_id="list_logs", responses=documented("not_found"))
@@ -40,7 +62,9 @@ def list_logs(
     service: Service,
     job: Found,
     after: After = 0,
-    limit: Annotated[Whole, Query(ge=1, le=1000, description="Records in one page.", examples=[200])] = 200,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="Records in one page.", examples=[200]), WRITTEN_WHOLE
+    ] = 200,
 ) -> Listed[LogRecord]:
     """Oldest first: states, progress, and what the steps had to say."""
     found = service.records.events(job.id, after, limit + 1)
@@ -58,7 +82,7 @@ def list_logs(
         also={
             200: {
                 "description": "Server-sent events: `id`, `event` (state, progress or log), `data` (a LogRecord)",
-                "content": {"text/event-stream": {"schema": {"type": "string"}, "example": EVENT}},
+                "content": {"text/event-stream": {"itemSchema": ITEM, "example": EVENT}},
             },
             204: {
                 "description": "The job has finished and nothing came after Last-Event-ID: do not reconnect"
@@ -72,7 +96,9 @@ async def follow_events(
     job: Found,
     after: After = 0,
     last_event_id: Annotated[
-        Whole | None, Header(ge=0, le=INT64, description="Go on after this event.", examples=[14])
+        int | None,
+        Header(ge=0, le=INT64, description="Go on after this event.", examples=[14]),
+        WRITTEN_WHOLE,
     ] = None,
 ) -> Response:
     """The job's events as they happen; the stream ends after the one that ends the job."""

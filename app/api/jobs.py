@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Body, Depends, Header, Query, Request, Response
+from pydantic import StringConstraints
 
 from app.api import examples, views
 from app.api.conditional import not_modified, unchanged
@@ -96,10 +97,15 @@ def list_jobs(
     ] = None,
     model: Annotated[
         str | None,
-        Query(max_length=100, description="Only jobs of the model with this id.", examples=[examples.MODEL]),
+        Query(
+            min_length=1,
+            max_length=100,
+            description="Only jobs of the model with this id.",
+            examples=[examples.MODEL],
+        ),
     ] = None,
     tag: Annotated[
-        list[str] | None,
+        list[Annotated[str, StringConstraints(max_length=401, pattern=r"^[\s\S][^:=]*[:=]")]] | None,
         Query(
             max_length=50,
             description="`key:value` or `key=value`; all must match.",

@@ -22,24 +22,6 @@ router = Router(prefix="/v1/models", tags=["models"])
 Formats = Literal["auto", "onnx", "torch_export", "torchscript"]
 MAX_INPUTS: Final = 100
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                    },
-                }
-            },
-        },
-    }
-}
-
 
 @dataclass(frozen=True)
 class ModelOptions(uploads.UploadOptions):
@@ -52,7 +34,7 @@ class ModelOptions(uploads.UploadOptions):
         ),
     ] = "auto"
     input: Annotated[
-        list[Annotated[str, StringConstraints(max_length=1000)]] | None,
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None,
         Query(
             max_length=MAX_INPUTS,
             examples=[["image:float32[N,1,28,28]"]],
@@ -66,7 +48,7 @@ class ModelOptions(uploads.UploadOptions):
     "",
     status_code=201,
     operation_id="upload_model",
-    openapi_extra=_BODY,
+    openapi_extra=uploads.body(),
     responses=documented(
         "malformed_request", "digest_mismatch", "upload_too_large", "unknown_format", "unsupported_media_type",
         "empty_upload", "invalid_model", "unsafe_archive", "pickle_refused", "torchscript_disabled",

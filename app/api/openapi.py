@@ -44,8 +44,12 @@ def complete(made: Schema) -> None:
     for schema in schemas.values():
         for part in schema.get("properties", {}).values():
             part.setdefault("examples", [part.get("default", part.get("const"))])
-    for response in _responses(made):
-        _complete(response)
+    for operation in _operations(made):
+        for parameter in operation.get("parameters", []):
+            _without_null(parameter["schema"])
+        _complete_form(operation)
+        for response in operation["responses"].values():
+            _complete(response)
 
 
 @cache
@@ -102,10 +106,24 @@ def _branches(schemas: dict[str, Schema], schema: Schema, value: Any) -> Iterato
         yield schema
 
 
-def _responses(made: Schema) -> Iterator[Schema]:
+def _operations(made: Schema) -> Iterator[Schema]:
     for methods in made["paths"].values():
-        for operation in methods.values():
-            yield from operation["responses"].values()
+        yield from methods.values()
+
+
+def _without_null(schema: Schema) -> None:
+    """An address and a header have no way to write null: what is optional there is left out."""
+    forms = [form for form in schema.pop("anyOf", []) if form.get("type") != "null"]
+    schema |= forms[0] if forms else {}
+
+
+def _complete_form(operation: Schema) -> None:
+    """What the address takes, a form takes as fields too."""
+    form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
+    if form is not None:
+        for parameter in operation["parameters"]:
+            about = {"description": parameter["description"]}
+            form["schema"]["properties"].setdefault(parameter["name"], {**parameter["schema"], **about})
 
 
 def _complete(response: Schema) -> None:

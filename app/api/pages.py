@@ -11,7 +11,7 @@ from fastapi import Depends, Query, Request
 from pydantic import Field
 
 from app.api.examples import CURSOR
-from app.api.text import Whole
+from app.api.text import WRITTEN_WHOLE
 from app.contract.base import Told
 from app.contract.errors import Refusal
 from app.storage.records import Job, Leased, Page, Upload
@@ -34,11 +34,17 @@ class Listed(Told, Generic[Item]):
 
 async def _page(
     limit: Annotated[
-        Whole, Query(ge=1, le=200, description="Items in one page, at most.", examples=[50])
+        int, Query(ge=1, le=200, description="Items in one page, at most.", examples=[50]), WRITTEN_WHOLE
     ] = 50,
     cursor: Annotated[
         str | None,
-        Query(max_length=200, description="From the `next` link of the page before.", examples=[CURSOR]),
+        Query(
+            min_length=1,
+            max_length=200,
+            pattern="^[A-Za-z0-9_-]+$",
+            description="From the `next` link of the page before.",
+            examples=[CURSOR],
+        ),
     ] = None,
 ) -> Page:
     return Page(limit=limit, after=None if cursor is None else decoded(cursor))

@@ -21,7 +21,9 @@ def _written(form: re.Pattern[str], expected: str) -> Callable[[Any], Any]:
     return check
 
 
-Whole = Annotated[int, BeforeValidator(_written(_WHOLE, "a whole number in decimal digits"))]
+WRITTEN_WHOLE: Final = BeforeValidator(_written(_WHOLE, "a whole number in decimal digits"))
+"""Stands behind the bounds of a number, which the document does not show otherwise."""
+
 Moment = Annotated[
     datetime,
     BeforeValidator(

@@ -10,7 +10,7 @@ from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.conditional import etag, not_modified, unchanged
-from app.api.content import content
+from app.api.content import BINARY, BYTES, content
 from app.api.deps import Parts
 from app.api.intake import Received, receive
 from app.api.strict import parameter_names, parameters
@@ -34,11 +34,33 @@ class UploadOptions:
     name: Annotated[
         str | None,
         Query(
+            min_length=1,
             max_length=200,
             description="What to call it; the file's name when left out.",
             examples=["resnet20"],
         ),
     ] = None
+
+
+def body(**parts: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI's `requestBody` of an upload; `parts` are those of a form that are more than a parameter's text.
+
+    The other parts of the form are the parameters of the route, which `app.api.openapi` adds.
+    """
+    file = {"type": "string", "format": "binary", "description": "The file.", "examples": [BYTES]}
+    encoding = {name: {"contentType": "application/json"} for name in parts}
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": file, **parts},
+        "additionalProperties": False,
+    }
+    raw = {"type": "string", "format": "binary", "description": "The file's bytes."}
+    content = {
+        BINARY: {"schema": raw, "example": BYTES},
+        "multipart/form-data": {"schema": form, "encoding": encoding, "example": {"file": BYTES}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
 
 
 Options = TypeVar("Options", bound=UploadOptions)

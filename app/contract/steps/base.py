@@ -1,11 +1,22 @@
 """What all steps have in common."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from app.contract.base import Asked
 from app.contract.glob import GlobText
+
+
+def _whole(value: Any) -> Any:
+    """Pydantic takes 8.0 for the literal 8, and true for 1."""
+    if type(value) is not int:
+        raise ValueError(f"a whole number was expected, not {value!r:.50}")
+    return value
+
+
+WHOLE: Final = BeforeValidator(_whole)
+"""For literals that are numbers."""
 
 Need = Literal["calibration", "training", "evaluation"]
 

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from app.contract.glob import GlobText
-from app.contract.steps.base import KIND, Need, Patterns, Samples, Step
+from app.contract.steps.base import KIND, WHOLE, Need, Patterns, Samples, Step
 
 WeightRange = Annotated[
     Literal["auto", "full", "reduced"],
@@ -32,7 +32,9 @@ class Int8Static(Step):
     )
     samples: Samples
     weight_range: WeightRange
-    weight_bits: Literal[8, 4] = Field(default=8, description="Bits of a weight; activations have 8.")
+    weight_bits: Annotated[Literal[8, 4], WHOLE] = Field(
+        default=8, description="Bits of a weight; activations have 8."
+    )
     target: Literal["auto", "cpu_vnni", "cpu", "arm", "cuda"] = Field(
         default="auto",
         description="The machine that the model will run on; by itself the one that the worker runs on.",

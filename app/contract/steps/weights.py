@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.contract.steps.base import KIND, Need, Patterns, Samples, Step
+from app.contract.steps.base import KIND, WHOLE, Need, Patterns, Samples, Step
 
 Taken = Annotated[
     Literal["all", "products"],
@@ -22,7 +22,7 @@ class WeightOnly(Step):
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
     kind: Literal["weight_only"] = Field(description=KIND)
-    bits: Literal[8, 4, 3, 2] = Field(default=4, description="Bits of a weight.")
+    bits: Annotated[Literal[8, 4, 3, 2], WHOLE] = Field(default=4, description="Bits of a weight.")
     block: int = Field(
         default=32,
         ge=0,
