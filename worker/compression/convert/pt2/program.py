@@ -151,8 +151,7 @@ class PayloadConfig(Data):
     config: dict[ParameterName, PayloadMeta]
 
 
-def schema_version(document: Any) -> tuple[object, object]:
+def schema_version(document: Any) -> tuple[Any, Any]:
     """(major, minor) of a document that is not checked yet; None for what is not there."""
     version = document.get("schema_version") if isinstance(document, dict) else None
-    version = version if isinstance(version, dict) else {}
-    return version.get("major"), version.get("minor")
+    return (version.get("major"), version.get("minor")) if isinstance(version, dict) else (None, None)

@@ -19,7 +19,7 @@ def read_program(files: Zipped) -> ExportedProgram:
     """The program. Raises `Refusal` `invalid_model`, `unsafe_archive`."""
     document = _document(files, PROGRAM)
     version = schema_version(document)
-    if version not in SCHEMAS:
+    if not all(type(number) is int for number in version) or version not in SCHEMAS:
         known = ", ".join(f"{major}.{minor} (torch {torch})" for (major, minor), torch in SCHEMAS.items())
         raise invalid(
             f"The program has version {version[0]!s:.20}.{version[1]!s:.20} of torch's schema; these can be read: "

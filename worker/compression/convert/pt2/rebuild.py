@@ -43,9 +43,14 @@ def _write(target: Path, program: ExportedProgram, configs: dict[str, PayloadCon
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:
-    archive.writestr(f"{FOLDER}/{name}", content)
+    archive.writestr(_member(name), content)
 
 
 def _copy(archive: zipfile.ZipFile, name: str, files: Zipped) -> None:
-    with archive.open(f"{FOLDER}/{name}", "w", force_zip64=True) as member:
+    with archive.open(_member(name), "w", force_zip64=True) as member:
         shutil.copyfileobj(files.stream(name), member, CHUNK)
+
+
+def _member(name: str) -> zipfile.ZipInfo:
+    """Without the time of day, so that one program always gives one archive."""
+    return zipfile.ZipInfo(f"{FOLDER}/{name}")

@@ -57,15 +57,27 @@ def _written(tree: Tree) -> dict[str, Any]:
         if tree.context is not None or tree.children_spec:
             raise ValueError("a leaf of a tree specification holds something")
         return {"type": None, "context": None, "children_spec": []}
-    kind = WRITTEN[tree.type]
-    context = _keys(tree) if kind == "builtins.dict" else None
     children = [_written(child) for child in tree.children_spec]
-    return {"type": kind, "context": json.dumps(context), "children_spec": children}
+    context = _context(tree, parse_json((tree.context or "").encode()))
+    return {"type": WRITTEN[tree.type], "context": json.dumps(context), "children_spec": children}
 
 
-def _keys(tree: Tree) -> list[str | int]:
+def _context(tree: Tree, context: Any) -> list[str | int] | None:
+    """The keys of a dictionary; None of all else. A tuple's name and a queue's length are dropped."""
+    match tree.type:
+        case "builtins.dict" | "collections.OrderedDict":
+            return _keys(tree, context)
+        case "collections.namedtuple" if isinstance(context, str):
+            return None
+        case "collections.deque" if context is None or type(context) is int:
+            return None
+        case "builtins.tuple" | "builtins.list" if context is None:
+            return None
+    raise ValueError(f"a {tree.type} in a tree specification says more than it should")
+
+
+def _keys(tree: Tree, keys: Any) -> list[str | int]:
     """A dictionary's keys, made plain: one for each child, each once."""
-    keys = parse_json((tree.context or "").encode())
     if not isinstance(keys, list) or not all(
         type(key) in (str, int) and len(str(key)) <= MAX_NAME for key in keys
     ):
