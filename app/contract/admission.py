@@ -13,6 +13,7 @@ from app.contract.few_values import check_few_values
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
+from app.contract.named_layers import NamedLayers, check_effort
 from app.contract.others import check_data, check_students, fed, judged
 from app.contract.pruning import check_pruning
 from app.contract.recipe import (
@@ -48,10 +49,9 @@ def check(
     and the datasets that declare augmentation."""
     others = others or {}
     steps = list(stages(request.recipe, model, others, request.data.calibration is not None))
+    check_effort((step, stage) for _, step, stage in steps)
     for index, step, stage in steps:
-        _check_patterns(f"recipe.steps.{index}", step, stage)
-        _check_something_left(index, step, stage)
-        _check_own(index, step, stage, request.recipe.steps[:index])
+        _check_step(index, step, stage, request.recipe.steps[:index])
     _check_needs(request)
     check_students(request, model, others)
     _check_evaluation(request, model)
@@ -74,20 +74,16 @@ def uses(data: DataUses) -> dict[str, DataUse]:
     return {role: use for role, use in given.items() if use is not None}
 
 
-def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
-    layers = stage.facts.layers
-    for position, pattern in enumerate(step.patterns):
-        if not any(layer.matches(pattern) for layer in layers):
-            some = ", ".join(repr(layer.name) for layer in layers[:5]) or "none"
-            raise Refusal(
-                "pattern_matches_nothing",
-                f"{pattern!r} matches none of the {len(layers)} layers of {low(stage.model)}, which are called like "
-                f"{some}. `*` stands for anything.",
-                field=f"{where}.exclude.{position}",
-            )
+def _check_step(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -> None:
+    """Its patterns name layers and leave some, and these are of a kind that the step works on."""
+    named = NamedLayers(stage)
+    excluded = named.matched_by_all(step.patterns, f"recipe.steps.{index}.exclude")
+    left = [place for place in range(len(named.layers)) if place not in excluded]
+    _check_something_left(index, step, stage, len(left))
+    _check_own(index, step, stage, named, left, before)
 
 
-def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
+def _check_something_left(index: int, step: AnyStep, stage: Stage, left: int) -> None:
     """Without layers there is nothing to quantize; patterns that leave out every layer leave nothing to do."""
     layers = stage.facts.layers
     if not layers and step.quantizes:
@@ -97,7 +93,6 @@ def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
             "step out.",
             field=f"recipe.steps.{index}.kind",
         )
-    left = [x for x in layers if not any(x.matches(pattern) for pattern in step.patterns)]
     if layers and step.patterns and not left:
         raise Refusal(
             _nothing_to_do(step),
@@ -114,24 +109,27 @@ def _nothing_to_do(step: AnyStep) -> str:
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
-def _check_own(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -> None:
-    """What only steps of this kind are refused for."""
+def _check_own(
+    index: int, step: AnyStep, stage: Stage, named: NamedLayers, left: list[int], before: list[AnyStep]
+) -> None:
+    """What only steps of this kind are refused for. `left`: the places of the layers that are not excluded."""
     reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
+    layers = [named.layers[place] for place in left]
     match step:
         case ChannelPruning():
             check_pruning(index, step, stage)
             if step.recovery is not None:
-                _check_patterns(f"recipe.steps.{index}.recovery", step.recovery, stage)
+                named.matched_by_all(step.recovery.patterns, f"recipe.steps.{index}.recovery.exclude")
         case LowRank():
-            check_low_rank(index, step, stage)
+            check_low_rank(index, step, stage, layers)
         case Sparsity():
-            check_sparsity(index, step, stage, reshaped)
+            check_sparsity(index, step, stage, named, left, reshaped)
         case WeightOnly():
             check_weights(index, step, stage)
         case Palette() | Binary():
-            check_few_values(index, step, stage)
+            check_few_values(index, step, stage, layers)
         case Training():
-            check_gradual(index, step, stage, reshaped)
+            check_gradual(index, step, stage, layers, reshaped)
 
 
 def _check_needs(request: JobRequest) -> None:

@@ -1,7 +1,6 @@
 """A model as the API shows it, and the facts that inspection finds in it."""
 
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Literal
 
 from app.contract.base import Told
@@ -33,9 +32,10 @@ class Layer(Told):
     macs: int | None
     table: str | None = None
 
-    def matches(self, pattern: str) -> bool:
-        """Whether a shell-style pattern names it."""
-        return any(fnmatchcase(name, pattern) for name in (self.name, self.table) if name is not None)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What patterns may call it by."""
+        return (self.name,) if self.table is None or self.table == self.name else (self.name, self.table)
 
 
 class ModelFacts(Told):

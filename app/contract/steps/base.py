@@ -5,11 +5,12 @@ from typing import Annotated, ClassVar, Final, Literal
 from pydantic import Field
 
 from app.contract.base import Asked
+from app.contract.glob import GlobText
 
 Need = Literal["calibration", "training", "evaluation"]
 
 Patterns = Annotated[
-    list[str],
+    list[GlobText],
     Field(
         default_factory=list,
         max_length=100,

@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
+from app.contract.glob import GlobText
 from app.contract.steps.base import Need, Patterns, Samples, Step
 from app.contract.steps.training import Distillation, Finetune, Structure, refuse_bad_structure, zeros_of
 
@@ -112,7 +113,7 @@ class Sparsity(Step):
         "whichever is smallest; or all of them dense.",
     )
     samples: Samples
-    layers: list[str] = Field(
+    layers: list[GlobText] = Field(
         default_factory=list, max_length=1000, description="Names or patterns of the layers; none means all."
     )
     exclude: Patterns

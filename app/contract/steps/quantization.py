@@ -4,6 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
+from app.contract.glob import GlobText
 from app.contract.steps.base import Need, Patterns, Samples, Step
 
 WeightRange = Annotated[
@@ -52,7 +53,7 @@ class Int8Static(Step):
     adaround: bool = Field(
         default=False, description="Learn for each weight whether it is rounded up or down (AdaRound)."
     )
-    exclude: Annotated[list[str], Field(max_length=100)] | Literal["auto"] = Field(
+    exclude: Annotated[list[GlobText], Field(max_length=100)] | Literal["auto"] = Field(
         default_factory=list,
         description="Patterns of node names that stay float, or `auto`: the most sensitive ones, until the "
         "requirements hold.",
