@@ -19,6 +19,7 @@ from worker.child.supervise import Crashed, Failed, Finished, Stopped, supervise
 READERS_MUTATIONS: Final = 10_000
 CHILD_MUTATIONS: Final = 300
 LIMITS: Final = Limits(seconds=120, memory_bytes=4 * 2**30, mapped_bytes=2**30)
+DECLARED: Final = [{"name": "image", "dtype": "float32", "shape": [1, 1, 4, 4]}]
 PT2: Final = "tests/worker/compression/convert/pt2"
 ATTACKS: Final = f"{PT2}/test_attacks.py::test_no_attack_runs_code_imports_a_module_or_reaches_a_file"
 
@@ -101,7 +102,8 @@ def _in_child(work: tuple[Format, Path]) -> str:
         kind = {"pt2": "torch_export", "torchscript": "torchscript"}.get(format, "onnx")
         task = InspectModel.model_validate(
             {
-                **{"kind": "inspect_model", "path": path, "format": kind, "declared": [], "scratch": folder},
+                **{"kind": "inspect_model", "path": path, "format": kind, "scratch": folder},
+                **{"declared": DECLARED if format == "torchscript" else []},
                 **{"allow_torchscript": True, "max_unpacked_bytes": 2**26},
             }
         )
