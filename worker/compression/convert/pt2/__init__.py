@@ -13,5 +13,5 @@ loads an archive that was written from these models.
                                                  └ names         identifiers
                             └ payloads   raw tensors: sizes checked, bytes copied
 
-docs/decisions/0016-pt2-is-rebuilt.md lists each place where torch would run something, and what holds there.
+docs/decisions/0017-pt2-is-rebuilt.md lists each place where torch would run something, and what holds there.
 """
