@@ -35,7 +35,7 @@ class ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        named = problem.model_copy(update={"request_id": current_request_id()})
+        named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
         content = {name: _printable(value) for name, value in named.model_dump().items()}
         super().__init__(json.dumps(content), problem.status, headers)
 
