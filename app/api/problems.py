@@ -36,7 +36,7 @@ class ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        named = problem.model_copy(update={"request_id": current_request_id()})
+        named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
         content = _printable(named.model_dump())
         super().__init__(json.dumps(content), problem.status, headers)
 

@@ -1,0 +1,29 @@
+"""The one place where servers are made."""
+
+import uvicorn
+from starlette.types import ASGIApp
+
+from app.server.limits import ConnectionLimits, limits_of_this_process
+from app.server.protocol import BoundedProtocol
+
+
+def make_server(
+    application: ASGIApp, *, limits: ConnectionLimits | None = None, grace_seconds: int
+) -> uvicorn.Server:
+    """uvicorn, with bounds on what a connection may take. Its log goes where ours goes."""
+
+    class Bounded(BoundedProtocol):
+        pass
+
+    Bounded.limits = limits or limits_of_this_process()
+    return uvicorn.Server(
+        uvicorn.Config(
+            application,
+            http=Bounded,
+            ws="none",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=grace_seconds,
+        )
+    )
