@@ -12,6 +12,7 @@ from app.contract.errors import Refusal
 from app.contract.model import ModelFacts, ModelFormat, TensorSpec
 from worker.compression.convert import torch_export, torchscript
 from worker.compression.files import bytes_of
+from worker.compression.garbage import no_garbage_collection
 from worker.compression.graph import gate, store
 from worker.compression.graph.archive import is_archive, unpack
 from worker.compression.graph.facts import facts
@@ -32,6 +33,7 @@ class Inspected:
     unpacked_bytes: int | None
 
 
+@no_garbage_collection()
 def inspect_model(
     path: Path,
     format: ModelFormat,

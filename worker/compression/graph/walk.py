@@ -26,3 +26,16 @@ def messages(root: Message, kind: type[M]) -> Iterator[M]:
             if isinstance(item, kind):
                 yield item
             yield from messages(item, kind)
+
+
+def first_broken_text(root: Message) -> str | None:
+    """The field with a text that is not UTF-8, None if there is none. protobuf answers bytes for such a text."""
+    for field, value in root.ListFields():
+        items = [value] if isinstance(value, (Message, str, bytes)) else value
+        if field.type == field.TYPE_STRING and any(isinstance(item, bytes) for item in items):
+            return f"{root.DESCRIPTOR.name}.{field.name}"
+        if field.type == field.TYPE_MESSAGE:
+            for item in items:
+                if (found := first_broken_text(item)) is not None:
+                    return found
+    return None
