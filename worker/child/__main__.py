@@ -11,6 +11,7 @@ from typing import Any
 
 from app.contract.errors import Refusal
 from worker.child import guard, problems, sandbox
+from worker.child.landlock import Reach
 from worker.child.spec import Advanced, Done, Logged, Refused, Spec, StepBegun, Task
 from worker.child.work import perform
 
@@ -52,7 +53,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
     limits = spec.limits
     sandbox.enter(
-        memory_bytes=limits.memory_bytes, mapped_bytes=limits.mapped_bytes, file_bytes=limits.mapped_bytes
+        memory_bytes=limits.memory_bytes,
+        mapped_bytes=limits.mapped_bytes,
+        file_bytes=limits.mapped_bytes,
+        reach=Reach(),
+        filtered=False,
     )
     told = Told(descriptor)
     told.send(_outcome(spec.task, told))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from worker.child.reach import OUR_CODE
 from worker.child.spec import Spec
 
 PASSED_ON = (
@@ -27,8 +28,6 @@ PASSED_ON = (
 """All that the child learns of our environment: no database, no broker, no keys."""
 
 MEASURE_LOCK = "WINNOW_MEASURE_LOCK"
-OUR_CODE = Path(__file__).parents[2]
-"""Named, because the child's working directory is its scratch folder."""
 
 
 @dataclass(frozen=True)
