@@ -77,7 +77,8 @@ class Runner:
             task = self._fetch.task(item, folder)
         except Refusal as refusal:
             return Failed(refusal.problem)
-        return supervise(task, self._fetch.limits(item), folder, heartbeat, self._child)
+        limits, filtered = self._fetch.limits(item), self._settings.child_filters
+        return supervise(task, limits, folder, heartbeat, self._child, filtered)
 
     def _store(
         self, item: Upload | Job, ending: Ending, folder: Path, heartbeat: Heartbeat

@@ -48,6 +48,14 @@ class Reach:
     rewritable: tuple[Path, ...] = ()
     devices: tuple[Path, ...] = ()
 
+    def joined(self, other: "Reach") -> "Reach":
+        return Reach(
+            self.readable + other.readable,
+            self.changeable + other.changeable,
+            self.rewritable + other.rewritable,
+            self.devices + other.devices,
+        )
+
 
 def abi() -> int:
     """The version of Landlock's interface in this kernel; 0 where it has none."""
