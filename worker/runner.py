@@ -77,8 +77,15 @@ class Runner:
             task = self._fetch.task(item, folder)
         except Refusal as refusal:
             return Failed(refusal.problem)
-        limits, filtered = self._fetch.limits(item), self._settings.child_filters
-        return supervise(task, limits, folder, heartbeat, self._child, filtered)
+        return supervise(
+            task,
+            self._fetch.limits(item),
+            folder,
+            heartbeat,
+            self._child,
+            shared=self._scratch.shared(item),
+            filtered=self._settings.child_filters,
+        )
 
     def _store(
         self, item: Upload | Job, ending: Ending, folder: Path, heartbeat: Heartbeat

@@ -16,14 +16,17 @@ SYSTEM_LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/
 OF_THE_MACHINE = (
     "/proc",
     "/sys/devices/system",
+    "/sys/bus/pci/devices",
     "/etc/ld.so.cache",
     "/etc/localtime",
     "/usr/share/zoneinfo",
     "/dev/urandom",
     "/dev/random",
 )
+PCI = "/sys/devices/pci*"
+"""Which devices there are: ONNX Runtime looks for GPUs."""
 OF_GPUS = ("/sys/devices", "/sys/bus/pci", "/sys/class/drm", "/sys/module/nvidia")
-"""Read by CUDA's driver library. Other processes' entries in /proc are closed by Landlock and by the namespace."""
+"""Read by CUDA's driver library."""
 GPUS = "/dev/nvidia*"
 
 
@@ -34,7 +37,9 @@ def always(module: str, *, cuda: bool) -> Reach:
     return Reach(
         readable=(
             *map(Path, OF_THE_MACHINE),
+            *Path("/").glob(PCI[1:]),
             *(OUR_CODE / package for package in own),
+            *OUR_CODE.glob("winnow*-info"),
             *map(Path, SYSTEM_LIBRARIES),
             *_python(),
             *(map(Path, OF_GPUS) if cuda else ()),

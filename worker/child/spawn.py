@@ -32,17 +32,22 @@ MEASURE_LOCK = "WINNOW_MEASURE_LOCK"
 
 @dataclass(frozen=True)
 class Child:
-    """`messages` ends when the work has ended; `stderr` may be held longer by what the work had started."""
+    """`ended` is a descriptor that becomes readable when the guard has ended.
+
+    What the work had started may hold `messages` and `stderr` open for longer.
+    """
 
     guard: subprocess.Popen[bytes]
     orders: IO[bytes]
     messages: IO[bytes]
     stderr: IO[bytes]
+    ended: int
 
     def close(self) -> None:
         for pipe in (self.orders, self.messages, self.stderr):
             with suppress(OSError):
                 pipe.close()
+        os.close(self.ended)
 
 
 def spawn(folder: Path, module: str) -> Child:
@@ -68,12 +73,15 @@ def spawn(folder: Path, module: str) -> Child:
         os.close(theirs)
     assert guard.stdin is not None
     assert guard.stderr is not None
-    return Child(guard, guard.stdin, os.fdopen(ours, "rb", buffering=0), guard.stderr)
+    return Child(
+        guard, guard.stdin, os.fdopen(ours, "rb", buffering=0), guard.stderr, os.pidfd_open(guard.pid)
+    )
 
 
 def _environment(folder: Path) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
+    own |= {"ORT_DISABLE_TELEMETRY": "1", "JOBLIB_MULTIPROCESSING": "0"}  # no network, no processes
     named = {"USER": "winnow", "LOGNAME": "winnow"}  # who asks need not read /etc/passwd
     return passed | own | named | {MEASURE_LOCK: str(_measure_lock())}
 

@@ -16,6 +16,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol, assert_never
@@ -96,17 +97,19 @@ def supervise(
     folder: Path,
     watch: Watch,
     module: str = "worker.child",
+    *,
+    shared: Sequence[Path] = (),
     filtered: bool = True,
 ) -> Ending:
     """Do the task in a child of its own, and what that child asks to have measured in further ones.
 
+    It may write in `folder` and in the folders `shared`, and with `filtered` read nothing but the files of the task.
     When this returns, all of their processes have ended, also those that left their session or lost their parents.
     """
     adopt_strays()
     name = f"{folder.parent.name}/{folder.name}"
     supervision = _Supervision(task, limits, watch, name, module, filtered)
-    shared = [link.resolve() for link in folder.iterdir() if link.is_symlink()]  # see `worker.scratch`
-    return supervision.run(task, Files(own=folder, shared=shared, lent=named_files(task)))
+    return supervision.run(task, Files(own=folder, shared=list(shared), lent=named_files(task)))
 
 
 class _Supervision:
@@ -144,33 +147,35 @@ class _Supervision:
         orders.add(spec.model_dump_json().encode())
         messages = Lines(child.messages, MESSAGE_BYTES)
         while (ending := self._over) is None:
-            self._wait(child, orders, stderr)
-            for line in messages.read():
+            guard_ended = self._wait(child, orders, stderr)
+            for line in (lines := messages.read()):
                 if ending := self._hear(line, spec, orders):
                     break
             self._keep_log(stderr)
-            if ending or messages.closed:
+            if ending or messages.closed or (guard_ended and not lines):
                 break
-        ending = ending or crash(child.guard)
+        ending = ending or crash(child)
         self._keep_log(stderr)
         return ending
 
-    def _wait(self, child: Child, orders: Outgoing, stderr: Lines) -> None:
-        """Until the child says something, or the next look at the limits is due."""
+    def _wait(self, child: Child, orders: Outgoing, stderr: Lines) -> bool:
+        """Until the child says something, or the next look at the limits is due. Whether the guard has ended."""
         if (now := time.monotonic()) >= self._due:
             self._due = now + TICK_SECONDS
             self._over = self._over or self._look(now)
         if self._over is not None:
-            return
+            return False
         poll = select.poll()
         poll.register(child.messages, select.POLLIN)
         if not stderr.closed:
             poll.register(child.stderr, select.POLLIN)
         if orders.waiting:
             poll.register(child.orders, select.POLLOUT)
-        poll.poll(1000 * max(0.0, self._due - time.monotonic()))
+        poll.register(child.ended, select.POLLIN)
+        ready = poll.poll(1000 * max(0.0, self._due - time.monotonic()))
         if orders.waiting:
             orders.write()
+        return child.ended in (descriptor for descriptor, _ in ready)
 
     def _look(self, now: float) -> Ending | None:
         if (reason := self._watch.tick()) is not None:
@@ -253,15 +258,13 @@ def kill_group(guard: "subprocess.Popen[bytes]") -> None:
         guard.wait()
 
 
-def crash(guard: "subprocess.Popen[bytes]") -> Crashed:
-    """How the child ended that closed its pipe without a word; the guard ends as the work did."""
-    descriptor = os.pidfd_open(guard.pid)
+def crash(child: Child) -> Crashed:
+    """How the child ended without a word; the guard ends as the work did."""
     poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
+    poll.register(child.ended, select.POLLIN)
     ended = poll.poll(1000 * GUARD_SECONDS)
-    os.close(descriptor)
-    kill_group(guard)
-    code = guard.returncode
+    kill_group(child.guard)
+    code = child.guard.returncode
     if not ended:
         return Crashed("its process closed its pipe and hung")
     return Crashed(
