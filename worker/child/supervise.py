@@ -51,6 +51,7 @@ from worker.child.strays import adopt_strays, end_descendants, own_children
 
 log = logging.getLogger(__name__)
 
+CHILD = "worker.child"
 TICK_SECONDS = 0.25
 GUARD_SECONDS = 2.0
 MESSAGE_BYTES = 64 * 2**20
@@ -96,7 +97,7 @@ def supervise(
     limits: Limits,
     folder: Path,
     watch: Watch,
-    module: str = "worker.child",
+    module: str = CHILD,
     *,
     shared: Sequence[Path] = (),
     filtered: bool = True,
@@ -128,7 +129,7 @@ class _Supervision:
 
     def run(self, task: Task, files: Files) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
-        child = spawn(files.own, self._module)
+        child = spawn(files.own, self._module if task is self._work else CHILD)
         self._guards.append(child.guard.pid)
         try:
             return self._listen(child, self._spec(task, files))
