@@ -29,6 +29,9 @@ HELD = {
     "strays end when the worker is killed": f"{SHUT_IN}::test_it_ends_too_when_the_worker_is_killed",
     "a request to measure a file that is not its own": f"{SHUT_IN}::test_nothing_is_measured_that_is_not_its_own",
     "whoever dies, the group dies": f"{SANDBOX}::test_whoever_dies_the_whole_group_dies",
+    "attacks on .pt2 whose code runs in the child": (
+        "tests/worker/child/test_attacks.py::test_code_that_runs_in_the_child_reaches_nothing"
+    ),
     "no_new_privs": f"{SANDBOX}::test_there_are_no_core_dumps_and_no_new_privileges",
     "which layers hold is told": "tests/worker/child/test_layers.py",
     "every format, training, pruning, measuring under all layers": REAL,
@@ -50,6 +53,7 @@ def rows(folder: Path) -> Iterator[Row]:
     layers = available_layers()
     told = ", ".join(f"{name} {value}" for name, value in layers.items())
     yield Row("child", "layers of this kernel", "all", told, all(layers.values()))
+    yield from _attacked(folder / "attacked")
     onnx.save(cnn(), folder / "model.onnx")
     costs: dict[bool, list[tuple[float, float]]] = {True: [], False: []}
     for index in range(2 * ROUNDS):
@@ -63,6 +67,21 @@ def rows(folder: Path) -> Iterator[Row]:
     )
     asked = f"filters add at most {MOST_MS_MORE:.0f} ms of CPU time"
     yield Row("child", "inspecting a small model", asked, measured, cpu <= MOST_MS_MORE)
+
+
+def _attacked(folder: Path) -> Iterator[Row]:
+    """With all attacks on `.pt2`, of which torch's own loader runs the code of some."""
+    from tests.support.attacks import ATTACKS
+
+    from tests.worker.child.test_attacks import loaded_in_a_child
+
+    folder.mkdir()
+    ended, created = loaded_in_a_child(list(ATTACKS), folder)
+    stopped = sum("PermissionError" in how for how in ended.values())
+    measured = (
+        f"{len(ended)} loaded by torch itself, {stopped} stopped by a layer, {len(created)} reached a file"
+    )
+    yield Row("child", "attacks on .pt2, without our reader", "0 reach a file", measured, not created)
 
 
 def _inspected(folder: Path, index: int) -> tuple[float, float]:
