@@ -226,7 +226,7 @@ class _Supervision:
             case Failed(problem=problem):
                 return Refused(problem=problem)
             case Crashed(how=how):
-                return Ended(how=how)
+                return Ended(how=how.removeprefix("its process "))
             case Stopped():
                 return Ended(how="was stopped")
             case _:
