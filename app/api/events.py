@@ -19,6 +19,7 @@ from app.api.problems import documented
 from app.api.router import Router
 from app.api.text import WRITTEN_WHOLE
 from app.api.times import at
+from app.contract.errors import Refusal
 from app.contract.job import FINISHED, LogRecord
 from app.storage.records import Event, Job
 
