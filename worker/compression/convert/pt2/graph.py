@@ -3,11 +3,11 @@
 Kinds that are not here are refused by name: custom objects, tokens, compiled kernels.
 """
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Final
 
 from pydantic import Field
 
-from worker.compression.convert.pt2.data import UNSET, Data, DroppedTable, Int, OneOf, Text
+from worker.compression.convert.pt2.data import UNSET, Data, DroppedTable, Int, List, OneOf, Table, Text
 from worker.compression.convert.pt2.names import Name
 from worker.compression.convert.pt2.operators import Operator
 from worker.compression.convert.pt2.tensors import (
@@ -21,6 +21,8 @@ from worker.compression.convert.pt2.tensors import (
     SymInt,
     TensorMeta,
 )
+
+MAX_NODES: Final = 50_000
 
 
 class TensorArgument(Data):
@@ -62,34 +64,34 @@ class ComplexValue(Data):
 class Argument(OneOf):
     as_none: bool = UNSET
     as_tensor: TensorArgument = UNSET
-    as_tensors: list[TensorArgument] = UNSET
+    as_tensors: List[TensorArgument] = UNSET
     as_int: Int = UNSET
-    as_ints: list[Int] = UNSET
+    as_ints: List[Int] = UNSET
     as_float: Float = UNSET
-    as_floats: list[Float] = UNSET
+    as_floats: List[Float] = UNSET
     as_string: Text = UNSET
-    as_strings: list[Text] = UNSET
+    as_strings: List[Text] = UNSET
     as_sym_int: SymIntArgument = UNSET
-    as_sym_ints: list[SymIntArgument] = UNSET
+    as_sym_ints: List[SymIntArgument] = UNSET
     as_scalar_type: ScalarType = UNSET
     as_memory_format: MemoryFormat = UNSET
     as_layout: Layout = UNSET
     as_device: Device = UNSET
     as_bool: bool = UNSET
-    as_bools: list[bool] = UNSET
+    as_bools: List[bool] = UNSET
     as_sym_bool: SymBoolArgument = UNSET
-    as_sym_bools: list[SymBoolArgument] = UNSET
+    as_sym_bools: List[SymBoolArgument] = UNSET
     as_graph: GraphArgument = UNSET
-    as_optional_tensors: list[OptionalTensorArgument] = UNSET
+    as_optional_tensors: List[OptionalTensorArgument] = UNSET
     as_operator: Operator = UNSET
     as_sym_float: SymFloatArgument = UNSET
-    as_sym_floats: list[SymFloatArgument] = UNSET
+    as_sym_floats: List[SymFloatArgument] = UNSET
     as_optional_tensor: OptionalTensorArgument = UNSET
     as_complex: ComplexValue = UNSET
-    as_nested_tensors: list[list[TensorArgument]] = UNSET
-    as_int_lists: list[list[Int]] = UNSET
-    as_string_to_argument: "dict[Name, Argument]" = UNSET
-    as_float_lists: list[list[Float]] = UNSET
+    as_nested_tensors: List[List[TensorArgument]] = UNSET
+    as_int_lists: List[List[Int]] = UNSET
+    as_string_to_argument: "Table[Name, Argument]" = UNSET
+    as_float_lists: List[List[Float]] = UNSET
 
 
 class NamedArgument(Data):
@@ -102,20 +104,20 @@ class NamedArgument(Data):
 
 class Node(Data):
     target: Operator
-    inputs: list[NamedArgument]
-    outputs: list[Argument]
+    inputs: List[NamedArgument]
+    outputs: List[Argument]
     metadata: DroppedTable
     is_hop_single_tensor_return: bool | None = None
     name: Name | None = None
 
 
 class Graph(Data):
-    inputs: list[Argument]
-    outputs: list[Argument]
-    nodes: list[Node]
-    tensor_values: dict[Name, TensorMeta]
-    sym_int_values: dict[Name, SymInt]
-    sym_bool_values: dict[Name, SymBool]
+    inputs: List[Argument]
+    outputs: List[Argument]
+    nodes: Annotated[List[Node], Field(max_length=MAX_NODES)]
+    tensor_values: Table[Name, TensorMeta]
+    sym_int_values: Table[Name, SymInt]
+    sym_bool_values: Table[Name, SymBool]
     is_single_tensor_return: bool = False
     custom_obj_values: Annotated[dict[str, Any], Field(max_length=0)] = Field(default_factory=dict)
-    sym_float_values: dict[Name, SymFloat] = Field(default_factory=dict)
+    sym_float_values: Table[Name, SymFloat] = Field(default_factory=dict)

@@ -4,7 +4,17 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from worker.compression.convert.pt2.data import UNSET, Data, DroppedList, DroppedTable, Int, OneOf, Text
+from worker.compression.convert.pt2.data import (
+    UNSET,
+    Data,
+    DroppedList,
+    DroppedTable,
+    Int,
+    List,
+    OneOf,
+    Table,
+    Text,
+)
 from worker.compression.convert.pt2.graph import Argument, Graph, TensorArgument
 from worker.compression.convert.pt2.names import Name, ParameterName, SymbolName
 from worker.compression.convert.pt2.tensors import Float, TensorMeta
@@ -85,8 +95,8 @@ class OutputSpec(OneOf):
 
 
 class GraphSignature(Data):
-    input_specs: list[InputSpec]
-    output_specs: list[OutputSpec]
+    input_specs: List[InputSpec]
+    output_specs: List[OutputSpec]
 
 
 class RangeConstraint(Data):
@@ -95,11 +105,11 @@ class RangeConstraint(Data):
 
 
 class ModuleCallSignature(Data):
-    inputs: list[Argument]
-    outputs: list[Argument]
+    inputs: List[Argument]
+    outputs: List[Argument]
     in_spec: TreeSpec
     out_spec: TreeSpec
-    forward_arg_names: list[Name] | None = None
+    forward_arg_names: Annotated[list[Name] | None, Field(max_length=10_000)] = None
 
 
 class ModuleCallEntry(Data):
@@ -118,7 +128,7 @@ def _whole_only(entries: list[ModuleCallEntry]) -> list[ModuleCallEntry]:
 class GraphModule(Data):
     graph: Graph
     signature: GraphSignature
-    module_call_graph: Annotated[list[ModuleCallEntry], AfterValidator(_whole_only)]
+    module_call_graph: Annotated[List[ModuleCallEntry], AfterValidator(_whole_only)]
     metadata: DroppedTable = Field(default_factory=dict)
     treespec_namedtuple_fields: DroppedTable = Field(default_factory=dict)
 
@@ -131,9 +141,9 @@ class SchemaVersion(Data):
 class ExportedProgram(Data):
     graph_module: GraphModule
     opset_version: DroppedTable
-    range_constraints: dict[SymbolName, RangeConstraint]
+    range_constraints: Table[SymbolName, RangeConstraint]
     schema_version: SchemaVersion
-    verifiers: list[Literal["TRAINING", "ATEN", ""]] = Field(default_factory=list)
+    verifiers: List[Literal["TRAINING", "ATEN", ""]] = Field(default_factory=list)
     torch_version: Annotated[str, AfterValidator(lambda _: "rebuilt")] = "rebuilt"
     guards_code: DroppedList = Field(default_factory=list)
 
@@ -148,7 +158,7 @@ class PayloadMeta(Data):
 
 
 class PayloadConfig(Data):
-    config: dict[ParameterName, PayloadMeta]
+    config: Table[ParameterName, PayloadMeta]
 
 
 def schema_version(document: Any) -> tuple[Any, Any]:

@@ -10,7 +10,7 @@ from worker.compression.convert.pt2.json_text import parse_json
 from worker.compression.convert.pt2.program import SCHEMAS, ExportedProgram, PayloadConfig, schema_version
 from worker.compression.convert.zipped import Zipped
 
-MAX_JSON_BYTES: Final = 2**27
+MAX_JSON_BYTES: Final = 2**26
 
 Model = TypeVar("Model", bound=Data)
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator, Field
 
-from worker.compression.convert.pt2.data import UNSET, Data, Int, OneOf
+from worker.compression.convert.pt2.data import UNSET, Data, Int, List, OneOf
 from worker.compression.convert.pt2.expressions import Expression
 
 ITEM_BYTES: Final[dict[int, int]] = {
@@ -67,7 +67,7 @@ class SymBool(OneOf):
     as_bool: bool = UNSET
 
 
-Sizes = Annotated[list[SymInt], Field(max_length=64)]
+Sizes = Annotated[List[SymInt], Field(max_length=64)]
 NeedsNoGradient = Annotated[bool, AfterValidator(lambda _: False)]
 
 

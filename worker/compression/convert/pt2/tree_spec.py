@@ -8,7 +8,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import AfterValidator
 
-from worker.compression.convert.pt2.data import Data
+from worker.compression.convert.pt2.data import Data, List
 from worker.compression.convert.pt2.json_text import parse_json
 from worker.compression.convert.pt2.names import MAX_NAME, plain_word
 
@@ -39,7 +39,7 @@ class Tree(Data):
 
     type: Kind | None
     context: str | None
-    children_spec: "list[Tree]"
+    children_spec: "List[Tree]"
 
 
 def canonical_tree(text: str) -> str:
