@@ -93,6 +93,7 @@ ARCHIVES = [written(SAMPLE, method=m, stream=s) for m in (0, 8) for s in (False,
 
 
 @settings(max_examples=400)
+@example(ARCHIVES[1], [(456, 64)])
 @given(
     st.sampled_from(ARCHIVES),
     st.lists(st.tuples(st.integers(0, 2**16), st.integers(0, 255)), min_size=1, max_size=4),
