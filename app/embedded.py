@@ -30,6 +30,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api.deps import Parts
 from app.main import create_app
 from app.settings import Settings
+from app.storage.reaper import reap_once
 from app.workers import Workers, worker_command, worker_environment
 
 log = logging.getLogger(__name__)
@@ -161,8 +162,7 @@ def _take_back(settings: Settings, application: FastAPI) -> None:
     for item in parts.records.held():
         log.info("taking %s back from a worker of an earlier run", item.id)
         parts.records.release(item.id, item.attempt, now)
-    for wake in parts.records.reap(now, now):  # all that waits, also what a worker had taken from the queue
-        parts.queue.publish(wake)
+    reap_once(parts.records, parts.queue, now=now, republish_seconds=0.0, look_seconds=0.0)
 
 
 def _url(listening: socket.socket) -> str:

@@ -59,7 +59,7 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
-    reaper = Reaper(parts.records, parts.blobs, parts.queue.publish, parts.settings)
+    reaper = Reaper(parts.records, parts.blobs, parts.queue, parts.settings)
     reaper.start()
     try:
         yield

@@ -54,6 +54,11 @@ class Settings(BaseSettings):
     log_level: LogLevel = "INFO"
 
     @property
+    def look_seconds(self) -> float:
+        """How often a queue is looked after, by whichever process comes first."""
+        return self.republish_seconds / 4
+
+    @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'winnow.db'}"
 

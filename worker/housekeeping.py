@@ -13,7 +13,6 @@ from app.queue import CeleryQueue
 from app.settings import Settings
 from app.storage.engine import open_engine
 from app.storage.reaper import reap_once
-from app.storage.records import Wake
 from app.storage.sql import SqlRecords
 from worker.scratch import Scratch
 
@@ -35,7 +34,6 @@ class Housekeeping:
         self._interval = min(3.0, settings.lease_seconds / 3)
         self._swept = 0.0
         self._queue = CeleryQueue(settings)
-        self._unsent: list[Wake] = []
         self._scratch = Scratch(settings.scratch_dir)
 
     def start(self) -> None:
@@ -54,12 +52,12 @@ class Housekeeping:
         engine = open_engine(self._settings.database)
         try:
             records = SqlRecords(engine)
-            self._unsent = reap_once(
+            reap_once(
                 records,
-                self._queue.publish,
+                self._queue,
                 now=time.time(),
                 republish_seconds=self._settings.republish_seconds,
-                unsent=self._unsent,
+                look_seconds=self._settings.look_seconds,
             )
             if time.monotonic() - self._swept > SCRATCH_SECONDS:
                 self._swept = time.monotonic()

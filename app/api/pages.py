@@ -37,11 +37,12 @@ Paged = Annotated[Page, Depends(_page)]
 
 
 def listed(
-    request: Request, page: Page, fetch: Callable[[Page], list[Row]], show: Callable[[Row], Item]
+    request: Request, page: Page, fetch: Callable[[Page], list[Row]], show: Callable[[list[Row]], list[Item]]
 ) -> tuple[list[Item], str | None]:
-    """One row more than asked tells whether there is a next page."""
+    """One row more than asked tells whether there is a next page. `show` gets them all, to look up in one query what
+    they need besides."""
     rows = fetch(Page(limit=page.limit + 1, after=page.after))
-    return [show(row) for row in rows[: page.limit]], _next(request, page, rows)
+    return show(rows[: page.limit]), _next(request, page, rows)
 
 
 def _next(request: Request, page: Page, rows: Sequence[Leased]) -> str | None:

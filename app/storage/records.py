@@ -5,13 +5,14 @@ long as it renews its lease. The attempt number fences: whoever holds an older o
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 LOCAL_OWNER = "local"
 """The one owner until there are keys."""
 
 UploadKind = Literal["model", "dataset"]
 Queue = Literal["inspect", "work"]
+QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,3 +117,12 @@ class Wake:
 
     queue: Queue
     id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reaped:
+    """`released` is what wait again now that their leases have run out. `waiting` counts the records that wait for a
+    worker, of each queue that it is the caller's turn to look after."""
+
+    released: list[Wake] = field(default_factory=list)
+    waiting: dict[Queue, int] = field(default_factory=dict)

@@ -1,5 +1,7 @@
 """The port `Jobs` in SQL."""
 
+from collections.abc import Collection
+
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
 
 from app.contract.job import FINISHED
@@ -51,6 +53,15 @@ class SqlJobs(SqlStore):
         )
         with self.reading() as connection:
             return connection.execute(query).scalar_one() or None
+
+    def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
+        if not ids:
+            return {}
+        rank = func.row_number().over(order_by=(jobs.c.created_at, jobs.c.id)).label("position")
+        queued = select(jobs.c.id, rank).where(jobs.c.state == "queued").subquery()
+        query = select(queued.c.id, queued.c.position).where(queued.c.id.in_(ids))
+        with self.reading() as connection:
+            return {row.id: row.position for row in connection.execute(query)}
 
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
         with self.writing() as connection:

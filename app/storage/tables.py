@@ -99,6 +99,13 @@ jobs: Final = Table(
     Index(None, "model", "created_at"),
 )
 
+queues: Final = Table(
+    "queues",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("looked_at", Double, nullable=False),  # when a reaper last compared its messages with its records
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,

@@ -169,6 +169,15 @@ def test_the_position_counts_the_queued_jobs_made_before(records: Records, model
     assert records.queue_position("job_none") is None
 
 
+def test_the_positions_of_many_are_those_of_each(records: Records, model: Upload) -> None:
+    jobs = [added(records, a_job(model, created_at=float(n // 2))) for n in range(6)]
+    records.claim(jobs[2].id, 10.0, 30.0)
+    ids = [*(job.id for job in jobs[1:]), "job_none"]
+    single = {id: records.queue_position(id) for id in ids}
+    assert records.queue_positions(ids) == {id: position for id, position in single.items() if position}
+    assert records.queue_positions([]) == {}
+
+
 def test_a_queued_job_is_cancelled_at_once(records: Records, model: Upload) -> None:
     job = added(records, a_job(model))
     cancelled = records.cancel_job("local", job.id, 1001.0)
