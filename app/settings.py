@@ -51,6 +51,11 @@ class Settings(BaseSettings):
     inspect_seconds: int = Field(default=300, ge=1)
     inspect_memory_bytes: int = Field(default=8 * 2**30, ge=2**28)
 
+    child_filters: bool = Field(
+        default=True,
+        description="Children under Landlock and a filter on system calls, where the kernel has them.",
+    )
+
     log_level: LogLevel = "INFO"
 
     @property

@@ -77,7 +77,15 @@ class Runner:
             task = self._fetch.task(item, folder)
         except Refusal as refusal:
             return Failed(refusal.problem)
-        return supervise(task, self._fetch.limits(item), folder, heartbeat, self._child)
+        return supervise(
+            task,
+            self._fetch.limits(item),
+            folder,
+            heartbeat,
+            self._child,
+            shared=self._scratch.shared(item),
+            filtered=self._settings.child_filters,
+        )
 
     def _store(
         self, item: Upload | Job, ending: Ending, folder: Path, heartbeat: Heartbeat
