@@ -9,6 +9,7 @@ from fastapi import Depends, FastAPI
 from app.api import artifacts, datasets, events, health, jobs, models, problems
 from app.api.deps import Parts, plain_address
 from app.api.limits import SmallBodies
+from app.api.readiness import Readiness
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -48,6 +49,7 @@ def create_app(
         redoc_url=None,
     )
     app.state.parts = parts
+    app.state.readiness = Readiness(parts)
     app.add_middleware(SmallBodies)
     problems.install(app)
     resources = (models, datasets, jobs, artifacts, events, health)

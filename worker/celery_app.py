@@ -103,8 +103,8 @@ def _stop_work(_signal: int, _frame: FrameType | None) -> None:
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _keep_house(**_: Any) -> None:
-    Housekeeping(settings).start()
+def _keep_house(sender: Any, **_: Any) -> None:
+    Housekeeping(settings, sender.app.amqp.queues.consume_from).start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

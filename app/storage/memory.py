@@ -23,6 +23,7 @@ from app.storage.records import (
     Upload,
     UploadKind,
     Wake,
+    Worker,
 )
 
 Item = TypeVar("Item", bound=Upload | Job)
@@ -40,10 +41,21 @@ class MemoryRecords:
         self._looked: dict[Queue, float] = dict.fromkeys(QUEUES, 0.0)
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
+        self._workers: dict[str, Worker] = {}
         self._last_event = 0
 
     def ping(self) -> None:
         pass
+
+    def worker_seen(self, worker: Worker, forget_before: float) -> None:
+        with self._lock:
+            kept = {id: known for id, known in self._workers.items() if known.last_seen >= forget_before}
+            self._workers = kept | {worker.id: deepcopy(worker)}
+
+    def workers(self, seen_since: float) -> list[Worker]:
+        with self._lock:
+            lately = [worker for worker in self._workers.values() if worker.last_seen >= seen_since]
+            return deepcopy(sorted(lately, key=lambda worker: (worker.started_at, worker.id)))
 
     def live_blobs(self) -> set[str]:
         with self._lock:

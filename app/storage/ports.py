@@ -19,6 +19,7 @@ from app.storage.records import (
     Upload,
     UploadKind,
     Wake,
+    Worker,
 )
 
 
@@ -143,9 +144,18 @@ class Leases(Protocol):
         """All that is leased at this moment, by id (for `/readyz` and for clearing scratch)."""
 
 
-class Records(Uploads, Jobs, Leases, Protocol):
+class Workers(Protocol):
+    def worker_seen(self, worker: Worker, forget_before: float) -> None:
+        """Put its record, in the place of an earlier one. Forgets those that were last seen before."""
+
+    def workers(self, seen_since: float) -> list[Worker]:
+        """Those that were last seen then or later, by their start."""
+
+
+class Records(Uploads, Jobs, Leases, Workers, Protocol):
     def ping(self) -> None:
-        """Raises whatever the store raises when it cannot be reached."""
+        """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
+        wherever it answers at all."""
 
     def live_blobs(self) -> set[str]:
         """The SHA-256 of every blob that a record names."""

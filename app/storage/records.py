@@ -15,6 +15,10 @@ Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
 
+FORGET_WORKER_SECONDS: Final = 600.0
+"""A worker that was not seen for longer has no record any more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Leased:
     """`lease_until` is in seconds since the epoch, None while nobody holds it."""
@@ -109,6 +113,21 @@ class Page:
 
     limit: int = 50
     after: tuple[float, str] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker's parent process. `layers` shut its children in (name → whether, or in which version, its kernel gives
+    it); `runtimes` can be measured with (name → version). Times are in seconds since the epoch."""
+
+    id: str
+    host: str
+    queues: tuple[str, ...]
+    version: str
+    started_at: float
+    last_seen: float
+    layers: dict[str, bool | int] = field(default_factory=dict)
+    runtimes: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
