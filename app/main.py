@@ -6,7 +6,7 @@ from importlib.metadata import version
 
 from fastapi import Depends, FastAPI
 
-from app.api import artifacts, datasets, events, health, jobs, models, problems
+from app.api import artifacts, datasets, events, health, job_limits, jobs, models, problems
 from app.api.deps import Parts, plain_address
 from app.api.limits import SmallBodies
 from app.api.readiness import Readiness
@@ -52,7 +52,7 @@ def create_app(
     app.state.readiness = Readiness(parts)
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, jobs, artifacts, events, health)
+    resources = (models, datasets, jobs, artifacts, events, job_limits, health)
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app

@@ -46,6 +46,7 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 celery.apps.worker.safe_say = lambda message, file=None: None
 
 settings = Settings()
+os.environ |= settings.measuring_variables  # children get them from here
 app = celery_application(settings)
 log = logging.getLogger(__name__)
 

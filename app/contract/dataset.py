@@ -16,6 +16,7 @@ from app.contract.base import Asked, Told
 from app.contract.errors import Problem
 from app.contract.model import UploadState
 
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Positive = Annotated[float, Field(gt=0)]
 Augmentation = Literal["horizontal_flip", "padded_crop"]
 
@@ -27,6 +28,8 @@ class InputDeclaration(Asked):
     layout: Literal["NHWC->NCHW"] | None = None
     add_axis: int | None = Field(
         default=None,
+        ge=-64,
+        le=64,
         description="Insert an axis of length 1 here (counted with the batch axis), after layout.",
     )
     scale: float | None = None
@@ -42,7 +45,7 @@ class Declaration(Asked):
     """How the arrays are to be read. Without one, every array is an input by its own name, `labels` the target."""
 
     inputs: dict[str, InputDeclaration] = Field(default_factory=dict)
-    constants: dict[str, int | float | bool] = Field(
+    constants: dict[str, Int64 | float | bool] = Field(
         default_factory=dict, description="Inputs that are the same number for every sample."
     )
     targets: TargetDeclaration | None = None

@@ -1,7 +1,7 @@
 """A job: what is asked (`JobRequest`) and how it stands (`Job`)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
@@ -18,7 +18,10 @@ FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Count = Annotated[int, Field(ge=1)]
+Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MAX_ROWS: Final = 2**40
+MAX_MEMORY_BYTES: Final = 2**44
+"""16 TiB: more than any machine has, and far from what a kernel takes for a limit."""
 Threads = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -26,7 +29,9 @@ class DataUse(Asked):
     """A dataset, or rows `[start, stop)` of it."""
 
     dataset: str
-    slice: tuple[Annotated[int, Field(ge=0)], Count] | None = None
+    slice: (
+        tuple[Annotated[int, Field(ge=0, lt=MAX_ROWS)], Annotated[int, Field(ge=1, le=MAX_ROWS)]] | None
+    ) = None
     map: dict[str, str] = Field(
         default_factory=dict,
         description="From a model's input to the dataset's name for it. Holds for every model of the job that has an "
@@ -53,7 +58,7 @@ class Benchmark(Asked):
     batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(default=[1], min_length=1, max_length=8)
     threads: Threads | Annotated[list[Threads], Field(min_length=1, max_length=8)] = 1
     rounds: int = Field(default=15, ge=9, le=1000)
-    shapes: dict[str, list[Count]] = Field(default_factory=dict)
+    shapes: dict[str, Annotated[list[Dimension], Field(max_length=64)]] = Field(default_factory=dict)
 
     @property
     def thread_counts(self) -> list[int]:
@@ -61,10 +66,13 @@ class Benchmark(Asked):
 
 
 class Limits(Asked):
-    """When an attempt is stopped: wall-clock seconds, and resident bytes of its process."""
+    """When an attempt is stopped: wall-clock seconds, and resident bytes of its processes.
+
+    The operator of a service may allow less (`GET /v1/limits`); what is left out is then as much as that.
+    """
 
     seconds: int = Field(default=3600, ge=1, le=7 * 86400)
-    memory_bytes: int = Field(default=8 * 2**30, ge=256 * 2**20)
+    memory_bytes: int = Field(default=8 * 2**30, ge=256 * 2**20, le=MAX_MEMORY_BYTES)
 
 
 class JobRequest(Asked):

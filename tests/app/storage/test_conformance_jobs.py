@@ -1,13 +1,16 @@
 """The port `Jobs`, as every store has to keep it."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
+from app.contract.job import JobRequest
 from app.storage.ports import Conflict, Gone, InUse, KeyReused, Records
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page, Upload
+from tests.support.extremes import extreme
 from tests.support.records import a_job, an_upload
 
 KEY = IdempotencyKey(key="k-1", fingerprint="f" * 64)
@@ -307,3 +310,12 @@ def test_events_come_in_order_and_after_the_one_last_seen(records: Records, mode
 def test_a_failure_says_why_in_its_event(records: Records, model: Upload) -> None:
     event = records.events(failed(records, model).id, 0, 100)[-1]
     assert (event.level, event.message, event.values) == ("error", "it broke", {"state": "failed"})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_largest_numbers_of_a_request_come_back(records: Records, model: Upload, seed: int) -> None:
+    request = JobRequest.model_validate(extreme(random.Random(seed))).model_dump(mode="json")
+    job = added(records, a_job(model, request=request))
+    found = records.job("local", job.id)
+    assert found is not None
+    assert found.request == request
