@@ -18,6 +18,7 @@ from app.contract.model import UploadState
 
 MAX_INPUTS: Final = 1000
 MAX_CHANNELS: Final = 10_000
+Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Positive = Annotated[float, Field(gt=0)]
 Augmentation = Literal["horizontal_flip", "padded_crop"]
 
@@ -32,6 +33,8 @@ class InputDeclaration(Asked):
     )
     add_axis: int | None = Field(
         default=None,
+        ge=-64,
+        le=64,
         description="Insert an axis of length 1 here (counted with the batch axis), after layout.",
     )
     scale: float | None = Field(
@@ -63,7 +66,7 @@ class Declaration(Asked):
         default_factory=dict,
         max_length=MAX_INPUTS,
     )
-    constants: dict[str, int | float | bool] = Field(
+    constants: dict[str, Int64 | float | bool] = Field(
         default_factory=dict,
         max_length=MAX_INPUTS,
         description="Inputs that are the same number for every sample.",

@@ -78,6 +78,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "training_diverged": (422, "The training diverged"),
     "time_limit_exceeded": (422, "The time limit was reached"),
     "memory_limit_exceeded": (422, "The memory limit was reached"),
+    "measuring_busy": (503, "The machine was busy measuring"),
     "worker_lost": (500, "Every attempt ended before it could finish"),
     # the service
     "internal_error": (500, "Something failed on our side"),
