@@ -18,7 +18,7 @@ FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Count = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=1, lt=2**63)]
 Threads = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -26,7 +26,7 @@ class DataUse(Asked):
     """A dataset, or rows `[start, stop)` of it."""
 
     dataset: str = Field(description="Id of the dataset.")
-    slice: tuple[Annotated[int, Field(ge=0)], Count] | None = Field(
+    slice: tuple[Annotated[int, Field(ge=0, lt=2**63)], Count] | None = Field(
         default=None,
         description="First row, and the row behind the last: `[0, 512]` takes 512 rows; null takes all.",
     )
