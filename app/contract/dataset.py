@@ -12,13 +12,12 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from app.contract.base import Asked, Told
+from app.contract.base import Asked, Told, Whole64
 from app.contract.errors import Problem
 from app.contract.model import UploadState
 
 MAX_INPUTS: Final = 1000
 MAX_CHANNELS: Final = 10_000
-Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
 Positive = Annotated[float, Field(gt=0)]
 Augmentation = Literal["horizontal_flip", "padded_crop"]
 
@@ -33,8 +32,8 @@ class InputDeclaration(Asked):
     )
     add_axis: int | None = Field(
         default=None,
-        ge=-64,
-        le=64,
+        ge=-32,
+        le=32,
         description="Insert an axis of length 1 here (counted with the batch axis), after layout.",
     )
     scale: float | None = Field(
@@ -66,7 +65,7 @@ class Declaration(Asked):
         default_factory=dict,
         max_length=MAX_INPUTS,
     )
-    constants: dict[str, Int64 | float | bool] = Field(
+    constants: dict[str, Whole64 | float | bool] = Field(
         default_factory=dict,
         max_length=MAX_INPUTS,
         description="Inputs that are the same number for every sample.",
