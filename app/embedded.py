@@ -28,6 +28,7 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.deps import Parts
+from app.api.request_id import WithRequestId
 from app.main import create_app
 from app.settings import Settings
 from app.workers import Workers, worker_command, worker_environment
@@ -36,7 +37,7 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 2
-LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(request_id)s %(name)s: %(message)s"
 
 
 class CannotStart(Exception):
@@ -46,13 +47,19 @@ class CannotStart(Exception):
 def serve(settings: Settings, *, workers: bool = True) -> None:
     """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
     stop = Event()
-    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+    _log_to_stderr(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings, workers=workers) as url:
         print(f"Winnow is at {url}  (documentation: {url}/docs)", flush=True)
         stop.wait()
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    handler = logging.StreamHandler()
+    handler.addFilter(WithRequestId())
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, handlers=[handler])
 
 
 @contextmanager
@@ -129,7 +136,7 @@ def _serving(application: FastAPI, listening: socket.socket, settings: Settings)
     server = uvicorn.Server(
         uvicorn.Config(
             application,
-            log_level=settings.log_level.lower(),
+            log_config=None,  # its lines go where ours go
             access_log=False,
             timeout_graceful_shutdown=GRACE_SECONDS,
         )

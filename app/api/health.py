@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Literal
 
 from fastapi import Response
+from pydantic import Field
 
 from app.api.deps import Service
 from app.api.router import Router
@@ -18,16 +19,18 @@ Check = Literal["ok", "unreachable"]
 
 
 class Alive(Told):
-    status: Literal["ok"]
+    status: Literal["ok"] = Field(description="The process answers.")
 
 
 class Readiness(Told):
     """Without the broker jobs are taken and wait: degraded. Without database or disk nothing works: unavailable."""
 
-    status: Literal["ready", "degraded", "unavailable"]
-    database: Check
-    disk: Check
-    broker: Check
+    status: Literal["ready", "degraded", "unavailable"] = Field(
+        description="`ready`; `degraded` when jobs are taken and wait; `unavailable` when nothing works."
+    )
+    database: Check = Field(description="Whether the records can be reached.")
+    disk: Check = Field(description="Whether the blobs can be written.")
+    broker: Check = Field(description="Whether workers can be woken up.")
 
 
 @router.get("/livez", operation_id="is_alive")

@@ -3,14 +3,14 @@
 from collections.abc import Iterable
 from typing import Final
 
-from app.contract.errors import Refusal
+from app.contract.errors import Refusal, Refusals
 from app.contract.glob import Glob, glob, is_plain, matching_effort
 from app.contract.model import Layer
 from app.contract.recipe import AnyStep, ChannelPruning, Sparsity
 from app.contract.stages import Stage, low
 
-MAX_EFFORT: Final = 2 * 10**8
-"""Steps of matching all patterns of a recipe; about a second in the worst case that was found."""
+MAX_EFFORT: Final = 10**8
+"""Steps of matching all patterns of a recipe; about half a second in the worst case that was found."""
 
 SHOWN: Final = 5
 
@@ -39,9 +39,14 @@ class NamedLayers:
                 self._places.setdefault(name, []).append(place)
 
     def matched_by_all(self, patterns: list[str], field: str) -> set[int]:
-        """The layers that any of the patterns names. Raises `pattern_matches_nothing` for one that names none."""
-        found = (self.matched(pattern, f"{field}.{index}") for index, pattern in enumerate(patterns))
-        return set().union(*found)
+        """The layers that any of the patterns names. Raises `pattern_matches_nothing` for all that name none."""
+        places: set[int] = set()
+        refusals = Refusals()
+        for index, pattern in enumerate(patterns):
+            with refusals:
+                places.update(self.matched(pattern, f"{field}.{index}"))
+        refusals.raise_all()
+        return places
 
     def matched(self, pattern: str, field: str) -> list[int]:
         """The layers that the pattern names. Raises `pattern_matches_nothing`."""

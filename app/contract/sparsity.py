@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from app.contract.errors import Refusal
+from app.contract.errors import Refusal, Refusals
 from app.contract.model import Layer
 from app.contract.named_layers import NamedLayers
 from app.contract.recipe import Gradual, Sparsity, Training
@@ -23,13 +23,16 @@ def check_sparsity(
     the worker's to check.
     """
     where = f"recipe.steps.{index}"
-    asked = [
-        _asked_for(pattern, named, f"{where}.layers.{place}") for place, pattern in enumerate(step.layers)
-    ]
-    if not reshaped:
-        for place, name in enumerate(step.layers):
-            _check_divides(name, [named.layers[i] for i in asked[place]], step, f"{where}.layers.{place}")
-    taken = set().union(*asked) if step.layers else set(left)
+    taken: set[int] = set() if step.layers else set(left)
+    refusals = Refusals()
+    for position, pattern in enumerate(step.layers):
+        with refusals:
+            field = f"{where}.layers.{position}"
+            places = _asked_for(pattern, named, field)
+            taken.update(places)
+            if not reshaped:
+                _check_divides(pattern, [named.layers[place] for place in places], step, field)
+    refusals.raise_all()
     layers = [named.layers[i] for i in left if i in taken and named.layers[i].op in PRODUCTS]
     _check_some(layers, step.structure, step.block, reshaped, stage, f"{where}.structure")
 

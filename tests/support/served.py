@@ -59,7 +59,9 @@ def served(
     app = create_app(chosen, records or MemoryRecords(), blobs or MemoryBlobs(), waiting)
     with listening() as listener:
         server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
+            uvicorn.Config(
+                app, log_level="error", log_config=None, access_log=False, timeout_graceful_shutdown=1
+            )
         )
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()

@@ -1,6 +1,6 @@
 """What a file has to pass before a library works on it. Nothing here computes, allocates or follows a path.
 
-The order is that of what each check may rely on: size, protobuf, then tensors, operators, functions.
+The order is that of what each check may rely on: size, protobuf, how much there is, then tensors and operators.
 """
 
 from pathlib import Path
@@ -26,9 +26,9 @@ def check_onnx(path: Path, external: Path | None = None) -> None:
     `pickle_refused`.
     """
     model = _parsed(path)
+    check_expansion(model)
     check_tensors(model, external)
     check_operators(model)
-    check_expansion(model)
 
 
 def _parsed(path: Path) -> onnx.ModelProto:
@@ -48,7 +48,11 @@ def _parsed(path: Path) -> onnx.ModelProto:
             "invalid_model", "The bytes are not an ONNX model, or the file was cut short."
         ) from error
     _check_complete(model)
+<<<<<<< HEAD
     _check_texts(model)
+=======
+    _check_known(model)
+>>>>>>> h-linear
     return model
 
 
@@ -67,6 +71,17 @@ def _check_magic(content: bytes) -> None:
     if content.startswith(PICKLE):
         raise Refusal(
             "pickle_refused", "This is a Python pickle. Export the model to ONNX or with torch.export."
+        )
+
+
+def _check_known(model: onnx.ModelProto) -> None:
+    """ONNX Runtime has a parser of its own, perhaps of a newer ONNX: what it reads has to be what is checked here."""
+    size = model.ByteSize()
+    model.DiscardUnknownFields()
+    if model.ByteSize() != size:
+        raise Refusal(
+            "invalid_model",
+            f"The file has fields that ONNX {onnx.__version__} does not know. Export it for an older version of ONNX.",
         )
 
 

@@ -12,6 +12,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from app.contract.errors import Refusal
+from worker.compression.graph.allowance import Allowance
 from worker.compression.graph.branches import take_branches
 from worker.compression.graph.folding import fold
 from worker.compression.graph.ir_version import INITIALIZERS_ALONE
@@ -37,8 +38,9 @@ def normalise(model: ir.Model) -> ir.Model:
         passes.RemoveUnusedOpsetsPass(),
     )(model).model
     traced = trace(model)
+    allowance = Allowance()
     for _ in range(rounds(model, MOST_ROUNDS)):
-        if not fold(model, traced) | take_branches(model):  # either makes room for the other
+        if not fold(model, traced, allowance) | take_branches(model):  # either makes room for the other
             break
         CLEAN(model)
         traced = trace(model)
