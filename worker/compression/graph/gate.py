@@ -48,11 +48,8 @@ def _parsed(path: Path) -> onnx.ModelProto:
             "invalid_model", "The bytes are not an ONNX model, or the file was cut short."
         ) from error
     _check_complete(model)
-<<<<<<< HEAD
-    _check_texts(model)
-=======
     _check_known(model)
->>>>>>> h-linear
+    _check_texts(model)
     return model
 
 
