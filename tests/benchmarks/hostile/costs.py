@@ -1,4 +1,4 @@
-"""What a text or a file costs: linear in its length, and bounded. Seconds are those of one core (CPU), of this machine."""
+"""What a text or a file costs: bounded, linear in its length. Seconds are those of one core (CPU) of this machine."""
 
 import io
 import json
