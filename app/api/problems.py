@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 MEDIA_TYPE: Final = "application/problem+json"
 Responses = dict[int | str, dict[str, Any]]
 LONGEST: Final = 2000
+RETRY_SECONDS: Final = "5"
 
 _BY_STATUS: Final = {
     400: ("malformed_request", "The request could not be read. Check that its body is well-formed."),
@@ -37,7 +38,8 @@ class ProblemResponse(Response):
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
         content = {name: _printable(value) for name, value in named.model_dump().items()}
-        super().__init__(json.dumps(content), problem.status, headers)
+        retry = {"retry-after": RETRY_SECONDS} if problem.code == "too_busy" else {}
+        super().__init__(json.dumps(content), problem.status, {**retry, **(headers or {})})
 
 
 def _printable(value: Any) -> Any:
