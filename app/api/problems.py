@@ -44,7 +44,8 @@ class ProblemResponse(Response):
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
         named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
         content = _printable(named.model_dump())
-        super().__init__(json.dumps(content), problem.status, headers)
+        retry = {"retry-after": RETRY_SECONDS} if problem.code == "too_busy" else {}
+        super().__init__(json.dumps(content), problem.status, {**retry, **(headers or {})})
 
 
 def _printable(value: Any, longest: int = LONGEST) -> Any:

@@ -2,26 +2,21 @@
 
 import http
 from collections.abc import Iterable
-from typing import Final
 
 from app.api.problems import ProblemResponse
-from app.api.request_id import HEADER, new_request_id
+from app.api.request_id import HEADER
 from app.api.security_headers import NOT_KEPT, SECURITY_HEADERS
 from app.contract.errors import Refusal
 
-RETRY_SECONDS: Final = "5"
 
-
-def rendered(refusal: Refusal, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
+def rendered(refusal: Refusal, request_id: str, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:
     """Status line, `defaults` and our own headers, and the problem; the connection is said to close."""
-    request_id = new_request_id()
     problem = refusal.problem.model_copy(update={"request_id": request_id})
     headers = {
         **SECURITY_HEADERS,
         "cache-control": NOT_KEPT,
         HEADER: request_id,
         "connection": "close",
-        **({"retry-after": RETRY_SECONDS} if problem.status == http.HTTPStatus.SERVICE_UNAVAILABLE else {}),
     }
     response = ProblemResponse(problem, headers)
     status = http.HTTPStatus(problem.status)

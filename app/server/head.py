@@ -1,4 +1,4 @@
-"""What is wrong with the head of a request that the parser let pass: ways to smuggle a second request in one.
+"""The head of a request: how large it may be, and what the parser lets pass that could smuggle a second request.
 
 The parser (llhttp, strict) itself refuses spaces before a colon, folded lines, lines that end in LF alone, a body with
 both lengths, and lengths that are no numbers.
@@ -9,9 +9,43 @@ from typing import Final
 
 from app.contract.errors import Refusal
 from app.hosts import parse_authority
+from app.server.limits import ConnectionLimits
 
 Fields = Iterable[tuple[bytes, bytes]]
 _SCHEMES: Final = (b"http://", b"https://")
+
+
+class HeadSize:
+    """How much of a head has come, and how much without end: each method raises `headers_too_large`."""
+
+    def __init__(self, limits: ConnectionLimits) -> None:
+        self._limits, self._unframed = limits, 0
+        self.restart()
+
+    def restart(self) -> None:
+        self._bytes = self._fields = 0
+
+    def add(self, count: int) -> None:
+        self._bytes += count
+        self._check(self._bytes, self._fields)
+
+    def add_field(self, name: bytes, value: bytes) -> None:
+        self._fields += 1
+        self.add(len(name) + len(value) + len(b": \r\n"))
+
+    def add_unframed(self, count: int) -> None:
+        """Bytes since a head was completed or something of a body came; 0 when that happened: a header without end,
+        or chunk extensions."""
+        self._unframed = self._unframed + count if count else 0
+        self._check(self._unframed, 0)
+
+    def _check(self, count: int, fields: int) -> None:
+        if count > self._limits.head_bytes or fields > self._limits.head_fields:
+            raise Refusal(
+                "headers_too_large",
+                f"Request line and headers together have at most {self._limits.head_bytes} bytes and "
+                f"{self._limits.head_fields} fields, those after a body included; more came.",
+            )
 
 
 def check_framing(fields: Fields, http_version: str) -> None:

@@ -1,10 +1,16 @@
 """The one place where servers are made."""
 
+from typing import Final
+
 import uvicorn
 from starlette.types import ASGIApp
 
+from app.server.crowd import Crowd
 from app.server.limits import ConnectionLimits, limits_of_this_process
 from app.server.protocol import BoundedProtocol
+
+BACKLOG: Final = 4096
+"""Connections that the kernel takes before we do. When there are more, it is a second before it tries again."""
 
 
 def make_server(
@@ -13,8 +19,9 @@ def make_server(
     """uvicorn, with bounds on what a connection may take. Its log goes where ours goes."""
 
     class Bounded(BoundedProtocol):
-        pass
+        """The connections of this server."""
 
+    Bounded.crowd = Crowd()
     Bounded.limits = limits or limits_of_this_process()
     return uvicorn.Server(
         uvicorn.Config(
@@ -24,6 +31,7 @@ def make_server(
             log_config=None,
             access_log=False,
             server_header=False,
+            backlog=BACKLOG,
             timeout_graceful_shutdown=grace_seconds,
         )
     )

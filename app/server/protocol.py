@@ -11,6 +11,8 @@ then what it still sends is read and dropped for a while, so that the answer is 
 
 import asyncio
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Literal
 
 import httptools
@@ -18,10 +20,12 @@ from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
+from app.api.request_id import new_request_id
 from app.contract.errors import Refusal
 from app.server.answer import rendered
 from app.server.clocks import BodyClock, WriteClock
-from app.server.head import check_framing, path_of_target
+from app.server.crowd import Crowd
+from app.server.head import HeadSize, check_framing, path_of_target
 from app.server.limits import ConnectionLimits, limits_of_this_process
 
 log = logging.getLogger(__name__)
@@ -33,6 +37,7 @@ class BoundedProtocol(HttpToolsProtocol):
     """One connection. For `uvicorn --http app.server.protocol:BoundedProtocol`, and made by `app.server.make`."""
 
     limits: ClassVar[ConnectionLimits] = limits_of_this_process()
+    crowd: ClassVar[Crowd] = Crowd()
 
     def __init__(
         self,
@@ -48,7 +53,8 @@ class BoundedProtocol(HttpToolsProtocol):
         """When what is read now, or the silence before it, began; of a body: when its last byte came."""
         self._body = BodyClock(self.limits.idle_seconds, self.limits.body_bytes_per_second, now)
         self._write = WriteClock(self.limits.idle_seconds, now)
-        self._head_bytes = self._fields = self._heads = self._unframed = 0
+        self._size = HeadSize(self.limits)
+        self._heads = 0
         self._answered = now
         self._refusal: Refusal | None = None
         self._ended = False
@@ -60,14 +66,16 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         self._timer = self.loop.call_later(self.limits.tick_seconds, self._tick)
-        if len(self.connections) > self.limits.connections and not self._drop_another():
+        if len(self.connections) > self.limits.connections and not self._make_room():
             self._end_with(
                 Refusal("too_busy", "All connections of this service are at work. Try again soon.")
             )
+        self.crowd.wait_for(self.transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._timer is not None:
             self._timer.cancel()
+        self.crowd.remove(self.transport)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -77,7 +85,7 @@ class BoundedProtocol(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
             moved = was_read == "nothing" or before != (self._heads, self._body.bytes)
-            self._count_unframed(0 if moved else len(data))
+            self._size.add_unframed(0 if moved else len(data))
         except httptools.HttpParserUpgrade:
             self._ended = True  # what follows would be in another protocol; the request itself is answered
         except Refusal as refusal:
@@ -94,26 +102,22 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         super().on_message_begin()
         self.reading, self.since = "head", self.loop.time()
-        self._head_bytes = self._fields = 0
+        self._size.restart()
 
     def on_url(self, url: bytes) -> None:
-        self._count_head(len(url))
+        with self._remembering_refusal():
+            self._size.add(len(url))
         super().on_url(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        self._fields += 1
-        self._count_head(len(name) + len(value) + 4)
-        if (
-            self.reading == "head"
-        ):  # what comes after the body is dropped: the application has read its headers
+        with self._remembering_refusal():
+            self._size.add_field(name, value)
+        if self.reading == "head":  # what follows a body is dropped: the application has its headers
             super().on_header(name, value)
 
     def on_headers_complete(self) -> None:
-        try:
+        with self._remembering_refusal():
             self._check_request()
-        except Refusal as refusal:
-            self._refusal = refusal
-            raise
         self.reading, self.since = "body", self.loop.time()
         self._heads += 1
         self._body.restart(self.since)
@@ -124,11 +128,14 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self.since = self.loop.time()
         self._body.received(len(body), self.since)
+        self.crowd.wait_for(self.transport)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         self.reading, self.since = "nothing", self.loop.time()
         super().on_message_complete()
+        if self.is_busy:
+            self.crowd.remove(self.transport)
 
     def on_response_complete(self) -> None:
         """As uvicorn's, but reads on only when no request waits, and says the last words when there are some."""
@@ -136,6 +143,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._answered = self.loop.time()
         if self.reading == "nothing":
             self.since = self._answered
+            if not self.pipeline:
+                self.crowd.wait_for(self.transport)
         if self.transport.is_closing():
             return
         if self.pipeline:
@@ -156,24 +165,14 @@ class BoundedProtocol(HttpToolsProtocol):
         check_framing(self.headers, self.parser.get_http_version())
         self.url = path_of_target(self.parser.get_method(), self.url, self.headers)
 
-    def _count_head(self, count: int) -> None:
-        self._head_bytes += count
-        if self._head_bytes > self.limits.head_bytes or self._fields > self.limits.head_fields:
-            self._refusal = self._too_large()
-            raise self._refusal
-
-    def _count_unframed(self, count: int) -> None:
-        """Bytes since a head was completed or something of a body came: a header without end, or chunk extensions."""
-        self._unframed = self._unframed + count if count else 0
-        if self._unframed > self.limits.head_bytes:
-            raise self._too_large()
-
-    def _too_large(self) -> Refusal:
-        detail = (
-            f"Request line and headers together have at most {self.limits.head_bytes} bytes and "
-            f"{self.limits.head_fields} fields, those after a body included; more came."
-        )
-        return Refusal("headers_too_large", detail)
+    @contextmanager
+    def _remembering_refusal(self) -> Iterator[None]:
+        """The parser hides why it was stopped."""
+        try:
+            yield
+        except Refusal as refusal:
+            self._refusal = refusal
+            raise
 
     def _tick(self) -> None:
         """Look at the clocks. Ends what is late."""
@@ -211,32 +210,14 @@ class BoundedProtocol(HttpToolsProtocol):
         """Whether a request is worked on or answered."""
         return bool(self.pipeline) or (self.cycle is not None and not self.cycle.response_complete)
 
-    @property
-    def waited_for(self) -> tuple[bool, float] | None:
-        """What is waited for (False: something to read, True: that an answer is taken) and since when; None: for us."""
-        if not self.is_busy or self.reading == "body":
-            return False, self.since
-        return (True, self._write.moved) if self.transport.get_write_buffer_size() else None
-
-    def _drop_another(self) -> bool:
-        """Close the connection that was waited for the longest, rather one that sends nothing than one that reads
-        nothing; False when none is waited for."""
+    def _make_room(self) -> bool:
+        """Whether another connection could be closed for this one."""
         others = (it for it in self.connections if isinstance(it, BoundedProtocol) and it is not self)
-        waited = [(since, it) for it in others if (since := it.waited_for) is not None]
-        if not waited:
-            return False
-        _, longest = min(waited, key=lambda pair: pair[0])
-        self.connections.discard(longest)
-        longest.transport.abort()
-        log.debug(
-            "at %d connections the one that was waited for the longest was closed", self.limits.connections
-        )
-        return True
+        return self.crowd.make_room((it._write.moved, it.transport) for it in others)
 
     def _end_with(self, refusal: Refusal) -> None:
         """Read nothing more; say why, after the answers to the requests before."""
         self._ended, self._refusal = True, refusal
-        log.debug("a connection is ended: %s", refusal)
         cycle = self.cycle
         if self.reading == "body" and cycle is not None and not cycle.response_complete and cycle.more_body:
             self._give_up(cycle)
@@ -258,7 +239,11 @@ class BoundedProtocol(HttpToolsProtocol):
         """Send the refusal, unless its request was answered already, and close once the client has had time to read."""
         answered = self.reading == "body" and self.cycle is not None and self.cycle.response_complete
         if self._refusal is not None and not answered:
-            self.transport.write(rendered(self._refusal, self.server_state.default_headers))
+            request_id = new_request_id()
+            self.transport.write(rendered(self._refusal, request_id, self.server_state.default_headers))
+            log.info(
+                "a connection is ended: %s", self._refusal.problem.code, extra={"request_id": request_id}
+            )
         self._lingers_since = self.loop.time()
         if self.transport.can_write_eof():
             self.transport.write_eof()
