@@ -1,6 +1,7 @@
-"""`python -m worker.child FD`: guard, sandbox, work, and one last message with what came of it.
+"""`python -m worker.child FD FOLDER`: guard, sandbox, work, and one last message with what came of it.
 
-The specification is the first line of stdin; messages go to the descriptor FD. Whatever takes long to import comes
+The specification is the first line of stdin; messages go to the descriptor FD. FOLDER, its scratch, stands there for
+whoever looks at a list of processes. Whatever takes long to import comes
 after the sandbox: the guard stays small, and loading a model is measured in a process that has little in memory.
 """
 
