@@ -1,5 +1,6 @@
 """This worker's record: that it is there, and what it has. Put by its parent, again and again."""
 
+import logging
 import socket
 import time
 from collections.abc import Iterable
@@ -12,6 +13,8 @@ from app.storage.records import FORGET_WORKER_SECONDS, Worker
 from worker.child.layers import available_layers
 from worker.runtimes import installed_runtimes
 
+log = logging.getLogger(__name__)
+
 SEEN_SECONDS = 15.0
 LONGEST = 100
 
@@ -20,7 +23,9 @@ class Presence:
     """Making one starts two processes that find out layers and runtimes: a second or two."""
 
     def __init__(self, queues: Iterable[str]) -> None:
-        now = time.time()
+        now, layers = time.time(), available_layers()
+        if missing := [name for name, given in layers.items() if not given] or ([] if layers else ["layer at all"]):
+            log.warning("the kernel or container gives children no %s; see /readyz", ", no ".join(missing))
         self._put_at = 0.0
         self._worker = Worker(
             id=new_id("wrk"),
@@ -29,7 +34,7 @@ class Presence:
             version=version("winnow"),
             started_at=now,
             last_seen=now,
-            layers=available_layers(),
+            layers=layers,
             runtimes=installed_runtimes(),
         )
 

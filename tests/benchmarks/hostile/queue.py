@@ -29,14 +29,76 @@ SUBMISSIONS = 1000
 """Of each of the two services that take turns."""
 MAX_RATIO = 1.5
 
-HELD: dict[str, str] = {}
+TEN_MINUTES = 600.0
+LONG_WAITING = 5_000
+MAX_MESSAGES = 5_050
+
+LAW = "tests/app/storage/test_queue_law.py"
+AWAY = "tests/integration/test_storage_away.py"
+HELD: dict[str, str] = {
+    "reapers never make a queue longer than what waits": f"{LAW}::TestQueueLaw",
+    "500 jobs wait ten minutes (driven clock), four reapers, real brokers and databases": (
+        f"{LAW}::test_after_ten_minutes_the_queue_is_as_long_as_what_waits"
+    ),
+    "only what the broker lacks is published again": "tests/app/storage/test_reaper.py",
+    "Redis forgets every message, no job is lost": (
+        "tests/integration/test_chaos.py::test_all_jobs_succeed_once_although_redis_forgets_every_message"
+    ),
+    "positions of a list in one query": (
+        "tests/app/storage/test_conformance_jobs.py::test_the_positions_of_many_are_those_of_each"
+    ),
+    "database deleted": f"{AWAY}::test_a_database_that_was_deleted_takes_nothing",
+    "database replaced by a backup": f"{AWAY}::test_a_database_that_was_restored_is_used_without_a_restart",
+    "database locked": f"{AWAY}::test_a_database_that_somebody_locks_is_told_and_works_again",
+    "blobs folder deleted": f"{AWAY}::test_bytes_that_have_no_folder_any_more_are_refused",
+    "disk full, folder read-only": (
+        f"{AWAY}::test_a_disk_that_is_full_or_may_not_be_written_is_told_by_every_route"
+    ),
+    "/readyz asks once at a time and answers in time": "tests/app/api/test_readiness.py",
+    "memory_bytes of 2^63 - 1": (
+        "tests/app/api/test_job_limits.py::test_no_number_gets_further_than_the_request"
+    ),
+    "the operator's maximum for limits": "tests/app/api/test_job_limits.py",
+    "every whole number has bounds": "tests/app/contract/test_bounds.py",
+    "settings that no child survives cost one attempt": "tests/worker/test_extreme_settings.py",
+    "the lock on measuring": "tests/worker/compression/measure/test_lock.py",
+    "records of workers, shown by /readyz": "tests/app/storage/test_conformance_workers.py",
+}
 
 
 def rows(folder: Path) -> Iterator[Row]:
+    yield from _ten_minutes(folder / "waiting")
     yield from _submissions(folder / "files", "SQLite, files", {})
     with redis_server() as broker, postgres() as empty, postgres() as full:
         databases = {"empty": empty, "full": full}
         yield from _submissions(folder / "servers", "PostgreSQL, Redis", databases, broker.url)
+
+
+def _ten_minutes(folder: Path) -> Iterator[Row]:
+    """Ten real minutes with nobody to take a job; reapers run in the API and in an inspector beside it."""
+    with ExitStack() as stack:
+        broker, database = stack.enter_context(redis_server()), stack.enter_context(postgres())
+        stores: dict[str, tuple[str | None, str | None]] = {
+            "SQLite, files": (None, None),
+            "PostgreSQL, Redis": (database, broker.url),
+        }
+        queues = {}
+        for number, (name, (database_url, broker_url)) in enumerate(stores.items()):
+            settings = Settings(
+                data_dir=folder / str(number), database_url=database_url, broker_url=broker_url
+            )
+            _fill(settings, LONG_WAITING)
+            variables = {"WINNOW_DATABASE_URL": database_url, "WINNOW_BROKER_URL": broker_url}
+            served = stack.enter_context(_serving(settings.data_dir, variables))
+            inspector = served.command("worker", "--queue", "inspect")
+            stack.callback(inspector.terminate)
+            queues[name] = CeleryQueue(settings)
+        time.sleep(TEN_MINUTES)
+        for name, queue in queues.items():
+            length = queue.length("work") or 0
+            item = f"messages after {TEN_MINUTES / 60:.0f} minutes of {LONG_WAITING:,} waiting jobs, {name}"
+            met = LONG_WAITING <= length <= MAX_MESSAGES
+            yield Row(PART, item, f"{LONG_WAITING:,} to {MAX_MESSAGES:,}", f"{length:,}", met)
 
 
 def _submissions(
