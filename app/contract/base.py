@@ -4,7 +4,6 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field
 
-
 Whole64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What databases keep as a whole number."""
 
