@@ -8,7 +8,7 @@ where `mean` and `std` go along the channel axis, and `layout` moves the last ax
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -16,6 +16,8 @@ from app.contract.base import Asked, Told, Whole64
 from app.contract.errors import Problem
 from app.contract.model import UploadState
 
+MAX_INPUTS: Final = 1000
+MAX_CHANNELS: Final = 10_000
 Positive = Annotated[float, Field(gt=0)]
 Augmentation = Literal["horizontal_flip", "padded_crop"]
 
@@ -39,10 +41,12 @@ class InputDeclaration(Asked):
     )
     mean: list[float] | None = Field(
         default=None,
+        max_length=MAX_CHANNELS,
         description="Subtracted after scaling, one number for each channel, or one for all; null for none.",
     )
     std: list[Positive] | None = Field(
         default=None,
+        max_length=MAX_CHANNELS,
         description="Divided by at the end, one number for each channel, or one for all; null for none.",
     )
 
@@ -59,15 +63,20 @@ class Declaration(Asked):
         "every array "
         "by its own name.",
         default_factory=dict,
+        max_length=MAX_INPUTS,
     )
     constants: dict[str, Whole64 | float | bool] = Field(
-        default_factory=dict, description="Inputs that are the same number for every sample."
+        default_factory=dict,
+        max_length=MAX_INPUTS,
+        description="Inputs that are the same number for every sample.",
     )
     targets: TargetDeclaration | None = Field(
         default=None, description="The labels; null for the array `labels`, where there is one."
     )
     augment: list[Augmentation] = Field(
-        default_factory=list, description="Kept for training steps; measuring and calibrating never augment."
+        default_factory=list,
+        max_length=10,
+        description="Kept for training steps; measuring and calibrating never augment.",
     )
 
 

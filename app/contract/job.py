@@ -1,11 +1,12 @@
 """A job: what is asked (`JobRequest`) and how it stands (`Job`)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
 from app.contract.base import Asked, Told
+from app.contract.dataset import MAX_INPUTS
 from app.contract.errors import Problem
 from app.contract.recipe import Recipe, Requirements
 from app.contract.report import RequirementResult
@@ -19,6 +20,7 @@ FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Count = Annotated[int, Field(ge=1, lt=2**63)]
+MAX_DIMENSIONS: Final = 32
 Threads = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -32,6 +34,7 @@ class DataUse(Asked):
     )
     map: dict[str, str] = Field(
         default_factory=dict,
+        max_length=MAX_INPUTS,
         description="From a model's input to the dataset's name for it. Holds for every model of the job "
         "that has an "
         "input of that name: the upload, teachers and students.",
@@ -74,9 +77,10 @@ class Benchmark(Asked):
         default=1, description="Threads of the runtime; several are each timed with every batch size."
     )
     rounds: int = Field(description="How often both models are timed in turns.", default=15, ge=9, le=1000)
-    shapes: dict[str, list[Count]] = Field(
+    shapes: dict[str, Annotated[list[Count], Field(max_length=MAX_DIMENSIONS)]] = Field(
         description="Whole shapes of inputs that the model leaves open, by name; the batch axis is 1.",
         default_factory=dict,
+        max_length=MAX_INPUTS,
     )
 
     @property
