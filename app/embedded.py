@@ -30,6 +30,8 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api.deps import Parts
 from app.api.request_id import WithRequestId
 from app.main import create_app
+from app.server.limits import raise_descriptor_limit
+from app.server.make import make_server
 from app.settings import Settings
 from app.workers import Workers, worker_command, worker_environment
 
@@ -48,6 +50,7 @@ def serve(settings: Settings, *, workers: bool = True) -> None:
     """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
     stop = Event()
     _log_to_stderr(settings)
+    raise_descriptor_limit()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings, workers=workers) as url:
@@ -74,7 +77,7 @@ def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
         if workers:
             _take_back(settings, application)
             stack.enter_context(Workers(settings))
-        stack.enter_context(_serving(application, listening, settings))
+        stack.enter_context(_serving(application, listening))
         yield _url(listening)
 
 
@@ -132,15 +135,8 @@ def _why_not(settings: Settings, error: OSError) -> str:
 
 
 @contextmanager
-def _serving(application: FastAPI, listening: socket.socket, settings: Settings) -> Iterator[None]:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application,
-            log_config=None,  # its lines go where ours go
-            access_log=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+def _serving(application: FastAPI, listening: socket.socket) -> Iterator[None]:
+    server = make_server(application, grace_seconds=GRACE_SECONDS)
     thread = Thread(target=server.run, kwargs={"sockets": [listening]}, name="uvicorn")
     thread.start()
     try:

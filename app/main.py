@@ -1,4 +1,8 @@
-"""The service, put together. `uvicorn --factory app.main:build` reads the environment; nothing below does."""
+"""The service, put together. `build` reads the environment; nothing below does.
+
+Who starts it by hand keeps the bounds on connections only with our protocol:
+`uvicorn --factory app.main:build --http app.server.protocol:BoundedProtocol --ws none`
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

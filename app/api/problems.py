@@ -24,6 +24,7 @@ Responses = dict[int | str, dict[str, Any]]
 LONGEST: Final = 2000
 LENGTHS: Final = {"field": 300, "path": 300}
 """Characters of a text in an answer, and of those that are shorter."""
+RETRY_SECONDS: Final = "5"
 
 _BY_STATUS: Final = {
     400: ("malformed_request", "The request could not be read. Check that its body is well-formed."),
@@ -36,9 +37,10 @@ class ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        named = problem.model_copy(update={"request_id": current_request_id()})
+        named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
         content = _printable(named.model_dump())
-        super().__init__(json.dumps(content), problem.status, headers)
+        retry = {"retry-after": RETRY_SECONDS} if problem.code == "too_busy" else {}
+        super().__init__(json.dumps(content), problem.status, {**retry, **(headers or {})})
 
 
 def _printable(value: Any, longest: int = LONGEST) -> Any:

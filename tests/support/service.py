@@ -21,10 +21,12 @@ WINNOW = [sys.executable, "-c", "from app.cli import main; main()"]
 
 
 class Service:
-    """`winnow serve` on a free port with its data in `folder`. `variables` go into its environment."""
+    """`winnow serve` on a free port with its data in `folder`. `variables` go into its environment; `descriptors` is
+    the most that it may have open."""
 
-    def __init__(self, folder: Path, *options: str, **variables: Any) -> None:
+    def __init__(self, folder: Path, *options: str, descriptors: int | None = None, **variables: Any) -> None:
         self.folder, self._options = folder, options
+        self._bounds = ["prlimit", f"--nofile={descriptors}:{descriptors}", "--"] if descriptors else []
         self._variables = {name: str(value) for name, value in variables.items() if value is not None}
         self._process: subprocess.Popen[str] | None = None
         self._log = folder.parent / f"{folder.name}.log"
@@ -43,7 +45,7 @@ class Service:
         """Returns when it says where it is."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*WINNOW, "serve", "--port", "0", *self._options],
+                [*self._bounds, *WINNOW, "serve", "--port", "0", *self._options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -112,9 +114,11 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, *options: str, **variables: Any) -> Iterator[Service]:
+def service(
+    folder: Path, *options: str, descriptors: int | None = None, **variables: Any
+) -> Iterator[Service]:
     """Running; at the end everything that is left of it is killed."""
-    running = Service(folder, *options, **variables)
+    running = Service(folder, *options, descriptors=descriptors, **variables)
     try:
         yield running.start()
     finally:
