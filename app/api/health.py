@@ -29,13 +29,15 @@ class WorkerSeen(Told):
     """A worker. `layers` shut its children in: which of them its kernel gives; `landlock` is the version of that
     interface, 0 where there is none. `runtimes`: what it can measure with, and the versions."""
 
-    host: Short
-    queues: list[Short] = Field(max_length=MAX_NAMES)
-    version: Short
-    started_at: datetime
-    last_seen: datetime
-    layers: dict[Short, bool | int] = Field(max_length=MAX_NAMES)
-    runtimes: dict[Short, Short] = Field(max_length=MAX_NAMES)
+    host: Short = Field(description="Name of its machine.")
+    queues: list[Short] = Field(max_length=MAX_NAMES, description="What it takes work from.")
+    version: Short = Field(description="Of the service that it runs.")
+    started_at: datetime = Field(description="When it started.")
+    last_seen: datetime = Field(description="When it last said that it lives.")
+    layers: dict[Short, bool | int] = Field(
+        max_length=MAX_NAMES, description="Layer → whether its kernel gives it, or which version."
+    )
+    runtimes: dict[Short, Short] = Field(max_length=MAX_NAMES, description="Runtime → version.")
 
 
 class Readiness(Told):
