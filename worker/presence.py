@@ -24,7 +24,9 @@ class Presence:
 
     def __init__(self, queues: Iterable[str]) -> None:
         now, layers = time.time(), available_layers()
-        if missing := [name for name, given in layers.items() if not given] or ([] if layers else ["layer at all"]):
+        if missing := [name for name, given in layers.items() if not given] or (
+            [] if layers else ["layer at all"]
+        ):
             log.warning("the kernel or container gives children no %s; see /readyz", ", no ".join(missing))
         self._put_at = 0.0
         self._worker = Worker(

@@ -42,7 +42,9 @@ def ran(folder: Path, **request: Any) -> Job:
     ],
     ids=lambda value: str(value)[:60],
 )
-def test_a_job_at_the_bounds_ends_in_its_first_attempt(tmp_path: Path, request_: dict[str, Any], codes: set[str | None]) -> None:
+def test_a_job_at_the_bounds_ends_in_its_first_attempt(
+    tmp_path: Path, request_: dict[str, Any], codes: set[str | None]
+) -> None:
     job = ran(tmp_path, **request_)
     assert job.state in ("succeeded", "failed"), "given back: it would be tried again"
     assert (job.attempt, job.problem and job.problem["code"]) in {(1, code) for code in codes}
