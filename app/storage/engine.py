@@ -19,7 +19,7 @@ from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 
 BUSY_SECONDS: Final = 10
-"""For how long a transaction waits for the one that writes."""
+"""For how long a transaction waits for the one that writes, or for a connection."""
 PING_SECONDS: Final = 1.0
 CONNECT_SECONDS: Final = 5
 MODE: Final = "winnow_mode"
@@ -29,8 +29,13 @@ Mode = Literal["read", "write", "ping", "migrate"]
 def open_engine(url: str) -> Engine:
     """An engine for `sqlite:///…` or `postgresql+psycopg://…`. Connects lazily."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True, connect_args={"connect_timeout": CONNECT_SECONDS})
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_timeout=BUSY_SECONDS,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
+    engine = create_engine(url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     if (file := _file(engine.url)) is not None:

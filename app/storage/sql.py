@@ -16,15 +16,17 @@ class SqlRecords(SqlUploads, SqlJobs, SqlLeases):
 
     def ping(self) -> None:
         """Begin to write, as every request that changes something has to, and leave everything as it is."""
+        on_postgresql = self._pings.dialect.name == "postgresql"
         with self._pings.connect() as connection:
             try:
                 with connection.begin() as transaction:
-                    if connection.dialect.name == "postgresql":
+                    if on_postgresql:
                         _refuse_read_only(connection)
                     connection.execute(select(queues.c.name).limit(1))
                     transaction.rollback()
             finally:
-                connection.invalidate()  # it waits less long for a lock than the others
+                if not on_postgresql:
+                    connection.invalidate()  # it waits less long for a lock than the others
 
     def worker_seen(self, worker: Worker, forget_before: float) -> None:
         values = vars(worker)
