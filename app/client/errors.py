@@ -29,12 +29,13 @@ class ServiceUnreachable(ClientError):
 
 
 class ServiceProblem(ClientError):
-    """An RFC 9457 problem, as the service told it."""
+    """An RFC 9457 problem, as the service told it; of what failed there, the request's name in its log."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
         where = f" (field: {problem.field})" if problem.field else ""
-        super().__init__(f"{problem.detail}{where} [{problem.code}]")
+        asked = f", request {problem.request_id}" if problem.status >= 500 and problem.request_id else ""
+        super().__init__(f"{problem.detail}{where} [{problem.code}{asked}]")
 
     @property
     def code(self) -> str:
