@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.hosts import names_of, parse_patterns
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
 ]
+
+
+def _checked_hosts(text: str) -> str:
+    parse_patterns(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -29,6 +36,9 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Address to listen on: loopback unless told otherwise."
     )
     port: int = Field(default=8000, ge=0, le=65535)
+    allowed_hosts: Annotated[str, AfterValidator(_checked_hosts)] = Field(
+        default="localhost, 127.0.0.1, [::1]", description="Names by which requests may call this service."
+    )
 
     max_upload_bytes: int = Field(default=8 * 2**30, ge=1)
     max_unpacked_bytes: int = Field(
@@ -56,11 +66,52 @@ class Settings(BaseSettings):
         description="Children under Landlock and a filter on system calls, where the kernel has them.",
     )
 
+    max_job_seconds: int = Field(
+        default=7 * 86400,
+        ge=1,
+        le=7 * 86400,
+        description="The longest that a job may ask an attempt to take.",
+    )
+    max_job_memory_bytes: int | None = Field(
+        default=None,
+        ge=2**28,
+        le=2**44,
+        description="The most memory that a job may ask for; unset for 16 TiB.",
+    )
+    measure_lock: Path | None = Field(
+        default=None, description="Held by who measures; a file in data_dir when unset."
+    )
+    measure_wait_seconds: float = Field(
+        default=1800.0, ge=0, description="A job that waits longer for its turn to measure fails."
+    )
+
     log_level: LogLevel = "INFO"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The patterns that a Host may match: those allowed, and the address that is listened on."""
+        return parse_patterns(self.allowed_hosts) | names_of(self.host)
+
+    @property
+    def look_seconds(self) -> float:
+        """How often a queue is looked after, by whichever process comes first."""
+        return self.republish_seconds / 4
 
     @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'winnow.db'}"
+
+    @property
+    def measuring_variables(self) -> dict[str, str]:
+        """What whoever measures reads from its environment."""
+        return {
+            "WINNOW_MEASURE_LOCK": str(self.measure_lock_file),
+            "WINNOW_MEASURE_WAIT_SECONDS": f"{self.measure_wait_seconds:g}",
+        }
+
+    @property
+    def measure_lock_file(self) -> Path:
+        return (self.measure_lock or self.data_dir / "measure.lock").resolve()
 
     @property
     def blobs_dir(self) -> Path:

@@ -36,7 +36,13 @@ class Fetch:
         mapped = self._settings.max_unpacked_bytes + CODE_BYTES
         if isinstance(item, Job):
             asked = JobRequest.model_validate(item.request).limits
-            return Limits(seconds=asked.seconds, memory_bytes=asked.memory_bytes, mapped_bytes=mapped)
+            return Limits(
+                seconds=min(asked.seconds, self._settings.max_job_seconds),
+                memory_bytes=min(
+                    asked.memory_bytes, self._settings.max_job_memory_bytes or asked.memory_bytes
+                ),
+                mapped_bytes=mapped,
+            )
         return Limits(
             seconds=self._settings.inspect_seconds,
             memory_bytes=self._settings.inspect_memory_bytes,

@@ -19,6 +19,8 @@ from worker.child.landlock import Reach
 log = logging.getLogger(__name__)
 
 OPEN_FILES = 4096
+MAX_LIMIT = 2**63 - 1
+"""The largest number that the kernel takes for a limit."""
 
 Layers = dict[str, bool | int]
 """Which layers hold: {"network_namespace": true, "no_capabilities": true, "no_new_privileges": true, "landlock": the
@@ -75,7 +77,7 @@ def holds(what: str, layer: Callable[[], object]) -> bool:
 def _limit(what: int, value: int) -> None:
     """Lower a limit, never raise it."""
     _, hard = resource.getrlimit(what)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    value = min(value, MAX_LIMIT if hard == resource.RLIM_INFINITY else hard)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(what, (value, value))
 

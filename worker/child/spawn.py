@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-import tempfile
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,6 +27,7 @@ PASSED_ON = (
 """All that the child learns of our environment: no database, no broker, no keys."""
 
 MEASURE_LOCK = "WINNOW_MEASURE_LOCK"
+MEASURE_WAIT_SECONDS = "WINNOW_MEASURE_WAIT_SECONDS"
 
 
 @dataclass(frozen=True)
@@ -83,12 +83,17 @@ def _environment(folder: Path) -> dict[str, str]:
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
     own |= {"ORT_DISABLE_TELEMETRY": "1", "JOBLIB_MULTIPROCESSING": "0"}  # no network, no processes
     named = {"USER": "winnow", "LOGNAME": "winnow"}  # who asks need not read /etc/passwd
-    return passed | own | named | {MEASURE_LOCK: str(_measure_lock())}
+    waits = {name: os.environ[name] for name in (MEASURE_WAIT_SECONDS,) if name in os.environ}
+    return passed | own | named | waits | {MEASURE_LOCK: str(_measure_lock(folder))}
 
 
-def _measure_lock() -> Path:
-    """The machine's, not of the child's TMPDIR; made here, because the child may make no file where it lies."""
-    lock = Path(os.environ.get(MEASURE_LOCK) or Path(tempfile.gettempdir()) / "winnow-measure.lock")
+def _measure_lock(folder: Path) -> Path:
+    """The one that the worker named in its environment, else one beside the child's folder.
+
+    Made here, because the child may make no file where it lies, and for this user alone: others could hold it.
+    """
+    lock = Path(os.environ.get(MEASURE_LOCK) or folder.parent / "measure.lock")
     with suppress(OSError):
-        os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666))
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     return lock

@@ -109,7 +109,8 @@ def test_a_client_that_hangs_up_leaves_nothing(tmp_path: Path) -> None:
     with served(tmp_path, blobs=LocalBlobs(tmp_path / "blobs")) as api:
         with socket.create_connection(("127.0.0.1", api.http.base_url.port or 0)) as connection:
             connection.sendall(
-                b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(70_000)
+                b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+                + bytes(70_000)
             )
             wait_until(lambda: kept(tmp_path) != [])
         wait_until(lambda: kept(tmp_path) == [])
@@ -169,7 +170,7 @@ def test_a_broker_that_is_away_loses_nothing(tmp_path: Path, onnx: bytes) -> Non
         api.queue.publish = lambda wake: False  # type: ignore[method-assign]
         answer = api.http.post("/v1/models", content=onnx)
         assert answer.status_code == 201
-        waiting = api.parts.records.reap(time.time(), time.time() + 1)
+        waiting = api.parts.records.republish("inspect", 9, time.time(), time.time())
         assert [wake.id for wake in waiting] == [answer.json()["id"]]
 
 
