@@ -167,5 +167,4 @@ def _converted(task: InspectModel, order: str) -> str | None:
 
 
 if __name__ == "__main__":
-    entry.perform = perform
-    entry.main()
+    entry.main(perform)

@@ -264,5 +264,4 @@ def i386_getpid() -> None:
 
 
 if __name__ == "__main__":
-    entry.perform = perform
-    entry.main()
+    entry.main(perform)

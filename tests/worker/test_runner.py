@@ -34,14 +34,14 @@ class Bench:
             "tests.support.child",
         )
 
-    def model(self, order: str = "", state: str = "ready") -> Upload:
+    def model(self, order: str = "", state: str = "ready", format: str = "onnx") -> Upload:
         sha256, size = self._bytes()
         declared = {"inputs": [{"name": order, "dtype": "float32", "shape": [1]}]} if order else {}
         upload = Upload(
             id=new_id("mdl"),
             kind="model",
             name="m",
-            format="onnx",
+            format=format,
             sha256=sha256,
             size_bytes=size,
             state=state,
@@ -66,9 +66,14 @@ class Bench:
         return self.records.add_upload(upload)[0]
 
     def job(
-        self, order: str, model_state: str = "ready", step: dict[str, Any] | None = None, **limits: float
+        self,
+        order: str,
+        model_state: str = "ready",
+        step: dict[str, Any] | None = None,
+        format: str = "onnx",
+        **limits: float,
     ) -> str:
-        model = self.model(state=model_state)
+        model = self.model(state=model_state, format=format)
         request = {
             "model": model.id,
             "recipe": {"steps": [{"kind": "int8_dynamic", "exclude": [order], **(step or {})}]},
@@ -403,6 +408,13 @@ def test_a_model_keeps_what_it_was_converted_to(bench: Bench) -> None:
     converted = bench.inspected(upload).converted
     assert converted is not None
     assert bench.blobs.path(converted).read_bytes() == b"converted"
+
+
+@pytest.mark.parametrize("format", ["torch_export", "torchscript"])
+def test_what_was_never_converted_is_not_opened_by_a_job(bench: Bench, format: str) -> None:
+    id = bench.job("succeed", format=format)
+    bench.runner.run(id)
+    assert (bench.state(id).state, (bench.state(id).problem or {})["code"]) == ("failed", "model_not_ready")
 
 
 @pytest.mark.parametrize("order", ["outside", "link", "hard link"])

@@ -1,48 +1,55 @@
-"""`python -m worker.child FD`: guard, sandbox, work, and one last message with what came of it.
+"""`python -m worker.child FD FOLDER`: guard, sandbox, work, and one last message with what came of it.
 
-The specification is the first line of stdin; messages go to the descriptor FD.
+The specification is the first line of stdin; messages go to the descriptor FD. FOLDER, its scratch, stands there for
+whoever looks at a list of processes. Whatever takes long to import comes
+after the sandbox: the guard stays small, and loading a model is measured in a process that has little in memory.
 """
 
 import faulthandler
+import json
 import logging
 import os
 import sys
-import traceback
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from app.contract.errors import Refusal
-from worker.child import guard, problems, reach, sandbox
+from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.child.messages import Messages
 from worker.child.spawn import MEASURE_LOCK
-from worker.child.spec import Done, Files, Refused, Spec, Task
-from worker.child.work import perform
 
 
-def main() -> None:
-    spec = Spec.model_validate_json(sys.stdin.buffer.readline())
-    descriptor = int(sys.argv[1])
-    guard.fork_under_guard(spec.parent)
+def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
+    """`perform` is the work, if it is not `worker.child.work.perform`."""
+    line = sys.stdin.buffer.readline()
+    specification, descriptor = json.loads(line), int(sys.argv[1])
+    guard.fork_under_guard(specification["parent"])
+    os.set_inheritable(descriptor, False)
     faulthandler.enable()  # a segmentation fault says where, to the operator
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    limits = spec.limits
-    sandbox.enter(
-        memory_bytes=limits.memory_bytes,
-        mapped_bytes=limits.mapped_bytes,
-        file_bytes=limits.mapped_bytes,
-        reach=reach.always(_package(), cuda=sandbox.on_cuda()).joined(_reach(spec.files)),
-        filtered=spec.filtered,
-    )
-    os.set_inheritable(descriptor, False)
-    messages = Messages(sys.stdin.buffer, descriptor)
-    messages.send(_outcome(spec.task, messages))
+    _enter_sandbox(specification)
+    if specification["task"]["kind"] == "load_model":
+        _load_model(specification["task"], descriptor)
+    else:
+        from worker.child.messages import Messages
+        from worker.child.work import send_outcome
+
+        send_outcome(line, Messages(sys.stdin.buffer, descriptor), perform)
 
 
-def _reach(files: Files) -> Reach:
-    return Reach(
-        readable=tuple(files.lent),
-        changeable=(files.own, *files.shared),
+def _enter_sandbox(specification: dict[str, Any]) -> None:
+    limits, files = specification["limits"], specification["files"]
+    own = Reach(
+        readable=tuple(map(Path, files["lent"])),
+        changeable=tuple(map(Path, [files["own"], *files["shared"]])),
         rewritable=(Path(os.environ[MEASURE_LOCK]),),
+    )
+    sandbox.enter(
+        memory_bytes=limits["memory_bytes"],
+        mapped_bytes=limits["mapped_bytes"],
+        file_bytes=limits["mapped_bytes"],
+        reach=reach.always(_package(), cuda=sandbox.on_cuda()).joined(own),
+        filtered=specification["filtered"],
     )
 
 
@@ -52,14 +59,11 @@ def _package() -> str:
     return str(name).partition(".")[0]
 
 
-def _outcome(task: Task, messages: Messages) -> Done | Refused:
-    try:
-        return Done(result=perform(task, messages))
-    except Refusal as refusal:
-        return Refused(problem=refusal.problem)
-    except BaseException as error:  # whatever a library throws, the user gets a sentence
-        traceback.print_exc()
-        return Refused(problem=problems.of(error, task))
+def _load_model(task: dict[str, Any], descriptor: int) -> None:
+    from worker.compression.measure.fresh import feed_of, measure
+
+    measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"])
+    os.write(descriptor, json.dumps({"type": "done", "result": measured}).encode() + b"\n")
 
 
 if __name__ == "__main__":

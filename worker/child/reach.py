@@ -12,7 +12,16 @@ from worker.child.landlock import Reach
 OUR_CODE = Path(__file__).parents[2]
 """The folder that holds `app` and `worker`. Not to be opened as a whole: the data may lie in it."""
 
-SYSTEM_LIBRARIES = ("/lib", "/lib32", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/usr/local/cuda")
+SYSTEM_LIBRARIES = (
+    "/lib",
+    "/lib32",
+    "/lib64",
+    "/usr/lib",
+    "/usr/lib64",
+    "/usr/local/lib",
+    "/usr/local/cuda",
+    "/nix/store",
+)
 OF_THE_MACHINE = (
     "/proc",
     "/sys/devices/system",

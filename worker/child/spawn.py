@@ -60,7 +60,7 @@ def spawn(folder: Path, module: str) -> Child:
     try:
         guard = subprocess.Popen(
             # -P, -s: modules come from our code and its libraries, never from the folder that the child writes in
-            [sys.executable, "-P", "-s", "-m", module, str(theirs)],
+            [sys.executable, "-P", "-s", "-m", module, str(theirs), str(folder)],
             bufsize=0,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

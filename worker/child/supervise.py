@@ -51,6 +51,7 @@ from worker.child.strays import adopt_strays, end_descendants, own_children
 
 log = logging.getLogger(__name__)
 
+CHILD = "worker.child"
 TICK_SECONDS = 0.25
 GUARD_SECONDS = 2.0
 MESSAGE_BYTES = 64 * 2**20
@@ -96,7 +97,7 @@ def supervise(
     limits: Limits,
     folder: Path,
     watch: Watch,
-    module: str = "worker.child",
+    module: str = CHILD,
     *,
     shared: Sequence[Path] = (),
     filtered: bool = True,
@@ -128,7 +129,7 @@ class _Supervision:
 
     def run(self, task: Task, files: Files) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
-        child = spawn(files.own, self._module)
+        child = spawn(files.own, self._module if task is self._work else CHILD)
         self._guards.append(child.guard.pid)
         try:
             return self._listen(child, self._spec(task, files))
@@ -225,7 +226,7 @@ class _Supervision:
             case Failed(problem=problem):
                 return Refused(problem=problem)
             case Crashed(how=how):
-                return Ended(how=how)
+                return Ended(how=how.removeprefix("its process "))
             case Stopped():
                 return Ended(how="was stopped")
             case _:
@@ -239,15 +240,23 @@ class _Supervision:
 
 
 def resident_bytes(group: int) -> int:
-    """Private resident memory of the guard and all below it. Pages of mapped files are the page cache's."""
+    """Resident memory of the guard and all below it, shared memory too. Pages of files are the page cache's."""
     total = 0
     with contextlib.suppress(psutil.Error):
         guard = psutil.Process(group)
         for process in [guard, *guard.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                memory = process.memory_info()
-                total += memory.rss - memory.shared
+            total += _own_bytes(process.pid)
     return total
+
+
+def _own_bytes(process: int) -> int:
+    """0 when it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    lines = (line.split() for line in status.splitlines() if line.startswith(("RssAnon:", "RssShmem:")))
+    return sum(int(kib) for _, kib, _ in lines) * 1024
 
 
 def kill_group(guard: "subprocess.Popen[bytes]") -> None:

@@ -1,20 +1,45 @@
 """The work itself: from a task to a plain dict. The heavy imports are here, inside the functions that need them."""
 
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, assert_never
 
+from app.contract.errors import Refusal
+from worker.child import problems
 from worker.child.messages import Messages
 from worker.child.spec import (
     CompareModels,
     Compress,
+    Done,
     InspectDataset,
     InspectModel,
     LoadModel,
+    Refused,
     Rows,
+    Spec,
     Task,
 )
 from worker.compression.data.source import Data, Source
+
+
+def send_outcome(
+    specification: bytes, messages: Messages, work: Callable[..., dict[str, Any]] | None
+) -> None:
+    """Do the task of the specification (a `Spec` as JSON) and send what came of it. `work`: `perform` unless told."""
+    task = Spec.model_validate_json(specification).task
+    messages.send(_outcome(task, messages, work or perform))
+
+
+def _outcome(task: Task, messages: Messages, work: Callable[..., dict[str, Any]]) -> Done | Refused:
+    try:
+        return Done(result=work(task, messages))
+    except Refusal as refusal:
+        return Refused(problem=refusal.problem)
+    except BaseException as error:  # whatever a library throws, the user gets a sentence
+        traceback.print_exc()
+        return Refused(problem=problems.of(error, task))
 
 
 def perform(task: Task, messages: Messages) -> dict[str, Any]:
@@ -27,7 +52,7 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
         case Compress():
             return _compress(task, messages)
         case LoadModel():
-            return _load_model(task)
+            raise AssertionError("done by `worker.child.__main__`, without what is imported here")
         case CompareModels():
             return _compare_models(task, messages)
         case _:
@@ -83,12 +108,6 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
         ),
     )
     return {}  # all that is to be said is in `report.json`
-
-
-def _load_model(task: LoadModel) -> dict[str, Any]:
-    from worker.compression.measure.fresh import feed_of, measure
-
-    return measure(task.model, feed_of(task.feed), task.threads)
 
 
 def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:

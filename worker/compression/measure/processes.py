@@ -18,7 +18,7 @@ from worker.compression.progress import Progress
 
 
 class ProcessEnded(Exception):
-    """A measuring process ended before it had an answer. The message says how, as in "it … was killed"."""
+    """A measuring process ended before it had an answer. The message is a predicate: "was ended by signal 9"."""
 
 
 @dataclass(frozen=True)
