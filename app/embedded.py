@@ -19,9 +19,8 @@ import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
-from pathlib import Path
 from threading import Event, Thread
-from typing import Literal, NoReturn
+from typing import Literal, NoReturn, TextIO
 
 import uvicorn
 from fastapi import FastAPI
@@ -30,7 +29,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.api.deps import Parts
 from app.api.request_id import WithRequestId
 from app.main import create_app
+from app.server.limits import raise_descriptor_limit
+from app.server.make import make_server
 from app.settings import Settings
+from app.storage.reaper import reap_once
 from app.workers import Workers, worker_command, worker_environment
 
 log = logging.getLogger(__name__)
@@ -48,6 +50,7 @@ def serve(settings: Settings, *, workers: bool = True) -> None:
     """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
     stop = Event()
     _log_to_stderr(settings)
+    raise_descriptor_limit()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings, workers=workers) as url:
@@ -68,13 +71,13 @@ def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
     if workers:
         _check_installed()
     with ExitStack() as stack:
-        stack.enter_context(_only_one(settings.data_dir))
+        stack.enter_context(_only_one(settings))
         listening = stack.enter_context(_listen(settings))
         application = _application(settings)
         if workers:
             _take_back(settings, application)
             stack.enter_context(Workers(settings))
-        stack.enter_context(_serving(application, listening, settings))
+        stack.enter_context(_serving(application, listening))
         yield _url(listening)
 
 
@@ -92,24 +95,41 @@ def _check_installed() -> None:
 def _application(settings: Settings) -> FastAPI:
     try:
         return create_app(settings)
+    except OSError as error:
+        raise _not_writable(settings, error) from error
     except SQLAlchemyError as error:
         why = str(error).splitlines()[0]
         raise CannotStart(f"The database cannot be opened ({why}). Check WINNOW_DATABASE_URL.") from error
 
 
+def _not_writable(settings: Settings, error: OSError) -> CannotStart:
+    folder = settings.data_dir.resolve()
+    return CannotStart(
+        f"The folder {folder} cannot be written ({error.strerror}). Give this user the right to, make room, or name "
+        "another folder with WINNOW_DATA_DIR."
+    )
+
+
 @contextmanager
-def _only_one(data_dir: Path) -> Iterator[None]:
+def _only_one(settings: Settings) -> Iterator[None]:
     """The lock goes with the process, however it ends."""
-    data_dir.mkdir(parents=True, exist_ok=True)
-    with (data_dir / "serve.lock").open("w") as file:
+    with _lock_file(settings) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise CannotStart(
-                f"A Winnow service already runs on {data_dir.resolve()}. Stop it, or name another folder with "
+                f"A Winnow service already runs on {settings.data_dir.resolve()}. Stop it, or name another folder with "
                 "WINNOW_DATA_DIR."
             ) from None
         yield
+
+
+def _lock_file(settings: Settings) -> TextIO:
+    try:
+        settings.data_dir.mkdir(parents=True, exist_ok=True)
+        return (settings.data_dir / "serve.lock").open("w")
+    except OSError as error:
+        raise _not_writable(settings, error) from error
 
 
 @contextmanager
@@ -132,15 +152,8 @@ def _why_not(settings: Settings, error: OSError) -> str:
 
 
 @contextmanager
-def _serving(application: FastAPI, listening: socket.socket, settings: Settings) -> Iterator[None]:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application,
-            log_config=None,  # its lines go where ours go
-            access_log=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+def _serving(application: FastAPI, listening: socket.socket) -> Iterator[None]:
+    server = make_server(application, grace_seconds=GRACE_SECONDS)
     thread = Thread(target=server.run, kwargs={"sockets": [listening]}, name="uvicorn")
     thread.start()
     try:
@@ -168,8 +181,7 @@ def _take_back(settings: Settings, application: FastAPI) -> None:
     for item in parts.records.held():
         log.info("taking %s back from a worker of an earlier run", item.id)
         parts.records.release(item.id, item.attempt, now)
-    for wake in parts.records.reap(now, now):  # all that waits, also what a worker had taken from the queue
-        parts.queue.publish(wake)
+    reap_once(parts.records, parts.queue, now=now, republish_seconds=0.0, look_seconds=0.0)
 
 
 def _url(listening: socket.socket) -> str:

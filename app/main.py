@@ -1,4 +1,8 @@
-"""The service, put together. `uvicorn --factory app.main:build` reads the environment; nothing below does."""
+"""The service, put together. `build` reads the environment; nothing below does.
+
+Who starts it by hand keeps the bounds on connections only with our protocol:
+`uvicorn --factory app.main:build --http app.server.protocol:BoundedProtocol --ws none`
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -8,11 +12,12 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from app.api import artifacts, datasets, docs, events, health, jobs, models, openapi, problems
+from app.api import artifacts, datasets, docs, events, health, job_limits, jobs, models, openapi, problems
 from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
 from app.api.limits import SmallBodies
 from app.api.openapi import complete
+from app.api.readiness import Readiness
 from app.api.request_id import RequestIds
 from app.api.security_headers import SecurityHeaders
 from app.queue import CeleryQueue, WakeUp
@@ -71,9 +76,10 @@ def create_app(
         redoc_url=None,
     )
     app.state.parts = parts
+    app.state.readiness = Readiness(parts)
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, jobs, artifacts, events, health, docs, openapi)
+    resources = (models, datasets, jobs, artifacts, events, job_limits, health, docs, openapi)
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app
@@ -82,7 +88,7 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
-    reaper = Reaper(parts.records, parts.blobs, parts.queue.publish, parts.settings)
+    reaper = Reaper(parts.records, parts.blobs, parts.queue, parts.settings)
     reaper.start()
     try:
         yield

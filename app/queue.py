@@ -8,9 +8,11 @@ from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
 from app.settings import Settings
-from app.storage.records import Wake
+from app.storage.records import Queue, Wake
 
 log = logging.getLogger(__name__)
+
+PING_SECONDS = 2
 
 TASK = {"inspect": "winnow.inspect", "work": "winnow.run"}
 
@@ -20,6 +22,9 @@ TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.redis_transport
 class WakeUp(Protocol):
     def publish(self, wake: Wake) -> bool:
         """Tell the workers. False when the broker cannot be reached: the reaper publishes again later."""
+
+    def length(self, queue: Queue) -> int | None:
+        """How many messages wait for a worker to take them; None when the broker cannot be reached."""
 
     def ping(self) -> bool: ...
 
@@ -33,6 +38,9 @@ class MemoryQueue:
     def publish(self, wake: Wake) -> bool:
         self.published.append(wake)
         return True
+
+    def length(self, queue: Queue) -> int | None:
+        return sum(wake.queue == queue for wake in self.published)
 
     def ping(self) -> bool:
         return True
@@ -50,13 +58,18 @@ class CeleryQueue:
             return False
         return True
 
+    def length(self, queue: Queue) -> int | None:
+        with self._celery.connection_for_write() as connection:
+            unreachable = (OperationalError, OSError, *connection.connection_errors)
+            try:
+                connection.ensure_connection(max_retries=1, timeout=PING_SECONDS)
+                return int(connection.default_channel._size(queue))
+            except unreachable as error:
+                log.warning("the broker cannot be asked for its messages: %s", error)
+                return None
+
     def ping(self) -> bool:
-        try:
-            with self._celery.connection_for_write() as connection:
-                connection.ensure_connection(max_retries=1, timeout=2)
-        except (OperationalError, OSError):
-            return False
-        return True
+        return self.length("work") is not None
 
 
 def celery_application(settings: Settings) -> Celery:

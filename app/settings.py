@@ -61,6 +61,30 @@ class Settings(BaseSettings):
     inspect_seconds: int = Field(default=300, ge=1)
     inspect_memory_bytes: int = Field(default=8 * 2**30, ge=2**28)
 
+    child_filters: bool = Field(
+        default=True,
+        description="Children under Landlock and a filter on system calls, where the kernel has them.",
+    )
+
+    max_job_seconds: int = Field(
+        default=7 * 86400,
+        ge=1,
+        le=7 * 86400,
+        description="The longest that a job may ask an attempt to take.",
+    )
+    max_job_memory_bytes: int | None = Field(
+        default=None,
+        ge=2**28,
+        le=2**44,
+        description="The most memory that a job may ask for; unset for 16 TiB.",
+    )
+    measure_lock: Path | None = Field(
+        default=None, description="Held by who measures; a file in data_dir when unset."
+    )
+    measure_wait_seconds: float = Field(
+        default=1800.0, ge=0, description="A job that waits longer for its turn to measure fails."
+    )
+
     log_level: LogLevel = "INFO"
 
     @property
@@ -69,8 +93,25 @@ class Settings(BaseSettings):
         return parse_patterns(self.allowed_hosts) | names_of(self.host)
 
     @property
+    def look_seconds(self) -> float:
+        """How often a queue is looked after, by whichever process comes first."""
+        return self.republish_seconds / 4
+
+    @property
     def database(self) -> str:
         return self.database_url or f"sqlite:///{self.data_dir.resolve() / 'winnow.db'}"
+
+    @property
+    def measuring_variables(self) -> dict[str, str]:
+        """What whoever measures reads from its environment."""
+        return {
+            "WINNOW_MEASURE_LOCK": str(self.measure_lock_file),
+            "WINNOW_MEASURE_WAIT_SECONDS": f"{self.measure_wait_seconds:g}",
+        }
+
+    @property
+    def measure_lock_file(self) -> Path:
+        return (self.measure_lock or self.data_dir / "measure.lock").resolve()
 
     @property
     def blobs_dir(self) -> Path:

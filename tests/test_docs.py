@@ -23,7 +23,6 @@ KINDS: dict[str, type[Step]] = {
     get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
 }
 OUTSIDE_SETTINGS = {
-    "WINNOW_MEASURE_LOCK",  # the library
     "WINNOW_PARENT_PID",  # from `winnow serve` to its workers
     "WINNOW_REQUIRE_INTEGRATION",  # the tests
     "WINNOW_URL",  # the command line
@@ -92,7 +91,7 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
     prefix = Settings.model_config["env_prefix"]
     settings = {prefix + name.upper() for name in Settings.model_fields}
     documented = rows(sections(DOCS / "operations.md")["Settings"])
-    assert set(documented) == settings | {"WINNOW_MEASURE_LOCK"}
+    assert set(documented) == settings
 
 
 def test_no_document_and_no_code_names_a_variable_that_nothing_reads() -> None:

@@ -46,6 +46,7 @@ warnings.filterwarnings("ignore", category=SecurityWarning)
 celery.apps.worker.safe_say = lambda message, file=None: None
 
 settings = Settings()
+os.environ |= settings.measuring_variables  # children get them from here
 app = celery_application(settings)
 log = logging.getLogger(__name__)
 
@@ -103,8 +104,8 @@ def _stop_work(_signal: int, _frame: FrameType | None) -> None:
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
-def _keep_house(**_: Any) -> None:
-    Housekeeping(settings).start()
+def _keep_house(sender: Any, **_: Any) -> None:
+    Housekeeping(settings, sender.app.amqp.queues.consume_from).start()
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

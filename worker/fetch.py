@@ -13,7 +13,7 @@ from app.contract.others import named_models
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
 from app.storage.records import Job, Upload, UploadKind
-from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Rows, Task
+from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Rows, Work
 
 CODE_BYTES = 8 * 2**30
 """Address space that torch and ONNX Runtime take without using it."""
@@ -23,7 +23,7 @@ class Fetch:
     def __init__(self, settings: Settings, records: Records, blobs: Blobs) -> None:
         self._settings, self._records, self._blobs = settings, records, blobs
 
-    def task(self, item: Upload | Job, folder: Path) -> Task:
+    def task(self, item: Upload | Job, folder: Path) -> Work:
         match item:
             case Job():
                 return self._compress(item, JobRequest.model_validate(item.request), folder)
@@ -36,7 +36,13 @@ class Fetch:
         mapped = self._settings.max_unpacked_bytes + CODE_BYTES
         if isinstance(item, Job):
             asked = JobRequest.model_validate(item.request).limits
-            return Limits(seconds=asked.seconds, memory_bytes=asked.memory_bytes, mapped_bytes=mapped)
+            return Limits(
+                seconds=min(asked.seconds, self._settings.max_job_seconds),
+                memory_bytes=min(
+                    asked.memory_bytes, self._settings.max_job_memory_bytes or asked.memory_bytes
+                ),
+                mapped_bytes=mapped,
+            )
         return Limits(
             seconds=self._settings.inspect_seconds,
             memory_bytes=self._settings.inspect_memory_bytes,
@@ -83,7 +89,13 @@ class Fetch:
         )
 
     def _model(self, job: Job, id: str) -> Path:
+        """ONNX that passed inspection: the upload, or what inspection made of it. Others are never opened again."""
         model = self._upload(job, "model", id)
+        if model.format != "onnx" and model.converted is None:
+            raise Refusal(
+                "model_not_ready",
+                f"The model {id} was never converted to ONNX. Delete it, upload it again, then send the job again.",
+            )
         return self._blob(model, model.converted or model.sha256)
 
     def _rows(self, job: Job, use: DataUse | None) -> Rows | None:

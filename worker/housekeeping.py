@@ -1,4 +1,4 @@
-"""What the worker's parent does besides: the reaper, and clearing scratch that nobody comes back to.
+"""What the worker's parent does besides: the reaper, its own record, and clearing scratch that nobody comes back to.
 
 The parent forks pool processes at any time, and SQLite must not be open while it does: a fork drops the locks that
 the library believes to hold. So every turn opens the stores, closes them, and holds off forks meanwhile.
@@ -7,14 +7,15 @@ the library believes to hold. So every turn opens the stores, closes them, and h
 import logging
 import os
 import time
+from collections.abc import Iterable
 from threading import Lock, Thread
 
 from app.queue import CeleryQueue
 from app.settings import Settings
 from app.storage.engine import open_engine
 from app.storage.reaper import reap_once
-from app.storage.records import Wake
 from app.storage.sql import SqlRecords
+from worker.presence import Presence
 from worker.scratch import Scratch
 
 log = logging.getLogger(__name__)
@@ -30,13 +31,13 @@ os.register_at_fork(
 class Housekeeping:
     """A daemon thread; what fails is tried again the next time."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, queues: Iterable[str]) -> None:
+        self._settings, self._names = settings, tuple(queues)
         self._interval = min(3.0, settings.lease_seconds / 3)
         self._swept = 0.0
         self._queue = CeleryQueue(settings)
-        self._unsent: list[Wake] = []
         self._scratch = Scratch(settings.scratch_dir)
+        self._presence: Presence | None = None
 
     def start(self) -> None:
         Thread(target=self._run, name="housekeeping", daemon=True).start()
@@ -44,6 +45,7 @@ class Housekeeping:
     def _run(self) -> None:
         while True:
             try:
+                self._presence = self._presence or Presence(self._names)
                 with _no_fork:
                     self._turn()
             except Exception:
@@ -54,13 +56,15 @@ class Housekeeping:
         engine = open_engine(self._settings.database)
         try:
             records = SqlRecords(engine)
-            self._unsent = reap_once(
+            reap_once(
                 records,
-                self._queue.publish,
+                self._queue,
                 now=time.time(),
                 republish_seconds=self._settings.republish_seconds,
-                unsent=self._unsent,
+                look_seconds=self._settings.look_seconds,
             )
+            if self._presence is not None:
+                self._presence.put(records)
             if time.monotonic() - self._swept > SCRATCH_SECONDS:
                 self._swept = time.monotonic()
                 self._scratch.sweep(records)

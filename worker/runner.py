@@ -77,7 +77,16 @@ class Runner:
             task = self._fetch.task(item, folder)
         except Refusal as refusal:
             return Failed(refusal.problem)
-        return supervise(task, self._fetch.limits(item), folder, heartbeat, self._child)
+        return supervise(
+            task,
+            self._fetch.limits(item),
+            folder,
+            heartbeat,
+            self._child,
+            shared=self._scratch.shared(item),
+            filtered=self._settings.child_filters,
+            patience_seconds=self._settings.lease_seconds,
+        )
 
     def _store(
         self, item: Upload | Job, ending: Ending, folder: Path, heartbeat: Heartbeat

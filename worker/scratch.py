@@ -33,11 +33,14 @@ class Scratch:
         folder = self._attempt(item)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
-        if is_job(item.id):
-            for name in SHARED:
-                (self._root / item.id / name).mkdir(exist_ok=True)
-                (folder / name).symlink_to(f"../{name}")
+        for place in self.shared(item):
+            place.mkdir(exist_ok=True)
+            (folder / place.name).symlink_to(f"../{place.name}")
         return folder
+
+    def shared(self, item: Leased) -> list[Path]:
+        """The folders that the attempts of a job have in common; an inspection has none."""
+        return [self._root / item.id / name for name in SHARED] if is_job(item.id) else []
 
     def curves(self, item: Leased) -> Path:
         """Where the training steps of all attempts have drawn their curves."""

@@ -84,7 +84,12 @@ def _declared(text: str | None) -> dict[str, Any]:
 @router.get("", operation_id="list_datasets", responses=documented())
 def list_datasets(request: Request, service: Service, owner: Owner, page: Paged) -> Listed[Dataset]:
     """Newest first."""
-    items, next = listed(request, page, lambda p: service.records.uploads(owner, "dataset", p), views.dataset)
+    items, next = listed(
+        request,
+        page,
+        lambda p: service.records.uploads(owner, "dataset", p),
+        lambda uploads: [views.dataset(upload) for upload in uploads],
+    )
     return Listed(items=items, next=next)
 
 

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import AsyncIterator
+from threading import BoundedSemaphore
 from typing import Annotated, Final
 
 import anyio
@@ -9,6 +10,7 @@ from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.types import Receive, Scope, Send
 
 from app.api.deps import Owner, Parts, Service
 from app.api.jobs import Found
@@ -17,6 +19,7 @@ from app.api.problems import documented
 from app.api.router import Router
 from app.api.text import WRITTEN_WHOLE
 from app.api.times import at
+from app.contract.errors import Refusal
 from app.contract.job import FINISHED, LogRecord
 from app.storage.records import Event, Job
 
@@ -27,6 +30,10 @@ POLL_SECONDS: Final = 0.5
 HEARTBEAT_SECONDS: Final = 15.0
 BATCH: Final = 200
 INT64: Final = 2**63 - 1
+MOST_STREAMS: Final = 64
+"""Each asks the database four times a second, and holds a connection for as long as its job takes."""
+
+_free_streams: Final = BoundedSemaphore(MOST_STREAMS)
 
 EVENT: Final = (
     'event: state\ndata: {"id":14,"event":"state","message":"finished","values":{"state":"succeeded"}}\n'
@@ -79,6 +86,7 @@ def list_logs(
     response_class=StreamingResponse,
     responses=documented(
         "not_found",
+        "too_busy",
         also={
             200: {
                 "description": "Server-sent events: `id`, `event` (state, progress or log), `data` (a LogRecord)",
@@ -105,11 +113,25 @@ async def follow_events(
     start = after if last_event_id is None else last_event_id
     if job.state in FINISHED and not await run_in_threadpool(service.records.events, job.id, start, 1):
         return Response(status_code=204)
-    return StreamingResponse(
+    if not _free_streams.acquire(blocking=False):
+        raise Refusal(
+            "too_busy", f"{MOST_STREAMS} streams of events are open already. Ask for the logs instead."
+        )
+    return _BoundedStream(
         _stream(service, owner, job, start),
         media_type="text/event-stream",
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
     )
+
+
+class _BoundedStream(StreamingResponse):
+    """One of `MOST_STREAMS`, until it ends in whatever way."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            _free_streams.release()
 
 
 async def _stream(parts: Parts, owner: str, job: Job | None, after: int) -> AsyncIterator[bytes]:

@@ -124,9 +124,15 @@ def list_jobs(
         state=state, model=model, tags=_tags(tag or []), since=seconds(since), until=seconds(until)
     )
     items, next = listed(
-        request, page, lambda p: service.records.jobs(owner, narrowed, p), lambda job: shown(service, job)
+        request, page, lambda p: service.records.jobs(owner, narrowed, p), lambda jobs: _shown(service, jobs)
     )
     return Listed(items=items, next=next)
+
+
+def _shown(parts: Parts, jobs: list[records.Job]) -> list[Job]:
+    """With the positions of all that are queued, in one query."""
+    positions = parts.records.queue_positions([job.id for job in jobs if job.state == "queued"])
+    return [views.job(job, positions.get(job.id)) for job in jobs]
 
 
 def _tags(given: list[str]) -> dict[str, str]:

@@ -91,7 +91,12 @@ def _declaration(given: list[str], format: str) -> dict[str, Any]:
 @router.get("", operation_id="list_models", responses=documented())
 def list_models(request: Request, service: Service, owner: Owner, page: Paged) -> Listed[Model]:
     """Newest first."""
-    items, next = listed(request, page, lambda p: service.records.uploads(owner, "model", p), views.model)
+    items, next = listed(
+        request,
+        page,
+        lambda p: service.records.uploads(owner, "model", p),
+        lambda uploads: [views.model(upload) for upload in uploads],
+    )
     return Listed(items=items, next=next)
 
 

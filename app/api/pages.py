@@ -54,9 +54,12 @@ Paged = Annotated[Page, Depends(_page)]
 
 
 def listed(
-    request: Request, page: Page, fetch: Callable[[Page], list[Row]], show: Callable[[Row], Item]
+    request: Request, page: Page, fetch: Callable[[Page], list[Row]], show: Callable[[list[Row]], list[Item]]
 ) -> tuple[list[Item], str | None]:
-    """The items of a page, and the link to the next one. Where rows are large, a page has fewer than were asked for."""
+    """The items of a page, and the link to the next one. Where rows are large, a page has fewer than were asked for.
+
+    `show` gets all rows, to look up in one query what they need besides.
+    """
     rows, weight = list[Row](), 0
     while weight <= MAX_WEIGHT and (wanted := min(page.limit - len(rows), AT_ONCE)):
         last = rows[-1] if rows else None
@@ -64,10 +67,10 @@ def listed(
         rows += more
         weight += sum(map(_weight, more))
         if len(more) < wanted:
-            return [show(row) for row in rows], None
+            return show(rows), None
     following = (rows[-1].created_at, rows[-1].id)
     is_last = not fetch(Page(limit=1, after=following))
-    return [show(row) for row in rows], None if is_last else link(request, cursor=encoded(*following))
+    return show(rows), None if is_last else link(request, cursor=encoded(*following))
 
 
 def _weight(row: Leased) -> int:

@@ -1,13 +1,15 @@
 """Everything that goes wrong, answered as an RFC 9457 problem: a stable code, a sentence, the field's path."""
 
+import errno
 import json
 import logging
+import sqlite3
 from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
-from sqlalchemy.exc import InterfaceError, OperationalError
+from sqlalchemy.exc import DatabaseError, DataError, IntegrityError, InterfaceError, ProgrammingError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -24,6 +26,10 @@ Responses = dict[int | str, dict[str, Any]]
 LONGEST: Final = 2000
 LENGTHS: Final = {"field": 300, "path": 300}
 """Characters of a text in an answer, and of those that are shorter."""
+RETRY_SECONDS: Final = "5"
+OURS: Final = (DataError, IntegrityError, ProgrammingError)
+"""Errors of a database that is well: the mistake is in our question."""
+POSTGRESQL_FULL: Final = "53100"
 
 _BY_STATUS: Final = {
     400: ("malformed_request", "The request could not be read. Check that its body is well-formed."),
@@ -36,9 +42,10 @@ class ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        named = problem.model_copy(update={"request_id": current_request_id()})
+        named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
         content = _printable(named.model_dump())
-        super().__init__(json.dumps(content), problem.status, headers)
+        retry = {"retry-after": RETRY_SECONDS} if problem.code == "too_busy" else {}
+        super().__init__(json.dumps(content), problem.status, {**retry, **(headers or {})})
 
 
 def _printable(value: Any, longest: int = LONGEST) -> Any:
@@ -76,8 +83,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(ClientDisconnect, _gone)
-    for unreachable in (OperationalError, InterfaceError, PoolTimeout):
-        app.add_exception_handler(unreachable, _unreachable)
+    for refused in (OSError, DatabaseError, InterfaceError, PoolTimeout):
+        app.add_exception_handler(refused, _not_stored)
     app.add_exception_handler(Exception, _unexpected)
 
 
@@ -108,9 +115,31 @@ def _gone(request: Request, error: Exception) -> Response:
     return answer(Refusal("malformed_request", "The connection was closed before the request was complete."))
 
 
-def _unreachable(request: Request, error: Exception) -> Response:
-    log.error("%s %s: the database cannot be reached: %s", request.method, request.url.path, error)
-    return answer(Refusal("storage_unavailable", "The records cannot be reached. Try again in a moment."))
+def _not_stored(request: Request, error: Exception) -> Response:
+    """What the system or the database refuses to read or to write, whichever route asked."""
+    if isinstance(error, OURS):
+        log.error("the database refused a statement of ours", exc_info=error)
+        return _unexpected(request, error)
+    log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    if is_full(error):
+        detail = (
+            "The service's disk has no room left. Try again later, or tell its operator. Nothing was stored."
+        )
+        return answer(Refusal("disk_full", detail))
+    what = "bytes" if isinstance(error, OSError) else "records"
+    detail = (
+        f"The {what} cannot be read or stored now. Try again in a moment; /readyz says when it works again."
+    )
+    return answer(Refusal("storage_unavailable", detail), {"retry-after": RETRY_SECONDS})
+
+
+def is_full(error: Exception) -> bool:
+    """Whether it means that there is no room: on a disk, of SQLite, of PostgreSQL."""
+    cause = getattr(error, "orig", error)
+    if isinstance(cause, OSError):
+        return cause.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+    full_sqlite = getattr(cause, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_FULL
+    return full_sqlite or getattr(cause, "sqlstate", None) == POSTGRESQL_FULL
 
 
 def _unexpected(request: Request, error: Exception) -> Response:

@@ -5,6 +5,7 @@ import json
 import logging
 
 from app.api.deps import Parts
+from app.api.job_limits import within
 from app.api.times import now
 from app.api.uploads import find
 from app.contract import admission
@@ -30,7 +31,8 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
     try:
         if idempotency is not None and (known := parts.records.replayed(owner, idempotency)):
             return known, False  # also when it could not be admitted again: its data may be gone
-        job, new = parts.records.add_job(_checked(parts, owner, request), idempotency)
+        allowed = within(parts.settings, request)
+        job, new = parts.records.add_job(_checked(parts, owner, allowed), idempotency)
     except KeyReused as error:
         detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
         raise Refusal("idempotency_conflict", detail, field="idempotency-key") from error

@@ -79,6 +79,10 @@ def run(
     raise typer.Exit(code)
 
 
+USERS_LOCK = Path.home() / ".cache" / "winnow" / "measure.lock"
+"""What runs that have no data folder exclude each other by."""
+
+
 @contextmanager
 def _service(url: str | None, data_dir: Path | None) -> Iterator[str]:
     """The address of the service; one that had to be started is stopped at the end."""
@@ -92,6 +96,7 @@ def _service(url: str | None, data_dir: Path | None) -> Iterator[str]:
             host="127.0.0.1",
             port=0,
             data_dir=data_dir or Path(scratch),
+            measure_lock=None if data_dir or "WINNOW_MEASURE_LOCK" in os.environ else USERS_LOCK,
             log_level=os.environ.get("WINNOW_LOG_LEVEL", "WARNING"),
         )
         say("starting a service for this run")

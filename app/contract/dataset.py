@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from app.contract.base import Asked, Told
+from app.contract.base import Asked, Told, Whole64
 from app.contract.errors import Problem
 from app.contract.model import UploadState
 
@@ -32,6 +32,8 @@ class InputDeclaration(Asked):
     )
     add_axis: int | None = Field(
         default=None,
+        ge=-32,
+        le=32,
         description="Insert an axis of length 1 here (counted with the batch axis), after layout.",
     )
     scale: float | None = Field(
@@ -63,7 +65,7 @@ class Declaration(Asked):
         default_factory=dict,
         max_length=MAX_INPUTS,
     )
-    constants: dict[str, int | float | bool] = Field(
+    constants: dict[str, Whole64 | float | bool] = Field(
         default_factory=dict,
         max_length=MAX_INPUTS,
         description="Inputs that are the same number for every sample.",

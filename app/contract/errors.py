@@ -20,12 +20,14 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "cross_origin": (403, "A page of another site may not change things here"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This address does not answer that method"),
+    "request_timeout": (408, "The request arrived too slowly"),
     "upload_too_large": (413, "The upload is larger than this service accepts"),
     "unknown_format": (415, "The bytes are no format this service reads"),
     "unsupported_media_type": (415, "The request body has the wrong content type"),
     "range_not_satisfiable": (416, "The range lies outside the content"),
     "host_not_allowed": (421, "This service does not answer to that name"),
     "invalid_request": (422, "The request does not fit its schema"),
+    "headers_too_large": (431, "The headers are larger than this service reads"),
     "empty_upload": (422, "The upload is empty"),
     "idempotency_conflict": (422, "This idempotency key was used with another request"),
     # the state of things
@@ -76,9 +78,11 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "training_diverged": (422, "The training diverged"),
     "time_limit_exceeded": (422, "The time limit was reached"),
     "memory_limit_exceeded": (422, "The memory limit was reached"),
+    "measuring_busy": (503, "The machine was busy measuring"),
     "worker_lost": (500, "Every attempt ended before it could finish"),
     # the service
     "internal_error": (500, "Something failed on our side"),
+    "too_busy": (503, "The service has no room for this now"),
     "storage_unavailable": (503, "The storage cannot be reached"),
     "disk_full": (507, "There is no room left to store this"),
 }

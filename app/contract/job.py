@@ -19,8 +19,11 @@ FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
-Count = Annotated[int, Field(ge=1)]
 MAX_DIMENSIONS: Final = 32
+Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MAX_ROWS: Final = 2**40
+MAX_MEMORY_BYTES: Final = 2**44
+"""16 TiB: more than any machine has, and far from what a kernel takes for a limit."""
 Threads = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -28,7 +31,9 @@ class DataUse(Asked):
     """A dataset, or rows `[start, stop)` of it."""
 
     dataset: str = Field(description="Id of the dataset.")
-    slice: tuple[Annotated[int, Field(ge=0)], Count] | None = Field(
+    slice: (
+        tuple[Annotated[int, Field(ge=0, lt=MAX_ROWS)], Annotated[int, Field(ge=1, le=MAX_ROWS)]] | None
+    ) = Field(
         default=None,
         description="First row, and the row behind the last: `[0, 512]` takes 512 rows; null takes all.",
     )
@@ -77,7 +82,7 @@ class Benchmark(Asked):
         default=1, description="Threads of the runtime; several are each timed with every batch size."
     )
     rounds: int = Field(description="How often both models are timed in turns.", default=15, ge=9, le=1000)
-    shapes: dict[str, Annotated[list[Count], Field(max_length=MAX_DIMENSIONS)]] = Field(
+    shapes: dict[str, Annotated[list[Dimension], Field(max_length=MAX_DIMENSIONS)]] = Field(
         description="Whole shapes of inputs that the model leaves open, by name; the batch axis is 1.",
         default_factory=dict,
         max_length=MAX_INPUTS,
@@ -89,7 +94,10 @@ class Benchmark(Asked):
 
 
 class Limits(Asked):
-    """When an attempt is stopped: wall-clock seconds, and resident bytes of its process."""
+    """When an attempt is stopped: wall-clock seconds, and resident bytes of its processes.
+
+    The operator of a service may allow less (`GET /v1/limits`); what is left out is then as much as that.
+    """
 
     seconds: int = Field(
         description="Wall-clock seconds that one attempt may take.", default=3600, ge=1, le=7 * 86400
@@ -98,6 +106,7 @@ class Limits(Asked):
         description="Resident bytes that the processes of one attempt may take.",
         default=8 * 2**30,
         ge=256 * 2**20,
+        le=MAX_MEMORY_BYTES,
     )
 
 

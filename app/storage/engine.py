@@ -4,30 +4,91 @@ SQLite: WAL, so that readers never wait for the writer. A transaction that will 
 (BEGIN IMMEDIATE): one that starts by reading and then writes could fail with "database is locked" although it
 was willing to wait. `synchronous=FULL`, because a 202 is a promise: with NORMAL a power cut takes the last
 commits with it (a crash of the process never does).
+
+A database whose file was removed or replaced would go on working, into a file that nobody sees again. So no
+transaction begins on a connection whose file is no longer the one of that name, and connecting makes no file:
+only `make_file` does.
 """
 
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Final, Literal
+from urllib.parse import quote
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
+from sqlalchemy.exc import DisconnectionError
 
-BUSY_SECONDS: Final = 30
+BUSY_SECONDS: Final = 10
+"""For how long a transaction waits for the one that writes, or for a connection."""
+PING_SECONDS: Final = 1.0
+CONNECT_SECONDS: Final = 5
 MODE: Final = "winnow_mode"
-Mode = Literal["read", "write", "migrate"]
+Mode = Literal["read", "write", "ping", "migrate"]
 
 
 def open_engine(url: str) -> Engine:
     """An engine for `sqlite:///…` or `postgresql+psycopg://…`. Connects lazily."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(url, pool_pre_ping=True)
-    engine = create_engine(url, connect_args={"timeout": BUSY_SECONDS})
+        return create_engine(
+            url,
+            pool_pre_ping=True,
+            pool_timeout=BUSY_SECONDS,
+            connect_args={"connect_timeout": CONNECT_SECONDS},
+        )
+    engine = create_engine(url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
+    if (file := _file(engine.url)) is not None:
+        _keep_to(file, engine)
     return engine
 
 
 def in_mode(engine: Engine, mode: Mode) -> Engine:
     """The same engine and pool, for transactions of one kind."""
     return engine.execution_options(**{MODE: mode})
+
+
+def make_file(engine: Engine) -> None:
+    """An empty database where there is none yet; where none can be made, connecting will say so."""
+    file = _file(engine.url)
+    if file is not None:
+        with suppress(OSError):
+            file.touch()
+
+
+def _file(url: URL) -> Path | None:
+    """SQLite's, None when it has none or is named in SQLite's own way."""
+    name = url.database
+    if url.get_backend_name() != "sqlite" or name in (None, "", ":memory:") or str(name).startswith("file:"):
+        return None
+    return Path(str(name))
+
+
+def _keep_to(file: Path, engine: Engine) -> None:
+    @event.listens_for(engine, "do_connect")
+    def _open_only_what_is_there(
+        _dialect: Any, _record: Any, arguments: list[Any], options: dict[str, Any]
+    ) -> None:
+        arguments[0] = f"file:{quote(str(file.absolute()))}?mode=rw"
+        options["uri"] = True
+
+    @event.listens_for(engine, "connect")
+    def _remember(_connection: Any, record: Any) -> None:
+        record.info["file"] = _identity(file)
+
+    @event.listens_for(engine, "checkout")
+    def _refuse_another(_connection: Any, record: Any, _proxy: Any) -> None:
+        """The pool then connects anew, which fails where there is no file."""
+        if record.info["file"] is None or record.info["file"] != _identity(file):
+            raise DisconnectionError(f"{file.name} is no longer the file that was opened")
+
+
+def _identity(file: Path) -> tuple[int, int] | None:
+    try:
+        found = file.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:
@@ -40,4 +101,6 @@ def _begin_sqlite(connection: Connection) -> None:
     mode: Mode = connection.get_execution_options().get(MODE, "read")
     if mode == "migrate":  # SQLite alters a table by replacing it, which must not delete what refers to it
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
+    if mode == "ping":
+        connection.exec_driver_sql(f"PRAGMA busy_timeout={PING_SECONDS * 1000:.0f}")
     connection.exec_driver_sql("BEGIN" if mode == "read" else "BEGIN IMMEDIATE")

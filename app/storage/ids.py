@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["mdl", "dst", "job"]
+Prefix = Literal["mdl", "dst", "job", "wrk"]
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 

@@ -23,6 +23,8 @@ from app.contract.errors import Refusal
 from app.storage.plain_file import open_plain
 
 CHUNK: Final = 2**20
+MIN_FREE_BYTES: Final = 2**20
+"""A disk with less room than this counts as full: the smallest files may still fit."""
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -79,6 +81,9 @@ class LocalBlobs:
                 yield file.name
 
     def ping(self) -> None:
+        space = os.statvfs(self._incoming)
+        if space.f_bavail * space.f_frsize < MIN_FREE_BYTES:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         with tempfile.NamedTemporaryFile(dir=self._incoming, suffix=".part") as file:
             file.write(b"ping")
 

@@ -1,7 +1,7 @@
 """Records in this process's memory, behind one lock. For tests, and to show what a store has to do."""
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from copy import deepcopy
 from dataclasses import replace
 from threading import RLock
@@ -10,7 +10,21 @@ from typing import Any, TypeVar
 from app.contract.job import FINISHED
 from app.storage import rules
 from app.storage.ports import Conflict, Gone, InUse, KeyReused
-from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Leased, Page, Upload, UploadKind, Wake
+from app.storage.records import (
+    QUEUES,
+    Event,
+    IdempotencyKey,
+    Job,
+    JobFilter,
+    Leased,
+    Page,
+    Queue,
+    Reaped,
+    Upload,
+    UploadKind,
+    Wake,
+    Worker,
+)
 
 Item = TypeVar("Item", bound=Upload | Job)
 AnyLeased = TypeVar("AnyLeased", bound=Leased)
@@ -24,12 +38,24 @@ class MemoryRecords:
         self._uploads: dict[str, Upload] = {}
         self._jobs: dict[str, Job] = {}
         self._published: dict[str, float] = {}
+        self._looked: dict[Queue, float] = dict.fromkeys(QUEUES, 0.0)
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
+        self._workers: dict[str, Worker] = {}
         self._last_event = 0
 
     def ping(self) -> None:
         pass
+
+    def worker_seen(self, worker: Worker, forget_before: float) -> None:
+        with self._lock:
+            kept = {id: known for id, known in self._workers.items() if known.last_seen >= forget_before}
+            self._workers = kept | {worker.id: deepcopy(worker)}
+
+    def workers(self, seen_since: float) -> list[Worker]:
+        with self._lock:
+            lately = [worker for worker in self._workers.values() if worker.last_seen >= seen_since]
+            return deepcopy(sorted(lately, key=lambda worker: (worker.started_at, worker.id)))
 
     def live_blobs(self) -> set[str]:
         with self._lock:
@@ -128,6 +154,11 @@ class MemoryRecords:
             mine = (job.created_at, job.id)
             return sum((j.created_at, j.id) <= mine for j in self._jobs.values() if j.state == "queued")
 
+    def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
+        with self._lock:
+            queued = sorted((j.created_at, j.id) for j in self._jobs.values() if j.state == "queued")
+            return {id: position for position, (_, id) in enumerate(queued, 1) if id in ids}
+
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
         with self._lock:
             job = self.job(owner, id)
@@ -219,17 +250,25 @@ class MemoryRecords:
             if item is None:
                 return False
             self._change(item, rules.releasing(item, now, blame), now)
+            self._published[id] = now
             return True
 
-    def reap(self, now: float, queued_before: float) -> list[Wake]:
+    def reap(self, now: float, look_seconds: float) -> Reaped:
         with self._lock:
             expired = [i for i in self._all() if i.lease_until is not None and i.lease_until <= now]
-            released = {i.id: self._change(i, rules.releasing(i, now), now) for i in expired}
-            stale = {id for id, published in self._published.items() if published < queued_before}
-            due = [i for i in self._all() if rules.waiting(i) and i.id in stale | released.keys()]
-            self._published |= {item.id: now for item in due}
-            due.sort(key=lambda item: (item.created_at, item.id))
-            return [Wake(queue=rules.queue_of(item.id), id=item.id) for item in due]
+            changed = [self._change(i, rules.releasing(i, now), now) for i in expired]
+            turns = [q for q, looked in self._looked.items() if abs(now - looked) >= look_seconds]
+            self._looked |= dict.fromkeys(turns, now)
+            return Reaped(
+                released=self._publish([item for item in changed if rules.waiting(item)], now),
+                waiting={queue: len(self._waiting(queue)) for queue in turns},
+            )
+
+    def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
+        with self._lock:
+            stale = [i for i in self._waiting(queue) if self._published[i.id] <= published_before]
+            stale.sort(key=lambda item: (self._published[item.id], item.created_at, item.id))
+            return self._publish(stale[:count], now)
 
     def held(self) -> list[Leased]:
         with self._lock:
@@ -240,6 +279,15 @@ class MemoryRecords:
 
     def _all(self) -> list[Upload | Job]:
         return [*self._uploads.values(), *self._jobs.values()]
+
+    def _waiting(self, queue: Queue) -> list[Upload | Job]:
+        return [item for item in self._all() if rules.waiting(item) and rules.queue_of(item.id) == queue]
+
+    def _publish(self, items: Iterable[Upload | Job], now: float) -> list[Wake]:
+        """The oldest first."""
+        self._published |= dict.fromkeys((item.id for item in items), now)
+        oldest = sorted(items, key=lambda item: (item.created_at, item.id))
+        return [Wake(queue=rules.queue_of(item.id), id=item.id) for item in oldest]
 
     def _find(self, id: str) -> Upload | Job | None:
         return self._uploads.get(id) or self._jobs.get(id)

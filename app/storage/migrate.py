@@ -12,7 +12,7 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, Engine, text
 
-from app.storage.engine import in_mode
+from app.storage.engine import in_mode, make_file
 
 MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _LOCK: Final = 0x77696E6E6F77
@@ -21,6 +21,7 @@ _LOCK: Final = 0x77696E6E6F77
 
 def migrate(engine: Engine) -> None:
     """All revisions in one transaction, so a failure leaves the database as it was."""
+    make_file(engine)
     with in_mode(engine, "migrate").connect() as connection:
         with connection.begin():
             _wait_for_turn(connection)

@@ -9,10 +9,12 @@ from typing import BinaryIO
 def open_plain(path: Path) -> BinaryIO:
     """For reading, unbuffered; follows no symbolic link and waits for no pipe.
 
-    Raises `OSError` when it is not there or is a symbolic link (ELOOP), `ValueError` when it is no plain file.
+    Raises `OSError` when it is not there or is a symbolic link (ELOOP), `ValueError` when it is no plain file, or has
+    a second name: a hard link could show any file of ours.
     """
     handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    if not stat.S_ISREG(os.fstat(handle).st_mode):
+    status = os.fstat(handle)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(handle)
-        raise ValueError(f"{path} is no plain file")
+        raise ValueError(f"{path} is no plain file with one name")
     return os.fdopen(handle, "rb", buffering=0)

@@ -3,11 +3,24 @@
 Nothing here raises for "not there": lookups answer None. `Conflict` and its kin are the only errors of ours.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
-from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Leased, Page, Upload, UploadKind, Wake
+from app.storage.records import (
+    Event,
+    IdempotencyKey,
+    Job,
+    JobFilter,
+    Leased,
+    Page,
+    Queue,
+    Reaped,
+    Upload,
+    UploadKind,
+    Wake,
+    Worker,
+)
 
 
 class Conflict(Exception):
@@ -69,6 +82,9 @@ class Jobs(Protocol):
     def queue_position(self, id: str) -> int | None:
         """1 for the next to run, None when it is not queued."""
 
+    def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
+        """The positions of those of the jobs that are queued, by id."""
+
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
         """Queued: cancelled at once. Running: cancelling. `Conflict` when finished (cancelled twice is fine)."""
 
@@ -116,17 +132,30 @@ class Leases(Protocol):
         """Give it back unfinished (a crash): queued again, or failed with `worker_lost` when attempts are spent,
         or cancelled when that was asked. Without `blame` (the worker is shut down) the attempt costs nothing."""
 
-    def reap(self, now: float, queued_before: float) -> list[Wake]:
-        """Release what has an expired lease; answer all that waits and should be published (again):
-        what was just released, and what was last published before `queued_before`."""
+    def reap(self, now: float, look_seconds: float) -> Reaped:
+        """Release what has an expired lease, and count what waits in the queues that nobody has looked after for
+        `look_seconds`: of all reapers one is told."""
+
+    def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
+        """Choose `count` records to be published again, of those that wait and were last published no later than
+        `published_before`: those that were published longest ago. They count as published now."""
 
     def held(self) -> list[Leased]:
         """All that is leased at this moment, by id (for `/readyz` and for clearing scratch)."""
 
 
-class Records(Uploads, Jobs, Leases, Protocol):
+class Workers(Protocol):
+    def worker_seen(self, worker: Worker, forget_before: float) -> None:
+        """Put its record, in the place of an earlier one. Forgets those that were last seen before."""
+
+    def workers(self, seen_since: float) -> list[Worker]:
+        """Those that were last seen then or later, by their start."""
+
+
+class Records(Uploads, Jobs, Leases, Workers, Protocol):
     def ping(self) -> None:
-        """Raises whatever the store raises when it cannot be reached."""
+        """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
+        wherever it answers at all."""
 
     def live_blobs(self) -> set[str]:
         """The SHA-256 of every blob that a record names."""

@@ -1,42 +1,55 @@
 """Makes sure that nothing waits for ever: not for a worker that died, not for a message that was lost.
 
 Runs in every API process and in every worker's parent; compare-and-set in the store lets only one of them act.
+
+A message is lost if the broker has fewer than there are records that wait: so many are published again, those first
+that were published longest ago. A queue is thus never made longer than what waits, however long all workers are busy.
+And what waits is found: a worker that is idle soon empties the queue of messages for what no longer waits, which
+might stand for one that is lost.
 """
 
 import logging
 import time
-from collections.abc import Callable
+from itertools import takewhile
 from threading import Event, Thread
 from typing import Final
 
+from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
-from app.storage.records import Wake
+from app.storage.records import Queue, Wake
 
 log = logging.getLogger(__name__)
 
 SWEEP_SECONDS: Final = 60.0
 
-Publish = Callable[[Wake], bool]
-
 
 def reap_once(
-    records: Records,
-    publish: Publish,
-    *,
-    now: float,
-    republish_seconds: float,
-    unsent: list[Wake] | None = None,
+    records: Records, queue: WakeUp, *, now: float, republish_seconds: float, look_seconds: float
 ) -> list[Wake]:
-    """Give expired leases back and publish what waits. Answers what the broker did not take, to be passed in
-    as `unsent` the next time: the store counts it as published."""
-    wakes = list(dict.fromkeys([*(unsent or []), *records.reap(now, now - republish_seconds)]))
-    for done, wake in enumerate(wakes):
-        if not publish(wake):
-            return wakes[done:]
-    if wakes:
-        log.info("published again: %s", ", ".join(wake.id for wake in wakes))
-    return []
+    """Give expired leases back and publish what no worker can hear of; answers what was published.
+
+    What the broker does not take now, it lacks at the next look.
+    """
+    reaped = records.reap(now, look_seconds)
+    wakes = [*reaped.released]
+    for name, waiting in reaped.waiting.items():
+        sent = sum(wake.queue == name for wake in reaped.released)
+        lacking = waiting - sent - _messages(queue, name, waiting)
+        if lacking > 0:
+            wakes += records.republish(name, lacking, now, now - republish_seconds)
+    published = list(takewhile(queue.publish, wakes))
+    if published:
+        log.info("published again: %d, %s first", len(published), published[0].id)
+    return published
+
+
+def _messages(queue: WakeUp, name: Queue, waiting: int) -> int:
+    """In the broker; where it cannot be asked, as many as wait: nothing can be published either."""
+    if waiting == 0:
+        return 0
+    length = queue.length(name)
+    return waiting if length is None else length
 
 
 def sweep_once(records: Records, blobs: Blobs, *, now: float, grace_seconds: float) -> list[str]:
@@ -50,12 +63,11 @@ def sweep_once(records: Records, blobs: Blobs, *, now: float, grace_seconds: flo
 class Reaper:
     """A thread that does both, again and again. What fails is logged and tried again the next time."""
 
-    def __init__(self, records: Records, blobs: Blobs, publish: Publish, settings: Settings) -> None:
-        self._records, self._blobs, self._publish = records, blobs, publish
-        self._republish_seconds = settings.republish_seconds
+    def __init__(self, records: Records, blobs: Blobs, queue: WakeUp, settings: Settings) -> None:
+        self._records, self._blobs, self._queue = records, blobs, queue
+        self._republish_seconds, self._look_seconds = settings.republish_seconds, settings.look_seconds
         self._grace_seconds = settings.blob_grace_seconds
         self._interval = min(3.0, settings.lease_seconds / 3)
-        self._unsent: list[Wake] = []
         self._swept = time.time()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="reaper", daemon=True)
@@ -78,12 +90,12 @@ class Reaper:
 
     def turn(self, now: float) -> None:
         """One round, with a sweep when the last one is a minute ago."""
-        self._unsent = reap_once(
+        reap_once(
             self._records,
-            self._publish,
+            self._queue,
             now=now,
             republish_seconds=self._republish_seconds,
-            unsent=self._unsent,
+            look_seconds=self._look_seconds,
         )
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now

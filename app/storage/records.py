@@ -5,13 +5,18 @@ long as it renews its lease. The attempt number fences: whoever holds an older o
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal, get_args
 
 LOCAL_OWNER = "local"
 """The one owner until there are keys."""
 
 UploadKind = Literal["model", "dataset"]
 Queue = Literal["inspect", "work"]
+QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
+
+
+FORGET_WORKER_SECONDS: Final = 600.0
+"""A worker that was not seen for longer has no record any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,8 +116,32 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Worker:
+    """A worker's parent process. `layers` shut its children in (name → whether, or in which version, its kernel gives
+    it); `runtimes` can be measured with (name → version). Times are in seconds since the epoch."""
+
+    id: str
+    host: str
+    queues: tuple[str, ...]
+    version: str
+    started_at: float
+    last_seen: float
+    layers: dict[str, bool | int] = field(default_factory=dict)
+    runtimes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Wake:
     """A hint to publish: this id waits in this queue."""
 
     queue: Queue
     id: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reaped:
+    """`released` is what wait again now that their leases have run out. `waiting` counts the records that wait for a
+    worker, of each queue that it is the caller's turn to look after."""
+
+    released: list[Wake] = field(default_factory=list)
+    waiting: dict[Queue, int] = field(default_factory=dict)

@@ -17,6 +17,9 @@ from app.storage.ids import is_job
 from app.storage.records import Event, Job, Leased, Queue, Upload
 
 INSPECTED: Final = frozenset({"ready", "rejected"})
+QUEUED: Final = "queued"
+INSPECTING: Final = "inspecting"
+
 UNCANCELLED: Final = frozenset({"succeeded", "ready"})
 """States that may only be reached when nobody asked to cancel."""
 
@@ -59,7 +62,8 @@ def unfinished(item: Leased) -> bool:
 
 
 def waiting(item: Leased) -> bool:
-    return unfinished(item) and item.lease_until is None
+    """Whether it waits for a worker. A job is queued if and only if it does; an upload shows no difference."""
+    return item.state in (QUEUED, INSPECTING) and item.lease_until is None
 
 
 def takeable(item: Leased, now: float) -> bool:

@@ -30,6 +30,7 @@ class SqlStore:
     def __init__(self, engine: Engine) -> None:
         self._reads = in_mode(engine, "read")
         self._writes = in_mode(engine, "write")
+        self._pings = in_mode(engine, "ping")
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:

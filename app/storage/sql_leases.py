@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 from app.contract.job import FINISHED
 from app.storage import rules
 from app.storage.ids import is_job
-from app.storage.records import Event, Job, Leased, Upload, Wake
+from app.storage.records import QUEUES, Event, Job, Leased, Queue, Reaped, Upload, Wake
 from app.storage.sql_base import (
     SqlStore,
     add_events,
@@ -21,9 +21,10 @@ from app.storage.sql_base import (
     table_of,
     upload_from,
 )
-from app.storage.tables import jobs, uploads
+from app.storage.tables import jobs, queues, uploads
 
 TABLES: Final = (uploads, jobs)
+_TABLE: Final[dict[Queue, Table]] = {"inspect": uploads, "work": jobs}
 
 
 class SqlLeases(SqlStore):
@@ -87,13 +88,30 @@ class SqlLeases(SqlStore):
         with self.writing() as connection:
             row = locked(connection, held(id, attempt), table_of(id))
             if row is not None:
-                change(connection, id, rules.releasing(item_from(id, row), now, blame), now)
+                released = rules.releasing(item_from(id, row), now, blame)
+                change(connection, id, {**released, "published_at": now}, now)
             return row is not None
 
-    def reap(self, now: float, queued_before: float) -> list[Wake]:
+    def reap(self, now: float, look_seconds: float) -> Reaped:
         with self.writing() as connection:
-            due = [row for t in TABLES for row in _reap(connection, t, now, queued_before)]
-        return [Wake(queue=rules.queue_of(id), id=id) for _, id in sorted(due)]
+            released = [item for t in TABLES for item in _release_expired(connection, t, now)]
+            turns = [queue for queue in QUEUES if _take_turn(connection, queue, now, look_seconds)]
+            waiting = {queue: _count_waiting(connection, queue) for queue in turns}
+        return Reaped(released=_wakes((item.created_at, item.id) for item in released), waiting=waiting)
+
+    def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
+        t = _TABLE[queue]
+        stale = select(t.c.id).where(_waiting(t), t.c.published_at <= published_before)
+        chosen = (
+            stale.order_by(t.c.published_at, t.c.created_at, t.c.id)
+            .limit(count)
+            .with_for_update(skip_locked=True)
+        )
+        stamped = (
+            update(t).where(t.c.id.in_(chosen)).values(published_at=now).returning(t.c.created_at, t.c.id)
+        )
+        with self.writing() as connection:
+            return _wakes((row.created_at, row.id) for row in connection.execute(stamped))
 
     def held(self) -> list[Leased]:
         with self.reading() as connection:
@@ -114,13 +132,37 @@ def _unfinished(t: Table) -> ColumnElement[bool]:
     return t.c.state.not_in(FINISHED | rules.INSPECTED)
 
 
-def _reap(connection: Connection, t: Table, now: float, queued_before: float) -> list[tuple[float, str]]:
-    """(created_at, id) of what is to be published. Rows that another reaper has in hand are left to it."""
+def _waiting(t: Table) -> ColumnElement[bool]:
+    """`rules.waiting` as a condition, such that an index has it all: a queued job is never held."""
+    return (
+        t.c.state == rules.QUEUED
+        if t is jobs
+        else (t.c.state == rules.INSPECTING) & t.c.lease_until.is_(None)
+    )
+
+
+def _release_expired(connection: Connection, t: Table, now: float) -> list[Upload | Job]:
+    """What waits again. Rows that another reaper has in hand are left to it."""
     expired = select(t).where(t.c.lease_until <= now).with_for_update(skip_locked=True)
-    for row in connection.execute(expired).all():
-        released = rules.releasing(item_from(row.id, row), now)
-        change(connection, row.id, {**released, "published_at": float("-inf")}, now)
-    waiting = _unfinished(t) & t.c.lease_until.is_(None) & (t.c.published_at < queued_before)
-    due = select(t.c.id).where(waiting).order_by(t.c.id).with_for_update(skip_locked=True)
-    stamped = update(t).where(t.c.id.in_(due)).values(published_at=now).returning(t.c.created_at, t.c.id)
-    return [(row.created_at, row.id) for row in connection.execute(stamped)]
+    changed = [
+        change(connection, row.id, {**rules.releasing(item_from(row.id, row), now), "published_at": now}, now)
+        for row in connection.execute(expired).all()
+    ]
+    return [item for item in changed if rules.waiting(item)]
+
+
+def _take_turn(connection: Connection, queue: Queue, now: float, look_seconds: float) -> bool:
+    """A time that lies ahead, from before a clock was set back, keeps nobody waiting."""
+    recent = (queues.c.looked_at > now - look_seconds) & (queues.c.looked_at < now + look_seconds)
+    mine = update(queues).where(queues.c.name == queue, ~recent).values(looked_at=now)
+    return connection.execute(mine).rowcount == 1
+
+
+def _count_waiting(connection: Connection, queue: Queue) -> int:
+    t = _TABLE[queue]
+    return connection.execute(select(func.count()).select_from(t).where(_waiting(t))).scalar_one()
+
+
+def _wakes(items: Iterable[tuple[float, str]]) -> list[Wake]:
+    """The oldest first."""
+    return [Wake(queue=rules.queue_of(id), id=id) for _, id in sorted(items)]

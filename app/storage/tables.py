@@ -99,6 +99,26 @@ jobs: Final = Table(
     Index(None, "model", "created_at"),
 )
 
+queues: Final = Table(
+    "queues",
+    metadata,
+    Column("name", String(20), primary_key=True),
+    Column("looked_at", Double, nullable=False),  # when a reaper last compared its messages with its records
+)
+
+workers: Final = Table(
+    "workers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("host", String(100), nullable=False),
+    Column("queues", JSON, nullable=False),
+    Column("version", String(100), nullable=False),
+    Column("started_at", Double, nullable=False),
+    Column("last_seen", Double, nullable=False),
+    Column("layers", JSON, nullable=False),
+    Column("runtimes", JSON, nullable=False),
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,

@@ -1,4 +1,5 @@
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from queue import Empty
@@ -9,7 +10,7 @@ from kombu.transport.virtual import Channel
 
 from app.queue import CeleryQueue, celery_application
 from app.settings import Settings
-from app.storage.records import Wake
+from app.storage.records import QUEUES, Wake
 
 
 @pytest.fixture
@@ -25,7 +26,7 @@ def channel(settings: Settings) -> Iterator[Channel]:
 
 
 def waiting(settings: Settings) -> list[Path]:
-    return list((settings.queue_dir / "waiting").iterdir())
+    return list((settings.queue_dir / "waiting" / "work").iterdir())
 
 
 def test_a_message_carries_the_task_and_the_id_as_json(settings: Settings, channel: Channel) -> None:
@@ -50,8 +51,8 @@ def test_messages_come_in_order_once_each_and_only_to_their_queue(
 
 
 def test_a_damaged_message_is_dropped_and_the_next_one_taken(channel: Channel, settings: Settings) -> None:
-    (settings.queue_dir / "waiting" / "0_damaged.work.msg").write_text('{"half":')
     channel._put("work", {"whole": True})
+    (settings.queue_dir / "waiting" / "work" / "0_damaged.msg").write_text('{"half":')
     assert channel._get("work") == {"whole": True}
     assert waiting(settings) == []
 
@@ -60,3 +61,37 @@ def test_what_is_in_the_queue_is_whole(channel: Channel, settings: Settings) -> 
     channel._put("work", {"a": 1})
     (message,) = waiting(settings)
     assert json.loads(message.read_text()) == {"a": 1}
+
+
+def test_messages_are_counted_in_their_queue_until_they_are_taken(
+    channel: Channel, settings: Settings
+) -> None:
+    queue = CeleryQueue(settings)
+    assert [queue.length(name) for name in QUEUES] == [0, 0]
+    for _ in range(3):
+        queue.publish(Wake(queue="work", id="job_1"))
+    assert [queue.length(name) for name in QUEUES] == [0, 3]
+    channel._get("work")
+    assert [queue.length(name) for name in QUEUES] == [0, 2]
+
+
+def test_of_two_consumers_that_saw_the_same_messages_each_is_taken_by_one(settings: Settings) -> None:
+    with (
+        celery_application(settings).connection() as one,
+        celery_application(settings).connection() as other,
+    ):
+        channels = [one.default_channel, other.default_channel]
+        for number in range(6):
+            channels[0]._put("work", number)
+        taken = [channels[turn % 2]._get("work") for turn in range(6)]
+        assert taken == list(range(6))
+        channels[1]._put("work", 6)  # comes after both have seen that there is nothing more
+        assert channels[0]._get("work") == 6
+        with pytest.raises(Empty):
+            channels[1]._get("work")
+
+
+def test_a_queue_whose_folder_was_removed_makes_it_again(channel: Channel, settings: Settings) -> None:
+    shutil.rmtree(settings.queue_dir)
+    assert CeleryQueue(settings).publish(Wake(queue="work", id="job_1"))
+    assert channel._get("work")["headers"]["task"] == "winnow.run"

@@ -1,10 +1,13 @@
 """API, worker and inspector as processes of their own on a real Redis, as docker-compose.yml starts them."""
 
 import hashlib
+import stat
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
+import httpx
 import numpy as np
 import onnx
 import pytest
@@ -14,6 +17,7 @@ from app.contract.job import JobRequest
 from tests.support.graphs import cnn
 from tests.support.redis import redis_server
 from tests.support.service import Service, service
+from worker.child.layers import available_layers
 
 pytestmark = pytest.mark.integration
 
@@ -71,9 +75,25 @@ def test_a_job_whose_worker_is_not_there_waits_for_it(tmp_path: Path) -> None:
         assert (client.job(job.id).state, client.job(job.id).queue_position) == ("queued", 1)
         worker = winnow.command("worker", "--queue", "work")
         assert client.wait(job.id).state == "succeeded"
+        assert stat.S_IMODE((tmp_path / "var" / "measure.lock").stat().st_mode) == 0o600
+        seen = workers_seen(winnow.url, 2)
+        assert sorted(queue for worker in seen for queue in worker["queues"]) == ["inspect", "work"]
+        assert all(worker["layers"] == available_layers() for worker in seen)
+        assert all("onnxruntime-cpu" in worker["runtimes"] for worker in seen)
         for process in (inspector, worker):
             process.terminate()
             process.wait(20)
+
+
+def workers_seen(url: str, count: int) -> list[dict[str, Any]]:
+    """As `/readyz` tells them, as soon as there are so many: each puts its record when it has looked about."""
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        workers: list[dict[str, Any]] = httpx.get(f"{url}/readyz").json()["workers"]
+        if len(workers) == count:
+            return workers
+        time.sleep(0.5)
+    raise TimeoutError(f"{workers}")
 
 
 def _int8(model: str, dataset: str) -> JobRequest:

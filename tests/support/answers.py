@@ -50,6 +50,7 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
         "Report": [shortened(http.get(f"/v1/jobs/{last['id']}/report").json())],
         "LogRecord": http.get(f"/v1/jobs/{last['id']}/logs").json()["items"][-4:],
         "Alive": [http.get("/livez").json()],
+        "ServiceLimits": [http.get("/v1/limits").json()],
         "Readiness": [http.get("/readyz").json()],
         "Problem": [
             http.get("/v1/jobs", params={"statee": "failed", "limit": 0}).json(),

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -60,11 +61,12 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
                 kept.append(os.urandom(1 << 24))
                 time.sleep(0.02)
         case "hang":
-            subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)  # measuring"])
+            with suppress(PermissionError):  # under the filter
+                subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)  # measuring"])
             progress.log("hanging", pid=os.getpid())
             time.sleep(600)
         case "babble":
-            os.write(int(sys.argv[2]), b"this is no message\n")
+            os.write(int(sys.argv[1]), b"this is no message\n")
             print("x" * 100_000, file=sys.stderr)
         case "numpy":
             progress.log("a number of numpy", number=np.float32(0.5), count=np.int64(3))
@@ -153,6 +155,10 @@ def _converted(task: InspectModel, order: str) -> str | None:
         case "link":
             (task.scratch / "model.onnx").symlink_to("/etc/passwd")
             return str(task.scratch / "model.onnx")
+        case "hard link":
+            (secret := task.scratch.parent / "secret").write_bytes(b"the database")
+            (task.scratch / "model.onnx").hardlink_to(secret)
+            return str(task.scratch / "model.onnx")
         case "convert":
             (task.scratch / "model.onnx").write_bytes(b"converted")
             return str(task.scratch / "model.onnx")
@@ -161,5 +167,4 @@ def _converted(task: InspectModel, order: str) -> str | None:
 
 
 if __name__ == "__main__":
-    entry.perform = perform
-    entry.main()
+    entry.main(perform)

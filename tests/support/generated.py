@@ -64,38 +64,27 @@ def target(folder: Path) -> Iterator[Target]:
             again.stop()
 
 
-def run(to: Target, folder: Path, *options: str) -> Outcome:
+def run(to: Target, folder: Path, seed: int, *options: str) -> Outcome:
     """Sends what schemathesis generates with these options, and applies all its checks that are meant here."""
     folder.mkdir(exist_ok=True)
-    report = folder / "report.json"
+    report, answered = folder / "report.json", folder / "answers.json"
     command = [
-        *(
-            sys.executable,
-            "-m",
-            "schemathesis.cli",
-            "run",
-            f"{to.url}/openapi.json",
-            "--checks",
-            "all",
-            "--exclude-checks",
-            ",".join(NOT_MEANT),
-        ),
-        *("--seed", "1", "--no-shrink", "--continue-on-failure", "--report", "json"),
-        *("--report-json-path", str(report), *options),
+        *(sys.executable, "-m", "schemathesis.cli", "run", f"{to.url}/openapi.json", *options),
+        *("--seed", str(seed), "--no-shrink", "--continue-on-failure"),
+        *("--checks", "all", "--exclude-checks", ",".join(NOT_MEANT)),
+        *("--report", "json", "--report-json-path", str(report)),
     ]
-    given = asdict(to) | {"answers": str(folder / "answers.json")}
     variables = {
+        "PYTHONPATH": str(Path(__file__).parents[2]),
         "SCHEMATHESIS_HOOKS": "tests.support.generated_hooks",
-        "WINNOW_GENERATED": json.dumps(given),
+        "WINNOW_GENERATED": json.dumps(asdict(to) | {"answers": str(answered)}),
     }
-    done = subprocess.run(
-        command, cwd=folder, env=os.environ | variables | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
+    environment = os.environ | variables
+    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, check=False)
     text = done.stdout + done.stderr
     if not report.exists():
         raise RuntimeError(f"schemathesis did not run:\n{text[-3000:]}")
-    told, answers = json.loads(report.read_text()), json.loads((folder / "answers.json").read_text())
+    told, answers = json.loads(report.read_text()), json.loads(answered.read_text())
     failures = [f"{it['title']}: {', '.join(it['operations'])}" for it in told["failures"]]
     return Outcome(told["test_cases"]["generated"], failures, answers, text)
 

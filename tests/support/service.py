@@ -6,7 +6,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
@@ -21,10 +21,13 @@ WINNOW = [sys.executable, "-c", "from app.cli import main; main()"]
 
 
 class Service:
-    """`winnow serve` on a free port with its data in `folder`. `variables` go into its environment."""
+    """`winnow serve` on a free port with its data in `folder`. `variables` go into its environment.
 
-    def __init__(self, folder: Path, *options: str, **variables: Any) -> None:
-        self.folder, self._options = folder, options
+    `under` is a command that starts it: a sandbox, another user.
+    """
+
+    def __init__(self, folder: Path, *options: str, under: Sequence[str] = (), **variables: Any) -> None:
+        self.folder, self._options, self._under = folder, options, under
         self._variables = {name: str(value) for name, value in variables.items() if value is not None}
         self._process: subprocess.Popen[str] | None = None
         self._log = folder.parent / f"{folder.name}.log"
@@ -43,7 +46,7 @@ class Service:
         """Returns when it says where it is."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [*WINNOW, "serve", "--port", "0", *self._options],
+                [*self._under, *WINNOW, "serve", "--port", "0", *self._options],
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -112,9 +115,9 @@ class Service:
 
 
 @contextmanager
-def service(folder: Path, *options: str, **variables: Any) -> Iterator[Service]:
+def service(folder: Path, *options: str, under: Sequence[str] = (), **variables: Any) -> Iterator[Service]:
     """Running; at the end everything that is left of it is killed."""
-    running = Service(folder, *options, **variables)
+    running = Service(folder, *options, under=under, **variables)
     try:
         yield running.start()
     finally:

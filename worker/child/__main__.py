@@ -1,71 +1,69 @@
-"""`python -m worker.child SPEC.json FD`: guard, sandbox, work, and one last message with what came of it."""
+"""`python -m worker.child FD FOLDER`: guard, sandbox, work, and one last message with what came of it.
+
+The specification is the first line of stdin; messages go to the descriptor FD. FOLDER, its scratch, stands there for
+whoever looks at a list of processes. Whatever takes long to import comes
+after the sandbox: the guard stays small, and loading a model is measured in a process that has little in memory.
+"""
 
 import faulthandler
+import json
 import logging
 import os
 import sys
-import threading
-import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.contract.errors import Refusal
-from worker.child import guard, problems, sandbox
-from worker.child.spec import Advanced, Done, Logged, Refused, Spec, StepBegun, Task
-from worker.child.work import perform
+from worker.child import guard, reach, sandbox
+from worker.child.landlock import Reach
+from worker.child.spawn import MEASURE_LOCK
 
 
-class Told:
-    """Progress as JSON lines on the pipe to the worker, whole ones from whatever thread."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._pipe = os.fdopen(descriptor, "wb", buffering=0)
-        self._one_at_a_time = threading.Lock()
-
-    def send(self, message: StepBegun | Advanced | Logged | Done | Refused) -> None:
-        line = memoryview(message.model_dump_json(fallback=_plain).encode() + b"\n")
-        with self._one_at_a_time:
-            while line:
-                line = line[self._pipe.write(line) or 0 :]
-
-    def step(self, index: int, kind: str) -> None:
-        self.send(StepBegun(index=index, kind=kind))
-
-    def advance(self, fraction: float) -> None:
-        self.send(Advanced(fraction=fraction))
-
-    def log(self, message: str, level: str = "info", **values: Any) -> None:
-        self.send(Logged.model_validate({"message": message, "level": level, "values": values}))
-
-
-def _plain(value: Any) -> Any:
-    """Numbers of numpy, which nobody should have to convert in order to log them."""
-    return value.item() if hasattr(value, "item") else str(value)
-
-
-def main() -> None:
-    spec = Spec.model_validate_json(Path(sys.argv[1]).read_bytes())
-    descriptor = int(sys.argv[2])
-    guard.fork_under_guard(spec.parent)
-    os.set_inheritable(descriptor, False)  # the library's own subprocesses must not hold the pipe open
+def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
+    """`perform` is the work, if it is not `worker.child.work.perform`."""
+    line = sys.stdin.buffer.readline()
+    specification, descriptor = json.loads(line), int(sys.argv[1])
+    guard.fork_under_guard(specification["parent"])
+    os.set_inheritable(descriptor, False)
     faulthandler.enable()  # a segmentation fault says where, to the operator
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
-    limits = spec.limits
-    sandbox.enter(
-        memory_bytes=limits.memory_bytes, mapped_bytes=limits.mapped_bytes, file_bytes=limits.mapped_bytes
+    _enter_sandbox(specification)
+    if specification["task"]["kind"] == "load_model":
+        _load_model(specification["task"], descriptor)
+    else:
+        from worker.child.messages import Messages
+        from worker.child.work import send_outcome
+
+        send_outcome(line, Messages(descriptor, specification["patience_seconds"]), perform)
+
+
+def _enter_sandbox(specification: dict[str, Any]) -> None:
+    limits, files = specification["limits"], specification["files"]
+    own = Reach(
+        readable=tuple(map(Path, files["lent"])),
+        changeable=tuple(map(Path, [files["own"], *files["shared"]])),
+        rewritable=(Path(os.environ[MEASURE_LOCK]),),
     )
-    told = Told(descriptor)
-    told.send(_outcome(spec.task, told))
+    sandbox.enter(
+        memory_bytes=limits["memory_bytes"],
+        mapped_bytes=limits["mapped_bytes"],
+        file_bytes=limits["mapped_bytes"],
+        reach=reach.always(_package(), cuda=sandbox.on_cuda()).joined(own),
+        filtered=specification["filtered"],
+    )
 
 
-def _outcome(task: Task, told: Told) -> Done | Refused:
-    try:
-        return Done(result=perform(task, told))
-    except Refusal as refusal:
-        return Refused(problem=refusal.problem)
-    except BaseException as error:  # whatever a library throws, the user gets a sentence
-        traceback.print_exc()
-        return Refused(problem=problems.of(error, task))
+def _package() -> str:
+    """The package that this program was started from, which it may go on to import."""
+    name = getattr(sys.modules["__main__"].__spec__, "name", "worker")
+    return str(name).partition(".")[0]
+
+
+def _load_model(task: dict[str, Any], descriptor: int) -> None:
+    from worker.compression.measure.fresh import feed_of, measure
+
+    measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"])
+    os.write(descriptor, json.dumps({"type": "done", "result": measured}).encode() + b"\n")
 
 
 if __name__ == "__main__":

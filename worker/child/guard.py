@@ -1,11 +1,12 @@
-"""The guard: a process with nothing to do but to take its whole group along.
+"""The guard: a process with nothing to do but to take along all that was started below it.
 
-    worker dies   → the kernel sends the guard SIGTERM (PR_SET_PDEATHSIG) → the guard kills the group
-    guard dies    → the kernel kills the work; the worker, which waits for the guard, kills the group
-    SIGTERM       → the guard kills the group
+    worker dies   → the kernel sends the guard SIGTERM (PR_SET_PDEATHSIG) → the guard ends its descendants
+    guard dies    → the kernel kills the work; the worker inherits what is left, and ends it
+    SIGTERM       → the guard ends its descendants
+    work ends     → the guard ends what the work left behind, also what left the session, and ends the same way
 
-The work itself cannot do this: inside a long native call it hears no signal, and a SIGKILL to it would leave the
-library's measuring processes behind. The guard sleeps in `waitpid` and hears everything at once.
+The work itself cannot do this: inside a long native call it hears no signal, and a SIGKILL to it would leave behind
+what it had started. The guard sleeps in `waitpid` and hears everything at once.
 """
 
 import contextlib
@@ -14,6 +15,7 @@ import signal
 from typing import NoReturn
 
 from worker.child.sandbox import die_with_parent
+from worker.child.strays import adopt_strays, end_descendants
 
 UNUSUAL_EXIT = 70
 """The work ended in a way that the guard cannot repeat."""
@@ -21,7 +23,8 @@ UNUSUAL_EXIT = 70
 
 def fork_under_guard(parent: int) -> None:
     """Return in the work; the guard stays behind, waits for it and ends the same way."""
-    signal.signal(signal.SIGTERM, _kill_group)
+    adopt_strays()
+    signal.signal(signal.SIGTERM, _end_all)
     die_with_parent(signal.SIGTERM, parent)
     guard = os.getpid()
     if (work := os.fork()) != 0:
@@ -33,6 +36,7 @@ def fork_under_guard(parent: int) -> None:
 def _wait(work: int) -> NoReturn:
     """End as the work ended: the same exit code, or the same signal."""
     code = os.waitstatus_to_exitcode(os.waitpid(work, 0)[1])
+    end_descendants()
     if code < 0:
         with contextlib.suppress(OSError, ValueError):  # SIGKILL has no handler to reset
             signal.signal(-code, signal.SIG_DFL)
@@ -40,5 +44,6 @@ def _wait(work: int) -> NoReturn:
     os._exit(code if code >= 0 else UNUSUAL_EXIT)
 
 
-def _kill_group(_signal: int, _frame: object) -> None:
+def _end_all(_signal: int, _frame: object) -> None:
+    end_descendants()
     os.killpg(0, signal.SIGKILL)

@@ -7,7 +7,14 @@ import errno
 from typing import assert_never
 
 from app.contract.errors import Problem, Refusal
-from worker.child.spec import Compress, InspectDataset, InspectModel, Task
+from worker.child.spec import (
+    CompareModels,
+    Compress,
+    InspectDataset,
+    InspectModel,
+    LoadModel,
+    Task,
+)
 
 OUT_OF_MEMORY_WORDS = ("bad_alloc", "failed to allocate", "cannot allocate memory", "can't allocate memory")
 SMALLER = "Ask for less (smaller batches or shapes, fewer samples), or raise `limits.memory_bytes`."
@@ -45,7 +52,7 @@ def of(error: BaseException, task: Task) -> Problem:
 
 
 def _memory(task: Task, found: str) -> Problem:
-    if isinstance(task, Compress):
+    if isinstance(task, Compress | LoadModel | CompareModels):
         return Refusal("memory_limit_exceeded", found + SMALLER, field="limits.memory_bytes").problem
     return Refusal("memory_limit_exceeded", found + OPERATOR_MEMORY).problem
 
@@ -58,6 +65,9 @@ def _unexpected(name: str, task: Task) -> Problem:
         case InspectDataset():
             detail = f"The archive could not be read ({name}). Write it anew with numpy.savez."
             return Refusal("invalid_dataset", detail).problem
+        case LoadModel() | CompareModels():
+            detail = f"Measuring the models stopped on an unexpected error ({name})."
+            return Refusal("model_does_not_run", detail).problem
         case Compress():
             detail = (
                 f"The job stopped on an unexpected error ({name}); the operator's log has the details under its id. "

@@ -1,24 +1,30 @@
-"""What the kernel does for us: limits, no new privileges, no network, death with the parent.
+"""What the kernel does for us: limits, no privileges, no network, few files and system calls, death with the parent.
 
 Called before anything heavy is imported, while the process has one thread. All of it is a second line: the first
-are the checks of `worker.compression` before a library opens a file.
+are the checks of `worker.compression` before a library opens a file. A layer that the kernel or a container refuses
+is told in the log and in the record of the worker, and left out: the others hold without it.
 """
 
 import contextlib
-import ctypes
 import logging
 import os
 import resource
 import signal
+from collections.abc import Callable
 from pathlib import Path
+
+from worker.child import kernel, landlock, seccomp
+from worker.child.landlock import Reach
 
 log = logging.getLogger(__name__)
 
-PR_SET_PDEATHSIG, PR_SET_NO_NEW_PRIVS = 1, 38
-CLONE_NEWUSER, CLONE_NEWNET = 0x10000000, 0x40000000
 OPEN_FILES = 4096
+MAX_LIMIT = 2**63 - 1
+"""The largest number that the kernel takes for a limit."""
 
-_libc = ctypes.CDLL(None, use_errno=True)
+Layers = dict[str, bool | int]
+"""Which layers hold: {"network_namespace": true, "no_capabilities": true, "no_new_privileges": true, "landlock": the
+ABI or 0, "seccomp": true}."""
 
 
 def die_with_parent(signum: signal.Signals, parent: int) -> None:
@@ -27,33 +33,56 @@ def die_with_parent(signum: signal.Signals, parent: int) -> None:
     The parent may have died before the call: then exit here. A change of credentials clears the wish, so `enter`
     repeats it.
     """
-    _libc.prctl(PR_SET_PDEATHSIG, int(signum), 0, 0, 0)
+    with contextlib.suppress(OSError):
+        kernel.prctl(kernel.PR_SET_PDEATHSIG, int(signum))
     if os.getppid() != parent:
         os._exit(1)
 
 
-def enter(*, memory_bytes: int, mapped_bytes: int, file_bytes: int) -> None:
-    """Shut the door behind us. No RLIMIT_NPROC: it counts all the user's threads on the machine, not ours."""
-    guard = os.getppid()
+def enter(
+    *, memory_bytes: int, mapped_bytes: int, file_bytes: int, reach: Reach, filtered: bool = True
+) -> Layers:
+    """Shut the door behind us; answer what holds it. No RLIMIT_NPROC: it counts all the user's threads, not ours.
+
+    Without `filtered` there is neither Landlock nor a filter on system calls.
+    """
+    parent = os.getppid()
     _limit(resource.RLIMIT_CORE, 0)
     _limit(resource.RLIMIT_NOFILE, OPEN_FILES)
     _limit(resource.RLIMIT_FSIZE, file_bytes)
-    if not _on_cuda():
+    if not on_cuda():
         _limit(resource.RLIMIT_AS, memory_bytes + mapped_bytes)
-    _leave_network()
-    _libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0)
-    die_with_parent(signal.SIGKILL, guard)
+    layers: Layers = {
+        "network_namespace": holds("network namespace", _leave_network),
+        "no_capabilities": holds("dropping of capabilities", kernel.drop_capabilities),
+        "no_new_privileges": holds("no_new_privs", lambda: kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)),
+    }
+    die_with_parent(signal.SIGKILL, parent)
+    if not filtered:
+        return layers | {"landlock": 0, "seccomp": False}
+    layers["landlock"] = landlock.abi() if holds("Landlock", lambda: landlock.restrict(reach)) else 0
+    layers["seccomp"] = holds("filter on system calls", seccomp.install)
+    return layers
+
+
+def holds(what: str, layer: Callable[[], object]) -> bool:
+    try:
+        layer()
+    except OSError as error:
+        log.info("no %s: %s", what, error.strerror)
+        return False
+    return True
 
 
 def _limit(what: int, value: int) -> None:
     """Lower a limit, never raise it."""
     _, hard = resource.getrlimit(what)
-    value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+    value = min(value, MAX_LIMIT if hard == resource.RLIM_INFINITY else hard)
     with contextlib.suppress(ValueError, OSError):
         resource.setrlimit(what, (value, value))
 
 
-def _on_cuda() -> bool:
+def on_cuda() -> bool:
     """CUDA maps the memory of every device into the address space: RLIMIT_AS would stop it at the start."""
     return Path("/dev/nvidiactl").exists() and os.environ.get("CUDA_VISIBLE_DEVICES", "all") not in ("", "-1")
 
@@ -61,9 +90,7 @@ def _on_cuda() -> bool:
 def _leave_network() -> None:
     """A network namespace of our own, without interfaces. Many containers forbid it; they end the network outside."""
     user, group = os.getuid(), os.getgid()
-    if _libc.unshare(CLONE_NEWUSER | CLONE_NEWNET) != 0:
-        log.info("no network namespace: %s", os.strerror(ctypes.get_errno()))
-        return
+    kernel.unshare(kernel.CLONE_NEWUSER | kernel.CLONE_NEWNET)
     with contextlib.suppress(OSError):  # keep our own name: without a map we would be `nobody`
         Path("/proc/self/setgroups").write_text("deny")
         Path("/proc/self/uid_map").write_text(f"{user} {user} 1")

@@ -1,14 +1,15 @@
-"""Start the child: a new session, two pipes, and an environment in which there is nothing to steal."""
+"""Start the child: a new session, three pipes, and an environment in which there is nothing to steal."""
 
 import os
 import subprocess
 import sys
-import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
-from worker.child.spec import Spec
+from worker.child.reach import OUR_CODE
+from worker.compression.measure.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path
 
 PASSED_ON = (
     "PATH",
@@ -23,32 +24,45 @@ PASSED_ON = (
     "MKL_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
     "NVIDIA_VISIBLE_DEVICES",
+    WAIT_VARIABLE,
 )
 """All that the child learns of our environment: no database, no broker, no keys."""
 
-MEASURE_LOCK = "WINNOW_MEASURE_LOCK"
-OUR_CODE = Path(__file__).parents[2]
-"""Named, because the child's working directory is its scratch folder."""
+MEASURE_LOCK = PATH_VARIABLE
 
 
 @dataclass(frozen=True)
 class Child:
-    """`messages` ends when the work has ended; `stderr` may be held longer by what the work had started."""
+    """`ended` is a descriptor that becomes readable when the guard has ended.
+
+    What the work had started may hold `messages` and `stderr` open for longer.
+    """
 
     guard: subprocess.Popen[bytes]
+    orders: IO[bytes]
     messages: IO[bytes]
     stderr: IO[bytes]
+    ended: int
+
+    def close(self) -> None:
+        for pipe in (self.orders, self.messages, self.stderr):
+            with suppress(OSError):
+                pipe.close()
+        os.close(self.ended)
 
 
-def spawn(spec: Spec, folder: Path, module: str) -> Child:
-    """Start the child with `folder` as its home and scratch. Its process group is led by the guard."""
-    file = folder / "spec.json"
-    file.write_text(spec.model_dump_json())
+def spawn(folder: Path, module: str) -> Child:
+    """Start the child with `folder` as its home and scratch; its first order is its `Spec`.
+
+    Its process group is led by the guard.
+    """
     ours, theirs = os.pipe()
     try:
         guard = subprocess.Popen(
-            [sys.executable, "-m", module, str(file), str(theirs)],
-            stdin=subprocess.DEVNULL,
+            # -P, -s: modules come from our code and its libraries, never from the folder that the child writes in
+            [sys.executable, "-P", "-s", "-m", module, str(theirs), str(folder)],
+            bufsize=0,
+            stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             pass_fds=[theirs],
@@ -58,12 +72,28 @@ def spawn(spec: Spec, folder: Path, module: str) -> Child:
         )
     finally:
         os.close(theirs)
+    assert guard.stdin is not None
     assert guard.stderr is not None
-    return Child(guard, os.fdopen(ours, "rb", buffering=0), guard.stderr)
+    return Child(
+        guard, guard.stdin, os.fdopen(ours, "rb", buffering=0), guard.stderr, os.pidfd_open(guard.pid)
+    )
 
 
 def _environment(folder: Path) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
-    lock = os.environ.get(MEASURE_LOCK) or str(Path(tempfile.gettempdir()) / "winnow-measure.lock")
-    return passed | own | {MEASURE_LOCK: lock}  # the machine's, not of this TMPDIR
+    own |= {"ORT_DISABLE_TELEMETRY": "1", "JOBLIB_MULTIPROCESSING": "0"}  # no network, no processes
+    named = {"USER": "winnow", "LOGNAME": "winnow"}  # who asks need not read /etc/passwd
+    return passed | own | named | {MEASURE_LOCK: str(_measure_lock())}
+
+
+def _measure_lock() -> Path:
+    """The one that the worker named in its environment, else the user's.
+
+    Made here, because the child may make no file where it lies, and for this user alone: others could hold it.
+    """
+    lock = lock_path()
+    with suppress(OSError):
+        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    return lock

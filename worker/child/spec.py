@@ -12,6 +12,8 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.model import ModelFormat, TensorSpec
 from app.contract.recipe import Recipe, Requirements
 
+MOST_THREADS = 1024
+
 
 class InspectModel(Asked):
     kind: Literal["inspect_model"]
@@ -58,23 +60,72 @@ class Compress(Asked):
     max_unpacked_bytes: int
 
 
-Task = Annotated[InspectModel | InspectDataset | Compress, Field(discriminator="kind")]
+class LoadModel(Asked):
+    """Measure loading and running a model in a fresh process; `feed` is the `.npz` of its inputs."""
+
+    kind: Literal["load_model"]
+    model: Path
+    feed: Path
+    threads: int = Field(ge=1, le=MOST_THREADS)
+
+
+class CompareModels(Asked):
+    """`worker.compression.measure.processes.Comparing`, as JSON."""
+
+    kind: Literal["compare_models"]
+    baseline: Path
+    candidate: Path
+    inputs: list[TensorSpec]
+    evaluation_data: Rows | None
+    calibration: Rows | None
+    overlap: bool
+    evaluation: Evaluation | None
+    benchmark: Benchmark
+    seed: int
+    max_unpacked_bytes: int
+
+
+Work = InspectModel | InspectDataset | Compress
+"""What a worker has done in a child."""
+
+Measuring = LoadModel | CompareModels
+"""What a child has done by the worker, in a child more."""
+
+Task = Annotated[Work | Measuring, Field(discriminator="kind")]
 
 
 class Limits(Asked):
-    """`memory_bytes` is for the whole process group; `mapped_bytes` what files may take of the address space."""
+    """`memory_bytes` is for all processes of the work; `mapped_bytes` what files may take of the address space."""
 
     seconds: float
     memory_bytes: int
     mapped_bytes: int
 
 
+class Files(Asked):
+    """What a child may open besides its libraries.
+
+    Its `own` folder to write in, folders that the attempts of a job have `shared`, and what is `lent` to it to read.
+    """
+
+    own: Path
+    shared: list[Path] = Field(default_factory=list)
+    lent: list[Path] = Field(default_factory=list)
+
+
 class Spec(Asked):
-    """`parent` is the process that started the guard: when it is gone, so is the reason to work."""
+    """`parent` is the process that started the guard: when it is gone, so is the reason to work.
+
+    `filtered`: under Landlock and the filter on system calls, where the kernel has them. `patience_seconds`: a worker
+    that is silent for longer while it owes an answer has lost this job, and its child ends.
+    """
 
     parent: int
     task: Task
     limits: Limits
+    files: Files
+    filtered: bool = True
+    patience_seconds: float = 30.0
 
 
 class StepBegun(Asked):
@@ -105,8 +156,28 @@ class Refused(Asked):
     problem: Problem
 
 
+class Measure(Asked):
+    """To be done in a process of its own; the child waits for the answer."""
+
+    type: Literal["measure"] = "measure"
+    task: Annotated[Measuring, Field(discriminator="kind")]
+
+
+class Ended(Asked):
+    """The measuring process ended without an answer, or was not started."""
+
+    type: Literal["ended"] = "ended"
+    how: str
+
+
 Note = StepBegun | Advanced | Logged
 """A message on the way."""
 
-Message = Annotated[StepBegun | Advanced | Logged | Done | Refused, Field(discriminator="type")]
-MESSAGE: TypeAdapter[StepBegun | Advanced | Logged | Done | Refused] = TypeAdapter(Message)
+Message = StepBegun | Advanced | Logged | Done | Refused | Measure
+"""From the child to the worker."""
+
+Answer = Done | Refused | Ended
+"""From the worker to the child, one for each `Measure`."""
+
+MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="type")])

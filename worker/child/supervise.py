@@ -3,37 +3,58 @@
 Finished   it sent its result          Crashed   it ended without a word: a signal, an exit code
 Failed     it sent, or earned, a       Stopped   the watch said so: cancelled, fenced, shutting down
            problem (also the limits)
+
+A child may start nothing. What has to be measured in a fresh process it asks for, and waits; we start a child more
+for it, listen to that one meanwhile, and pass on the answer.
 """
 
 import contextlib
 import logging
 import os
 import select
-import selectors
 import signal
 import subprocess
+import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Literal, Protocol
+from typing import Any, Literal, Protocol, assert_never
 
 import psutil
 from pydantic import ValidationError
 
 from app.contract.errors import Problem
 from worker.child import problems
+from worker.child.files import lent_to_measure, named_files
+from worker.child.pipes import Lines, Outgoing
 from worker.child.spawn import Child, spawn
-from worker.child.spec import MESSAGE, Done, Limits, Note, Refused, Spec, Task
+from worker.child.spec import (
+    MESSAGE,
+    Advanced,
+    Answer,
+    Done,
+    Ended,
+    Files,
+    Limits,
+    Logged,
+    Measure,
+    Measuring,
+    Note,
+    Refused,
+    Spec,
+    StepBegun,
+    Work,
+)
+from worker.child.strays import adopt_strays, end_descendants, own_children
 
 log = logging.getLogger(__name__)
 
+CHILD = "worker.child"
 TICK_SECONDS = 0.25
 GUARD_SECONDS = 2.0
 MESSAGE_BYTES = 64 * 2**20
-STDERR_BYTES = 256 * 2**10
-CHUNK_BYTES, MOST_CHUNKS = 2**16, 32
+STDERR_BYTES, STDERR_LINE_BYTES = 256 * 2**10, 8192
 
 Reason = Literal["cancelled", "fenced", "shutdown"]
 
@@ -70,116 +91,182 @@ class Stopped:
 Ending = Finished | Failed | Crashed | Stopped
 
 
-def supervise(task: Task, limits: Limits, folder: Path, watch: Watch, module: str = "worker.child") -> Ending:
-    """Do the task in a child of its own. When this returns, its whole process group has been killed."""
-    child = spawn(Spec(parent=os.getpid(), task=task, limits=limits), folder, module)
-    try:
-        supervision = _Supervision(child, task, limits, watch, f"{folder.parent.name}/{folder.name}")
-        ending = supervision.run() or _crash(child.guard)
-        supervision.keep_log()
-        return ending
-    finally:
-        _kill_group(child.guard)
-        child.messages.close()
-        child.stderr.close()
+def supervise(
+    task: Work,
+    limits: Limits,
+    folder: Path,
+    watch: Watch,
+    module: str = CHILD,
+    *,
+    shared: Sequence[Path] = (),
+    filtered: bool = True,
+    patience_seconds: float = 30.0,
+) -> Ending:
+    """Do the task in a child of its own, and what that child asks to have measured in further ones.
+
+    It may write in `folder` and in the folders `shared`, and with `filtered` read nothing but the files of the task.
+    A child that waits for an answer ends when this process is silent for `patience_seconds`.
+
+    When this returns, all of their processes have ended, also those that left their session or lost their parents.
+    """
+    adopt_strays()
+    spec = Spec(
+        parent=os.getpid(),
+        task=task,
+        limits=limits,
+        files=Files(own=folder, shared=list(shared), lent=named_files(task)),
+        filtered=filtered,
+        patience_seconds=patience_seconds,
+    )
+    return _Supervision(task, limits, watch, f"{folder.parent.name}/{folder.name}").run(spec, module)
 
 
 class _Supervision:
-    def __init__(self, child: Child, task: Task, limits: Limits, watch: Watch, name: str) -> None:
-        self._child, self._task, self._limits, self._watch, self._name = child, task, limits, watch, name
-        self._messages, self._stderr = _Lines(child.messages, MESSAGE_BYTES), _Lines(child.stderr, 8192)
-        self._started = time.monotonic()
+    """Of one piece of work: its limits are for all its children together."""
+
+    def __init__(self, work: Work, limits: Limits, watch: Watch, name: str) -> None:
+        self._work, self._limits, self._watch, self._name = work, limits, watch, name
+        self._started = self._due = time.monotonic()
+        self._others = own_children()
+        self._guards: list[int] = []
+        self._owed: list[Outgoing] = []
         self._logged = 0
+        self._over: Ending | None = None
 
-    def run(self) -> Ending | None:
-        """The ending that was told, measured or asked for; None when the pipe closed without one."""
-        with selectors.DefaultSelector() as selector:
-            selector.register(self._child.messages, selectors.EVENT_READ, self._hear)
-            selector.register(self._child.stderr, selectors.EVENT_READ, self.keep_log)
-            due = self._started
-            while True:
-                if (now := time.monotonic()) >= due:
-                    due = now + TICK_SECONDS
-                    if (ending := self._tick(now)) is not None:
-                        return ending
-                for key, _ in selector.select(max(0.0, due - time.monotonic())):
-                    hear: Callable[[], Ending | None] = key.data
-                    if (ending := hear()) is not None:
-                        return ending
-                    if self._stderr.closed and key.fileobj is self._child.stderr:
-                        selector.unregister(self._child.stderr)
-                if self._messages.closed:
-                    return None
+    def run(self, spec: Spec, module: str = CHILD) -> Ending:
+        """Start a child, listen to it until it ends, end all that is left of it."""
+        child = spawn(spec.files.own, module)
+        self._guards.append(child.guard.pid)
+        try:
+            return self._listen(child, spec)
+        finally:
+            self._guards.pop()
+            kill_group(child.guard)
+            end_descendants(spared=self._others.union(self._guards))
+            child.close()
 
-    def _tick(self, now: float) -> Ending | None:
+    def _listen(self, child: Child, spec: Spec) -> Ending:
+        """The ending that was told, measured or asked for, or how the child crashed."""
+        orders, stderr = Outgoing(child.orders), Lines(child.stderr, STDERR_LINE_BYTES)
+        orders.add(spec.model_dump_json().encode())
+        messages = Lines(child.messages, MESSAGE_BYTES)
+        while (ending := self._over) is None:
+            guard_ended = self._wait(child, orders, stderr)
+            for line in (lines := messages.read()):
+                if ending := self._hear(line, spec, orders):
+                    break
+            self._keep_log(stderr)
+            if ending or messages.closed or (guard_ended and not lines):
+                break
+        ending = ending or crash(child)
+        self._keep_log(stderr)
+        return ending
+
+    def _wait(self, child: Child, orders: Outgoing, stderr: Lines) -> bool:
+        """Until the child says something, or the next look at the limits is due. Whether the guard has ended."""
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + TICK_SECONDS
+            self._over = self._over or self._look(now)
+            for waiting in self._owed:
+                waiting.keep_alive()
+        if self._over is not None:
+            return False
+        poll = select.poll()
+        poll.register(child.messages, select.POLLIN)
+        if not stderr.closed:
+            poll.register(child.stderr, select.POLLIN)
+        if orders.waiting:
+            poll.register(child.orders, select.POLLOUT)
+        poll.register(child.ended, select.POLLIN)
+        ready = poll.poll(1000 * max(0.0, self._due - time.monotonic()))
+        if orders.waiting:
+            orders.write()
+        return child.ended in (descriptor for descriptor, _ in ready)
+
+    def _look(self, now: float) -> Ending | None:
         if (reason := self._watch.tick()) is not None:
             return Stopped(reason)
         if now - self._started > self._limits.seconds:
-            return Failed(problems.too_long(self._task, self._limits.seconds))
-        if (used := resident_bytes(self._child.guard.pid)) > self._limits.memory_bytes:
-            return Failed(problems.too_large(self._task, self._limits.memory_bytes, used))
+            return Failed(problems.too_long(self._work, self._limits.seconds))
+        if (used := sum(map(resident_bytes, self._guards))) > self._limits.memory_bytes:
+            return Failed(problems.too_large(self._work, self._limits.memory_bytes, used))
         return None
 
-    def _hear(self) -> Ending | None:
-        for line in self._messages.read():
-            try:
-                message = MESSAGE.validate_json(line)
-            except ValidationError:
-                log.warning("%s: sent what is no message: %.200r", self._name, line)
-                continue
-            match message:
-                case Done(result=result):
-                    return Finished(result)
-                case Refused(problem=problem):
-                    return Failed(problem)
-                case _:
-                    self._watch.note(message)
-        return None
+    def _hear(self, line: bytes, spec: Spec, orders: Outgoing) -> Ending | None:
+        try:
+            message = MESSAGE.validate_json(line)
+        except ValidationError:
+            log.warning("%s: sent what is no message: %.200r", self._name, line)
+            return None
+        match message:
+            case Done(result=result):
+                return Finished(result)
+            case Refused(problem=problem):
+                return Failed(problem)
+            case Measure(task=task):
+                self._owed.append(orders)
+                answer = self._measure(task, spec)
+                self._owed.pop().add(answer.model_dump_json().encode())
+                return self._over
+            case StepBegun() | Advanced() | Logged():
+                self._watch.note(message)
+                return None
+            case _:
+                assert_never(message)
 
-    def keep_log(self) -> None:
-        for line in self._stderr.read():
+    def _measure(self, task: Measuring, asking: Spec) -> Answer:
+        """In a child of its own, which may read what the one that asks may read, and write elsewhere."""
+        try:
+            lent = lent_to_measure(task, asking)
+        except ValueError as error:
+            log.warning("%s: asked for what it may not have: %s", self._name, error)
+            return Ended(how="was not started")
+        beside = asking.files.own
+        with tempfile.TemporaryDirectory(
+            dir=beside.parent, prefix=f"{beside.name}-", ignore_cleanup_errors=True
+        ) as folder:
+            files = Files(own=Path(folder), lent=lent)
+            ending = self.run(asking.model_copy(update={"task": task, "files": files}))
+        match ending:
+            case Finished(result=result):
+                return Done(result=result)
+            case Failed(problem=problem):
+                return Refused(problem=problem)
+            case Crashed(how=how):
+                return Ended(how=how.removeprefix("its process "))
+            case Stopped():
+                return Ended(how="was stopped")
+            case _:
+                assert_never(ending)
+
+    def _keep_log(self, stderr: Lines) -> None:
+        for line in stderr.read():
             if self._logged < STDERR_BYTES:
                 log.info("%s: %s", self._name, line.decode(errors="replace"))
             self._logged += len(line)
 
 
-class _Lines:
-    """Whole lines from a pipe. Of a line that is too long, the beginning is dropped."""
-
-    def __init__(self, pipe: IO[bytes], limit: int) -> None:
-        self._descriptor, self._limit, self._rest = pipe.fileno(), limit, b""
-        os.set_blocking(self._descriptor, False)
-        self.closed = False
-
-    def read(self) -> list[bytes]:
-        """What has come so far, or a part of it: whoever writes without end must not keep us here."""
-        came = b"".join(islice(iter(self._chunk, b""), MOST_CHUNKS))
-        *lines, self._rest = (self._rest + came).split(b"\n")
-        self._rest = self._rest[-self._limit :]
-        return lines
-
-    def _chunk(self) -> bytes:
-        try:
-            chunk = os.read(self._descriptor, CHUNK_BYTES)
-        except BlockingIOError:
-            return b""
-        self.closed = not chunk
-        return chunk
-
-
 def resident_bytes(group: int) -> int:
-    """Private resident memory of the guard and all below it. Pages of mapped files are the page cache's."""
+    """Resident memory of the guard and all below it, shared memory too. Pages of files are the page cache's."""
     total = 0
     with contextlib.suppress(psutil.Error):
         guard = psutil.Process(group)
         for process in [guard, *guard.children(recursive=True)]:
-            with contextlib.suppress(psutil.Error):
-                memory = process.memory_info()
-                total += memory.rss - memory.shared
+            total += _own_bytes(process.pid)
     return total
 
 
-def _kill_group(guard: "subprocess.Popen[bytes]") -> None:
+def _own_bytes(process: int) -> int:
+    """0 when it has ended."""
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    lines = (line.split() for line in status.splitlines() if line.startswith(("RssAnon:", "RssShmem:")))
+    return sum(int(kib) for _, kib, _ in lines) * 1024
+
+
+def kill_group(guard: "subprocess.Popen[bytes]") -> None:
     """Before the guard is waited for, because until then its number cannot become another process's."""
     if guard.returncode is None:
         with contextlib.suppress(ProcessLookupError):
@@ -187,12 +274,13 @@ def _kill_group(guard: "subprocess.Popen[bytes]") -> None:
         guard.wait()
 
 
-def _crash(guard: "subprocess.Popen[bytes]") -> Crashed:
-    descriptor = os.pidfd_open(guard.pid)
-    ended, _, _ = select.select([descriptor], [], [], GUARD_SECONDS)
-    os.close(descriptor)
-    _kill_group(guard)
-    code = guard.returncode
+def crash(child: Child) -> Crashed:
+    """How the child ended without a word; the guard ends as the work did."""
+    poll = select.poll()
+    poll.register(child.ended, select.POLLIN)
+    ended = poll.poll(1000 * GUARD_SECONDS)
+    kill_group(child.guard)
+    code = child.guard.returncode
     if not ended:
         return Crashed("its process closed its pipe and hung")
     return Crashed(

@@ -1,13 +1,48 @@
 """The work itself: from a task to a plain dict. The heavy imports are here, inside the functions that need them."""
 
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any, assert_never
 
-from worker.child.spec import Compress, InspectDataset, InspectModel, Rows, Task
+from app.contract.errors import Refusal
+from worker.child import problems
+from worker.child.messages import Messages
+from worker.child.spec import (
+    CompareModels,
+    Compress,
+    Done,
+    InspectDataset,
+    InspectModel,
+    LoadModel,
+    Refused,
+    Rows,
+    Spec,
+    Task,
+)
 from worker.compression.data.source import Data, Source
-from worker.compression.progress import Progress
 
 
-def perform(task: Task, progress: Progress) -> dict[str, Any]:
+def send_outcome(
+    specification: bytes, messages: Messages, work: Callable[..., dict[str, Any]] | None
+) -> None:
+    """Do the task of the specification (a `Spec` as JSON) and send what came of it. `work`: `perform` unless told."""
+    task = Spec.model_validate_json(specification).task
+    messages.send(_outcome(task, messages, work or perform))
+
+
+def _outcome(task: Task, messages: Messages, work: Callable[..., dict[str, Any]]) -> Done | Refused:
+    try:
+        return Done(result=work(task, messages))
+    except Refusal as refusal:
+        return Refused(problem=refusal.problem)
+    except BaseException as error:  # whatever a library throws, the user gets a sentence
+        traceback.print_exc()
+        return Refused(problem=problems.of(error, task))
+
+
+def perform(task: Task, messages: Messages) -> dict[str, Any]:
     """Raises `Refusal` for what is the user's to mend."""
     match task:
         case InspectModel():
@@ -15,7 +50,11 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
         case InspectDataset():
             return _inspect_dataset(task)
         case Compress():
-            return _compress(task, progress)
+            return _compress(task, messages)
+        case LoadModel():
+            raise AssertionError("done by `worker.child.__main__`, without what is imported here")
+        case CompareModels():
+            return _compare_models(task, messages)
         case _:
             assert_never(task)
 
@@ -48,7 +87,7 @@ def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
     return {"facts": facts.model_dump(mode="json")}
 
 
-def _compress(task: Compress, progress: Progress) -> dict[str, Any]:
+def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
     from worker.compression.options import Options
     from worker.compression.pipeline import compress
 
@@ -57,12 +96,41 @@ def _compress(task: Compress, progress: Progress) -> dict[str, Any]:
         task.recipe,
         Data(_source(task.calibration), _source(task.training), _source(task.evaluation_data)),
         task.out_dir,
-        progress,
+        messages,
         options=Options(
-            task.evaluation, task.require, task.benchmark, task.seed, task.max_unpacked_bytes, task.models
+            task.evaluation,
+            task.require,
+            task.benchmark,
+            task.seed,
+            task.max_unpacked_bytes,
+            task.models,
+            messages,
         ),
     )
     return {}  # all that is to be said is in `report.json`
+
+
+def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
+    from worker.compression.measure.apart import open_and_compare
+    from worker.compression.measure.processes import COMPARISON, Comparing
+
+    comparing = Comparing(
+        task.baseline,
+        task.candidate,
+        task.inputs,
+        _source(task.evaluation_data),
+        _source(task.calibration),
+        task.overlap,
+        task.evaluation,
+        task.benchmark,
+        task.seed,
+        task.max_unpacked_bytes,
+    )
+    folder = Path(mkdtemp(prefix="data-"))
+    compared: dict[str, Any] = COMPARISON.dump_python(
+        open_and_compare(comparing, folder, messages, messages), mode="json"
+    )
+    return compared
 
 
 def _source(rows: Rows | None) -> Source | None:

@@ -10,7 +10,8 @@ from app.contract.recipe import Recipe
 from app.contract.report import LayerReport, Pair, Report, StepReport
 from worker.compression.graph import cost
 from worker.compression.graph.opset import opset_of
-from worker.compression.measure.compare import Comparison, pair_of
+from worker.compression.measure.compare import pair_of
+from worker.compression.measure.processes import Comparison
 from worker.compression.measure.requirements import judge
 from worker.compression.measure.verdict import verdict
 from worker.compression.options import Options

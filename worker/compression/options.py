@@ -5,6 +5,8 @@ from pathlib import Path
 
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Requirements
+from worker.compression.measure.processes import MeasuringProcesses
+from worker.compression.measure.subprocesses import Subprocesses
 
 
 @dataclass(frozen=True)
@@ -12,6 +14,7 @@ class Options:
     """`seed` decides every draw. `max_unpacked_bytes` bounds what an archive may become on disk.
 
     `models` are the files of the other models that steps name: by the id that the recipe has for them.
+    `processes` start those in which models are measured.
     """
 
     evaluation: Evaluation | None = None
@@ -20,3 +23,4 @@ class Options:
     seed: int = 0
     max_unpacked_bytes: int = 32 * 2**30
     models: dict[str, Path] = field(default_factory=dict)
+    processes: MeasuringProcesses = field(default_factory=Subprocesses)

@@ -22,8 +22,9 @@ from worker.compression.graph.opset import opset_of
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
 from worker.compression.materials import Materials
-from worker.compression.measure.apart import LARGE_BYTES, Asked, compare_apart
-from worker.compression.measure.compare import Comparison, compare
+from worker.compression.measure.apart import LARGE_BYTES, compare_apart
+from worker.compression.measure.compare import compare
+from worker.compression.measure.processes import Comparing, Comparison
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.techniques import apply, check
@@ -145,7 +146,7 @@ def _measured(
     """Large models in a process of their own: what they take there is none of this one's memory."""
     data, options, progress = materials.data, materials.options, materials.progress
     if store.weight_bytes(materials.original) >= LARGE_BYTES:
-        asked = Asked(
+        comparing = Comparing(
             baseline,
             candidate,
             inputs_of(materials.original),
@@ -157,7 +158,7 @@ def _measured(
             options.seed,
             options.max_unpacked_bytes,
         )
-        return compare_apart(asked, scratch, progress)
+        return compare_apart(comparing, scratch, progress, options.processes)
     return compare(
         baseline,
         candidate,
@@ -168,6 +169,7 @@ def _measured(
         benchmark=options.benchmark,
         seed=options.seed,
         progress=progress,
+        processes=options.processes,
     )
 
 

@@ -85,6 +85,7 @@ class Training(Step):
     patience: int | None = Field(
         default=None,
         ge=1,
+        le=100_000,
         description="Stop after so many epochs without a better validation; null for never.",
     )
     batchnorm: Literal["auto", "restored", "folded"] = Field(

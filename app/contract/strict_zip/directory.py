@@ -10,7 +10,7 @@ from app.contract.strict_zip.names import MAX_NAME_BYTES, unsafe
 
 MAX_DIRECTORY_BYTES: Final = 8 * 2**20
 
-LOCAL: Final = struct.Struct("<4s2x2H4x3I2H")
+LOCAL: Final = struct.Struct("<4sBx2H4x3I2H")
 EXTRA: Final = struct.Struct("<2H")
 
 STORED, DEFLATED = 0, 8
@@ -21,6 +21,8 @@ ZIP64: Final = 0x0001
 EXTRAS: Final = frozenset({ZIP64, 0x000A, 0x5455, 0x5855, 0x7855, 0x7875, 0x4246})
 """zip64; times and owners as NTFS and Unix write them; torch's padding. Not the one that gives another name."""
 DOS_FOLDER: Final = 0x10
+NEWEST: Final = 63
+"""Version of the format, times ten. Python's reader goes no further."""
 
 
 @dataclass(frozen=True)
@@ -84,10 +86,10 @@ def _entry(directory: bytes, at: int) -> tuple[Entry, int]:
     if at + ENTRY.size > len(directory):
         raise BrokenZip("its directory ends early")
     fields = ENTRY.unpack_from(directory, at)
-    magic, flags, method, crc, packed, size, names, extras, comment, disk, attributes, header = fields
+    magic, needed, flags, method, crc, packed, size, names, extras, comment, disk, attributes, header = fields
     at += ENTRY.size
     stop = at + names + extras + comment
-    if magic != b"PK\x01\x02" or stop > len(directory) or disk:
+    if magic != b"PK\x01\x02" or stop > len(directory) or disk or needed > NEWEST:
         raise BrokenZip("an entry of its directory is not valid")
     name, extra = directory[at : at + names], directory[at + names : at + names + extras]
     _check_kind(name, flags, method, attributes)
@@ -138,9 +140,13 @@ def _extras(extra: bytes) -> dict[int, bytes]:
 def _member(file: BinaryIO, entry: Entry, stop: int) -> Member:
     """The member whose header, content and descriptor fill the file up to `stop`."""
     fields = LOCAL.unpack(read_exactly(file, entry.header, LOCAL.size))
-    magic, flags, method, crc, packed, size, names, extras = fields
+    magic, needed, flags, method, crc, packed, size, names, extras = fields
     shown = _shown(entry.raw_name)
-    if magic != b"PK\x03\x04" or (flags, method, names) != (entry.flags, entry.method, len(entry.raw_name)):
+    if (
+        magic != b"PK\x03\x04"
+        or needed > NEWEST
+        or (flags, method, names) != (entry.flags, entry.method, len(entry.raw_name))
+    ):
         raise BrokenZip(f"{shown} has a header that differs from the directory")
     head = read_exactly(file, entry.header + LOCAL.size, names + extras)
     size, packed = _widened(head[names:], size, packed)

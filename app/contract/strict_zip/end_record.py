@@ -8,7 +8,7 @@ from typing import BinaryIO, Final
 END: Final = struct.Struct("<4s4H2IH")
 LOCATOR64: Final = struct.Struct("<4sIQI")
 END64: Final = struct.Struct("<4sQ2H2I4Q")
-ENTRY: Final = struct.Struct("<4s4x2H4x3I4H2x2I")
+ENTRY: Final = struct.Struct("<4s2xBx2H4x3I4H2x2I")
 """An entry of the directory; needed here because so many bytes at least are there for each member."""
 
 FULL16, FULL32 = 0xFFFF, 0xFFFFFFFF

@@ -4,7 +4,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from app.settings import Settings
-from app.storage.engine import in_mode, open_engine
+from app.storage.engine import in_mode, make_file, open_engine
 from app.storage.tables import metadata
 
 
@@ -24,5 +24,7 @@ given: Connection | None = context.config.attributes.get("connection")
 if given is not None:
     run(given)
 else:
-    with in_mode(open_engine(Settings().database), "migrate").connect() as opened:
+    engine = open_engine(Settings().database)
+    make_file(engine)
+    with in_mode(engine, "migrate").connect() as opened:
         run(opened)

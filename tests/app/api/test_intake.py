@@ -170,7 +170,7 @@ def test_a_broker_that_is_away_loses_nothing(tmp_path: Path, onnx: bytes) -> Non
         api.queue.publish = lambda wake: False  # type: ignore[method-assign]
         answer = api.http.post("/v1/models", content=onnx)
         assert answer.status_code == 201
-        waiting = api.parts.records.reap(time.time(), time.time() + 1)
+        waiting = api.parts.records.republish("inspect", 9, time.time(), time.time())
         assert [wake.id for wake in waiting] == [answer.json()["id"]]
 
 

@@ -13,12 +13,13 @@ from app.contract.job import Job, JobRequest, LogRecord
 from app.contract.model import Model
 from app.contract.recipe import Recipe
 from app.contract.report import Report
-from tests.support.served import Served
+from tests.support.served import Served, served
 
 
-@pytest.fixture
-def schema(api: Served) -> dict[str, Any]:
-    return dict(api.http.get("/openapi.json").json())
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    with served(tmp_path_factory.mktemp("openapi")) as api:
+        return dict(api.http.get("/openapi.json").json())
 
 
 def operations(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:

@@ -54,7 +54,6 @@ def _carries(process: psutil.Process, mark: str) -> bool:
 
 
 def folders_of_ours(folder: Path) -> list[Path]:
-    """The lock file `winnow-measure.lock` stays: it is the machine's."""
     return [path for path in folder.glob("winnow-*") if path.is_dir()]
 
 

@@ -14,7 +14,7 @@ from app.storage.memory_blobs import MemoryBlobs
 from app.storage.migrate import migrate
 from app.storage.ports import Blobs, Records
 from app.storage.sql import SqlRecords
-from app.storage.tables import metadata
+from app.storage.tables import metadata, queues
 from tests.support.postgres import postgres
 
 on_postgresql = pytest.param("postgresql", marks=pytest.mark.integration)
@@ -52,7 +52,9 @@ def _empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         migrate(opened)
         with in_mode(opened, "write").begin() as connection:
             for table in reversed(metadata.sorted_tables):
-                connection.execute(table.delete())
+                connection.execute(
+                    table.update().values(looked_at=0.0) if table is queues else table.delete()
+                )
         yield opened
     finally:
         opened.dispose()

@@ -1,13 +1,16 @@
 """The port `Jobs`, as every store has to keep it."""
 
+import random
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import replace
 
 import pytest
 
+from app.contract.job import JobRequest
 from app.storage.ports import Conflict, Gone, InUse, KeyReused, Records
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page, Upload
+from tests.support.extremes import extreme
 from tests.support.records import a_job, an_upload
 
 KEY = IdempotencyKey(key="k-1", fingerprint="f" * 64)
@@ -169,6 +172,15 @@ def test_the_position_counts_the_queued_jobs_made_before(records: Records, model
     assert records.queue_position("job_none") is None
 
 
+def test_the_positions_of_many_are_those_of_each(records: Records, model: Upload) -> None:
+    jobs = [added(records, a_job(model, created_at=float(n // 2))) for n in range(6)]
+    records.claim(jobs[2].id, 10.0, 30.0)
+    ids = [*(job.id for job in jobs[1:]), "job_none"]
+    single = {id: records.queue_position(id) for id in ids}
+    assert records.queue_positions(ids) == {id: position for id, position in single.items() if position}
+    assert records.queue_positions([]) == {}
+
+
 def test_a_queued_job_is_cancelled_at_once(records: Records, model: Upload) -> None:
     job = added(records, a_job(model))
     cancelled = records.cancel_job("local", job.id, 1001.0)
@@ -298,3 +310,12 @@ def test_events_come_in_order_and_after_the_one_last_seen(records: Records, mode
 def test_a_failure_says_why_in_its_event(records: Records, model: Upload) -> None:
     event = records.events(failed(records, model).id, 0, 100)[-1]
     assert (event.level, event.message, event.values) == ("error", "it broke", {"state": "failed"})
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_the_largest_numbers_of_a_request_come_back(records: Records, model: Upload, seed: int) -> None:
+    request = JobRequest.model_validate(extreme(random.Random(seed))).model_dump(mode="json")
+    job = added(records, a_job(model, request=request))
+    found = records.job("local", job.id)
+    assert found is not None
+    assert found.request == request

@@ -5,8 +5,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.storage.ports import Records
-from app.storage.records import Event, Job, Upload, Wake
+from app.storage.records import QUEUES, Event, Job, Reaped, Upload, Wake
 from tests.support.records import a_job, an_upload
+
+LOOK = 15.0
+"""Seconds for which one look at a queue is enough."""
 
 
 @pytest.fixture
@@ -69,7 +72,7 @@ def test_a_renewed_lease_lasts_longer(records: Records, job: Job) -> None:
 def test_a_late_renewal_holds_as_long_as_nobody_else_took_it(records: Records, job: Job) -> None:
     records.claim(job.id, 1000.0, 30.0)
     assert records.renew(job.id, 1, 1031.0, 30.0)
-    assert records.reap(1032.0, 0.0) == []
+    assert records.reap(1032.0, LOOK).released == []
 
 
 def test_who_holds_an_older_attempt_can_change_nothing(records: Records, job: Job) -> None:
@@ -89,7 +92,7 @@ def test_who_holds_an_older_attempt_can_change_nothing(records: Records, job: Jo
 
 def test_who_was_reaped_is_fenced_although_nobody_else_has_it_yet(records: Records, job: Job) -> None:
     records.claim(job.id, 1000.0, 30.0)
-    records.reap(1030.0, 0.0)
+    records.reap(1030.0, LOOK)
     assert not records.renew(job.id, 1, 1031.0, 30.0)
     assert not records.finish(job.id, 1, 1031.0, {"state": "succeeded"})
     assert now_of(records, job).state == "queued"
@@ -153,7 +156,7 @@ def test_nothing_ends_twice(records: Records, job: Job) -> None:
     assert records.finish(job.id, 1, 1005.0, {"state": "succeeded"})
     assert not records.finish(job.id, 1, 1006.0, {"state": "failed"})
     assert records.claim(job.id, 2000.0, 30.0) is None
-    assert job.id not in {wake.id for wake in records.reap(9000.0, 9000.0)}
+    assert records.reap(9000.0, LOOK) == Reaped(waiting={"inspect": 1, "work": 0})
     assert now_of(records, job).state == "succeeded"
 
 
@@ -210,7 +213,7 @@ def test_a_worker_that_is_shut_down_costs_no_attempt(records: Records, model: Up
 def test_an_inspection_whose_attempts_are_spent_is_rejected(records: Records) -> None:
     poison, _ = records.add_upload(an_upload(max_attempts=1))
     records.claim(poison.id, 1000.0, 30.0)
-    assert records.reap(1030.0, 0.0) == []
+    assert records.reap(1030.0, LOOK).released == []
     rejected = records.upload("local", "model", poison.id)
     assert rejected is not None
     assert rejected.state == "rejected"
@@ -231,26 +234,41 @@ def test_reaping_gives_expired_leases_back_and_names_what_to_publish(
 ) -> None:
     records.claim(job.id, 1000.0, 30.0)
     records.claim(model.id, 1000.0, 30.0)
-    assert records.reap(1029.0, 0.0) == []
-    wakes = records.reap(1030.0, 0.0)
-    assert set(wakes) == {Wake(queue="work", id=job.id), Wake(queue="inspect", id=model.id)}
+    assert records.reap(1029.0, LOOK).released == []
+    released = records.reap(1030.0, LOOK).released
+    assert set(released) == {Wake(queue="work", id=job.id), Wake(queue="inspect", id=model.id)}
     assert records.held() == []
-    assert records.reap(1030.0, 0.0) == []
+    assert records.reap(1030.0, LOOK).released == []
 
 
 def test_reaping_ends_a_job_whose_cancelling_worker_died(records: Records, job: Job) -> None:
     records.claim(job.id, 1000.0, 30.0)
     records.cancel_job("local", job.id, 1001.0)
-    assert records.reap(1030.0, 0.0) == []
+    assert records.reap(1030.0, LOOK).released == []
     assert now_of(records, job).state == "cancelled"
 
 
-def test_what_waits_is_published_again_once_in_a_while(records: Records, model: Upload) -> None:
-    job, _ = records.add_job(a_job(model, created_at=1000.0), None)
-    assert {wake.id for wake in records.reap(1050.0, 990.0)} == set()
-    assert {wake.id for wake in records.reap(1061.0, 1001.0)} == {model.id, job.id}
-    assert records.reap(1062.0, 1002.0) == []
-    assert {wake.id for wake in records.reap(1122.0, 1062.0)} == {model.id, job.id}
+def test_what_waits_is_counted_for_one_reaper_in_a_while(records: Records, model: Upload, job: Job) -> None:
+    records.add_job(a_job(model), None)
+    assert records.reap(1000.0, LOOK).waiting == {"inspect": 1, "work": 2}
+    assert records.reap(1014.0, LOOK).waiting == {}
+    assert records.reap(1015.0, LOOK).waiting == {"inspect": 1, "work": 2}
+    records.claim(job.id, 1015.0, 30.0)
+    records.finish(model.id, records.claim(model.id, 1015.0, 30.0).attempt, 1016.0, {"state": "ready"})  # type: ignore[union-attr]
+    assert records.reap(1030.0, LOOK).waiting == {"inspect": 0, "work": 1}
+    assert records.reap(500.0, LOOK).waiting == {"inspect": 0, "work": 1}, "the clock was set back"
+
+
+def test_what_was_published_longest_ago_is_published_again_first(records: Records, model: Upload) -> None:
+    jobs = [records.add_job(a_job(model, created_at=1000.0 + n), None)[0] for n in range(4)]
+    wakes = [Wake(queue="work", id=job.id) for job in jobs]
+    assert records.republish("work", 2, 1060.0, 999.0) == []
+    assert records.republish("work", 2, 1060.0, 1000.0) == wakes[:1]
+    assert records.republish("work", 2, 1061.0, 1003.0) == wakes[1:3]
+    assert records.republish("work", 9, 1062.0, 1003.0) == wakes[3:]
+    assert records.republish("work", 9, 1063.0, 1003.0) == []
+    assert records.republish("work", 3, 1200.0, 1100.0) == wakes[:3]
+    assert records.republish("inspect", 9, 1200.0, 1100.0) == [Wake(queue="inspect", id=model.id)]
 
 
 def test_what_is_held_or_over_is_not_published(records: Records, model: Upload) -> None:
@@ -258,12 +276,23 @@ def test_what_is_held_or_over_is_not_published(records: Records, model: Upload) 
     records.claim(running.id, 2000.0, 300.0)
     records.claim(model.id, 2000.0, 300.0)
     records.cancel_job("local", over.id, 2000.0)
-    assert records.reap(2100.0, 2100.0) == []
+    assert records.reap(2100.0, LOOK) == Reaped(waiting={"inspect": 0, "work": 0})
+    assert [records.republish(queue, 9, 2100.0, 2100.0) for queue in QUEUES] == [[], []]
+
+
+def test_what_was_given_back_counts_as_just_published(records: Records, job: Job) -> None:
+    records.claim(job.id, 2000.0, 30.0)
+    assert records.release(job.id, 1, 2010.0)
+    assert records.republish("work", 9, 2060.0, 2009.0) == []
+    records.claim(job.id, 2060.0, 30.0)
+    assert records.reap(2090.0, LOOK).released == [Wake(queue="work", id=job.id)]
+    assert records.republish("work", 9, 2149.0, 2089.0) == []
+    assert records.republish("work", 9, 2150.0, 2090.0) == [Wake(queue="work", id=job.id)]
 
 
 def test_the_oldest_is_published_first(records: Records, model: Upload) -> None:
     jobs = [records.add_job(a_job(model, created_at=1000.0 - n), None)[0] for n in range(3)]
-    wakes = [wake.id for wake in records.reap(2000.0, 1900.0) if wake.queue == "work"]
+    wakes = [wake.id for wake in records.republish("work", 9, 2000.0, 1900.0)]
     assert wakes == [job.id for job in reversed(jobs)]
 
 
@@ -274,15 +303,23 @@ def test_one_of_many_threads_wins_a_claim(records: Records, job: Job) -> None:
     assert now_of(records, job).attempt == 1
 
 
-def test_one_of_many_reapers_releases_and_publishes(records: Records, model: Upload) -> None:
+def test_one_of_many_reapers_releases_and_one_looks_after_a_queue(records: Records, model: Upload) -> None:
     jobs = [records.add_job(a_job(model), None)[0] for _ in range(6)]
     for job in jobs[:3]:
         records.claim(job.id, 1000.0, 30.0)
     with ThreadPoolExecutor(8) as pool:
-        wakes = [
-            wake for found in pool.map(lambda _: records.reap(2000.0, 1900.0), range(8)) for wake in found
-        ]
-    assert sorted(wake.id for wake in wakes) == sorted([model.id, *(job.id for job in jobs)])
+        reaped = list(pool.map(lambda _: records.reap(2000.0, LOOK), range(8)))
+    assert sorted(w.id for r in reaped for w in r.released) == sorted(job.id for job in jobs[:3])
+    assert sorted(queue for r in reaped for queue in r.waiting) == ["inspect", "work"]
+
+
+def test_of_many_who_publish_again_each_takes_others(records: Records, model: Upload) -> None:
+    jobs = [records.add_job(a_job(model), None)[0] for _ in range(20)]
+    with ThreadPoolExecutor(8) as pool:
+        found = pool.map(lambda _: records.republish("work", 3, 2000.0, 1900.0), range(8))
+    wakes = [wake.id for wakes in found for wake in wakes]
+    assert len(wakes) == len(set(wakes))
+    assert set(wakes) <= {job.id for job in jobs}
 
 
 def test_success_and_cancelling_at_the_same_time_end_in_one_of_them(records: Records, model: Upload) -> None:

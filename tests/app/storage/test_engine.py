@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import Engine, text
 
 from app.contract.errors import Refusal
-from app.storage.engine import in_mode, open_engine
+from app.storage.engine import in_mode, make_file, open_engine
 from app.storage.migrate import migrate
 from app.storage.records import Page
 from app.storage.sql import SqlRecords
@@ -14,7 +14,9 @@ from tests.support.records import an_upload
 
 @pytest.fixture
 def sqlite(tmp_path: Path) -> Engine:
-    return open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
+    engine = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
+    make_file(engine)
+    return engine
 
 
 def test_sqlite_keeps_what_was_committed_and_its_foreign_keys(sqlite: Engine) -> None:
@@ -23,7 +25,7 @@ def test_sqlite_keeps_what_was_committed_and_its_foreign_keys(sqlite: Engine) ->
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
             for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
         }
-    assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 30_000}
+    assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
 
 
 def test_a_reader_does_not_wait_for_a_writer(sqlite: Engine) -> None:

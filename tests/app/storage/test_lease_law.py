@@ -20,7 +20,7 @@ from app.storage.engine import open_engine
 from app.storage.memory import MemoryRecords
 from app.storage.migrate import migrate
 from app.storage.ports import Conflict, Gone
-from app.storage.records import Event, Job, JobFilter, Page, Upload
+from app.storage.records import QUEUES, Event, Job, JobFilter, Page, Queue, Upload
 from app.storage.sql import SqlRecords
 from tests.support.records import a_job, an_upload
 
@@ -166,8 +166,14 @@ class LeaseLaw(RuleBasedStateMachine):
 
     @rule()
     def reap(self) -> None:
-        self.both.reap(self.now, self.now - 60.0)
+        self.both.reap(self.now, 15.0)
         assert not [item for item in self.both.held() if item.lease_until <= self.now]
+
+    @rule(queue=st.sampled_from(QUEUES), count=st.integers(1, 2), ago=st.sampled_from([0.0, 60.0]))
+    def publish_again(self, queue: Queue, count: int, ago: float) -> None:
+        wakes = self.both.republish(queue, count, self.now, self.now - ago)
+        assert len(wakes) <= count
+        assert not any(self.find(wake.id).lease_until or self.find(wake.id).state in OVER for wake in wakes)
 
     # what always holds
 
@@ -195,7 +201,9 @@ class LeaseLaw(RuleBasedStateMachine):
         if not hasattr(self, "both"):
             return
         self.now += 1000.0
-        waits = {wake.id for wake in self.both.reap(self.now, self.now)}
+        reaped = self.both.reap(self.now, 15.0)
+        waits = {w.id for queue in QUEUES for w in self.both.republish(queue, 1000, self.now, self.now)}
+        assert sum(reaped.waiting.values()) == len(waits)
         for item in self.everything():
             assert (item.state in OVER) != (item.id in waits), "lost: not over, and nobody is told of it"
             assert (self.both.claim(item.id, self.now, LEASE) is not None) == (item.id in waits)

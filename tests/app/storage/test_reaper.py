@@ -3,13 +3,13 @@ from pathlib import Path
 
 import pytest
 
-from app.queue import MemoryQueue
+from app.queue import MemoryQueue, WakeUp
 from app.settings import Settings
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
 from app.storage.ports import Blobs, Records
 from app.storage.reaper import SWEEP_SECONDS, Reaper, reap_once, sweep_once
-from app.storage.records import Wake
+from app.storage.records import Queue, Reaped, Wake
 from tests.support.records import a_job, an_upload
 
 
@@ -19,42 +19,80 @@ def put(blobs: Blobs, content: bytes) -> str:
     return writer.commit()[0]
 
 
-def test_what_a_dead_worker_held_is_published_again(records: Records) -> None:
+def reap(records: Records, queue: WakeUp, now: float) -> list[str]:
+    """As a reaper does it whose settings are the defaults."""
+    return [w.id for w in reap_once(records, queue, now=now, republish_seconds=60.0, look_seconds=15.0)]
+
+
+def waiting_jobs(records: Records, count: int) -> list[str]:
     model, _ = records.add_upload(an_upload(state="ready"))
-    job, _ = records.add_job(a_job(model), None)
-    records.claim(job.id, 1000.0, 30.0)
+    return [records.add_job(a_job(model, created_at=float(n)), None)[0].id for n in range(count)]
+
+
+class Full(MemoryQueue):
+    """A broker that takes no messages, but says how many it has."""
+
+    full = True
+
+    def publish(self, wake: Wake) -> bool:
+        return not self.full and super().publish(wake)
+
+
+class Away(MemoryQueue):
+    """A broker that cannot be reached."""
+
+    away = True
+
+    def publish(self, wake: Wake) -> bool:
+        return not self.away and super().publish(wake)
+
+    def length(self, queue: Queue) -> int | None:
+        return None if self.away else super().length(queue)
+
+
+def test_what_a_dead_worker_held_is_published_again(records: Records) -> None:
+    (job,) = waiting_jobs(records, 1)
+    records.claim(job, 1000.0, 30.0)
     queue = MemoryQueue()
-    assert reap_once(records, queue.publish, now=1030.0, republish_seconds=60.0) == []
-    assert queue.published == [Wake(queue="work", id=job.id)]
-    assert records.claim(job.id, 1031.0, 30.0) is not None
+    assert reap(records, queue, 1030.0) == [job]
+    assert queue.published == [Wake(queue="work", id=job)]
+    assert records.claim(job, 1031.0, 30.0) is not None
+
+
+def test_only_what_the_broker_lacks_is_published_again(records: Records) -> None:
+    jobs, queue = waiting_jobs(records, 5), MemoryQueue()
+    queue.published = [Wake(queue="work", id=id) for id in jobs[2:]]
+    assert reap(records, queue, 1000.0) == jobs[:2]
+    assert reap(records, queue, 2000.0) == []
+    queue.published = []
+    assert reap(records, queue, 3000.0) == jobs
+
+
+def test_what_was_just_given_back_is_not_taken_for_lost(records: Records) -> None:
+    """Its message is sent in a moment; the others have theirs."""
+    jobs, queue = waiting_jobs(records, 3), MemoryQueue()
+    queue.published = [Wake(queue="work", id=id) for id in jobs[1:]]
+    records.claim(jobs[0], 1000.0, 30.0)
+    assert reap(records, queue, 1030.0) == jobs[:1]
+    records.claim(jobs[0], 1060.0, 30.0)
+    queue.published.pop()
+    records.release(jobs[0], 2, 1070.0)
+    assert len(reap(records, queue, 1080.0)) == 1
 
 
 def test_what_the_broker_does_not_take_is_published_when_it_is_back(records: Records) -> None:
-    ids = [records.add_upload(an_upload(f"{n:064}", created_at=float(n)))[0].id for n in range(3)]
-    taken: list[str] = []
-
-    def takes_one(wake: Wake) -> bool:
-        if taken:
-            return False
-        taken.append(wake.id)
-        return True
-
-    unsent = reap_once(records, takes_one, now=1000.0, republish_seconds=60.0)
-    assert taken == ids[:1]
-    assert [wake.id for wake in unsent] == ids[1:]
-    queue = MemoryQueue()
-    assert reap_once(records, queue.publish, now=1001.0, republish_seconds=60.0, unsent=unsent) == []
-    assert [wake.id for wake in queue.published] == ids[1:]
+    jobs, queue = waiting_jobs(records, 3), Away()
+    assert reap(records, queue, 1000.0) == []
+    queue.away = False
+    assert reap(records, queue, 1015.0) == jobs
 
 
-def test_however_long_the_broker_is_away_each_is_published_once(records: Records) -> None:
-    ids = [records.add_upload(an_upload(f"{n:064}", created_at=float(n)))[0].id for n in range(3)]
-    unsent: list[Wake] = []
-    for minute in range(1, 5):
-        unsent = reap_once(
-            records, lambda _: False, now=1000.0 + 61 * minute, republish_seconds=60.0, unsent=unsent
-        )
-    assert [wake.id for wake in unsent] == ids
+def test_a_broker_that_goes_away_meanwhile_gets_the_rest_a_minute_later(records: Records) -> None:
+    jobs, queue = waiting_jobs(records, 3), Full()
+    assert reap(records, queue, 1000.0) == []
+    queue.full = False
+    assert reap(records, queue, 1015.0) == []
+    assert reap(records, queue, 1060.0) == jobs
 
 
 def test_bytes_that_no_record_names_are_swept_after_the_grace(records: Records, blobs: Blobs) -> None:
@@ -68,7 +106,7 @@ def test_bytes_that_no_record_names_are_swept_after_the_grace(records: Records, 
 def test_a_turn_sweeps_when_the_last_sweep_is_a_minute_ago(tmp_path: Path) -> None:
     records, blobs, queue = MemoryRecords(), MemoryBlobs(), MemoryQueue()
     stray = put(blobs, b"stray")
-    reaper = Reaper(records, blobs, queue.publish, Settings(data_dir=tmp_path, blob_grace_seconds=0.0))
+    reaper = Reaper(records, blobs, queue, Settings(data_dir=tmp_path, blob_grace_seconds=0.0))
     reaper.turn(time.time() + SWEEP_SECONDS - 5)
     assert blobs.size(stray) is not None
     reaper.turn(time.time() + SWEEP_SECONDS + 5)
@@ -80,11 +118,11 @@ class Breaks(MemoryRecords):
 
     asked = 0
 
-    def reap(self, now: float, queued_before: float) -> list[Wake]:
+    def reap(self, now: float, look_seconds: float) -> Reaped:
         self.asked += 1
         if self.asked == 1:
             raise OSError("the database is away")
-        return super().reap(now, queued_before)
+        return super().reap(now, look_seconds)
 
 
 def test_the_thread_goes_on_after_an_error_and_stops_when_told(
@@ -92,7 +130,7 @@ def test_the_thread_goes_on_after_an_error_and_stops_when_told(
 ) -> None:
     records, queue = Breaks(), MemoryQueue()
     waiting, _ = records.add_upload(an_upload(created_at=0.0))
-    reaper = Reaper(records, MemoryBlobs(), queue.publish, Settings(data_dir=tmp_path, lease_seconds=0.05))
+    reaper = Reaper(records, MemoryBlobs(), queue, Settings(data_dir=tmp_path, lease_seconds=0.05))
     reaper.start()
     deadline = time.monotonic() + 20
     while not queue.published and time.monotonic() < deadline:
@@ -106,4 +144,4 @@ def test_the_thread_goes_on_after_an_error_and_stops_when_told(
 
 
 def test_a_reaper_that_was_never_started_can_be_stopped(tmp_path: Path) -> None:
-    Reaper(MemoryRecords(), MemoryBlobs(), MemoryQueue().publish, Settings(data_dir=tmp_path)).stop()
+    Reaper(MemoryRecords(), MemoryBlobs(), MemoryQueue(), Settings(data_dir=tmp_path)).stop()

@@ -13,7 +13,8 @@ import pytest
 ENTER = """
 import os, resource, socket, sys
 from worker.child import sandbox
-sandbox.enter(memory_bytes=1 << 30, mapped_bytes=1 << 30, file_bytes=1 << 20)
+from worker.child.landlock import Reach
+sandbox.enter(memory_bytes=1 << 30, mapped_bytes=1 << 30, file_bytes=1 << 20, reach=Reach(), filtered=False)
 """
 
 GUARDED = """

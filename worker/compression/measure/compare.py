@@ -1,11 +1,10 @@
 """Everything that is measured about a candidate, beside the model it was made from."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 from app.contract.job import Benchmark, Evaluation
-from app.contract.report import Environment, Latency, Pair, Parity, Quality
+from app.contract.report import Pair, Parity, Quality
 from app.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.measure.environment import describe
@@ -15,24 +14,12 @@ from worker.compression.measure.lock import measuring
 from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
+from worker.compression.measure.processes import Comparison, MeasuringProcesses
 from worker.compression.measure.quality import check_quality, measure_quality
 from worker.compression.measure.session import usable_threads
 from worker.compression.progress import Progress
 
 ORIGINAL, COMPRESSED = "the original model", "the compressed model"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """All that `compare` found. `quality` has one entry when a metric was asked, else none."""
-
-    latency: list[Latency]
-    quality: list[Quality]
-    parity: list[Parity]
-    load_ms: Pair
-    peak_rss_bytes: Pair
-    environment: Environment
-    notes: list[str]
 
 
 def compare(
@@ -46,8 +33,10 @@ def compare(
     benchmark: Benchmark,
     seed: int,
     progress: Progress,
+    processes: MeasuringProcesses,
 ) -> Comparison:
-    """Measure both models; `overlap`: evaluation rows were also used for calibration or training.
+    """Measure both models; `overlap`: evaluation rows were also used for calibration or training;
+    `processes` start those in which each model is loaded once more.
 
     What is timed or weighed waits for the machine's measuring lock; outputs and quality do not need it, and use
     all cores. Refuses with `model_does_not_run`, `shape_needed`, `batch_size_fixed`, `unknown_input`,
@@ -61,7 +50,7 @@ def compare(
     quality, quality_notes = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
     with measuring(progress):
         timed = list(measure_latencies(baseline, candidate, benchmark, data, seed, next(tick)))
-        load_ms, peak_rss_bytes = _fresh(baseline, candidate, pair, benchmark, data, seed)
+        load_ms, peak_rss_bytes = _fresh(baseline, candidate, pair, benchmark, data, seed, processes)
         next(tick)(1.0)
     return Comparison(
         latency=[entry.latency for entry in timed],
@@ -152,12 +141,13 @@ def _fresh(
     benchmark: Benchmark,
     data: Samples | None,
     seed: int,
+    processes: MeasuringProcesses,
 ) -> tuple[Pair, Pair]:
     """(load_ms, peak_rss_bytes) at the first benchmark entry."""
     feed, _ = one_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
     threads = benchmark.thread_counts[0]
-    before = measure_fresh(baseline, pair[0].fit(feed), threads, ORIGINAL)
-    after = measure_fresh(candidate, pair[1].fit(feed), threads, COMPRESSED)
+    before = measure_fresh(baseline, pair[0].fit(feed), threads, ORIGINAL, processes)
+    after = measure_fresh(candidate, pair[1].fit(feed), threads, COMPRESSED, processes)
     return pair_of(before.load_ms, after.load_ms), pair_of(before.peak_rss_bytes, after.peak_rss_bytes)
 
 

@@ -2,11 +2,11 @@
 
 import os
 import platform
-import subprocess
 from importlib import metadata
 
 from app.contract.report import Environment
 from worker.compression.cpu import cpu_facts, cpu_flags
+from worker.compression.measure.gpus import describe_gpus
 
 TELLING_FLAGS = {
     *("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16"),
@@ -22,20 +22,11 @@ def describe(intra_op_threads: int) -> Environment:
         cpu_flags=sorted(TELLING_FLAGS & cpu_flags()),
         cores=len(os.sched_getaffinity(0)),
         memory_bytes=os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"),
-        gpus=_gpus(),
+        gpus=describe_gpus(),
         platform=platform.platform(),
         versions={"python": platform.python_version(), **_versions()},
         intra_op_threads=intra_op_threads,
     )
-
-
-def _gpus() -> list[str]:
-    query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
-    try:
-        told = subprocess.run(query, capture_output=True, text=True, timeout=10, check=True).stdout
-    except (OSError, subprocess.SubprocessError):
-        return []
-    return [line.strip() for line in told.splitlines() if line.strip()]
 
 
 def _versions() -> dict[str, str]:

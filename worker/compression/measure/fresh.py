@@ -74,6 +74,12 @@ def measure(model: Path, feed: dict[str, np.ndarray], threads: int) -> dict[str,
     return {"load_ms": 1000 * float(np.median(loads)), "peak_rss_bytes": peak.bytes}
 
 
+def feed_of(path: Path) -> dict[str, np.ndarray]:
+    """The inputs by name, as `measure_fresh` wrote them."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {str(name): arrays[str(i)] for i, name in enumerate(arrays["names"])}
+
+
 def die_with_parent() -> None:
     """SIGKILL when the thread that started this process ends, also when it ended before this call."""
     if sys.platform == "linux":
@@ -86,9 +92,7 @@ def die_with_parent() -> None:
 def main() -> None:
     die_with_parent()
     model, feed, threads = sys.argv[1:]
-    with np.load(feed, allow_pickle=False) as arrays:
-        inputs = {str(name): arrays[str(i)] for i, name in enumerate(arrays["names"])}
-    print(json.dumps(measure(Path(model), inputs, int(threads))))
+    print(json.dumps(measure(Path(model), feed_of(Path(feed)), int(threads))))
 
 
 if __name__ == "__main__":

@@ -2,31 +2,37 @@
 
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from app.contract.errors import Refusal
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
 
 PATH_VARIABLE = "WINNOW_MEASURE_LOCK"
+WAIT_VARIABLE = "WINNOW_MEASURE_WAIT_SECONDS"
+WAIT_SECONDS = 1800.0
 
 
 def lock_path() -> Path:
-    """A file in the system's temporary folder, which all users share, unless the variable names another."""
-    return Path(os.environ.get(PATH_VARIABLE) or Path(tempfile.gettempdir()) / "winnow-measure.lock")
+    """The file that the variable names, as the service's workers set it; else one of this user's own."""
+    return Path(os.environ.get(PATH_VARIABLE) or Path.home() / ".cache" / "winnow" / "measure.lock")
 
 
 @contextmanager
 def measuring(progress: Progress) -> Iterator[None]:
-    """Hold the machine's lock. Where its file cannot be opened, says so in the progress log and goes on without."""
-    lock = FileLock(lock_path(), mode=0o666)
+    """Hold the machine's lock. Where its file cannot be opened, says so in the progress log and goes on without.
+
+    Raises `measuring_busy` when it is not to be had: beside another measurement no number would be true.
+    """
+    lock = FileLock(lock_path(), mode=0o600)
     try:
-        held = _acquire(lock, progress)
+        lock_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        held = _acquire(lock, progress, float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS))
     except OSError as error:
         log.warning("no measuring lock: %s", error)
         progress.log(f"measuring without the machine's lock ({error.strerror})", "warning")
@@ -38,10 +44,24 @@ def measuring(progress: Progress) -> Iterator[None]:
             lock.release()
 
 
-def _acquire(lock: FileLock, progress: Progress) -> bool:
+def _acquire(lock: FileLock, progress: Progress, seconds: float) -> bool:
     try:
         lock.acquire(blocking=False)
     except Timeout:
-        progress.log("waiting for another measurement")
-        lock.acquire(poll_interval=0.1)
+        progress.log(
+            f"waiting for the measuring lock, {seconds:g} s at most: something else is measured here"
+        )
+        _wait(lock, seconds)
     return True
+
+
+def _wait(lock: FileLock, seconds: float) -> None:
+    try:
+        lock.acquire(timeout=seconds, poll_interval=0.1)
+    except Timeout:
+        raise Refusal(
+            "measuring_busy",
+            f"Something else has been measured on the worker's machine for {seconds:g} s, and only one measurement at "
+            "a time gives true numbers. Retry the job: it goes on after its last finished step. If it happens again, "
+            "tell the operator.",
+        ) from None

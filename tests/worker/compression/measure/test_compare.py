@@ -13,9 +13,11 @@ from tests.support.graphs import branches, cnn, lstm, mlp
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.measure.compare import Comparison, check, compare
+from worker.compression.measure.compare import check, compare
 from worker.compression.measure.lock import PATH_VARIABLE
 from worker.compression.measure.parity import is_broken
+from worker.compression.measure.processes import Comparison
+from worker.compression.measure.subprocesses import Subprocesses
 from worker.compression.progress import Silent
 
 QUICK = Benchmark(rounds=9)
@@ -57,6 +59,7 @@ def measured(baseline: Path, candidate: Path, **asked: object) -> Comparison:
         "benchmark": QUICK,
         "seed": 0,
         "progress": Silent(),
+        "processes": Subprocesses(),
     }
     return compare(baseline, candidate, **(given | asked))
 

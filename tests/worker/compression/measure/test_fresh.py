@@ -13,6 +13,7 @@ from app.contract.errors import Refusal
 from tests.support.graphs import mlp
 from worker.compression.measure.fresh import PeakMemory
 from worker.compression.measure.memory import measure_fresh
+from worker.compression.measure.subprocesses import Subprocesses
 
 MIB = 2**20
 PARENT = """
@@ -43,7 +44,7 @@ def test_a_larger_model_takes_more_memory(tmp_path: Path) -> None:
         model.graph.node[0].input[0] = model.graph.input[0].name = "file"
         onnx.save(model, tmp_path / f"{hidden}.onnx")
         feed = {"file": np.ones((1, 64), np.float32)}
-        loaded = measure_fresh(tmp_path / f"{hidden}.onnx", feed, 1, "the model")
+        loaded = measure_fresh(tmp_path / f"{hidden}.onnx", feed, 1, "the model", Subprocesses())
         assert loaded.load_ms > 0
         peaks.append(loaded.peak_rss_bytes)
     assert peaks[1] - peaks[0] > 16 * MIB
@@ -52,7 +53,7 @@ def test_a_larger_model_takes_more_memory(tmp_path: Path) -> None:
 def test_a_process_that_fails_is_a_refusal(tmp_path: Path) -> None:
     (tmp_path / "no.onnx").write_bytes(b"nonsense")
     with pytest.raises(Refusal) as refused:
-        measure_fresh(tmp_path / "no.onnx", {}, 1, "the compressed model")
+        measure_fresh(tmp_path / "no.onnx", {}, 1, "the compressed model", Subprocesses())
     assert refused.value.problem.code == "model_does_not_run"
     assert "the compressed model" in refused.value.problem.detail
 

@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.compression.measure.lock import PATH_VARIABLE, measuring
+from app.contract.errors import Refusal
+from worker.compression.measure.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path, measuring
 from worker.compression.progress import Silent
 
 HOLD = """
@@ -48,17 +49,45 @@ def test_a_second_measurement_waits_for_the_first_and_says_so(
         thread = threading.Thread(target=second)
         thread.start()
         assert heard.said.wait(30)
-        assert heard.messages == ["waiting for another measurement"]
+        assert [message.split(",")[0] for message in heard.messages] == ["waiting for the measuring lock"]
         assert not entered.is_set()
         first.communicate(b"")
     assert entered.wait(30)
     thread.join()
 
 
-def test_every_user_may_take_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wait_ends_with_a_word_after_the_time_that_was_set(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "lock"))
+    monkeypatch.setenv(WAIT_VARIABLE, "0.2")
+    heard = Heard()
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as first:
+        assert first.stdout is not None
+        assert first.stdout.readline() == b"held\n"
+        with pytest.raises(Refusal) as refused, measuring(heard):
+            pass
+        first.communicate(b"")
+    assert refused.value.problem.code == "measuring_busy"
+    assert "0.2 s" in refused.value.problem.detail
+    assert heard.messages[0].startswith("waiting for the measuring lock, 0.2 s at most")
+    with measuring(heard):
+        pass
+
+
+def test_no_other_user_may_take_the_lock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(PATH_VARIABLE, str(tmp_path / "folder" / "lock"))
     with measuring(Silent()):
-        assert stat.S_IMODE((tmp_path / "lock").stat().st_mode) == 0o666
+        assert stat.S_IMODE((tmp_path / "folder" / "lock").stat().st_mode) == 0o600
+    assert stat.S_IMODE((tmp_path / "folder").stat().st_mode) == 0o700
+
+
+def test_by_itself_it_lies_where_others_do_not_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(PATH_VARIABLE, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert lock_path() == tmp_path / ".cache" / "winnow" / "measure.lock"
 
 
 def test_without_a_lock_file_it_goes_on_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

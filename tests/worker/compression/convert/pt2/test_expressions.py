@@ -105,6 +105,7 @@ def calls(inner: st.SearchStrategy[str]) -> st.SearchStrategy[str]:
 EXPRESSIONS = st.recursive(LEAVES, calls, max_leaves=8)
 
 
+@settings(deadline=None)
 @given(EXPRESSIONS)
 def test_every_sentence_of_the_grammar_is_read_and_stays_as_it_is(text: str) -> None:
     assert canonical_expression(text) == text
@@ -142,7 +143,7 @@ def changed(text: str, at: int, put: str, left: int) -> str:
     return text[:at] + put + text[at + left :]
 
 
-@settings(max_examples=500)
+@settings(max_examples=500, deadline=None)
 @given(
     st.builds(changed, EXPRESSIONS, st.integers(0, 300), st.text(max_size=6) | LEAVES, st.integers(0, 6))
     | st.text(max_size=60)

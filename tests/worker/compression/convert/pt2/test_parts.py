@@ -5,7 +5,7 @@ import keyword
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.compression.convert.pt2.json_text import MAX_DEPTH, parse_json
@@ -24,6 +24,7 @@ DOCUMENTS = st.recursive(
 )
 
 
+@settings(deadline=None)
 @given(DOCUMENTS, st.booleans())
 def test_json_is_read_as_it_was_written(document: Any, ascii: bool) -> None:
     text = json.dumps(document, ensure_ascii=ascii).encode("utf-8", "surrogatepass")
@@ -153,6 +154,7 @@ def test_only_operators_that_compute_are_allowed(target: str, allowed: bool) -> 
             known_operator(target)
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20), st.text(max_size=20))
 def test_words_become_parts_of_identifiers_and_stay_different(one: str, other: str) -> None:
     assert f"x{plain_word(one)}".isidentifier()

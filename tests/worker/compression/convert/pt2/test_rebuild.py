@@ -74,7 +74,7 @@ def test_other_schemas_are_refused_by_number_with_what_to_do(major: Any, minor: 
 
 def test_a_field_that_is_not_known_is_refused_by_its_place(tmp_path: Path) -> None:
     content = edited(lambda document: document["graph_module"]["graph"]["nodes"][3].update(magic=1))
-    assert "graph_module.graph.nodes.3.magic is not known" in refusal(content, tmp_path)
+    assert "graph_module.graph.nodes.3: the field 'magic' is not known" in refusal(content, tmp_path)
 
 
 FAULTS: dict[str, Callable[[Any], object]] = {

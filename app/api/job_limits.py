@@ -1,0 +1,71 @@
+"""What the operator allows a job to take: refused where it asks for more, lowered to it where it leaves it out.
+
+`GET /v1/limits` tells it beforehand.
+"""
+
+from typing import Any
+
+from pydantic import Field
+
+from app.api.deps import Service
+from app.api.problems import documented
+from app.api.router import Router
+from app.contract.base import Told
+from app.contract.errors import Refusal
+from app.contract.job import MAX_MEMORY_BYTES, JobRequest, Limits
+from app.settings import Settings
+
+router = Router(prefix="/v1/limits", tags=["limits"])
+
+VARIABLES = {"seconds": "WINNOW_MAX_JOB_SECONDS", "memory_bytes": "WINNOW_MAX_JOB_MEMORY_BYTES"}
+
+
+class Allowed(Told):
+    """`default` is for who leaves it out."""
+
+    default: int = Field(description="What a job gets that does not say.")
+    maximum: int = Field(description="The most that a job may ask for.")
+
+
+class ServiceLimits(Told):
+    """What this service accepts: the size of an upload, what one archive may unpack to, and a job's `limits`."""
+
+    max_upload_bytes: int = Field(description="Bytes of one upload.")
+    max_unpacked_bytes: int = Field(description="Bytes that one archive may unpack to.")
+    seconds: Allowed = Field(description="Of a job's `limits.seconds`.")
+    memory_bytes: Allowed = Field(description="Of a job's `limits.memory_bytes`.")
+
+
+@router.get("", operation_id="get_limits", responses=documented())
+def get_limits(service: Service) -> ServiceLimits:
+    """What the operator of this service allows."""
+    settings = service.settings
+    allowed = {
+        name: Allowed(default=min(Limits.model_fields[name].default, most), maximum=most)
+        for name, most in maxima(settings).items()
+    }
+    return ServiceLimits(
+        max_upload_bytes=settings.max_upload_bytes, max_unpacked_bytes=settings.max_unpacked_bytes, **allowed
+    )
+
+
+def maxima(settings: Settings) -> dict[str, int]:
+    """Field of `Limits` → the most that may be asked for."""
+    return {
+        "seconds": settings.max_job_seconds,
+        "memory_bytes": settings.max_job_memory_bytes or MAX_MEMORY_BYTES,
+    }
+
+
+def within(settings: Settings, request: JobRequest) -> JobRequest:
+    """The request with limits that are allowed. Raises `invalid_request` for what asks for more."""
+    lowered: dict[str, Any] = {}
+    for name, most in maxima(settings).items():
+        asked = getattr(request.limits, name)
+        if asked <= most:
+            continue
+        if name in request.limits.model_fields_set:
+            detail = f"This service allows at most {most}, not {asked}; its operator sets that with {VARIABLES[name]}."
+            raise Refusal("invalid_request", detail, field=f"limits.{name}")
+        lowered[name] = most
+    return request.model_copy(update={"limits": request.limits.model_copy(update=lowered)})

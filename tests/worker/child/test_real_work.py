@@ -1,0 +1,165 @@
+"""The real work in the real child, with every layer that this kernel has: nothing that it needs is refused."""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+import torch
+
+from app.contract.dataset import Declaration
+from app.contract.job import Benchmark, Evaluation
+from app.contract.model import ModelFormat, TensorSpec
+from app.contract.recipe import Recipe, Requirements
+from app.contract.report import Report
+from tests.support.graphs import cnn
+from worker.child.messages import UNANSWERED_EXIT
+from worker.child.spec import Compress, InspectModel, Limits, Logged, Note, Rows
+from worker.child.supervise import Crashed, Finished, Reason, supervise
+
+LIMITS = Limits(seconds=250, memory_bytes=4 << 30, mapped_bytes=40 << 30)
+INPUT = TensorSpec(name="x", dtype="float32", shape=["N", 3, 8, 8])
+
+
+class Watcher:
+    def __init__(self) -> None:
+        self.logged: dict[str, dict[str, Any]] = {}
+        self.advanced: list[float] = []
+
+    def note(self, note: Note) -> None:
+        match note:
+            case Logged(message=message, values=values):
+                self.logged[message] = values
+            case _:
+                self.advanced.append(getattr(note, "fraction", 0.0))
+
+    def tick(self) -> Reason | None:
+        return None
+
+
+def attempt(folder: Path) -> Path:
+    made = folder / "scratch" / "mdl_1" / "attempt-1"
+    made.mkdir(parents=True)
+    return made
+
+
+def uploaded(format: ModelFormat, path: Path) -> Path:
+    network = torch.nn.Sequential(torch.nn.Conv2d(3, 4, 3), torch.nn.ReLU(), torch.nn.Flatten()).eval()
+    example = torch.zeros(2, 3, 8, 8)
+    match format:
+        case "onnx":
+            onnx.save(cnn(), path)
+        case "torch_export":
+            batch = ({0: torch.export.Dim("N")},)
+            torch.export.save(torch.export.export(network, (example,), dynamic_shapes=batch), path)
+        case "torchscript":
+            torch.jit.save(torch.jit.trace(network, example), str(path))
+    return path
+
+
+@pytest.mark.parametrize("format", ["onnx", "torch_export", "torchscript"])
+def test_every_format_is_inspected(tmp_path: Path, format: ModelFormat) -> None:
+    folder = attempt(tmp_path)
+    task = InspectModel(
+        kind="inspect_model",
+        path=uploaded(format, tmp_path / "upload.pt2"),
+        format=format,
+        declared=[INPUT] if format == "torchscript" else [],
+        scratch=folder,
+        allow_torchscript=True,
+        max_unpacked_bytes=1 << 34,
+    )
+    ending = supervise(task, LIMITS, folder, Watcher())
+    assert isinstance(ending, Finished), ending
+    assert ending.result["facts"]["inputs"][0]["shape"][1:] == [3, 8, 8]
+    assert (ending.result["converted"] is None) == (format == "onnx")
+
+
+def data(folder: Path) -> Rows:
+    rng = np.random.default_rng(0)
+    images = rng.normal(size=(64, 3, 8, 8)).astype(np.float32)
+    np.savez(folder / "data.npz", image=images, labels=rng.integers(0, 10, 64))
+    declaration = Declaration.model_validate({"targets": {"array": "labels"}})
+    return Rows(path=folder / "data.npz", declaration=declaration, slice=None, map={})
+
+
+def test_a_job_prunes_trains_quantizes_and_is_measured(tmp_path: Path) -> None:
+    """Two measuring processes among it; checkpoints and curves where the attempts share them."""
+    folder, rows = attempt(tmp_path), data(tmp_path)
+    shared = [folder.parent / name for name in ("checkpoints", "curves")]
+    for place in shared:
+        place.mkdir()
+        (folder / place.name).symlink_to(f"../{place.name}")
+    steps = [
+        {"kind": "channel_pruning", "amount": 0.3},
+        {"kind": "finetune", "epochs": 1},
+        {"kind": "int8_static"},
+    ]
+    task = Compress(
+        kind="compress",
+        model=uploaded("onnx", tmp_path / "model.onnx"),
+        recipe=Recipe.model_validate({"steps": steps}),
+        calibration=rows,
+        training=rows,
+        evaluation_data=rows,
+        out_dir=folder,
+        evaluation=Evaluation(metric="top1"),
+        require=Requirements(),
+        benchmark=Benchmark(rounds=9),
+        seed=0,
+        max_unpacked_bytes=1 << 34,
+    )
+    assert supervise(task, LIMITS, folder, Watcher(), shared=shared) == Finished({})
+    report = Report.model_validate_json((folder / "report.json").read_bytes())
+    assert report.load_ms.before > 0
+    assert report.peak_rss_bytes.before > 0
+    assert sorted(place.name for place in shared[0].iterdir()) == ["00", "01", "02"]
+    assert [place.name for place in shared[1].iterdir()] == ["01-finetune"]
+    assert sorted(place.name for place in folder.parent.iterdir()) == ["attempt-1", "checkpoints", "curves"]
+
+
+def comparing(folder: Path, scratch: Path) -> Compress:
+    """What `tests.support.comparing` is told; the recipe does not matter."""
+    rows = data(folder)
+    return Compress(
+        kind="compress",
+        model=uploaded("onnx", folder / "model.onnx"),
+        recipe=Recipe.model_validate({"steps": [{"kind": "float16"}]}),
+        calibration=rows,
+        training=None,
+        evaluation_data=rows,
+        out_dir=scratch,
+        evaluation=Evaluation(metric="top1"),
+        require=Requirements(),
+        benchmark=Benchmark(rounds=9),
+        seed=0,
+        max_unpacked_bytes=1 << 34,
+    )
+
+
+def test_large_models_are_compared_in_a_child_more(tmp_path: Path) -> None:
+    """Which asks in its turn for each model to be loaded."""
+    folder, watcher = attempt(tmp_path), Watcher()
+    ending = supervise(comparing(tmp_path, folder), LIMITS, folder, watcher, "tests.support.comparing")
+    assert isinstance(ending, Finished), ending
+    assert ending.result["load_ms"]["before"] > 0
+    assert ending.result["quality"][0]["samples"] == 64
+    assert watcher.advanced == sorted(watcher.advanced)
+    assert watcher.advanced[-1] == 1.0
+    assert [place.name for place in folder.parent.iterdir()] == ["attempt-1"]
+
+
+class Frozen(Watcher):
+    def tick(self) -> Reason | None:
+        time.sleep(1.5)
+        return None
+
+
+def test_a_child_does_not_wait_for_a_worker_that_is_frozen(tmp_path: Path) -> None:
+    """It may hold the lock of measurements, which whoever works in the frozen one's place needs."""
+    folder, task = attempt(tmp_path), comparing(tmp_path, attempt(tmp_path / "other"))
+    module = "tests.support.comparing"
+    ending = supervise(task, LIMITS, folder, Frozen(), module, patience_seconds=0.5)
+    assert ending == Crashed(f"its process exited with {UNANSWERED_EXIT}")

@@ -1,0 +1,113 @@
+"""The filter's program for both architectures, run here by hand; `test_shut_in` has the kernel run it."""
+
+import re
+import struct
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from worker.child.seccomp import (
+    ALLOW,
+    JUMP_ANY_BIT,
+    JUMP_EQUAL,
+    JUMP_GREATER,
+    JUMP_GREATER_EQUAL,
+    KILL_PROCESS,
+    LOAD,
+    REFUSE,
+    RETURN,
+    UNKNOWN,
+    Instruction,
+    assembled,
+    filter_of,
+)
+from worker.child.syscalls import AUDIT_ARCH, CHECKED, LAST_REVIEWED, REFUSED, numbers
+
+OWN = 4711
+MACHINES = list(AUDIT_ARCH)
+FORK, THREAD = 17, 0x3D0F00
+OLDEST_HEADERS_END = 450
+"""Of Linux 6.1, which Debian 12 has: later system calls are not in its headers."""
+HEADERS = {
+    "x86_64": Path("/usr/include/x86_64-linux-gnu/asm/unistd_64.h"),
+    "aarch64": Path("/usr/include/asm-generic/unistd.h"),
+}
+
+
+def run(program: list[Instruction], machine: str, number: int, *arguments: int) -> int:
+    """What the kernel answers to this system call."""
+    padded = [*arguments, *[0] * (6 - len(arguments))]
+    data = struct.pack("=IIQ6Q", number & 0xFFFFFFFF, AUDIT_ARCH[machine], 0, *padded)
+    accumulator = position = 0
+    while True:
+        code, true, false, constant = program[position]
+        position += 1
+        if code == RETURN:
+            return constant
+        if code == LOAD:
+            (accumulator,) = struct.unpack_from("=I", data, constant)
+            continue
+        holds = {
+            JUMP_EQUAL: accumulator == constant,
+            JUMP_GREATER: accumulator > constant,
+            JUMP_GREATER_EQUAL: accumulator >= constant,
+            JUMP_ANY_BIT: bool(accumulator & constant),
+        }[code]
+        position += true if holds else false
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_every_number_is_refused_allowed_or_unknown_as_the_table_says(machine: str) -> None:
+    program, refused = filter_of(machine, OWN), set(numbers(machine, REFUSED).values())
+    checked = set(numbers(machine, CHECKED).values())
+    for number in set(range(600)) - checked:
+        expected = REFUSE if number in refused else UNKNOWN if number > LAST_REVIEWED else ALLOW
+        assert run(program, machine, number) == expected, number
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(number=st.integers(LAST_REVIEWED + 1, 2**32 - 1))
+def test_what_is_newer_and_what_is_x32s_is_unknown(machine: str, number: int) -> None:
+    assert run(filter_of(machine, OWN), machine, number) == UNKNOWN
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_another_architecture_ends_the_process(machine: str) -> None:
+    other = MACHINES[1 - MACHINES.index(machine)]
+    assert run(filter_of(machine, OWN), other, 0) == KILL_PROCESS
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(value=st.integers(0, 2**64 - 1))
+def test_arguments_decide_about_threads_signals_and_limits(machine: str, value: int) -> None:
+    program, number = filter_of(machine, OWN), numbers(machine, CHECKED)
+    low = value & 0xFFFFFFFF
+    own = ALLOW if low == OWN else REFUSE
+    assert run(program, machine, number["kill"], value) == own
+    assert run(program, machine, number["tgkill"], value) == own
+    assert run(program, machine, number["prlimit64"], value) == (ALLOW if low in (0, OWN) else REFUSE)
+    thread = low & 0x10000 and not low & 0x7E020000
+    assert run(program, machine, number["clone"], value) == (ALLOW if thread else REFUSE)
+    assert run(program, machine, number["clone3"], value) == UNKNOWN
+    assert run(program, machine, number["fcntl"], 0, value) == (REFUSE if low in (8, 10, 15) else ALLOW)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_threads_as_libc_makes_them_and_signals_to_oneself_pass(machine: str) -> None:
+    program, number = filter_of(machine, OWN), numbers(machine, CHECKED)
+    assert run(program, machine, number["clone"], THREAD) == ALLOW
+    assert run(program, machine, number["clone"], FORK) == REFUSE
+    assert run(program, machine, number["tgkill"], OWN) == ALLOW
+    assert run(program, machine, number["kill"], OWN) == ALLOW
+    assert len(assembled(program)) == 8 * len(program) < 8 * 4096
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_the_numbers_are_those_of_the_kernels_headers(machine: str) -> None:
+    if not HEADERS[machine].exists():
+        pytest.skip(f"no {HEADERS[machine]}")
+    defined = dict(re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", HEADERS[machine].read_text()))
+    for name, number in numbers(machine, REFUSED | CHECKED).items():
+        assert defined.get(name) == str(number) or number > OLDEST_HEADERS_END, name

@@ -1,0 +1,51 @@
+"""Which files a task names, and whether they are among those that its child may open."""
+
+from pathlib import Path
+
+from worker.child.spec import (
+    CompareModels,
+    Compress,
+    InspectDataset,
+    InspectModel,
+    LoadModel,
+    Measuring,
+    Rows,
+    Spec,
+    Task,
+)
+
+
+def named_files(task: Task) -> list[Path]:
+    """What the task is to read."""
+    match task:
+        case InspectModel() | InspectDataset():
+            return [task.path]
+        case Compress():
+            data = (task.calibration, task.training, task.evaluation_data)
+            return [task.model, *task.models.values(), *_paths(*data)]
+        case CompareModels():
+            return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]
+        case LoadModel():
+            return [task.model, task.feed]
+
+
+def lent_to_measure(task: Measuring, asking: Spec) -> list[Path]:
+    """What a measuring process may read: what the child that asks for it may read, and nothing by its say-so.
+
+    A job may ask for anything to be measured, a comparison for the loading of one model, others for nothing. Raises
+    `ValueError` for the rest, and when the task names a file that the child may not read.
+    """
+    match asking.task, task:
+        case (Compress(), _) | (CompareModels(), LoadModel()):
+            pass
+        case _:
+            raise ValueError(f"{asking.task.kind} may not ask for {task.kind}")
+    allowed = [asking.files.own, *asking.files.lent]
+    for file in named_files(task):
+        if not any(file.resolve().is_relative_to(folder.resolve()) for folder in allowed):
+            raise ValueError(f"{file} is none of its files")
+    return allowed
+
+
+def _paths(*rows: Rows | None) -> list[Path]:
+    return [each.path for each in rows if each is not None]

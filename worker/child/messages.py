@@ -1,0 +1,119 @@
+"""The child's side of the pipes: progress and requests go up, answers come down."""
+
+import logging
+import os
+import select
+import threading
+from pathlib import Path
+from typing import Any
+
+from app.contract.errors import Refusal
+from worker.child.spec import (
+    ANSWER,
+    Advanced,
+    CompareModels,
+    Done,
+    Ended,
+    LoadModel,
+    Logged,
+    Measure,
+    Measuring,
+    Message,
+    Refused,
+    Rows,
+    StepBegun,
+)
+from worker.compression.data.source import Source
+from worker.compression.measure.processes import COMPARISON, Comparing, Comparison, Loaded, ProcessEnded
+from worker.compression.progress import Progress
+
+log = logging.getLogger(__name__)
+
+STDIN = 0
+UNANSWERED_EXIT = 71
+
+
+class Messages:
+    """`Progress` and `MeasuringProcesses` of the library: JSON lines, whole ones from whatever thread.
+
+    One request at a time: its answer is the next line on stdin that is not empty. Empty ones say that the worker is
+    still there; when it is silent for `patience_seconds`, this process ends: it may hold the lock of measurements, and
+    whoever works in the frozen worker's place must not wait for it.
+    """
+
+    def __init__(self, descriptor: int, patience_seconds: float) -> None:
+        self._pipe = os.fdopen(descriptor, "wb", buffering=0)
+        self._patience_seconds = patience_seconds
+        self._one_at_a_time, self._one_request = threading.Lock(), threading.Lock()
+
+    def send(self, message: Message) -> None:
+        line = memoryview(message.model_dump_json(fallback=_plain).encode() + b"\n")
+        with self._one_at_a_time:
+            while line:
+                line = line[self._pipe.write(line) or 0 :]
+
+    def step(self, index: int, kind: str) -> None:
+        self.send(StepBegun(index=index, kind=kind))
+
+    def advance(self, fraction: float) -> None:
+        self.send(Advanced(fraction=fraction))
+
+    def log(self, message: str, level: str = "info", **values: Any) -> None:
+        self.send(Logged.model_validate({"message": message, "level": level, "values": values}))
+
+    def load(self, model: Path, feed: Path, threads: int) -> Loaded:
+        return Loaded(**self._measured(LoadModel(kind="load_model", model=model, feed=feed, threads=threads)))
+
+    def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:
+        """`progress` is told by the other child itself."""
+        result = self._measured(
+            CompareModels(
+                kind="compare_models",
+                baseline=comparing.baseline,
+                candidate=comparing.candidate,
+                inputs=comparing.inputs,
+                evaluation_data=_rows(comparing.evaluation),
+                calibration=_rows(comparing.calibration),
+                overlap=comparing.overlap,
+                evaluation=comparing.metric,
+                benchmark=comparing.benchmark,
+                seed=comparing.seed,
+                max_unpacked_bytes=comparing.max_unpacked_bytes,
+            )
+        )
+        return COMPARISON.validate_python(result)
+
+    def _measured(self, task: Measuring) -> dict[str, Any]:
+        with self._one_request:
+            self.send(Measure(task=task))
+            answer = ANSWER.validate_json(self._next_line())
+        match answer:
+            case Done(result=result):
+                return result
+            case Refused(problem=problem):
+                raise Refusal(problem.code, problem.detail, field=problem.field, layer=problem.layer)
+            case Ended(how=how):
+                raise ProcessEnded(how)
+
+    def _next_line(self) -> bytes:
+        poll, rest = select.poll(), b""
+        poll.register(STDIN, select.POLLIN)
+        while True:
+            chunk = os.read(STDIN, 2**16) if poll.poll(1000 * self._patience_seconds) else b""
+            if not chunk:
+                log.error("the worker has been silent for %g s", self._patience_seconds)
+                os._exit(UNANSWERED_EXIT)
+            *lines, rest = (rest + chunk).split(b"\n")
+            if answers := [line for line in lines if line]:
+                return answers[0]
+
+
+def _rows(source: Source | None) -> Rows | None:
+    if source is None:
+        return None
+    return Rows(path=source.path, declaration=source.declaration, slice=source.slice, map=source.map)
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of numpy, which nobody should have to convert in order to log them."""
+    return value.item() if hasattr(value, "item") else str(value)
