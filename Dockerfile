@@ -37,6 +37,7 @@ USER 10001:10001
 FROM runtime AS app
 COPY --from=build-app /opt/winnow /opt/winnow
 ENV WINNOW_HOST=0.0.0.0
+# Set WINNOW_ALLOWED_HOSTS to the names by which the service is called, beside loopback's.
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \

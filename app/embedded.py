@@ -27,7 +27,10 @@ from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.deps import Parts
+from app.api.request_id import WithRequestId
 from app.main import create_app
+from app.server.limits import raise_descriptor_limit
+from app.server.make import make_server
 from app.settings import Settings
 from app.storage.reaper import reap_once
 from app.workers import Workers, worker_command, worker_environment
@@ -36,7 +39,7 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 2
-LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
+LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(request_id)s %(name)s: %(message)s"
 
 
 class CannotStart(Exception):
@@ -46,13 +49,20 @@ class CannotStart(Exception):
 def serve(settings: Settings, *, workers: bool = True) -> None:
     """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
     stop = Event()
-    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT)
+    _log_to_stderr(settings)
+    raise_descriptor_limit()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings, workers=workers) as url:
         print(f"Winnow is at {url}  (documentation: {url}/docs)", flush=True)
         stop.wait()
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
+
+
+def _log_to_stderr(settings: Settings) -> None:
+    handler = logging.StreamHandler()
+    handler.addFilter(WithRequestId())
+    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, handlers=[handler])
 
 
 @contextmanager
@@ -67,7 +77,7 @@ def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
         if workers:
             _take_back(settings, application)
             stack.enter_context(Workers(settings))
-        stack.enter_context(_serving(application, listening, settings))
+        stack.enter_context(_serving(application, listening))
         yield _url(listening)
 
 
@@ -142,15 +152,8 @@ def _why_not(settings: Settings, error: OSError) -> str:
 
 
 @contextmanager
-def _serving(application: FastAPI, listening: socket.socket, settings: Settings) -> Iterator[None]:
-    server = uvicorn.Server(
-        uvicorn.Config(
-            application,
-            log_level=settings.log_level.lower(),
-            access_log=False,
-            timeout_graceful_shutdown=GRACE_SECONDS,
-        )
-    )
+def _serving(application: FastAPI, listening: socket.socket) -> Iterator[None]:
+    server = make_server(application, grace_seconds=GRACE_SECONDS)
     thread = Thread(target=server.run, kwargs={"sockets": [listening]}, name="uvicorn")
     thread.start()
     try:

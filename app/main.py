@@ -1,15 +1,25 @@
-"""The service, put together. `uvicorn --factory app.main:build` reads the environment; nothing below does."""
+"""The service, put together. `build` reads the environment; nothing below does.
+
+Who starts it by hand keeps the bounds on connections only with our protocol:
+`uvicorn --factory app.main:build --http app.server.protocol:BoundedProtocol --ws none`
+"""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
+from typing import Any
 
-from fastapi import Depends, FastAPI
+from fastapi import FastAPI
+from starlette.types import ASGIApp
 
-from app.api import artifacts, datasets, events, health, job_limits, jobs, models, problems
-from app.api.deps import Parts, plain_address
+from app.api import artifacts, datasets, docs, events, health, job_limits, jobs, models, openapi, problems
+from app.api.browsers import KnownHostsAndOrigins
+from app.api.deps import Parts
 from app.api.limits import SmallBodies
+from app.api.openapi import complete
 from app.api.readiness import Readiness
+from app.api.request_id import RequestIds
+from app.api.security_headers import SecurityHeaders
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -19,6 +29,22 @@ from app.storage.reaper import Reaper
 DESCRIPTION = """Upload a model, get back a smaller and faster ONNX file, measured, and never worse than you allowed.
 
 Errors are RFC 9457 problems (`application/problem+json`) with a stable `code`, a sentence, and the `field`."""
+
+
+class Application(FastAPI):
+    """What stands around everything, so that it also sees the answers to failures of ours."""
+
+    def build_middleware_stack(self) -> ASGIApp:
+        parts: Parts = self.state.parts
+        known = KnownHostsAndOrigins(super().build_middleware_stack(), parts.settings.hosts)
+        return RequestIds(SecurityHeaders(known))
+
+    def openapi(self) -> dict[str, Any]:
+        """Made once, with examples and headers."""
+        if self.openapi_schema is None:
+            complete(super().openapi())
+        assert self.openapi_schema is not None
+        return self.openapi_schema
 
 
 def build() -> FastAPI:
@@ -39,20 +65,21 @@ def create_app(
         blobs=blobs or open_blobs(settings),
         queue=queue or CeleryQueue(settings),
     )
-    app = FastAPI(
+    app = Application(
         title="Winnow",
         version=version("winnow"),
         description=DESCRIPTION,
         lifespan=_lifespan,
-        dependencies=[Depends(plain_address)],
         redirect_slashes=False,
+        openapi_url=None,
+        docs_url=None,
         redoc_url=None,
     )
     app.state.parts = parts
     app.state.readiness = Readiness(parts)
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, jobs, artifacts, events, job_limits, health)
+    resources = (models, datasets, jobs, artifacts, events, job_limits, health, docs, openapi)
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app

@@ -3,12 +3,19 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from app.hosts import names_of, parse_patterns
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
 ]
+
+
+def _checked_hosts(text: str) -> str:
+    parse_patterns(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -29,6 +36,9 @@ class Settings(BaseSettings):
         default="127.0.0.1", description="Address to listen on: loopback unless told otherwise."
     )
     port: int = Field(default=8000, ge=0, le=65535)
+    allowed_hosts: Annotated[str, AfterValidator(_checked_hosts)] = Field(
+        default="localhost, 127.0.0.1, [::1]", description="Names by which requests may call this service."
+    )
 
     max_upload_bytes: int = Field(default=8 * 2**30, ge=1)
     max_unpacked_bytes: int = Field(
@@ -76,6 +86,11 @@ class Settings(BaseSettings):
     )
 
     log_level: LogLevel = "INFO"
+
+    @property
+    def hosts(self) -> frozenset[str]:
+        """The patterns that a Host may match: those allowed, and the address that is listened on."""
+        return parse_patterns(self.allowed_hosts) | names_of(self.host)
 
     @property
     def look_seconds(self) -> float:

@@ -12,6 +12,10 @@ from typing import Any
 
 import pytest
 import yaml
+from starlette.datastructures import Headers
+
+from app.api.browsers import check_request
+from app.settings import Settings
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
@@ -142,6 +146,19 @@ def test_a_gpu_worker_differs_from_the_cpu_worker_only_in_its_image_and_device(n
     own = {"build", "image", "deploy", "profiles"}
     base = {key: value for key, value in SERVICES["worker"].items() if key not in own}
     assert {key: value for key, value in GPU_WORKERS[name].items() if key not in own} == base
+
+
+def test_the_api_answers_to_the_names_by_which_its_containers_are_asked() -> None:
+    """The published port, the name in compose's network, and the image's health check."""
+    environment = SERVICES["api"]["environment"]
+    chosen = {name.removeprefix("WINNOW_").lower(): environment[name] for name in environment}
+    hosts = Settings(host=chosen["host"], allowed_hosts=chosen["allowed_hosts"]).hosts
+    probe = re.search(r"http://([^/]+)/readyz", stages()["app"])
+    assert probe is not None
+    for name in ("localhost:8000", "127.0.0.1:8000", "api:8000"):
+        check_request("POST", "/v1/models", Headers({"host": name}), hosts)
+    check_request("GET", "/readyz", Headers({"host": probe[1]}), hosts)
+    check_request("GET", "/readyz", Headers({"host": probe[1]}), frozenset({"winnow.example.com"}))
 
 
 def test_the_ci_script_parses_runs_both_parts_and_lets_nothing_be_skipped() -> None:

@@ -28,11 +28,13 @@ def layers(container: str) -> list[set[str]]:
 
 
 def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
-    entry, faces, stores, base = layers("app")
+    entry, server, faces, stores, base, hosts = layers("app")
     assert entry >= {"main", "cli"}
+    assert server == {"server"}
     assert faces == {"api", "client"}
     assert stores >= {"queue", "storage"}
     assert base == {"settings", "contract"}
+    assert hosts == {"hosts"}
 
 
 def test_celery_is_on_top_of_the_worker_and_the_library_at_its_bottom() -> None:

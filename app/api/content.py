@@ -17,6 +17,8 @@ from app.contract.errors import Refusal
 from app.storage.ports import Blobs
 
 BINARY: Final = "application/octet-stream"
+BYTES: Final = "(the bytes)"
+"""Where the document shows an example."""
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]+")
 
 
@@ -25,7 +27,7 @@ def content_of(media_type: str) -> dict[int | str, dict[str, Any]]:
     return {
         200: {
             "description": "The bytes",
-            "content": {media_type: {"schema": {"type": "string", "format": "binary"}}},
+            "content": {media_type: {"schema": {"type": "string", "format": "binary"}, "example": BYTES}},
         },
         206: {"description": "The range of bytes that was asked for"},
         304: {"description": "Unchanged: If-None-Match named the ETag"},

@@ -1,11 +1,11 @@
 """What routes ask for, as types."""
 
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, Any
 
-from fastapi import Depends, Request
+from fastapi import Depends, Path, Request
 
-from app.contract.errors import Refusal
+from app.api import examples
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
@@ -32,13 +32,12 @@ async def _owner() -> str:
     return LOCAL_OWNER
 
 
-async def plain_address(request: Request) -> None:
-    """For every route: text that no database keeps is refused before it gets near one."""
-    parameters = request.query_params.multi_items()
-    for field, text in [(None, request.url.path), *request.path_params.items(), *parameters]:
-        if "\0" in f"{field}{text}":
-            raise Refusal("invalid_request", "The address contains a NUL character; remove it.", field=field)
+def _named(kind: str, example: str) -> Any:
+    return Path(description=f"Id of the {kind}.", examples=[example])
 
 
+ModelId = Annotated[str, _named("model", examples.MODEL)]
+DatasetId = Annotated[str, _named("dataset", examples.DATASET)]
+JobId = Annotated[str, _named("job", examples.JOB)]
 Service = Annotated[Parts, Depends(_parts)]
 Owner = Annotated[str, Depends(_owner)]

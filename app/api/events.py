@@ -2,34 +2,65 @@
 
 import time
 from collections.abc import AsyncIterator
+from threading import BoundedSemaphore
 from typing import Annotated, Final
 
 import anyio
-from fastapi import APIRouter, Header, Query, Request, Response
+from fastapi import Header, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import StreamingResponse
 from fastapi.sse import KEEPALIVE_COMMENT, format_sse_event
+from starlette.types import Receive, Scope, Send
 
 from app.api.deps import Owner, Parts, Service
 from app.api.jobs import Found
 from app.api.pages import Listed, link
 from app.api.problems import documented
 from app.api.router import Router
+from app.api.text import WRITTEN_WHOLE
 from app.api.times import at
 from app.contract.errors import Refusal
 from app.contract.job import FINISHED, LogRecord
 from app.storage.records import Event, Job
 
 router = Router(prefix="/v1/jobs", tags=["results"])
-streams = APIRouter(prefix="/v1/jobs", tags=["results"])
-"""A HEAD of a stream would have no end, so this one has GET only."""
+streams = Router(streams=True, prefix="/v1/jobs", tags=["results"])
 
 POLL_SECONDS: Final = 0.5
 HEARTBEAT_SECONDS: Final = 15.0
 BATCH: Final = 200
 INT64: Final = 2**63 - 1
+MOST_STREAMS: Final = 64
+"""Each asks the database four times a second, and holds a connection for as long as its job takes."""
 
-After = Annotated[int, Query(ge=0, le=INT64, description="Only what came after this id.")]
+_free_streams: Final = BoundedSemaphore(MOST_STREAMS)
+
+EVENT: Final = (
+    'event: state\ndata: {"id":14,"event":"state","message":"finished","values":{"state":"succeeded"}}\n'
+    "id: 14\n\n"
+)
+"""An example, without the fields that a LogRecord has beside these."""
+
+ITEM: Final = {
+    "type": "object",
+    "description": "One server-sent event.",
+    "required": ["id", "event", "data"],
+    "properties": {
+        "id": {"type": "string", "description": "Of the record; for Last-Event-ID.", "examples": ["14"]},
+        "event": {"type": "string", "description": "The record's `event`.", "examples": ["state"]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {"$ref": "#/components/schemas/LogRecord"},
+            "description": "The LogRecord as JSON.",
+            "examples": ['{"id":14,"event":"state","message":"finished"}'],
+        },
+    },
+}
+
+After = Annotated[
+    int, Query(ge=0, le=INT64, description="Only what came after this id.", examples=[14]), WRITTEN_WHOLE
+]
 
 
 @router.get("/{id}/logs", operation_id="list_logs", responses=documented("not_found"))
@@ -38,7 +69,9 @@ def list_logs(
     service: Service,
     job: Found,
     after: After = 0,
-    limit: Annotated[int, Query(ge=1, le=1000)] = 200,
+    limit: Annotated[
+        int, Query(ge=1, le=1000, description="Records in one page.", examples=[200]), WRITTEN_WHOLE
+    ] = 200,
 ) -> Listed[LogRecord]:
     """Oldest first: states, progress, and what the steps had to say."""
     found = service.records.events(job.id, after, limit + 1)
@@ -53,10 +86,11 @@ def list_logs(
     response_class=StreamingResponse,
     responses=documented(
         "not_found",
+        "too_busy",
         also={
             200: {
                 "description": "Server-sent events: `id`, `event` (state, progress or log), `data` (a LogRecord)",
-                "content": {"text/event-stream": {"schema": {"type": "string"}}},
+                "content": {"text/event-stream": {"itemSchema": ITEM, "example": EVENT}},
             },
             204: {
                 "description": "The job has finished and nothing came after Last-Event-ID: do not reconnect"
@@ -69,24 +103,35 @@ async def follow_events(
     owner: Owner,
     job: Found,
     after: After = 0,
-    last_event_id: Annotated[str | None, Header(description="Go on after this event.")] = None,
+    last_event_id: Annotated[
+        int | None,
+        Header(ge=0, le=INT64, description="Go on after this event.", examples=[14]),
+        WRITTEN_WHOLE,
+    ] = None,
 ) -> Response:
     """The job's events as they happen; the stream ends after the one that ends the job."""
-    start = after if last_event_id is None else _last(last_event_id)
+    start = after if last_event_id is None else last_event_id
     if job.state in FINISHED and not await run_in_threadpool(service.records.events, job.id, start, 1):
         return Response(status_code=204)
-    return StreamingResponse(
+    if not _free_streams.acquire(blocking=False):
+        raise Refusal(
+            "too_busy", f"{MOST_STREAMS} streams of events are open already. Ask for the logs instead."
+        )
+    return _BoundedStream(
         _stream(service, owner, job, start),
         media_type="text/event-stream",
         headers={"cache-control": "no-cache", "x-accel-buffering": "no"},
     )
 
 
-def _last(text: str) -> int:
-    if not (text.isascii() and text.isdecimal() and len(text) < 19):
-        detail = f"Last-Event-ID is the id of an event, a number; {text!r} is not."
-        raise Refusal("invalid_request", detail, field="last-event-id")
-    return int(text)
+class _BoundedStream(StreamingResponse):
+    """One of `MOST_STREAMS`, until it ends in whatever way."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await super().__call__(scope, receive, send)
+        finally:
+            _free_streams.release()
 
 
 async def _stream(parts: Parts, owner: str, job: Job | None, after: int) -> AsyncIterator[bytes]:

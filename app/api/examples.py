@@ -5,6 +5,27 @@ from typing import Any, Final
 MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3c"
 OTHER_MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3e"
 DATASET: Final = "dst_01jd6x3v0m8q4r7t9w2y5z1a3d"
+JOB: Final = "job_01jd6x3v0m8q4r7t9w2y5z1a3f"
+CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
+"""[1796125308.3, "mdl_1"]"""
+
+REDECLARATION: Final = {
+    "declaration": {
+        "inputs": {
+            "input": {
+                "array": "x",
+                "layout": "NHWC->NCHW",
+                "add_axis": 1,
+                "scale": 0.00392156862745098,
+                "mean": [0.485, 0.456, 0.406],
+                "std": [0.229, 0.224, 0.225],
+            }
+        },
+        "constants": {"sr": 16000},
+        "targets": {"array": "y"},
+        "augment": ["horizontal_flip"],
+    }
+}
 
 JOBS: Final[dict[str, dict[str, Any]]] = {
     "smallest": {
@@ -19,12 +40,17 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
             "tags": {"team": "vision"},
             "recipe": {"steps": [{"kind": "int8_static", "calibration": "percentile", "samples": 512}]},
             "data": {
-                "calibration": {"dataset": DATASET, "slice": [0, 512]},
+                "calibration": {"dataset": DATASET, "slice": [0, 512], "map": {"input": "input"}},
                 "evaluation": {"dataset": DATASET, "slice": [512, 1024]},
             },
-            "evaluation": {"metric": "top1"},
-            "require": {"max_metric_drop": 0.01, "min_speedup": 1.5},
-            "benchmark": {"batch_sizes": [1, 8], "threads": 1},
+            "evaluation": {"metric": "top1", "output": "logits"},
+            "require": {
+                "max_metric_drop": 0.01,
+                "min_speedup": 1.5,
+                "max_size_ratio": 0.5,
+                "min_cosine": 0.99,
+            },
+            "benchmark": {"batch_sizes": [1, 8], "threads": 1, "shapes": {"input": [1, 3, 8, 8]}},
         },
     },
     "half": {
@@ -80,3 +106,73 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
         },
     },
 }
+
+
+STEPS: Final[list[dict[str, Any]]] = [
+    {"kind": "int8", "max_drop": 0.01},
+    {"kind": "int8_static", "smooth": 0.5, "exclude": ["*/head/*"]},
+    {"kind": "int8_dynamic", "smooth": 0.5},
+    {"kind": "mixed_precision", "max_size_ratio": 0.3},
+    {"kind": "mixed_precision", "min_speedup": 1.5},
+    {"kind": "mixed_precision", "min_snr_db": 30.0},
+    {
+        "kind": "channel_pruning",
+        "criterion": "taylor",
+        "rounds": 3,
+        "recovery": {"kind": "finetune", "epochs": 1},
+        "round_to": 8,
+        "repair": True,
+    },
+    {"kind": "sparsity", "sparsity": 0.5, "layers": ["/features/conv1"]},
+    {"kind": "low_rank", "data_aware": True},
+    {
+        "kind": "finetune",
+        "steps": 2000,
+        "learning_rate": 0.001,
+        "patience": 3,
+        "gradual": {"structure": "unstructured", "sparsity": 0.5},
+        "output": "logits",
+    },
+    {
+        "kind": "distillation",
+        "steps": 2000,
+        "learning_rate": 0.001,
+        "patience": 3,
+        "gradual": {"structure": "2:4"},
+        "output": "logits",
+        "student": OTHER_MODEL,
+        "features": [{"teacher": "/layer3/Relu_output_0", "student": "/layer2/Relu_output_0"}],
+    },
+    {
+        "kind": "quantization_aware_training",
+        "steps": 2000,
+        "learning_rate": 0.0001,
+        "patience": 3,
+        "output": "logits",
+        "features": [{"teacher": "/layer3/Relu_output_0", "student": "/layer3/Relu_output_0"}],
+    },
+]
+"""A step for every setting that is null when it is left out."""
+
+PARTS: Final[dict[str, list[dict[str, Any]]]] = {
+    "ArrayFacts": [
+        {
+            "dtype": "float32",
+            "shape": [1024, 40],
+            "min": -3.1,
+            "max": 4.7,
+            "finite": False,
+            "first_not_finite": [17, 3],
+        }
+    ],
+    "Layer": [
+        {
+            "name": "/embeddings/Gather",
+            "op": "Gather",
+            "weight": [30522, 384],
+            "macs": 0,
+            "table": "embeddings.word_embeddings.weight",
+        }
+    ],
+}
+"""What the answers of one service do not show."""

@@ -3,7 +3,7 @@
 `UploadFile` would write everything twice and hash it afterwards; this holds one chunk at a time.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
@@ -11,7 +11,7 @@ from python_multipart.multipart import MultipartParser, parse_options_header
 
 from app.contract.errors import Refusal
 
-FIELDS: Final = ("name", "format", "input", "declaration")
+FILE: Final = "file"
 MAX_FIELDS_BYTES: Final = 2**20
 MAX_PARTS: Final = 100
 
@@ -19,13 +19,15 @@ Sink = Callable[[bytes], None]
 
 
 class Form:
-    """Feed it chunks. `fields` are the values by name, `filename` the file's as the client called it."""
+    """Feed it chunks. `names` are the fields that it takes beside the file, `fields` those that came, in order;
+    `filename` is the file's as the client called it."""
 
-    def __init__(self, content_type: str, file: Sink) -> None:
+    def __init__(self, content_type: str, names: Sequence[str], file: Sink) -> None:
         _, options = parse_options_header(content_type)
         if not options.get(b"boundary"):
             raise _malformed("its Content-Type has no boundary")
-        self.fields: dict[str, list[str]] = {}
+        self._names = names
+        self.fields: list[tuple[str, str]] = []
         self.filename: str | None = None
         self.has_file = False
         self._complete = False
@@ -83,12 +85,12 @@ class Form:
             raise _malformed("a part has a Content-Transfer-Encoding; send the bytes as they are")
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         name, filename = _text(options.get(b"name", b"")), options.get(b"filename")
-        if name in FIELDS:
+        if name in self._names:
             self._field = (name, bytearray())
-        elif name == "file" or filename is not None:
+        elif name == FILE:
             self._file_begin(filename)
         else:
-            detail = f"The form has no field {name!r}; it takes file, {', '.join(FIELDS)}."
+            detail = f"The form has no field {name[:100]!r}; it takes {', '.join((FILE, *self._names))}."
             raise Refusal("invalid_request", detail, field=name)
 
     def _file_begin(self, filename: bytes | None) -> None:
@@ -109,7 +111,7 @@ class Form:
     def _part_end(self) -> None:
         if self._field is not None:
             name, value = self._field
-            self.fields.setdefault(name, []).append(_text(bytes(value)))
+            self.fields.append((name, _text(bytes(value))))
         self._field = None
 
     def _end(self) -> None:
@@ -117,7 +119,10 @@ class Form:
 
 
 def _text(raw: bytes) -> str:
-    return raw.decode("utf-8", "replace")
+    try:
+        return raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise _malformed(f"{raw[:40]!r} is not UTF-8") from None
 
 
 def _malformed(why: str) -> Refusal:

@@ -22,20 +22,22 @@ MAX_NAMES: Final = 30
 
 
 class Alive(Told):
-    status: Literal["ok"]
+    status: Literal["ok"] = Field(description="The process answers.")
 
 
 class WorkerSeen(Told):
     """A worker. `layers` shut its children in: which of them its kernel gives; `landlock` is the version of that
     interface, 0 where there is none. `runtimes`: what it can measure with, and the versions."""
 
-    host: Short
-    queues: list[Short] = Field(max_length=MAX_NAMES)
-    version: Short
-    started_at: datetime
-    last_seen: datetime
-    layers: dict[Short, bool | int] = Field(max_length=MAX_NAMES)
-    runtimes: dict[Short, Short] = Field(max_length=MAX_NAMES)
+    host: Short = Field(description="Name of its machine.")
+    queues: list[Short] = Field(max_length=MAX_NAMES, description="What it takes work from.")
+    version: Short = Field(description="Of the service that it runs.")
+    started_at: datetime = Field(description="When it started.")
+    last_seen: datetime = Field(description="When it last said that it lives.")
+    layers: dict[Short, bool | int] = Field(
+        max_length=MAX_NAMES, description="Layer → whether its kernel gives it, or which version."
+    )
+    runtimes: dict[Short, Short] = Field(max_length=MAX_NAMES, description="Runtime → version.")
 
 
 class Readiness(Told):
@@ -44,11 +46,13 @@ class Readiness(Told):
     `workers` are those that were seen in the last ten minutes; the status does not depend on them.
     """
 
-    status: Literal["ready", "degraded", "unavailable"]
-    database: Check
-    disk: Check
-    broker: Check
-    workers: list[WorkerSeen]
+    status: Literal["ready", "degraded", "unavailable"] = Field(
+        description="`ready`; `degraded` when jobs are taken and wait; `unavailable` when nothing works."
+    )
+    database: Check = Field(description="Whether the records can be reached.")
+    disk: Check = Field(description="Whether the blobs can be written.")
+    broker: Check = Field(description="Whether workers can be woken up.")
+    workers: list[WorkerSeen] = Field(description="The workers seen in the last ten minutes.")
 
 
 @router.get("/livez", operation_id="is_alive")

@@ -5,7 +5,10 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from app.api.deps import Service
+from app.api.problems import documented
 from app.api.router import Router
 from app.contract.base import Told
 from app.contract.errors import Refusal
@@ -20,20 +23,20 @@ VARIABLES = {"seconds": "WINNOW_MAX_JOB_SECONDS", "memory_bytes": "WINNOW_MAX_JO
 class Allowed(Told):
     """`default` is for who leaves it out."""
 
-    default: int
-    maximum: int
+    default: int = Field(description="What a job gets that does not say.")
+    maximum: int = Field(description="The most that a job may ask for.")
 
 
 class ServiceLimits(Told):
     """What this service accepts: the size of an upload, what one archive may unpack to, and a job's `limits`."""
 
-    max_upload_bytes: int
-    max_unpacked_bytes: int
-    seconds: Allowed
-    memory_bytes: Allowed
+    max_upload_bytes: int = Field(description="Bytes of one upload.")
+    max_unpacked_bytes: int = Field(description="Bytes that one archive may unpack to.")
+    seconds: Allowed = Field(description="Of a job's `limits.seconds`.")
+    memory_bytes: Allowed = Field(description="Of a job's `limits.memory_bytes`.")
 
 
-@router.get("", operation_id="get_limits")
+@router.get("", operation_id="get_limits", responses=documented())
 def get_limits(service: Service) -> ServiceLimits:
     """What the operator of this service allows."""
     settings = service.settings

@@ -1,17 +1,18 @@
 """`/v1/jobs`"""
 
-from datetime import datetime
 from typing import Annotated
 
 from fastapi import Body, Depends, Header, Query, Request, Response
+from pydantic import StringConstraints
 
 from app.api import examples, views
 from app.api.conditional import not_modified, unchanged
-from app.api.deps import Owner, Parts, Service
+from app.api.deps import JobId, Owner, Parts, Service
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.submission import submit
+from app.api.text import Moment
 from app.api.times import now, seconds
 from app.contract.errors import Refusal
 from app.contract.job import FINISHED, Job, JobRequest, JobState
@@ -38,7 +39,7 @@ _REFUSED = (
 )
 
 
-def _find(id: str, service: Service, owner: Owner) -> records.Job:
+def _find(id: JobId, service: Service, owner: Owner) -> records.Job:
     job = service.records.job(owner, id)
     if job is None:
         raise Refusal("not_found", f"There is no job {id!r}; it may have been deleted.")
@@ -70,7 +71,13 @@ def submit_job(
     owner: Owner,
     idempotency_key: Annotated[
         str | None,
-        Header(description="The same key and body again answer the same job, until that is deleted."),
+        Header(
+            min_length=1,
+            max_length=200,
+            pattern=r"^[\x21-\x7e]+$",
+            description="The same key and body again answer the same job, until that is deleted.",
+            examples=["8c4f6a52-5b1e-4d0e-9a36-0c7f0d4a9d11"],
+        ),
     ] = None,
 ) -> Job:
     """Ask for a compression. What cannot work is refused here, with the path of the field."""
@@ -85,13 +92,32 @@ def list_jobs(
     service: Service,
     owner: Owner,
     page: Paged,
-    state: JobState | None = None,
-    model: Annotated[str | None, Query(max_length=100)] = None,
-    tag: Annotated[
-        list[str] | None, Query(max_length=50, description="`key:value` or `key=value`; all must match.")
+    state: Annotated[
+        JobState | None, Query(description="Only jobs in this state.", examples=["failed"])
     ] = None,
-    since: Annotated[datetime | None, Query(description="Created at or after (ISO 8601).")] = None,
-    until: Annotated[datetime | None, Query(description="Created before (ISO 8601).")] = None,
+    model: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=100,
+            description="Only jobs of the model with this id.",
+            examples=[examples.MODEL],
+        ),
+    ] = None,
+    tag: Annotated[
+        list[Annotated[str, StringConstraints(max_length=401, pattern=r"^[\s\S][^:=]*[:=]")]] | None,
+        Query(
+            max_length=50,
+            description="`key:value` or `key=value`; all must match.",
+            examples=[["team:vision"]],
+        ),
+    ] = None,
+    since: Annotated[
+        Moment | None, Query(description="Created at or after (ISO 8601).", examples=["2026-01-31T12:00:00Z"])
+    ] = None,
+    until: Annotated[
+        Moment | None, Query(description="Created before (ISO 8601).", examples=["2026-02-28T12:00:00Z"])
+    ] = None,
 ) -> Listed[Job]:
     """Newest first; every filter narrows."""
     narrowed = JobFilter(
@@ -141,7 +167,7 @@ def get_job(request: Request, service: Service, job: Found) -> Response:
     operation_id="cancel_job",
     responses=documented("not_found", "job_finished"),
 )
-def cancel_job(id: str, service: Service, owner: Owner, job: Found) -> Job:
+def cancel_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
     """Stop it: at once when it waits, within two seconds when it runs. Cancelling twice does no harm."""
     try:
         changed = service.records.cancel_job(owner, id, now())
@@ -156,7 +182,7 @@ def cancel_job(id: str, service: Service, owner: Owner, job: Found) -> Job:
     operation_id="retry_job",
     responses=documented("not_found", "job_not_retryable"),
 )
-def retry_job(id: str, service: Service, owner: Owner, job: Found) -> Job:
+def retry_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
     """Run a failed or cancelled job again; it goes on after its last finished step."""
     try:
         changed = service.records.retry_job(owner, id, now(), service.settings.max_attempts)
@@ -175,7 +201,7 @@ def retry_job(id: str, service: Service, owner: Owner, job: Found) -> Job:
     operation_id="delete_job",
     responses=documented("not_found", "job_not_finished"),
 )
-def delete_job(id: str, service: Service, owner: Owner, job: Found) -> None:
+def delete_job(id: JobId, service: Service, owner: Owner, job: Found) -> None:
     """The job, its events, and all that it made; only when it has finished."""
     try:
         service.records.delete_job(owner, id)

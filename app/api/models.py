@@ -1,17 +1,18 @@
 """`/v1/models`"""
 
+from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO, Final, Literal
 
-from fastapi import Query, Request, Response
+from fastapi import Depends, Query, Request, Response
+from pydantic import StringConstraints
 
 from app.api import uploads, views
 from app.api.content import CONTENT
-from app.api.deps import Owner, Service
+from app.api.deps import ModelId, Owner, Service
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import model_format
-from app.api.storable import check_storable
 from app.contract.errors import Refusal
 from app.contract.inputs import parse_input
 from app.contract.model import Model
@@ -21,34 +22,33 @@ router = Router(prefix="/v1/models", tags=["models"])
 Formats = Literal["auto", "onnx", "torch_export", "torchscript"]
 MAX_INPUTS: Final = 100
 
-_BODY: Final[dict[str, Any]] = {
-    "requestBody": {
-        "required": True,
-        "content": {
-            "application/octet-stream": {"schema": {"type": "string", "format": "binary"}},
-            "multipart/form-data": {
-                "schema": {
-                    "type": "object",
-                    "required": ["file"],
-                    "properties": {
-                        "file": {"type": "string", "format": "binary"},
-                        "name": {"type": "string"},
-                        "format": {"type": "string"},
-                        "input": {"type": "array", "items": {"type": "string"}},
-                    },
-                }
-            },
-        },
-    }
-}
-_INPUT: Final = "TorchScript only: `image:float32[N,1,28,28]`, a letter is a dynamic dimension. Repeatable."
+
+@dataclass(frozen=True)
+class ModelOptions(uploads.UploadOptions):
+    """What can go with the bytes of a model."""
+
+    format: Annotated[
+        Formats,
+        Query(
+            description="What the bytes are expected to be; `auto` for whatever they are.", examples=["onnx"]
+        ),
+    ] = "auto"
+    input: Annotated[
+        list[Annotated[str, StringConstraints(min_length=1, max_length=200)]] | None,
+        Query(
+            max_length=MAX_INPUTS,
+            examples=[["image:float32[N,1,28,28]"]],
+            description="One input of a TorchScript model, in order: `image:float32[N,1,28,28]`, where a letter is a "
+            "dynamic dimension. Repeated for each input; other formats carry their own.",
+        ),
+    ] = None
 
 
 @router.post(
     "",
     status_code=201,
     operation_id="upload_model",
-    openapi_extra=_BODY,
+    openapi_extra=uploads.body(),
     responses=documented(
         "malformed_request", "digest_mismatch", "upload_too_large", "unknown_format", "unsupported_media_type",
         "empty_upload", "invalid_model", "unsafe_archive", "pickle_refused", "torchscript_disabled",
@@ -61,31 +61,20 @@ async def upload_model(
     response: Response,
     service: Service,
     owner: Owner,
-    name: Annotated[str | None, Query(max_length=200, description="What to call it.")] = None,
-    format: Annotated[Formats, Query(description="A cross-check: the bytes decide.")] = "auto",
-    input: Annotated[list[str] | None, Query(description=_INPUT)] = None,
+    options: Annotated[ModelOptions, Depends()],
 ) -> Model:
     """Send a model: its bytes as the body (`curl -X POST -T model.onnx`), or as a form (`-F file=@model.onnx`)."""
 
-    def describe(asked: uploads.Asked, file: BinaryIO) -> tuple[str, dict[str, Any]]:
-        found = model_format(file, _format(asked), service.settings.allow_torchscript)
-        return found, _declaration(asked, found)
+    def describe(asked: ModelOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
+        found = model_format(file, asked.format, service.settings.allow_torchscript)
+        return found, _declaration(asked.input or [], found)
 
-    upload, new = await uploads.take(request, service, owner, "model", describe)
+    upload, new = await uploads.take(request, service, owner, "model", ModelOptions, describe)
     uploads.created(response, upload, new)
     return views.model(upload)
 
 
-def _format(asked: uploads.Asked) -> str:
-    given = asked.one("format") or "auto"
-    if given not in Formats.__args__:  # type: ignore[attr-defined]
-        detail = f"format is auto, onnx, torch_export or torchscript, not {given!r}."
-        raise Refusal("invalid_request", detail, field="format")
-    return given
-
-
-def _declaration(asked: uploads.Asked, format: str) -> dict[str, Any]:
-    given = asked.all("input")
+def _declaration(given: list[str], format: str) -> dict[str, Any]:
     if format == "torchscript" and not given:
         raise Refusal(
             "inputs_undeclared",
@@ -96,11 +85,7 @@ def _declaration(asked: uploads.Asked, format: str) -> dict[str, Any]:
     if format != "torchscript" and given:
         detail = f"{format} carries its own inputs; input is for TorchScript only. Leave it out."
         raise Refusal("invalid_request", detail, field="input")
-    if len(given) > MAX_INPUTS:
-        raise Refusal("invalid_request", f"At most {MAX_INPUTS} inputs can be declared.", field="input")
-    declaration = {"inputs": [parse_input(text).model_dump() for text in given]} if given else {}
-    check_storable(declaration, "input")
-    return declaration
+    return {"inputs": [parse_input(text).model_dump() for text in given]} if given else {}
 
 
 @router.get("", operation_id="list_models", responses=documented())
@@ -116,7 +101,7 @@ def list_models(request: Request, service: Service, owner: Owner, page: Paged) -
 
 
 @router.get("/{id}", operation_id="get_model", response_model=Model, responses=documented("not_found"))
-def get_model(id: str, request: Request, service: Service, owner: Owner) -> Response:
+def get_model(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
     """How it stands; with If-None-Match a cheap way to wait until it is inspected."""
     return uploads.shown(request, uploads.find(service, owner, "model", id), views.model)
 
@@ -127,7 +112,7 @@ def get_model(id: str, request: Request, service: Service, owner: Owner) -> Resp
     response_class=Response,
     responses=documented("not_found", "range_not_satisfiable", also=CONTENT),
 )
-def download_model(id: str, request: Request, service: Service, owner: Owner) -> Response:
+def download_model(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
     """The bytes as they were uploaded."""
     return uploads.download(request, service, uploads.find(service, owner, "model", id))
 
@@ -135,6 +120,6 @@ def download_model(id: str, request: Request, service: Service, owner: Owner) ->
 @router.delete(
     "/{id}", status_code=204, operation_id="delete_model", responses=documented("not_found", "in_use")
 )
-def delete_model(id: str, service: Service, owner: Owner) -> None:
+def delete_model(id: ModelId, service: Service, owner: Owner) -> None:
     """Only when no unfinished job uses it."""
     uploads.delete(service, owner, "model", id)

@@ -4,14 +4,22 @@ import base64
 import binascii
 import json
 import math
-from collections.abc import Callable, Sequence
-from typing import Annotated, Generic, TypeVar
+from collections.abc import Callable
+from typing import Annotated, Any, Final, Generic, TypeVar
 
 from fastapi import Depends, Query, Request
+from pydantic import Field
 
+from app.api.examples import CURSOR
+from app.api.text import WRITTEN_WHOLE
 from app.contract.base import Told
 from app.contract.errors import Refusal
-from app.storage.records import Leased, Page
+from app.storage.records import Job, Leased, Page, Upload
+
+AT_ONCE: Final = 10
+"""Rows read together: so many may be large before it is noticed."""
+MAX_WEIGHT: Final = 100_000
+"""Values of one page: it takes less than a second to write."""
 
 Item = TypeVar("Item")
 Row = TypeVar("Row", bound=Leased)
@@ -20,14 +28,23 @@ Row = TypeVar("Row", bound=Leased)
 class Listed(Told, Generic[Item]):
     """`next` is the address of the next page, null on the last."""
 
-    items: list[Item]
-    next: str | None
+    items: list[Item] = Field(description="One page, in order.")
+    next: str | None = Field(description="Address of the next page; null on the last.")
 
 
 async def _page(
-    limit: Annotated[int, Query(ge=1, le=200, description="Items in one page.")] = 50,
+    limit: Annotated[
+        int, Query(ge=1, le=200, description="Items in one page, at most.", examples=[50]), WRITTEN_WHOLE
+    ] = 50,
     cursor: Annotated[
-        str | None, Query(max_length=200, description="From the `next` link of the page before.")
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            pattern="^[A-Za-z0-9_-]+$",
+            description="From the `next` link of the page before.",
+            examples=[CURSOR],
+        ),
     ] = None,
 ) -> Page:
     return Page(limit=limit, after=None if cursor is None else decoded(cursor))
@@ -39,17 +56,38 @@ Paged = Annotated[Page, Depends(_page)]
 def listed(
     request: Request, page: Page, fetch: Callable[[Page], list[Row]], show: Callable[[list[Row]], list[Item]]
 ) -> tuple[list[Item], str | None]:
-    """One row more than asked tells whether there is a next page. `show` gets them all, to look up in one query what
-    they need besides."""
-    rows = fetch(Page(limit=page.limit + 1, after=page.after))
-    return show(rows[: page.limit]), _next(request, page, rows)
+    """The items of a page, and the link to the next one. Where rows are large, a page has fewer than were asked for.
+
+    `show` gets all rows, to look up in one query what they need besides.
+    """
+    rows, weight = list[Row](), 0
+    while weight <= MAX_WEIGHT and (wanted := min(page.limit - len(rows), AT_ONCE)):
+        last = rows[-1] if rows else None
+        more = fetch(Page(limit=wanted, after=(last.created_at, last.id) if last else page.after))
+        rows += more
+        weight += sum(map(_weight, more))
+        if len(more) < wanted:
+            return show(rows), None
+    following = (rows[-1].created_at, rows[-1].id)
+    is_last = not fetch(Page(limit=1, after=following))
+    return show(rows), None if is_last else link(request, cursor=encoded(*following))
 
 
-def _next(request: Request, page: Page, rows: Sequence[Leased]) -> str | None:
-    if len(rows) <= page.limit:
-        return None
-    last = rows[page.limit - 1]
-    return link(request, cursor=encoded(last.created_at, last.id))
+def _weight(row: Leased) -> int:
+    """How many values a row holds: a model may have 20,000 layers, a job thousands of patterns."""
+    match row:
+        case Upload():
+            return _values(row.facts) + _values(row.declaration)
+        case Job():
+            return _values(row.request)
+        case _:
+            return 1
+
+
+def _values(value: Any) -> int:
+    if isinstance(value, dict):
+        return 1 + sum(map(_values, value.values()))
+    return 1 + sum(map(_values, value)) if isinstance(value, list | tuple) else 1
 
 
 def link(request: Request, **changes: object) -> str:

@@ -4,7 +4,7 @@ import errno
 import json
 import logging
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from fastapi import FastAPI, Request, Response
@@ -14,14 +14,18 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.contract.errors import CODES, Problem, Refusal
-from app.contract.invalid import path, sentence
+from app.api.request_id import current_request_id
+from app.api.router import methods_of
+from app.api.strict import located_errors
+from app.contract.errors import CODES, Problem, Refusal, refusal_of_fields
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
 Responses = dict[int | str, dict[str, Any]]
 LONGEST: Final = 2000
+LENGTHS: Final = {"field": 300, "path": 300}
+"""Characters of a text in an answer, and of those that are shorter."""
 RETRY_SECONDS: Final = "5"
 OURS: Final = (DataError, IntegrityError, ProgrammingError)
 """Errors of a database that is well: the mistake is in our question."""
@@ -30,25 +34,31 @@ POSTGRESQL_FULL: Final = "53100"
 _BY_STATUS: Final = {
     400: ("malformed_request", "The request could not be read. Check that its body is well-formed."),
     404: ("not_found", "Nothing is at this address. The addresses of this service are at /docs."),
-    405: ("method_not_allowed", "This address does not answer that method; see the Allow header."),
     413: ("upload_too_large", "The request's body is larger than this address accepts."),
 }
-_JSON_NEEDED: Final = "The request needs a JSON body, sent with `Content-Type: application/json`."
 
 
 class ProblemResponse(Response):
     media_type = MEDIA_TYPE
 
     def __init__(self, problem: Problem, headers: Mapping[str, str] | None = None) -> None:
-        content = {name: _printable(value) for name, value in problem.model_dump().items()}
-        super().__init__(json.dumps(content), problem.status, headers)
+        named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
+        content = _printable(named.model_dump())
+        retry = {"retry-after": RETRY_SECONDS} if problem.code == "too_busy" else {}
+        super().__init__(json.dumps(content), problem.status, {**retry, **(headers or {})})
 
 
-def _printable(value: Any) -> Any:
+def _printable(value: Any, longest: int = LONGEST) -> Any:
     """What a client sent may come back in a detail: never so long, nor so broken, that the answer fails."""
-    if not isinstance(value, str):
-        return value
-    return value[:LONGEST].encode("utf-8", "replace").decode()
+    match value:
+        case str():
+            return value[:longest].encode("utf-8", "replace").decode()
+        case dict():
+            return {name: _printable(part, LENGTHS.get(name, longest)) for name, part in value.items()}
+        case list():
+            return [_printable(part, LONGEST // 4) for part in value]
+        case _:
+            return value
 
 
 def answer(refusal: Refusal, headers: Mapping[str, str] | None = None) -> ProblemResponse:
@@ -85,8 +95,19 @@ def _refusal(request: Request, error: Exception) -> Response:
 
 def _http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
+    if error.status_code == 405:
+        return _not_that_method(request)
     code, detail = _BY_STATUS.get(error.status_code, ("malformed_request", str(error.detail)))
     return answer(Refusal(code, detail), error.headers)
+
+
+def _not_that_method(request: Request) -> Response:
+    """Allow names every method of the address (RFC 9110, 15.5.6), also to those who only ask for them."""
+    methods = ", ".join(methods_of(request.app.routes, request.url.path))
+    if request.method == "OPTIONS":
+        return Response(status_code=204, headers={"allow": methods})
+    detail = f"This address does not answer {request.method[:20]}; it answers {methods}."
+    return answer(Refusal("method_not_allowed", detail), {"allow": methods})
 
 
 def _gone(request: Request, error: Exception) -> Response:
@@ -131,26 +152,4 @@ def _unexpected(request: Request, error: Exception) -> Response:
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return answer(refusal_of(error.errors(), error.body))
-
-
-def refusal_of(errors: Sequence[Mapping[str, Any]], body: Any) -> Refusal:
-    """Pydantic's errors as one refusal: the first one's field, the sentences of the first few."""
-    first = errors[0]
-    if first["type"] == "json_invalid":
-        field = None if first["loc"][0] == "body" else field_path(first, body)
-        detail = f"{field or 'The body'} is no valid JSON: {first['ctx']['error']}."
-        return Refusal("malformed_request", detail, field=field)
-    if tuple(first["loc"]) == ("body",):
-        if isinstance(body, bytes):
-            return Refusal("unsupported_media_type", _JSON_NEEDED)
-        return Refusal("invalid_request", f"{_JSON_NEEDED} It has to be an object.")
-    told = [(field_path(e, body), sentence(e)) for e in errors]
-    sentences = dict.fromkeys(f"{path}: {text}" if path else text for path, text in told)
-    return Refusal("invalid_request", "; ".join([*sentences][:5]) + ".", field=told[0][0] or None)
-
-
-def field_path(error: Mapping[str, Any], body: Any) -> str:
-    """The place in the request, as `recipe.steps.0.kind`. Of a form or an address nothing is known but its keys."""
-    where, *rest = error["loc"]
-    return path(error, rest, body) if where == "body" else ".".join(map(str, rest))
+    return answer(refusal_of_fields(located_errors(error.errors())))

@@ -2,18 +2,16 @@
 
 import hashlib
 import json
-import re
-from typing import Final
+import logging
 
 from app.api.deps import Parts
 from app.api.job_limits import within
-from app.api.storable import check_storable
 from app.api.times import now
 from app.api.uploads import find
 from app.contract import admission
 from app.contract.admission import uses
 from app.contract.dataset import DatasetFacts
-from app.contract.errors import CODES, Problem, Refusal
+from app.contract.errors import CODES, Problem, Refusal, Refusals
 from app.contract.job import DataUse, JobRequest
 from app.contract.model import ModelFacts
 from app.contract.others import named_models
@@ -21,7 +19,7 @@ from app.storage.ids import new_id
 from app.storage.ports import Gone, KeyReused
 from app.storage.records import IdempotencyKey, Job, Upload, Wake
 
-_KEY: Final = re.compile(r"[\x21-\x7e]{1,200}")
+log = logging.getLogger(__name__)
 
 
 def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tuple[Job, bool]:
@@ -29,7 +27,6 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
     Raises `not_found`, `model_not_ready`, `dataset_not_ready`, `idempotency_conflict`, and all that admission refuses.
     """
-    check_storable(request.model_dump())
     idempotency = None if key is None else _idempotency(key, request)
     try:
         if idempotency is not None and (known := parts.records.replayed(owner, idempotency)):
@@ -43,17 +40,13 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
         gone = f"{error.id} was deleted a moment ago."
         raise Refusal("not_found", gone, field=_fields(request).get(error.id)) from error
     if new:
+        log.info("%s waits", job.id)
         parts.queue.publish(Wake(queue="work", id=job.id))
     return job, new
 
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
-    model = _model(parts, owner, request.model, "model")
-    others = {id: _model(parts, owner, id, field) for id, field in named_models(request).items()}
-    found = {use.dataset: _dataset(parts, owner, role, use) for role, use in uses(request.data).items()}
-    datasets = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in found.items()}
-    augmenting = {id for id, dataset in found.items() if dataset.declaration.get("augment")}
-    admission.check(request, model, datasets, others, augmenting)
+    _check(parts, owner, request)
     return Job(
         id=new_id("job"),
         owner=owner,
@@ -65,6 +58,27 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
         tags=dict(request.tags),
         request=request.model_dump(mode="json"),
     )
+
+
+def _check(parts: Parts, owner: str, request: JobRequest) -> None:
+    """Every fault at once: what is named and cannot be used, then what cannot work with the rest."""
+    refusals = Refusals()
+    models: dict[str, ModelFacts] = {}
+    datasets: dict[str, Upload] = {}
+    for id, field in {request.model: "model", **named_models(request), request.model: "model"}.items():
+        with refusals:
+            models[id] = _model(parts, owner, id, field)
+    for role, use in uses(request.data).items():
+        with refusals:
+            datasets[use.dataset] = _dataset(parts, owner, role, use)
+    with refusals:
+        if request.model in models:
+            facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
+            augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
+            admission.check(request, models[request.model], facts, models, augmenting)
+        else:
+            admission.check_data_given(refusals, request)
+    refusals.raise_all()
 
 
 def _fields(request: JobRequest) -> dict[str, str]:
@@ -98,8 +112,5 @@ def ready(upload: Upload, field: str) -> Upload:
 
 
 def _idempotency(key: str, request: JobRequest) -> IdempotencyKey:
-    if not _KEY.fullmatch(key):
-        detail = "An Idempotency-Key has 1 to 200 visible ASCII characters; a UUID is a good one."
-        raise Refusal("invalid_request", detail, field="idempotency-key")
     canonical = json.dumps(request.model_dump(mode="json"), sort_keys=True)
     return IdempotencyKey(key=key, fingerprint=hashlib.sha256(canonical.encode()).hexdigest())

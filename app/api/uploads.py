@@ -4,15 +4,16 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Final
+from typing import Annotated, Any, BinaryIO, Final, TypeVar
 
-from fastapi import Request, Response
+from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.conditional import etag, not_modified, unchanged
-from app.api.content import content
+from app.api.content import BINARY, BYTES, content
 from app.api.deps import Parts
 from app.api.intake import Received, receive
+from app.api.strict import parameter_names, parameters
 from app.api.times import now
 from app.api.views import upload_tag
 from app.contract.base import Told
@@ -27,48 +28,75 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What goes with the bytes: from the address, or from the form's fields."""
+class UploadOptions:
+    """What can go with the bytes, in the address or as fields of a form; a resource adds its own."""
 
-    received: Received
-    request: Request
-
-    def all(self, name: str) -> list[str]:
-        return [*self.request.query_params.getlist(name), *self.received.fields.get(name, [])]
-
-    def one(self, name: str) -> str | None:
-        """Raises `invalid_request` when it is given twice with different values."""
-        values = dict.fromkeys(self.all(name))
-        if len(values) > 1:
-            raise Refusal("invalid_request", f"{name} is given more than once.", field=name)
-        return next(iter(values), None)
-
-    def name(self, otherwise: str) -> str:
-        given = self.one("name")
-        return clean(given) if given else stem(clean(self.received.filename or "")) or otherwise
+    name: Annotated[
+        str | None,
+        Query(
+            min_length=1,
+            max_length=200,
+            description="What to call it; the file's name when left out.",
+            examples=["resnet20"],
+        ),
+    ] = None
 
 
-Described = Callable[[Asked, BinaryIO], tuple[str, dict[str, Any]]]
-"""Bytes → (format, declaration); refuses what is not to be kept."""
+def body(**parts: dict[str, Any]) -> dict[str, Any]:
+    """OpenAPI's `requestBody` of an upload; `parts` are those of a form that are more than a parameter's text.
+
+    The other parts of the form are the parameters of the route, which `app.api.openapi` adds.
+    """
+    file = {"type": "string", "format": "binary", "description": "The file.", "examples": [BYTES]}
+    encoding = {name: {"contentType": "application/json"} for name in parts}
+    form = {
+        "type": "object",
+        "required": ["file"],
+        "properties": {"file": file, **parts},
+        "additionalProperties": False,
+    }
+    raw = {"type": "string", "format": "binary", "description": "The file's bytes."}
+    content = {
+        BINARY: {"schema": raw, "example": BYTES},
+        "multipart/form-data": {"schema": form, "encoding": encoding, "example": {"file": BYTES}},
+    }
+    return {"requestBody": {"required": True, "content": content}}
+
+
+Options = TypeVar("Options", bound=UploadOptions)
+
+Described = Callable[[Options, BinaryIO], tuple[str, dict[str, Any]]]
+"""Options and bytes → (format, declaration); refuses what is not to be kept."""
 
 
 async def take(
-    request: Request, parts: Parts, owner: str, kind: UploadKind, describe: Described
+    request: Request,
+    parts: Parts,
+    owner: str,
+    kind: UploadKind,
+    options: type[Options],
+    describe: Described[Options],
 ) -> tuple[Upload, bool]:
     """Receive the body and record it. The record comes first, then the hint to the workers."""
-    received = await receive(request, parts.blobs, parts.settings.max_upload_bytes)
-    asked = Asked(received, request)
-    return await run_in_threadpool(_record, asked, parts, owner, kind, describe)
+    received = await receive(request, parts.blobs, parts.settings.max_upload_bytes, parameter_names(request))
+    asked = options(**parameters(request, received.fields))
+    return await run_in_threadpool(_record, received, asked, parts, owner, kind, describe)
 
 
 def _record(
-    asked: Asked, parts: Parts, owner: str, kind: UploadKind, describe: Described
+    received: Received,
+    asked: Options,
+    parts: Parts,
+    owner: str,
+    kind: UploadKind,
+    describe: Described[Options],
 ) -> tuple[Upload, bool]:
-    file = parts.blobs.open(asked.received.sha256)
+    file = parts.blobs.open(received.sha256)
     if file is None:
         raise Refusal("storage_unavailable", "The bytes that just came are gone again. Send them once more.")
     with file:
         format, declaration = describe(asked, file)
+    given = clean(asked.name or "") or stem(clean(received.filename or ""))
     upload = Upload(
         id=new_id(PREFIX[kind]),
         owner=owner,
@@ -76,10 +104,10 @@ def _record(
         created_at=now(),
         max_attempts=parts.settings.max_attempts,
         kind=kind,
-        name=asked.name(f"{kind}-{asked.received.sha256[:8]}"),
+        name=given or f"{kind}-{received.sha256[:8]}",
         format=format,
-        sha256=asked.received.sha256,
-        size_bytes=asked.received.size_bytes,
+        sha256=received.sha256,
+        size_bytes=received.size_bytes,
         declaration=declaration,
     )
     stored, new = parts.records.add_upload(upload)

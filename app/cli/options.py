@@ -12,11 +12,13 @@ from types import UnionType
 from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 
 import typer
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel
 
-from app.contract.invalid import path, sentence
+from app.cli.shared import in_words
+from app.contract.errors import Refusal
 from app.contract.job import JobRequest, Metric
 from app.contract.recipe import AnyStep
+from app.contract.strict_json import read_json, read_model
 
 KINDS: Final[dict[str, type[BaseModel]]] = {
     get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
@@ -85,18 +87,20 @@ class JobOptions:
         """Raises typer.BadParameter."""
         asked = self._from_file() if self.request is not None else self._from_options()
         try:
-            return JobRequest.model_validate(asked | {"model": model})
-        except ValidationError as error:
-            raise typer.BadParameter(_sentence(error, asked)) from error
+            return read_model(JobRequest, json.dumps(asked | {"model": model}))
+        except Refusal as refusal:
+            raise typer.BadParameter(in_words(refusal)) from refusal
 
     def _from_file(self) -> dict[str, Any]:
         assert self.request is not None
         if self != JobOptions(request=self.request):
             raise typer.BadParameter("--request is the whole request; leave the other options of the job out")
         try:
-            asked = json.loads(self.request.read_text())
-        except (OSError, ValueError) as error:
-            raise typer.BadParameter(f"{self.request} cannot be read as JSON: {error}") from error
+            asked = read_json(self.request.read_bytes())
+        except OSError as error:
+            raise typer.BadParameter(f"{self.request} cannot be read: {error.strerror or error}") from error
+        except Refusal as refusal:
+            raise typer.BadParameter(f"{self.request}: {in_words(refusal)}") from refusal
         if not isinstance(asked, dict):
             raise typer.BadParameter(
                 f"{self.request} should hold a JSON object, like the body of POST /v1/jobs"
@@ -248,7 +252,3 @@ def _json_or_text(value: str) -> Any:
         return json.loads(value)
     except ValueError:
         return value
-
-
-def _sentence(error: ValidationError, asked: Any) -> str:
-    return "; ".join(f"{path(it, it['loc'], asked)}: {sentence(it)}" for it in error.errors())

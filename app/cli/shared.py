@@ -11,6 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from app.cli.screen import err
 from app.client.files import OnProgress
+from app.contract.errors import Refusal
 
 LOCAL = "http://127.0.0.1:8000"
 
@@ -49,3 +50,12 @@ def terminable() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, before[number])
+
+
+def in_words(refusal: Refusal) -> str:
+    """Every fault, each with its path."""
+    errors = refusal.problem.errors
+    return (
+        " ".join(f"{it.path}: {it.detail}" if it.path else it.detail for it in errors)
+        or refusal.problem.detail
+    )

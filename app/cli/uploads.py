@@ -5,15 +5,15 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
 from app.cli.facts import dataset_facts, model_facts, upload_list
 from app.cli.screen import answer, out
-from app.cli.shared import LOCAL, Json, Url, transfer
+from app.cli.shared import LOCAL, Json, Url, in_words, transfer
 from app.client import Client
 from app.contract.dataset import Dataset, Declaration
-from app.contract.invalid import sentence
+from app.contract.errors import Refusal
 from app.contract.model import Model
+from app.contract.strict_json import read_model
 
 Inputs = Annotated[
     list[str] | None,
@@ -108,12 +108,8 @@ def read_declaration(path: Path | None) -> Declaration | None:
     if path is None:
         return None
     try:
-        return Declaration.model_validate_json(path.read_bytes())
+        return read_model(Declaration, path.read_bytes())
     except OSError as error:
         raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = "".join(f"{part}." for part in first["loc"]).rstrip(".")
-        raise typer.BadParameter(
-            f"{path} is no declaration: {where and f'{where}: '}{sentence(first)}"
-        ) from error
+    except Refusal as refusal:
+        raise typer.BadParameter(f"{path} is no declaration: {in_words(refusal)}") from refusal

@@ -9,11 +9,11 @@ ClientError
 └── DamagedTransfer        the bytes that arrived are not the bytes that were sent
 """
 
-from app.contract.errors import Problem
+from app.contract.errors import MAX_ERRORS, Problem
 
 
 class ClientError(Exception):
-    """The root. `str()` of it is a sentence that can be shown as it is."""
+    """The root. `str()` of it can be shown to a person as it is."""
 
 
 class ServiceUnreachable(ClientError):
@@ -33,8 +33,7 @@ class ServiceProblem(ClientError):
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
-        where = f" (field: {problem.field})" if problem.field else ""
-        super().__init__(f"{problem.detail}{where} [{problem.code}]")
+        super().__init__(_in_words(problem))
 
     @property
     def code(self) -> str:
@@ -43,6 +42,18 @@ class ServiceProblem(ClientError):
     @property
     def status(self) -> int:
         return self.problem.status
+
+
+def _in_words(problem: Problem) -> str:
+    """One sentence for one fault; a line for each of several."""
+    if len(problem.errors) < 2:
+        where = f" (field: {problem.field})" if problem.field else ""
+        return f"{problem.detail}{where} [{problem.code}]"
+    lines = [
+        f"  {error.path}: {error.detail}" if error.path else f"  {error.detail}" for error in problem.errors
+    ]
+    more = ["  These are the first; there may be more."] if len(lines) == MAX_ERRORS else []
+    return "\n".join([f"{problem.title} [{problem.code}]:", *lines, *more])
 
 
 class UploadRejected(ServiceProblem):

@@ -8,11 +8,12 @@ from typing import Final
 
 from app.contract import fitting
 from app.contract.dataset import DatasetFacts
-from app.contract.errors import Refusal
+from app.contract.errors import Refusal, Refusals
 from app.contract.few_values import check_few_values
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
+from app.contract.named_layers import NamedLayers, check_effort
 from app.contract.others import check_data, check_students, fed, judged
 from app.contract.pruning import check_pruning
 from app.contract.recipe import (
@@ -29,8 +30,9 @@ from app.contract.recipe import (
 )
 from app.contract.shapes import Shapes, input_shapes
 from app.contract.sparsity import check_gradual, check_sparsity
-from app.contract.stages import Stage, low, stages
-from app.contract.training import check_teacher, check_training, trainings
+from app.contract.stages import Stage, check_takes, low, stages
+from app.contract.steps.base import Need
+from app.contract.training import Trains, check_teacher, check_training, trainings
 from app.contract.weights import check_weights
 
 MAX_ELEMENTS: Final = 2**31
@@ -44,28 +46,78 @@ def check(
     others: Mapping[str, ModelFacts] | None = None,
     augmenting: Container[str] = (),
 ) -> None:
-    """Raises Refusal. By id: the facts of the `datasets` and `others` (teachers, students) that the request names,
-    and the datasets that declare augmentation."""
+    """Raises Refusal, with every fault that does not follow from another. By id: the facts of the `datasets` and
+    `others` (teachers, students) that the request names, and the datasets that declare augmentation. What has no
+    facts there is refused elsewhere, and what follows from them is not asked."""
+    refusals = Refusals()
     others = others or {}
-    steps = list(stages(request.recipe, model, others, request.data.calibration is not None))
+    steps = list(stages(request.recipe, model, others))
+    check_effort((step, stage) for _, step, stage in steps)
     for index, step, stage in steps:
-        _check_patterns(f"recipe.steps.{index}", step, stage)
-        _check_something_left(index, step, stage)
-        _check_own(index, step, stage, request.recipe.steps[:index])
-    _check_needs(request)
-    check_students(request, model, others)
-    _check_evaluation(request, model)
-    for role, use in uses(request.data).items():
-        check_data(role, use, fed(request, role, model, others), datasets[use.dataset])
-    _check_labels(request, model, datasets)
-    for where, step, stage in trainings(steps):
-        if request.data.training is not None:
-            use = request.data.training
-            output = check_training(where, step, stage, use, datasets[use.dataset])
-            if isinstance(step, Taught) and step.needs_teacher:
-                check_teacher(where, step, output, {ORIGINAL: model, **others}[step.teacher])
-                _check_cache(where, step, use.dataset in augmenting)
-    _check_shapes(request, model, datasets)
+        _check_step(refusals, request, index, step, stage)
+    check_data_given(refusals, request)
+    with refusals:
+        check_students(request, model, others)
+    with refusals:
+        _check_output(request, model)
+    known = {role: use for role, use in uses(request.data).items() if use.dataset in datasets}
+    for role, use in known.items():
+        with refusals:
+            check_data(role, use, fed(request, role, model, others), datasets[use.dataset])
+    with refusals:
+        _check_labels(request, model, datasets)
+    if "training" in known:
+        for where, training, stage in trainings(steps):
+            with refusals:
+                _check_training(
+                    request, where, training, stage, datasets, {ORIGINAL: model, **others}, augmenting
+                )
+    if len(known) == len(uses(request.data)):
+        with refusals:
+            _check_shapes(request, model, datasets)
+    refusals.raise_all()
+
+
+def check_data_given(refusals: Refusals, request: JobRequest) -> None:
+    """Keeps `missing_data` for each step, and for what is required, that lacks data: asked of the request alone."""
+    for index, step in enumerate(request.recipe.steps):
+        for need in sorted(step.required):
+            with refusals:
+                _check_need(request, index, step, need)
+    with refusals:
+        _check_evaluation(request)
+
+
+def _check_step(refusals: Refusals, request: JobRequest, index: int, step: AnyStep, stage: Stage) -> None:
+    """It works on such a model, its patterns name layers and leave some, and these are of a kind that it takes."""
+    with refusals:
+        check_takes(index, step, stage, request.data.calibration is not None)
+    named = NamedLayers(stage)
+    if isinstance(step, ChannelPruning) and step.recovery is not None:
+        with refusals:
+            named.matched_by_all(step.recovery.patterns, f"recipe.steps.{index}.recovery.exclude")
+    with refusals:
+        excluded = named.matched_by_all(step.patterns, f"recipe.steps.{index}.exclude")
+        left = [place for place in range(len(named.layers)) if place not in excluded]
+        _check_something_left(index, step, stage, len(left))
+        _check_own(index, step, stage, named, left, request.recipe.steps[:index])
+
+
+def _check_training(
+    request: JobRequest,
+    where: str,
+    step: Trains,
+    stage: Stage,
+    datasets: Mapping[str, DatasetFacts],
+    teachers: Mapping[str, ModelFacts],
+    augmenting: Container[str],
+) -> None:
+    use = request.data.training
+    assert use is not None
+    output = check_training(where, step, stage, use, datasets[use.dataset])
+    if isinstance(step, Taught) and step.needs_teacher and step.teacher in teachers:
+        check_teacher(where, step, output, teachers[step.teacher])
+        _check_cache(where, step, use.dataset in augmenting)
 
 
 def uses(data: DataUses) -> dict[str, DataUse]:
@@ -74,20 +126,7 @@ def uses(data: DataUses) -> dict[str, DataUse]:
     return {role: use for role, use in given.items() if use is not None}
 
 
-def _check_patterns(where: str, step: AnyStep, stage: Stage) -> None:
-    layers = stage.facts.layers
-    for position, pattern in enumerate(step.patterns):
-        if not any(layer.matches(pattern) for layer in layers):
-            some = ", ".join(repr(layer.name) for layer in layers[:5]) or "none"
-            raise Refusal(
-                "pattern_matches_nothing",
-                f"{pattern!r} matches none of the {len(layers)} layers of {low(stage.model)}, which are called like "
-                f"{some}. `*` stands for anything.",
-                field=f"{where}.exclude.{position}",
-            )
-
-
-def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
+def _check_something_left(index: int, step: AnyStep, stage: Stage, left: int) -> None:
     """Without layers there is nothing to quantize; patterns that leave out every layer leave nothing to do."""
     layers = stage.facts.layers
     if not layers and step.quantizes:
@@ -97,7 +136,6 @@ def _check_something_left(index: int, step: AnyStep, stage: Stage) -> None:
             "step out.",
             field=f"recipe.steps.{index}.kind",
         )
-    left = [x for x in layers if not any(x.matches(pattern) for pattern in step.patterns)]
     if layers and step.patterns and not left:
         raise Refusal(
             _nothing_to_do(step),
@@ -114,53 +152,53 @@ def _nothing_to_do(step: AnyStep) -> str:
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
-def _check_own(index: int, step: AnyStep, stage: Stage, before: list[AnyStep]) -> None:
-    """What only steps of this kind are refused for."""
+def _check_own(
+    index: int, step: AnyStep, stage: Stage, named: NamedLayers, left: list[int], before: list[AnyStep]
+) -> None:
+    """What only steps of this kind are refused for. `left`: the places of the layers that are not excluded."""
     reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
+    layers = [named.layers[place] for place in left]
     match step:
         case ChannelPruning():
             check_pruning(index, step, stage)
-            if step.recovery is not None:
-                _check_patterns(f"recipe.steps.{index}.recovery", step.recovery, stage)
         case LowRank():
-            check_low_rank(index, step, stage)
+            check_low_rank(index, step, stage, layers)
         case Sparsity():
-            check_sparsity(index, step, stage, reshaped)
+            check_sparsity(index, step, stage, named, left, reshaped)
         case WeightOnly():
             check_weights(index, step, stage)
         case Palette() | Binary():
-            check_few_values(index, step, stage)
+            check_few_values(index, step, stage, layers)
         case Training():
-            check_gradual(index, step, stage, reshaped)
+            check_gradual(index, step, stage, layers, reshaped)
 
 
-def _check_needs(request: JobRequest) -> None:
-    for index, step in enumerate(request.recipe.steps):
-        for need in sorted(step.required):
-            if getattr(request.data, need) is None:
-                raise Refusal(
-                    "missing_data",
-                    f"Step {index} ({step.kind}) needs {need} data. Upload an .npz to /v1/datasets and name it "
-                    f"in data.{need}.{step.without_data if need == 'calibration' else ''}",
-                    field=f"data.{need}",
-                )
+def _check_need(request: JobRequest, index: int, step: AnyStep, need: Need) -> None:
+    if getattr(request.data, need) is None:
+        raise Refusal(
+            "missing_data",
+            f"Step {index} ({step.kind}) needs {need} data. Upload an .npz to /v1/datasets and name it "
+            f"in data.{need}.{step.without_data if need == 'calibration' else ''}",
+            field=f"data.{need}",
+        )
 
 
-def _check_evaluation(request: JobRequest, model: ModelFacts) -> None:
+def _check_evaluation(request: JobRequest) -> None:
     if request.require.max_metric_drop is not None and request.evaluation is None:
         detail = (
             'require.max_metric_drop needs a metric. Give one, for example "evaluation": {"metric": "top1"}.'
         )
         raise Refusal("missing_data", detail, field="evaluation")
-    if request.evaluation is None:
-        return
-    if request.data.evaluation is None:
+    if request.evaluation is not None and request.data.evaluation is None:
         detail = (
             f"The metric {request.evaluation.metric} needs labelled data. Name a dataset in data.evaluation."
         )
         raise Refusal("missing_data", detail, field="data.evaluation")
+
+
+def _check_output(request: JobRequest, model: ModelFacts) -> None:
     names = [output.name for output in model.outputs]
-    if request.evaluation.output not in (None, *names):
+    if request.evaluation is not None and request.evaluation.output not in (None, *names):
         listed = ", ".join(map(repr, names))
         detail = f"The model has no output {request.evaluation.output!r}; it has {listed}."
         raise Refusal("unknown_output", detail, field="evaluation.output")
@@ -177,7 +215,7 @@ def _check_cache(where: str, step: Taught, augmenting: bool) -> None:
 
 def _check_labels(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
     use, evaluation = request.data.evaluation, request.evaluation
-    if use is not None and evaluation is not None:
+    if use is not None and evaluation is not None and use.dataset in datasets:
         fitting.check_labels(use, evaluation.metric, judged(evaluation.output, model), datasets[use.dataset])
 
 

@@ -1,6 +1,11 @@
 """The two kinds of objects on the wire: what is asked (`Asked`) and what is told (`Told`)."""
 
-from pydantic import BaseModel, ConfigDict
+from typing import Annotated
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Whole64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
+"""What databases keep as a whole number."""
 
 
 class Asked(BaseModel):

@@ -8,15 +8,16 @@ where `mean` and `std` go along the channel axis, and `layout` moves the last ax
 """
 
 from datetime import datetime
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from app.contract.base import Asked, Told
+from app.contract.base import Asked, Told, Whole64
 from app.contract.errors import Problem
 from app.contract.model import UploadState
 
-Int64 = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+MAX_INPUTS: Final = 1000
+MAX_CHANNELS: Final = 10_000
 Positive = Annotated[float, Field(gt=0)]
 Augmentation = Literal["horizontal_flip", "padded_crop"]
 
@@ -24,76 +25,111 @@ Augmentation = Literal["horizontal_flip", "padded_crop"]
 class InputDeclaration(Asked):
     """How one array becomes one input. All but `array` is optional; integers become float32 when scaled."""
 
-    array: str
-    layout: Literal["NHWC->NCHW"] | None = None
+    array: str = Field(description="The array of the archive that the input is made of.")
+    layout: Literal["NHWC->NCHW"] | None = Field(
+        default=None,
+        description="How the last axis, the channels, goes to the front; null to leave the axes as they are.",
+    )
     add_axis: int | None = Field(
         default=None,
-        ge=-64,
-        le=64,
+        ge=-32,
+        le=32,
         description="Insert an axis of length 1 here (counted with the batch axis), after layout.",
     )
-    scale: float | None = None
-    mean: list[float] | None = None
-    std: list[Positive] | None = None
+    scale: float | None = Field(
+        default=None, description="Factor for every number, before mean and std; null for none."
+    )
+    mean: list[float] | None = Field(
+        default=None,
+        max_length=MAX_CHANNELS,
+        description="Subtracted after scaling, one number for each channel, or one for all; null for none.",
+    )
+    std: list[Positive] | None = Field(
+        default=None,
+        max_length=MAX_CHANNELS,
+        description="Divided by at the end, one number for each channel, or one for all; null for none.",
+    )
 
 
 class TargetDeclaration(Asked):
-    array: str
+    array: str = Field(description="The array of the archive that holds the labels, one row for each sample.")
 
 
 class Declaration(Asked):
     """How the arrays are to be read. Without one, every array is an input by its own name, `labels` the target."""
 
-    inputs: dict[str, InputDeclaration] = Field(default_factory=dict)
-    constants: dict[str, Int64 | float | bool] = Field(
-        default_factory=dict, description="Inputs that are the same number for every sample."
+    inputs: dict[str, InputDeclaration] = Field(
+        description="The inputs by the dataset's own names, which a job can map to a model's; empty for "
+        "every array "
+        "by its own name.",
+        default_factory=dict,
+        max_length=MAX_INPUTS,
     )
-    targets: TargetDeclaration | None = None
+    constants: dict[str, Whole64 | float | bool] = Field(
+        default_factory=dict,
+        max_length=MAX_INPUTS,
+        description="Inputs that are the same number for every sample.",
+    )
+    targets: TargetDeclaration | None = Field(
+        default=None, description="The labels; null for the array `labels`, where there is one."
+    )
     augment: list[Augmentation] = Field(
-        default_factory=list, description="Kept for training steps; measuring and calibrating never augment."
+        default_factory=list,
+        max_length=10,
+        description="Kept for training steps; measuring and calibrating never augment.",
     )
 
 
 class ArrayFacts(Told):
     """One array of the archive. `min`, `max` ignore what is not finite; `first_not_finite` is an index into it."""
 
-    dtype: str
-    shape: list[int]
-    min: float | None
-    max: float | None
-    finite: bool
-    first_not_finite: list[int] | None
+    dtype: str = Field(description="Type of its elements, as numpy names it.")
+    shape: list[int] = Field(description="Its size along each axis, the samples first.")
+    min: float | None = Field(description="The smallest of its finite numbers; null where it has none.")
+    max: float | None = Field(description="The largest of its finite numbers; null where it has none.")
+    finite: bool = Field(description="Whether no number is NaN or infinite.")
+    first_not_finite: list[int] | None = Field(
+        description="Index of the first number that is NaN or infinite; null where none is."
+    )
 
 
 class DatasetInput(Told):
     """An input as the declaration makes it: `shape` is that of one sample, without the batch axis."""
 
-    dtype: str
-    shape: list[int]
-    array: str | None
+    dtype: str = Field(description="Type of its elements, after scaling.")
+    shape: list[int] = Field(description="Of one sample, without the axis of the samples.")
+    array: str | None = Field(description="The array that it is made of; null for a constant.")
 
 
 class DatasetFacts(Told):
     """What inspection learns: `inputs` by declared name, `target` the array of labels, `samples` the rows."""
 
-    samples: int
-    arrays: dict[str, ArrayFacts]
-    inputs: dict[str, DatasetInput]
-    target: str | None
+    samples: int = Field(description="Number of samples: the rows that all arrays have.")
+    arrays: dict[str, ArrayFacts] = Field(description="The arrays of the archive by name.")
+    inputs: dict[str, DatasetInput] = Field(description="The inputs as declared, by name.")
+    target: str | None = Field(description="The array that holds the labels; null where there are none.")
 
 
 class Dataset(Told):
     """`GET /v1/datasets/{id}`. The facts are null until the dataset is ready."""
 
-    id: str
-    name: str
-    state: UploadState
-    problem: Problem | None
-    sha256: str
-    size_bytes: int
-    declaration: Declaration
-    samples: int | None
-    arrays: dict[str, ArrayFacts] | None
-    inputs: dict[str, DatasetInput] | None
-    target: str | None
-    created_at: datetime
+    id: str = Field(description="Of the dataset, made by the service.")
+    name: str = Field(description="What it is called; only people read it.")
+    state: UploadState = Field(
+        description="`inspecting` until its arrays were checked, then `ready` or `rejected`."
+    )
+    problem: Problem | None = Field(description="Why it was rejected; null otherwise.")
+    sha256: str = Field(description="Of the uploaded bytes, in hexadecimal.")
+    size_bytes: int = Field(description="Size of the uploaded archive.")
+    declaration: Declaration = Field(description="How the arrays are read.")
+    samples: int | None = Field(description="Number of samples; null until it is ready.")
+    arrays: dict[str, ArrayFacts] | None = Field(
+        description="The arrays of the archive by name; null until it is ready."
+    )
+    inputs: dict[str, DatasetInput] | None = Field(
+        description="The inputs as declared, by name; null until it is ready."
+    )
+    target: str | None = Field(
+        description="The array that holds the labels; null until it is ready, and where there are none."
+    )
+    created_at: datetime = Field(description="When it was uploaded.")

@@ -6,7 +6,10 @@
 A code, once published, keeps its meaning. `detail` says what was expected, what came and what to do.
 """
 
+from collections.abc import Sequence
 from typing import Final
+
+from pydantic import Field
 
 from app.contract.base import Told
 
@@ -14,13 +17,17 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     # the request itself
     "malformed_request": (400, "The request could not be read"),
     "digest_mismatch": (400, "The bytes do not match the digest sent with them"),
+    "cross_origin": (403, "A page of another site may not change things here"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This address does not answer that method"),
+    "request_timeout": (408, "The request arrived too slowly"),
     "upload_too_large": (413, "The upload is larger than this service accepts"),
     "unknown_format": (415, "The bytes are no format this service reads"),
     "unsupported_media_type": (415, "The request body has the wrong content type"),
     "range_not_satisfiable": (416, "The range lies outside the content"),
+    "host_not_allowed": (421, "This service does not answer to that name"),
     "invalid_request": (422, "The request does not fit its schema"),
+    "headers_too_large": (431, "The headers are larger than this service reads"),
     "empty_upload": (422, "The upload is empty"),
     "idempotency_conflict": (422, "This idempotency key was used with another request"),
     # the state of things
@@ -75,6 +82,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "worker_lost": (500, "Every attempt ended before it could finish"),
     # the service
     "internal_error": (500, "Something failed on our side"),
+    "too_busy": (503, "The service has no room for this now"),
     "storage_unavailable": (503, "The storage cannot be reached"),
     "disk_full": (507, "There is no room left to store this"),
 }
@@ -83,26 +91,72 @@ CODES: Final[dict[str, tuple[int, str]]] = {
 TYPE_PREFIX: Final = "https://winnow.dev/problems/"
 
 
+MAX_ERRORS: Final = 100
+"""Of the faults that one problem lists; `detail` says how many more there are."""
+
+MAX_SENTENCES: Final = 5
+"""Of the faults that `detail` names itself."""
+
+
+class FieldError(Told):
+    """One fault of a request: where it is, and what is wrong there."""
+
+    path: str = Field(
+        description="Where in the request: keys and positions joined by dots, or the name of a parameter, form field "
+        "or header.",
+    )
+    detail: str = Field(description="What was expected, what came, and what to do.")
+
+
 class Problem(Told):
     """An RFC 9457 problem. `field` is the path of what was wrong in the request, `layer` a node of the model."""
 
-    type: str
-    title: str
-    status: int
-    code: str
-    detail: str
-    field: str | None
-    layer: str | None
+    type: str = Field(description="A URI that names the kind of problem; it ends with the code.")
+    title: str = Field(
+        description="The kind of problem in a few words, the same for every problem of its code."
+    )
+    status: int = Field(description="The HTTP status of the answer that carried it, or would have.")
+    code: str = Field(
+        description="The kind of problem, for programs. A code that was published keeps its meaning.",
+        json_schema_extra={"enum": [*CODES]},
+    )
+    detail: str = Field(description="What was expected, what came, and what to do, for people.")
+    field: str | None = Field(
+        description="Path of the first fault in the request; null where it has no place there."
+    )
+    layer: str | None = Field(
+        description="Name of the node of the model that it is about; null for the others."
+    )
+    errors: list[FieldError] = Field(
+        default_factory=list,
+        description=f"Every fault that has a place in the request, the first one too; at most {MAX_ERRORS}.",
+    )
+    request_id: str | None = Field(
+        default=None,
+        description="Of the request that it answers, as in X-Request-Id and in the service's log; null in the record "
+        "of an upload or job.",
+    )
 
 
 class Refusal(Exception):
-    """Something asked for cannot be had. Carries all that the asker needs to know.
+    """Something asked for cannot be had. Carries all that the asker needs to know; `errors` are all the faults, of
+    which the problem lists the first.
 
     Raises `KeyError` when made with a code that is not in `CODES`.
     """
 
-    def __init__(self, code: str, detail: str, *, field: str | None = None, layer: str | None = None) -> None:
+    def __init__(
+        self,
+        code: str,
+        detail: str,
+        *,
+        field: str | None = None,
+        layer: str | None = None,
+        errors: Sequence[FieldError] = (),
+    ) -> None:
         status, title = CODES[code]
+        own = [] if field is None else [FieldError(path=field, detail=detail)]
+        self.errors = [*(errors or own)]
         self.problem = Problem(
             type=TYPE_PREFIX + code,
             title=title,
@@ -111,5 +165,43 @@ class Refusal(Exception):
             detail=detail,
             field=field,
             layer=layer,
+            errors=self.errors[:MAX_ERRORS],
         )
         super().__init__(f"{code}: {detail}")
+
+
+def refusal_of_fields(errors: Sequence[FieldError], code: str = "invalid_request") -> Refusal:
+    """All these faults as one refusal."""
+    sentences = [
+        *dict.fromkeys(f"{error.path}: {error.detail}" if error.path else error.detail for error in errors)
+    ]
+    return Refusal(code, _some_of(sentences), field=errors[0].path or None, errors=errors)
+
+
+class Refusals:
+    """`with refusals:` keeps what is refused inside, and goes on behind it."""
+
+    def __init__(self) -> None:
+        self.kept: list[Refusal] = []
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> bool:
+        if isinstance(error, Refusal):
+            self.kept.append(error)
+        return isinstance(error, Refusal)
+
+    def raise_all(self) -> None:
+        """Raises the first one, with the faults of all of them; nothing when there is none."""
+        if len(self.kept) == 1:
+            raise self.kept[0]
+        if self.kept:
+            first, errors = self.kept[0].problem, [error for one in self.kept for error in one.errors]
+            elsewhere = [one.problem.detail for one in self.kept if not one.errors]
+            details = [*dict.fromkeys([*(error.detail for error in errors), *elsewhere])]
+            raise Refusal(first.code, _some_of(details), field=first.field, layer=first.layer, errors=errors)
+
+
+def _some_of(sentences: Sequence[str]) -> str:
+    more = len(sentences) - MAX_SENTENCES
+    return " ".join(sentences[:MAX_SENTENCES]) + (f" And {more} more." if more > 0 else "")

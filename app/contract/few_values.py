@@ -1,23 +1,22 @@
 """Is there a layer whose weights can take few values, told from the layer table?"""
 
-from fnmatch import fnmatchcase
 from typing import Final
 
 from app.contract.errors import Refusal
+from app.contract.model import Layer
 from app.contract.recipe import Binary, Palette
 from app.contract.stages import Stage, low
 
 PRODUCTS: Final = frozenset({"Gemm", "MatMul"})
 
 
-def check_few_values(index: int, step: Palette | Binary, stage: Stage) -> None:
-    """Raises `nothing_to_quantize`."""
+def check_few_values(index: int, step: Palette | Binary, stage: Stage, left: list[Layer]) -> None:
+    """Raises `nothing_to_quantize`. `left` are the layers that no pattern excludes."""
     wanted = PRODUCTS if step.layers == "products" else PRODUCTS | {"Conv"}
-    named = [x for x in stage.facts.layers if not any(fnmatchcase(x.name, p) for p in step.exclude)]
-    if any(layer.op in wanted for layer in named):
+    if any(layer.op in wanted for layer in left):
         return
-    there = ", ".join(sorted({layer.op for layer in named})) or "none"
-    hint = " Set layers to all to take convolutions." if "Conv" in {layer.op for layer in named} else ""
+    there = ", ".join(sorted({layer.op for layer in left})) or "none"
+    hint = " Set layers to all to take convolutions." if "Conv" in {layer.op for layer in left} else ""
     raise Refusal(
         "nothing_to_quantize",
         f"{step.kind} takes the weights of {', '.join(sorted(wanted))}; of these {low(stage.model)} "

@@ -3,6 +3,20 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from app.contract.errors import FieldError
+
+
+def field_errors(errors: Iterable[Mapping[str, Any]], sent: Any, where: str = "") -> list[FieldError]:
+    """Pydantic's errors about what was `sent`, which itself lies at the path `where`: one for each place."""
+    sentences: dict[str, list[str]] = {}
+    for error in errors:
+        place = ".".join(filter(None, (where, path(error, error["loc"], sent))))
+        sentences.setdefault(place, []).append(sentence(error))
+    return [
+        FieldError(path=place, detail=f"{', or '.join(dict.fromkeys(several))}.")
+        for place, several in sentences.items()
+    ]
+
 
 def sentence(error: Mapping[str, Any]) -> str:
     match error["type"]:

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints
 
 from app.contract.base import Asked, Told
+from app.contract.dataset import MAX_INPUTS
 from app.contract.errors import Problem
 from app.contract.recipe import Recipe, Requirements
 from app.contract.report import RequirementResult
@@ -18,6 +19,7 @@ FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
 Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+MAX_DIMENSIONS: Final = 32
 Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
 MAX_ROWS: Final = 2**40
 MAX_MEMORY_BYTES: Final = 2**44
@@ -28,37 +30,63 @@ Threads = Annotated[int, Field(ge=1, le=256)]
 class DataUse(Asked):
     """A dataset, or rows `[start, stop)` of it."""
 
-    dataset: str
+    dataset: str = Field(description="Id of the dataset.")
     slice: (
         tuple[Annotated[int, Field(ge=0, lt=MAX_ROWS)], Annotated[int, Field(ge=1, le=MAX_ROWS)]] | None
-    ) = None
+    ) = Field(
+        default=None,
+        description="First row, and the row behind the last: `[0, 512]` takes 512 rows; null takes all.",
+    )
     map: dict[str, str] = Field(
         default_factory=dict,
-        description="From a model's input to the dataset's name for it. Holds for every model of the job that has an "
+        max_length=MAX_INPUTS,
+        description="From a model's input to the dataset's name for it. Holds for every model of the job "
+        "that has an "
         "input of that name: the upload, teachers and students.",
     )
 
 
 class DataUses(Asked):
-    calibration: DataUse | None = None
-    training: DataUse | None = None
-    evaluation: DataUse | None = None
+    calibration: DataUse | None = Field(
+        default=None, description="To measure activations on, without labels; null for none."
+    )
+    training: DataUse | None = Field(default=None, description="To train on; null for none.")
+    evaluation: DataUse | None = Field(
+        default=None, description="Held out, with labels, to measure quality on; null for none."
+    )
 
 
 class Evaluation(Asked):
     """How quality is measured. `output` is the model's output to judge; its first one when left out."""
 
-    metric: Metric
-    output: str | None = None
+    metric: Metric = Field(
+        description="The measure of quality: `top1`, `top5` (share of right classes), macro-averaged "
+        "`precision` and "
+        "`recall`, or `mse`."
+    )
+    output: str | None = Field(
+        default=None, description="Name of the model's output to judge; null for its first."
+    )
 
 
 class Benchmark(Asked):
     """What is timed. `shapes` fixes an input's whole shape where the model leaves it open (batch axis included)."""
 
-    batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(default=[1], min_length=1, max_length=8)
-    threads: Threads | Annotated[list[Threads], Field(min_length=1, max_length=8)] = 1
-    rounds: int = Field(default=15, ge=9, le=1000)
-    shapes: dict[str, Annotated[list[Dimension], Field(max_length=64)]] = Field(default_factory=dict)
+    batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
+        description="Samples at once, each timed; the first is the one that requirements are judged by.",
+        default=[1],
+        min_length=1,
+        max_length=8,
+    )
+    threads: Threads | Annotated[list[Threads], Field(min_length=1, max_length=8)] = Field(
+        default=1, description="Threads of the runtime; several are each timed with every batch size."
+    )
+    rounds: int = Field(description="How often both models are timed in turns.", default=15, ge=9, le=1000)
+    shapes: dict[str, Annotated[list[Dimension], Field(max_length=MAX_DIMENSIONS)]] = Field(
+        description="Whole shapes of inputs that the model leaves open, by name; the batch axis is 1.",
+        default_factory=dict,
+        max_length=MAX_INPUTS,
+    )
 
     @property
     def thread_counts(self) -> list[int]:
@@ -71,25 +99,44 @@ class Limits(Asked):
     The operator of a service may allow less (`GET /v1/limits`); what is left out is then as much as that.
     """
 
-    seconds: int = Field(default=3600, ge=1, le=7 * 86400)
-    memory_bytes: int = Field(default=8 * 2**30, ge=256 * 2**20, le=MAX_MEMORY_BYTES)
+    seconds: int = Field(
+        description="Wall-clock seconds that one attempt may take.", default=3600, ge=1, le=7 * 86400
+    )
+    memory_bytes: int = Field(
+        description="Resident bytes that the processes of one attempt may take.",
+        default=8 * 2**30,
+        ge=256 * 2**20,
+        le=MAX_MEMORY_BYTES,
+    )
 
 
 class JobRequest(Asked):
     """`POST /v1/jobs`."""
 
-    model: str
-    recipe: Recipe
-    name: Name | None = None
+    model: str = Field(description="Id of the model to compress; it has to be ready.")
+    recipe: Recipe = Field(description="What is done to it.")
+    name: Name | None = Field(default=None, description="What the job is called; only people read it.")
     tags: dict[Tag, Annotated[str, StringConstraints(max_length=200)]] = Field(
-        default_factory=dict, max_length=50
+        description="Labels to find the job again, with values of your own.",
+        default_factory=dict,
+        max_length=50,
     )
-    seed: int = Field(default=0, ge=0, lt=2**32)
-    data: DataUses = Field(default_factory=DataUses)
-    evaluation: Evaluation | None = None
-    require: Requirements = Field(default_factory=Requirements)
-    benchmark: Benchmark = Field(default_factory=Benchmark)
-    limits: Limits = Field(default_factory=Limits)
+    seed: int = Field(
+        description="Of everything drawn at random: the same seed, model, recipe and data give the same "
+        "result.",
+        default=0,
+        ge=0,
+        lt=2**32,
+    )
+    data: DataUses = Field(
+        description="The datasets that the recipe needs, by their role.", default_factory=DataUses
+    )
+    evaluation: Evaluation | None = Field(
+        default=None, description="How quality is measured; null for not at all."
+    )
+    require: Requirements = Field(description="What the result has to meet.", default_factory=Requirements)
+    benchmark: Benchmark = Field(description="What is timed.", default_factory=Benchmark)
+    limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
 
 
 class StepProgress(Told):
@@ -98,17 +145,17 @@ class StepProgress(Told):
     `message` is the last thing that the step had to say: of a training its epoch, loss and speed.
     """
 
-    index: int
-    kind: str
-    progress: float
-    message: str | None
+    index: int = Field(description="Position of the step in the recipe, from 0.")
+    kind: str = Field(description="Of the step; `measure` for the measurements at the end.")
+    progress: float = Field(description="Share of the step that is done, from 0 to 1.")
+    message: str | None = Field(description="What the step said last, for people; null while it is silent.")
 
 
 class Artifact(Told):
     """A file that the job made."""
 
-    sha256: str
-    size_bytes: int
+    sha256: str = Field(description="Of its bytes, in hexadecimal.")
+    size_bytes: int = Field(description="Its size.")
 
 
 class Job(Told):
@@ -118,42 +165,59 @@ class Job(Told):
     `curves` is a zip of TensorBoard event files, null when nothing was trained.
     """
 
-    id: str
-    state: JobState
-    outcome: Outcome | None
-    attempt: int
-    max_attempts: int
-    queue_position: int | None
-    step: StepProgress | None
-    progress: float
-    seconds_left: int | None
-    problem: Problem | None
-    requirements: list[RequirementResult] | None
-    artifact: Artifact | None
-    curves: Artifact | None
-    created_at: datetime
-    started_at: datetime | None
-    finished_at: datetime | None
-    model: str
-    name: str | None
-    tags: dict[str, str]
-    seed: int
-    recipe: Recipe
-    data: DataUses
-    evaluation: Evaluation | None
-    require: Requirements
-    benchmark: Benchmark
-    limits: Limits
+    id: str = Field(description="Of the job, made by the service.")
+    state: JobState = Field(description="How far it is; the last three are final.")
+    outcome: Outcome | None = Field(
+        description="Whether the result meets what was required; null until the job has succeeded."
+    )
+    attempt: int = Field(description="Number of the attempt at work, or of the last one; 0 before the first.")
+    max_attempts: int = Field(description="Attempts before the job is given up.")
+    queue_position: int | None = Field(
+        description="Its place among the waiting jobs, from 1; null when it does not wait."
+    )
+    step: StepProgress | None = Field(
+        description="The step at work, or the one at which the attempt ended; null before the first."
+    )
+    progress: float = Field(description="Share of the whole that is done, from 0 to 1.")
+    seconds_left: int | None = Field(
+        description="Estimate of the seconds to its end; null where there is none."
+    )
+    problem: Problem | None = Field(description="Why it failed; null otherwise.")
+    requirements: list[RequirementResult] | None = Field(
+        description="What was required, and whether it is met; null until it is known."
+    )
+    artifact: Artifact | None = Field(description="The compressed model; null until there is one.")
+    curves: Artifact | None = Field(
+        description="A zip of the curves of its training; null when it trained nothing."
+    )
+    created_at: datetime = Field(description="When it was submitted.")
+    started_at: datetime | None = Field(description="When its first attempt began; null before.")
+    finished_at: datetime | None = Field(description="When it came to its end; null before.")
+    model: str = Field(description="Id of the model that it compresses.")
+    name: str | None = Field(description="What it is called; null when it was given no name.")
+    tags: dict[str, str] = Field(description="The labels that it was given.")
+    seed: int = Field(description="Of everything drawn at random.")
+    recipe: Recipe = Field(description="What is done to the model, every setting written out.")
+    data: DataUses = Field(description="The datasets that it uses, by their role.")
+    evaluation: Evaluation | None = Field(description="How quality is measured; null for not at all.")
+    require: Requirements = Field(description="What the result has to meet.")
+    benchmark: Benchmark = Field(description="What is timed.")
+    limits: Limits = Field(description="When an attempt is stopped.")
 
 
 class LogRecord(Told):
     """One line of `GET /v1/jobs/{id}/logs`, and the data of one server-sent event."""
 
-    id: int
-    time: datetime
-    attempt: int
-    level: Literal["info", "warning", "error"]
-    event: Literal["state", "progress", "log"]
-    step: str | None
-    message: str
-    values: dict[str, Any]
+    id: int = Field(
+        description="Of the record; it grows with time. Give it as `after` or Last-Event-ID to go on behind "
+        "it."
+    )
+    time: datetime = Field(description="When it happened.")
+    attempt: int = Field(description="The attempt that it belongs to.")
+    level: Literal["info", "warning", "error"] = Field(description="How much attention it deserves.")
+    event: Literal["state", "progress", "log"] = Field(
+        description="A change of state, progress, or something that a step said."
+    )
+    step: str | None = Field(description="Kind of the step at work; null outside of steps.")
+    message: str = Field(description="A sentence for people.")
+    values: dict[str, Any] = Field(description="Numbers and names in the sentence, for programs.")

@@ -1,26 +1,21 @@
 """Can `low_rank` do anything: is there a layer of a kind that it can factorise?"""
 
 from collections import Counter
-from fnmatch import fnmatchcase
 from typing import Final
 
 from app.contract.errors import Refusal
+from app.contract.model import Layer
 from app.contract.recipe import LowRank
 from app.contract.stages import Stage, low
 
 PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
 
 
-def check_low_rank(index: int, step: LowRank, stage: Stage) -> None:
-    """Raises `nothing_to_compress`."""
-    layers = [
-        layer
-        for layer in stage.facts.layers
-        if not any(fnmatchcase(layer.name, pattern) for pattern in step.exclude)
-    ]
-    if any(layer.op in PRODUCTS for layer in layers):
+def check_low_rank(index: int, step: LowRank, stage: Stage, left: list[Layer]) -> None:
+    """Raises `nothing_to_compress`. `left` are the layers that no pattern excludes."""
+    if any(layer.op in PRODUCTS for layer in left):
         return
-    counts = Counter(layer.op for layer in layers)
+    counts = Counter(layer.op for layer in left)
     there = ", ".join(f"{count} × {op}" for op, count in counts.most_common()) or "no layers"
     raise Refusal(
         "nothing_to_compress",

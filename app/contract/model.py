@@ -1,8 +1,9 @@
 """A model as the API shows it, and the facts that inspection finds in it."""
 
 from datetime import datetime
-from fnmatch import fnmatchcase
 from typing import Literal
+
+from pydantic import Field
 
 from app.contract.base import Told
 from app.contract.errors import Problem
@@ -16,9 +17,13 @@ UploadState = Literal["inspecting", "ready", "rejected"]
 class TensorSpec(Told):
     """An input or output. A dimension is a number, a symbolic name, or null where nothing is known."""
 
-    name: str
-    dtype: str
-    shape: list[int | str | None]
+    name: str = Field(description="Name of the input or output in the graph.")
+    dtype: str = Field(description="Type of its elements, as numpy names it.")
+    shape: list[int | str | None] = Field(
+        description="One entry for each dimension: its size, the name of a size that varies, or null where "
+        "nothing "
+        "is known."
+    )
 
 
 class Layer(Told):
@@ -27,28 +32,40 @@ class Layer(Told):
     `table` is the name of what a Gather takes rows of: patterns may name either. Null for other layers.
     """
 
-    name: str
-    op: str
-    weight: list[int] | None
-    macs: int | None
-    table: str | None = None
+    name: str = Field(description="Name of the node.")
+    op: str = Field(description="Its ONNX operator.")
+    weight: list[int] | None = Field(description="Shape of its weight; null where it is not known.")
+    macs: int | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    table: str | None = Field(
+        default=None,
+        description="Name of the table that a Gather takes rows of, which patterns may name too; null for "
+        "other "
+        "layers.",
+    )
 
-    def matches(self, pattern: str) -> bool:
-        """Whether a shell-style pattern names it."""
-        return any(fnmatchcase(name, pattern) for name in (self.name, self.table) if name is not None)
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What patterns may call it by."""
+        return (self.name,) if self.table is None or self.table == self.name else (self.name, self.table)
 
 
 class ModelFacts(Told):
     """What inspection learns. `macs` counts multiply-accumulates of one sample; null where shapes are unknown."""
 
-    opset: int
-    inputs: list[TensorSpec]
-    outputs: list[TensorSpec]
-    parameters: int
-    macs: int | None
-    quantized: bool
-    operators: dict[str, int]
-    layers: list[Layer]
+    opset: int = Field(description="Version of the ONNX operator set that the model uses.")
+    inputs: list[TensorSpec] = Field(description="What the model takes, in order.")
+    outputs: list[TensorSpec] = Field(description="What the model answers, in order.")
+    parameters: int = Field(description="Number of its weights.")
+    macs: int | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    quantized: bool = Field(description="Whether it holds quantized weights or activations.")
+    operators: dict[str, int] = Field(description="How many nodes of each operator it has.")
+    layers: list[Layer] = Field(
+        description="Its nodes with weights, in the order of the graph: what patterns in a recipe can name."
+    )
 
 
 class Model(Told):
@@ -56,19 +73,40 @@ class Model(Told):
     of one in an archive, known once it is ready, without the packing and with external data.
     """
 
-    id: str
-    name: str
-    state: UploadState
-    problem: Problem | None
-    format: ModelFormat
-    sha256: str
-    size_bytes: int
-    opset: int | None
-    inputs: list[TensorSpec] | None
-    outputs: list[TensorSpec] | None
-    parameters: int | None
-    macs: int | None
-    quantized: bool | None
-    operators: dict[str, int] | None
-    layers: list[Layer] | None
-    created_at: datetime
+    id: str = Field(description="Of the model, made by the service.")
+    name: str = Field(description="What it is called; only people read it.")
+    state: UploadState = Field(
+        description="`inspecting` until its file was checked, then `ready` or `rejected`."
+    )
+    problem: Problem | None = Field(description="Why it was rejected; null otherwise.")
+    format: ModelFormat = Field(
+        description="What the bytes are; `onnx` also stands for an archive of one ONNX file and its data."
+    )
+    sha256: str = Field(description="Of the uploaded bytes, in hexadecimal.")
+    size_bytes: int = Field(
+        description="Size of the model, its external data included, without the packing of an archive."
+    )
+    opset: int | None = Field(
+        description="Version of the ONNX operator set that the model uses; null until it is ready."
+    )
+    inputs: list[TensorSpec] | None = Field(
+        description="What the model takes, in order; null until it is ready."
+    )
+    outputs: list[TensorSpec] | None = Field(
+        description="What the model answers, in order; null until it is ready."
+    )
+    parameters: int | None = Field(description="Number of its weights; null until it is ready.")
+    macs: int | None = Field(
+        description="Multiply-accumulates for one sample; null until it is ready, and where shapes are not "
+        "known."
+    )
+    quantized: bool | None = Field(
+        description="Whether it holds quantized weights or activations; null until it is ready."
+    )
+    operators: dict[str, int] | None = Field(
+        description="How many nodes of each operator it has; null until it is ready."
+    )
+    layers: list[Layer] | None = Field(
+        description="Its nodes with weights, which patterns in a recipe can name; null until it is ready."
+    )
+    created_at: datetime = Field(description="When it was uploaded.")

@@ -26,7 +26,9 @@ def check_students(request: JobRequest, model: ModelFacts, others: Mapping[str, 
     """The result is measured beside the upload, on the same data: by the names of inputs and outputs."""
     asked = request.evaluation and judged(request.evaluation.output, model)
     for id, field in _students(request).items():
-        student = others[id]
+        student = others.get(id)
+        if student is None:
+            continue
         for spec in student.inputs:
             if spec.name not in [own.name for own in model.inputs]:
                 raise Refusal(
@@ -55,13 +57,14 @@ def _students(request: JobRequest) -> dict[str, str]:
 def fed(
     request: JobRequest, role: str, model: ModelFacts, others: Mapping[str, ModelFacts]
 ) -> Iterator[tuple[str, ModelFacts]]:
-    """The models that this data goes into: the upload, students, and teachers where they learn from it."""
+    """The models that this data goes into, of which something is known: the upload, students, and teachers where
+    they learn from it."""
     yield "", model
-    for id in _students(request):
-        yield f"The student {id}: ", others[id]
-    if role == "training":
-        for id in _teachers(request):
-            yield f"The teacher {id}: ", others[id]
+    students = dict.fromkeys(_students(request), "student")
+    teachers = {id: "teacher" for id in _teachers(request) if role == "training"}
+    for id, whose in [*students.items(), *teachers.items()]:
+        if id in others:
+            yield f"The {whose} {id}: ", others[id]
 
 
 def _teachers(request: JobRequest) -> list[str]:

@@ -75,7 +75,9 @@ AnyStep = Annotated[
 class Recipe(Asked):
     """Steps in the order in which they are done."""
 
-    steps: list[AnyStep] = Field(min_length=1, max_length=20)
+    steps: list[AnyStep] = Field(
+        description="What is done, one step after the other.", min_length=1, max_length=20
+    )
 
 
 class Requirements(Asked):

@@ -2,23 +2,25 @@
 
 from typing import Any, Literal
 
+from pydantic import Field
+
 from app.contract.base import Interval, Told
 
 
 class Pair(Told):
     """`ratio` is after / before; null where before is zero."""
 
-    before: int | float
-    after: int | float
-    ratio: float | None
+    before: int | float = Field(description="Of the model as uploaded.")
+    after: int | float = Field(description="Of the result.")
+    ratio: float | None = Field(description="`after` divided by `before`; null where `before` is zero.")
 
 
 class Percentiles(Told):
-    p50: float
-    p90: float
-    p95: float
-    p99: float
-    mean: float
+    p50: float = Field(description="The median, in milliseconds.")
+    p90: float = Field(description="90 % of the runs took at most so many milliseconds.")
+    p95: float = Field(description="95 % of the runs took at most so many milliseconds.")
+    p99: float = Field(description="99 % of the runs took at most so many milliseconds.")
+    mean: float = Field(description="The mean, in milliseconds.")
 
 
 class Latency(Told):
@@ -29,35 +31,43 @@ class Latency(Told):
     of single runs, `*_throughput` samples per second at p50.
     """
 
-    batch_size: int
-    threads: int
-    rounds: int
-    provider: str
-    shapes: dict[str, list[int]]
-    baseline_ms: Percentiles
-    candidate_ms: Percentiles
-    baseline_samples_ms: list[float]
-    candidate_samples_ms: list[float]
-    baseline_throughput: float
-    candidate_throughput: float
-    speedup: float
-    speedup_interval: Interval
-    speedup_per_round: list[float]
+    batch_size: int = Field(description="Samples at once.")
+    threads: int = Field(description="Threads of the runtime.")
+    rounds: int = Field(description="How often both models were timed in turns.")
+    provider: str = Field(description="The execution provider of ONNX Runtime.")
+    shapes: dict[str, list[int]] = Field(description="The shapes of the inputs, by name.")
+    baseline_ms: Percentiles = Field(description="Times of single runs of the model as uploaded.")
+    candidate_ms: Percentiles = Field(description="Times of single runs of the result.")
+    baseline_samples_ms: list[float] = Field(
+        description="Each timed run of the model as uploaded, in milliseconds."
+    )
+    candidate_samples_ms: list[float] = Field(description="Each timed run of the result, in milliseconds.")
+    baseline_throughput: float = Field(
+        description="Samples per second of the model as uploaded, from its median time."
+    )
+    candidate_throughput: float = Field(description="Samples per second of the result, from its median time.")
+    speedup: float = Field(description="How many times as fast the result is: the median over the rounds.")
+    speedup_interval: Interval = Field(description="95 % interval of `speedup`, from resampling the rounds.")
+    speedup_per_round: list[float] = Field(description="How many times as fast it was in each round.")
 
 
 class Quality(Told):
     """A metric on the evaluation data. `drop` is absolute, in the metric's worse direction, with its interval."""
 
-    metric: str
-    output: str
-    samples: int
-    before: float
-    after: float
-    before_interval: Interval
-    after_interval: Interval
-    drop: float
-    drop_interval: Interval
-    held_out: bool
+    metric: str = Field(description="The measure of quality.")
+    output: str = Field(description="Name of the output that was judged.")
+    samples: int = Field(description="Number of samples.")
+    before: float = Field(description="Of the model as uploaded.")
+    after: float = Field(description="Of the result.")
+    before_interval: Interval = Field(description="95 % interval of `before`.")
+    after_interval: Interval = Field(description="95 % interval of `after`.")
+    drop: float = Field(
+        description="How much worse the result is, in the metric's own unit; negative where it is better."
+    )
+    drop_interval: Interval = Field(
+        description="95 % interval of `drop`, from resampling the samples in pairs."
+    )
+    held_out: bool = Field(description="Whether no sample was used for calibration or training.")
 
 
 class Parity(Told):
@@ -67,26 +77,42 @@ class Parity(Told):
     have. `max_error` is the largest float32, and `cosine` 0, where NaN or infinity came in: the output is broken.
     """
 
-    output: str
-    samples: int
-    data: Literal["evaluation", "calibration", "random"]
-    cosine: float | None
-    snr_db: float | None
-    max_error: float | None
-    mean_error: float | None
-    max_relative_error: float | None
-    top1_agreement: float | None
+    output: str = Field(description="Name of the output.")
+    samples: int = Field(description="Number of samples.")
+    data: Literal["evaluation", "calibration", "random"] = Field(description="What the models were fed with.")
+    cosine: float | None = Field(
+        description="Mean cosine between the outputs of both models; null where they are almost zero."
+    )
+    snr_db: float | None = Field(
+        description="Signal to noise of the result's output, in dB; null where there is no noise or nothing "
+        "to "
+        "compare."
+    )
+    max_error: float | None = Field(
+        description="Largest difference of two numbers; null where there is nothing to compare."
+    )
+    mean_error: float | None = Field(
+        description="Mean difference of two numbers; null where there is nothing to compare."
+    )
+    max_relative_error: float | None = Field(
+        description="Largest difference relative to the original's largest number; null where that is zero."
+    )
+    top1_agreement: float | None = Field(
+        description="Share of samples for which both models choose the same class; null for outputs that are "
+        "no "
+        "classes."
+    )
 
 
 class RequirementResult(Told):
     """Something that was asked, and whether it is met. `why` says in a sentence why not, null when it is."""
 
-    name: str
-    asked: float
-    measured: float | None
-    interval: Interval | None
-    met: bool
-    why: str | None
+    name: str = Field(description="What was required, as in the request.")
+    asked: float = Field(description="The bound that was asked for.")
+    measured: float | None = Field(description="What was measured; null where it could not be.")
+    interval: Interval | None = Field(description="95 % interval of `measured`; null where it is exact.")
+    met: bool = Field(description="Whether it is met on the worse bound of the interval.")
+    why: str | None = Field(description="Why it is not met; null when it is.")
 
 
 class StepReport(Told):
@@ -95,73 +121,87 @@ class StepReport(Told):
     `targets` are the step's own, among the requirements of the whole report where they are not met.
     """
 
-    index: int
-    kind: str
-    seconds: float
-    changed: int
-    candidates: int
-    size_bytes: int
-    opset: int
-    notes: list[str]
-    targets: list[RequirementResult]
-    details: dict[str, Any]
+    index: int = Field(description="Position of the step in the recipe, from 0.")
+    kind: str = Field(description="Of the step.")
+    seconds: float = Field(description="How long it took.")
+    changed: int = Field(description="Number of nodes that it changed.")
+    candidates: int = Field(description="Number of nodes that it could have changed.")
+    size_bytes: int = Field(description="Size of the model behind it.")
+    opset: int = Field(description="Version of the operator set behind it.")
+    notes: list[str] = Field(description="What it has to say, for people.")
+    targets: list[RequirementResult] = Field(description="Its own targets that are not met.")
+    details: dict[str, Any] = Field(description="The technique's own account, for programs.")
 
 
 class LayerReport(Told):
     """One layer before and after. `dtype` is that of the weight as stored."""
 
-    name: str
-    op: str
-    parameters: int
-    macs: int | None
-    before_dtype: str
-    after_dtype: str
+    name: str = Field(description="Name of the node in the model as uploaded.")
+    op: str = Field(description="Its ONNX operator.")
+    parameters: int = Field(description="Number of its weights before.")
+    macs: int | None = Field(
+        description="Multiply-accumulates for one sample before; null where shapes are not known."
+    )
+    before_dtype: str = Field(description="Type of its weight before.")
+    after_dtype: str = Field(description="Type of its weight in the result.")
 
 
 class Verdict(Told):
     """In plain words. `faster` and `smaller` are null when not measured or not to be told from the noise."""
 
-    faster: bool | None
-    smaller: bool
-    worse_by: float | None
-    summary: list[str]
+    faster: bool | None = Field(
+        description="Whether the result is faster; null where that cannot be told from the noise."
+    )
+    smaller: bool = Field(description="Whether its file is smaller.")
+    worse_by: float | None = Field(
+        description="How much worse the first metric is, at most; null where none was measured."
+    )
+    summary: list[str] = Field(description="The result in a few sentences.")
 
 
 class Environment(Told):
-    cpu: str
-    cpu_flags: list[str]
-    cores: int
-    memory_bytes: int
-    gpus: list[str]
-    platform: str
-    versions: dict[str, str]
-    intra_op_threads: int
+    cpu: str = Field(description="Model of the CPU.")
+    cpu_flags: list[str] = Field(description="Instruction sets of the CPU that matter here.")
+    cores: int = Field(description="Number of its cores.")
+    memory_bytes: int = Field(description="Memory of the machine.")
+    gpus: list[str] = Field(description="Models of the GPUs.")
+    platform: str = Field(description="Operating system.")
+    versions: dict[str, str] = Field(description="Of the libraries that made and measured the result.")
+    intra_op_threads: int = Field(
+        description="Threads within an operator that the runtime would take by itself."
+    )
 
 
 class Report(Told):
     """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved,
     `compressed_bytes` what a download takes that asks for the coding zstd."""
 
-    winnow: str
-    outcome: Literal["accepted", "requirements_not_met"]
-    verdict: Verdict
-    requirements: list[RequirementResult]
-    source_sha256: str
-    artifact_sha256: str
-    seed: int
-    opset: Pair
-    size_bytes: Pair
-    compressed_bytes: Pair
-    tidied_bytes: int
-    parameters: Pair
-    macs: Pair | None
-    sparsity: Pair
-    load_ms: Pair
-    peak_rss_bytes: Pair
-    latency: list[Latency]
-    quality: list[Quality]
-    parity: list[Parity]
-    steps: list[StepReport]
-    layers: list[LayerReport]
-    environment: Environment
-    notes: list[str]
+    winnow: str = Field(description="Version of this service.")
+    outcome: Literal["accepted", "requirements_not_met"] = Field(
+        description="Whether the result meets what was required."
+    )
+    verdict: Verdict = Field(description="In plain words.")
+    requirements: list[RequirementResult] = Field(description="What was required, and whether it is met.")
+    source_sha256: str = Field(description="Of the model as uploaded, in hexadecimal.")
+    artifact_sha256: str = Field(description="Of the result, in hexadecimal.")
+    seed: int = Field(description="Of everything drawn at random.")
+    opset: Pair = Field(description="Versions of the operator set.")
+    size_bytes: Pair = Field(description="Sizes of the files.")
+    compressed_bytes: Pair = Field(description="Sizes of the files as zstd, the coding of downloads.")
+    tidied_bytes: int = Field(description="What removing debug records alone saved.")
+    parameters: Pair = Field(description="Numbers of weights.")
+    macs: Pair | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    sparsity: Pair = Field(description="Shares of weights that are zero.")
+    load_ms: Pair = Field(description="Times to load the models into the runtime, in milliseconds.")
+    peak_rss_bytes: Pair = Field(
+        description="Peaks of anonymous resident memory over that of an empty process."
+    )
+    latency: list[Latency] = Field(description="Speed, for each batch size and number of threads.")
+    quality: list[Quality] = Field(description="The metrics, before and after.")
+    parity: list[Parity] = Field(description="How far each output moved.")
+    steps: list[StepReport] = Field(description="What each step did.")
+    layers: list[LayerReport] = Field(description="What became of each layer.")
+    environment: Environment = Field(description="What it was measured on.")
+    notes: list[str] = Field(description="What else there is to know, for people.")

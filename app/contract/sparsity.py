@@ -1,12 +1,12 @@
 """Can a step make zeros: do its patterns match layers, and do the structure's sizes divide theirs?"""
 
-from fnmatch import fnmatchcase
 from typing import Final
 
-from app.contract.errors import Refusal
+from app.contract.errors import Refusal, Refusals
 from app.contract.model import Layer
+from app.contract.named_layers import NamedLayers
 from app.contract.recipe import Gradual, Sparsity, Training
-from app.contract.stages import Stage, low
+from app.contract.stages import Stage
 
 PRODUCTS: Final = frozenset({"Conv", "Gemm", "MatMul"})
 SHOWN: Final = 5
@@ -14,40 +14,35 @@ BLOCK: Final = (1, 4)
 """Of gradual zeros in blocks: outputs × inputs."""
 
 
-def check_sparsity(index: int, step: Sparsity, stage: Stage, reshaped: bool) -> None:
+def check_sparsity(
+    index: int, step: Sparsity, stage: Stage, named: NamedLayers, left: list[int], reshaped: bool
+) -> None:
     """Raises `pattern_matches_nothing`, `nothing_to_compress`, `does_not_divide`.
 
-    `reshaped`: a step before changes sizes, which then are the worker's to check.
+    `left`: the places of the layers that no pattern excludes. `reshaped`: a step before changes sizes, which then are
+    the worker's to check.
     """
     where = f"recipe.steps.{index}"
-    layers = stage.facts.layers
+    taken: set[int] = set() if step.layers else set(left)
+    refusals = Refusals()
     for position, pattern in enumerate(step.layers):
-        _check_pattern(pattern, layers, stage, f"{where}.layers.{position}")
-    for position, name in enumerate(step.layers):
-        for layer in layers:
-            why = None if reshaped or layer.name != name else why_not(layer, step.structure, step.block)
-            if why is not None:
-                raise Refusal(
-                    "does_not_divide",
-                    f"{name!r} is named, and its weight {layer.weight} has {why}, as {step.structure} asks. Leave it "
-                    "out, or choose another structure.",
-                    field=f"{where}.layers.{position}",
-                    layer=name,
-                )
-    left = [layer for layer in layers if layer.op in PRODUCTS and _is_taken(layer.name, step)]
-    _check_some(left, step.structure, step.block, reshaped, stage, f"{where}.structure")
+        with refusals:
+            field = f"{where}.layers.{position}"
+            places = _asked_for(pattern, named, field)
+            taken.update(places)
+            if not reshaped:
+                _check_divides(pattern, [named.layers[place] for place in places], step, field)
+    refusals.raise_all()
+    layers = [named.layers[i] for i in left if i in taken and named.layers[i].op in PRODUCTS]
+    _check_some(layers, step.structure, step.block, reshaped, stage, f"{where}.structure")
 
 
-def check_gradual(index: int, step: Training, stage: Stage, reshaped: bool) -> None:
-    """Raises `nothing_to_compress`."""
+def check_gradual(index: int, step: Training, stage: Stage, left: list[Layer], reshaped: bool) -> None:
+    """Raises `nothing_to_compress`. `left` are the layers that no pattern excludes."""
     if isinstance(step.gradual, Gradual):
-        left = [
-            layer
-            for layer in stage.facts.layers
-            if layer.op in PRODUCTS and not any(fnmatchcase(layer.name, x) for x in step.exclude)
-        ]
+        products = [layer for layer in left if layer.op in PRODUCTS]
         where = f"recipe.steps.{index}.gradual.structure"
-        _check_some(left, step.gradual.structure, BLOCK, reshaped, stage, where)
+        _check_some(products, step.gradual.structure, BLOCK, reshaped, stage, where)
 
 
 def why_not(layer: Layer, structure: str, block: tuple[int, int]) -> str | None:
@@ -70,28 +65,32 @@ def _why_sizes(outputs: int, inputs: int, rows: int, columns: int) -> str | None
     return f"{outputs} outputs, which do not divide by {rows}" if outputs % rows else None
 
 
-def _is_taken(name: str, step: Sparsity) -> bool:
-    named = not step.layers or any(fnmatchcase(name, pattern) for pattern in step.layers)
-    return named and not any(fnmatchcase(name, pattern) for pattern in step.exclude)
-
-
-def _check_pattern(pattern: str, layers: list[Layer], stage: Stage, field: str) -> None:
-    matched = [layer for layer in layers if fnmatchcase(layer.name, pattern)]
-    if not matched:
-        some = ", ".join(repr(layer.name) for layer in layers[:SHOWN]) or "none"
-        raise Refusal(
-            "pattern_matches_nothing",
-            f"{pattern!r} matches none of the {len(layers)} layers of {low(stage.model)}, which are called like "
-            f"{some}. `*` stands for anything.",
-            field=field,
-        )
-    if not any(layer.op in PRODUCTS for layer in matched):
+def _asked_for(pattern: str, named: NamedLayers, field: str) -> list[int]:
+    """The places of the layers that a pattern of `layers` names, one of which has to be a product."""
+    places = named.matched(pattern, field)
+    if not any(named.layers[place].op in PRODUCTS for place in places):
+        first = named.layers[places[0]]
         raise Refusal(
             "nothing_to_compress",
-            f"{matched[0].name!r} is a {matched[0].op}; zeros are made in Conv, Gemm and MatMul.",
+            f"{first.name!r} is a {first.op}; zeros are made in Conv, Gemm and MatMul.",
             field=field,
-            layer=matched[0].name,
+            layer=first.name,
         )
+    return places
+
+
+def _check_divides(name: str, layers: list[Layer], step: Sparsity, field: str) -> None:
+    """A layer that is named in full has to be able to have the structure."""
+    for layer in layers:
+        why = why_not(layer, step.structure, step.block) if layer.name == name else None
+        if why is not None:
+            raise Refusal(
+                "does_not_divide",
+                f"{name!r} is named, and its weight {layer.weight} has {why}, as {step.structure} asks. Leave it "
+                "out, or choose another structure.",
+                field=field,
+                layer=name,
+            )
 
 
 def _check_some(

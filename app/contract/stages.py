@@ -48,18 +48,15 @@ class Stage:
 
 
 def stages(
-    recipe: Recipe, model: ModelFacts, others: Mapping[str, ModelFacts], calibrated: bool
+    recipe: Recipe, model: ModelFacts, others: Mapping[str, ModelFacts]
 ) -> Iterator[tuple[int, AnyStep, Stage]]:
-    """Every step, and the model that it works on. Raises `already_quantized`, `not_quantized`, `wrong_order`.
-
-    `calibrated`: there is calibration data.
-    """
+    """Every step, and the model that it works on; up to a student of which nothing is known."""
     stage = _uploaded("The model", model)
     for index, step in enumerate(recipe.steps):
         if isinstance(step, Distillation) and step.student is not None:
+            if step.student not in others:
+                return
             stage = _uploaded(f"The student {step.student}", others[step.student])
-        _check_takes(index, step, stage)
-        _check_keeps_zeros(index, step, stage, calibrated)
         yield index, step, stage
         stage = _after(index, step, stage)
 
@@ -78,7 +75,13 @@ def _after(index: int, step: AnyStep, stage: Stage) -> Stage:
     return replace(stage, half=name, half_kind=step.kind) if isinstance(step, HALF) else stage
 
 
-def _check_takes(index: int, step: AnyStep, stage: Stage) -> None:
+def check_takes(index: int, step: AnyStep, stage: Stage, calibrated: bool) -> None:
+    """Raises `already_quantized`, `not_quantized`, `wrong_order`. `calibrated`: there is calibration data."""
+    _check_kind(index, step, stage)
+    _check_keeps_zeros(index, step, stage, calibrated)
+
+
+def _check_kind(index: int, step: AnyStep, stage: Stage) -> None:
     field = f"recipe.steps.{index}.kind"
     trains = isinstance(step, Training) and stage.learns
     if step.takes == "float" and stage.quantized is not None and not trains:

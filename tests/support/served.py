@@ -10,11 +10,12 @@ from threading import Thread
 from typing import Any
 
 import httpx
-import uvicorn
 
 from app.api.deps import Parts
 from app.main import create_app
 from app.queue import MemoryQueue
+from app.server.limits import ConnectionLimits
+from app.server.make import make_server
 from app.settings import Settings
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
@@ -51,6 +52,7 @@ def served(
     records: Records | None = None,
     blobs: Blobs | None = None,
     queue: MemoryQueue | None = None,
+    limits: ConnectionLimits | None = None,
     **settings: Any,
 ) -> Iterator[Served]:
     """Serve on a free port for as long as the context lasts."""
@@ -58,9 +60,7 @@ def served(
     chosen = Settings(data_dir=data_dir, **settings)
     app = create_app(chosen, records or MemoryRecords(), blobs or MemoryBlobs(), waiting)
     with listening() as listener:
-        server = uvicorn.Server(
-            uvicorn.Config(app, log_level="error", access_log=False, timeout_graceful_shutdown=1)
-        )
+        server = make_server(app, limits=limits, grace_seconds=1)
         thread = Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
         thread.start()
         while not server.started and thread.is_alive():

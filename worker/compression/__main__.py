@@ -5,17 +5,15 @@ A dataset's declaration is looked for beside it: data.npz → data.json.
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 from typing import Any
-
-from pydantic import ValidationError
 
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
 from app.contract.job import DataUse, JobRequest
 from app.contract.others import named_models
+from app.contract.strict_json import read_model
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -37,7 +35,7 @@ def main() -> int:
     """Exit status 0: accepted, 3: requirements not met, 1: refused, 2: usage."""
     arguments = _parser().parse_args()
     try:
-        request = JobRequest.model_validate_json(arguments.job.read_text())
+        request = read_model(JobRequest, arguments.job.read_bytes())
         base = arguments.job.parent
         report = compress(
             base / request.model,
@@ -57,7 +55,7 @@ def main() -> int:
                 models={path: base / path for path in named_models(request)},
             ),
         )
-    except (Refusal, ValidationError, OSError) as error:
+    except (Refusal, OSError) as error:
         print(error, file=sys.stderr)
         return 1
     print("\n".join(report.verdict.summary))
@@ -77,8 +75,8 @@ def _source(base: Path, use: DataUse | None) -> Source | None:
         return None
     path = base / use.dataset
     beside = path.with_suffix(".json")
-    declared = json.loads(beside.read_text()) if beside.exists() else {}
-    return Source(path, Declaration.model_validate(declared), use.slice, use.map)
+    declaration = read_model(Declaration, beside.read_bytes()) if beside.exists() else Declaration()
+    return Source(path, declaration, use.slice, use.map)
 
 
 if __name__ == "__main__":

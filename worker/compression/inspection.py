@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import assert_never
+from typing import Final, assert_never
 
 import onnxruntime
 
@@ -12,10 +12,17 @@ from app.contract.errors import Refusal
 from app.contract.model import ModelFacts, ModelFormat, TensorSpec
 from worker.compression.convert import torch_export, torchscript
 from worker.compression.files import bytes_of
+from worker.compression.garbage import no_garbage_collection
 from worker.compression.graph import gate, store
 from worker.compression.graph.archive import is_archive, unpack
 from worker.compression.graph.facts import facts
+from worker.compression.graph.functions import expanded_size
 from worker.compression.graph.normalise import normalise
+from worker.compression.graph.one_file import without_raw_data
+
+MAX_LAYERS: Final = 20_000
+MAX_OPTIMIZED_NODES: Final = 10_000
+"""24,000 nodes were seen to take ONNX Runtime's optimizers 34 s, 1 s without them."""
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +39,7 @@ class Inspected:
     unpacked_bytes: int | None
 
 
+@no_garbage_collection()
 def inspect_model(
     path: Path,
     format: ModelFormat,
@@ -60,6 +68,7 @@ def inspect_model(
         case _:
             assert_never(format)
     found = _facts(runnable)
+    _check_layers(found)
     _check_runs(runnable)
     unpacked = bytes_of(runnable) if format == "onnx" and runnable != path else None
     return Inspected(found, None if format == "onnx" else converted, unpacked)
@@ -90,13 +99,31 @@ def _facts(path: Path) -> ModelFacts:
         raise Refusal("invalid_model", f"The graph is not valid: {_sentence(error, path)}") from error
 
 
+def _check_layers(found: ModelFacts) -> None:
+    """The layer table goes with every answer that shows the model, and is gone through for every job."""
+    if len(found.layers) > MAX_LAYERS:
+        raise Refusal(
+            "model_too_complex",
+            f"The model has {len(found.layers)} layers with weights; {MAX_LAYERS} are the most. Export it with loops "
+            "instead of unrolled steps.",
+        )
+
+
 def _check_runs(path: Path) -> None:
-    """ONNX Runtime must be able to make a session of the model as uploaded: the baseline of all comparisons."""
+    """ONNX Runtime must be able to make a session of the model as uploaded: the baseline of all comparisons.
+
+    Without its folding of constants, which computes for as long as the file wants it to, and of large graphs without
+    what takes time quadratic in the number of nodes.
+    """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
+    if expanded_size(without_raw_data(path)).nodes > MAX_OPTIMIZED_NODES:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        onnxruntime.InferenceSession(path, options, providers=["CPUExecutionProvider"])
+        onnxruntime.InferenceSession(
+            path, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
+        )
     except MemoryError:
         raise
     except Exception as error:

@@ -1,20 +1,33 @@
 """What all steps have in common."""
 
-from typing import Annotated, ClassVar, Final, Literal
+from typing import Annotated, Any, ClassVar, Final, Literal
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
 from app.contract.base import Asked
+from app.contract.glob import GlobText
+
+
+def _whole(value: Any) -> Any:
+    """Pydantic takes 8.0 for the literal 8, and true for 1."""
+    if type(value) is not int:
+        raise ValueError(f"a whole number was expected, not {value!r:.50}")
+    return value
+
+
+WHOLE: Final = BeforeValidator(_whole)
+"""For literals that are numbers."""
 
 Need = Literal["calibration", "training", "evaluation"]
 
 Patterns = Annotated[
-    list[str],
+    list[GlobText],
     Field(
         default_factory=list,
         max_length=100,
         description="Shell-style patterns (`*/head/*`) of node names that stay as they are; of an embedding "
         "the table's name will do.",
+        examples=[["*/head/*"]],
     ),
 ]
 
@@ -24,6 +37,8 @@ Samples = Annotated[
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6)]
+
+KIND: Final = "Tells the kinds of steps apart."
 
 ORIGINAL: Final = "original"
 """The name of the upload that a job compresses, where a model is asked for."""

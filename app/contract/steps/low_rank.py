@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from app.contract.steps.base import Need, Patterns, Samples, Step
+from app.contract.steps.base import KIND, Need, Patterns, Samples, Step
 
 
 class LowRank(Step):
@@ -13,10 +13,11 @@ class LowRank(Step):
     without_data: ClassVar[str] = " Or fit to the weights alone: data_aware false."
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["low_rank"]
+    kind: Literal["low_rank"] = Field(description=KIND)
     convolution: Literal["auto", "tucker", "spatial", "channel"] = Field(
         default="auto",
-        description="How a k×k convolution is split: `tucker` (1×1, k×k, 1×1), `spatial` (k×1, 1×k), `channel` "
+        description="How a k×k convolution is split: `tucker` (1×1, k×k, 1×1), `spatial` (k×1, 1×k), "
+        "`channel` "
         "(k×k, 1×1), or the one with the least error for the same cost.",
     )
     data_aware: bool | None = Field(
@@ -28,7 +29,8 @@ class LowRank(Step):
     )
     amount: Annotated[float, Field(gt=0, lt=1)] = Field(
         default=0.5,
-        description="For `macs` and `parameters`: the share that goes, of all layers together that have a split which "
+        description="For `macs` and `parameters`: the share that goes, of all layers together that have a "
+        "split which "
         "saves something.",
     )
     energy: Annotated[float, Field(gt=0, lt=1)] = Field(

@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.contract.steps.base import Need, Patterns, Samples, Step
+from app.contract.steps.base import KIND, Need, Patterns, Samples, Step
 
 
 class Int8(Step):
@@ -13,13 +13,14 @@ class Int8(Step):
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["int8"]
+    kind: Literal["int8"] = Field(description=KIND)
     prefer: Literal["latency", "quality"] = Field(
         default="latency", description="What decides between candidates that the requirements allow."
     )
     max_drop: Annotated[float, Field(ge=0, le=1)] | None = Field(
         default=None,
-        description="Loss that a candidate may cost: of the metric with labelled calibration data, else relative "
+        description="Loss that a candidate may cost: of the metric with labelled calibration data, else "
+        "relative "
         "error of the outputs; null for what the step thinks is harmless.",
     )
     samples: Samples
@@ -33,7 +34,7 @@ class MixedPrecision(Step):
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["mixed_precision"]
+    kind: Literal["mixed_precision"] = Field(description=KIND)
     max_size_ratio: Annotated[float, Field(gt=0, le=1)] | None = Field(
         default=None, description="Size of the file after / before, at most."
     )

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.contract.steps.base import Need, Patterns, Samples, Step
+from app.contract.glob import GlobText
+from app.contract.steps.base import KIND, Need, Patterns, Samples, Step
 from app.contract.steps.training import Distillation, Finetune, Structure, refuse_bad_structure, zeros_of
 
 Amount = Annotated[float, Field(gt=0, lt=1)]
@@ -22,18 +23,20 @@ class ChannelPruning(Step):
     needs: ClassVar[frozenset[Need]] = frozenset()
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["channel_pruning"]
+    kind: Literal["channel_pruning"] = Field(description=KIND)
     criterion: (
         Literal["l1", "l2", "batchnorm_scale", "taylor", "fisher", "activation", "fpgm", "random"] | None
     ) = Field(
         default=None,
         description="What makes a channel worth keeping; null: `taylor` where there is calibration data "
-        "(`activation` where the model cannot be differentiated, if a convolution or product makes the channels), else "
+        "(`activation` where the model cannot be differentiated, if a convolution or product makes the "
+        "channels), else "
         "`l2`.",
     )
     scope: Literal["global", "layer", "isomorphic"] = Field(
         default="layer",
-        description="Which channels compete: all, those of one group, or those of groups that are built alike.",
+        description="Which channels compete: all, those of one group, or those of groups that are built "
+        "alike.",
     )
     target: Literal["channels", "parameters", "macs", "latency"] = Field(
         default="macs", description="What is to shrink."
@@ -49,11 +52,13 @@ class ChannelPruning(Step):
         default=None,
         ge=1,
         le=512,
-        description="Channels are kept in multiples of this; by itself 8 in groups of 16 channels or more, else 1.",
+        description="Channels are kept in multiples of this; by itself 8 in groups of 16 channels or more, "
+        "else 1.",
     )
     repair: bool | None = Field(
         default=None,
-        description="Fit the next layer's weights to what is left, by least squares on calibration data; null where "
+        description="Fit the next layer's weights to what is left, by least squares on calibration data; "
+        "null where "
         "there is some.",
     )
     samples: Samples
@@ -89,7 +94,7 @@ class Sparsity(Step):
     without_data: ClassVar[str] = " Or judge by the weights alone: criterion magnitude, distribution uniform."
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["sparsity"]
+    kind: Literal["sparsity"] = Field(description=KIND)
     structure: Structure
     block: tuple[Side, Side] = Field(
         default=(1, 4),
@@ -100,8 +105,10 @@ class Sparsity(Step):
     )
     criterion: Literal["magnitude", "wanda", "taylor", "hessian"] = Field(
         default="hessian",
-        description="Which weights go: the smallest (`magnitude`), those that meet small inputs (`wanda`), that move "
-        "the outputs least (`taylor`) or cost their layer least (`hessian`, which makes up for them with the rest).",
+        description="Which weights go: the smallest (`magnitude`), those that meet small inputs (`wanda`), "
+        "that move "
+        "the outputs least (`taylor`) or cost their layer least (`hessian`, which makes up for them with the "
+        "rest).",
     )
     distribution: Literal["uniform", "erdos_renyi", "sensitivity"] = Field(
         default="uniform", description="How the zeros are spread over the layers."
@@ -112,7 +119,7 @@ class Sparsity(Step):
         "whichever is smallest; or all of them dense.",
     )
     samples: Samples
-    layers: list[str] = Field(
+    layers: list[GlobText] = Field(
         default_factory=list, max_length=1000, description="Names or patterns of the layers; none means all."
     )
     exclude: Patterns

@@ -4,7 +4,8 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
-from app.contract.steps.base import Need, Patterns, Samples, Step
+from app.contract.glob import GlobText
+from app.contract.steps.base import KIND, WHOLE, Need, Patterns, Samples, Step
 
 WeightRange = Annotated[
     Literal["auto", "full", "reduced"],
@@ -22,7 +23,7 @@ class Int8Static(Step):
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["int8_static"]
+    kind: Literal["int8_static"] = Field(description=KIND)
     calibration: Literal["minmax", "percentile", "entropy", "mse"] = Field(
         default="percentile", description="How the range of an activation follows from what was seen."
     )
@@ -31,7 +32,9 @@ class Int8Static(Step):
     )
     samples: Samples
     weight_range: WeightRange
-    weight_bits: Literal[8, 4] = Field(default=8, description="Bits of a weight; activations have 8.")
+    weight_bits: Annotated[Literal[8, 4], WHOLE] = Field(
+        default=8, description="Bits of a weight; activations have 8."
+    )
     target: Literal["auto", "cpu_vnni", "cpu", "arm", "cuda"] = Field(
         default="auto",
         description="The machine that the model will run on; by itself the one that the worker runs on.",
@@ -47,12 +50,13 @@ class Int8Static(Step):
         default=None,
         ge=0,
         le=1,
-        description="SmoothQuant's alpha: how much of the activations' outliers goes into the weights; null for none.",
+        description="SmoothQuant's alpha: how much of the activations' outliers goes into the weights; null "
+        "for none.",
     )
     adaround: bool = Field(
         default=False, description="Learn for each weight whether it is rounded up or down (AdaRound)."
     )
-    exclude: Annotated[list[str], Field(max_length=100)] | Literal["auto"] = Field(
+    exclude: Annotated[list[GlobText], Field(max_length=100)] | Literal["auto"] = Field(
         default_factory=list,
         description="Patterns of node names that stay float, or `auto`: the most sensitive ones, until the "
         "requirements hold.",
@@ -65,13 +69,14 @@ class Int8Dynamic(Step):
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["int8_dynamic"]
+    kind: Literal["int8_dynamic"] = Field(description=KIND)
     weight_range: WeightRange
     smooth: float | None = Field(
         default=None,
         ge=0,
         le=1,
-        description="SmoothQuant's alpha: how much of the activations' outliers goes into the weights of products "
+        description="SmoothQuant's alpha: how much of the activations' outliers goes into the weights of "
+        "products "
         "behind a layer normalisation; null for none. Needs calibration data.",
     )
     exclude: Patterns
@@ -84,7 +89,7 @@ class Int8Dynamic(Step):
 class Float16(Step):
     """Half-precision weights and arithmetic. Needs no data."""
 
-    kind: Literal["float16"]
+    kind: Literal["float16"] = Field(description=KIND)
     keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
     exclude: Patterns
 
@@ -92,5 +97,5 @@ class Float16(Step):
 class BFloat16(Step):
     """Weights stored in bfloat16: the range of float32, with 8 bits of precision. Arithmetic stays as it is."""
 
-    kind: Literal["bfloat16"]
+    kind: Literal["bfloat16"] = Field(description=KIND)
     exclude: Patterns

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal, Self
 from pydantic import Field, model_validator
 
 from app.contract.base import Asked
-from app.contract.steps.base import ORIGINAL, Need, Patterns, Share, Step, Weight
+from app.contract.steps.base import KIND, ORIGINAL, Need, Patterns, Share, Step, Weight
 
 Structure = Annotated[
     str,
@@ -65,14 +65,16 @@ class Training(Step):
     steps: int | None = Field(
         default=None, ge=1, le=100_000_000, description="Optimizer steps; when given, `epochs` is not used."
     )
-    batch_size: int = Field(default=128, ge=1, le=65536)
+    batch_size: int = Field(description="Samples in one optimizer step.", default=128, ge=1, le=65536)
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="SGD has momentum 0.9.")
     learning_rate: float | None = Field(
         default=None, gt=0, le=10, description="The peak rate; found by a short range test when left out."
     )
     warmup: Share = Field(default=0.1, description="Share of the steps in which the rate rises from 0.")
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="The rate after warm-up.")
-    weight_decay: float = Field(default=0.0001, ge=0, le=1)
+    weight_decay: float = Field(
+        description="Decoupled from the gradient in AdamW, added to it in SGD.", default=0.0001, ge=0, le=1
+    )
     clip_norm: float | None = Field(
         default=1.0, gt=0, description="Largest norm of the gradient over all weights; null for none."
     )
@@ -88,7 +90,8 @@ class Training(Step):
     )
     batchnorm: Literal["auto", "restored", "folded"] = Field(
         default="auto",
-        description="Whether batch normalisation is put back behind convolutions for training, and folded again.",
+        description="Whether batch normalisation is put back behind convolutions for training, and folded "
+        "again.",
     )
     augment: bool = Field(default=True, description="Use the augmentation that the dataset declares.")
     precision: Literal["auto", "float32", "bfloat16"] = Field(
@@ -117,7 +120,7 @@ class Training(Step):
 class Finetune(Training):
     """Train on labels: cross-entropy where they are class numbers, mean squared error where they are reals."""
 
-    kind: Literal["finetune"]
+    kind: Literal["finetune"] = Field(description=KIND)
     label_smoothing: Share = Field(default=0.0, description="Share of each label spread over all classes.")
 
     @property
@@ -128,9 +131,9 @@ class Finetune(Training):
 class FeaturePair(Asked):
     """Two values of the graphs that should agree; a learned projection bridges different widths."""
 
-    teacher: str
-    student: str
-    weight: Weight = 1.0
+    teacher: str = Field(description="Name of a value in the teacher's graph.")
+    student: str = Field(description="Name of a value in the student's graph.")
+    weight: Weight = Field(default=1.0, description="Of this pair in the loss.")
 
 
 class Taught(Training):
@@ -149,7 +152,9 @@ class Taught(Training):
     hard: Weight = Field(default=0.0, description="Weight of the teacher's most likely class.")
     labels: Weight = Field(default=0.0, description="Weight of the true labels.")
     label_smoothing: Share = Field(default=0.0, description="Share of each label spread over all classes.")
-    features: list[FeaturePair] = Field(default_factory=list, max_length=32)
+    features: list[FeaturePair] = Field(
+        description="Values inside both graphs that should agree.", default_factory=list, max_length=32
+    )
     cache_teacher: bool = Field(
         default=False,
         description="Compute the teacher's outputs once and keep them on disk; without augmentation only.",
@@ -185,7 +190,7 @@ class Taught(Training):
 class Distillation(Taught):
     """Train towards a teacher's outputs; needs no labels. The student is the model of the pipeline, or another."""
 
-    kind: Literal["distillation"]
+    kind: Literal["distillation"] = Field(description=KIND)
     student: str | None = Field(
         default=None, description="The id of a model that takes the pipeline's place from here on."
     )
@@ -206,13 +211,14 @@ class QuantizationAwareTraining(Taught):
 
     takes: ClassVar[Literal["float", "quantized", "any"]] = "quantized"
 
-    kind: Literal["quantization_aware_training"]
+    kind: Literal["quantization_aware_training"] = Field(description=KIND)
 
     @model_validator(mode="after")
     def _no_new_zeros(self) -> Self:
         if self.gradual is not None:
             raise ValueError(
-                "zeros are made while weights are floats: give gradual to the finetune or distillation before the step "
+                "zeros are made while weights are floats: give gradual to the finetune or distillation "
+                "before the step "
                 "that quantizes; keep_zeros keeps them here"
             )
         return self

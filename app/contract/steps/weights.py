@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from app.contract.steps.base import Need, Patterns, Samples, Step
+from app.contract.steps.base import KIND, WHOLE, Need, Patterns, Samples, Step
 
 Taken = Annotated[
     Literal["all", "products"],
@@ -21,8 +21,8 @@ class WeightOnly(Step):
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["weight_only"]
-    bits: Literal[8, 4, 3, 2] = Field(default=4, description="Bits of a weight.")
+    kind: Literal["weight_only"] = Field(description=KIND)
+    bits: Annotated[Literal[8, 4, 3, 2], WHOLE] = Field(default=4, description="Bits of a weight.")
     block: int = Field(
         default=32,
         ge=0,
@@ -59,7 +59,7 @@ class Palette(Step):
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["palette"]
+    kind: Literal["palette"] = Field(description=KIND)
     colors: int = Field(default=16, ge=2, le=256, description="Values in a codebook.")
     codebook: Literal["tensor", "channel"] = Field(
         default="tensor", description="One for each tensor, or for each output channel."
@@ -74,6 +74,6 @@ class Binary(Step):
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
 
-    kind: Literal["binary"]
+    kind: Literal["binary"] = Field(description=KIND)
     layers: Taken
     exclude: Patterns

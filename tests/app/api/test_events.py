@@ -1,9 +1,12 @@
 """Server-sent events, and the same as a list."""
 
+import socket
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from threading import Thread
 
+from app.api.events import MOST_STREAMS
 from app.contract.job import LogRecord
 from app.storage.records import Event
 from tests.support.served import Served
@@ -69,6 +72,26 @@ def test_events_of_no_job_are_a_problem(api: Served) -> None:
 def test_a_client_that_leaves_does_not_hold_the_service(api: Served, job: str) -> None:
     next(stream(api, job))
     assert api.http.get("/livez").status_code == 200
+
+
+def test_streams_are_bounded(api: Served, job: str) -> None:
+    """They hold a connection for as long as the job takes, so there has to be room for others."""
+    address = ("127.0.0.1", api.http.base_url.port or 0)
+    request = f"GET /v1/jobs/{job}/events HTTP/1.1\r\nHost: localhost\r\n\r\n".encode()
+    with ExitStack() as stack:
+        crowd = [stack.enter_context(socket.create_connection(address)) for _ in range(MOST_STREAMS)]
+        for connection in crowd:
+            connection.sendall(request)
+            assert connection.recv(20).startswith(b"HTTP/1.1 200")
+        refused = api.http.get(f"/v1/jobs/{job}/events")
+        assert (refused.status_code, refused.json()["code"]) == (503, "too_busy")
+        assert refused.headers["retry-after"]
+    api.claim(job)
+    api.parts.records.finish(job, 1, time.time(), {"state": "failed"})
+    deadline = time.monotonic() + 20
+    while api.http.get(f"/v1/jobs/{job}/events").status_code != 200:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def test_logs_are_walked_by_their_links(api: Served, job: str) -> None:

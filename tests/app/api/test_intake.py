@@ -109,7 +109,8 @@ def test_a_client_that_hangs_up_leaves_nothing(tmp_path: Path) -> None:
     with served(tmp_path, blobs=LocalBlobs(tmp_path / "blobs")) as api:
         with socket.create_connection(("127.0.0.1", api.http.base_url.port or 0)) as connection:
             connection.sendall(
-                b"POST /v1/models HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\n" + bytes(70_000)
+                b"POST /v1/models HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000000\r\n\r\n"
+                + bytes(70_000)
             )
             wait_until(lambda: kept(tmp_path) != [])
         wait_until(lambda: kept(tmp_path) == [])

@@ -2,15 +2,24 @@
 
 from typing import Any
 
+import jsonschema
 import pytest
 
 from app.api import examples
-from tests.support.served import Served
+from app.api.openapi import corpus
+from app.contract.dataset import Dataset, Declaration
+from app.contract.errors import CODES, Problem
+from app.contract.job import Job, JobRequest, LogRecord
+from app.contract.model import Model
+from app.contract.recipe import Recipe
+from app.contract.report import Report
+from tests.support.served import Served, served
 
 
-@pytest.fixture
-def schema(api: Served) -> dict[str, Any]:
-    return dict(api.http.get("/openapi.json").json())
+@pytest.fixture(scope="module")
+def schema(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    with served(tmp_path_factory.mktemp("openapi")) as api:
+        return dict(api.http.get("/openapi.json").json())
 
 
 def operations(schema: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
@@ -74,7 +83,58 @@ def test_the_kind_of_a_step_is_required(schema: dict[str, Any]) -> None:
         assert "kind" in schema["components"]["schemas"][name]["required"]
 
 
-def test_the_documentation_is_a_page(api: Served) -> None:
-    answer = api.http.get("/docs")
-    assert answer.status_code == 200
-    assert "/openapi.json" in answer.text
+def resolved(schema: dict[str, Any], part: dict[str, Any]) -> dict[str, Any]:
+    """The part with the components beside it, as a JSON schema of its own."""
+    return {**part, "components": schema["components"]}
+
+
+def valid(schema: dict[str, Any], part: dict[str, Any], value: Any) -> None:
+    jsonschema.validate(value, resolved(schema, part), cls=jsonschema.Draft202012Validator)
+
+
+def test_every_field_has_a_description_and_an_example_that_fits(schema: dict[str, Any]) -> None:
+    for name, component in schema["components"]["schemas"].items():
+        for field, part in component.get("properties", {}).items():
+            assert part.get("description"), (name, field)
+            assert part.get("examples"), (name, field)
+            for example in part["examples"]:
+                valid(schema, part, example)
+
+
+def test_every_parameter_has_a_description_and_an_example_that_fits(schema: dict[str, Any]) -> None:
+    for path, method, operation in operations(schema):
+        for parameter in operation.get("parameters", []):
+            assert parameter.get("description"), (path, method, parameter["name"])
+            assert parameter["schema"].get("examples"), (path, method, parameter["name"])
+            for example in parameter["schema"]["examples"]:
+                valid(schema, parameter["schema"], example)
+
+
+def test_every_body_and_every_answer_has_an_example_that_fits(schema: dict[str, Any]) -> None:
+    for path, method, operation in operations(schema):
+        bodies = [operation["requestBody"]] if "requestBody" in operation else []
+        for answer in (*bodies, *operation["responses"].values()):
+            for media_type, content in answer.get("content", {}).items():
+                shown = [it["value"] for it in content.get("examples", {}).values()]
+                shown += [content["example"]] if "example" in content else []
+                assert shown, (path, method, media_type)
+                for example in shown:
+                    valid(schema, content.get("schema", {}), example)
+
+
+def test_every_answer_says_what_it_is_and_names_its_request(schema: dict[str, Any]) -> None:
+    for path, method, operation in operations(schema):
+        for status, answer in operation["responses"].items():
+            assert answer["description"], (path, method, status)
+            assert "X-Request-Id" in answer["headers"], (path, method, status)
+
+
+def test_the_codes_are_those_of_the_contract(schema: dict[str, Any]) -> None:
+    assert schema["components"]["schemas"]["Problem"]["properties"]["code"]["enum"] == [*CODES]
+
+
+@pytest.mark.parametrize("kind", [Model, Dataset, Job, JobRequest, Report, LogRecord, Problem, Recipe])
+def test_the_examples_are_of_the_contract(kind: Any) -> None:
+    for example in corpus()[kind.__name__]:
+        kind.model_validate(example)
+    Declaration.model_validate(examples.REDECLARATION["declaration"])

@@ -24,7 +24,7 @@ NPZ = zipped({"x.npy": b""})
 
 
 def nameless(content: bytes) -> bytes:
-    """Its first member's name begins with NUL, which zipfile takes for its end."""
+    """Its member's name begins with NUL, which zipfile takes for its end."""
     return content.replace(b"x.npy", b"\0.npy")
 
 
@@ -98,7 +98,7 @@ def test_formats_are_told_from_the_content(content: bytes, format: str) -> None:
         (tarred({"/model.onnx": b""}), "unsafe_archive", "leads out"),
         (tarred({"model.onnx": b""}, tarfile.SYMTYPE), "unsafe_archive", "link"),
         (NPZ[:-5], "unknown_format", "zip"),
-        (nameless(NPZ), "unsafe_archive", "no name"),
+        (nameless(NPZ), "unsafe_archive", "no plain name"),
         (header(b"x") * 2000, "unknown_format", "tar"),
         (header(b"5", b"") * 10_001, "unsafe_archive", "more than 10000"),
         (ONNX[:-1], "invalid_model", "cut short"),
@@ -128,8 +128,15 @@ def test_a_directory_too_large_to_read_is_refused_unread() -> None:
     content = bytearray(zipped({"x.npy": b""}))
     huge = bytes(9 * 2**20)
     end = content.rfind(b"PK\5\6")
-    content[end + 12 : end + 16] = len(huge).to_bytes(4, "little")
+    length = int.from_bytes(content[end + 12 : end + 16], "little") + len(huge)
+    content[end + 12 : end + 16] = length.to_bytes(4, "little")
     assert refused(bytes(content[:end]) + huge + bytes(content[end:]))[0] == "unsafe_archive"
+
+
+def test_a_name_that_stands_twice_is_refused_at_the_door() -> None:
+    twice = tarred({"model.onnx": ONNX})[:1024] + tarred({"model.onnx": ONNX})
+    assert refused(twice)[0] == "unsafe_archive"
+    assert refused(tarred({"model.onnx": ONNX, "MODEL.ONNX": ONNX}))[0] == "unsafe_archive"
 
 
 @pytest.mark.parametrize("content", [ONNX, STATE_DICT, PT2, b"<html>", ONNX[:-1], b"\x80\x04\x95junk", b"x"])

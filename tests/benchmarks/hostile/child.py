@@ -72,7 +72,6 @@ def rows(folder: Path) -> Iterator[Row]:
 def _attacked(folder: Path) -> Iterator[Row]:
     """With all attacks on `.pt2`, of which torch's own loader runs the code of some."""
     from tests.support.attacks import ATTACKS
-
     from tests.worker.child.test_attacks import loaded_in_a_child
 
     folder.mkdir()

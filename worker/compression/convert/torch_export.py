@@ -1,4 +1,4 @@
-"""`.pt2` (torch.export) to ONNX. Only ever called in the sandboxed child, and never on a file the gate refused."""
+"""`.pt2` (torch.export) to ONNX. torch loads an archive that was written from what was read, never the upload."""
 
 import pickle
 from collections.abc import Iterator
@@ -8,7 +8,7 @@ from typing import Any
 from unittest import mock
 
 from app.contract.errors import Refusal
-from worker.compression.convert.pt2_gate import check_pt2
+from worker.compression.convert.pt2.rebuild import rebuild
 from worker.compression.convert.written import OPSET, write
 from worker.compression.convert.zipped import EXPORT_ANEW
 
@@ -16,19 +16,21 @@ from worker.compression.convert.zipped import EXPORT_ANEW
 def convert(path: Path, target: Path, *, max_bytes: int) -> None:
     """Write the program in `path` as one ONNX file; symbolic dimensions stay symbolic.
 
-    Raises `Refusal`: what `check_pt2` raises; `conversion_failed` when torch cannot load or export it.
+    Raises `Refusal`: what `rebuild` raises; `conversion_failed` when torch cannot load or export it.
     """
     import torch
 
-    check_pt2(path, max_bytes=max_bytes)
+    rebuilt = target.with_name("rebuilt.pt2")
     try:
-        program = _load(path)
+        rebuild(path, rebuilt, max_bytes=max_bytes)
+        program = _load(rebuilt)
+    finally:
+        rebuilt.unlink(missing_ok=True)
+    try:
         converted = torch.onnx.export(
             program, dynamo=True, opset_version=OPSET, external_data=False, verbose=False, optimize=True
         )
-    except Refusal:
-        raise
-    except MemoryError:
+    except (Refusal, MemoryError):
         raise
     except Exception as error:
         raise Refusal("conversion_failed", _reason(error)) from error
@@ -39,17 +41,20 @@ def convert(path: Path, target: Path, *, max_bytes: int) -> None:
 def _load(path: Path) -> Any:
     import torch
 
-    with path.open("rb") as file, _nothing_unpickled():
-        program = torch.export.load(file)
-    program._guards_code = []  # Python source; the exporter does not need it
-    return program
+    try:
+        with path.open("rb") as file, _nothing_unpickled():
+            return torch.export.load(file)
+    except (Refusal, MemoryError):
+        raise
+    except Exception as error:
+        raise Refusal("conversion_failed", _reason(error)) from error
 
 
 @contextmanager
 def _nothing_unpickled() -> Iterator[None]:
     """Force `weights_only=True` on every `torch.load`, and refuse the other two loaders of pickled objects.
 
-    The gate has looked at the archive; this holds where torch and the gate read the same bytes differently.
+    There is no pickle in what is loaded; this holds should torch look for one elsewhere.
     """
     import torch
     from torch.export.pt2_archive import _package

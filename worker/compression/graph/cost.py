@@ -33,7 +33,12 @@ def macs(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> int | N
 
     Of an If, the dearer branch counts. A loop's body runs an unknown number of times: None if it has linear layers.
     """
-    return _graph_macs(with_shapes(model, shapes).graph)
+    return macs_of_shaped(with_shapes(model, shapes))
+
+
+def macs_of_shaped(shaped: ir.Model) -> int | None:
+    """The same of a model whose shapes are inferred for its inputs already."""
+    return _graph_macs(shaped.graph)
 
 
 def sparsity(model: ir.Model) -> float:
@@ -51,7 +56,11 @@ def _zeros(weight: Weight) -> int:
 
 def layer_table(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> list[LayerCost]:
     """Every node with a weight, in the order of the graph, subgraphs included."""
-    shaped = with_shapes(model, shapes)
+    return layers_of_shaped(with_shapes(model, shapes))
+
+
+def layers_of_shaped(shaped: ir.Model) -> list[LayerCost]:
+    """The same of a model whose shapes are inferred for its inputs already."""
     return [_layer(node, found) for node, found in layers(shaped)]
 
 

@@ -7,8 +7,9 @@ from typing import Final
 import onnx_ir as ir
 
 from app.contract.model import Layer, ModelFacts, TensorSpec
-from worker.compression.graph.cost import layer_table, macs, parameters
+from worker.compression.graph.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.opset import opset_of
+from worker.compression.graph.shapes import with_shapes
 from worker.compression.graph.weights import dtype_name, gathers_integer_rows
 
 QUANTIZED: Final = frozenset(
@@ -37,17 +38,18 @@ QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQ
 
 def facts(model: ir.Model) -> ModelFacts:
     """Facts of a normalised model. MACs are those of one sample, null where a shape is open."""
+    shaped = with_shapes(model)
     return ModelFacts(
         opset=opset_of(model),
         inputs=inputs_of(model),
         outputs=[_spec(value) for value in model.graph.outputs],
         parameters=parameters(model),
-        macs=macs(model),
+        macs=macs_of_shaped(shaped),
         quantized=is_quantized(model),
         operators=operators(model),
         layers=[
             Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs, table=x.table)
-            for x in layer_table(model)
+            for x in layers_of_shaped(shaped)
         ],
     )
 

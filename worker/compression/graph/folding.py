@@ -16,6 +16,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.allowance import Allowance
 from worker.compression.graph.branches import can_be_taken
 from worker.compression.graph.evaluate import PLAIN, Array, Call, accepts, evaluate, expected_bytes, has_graph
 from worker.compression.graph.opset import opset_of
@@ -52,9 +53,9 @@ UNKNOWN_DIMS: Final = (7919, 104729)
 """Two numbers that an unknown dimension is tried as: an answer that is the same for both does not depend on it."""
 
 
-def fold(model: ir.Model, traced: Traced) -> bool:
+def fold(model: ir.Model, traced: Traced, allowance: Allowance) -> bool:
     """Replace what can be computed now by initializers, subgraphs included. Answers whether there was anything."""
-    plan = _Plan(model, traced)
+    plan = _Plan(model, traced, allowance)
     for node, iterated in _nodes(model.graph):
         plan.consider(node, iterated)
     plan.drop_what_readers_refuse()
@@ -79,7 +80,8 @@ def _nodes(graph: ir.Graph, iterated: bool = False) -> Iterator[tuple[ir.Node, b
 class _Plan:
     """What would be folded, in the order of the graph, before anything is changed."""
 
-    def __init__(self, model: ir.Model, traced: Traced) -> None:
+    def __init__(self, model: ir.Model, traced: Traced, allowance: Allowance) -> None:
+        self._allowance = allowance
         self.results: dict[ir.Node, dict[str, Array]] = {}
         self._opset = opset_of(model)
         self._traced = traced
@@ -89,7 +91,7 @@ class _Plan:
         """Compute a node if it can and may be folded."""
         if node.domain != "" or node.op_type in STAYS or not node.inputs or has_graph(node):
             return
-        if any(value.is_graph_output() for value in node.outputs):
+        if self._allowance.nodes <= 0 or any(value.is_graph_output() for value in node.outputs):
             return  # an output stays computed: not every runtime lets it be a constant
         results = self._of_shape(node) if not iterated else None
         if results is None:
@@ -145,7 +147,11 @@ class _Plan:
         arrays = [None if value is None else self._array(value) for value in node.inputs]
         call = Call(node, self._opset, arrays)
         expected = expected_bytes(call)
-        return None if expected is None or expected > self._allowed(node) else evaluate(call)
+        if expected is None or expected > self._allowed(node):
+            return None
+        read = [array for array in arrays if array is not None]
+        size = sum(array.size for array in read), sum(array.nbytes for array in read)
+        return evaluate(call) if self._allowance.covers(node, *size) else None
 
     def _of_shape(self, node: ir.Node) -> dict[str, Array] | None:
         """What a Shape, a Size, or a choice from a Shape answers, where the dimensions asked for are static."""
@@ -169,6 +175,8 @@ class _Plan:
             return None
         dims = self._dims(shape.inputs[0])
         if dims is None or not all(v is None or self._is_constant(v) for v in node.inputs[1:]):
+            return None
+        if not self._allowance.covers(node, len(dims), 8 * len(dims)):
             return None
         rest = [None if value is None else self._array(value) for value in node.inputs[1:]]
         tried = []

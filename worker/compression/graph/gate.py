@@ -1,6 +1,6 @@
 """What a file has to pass before a library works on it. Nothing here computes, allocates or follows a path.
 
-The order is that of what each check may rely on: size, protobuf, then tensors, operators, functions.
+The order is that of what each check may rely on: size, protobuf, how much there is, then tensors and operators.
 """
 
 from pathlib import Path
@@ -13,6 +13,7 @@ from app.contract.errors import Refusal
 from worker.compression.graph.functions import check_expansion
 from worker.compression.graph.operators import check_operators
 from worker.compression.graph.tensors import check_tensors
+from worker.compression.graph.walk import first_broken_text
 
 MAX_PROTOBUF_BYTES: Final = 2**31 - 1
 PICKLE: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -25,9 +26,9 @@ def check_onnx(path: Path, external: Path | None = None) -> None:
     `pickle_refused`.
     """
     model = _parsed(path)
+    check_expansion(model)
     check_tensors(model, external)
     check_operators(model)
-    check_expansion(model)
 
 
 def _parsed(path: Path) -> onnx.ModelProto:
@@ -47,6 +48,8 @@ def _parsed(path: Path) -> onnx.ModelProto:
             "invalid_model", "The bytes are not an ONNX model, or the file was cut short."
         ) from error
     _check_complete(model)
+    _check_known(model)
+    _check_texts(model)
     return model
 
 
@@ -68,6 +71,17 @@ def _check_magic(content: bytes) -> None:
         )
 
 
+def _check_known(model: onnx.ModelProto) -> None:
+    """ONNX Runtime has a parser of its own, perhaps of a newer ONNX: what it reads has to be what is checked here."""
+    size = model.ByteSize()
+    model.DiscardUnknownFields()
+    if model.ByteSize() != size:
+        raise Refusal(
+            "invalid_model",
+            f"The file has fields that ONNX {onnx.__version__} does not know. Export it for an older version of ONNX.",
+        )
+
+
 def _check_complete(model: onnx.ModelProto) -> None:
     missing = [
         name
@@ -83,4 +97,13 @@ def _check_complete(model: onnx.ModelProto) -> None:
         raise Refusal(
             "invalid_model",
             f"The file has no {' and no '.join(missing)}: it is not an ONNX model, or it was cut short.",
+        )
+
+
+def _check_texts(model: onnx.ModelProto) -> None:
+    """All that comes after reads names as texts."""
+    if (field := first_broken_text(model)) is not None:
+        raise Refusal(
+            "invalid_model",
+            f"A text in the file ({field}) is not UTF-8, as ONNX wants it. Export the model anew.",
         )

@@ -1,15 +1,16 @@
 """Names: which nodes a pattern leaves out, and new values that collide with nothing."""
 
 from collections.abc import Iterable
-from fnmatch import fnmatchcase
 
 import onnx_ir as ir
+
+from app.contract.glob import matches_any
 
 
 def excluded(node: ir.Node, patterns: Iterable[str]) -> bool:
     """Whether a shell-style pattern matches the node's name, or that of the table which it gathers from."""
-    names = [node.name or "", *filter(None, [table_name(node)])]
-    return any(fnmatchcase(name, pattern) for pattern in patterns for name in names)
+    patterns = tuple(patterns)
+    return any(matches_any(name, patterns) for name in (node.name or "", *filter(None, [table_name(node)])))
 
 
 def table_name(node: ir.Node) -> str | None:

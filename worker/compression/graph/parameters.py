@@ -103,7 +103,7 @@ def _in_layer(node: ir.Node, index: int) -> bool:
 
 def _meets_dynamic_scale(node: ir.Node) -> bool:
     """Whether the node multiplies the scale of DynamicQuantizeLinear: its other factor is a weight's scale."""
+    if node.op_type != "Mul":
+        return False
     producers = [value.producer() for value in node.inputs if value is not None]
-    return node.op_type == "Mul" and any(
-        p is not None and p.op_type == "DynamicQuantizeLinear" for p in producers
-    )
+    return any(p is not None and p.op_type == "DynamicQuantizeLinear" for p in producers)

@@ -3,26 +3,19 @@
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Final
 
 import onnx_ir as ir
-from onnx_ir.passes import common as passes
+
+from worker.compression.graph.onnx_inference import infer_by_onnx
 
 log = logging.getLogger(__name__)
 
 SMALL: Final = 1024
 """Elements of a constant that may be folded: shapes, not weights."""
 
-NOT_TENSORS: Final = (
-    "Sequence",
-    "SplitToSequence",
-    "ConcatFromSequence",
-    "Optional",
-    "StringSplit",
-    "ZipMap",
-)
-"""Beginnings of operators whose values are sequences, maps or optional."""
+MAX_FOLDED_NODES: Final = 20_000
+"""Nodes of a graph up to which shapes are looked for by folding; it takes a millisecond for each."""
 
 BATCH: Final = re.compile(r"(n|b|bs|batch\w*)$", re.IGNORECASE)
 """What exporters call the batch dimension where it is not the first (recurrent networks)."""
@@ -38,39 +31,33 @@ def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> 
     """
     given = shapes or {}
     copy = model.clone()
-    _forget(copy)
     known = _symbols(copy.graph, given)
     for value in copy.graph.inputs:
         if value.name in given:
             value.shape = ir.Shape(given[value.name])
         elif value.shape is not None:
             value.shape = ir.Shape([_number(axis, dim, known) for axis, dim in enumerate(value.shape)])
-    infer(copy)
+    _put_numbers(copy, known)
     if not all(map(is_known, _results(copy))):
-        _complete(copy)
+        _forget(copy)
+        infer(copy)
+        if not all(map(is_known, _results(copy))):
+            _complete(copy)
     return copy
+
+
+def _put_numbers(model: ir.Model, known: dict[str, int]) -> None:
+    """What follows from the inputs with symbols follows from them with numbers: often nothing is left to infer."""
+    for value in _results(model):
+        if value.shape is not None and not value.shape.is_static():
+            dims = (dim if isinstance(dim, int) else known.get(dim.value or "", dim) for dim in value.shape)
+            value.shape = ir.Shape(list(dims))
 
 
 def infer(model: ir.Model) -> None:
     """Infer shapes in place: by onnx, and what it leaves without a shape by folding constants on a copy."""
-    with only_tensors(model):
-        infer_by_onnx(model)
-        fill(model)
-
-
-@contextmanager
-def only_tensors(model: ir.Model) -> Iterator[None]:
-    """Undo, at the end, that onnx-ir takes the elements' dtype of a sequence and calls it a tensor."""
-    untyped = [value for value in _results(model) if value.type is None]
-    yield
-    if any(node.op_type.startswith(NOT_TENSORS) for node in ir.traversal.RecursiveGraphIterator(model.graph)):
-        for value in untyped:
-            value.type = value.shape = None
-
-
-def infer_by_onnx(model: ir.Model, *, data_prop: bool = True) -> None:
-    """What onnx tells; the model is left as it is where onnx fails."""
-    passes.ShapeInferencePass(check_type=False, strict_mode=False, data_prop=data_prop)(model)
+    infer_by_onnx(model)
+    fill(model)
 
 
 def fill(model: ir.Model) -> None:
@@ -90,6 +77,8 @@ def _complete(model: ir.Model) -> None:
 
     There all that is unknown is an output, so that it does not fold away with its shape.
     """
+    if model.graph.num_nodes() > MAX_FOLDED_NODES:
+        return
     from onnxscript import optimizer  # half a second, and most models never need it
 
     folded = model.clone()

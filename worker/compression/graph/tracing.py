@@ -11,7 +11,8 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.shapes import fill, infer_by_onnx, only_tensors
+from worker.compression.graph.onnx_inference import infer_by_onnx
+from worker.compression.graph.shapes import fill
 
 Traced = dict[ir.Value, ir.Shape]
 """The shapes that follow from the inputs alone."""
@@ -20,6 +21,8 @@ GENERATED: Final = re.compile(r"unk__\d+$")
 """What onnx calls a dimension that it cannot tell."""
 
 MOST_ROUNDS: Final = 32
+MOST_VISITS: Final = 200_000
+"""Of nodes, by the rounds of one inference: about ten seconds."""
 
 
 def trace(model: ir.Model) -> Traced:
@@ -28,17 +31,21 @@ def trace(model: ir.Model) -> Traced:
     symbols = {dim for value in model.graph.inputs for dim in _symbols(value.shape)}
     for value in declared:
         value.shape = None
-    with only_tensors(model):
+    infer_by_onnx(model)
+    for _ in range(rounds(model, MOST_ROUNDS)):
+        if not _through_reshapes(model):
+            break
         infer_by_onnx(model)
-        for _ in range(MOST_ROUNDS):
-            if not _through_reshapes(model):
-                break
-            infer_by_onnx(model)
-        traced = {v: v.shape for v in [*model.graph.inputs, *declared] if v.shape is not None}
-        for value, shape in declared.items():
-            value.shape = _merged(value.shape, shape, symbols)
-        fill(model)
+    traced = {v: v.shape for v in [*model.graph.inputs, *declared] if v.shape is not None}
+    for value, shape in declared.items():
+        value.shape = _merged(value.shape, shape, symbols)
+    fill(model)
     return traced
+
+
+def rounds(model: ir.Model, most: int) -> int:
+    """How often a graph of this size is gone through again; what is not known then stays unknown."""
+    return max(2, min(most, MOST_VISITS // (1 + model.graph.num_nodes())))
 
 
 def _inner(model: ir.Model) -> Iterator[ir.Value]:

@@ -1,28 +1,73 @@
 """Walks over an ONNX protobuf, before any library has made sense of it."""
 
 from collections.abc import Iterator
+from functools import cache
+from itertools import chain
 from typing import TypeVar
 
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
 
 M = TypeVar("M", bound=Message)
 
 
 def messages(root: Message, kind: type[M]) -> Iterator[M]:
-    """Every message of a kind, however deep: subgraphs, functions, sparse values, training graphs, anything.
-
-    The protobuf parser has bounded the depth (100 levels) when it read the file.
+    """Every message of a kind below the root, each before what it holds: in subgraphs, functions, sparse values,
+    training graphs, anywhere. Fields that cannot hold one are not entered.
     """
-    for _, value in root.ListFields():
-        if isinstance(value, Message):
-            items = [value]
-        elif (
-            isinstance(value, (str, bytes, int, float)) or not len(value) or not isinstance(value[0], Message)
-        ):
-            continue
-        else:
-            items = value
-        for item in items:
-            if isinstance(item, kind):
-                yield item
-            yield from messages(item, kind)
+    waiting = _inside(root, kind)
+    while waiting:
+        message = waiting.pop()
+        if isinstance(message, kind):
+            yield message
+        waiting += _inside(message, kind)
+
+
+def first_broken_text(root: Message) -> str | None:
+    """The field with a text that is not UTF-8, None if there is none. protobuf answers bytes for such a text."""
+    for message in chain([root], messages(root, Message)):
+        for name, repeated in _texts(message.DESCRIPTOR):
+            value = getattr(message, name)
+            if any(isinstance(text, bytes) for text in (value if repeated else [value])):
+                return f"{message.DESCRIPTOR.name}.{name}"
+    return None
+
+
+def _inside(message: Message, kind: type[Message]) -> list[Message]:
+    """The messages that its fields hold and that may lead to one of the kind, the last one first."""
+    found: list[Message] = []
+    for name, repeated in _fields(message.DESCRIPTOR, kind.DESCRIPTOR):
+        if repeated:
+            found += getattr(message, name)
+        elif message.HasField(name):
+            found.append(getattr(message, name))
+    found.reverse()
+    return found
+
+
+@cache
+def _texts(holder: Descriptor) -> tuple[tuple[str, bool], ...]:
+    fields: list[FieldDescriptor] = list(holder.fields)
+    return tuple((field.name, field.is_repeated) for field in fields if field.type == field.TYPE_STRING)
+
+
+@cache
+def _fields(holder: Descriptor, wanted: Descriptor | None) -> tuple[tuple[str, bool], ...]:
+    """Names of the fields that lead to the wanted message (None: to any), and whether they repeat."""
+    return tuple(
+        (field.name, field.is_repeated)
+        for field in holder.fields
+        if field.message_type is not None and (wanted is None or wanted in _reached(field.message_type))
+    )
+
+
+@cache
+def _reached(start: Descriptor) -> frozenset[Descriptor]:
+    """The kinds of messages that one of this kind may be or hold, however deep."""
+    known, waiting = {start}, [start]
+    while waiting:
+        fields: list[FieldDescriptor] = list(waiting.pop().fields)
+        new = {field.message_type for field in fields if field.message_type is not None} - known
+        known |= new
+        waiting += new
+    return frozenset(known)

@@ -10,13 +10,13 @@ The weights of one layer compete with each other; how many zeros a layer gets is
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 
 from app.contract.errors import Refusal
+from app.contract.glob import matches_any
 from app.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
 from worker.compression.graph.sparse_layers import remember
@@ -76,7 +76,7 @@ def layers_of(model: ir.Model, step: Sparsity) -> Layers:
     for layer in by_weight(model):
         names = [reader.name for reader in layer.readers]
         if layer.excluded(step.exclude) or (
-            step.layers and not any(fnmatchcase(name, pattern) for name in names for pattern in step.layers)
+            step.layers and not any(matches_any(name, step.layers) for name in names)
         ):
             continue
         why = structure.why_not(layer)

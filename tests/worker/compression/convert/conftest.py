@@ -1,6 +1,5 @@
 """A small network in PyTorch's formats, made once."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,19 +51,3 @@ def scripted(network: Network, tmp_path_factory: pytest.TempPathFactory) -> Path
     path = tmp_path_factory.mktemp("script") / "network.pt"
     torch.jit.save(torch.jit.script(network), path)
     return path
-
-
-class Payload:
-    """Pickled, it creates a file when it is loaded."""
-
-    def __init__(self, marker: Path) -> None:
-        self.marker = marker
-
-    def __reduce__(self) -> tuple[Callable[..., object], tuple[str, str]]:
-        return open, (str(self.marker), "w")
-
-
-@pytest.fixture
-def marker(tmp_path: Path) -> Path:
-    """What an attack would create."""
-    return tmp_path / "marker"

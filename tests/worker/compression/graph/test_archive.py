@@ -32,10 +32,6 @@ def tarred(path: Path, members: Members, mode: str = "w") -> Path:
     return path
 
 
-def gzipped(path: Path, members: Members) -> Path:
-    return tarred(path, members, "w:gz")
-
-
 def code(path: Path, folder: Path, max_bytes: int = CAP) -> str:
     with pytest.raises(Refusal) as caught:
         unpack(path, folder, max_bytes=max_bytes)
@@ -50,11 +46,13 @@ def model(tmp_path: Path) -> Members:
     return {file.name: file.read_bytes() for file in source.iterdir()}
 
 
-@pytest.mark.parametrize("pack", [zipped, tarred, gzipped])
+@pytest.mark.parametrize("pack", [zipped, tarred])
 @pytest.mark.parametrize("prefix", ["", "./", "my model/", "a/b/"])
 def test_a_model_and_its_data_come_out_as_they_went_in(
     pack: Callable[[Path, Members], Path], prefix: str, model: Members, tmp_path: Path
 ) -> None:
+    if pack is zipped:
+        prefix = prefix.removeprefix("./")  # tar writes it, zip does not
     path = pack(tmp_path / "upload", {prefix + name: content for name, content in model.items()})
     assert is_archive(path)
     found = unpack(path, tmp_path / "out", max_bytes=CAP)
@@ -69,7 +67,7 @@ def test_the_litter_of_macos_is_left_out(model: Members, tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize("pack", [zipped, tarred])
-@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/tmp/winnow-evil", "a\\..\\evil", "C:evil"])
+@pytest.mark.parametrize("name", ["../evil", "a/../../evil", "/tmp/winnow-evil", "a\\..\\evil", "C:/evil"])
 def test_names_that_lead_outside_are_refused(
     pack: Callable[[Path, Members], Path], name: str, model: Members, tmp_path: Path
 ) -> None:
@@ -96,16 +94,15 @@ def test_a_symbolic_link_in_a_zip_is_refused(model: Members, tmp_path: Path) -> 
     assert code(path, tmp_path / "out") == "unsafe_archive"
 
 
-@pytest.mark.parametrize("compress", ["zip", "gz", "xz"])
-def test_a_bomb_is_refused_before_it_is_unpacked(compress: str, tmp_path: Path) -> None:
-    members = {"model.onnx": b"\0" * 20_000_000}
-    path = tmp_path / "upload"
-    if compress == "zip":
-        zipped(path, members, zipfile.ZIP_DEFLATED)
-    else:
-        tarred(path, members, f"w:{compress}")
+def test_a_bomb_is_refused_before_it_is_unpacked(tmp_path: Path) -> None:
+    path = zipped(tmp_path / "upload", {"model.onnx": b"\0" * 20_000_000}, zipfile.ZIP_DEFLATED)
     assert code(path, tmp_path / "out") == "unsafe_archive"
-    assert sum(file.stat().st_size for file in (tmp_path / "out").iterdir()) <= 100 * path.stat().st_size
+    assert not list((tmp_path / "out").iterdir())
+
+
+@pytest.mark.parametrize("compress", ["gz", "bz2", "xz"])
+def test_a_compressed_tar_is_no_archive(compress: str, model: Members, tmp_path: Path) -> None:
+    assert not is_archive(tarred(tmp_path / "upload", model, f"w:{compress}"))
 
 
 def test_the_absolute_cap_holds(model: Members, tmp_path: Path) -> None:
@@ -123,7 +120,7 @@ def test_exactly_one_model_is_wanted(names: list[str], tmp_path: Path) -> None:
     assert code(path, tmp_path / "out") == "invalid_model"
 
 
-@pytest.mark.parametrize("pack", [zipped, tarred, gzipped])
+@pytest.mark.parametrize("pack", [zipped, tarred])
 def test_a_truncated_archive_is_refused(
     pack: Callable[[Path, Members], Path], model: Members, tmp_path: Path
 ) -> None:
@@ -132,11 +129,17 @@ def test_a_truncated_archive_is_refused(
     assert code(path, tmp_path / "out") == "unsafe_archive"
 
 
-def test_the_same_name_twice_is_refused(model: Members, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["model.data", "MODEL.DATA", "model.data/part", "./model.data"])
+def test_a_name_that_stands_twice_is_refused_without_a_path_of_the_server(
+    name: str, model: Members, tmp_path: Path
+) -> None:
     path = tarred(tmp_path / "upload", model)
     with tarfile.open(path, "a") as archive:
-        archive.addfile(tarfile.TarInfo("model.data"))
-    assert code(path, tmp_path / "out") == "unsafe_archive"
+        archive.addfile(tarfile.TarInfo(name))
+    with pytest.raises(Refusal) as caught:
+        unpack(path, tmp_path / "out", max_bytes=CAP)
+    assert caught.value.problem.code == "unsafe_archive"
+    assert str(tmp_path) not in caught.value.problem.detail
 
 
 def test_a_plain_model_is_no_archive(tmp_path: Path) -> None:

@@ -315,3 +315,20 @@ def test_bytes_of_expanded_functions_are_bounded_too(tmp_path: Path) -> None:
     payload = helper.make_tensor("big", TensorProto.UINT8, [2**19], b"\0" * 2**19, raw=True)
     model.functions[0].node.insert(0, helper.make_node("Constant", [], ["c"], value=payload))
     assert refusal(written(model, tmp_path)).problem.code == "model_too_complex"
+
+
+@pytest.mark.parametrize("text", [b"node_a", b"Conv", b"weight_one", b"logits_x", b"location"])
+def test_a_text_that_is_not_utf8_is_refused_wherever_it_stands(text: bytes, tmp_path: Path) -> None:
+    """protobuf answers it as bytes, on which whatever compares names would fail."""
+    node = helper.make_node("Conv", ["x", "weight_one"], ["logits_x"], "node_a")
+    weight = TensorProto(name="weight_one", data_type=1, dims=[1], raw_data=bytes(4))
+    weight.external_data.add(key="location", value="w")
+    model = helper.make_model(
+        helper.make_graph([node], "g", [], [helper.make_empty_tensor_value_info("logits_x")], [weight])
+    )
+    content = model.SerializeToString()
+    assert text in content
+    (tmp_path / "model.onnx").write_bytes(content.replace(text, b"\xff" + text[1:]))
+    found = refusal(tmp_path / "model.onnx", tmp_path)
+    assert found.problem.code == "invalid_model"
+    assert "not UTF-8" in found.problem.detail

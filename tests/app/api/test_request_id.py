@@ -1,0 +1,65 @@
+"""Every answer, problem and log line names its request."""
+
+import logging
+import re
+from pathlib import Path
+from typing import NoReturn
+
+import pytest
+
+from app.api.request_id import WithRequestId
+from app.storage.memory import MemoryRecords
+from tests.support.served import Served, served
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/livez", 200), ("GET", "/v1/jobs/x", 404), ("PUT", "/v1/jobs", 405), ("POST", "/v1/jobs", 422)],
+)
+def test_every_answer_is_named_and_a_problem_has_the_name_too(
+    api: Served, method: str, path: str, status: int
+) -> None:
+    answers = [api.http.request(method, path) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [status] * 2
+    names = [answer.headers["x-request-id"] for answer in answers]
+    assert len({*names}) == 2
+    if status >= 400:
+        assert [answer.json()["request_id"] for answer in answers] == names
+
+
+@pytest.mark.parametrize("name", ["a", "Order-7._x", "x" * 64])
+def test_a_name_that_was_sent_is_kept(api: Served, name: str) -> None:
+    assert api.http.get("/livez", headers={"X-Request-Id": name}).headers["x-request-id"] == name
+
+
+@pytest.mark.parametrize("name", ["", "x" * 65, "a b", "é".encode(), 'a"b', "a,b", "$(x)"])
+def test_a_name_that_is_not_safe_to_log_is_replaced(api: Served, name: str) -> None:
+    told = api.http.get("/livez", headers={"X-Request-Id": name}).headers["x-request-id"]
+    assert re.fullmatch("[0-9a-f]{32}", told)
+
+
+def test_two_names_are_none(api: Served) -> None:
+    told = api.http.get("/livez", headers=[("X-Request-Id", "a"), ("X-Request-Id", "b")])
+    assert re.fullmatch("[0-9a-f]{32}", told.headers["x-request-id"])
+
+
+def test_every_log_line_of_a_request_names_it_also_those_of_threads_and_failures(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Broken(MemoryRecords):
+        def jobs(self, *args: object) -> NoReturn:  # runs in a thread
+            logging.getLogger("app.storage").warning("about to fail")
+            raise RuntimeError("insides")
+
+    caplog.handler.addFilter(WithRequestId())
+    with caplog.at_level("INFO"), served(tmp_path, records=Broken()) as api:
+        caplog.clear()
+        answer = api.http.get("/v1/jobs?model=secret", headers={"X-Request-Id": "the-one"})
+    assert (answer.status_code, answer.json()["request_id"]) == (500, "the-one")
+    lines = [record for record in caplog.records if record.name != "httpx"]
+    told = {
+        record.getMessage().split("\n")[0] for record in lines if record.__dict__["request_id"] == "the-one"
+    }
+    assert {"about to fail", "GET /v1/jobs failed: RuntimeError", "Exception in ASGI application"} <= told
+    assert any(re.fullmatch(r"GET /v1/jobs 500 \d+ ms", line) for line in told)
+    assert not any("secret" in record.getMessage() for record in lines)

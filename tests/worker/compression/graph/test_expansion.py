@@ -1,0 +1,108 @@
+"""What inspection would have to do is counted, whatever the graph looks like, and refused beyond what it can do."""
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from app.contract.errors import Refusal
+from tests.support.hostile_graphs import SHAPES, chain, inputs, parallel
+from tests.support.refusals import refusal
+from worker.compression.graph.functions import MOST, Size, check_expansion
+from worker.compression.graph.gate import check_onnx
+
+
+def refused(model: onnx.ModelProto) -> str:
+    problem = refusal(lambda: check_expansion(model))
+    assert problem is not None
+    assert problem.code == "model_too_complex"
+    return problem.detail
+
+
+def test_a_hundred_thousand_nodes_are_refused_by_counting() -> None:
+    assert "100000 nodes" in refused(chain(100_000))
+
+
+@pytest.fixture
+def most(monkeypatch: pytest.MonkeyPatch) -> Size:
+    """A hundredth of what is allowed, so that the graphs are small."""
+    less = Size(*(value // 100 for value in vars(MOST).values()))
+    monkeypatch.setattr("worker.compression.graph.functions.MOST", less)
+    return less
+
+
+def test_as_many_nodes_as_are_allowed_pass_and_one_more_does_not(most: Size) -> None:
+    check_expansion(chain(most.nodes))
+    assert "nodes" in refused(chain(most.nodes + 1))
+    assert "nodes" in refused(parallel(most.nodes + 1))
+
+
+def test_wide_nodes_count_by_the_square(most: Size) -> None:
+    width = math.isqrt(most.links)
+    check_expansion(inputs(width - 1))
+    assert "links" in refused(inputs(width))
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_many_of_anything_are_refused(name: str, most: Size) -> None:
+    check_expansion(SHAPES[name](100))
+    refused(SHAPES[name](2 * most.nodes))
+
+
+def _attributes(model: onnx.ModelProto) -> None:
+    for number in range(MOST.parts // 100):
+        model.graph.node[0].attribute.add(name=f"a{number}", type=onnx.AttributeProto.INT, i=1)
+
+
+def _metadata(model: onnx.ModelProto) -> None:
+    for number in range(MOST.parts // 100):
+        model.metadata_props.add(key=f"k{number}")
+
+
+def _names(model: onnx.ModelProto) -> None:
+    model.graph.node[0].name = "n" * (MOST.names // 100 + 1)
+
+
+@pytest.mark.parametrize("more", [_attributes, _metadata, _names])
+def test_what_stands_beside_the_nodes_counts_too(more: Callable[[onnx.ModelProto], None], most: Size) -> None:
+    model = chain(3)
+    more(model)
+    refused(model)
+
+
+def test_fields_that_are_not_known_are_refused(tmp_path: Path) -> None:
+    content = chain(3).SerializeToString()
+    for unknown in (
+        b"\xc2\x3e\x01x",
+        b"\x98\x06\x01",
+    ):  # of the model: field 1000 of bytes, field 99 of a number
+        (tmp_path / "model.onnx").write_bytes(content + unknown)
+        with pytest.raises(Refusal, match="does not know"):
+            check_onnx(tmp_path / "model.onnx")
+    inside = chain(3)
+    inside.graph.node[0].MergeFromString(b"\xc2\x3e\x01x")
+    (tmp_path / "model.onnx").write_bytes(inside.SerializeToString())
+    with pytest.raises(Refusal, match="does not know"):
+        check_onnx(tmp_path / "model.onnx")
+
+
+def test_a_function_counts_as_often_as_it_is_called(most: Size) -> None:
+    model = helper.make_model(
+        helper.make_graph(
+            [helper.make_node("F", ["x"], [f"y{i}"], domain="f") for i in range(most.nodes // 10)],
+            "g",
+            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
+            [helper.make_tensor_value_info("y0", TensorProto.FLOAT, [1])],
+        ),
+        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("f", 1)],
+    )
+    body = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"]) for i in range(9)]
+    model.functions.append(
+        helper.make_function("f", "F", ["v0"], ["v9"], body, [helper.make_opsetid("", 17)])
+    )
+    check_expansion(model)
+    model.functions[0].node.append(helper.make_node("Relu", ["v9"], ["v10"]))
+    assert "nodes" in refused(model)
