@@ -85,6 +85,7 @@ class Runner:
             self._child,
             shared=self._scratch.shared(item),
             filtered=self._settings.child_filters,
+            patience_seconds=self._settings.lease_seconds,
         )
 
     def _store(

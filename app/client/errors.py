@@ -29,7 +29,7 @@ class ServiceUnreachable(ClientError):
 
 
 class ServiceProblem(ClientError):
-    """An RFC 9457 problem, as the service told it."""
+    """An RFC 9457 problem, as the service told it; of what failed there, the request's name in its log."""
 
     def __init__(self, problem: Problem) -> None:
         self.problem = problem
@@ -46,14 +46,15 @@ class ServiceProblem(ClientError):
 
 def _in_words(problem: Problem) -> str:
     """One sentence for one fault; a line for each of several."""
+    asked = f", request {problem.request_id}" if problem.status >= 500 and problem.request_id else ""
     if len(problem.errors) < 2:
         where = f" (field: {problem.field})" if problem.field else ""
-        return f"{problem.detail}{where} [{problem.code}]"
+        return f"{problem.detail}{where} [{problem.code}{asked}]"
     lines = [
         f"  {error.path}: {error.detail}" if error.path else f"  {error.detail}" for error in problem.errors
     ]
     more = ["  These are the first; there may be more."] if len(lines) == MAX_ERRORS else []
-    return "\n".join([f"{problem.title} [{problem.code}]:", *lines, *more])
+    return "\n".join([f"{problem.title} [{problem.code}{asked}]:", *lines, *more])
 
 
 class UploadRejected(ServiceProblem):

@@ -113,7 +113,7 @@ class BoundedProtocol(HttpToolsProtocol):
         with self._remembering_refusal():
             self._size.add_field(name, value)
         if self.reading == "head":  # what follows a body is dropped: the application has its headers
-            super().on_header(name, value)
+            super().on_header(name, value.rstrip(b" \t"))  # llhttp leaves the space at the end of a line
 
     def on_headers_complete(self) -> None:
         with self._remembering_refusal():

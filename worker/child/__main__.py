@@ -34,7 +34,7 @@ def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
         from worker.child.messages import Messages
         from worker.child.work import send_outcome
 
-        send_outcome(line, Messages(sys.stdin.buffer, descriptor), perform)
+        send_outcome(line, Messages(descriptor, specification["patience_seconds"]), perform)
 
 
 def _enter_sandbox(specification: dict[str, Any]) -> None:

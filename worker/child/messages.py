@@ -1,9 +1,11 @@
 """The child's side of the pipes: progress and requests go up, answers come down."""
 
+import logging
 import os
+import select
 import threading
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 from app.contract.errors import Refusal
 from worker.child.spec import (
@@ -25,16 +27,23 @@ from worker.compression.data.source import Source
 from worker.compression.measure.processes import COMPARISON, Comparing, Comparison, Loaded, ProcessEnded
 from worker.compression.progress import Progress
 
+log = logging.getLogger(__name__)
+
+STDIN = 0
+UNANSWERED_EXIT = 71
+
 
 class Messages:
     """`Progress` and `MeasuringProcesses` of the library: JSON lines, whole ones from whatever thread.
 
-    One request at a time: its answer is the next line from the worker.
+    One request at a time: its answer is the next line on stdin that is not empty. Empty ones say that the worker is
+    still there; when it is silent for `patience_seconds`, this process ends: it may hold the lock of measurements, and
+    whoever works in the frozen worker's place must not wait for it.
     """
 
-    def __init__(self, answers: IO[bytes], descriptor: int) -> None:
-        self._answers = answers
+    def __init__(self, descriptor: int, patience_seconds: float) -> None:
         self._pipe = os.fdopen(descriptor, "wb", buffering=0)
+        self._patience_seconds = patience_seconds
         self._one_at_a_time, self._one_request = threading.Lock(), threading.Lock()
 
     def send(self, message: Message) -> None:
@@ -77,7 +86,7 @@ class Messages:
     def _measured(self, task: Measuring) -> dict[str, Any]:
         with self._one_request:
             self.send(Measure(task=task))
-            answer = ANSWER.validate_json(self._answers.readline())
+            answer = ANSWER.validate_json(self._next_line())
         match answer:
             case Done(result=result):
                 return result
@@ -85,6 +94,18 @@ class Messages:
                 raise Refusal(problem.code, problem.detail, field=problem.field, layer=problem.layer)
             case Ended(how=how):
                 raise ProcessEnded(how)
+
+    def _next_line(self) -> bytes:
+        poll, rest = select.poll(), b""
+        poll.register(STDIN, select.POLLIN)
+        while True:
+            chunk = os.read(STDIN, 2**16) if poll.poll(1000 * self._patience_seconds) else b""
+            if not chunk:
+                log.error("the worker has been silent for %g s", self._patience_seconds)
+                os._exit(UNANSWERED_EXIT)
+            *lines, rest = (rest + chunk).split(b"\n")
+            if answers := [line for line in lines if line]:
+                return answers[0]
 
 
 def _rows(source: Source | None) -> Rows | None:

@@ -45,6 +45,12 @@ class Outgoing:
     def add(self, line: bytes) -> None:
         self._waiting = memoryview(bytes(self._waiting) + line + b"\n")
 
+    def keep_alive(self) -> None:
+        """Say that we are still there, by an empty line, if the other side reads."""
+        if not self.waiting:
+            self.add(b"")
+            self.write()
+
     def write(self) -> None:
         """As much as there is room for. A pipe that nobody reads any more takes it all."""
         try:

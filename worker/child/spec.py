@@ -116,7 +116,8 @@ class Files(Asked):
 class Spec(Asked):
     """`parent` is the process that started the guard: when it is gone, so is the reason to work.
 
-    `filtered`: under Landlock and the filter on system calls, where the kernel has them.
+    `filtered`: under Landlock and the filter on system calls, where the kernel has them. `patience_seconds`: a worker
+    that is silent for longer while it owes an answer has lost this job, and its child ends.
     """
 
     parent: int
@@ -124,6 +125,7 @@ class Spec(Asked):
     limits: Limits
     files: Files
     filtered: bool = True
+    patience_seconds: float = 30.0
 
 
 class StepBegun(Asked):

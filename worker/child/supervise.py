@@ -44,7 +44,6 @@ from worker.child.spec import (
     Refused,
     Spec,
     StepBegun,
-    Task,
     Work,
 )
 from worker.child.strays import adopt_strays, end_descendants, own_children
@@ -101,46 +100,50 @@ def supervise(
     *,
     shared: Sequence[Path] = (),
     filtered: bool = True,
+    patience_seconds: float = 30.0,
 ) -> Ending:
     """Do the task in a child of its own, and what that child asks to have measured in further ones.
 
     It may write in `folder` and in the folders `shared`, and with `filtered` read nothing but the files of the task.
+    A child that waits for an answer ends when this process is silent for `patience_seconds`.
+
     When this returns, all of their processes have ended, also those that left their session or lost their parents.
     """
     adopt_strays()
-    name = f"{folder.parent.name}/{folder.name}"
-    supervision = _Supervision(task, limits, watch, name, module, filtered)
-    return supervision.run(task, Files(own=folder, shared=list(shared), lent=named_files(task)))
+    spec = Spec(
+        parent=os.getpid(),
+        task=task,
+        limits=limits,
+        files=Files(own=folder, shared=list(shared), lent=named_files(task)),
+        filtered=filtered,
+        patience_seconds=patience_seconds,
+    )
+    return _Supervision(task, limits, watch, f"{folder.parent.name}/{folder.name}").run(spec, module)
 
 
 class _Supervision:
     """Of one piece of work: its limits are for all its children together."""
 
-    def __init__(
-        self, work: Work, limits: Limits, watch: Watch, name: str, module: str, filtered: bool
-    ) -> None:
+    def __init__(self, work: Work, limits: Limits, watch: Watch, name: str) -> None:
         self._work, self._limits, self._watch, self._name = work, limits, watch, name
-        self._module, self._filtered = module, filtered
         self._started = self._due = time.monotonic()
         self._others = own_children()
         self._guards: list[int] = []
+        self._owed: list[Outgoing] = []
         self._logged = 0
         self._over: Ending | None = None
 
-    def run(self, task: Task, files: Files) -> Ending:
+    def run(self, spec: Spec, module: str = CHILD) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
-        child = spawn(files.own, self._module if task is self._work else CHILD)
+        child = spawn(spec.files.own, module)
         self._guards.append(child.guard.pid)
         try:
-            return self._listen(child, self._spec(task, files))
+            return self._listen(child, spec)
         finally:
             self._guards.pop()
             kill_group(child.guard)
             end_descendants(spared=self._others.union(self._guards))
             child.close()
-
-    def _spec(self, task: Task, files: Files) -> Spec:
-        return Spec(parent=os.getpid(), task=task, limits=self._limits, files=files, filtered=self._filtered)
 
     def _listen(self, child: Child, spec: Spec) -> Ending:
         """The ending that was told, measured or asked for, or how the child crashed."""
@@ -164,6 +167,8 @@ class _Supervision:
         if (now := time.monotonic()) >= self._due:
             self._due = now + TICK_SECONDS
             self._over = self._over or self._look(now)
+            for waiting in self._owed:
+                waiting.keep_alive()
         if self._over is not None:
             return False
         poll = select.poll()
@@ -199,8 +204,9 @@ class _Supervision:
             case Refused(problem=problem):
                 return Failed(problem)
             case Measure(task=task):
+                self._owed.append(orders)
                 answer = self._measure(task, spec)
-                orders.add(answer.model_dump_json().encode())
+                self._owed.pop().add(answer.model_dump_json().encode())
                 return self._over
             case StepBegun() | Advanced() | Logged():
                 self._watch.note(message)
@@ -219,7 +225,8 @@ class _Supervision:
         with tempfile.TemporaryDirectory(
             dir=beside.parent, prefix=f"{beside.name}-", ignore_cleanup_errors=True
         ) as folder:
-            ending = self.run(task, Files(own=Path(folder), lent=lent))
+            files = Files(own=Path(folder), lent=lent)
+            ending = self.run(asking.model_copy(update={"task": task, "files": files}))
         match ending:
             case Finished(result=result):
                 return Done(result=result)

@@ -159,6 +159,11 @@ def test_a_target_may_name_the_host_again(connect: Connect) -> None:
         assert the_one(ask(connect(), request)).status == 200
 
 
+def test_space_around_a_value_is_no_part_of_it(connect: Connect) -> None:
+    fields = b"Host:\t localhost \t\r\nOrigin:  http://localhost \r\nSec-Fetch-Site: none \r\nContent-Length: 0 \r\n"
+    assert the_one(ask(connect(), b"POST /v1/jobs HTTP/1.1\r\n" + fields + CLOSE)).status == 422
+
+
 def test_trailers_are_no_headers(connect: Connect) -> None:
     """Else a proxy in front would have seen another request than the one that is answered."""
     request = (

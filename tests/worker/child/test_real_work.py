@@ -1,6 +1,6 @@
 """The real work in the real child, with every layer that this kernel has: nothing that it needs is refused."""
 
-import json
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from app.contract.model import ModelFormat, TensorSpec
 from app.contract.recipe import Recipe, Requirements
 from app.contract.report import Report
 from tests.support.graphs import cnn
+from worker.child.messages import UNANSWERED_EXIT
 from worker.child.spec import Compress, InspectModel, Limits, Logged, Note, Rows
-from worker.child.supervise import Finished, Reason, supervise
+from worker.child.supervise import Crashed, Finished, Reason, supervise
 
 LIMITS = Limits(seconds=250, memory_bytes=4 << 30, mapped_bytes=40 << 30)
 INPUT = TensorSpec(name="x", dtype="float32", shape=["N", 3, 8, 8])
@@ -119,30 +120,46 @@ def test_a_job_prunes_trains_quantizes_and_is_measured(tmp_path: Path) -> None:
     assert sorted(place.name for place in folder.parent.iterdir()) == ["attempt-1", "checkpoints", "curves"]
 
 
-def test_large_models_are_compared_in_a_child_more(tmp_path: Path) -> None:
-    """Which asks in its turn for each model to be loaded."""
-    folder, watcher = attempt(tmp_path), Watcher()
-    rows = data(tmp_path)
-    model = uploaded("onnx", tmp_path / "model.onnx")
-    task = Compress(
+def comparing(folder: Path, scratch: Path) -> Compress:
+    """What `tests.support.comparing` is told; the recipe does not matter."""
+    rows = data(folder)
+    return Compress(
         kind="compress",
-        model=model,
-        recipe=Recipe.model_validate({"steps": [{"kind": "float16", "exclude": ["compare"]}]}),
+        model=uploaded("onnx", folder / "model.onnx"),
+        recipe=Recipe.model_validate({"steps": [{"kind": "float16"}]}),
         calibration=rows,
         training=None,
         evaluation_data=rows,
-        out_dir=folder,
+        out_dir=scratch,
         evaluation=Evaluation(metric="top1"),
         require=Requirements(),
         benchmark=Benchmark(rounds=9),
         seed=0,
         max_unpacked_bytes=1 << 34,
     )
-    ending = supervise(task, LIMITS, folder, watcher, "tests.support.comparing")
+
+
+def test_large_models_are_compared_in_a_child_more(tmp_path: Path) -> None:
+    """Which asks in its turn for each model to be loaded."""
+    folder, watcher = attempt(tmp_path), Watcher()
+    ending = supervise(comparing(tmp_path, folder), LIMITS, folder, watcher, "tests.support.comparing")
     assert isinstance(ending, Finished), ending
     assert ending.result["load_ms"]["before"] > 0
     assert ending.result["quality"][0]["samples"] == 64
     assert watcher.advanced == sorted(watcher.advanced)
     assert watcher.advanced[-1] == 1.0
     assert [place.name for place in folder.parent.iterdir()] == ["attempt-1"]
-    assert json.loads(json.dumps(ending.result)) == ending.result
+
+
+class Frozen(Watcher):
+    def tick(self) -> Reason | None:
+        time.sleep(1.5)
+        return None
+
+
+def test_a_child_does_not_wait_for_a_worker_that_is_frozen(tmp_path: Path) -> None:
+    """It may hold the lock of measurements, which whoever works in the frozen one's place needs."""
+    folder, task = attempt(tmp_path), comparing(tmp_path, attempt(tmp_path / "other"))
+    module = "tests.support.comparing"
+    ending = supervise(task, LIMITS, folder, Frozen(), module, patience_seconds=0.5)
+    assert ending == Crashed(f"its process exited with {UNANSWERED_EXIT}")
