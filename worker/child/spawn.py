@@ -88,11 +88,11 @@ def _environment(folder: Path) -> dict[str, str]:
 
 
 def _measure_lock(folder: Path) -> Path:
-    """The one that the worker named in its environment, else one beside the child's folder.
+    """The one that the worker named in its environment, else one of the child's own.
 
     Made here, because the child may make no file where it lies, and for this user alone: others could hold it.
     """
-    lock = Path(os.environ.get(MEASURE_LOCK) or folder.parent / "measure.lock")
+    lock = Path(os.environ.get(MEASURE_LOCK) or folder / "measure.lock")
     with suppress(OSError):
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
