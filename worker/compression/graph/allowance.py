@@ -31,7 +31,7 @@ MAX_NODE_MACS: Final = 10**9
 class Allowance:
     """What is left for one model: nodes (a millisecond each), bytes of their inputs, and multiplications."""
 
-    nodes: int = 5_000
+    nodes: int = 2_000
     bytes: int = 4 * 2**30
     macs: int = 5 * 10**9
 
