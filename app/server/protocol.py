@@ -11,6 +11,7 @@ then what it still sends is read and dropped for a while, so that the answer is 
 
 import asyncio
 import logging
+import random
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, ClassVar, Final, Literal
@@ -65,7 +66,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._timer = self.loop.call_later(self.limits.tick_seconds, self._tick)
+        self._look_later()
         if len(self.connections) > self.limits.connections and not self._make_room():
             self._end_with(
                 Refusal("too_busy", "All connections of this service are at work. Try again soon.")
@@ -176,7 +177,7 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _tick(self) -> None:
         """Look at the clocks. Ends what is late."""
-        self._timer = self.loop.call_later(self.limits.tick_seconds, self._tick)
+        self._look_later()
         now = self.loop.time()
         if self._write.is_late(self.transport.get_write_buffer_size(), now):
             self.transport.abort()
@@ -188,6 +189,11 @@ class BoundedProtocol(HttpToolsProtocol):
             self._body.restart(now)
         elif not self._ended:
             self._check_reading(now)
+
+    def _look_later(self) -> None:
+        """At a time of its own, so that connections that came together do not all end in the same moment."""
+        later = self.limits.tick_seconds * random.uniform(0.5, 1.0)  # noqa: S311
+        self._timer = self.loop.call_later(later, self._tick)
 
     def _check_reading(self, now: float) -> None:
         silent = now - self.since >= self.limits.idle_seconds

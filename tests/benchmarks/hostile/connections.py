@@ -269,10 +269,8 @@ def not_reading(address: Address, seconds: float) -> str:
     with socket.create_connection(address, timeout=60) as connection:
         connection.sendall(head + content)
         answer = connection.recv(65536).decode()
-    id = answer.split('"id":"')[1].split('"')[0]
-    crowd = opened(
-        address, 100, b"GET /v1/models/%s/content HTTP/1.1\r\nHost: localhost\r\n\r\n" % id.encode()
-    )
+    path = answer.split("location: ")[1].split("\r\n")[0]
+    crowd = opened(address, 100, f"GET {path}/content HTTP/1.1\r\nHost: localhost\r\n\r\n".encode())
     time.sleep(seconds)
     ended = sum(gave_up(connection) for connection in crowd)
     return f"{len(crowd)} asked, {ended} given up"
