@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from worker.child.reach import OUR_CODE
+from worker.compression.measure.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path
 
 PASSED_ON = (
     "PATH",
@@ -23,11 +24,11 @@ PASSED_ON = (
     "MKL_NUM_THREADS",
     "CUDA_VISIBLE_DEVICES",
     "NVIDIA_VISIBLE_DEVICES",
+    WAIT_VARIABLE,
 )
 """All that the child learns of our environment: no database, no broker, no keys."""
 
-MEASURE_LOCK = "WINNOW_MEASURE_LOCK"
-MEASURE_WAIT_SECONDS = "WINNOW_MEASURE_WAIT_SECONDS"
+MEASURE_LOCK = PATH_VARIABLE
 
 
 @dataclass(frozen=True)
@@ -83,16 +84,15 @@ def _environment(folder: Path) -> dict[str, str]:
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
     own |= {"ORT_DISABLE_TELEMETRY": "1", "JOBLIB_MULTIPROCESSING": "0"}  # no network, no processes
     named = {"USER": "winnow", "LOGNAME": "winnow"}  # who asks need not read /etc/passwd
-    waits = {name: os.environ[name] for name in (MEASURE_WAIT_SECONDS,) if name in os.environ}
-    return passed | own | named | waits | {MEASURE_LOCK: str(_measure_lock(folder))}
+    return passed | own | named | {MEASURE_LOCK: str(_measure_lock())}
 
 
-def _measure_lock(folder: Path) -> Path:
-    """The one that the worker named in its environment, else one beside the child's folder.
+def _measure_lock() -> Path:
+    """The one that the worker named in its environment, else the user's.
 
     Made here, because the child may make no file where it lies, and for this user alone: others could hold it.
     """
-    lock = Path(os.environ.get(MEASURE_LOCK) or folder.parent / "measure.lock")
+    lock = lock_path()
     with suppress(OSError):
         lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))

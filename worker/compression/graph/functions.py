@@ -39,7 +39,7 @@ class Size:
         return Size(*(times * value for value in vars(self).values()))
 
 
-MOST: Final = Size(nodes=40_000, tensors=30_000, links=50_000_000, names=2**24, parts=1_000_000, bytes=2**31)
+MOST: Final = Size(nodes=30_000, tensors=20_000, links=50_000_000, names=2**24, parts=1_000_000, bytes=2**31)
 """About 20 s of one core from the gate to ONNX Runtime's session, whatever the graph looks like. The largest exports
 that were seen have 15,000 nodes."""
 

@@ -49,7 +49,7 @@ def test_wide_nodes_count_by_the_square(most: Size) -> None:
 @pytest.mark.parametrize("name", SHAPES)
 def test_many_of_anything_are_refused(name: str, most: Size) -> None:
     check_expansion(SHAPES[name](100))
-    refused(SHAPES[name](2 * most.nodes))
+    refused(SHAPES[name](3 * most.nodes))
 
 
 def _attributes(model: onnx.ModelProto) -> None:
