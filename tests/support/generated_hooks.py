@@ -27,6 +27,9 @@ ONNX: Final = bytes([0x08, 10, 0x3A, 8])
 """The outermost fields of a model: ir_version 10, and a graph of eight bytes."""
 
 http: Final = httpx.Client(base_url=TARGET["url"], timeout=30)
+PREPARED: Final = {*TARGET["models"], *TARGET["datasets"], *TARGET["jobs"]}
+"""What later cases need: others are made to be changed and deleted."""
+
 numbers: Final = itertools.count(1)
 with_files: Final[set[str]] = set()
 """Cases whose form got a file that is good."""
@@ -39,9 +42,15 @@ atexit.register(lambda: Path(TARGET["answers"]).write_text(json.dumps(answers)))
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
-    """Every other case of well-formed data is sent as it was generated, the others name what exists."""
-    if next(numbers) % 4 == 0 or case.meta is None:
-        return
+    """Three of four cases of well-formed data name what exists, the others are sent as they were generated."""
+    named = (case.path_parameters or {}).get("id")
+    if case.meta is not None and next(numbers) % 4:
+        _name_what_exists(case)
+    elif case.method.upper() != "GET" and named in PREPARED:
+        case.path_parameters["id"] = _id(case.operation.path, case.method.upper())
+
+
+def _name_what_exists(case: Any) -> None:
     if _is_well_formed(case, ParameterLocation.PATH) and "id" in (case.path_parameters or {}):
         case.path_parameters["id"] = _id(case.operation.path, case.method.upper())
     if _is_well_formed(case, ParameterLocation.QUERY):
@@ -58,8 +67,8 @@ def after_call(context: Any, case: Any, response: Any) -> None:
 @schemathesis.hook
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
     """Well-formed requests may be refused for what no schema says."""
-    if isinstance(failure, AcceptedNegativeData) and case.id in with_files:
-        return False  # schemathesis cannot tell that bytes fit, and takes them for a fault
+    if isinstance(failure, AcceptedNegativeData) and (case.id in with_files or response.status_code == 431):
+        return False  # that bytes fit, and that 431 is a refusal, is unknown to schemathesis
     return not (isinstance(failure, RejectedPositiveData) and _is_beyond_schemas(case, response))
 
 
@@ -69,7 +78,7 @@ def _is_beyond_schemas(case: Any, response: Any) -> bool:
     if case.operation.definition.raw["operationId"] in ("upload_model", "upload_dataset", "submit_job"):
         return True
     problem = response.json()
-    said = ("NUL", "valid integer", "whole number was expected")
+    said = ("NUL", "64 bits", "valid integer", "whole number was expected")
     return problem["field"] == "cursor" or any(text in problem["detail"] for text in said)
 
 
