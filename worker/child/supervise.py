@@ -222,6 +222,8 @@ class _Supervision:
             log.warning("%s: asked for what it may not have: %s", self._name, error)
             return Ended(how="was not started")
         beside = asking.files.own
+        if not beside.is_dir():  # we were frozen: another attempt ended the job, the next look says so
+            return Ended(how="was not started")
         with tempfile.TemporaryDirectory(
             dir=beside.parent, prefix=f"{beside.name}-", ignore_cleanup_errors=True
         ) as folder:
