@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
@@ -95,10 +96,17 @@ def _ready(http: httpx.Client, model: bytes, data: bytes) -> Target:
     rows = http.post("/v1/datasets", files=form).json()["id"]
     settled(http, f"/v1/models/{upload}")
     settled(http, f"/v1/datasets/{rows}")
-    job = http.post("/v1/jobs", json=_job(upload)).json()["id"]
-    while http.get(f"/v1/jobs/{job}").json()["finished_at"] is None:
-        pass
+    job = http.post("/v1/jobs", json=_training(upload, rows)).raise_for_status().json()["id"]
+    while (shown := http.get(f"/v1/jobs/{job}").json())["finished_at"] is None:
+        time.sleep(0.1)
+    assert shown["curves"] is not None, shown
     return Target("", [upload], [rows], [job])
+
+
+def _training(model: str, dataset: str) -> dict[str, object]:
+    """A job that leaves all that a job can: artifact, report, and curves of its training."""
+    steps = [{"kind": "finetune", "epochs": 1}]
+    return {**_job(model), "recipe": {"steps": steps}, "data": {"training": {"dataset": dataset}}}
 
 
 def _job(model: str) -> dict[str, object]:

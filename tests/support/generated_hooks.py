@@ -61,7 +61,9 @@ def _name_what_exists(case: Any) -> None:
 
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
-    answers[f"{case.operation.definition.raw['operationId']} {response.status_code}"] += 1
+    """Counts the answers to the operation itself (a probe by another method is no use of it), and all failures."""
+    if response.request.method.upper() == case.operation.method.upper() or response.status_code >= 500:
+        answers[f"{case.operation.definition.raw['operationId']} {response.status_code}"] += 1
 
 
 @schemathesis.hook
