@@ -131,8 +131,8 @@ def test_nothing_put_during_sweeps_is_lost(blobs: Blobs) -> None:
     for n in range(25):
         content = f"content {n}".encode()
         sha256 = put(blobs, content)
-        between = time.time() + 0.005
-        time.sleep(0.01)
+        between = time.time() + 0.02
+        time.sleep(0.06)  # a file's time is that of the last tick: up to 10 ms ago, on a busy machine more
         with ThreadPoolExecutor(2) as pool:
             swept = pool.submit(sweep, blobs, older_than=between)
             again = pool.submit(put, blobs, content)
