@@ -3,7 +3,7 @@
 `UploadFile` would write everything twice and hash it afterwards; this holds one chunk at a time.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Final
 
 from python_multipart.exceptions import FormParserError
@@ -16,18 +16,19 @@ MAX_FIELDS_BYTES: Final = 2**20
 MAX_PARTS: Final = 100
 
 Sink = Callable[[bytes], None]
+Fields = list[tuple[str, str]]
 
 
 class Form:
-    """Feed it chunks. `names` are the fields that it takes beside the file, `fields` those that came, in order;
-    `filename` is the file's as the client called it."""
+    """Feed it chunks. `fields` are those that came beside the file, in order; `filename` is the file's as the client
+    called it. `check` gets the fields that came before the file when that begins: what it refuses, nobody sends."""
 
-    def __init__(self, content_type: str, names: Sequence[str], file: Sink) -> None:
+    def __init__(self, content_type: str, check: Callable[[Fields], object], file: Sink) -> None:
         _, options = parse_options_header(content_type)
         if not options.get(b"boundary"):
             raise _malformed("its Content-Type has no boundary")
-        self._names = names
-        self.fields: list[tuple[str, str]] = []
+        self._check = check
+        self.fields: Fields = []
         self.filename: str | None = None
         self.has_file = False
         self._complete = False
@@ -85,17 +86,15 @@ class Form:
             raise _malformed("a part has a Content-Transfer-Encoding; send the bytes as they are")
         _, options = parse_options_header(self._headers.get(b"content-disposition"))
         name, filename = _text(options.get(b"name", b"")), options.get(b"filename")
-        if name in self._names:
-            self._field = (name, bytearray())
-        elif name == FILE:
+        if name == FILE:
             self._file_begin(filename)
         else:
-            detail = f"The form has no field {name[:100]!r}; it takes {', '.join((FILE, *self._names))}."
-            raise Refusal("invalid_request", detail, field=name)
+            self._field = (name, bytearray())
 
     def _file_begin(self, filename: bytes | None) -> None:
         if self.has_file:
             raise _malformed("it has two files; send one at a time")
+        self._check(self.fields)
         self.has_file, self._field = True, None
         self.filename = _text(filename) if filename else None
 

@@ -3,16 +3,14 @@
 `GET /v1/limits` tells it beforehand.
 """
 
-from typing import Any
-
 from pydantic import Field
 
 from app.api.deps import Service
 from app.api.problems import documented
 from app.api.router import Router
 from app.contract.base import Told
-from app.contract.errors import Refusal
-from app.contract.job import MAX_MEMORY_BYTES, JobRequest, Limits
+from app.contract.errors import FieldError, refusal_of_fields
+from app.contract.job import MAX_MEMORY_BYTES, Limits
 from app.settings import Settings
 
 router = Router(prefix="/v1/limits", tags=["limits"])
@@ -57,15 +55,22 @@ def maxima(settings: Settings) -> dict[str, int]:
     }
 
 
-def within(settings: Settings, request: JobRequest) -> JobRequest:
-    """The request with limits that are allowed. Raises `invalid_request` for what asks for more."""
-    lowered: dict[str, Any] = {}
-    for name, most in maxima(settings).items():
-        asked = getattr(request.limits, name)
-        if asked <= most:
-            continue
-        if name in request.limits.model_fields_set:
-            detail = f"This service allows at most {most}, not {asked}; its operator sets that with {VARIABLES[name]}."
-            raise Refusal("invalid_request", detail, field=f"limits.{name}")
-        lowered[name] = most
-    return request.model_copy(update={"limits": request.limits.model_copy(update=lowered)})
+def check_limits(settings: Settings, asked: Limits) -> None:
+    """Raises `invalid_request` for what asks for more than is allowed."""
+    errors = [
+        FieldError(
+            path=f"limits.{name}",
+            detail=f"This service allows at most {most}, not {value}; its operator sets that with {VARIABLES[name]}.",
+        )
+        for name, most in maxima(settings).items()
+        if name in asked.model_fields_set and (value := getattr(asked, name)) > most
+    ]
+    if errors:
+        raise refusal_of_fields(errors)
+
+
+def lowered(settings: Settings, asked: Limits) -> Limits:
+    """What is left out is at most what is allowed."""
+    return asked.model_copy(
+        update={name: min(getattr(asked, name), most) for name, most in maxima(settings).items()}
+    )

@@ -83,15 +83,11 @@ def parameters(request: Request, form: Iterable[tuple[str, str]]) -> dict[str, A
     fields = _fields(request.scope["route"], Query)
     given = QueryParams([*request.query_params.multi_items(), *form])
     errors = _text_errors(given.multi_items(), fields)
-    values, invalid = request_params_to_args(fields, given)
-    if errors or invalid:
-        raise refusal_of_fields(errors or located_errors(invalid))
+    faulty = {error.path for error in errors}
+    values, invalid = request_params_to_args([f for f in fields if f.alias not in faulty], given)
+    if errors := errors + located_errors(invalid):
+        raise refusal_of_fields(errors)
     return values
-
-
-def parameter_names(request: Request) -> tuple[str, ...]:
-    """Of the query parameters that the route takes."""
-    return tuple(field.alias for field in _fields(request.scope["route"], Query))
 
 
 def check_parameters(route: APIRoute, request: Request) -> None:

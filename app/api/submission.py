@@ -5,7 +5,7 @@ import json
 import logging
 
 from app.api.deps import Parts
-from app.api.job_limits import within
+from app.api.job_limits import check_limits, lowered
 from app.api.times import now
 from app.api.uploads import find
 from app.contract import admission
@@ -31,8 +31,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
     try:
         if idempotency is not None and (known := parts.records.replayed(owner, idempotency)):
             return known, False  # also when it could not be admitted again: its data may be gone
-        allowed = within(parts.settings, request)
-        job, new = parts.records.add_job(_checked(parts, owner, allowed), idempotency)
+        job, new = parts.records.add_job(_checked(parts, owner, request), idempotency)
     except KeyReused as error:
         detail = "This Idempotency-Key was used with another request. Use a new key for a new request."
         raise Refusal("idempotency_conflict", detail, field="idempotency-key") from error
@@ -47,6 +46,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
     _check(parts, owner, request)
+    limits = lowered(parts.settings, request.limits)
     return Job(
         id=new_id("job"),
         owner=owner,
@@ -56,13 +56,15 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
         model=request.model,
         uses=tuple(_fields(request)),
         tags=dict(request.tags),
-        request=request.model_dump(mode="json"),
+        request=request.model_copy(update={"limits": limits}).model_dump(mode="json"),
     )
 
 
 def _check(parts: Parts, owner: str, request: JobRequest) -> None:
-    """Every fault at once: what is named and cannot be used, then what cannot work with the rest."""
+    """Every fault at once: what is not allowed, what is named and cannot be used, then what cannot work with the rest."""
     refusals = Refusals()
+    with refusals:
+        check_limits(parts.settings, request.limits)
     models: dict[str, ModelFacts] = {}
     datasets: dict[str, Upload] = {}
     for id, field in {request.model: "model", **named_models(request), request.model: "model"}.items():

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, BinaryIO, Final, TypeVar
 
@@ -13,7 +14,7 @@ from app.api.conditional import etag, not_modified, unchanged
 from app.api.content import BINARY, BYTES, content
 from app.api.deps import Parts
 from app.api.intake import Received, receive
-from app.api.strict import parameter_names, parameters
+from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
 from app.contract.base import Told
@@ -78,8 +79,9 @@ async def take(
     describe: Described[Options],
 ) -> tuple[Upload, bool]:
     """Receive the body and record it. The record comes first, then the hint to the workers."""
-    received = await receive(request, parts.blobs, parts.settings.max_upload_bytes, parameter_names(request))
-    asked = options(**parameters(request, received.fields))
+    read = partial(parameters, request)
+    received = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
+    asked = options(**read(received.fields))
     return await run_in_threadpool(_record, received, asked, parts, owner, kind, describe)
 
 

@@ -222,13 +222,15 @@ class _Supervision:
             log.warning("%s: asked for what it may not have: %s", self._name, error)
             return Ended(how="was not started")
         beside = asking.files.own
-        if not beside.is_dir():  # we were frozen: another attempt ended the job, the next look says so
+        try:
+            with tempfile.TemporaryDirectory(
+                dir=beside.parent, prefix=f"{beside.name}-", ignore_cleanup_errors=True
+            ) as folder:
+                files = Files(own=Path(folder), lent=lent)
+                ending = self.run(asking.model_copy(update={"task": task, "files": files}))
+        except FileNotFoundError as error:  # we were frozen: another attempt ended the job, the next look says so
+            log.warning("%s: has no folder any more to measure in: %s", self._name, error)
             return Ended(how="was not started")
-        with tempfile.TemporaryDirectory(
-            dir=beside.parent, prefix=f"{beside.name}-", ignore_cleanup_errors=True
-        ) as folder:
-            files = Files(own=Path(folder), lent=lent)
-            ending = self.run(asking.model_copy(update={"task": task, "files": files}))
         match ending:
             case Finished(result=result):
                 return Done(result=result)

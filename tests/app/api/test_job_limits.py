@@ -59,6 +59,16 @@ def test_more_is_refused_with_what_is_allowed(bounded: Served, field: str, most:
     assert ask(bounded, model, **{field: most}).status_code == 202
 
 
+def test_it_is_told_among_the_other_faults(bounded: Served) -> None:
+    recipe = {"steps": [{"kind": "int8_static"}]}
+    limits = {"seconds": 601, "memory_bytes": 3 * GIB}
+    body = {"model": ready(bounded), "recipe": recipe, "limits": limits}
+    errors = bounded.http.post("/v1/jobs", json=body).json()["errors"]
+    paths = [error["path"] for error in errors]
+    assert paths[:2] == ["limits.seconds", "limits.memory_bytes"]
+    assert "data.calibration" in paths
+
+
 @pytest.mark.parametrize("limits", [{}, {"seconds": 60}])
 def test_what_is_left_out_is_lowered_to_it(bounded: Served, limits: dict[str, int]) -> None:
     answer = ask(bounded, ready(bounded), key="one", **limits)

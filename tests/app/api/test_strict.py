@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from typing import Any
 
 import httpx
@@ -221,6 +222,12 @@ def test_a_form_takes_the_fields_of_its_address_and_no_others(
     assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
+def test_every_fault_of_a_form_is_told(api: Served, onnx: bytes) -> None:
+    files = {"nmae": (None, "x"), "format": (None, "onxx"), "name": (None, ""), "file": ("f", onnx)}
+    answer = api.http.post("/v1/models", files=files)
+    assert (answer.status_code, sorted(paths(answer))) == (422, ["format", "name", "nmae"])
+
+
 @pytest.mark.parametrize("values", [["a", "b"], ["a", "a"]])
 def test_a_field_is_given_once_in_form_and_address_together(
     api: Served, onnx: bytes, values: list[str]
@@ -228,6 +235,17 @@ def test_a_field_is_given_once_in_form_and_address_together(
     files = {"name": (None, values[0]), "file": ("f", onnx)}
     answer = api.http.post("/v1/models", params={"name": values[1]}, files=files)
     assert (answer.status_code, paths(answer)) == (422, ["name"])
+
+
+def test_what_a_form_refuses_before_its_file_is_not_waited_for(api: Served) -> None:
+    """The answer comes although the file never does."""
+    form = b'--b\r\nContent-Disposition: form-data; name="nmae"\r\n\r\nx\r\n'
+    form += b'--b\r\nContent-Disposition: form-data; name="file"; filename="f"\r\n\r\n'
+    url = api.http.base_url
+    head = f"POST /v1/models HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: {2**30}\r\n"
+    with socket.create_connection((url.host, url.port), timeout=20) as connection:
+        connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode() + form)
+        assert connection.recv(100).startswith(b"HTTP/1.1 422 ")
 
 
 def test_text_of_a_form_is_utf_8(api: Served, onnx: bytes) -> None:
