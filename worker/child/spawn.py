@@ -82,7 +82,7 @@ def spawn(folder: Path, module: str) -> Child:
 def _environment(folder: Path) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
-    own |= {"ORT_DISABLE_TELEMETRY": "1", "JOBLIB_MULTIPROCESSING": "0"}  # no network, no processes
+    own |= {"JOBLIB_MULTIPROCESSING": "0"}  # no processes
     named = {"USER": "winnow", "LOGNAME": "winnow"}  # who asks need not read /etc/passwd
     return passed | own | named | {MEASURE_LOCK: str(_measure_lock())}
 
