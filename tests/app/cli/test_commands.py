@@ -18,6 +18,7 @@ CALIBRATION, EVALUATION = "1000:1200", "1200:1797"
 @pytest.fixture
 def ask(winnow: Service, monkeypatch: pytest.MonkeyPatch) -> "Ask":
     monkeypatch.setenv("WINNOW_URL", winnow.url)
+    monkeypatch.delenv("COLUMNS", raising=False)  # readline sets it, and xdist imports that
     return Ask()
 
 
