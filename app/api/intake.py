@@ -31,9 +31,7 @@ class Received:
     fields: tuple[tuple[str, str], ...] = ()
 
 
-async def receive(
-    request: Request, blobs: Blobs, limit: int, check: Callable[[Fields], object]
-) -> Received:
+async def receive(request: Request, blobs: Blobs, limit: int, check: Callable[[Fields], object]) -> Received:
     """Store the body, or the file of a form; `check` refuses fields of the form that came before its file.
 
     Raises `upload_too_large`, `empty_upload`, `malformed_request`, `digest_mismatch`,

@@ -61,7 +61,7 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
 
 
 def _check(parts: Parts, owner: str, request: JobRequest) -> None:
-    """Every fault at once: what is not allowed, what is named and cannot be used, then what cannot work with the rest."""
+    """Every fault at once: what is not allowed, what is named and cannot be used, what cannot work with the rest."""
     refusals = Refusals()
     with refusals:
         check_limits(parts.settings, request.limits)

@@ -228,7 +228,9 @@ class _Supervision:
             ) as folder:
                 files = Files(own=Path(folder), lent=lent)
                 ending = self.run(asking.model_copy(update={"task": task, "files": files}))
-        except FileNotFoundError as error:  # we were frozen: another attempt ended the job, the next look says so
+        except (
+            FileNotFoundError
+        ) as error:  # we were frozen: another attempt ended the job, the next look says so
             log.warning("%s: has no folder any more to measure in: %s", self._name, error)
             return Ended(how="was not started")
         match ending:
