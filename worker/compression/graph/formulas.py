@@ -16,7 +16,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.shapes import numbers
+from worker.compression.graph.known_shapes import numbers
 from worker.compression.graph.weights import weights_of
 
 

@@ -5,6 +5,7 @@ A file of 1.6 kB with 25 functions that each call the one before twice expands t
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import chain, islice
 from typing import Final
 
 import onnx
@@ -12,21 +13,27 @@ from google.protobuf.message import Message
 
 from app.contract.errors import Refusal
 from worker.compression.graph.operators import domain_of
-from worker.compression.graph.walk import messages
+from worker.compression.graph.walk import messages, texts
 
 MAX_DEPTH: Final = 64
+
+DESCRIPTIONS: Final = frozenset({"doc_string", "value"})
+"""Fields with texts that nobody looks anything up by: what people wrote, and values of metadata."""
 
 Key = tuple[str, str, str]
 
 
 @dataclass(frozen=True)
 class Size:
-    """What the work on a graph grows with. `links` is the sum over nodes of (inputs + outputs)²: whoever replaces the
-    inputs of a node one by one writes all of them each time. `names` are the characters of nodes' names and links,
-    `parts` protobuf messages of any kind."""
+    """What the work on a graph grows with. `graphs` are those inside nodes too, `ends` inputs without a default and
+    outputs of the model. `links` is the sum over nodes of (inputs + outputs)²: whoever replaces the inputs of a node one
+    by one writes all of them each time. `names` are the characters of all texts but descriptions, `parts` protobuf
+    messages of any kind."""
 
     nodes: int = 0
+    graphs: int = 0
     tensors: int = 0
+    ends: int = 0
     links: int = 0
     names: int = 0
     parts: int = 0
@@ -39,7 +46,16 @@ class Size:
         return Size(*(times * value for value in vars(self).values()))
 
 
-MOST: Final = Size(nodes=30_000, tensors=20_000, links=50_000_000, names=2**24, parts=1_000_000, bytes=2**31)
+MOST: Final = Size(
+    nodes=30_000,
+    graphs=2_000,
+    tensors=20_000,
+    ends=1_000,
+    links=50_000_000,
+    names=2**24,
+    parts=500_000,
+    bytes=2**31,
+)
 """About 20 s of one core from the gate to ONNX Runtime's session, whatever the graph looks like. The largest exports
 that were seen have 15,000 nodes."""
 
@@ -49,9 +65,10 @@ def check_expansion(model: onnx.ModelProto) -> None:
 
         size(f) = own size + Σ calls(g) · size(g)
 
-    Raises `Refusal` `model_too_complex`; `invalid_model` for a function that calls itself.
+    Raises `Refusal` `model_too_complex`; `invalid_model` for a function that calls itself, and for a text that is not
+    UTF-8: all that comes after reads names as texts.
     """
-    _check(_own(model))
+    _check(_own(model) + Size(ends=_ends(model.graph)))
     if model.functions:
         _check(expanded_size(model))
 
@@ -76,17 +93,41 @@ def _check(size: Size) -> None:
 
 
 def _own(body: Message) -> Size:
-    """The size without what calls of functions add."""
+    """The size without what calls of functions add; of more parts than are allowed, no more are counted."""
     counts: Counter[type[Message]] = Counter()
     links = names = 0
-    for message in messages(body, Message):
+    for message in chain([body], islice(messages(body, Message), MOST.parts + 1)):
         counts[type(message)] += 1
         if isinstance(message, onnx.NodeProto):
-            texts = (message.name, *message.input, *message.output)
-            links += (len(texts) - 1) ** 2
-            names += sum(map(len, texts))
-    parts = sum(counts.values())
-    return Size(counts[onnx.NodeProto], counts[onnx.TensorProto], links, names, parts, int(body.ByteSize()))
+            links += (len(message.input) + len(message.output)) ** 2
+        names += _characters(message)
+    return Size(
+        nodes=counts[onnx.NodeProto],
+        graphs=counts[onnx.GraphProto],
+        tensors=counts[onnx.TensorProto],
+        links=links,
+        names=names,
+        parts=sum(counts.values()) - 1,
+        bytes=int(body.ByteSize()),
+    )
+
+
+def _characters(message: Message) -> int:
+    """Of its own texts. Raises `invalid_model` for one that is not UTF-8."""
+    total = 0
+    for field, text in texts(message):
+        if isinstance(text, bytes):
+            where = f"{message.DESCRIPTOR.name}.{field}"
+            detail = f"A text in the file ({where}) is not UTF-8, as ONNX wants it. Export the model anew."
+            raise Refusal("invalid_model", detail)
+        if field not in DESCRIPTIONS:
+            total += len(text)
+    return total
+
+
+def _ends(graph: onnx.GraphProto) -> int:
+    defaults = {tensor.name for tensor in graph.initializer}
+    return len(graph.output) + sum(value.name not in defaults for value in graph.input)
 
 
 def _expanded(

@@ -13,7 +13,6 @@ from app.contract.errors import Refusal
 from worker.compression.graph.functions import check_expansion
 from worker.compression.graph.operators import check_operators
 from worker.compression.graph.tensors import check_tensors
-from worker.compression.graph.walk import first_broken_text
 
 MAX_PROTOBUF_BYTES: Final = 2**31 - 1
 PICKLE: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
@@ -49,7 +48,6 @@ def _parsed(path: Path) -> onnx.ModelProto:
         ) from error
     _check_complete(model)
     _check_known(model)
-    _check_texts(model)
     return model
 
 
@@ -97,13 +95,4 @@ def _check_complete(model: onnx.ModelProto) -> None:
         raise Refusal(
             "invalid_model",
             f"The file has no {' and no '.join(missing)}: it is not an ONNX model, or it was cut short.",
-        )
-
-
-def _check_texts(model: onnx.ModelProto) -> None:
-    """All that comes after reads names as texts."""
-    if (field := first_broken_text(model)) is not None:
-        raise Refusal(
-            "invalid_model",
-            f"A text in the file ({field}) is not UTF-8, as ONNX wants it. Export the model anew.",
         )

@@ -1,21 +1,13 @@
 """Shapes of all values for given input shapes, without touching the model they are asked of."""
 
-import logging
 import re
-from collections.abc import Iterator
 from typing import Final
 
 import onnx_ir as ir
 
+from worker.compression.graph.known_shapes import is_known, results
 from worker.compression.graph.onnx_inference import infer_by_onnx
-
-log = logging.getLogger(__name__)
-
-SMALL: Final = 1024
-"""Elements of a constant that may be folded: shapes, not weights."""
-
-MAX_FOLDED_NODES: Final = 20_000
-"""Nodes of a graph up to which shapes are looked for by folding; it takes a millisecond for each."""
+from worker.compression.graph.shape_folding import complete
 
 BATCH: Final = re.compile(r"(n|b|bs|batch\w*)$", re.IGNORECASE)
 """What exporters call the batch dimension where it is not the first (recurrent networks)."""
@@ -38,17 +30,17 @@ def with_shapes(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> 
         elif value.shape is not None:
             value.shape = ir.Shape([_number(axis, dim, known) for axis, dim in enumerate(value.shape)])
     _put_numbers(copy, known)
-    if not all(map(is_known, _results(copy))):
+    if not all(map(is_known, results(copy))):
         _forget(copy)
         infer(copy)
-        if not all(map(is_known, _results(copy))):
-            _complete(copy)
+        if not all(map(is_known, results(copy))):
+            complete(copy)
     return copy
 
 
 def _put_numbers(model: ir.Model, known: dict[str, int]) -> None:
     """What follows from the inputs with symbols follows from them with numbers: often nothing is left to infer."""
-    for value in _results(model):
+    for value in results(model):
         if value.shape is not None and not value.shape.is_static():
             dims = (dim if isinstance(dim, int) else known.get(dim.value or "", dim) for dim in value.shape)
             value.shape = ir.Shape(list(dims))
@@ -62,51 +54,9 @@ def infer(model: ir.Model) -> None:
 
 def fill(model: ir.Model) -> None:
     """The shapes that onnx left out, as far as folding tells them."""
-    if any(value.shape is None for value in _results(model)):
+    if any(value.shape is None for value in results(model)):
         infer_by_onnx(model, data_prop=False)
-        _complete(model)
-
-
-def _results(model: ir.Model) -> Iterator[ir.Value]:
-    for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        yield from (value for value in node.outputs if value.name)
-
-
-def _complete(model: ir.Model) -> None:
-    """Take shapes from a copy whose small constants are folded: with Shape → Mul → Reshape computed, they are known.
-
-    There all that is unknown is an output, so that it does not fold away with its shape.
-    """
-    if model.graph.num_nodes() > MAX_FOLDED_NODES:
-        return
-    from onnxscript import optimizer  # half a second, and most models never need it
-
-    folded = model.clone()
-    unknown = [v for node in folded.graph for v in node.outputs if v.name and not is_known(v)]
-    folded.graph.outputs.extend(value for value in unknown if not value.is_graph_output())
-    try:
-        optimizer.fold_constants(
-            folded, onnx_shape_inference=True, input_size_limit=SMALL, output_size_limit=SMALL
-        )
-    except Exception:
-        log.info("constants could not be folded; some shapes stay unknown", exc_info=True)
-        return
-    known = {value.name: value.shape for value in (*_results(folded), *folded.graph.initializers.values())}
-    for value in _results(model):
-        if not is_known(value):
-            value.shape = known.get(value.name) or value.shape
-
-
-def is_known(value: ir.Value) -> bool:
-    """Whether all of its shape is."""
-    return value.shape is not None and value.shape.is_static()
-
-
-def numbers(value: ir.Value | None) -> list[int] | None:
-    """The shape where all of it is known, else None."""
-    if value is None or value.shape is None or not value.shape.is_static():
-        return None
-    return list(value.shape.numpy())
+        complete(model)
 
 
 def _forget(model: ir.Model) -> None:

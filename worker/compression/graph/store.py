@@ -14,6 +14,7 @@ from onnx_ir import external_data
 
 from app.contract.errors import Refusal
 from worker.compression.graph import one_file
+from worker.compression.graph.inlining import inline
 from worker.compression.graph.packing import Packing, pack, unpack
 from worker.compression.graph.sparse import densify
 from worker.compression.graph.walk import messages
@@ -27,9 +28,10 @@ ONE_FILE_BYTES = 2**31 - 2**26
 
 
 def load(path: Path) -> ir.Model:
-    """Read a `.onnx` file; sparse and packed tensors become dense. The file must have passed `graph.gate`.
+    """Read a `.onnx` file; sparse and packed tensors become dense, functions are inlined. The file must have passed
+    `graph.gate`.
 
-    Raises `ValueError` for broken sparse tensors, protobuf's `DecodeError` for what is no ONNX.
+    Raises `ValueError` for broken sparse tensors and calls of functions, protobuf's `DecodeError` for what is no ONNX.
     """
     proto = onnx.load(str(path), format="protobuf", load_external_data=False)
     if count := densify(proto, path.parent):
@@ -37,6 +39,7 @@ def load(path: Path) -> ir.Model:
     if count := unpack(proto):
         log.info("unpacked %d tensors", count)
     _name_default_domain(proto)
+    inline(proto)
     model: ir.Model = ir.from_proto(proto)
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
         external_data.set_base_dir(graph, path.parent)

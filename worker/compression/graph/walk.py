@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from functools import cache
-from itertools import chain
 from typing import TypeVar
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -23,14 +22,15 @@ def messages(root: Message, kind: type[M]) -> Iterator[M]:
         waiting += _inside(message, kind)
 
 
-def first_broken_text(root: Message) -> str | None:
-    """The field with a text that is not UTF-8, None if there is none. protobuf answers bytes for such a text."""
-    for message in chain([root], messages(root, Message)):
-        for name, repeated in _texts(message.DESCRIPTOR):
-            value = getattr(message, name)
-            if any(isinstance(text, bytes) for text in (value if repeated else [value])):
-                return f"{message.DESCRIPTOR.name}.{name}"
-    return None
+def texts(message: Message) -> Iterator[tuple[str, str | bytes]]:
+    """Its own texts, each with its field's name; bytes where one is not UTF-8."""
+    for name, repeated in _texts(message.DESCRIPTOR):
+        value = getattr(message, name)
+        if not repeated:
+            yield name, value
+            continue
+        for text in value:
+            yield name, text
 
 
 def _inside(message: Message, kind: type[Message]) -> list[Message]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -9,7 +10,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from app.contract.errors import Refusal
-from tests.support.hostile_graphs import SHAPES, chain, inputs, parallel
+from tests.support.hostile_graphs import SHAPES, branches, chain, inputs, outputs, parallel, weights
 from tests.support.refusals import refusal
 from worker.compression.graph.functions import MOST, Size, check_expansion
 from worker.compression.graph.gate import check_onnx
@@ -30,6 +31,7 @@ def test_a_hundred_thousand_nodes_are_refused_by_counting() -> None:
 def most(monkeypatch: pytest.MonkeyPatch) -> Size:
     """A hundredth of what is allowed, so that the graphs are small."""
     less = Size(*(value // 100 for value in vars(MOST).values()))
+    less = replace(less, ends=MOST.ends, graphs=MOST.graphs)
     monkeypatch.setattr("worker.compression.graph.functions.MOST", less)
     return less
 
@@ -44,6 +46,29 @@ def test_wide_nodes_count_by_the_square(most: Size) -> None:
     width = math.isqrt(most.links)
     check_expansion(inputs(width - 1))
     assert "links" in refused(inputs(width))
+
+
+def test_as_many_ends_as_are_allowed_pass_and_one_more_does_not() -> None:
+    check_expansion(inputs(MOST.ends - 1))
+    assert "ends" in refused(inputs(MOST.ends))
+    assert "ends" in refused(outputs(MOST.ends))
+
+
+def test_an_input_with_a_default_is_no_end() -> None:
+    model = weights(2 * MOST.ends)
+    model.graph.input.extend(
+        helper.make_tensor_value_info(t.name, TensorProto.FLOAT, t.dims) for t in model.graph.initializer
+    )
+    check_expansion(model)
+
+
+def test_graphs_inside_nodes_are_counted() -> None:
+    check_expansion(branches(MOST.graphs // 2 - 1))
+    assert "graphs" in refused(branches(MOST.graphs // 2))
+
+
+def test_no_more_parts_are_counted_than_are_allowed(most: Size) -> None:
+    assert f"{most.parts + 1} parts" in refused(chain(100 * most.nodes))
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -66,7 +91,15 @@ def _names(model: onnx.ModelProto) -> None:
     model.graph.node[0].name = "n" * (MOST.names // 100 + 1)
 
 
-@pytest.mark.parametrize("more", [_attributes, _metadata, _names])
+def _dimension(model: onnx.ModelProto) -> None:
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n" * (MOST.names // 100 + 1)
+
+
+def _attribute(model: onnx.ModelProto) -> None:
+    model.graph.node[0].attribute.add(name="n" * (MOST.names // 100 + 1))
+
+
+@pytest.mark.parametrize("more", [_attributes, _metadata, _names, _dimension, _attribute])
 def test_what_stands_beside_the_nodes_counts_too(more: Callable[[onnx.ModelProto], None], most: Size) -> None:
     model = chain(3)
     more(model)

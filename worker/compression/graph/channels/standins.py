@@ -15,7 +15,8 @@ import onnxruntime
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.step import UNKNOWN, Shape
-from worker.compression.graph.shapes import BATCH, is_known, with_shapes
+from worker.compression.graph.known_shapes import is_known
+from worker.compression.graph.shapes import BATCH, with_shapes
 from worker.compression.graph.store import weight_bytes
 
 log = logging.getLogger(__name__)

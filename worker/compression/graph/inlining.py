@@ -1,0 +1,68 @@
+"""Calls of a model's own functions replaced by their bodies, by onnx's inliner.
+
+onnx-ir's pass looks for a free name from 2 on for each value: quadratic in the calls of a function.
+"""
+
+from collections.abc import Iterator
+
+import onnx
+from onnx import inliner
+
+from worker.compression.graph.operators import domain_of
+from worker.compression.graph.walk import messages
+
+
+def inline(proto: onnx.ModelProto) -> None:
+    """Inline all functions in place. One that is written for another opset than the model stays, with its calls.
+
+    Raises `ValueError` for a call that does not fit its function.
+    """
+    if not proto.functions:
+        return
+    _give_defaults(proto)
+    try:
+        answer = inliner.inline_local_functions(_without_weights(proto))
+    except RuntimeError as error:
+        raise ValueError(f"A function of the model cannot be inlined: {error}") from error
+    for field in ("node", "value_info"):
+        proto.graph.ClearField(field)
+        getattr(proto.graph, field).extend(getattr(answer.graph, field))
+    for field in ("functions", "opset_import"):
+        proto.ClearField(field)
+        getattr(proto, field).extend(getattr(answer, field))
+
+
+def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
+    """Initializers are told by name and not copied: a new name is none of theirs."""
+    names = (
+        *(t.name for t in proto.graph.initializer),
+        *(t.values.name for t in proto.graph.sparse_initializer),
+    )
+    graph = onnx.GraphProto(
+        name=proto.graph.name,
+        node=proto.graph.node,
+        input=proto.graph.input,
+        output=proto.graph.output,
+        value_info=proto.graph.value_info,
+        initializer=[onnx.TensorProto(name=name) for name in names],
+    )
+    return onnx.ModelProto(
+        ir_version=proto.ir_version,
+        opset_import=proto.opset_import,
+        functions=proto.functions,
+        graph=graph,
+    )
+
+
+def _give_defaults(proto: onnx.ModelProto) -> None:
+    """onnx's inliner forgets the default of an attribute that a call leaves out."""
+    defaults = {(domain_of(f), f.name, f.overload): f.attribute_proto for f in proto.functions}
+    for call in _calls(proto):
+        given = {attribute.name for attribute in call.attribute}
+        known = defaults.get((domain_of(call), call.op_type, call.overload), ())
+        call.attribute.extend(default for default in known if default.name not in given)
+
+
+def _calls(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    names = {function.name for function in proto.functions}
+    return (node for node in messages(proto, onnx.NodeProto) if node.op_type in names)
