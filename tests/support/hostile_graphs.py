@@ -80,6 +80,18 @@ def branches(count: int) -> onnx.ModelProto:
     return model
 
 
+def branches_and_nodes(count: int) -> onnx.ModelProto:
+    """Many decisions, and a long graph around them whose names each of their branches could use."""
+    model = branches(min(count // 4, 990))
+    rest = count - len(model.graph.node) * 3
+    last = model.graph.output[0].name
+    for i in range(rest):
+        model.graph.node.append(_node("Relu", [last], [f"r{i}"], count + i))
+        last = f"r{i}"
+    model.graph.output[0].name = last
+    return model
+
+
 def reshapes(count: int) -> onnx.ModelProto:
     """Shapes that are asked for and put back, of a size that is not known."""
     nodes, last = [], "x"
@@ -120,6 +132,7 @@ SHAPES: Final[dict[str, Callable[[int], onnx.ModelProto]]] = {
         inputs,
         outputs,
         branches,
+        branches_and_nodes,
         reshapes,
         functions,
     )

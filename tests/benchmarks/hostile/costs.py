@@ -21,6 +21,7 @@ from tests.support.facts import model_facts
 from tests.support.hostile_graphs import SHAPES
 from tests.support.served import Served, served
 from worker.compression.graph.functions import MOST
+from worker.compression.graph.shape_folding import MAX_FOLDED_NODES
 
 GRAPH: Final = "tests/worker/compression/graph"
 HELD: Final = {
@@ -145,8 +146,9 @@ def _datasets(folder: Path) -> Iterator[Row]:
 
 def _allowed(name: str) -> int:
     """The largest graph of the shape that the gate lets through."""
-    most = {"inputs": 7_000, "outputs": 7_000, "weights": MOST.tensors, "branches": MOST.nodes // 3}
-    return most.get(name, MOST.nodes // 2 if name == "functions" else MOST.nodes - 1)
+    ends = dict.fromkeys(("inputs", "outputs", "parallel"), MOST.ends - 2)
+    more = {"weights": MOST.tensors, "branches": MOST.graphs // 2 - 1, "reshapes": MAX_FOLDED_NODES - 1}
+    return (ends | more).get(name, MOST.nodes // 2 if name == "functions" else MOST.nodes - 1)
 
 
 def _inspection(folder: Path, name: str, count: int) -> Row:

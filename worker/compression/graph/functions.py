@@ -26,9 +26,9 @@ Key = tuple[str, str, str]
 @dataclass(frozen=True)
 class Size:
     """What the work on a graph grows with. `graphs` are those inside nodes too, `ends` inputs without a default and
-    outputs of the model. `links` is the sum over nodes of (inputs + outputs)²: whoever replaces the inputs of a node one
-    by one writes all of them each time. `names` are the characters of all texts but descriptions, `parts` protobuf
-    messages of any kind."""
+    outputs of the model. `links` is the sum over nodes of (inputs + outputs)²: whoever replaces the inputs of a node
+    one by one writes all of them each time. `names` are the characters of all texts but descriptions, `parts`
+    protobuf messages of any kind."""
 
     nodes: int = 0
     graphs: int = 0
