@@ -66,7 +66,7 @@ def _members(file: BinaryIO, size: int) -> Iterator[TarMember]:
         if not any(block):
             return _check_end(file, at, size, more)
         header = parse_header(block)
-        length = header.size_bytes if "size" not in more else parse_size(more["size"])
+        length = _length(header, more)
         start, at = at + BLOCK, at + BLOCK + -(-length // BLOCK) * BLOCK
         if at > size:
             raise BrokenTar("it was cut short")
@@ -76,6 +76,17 @@ def _members(file: BinaryIO, size: int) -> Iterator[TarMember]:
         else:
             more = more | _more(header, _read(file, start, min(length, MAX_PAX_BYTES + 1)), more)
     raise unsafe(f"it has more than {MAX_MEMBERS} members")
+
+
+def _length(header: Header, more: dict[str, str]) -> int:
+    """In bytes. What pax says of it is for the file behind it, whose own header then has the same or, as tar writes
+    what it has no room for, 0: readers differ in what they believe."""
+    if "size" not in more:
+        return header.size_bytes
+    length = parse_size(more["size"])
+    if header.kind != FILE or header.size_bytes not in (0, length):
+        raise BrokenTar("a member has two sizes")
+    return length
 
 
 def _member(header: Header, more: dict[str, str], start: int, length: int) -> Iterator[TarMember]:

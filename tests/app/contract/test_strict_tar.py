@@ -124,6 +124,7 @@ def test_links_sparse_and_special_files_are_refused(kind: bytes) -> None:
         {"hdrcharset": "BINARY"},
         {"size": "1e3"},
         {"size": "-1"},
+        {"size": "2"},
         {"path": "../a"},
         {"path": "/a"},
         {"path": "a\0b"},

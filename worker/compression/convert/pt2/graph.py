@@ -3,7 +3,7 @@
 Kinds that are not here are refused by name: custom objects, tokens, compiled kernels.
 """
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 from pydantic import Field
 
@@ -21,8 +21,6 @@ from worker.compression.convert.pt2.tensors import (
     SymInt,
     TensorMeta,
 )
-
-MAX_NODES: Final = 50_000
 
 
 class TensorArgument(Data):
@@ -114,7 +112,7 @@ class Node(Data):
 class Graph(Data):
     inputs: List[Argument]
     outputs: List[Argument]
-    nodes: Annotated[List[Node], Field(max_length=MAX_NODES)]
+    nodes: List[Node]
     tensor_values: Table[Name, TensorMeta]
     sym_int_values: Table[Name, SymInt]
     sym_bool_values: Table[Name, SymBool]

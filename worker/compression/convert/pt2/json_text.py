@@ -1,31 +1,41 @@
 """JSON that is read once and in one way: no key twice, no NaN, not too deep."""
 
 import json
-import re
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 MAX_DEPTH: Final = 100
-STRING: Final = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
-BRACKETS: Final = re.compile(rb"[^\[\]{}]+")
+MAX_VALUES: Final = 3_000_000
 
 
 def parse_json(content: bytes) -> Any:
     """The document. Raises `ValueError` with the reason."""
     text = content.decode("utf-8")
-    if _depth(content) > MAX_DEPTH:
-        raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
     try:
-        return json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
+        document = json.loads(text, object_pairs_hook=_object, parse_constant=_no_number)
     except RecursionError:
         raise ValueError("it is nested too deep") from None
+    for _ in containers(document):
+        pass
+    return document
 
 
-def _depth(content: bytes) -> int:
-    depth = deepest = 0
-    for bracket in BRACKETS.sub(b"", STRING.sub(b"", content)):
-        depth += 1 if bracket in b"[{" else -1
-        deepest = max(deepest, depth)
-    return deepest
+def containers(document: Any) -> Iterator[dict[str, Any] | list[Any]]:
+    """Its objects and arrays, level by level. Raises `ValueError` for too many levels or values."""
+    level, depth, values = [document] if isinstance(document, dict | list) else [], 0, 0
+    while level:
+        depth, values = depth + 1, values + sum(map(len, level))
+        if depth > MAX_DEPTH:
+            raise ValueError(f"it is nested more than {MAX_DEPTH} levels deep")
+        if values > MAX_VALUES:
+            raise ValueError(f"it has more than {MAX_VALUES} values")
+        yield from level
+        level = [
+            value
+            for one in level
+            for value in (one.values() if isinstance(one, dict) else one)
+            if isinstance(value, dict | list)
+        ]
 
 
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

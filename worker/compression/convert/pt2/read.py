@@ -4,13 +4,17 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
+from app.contract.errors import Refusal
 from worker.compression.convert.pt2.archive import CONFIGS, PROGRAM, invalid, pickled
 from worker.compression.convert.pt2.data import Data
-from worker.compression.convert.pt2.json_text import parse_json
+from worker.compression.convert.pt2.json_text import containers, parse_json
 from worker.compression.convert.pt2.program import SCHEMAS, ExportedProgram, PayloadConfig, schema_version
 from worker.compression.convert.zipped import Zipped
 
 MAX_JSON_BYTES: Final = 2**26
+MAX_NODES: Final = 10_000
+MAX_EXPRESSIONS: Final = 2**22
+"""Characters. torch and sympy take a millisecond and more for each node and expression."""
 
 Model = TypeVar("Model", bound=Data)
 
@@ -25,7 +29,22 @@ def read_program(files: Zipped) -> ExportedProgram:
             f"The program has version {version[0]!s:.20}.{version[1]!s:.20} of torch's schema; these can be read: "
             f"{known}. Export it anew with one of these."
         )
+    _check_amount(document)
     return _validated(ExportedProgram, document, PROGRAM)
+
+
+def _check_amount(document: Any) -> None:
+    """Of all graphs together, those inside nodes too. Raises `Refusal` `model_too_complex`."""
+    objects = [one for one in containers(document) if isinstance(one, dict)]
+    nodes = sum(len(one["nodes"]) for one in objects if isinstance(one.get("nodes"), list))
+    characters = sum(len(str(one["expr_str"])) for one in objects if "expr_str" in one)
+    for found, most, what in (
+        (nodes, MAX_NODES, "nodes"),
+        (characters, MAX_EXPRESSIONS, "characters of shape expressions"),
+    ):
+        if found > most:
+            detail = f"The program has {found} {what}; {most} are the most. Export it with loops instead of unrolled steps."
+            raise Refusal("model_too_complex", detail)
 
 
 def read_config(files: Zipped, kind: str) -> PayloadConfig:

@@ -15,6 +15,7 @@ from tests.support.attacks.made import HONEST, PROGRAM, edited, honest, objects,
 from tests.support.ort import largest_difference, run
 from worker.compression.convert import torch_export
 from worker.compression.convert.pt2.program import ExportedProgram
+from worker.compression.convert.pt2.read import MAX_EXPRESSIONS, MAX_NODES
 from worker.compression.convert.pt2.rebuild import rebuild
 from worker.compression.graph import store
 
@@ -95,6 +96,29 @@ def test_of_many_faults_few_are_collected(place: str) -> None:
     with pytest.raises(ValidationError) as caught:
         ExportedProgram.model_validate(document)
     assert caught.value.error_count() <= 10_000
+
+
+def _branches(document: Any) -> None:
+    """Nodes that are too many only with those of all graphs together."""
+    graph = document["graph_module"]["graph"]
+    inner = {"nodes": [0] * (MAX_NODES // 2)}
+    graph["nodes"] += [{"inputs": [{"arg": {"as_graph": {"graph": inner}}}]}] * 2
+
+
+def _expressions(document: Any) -> None:
+    value = {"as_expr": {"expr_str": "Integer(1)"}}
+    document["graph_module"]["graph"]["sym_int_values"] = {
+        f"s{n}": value for n in range(MAX_EXPRESSIONS // 10)
+    }
+
+
+@pytest.mark.parametrize("more", [_branches, _expressions])
+def test_more_than_torch_can_load_in_time_is_refused_by_counting(
+    more: Callable[[Any], None], tmp_path: Path
+) -> None:
+    with pytest.raises(Refusal, match="are the most") as caught:
+        rebuilt(edited(more), tmp_path)
+    assert caught.value.problem.code == "model_too_complex"
 
 
 def test_an_operator_that_is_not_known_is_refused_by_name(tmp_path: Path) -> None:
