@@ -43,8 +43,10 @@ def _check_amount(document: Any) -> None:
         (characters, MAX_EXPRESSIONS, "characters of shape expressions"),
     ):
         if found > most:
-            detail = f"The program has {found} {what}; {most} are the most. Export it with loops, not with unrolled steps."
-            raise Refusal("model_too_complex", detail)
+            asked = "Export it with loops instead of unrolled steps."
+            raise Refusal(
+                "model_too_complex", f"The program has {found} {what}; {most} are the most. {asked}"
+            )
 
 
 def read_config(files: Zipped, kind: str) -> PayloadConfig:
