@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Generic, TypeVar
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query, Request
 from pydantic import Field
@@ -100,8 +101,8 @@ def _values(value: Any) -> int:
 
 def link(request: Request, **changes: object) -> str:
     """This address with other parameters; relative, because a proxy may know the host by another name."""
-    url = request.url.include_query_params(**changes)
-    return f"{url.path}?{url.query}"
+    kept = [(name, text) for name, text in request.query_params.multi_items() if name not in changes]
+    return f"{quote(request.scope['path'])}?{urlencode([*kept, *changes.items()])}"
 
 
 def encoded(created_at: float, id: str) -> str:

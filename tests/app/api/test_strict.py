@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import threading
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.api import strict
 from app.api.strict import StrictRoute
 from app.main import create_app
 from app.queue import MemoryQueue
@@ -147,9 +149,9 @@ def test_admission_tells_every_fault_that_follows_from_no_other(
     }
     assert paths(api.http.post("/v1/jobs", json=request)) == [
         "data.evaluation.dataset",
+        "recipe.steps.1.kind",
         "recipe.steps.0.exclude.1",
         "recipe.steps.0.exclude.2",
-        "recipe.steps.1.kind",
         "data.training",
         "evaluation.output",
         "data.calibration.map.nothing",
@@ -191,6 +193,20 @@ def test_a_body_where_none_is_taken_is_refused(api: Served, job: str) -> None:
     answer = api.http.post(f"/v1/jobs/{job}/cancel", json={"force": True})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert api.http.get(f"/v1/jobs/{job}").json()["state"] == "queued"
+
+
+def test_json_is_not_read_on_the_event_loop(api: Served, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all requests wait: 50,000 unknown keys take 0.4 s."""
+    threads: list[str] = []
+    read = strict.read_model
+
+    def noted(kind: type[Any], content: bytes) -> Any:
+        threads.append(threading.current_thread().name)
+        return read(kind, content)
+
+    monkeypatch.setattr(strict, "read_model", noted)
+    assert api.http.post("/v1/jobs", json={"model": model, "recipe": HALF}).status_code == 202
+    assert [name.startswith("AnyIO worker") for name in threads] == [True]
 
 
 def test_a_header_that_is_taken_once_is_sent_once(api: Served, model: str) -> None:

@@ -5,9 +5,9 @@ from typing import Any
 import pytest
 
 from app.contract.dataset import DatasetFacts, DatasetInput
+from app.contract.fitting import check_map
 from app.contract.job import JobRequest
 from app.contract.model import TensorSpec
-from app.contract.fitting import check_map
 from app.contract.others import check_students, fed, named_models
 from tests.support.admission import DISTIL, QAT, STATIC, calibration, outcome, refused, training
 from tests.support.facts import dataset_facts, model_facts, tensor
