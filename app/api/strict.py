@@ -76,18 +76,19 @@ class _ReadRequest(Request):
         return self._model
 
 
-def parameters(request: Request, form: Iterable[tuple[str, str]]) -> dict[str, Any]:
+def parameters(request: Request, form: Iterable[tuple[str, str]], refusals: Refusals) -> dict[str, Any]:
     """The route's query parameters, those that came as fields of a form among them: name in the signature → value.
 
-    Raises `invalid_request` as for parameters in the address.
+    Leaves out what is faulty, and keeps `invalid_request` as for parameters in the address.
     """
     fields = _fields(request.scope["route"], Query)
     given = QueryParams([*request.query_params.multi_items(), *form])
     errors = _text_errors(given.multi_items(), fields)
     faulty = {error.path for error in errors}
     values, invalid = request_params_to_args([f for f in fields if f.alias not in faulty], given)
-    if errors := errors + located_errors(invalid):
-        raise refusal_of_fields(errors)
+    with refusals:
+        if errors := errors + located_errors(invalid):
+            raise refusal_of_fields(errors)
     return values
 
 

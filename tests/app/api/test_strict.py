@@ -244,6 +244,30 @@ def test_every_fault_of_a_form_is_told(api: Served, onnx: bytes) -> None:
     assert (answer.status_code, sorted(paths(answer))) == (422, ["format", "name", "nmae"])
 
 
+def test_what_needs_no_file_is_told_together(api: Served) -> None:
+    """Also where no file comes: the content of fields, and fields that do not go together."""
+    fields = [("format", "onnx"), ("input", "x"), ("input", "y:float33[1]"), ("nmae", "z")]
+    files: Any = [(name, (None, text)) for name, text in fields]
+    answer = api.http.post("/v1/models", files=files)
+    assert (answer.status_code, paths(answer)) == (422, ["nmae", "input", "input", "input", "file"])
+    fields = [("declaration", '{"inputz": {}, "augment": 1}'), ("name", "")]
+    answer = api.http.post("/v1/datasets", files=[(name, (None, text)) for name, text in fields])
+    assert (answer.status_code, paths(answer)) == (
+        422,
+        ["name", "declaration.augment", "declaration.inputz", "file"],
+    )
+
+
+@pytest.mark.parametrize("address", ["/v1/models?input=x", "/v1/datasets?declaration=%7B"])
+def test_what_an_address_says_is_judged_before_the_body(api: Served, address: str) -> None:
+    """The answer comes although the body never does."""
+    url = api.http.base_url
+    head = f"POST {address} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: {2**30}\r\n\r\n"
+    with socket.create_connection((url.host, url.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 4")
+
+
 @pytest.mark.parametrize("values", [["a", "b"], ["a", "a"]])
 def test_a_field_is_given_once_in_form_and_address_together(
     api: Served, onnx: bytes, values: list[str]
