@@ -61,7 +61,6 @@ def content(
         raise Refusal(
             "storage_unavailable", "The bytes are missing in the store. Tell its operator."
         ) from None
-    headers["x-content-type-options"] = "nosniff"
     if contained:
         return in_container(request, path, headers, media_type)
     return Download(path, headers=headers, media_type=media_type)

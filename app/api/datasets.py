@@ -71,7 +71,10 @@ async def upload_dataset(
         check_dataset(file)
         return "npz", _declared(asked.declaration)
 
-    upload, new = await uploads.take(request, service, owner, "dataset", DatasetOptions, describe)
+    def check(asked: DatasetOptions) -> None:
+        _declared(asked.declaration)
+
+    upload, new = await uploads.take(request, service, owner, "dataset", DatasetOptions, check, describe)
     uploads.created(response, upload, new)
     return views.dataset(upload)
 

@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api.digest import SentDigests
 from app.api.form import MAX_FIELDS_BYTES, Fields, Form
-from app.contract.errors import Refusal
+from app.contract.errors import Refusal, Refusals
 from app.storage.ports import Blobs, BlobWriter
 
 _FORM: Final = "multipart/form-data"
@@ -32,13 +32,16 @@ class Received:
 
 
 async def receive(request: Request, blobs: Blobs, limit: int, check: Callable[[Fields], object]) -> Received:
-    """Store the body, or the file of a form; `check` refuses fields of the form that came before its file.
+    """Store the body, or the file of a form; `check` refuses a form's fields: those before its file when that begins,
+    all of them at the end. Of a raw body it gets none, before that is read.
 
     Raises `upload_too_large`, `empty_upload`, `malformed_request`, `digest_mismatch`,
     `unsupported_media_type`, `disk_full`; and ClientDisconnect. Whatever is raised, nothing is kept.
     """
     is_form = _is_form(request.headers.get("content-type"))
     _check_headers(request, limit, 2 * MAX_FIELDS_BYTES if is_form else 0)
+    if not is_form:
+        check([])
     digests = SentDigests(request.headers)
     writer = await run_in_threadpool(blobs.writer)
     try:
@@ -47,15 +50,24 @@ async def receive(request: Request, blobs: Blobs, limit: int, check: Callable[[F
         async for chunk in request.stream():
             digests.update(chunk)
             (form or file).write(chunk)
-        if form:
-            form.close()
-        if file.size == 0:
-            raise _empty(form)
+        _check_complete(form, file, check)
         digests.check()
         sha256, size = await run_in_threadpool(writer.commit)
     finally:
         await run_in_threadpool(writer.abort)
     return Received(sha256, size, form.filename, tuple(form.fields)) if form else Received(sha256, size)
+
+
+def _check_complete(form: Form | None, file: "_Bounded", check: Callable[[Fields], object]) -> None:
+    refusals = Refusals()
+    if form:
+        form.close()
+        with refusals:
+            check(form.fields)
+    with refusals:
+        if file.size == 0:
+            raise _empty(form)
+    refusals.raise_all()
 
 
 class _Bounded:

@@ -13,13 +13,14 @@ from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import model_format
-from app.contract.errors import Refusal
+from app.contract.errors import Refusal, Refusals
 from app.contract.inputs import parse_input
 from app.contract.model import Model
 
 router = Router(prefix="/v1/models", tags=["models"])
 
 Formats = Literal["auto", "onnx", "torch_export", "torchscript"]
+TORCHSCRIPT: Final = "torchscript"
 MAX_INPUTS: Final = 100
 
 
@@ -69,22 +70,38 @@ async def upload_model(
         found = model_format(file, asked.format, service.settings.allow_torchscript)
         return found, _declaration(asked.input or [], found)
 
-    upload, new = await uploads.take(request, service, owner, "model", ModelOptions, describe)
+    upload, new = await uploads.take(request, service, owner, "model", ModelOptions, _check, describe)
     uploads.created(response, upload, new)
     return views.model(upload)
 
 
+def _check(asked: ModelOptions) -> None:
+    """What can be told without the file. Raises `invalid_request`."""
+    refusals, given = Refusals(), asked.input or []
+    for text in given:
+        with refusals:
+            parse_input(text)
+    with refusals:
+        if given and asked.format not in ("auto", TORCHSCRIPT):
+            raise _carries_its_own(asked.format)
+    refusals.raise_all()
+
+
+def _carries_its_own(format: str) -> Refusal:
+    detail = f"{format} carries its own inputs; input is for TorchScript only. Leave it out."
+    return Refusal("invalid_request", detail, field="input")
+
+
 def _declaration(given: list[str], format: str) -> dict[str, Any]:
-    if format == "torchscript" and not given:
+    if format == TORCHSCRIPT and not given:
         raise Refusal(
             "inputs_undeclared",
             "TorchScript does not say what its inputs are. Add &input=NAME:float32[N,3,224,224] for each of them, "
             "in order.",
             field="input",
         )
-    if format != "torchscript" and given:
-        detail = f"{format} carries its own inputs; input is for TorchScript only. Leave it out."
-        raise Refusal("invalid_request", detail, field="input")
+    if format != TORCHSCRIPT and given:
+        raise _carries_its_own(format)
     return {"inputs": [parse_input(text).model_dump() for text in given]} if given else {}
 
 

@@ -6,6 +6,7 @@ import json
 import math
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Generic, TypeVar
+from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query, Request
 from pydantic import Field
@@ -20,6 +21,8 @@ AT_ONCE: Final = 10
 """Rows read together: so many may be large before it is noticed."""
 MAX_WEIGHT: Final = 100_000
 """Values of one page: it takes less than a second to write."""
+VALUE_CHARACTERS: Final = 50
+"""Of a text that weigh as much as a value."""
 
 Item = TypeVar("Item")
 Row = TypeVar("Row", bound=Leased)
@@ -74,7 +77,7 @@ def listed(
 
 
 def _weight(row: Leased) -> int:
-    """How many values a row holds: a model may have 20,000 layers, a job thousands of patterns."""
+    """How many values a row holds, a long text as several: a model may have 20,000 layers, a job many patterns."""
     match row:
         case Upload():
             return _values(row.facts) + _values(row.declaration)
@@ -85,15 +88,21 @@ def _weight(row: Leased) -> int:
 
 
 def _values(value: Any) -> int:
-    if isinstance(value, dict):
-        return 1 + sum(map(_values, value.values()))
-    return 1 + sum(map(_values, value)) if isinstance(value, list | tuple) else 1
+    match value:
+        case str():
+            return 1 + len(value) // VALUE_CHARACTERS
+        case dict():
+            return 1 + sum(len(name) // VALUE_CHARACTERS + _values(inner) for name, inner in value.items())
+        case list() | tuple():
+            return 1 + sum(map(_values, value))
+        case _:
+            return 1
 
 
 def link(request: Request, **changes: object) -> str:
     """This address with other parameters; relative, because a proxy may know the host by another name."""
-    url = request.url.include_query_params(**changes)
-    return f"{url.path}?{url.query}"
+    kept = [(name, text) for name, text in request.query_params.multi_items() if name not in changes]
+    return f"{quote(request.scope['path'])}?{urlencode([*kept, *changes.items()])}"
 
 
 def encoded(created_at: float, id: str) -> str:

@@ -14,7 +14,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from app.api.request_id import current_request_id
+from app.api.request_id import address, current_request_id
 from app.api.router import methods_of
 from app.api.strict import located_errors
 from app.contract.errors import CODES, Problem, Refusal, refusal_of_fields
@@ -103,7 +103,7 @@ def _http(request: Request, error: Exception) -> Response:
 
 def _not_that_method(request: Request) -> Response:
     """Allow names every method of the address (RFC 9110, 15.5.6), also to those who only ask for them."""
-    methods = ", ".join(methods_of(request.app.routes, request.url.path))
+    methods = ", ".join(methods_of(request.app.routes, request.scope["path"]))
     if request.method == "OPTIONS":
         return Response(status_code=204, headers={"allow": methods})
     detail = f"This address does not answer {request.method[:20]}; it answers {methods}."
@@ -120,7 +120,7 @@ def _not_stored(request: Request, error: Exception) -> Response:
     if isinstance(error, OURS):
         log.error("the database refused a statement of ours", exc_info=error)
         return _unexpected(request, error)
-    log.error("%s %s: %s: %s", request.method, request.url.path, type(error).__name__, error)
+    log.error("%s %s: %s: %s", request.method, address(request.scope), type(error).__name__, error)
     if is_full(error):
         detail = (
             "The service's disk has no room left. Try again later, or tell its operator. Nothing was stored."
@@ -144,7 +144,7 @@ def is_full(error: Exception) -> bool:
 
 def _unexpected(request: Request, error: Exception) -> Response:
     """Starlette raises the error again afterwards, and the server logs its traceback; the client never sees it."""
-    log.error("%s %s failed: %s", request.method, request.url.path, type(error).__name__)
+    log.error("%s %s failed: %s", request.method, address(request.scope), type(error).__name__)
     return answer(
         Refusal("internal_error", "Something failed on our side and was logged. Nothing stored is lost.")
     )

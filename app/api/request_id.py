@@ -63,7 +63,7 @@ class RequestIds:
             await self._app(scope, receive, named)
         finally:
             milliseconds = (time.monotonic() - begun) * 1000
-            log.info("%s %s %d %.0f ms", scope["method"], _address(scope), status, milliseconds)
+            log.info("%s %s %d %.0f ms", scope["method"], address(scope), status, milliseconds)
 
 
 def _requested_id(scope: Scope) -> str:
@@ -75,6 +75,6 @@ def _requested_id(scope: Scope) -> str:
             return new_request_id()
 
 
-def _address(scope: Scope) -> str:
+def address(scope: Scope) -> str:
     """The path, percent-encoded: no line break, and no query, which may hold secrets."""
     return quote(scope["path"], errors="replace")[:200]

@@ -1,9 +1,8 @@
 """What models and datasets have in common: an upload that is received, recorded, announced, and served."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, BinaryIO, Final, TypeVar
 
@@ -18,7 +17,7 @@ from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
 from app.contract.base import Told
-from app.contract.errors import Refusal
+from app.contract.errors import Refusal, Refusals
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
@@ -76,12 +75,24 @@ async def take(
     owner: str,
     kind: UploadKind,
     options: type[Options],
+    check: Callable[[Options], object],
     describe: Described[Options],
 ) -> tuple[Upload, bool]:
-    """Receive the body and record it. The record comes first, then the hint to the workers."""
-    read = partial(parameters, request)
+    """Receive the body and record it. The record comes first, then the hint to the workers.
+
+    `check` refuses options by their content, before a byte of the file is read.
+    """
+
+    def read(form: Iterable[tuple[str, str]]) -> Options:
+        refusals = Refusals()
+        asked = options(**parameters(request, form, refusals))
+        with refusals:
+            check(asked)
+        refusals.raise_all()
+        return asked
+
     received = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
-    asked = options(**read(received.fields))
+    asked = read(received.fields)
     return await run_in_threadpool(_record, received, asked, parts, owner, kind, describe)
 
 

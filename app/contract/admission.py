@@ -52,9 +52,13 @@ def check(
     refusals = Refusals()
     others = others or {}
     steps = list(stages(request.recipe, model, others))
-    check_effort((step, stage) for _, step, stage in steps)
     for index, step, stage in steps:
-        _check_step(refusals, request, index, step, stage)
+        with refusals:
+            check_takes(index, step, stage, request.data.calibration is not None)
+    with refusals:
+        check_effort((step, stage) for _, step, stage in steps)
+        for index, step, stage in steps:
+            _check_layers(refusals, request, index, step, stage)
     check_data_given(refusals, request)
     with refusals:
         check_students(request, model, others)
@@ -88,10 +92,8 @@ def check_data_given(refusals: Refusals, request: JobRequest) -> None:
         _check_evaluation(request)
 
 
-def _check_step(refusals: Refusals, request: JobRequest, index: int, step: AnyStep, stage: Stage) -> None:
-    """It works on such a model, its patterns name layers and leave some, and these are of a kind that it takes."""
-    with refusals:
-        check_takes(index, step, stage, request.data.calibration is not None)
+def _check_layers(refusals: Refusals, request: JobRequest, index: int, step: AnyStep, stage: Stage) -> None:
+    """Its patterns name layers and leave some, and these are of a kind that it takes."""
     named = NamedLayers(stage)
     if isinstance(step, ChannelPruning) and step.recovery is not None:
         with refusals:

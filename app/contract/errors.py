@@ -92,7 +92,10 @@ TYPE_PREFIX: Final = "https://winnow.dev/problems/"
 
 
 MAX_ERRORS: Final = 100
-"""Of the faults that one problem lists; `detail` says how many more there are."""
+"""Of the faults that one problem lists; `detail` says that there are more."""
+
+MAX_COLLECTED: Final = MAX_ERRORS + 1
+"""Of the faults that are looked for in one text: the last says that there are more."""
 
 MAX_SENTENCES: Final = 5
 """Of the faults that `detail` names itself."""
@@ -203,5 +206,6 @@ class Refusals:
 
 
 def _some_of(sentences: Sequence[str]) -> str:
-    more = len(sentences) - MAX_SENTENCES
-    return " ".join(sentences[:MAX_SENTENCES]) + (f" And {more} more." if more > 0 else "")
+    more, most = len(sentences) - MAX_SENTENCES, MAX_ERRORS - MAX_SENTENCES
+    count = f"more than {most}" if more > most else more
+    return " ".join(sentences[:MAX_SENTENCES]) + (f" And {count} more." if more > 0 else "")

@@ -172,7 +172,7 @@ def own_map(mapped: Mapping[str, str], inputs: list[TensorSpec]) -> dict[str, st
 
 def check_map(mapped: Mapping[str, str], inputs: list[TensorSpec], field: str | None = None) -> None:
     """Raises `unknown_input`; `field` is where in the request the data is named."""
-    known = [spec.name for spec in inputs]
+    known = {spec.name for spec in inputs}
     for name in mapped:
         if name not in known:
             detail = f"The model has no input {name!r}; it has {listed(known)}. map goes from them to the dataset's."

@@ -3,15 +3,18 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from app.contract.errors import FieldError
+from app.contract.errors import MAX_COLLECTED, FieldError
 
 
 def field_errors(errors: Iterable[Mapping[str, Any]], sent: Any, where: str = "") -> list[FieldError]:
-    """Pydantic's errors about what was `sent`, which itself lies at the path `where`: one for each place."""
+    """Pydantic's errors about what was `sent`, which itself lies at the path `where`: one for each place, of
+    the first `MAX_COLLECTED` places."""
     sentences: dict[str, list[str]] = {}
     for error in errors:
         place = ".".join(filter(None, (where, path(error, error["loc"], sent))))
         sentences.setdefault(place, []).append(sentence(error))
+        if len(sentences) == MAX_COLLECTED:
+            break
     return [
         FieldError(path=place, detail=f"{', or '.join(dict.fromkeys(several))}.")
         for place, several in sentences.items()

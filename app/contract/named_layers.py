@@ -42,7 +42,7 @@ class NamedLayers:
         """The layers that any of the patterns names. Raises `pattern_matches_nothing` for all that name none."""
         places: set[int] = set()
         refusals = Refusals()
-        for index, pattern in enumerate(patterns):
+        for pattern, index in distinct(patterns).items():
             with refusals:
                 places.update(self.matched(pattern, f"{field}.{index}"))
         refusals.raise_all()
@@ -63,6 +63,14 @@ class NamedLayers:
 
     def _matched(self, pattern: Glob) -> list[int]:
         return [place for name, places in self._places.items() if pattern.matches(name) for place in places]
+
+
+def distinct(patterns: Iterable[str]) -> dict[str, int]:
+    """Each pattern once, with its first position: one that stands a thousand times is looked up once."""
+    positions: dict[str, int] = {}
+    for position, pattern in enumerate(patterns):
+        positions.setdefault(pattern, position)
+    return positions
 
 
 def _patterns(step: AnyStep) -> list[str]:

@@ -25,16 +25,17 @@ def named_models(request: JobRequest) -> dict[str, str]:
 def check_students(request: JobRequest, model: ModelFacts, others: Mapping[str, ModelFacts]) -> None:
     """The result is measured beside the upload, on the same data: by the names of inputs and outputs."""
     asked = request.evaluation and judged(request.evaluation.output, model)
+    own = {spec.name for spec in model.inputs}
     for id, field in _students(request).items():
         student = others.get(id)
         if student is None:
             continue
         for spec in student.inputs:
-            if spec.name not in [own.name for own in model.inputs]:
+            if spec.name not in own:
                 raise Refusal(
                     "inputs_do_not_fit",
                     f"The student {id} takes {spec.name!r}, but the upload that it is to replace has "
-                    f"{fitting.listed(own.name for own in model.inputs)}. Export it with the upload's names.",
+                    f"{fitting.listed(own)}. Export it with the upload's names.",
                     field=field,
                 )
         wanted = {asked.name} if asked else {output.name for output in model.outputs}

@@ -4,7 +4,7 @@ from typing import Final
 
 from app.contract.errors import Refusal, Refusals
 from app.contract.model import Layer
-from app.contract.named_layers import NamedLayers
+from app.contract.named_layers import NamedLayers, distinct
 from app.contract.recipe import Gradual, Sparsity, Training
 from app.contract.stages import Stage
 
@@ -25,7 +25,7 @@ def check_sparsity(
     where = f"recipe.steps.{index}"
     taken: set[int] = set() if step.layers else set(left)
     refusals = Refusals()
-    for position, pattern in enumerate(step.layers):
+    for pattern, position in distinct(step.layers).items():
         with refusals:
             field = f"{where}.layers.{position}"
             places = _asked_for(pattern, named, field)

@@ -1,22 +1,26 @@
 """JSON as RFC 8259 writes it and no parser reads differently, and models made of it without a guess.
 
 Refused, each with its path: a key twice in one object, NaN and Infinity, numbers that are longer than any double, text
-that is not UTF-8 or that no database keeps, a byte order mark, and more values or levels than a request can need.
+that is not UTF-8 or that no database keeps, a byte order mark, and more values, levels or characters of a path than a
+request can need.
 The time it takes is linear in the length of the text.
 """
 
 import json
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from app.contract.errors import FieldError, Refusal, refusal_of_fields
+from app.contract.errors import MAX_COLLECTED, FieldError, Refusal, refusal_of_fields
 from app.contract.invalid import field_errors
 
 MAX_LEVELS: Final = 32
 MAX_COMMAS: Final = 50_000
+MAX_PATH_CHARACTERS: Final = 500
+"""Of the keys and positions that lead to a value: every fault below a long key would repeat it."""
 MAX_NUMBER_CHARACTERS: Final = 400
 """The largest double has 309 digits before its point."""
 
@@ -37,7 +41,8 @@ def read_model(kind: type[M], content: bytes | str, where: str = "") -> M:
     try:
         return kind.model_validate_json(content, strict=True)
     except ValidationError as error:
-        raise refusal_of_fields(field_errors(error.errors(include_url=False), sent, where)) from None
+        errors = error.errors(include_url=False, include_context=False, include_input=False)
+        raise refusal_of_fields(field_errors(errors, sent, where)) from None
 
 
 def read_json(content: bytes | str, where: str = "") -> Any:
@@ -115,24 +120,32 @@ def _text(content: bytes | str, where: str) -> str:
 
 def _check(value: Any, where: str) -> None:
     """Raises `malformed_request` for what has no one meaning, then `invalid_request` for what cannot be kept."""
-    ambiguous: list[FieldError] = []
-    unstorable: list[FieldError] = []
+    if ambiguous := [*islice(_ambiguous(value, where), MAX_COLLECTED)]:
+        raise refusal_of_fields(ambiguous, "malformed_request")
+    if unstorable := [*islice(_unstorable(value, where), MAX_COLLECTED)]:
+        raise refusal_of_fields(unstorable)
+
+
+def _ambiguous(value: Any, where: str) -> Iterator[FieldError]:
     for path, level, part in _parts(value, where):
+        if len(path) > MAX_PATH_CHARACTERS:
+            why = f"lies at a path of more than {MAX_PATH_CHARACTERS} characters: use shorter keys"
+            raise _malformed(f"{path[:MAX_PATH_CHARACTERS]}…", why)
         if level > MAX_LEVELS:
             raise _malformed(path, f"lies deeper than {MAX_LEVELS} levels")
         if isinstance(part, _Unusable):
-            ambiguous.append(FieldError(path=path, detail=f"{part.why}."))
+            yield FieldError(path=path, detail=f"{part.why}.")
         elif isinstance(part, _Repeated):
-            ambiguous += [
-                FieldError(path=_below(path, key), detail="This key stands twice in its object; keep one.")
-                for key in part.repeated
-            ]
-        elif (why := why_unstorable(part)) is not None:
-            unstorable.append(FieldError(path=path, detail=why))
-    if ambiguous:
-        raise refusal_of_fields(ambiguous, "malformed_request")
-    if unstorable:
-        raise refusal_of_fields(unstorable)
+            for key in part.repeated:
+                yield FieldError(
+                    path=_below(path, key), detail="This key stands twice in its object; keep one."
+                )
+
+
+def _unstorable(value: Any, where: str) -> Iterator[FieldError]:
+    for path, _, part in _parts(value, where):
+        if (why := why_unstorable(part)) is not None:
+            yield FieldError(path=path, detail=why)
 
 
 def why_unstorable(part: Any) -> str | None:
@@ -144,19 +157,16 @@ def why_unstorable(part: Any) -> str | None:
     return None
 
 
-def _parts(value: Any, where: str) -> Iterator[tuple[str, int, Any]]:
-    """Every value in it, and every key at the path of its object: path, level, value."""
-    waiting = [(where, 1, value)]
-    while waiting:
-        path, level, part = waiting.pop()
-        yield path, level, part
-        if isinstance(part, dict):
-            for key in part:
-                yield path, level, key
-            waiting += [(_below(path, key), level + 1, item) for key, item in reversed(part.items())]
-        elif isinstance(part, list):
-            inside = [(_below(path, str(index)), level + 1, item) for index, item in enumerate(part)]
-            waiting += reversed(inside)
+def _parts(value: Any, path: str, level: int = 1) -> Iterator[tuple[str, int, Any]]:
+    """Every value in it, and every key at the path of its object: path, level, value. One path lives at a time."""
+    yield path, level, value
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield path, level, key
+            yield from _parts(item, _below(path, key), level + 1)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from _parts(item, _below(path, str(index)), level + 1)
 
 
 def _below(path: str, key: str) -> str:

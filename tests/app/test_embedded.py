@@ -1,7 +1,10 @@
+import errno
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 
+from app import embedded
 from app.embedded import CannotStart, running, work
 from app.settings import Settings
 
@@ -19,3 +22,15 @@ def test_a_worker_that_is_not_installed_is_a_sentence(
     monkeypatch.setattr("app.embedded.find_spec", lambda _: None)
     with pytest.raises(CannotStart, match="has no worker"):
         work(Settings(data_dir=tmp_path), "work")
+
+
+def test_a_kind_of_address_that_the_system_lacks_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def lacking(family: int) -> NoReturn:
+        raise OSError(errno.EAFNOSUPPORT, "Address family not supported by protocol")
+
+    monkeypatch.setattr(embedded.socket, "socket", lacking)
+    settings = Settings(data_dir=tmp_path, host="::1", port=0)
+    with pytest.raises(CannotStart, match="not supported"), running(settings, workers=False):
+        pytest.fail("it started")

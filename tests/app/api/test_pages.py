@@ -4,10 +4,12 @@ from collections.abc import Callable
 from itertools import chain
 from typing import Any
 
-from app.api.pages import MAX_WEIGHT
+import pytest
+
+from app.api.pages import MAX_WEIGHT, VALUE_CHARACTERS
 from app.contract.model import Layer
 from tests.app.api.conftest import ONNX
-from tests.support.facts import model_facts
+from tests.support.facts import model_facts, tensor
 from tests.support.served import Served
 
 
@@ -43,3 +45,14 @@ def test_a_page_of_large_rows_is_shorter_and_nothing_is_left_out(api: Served) ->
     found = pages(api.http.get, "/v1/models?limit=200")
     assert [len(page) for page in found] == [20, 5]
     assert sorted(chain.from_iterable(found)) == sorted(ids)
+
+
+LONG = "n" * (MAX_WEIGHT * VALUE_CHARACTERS // 15)
+
+
+@pytest.mark.parametrize(
+    "facts", [{"inputs": [tensor(LONG, 1)]}, {"outputs": [tensor("y", LONG)]}, {"operators": {LONG: 1}}]
+)
+def test_a_page_of_long_texts_is_shorter(api: Served, facts: dict[str, Any]) -> None:
+    upload(api, 25, **facts)
+    assert [len(page) for page in pages(api.http.get, "/v1/models?limit=200")] == [20, 5]

@@ -7,7 +7,7 @@ from typing import Any
 
 import httpx
 import pytest
-from fastapi import FastAPI
+from fastapi import FastAPI, Request
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
@@ -120,6 +120,21 @@ def test_a_method_that_is_none_names_those_that_are(api: Served) -> None:
     answer = api.http.put("/v1/jobs")
     assert problem(answer).code == "method_not_allowed"
     assert set(answer.headers["allow"].replace(" ", "").split(",")) & {"GET", "POST"}
+
+
+@pytest.mark.parametrize("text", ["%0A", "%1B%5B2J", "%C3%A4"])
+def test_a_method_that_is_none_names_those_that_are_whatever_the_address_has(api: Served, text: str) -> None:
+    answer = api.http.put(f"/v1/models/{text}")
+    assert (answer.status_code, answer.headers["allow"]) == (405, "DELETE, GET, HEAD, OPTIONS")
+
+
+def test_raw_bytes_of_an_address_are_neither_logged_nor_read(caplog: pytest.LogCaptureFixture) -> None:
+    scope = {"type": "http", "method": "GET", "path": "/\x1b[2J", "query_string": b"\xff", "headers": []}
+    request = Request(scope | {"server": ("127.0.0.1", 80), "scheme": "http"})
+    assert problems._not_stored(request, OSError("away")).status_code == 503
+    assert problems._unexpected(request, ValueError("x")).status_code == 500
+    assert "/%1B%5B2J" in caplog.text
+    assert "\x1b" not in caplog.text
 
 
 def test_what_is_sent_does_not_come_back_at_length(api: Served) -> None:

@@ -3,6 +3,7 @@
 import json
 import re
 import socket
+import threading
 from typing import Any
 
 import httpx
@@ -11,6 +12,7 @@ from fastapi.routing import iter_route_contexts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from app.api import strict
 from app.api.strict import StrictRoute
 from app.main import create_app
 from app.queue import MemoryQueue
@@ -147,9 +149,9 @@ def test_admission_tells_every_fault_that_follows_from_no_other(
     }
     assert paths(api.http.post("/v1/jobs", json=request)) == [
         "data.evaluation.dataset",
+        "recipe.steps.1.kind",
         "recipe.steps.0.exclude.1",
         "recipe.steps.0.exclude.2",
-        "recipe.steps.1.kind",
         "data.training",
         "evaluation.output",
         "data.calibration.map.nothing",
@@ -160,7 +162,7 @@ def test_faults_without_end_are_counted(api: Served, model: str) -> None:
     request = {"model": model, "recipe": HALF, **{f"unknown{n}": n for n in range(250)}}
     answer = api.http.post("/v1/jobs", json=request)
     assert len(answer.json()["errors"]) == 100
-    assert answer.json()["detail"].endswith("And 245 more.")
+    assert answer.json()["detail"].endswith("And more than 95 more.")
 
 
 @pytest.mark.parametrize(
@@ -191,6 +193,20 @@ def test_a_body_where_none_is_taken_is_refused(api: Served, job: str) -> None:
     answer = api.http.post(f"/v1/jobs/{job}/cancel", json={"force": True})
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
     assert api.http.get(f"/v1/jobs/{job}").json()["state"] == "queued"
+
+
+def test_json_is_not_read_on_the_event_loop(api: Served, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where all requests wait: 50,000 unknown keys take 0.4 s."""
+    threads: list[str] = []
+    read = strict.read_model
+
+    def noted(kind: type[Any], content: bytes) -> Any:
+        threads.append(threading.current_thread().name)
+        return read(kind, content)
+
+    monkeypatch.setattr(strict, "read_model", noted)
+    assert api.http.post("/v1/jobs", json={"model": model, "recipe": HALF}).status_code == 202
+    assert [name.startswith("AnyIO worker") for name in threads] == [True]
 
 
 def test_a_header_that_is_taken_once_is_sent_once(api: Served, model: str) -> None:
@@ -226,6 +242,30 @@ def test_every_fault_of_a_form_is_told(api: Served, onnx: bytes) -> None:
     files = {"nmae": (None, "x"), "format": (None, "onxx"), "name": (None, ""), "file": ("f", onnx)}
     answer = api.http.post("/v1/models", files=files)
     assert (answer.status_code, sorted(paths(answer))) == (422, ["format", "name", "nmae"])
+
+
+def test_what_needs_no_file_is_told_together(api: Served) -> None:
+    """Also where no file comes: the content of fields, and fields that do not go together."""
+    fields = [("format", "onnx"), ("input", "x"), ("input", "y:float33[1]"), ("nmae", "z")]
+    files: Any = [(name, (None, text)) for name, text in fields]
+    answer = api.http.post("/v1/models", files=files)
+    assert (answer.status_code, paths(answer)) == (422, ["nmae", "input", "input", "input", "file"])
+    fields = [("declaration", '{"inputz": {}, "augment": 1}'), ("name", "")]
+    answer = api.http.post("/v1/datasets", files=[(name, (None, text)) for name, text in fields])
+    assert (answer.status_code, paths(answer)) == (
+        422,
+        ["name", "declaration.augment", "declaration.inputz", "file"],
+    )
+
+
+@pytest.mark.parametrize("address", ["/v1/models?input=x", "/v1/datasets?declaration=%7B"])
+def test_what_an_address_says_is_judged_before_the_body(api: Served, address: str) -> None:
+    """The answer comes although the body never does."""
+    url = api.http.base_url
+    head = f"POST {address} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: {2**30}\r\n\r\n"
+    with socket.create_connection((url.host, url.port), timeout=20) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(100).startswith(b"HTTP/1.1 4")
 
 
 @pytest.mark.parametrize("values", [["a", "b"], ["a", "a"]])

@@ -5,8 +5,10 @@ from typing import Any
 import pytest
 
 from app.contract.dataset import DatasetFacts, DatasetInput
+from app.contract.fitting import check_map
 from app.contract.job import JobRequest
-from app.contract.others import fed, named_models
+from app.contract.model import TensorSpec
+from app.contract.others import check_students, fed, named_models
 from tests.support.admission import DISTIL, QAT, STATIC, calibration, outcome, refused, training
 from tests.support.facts import dataset_facts, model_facts, tensor
 
@@ -94,3 +96,29 @@ def test_a_student_has_the_output_by_which_it_is_judged() -> None:
     assert outcome(STUDENT, data=training(), model=upload, others=renamed) is None
     judged = {"data": {**training(), "evaluation": {"dataset": "d"}}, "evaluation": {"metric": "top1"}}
     assert refused(STUDENT, model=upload, others=renamed, **judged) == problem
+
+
+class Counted(str):
+    """A name that counts how often one is compared."""
+
+    compared = 0
+    __hash__ = str.__hash__
+
+    def __eq__(self, other: object) -> bool:
+        Counted.compared += 1
+        return str.__eq__(self, other)
+
+
+def test_names_of_many_inputs_are_looked_up() -> None:
+    def specs() -> list[TensorSpec]:
+        return [TensorSpec.model_construct(name=Counted(n), dtype="float32", shape=["N"]) for n in range(500)]
+
+    request = JobRequest.model_validate({"model": "m", "recipe": {"steps": [STUDENT]}})
+    Counted.compared = 0
+    check_students(
+        request,
+        model_facts(inputs=[]).model_copy(update={"inputs": specs()}),
+        {"s": model_facts().model_copy(update={"inputs": specs()})},
+    )
+    check_map({spec.name: "x" for spec in specs()}, specs())
+    assert Counted.compared < 10 * 500

@@ -1,6 +1,7 @@
 """JSON that every parser reads alike, in time that is linear in its length."""
 
 import json
+import tracemalloc
 from typing import Any
 
 import pytest
@@ -8,8 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from app.contract.errors import Problem
-from app.contract.strict_json import MAX_COMMAS, MAX_LEVELS, read_json, read_model
+from app.contract.dataset import Declaration
+from app.contract.errors import MAX_COLLECTED, Problem, Refusal
+from app.contract.job import JobRequest
+from app.contract.strict_json import MAX_COMMAS, MAX_LEVELS, MAX_PATH_CHARACTERS, read_json, read_model
 from tests.support.refusals import refusal
 
 plain = st.recursive(
@@ -111,3 +114,47 @@ def test_every_fault_is_told_below_the_place_of_the_json() -> None:
     problem = refusal(lambda: read_model(Point, '{"x": "1", "at": [1, "2"]}', "p"))
     assert problem is not None
     assert [error.path for error in problem.errors] == ["p.x", "p.at.1"]
+
+
+def below(keys: int, characters: int, inner: Any) -> Any:
+    for _ in range(keys):
+        inner = {"k" * characters: inner}
+    return inner
+
+
+@pytest.mark.parametrize(
+    ("keys", "characters"), [(1, MAX_PATH_CHARACTERS + 1), (1, 500_000), (29, 1000), (29, 17)]
+)
+def test_a_path_is_bounded_however_many_keys_it_has(keys: int, characters: int) -> None:
+    assert refused(json.dumps(below(keys, characters, [0, 0])))[0] == "malformed_request"
+
+
+def declared(name: str) -> dict[str, Any]:
+    return {"inputs": {name: {"array": "a", "std": ["x"] * 10_000}}}
+
+
+@pytest.mark.parametrize(
+    ("kind", "sent"),
+    [
+        (JobRequest, below(1, 500_000, [0] * MAX_COMMAS)),
+        (JobRequest, below(29, 1000, [0] * MAX_COMMAS)),
+        (JobRequest, below(1, 450, [float("nan")] * MAX_COMMAS)),
+        (JobRequest, below(1, 450, ["\0"] * MAX_COMMAS)),
+        (Declaration, declared("k" * 500_000)),
+        (Declaration, declared("k" * 450)),
+        (Declaration, declared("\U0001f600" * 450)),
+        (JobRequest, {f"unknown{n}": 0 for n in range(10_000)}),
+    ],
+)
+def test_no_body_takes_much_more_memory_than_it_has_bytes(kind: type[BaseModel], sent: Any) -> None:
+    """Counted where Python allocates; every fault repeats the keys above it."""
+    content = json.dumps(sent).encode()
+    tracemalloc.start()
+    try:
+        with pytest.raises(Refusal) as caught:
+            read_model(kind, content)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(caught.value.errors) <= MAX_COLLECTED
+    assert peak < 64 * 2**20
