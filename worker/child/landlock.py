@@ -1,7 +1,7 @@
 """Landlock: of the file system, only what is named here; of other processes, nothing (Linux 5.13; more in later ABIs).
 
 Reading a directory means all below it. What the kernel's ABI does not know yet is left out. Not covered by any ABI
-are changes of mode, owner and times: `seccomp` refuses these.
+are changes of mode, owner, times and flags, and by older ones truncating: `seccomp` refuses these.
 """
 
 import ctypes
