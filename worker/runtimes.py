@@ -28,7 +28,9 @@ def installed_runtimes() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("could not find out which runtimes are installed: %s", error)
         return {}
-    found: dict[str, str] = json.loads(asked.stdout)
+    found: dict[str, str] = json.loads(
+        asked.stdout.splitlines()[-1]
+    )  # libraries may have said something before
     return {name: told[:LONGEST] for name, told in found.items()}
 
 
