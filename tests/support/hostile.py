@@ -247,6 +247,10 @@ def perform(task: Task, messages: Any) -> dict[str, Any]:
                 )
             )
             messages.log("answer", line=sys.stdin.buffer.readline().decode())
+        case "ask and never read":
+            model = Path(victim["database"])
+            for _ in range(100_000):
+                messages.send(Measure(task=LoadModel(kind="load_model", model=model, feed=model, threads=1)))
         case other:
             raise AssertionError(other)
     return {"facts": FACTS}
