@@ -47,8 +47,12 @@ class Channel(filesystem.Channel):  # type: ignore[misc]
     def _put(self, queue: str, payload: Any, **_: Any) -> None:
         name = f"{time.time_ns()}_{uuid.uuid4().hex}.msg"
         partial = self._taken() / name
-        partial.write_text(json.dumps(payload))
-        partial.rename(self._folder(queue) / name)
+        try:
+            partial.write_text(json.dumps(payload))
+            partial.rename(self._folder(queue) / name)
+        except OSError:  # the disk is full
+            partial.unlink(missing_ok=True)
+            raise
 
     def _get(self, queue: str) -> Any:
         """The oldest message of the last listing, or of a new one when others took all of that."""

@@ -44,15 +44,21 @@ class Housekeeping:
 
     def _run(self) -> None:
         while True:
-            try:
-                self._presence = self._presence or Presence(self._names)
-                with _no_fork:
-                    self._turn()
-            except Exception:
-                log.exception("housekeeping failed; trying again in %.1f s", self._interval)
+            for part in (self._look_around, self._turn):
+                try:
+                    part()
+                except Exception:
+                    log.exception("housekeeping failed; trying again in %.1f s", self._interval)
             time.sleep(self._interval)
 
+    def _look_around(self) -> None:
+        self._presence = self._presence or Presence(self._names)
+
     def _turn(self) -> None:
+        with _no_fork:
+            self._clean_up()
+
+    def _clean_up(self) -> None:
         engine = open_engine(self._settings.database)
         try:
             records = SqlRecords(engine)

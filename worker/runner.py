@@ -104,7 +104,7 @@ class Runner:
             return ending, heartbeat.during(lambda: store(item, result, folder, curves, self._blobs))
         except Refusal as refusal:
             return Failed(refusal.problem), {}
-        except (ValueError, LookupError, OSError) as error:
+        except Exception as error:  # whatever a child made up
             log.exception("%s: the results could not be stored", item.id)
             return Crashed(f"its results could not be stored ({type(error).__name__})"), {}
 

@@ -28,7 +28,7 @@ def installed_runtimes() -> dict[str, str]:
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("could not find out which runtimes are installed: %s", error)
         return {}
-    found: dict[str, str] = json.loads(asked.stdout)
+    found: dict[str, str] = json.loads(asked.stdout.splitlines()[-1])  # behind what libraries print
     return {name: told[:LONGEST] for name, told in found.items()}
 
 

@@ -1,5 +1,6 @@
 """Folders to work in.
 
+root/<id>/attempt-2-…/             what was measured for it in a child more; gone with it
 root/<id>/attempt-2/               one attempt's own; gone when the attempt is over
 root/<id>/attempt-2/checkpoints →  ../checkpoints     (and the same for curves)
 root/<id>/checkpoints/             shared by the attempts of a job; kept while it may be run again
@@ -47,8 +48,10 @@ class Scratch:
         return self._root / item.id / "curves"
 
     def leave(self, item: Leased) -> None:
-        """The attempt is over, the job perhaps not."""
-        shutil.rmtree(self._attempt(item), ignore_errors=True)
+        """The attempt is over, the job perhaps not. Also what was measured beside it: `attempt-2-*`."""
+        own = self._attempt(item)
+        for folder in (own, *own.parent.glob(f"{own.name}-*")):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def clear(self, id: str) -> None:
         shutil.rmtree(self._root / id, ignore_errors=True)

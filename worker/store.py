@@ -6,12 +6,16 @@ Raises `Refusal` (`disk_full`), and `ValueError` for what is not as agreed.
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
+from pydantic import Field
+
+from app.contract.base import Asked
 from app.contract.dataset import DatasetFacts
-from app.contract.errors import Problem, Refusal
+from app.contract.errors import Problem
 from app.contract.model import ModelFacts
 from app.contract.report import Report
+from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs
 from app.storage.records import Job, Upload
 from worker.curves import pack
@@ -19,6 +23,18 @@ from worker.curves import pack
 log = logging.getLogger(__name__)
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
+
+
+REPORT_BYTES = 64 * 2**20
+"""More than twenty thousand layers take."""
+
+
+class Inspected(Asked):
+    """What the child says of a model."""
+
+    facts: ModelFacts
+    converted: Path | None = None
+    unpacked_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
 def store(
@@ -47,20 +63,18 @@ def rescue(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[s
     for part in parts:
         try:
             kept |= part()
-        except (Refusal, ValueError, OSError) as error:
+        except Exception as error:
             log.warning("%s: not everything could be kept of a failed job: %s", folder, error)
     return kept
 
 
 def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:
-    facts = ModelFacts.model_validate(result["facts"])
-    converted = result.get("converted")
-    sha256 = blobs.put_file(_inside(folder, Path(converted)))[0] if converted else None
-    unpacked = result.get("unpacked_bytes")
-    size = {"size_bytes": int(unpacked)} if unpacked is not None else {}
+    found = Inspected.model_validate(result)
+    sha256 = blobs.put_file(_inside(folder, found.converted))[0] if found.converted else None
+    size = {"size_bytes": found.unpacked_bytes} if found.unpacked_bytes is not None else {}
     return {
         "state": "ready",
-        "facts": facts.model_dump(mode="json"),
+        "facts": found.facts.model_dump(mode="json"),
         "converted": sha256,
         "problem": None,
         **size,
@@ -69,7 +83,7 @@ def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]
 
 def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
     report_file = _inside(folder, folder / REPORT)
-    report = Report.model_validate_json(report_file.read_bytes())
+    report = Report.model_validate_json(_bounded(report_file))
     artifact = _artifact(folder, blobs)
     report_sha256, _ = blobs.put_file(report_file)
     return {
@@ -80,6 +94,14 @@ def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
         "problem": None,
         **artifact,
     }
+
+
+def _bounded(file: Path) -> bytes:
+    with open_plain(file) as opened:
+        content = opened.read(REPORT_BYTES + 1)
+    if len(content) > REPORT_BYTES:
+        raise ValueError(f"{file} is larger than {REPORT_BYTES:,} bytes")
+    return content
 
 
 def _artifact(folder: Path, blobs: Blobs) -> dict[str, Any]:

@@ -1,4 +1,5 @@
 import json
+import resource
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -95,3 +96,16 @@ def test_a_queue_whose_folder_was_removed_makes_it_again(channel: Channel, setti
     shutil.rmtree(settings.queue_dir)
     assert CeleryQueue(settings).publish(Wake(queue="work", id="job_1"))
     assert channel._get("work")["headers"]["task"] == "winnow.run"
+
+
+def test_a_message_that_does_not_fit_on_the_disk_leaves_nothing(settings: Settings, channel: Channel) -> None:
+    channel._put("work", {})
+    channel._purge("work")
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (100, hard))
+    try:
+        with pytest.raises(OSError, match="too large"):
+            channel._put("work", {"text": "x" * 1000})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [path for path in settings.queue_dir.rglob("*") if path.is_file()] == []

@@ -42,6 +42,17 @@ REPORT: dict[str, Any] = {
 }
 
 
+LIES: dict[str, dict[str, Any]] = {
+    "converted 5": {"converted": 5},
+    "converted NUL": {"converted": "\0"},
+    "size []": {"unpacked_bytes": []},
+    "size -1": {"unpacked_bytes": -1},
+    "size 1e30": {"unpacked_bytes": 10**30},
+    "facts []": {"facts": []},
+}
+"""Order → what is wrong in the result of an inspection."""
+
+
 def perform(task: Task, progress: Progress) -> dict[str, Any]:
     order = _order(task)
     match order:
@@ -141,10 +152,16 @@ def _result(task: Task, order: str) -> dict[str, Any]:
         case InspectModel():
             facts = {"opset": 18, "inputs": [], "outputs": [], "parameters": 1, "macs": None}
             facts |= {"quantized": False, "operators": {}, "layers": []}
-            return {"facts": facts, "converted": _converted(task, order)}
+            return {"facts": facts, "converted": _converted(task, order)} | LIES.get(order, {})
         case Compress():
             (task.out_dir / "artifact.onnx").write_bytes(b"artifact")
-            (task.out_dir / "report.json").write_text(json.dumps(REPORT))
+            if order == "report without end":
+                with (task.out_dir / "report.json").open("wb") as file:
+                    file.truncate(1 << 33)
+            elif order == "report that is a pipe":
+                os.mkfifo(task.out_dir / "report.json")
+            else:
+                (task.out_dir / "report.json").write_text(json.dumps(REPORT))
             return {}
 
 

@@ -14,6 +14,7 @@ import os
 import resource
 import signal
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,6 +28,7 @@ from app.contract.errors import Refusal
 from tests.support.child import FACTS
 from worker.child import __main__ as entry
 from worker.child import kernel
+from worker.child.seccomp import FS_IOC_SETFLAGS
 from worker.child.spec import InspectDataset, LoadModel, Measure, Task
 from worker.child.syscalls import CHECKED, REFUSED, machine, numbers
 
@@ -74,6 +76,11 @@ def memory_of(process: int) -> int:
 def mapped(victim: Victim) -> None:
     with Path(victim["input"]).open("r+b") as file, mmap.mmap(file.fileno(), 0) as view:
         view[:1] = b"x"
+
+
+def flags(victim: Victim) -> None:
+    with Path(victim["input"]).open("rb") as file:
+        fcntl.ioctl(file, FS_IOC_SETFLAGS, struct.pack("Q", 0x80))
 
 
 def shell(_: Victim) -> None:
@@ -157,7 +164,11 @@ ATTEMPTS: dict[str, tuple[tuple[str, ...], Attempt]] = {
     "a module in our code": (FILES, lambda _: write(Path(entry.__file__).parent / "hostile.py")),
     "a module among the libraries": (FILES, lambda _: write(Path(json.__file__).parent / "hostile.py")),
     "writing to its input": (FILES, lambda v: write(v["input"])),
-    "truncating its input": (FILES, lambda v: os.truncate(v["input"], 0)),
+    "truncating its input": (FILTER, lambda v: os.truncate(v["input"], 0)),
+    "emptying its input as it reads it": (FILTER, lambda v: os.open(v["input"], os.O_RDONLY | os.O_TRUNC)),
+    "the database, neither to read nor to write": (FILTER, lambda v: os.open(v["database"], 3)),
+    "opening by a struct": (FILTER, lambda _: system_call("openat2", -100, 0, 0, 0)),
+    "flags of its input": (FILTER, flags),
     "a writable map of its input": (FILES, mapped),
     "deleting its input": (FILES, lambda v: Path(v["input"]).unlink()),
     "renaming its input": (FILES, lambda v: Path(v["input"]).rename("mine")),
@@ -236,6 +247,10 @@ def perform(task: Task, messages: Any) -> dict[str, Any]:
                 )
             )
             messages.log("answer", line=sys.stdin.buffer.readline().decode())
+        case "ask and never read":
+            model = Path(victim["database"])
+            for _ in range(100_000):
+                messages.send(Measure(task=LoadModel(kind="load_model", model=model, feed=model, threads=1)))
         case other:
             raise AssertionError(other)
     return {"facts": FACTS}

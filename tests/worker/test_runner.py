@@ -13,6 +13,7 @@ from app.storage.ids import new_id
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
 from app.storage.records import LOCAL_OWNER, Job, Upload
+from tests.support.child import LIES
 from worker.runner import Runner
 
 
@@ -423,6 +424,23 @@ def test_a_child_cannot_have_files_of_ours_published(unfiltered: Bench, order: s
     upload = bench.model(order, "inspecting")
     bench.runner.run(upload.id)
     assert (bench.inspected(upload).state, bench.inspected(upload).converted) == ("inspecting", None)
+
+
+@pytest.mark.parametrize("order", LIES)
+def test_a_result_that_is_not_as_agreed_is_a_crash_of_the_child(bench: Bench, order: str) -> None:
+    """The work is given back at once; its lease does not have to run out."""
+    upload = bench.model(order, "inspecting")
+    bench.runner.run(upload.id)
+    assert (bench.inspected(upload).state, bench.inspected(upload).lease_until) == ("inspecting", None)
+    assert [wake.id for wake in bench.queue.published] == [upload.id]
+
+
+@pytest.mark.parametrize("order", ["report without end", "report that is a pipe"])
+def test_a_report_is_a_plain_file_and_read_with_a_bound(unfiltered: Bench, order: str) -> None:
+    id = unfiltered.job(order)
+    unfiltered.runner.run(id)
+    assert unfiltered.state(id).state == "queued"
+    assert any("could not be stored (ValueError)" in message for message in unfiltered.messages(id))
 
 
 def test_an_inspection_of_what_was_deleted_does_nothing(bench: Bench) -> None:

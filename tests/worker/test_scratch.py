@@ -36,6 +36,16 @@ def test_an_attempt_begins_with_an_empty_folder(scratch: Scratch) -> None:
     assert list(scratch.attempt(upload).iterdir()) == []
 
 
+def test_what_was_measured_beside_an_attempt_goes_with_it_and_no_other_attempts(scratch: Scratch) -> None:
+    job = replace(a_job(), attempt=1)
+    own, other = scratch.attempt(job), scratch.attempt(replace(job, attempt=10))
+    for name in ("attempt-1-x", "attempt-1-x-y", "attempt-10-x"):
+        (own.parent / name / "data").mkdir(parents=True)
+    scratch.leave(job)
+    left = {folder.name for folder in other.parent.iterdir()} - {"checkpoints", "curves"}
+    assert left == {"attempt-10", "attempt-10-x"}
+
+
 def ended(records: MemoryRecords, job: Job, state: str) -> Job:
     records.add_job(job, None)
     claimed = records.claim(job.id, time.time(), 60)

@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.child.spawn import MEASURE_LOCK
+from worker.compression.measure.lock import PATH_VARIABLE
 
 
 def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
@@ -24,6 +24,7 @@ def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
     line = sys.stdin.buffer.readline()
     specification, descriptor = json.loads(line), int(sys.argv[1])
     guard.fork_under_guard(specification["parent"])
+    _leave_stdout_to_guard()
     os.set_inheritable(descriptor, False)
     faulthandler.enable()  # a segmentation fault says where, to the operator
     logging.basicConfig(level=logging.INFO, stream=sys.stderr, format="%(levelname)s %(name)s: %(message)s")
@@ -37,12 +38,19 @@ def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
         send_outcome(line, Messages(descriptor, specification["patience_seconds"]), perform)
 
 
+def _leave_stdout_to_guard() -> None:
+    """Its end tells the worker that the guard has ended, whatever the work has started since."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
 def _enter_sandbox(specification: dict[str, Any]) -> None:
     limits, files = specification["limits"], specification["files"]
     own = Reach(
         readable=tuple(map(Path, files["lent"])),
         changeable=tuple(map(Path, [files["own"], *files["shared"]])),
-        rewritable=(Path(os.environ[MEASURE_LOCK]),),
+        rewritable=(Path(os.environ[PATH_VARIABLE]),),
     )
     sandbox.enter(
         memory_bytes=limits["memory_bytes"],

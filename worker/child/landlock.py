@@ -1,7 +1,7 @@
 """Landlock: of the file system, only what is named here; of other processes, nothing (Linux 5.13; more in later ABIs).
 
 Reading a directory means all below it. What the kernel's ABI does not know yet is left out. Not covered by any ABI
-are changes of mode, owner and times: `seccomp` refuses these.
+are changes of mode, owner, times and flags, and by older ones truncating: `seccomp` refuses these.
 """
 
 import ctypes
@@ -67,8 +67,8 @@ def abi() -> int:
         return 0
 
 
-def restrict(reach: Reach) -> int:
-    """Leave this process, and whatever it starts, nothing but `reach`; answer the ABI. Cannot be undone.
+def restrict(reach: Reach) -> None:
+    """Leave this process, and whatever it starts, nothing but `reach`. Cannot be undone.
 
     Needs `no_new_privs`. Raises `OSError` where the kernel has no Landlock.
     """
@@ -86,7 +86,6 @@ def restrict(reach: Reach) -> int:
         kernel.system_call(LANDLOCK["restrict_self"], ctypes.c_int(ruleset), ctypes.c_uint(0))
     finally:
         os.close(ruleset)
-    return version
 
 
 def _ruleset(version: int, rights: int) -> int:

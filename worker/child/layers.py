@@ -33,7 +33,7 @@ def available_layers() -> Layers:
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("could not find out how far children are shut in: %s", error)
         return {}
-    layers: Layers = json.loads(probe.stdout)
+    layers: Layers = json.loads(probe.stdout.splitlines()[-1])  # behind what libraries print
     return layers
 
 

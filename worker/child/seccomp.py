@@ -1,11 +1,11 @@
 """The filter on system calls: what no library of ours needs is refused.
 
     no sockets · no exec, no process beside this one, threads only · nothing that reaches another process (signals,
-    memory, scheduling, shared memory of System V) · no change of owner, mode, times or attributes of a file · no
-    namespaces, mounts, keys, modules, io_uring, bpf, performance counters
+    memory, scheduling, shared memory of System V) · no change of owner, mode, times or attributes of a file, no file
+    emptied that was not opened for writing · no namespaces, mounts, keys, modules, io_uring, bpf, performance counters
 
-Refused calls fail with EPERM, because libraries try some of them and go on without. clone3, whose flags a filter
-cannot see, and whatever is newer than our table fail with ENOSYS, so that libc falls back to what it can do
+Refused calls fail with EPERM, because libraries try some of them and go on without. clone3 and openat2, whose flags a
+filter cannot see, and whatever is newer than our table fail with ENOSYS, so that libc falls back to what it can do
 without. A call of another architecture ends the process.
 """
 
@@ -24,11 +24,16 @@ ALLOW, KILL_PROCESS, ERRNO = 0x7FFF0000, 0x80000000, 0x00050000
 REFUSE, UNKNOWN = ERRNO | errno.EPERM, ERRNO | errno.ENOSYS
 
 LOAD, JUMP_EQUAL, JUMP_GREATER, JUMP_GREATER_EQUAL, JUMP_ANY_BIT, RETURN = 0x20, 0x15, 0x25, 0x35, 0x45, 0x06
+KEEP_BITS = 0x54
 NUMBER_OFFSET, ARCH_OFFSET, ARGUMENTS_OFFSET = 0, 4, 16
 
 CLONE_THREAD: Final = 0x00010000
 CLONE_NAMESPACES: Final = 0x7E020000
 F_SETOWN, F_SETSIG, F_SETOWN_EX = 8, 10, 15
+FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_FSSETXATTR = 0x40086602, 0x40087602, 0x401C5820
+FS_IOC_ENABLE_VERITY: Final = 0x40806685
+O_NEITHER: Final = 3
+"""Neither for reading nor for writing: Landlock has no right for it; ioctl, and O_TRUNC, take such a file."""
 
 Instruction = tuple[int, int, int, int]
 """(code, jump if true, jump if false, constant), as `struct sock_filter` has them."""
@@ -38,7 +43,7 @@ def install() -> None:
     """Put this process, all its threads and whatever they start under the filter. Cannot be undone.
 
     Needs `no_new_privs`. Raises `OSError`: ENOSYS on an architecture whose system calls we have no table of, EINVAL
-    where the kernel has no filters.
+    where the kernel has no filters, ESRCH where a thread cannot be put under it.
     """
     name = machine()
     if name is None:
@@ -46,12 +51,9 @@ def install() -> None:
     program = assembled(filter_of(name, os.getpid()))
     code = ctypes.create_string_buffer(program, len(program))
     header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
-    kernel.system_call(
-        SECCOMP[name],
-        ctypes.c_uint(SECCOMP_SET_MODE_FILTER),
-        ctypes.c_uint(SECCOMP_FILTER_FLAG_TSYNC),
-        ctypes.c_char_p(header),
-    )
+    arguments = (SECCOMP_SET_MODE_FILTER, SECCOMP_FILTER_FLAG_TSYNC)
+    if kernel.system_call(SECCOMP[name], *map(ctypes.c_uint, arguments), ctypes.c_char_p(header)) != 0:
+        raise OSError(errno.ESRCH, "a thread has a filter of its own")  # the result is its number
 
 
 def filter_of(machine: str, own: int) -> list[Instruction]:
@@ -93,9 +95,15 @@ def _runs(numbers: list[int]) -> list[tuple[int, int]]:
 
 
 def _checked(number: dict[str, int], own: int) -> list[Instruction]:
-    """Threads yes, processes no; signals and limits only for this process; no signals by way of a file."""
+    """Threads yes, processes no; signals and limits only for this process; no signals by way of a file.
+
+    Files as they are opened for reading or for writing, and emptied only when for writing: the rest Landlock lets
+    pass, all of it or before its version 3.
+    """
+    attributes = [FS_IOC_SETFLAGS, FS_IOC_SETVERSION, FS_IOC_FSSETXATTR, FS_IOC_ENABLE_VERITY]
     return [
         *_when(number["clone3"], [(RETURN, 0, 0, UNKNOWN)]),
+        *_when(number["openat2"], [(RETURN, 0, 0, UNKNOWN)]),
         *_when(
             number["clone"],
             [
@@ -110,7 +118,16 @@ def _checked(number: dict[str, int], own: int) -> list[Instruction]:
         *_when(number["tgkill"], _only(0, [own])),
         *_when(number["prlimit64"], _only(0, [0, own])),
         *_when(number["fcntl"], _all_but(1, [F_SETOWN, F_SETSIG, F_SETOWN_EX])),
+        *_when(number["ioctl"], _all_but(1, attributes)),
+        *(_when(number["open"], _opened(1)) if "open" in number else []),
+        *_when(number["openat"], _opened(2)),
     ]
+
+
+def _opened(flags: int) -> list[Instruction]:
+    refused = [O_NEITHER, O_NEITHER | os.O_TRUNC, os.O_RDONLY | os.O_TRUNC]
+    bits = (KEEP_BITS, 0, 0, os.O_ACCMODE | os.O_TRUNC)
+    return [_argument(flags), bits, *_choose(refused, REFUSE), (RETURN, 0, 0, ALLOW)]
 
 
 def _when(number: int, then: list[Instruction]) -> list[Instruction]:

@@ -28,12 +28,10 @@ PASSED_ON = (
 )
 """All that the child learns of our environment: no database, no broker, no keys."""
 
-MEASURE_LOCK = PATH_VARIABLE
-
 
 @dataclass(frozen=True)
 class Child:
-    """`ended` is a descriptor that becomes readable when the guard has ended.
+    """`ended` is a pipe that the guard alone holds: it is closed when the guard has ended.
 
     What the work had started may hold `messages` and `stderr` open for longer.
     """
@@ -42,41 +40,43 @@ class Child:
     orders: IO[bytes]
     messages: IO[bytes]
     stderr: IO[bytes]
-    ended: int
+    ended: IO[bytes]
 
     def close(self) -> None:
-        for pipe in (self.orders, self.messages, self.stderr):
+        for pipe in (self.orders, self.messages, self.stderr, self.ended):
             with suppress(OSError):
                 pipe.close()
-        os.close(self.ended)
 
 
 def spawn(folder: Path, module: str) -> Child:
     """Start the child with `folder` as its home and scratch; its first order is its `Spec`.
 
-    Its process group is led by the guard.
+    Its process group is led by the guard. Raises `OSError` where the system has no room for a process more.
     """
     ours, theirs = os.pipe()
+    messages = os.fdopen(ours, "rb", buffering=0)
     try:
         guard = subprocess.Popen(
             # -P, -s: modules come from our code and its libraries, never from the folder that the child writes in
             [sys.executable, "-P", "-s", "-m", module, str(theirs), str(folder)],
             bufsize=0,
             stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             pass_fds=[theirs],
             start_new_session=True,
             env=_environment(folder),
             cwd=folder,
         )
+    except BaseException:
+        messages.close()
+        raise
     finally:
         os.close(theirs)
     assert guard.stdin is not None
+    assert guard.stdout is not None
     assert guard.stderr is not None
-    return Child(
-        guard, guard.stdin, os.fdopen(ours, "rb", buffering=0), guard.stderr, os.pidfd_open(guard.pid)
-    )
+    return Child(guard, guard.stdin, messages, guard.stderr, guard.stdout)
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -84,7 +84,7 @@ def _environment(folder: Path) -> dict[str, str]:
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
     own |= {"JOBLIB_MULTIPROCESSING": "0"}  # no processes
     named = {"USER": "winnow", "LOGNAME": "winnow"}  # who asks need not read /etc/passwd
-    return passed | own | named | {MEASURE_LOCK: str(_measure_lock())}
+    return passed | own | named | {PATH_VARIABLE: str(_measure_lock())}
 
 
 def _measure_lock() -> Path:

@@ -9,6 +9,7 @@ for it, listen to that one meanwhile, and pass on the answer.
 """
 
 import contextlib
+import errno
 import logging
 import os
 import select
@@ -107,6 +108,9 @@ def supervise(
     It may write in `folder` and in the folders `shared`, and with `filtered` read nothing but the files of the task.
     A child that waits for an answer ends when this process is silent for `patience_seconds`.
 
+    What measures works in folders beside it, `folder.name-*`: they are for who made `folder` to remove, because it
+    can take longer than a lease lasts.
+
     When this returns, all of their processes have ended, also those that left their session or lost their parents.
     """
     adopt_strays()
@@ -135,7 +139,9 @@ class _Supervision:
 
     def run(self, spec: Spec, module: str = CHILD) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
-        child = spawn(spec.files.own, module)
+        return self._attend(spawn(spec.files.own, module), spec)
+
+    def _attend(self, child: Child, spec: Spec) -> Ending:
         self._guards.append(child.guard.pid)
         try:
             return self._listen(child, spec)
@@ -177,11 +183,11 @@ class _Supervision:
             poll.register(child.stderr, select.POLLIN)
         if orders.waiting:
             poll.register(child.orders, select.POLLOUT)
-        poll.register(child.ended, select.POLLIN)
+        poll.register(child.ended, 0)  # its end only: whatever is written there is nobody's
         ready = poll.poll(1000 * max(0.0, self._due - time.monotonic()))
         if orders.waiting:
             orders.write()
-        return child.ended in (descriptor for descriptor, _ in ready)
+        return child.ended.fileno() in (descriptor for descriptor, _ in ready)
 
     def _look(self, now: float) -> Ending | None:
         if (reason := self._watch.tick()) is not None:
@@ -203,6 +209,8 @@ class _Supervision:
                 return Finished(result)
             case Refused(problem=problem):
                 return Failed(problem)
+            case Measure() if orders.waiting:
+                return Crashed("its process asked on and read no answer")
             case Measure(task=task):
                 self._owed.append(orders)
                 answer = self._measure(task, spec)
@@ -216,23 +224,22 @@ class _Supervision:
 
     def _measure(self, task: Measuring, asking: Spec) -> Answer:
         """In a child of its own, which may read what the one that asks may read, and write elsewhere."""
-        try:
-            lent = lent_to_measure(task, asking)
-        except ValueError as error:
-            log.warning("%s: asked for what it may not have: %s", self._name, error)
-            return Ended(how="was not started")
+        if self._over is not None:
+            return Ended(how="was stopped")
         beside = asking.files.own
         try:
-            with tempfile.TemporaryDirectory(
-                dir=beside.parent, prefix=f"{beside.name}-", ignore_cleanup_errors=True
-            ) as folder:
-                files = Files(own=Path(folder), lent=lent)
-                ending = self.run(asking.model_copy(update={"task": task, "files": files}))
-        except (
-            FileNotFoundError
-        ) as error:  # we were frozen: another attempt ended the job, the next look says so
-            log.warning("%s: has no folder any more to measure in: %s", self._name, error)
+            lent = lent_to_measure(task, asking)
+            folder = Path(tempfile.mkdtemp(dir=beside.parent, prefix=f"{beside.name}-"))
+            child = spawn(folder, CHILD)
+        except (ValueError, RuntimeError) as error:  # the latter for links in a circle
+            log.warning("%s: asked for what it may not have: %s", self._name, error)
             return Ended(how="was not started")
+        except OSError as error:  # no room; or we were frozen, and another attempt ended the job
+            log.warning("%s: could not start what measures: %s", self._name, error)
+            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+            return Refused(problem=problems.of(error, task)) if full else Ended(how="was not started")
+        files = Files(own=folder, lent=lent)
+        ending = self._attend(child, asking.model_copy(update={"task": task, "files": files}))
         match ending:
             case Finished(result=result):
                 return Done(result=result)
@@ -283,7 +290,7 @@ def kill_group(guard: "subprocess.Popen[bytes]") -> None:
 def crash(child: Child) -> Crashed:
     """How the child ended without a word; the guard ends as the work did."""
     poll = select.poll()
-    poll.register(child.ended, select.POLLIN)
+    poll.register(child.ended, 0)
     ended = poll.poll(1000 * GUARD_SECONDS)
     kill_group(child.guard)
     code = child.guard.returncode

@@ -80,6 +80,7 @@ _OTHER_PROCESSES = {
     "mq_getsetattr": (245, 185),
 }
 _FILES = {  # what Landlock leaves to their owner, whom worker and child share
+    "truncate": (76, 45),  # Landlock's from its version 3 on
     "chmod": (90, None),
     "fchmod": (91, 52),
     "fchmodat": (268, 53),
@@ -191,6 +192,10 @@ CHECKED: Final = {
     "tgkill": (234, 131),
     "prlimit64": (302, 261),
     "fcntl": (72, 25),
+    "ioctl": (16, 29),
+    "open": (2, None),
+    "openat": (257, 56),
+    "openat2": (437, 437),
 }
 """Those whose arguments decide; see `seccomp`."""
 

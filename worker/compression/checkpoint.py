@@ -6,6 +6,7 @@ A checkpoint is written beside its place and renamed into it, so it is whole or 
 all that decided it (source, steps so far, data, seed): one of another recipe is never taken.
 """
 
+import errno
 import hashlib
 import json
 import shutil
@@ -42,13 +43,18 @@ class Checkpoints:
 
     def keep(self, model: ir.Model, steps: Sequence[AnyStep], report: StepReport) -> None:
         """Keep the graph after `steps`, the last of which `report` tells of."""
-        place = self._place(report.index)
+        place, key = self._place(report.index), self._key(steps)
+        if self._report(report.index, key) is not None:
+            return  # another attempt was faster, and may be reading it
         partial = Path(tempfile.mkdtemp(dir=self._folder, prefix="partial-"))
-        store.save(model, partial / "model.onnx")
-        record = {"key": self._key(steps), "report": report.model_dump(mode="json")}
-        (partial / "report.json").write_text(json.dumps(record))
-        shutil.rmtree(place, ignore_errors=True)
-        partial.rename(place)
+        try:
+            store.save(model, partial / "model.onnx")
+            record = {"key": key, "report": report.model_dump(mode="json")}
+            (partial / "report.json").write_text(json.dumps(record))
+            shutil.rmtree(place, ignore_errors=True)
+            _rename_first(partial, place)
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
 
     def _report(self, index: int, key: str) -> StepReport | None:
         try:
@@ -63,6 +69,15 @@ class Checkpoints:
 
     def _place(self, index: int) -> Path:
         return self._folder / f"{index:02}"
+
+
+def _rename_first(partial: Path, place: Path) -> None:
+    """Or leave it, when another attempt at the same steps put its own there meanwhile."""
+    try:
+        partial.rename(place)
+    except OSError as error:
+        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
+            raise
 
 
 def fingerprint(source_sha256: str, data: Data, options: Options) -> str:

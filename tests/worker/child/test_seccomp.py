@@ -1,7 +1,10 @@
 """The filter's program for both architectures, run here by hand; `test_shut_in` has the kernel run it."""
 
+import os
 import re
 import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -14,6 +17,7 @@ from worker.child.seccomp import (
     JUMP_EQUAL,
     JUMP_GREATER,
     JUMP_GREATER_EQUAL,
+    KEEP_BITS,
     KILL_PROCESS,
     LOAD,
     REFUSE,
@@ -48,6 +52,9 @@ def run(program: list[Instruction], machine: str, number: int, *arguments: int) 
             return constant
         if code == LOAD:
             (accumulator,) = struct.unpack_from("=I", data, constant)
+            continue
+        if code == KEEP_BITS:
+            accumulator &= constant
             continue
         holds = {
             JUMP_EQUAL: accumulator == constant,
@@ -91,7 +98,64 @@ def test_arguments_decide_about_threads_signals_and_limits(machine: str, value: 
     thread = low & 0x10000 and not low & 0x7E020000
     assert run(program, machine, number["clone"], value) == (ALLOW if thread else REFUSE)
     assert run(program, machine, number["clone3"], value) == UNKNOWN
+    assert run(program, machine, number["openat2"], value) == UNKNOWN
     assert run(program, machine, number["fcntl"], 0, value) == (REFUSE if low in (8, 10, 15) else ALLOW)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+@given(flags=st.integers(0, 2**32 - 1))
+def test_a_file_is_opened_for_reading_or_writing_and_emptied_only_for_writing(
+    machine: str, flags: int
+) -> None:
+    mode = flags & os.O_ACCMODE
+    writing = mode in (os.O_WRONLY, os.O_RDWR)
+    passes = writing or (mode == os.O_RDONLY and not flags & os.O_TRUNC)
+    program, number = filter_of(machine, OWN), numbers(machine, CHECKED)
+    for name, before in (("open", 1), ("openat", 2)):
+        if name in number:
+            answer = run(program, machine, number[name], *[0] * before, flags)
+            assert answer == (ALLOW if passes else REFUSE)
+
+
+@pytest.mark.parametrize("machine", MACHINES)
+def test_a_file_keeps_its_flags_whoever_can_read_it(machine: str) -> None:
+    program, number = filter_of(machine, OWN), numbers(machine, CHECKED)["ioctl"]
+    for change in (0x40086602, 0x40087602, 0x401C5820, 0x40806685):
+        assert run(program, machine, number, 3, change) == REFUSE
+    for harmless in (0x5401, 0x80086601, 0xC00846D6):  # TCGETS, FS_IOC_GETFLAGS, one of NVIDIA's
+        assert run(program, machine, number, 3, harmless) == ALLOW
+
+
+OTHER_THREAD = """
+import ctypes, struct, threading, time
+from worker.child import kernel, seccomp
+from worker.child.syscalls import SECCOMP, machine
+
+def own_filter():
+    kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+    program = seccomp.assembled([(seccomp.RETURN, 0, 0, seccomp.ALLOW)])
+    code = ctypes.create_string_buffer(program, len(program))
+    header = struct.pack("HxxxxxxP", 1, ctypes.addressof(code))
+    kernel.system_call(SECCOMP[machine()], ctypes.c_uint(1), ctypes.c_uint(0), ctypes.c_char_p(header))
+    ready.set()
+    time.sleep(60)
+
+ready = threading.Event()
+threading.Thread(target=own_filter, daemon=True).start()
+ready.wait(10)
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+try:
+    seccomp.install()
+except OSError as error:
+    print(error.strerror)
+"""
+
+
+def test_a_filter_that_not_every_thread_gets_does_not_count_as_one() -> None:
+    entered = subprocess.run(
+        [sys.executable, "-c", OTHER_THREAD], cwd=Path.cwd(), capture_output=True, text=True
+    )
+    assert entered.stdout == "a thread has a filter of its own\n", entered.stderr
 
 
 @pytest.mark.parametrize("machine", MACHINES)

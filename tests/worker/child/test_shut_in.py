@@ -115,6 +115,11 @@ def test_nothing_is_measured_that_is_not_its_own(tmp_path: Path) -> None:
     assert json.loads(watcher.logged["answer"]["line"]) == {"type": "ended", "how": "was not started"}
 
 
+def test_asking_without_reading_the_answers_is_a_crash(tmp_path: Path) -> None:
+    ending = taken_over("ask and never read", tmp_path, Watcher(), filtered=False)
+    assert ending == Crashed("its process asked on and read no answer")
+
+
 @pytest.mark.parametrize(
     ("order", "kind"),
     [

@@ -1,5 +1,8 @@
+import errno
 import logging
 import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -7,7 +10,19 @@ import psutil
 import pytest
 
 from app.contract.dataset import Declaration
-from worker.child.spec import InspectDataset, Limits, Logged, Note
+from worker.child.spawn import spawn
+from worker.child.spec import (
+    CompareModels,
+    Ended,
+    Files,
+    InspectDataset,
+    Limits,
+    LoadModel,
+    Logged,
+    Note,
+    Refused,
+    Spec,
+)
 from worker.child.supervise import (
     Crashed,
     Ending,
@@ -15,6 +30,7 @@ from worker.child.supervise import (
     Finished,
     Reason,
     Stopped,
+    _Supervision,
     resident_bytes,
     supervise,
 )
@@ -146,6 +162,88 @@ def test_the_child_learns_no_secrets(tmp_path: Path, monkeypatch: pytest.MonkeyP
     (environment,) = [note.values for note in watcher.notes if isinstance(note, Logged)]
     assert environment["TMPDIR"] == str(tmp_path)
     assert "secret" not in str(environment)
+
+
+REFUSED_LAYERS = """
+import ctypes, errno, struct, sys, tempfile
+from pathlib import Path
+from worker.child import kernel, seccomp
+from worker.child.syscalls import LANDLOCK, REFUSED, machine, numbers
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+names = ("seccomp", "capset", "unshare", "pidfd_open")
+prctl = {"x86_64": 157, "aarch64": 167}[machine()]
+refused = [*(numbers(machine(), REFUSED)[name] for name in names), *LANDLOCK.values(), prctl]
+program = seccomp.assembled(
+    [
+        (seccomp.LOAD, 0, 0, 0),
+        *seccomp._choose(refused, seccomp.REFUSE),
+        (seccomp.RETURN, 0, 0, seccomp.ALLOW),
+    ]
+)
+code = ctypes.create_string_buffer(program, len(program))
+header = struct.pack("HxxxxxxP", len(program) // 8, ctypes.addressof(code))
+number = seccomp.SECCOMP[machine()]
+kernel.system_call(number, ctypes.c_uint(1), ctypes.c_uint(0), ctypes.c_char_p(header))
+from tests.worker.child.test_supervise import child_that
+for order in ("succeed", "segfault"):
+    print(child_that(order, Path(tempfile.mkdtemp(dir=sys.argv[1]))))
+"""
+
+
+def test_a_child_starts_and_its_end_is_noticed_where_a_container_gives_it_no_layer(tmp_path: Path) -> None:
+    """Nor `pidfd_open`."""
+    worker = subprocess.run(
+        [sys.executable, "-c", REFUSED_LAYERS, str(tmp_path)], cwd=Path.cwd(), capture_output=True, text=True
+    )
+    succeeded, crashed = worker.stdout.splitlines() or [worker.stderr, ""]
+    assert succeeded.startswith("Finished("), succeeded
+    assert "SIGSEGV" in crashed
+
+
+def test_a_child_that_cannot_be_started_leaves_no_descriptor(tmp_path: Path) -> None:
+    before = psutil.Process().num_fds()
+    with pytest.raises(FileNotFoundError):
+        spawn(tmp_path / "none", "worker.child")
+    assert psutil.Process().num_fds() == before
+
+
+def asking(folder: Path, watcher: Watcher | None = None) -> tuple[_Supervision, LoadModel, Spec]:
+    """A supervision, what its child asks for, and as whom."""
+    for name in ("model.onnx", "feed.npz"):
+        (folder / name).touch()
+    own = folder / "own"
+    task = LoadModel(kind="load_model", model=folder / "model.onnx", feed=folder / "feed.npz", threads=1)
+    asked = CompareModels.model_construct(kind="compare_models")
+    limits = Limits(seconds=60, memory_bytes=1 << 30, mapped_bytes=1 << 34)
+    spec = Spec.model_construct(
+        parent=os.getpid(), task=asked, limits=limits, files=Files(own=own, lent=[folder]), filtered=True
+    )
+    return _Supervision(asked, limits, watcher or Watcher(), "test"), task, spec  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EMFILE, errno.EAGAIN, errno.ENOENT])
+@pytest.mark.parametrize("failing", ["worker.child.supervise.spawn", "tempfile.mkdtemp"])
+def test_what_cannot_be_started_to_measure_is_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int, failing: str
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise OSError(code, os.strerror(code))
+
+    supervision, task, spec = asking(tmp_path)
+    monkeypatch.setattr(failing, fails)
+    answer = supervision._measure(task, spec)
+    if code in (errno.ENOSPC, errno.EDQUOT):
+        assert isinstance(answer, Refused)
+        assert answer.problem.code == "disk_full"
+    else:
+        assert answer == Ended(how="was not started")
+
+
+def test_nothing_is_started_for_what_is_over(tmp_path: Path) -> None:
+    supervision, task, spec = asking(tmp_path)
+    supervision._over = Stopped("fenced")
+    assert supervision._measure(task, spec) == Ended(how="was stopped")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["feed.npz", "model.onnx"]
 
 
 def test_resident_memory_counts_the_children_too() -> None:

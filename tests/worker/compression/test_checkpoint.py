@@ -1,8 +1,10 @@
 import os
+import shutil
 from pathlib import Path
 
 import onnx
 import onnx_ir as ir
+import pytest
 
 from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import StepReport
@@ -77,7 +79,33 @@ def test_half_a_checkpoint_is_none(tmp_path: Path) -> None:
     assert Checkpoints(tmp_path, "base").last(STEPS) is None
 
 
-def test_a_second_writer_replaces_the_first(tmp_path: Path) -> None:
+def test_a_second_writer_of_the_same_steps_finds_them_done(tmp_path: Path) -> None:
     for _ in range(2):
         Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
     assert Checkpoints(tmp_path, "base").last(STEPS[:1]) is not None
+
+
+def test_whoever_is_overtaken_between_two_calls_leaves_the_others_checkpoint(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A frozen worker's child that goes on, and the next attempt, at the same step."""
+    remove, kept = shutil.rmtree, Checkpoints(tmp_path, "base")
+
+    def overtaken(folder: Path, **options: bool) -> None:
+        monkeypatch.setattr(shutil, "rmtree", remove)
+        kept.keep(a_model(1), STEPS[:1], a_report(0))
+
+    monkeypatch.setattr(shutil, "rmtree", overtaken)
+    Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+    assert kept.last(STEPS[:1]) is not None
+    assert [place.name for place in tmp_path.iterdir()] == ["00"]
+
+
+def test_what_could_not_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("worker.compression.checkpoint.store.save", full)
+    with pytest.raises(OSError, match="No space"):
+        Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+    assert list(tmp_path.iterdir()) == []
