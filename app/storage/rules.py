@@ -167,10 +167,13 @@ def _failed(item: Leased) -> str:
 
 
 def _lost(item: Leased) -> dict[str, Any]:
-    what, again = ("job", "retry the job") if isinstance(item, Job) else ("inspection", "upload it again")
+    if isinstance(item, Job):
+        what, where = "job", "its events say in which step, and how if that is known"
+        again = "change that step's settings or leave it out, or retry the job"
+    else:
+        what, where, again = "inspection", "the operator's log says more", "upload it again"
     detail = (
         f"The {what}'s worker ended or went silent in each of {item.attempt} attempts, the last one included; "
-        f"the operator's log says more. If it needs more memory than the worker has, make it smaller; "
-        f"else {again}."
+        f"{where}. If it needs more memory than the worker has, make it smaller; else {again}."
     )
     return Refusal("worker_lost", detail).problem.model_dump(mode="json")

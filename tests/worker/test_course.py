@@ -146,3 +146,14 @@ def test_an_end_that_is_no_number_is_not_believed(told: object) -> None:
     report = way.take()
     assert report is not None
     assert report["seconds_left"] is None
+
+
+def test_a_crash_is_told_with_the_step_it_was_in() -> None:
+    way = course(kind="low_rank")
+    way.note(StepBegun(index=0, kind="low_rank"))
+    way.crashed("its process ended with SIGABRT")
+    report = way.take()
+    assert report is not None
+    told = report["events"][-1]
+    assert told.step == "low_rank"
+    assert told.message == "attempt 2 ended early: its process ended with SIGABRT"

@@ -199,6 +199,9 @@ def test_a_job_that_always_crashes_fails_after_its_attempts(bench: Bench) -> Non
     assert (job.state, job.attempt) == ("failed", 3)
     assert job.problem is not None
     assert job.problem["code"] == "worker_lost"
+    assert "its events say in which step, and how" in job.problem["detail"]
+    for attempt in (1, 2, 3):
+        assert f"attempt {attempt} ended early: its process ended with SIGSEGV" in bench.messages(id)
 
 
 def test_a_cancelled_job_stops_within_two_seconds(bench: Bench) -> None:

@@ -1,5 +1,6 @@
 """The filter's program for both architectures, run here by hand; `test_shut_in` has the kernel run it."""
 
+import json
 import os
 import re
 import struct
@@ -11,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from worker.child.layers import available_layers
 from worker.child.seccomp import (
     ALLOW,
     JUMP_ANY_BIT,
@@ -152,10 +154,38 @@ except OSError as error:
 
 
 def test_a_filter_that_not_every_thread_gets_does_not_count_as_one() -> None:
+    if not available_layers().get("seccomp"):
+        pytest.skip("no filter on system calls here")
     entered = subprocess.run(
         [sys.executable, "-c", OTHER_THREAD], cwd=Path.cwd(), capture_output=True, text=True
     )
     assert entered.stdout == "a thread has a filter of its own\n", entered.stderr
+
+
+FILTER_ALONE = """
+import json, sys
+from tests.support.hostile import ATTEMPTS, FILTER, outcome
+from worker.child import kernel, seccomp
+
+victim = {"input": sys.argv[1], "database": sys.argv[1]}
+kernel.prctl(kernel.PR_SET_NO_NEW_PRIVS, 1)
+seccomp.install()
+of_files = {name: attempt for name, (layers, attempt) in ATTEMPTS.items() if layers == FILTER and name.endswith(
+    ("its input", "the database", "reads it", "nor to write"))}
+print(json.dumps({name: outcome(attempt, victim) for name, attempt in of_files.items()}))
+"""
+
+
+def test_what_landlock_lets_pass_the_filter_refuses_by_itself(tmp_path: Path) -> None:
+    if not available_layers().get("seccomp"):
+        pytest.skip("no filter on system calls here")
+    file = tmp_path / "winnow.db"
+    file.write_bytes(b"before")
+    command = [sys.executable, "-c", FILTER_ALONE, str(file)]
+    tried = json.loads(subprocess.run(command, cwd=Path.cwd(), capture_output=True, check=True).stdout)
+    assert len(tried) >= 9
+    assert {name: told for name, told in tried.items() if "refused: [Errno 1]" not in told} == {}
+    assert file.read_bytes() == b"before"
 
 
 @pytest.mark.parametrize("machine", MACHINES)
