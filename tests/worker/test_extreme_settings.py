@@ -36,14 +36,14 @@ def ran(folder: Path, **request: Any) -> Job:
 @pytest.mark.parametrize(
     ("request_", "codes"),
     [
-        ({"limits": {"memory_bytes": MAX_MEMORY_BYTES}}, {None}),
-        ({"limits": {"memory_bytes": 2**28}}, {None, "memory_limit_exceeded"}),
-        ({"limits": {"seconds": 1}}, {"time_limit_exceeded", None}),
+        ({"limits": {"memory_bytes": MAX_MEMORY_BYTES}}, (None,)),
+        ({"limits": {"memory_bytes": 2**28}}, (None, "memory_limit_exceeded")),
+        ({"limits": {"seconds": 1}}, (None, "time_limit_exceeded")),
     ],
     ids=lambda value: str(value)[:60],
 )
 def test_a_job_at_the_bounds_ends_in_its_first_attempt(
-    tmp_path: Path, request_: dict[str, Any], codes: set[str | None]
+    tmp_path: Path, request_: dict[str, Any], codes: tuple[str | None, ...]
 ) -> None:
     job = ran(tmp_path, **request_)
     assert job.state in ("succeeded", "failed"), "given back: it would be tried again"
