@@ -14,6 +14,7 @@ _LABEL: Final = r"[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _AUTHORITY: Final = re.compile(r"(\[[0-9A-Fa-f:.]+\]|[^:\[\]]+)(?::([0-9]{0,5}))?")
 _EVERY_ADDRESS: Final = ("", "0.0.0.0", "::")  # noqa: S104
+_LOOPBACK: Final = frozenset({"127.0.0.1", "[::1]"})
 LONGEST_NAME: Final = 253
 
 
@@ -58,8 +59,8 @@ def parse_patterns(text: str) -> frozenset[str]:
 
 
 def names_of(bound: str) -> frozenset[str]:
-    """What a service that listens on `bound` is called by that: nothing where it is every address."""
-    return frozenset() if bound in _EVERY_ADDRESS else frozenset({parse_host(bound)})
+    """What a service that listens on `bound` is called by that: by loopback's where it is every address."""
+    return _LOOPBACK if bound in _EVERY_ADDRESS else frozenset({parse_host(bound)})
 
 
 def is_allowed(host: str, patterns: Collection[str]) -> bool:

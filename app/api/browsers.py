@@ -19,6 +19,7 @@ from app.hosts import Authority, is_address, is_allowed, parse_authority
 PROBES: Final = ("/livez", "/readyz")
 """An orchestrator asks these by the address of a container, which nobody knows beforehand."""
 
+MAX_NAMES_TOLD: Final = 10
 _READING: Final = ("GET", "HEAD")
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 _OWN_SITES: Final = ("same-origin", "none")
@@ -47,8 +48,8 @@ def check_request(method: str, path: str, headers: Headers, hosts: Collection[st
     if not is_allowed(named.host, hosts) and not (path in PROBES and is_address(named.host)):
         raise Refusal(
             "host_not_allowed",
-            f"This service is not called {named.host!r}. Use one of its names, or have its operator add this one to "
-            "WINNOW_ALLOWED_HOSTS.",
+            f"This service is not called {named.host!r} but {', '.join(sorted(hosts)[:MAX_NAMES_TOLD])}. Use one of "
+            "these names, or have its operator name this one in WINNOW_ALLOWED_HOSTS, beside those to be kept.",
             field="host",
         )
     if method not in _READING:

@@ -103,14 +103,17 @@ class Form:
             return self._file(data[start:end])
         self._kept += end - start
         if self._kept > MAX_FIELDS_BYTES:
-            raise _malformed(f"its fields have more than {MAX_FIELDS_BYTES} bytes")
+            raise _no_text(self._field[0], f"more than the {MAX_FIELDS_BYTES} bytes that fields may have")
         self._field[1].extend(data[start:end])
         return None
 
     def _part_end(self) -> None:
         if self._field is not None:
             name, value = self._field
-            self.fields.append((name, _text(bytes(value))))
+            try:
+                self.fields.append((name, value.decode()))
+            except UnicodeDecodeError:
+                raise _no_text(name, "bytes that are not UTF-8") from None
         self._field = None
 
     def _end(self) -> None:
@@ -122,6 +125,13 @@ def _text(raw: bytes) -> str:
         return raw.decode("utf-8")
     except UnicodeDecodeError:
         raise _malformed(f"{raw[:40]!r} is not UTF-8") from None
+
+
+def _no_text(name: str, what: str) -> Refusal:
+    detail = (
+        f"The field {name[:100]!r} has {what}. Fields are short texts; the file goes into the field {FILE!r}."
+    )
+    return Refusal("malformed_request", detail, field=name)
 
 
 def _malformed(why: str) -> Refusal:

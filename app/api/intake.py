@@ -114,5 +114,7 @@ def _too_large(limit: int) -> Refusal:
 
 def _empty(form: Form | None) -> Refusal:
     if form is not None and not form.has_file:
-        return Refusal("empty_upload", "The form has no file. Send it as `-F file=@…`.", field="file")
-    return Refusal("empty_upload", "No bytes came. Send the file as the body (`-T file`) or as `-F file=@…`.")
+        return Refusal("empty_upload", "The form has no file. Send it as `-F file=@FILE`.", field="file")
+    return Refusal(
+        "empty_upload", "No bytes came. Send the file as the body (`-T FILE`) or as `-F file=@FILE`."
+    )

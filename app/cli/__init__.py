@@ -4,6 +4,15 @@ Exit codes: 0 all is well; 1 a problem (one sentence on stderr); 2 the command w
 3 the job ran to its end but does not meet what was required; 130 Ctrl-C.
 """
 
-from app.cli.commands import main
+import sys
 
-__all__ = ["main"]
+from app.cli.exits import INTERRUPTED
+
+
+def main() -> None:
+    """The entry point `winnow`. What it needs is imported here, so that Ctrl-C meanwhile is no traceback."""
+    try:
+        from app.cli.commands import main as run
+    except KeyboardInterrupt:
+        sys.exit(INTERRUPTED)
+    run()

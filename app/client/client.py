@@ -10,6 +10,7 @@ Every method may raise `ServiceUnreachable`, `ServiceProblem` and `UnexpectedAns
 (the tree of errors: `app/client/errors.py`).
 """
 
+import json
 import logging
 import os
 import time
@@ -151,7 +152,7 @@ class Client:
         response = self._transport.request(
             "POST",
             "/v1/jobs",
-            content=request.model_dump_json(),
+            content=_as_asked(request),
             headers={
                 "Content-Type": "application/json",
                 "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
@@ -288,6 +289,12 @@ class Client:
         ) as response:
             for event in server_events(response.iter_bytes()):
                 yield LogRecord.model_validate_json(event.data, extra="ignore")
+
+
+def _as_asked(request: JobRequest) -> str:
+    """The request as JSON. A limit that nobody asked for is left to the service, whose operator may allow less."""
+    limits = request.limits.model_dump(exclude_unset=True)
+    return json.dumps(request.model_dump(mode="json") | {"limits": limits})
 
 
 def _path(*parts: str) -> str:

@@ -32,34 +32,41 @@ class Printed:
 
 
 def main() -> int:
-    """Exit status 0: accepted, 3: requirements not met, 1: refused, 2: usage."""
+    """Exit status 0: accepted, 3: requirements not met, 1: refused, 2: usage, 130: Ctrl-C."""
     arguments = _parser().parse_args()
     try:
-        request = read_model(JobRequest, arguments.job.read_bytes())
-        base = arguments.job.parent
-        report = compress(
-            base / request.model,
-            request.recipe,
-            Data(
-                calibration=_source(base, request.data.calibration),
-                training=_source(base, request.data.training),
-                evaluation=_source(base, request.data.evaluation),
-            ),
-            arguments.out,
-            Printed(),
-            options=Options(
-                request.evaluation,
-                request.require,
-                request.benchmark,
-                request.seed,
-                models={path: base / path for path in named_models(request)},
-            ),
-        )
+        return _compress(arguments.job, arguments.out)
+    except KeyboardInterrupt:
+        print("Stopped. The same command goes on after the last finished step.", file=sys.stderr)
+        return 130
     except (Refusal, OSError) as error:
         print(error, file=sys.stderr)
         return 1
+
+
+def _compress(job: Path, out: Path) -> int:
+    request = read_model(JobRequest, job.read_bytes())
+    base = job.parent
+    report = compress(
+        base / request.model,
+        request.recipe,
+        Data(
+            calibration=_source(base, request.data.calibration),
+            training=_source(base, request.data.training),
+            evaluation=_source(base, request.data.evaluation),
+        ),
+        out,
+        Printed(),
+        options=Options(
+            request.evaluation,
+            request.require,
+            request.benchmark,
+            request.seed,
+            models={path: base / path for path in named_models(request)},
+        ),
+    )
     print("\n".join(report.verdict.summary))
-    print(arguments.out / "artifact.onnx")
+    print(out / "artifact.onnx")
     return 0 if report.outcome == "accepted" else 3
 
 

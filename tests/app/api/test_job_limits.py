@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from app.contract.job import MAX_MEMORY_BYTES
+from app.client import Client
+from app.contract.job import MAX_MEMORY_BYTES, JobRequest
 from app.storage.records import LOCAL_OWNER
 from tests.app.api.conftest import ONNX
 from tests.support.facts import model_facts
@@ -57,6 +58,13 @@ def test_more_is_refused_with_what_is_allowed(bounded: Served, field: str, most:
     assert str(most) in problem["detail"]
     assert "WINNOW_MAX_JOB" in problem["detail"]
     assert ask(bounded, model, **{field: most}).status_code == 202
+
+
+def test_the_client_asks_for_no_limit_that_nobody_asked_for(bounded: Served) -> None:
+    request = {"model": ready(bounded), "recipe": {"steps": [{"kind": "float16"}]}, "limits": {"seconds": 60}}
+    with Client(str(bounded.http.base_url)) as client:
+        job = client.submit(JobRequest.model_validate(request))
+    assert job.limits.model_dump() == {"seconds": 60, "memory_bytes": 2 * GIB}
 
 
 def test_it_is_told_among_the_other_faults(bounded: Served) -> None:

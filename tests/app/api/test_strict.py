@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from app.api import strict
+from app.api.form import MAX_FIELDS_BYTES
 from app.api.strict import StrictRoute
 from app.main import create_app
 from app.queue import MemoryQueue
@@ -286,6 +287,13 @@ def test_what_a_form_refuses_before_its_file_is_not_waited_for(api: Served) -> N
     with socket.create_connection((url.host, url.port), timeout=20) as connection:
         connection.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode() + form)
         assert connection.recv(100).startswith(b"HTTP/1.1 422 ")
+
+
+@pytest.mark.parametrize("content", [b"\xff" * 10, b"x" * (MAX_FIELDS_BYTES + 1)])
+def test_a_file_in_another_field_is_told_where_it_goes(api: Served, content: bytes) -> None:
+    answer = api.http.post("/v1/models", files={"model": ("m.onnx", content)})
+    assert (answer.status_code, paths(answer)) == (400, ["model"])
+    assert "the file goes into the field 'file'" in answer.json()["detail"]
 
 
 def test_text_of_a_form_is_utf_8(api: Served, onnx: bytes) -> None:
