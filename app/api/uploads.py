@@ -91,8 +91,7 @@ async def take(
         refusals.raise_all()
         return asked
 
-    received = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
-    asked = read(received.fields)
+    received, asked = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
     return await run_in_threadpool(_record, received, asked, parts, owner, kind, describe)
 
 

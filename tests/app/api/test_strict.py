@@ -12,9 +12,10 @@ from fastapi.routing import iter_route_contexts
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.api import strict
+from app.api import datasets, strict
 from app.api.form import MAX_FIELDS_BYTES
 from app.api.strict import StrictRoute
+from app.contract.strict_json import read_model
 from app.main import create_app
 from app.queue import MemoryQueue
 from app.settings import Settings
@@ -196,18 +197,25 @@ def test_a_body_where_none_is_taken_is_refused(api: Served, job: str) -> None:
     assert api.http.get(f"/v1/jobs/{job}").json()["state"] == "queued"
 
 
-def test_json_is_not_read_on_the_event_loop(api: Served, model: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_json_is_not_read_on_the_event_loop(
+    api: Served, model: str, npz: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Where all requests wait: 50,000 unknown keys take 0.4 s."""
     threads: list[str] = []
-    read = strict.read_model
 
-    def noted(kind: type[Any], content: bytes) -> Any:
+    def noted(*asked: Any) -> Any:
         threads.append(threading.current_thread().name)
-        return read(kind, content)
+        return read_model(*asked)
 
     monkeypatch.setattr(strict, "read_model", noted)
+    monkeypatch.setattr(datasets, "read_model", noted)
     assert api.http.post("/v1/jobs", json={"model": model, "recipe": HALF}).status_code == 202
-    assert [name.startswith("AnyIO worker") for name in threads] == [True]
+    form = [("declaration", (None, "{}")), ("file", ("data.npz", npz))]
+    for parts in (form, form[::-1]):
+        assert api.http.post("/v1/datasets", files=parts).is_success  # type: ignore[arg-type]
+    assert api.http.post("/v1/datasets?declaration={}", content=npz).is_success
+    assert len(threads) > 4
+    assert all(name.startswith("AnyIO worker") for name in threads)
 
 
 def test_a_header_that_is_taken_once_is_sent_once(api: Served, model: str) -> None:
