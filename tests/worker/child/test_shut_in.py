@@ -72,7 +72,7 @@ def tried(tmp_path_factory: pytest.TempPathFactory) -> Tried:
     data, watcher = tmp_path_factory.mktemp("data"), Watcher()
     before = set(psutil.Process().children(recursive=True))
     assert taken_over("everything", data, watcher) == Finished({"facts": FACTS})
-    assert set(psutil.Process().children(recursive=True)) == before
+    assert set(psutil.Process().children(recursive=True)) <= before
     return data, watcher.logged
 
 
@@ -140,7 +140,7 @@ def test_what_left_its_session_and_lost_its_parent_has_ended_too(
     ending = taken_over(order, tmp_path, Watcher(kind is Stopped), seconds=seconds, filtered=False)
     assert isinstance(ending, kind), ending
     assert _has_ended(tmp_path / "scratch" / "dst_1" / "attempt-1" / "stray")
-    assert set(psutil.Process().children(recursive=True)) == before
+    assert set(psutil.Process().children(recursive=True)) <= before
 
 
 def test_it_ends_too_when_the_worker_is_killed(tmp_path: Path) -> None:
