@@ -47,7 +47,7 @@ class Size:
 
 
 MOST: Final = Size(
-    nodes=30_000,
+    nodes=25_000,
     graphs=2_000,
     tensors=20_000,
     ends=1_000,
