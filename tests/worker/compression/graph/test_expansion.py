@@ -73,7 +73,7 @@ def test_no_more_parts_are_counted_than_are_allowed(most: Size) -> None:
 
 @pytest.mark.parametrize("name", SHAPES)
 def test_many_of_anything_are_refused(name: str, most: Size) -> None:
-    check_expansion(SHAPES[name](100))
+    check_expansion(SHAPES[name](80))
     refused(SHAPES[name](3 * most.nodes))
 
 
