@@ -11,6 +11,8 @@ from app.contract.strict_zip.stream import CHUNK, MemberStream
 
 MAX_MEMBERS: Final = 10_000
 MAX_RATIO: Final = 100
+ANY_RATIO_BYTES: Final = 2**20
+"""So much any archive may unpack to: a small one of zeros is no bomb."""
 """Of a whole archive: one member of honest labels may be packed 500 to 1."""
 
 
@@ -40,7 +42,7 @@ def open_zip(
 
     `max_bytes` bounds what all members unpack to; with `ignore_case`, names that differ only by case stand twice.
     Raises `BrokenZip`; `Refusal` `unsafe_archive` for names, links, encryption, and what unpacks to more than
-    `MAX_RATIO` times the file's size or `max_bytes`.
+    `MAX_RATIO` times the file's size (and `ANY_RATIO_BYTES`) or `max_bytes`.
     """
     members = read_members(file, max_members=max_members)
     for member in members:
@@ -52,7 +54,9 @@ def open_zip(
 
 def _check_sizes(members: list[Member], size: int, max_bytes: int | None) -> None:
     unpacked = sum(member.size_bytes for member in members)
-    allowed = MAX_RATIO * size if max_bytes is None else min(MAX_RATIO * size, max_bytes)
+    allowed = max(MAX_RATIO * size, ANY_RATIO_BYTES)
+    if max_bytes is not None:
+        allowed = min(allowed, max_bytes)
     if unpacked > allowed:
         raise unsafe(
             f"its {size} bytes unpack to {unpacked}; allowed are {allowed} ({MAX_RATIO} times its size at most)"

@@ -71,6 +71,7 @@ def refused(content: bytes, **options: bool) -> bool:
 )
 @example({}, zipfile.ZIP_STORED, False, False)
 @example({"a": b""}, zipfile.ZIP_DEFLATED, True, True)
+@example({"a": bytes(100_000)}, zipfile.ZIP_DEFLATED, False, False)
 def test_what_zipfile_writes_is_read_as_it_was_written(
     files: Files, method: int, wide: bool, stream: bool
 ) -> None:
