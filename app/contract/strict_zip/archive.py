@@ -11,9 +11,9 @@ from app.contract.strict_zip.stream import CHUNK, MemberStream
 
 MAX_MEMBERS: Final = 10_000
 MAX_RATIO: Final = 100
+"""Of a whole archive: one member of honest labels may be packed 500 to 1."""
 ANY_RATIO_BYTES: Final = 2**20
 """So much any archive may unpack to: a small one of zeros is no bomb."""
-"""Of a whole archive: one member of honest labels may be packed 500 to 1."""
 
 
 @dataclass(frozen=True)

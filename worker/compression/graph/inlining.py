@@ -3,8 +3,6 @@
 onnx-ir's pass looks for a free name from 2 on for each value: quadratic in the calls of a function.
 """
 
-from collections.abc import Iterator
-
 import onnx
 from onnx import inliner
 
@@ -57,12 +55,7 @@ def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
 def _give_defaults(proto: onnx.ModelProto) -> None:
     """onnx's inliner forgets the default of an attribute that a call leaves out."""
     defaults = {(domain_of(f), f.name, f.overload): f.attribute_proto for f in proto.functions}
-    for call in _calls(proto):
-        given = {attribute.name for attribute in call.attribute}
-        known = defaults.get((domain_of(call), call.op_type, call.overload), ())
-        call.attribute.extend(default for default in known if default.name not in given)
-
-
-def _calls(proto: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
-    names = {function.name for function in proto.functions}
-    return (node for node in messages(proto, onnx.NodeProto) if node.op_type in names)
+    for node in messages(proto, onnx.NodeProto):
+        given = {attribute.name for attribute in node.attribute}
+        known = defaults.get((domain_of(node), node.op_type, node.overload), ())
+        node.attribute.extend(default for default in known if default.name not in given)
