@@ -8,7 +8,7 @@ from pathlib import Path
 
 import onnx
 
-from tests.benchmarks.hostile.row import Row
+from tests.benchmarks.parts import Row
 from tests.support.graphs import cnn
 from worker.child.layers import available_layers
 from worker.child.spec import InspectModel, Limits, Note

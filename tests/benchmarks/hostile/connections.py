@@ -17,7 +17,7 @@ from threading import Event, Thread
 
 import psutil
 
-from tests.benchmarks.hostile.row import Row
+from tests.benchmarks.parts import Row
 from tests.support.service import Service, service
 
 PART = "connections"

@@ -16,7 +16,7 @@ import numpy as np
 
 from app.contract.model import Layer
 from tests.app.api.conftest import ONNX
-from tests.benchmarks.hostile.row import Row
+from tests.benchmarks.parts import Row
 from tests.support.facts import model_facts
 from tests.support.hostile_graphs import SHAPES
 from tests.support.served import Served, served

@@ -16,7 +16,7 @@ from app.storage.engine import open_engine
 from app.storage.migrate import migrate
 from app.storage.records import LOCAL_OWNER, Upload, Wake
 from app.storage.sql import SqlRecords
-from tests.benchmarks.hostile.row import Row
+from tests.benchmarks.parts import Row
 from tests.support.facts import model_facts
 from tests.support.postgres import postgres
 from tests.support.records import a_job, an_upload

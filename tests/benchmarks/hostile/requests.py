@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-from tests.benchmarks.hostile.row import Row
+from tests.benchmarks.parts import Row
 from tests.support.generated import Outcome, run, target
 
 CASES: Final = 15_000

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 
 from app.contract.dataset import Declaration
-from tests.benchmarks.hostile.row import Row
+from tests.benchmarks.parts import Row
 from tests.support.fuzzing import FORMATS, Format, mutants, read
 from worker.child.spec import InspectDataset, InspectModel, Limits, Note
 from worker.child.supervise import Crashed, Failed, Finished, Stopped, supervise
