@@ -34,7 +34,7 @@ def _uploaded(upload: records.Upload, names: tuple[str, ...]) -> dict[str, Any]:
         "problem": upload.problem,
         "sha256": upload.sha256,
         "size_bytes": upload.size_bytes,
-        **{name: facts[name] for name in names},
+        **{name: facts.get(name) for name in names},
         "created_at": at(upload.created_at),
     }
 

@@ -47,11 +47,17 @@ def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, datase
     labels = dataset.arrays[dataset.target]
     check_finite(field, use, dataset.target, labels)
     if metric == "mse":
+        _check_numbers(field, metric, dataset.target, labels, output)
         return
-    if kind_of(labels.dtype) not in INTEGERS:
-        detail = f"{metric} needs class numbers, whole numbers from 0; {dataset.target!r} is {labels.dtype}."
+    check_numeric(field, metric, dataset.target, labels)
+    _check_scores(metric, output)
+    if not holds_classes(labels):
+        detail = (
+            f"{metric} needs class numbers, whole numbers from 0; {dataset.target!r} is {labels.dtype} with fractions. "
+            "Give the number of the class, or one-hot rows; for reals there is the metric mse."
+        )
         raise Refusal("labels_do_not_fit", detail, field=field)
-    _check_classes(field, metric, labels, output)
+    _check_classes(field, metric, dataset.target, labels, output)
 
 
 def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, tuple[int, ...]]:
@@ -100,9 +106,77 @@ def check_finite(field: str, use: DataUse, name: str, array: ArrayFacts) -> None
         )
 
 
-def _check_classes(field: str, metric: Metric, labels: ArrayFacts, output: TensorSpec | None) -> None:
+def holds_classes(labels: ArrayFacts) -> bool:
+    """Whether the numbers name classes: integers, whole floats, or one-hot rows."""
+    return kind_of(labels.dtype) in INTEGERS or bool(labels.whole)
+
+
+def check_numeric(field: str, needs: str, name: str, labels: ArrayFacts) -> None:
+    """Raises `labels_do_not_fit` for words, dates and the like, saying how to make numbers of them."""
+    if kind_of(labels.dtype) in (*INTEGERS, "float"):
+        return
+    raise Refusal(
+        "labels_do_not_fit",
+        f"{needs} needs labels that are numbers; {name!r} is {labels.dtype}. Of words make class numbers in the order "
+        "of the model's classes, for example np.array([classes.index(word) for word in words]), and upload again.",
+        field=field,
+    )
+
+
+def columns(labels: ArrayFacts) -> list[int]:
+    """The axes of one label that count: those of length 1 do not."""
+    return [d for d in labels.shape[1:] if d != 1]
+
+
+def _check_classes(
+    field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
+) -> None:
     known = output is not None and len(output.shape) == 2 and kind_of(output.dtype) == "float"
+    if labels.one_hot:
+        check_one_hot(field, name, labels, output if known else None)
+        return
+    if columns(labels):
+        raise Refusal(
+            "labels_do_not_fit",
+            f"{metric} needs one class number for each sample (or one-hot rows); {name!r} has the shape "
+            f"{['rows', *labels.shape[1:]]}.",
+            field=field,
+        )
     _check_range(field, f"{metric} needs class numbers from 0", labels, output if known else None)
+
+
+def check_one_hot(field: str, name: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
+    """As many columns as the output [N, C] has classes."""
+    (width,), classes = columns(labels), output.shape[1] if output is not None else None
+    if isinstance(classes, int) and classes != width:
+        assert output is not None
+        raise Refusal(
+            "labels_do_not_fit",
+            f"The one-hot labels {name!r} have {width} columns, but output {output.name!r} has {classes} classes.",
+            field=field,
+        )
+
+
+def _check_scores(metric: Metric, output: TensorSpec | None) -> None:
+    """An output of reals has scores [samples, classes], axes of length 1 behind them aside."""
+    if output is None or kind_of(output.dtype) != "float" or not output.shape:
+        return
+    rest = output.shape[1:]
+    if not rest or rest[0] == 1 or any(isinstance(d, int) and d != 1 for d in rest[1:]):
+        raise Refusal(
+            "labels_do_not_fit",
+            f"{metric} needs an output of scores [samples, classes]; {output.name!r} is {told(output)}. Name another "
+            "output in evaluation.output, or use the metric mse.",
+            field="evaluation.output",
+        )
+
+
+def _check_numbers(
+    field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
+) -> None:
+    check_numeric(field, metric, name, labels)
+    if output is not None and len(output.shape) > 1:
+        _check_label_shape(field, name, labels, output.shape, output)
 
 
 def _check_range(field: str, needs: str, labels: ArrayFacts, output: TensorSpec | None) -> None:

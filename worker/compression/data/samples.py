@@ -10,6 +10,7 @@ import numpy.typing as npt
 from app.contract.dataset import InputDeclaration
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
+from worker.compression.data.labels import class_numbers
 from worker.compression.data.preprocess import preprocess
 
 Array = npt.NDArray[Any]
@@ -92,6 +93,12 @@ class Samples:
     def labels(self) -> Array | None:
         """Row by row in the order of `batches`; None without a target."""
         return None if self.targets is None else _select(self.targets, self.rows)
+
+    def with_class_numbers(self, *, one_hot: bool = True) -> "Samples":
+        """The same with labels that are class numbers, where they can be read as such."""
+        if self.targets is None:
+            return self
+        return replace(self, targets=class_numbers(self.targets, one_hot=one_hot))
 
     def batches(self, size: int) -> Iterator[dict[str, Array]]:
         """Feeds of `size` rows in order, the last one shorter; of `fixed_batch` rows where the model fixes it.

@@ -15,6 +15,7 @@ from app.contract.base import Interval
 from app.contract.errors import Refusal
 from app.contract.job import Evaluation, Metric
 from app.contract.report import Quality
+from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
 from worker.compression.measure.bootstrap import paired_mean_intervals
 from worker.compression.measure.feeds import batch_for, counted
@@ -38,7 +39,7 @@ def measure_quality(
     tick: Callable[[float], None],
 ) -> tuple[Quality, list[str]]:
     """The metric over all samples, and notes. Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`."""
-    output, (_, labels) = chosen_output(before, evaluation), labelled(samples)
+    output, (_, labels) = chosen_output(before, evaluation), labelled(samples, evaluation.metric)
     both, done, unusable = [], 0, np.zeros(2, np.int64)
     for feed, rows in counted(samples, batch_for(samples)):
         outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
@@ -55,7 +56,7 @@ def measure_quality(
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
     """Refuses what `measure_quality` would: one batch is run, all labels are looked at."""
     output = chosen_output(network, evaluation)
-    given, labels = labelled(samples)
+    given, labels = labelled(samples, evaluation.metric)
     feed, rows = next(counted(given, batch_for(given)))
     scores = network.run(feed, [output])[0]
     outcomes(evaluation.metric, scores, labels[:rows])
@@ -75,7 +76,8 @@ def chosen_output(network: Network, evaluation: Evaluation) -> str:
     return evaluation.output
 
 
-def labelled(samples: Samples | None) -> tuple[Samples, Array]:
+def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
+    """The samples and their labels: class numbers but for `mse`. Raises `Refusal` `missing_data`."""
     if samples is None or samples.labels is None:
         raise Refusal(
             "missing_data",
@@ -83,7 +85,8 @@ def labelled(samples: Samples | None) -> tuple[Samples, Array]:
             "'labels', or name one in the dataset's declaration under targets.",
             field="data.evaluation",
         )
-    return samples, np.asarray(samples.labels)
+    labels = np.asarray(samples.labels)
+    return samples, labels if metric == "mse" else class_numbers(labels)
 
 
 def judge(metric: Metric, labels: Array, found: Array, output: str, *, held_out: bool, seed: int) -> Quality:

@@ -42,6 +42,7 @@ def sensitivities(
     Raises `Refusal` `unsupported_operator`, `not_finite`, `nothing_to_train` where the first output has no gradient.
     """
     head, stored = head_of(model, None, "auto"), Stored(model)
+    samples = samples.with_class_numbers()
     module = as_module(model, [head.value]).eval()
     learned = dict(module.named_parameters())
     parts = [[[p for p in made_by(c) if p.initializer in learned] for c in g.channels] for g in groups]

@@ -56,6 +56,8 @@ class Judge:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
         self._folder = folder
         self._metric = metric if metric is not None and samples.labels is not None else None
+        if metric is not None and metric.metric != "mse":
+            samples = samples.with_class_numbers()
         network = self.network(model, "the float model")
         first = next(samples.take(1).batches(1))
         names, answers = network.outputs, network.run(first)

@@ -27,7 +27,7 @@ class Head:
 
 def head_of(model: ir.Model, output: str | None, asked: Meaning | Literal["auto"]) -> Head:
     """`auto`: classes where the output is [N, C] and C not 1, else numbers. Raises `Refusal` `unknown_output`."""
-    found = _output(model, output)
+    found = output_of(model, output)
     several = found.shape is not None and len(found.shape) == 2 and found.shape[1] != 1
     meaning: Meaning = asked if asked != "auto" else "classification" if several else "regression"
     producer = found.producer()
@@ -38,7 +38,8 @@ def head_of(model: ir.Model, output: str | None, asked: Meaning | Literal["auto"
     return Head(str(found.name), str(logits.name), meaning)
 
 
-def _output(model: ir.Model, name: str | None) -> ir.Value:
+def output_of(model: ir.Model, name: str | None) -> ir.Value:
+    """The output of that name, or the first. Raises `Refusal` `unknown_output`."""
     outputs = model.graph.outputs
     found = next((value for value in outputs if name in (None, value.name)), None)
     if found is None:
