@@ -23,7 +23,7 @@ from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart import LARGE_BYTES, compare_apart
-from worker.compression.measure.compare import compare
+from worker.compression.measure.compare import compare, judge_original
 from worker.compression.measure.processes import Comparing, Comparison
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
@@ -63,6 +63,7 @@ def compress(
         for given in (data.calibration, data.evaluation):
             materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
+        _judge_original(baseline, materials)
 
         kept = Checkpoints(out_dir / "checkpoints", fingerprint(source, data, options))
         try:
@@ -94,6 +95,18 @@ def compress(
         )
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report
+
+
+def _judge_original(baseline: Path, materials: Materials) -> None:
+    """The original's own quality comes first. Large models are judged at the end, in a process of their own."""
+    if store.weight_bytes(materials.original) >= LARGE_BYTES:
+        return
+    data, options = materials.data, materials.options
+    given = materials.samples(data.evaluation), materials.samples(data.calibration)
+    notes = judge_original(baseline, *given, options.evaluation, options.seed)
+    figures = notes[:1] if options.evaluation is not None else []
+    for note in notes:
+        materials.progress.log(note, "info" if note in figures else "warning")
 
 
 def _run(

@@ -7,6 +7,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.report import Pair, Parity, Quality
 from app.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
+from worker.compression.data.suspicious import unscaled_inputs
 from worker.compression.measure.environment import describe
 from worker.compression.measure.feeds import batch_for, counted, one_feed, random_feeds
 from worker.compression.measure.latency import Timed, measure_latencies
@@ -15,7 +16,7 @@ from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
 from worker.compression.measure.processes import Comparison, MeasuringProcesses
-from worker.compression.measure.quality import check_quality, measure_quality
+from worker.compression.measure.quality import check_quality, measure_quality, original_quality
 from worker.compression.measure.session import usable_threads
 from worker.compression.progress import Progress
 
@@ -59,7 +60,7 @@ def compare(
         load_ms=load_ms,
         peak_rss_bytes=peak_rss_bytes,
         environment=describe(benchmark.thread_counts[0]),
-        notes=[*notes, *quality_notes, *_timing_notes(timed)],
+        notes=[*quality_notes, *_data_notes(data), *notes, *_timing_notes(timed)],
     )
 
 
@@ -74,6 +75,21 @@ def check(
     """Refuses, before any work is done, what `compare` would refuse about the original, the data and the request."""
     original = Network(baseline, usable_threads(), ORIGINAL)
     _check(original, evaluation, calibration, metric, benchmark)
+
+
+def judge_original(
+    baseline: Path, evaluation: Samples | None, calibration: Samples | None, metric: Evaluation | None, seed: int
+) -> list[str]:
+    """What is to be known of the original and its data before any work, for people. Refuses what `compare` does of
+    metric, output and labels."""
+    notes = _data_notes(evaluation if evaluation is not None else calibration)
+    if metric is None:
+        return notes
+    return [*original_quality(Network(baseline, usable_threads(), ORIGINAL), evaluation, metric, seed), *notes]
+
+
+def _data_notes(data: Samples | None) -> list[str]:
+    return [] if data is None else unscaled_inputs(data)
 
 
 def _check(

@@ -18,6 +18,7 @@ from app.contract.report import Quality
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
 from worker.compression.measure.bootstrap import paired_mean_intervals
+from worker.compression.measure.chance import original_notes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.metrics import check_labels, macro_intervals, outcomes, value
 from worker.compression.measure.network import Network
@@ -26,6 +27,8 @@ Array = npt.NDArray[Any]
 RULE_OF_THREE = 3
 """Of n samples without a change, up to 3/n may change unseen (95 %)."""
 FEW_SAMPLES = 300
+FIRST_SAMPLES = 500
+"""Rows that the original is judged on before any work."""
 
 
 def measure_quality(
@@ -50,7 +53,27 @@ def measure_quality(
         tick(done / len(samples))
     found = np.concatenate(both)
     quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
-    return quality, [*_notes(quality), *_nan_notes(quality, *unusable.tolist())]
+    judged = original_notes(evaluation.metric, quality, labels, found[:, 0])
+    return quality, [*judged, *_notes(quality), *_nan_notes(quality, *unusable.tolist())]
+
+
+def original_quality(network: Network, samples: Samples | None, evaluation: Evaluation, seed: int) -> list[str]:
+    """What is to be known before any work: the original's own quality on some of the rows, and what is wrong with it.
+
+    Refuses what `check_quality` does.
+    """
+    check_quality(network, samples, evaluation)
+    given, _ = labelled(samples, evaluation.metric)
+    some, labels = labelled(given.draw(FIRST_SAMPLES, seed), evaluation.metric)
+    output, found, done = chosen_output(network, evaluation), [], 0
+    for feed, rows in counted(some, batch_for(some)):
+        scores = network.run(feed, [output])[0]
+        found.append(outcomes(evaluation.metric, scores, labels[done : done + rows]))
+        done += rows
+    own = np.concatenate(found)
+    both = np.stack([own, own], axis=1)
+    quality = judge(evaluation.metric, labels, both, output, held_out=True, seed=seed)
+    return original_notes(evaluation.metric, quality, labels, own)
 
 
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:

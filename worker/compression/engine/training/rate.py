@@ -22,17 +22,19 @@ from worker.compression.engine.training.descent import descend, optimizer_for, s
 from worker.compression.engine.training.smooth import Smoothed
 
 STEPS = 60
-FEWEST_STEPS = 18
+FEWEST_STEPS = 14
 """With fewer the rate would rise by more than twofold a step."""
 SHARE_OF_TRAINING = 0.25
 CAREFUL = {"adamw": 1e-4, "sgd": 1e-3}
 """Rates of a training that is too short to search one."""
+LONG_STEPS = 30
+"""Shorter tests begin at the careful rate, to rise less from step to step."""
 BEGINNING = 1 / 6
 """Share of the steps, at rates that change next to nothing, that say how high the loss was."""
-CHECKING = 1 / 4
-"""Share of the steps that check what is proposed."""
+CHECK_COST = 2
+"""Steps that checking a rate takes: one, and a look at the loss before and behind it."""
 LOWERED = 3.0
-MAX_LOWERINGS = 2
+MAX_CHECKS = 2
 LOWEST = {"adamw": 1e-5, "sgd": 1e-5}
 HIGHEST = {"adamw": 0.03, "sgd": 1.0}
 SHARE = 0.1
@@ -65,41 +67,38 @@ def search_rate(
     scales: list[nn.Parameter],
     steps: int,
 ) -> RangeTest:
-    """Propose a rate by a range test, and lower it while a few steps at it make their own batches' loss worse.
+    """Propose a rate by a range test, and lower it where a step at it makes its own batch's loss worse; the careful
+    one where that does not help.
 
     Takes at most `steps` steps in all; the module is as before when this returns.
     """
-    each = max(1, int(steps * CHECKING) // (2 * (MAX_LOWERINGS + 1)))
-    testing = steps - 2 * each * (MAX_LOWERINGS + 1)  # a check looks at its batches before and after, too
+    testing = steps - CHECK_COST * MAX_CHECKS
     tested = range_test(module, loss_of, batches, settings, scales, testing)
-    rate = tested.proposed
-    for _ in range(MAX_LOWERINGS + 1):
-        if _improves(module, loss_of, list(islice(batches, each)), settings, scales, rate):
-            break
-        rate /= LOWERED
-    return replace(tested, proposed=rate)
+    careful = CAREFUL[settings.optimizer]
+    for rate in (tested.proposed, tested.proposed / LOWERED):
+        if _improves(module, loss_of, next(batches), settings, scales, rate):
+            return replace(tested, proposed=rate)
+    return replace(tested, proposed=min(careful, tested.proposed / LOWERED))
 
 
 def _improves(
     module: nn.Module,
     loss_of: Callable[[Batch], torch.Tensor],
-    batches: list[Batch],
+    batch: Batch,
     settings: Training,
     scales: list[nn.Parameter],
     rate: float,
 ) -> bool:
-    """Whether one step on each batch at this rate leaves the loss of these batches no higher than it was."""
+    """Whether a step at this rate leaves the loss of its own batch no higher than it was."""
     before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, rate, scales)
     set_rate(optimizer, rate)
+    loss = loss_of(batch)
+    descend(optimizer, loss, parameters, settings.clip_norm)
     with torch.no_grad():
-        began = sum(float(loss_of(batch)) for batch in batches)
-    for batch in batches:
-        descend(optimizer, loss_of(batch), parameters, settings.clip_norm)
-    with torch.no_grad():
-        ended = sum(float(loss_of(batch)) for batch in batches)
+        behind = float(loss_of(batch))
     put_back(module, before)
-    return ended <= began
+    return behind <= float(loss.detach())
 
 
 def range_test(
@@ -113,7 +112,8 @@ def range_test(
     """At most so many steps; `loss_of` is the training loss of a batch. The module is as before when this returns."""
     beginning = max(1, round(steps * BEGINNING))
     before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
-    low, high = LOWEST[settings.optimizer], HIGHEST[settings.optimizer]
+    low = (LOWEST if steps >= LONG_STEPS else CAREFUL)[settings.optimizer]
+    high = HIGHEST[settings.optimizer]
     optimizer = optimizer_for(parameters, settings, low, scales)
     smoothed = Smoothed(MEMORY)
     rates: list[float] = []

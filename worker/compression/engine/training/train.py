@@ -177,7 +177,8 @@ class _Best:
             if found.loss != found.loss:
                 raise Diverged("the validation loss became NaN") if epoch else _never_finite()
         if epoch == 0 and self._zeros.complete:
-            self._beginning = found or validate(self._pair, self._seen), taken(self._pair.learning)
+            kept = [] if self._held is not None else taken(self._pair.learning)
+            self._beginning = found or validate(self._pair, self._seen), kept
         entry = Epoch(epoch, step, loss, found)
         self._trained.epochs.append(entry)
         if self._better(entry):
