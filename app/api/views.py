@@ -11,7 +11,7 @@ from app.contract.job import Artifact, Job, JobRequest
 from app.contract.model import Model, ModelFacts
 from app.storage import records
 
-_MODEL_FACTS = tuple(ModelFacts.model_fields)
+_MODEL_FACTS = tuple(name for name in ModelFacts.model_fields if name in Model.model_fields)
 _DATASET_FACTS = tuple(DatasetFacts.model_fields)
 
 

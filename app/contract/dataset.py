@@ -92,7 +92,8 @@ class ArrayFacts(Told):
         description="Index of the first number that is NaN or infinite; null where none is."
     )
     whole: bool | None = Field(
-        default=None, description="Whether all numbers are whole, whatever their type; null where not looked at."
+        default=None,
+        description="Whether all numbers are whole, whatever their type; null where not looked at.",
     )
     one_hot: bool | None = Field(
         default=None,
@@ -141,7 +142,7 @@ class Dataset(Told):
     declaration: Declaration = Field(description="How the arrays are read.")
     samples: int | None = Field(description="Number of samples; null until it is ready.")
     arrays: dict[str, ArrayFacts] | None = Field(
-        description="The arrays of the archive by name; null until it was inspected, and where they could not be opened."
+        description="The arrays of the archive by name, of a rejected one too; null where it could not be opened."
     )
     inputs: dict[str, DatasetInput] | None = Field(
         description="The inputs as declared, by name; null until it is ready."

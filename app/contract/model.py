@@ -66,6 +66,10 @@ class ModelFacts(Told):
     layers: list[Layer] = Field(
         description="Its nodes with weights, in the order of the graph: what patterns in a recipe can name."
     )
+    values: list[str] | None = Field(
+        default=None,
+        description="Names of all that the graph takes and computes; null where there are too many to keep.",
+    )
 
 
 class Model(Told):

@@ -100,9 +100,9 @@ def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: Datas
     given, classes = fitting.kind_of(labels.dtype), _classes(step, output)
     if labels.one_hot and _has_classes(output) and classes is not False:
         fitting.check_one_hot(FIELD, dataset.target, labels, output)
-    elif _whole_classes(labels, output) and classes is not False:
-        fitting.check_class_labels(FIELD, step.kind, dataset.target, labels, output)
-    elif given in fitting.INTEGERS and classes is not False:
+    elif (_whole_classes(labels, output) and classes is not False) or (
+        given in fitting.INTEGERS and classes is not False
+    ):
         fitting.check_class_labels(FIELD, step.kind, dataset.target, labels, output)
     elif given in (*fitting.INTEGERS, "float") and classes is not True:
         fitting.check_number_labels(FIELD, step.kind, dataset.target, labels, output)

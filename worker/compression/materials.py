@@ -49,6 +49,7 @@ class Materials:
             self.options.seed,
             self.progress,
             self.samples(self.data.calibration),
+            self.samples(self.data.calibration or self.data.evaluation or self.data.training),
             require=self.options.require,
             evaluation=self.options.evaluation,
             benchmark=self.options.benchmark,

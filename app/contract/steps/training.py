@@ -68,8 +68,11 @@ class Training(Step):
     batch_size: int = Field(description="Samples in one optimizer step.", default=128, ge=1, le=65536)
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="SGD has momentum 0.9.")
     learning_rate: float | None = Field(
-        default=None, gt=0, le=10, description="The peak rate; when left out, found by a range test of at most a quarter of the steps, or a "
-        "careful one where these are few."
+        default=None,
+        gt=0,
+        le=10,
+        description="The peak rate; when left out, found by a range test of at most a quarter of the steps, or a "
+        "careful one where these are few.",
     )
     warmup: Share = Field(default=0.1, description="Share of the steps in which the rate rises from 0.")
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="The rate after warm-up.")

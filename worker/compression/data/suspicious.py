@@ -14,7 +14,9 @@ IMAGE_AXES: Final = 3
 
 def dataset_notes(declaration: Declaration, arrays: dict[str, ArrayFacts]) -> list[str]:
     """Of inputs that look unscaled, and of labels that are all equal. `declaration` has its defaults spelled out."""
-    notes = [note for name, how in declaration.inputs.items() for note in _input(name, how, arrays[how.array])]
+    notes = [
+        note for name, how in declaration.inputs.items() for note in _input(name, how, arrays[how.array])
+    ]
     if declaration.targets is not None:
         notes += _labels(declaration.targets.array, arrays[declaration.targets.array])
     return notes
@@ -41,11 +43,11 @@ def _input(name: str, how: InputDeclaration, array: ArrayFacts) -> Iterator[str]
         return
     told = f"Input {name!r} is made from {array.dtype} numbers from {array.min:g} to {array.max:g}, without a scale"
     if not array.dtype.startswith("float"):
-        yield f"{told}: right for a model that takes whole numbers; a model that takes floats gets them as they are."
-    elif len(array.shape) >= IMAGE_AXES and array.whole and 0 <= array.min and 1 < array.max <= PIXEL_MAX:
-        yield f"{told}: they look like pixels from 0 to 255. If the model was trained on others, declare scale, mean, std."
+        yield f"{told}: right for a model of whole numbers; one that takes floats gets them as they are."
+    elif len(array.shape) >= IMAGE_AXES and array.whole and array.min >= 0 and 1 < array.max <= PIXEL_MAX:
+        yield f"{told}: they look like pixels. If the model was trained on other numbers, declare scale, mean, std."
 
 
 def _labels(name: str, array: ArrayFacts) -> Iterator[str]:
     if array.min is not None and array.min == array.max and array.shape[:1] != [1]:
-        yield f"All labels in {name!r} are {array.min:g}: no metric can tell a good model from one that always says so."
+        yield f"All labels in {name!r} are {array.min:g}: no metric can tell a good model from a constant."

@@ -33,6 +33,8 @@ QUANTIZED: Final = frozenset(
         "GatherBlockQuantized",
     }
 )
+MAX_VALUES: Final = 5_000
+MAX_VALUE_CHARACTERS: Final = 500_000
 QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQuantized")
 
 
@@ -51,7 +53,15 @@ def facts(model: ir.Model) -> ModelFacts:
             Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs, table=x.table)
             for x in layers_of_shaped(shaped)
         ],
+        values=_values(model),
     )
+
+
+def _values(model: ir.Model) -> list[str] | None:
+    """What features can name: inputs, and outputs of the graph's own nodes."""
+    values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
+    names = [value.name for value in values if value.name]
+    return names if len(names) <= MAX_VALUES and sum(map(len, names)) <= MAX_VALUE_CHARACTERS else None
 
 
 def inputs_of(model: ir.Model) -> list[TensorSpec]:

@@ -36,8 +36,8 @@ def original_notes(metric: Metric, quality: Quality, labels: Array, outcomes: Ar
     chance = chance_level(metric, labels)
     low, high = quality.before_interval
     notes = [
-        f"The original's {metric} on {quality.samples} samples: {quality.before:.4g} ({low:.4g} to {high:.4g}; the best "
-        f"constant answer reaches {chance:.4g})."
+        f"The original's {metric} on {quality.samples} samples: {quality.before:.4g} ({low:.4g} to {high:.4g}; the "
+        f"best constant answer reaches {chance:.4g})."
     ]
     if labels.size > 1 and bool((labels == labels.flat[0]).all()):
         notes.append(f"All labels are {labels.flat[0]:g}: {metric} cannot tell a good model from a constant.")

@@ -78,14 +78,21 @@ def check(
 
 
 def judge_original(
-    baseline: Path, evaluation: Samples | None, calibration: Samples | None, metric: Evaluation | None, seed: int
+    baseline: Path,
+    evaluation: Samples | None,
+    calibration: Samples | None,
+    metric: Evaluation | None,
+    seed: int,
 ) -> list[str]:
     """What is to be known of the original and its data before any work, for people. Refuses what `compare` does of
     metric, output and labels."""
     notes = _data_notes(evaluation if evaluation is not None else calibration)
     if metric is None:
         return notes
-    return [*original_quality(Network(baseline, usable_threads(), ORIGINAL), evaluation, metric, seed), *notes]
+    return [
+        *original_quality(Network(baseline, usable_threads(), ORIGINAL), evaluation, metric, seed),
+        *notes,
+    ]
 
 
 def _data_notes(data: Samples | None) -> list[str]:

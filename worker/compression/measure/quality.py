@@ -57,7 +57,9 @@ def measure_quality(
     return quality, [*judged, *_notes(quality), *_nan_notes(quality, *unusable.tolist())]
 
 
-def original_quality(network: Network, samples: Samples | None, evaluation: Evaluation, seed: int) -> list[str]:
+def original_quality(
+    network: Network, samples: Samples | None, evaluation: Evaluation, seed: int
+) -> list[str]:
     """What is to be known before any work: the original's own quality on some of the rows, and what is wrong with it.
 
     Refuses what `check_quality` does.

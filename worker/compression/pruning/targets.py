@@ -26,7 +26,7 @@ from worker.compression.progress import Progress
 
 @dataclass(frozen=True)
 class Bench:
-    """What costs are measured on: the job's benchmark, its calibration data, a folder, the seed."""
+    """What costs are measured on: the job's benchmark, data that tells the sizes of inputs, a folder, the seed."""
 
     benchmark: Benchmark
     samples: Samples | None

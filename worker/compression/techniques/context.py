@@ -28,14 +28,16 @@ class Context:
     `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
     timed. The evaluation data itself is not here: nothing is chosen by it.
 
-    `calibration` is there when the job has some; `training` opens the training data for models with these inputs, and
-    `augment` is what its declaration says. `model` answers another model by the name that the recipe has for it.
+    `calibration` is there when the job has some; of `sized`, any of the job's data, only the shapes may be used.
+    `training` opens the training data for models with these inputs, and `augment` is what its declaration says.
+    `model` answers another model by the name that the recipe has for it.
     """
 
     scratch: Path
     seed: int
     progress: Progress
     calibration: Samples | None = None
+    sized: Samples | None = None
     require: Requirements = field(default_factory=Requirements)
     evaluation: Evaluation | None = None
     benchmark: Benchmark = field(default_factory=Benchmark)

@@ -18,7 +18,12 @@ from worker.compression.engine.training.descent import descend, optimizer_for, s
 from worker.compression.engine.training.divergence import Diverged, Divergence
 from worker.compression.engine.training.pair import Pair
 from worker.compression.engine.training.rate import CAREFUL, RangeTest, search_rate, steps_for_search
-from worker.compression.engine.training.validate import Validation, better_beyond_noise, validate, worse_beyond_noise
+from worker.compression.engine.training.validate import (
+    Validation,
+    better_beyond_noise,
+    validate,
+    worse_beyond_noise,
+)
 from worker.compression.engine.training.watch import Watch
 from worker.compression.engine.training.zeros import Zeros
 from worker.compression.progress import Progress

@@ -77,7 +77,10 @@ def _losses(pair: Pair, own: Values, taught: Values, batch: Batch, size: int) ->
         return [(float(pair.objective.loss(own, taught, batch)), rows)]
     cuts = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
     return [
-        (float(pair.objective.loss(_cut(own, cut), _cut(taught, cut), _rows(batch, cut))), cut.stop - cut.start)
+        (
+            float(pair.objective.loss(_cut(own, cut), _cut(taught, cut), _rows(batch, cut))),
+            cut.stop - cut.start,
+        )
         for cut in cuts
     ]
 
