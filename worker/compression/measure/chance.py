@@ -1,7 +1,7 @@
 """Is the original better than guessing? A metric of a model that is not says nothing of what compression cost.
 
-Chance is what the best constant answer reaches: of labels with the class shares p, max p for top1, the sum of the five
-largest for top5, 1/classes for macro averages, and for mse the labels' variance (the answer is their mean).
+Chance is what the best constant answer reaches: the share of the most frequent class for top1, of the five most
+frequent for top5, 1/classes for macro averages, and for mse the labels' variance (the answer is their mean).
 """
 
 from typing import Any, assert_never
@@ -19,14 +19,14 @@ def chance_level(metric: Metric, labels: Array) -> float:
     """What one answer for all samples would reach at best, on these labels [n, …]."""
     if metric == "mse":
         return float(np.var(labels.astype(np.float64), axis=0).mean())
-    shares = np.sort(np.unique(labels, return_counts=True)[1])[::-1] / max(1, labels.size)
+    counts = np.sort(np.unique(labels, return_counts=True)[1])[::-1]
     match metric:
         case "top1":
-            return float(shares[0])
+            return float(counts[0] / labels.size)
         case "top5":
-            return float(shares[:5].sum())
+            return float(counts[:5].sum() / labels.size)
         case "precision" | "recall":
-            return 1 / len(shares)
+            return 1 / len(counts)
         case _:
             assert_never(metric)
 
