@@ -74,7 +74,9 @@ class Case:
         if not inside:
             return self._around([self._node("y")], results, symbolic=symbolic)
         one, other = (helper.make_graph([self._node(k)], k, [], self._infos(k)) for k in ("then", "else"))
-        chosen = helper.make_node("If", ["choice"], [x.name for x in results], "if", then_branch=one, else_branch=other)
+        chosen = helper.make_node(
+            "If", ["choice"], [x.name for x in results], "if", then_branch=one, else_branch=other
+        )
         return self._around([chosen], results, symbolic=symbolic)
 
     def _node(self, prefix: str) -> onnx.NodeProto:
@@ -195,7 +197,9 @@ def _takes(schema: Any, position: int) -> bool:
 
 
 def _shapes(case: Case) -> str:
-    return str([np.asarray(x.value).tolist() if isinstance(x, Constant) else np.shape(x) for x in case.inputs])
+    return str(
+        [np.asarray(x.value).tolist() if isinstance(x, Constant) else np.shape(x) for x in case.inputs]
+    )
 
 
 def _x(*shape: int, dtype: str = "float32", seed: int = 0) -> np.ndarray:
@@ -219,13 +223,68 @@ def _ints(name: str, *values: int, attribute: str = "") -> Constant:
     return Constant(name, np.array(values, np.int64), attribute)
 
 
-UNARY = (
-    "Abs Acos Acosh Asin Asinh Atan Atanh Ceil Celu Cos Cosh Elu Erf Exp Floor HardSigmoid HardSwish Identity IsNaN "
-    "IsInf LeakyRelu Log Mish Neg NonZero Reciprocal Relu Round Selu Shape Sigmoid Sign Sin Sinh Size Softplus "
-    "Softsign Sqrt Tan Tanh ThresholdedRelu Hardmax LogSoftmax Softmax Flatten LpNormalization GlobalAveragePool "
-    "GlobalLpPool GlobalMaxPool Dropout EyeLike Det MeanVarianceNormalization LRN DepthToSpace SpaceToDepth "
-    "Transpose AveragePool MaxPool LpPool"
-).split()
+UNARY = [
+    "Abs",
+    "Acos",
+    "Acosh",
+    "Asin",
+    "Asinh",
+    "Atan",
+    "Atanh",
+    "Ceil",
+    "Celu",
+    "Cos",
+    "Cosh",
+    "Elu",
+    "Erf",
+    "Exp",
+    "Floor",
+    "HardSigmoid",
+    "HardSwish",
+    "Identity",
+    "IsNaN",
+    "IsInf",
+    "LeakyRelu",
+    "Log",
+    "Mish",
+    "Neg",
+    "NonZero",
+    "Reciprocal",
+    "Relu",
+    "Round",
+    "Selu",
+    "Shape",
+    "Sigmoid",
+    "Sign",
+    "Sin",
+    "Sinh",
+    "Size",
+    "Softplus",
+    "Softsign",
+    "Sqrt",
+    "Tan",
+    "Tanh",
+    "ThresholdedRelu",
+    "Hardmax",
+    "LogSoftmax",
+    "Softmax",
+    "Flatten",
+    "LpNormalization",
+    "GlobalAveragePool",
+    "GlobalLpPool",
+    "GlobalMaxPool",
+    "Dropout",
+    "EyeLike",
+    "Det",
+    "MeanVarianceNormalization",
+    "LRN",
+    "DepthToSpace",
+    "SpaceToDepth",
+    "Transpose",
+    "AveragePool",
+    "MaxPool",
+    "LpPool",
+]
 GRIDS: dict[str, dict[str, list[Any]]] = {
     "Celu": {"alpha": [None, 0.7]},
     "Elu": {"alpha": [None, 0.7]},
@@ -259,14 +318,41 @@ POOL: dict[str, list[Any]] = {
 GRIDS["AveragePool"] = {**POOL, "count_include_pad": [None, 1]}
 GRIDS["MaxPool"] = {**POOL, "storage_order": [None, 1]}
 GRIDS["LpPool"] = {**POOL, "p": [None, 1]}
-BINARY = "Add Sub Mul Div Pow Equal Greater GreaterOrEqual Less LessOrEqual PRelu Mod Max Min Mean Sum MatMul BitShift".split()
-REDUCE = (
-    "ReduceL1 ReduceL2 ReduceLogSum ReduceLogSumExp ReduceMax ReduceMean ReduceMin ReduceProd ReduceSum "
-    "ReduceSumSquare"
-).split()
+BINARY = [
+    "Add",
+    "Sub",
+    "Mul",
+    "Div",
+    "Pow",
+    "Equal",
+    "Greater",
+    "GreaterOrEqual",
+    "Less",
+    "LessOrEqual",
+    "PRelu",
+    "Mod",
+    "Max",
+    "Min",
+    "Mean",
+    "Sum",
+    "MatMul",
+    "BitShift",
+]
+REDUCE = [
+    "ReduceL1",
+    "ReduceL2",
+    "ReduceLogSum",
+    "ReduceLogSumExp",
+    "ReduceMax",
+    "ReduceMean",
+    "ReduceMin",
+    "ReduceProd",
+    "ReduceSum",
+    "ReduceSumSquare",
+]
 COORDINATES = [
-    None, "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric", "tf_half_pixel_for_nn",
-    "tf_crop_and_resize",
+    None, "half_pixel", "half_pixel_symmetric", "pytorch_half_pixel", "align_corners", "asymmetric",
+    "tf_half_pixel_for_nn", "tf_crop_and_resize",
 ]  # fmt: skip
 NEAREST = [None, "round_prefer_floor", "round_prefer_ceil", "floor", "ceil"]
 
@@ -299,8 +385,23 @@ def _elementwise() -> Iterator[Family]:
         yield Family(operator, (x,), GRIDS.get(operator, {}), outputs=2 if operator == "MaxPool" else 1)
     for operator in ("AveragePool", "MaxPool", "LpPool"):
         short = {"kernel_shape": [[3]], "strides": [[2]], "pads": [None, [1, 1]], "ceil_mode": [None, 1]}
-        yield Family(operator, (_x(1, 2, 8),), {**short, **({"count_include_pad": [None, 1]} if operator[0] == "A" else {})})
-    for operator in ("Abs", "Neg", "Relu", "Sign", "Identity", "Shape", "Size", "NonZero", "Flatten", "Transpose"):
+        yield Family(
+            operator,
+            (_x(1, 2, 8),),
+            {**short, **({"count_include_pad": [None, 1]} if operator[0] == "A" else {})},
+        )
+    for operator in (
+        "Abs",
+        "Neg",
+        "Relu",
+        "Sign",
+        "Identity",
+        "Shape",
+        "Size",
+        "NonZero",
+        "Flatten",
+        "Transpose",
+    ):
         for dtype in ("int32", "int64", "int8", "float64"):
             yield Family(operator, (_i(3, 4, high=9, low=-9).astype(dtype),))
     for operator in ("Identity", "Flatten", "Transpose"):
@@ -326,17 +427,34 @@ def _elementwise() -> Iterator[Family]:
             yield Family(operator, (a,))
         for dtype in ("int32", "int64", "float64"):
             integers = _i(2, 3, 4, high=9, low=1).astype(dtype)
-            yield Family(operator, (integers, integers[0].T if operator == "MatMul" else integers[::-1]), {"fmod": [None, 1]} if operator == "Mod" else {})
+            yield Family(
+                operator,
+                (integers, integers[0].T if operator == "MatMul" else integers[::-1]),
+                {"fmod": [None, 1]} if operator == "Mod" else {},
+            )
     for bounds in ((-0.5, 0.7), (-0.5, None), (None, 0.7), (None, None)):
-        low, high = (None if b is None else Constant(n, np.float32(b)) for b, n in zip(bounds, ("min", "max"), strict=True))
+        low, high = (
+            None if b is None else Constant(n, np.float32(b))
+            for b, n in zip(bounds, ("min", "max"), strict=True)
+        )
         yield Family("Clip", (_x(3, 4), low, high))
     yield Family("Dropout", (_x(3, 4), Constant("ratio", np.float32(0.3))), outputs=2)
     yield Family("Dropout", (_x(3, 4),), outputs=2)
-    for old, new in (("float32", 7), ("float32", 6), ("float32", 1), ("int64", 1), ("bool", 1), ("float32", 9), ("float32", 10)):
+    for old, new in (
+        ("float32", 7),
+        ("float32", 6),
+        ("float32", 1),
+        ("int64", 1),
+        ("bool", 1),
+        ("float32", 9),
+        ("float32", 10),
+    ):
         yield Family("Cast", ((_x(3, 4) * 3).astype(old),), {"to": [new], "saturate": [None]})
         kind = helper.tensor_dtype_to_np_dtype(new)
         yield Family("CastLike", ((_x(3, 4) * 3).astype(old), np.zeros(1, kind)))
-    yield Family("CumSum", (_x(3, 4), Constant("axis", np.int64(1))), {"exclusive": [None, 1], "reverse": [None, 1]})
+    yield Family(
+        "CumSum", (_x(3, 4), Constant("axis", np.int64(1))), {"exclusive": [None, 1], "reverse": [None, 1]}
+    )
     yield Family("Where", (_x(3, 4) > 0, _x(3, 4), _x(3, 4, seed=1)))
     yield Family("Where", (_x(3, 4) > 0, _i(3, 4, high=9), _i(1, 4, high=9)))
 
@@ -350,7 +468,9 @@ def _reductions() -> Iterator[Family]:
         yield Family(operator, (_i(2, 3, 4, high=5, low=1, dtype="int32"), _axes(1)), grid)
     for operator in ("ArgMax", "ArgMin"):
         for x in (_x(2, 3, 4), _i(2, 3, 4, high=3, dtype="int32")):
-            yield Family(operator, (x,), {"axis": [None, 1, -1], "keepdims": [None, 0], "select_last_index": [None, 1]})
+            yield Family(
+                operator, (x,), {"axis": [None, 1, -1], "keepdims": [None, 0], "select_last_index": [None, 1]}
+            )
 
 
 def _layers() -> Iterator[Family]:
@@ -365,10 +485,17 @@ def _layers() -> Iterator[Family]:
         yield Family("Conv", (_x(1, 4, 7, 8), _x(*shape), _x(6)), {**conv, "group": [group]})
     grid = {**conv, "group": [None], "output_padding": [None, [1, 0]], "output_shape": [None]}
     yield Family("ConvTranspose", (_x(1, 4, 5, 6), _x(4, 3, 3, 3), _x(3)), grid)
-    yield Family("ConvTranspose", (_x(1, 4, 5, 6), _x(4, 3, 3, 3)), {"output_shape": [[12, 14]], "strides": [[2, 2]]})
+    yield Family(
+        "ConvTranspose", (_x(1, 4, 5, 6), _x(4, 3, 3, 3)), {"output_shape": [[12, 14]], "strides": [[2, 2]]}
+    )
     offset = _x(1, 18, 5, 6) * 0.3
     yield Family("DeformConv", (_x(1, 4, 7, 8), _x(6, 4, 3, 3), offset, _x(6)))
-    gemm: dict[str, list[Any]] = {"alpha": [None, 0.5], "beta": [None, 0.3], "transA": [None, 0], "transB": [None, 0]}
+    gemm: dict[str, list[Any]] = {
+        "alpha": [None, 0.5],
+        "beta": [None, 0.3],
+        "transA": [None, 0],
+        "transB": [None, 0],
+    }
     for bias in (_x(5), _x(3, 5), _x(1, 5), _x(3, 1), _x(1)):
         yield Family("Gemm", (_x(3, 4), _x(4, 5), bias), gemm)
     yield Family("Gemm", (_x(4, 3), _x(5, 4), _x(5)), {"transA": [1], "transB": [1]})
@@ -382,10 +509,16 @@ def _layers() -> Iterator[Family]:
         yield Family("GroupNormalization", (_x(2, 4, 3, 3), scale, scale + 1), grid)
     yield from _recurrent()
     q = _x(1, 2, 3, 4)
-    yield Family("Attention", (q, q + 1, q - 1), {"is_causal": [None, 1], "scale": [None, 0.3], "softcap": [None, 2.0]})
+    yield Family(
+        "Attention", (q, q + 1, q - 1), {"is_causal": [None, 1], "scale": [None, 0.3], "softcap": [None, 2.0]}
+    )
     yield Family("Attention", (q, q + 1, q - 1, _x(3, 3)))
     yield Family("Attention", (q, q + 1, q - 1, _x(3, 3) > 0))
-    yield Family("MaxRoiPool", (_x(1, 2, 8, 8), np.array([[0, 1, 1, 6, 6]], "float32")), {"pooled_shape": [[2, 2]], "spatial_scale": [None, 0.5]})
+    yield Family(
+        "MaxRoiPool",
+        (_x(1, 2, 8, 8), np.array([[0, 1, 1, 6, 6]], "float32")),
+        {"pooled_shape": [[2, 2]], "spatial_scale": [None, 0.5]},
+    )
     rois = np.array([[1, 1, 6, 6], [0, 2, 3, 7]], "float32")
     grid = {
         "coordinate_transformation_mode": [None, "half_pixel", "output_half_pixel"], "mode": [None, "avg", "max"],
@@ -393,7 +526,10 @@ def _layers() -> Iterator[Family]:
     }  # fmt: skip
     yield Family("RoiAlign", (_x(1, 2, 8, 8), rois, np.zeros(2, np.int64)), grid)
     labels = _i(3, high=5)
-    for operator, x in (("NegativeLogLikelihoodLoss", -_positive(3, 5)), ("SoftmaxCrossEntropyLoss", _x(3, 5))):
+    for operator, x in (
+        ("NegativeLogLikelihoodLoss", -_positive(3, 5)),
+        ("SoftmaxCrossEntropyLoss", _x(3, 5)),
+    ):
         grid = {"reduction": [None, "sum", "none"], "ignore_index": [None, 2]}
         yield Family(operator, (x, labels), grid)
         yield Family(operator, (x, labels, _positive(5)), grid)
@@ -410,7 +546,9 @@ def _recurrent() -> Iterator[Family]:
             outputs = 3 if operator == "LSTM" else 2
             yield Family(operator, (_x(5, 2, 4), *weights), grid, outputs)
             lengths = np.array([5, 3], "int32")
-            yield Family(operator, (_x(5, 2, 4), *weights, lengths, _x(many, 2, 3)), {**grid, "clip": [None]}, outputs)
+            yield Family(
+                operator, (_x(5, 2, 4), *weights, lengths, _x(many, 2, 3)), {**grid, "clip": [None]}, outputs
+            )
 
 
 def _resampling() -> Iterator[Family]:
@@ -418,10 +556,20 @@ def _resampling() -> Iterator[Family]:
     for factors in ((1, 1, 2, 2), (1, 1, 3, 2), (1, 1, 1.5, 2.5), (1, 1, 0.6, 0.5), (1, 1, 2, 0.7)):
         scales = Constant("scales", np.array(factors, "float32"))
         yield Family("Upsample", (x, scales), {"mode": [None, "nearest", "linear"]})
-        yield Family("Upsample", (_i(1, 2, 5, 6, high=99, dtype="int32"), scales), {"mode": ["nearest", "linear"]})
+        yield Family(
+            "Upsample", (_i(1, 2, 5, 6, high=99, dtype="int32"), scales), {"mode": ["nearest", "linear"]}
+        )
         yield from _resize(x, scales, None)
-    yield Family("Upsample", (_x(5, 6), Constant("scales", np.array([2, 3], "float32"))), {"mode": ["nearest", "linear"]})
-    yield Family("Upsample", (_x(1, 2, 3, 4, 5), Constant("scales", np.array([1, 1, 2, 2, 2], "float32"))), {"mode": ["nearest", "linear"]})
+    yield Family(
+        "Upsample",
+        (_x(5, 6), Constant("scales", np.array([2, 3], "float32"))),
+        {"mode": ["nearest", "linear"]},
+    )
+    yield Family(
+        "Upsample",
+        (_x(1, 2, 3, 4, 5), Constant("scales", np.array([1, 1, 2, 2, 2], "float32"))),
+        {"mode": ["nearest", "linear"]},
+    )
     yield from _resize(x, None, _ints("sizes", 1, 2, 9, 4))
     grids = {"align_corners": [None, 1], "padding_mode": [None, "border", "reflection"]}
     for mode in (None, "bilinear", "nearest", "bicubic", "linear", "cubic"):
@@ -430,7 +578,11 @@ def _resampling() -> Iterator[Family]:
 
 def _resize(x: np.ndarray, scales: Constant | None, sizes: Constant | None) -> Iterator[Family]:
     """Version 10 takes X and scales; from 11 on a region of interest stands between them."""
-    nearest = {"mode": [None, "nearest"], "coordinate_transformation_mode": COORDINATES, "nearest_mode": NEAREST}
+    nearest = {
+        "mode": [None, "nearest"],
+        "coordinate_transformation_mode": COORDINATES,
+        "nearest_mode": NEAREST,
+    }
     linear = {"mode": ["linear"], "coordinate_transformation_mode": COORDINATES, "antialias": [None, 1]}
     cubic = {
         "mode": ["cubic"], "coordinate_transformation_mode": COORDINATES[:6], "cubic_coeff_a": [None, -0.5],
@@ -443,7 +595,10 @@ def _resize(x: np.ndarray, scales: Constant | None, sizes: Constant | None) -> I
         yield Family("Resize", (x, scales), {"mode": [None, "nearest", "linear"]})
     yield Family("Resize", (x, None, scales, sizes), {"mode": ["linear", "nearest"], "axes": [None]})
     if sizes is not None:
-        policies = {"mode": ["linear"], "keep_aspect_ratio_policy": [None, "stretch", "not_larger", "not_smaller"]}
+        policies = {
+            "mode": ["linear"],
+            "keep_aspect_ratio_policy": [None, "stretch", "not_larger", "not_smaller"],
+        }
         yield Family("Resize", (x, None, None, _ints("sizes", 9, 4)), {**policies, "axes": [[2, 3]]})
 
 
@@ -473,15 +628,21 @@ def _movement() -> Iterator[Family]:
     yield Family("SplitToSequence", (x, _ints("split", 1, 2)), {"axis": [1], "keepdims": [None]})
     yield Family("SplitToSequence", (x,), {"axis": [1], "keepdims": [None, 0]})
     for starts, ends, axes, steps in (
-        ((0, 1), (2, 3), (0, 1), None), ((1,), (-1,), (2,), None), ((-2,), (1000,), (-1,), None), ((0, 0, 1), (1, 2, 3), None, None),
+        ((0, 1), (2, 3), (0, 1), None), ((1,), (-1,), (2,), None), ((-2,), (1000,), (-1,), None),
+        ((0, 0, 1), (1, 2, 3), None, None),
         ((3,), (0,), (2,), (-1,)), ((0,), (4,), (2,), (2,)),
     ):  # fmt: skip
-        extra = [None if axes is None else _ints("axes", *axes), None if steps is None else _ints("steps", *steps)]
+        extra = [
+            None if axes is None else _ints("axes", *axes),
+            None if steps is None else _ints("steps", *steps),
+        ]
         yield Family("Slice", (x, _ints("starts", *starts), _ints("ends", *ends), *extra))
     for pads in ((0, 1, 0, 0, 2, 1), (0, 0, -1, 0, 1, 1)):
         grid = {"mode": [None, "constant", "reflect", "edge", "wrap"]}
         yield Family("Pad", (x, _ints("pads", *pads)), grid)
-        yield Family("Pad", (x, _ints("pads", *pads), Constant("constant_value", np.float32(1.5), "value")), grid)
+        yield Family(
+            "Pad", (x, _ints("pads", *pads), Constant("constant_value", np.float32(1.5), "value")), grid
+        )
     yield Family("ReverseSequence", (_x(4, 3), np.array([4, 2, 1])), {"time_axis": [0], "batch_axis": [1]})
     value = numpy_helper.from_array(np.array([2.5], "float32"))
     yield Family("ConstantOfShape", (np.array([2, 3]),), {"value": [None, value]})
@@ -502,14 +663,28 @@ def _selection() -> Iterator[Family]:
     x = _x(3, 5)
     for dtype in ("float32", "int64", "float64"):
         values = np.random.default_rng(0).permutation(15).reshape(3, 5).astype(dtype)
-        yield Family("TopK", (values, _ints("k", 2)), {"axis": [None, 0, -1], "largest": [None, 0], "sorted": [None]}, 2)
+        yield Family(
+            "TopK",
+            (values, _ints("k", 2)),
+            {"axis": [None, 0, -1], "largest": [None, 0], "sorted": [None]},
+            2,
+        )
     # `k` was one number as an attribute
     for axis in (None, 0, -1, 1):
-        yield Family("TopK", (x, Constant("", np.array([2]))), {"k": [2], "axis": [axis], "largest": [None], "sorted": [None]}, 2)
+        yield Family(
+            "TopK",
+            (x, Constant("", np.array([2]))),
+            {"k": [2], "axis": [axis], "largest": [None], "sorted": [None]},
+            2,
+        )
     yield Family("Compress", (x, np.array([True, False, True])), {"axis": [0]})
     yield Family("Compress", (x, np.array([True, False, True])))
     boxes = np.array([[[0, 0, 1, 1], [0, 0.1, 1, 1.1], [0, 2, 1, 3], [0, 2.05, 1, 3.1]]], "float32")
-    bounds = (_ints("max", 3), Constant("iou", np.array([0.5], "float32")), Constant("score", np.array([0.2], "float32")))
+    bounds = (
+        _ints("max", 3),
+        Constant("iou", np.array([0.5], "float32")),
+        Constant("score", np.array([0.2], "float32")),
+    )
     yield Family("NonMaxSuppression", (boxes, _positive(1, 2, 4), *bounds), {"center_point_box": [None, 1]})
     for operator in ("Scatter", "ScatterElements"):
         grid = {"axis": [None, 1, -1], "reduction": [None, "add", "mul", "max", "min"]}
@@ -517,9 +692,22 @@ def _selection() -> Iterator[Family]:
         yield Family(operator, (x, np.array([[0, -1, 1]]), _x(1, 3)), grid)
     grid = {"reduction": [None, "add", "mul", "max", "min"]}
     yield Family("ScatterND", (x, np.array([[0], [2]]), _x(2, 5)), grid)
-    yield Family("OneHot", (_i(4, high=3), Constant("depth", np.array([4])), Constant("values", np.array([0, 1], "float32"))), {"axis": [None, 0]})
-    yield Family("Unique", (np.array([2, 1, 1, 3, 4, 3], "float32"),), {"sorted": [None, 0], "axis": [None, 0]}, outputs=4)
-    yield Family("MaxUnpool", (_x(1, 1, 2, 2), np.array([[[[0, 3], [9, 14]]]])), {"kernel_shape": [[2, 2]], "strides": [[2, 2]]})
+    yield Family(
+        "OneHot",
+        (_i(4, high=3), Constant("depth", np.array([4])), Constant("values", np.array([0, 1], "float32"))),
+        {"axis": [None, 0]},
+    )
+    yield Family(
+        "Unique",
+        (np.array([2, 1, 1, 3, 4, 3], "float32"),),
+        {"sorted": [None, 0], "axis": [None, 0]},
+        outputs=4,
+    )
+    yield Family(
+        "MaxUnpool",
+        (_x(1, 1, 2, 2), np.array([[[[0, 3], [9, 14]]]])),
+        {"kernel_shape": [[2, 2]], "strides": [[2, 2]]},
+    )
 
 
 def _quantized() -> Iterator[Family]:
@@ -531,7 +719,11 @@ def _quantized() -> Iterator[Family]:
     scales, zeros = np.array([0.05, 0.1, 0.2, 0.03], "float32"), np.zeros(4, "int8")
     for axis in (None, 1, -1):
         yield Family("QuantizeLinear", (x, Constant("s", scales), Constant("z", zeros)), {"axis": [axis]})
-        yield Family("DequantizeLinear", ((x * 10).astype("int8"), Constant("s", scales), Constant("z", zeros)), {"axis": [axis]})
+        yield Family(
+            "DequantizeLinear",
+            ((x * 10).astype("int8"), Constant("s", scales), Constant("z", zeros)),
+            {"axis": [axis]},
+        )
     yield Family("QuantizeLinear", (x, Constant("s", np.float32(0.05))))
     a, b = _i(3, 4, high=255, dtype="uint8"), _i(4, 5, high=255, dtype="uint8")
     s, z = Constant("s", np.float32(0.05)), Constant("z", np.uint8(120))
@@ -542,22 +734,35 @@ def _control() -> Iterator[Family]:
     def info(name: str, kind: int, shape: list[int]) -> onnx.ValueInfoProto:
         return helper.make_tensor_value_info(name, kind, shape)
 
-    yield Family("If", (np.array(True),), {"then_branch": [_constant_branch(1.5)], "else_branch": [_constant_branch(2.5)]})
+    yield Family(
+        "If",
+        (np.array(True),),
+        {"then_branch": [_constant_branch(1.5)], "else_branch": [_constant_branch(2.5)]},
+    )
     body = helper.make_graph(
-        [helper.make_node("Add", ["carried", "carried"], ["next"]), helper.make_node("Identity", ["c"], ["go"])],
+        [
+            helper.make_node("Add", ["carried", "carried"], ["next"]),
+            helper.make_node("Identity", ["c"], ["go"]),
+        ],
         "body",
         [info("i", 7, []), info("c", 9, []), info("carried", 1, [2, 3])],
         [info("go", 9, []), info("next", 1, [2, 3])],
     )
-    yield Family("Loop", (Constant("M", np.int64(3)), Constant("cond", np.array(True)), _x(2, 3)), {"body": [body]})
+    yield Family(
+        "Loop", (Constant("M", np.int64(3)), Constant("cond", np.array(True)), _x(2, 3)), {"body": [body]}
+    )
     scanned = helper.make_graph(
-        [helper.make_node("Add", ["state", "row"], ["next"]), helper.make_node("Mul", ["next", "row"], ["out"])],
+        [
+            helper.make_node("Add", ["state", "row"], ["next"]),
+            helper.make_node("Mul", ["next", "row"], ["out"]),
+        ],
         "body",
         [info("state", 1, [3]), info("row", 1, [3])],
         [info("next", 1, [3]), info("out", 1, [3])],
     )
     grid: dict[str, list[Any]] = {
-        "body": [scanned], "num_scan_inputs": [1], "scan_input_directions": [None, [1]], "scan_output_directions": [None, [1]],
+        "body": [scanned], "num_scan_inputs": [1], "scan_input_directions": [None, [1]],
+        "scan_output_directions": [None, [1]],
     }  # fmt: skip
     yield Family("Scan", (_x(3), _x(4, 3)), grid, outputs=2)
     # version 8 had a batch in front, and the lengths of its sequences

@@ -31,7 +31,7 @@ class Column:
         with np.errstate(over="ignore"):  # what overflows is found and named below
             x = self._cast(preprocess(raw, self.how))
         self._check_finite(raw, x, rows)
-        return x[0] if self.whole else x
+        return np.asarray(x[0]) if self.whole else x  # the only number of a row would be no array
 
     def _check_finite(self, raw: Array, x: Array, rows: Rows) -> None:
         for values in (raw, x):

@@ -1,7 +1,8 @@
 """Which operator set a model uses, raising it for working and lowering it again.
 
 Up by onnx's own C++ converter, never silently: onnxscript's wrote invalid graphs for several published models, onnx's
-took all of them within 1.2e-6; what it gets wrong `opset_rewrites` writes first. Down by the label alone, and only as far as every node means the same there.
+took all of them within 1.2e-6; what it gets wrong `opset_rewrites` writes first. Down by the label alone, and only as
+far as every node means the same there.
 """
 
 import logging

@@ -61,12 +61,14 @@ def keep_resize_meaning(model: ir.Model) -> None:
 
 
 def _keep_rounding(node: ir.Node, names: Names) -> None:
-    """One Resize that grows and rounds down, and behind it one that shrinks and rounds up, as far as both are needed."""
+    """One Resize that grows and rounds down, behind it one that shrinks and rounds up, where both are needed."""
     scales = node.inputs[2]
     assert scales is not None
     known = None if scales.const_value is None else scales.const_value.numpy()
     shrinks, grows = (True, True) if known is None else (bool((known < 1).any()), bool((known > 1).any()))
-    node.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "ceil" if shrinks and not grows else "floor")
+    node.attributes["nearest_mode"] = ir.AttrString(
+        "nearest_mode", "ceil" if shrinks and not grows else "floor"
+    )
     if not (shrinks and grows):
         return
     one = _constant(node, names, np.array([1], np.float32))
@@ -89,7 +91,11 @@ def separate_masks(model: ir.Model) -> None:
         zero = ir.Tensor(np.zeros(1, (dtype or ir.DataType.BOOL).numpy()), name="value")
         shape = _inserted(node, names, "Shape", [node.inputs[0]])
         filled = ir.Node(
-            "", "ConstantOfShape", [shape], [ir.AttrTensor("value", zero)], name=names.fresh(f"{node.name}_mask")
+            "",
+            "ConstantOfShape",
+            [shape],
+            [ir.AttrTensor("value", zero)],
+            name=names.fresh(f"{node.name}_mask"),
         )
         assert node.graph is not None
         node.graph.insert_before(node, [kept, filled])
@@ -125,10 +131,16 @@ def _nodes(model: ir.Model, *operators: str) -> Iterator[ir.Node]:
                 yield node
 
 
-def _inserted(node: ir.Node, names: Names, kind: str, inputs: list[ir.Value | None], **attributes: int) -> ir.Value:
+def _inserted(
+    node: ir.Node, names: Names, kind: str, inputs: list[ir.Value | None], **attributes: int
+) -> ir.Value:
     """What a new node in front of this one answers."""
     new = ir.Node(
-        "", kind, inputs, [ir.AttrInt64(k, v) for k, v in attributes.items()], name=names.fresh(f"{node.name}_{kind}")
+        "",
+        kind,
+        inputs,
+        [ir.AttrInt64(k, v) for k, v in attributes.items()],
+        name=names.fresh(f"{node.name}_{kind}"),
     )
     new.outputs[0].name = names.fresh(f"{new.name}_out")
     assert node.graph is not None
@@ -151,7 +163,9 @@ def _insert_behind(node: ir.Node, names: Names, kind: str, more: list[ir.Value |
 
 def _constant(node: ir.Node, names: Names, array: np.ndarray) -> ir.Value:
     tensor = ir.Tensor(array)
-    new = ir.Node("", "Constant", [], [ir.AttrTensor("value", tensor)], name=names.fresh(f"{node.name}_constant"))
+    new = ir.Node(
+        "", "Constant", [], [ir.AttrTensor("value", tensor)], name=names.fresh(f"{node.name}_constant")
+    )
     new.outputs[0].name = names.fresh(f"{new.name}_out")
     assert node.graph is not None
     node.graph.insert_before(node, new)

@@ -39,8 +39,8 @@ class Network:
         return str(self.session.get_providers()[0])
 
     def fit(self, feed: Feed) -> Feed:
-        """The feed with each array in the dtype that this network takes (float16 inputs, say)."""
-        return {i.name: np.ascontiguousarray(feed[i.name], np.dtype(i.dtype)) for i in self.inputs}
+        """The feed with each array in the dtype that this network takes (float16 inputs, say), a single number too."""
+        return {i.name: np.require(feed[i.name], np.dtype(i.dtype), ["C"]) for i in self.inputs}
 
     def run(self, feed: Feed, outputs: list[str] | None = None) -> list[Array]:
         """The named outputs, all tensors without names. Refuses with `model_does_not_run`."""
