@@ -29,14 +29,24 @@ def same_names() -> onnx.ModelProto:
 
 
 def named_sizes() -> onnx.ModelProto:
-    """Names of sizes that nothing tells (`unk__750`), open ones, and a documented model: x[N,8] → y, kept[unk__750,4]."""
+    """Names of sizes that nothing tells (`unk__750`), open ones, and a documented model of two layers.
+
+    x[N,64] → y[?,32], kept[unk__750,32].
+    """
     nodes = [
-        _matmul("y"),
+        helper.make_node("MatMul", ["x", "w1"], ["a"], name="first"),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("MatMul", ["b", "w2"], ["y"], name="second"),
         helper.make_node("ReduceMax", ["y"], ["top"], name="top", axes=[1], keepdims=0),
         helper.make_node("Greater", ["top", "zero"], ["chosen"], name="chosen"),
         helper.make_node("Compress", ["y", "chosen"], ["kept"], name="kept", axis=0),
     ]
-    model = _model(nodes, [_info("x", ["N", 8])], [_info("y", [None, 4]), _info("kept", ["unk__750", 4])])
+    model = _model(nodes, [_info("x", ["N", 64])], [_info("y", [None, 32]), _info("kept", ["unk__750", 32])])
+    rng = np.random.default_rng(0)
+    for name, shape in (("w1", (64, 96)), ("w2", (96, 32))):
+        model.graph.initializer.append(
+            numpy_helper.from_array(rng.standard_normal(shape).astype("float32"), name)
+        )
     model.graph.initializer.append(numpy_helper.from_array(np.zeros((), "float32"), "zero"))
     model.doc_string, model.graph.doc_string = "Scores of four kinds.", "Read the paper first."
     model.graph.node[0].doc_string = graphs.TRACE
@@ -95,7 +105,7 @@ def container(operator: str, *, beside: bool = False) -> onnx.ModelProto:
     nodes = [_matmul("y"), helper.make_node(operator, ["y"], ["z"], name="wrapped")]
     outputs = [_info("y", ["N", 4])] if beside else []
     outputs.append(helper.make_value_info("z", made[operator](element)))
-    return _model(nodes, [_info("x", ["N", 8])], outputs)
+    return _model(nodes, [_info("x", ["N", 8])], outputs, opset=15)
 
 
 def sequence_input() -> onnx.ModelProto:
@@ -121,8 +131,10 @@ def _info(name: str, shape: list[int | str | None]) -> Info:
     return helper.make_tensor_value_info(name, FLOAT, shape)
 
 
-def _model(nodes: list[onnx.NodeProto], inputs: list[Info], outputs: list[Info]) -> onnx.ModelProto:
+def _model(
+    nodes: list[onnx.NodeProto], inputs: list[Info], outputs: list[Info], opset: int = 13
+) -> onnx.ModelProto:
     w = np.random.default_rng(0).standard_normal((8, 4)).astype("float32")
     graph = helper.make_graph(nodes, "g", inputs, outputs, [numpy_helper.from_array(w, "w")])
-    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("ai.onnx.ml", 3)]
+    opsets = [helper.make_opsetid("", opset), helper.make_opsetid("ai.onnx.ml", 3)]
     return helper.make_model(graph, opset_imports=opsets, ir_version=8)

@@ -48,9 +48,7 @@ def compressed(
     np.savez(data, **arrays)
     recipe = Recipe.model_validate({"steps": [step or {"kind": "int8_static"}]})
     source = Source(data)
-    report = compress(
-        written(model, folder), recipe, Data(calibration=source, evaluation=source), folder, options=QUICK
-    )
+    report = compress(written(model, folder), recipe, Data(source, source, source), folder, options=QUICK)
     return report, onnx.load(folder / "artifact.onnx")
 
 
@@ -118,7 +116,7 @@ def signature(model: onnx.ModelProto) -> list[bytes]:
 STEPS: list[dict[str, Any]] = [
     {"kind": "int8"},
     {"kind": "int8_static"},
-    {"kind": "int8_static", "bits": 4},
+    {"kind": "int8_static", "weight_bits": 4},
     {"kind": "int8_dynamic"},
     {"kind": "weight_only", "bits": 4},
     {"kind": "weight_only", "bits": 3},
@@ -127,10 +125,10 @@ STEPS: list[dict[str, Any]] = [
     {"kind": "float16"},
     {"kind": "bfloat16"},
     {"kind": "sparsity", "sparsity": 0.5},
-    {"kind": "low_rank", "rank_ratio": 0.5},
-    {"kind": "mixed_precision"},
+    {"kind": "low_rank"},
+    {"kind": "mixed_precision", "max_size_ratio": 0.5},
     {"kind": "channel_pruning"},
-    {"kind": "finetune", "epochs": 1},
+    {"kind": "distillation", "epochs": 1, "batch_size": 4},
 ]
 
 
@@ -139,11 +137,7 @@ def test_inputs_and_outputs_keep_their_signature_and_the_model_its_text(
     step: dict[str, Any], tmp_path: Path
 ) -> None:
     model = unusual.named_sizes()
-    try:
-        _, artifact = compressed(model, tmp_path, {"x": rows(8, 8)}, **step)
-    except Refusal as refusal:
-        assert refusal.problem.code.startswith(("nothing_to", "missing_data")), refusal
-        pytest.skip(str(refusal))
+    _, artifact = compressed(model, tmp_path, {"x": rows(16, 64)}, **step)
     assert signature(artifact) == signature(model)
     assert (artifact.doc_string, artifact.graph.doc_string) == (model.doc_string, model.graph.doc_string)
     assert b"alice" not in artifact.SerializeToString()

@@ -22,7 +22,8 @@ DTYPES = {"float": "float32", "double": "float64"}
 class Network:
     """A session, its inputs, and its outputs that are tensors of numbers. `role` names it in errors: "the original"."""
 
-    def __init__(self, model: Path, threads: int, role: str) -> None:
+    def __init__(self, model: Path, threads: int, role: str, batch_axes: Axes | None = None) -> None:
+        """`batch_axes`: of the model that this one was made from; operators of ONNX Runtime's own hide them."""
         self.role = role
         self.threads = threads
         self._file = model
@@ -30,7 +31,7 @@ class Network:
             self.session = open_session(model, threads)
         except Exception as error:  # ONNX Runtime's own errors have no common base
             raise self._refusal("could not be loaded", error) from error
-        self.batch_axes = batch_axes_of(model)
+        self.batch_axes = batch_axes_of(model) if batch_axes is None else batch_axes
         self.inputs = [_spec(value, self.batch_axes) for value in self.session.get_inputs()]
         self.outputs = [str(o.name) for o in self.session.get_outputs() if _numeric(o)]
         self.other_outputs = [str(o.name) for o in self.session.get_outputs() if o.name not in self.outputs]
