@@ -9,11 +9,13 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
+import onnx
 import onnx_ir as ir
 
 from worker.compression.graph.one_file import without_raw_data
 from worker.compression.graph.onnx_inference import infer_by_onnx
 from worker.compression.graph.shapes import BATCH
+from worker.compression.graph.walk import messages
 
 RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM", "DynamicQuantizeLSTM"})
 X, LENGTHS, STATE, CELL = 0, 4, 5, 6
@@ -24,30 +26,42 @@ Axes = dict[str, int | None]
 
 def batch_axes(model: ir.Model) -> Axes:
     """Of each input and output by name; None where none counts the samples. The model is not changed."""
-    copy = model.clone()
-    initializers = copy.graph.initializers
-    inputs = [v for v in copy.graph.inputs if v.name not in initializers and v.shape is not None]
-    declared = {str(v.name): v.shape.copy() for v in inputs if v.shape is not None}
-    for number, value in enumerate(inputs):
-        value.shape = ir.Shape([_symbol(number, axis, dim) for axis, dim in enumerate(value.shape or ())])
-    recurrent = [n for n in ir.traversal.RecursiveGraphIterator(copy.graph) if n.op_type in RECURRENT]
-    known = {symbol for value in inputs for symbol in _symbols(value.shape)}
+    inputs = _inputs(model)
+    declared = {str(v.name): v.shape for v in inputs if v.shape is not None}
     batch = _named(inputs)
-    if recurrent:
-        _infer_anew(copy)
-        batch = {symbol for node in recurrent for symbol in _batch_symbols(node)} & known or batch
-    elif not batch and any(isinstance(shape[0], int) for shape in declared.values() if len(shape)):
-        return {}  # all as usual, or fixed
+    if any(node.op_type in RECURRENT for node in ir.traversal.RecursiveGraphIterator(model.graph)):
+        model = model.clone()
+        inputs = _inputs(model)
+        batch = _read_by_layers(model, inputs) or batch
     found: Axes = {str(v.name): _axis(v.shape, batch, 0) for v in inputs}
-    is_open = any(_is_open(declared[name], axis) for name, axis in found.items() if name in declared)
-    for value in copy.graph.outputs:
+    is_open = any(_is_open(declared[name], axis) for name, axis in found.items())
+    for value in model.graph.outputs:
         found[str(value.name)] = _axis(value.shape, batch, _without_name(value.shape, is_open))
     return found
 
 
 def batch_axes_of(path: Path) -> Axes:
-    """The same of a file, without reading its weights."""
-    return batch_axes(ir.from_proto(without_raw_data(path)))
+    """The same of a file, without reading its weights, and its nodes only where some are recurrent."""
+    proto = without_raw_data(path)
+    if not any(node.op_type in RECURRENT for node in messages(proto, onnx.NodeProto)):
+        del proto.graph.node[:]
+    return batch_axes(ir.from_proto(proto))
+
+
+def _inputs(model: ir.Model) -> list[ir.Value]:
+    """Those that data is given for, as far as their rank is known."""
+    initializers = model.graph.initializers
+    return [v for v in model.graph.inputs if v.name not in initializers and v.shape is not None]
+
+
+def _read_by_layers(model: ir.Model, inputs: list[ir.Value]) -> set[str]:
+    """The dimensions of inputs that recurrent layers take for their batch. All shapes of the model become symbols."""
+    for number, value in enumerate(inputs):
+        value.shape = ir.Shape([_symbol(number, axis, dim) for axis, dim in enumerate(value.shape or ())])
+    _infer_anew(model)
+    known = {symbol for value in inputs for symbol in _symbols(value.shape)}
+    nodes = (n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.op_type in RECURRENT)
+    return {symbol for node in nodes for symbol in _batch_symbols(node)} & known
 
 
 def _symbol(number: int, axis: int, dim: int | ir.SymbolicDim) -> str:
