@@ -45,6 +45,9 @@ def batch_axes_of(path: Path) -> Axes:
     proto = without_raw_data(path)
     if not any(node.op_type in RECURRENT for node in messages(proto, onnx.NodeProto)):
         del proto.graph.node[:]
+        made = {x.name for x in (*proto.graph.input, *proto.graph.initializer)}
+        outputs = [x.name for x in proto.graph.output if x.name not in made]
+        proto.graph.node.add(op_type="Anything", output=outputs)
     return batch_axes(ir.from_proto(proto))
 
 
