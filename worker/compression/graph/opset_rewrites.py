@@ -29,9 +29,10 @@ def check_convertible(model: ir.Model, current: int, minimum: int) -> None:
         raise ValueError(
             f"Scan ({node.name}) of opset {SCAN_WITH_BATCH} has a batch in front, which later opsets do not know"
         )
-    if current < INTEGER_PRELU_UNTIL <= minimum and (node := next(_integer_prelus(model), None)):
+    if current < PRELU_OF_ANY_TYPE_UNTIL <= minimum and (node := next(_prelus_without_kernel(model), None)):
         raise ValueError(
-            f"PRelu ({node.name}) of integers has no kernel in ONNX Runtime from opset {INTEGER_PRELU_UNTIL} on"
+            f"PRelu ({node.name}) of anything but float32 has no kernel in ONNX Runtime from opset "
+            f"{PRELU_OF_ANY_TYPE_UNTIL} on"
         )
 
 
@@ -117,7 +118,7 @@ def drop_unused_pad_values(model: ir.Model) -> None:
 
 
 SCAN_WITH_BATCH: Final = 8
-INTEGER_PRELU_UNTIL: Final = 21
+PRELU_OF_ANY_TYPE_UNTIL: Final = 21
 REWRITES: Final = (
     Rewrite(9, 9, separate_masks),
     Rewrite(10, 10, drop_unused_pad_values),
@@ -127,10 +128,10 @@ REWRITES: Final = (
 )
 
 
-def _integer_prelus(model: ir.Model) -> Iterator[ir.Node]:
+def _prelus_without_kernel(model: ir.Model) -> Iterator[ir.Node]:
     for node in _nodes(model, "PRelu"):
         dtypes = {value.dtype for value in (*node.inputs, *node.outputs) if value is not None}
-        if any(dtype is not None and not dtype.is_floating_point() for dtype in dtypes):
+        if dtypes - {None, ir.DataType.FLOAT}:
             yield node
 
 

@@ -7,6 +7,7 @@ and of all others some that hypothesis draws.
 from collections.abc import Sequence
 from functools import cache
 
+import numpy as np
 import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
@@ -75,8 +76,8 @@ def test_a_raised_opset_computes_the_same(data: st.DataObject) -> None:
     operator = data.draw(st.sampled_from([name for name in OTHERS if cases(name)]))
     case = data.draw(st.sampled_from(cases(operator)))
     minimum = data.draw(st.integers(case.opset + 1, NEWEST))
-    if operator == "PRelu" and case.inputs[0].dtype.kind == "i":
-        return  # refused: of integers there is no kernel
+    if operator == "PRelu" and case.inputs[0].dtype != np.float32:
+        return  # refused: there is no kernel
     check(case, minimum, inside=data.draw(st.booleans()), symbolic=data.draw(st.booleans()))
 
 
