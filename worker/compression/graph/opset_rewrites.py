@@ -31,7 +31,7 @@ def check_convertible(model: ir.Model, current: int, minimum: int) -> None:
         )
     if current < PRELU_OF_ANY_TYPE_UNTIL <= minimum and (node := next(_prelus_without_kernel(model), None)):
         raise ValueError(
-            f"PRelu ({node.name}) of anything but float32 has no kernel in ONNX Runtime from opset "
+            f"PRelu ({node.name}) of anything but float32 and float16 has no kernel in ONNX Runtime from opset "
             f"{PRELU_OF_ANY_TYPE_UNTIL} on"
         )
 
@@ -118,7 +118,7 @@ def drop_unused_pad_values(model: ir.Model) -> None:
 
 
 SCAN_WITH_BATCH: Final = 8
-PRELU_OF_ANY_TYPE_UNTIL: Final = 21
+PRELU_OF_ANY_TYPE_UNTIL: Final = 19
 REWRITES: Final = (
     Rewrite(9, 9, separate_masks),
     Rewrite(10, 10, drop_unused_pad_values),
@@ -131,7 +131,7 @@ REWRITES: Final = (
 def _prelus_without_kernel(model: ir.Model) -> Iterator[ir.Node]:
     for node in _nodes(model, "PRelu"):
         dtypes = {value.dtype for value in (*node.inputs, *node.outputs) if value is not None}
-        if dtypes - {None, ir.DataType.FLOAT}:
+        if dtypes - {None, ir.DataType.FLOAT, ir.DataType.FLOAT16}:
             yield node
 
 
