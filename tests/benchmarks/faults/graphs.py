@@ -113,7 +113,7 @@ def _opset_rows() -> Iterator[Row]:
             "graphs",
             f"opset: {operator}",
             "named",
-            f"not compared: {why}; its versions differ by types",
+            f"not compared: {why}",
             True,
         )
 
