@@ -21,8 +21,9 @@ from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.one_file import without_raw_data
 from worker.compression.graph.opset import opset_of
+from worker.compression.graph.signature import Signature
 from worker.compression.graph.tidy import tidy
-from worker.compression.inspection import open_model
+from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart import LARGE_BYTES, compare_apart
 from worker.compression.measure.compare import compare
@@ -58,11 +59,15 @@ def compress(
         scratch = Path(folder)
         source = sha256_of(model)
         baseline = open_model(model, scratch / "model", max_unpacked_bytes=options.max_unpacked_bytes)
+        check_runs(baseline)
         original = store.load(baseline)
         tidied = tidy(original)
+        signature = Signature.of(original)
         original = normalise(original)
         upload = names_in(without_raw_data(baseline))
-        materials = Materials(original, upload, data, scratch, out_dir / "curves", progress, options)
+        materials = Materials(
+            original, upload, signature, data, scratch, out_dir / "curves", progress, options
+        )
         for given in (data.calibration, data.evaluation):
             materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
@@ -76,6 +81,7 @@ def compress(
 
         tidy(graph)
         steps = _with_notes(steps, returned(graph, original))
+        materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
         packing = storage.write(graph, candidate, recipe.steps, upload)
         steps = storage.told(steps, recipe.steps, packing)

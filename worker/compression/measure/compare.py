@@ -43,7 +43,8 @@ def compare(
     `inputs_do_not_fit`, `unknown_output`, `labels_do_not_fit`, `missing_data` and `not_finite`.
     """
     data = evaluation if evaluation is not None else calibration
-    pair = Network(baseline, usable_threads(), ORIGINAL), Network(candidate, usable_threads(), COMPRESSED)
+    original = Network(baseline, usable_threads(), ORIGINAL)
+    pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes)
     _check(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))

@@ -138,7 +138,9 @@ def test_what_a_step_made_computes_the_same_to_the_bit_with_the_same_kernels(
 def _after(kind: str, build: Callable[[], onnx.ModelProto], folder: Path) -> ir.Model | None:
     step = Recipe.model_validate({"steps": [{"kind": kind}]}).steps[0]
     net = normalise(ir.from_proto(build()))
-    given = samples(folder, net, **{name: np.concatenate([x] * 4) for name, x in graphs.feeds(build()).items()})
+    given = samples(
+        folder, net, **{name: np.concatenate([x] * 4) for name, x in graphs.feeds(build()).items()}
+    )
     (folder / "step").mkdir()
     try:
         return apply(net, step, Context(folder / "step", 0, Silent(), given)).model
