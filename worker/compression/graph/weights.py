@@ -93,6 +93,8 @@ class Weight:
     @property
     def nbytes(self) -> int:
         """Of the numbers as stored, without scales and zero points; of shared values the codes."""
+        if self.shared is not None:
+            return -(-self.size * self.shared.bits // 8)
         return int(_tensor(self.value).nbytes)
 
     def zeros(self) -> int:
