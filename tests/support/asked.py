@@ -138,7 +138,13 @@ def report(**changes: Any) -> Report:
         ],
         "layers": [
             LayerReport(
-                name="conv", op="Conv", parameters=10, macs=100, before_dtype="float32", after_dtype="int8"
+                name="conv",
+                op="Conv",
+                parameters=Pair(before=10, after=10, ratio=1.0),
+                macs=Pair(before=100, after=100, ratio=1.0),
+                size_bytes=Pair(before=40, after=10, ratio=0.25),
+                before_dtype="float32",
+                after_dtype="int8",
             )
         ],
         "environment": Environment(

@@ -245,7 +245,7 @@ def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) ->
         return [f"The model stays as it was. {why} For a smaller file at the price of time, {advice}"]
     notes = [
         f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast in the race of "
-        f"candidates, which was before the artifact was finished; the verdict's speed-up is measured on the artifact. {why}"
+        f"candidates; the verdict's speed-up is measured anew, on the finished artifact. {why}"
     ]
     if won.speedup < 1 and won.interval[1] < 1:
         smaller = won.bytes < original.bytes

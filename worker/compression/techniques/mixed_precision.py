@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -91,6 +91,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "size_ratio": round(ratio, 4),
         "layers": _rows(answer, facts, chosen),
     }
+    if step.min_speedup is not None:
+        answer.notes.append(f"Estimated to be {_speedup(facts, chosen):.2f}× as fast. {ESTIMATED}")
     if not chosen:
         told = "The budget is met by the float model: nothing was quantized." if target.met else target.why
         return Changed(original, 0, answer.candidates, [str(told)], details, [target])
@@ -236,6 +238,9 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(left, limits=limits)
 
 
+ESTIMATED: Final = "A step's speed-up is estimated from its layers' own times; the verdict's is measured on the finished artifact."
+
+
 def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
     gains = [
         facts.times[name][FLOAT] - facts.times[name][bits]
@@ -255,6 +260,8 @@ def _target(step: MixedPrecision, speedup: float, ratio: float, judged: Judged) 
         name, asked, found = "min_snr_db", step.min_snr_db, judged.snr_db
     met = found <= asked if name == "max_size_ratio" else found >= asked
     why = f"With all layers in the bits that help most, {name} is {found:.3f}, and {asked:g} was asked."
+    if name == "min_speedup":
+        why += f" {ESTIMATED}"
     return RequirementResult(
         name=f"mixed_precision.{name}",
         asked=asked,
