@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.chaos import Transport, play
 
-JOBS = 3
+JOBS = 2
 RETRIED = {
     "kill the child": 2,
     "kill the worker": 1,
@@ -36,8 +36,8 @@ def test_all_jobs_succeed_once_although(case: str, transport: Transport) -> None
 
 
 def test_a_cancelled_job_ends_within_two_seconds_and_the_others_succeed() -> None:
-    outcome = play("cancel", "files", JOBS)
-    assert (outcome.succeeded, outcome.cancelled, outcome.twice, outcome.stray) == (JOBS - 2, 2, 0, 0)
+    outcome = play("cancel", "files", JOBS + 1)
+    assert (outcome.succeeded, outcome.cancelled, outcome.twice, outcome.stray) == (JOBS - 1, 2, 0, 0)
     assert max(outcome.cancel_seconds) < 2
 
 

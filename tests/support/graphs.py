@@ -96,6 +96,32 @@ def branches(*, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
     return model
 
 
+def siblings(*, seed: int = 0) -> onnx.ModelProto:
+    """All layers in the branches of an If, which use the same names: x[N,3,8,8], flag[] → y[N,10]."""
+    rng = np.random.default_rng(seed)
+    chosen = {name: _pooled_convolutions(rng) for name in ("then_branch", "else_branch")}
+    model = _model(
+        [helper.make_node("If", ["flag"], ["y"], **chosen)], {"x": ["N", 3, 8, 8]}, {"y": ["N", 10]}, {}, 18
+    )
+    model.graph.input.append(helper.make_tensor_value_info("flag", TensorProto.BOOL, []))
+    return model
+
+
+def _pooled_convolutions(rng: np.random.Generator) -> onnx.GraphProto:
+    nodes = [
+        helper.make_node("Conv", ["x", "w1"], ["a"], name="first", pads=[1] * 4),
+        helper.make_node("Relu", ["a"], ["b"], name="relu"),
+        helper.make_node("Conv", ["b", "w2"], ["c"], name="second"),
+        helper.make_node("GlobalAveragePool", ["c"], ["p"], name="pool"),
+        helper.make_node("Flatten", ["p"], ["f"], name="flat"),
+        helper.make_node("MatMul", ["f", "w3"], ["z"], name="head"),
+    ]
+    shapes = {"w1": (16, 3, 3, 3), "w2": (32, 16, 1, 1), "w3": (32, 10)}
+    weights = [numpy_helper.from_array(_normal(rng, *shape), name) for name, shape in shapes.items()]
+    answer = helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 10])
+    return helper.make_graph(nodes, "branch", [], [answer], weights)
+
+
 def dirty() -> onnx.ModelProto:
     """`branches` with stack traces, doc strings and source paths in every place that can hold one.
 

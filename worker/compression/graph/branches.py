@@ -13,7 +13,7 @@ from worker.compression.graph.opset import opset_of
 def take_branches(model: ir.Model) -> bool:
     """Put the taken branch of every decided If in its place, in subgraphs too. Answers whether there was any.
 
-    Names of the branch are kept; those that are taken already are left to `NameFixPass`.
+    Names of the branch are kept; those that are taken already are left to `NameOnce`.
     """
     opset, taken = opset_of(model), 0
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):

@@ -61,7 +61,8 @@ def _recurrent(node: ir.Node) -> int | None:
     sequence, found = numbers(node.inputs[0]), weights_of(node)
     if sequence is None or not found:
         return None
-    return sequence[0] * sequence[1] * sum(weight.size for weight in found)
+    sizes = [numbers(weight.value) for weight in found]
+    return sequence[0] * sequence[1] * sum(math.prod(size or ()) for size in sizes)
 
 
 def _einsum(node: ir.Node) -> int | None:

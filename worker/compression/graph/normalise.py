@@ -18,6 +18,7 @@ from worker.compression.graph.folding import fold
 from worker.compression.graph.ir_version import INITIALIZERS_ALONE
 from worker.compression.graph.onnx_inference import shown
 from worker.compression.graph.tracing import rounds, trace
+from worker.compression.graph.unique_names import NameOnce
 
 MOST_ROUNDS: Final = 32
 """Of folding and taking branches. Either form runs; honest exports need two or three."""
@@ -73,17 +74,10 @@ def _can_be_skipped(node: ir.Node) -> bool:
     return node.op_type == "Identity" and node.domain == "" and not node.outputs[0].is_graph_output()
 
 
-class NamedAfterOperator(passes.naming.SimpleNameGenerator):
-    """A node without a name is called after its operator: `Conv`, `Conv_1`, …"""
-
-    def generate_node_name(self, node: ir.Node) -> str:
-        return node.name or node.op_type
-
-
 CLEAN: Final = ir.passes.Sequential(
     SkipIdentities(),
     passes.RemoveUnusedNodesPass(),
     passes.TopologicalSortPass(),
-    passes.NameFixPass(NamedAfterOperator()),
+    NameOnce(),
 )
-"""No dead code, nodes in order, each named once."""
+"""No dead code, nodes in order, every name given once."""

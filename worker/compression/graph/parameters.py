@@ -67,10 +67,11 @@ def parameters(model: ir.Model) -> int:
     codebooks and zero points, and the running statistics of batch normalisation, as published networks are counted.
     What several nodes read counts once, what is stored twice (in 4 bits for a product and in 8 as a table) twice.
     """
-    return sum(_count(value) for graph in model.graphs() for value in graph.initializers.values())
+    return sum(count_of(value) for graph in model.graphs() for value in graph.initializers.values())
 
 
-def _count(value: ir.Value) -> int:
+def count_of(value: ir.Value) -> int:
+    """The numbers of one constant that were learnt."""
     tensor = value.const_value
     uses = [(use.node, use.idx) for use in value.uses()]
     if tensor is None or tensor.size == 0 or (tensor.size == 1 and not any(_in_layer(*use) for use in uses)):

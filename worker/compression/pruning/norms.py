@@ -40,7 +40,7 @@ def batchnorm_scale(model: ir.Model, stored: Stored, group: Group) -> Array | No
     """None where no batch normalisation of the group has a scale of its own for each channel."""
     scales = {
         value.name
-        for node in model.graph
+        for node in ir.traversal.RecursiveGraphIterator(model.graph)
         if node.op_type == "BatchNormalization" and (value := node.inputs[1]) is not None
     }
     found = [

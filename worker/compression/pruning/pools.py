@@ -92,7 +92,7 @@ def _members(
 
 def structure(model: ir.Model, group: Group) -> tuple[object, ...]:
     """What groups that are built alike have in common: their layers' operators, and the axes that a cut goes along."""
-    operators = {str(node.name): node.op_type for node in model.graph}
+    operators = {str(node.name): node.op_type for node in ir.traversal.RecursiveGraphIterator(model.graph)}
     layers = [[operators.get(name, "") for name in names] for names in (group.producers, group.consumers)]
     parts = [(part.role, part.axis) for part in group.channels[0].parts]
     return (tuple(layers[0]), tuple(layers[1]), tuple(sorted(parts)))

@@ -10,10 +10,12 @@ from worker.compression.observe import Array
 
 
 class Stored:
-    """Initializers by name, each read once."""
+    """Initializers by name, those inside branches too, each read once."""
 
     def __init__(self, model: ir.Model) -> None:
-        self._initializers = model.graph.initializers
+        self._initializers = {
+            name: value for graph in model.graphs() for name, value in graph.initializers.items()
+        }
         self._arrays: dict[str, Array] = {}
 
     def array(self, name: str) -> Array:

@@ -4,7 +4,8 @@
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import assert_never
 
@@ -15,10 +16,11 @@ from app.contract.job import Benchmark
 from app.contract.recipe import ChannelPruning
 from worker.compression.data.samples import Samples
 from worker.compression.graph import store
-from worker.compression.graph.channels import Group
+from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.cost import macs, parameters
 from worker.compression.measure.latency import measure_latencies
 from worker.compression.measure.lock import measuring
+from worker.compression.observe import Array
 from worker.compression.progress import Progress
 
 
@@ -31,6 +33,13 @@ class Bench:
     scratch: Path
     seed: int
     progress: Progress
+    _macs: dict[ir.Model, int | None] = field(default_factory=dict)
+
+    def macs(self, model: ir.Model) -> int | None:
+        """Multiply-accumulates for these shapes; None where one is unknown. Counted once: it infers all shapes."""
+        if model not in self._macs:
+            self._macs[model] = macs(model, self.shapes)
+        return self._macs[model]
 
     @property
     def shapes(self) -> dict[str, list[int]]:
@@ -42,8 +51,17 @@ class Bench:
         return shapes
 
 
-Left = Callable[[ir.Model, Sequence[int]], float]
-"""The share that is left, of a network and what each of its groups keeps."""
+Forecaster = Callable[[Sequence[Array]], float]
+"""The share that is left when of each group these channels go."""
+
+
+@dataclass(frozen=True)
+class Left:
+    """`of`: the share that is left, of a network and what each of its groups keeps. `forecast`: the same of what a cut
+    of a network would leave, without building it; None where it has to be measured."""
+
+    of: Callable[[ir.Model, Sequence[int]], float]
+    forecast: Callable[[ir.Model, Sequence[Group]], Forecaster] | None = None
 
 
 def left_of(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequence[Group]) -> Left:
@@ -52,21 +70,32 @@ def left_of(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequenc
     match step.target:
         case "channels":
             total = sum(len(group.channels) for group in groups)
-            return lambda _, kept: sum(kept) / total
+            return Left(lambda _, kept: sum(kept) / total)
         case "parameters":
             whole = parameters(model)
-            return lambda cut, _: parameters(cut) / whole
+            return Left(lambda cut, _: parameters(cut) / whole, partial(_parameters_after, whole))
         case "macs":
-            shapes = bench.shapes
-            whole = _macs(model, shapes)
-            return lambda cut, _: _macs(cut, shapes) / whole
+            whole = _macs(model, bench)
+            return Left(lambda cut, _: _macs(cut, bench) / whole, partial(_macs_after, whole, bench.shapes))
         case "latency":
-            return _timed(model, bench)
+            return Left(_timed(model, bench))
     assert_never(step.target)
 
 
-def _macs(model: ir.Model, shapes: dict[str, list[int]]) -> int:
-    found = macs(model, shapes)
+def _parameters_after(whole: int, model: ir.Model, groups: Sequence[Group]) -> Forecaster:
+    forecast = Forecast(model, groups)
+    return lambda losers: forecast.parameters(losers) / whole
+
+
+def _macs_after(
+    whole: int, shapes: dict[str, list[int]], model: ir.Model, groups: Sequence[Group]
+) -> Forecaster:
+    forecast = Forecast(model, groups, shapes)
+    return lambda losers: (forecast.macs(losers) or 0) / whole
+
+
+def _macs(model: ir.Model, bench: Bench) -> int:
+    found = bench.macs(model)
     if not found:
         raise Refusal(
             "shape_needed",
@@ -77,7 +106,7 @@ def _macs(model: ir.Model, shapes: dict[str, list[int]]) -> int:
     return found
 
 
-def _timed(model: ir.Model, bench: Bench) -> Left:
+def _timed(model: ir.Model, bench: Bench) -> Callable[[ir.Model, Sequence[int]], float]:
     asked = bench.benchmark
     first = Benchmark(
         batch_sizes=asked.batch_sizes[:1],

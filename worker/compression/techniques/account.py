@@ -92,9 +92,13 @@ def why_not(model: ir.Model, layers: list[Layer]) -> str:
         reasons = Counter(f"{layer.node.op_type}: {layer.reason}" for layer in layers)
         return f"none of {len(layers)} could be taken ({_listed(reasons)})."
     there = Counter(node.op_type for node in model.graph)
-    inside = sum(len(list(graph)) for graph in model.graphs()) - len(list(model.graph))
-    below = f" (and {inside} nodes in subgraphs, which stay as they are)" if inside else ""
-    return f"the model has {_listed(there)}{below}."
+    return f"the model has {_listed(there)}{left_inside(model)}."
+
+
+def left_inside(model: ir.Model) -> str:
+    """That nodes in subgraphs stay as they are, in brackets, where there are some."""
+    inside = sum(len(graph) for graph in model.graphs()) - len(model.graph)
+    return f" (and {inside} nodes in subgraphs, which stay as they are)" if inside else ""
 
 
 def _listed(counts: Counter[str]) -> str:

@@ -14,7 +14,7 @@ from app.contract.errors import Refusal
 from app.contract.recipe import ChannelPruning, Distillation, Finetune
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut
-from worker.compression.graph.cost import macs, parameters
+from worker.compression.graph.cost import parameters
 from worker.compression.graph.naming import excluded
 from worker.compression.layerwise.reconstruction import Repaired, repair
 from worker.compression.observe import Array
@@ -22,10 +22,10 @@ from worker.compression.progress import Within
 from worker.compression.pruning import account
 from worker.compression.pruning.account import Round
 from worker.compression.pruning.activation import any_seen
-from worker.compression.pruning.pools import Kept, pools
+from worker.compression.pruning.pools import Kept, Pools, pools
 from worker.compression.pruning.scores import scores
-from worker.compression.pruning.search import smallest_cut
-from worker.compression.pruning.targets import Bench, Left, left_of
+from worker.compression.pruning.search import Cut, smallest_cut
+from worker.compression.pruning.targets import Bench, Forecaster, Left, left_of
 from worker.compression.techniques.account import refuse_quantized
 from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
@@ -49,14 +49,14 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     left = left_of(model, step, bench, groups)
     rounds: list[Round] = []
     for number in range(1, step.rounds + 1):
+        if rounds:
+            groups = prunable(rounds[-1].model, channel_groups(rounds[-1].model), step)
+        if not groups:
+            break
         most = (1 - step.amount) ** (number / step.rounds)
         part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
-        done = one_round(
-            rounds[-1].model if rounds else model, step, replace(context, progress=part), left, most
-        )
-        if done is None:
-            break
-        rounds.append(done)
+        network = rounds[-1].model if rounds else model
+        rounds.append(done := one_round(network, groups, step, replace(context, progress=part), left, most))
         if step.recovery is not None and number < step.rounds:
             _train(done.model, step.recovery, replace(context, progress=part), number)
     return _changed(model, step, bench, found, rounds)
@@ -86,32 +86,58 @@ def _has_gradient(model: ir.Model) -> bool:
 
 def prunable(model: ir.Model, found: Groups, step: ChannelPruning) -> list[Group]:
     """The groups that no excluded layer makes a channel of."""
-    kept = {str(node.name) for node in model.graph if excluded(node, step.exclude)}
+    kept = {
+        str(node.name)
+        for node in ir.traversal.RecursiveGraphIterator(model.graph)
+        if excluded(node, step.exclude)
+    }
     return [group for group in found.groups if not kept & set(group.producers)]
 
 
 def one_round(
-    model: ir.Model, step: ChannelPruning, context: Context, left: Left, most: float
-) -> Round | None:
-    """Judge, cut until no more than `most` is left, repair. None where no channel is left to go."""
-    groups = prunable(model, channel_groups(model), step)
-    if not groups:
-        return None
+    model: ir.Model,
+    groups: Sequence[Group],
+    step: ChannelPruning,
+    context: Context,
+    left: Left,
+    most: float,
+) -> Round:
+    """Judge, cut until no more than `most` is left, repair."""
     samples = None if context.calibration is None else context.calibration.draw(step.samples, context.seed)
     judged = scores(
         model, groups, step, samples, context.seed, lambda done: context.progress.advance(0.3 * done)
     )
     competing = pools(model, groups, judged.values, step.scope, step.round_to)
+    found, smaller = _smallest(model, groups, competing, left, most, exact=step.target != "latency")
+    repaired = _repaired(model, smaller, groups, competing.losers(found.kept), step, samples, context)
+    return Round(smaller, groups, found, judged.instead, repaired)
+
+
+def _smallest(
+    model: ir.Model, groups: Sequence[Group], competing: Pools, left: Left, most: float, *, exact: bool
+) -> tuple[Cut, ir.Model]:
+    """The smallest cut, and the network after it. A forecast that does not hold for that network decides nothing."""
 
     def without(kept: Kept) -> ir.Model:
         lost = zip(groups, competing.losers(kept), strict=True)
         return cut(model, [group.channels[index] for group, indices in lost for index in indices])
 
-    exact = step.target != "latency"
-    found = smallest_cut(competing, lambda kept: left(without(kept), kept), most, exact=exact)
-    smaller = without(found.kept)
-    repaired = _repaired(model, smaller, groups, competing.losers(found.kept), step, samples, context)
-    return Round(smaller, groups, found, judged.instead, repaired)
+    if (forecast := _forecast(model, groups, left)) is not None:
+        found = smallest_cut(competing, lambda kept: forecast(competing.losers(kept)), most)
+        smaller = without(found.kept)
+        share = left.of(smaller, found.kept)
+        if (share <= most) == found.reached:
+            return replace(found, left=share), smaller
+    found = smallest_cut(competing, lambda kept: left.of(without(kept), kept), most, exact=exact)
+    return found, without(found.kept)
+
+
+def _forecast(model: ir.Model, groups: Sequence[Group], left: Left) -> Forecaster | None:
+    """None where it has to be measured, or where the channels are others for the shapes of the job."""
+    try:
+        return None if left.forecast is None else left.forecast(model, groups)
+    except KeyError:
+        return None
 
 
 def _repaired(
@@ -154,11 +180,11 @@ def _changed(
     model: ir.Model, step: ChannelPruning, bench: Bench, found: Groups, rounds: Sequence[Round]
 ) -> Changed:
     groups = account.groups(found, rounds)
-    last, shapes = rounds[-1].model, bench.shapes
+    last = rounds[-1].model
     details: dict[str, Any] = {
         "criterion": step.criterion,
         "scope": step.scope,
-        "macs": [macs(model, shapes), macs(last, shapes)],
+        "macs": [bench.macs(model), bench.macs(last)],
         "parameters": [parameters(model), parameters(last)],
         "rounds": [account.told(each) for each in rounds],
         "groups": groups,

@@ -26,6 +26,7 @@ from worker.compression.layerwise.linear import Linear, by_weight
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.structure import Structure, in_order
 from worker.compression.observe import Array
+from worker.compression.techniques.account import left_inside
 from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.targets import zeros_targets
@@ -93,13 +94,16 @@ def layers_of(model: ir.Model, step: Sparsity) -> Layers:
         else:
             layers.skipped.append((layer, why))
     if not layers.taken:
-        raise Refusal("nothing_to_compress", _why_none(layers))
+        raise Refusal("nothing_to_compress", _why_none(model, layers))
     return layers
 
 
-def _why_none(layers: Layers) -> str:
+def _why_none(model: ir.Model, layers: Layers) -> str:
     if not layers.skipped:
-        return "The model has no Conv, Gemm or MatMul with a constant float32 weight that is not left out."
+        return (
+            "The model has no Conv, Gemm or MatMul with a constant float32 weight that is not left out"
+            f"{left_inside(model)}."
+        )
     listed = ", ".join(f"{layer.name!r}: {why}" for layer, why in layers.skipped[:SHOWN])
     return f"No layer has sizes that the structure divides ({listed}). Choose another structure."
 

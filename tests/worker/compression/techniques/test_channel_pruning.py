@@ -16,7 +16,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
-from tests.support.graphs import branches
+from tests.support.graphs import branches, siblings
 from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.channels import channel_groups
@@ -222,3 +222,16 @@ def test_gradients_through_an_operator_without_them_are_refused_before_any_work(
 ) -> None:
     problem = refused(branches(), tmp_path, **step)
     assert (problem.code, problem.layer) == ("unsupported_operator", "choose")
+
+
+@pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm", "random", None])
+def test_layers_inside_branches_are_cut_too(criterion: str | None, tmp_path: Path) -> None:
+    onnx.save(siblings(), tmp_path / "model.onnx")
+    step = {"kind": "channel_pruning", "amount": 0.5} | ({"criterion": criterion} if criterion else {})
+    report = compress(
+        tmp_path / "model.onnx", Recipe.model_validate({"steps": [step]}), Data(), tmp_path / "out"
+    )
+    assert report.steps[0].changed == 4
+    assert report.size_bytes.after < report.size_bytes.before
+    assert report.macs is not None
+    assert report.macs.after <= 0.5 * report.macs.before

@@ -6,6 +6,7 @@ f(0) ≠ 0 (a sigmoid) a channel of zeros is not zero behind f, but then what re
 
 from collections.abc import Callable
 
+import numpy as np
 import onnx
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -14,7 +15,8 @@ from hypothesis import strategies as st
 from tests.support import graphs
 from tests.support.channels import assert_laws, every_third, groups_of, normal
 from tests.support.nets import Net, Value
-from worker.compression.graph.channels import Channel, Groups, channel_groups, cut
+from worker.compression.graph.channels import Channel, Forecast, Groups, channel_groups, cut
+from worker.compression.graph.cost import macs, parameters
 
 SIZE = 6
 Block = Callable[[Net, Value, int, int], tuple[Value, int]]
@@ -170,6 +172,17 @@ def test_any_cut_is_valid_and_runs_and_cutting_zeros_changes_nothing(
 ) -> None:
     made, groups = groups_of(model)
     assert_laws(made, some_of(groups, data), graphs.feeds(model, batch=2))
+
+
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(model=models(), data=st.data())
+def test_what_a_cut_leaves_is_forecast_exactly(model: onnx.ModelProto, data: st.DataObject) -> None:
+    made, groups = groups_of(model)
+    chosen = set(some_of(groups, data))
+    losers = [np.array([i for i, c in enumerate(g.channels) if c in chosen], np.int64) for g in groups.groups]
+    forecast, smaller = Forecast(made, groups.groups), cut(made, chosen)
+    assert forecast.parameters(losers) == parameters(smaller)
+    assert forecast.macs(losers) == macs(smaller)
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.__name__)

@@ -1,0 +1,91 @@
+"""What a cut leaves of a network, counted from its labels: nothing is built.
+
+axis         keeps the indices whose class is not cut
+parameters   Σ over constants of what they count · Π over their axes of kept / size
+MACs         by the formulas of `graph.formulas`, for the sizes that are kept
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+
+from worker.compression.graph.channels.account import Group, groups_of
+from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.run import label
+from worker.compression.graph.channels.step import Labelled
+from worker.compression.graph.cost import macs_of_shaped
+from worker.compression.graph.formulas import FORMULAS
+from worker.compression.graph.parameters import count_of
+from worker.compression.graph.shapes import with_shapes
+
+Gone = NDArray[np.bool_]
+"""For each label, whether its class is cut."""
+
+
+class Forecast:
+    """Of cuts of these groups of one model, for inputs of these shapes.
+
+    It can be wrong where a size follows from the number of channels in a way that no label carries: check what was
+    decided by it on the network that was cut.
+    """
+
+    def __init__(
+        self, model: ir.Model, groups: Sequence[Group], shapes: dict[str, list[int]] | None = None
+    ) -> None:
+        """Raises `KeyError` where the groups are others for these shapes."""
+        self._model = with_shapes(model, shapes)
+        run = label(self._model)
+        roots = groups_of(run)[1]
+        self._roots = [np.array([roots[channel] for channel in group.channels]) for group in groups]
+        self._classes = run.classes
+        self._constants = [
+            (count, run.values.get(value))
+            for graph in self._model.graphs()
+            for value in graph.initializers.values()
+            if (count := count_of(value))
+        ]
+        self._sizes = [(v, v.shape, run.values[v]) for v in _of_linear_nodes(self._model) if v in run.values]
+
+    def parameters(self, losers: Sequence[Vector]) -> int:
+        """`losers`: of each group the channels that go, by their index."""
+        gone = self._gone(losers)
+        return sum(
+            count if labelled is None else _kept(count, labelled, gone) for count, labelled in self._constants
+        )
+
+    def macs(self, losers: Sequence[Vector]) -> int | None:
+        """None where a shape is unknown. `losers`: as of `parameters`."""
+        gone = self._gone(losers)
+        for value, shape, labelled in self._sizes:
+            if shape is not None:
+                value.shape = _shortened(shape, labelled.axes, gone)
+        return macs_of_shaped(self._model)
+
+    def _gone(self, losers: Sequence[Vector]) -> Gone:
+        cut = np.zeros(len(self._classes), bool)
+        for roots, indices in zip(self._roots, losers, strict=True):
+            cut[roots[indices]] = True
+        return cut[self._classes]
+
+
+def _of_linear_nodes(model: ir.Model) -> set[ir.Value]:
+    """What the formulas read the shapes of."""
+    nodes = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.op_type in FORMULAS]
+    return {value for node in nodes for value in (*node.inputs, *node.outputs) if value is not None}
+
+
+def _kept(count: int, labelled: Labelled, gone: Gone) -> int:
+    for vector in labelled.vectors():
+        count = count * int(np.count_nonzero(~gone[vector])) // len(vector)
+    return count
+
+
+def _shortened(shape: ir.Shape, axes: tuple[Vector | None, ...], gone: Gone) -> ir.Shape:
+    return ir.Shape(
+        [
+            dim if vector is None else int(np.count_nonzero(~gone[vector]))
+            for dim, vector in zip(shape, axes, strict=True)
+        ]
+    )

@@ -1,0 +1,48 @@
+"""Names that nothing else in the model has, so that a name alone says which layer or weight is meant."""
+
+from collections.abc import Iterator
+
+import onnx_ir as ir
+
+
+class NameOnce(ir.passes.InPlacePass):
+    """Every node and every value has a name of its own, in subgraphs too: sibling branches may use the same names, and
+    files repeat those of nodes. Whatever comes later gets a number; a node without a name is called after its operator.
+
+    Inputs and outputs of the model keep theirs, unless the file repeats those.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        nodes, values = _Taken(), _Taken()
+        renamed = False
+        for value in dict.fromkeys(_values(model)):
+            renamed |= value.name != (name := values.own(value.name or "v"))
+            value.name = name
+        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+            renamed |= node.name != (name := nodes.own(node.name or node.op_type))
+            node.name = name
+        return ir.passes.PassResult(model, modified=renamed)
+
+
+class _Taken:
+    def __init__(self) -> None:
+        self._names: set[str] = set()
+        self._last: dict[str, int] = {}
+
+    def own(self, wish: str) -> str:
+        name, number = wish, self._last.get(wish, 0)
+        while name in self._names:
+            number += 1
+            name = f"{wish}_{number}"
+        self._names.add(name)
+        self._last[wish] = number
+        return name
+
+
+def _values(model: ir.Model) -> Iterator[ir.Value]:
+    """Those of the signature first, then graph by graph; what an If has no use for is called nothing and stays so."""
+    yield from (*model.graph.inputs, *model.graph.outputs)
+    for graph in model.graphs():
+        yield from (*graph.inputs, *graph.initializers.values())
+        for node in graph:
+            yield from (value for value in node.outputs if value.name or value.uses())
