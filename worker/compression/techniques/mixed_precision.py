@@ -238,7 +238,9 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(left, limits=limits)
 
 
-ESTIMATED: Final = "A step's speed-up is estimated from its layers' own times; the verdict's is measured on the finished artifact."
+ESTIMATED: Final = (
+    "A step's speed-up is estimated from its layers' own times; the verdict's is measured, on the artifact."
+)
 
 
 def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
