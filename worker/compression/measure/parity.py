@@ -127,8 +127,8 @@ def compare_outputs(
     feeds: Iterable[tuple[Feed, int]],
     data: DataName,
     tick: Callable[[int], None],
-) -> tuple[list[Parity], list[str]]:
-    """One entry per output that both have, and notes on what could not be compared.
+) -> tuple[list[Parity], dict[str, str], list[str]]:
+    """One entry per output that both have; of each other output of the original why it has none; and notes.
 
     `feeds` come with the number of samples in each; `tick` is told the samples done.
     """
@@ -140,7 +140,22 @@ def compare_outputs(
         samples += batch
         tick(samples)
     compared = [one for one in moved if one.size and one.other_shape is None]
-    return [one.result(samples, data) for one in compared], _notes(before, after, moved)
+    entries = [one.result(samples, data) for one in compared]
+    return entries, _uncompared(before, moved), _notes(before, after, moved)
+
+
+def _uncompared(before: Network, moved: list[Moved]) -> dict[str, str]:
+    """Outputs of the original of which nothing, or not every sample, could be compared."""
+    of = {one.name: one for one in moved}
+    found = dict.fromkeys(before.other_outputs, "it is no tensor")
+    for name in before.outputs:
+        if name not in of:
+            found[name] = "it is gone from the compressed model"
+        elif (shape := of[name].other_shape) is not None:
+            found[name] = f"its shape {shape}"
+        elif not of[name].size:
+            found[name] = "it is empty in every sample"
+    return found
 
 
 def cosines(x: Array, y: Array) -> list[float]:

@@ -58,7 +58,7 @@ def test_the_share_is_exact_and_the_file_is_smaller(files: Digits, tmp_path: Pat
     assert details["zeros"] == round(0.5 * details["weights"]) == 3016
     for name in ("k1", "k2", "w"):
         assert zeros(weights(tmp_path)[name]) == 0.5
-    assert report.outcome == "accepted"
+    assert report.outcome == "unchecked"
     assert report.size_bytes.after < 0.65 * report.size_bytes.before
     assert details["storage"]["stored_bytes"] < 0.6 * details["storage"]["dense_bytes"]
     assert sum(details["storage"]["tensors"].values()) == 4
