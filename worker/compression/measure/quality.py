@@ -40,21 +40,26 @@ def measure_quality(
     held_out: bool,
     seed: int,
     tick: Callable[[float], None],
-) -> tuple[Quality, list[str]]:
-    """The metric over all samples, and notes. Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`."""
+) -> tuple[Quality, list[str], int]:
+    """The metric over all samples, notes, and how many samples have NaN in the candidate alone.
+
+    Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`.
+    """
     output, (_, labels) = chosen_output(before, evaluation), labelled(samples, evaluation.metric)
-    both, done, unusable = [], 0, np.zeros(2, np.int64)
+    both, done, unusable = [], 0, np.zeros(3, np.int64)
     for feed, rows in counted(samples, batch_for(samples)):
         outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
         truth = labels[done : done + rows]
         both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
-        unusable += [int(np.isnan(x.reshape(rows, -1)).any(axis=1).sum()) for x in outputs]
+        nan = [np.isnan(x.reshape(rows, -1)).any(axis=1) for x in outputs]
+        unusable += [int(found.sum()) for found in (*nan, nan[1] & ~nan[0])]
         done += rows
         tick(done / len(samples))
     found = np.concatenate(both)
     quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
     judged = original_notes(evaluation.metric, quality, labels, found[:, 0])
-    return quality, [*judged, *_notes(quality), *_nan_notes(quality, *unusable.tolist())]
+    notes = [*judged, *_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())]
+    return quality, notes, int(unusable[2])
 
 
 def original_quality(
@@ -62,9 +67,8 @@ def original_quality(
 ) -> list[str]:
     """What is to be known before any work: the original's own quality on some of the rows, and what is wrong with it.
 
-    Refuses what `check_quality` does.
+    Of what `check_quality` has let through.
     """
-    check_quality(network, samples, evaluation)
     given, _ = labelled(samples, evaluation.metric)
     some, labels = labelled(given.draw(FIRST_SAMPLES, seed), evaluation.metric)
     output, found, done = chosen_output(network, evaluation), [], 0
