@@ -15,6 +15,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
 from worker.compression.files import sha256_of
 from worker.compression.graph import store
+from worker.compression.graph.compact import UploadNames
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.tidy import tidy
@@ -26,10 +27,12 @@ from worker.compression.techniques.context import Context
 
 @dataclass(frozen=True)
 class Materials:
-    """`original` is the upload in normal form; `curves` the folder of what training steps draw; `unpacked` where each
-    archive was unpacked to, so that its bytes are hashed once and not for every step."""
+    """`original` is the upload in normal form, `upload` the names in its file; `curves` the folder of what training
+    steps draw; `unpacked` where each archive was unpacked to, so that its bytes are hashed once and not for every step.
+    """
 
     original: ir.Model
+    upload: UploadNames
     data: Data
     scratch: Path
     curves: Path
@@ -49,6 +52,7 @@ class Materials:
             self.options.seed,
             self.progress,
             self.samples(self.data.calibration),
+            upload=self.upload,
             require=self.options.require,
             evaluation=self.options.evaluation,
             benchmark=self.options.benchmark,

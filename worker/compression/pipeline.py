@@ -16,8 +16,10 @@ from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
 from worker.compression.files import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.graph import store
+from worker.compression.graph.compact import names_in
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
+from worker.compression.graph.one_file import without_raw_data
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
@@ -59,7 +61,8 @@ def compress(
         original = store.load(baseline)
         tidied = tidy(original)
         original = normalise(original)
-        materials = Materials(original, data, scratch, out_dir / "curves", progress, options)
+        upload = names_in(without_raw_data(baseline))
+        materials = Materials(original, upload, data, scratch, out_dir / "curves", progress, options)
         for given in (data.calibration, data.evaluation):
             materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
@@ -74,13 +77,13 @@ def compress(
         tidy(graph)
         steps = _with_notes(steps, returned(graph, original))
         candidate = scratch / "candidate.onnx"
-        packing = storage.write(graph, candidate, recipe.steps)
+        packing = storage.write(graph, candidate, recipe.steps, upload)
         steps = storage.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
         measured = _measured(baseline, candidate, materials, _overlap(data, recipe), scratch)
         store.stamp(graph, lineage(source, recipe, options, measured))
         artifact = out_dir / ARTIFACT
-        storage.write(graph, artifact, recipe.steps)
+        storage.write(graph, artifact, recipe.steps, upload)
         report = assemble(
             before=original,
             after=graph,
@@ -119,7 +122,7 @@ def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> t
     changed = apply(graph, step, context)
     result = normalise(changed.model)
     path = context.scratch / "result.onnx"
-    store.save(result, path)
+    store.save(result, path, materials.upload)
     report = StepReport(
         index=index,
         kind=step.kind,

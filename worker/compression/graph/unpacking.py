@@ -1,6 +1,6 @@
 """What `packing` stored found again and made dense: the nodes are compared with those that packing would write."""
 
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,10 @@ from worker.compression.graph.bit_codes import Moved, Stored
 from worker.compression.graph.packing import LARGEST, bitmask, is_each_by_itself
 
 Array = npt.NDArray[Any]
+
+MOST_MOVED: Final = 3
+"""Nodes that do something to each code by itself; ours are two."""
+ENDS: Final = ("", *(f"y{number}" for number in range(MOST_MOVED)))
 
 
 def unpack(model: onnx.ModelProto) -> int:
@@ -79,10 +83,10 @@ class _Graph:
         return node if node is not None and node.op_type == "Gather" and len(node.input) == 2 else None
 
     def _moved(self, name: str) -> tuple[str, Moved]:
-        """What the nodes read that do something to each value by itself, and these nodes, at most three."""
+        """What the nodes read that do something to each value by itself, and these nodes, at most `MOST_MOVED`."""
         nodes: list[onnx.NodeProto] = []
         limit = None
-        while (node := self._sources.get(name)) is not None and len(nodes) < 3:
+        while (node := self._sources.get(name)) is not None and len(nodes) < MOST_MOVED:
             read = bit_codes.read_index(node)
             if len(node.input) <= read or not is_each_by_itself(node, node.input[read], self._constants):
                 break
@@ -156,9 +160,8 @@ class _Graph:
         return all(self._is_alike(name, other, written) for name, other in pairs)
 
     def _fresh(self, wish: str) -> str:
-        """Names that begin with what is answered are free, too."""
-        taken = (*self._sources, *self._constants)
-        while any(name.startswith(wish) for name in taken):
+        """So that what `Moved.write` makes of the name is free, too."""
+        while any(wish + end in known for end in ENDS for known in (self._sources, self._constants)):
             wish += "_"
         return wish
 

@@ -110,7 +110,7 @@ def test_below_opset_11_nothing_is_packed() -> None:
 def test_what_only_looks_alike_stays_as_it_is(name: str) -> None:
     model = showing(drawn((64, 64), 3, 1.0, 0))
     pack(model)
-    constant = next(t for t in model.graph.initializer if t.name == f"z1_{name}")
+    constant = next(t for t in model.graph.initializer if t.name == f"Z{name}")
     changed = numpy_helper.to_array(constant) + np.asarray(1, numpy_helper.to_array(constant).dtype)
     constant.CopyFrom(numpy_helper.from_array(changed, constant.name))
     assert unpack(model) == 0
