@@ -1,7 +1,12 @@
-"""Codes in as few bits as the largest of them needs, and the nodes that bring them back to a byte each.
+"""Codes in as few bits as the largest of them needs, and the nodes that look them up when the model is loaded.
 
-bits    = (bytes >> [7 … 0]) mod 2             reshaped to [n, b], the first bit the most significant
-code    = bits · [2^(b-1) … 2, 1]              as uint8 in the tensor's shape, under the tensor's name
+group    so many codes that they take 8 to 14 bits; its number lies in planes of 8, 4 and 2 bits, each in whole bytes
+table    [2^bits, codes of a group]        the codes of every number, made once for each width
+codes    = table[number]                   reshaped to the tensor's shape
+
+What is done to each code by itself (`moved`: a Cast, a codebook, a shift) is done to the few rows of the table instead.
+ONNX Runtime folds nodes one by one and holds all that they answer until it has loaded the model, so what counts is how
+little of it is as large as the tensor: here the rows and their shape, where bits taken apart were eight times as much.
 """
 
 from collections.abc import Sequence
@@ -15,125 +20,180 @@ from onnx import TensorProto, helper, numpy_helper
 
 Array = npt.NDArray[Any]
 
-SHIFTS: Final = np.arange(7, -1, -1, dtype=np.uint8)
-CHAIN: Final = ("Cast", "MatMulInteger", "Reshape", "Mod", "BitShift")
-"""What stands before the last Reshape, from behind."""
+PLANES: Final = {1: (8,), 2: (8,), 3: (8, 4), 4: (8,), 5: (8, 2), 6: (8, 4), 7: (8, 4, 2), 8: (8,)}
+"""bits of a code → bits of a group's number, plane by plane, the most significant first"""
 
 
 @dataclass
 class Stored:
-    """A tensor as constants and the nodes that make it of them; `widths` of the bits that are among them."""
+    """A tensor as constants and the nodes that make it of them. What other tensors share stands by its name: constants,
+    and nodes by their output, each after what it reads."""
 
-    constants: list[TensorProto]
-    nodes: list[onnx.NodeProto]
-    widths: set[int] = field(default_factory=set)
+    constants: list[TensorProto] = field(default_factory=list)
+    nodes: list[onnx.NodeProto] = field(default_factory=list)
+    shared_constants: dict[str, TensorProto] = field(default_factory=dict)
+    shared_nodes: dict[str, onnx.NodeProto] = field(default_factory=dict)
 
-    def bytes(self) -> int:
-        return sum(part.ByteSize() + 2 for part in (*self.constants, *self.nodes))
+    def bytes(self, present: "Stored | None" = None) -> int:
+        """In the file; what `present` shares already costs nothing."""
+        known = present or Stored()
+        shared = [part for name, part in self.shared_constants.items() if name not in known.shared_constants]
+        tables = [node for name, node in self.shared_nodes.items() if name not in known.shared_nodes]
+        return sum(part.ByteSize() + 3 for part in (*self.constants, *self.nodes, *shared, *tables))
 
-    def without(self, index: int) -> "Stored":
-        """Without that constant, which something else has to make."""
-        rest = [*self.constants[:index], *self.constants[index + 1 :]]
-        return Stored(rest, self.nodes, self.widths)
+    def constant(self, name: str, array: Array) -> str:
+        self.constants.append(numpy_helper.from_array(array, name))
+        return name
 
-    def before(self, other: "Stored") -> "Stored":
-        return Stored(
-            [*self.constants, *other.constants], [*self.nodes, *other.nodes], self.widths | other.widths
+    def node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.nodes.append(helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def shared_constant(self, name: str, array: Array) -> str:
+        self.shared_constants.setdefault(name, numpy_helper.from_array(array, name))
+        return name
+
+    def shared_node(self, kind: str, inputs: list[str], output: str, **attributes: Any) -> str:
+        self.shared_nodes.setdefault(output, helper.make_node(kind, inputs, [output], **attributes))
+        return output
+
+    def integer(self, prefix: str, value: int) -> str:
+        return self.shared_constant(f"{prefix}i{value}", np.array(value, np.int32))
+
+
+@dataclass(frozen=True)
+class Moved:
+    """Nodes that follow codes one by one; the codes have to be below `limit` for them, None: any may be."""
+
+    nodes: tuple[onnx.NodeProto, ...] = ()
+    limit: int | None = None
+
+    def write(self, stored: Stored, source: str, start: str) -> str:
+        """Put them behind `source` in place of the codes. Answers what the last one makes."""
+        for number, node in enumerate(self.nodes):
+            made = onnx.NodeProto()
+            made.CopyFrom(node)
+            made.ClearField("name")
+            made.input[read_index(node)] = source
+            source = made.output[0] = f"{start}y{number}"
+            stored.nodes.append(made)
+        return source
+
+
+def read_index(node: onnx.NodeProto) -> int:
+    """Of the input that a moved node's codes come by."""
+    return 1 if node.op_type == "Gather" else 0
+
+
+def width_of(codes: Array) -> int:
+    return max(1, int(codes.max(initial=0)).bit_length())
+
+
+def add_codes(stored: Stored, codes: Array, start: str, prefix: str, moved: Moved) -> str:
+    """Add uint8 codes of any shape, as `moved` makes them: what it answers has one row for each group of codes."""
+    width = width_of(codes)
+    bits = PLANES[width]
+    each = sum(bits) // width
+    table = add_table(stored, width, prefix)
+    if moved.limit is not None and moved.limit < 1 << width:
+        table = stored.node("Mod", [table, stored.integer(prefix, moved.limit)], f"{start}k")
+    table = moved.write(stored, table, start)
+    flat = codes.reshape(-1)
+    groups = -(-flat.size // each)
+    groups += -groups % (8 // bits[-1])  # planes of whole bytes, so that they are equally long
+    padded = np.concatenate([flat, np.zeros(groups * each - flat.size, np.uint8)])
+    numbers = padded.reshape(groups, each).astype(np.int32) @ _steps(width, each)
+    number = _add_numbers(stored, numbers, bits, start, prefix)
+    return stored.node("Gather", [table, number], f"{start}g")
+
+
+def add_reshaped(
+    stored: Stored, rows: str, held: int, array: Array, start: str, prefix: str, name: str
+) -> None:
+    """Add what makes rows with `held` values together the tensor `name` in the shape of `array`."""
+    if held != array.size:
+        flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
+        rows = stored.node("Reshape", [rows, flat], f"{start}f")
+        zero = stored.shared_constant(f"{prefix}zero", np.array([0]))
+        rows = stored.node(
+            "Slice", [rows, zero, stored.constant(f"{start}n", np.array([array.size]))], f"{start}l"
         )
+    stored.node("Reshape", [rows, stored.constant(f"{start}s", np.array(array.shape, np.int64))], name)
 
 
-def codes_of(model: onnx.ModelProto) -> set[str]:
-    """The uint8 constants of the main graph that a single Cast reads, and nothing else."""
-    readers: dict[str, list[str]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node.op_type)
-    return {
-        tensor.name
-        for tensor in model.graph.initializer
-        if tensor.data_type == TensorProto.UINT8 and readers.get(tensor.name) == ["Cast"]
-    }
+def held(codes: Array) -> int:
+    """How many values the rows have that `add_codes` answers."""
+    bits, width = PLANES[width_of(codes)], width_of(codes)
+    each = sum(bits) // width
+    groups = -(-codes.size // each)
+    return (groups + -groups % (8 // bits[-1])) * each
 
 
-def stored(name: str, codes: Array, start: str, prefix: str) -> Stored:
-    """uint8 codes of any shape. Names begin with `start`, those of what is shared with `prefix`."""
-    width = max(1, int(codes.max(initial=0)).bit_length())
-    places = np.arange(width - 1, -1, -1, dtype=np.uint8)
-    bits = (codes.reshape(-1, 1) >> places) & 1
-    size = bits.size // width
-    stream = np.packbits(bits.reshape(-1))
-    row, powers = shared(width, prefix)
-    constants = {f"{start}m": stream[:, None], f"{start}s": np.array(codes.shape, np.int64)}
-    own = [f"{start}{letter}" for letter in "abcdefg"]
-    nodes = [
-        helper.make_node("BitShift", [f"{start}m", f"{prefix}shifts"], [own[0]], direction="RIGHT"),
-        helper.make_node("Mod", [own[0], f"{prefix}two"], [own[1]]),
+def stored_codes(name: str, codes: Array, start: str, prefix: str, moved: Moved) -> Stored:
+    """The tensor `name` that `moved` makes of uint8 codes. Names begin with `start`, those of what is shared with
+    `prefix`."""
+    stored = Stored()
+    rows = add_codes(stored, codes, start, prefix, moved)
+    add_reshaped(stored, rows, held(codes), codes, start, prefix, name)
+    return stored
+
+
+def add_table(stored: Stored, width: int, prefix: str) -> str:
+    """int32 [2^bits of a group, codes of a group]"""
+    bits = sum(PLANES[width])
+    limits = [stored.integer(prefix, value) for value in (0, 1 << bits, 1)]
+    column = stored.shared_constant(f"{prefix}col", np.array([-1, 1]))
+    numbers = stored.shared_node("Range", limits, f"{prefix}r{bits}")
+    numbers = stored.shared_node("Reshape", [numbers, column], f"{prefix}c{bits}")
+    steps = stored.shared_constant(f"{prefix}s{width}", _steps(width, bits // width))
+    shifted = stored.shared_node("Div", [numbers, steps], f"{prefix}d{width}")
+    return stored.shared_node("Mod", [shifted, stored.integer(prefix, 1 << width)], f"{prefix}t{width}")
+
+
+def decoded(planes: Sequence[Array], width: int, size: int) -> Array | None:
+    """uint8 [size] of a group's planes, uint8 each; None where they are not so many."""
+    bits = PLANES[width]
+    if len(planes) != len(bits) or any(plane.dtype != np.uint8 or plane.ndim != 1 for plane in planes):
+        return None
+    parts = [
+        (plane[:, None] >> _steps_down(part)) & ((1 << part) - 1)
+        for plane, part in zip(planes, bits, strict=True)
     ]
-    last = own[1]
-    if bits.size % 8:
-        constants[f"{start}n"] = np.array([bits.size])
-        nodes.append(helper.make_node("Reshape", [last, f"{prefix}flat"], [own[2]]))
-        nodes.append(helper.make_node("Slice", [own[2], f"{prefix}zero", f"{start}n"], [own[3]]))
-        last = own[3]
-    assert size * width == bits.size
-    nodes += [
-        helper.make_node("Reshape", [last, row], [own[4]]),
-        helper.make_node("MatMulInteger", [own[4], powers], [own[5]]),
-        helper.make_node("Cast", [own[5]], [own[6]], to=TensorProto.UINT8),
-        helper.make_node("Reshape", [own[6], f"{start}s"], [name]),
-    ]
-    return Stored([numpy_helper.from_array(a, n) for n, a in constants.items()], nodes, {width})
-
-
-def shared(width: int, prefix: str) -> dict[str, Array]:
-    """What all codes of this width share: the shape of their bits, and the powers of two."""
-    powers = (1 << np.arange(width - 1, -1, -1)).astype(np.uint8)[:, None]
-    return {f"{prefix}row{width}": np.array([-1, width]), f"{prefix}pow{width}": powers}
-
-
-def chain(
-    last: onnx.NodeProto,
-    sources: dict[str, onnx.NodeProto],
-    operators: Sequence[str],
-    cut: dict[str, int],
-) -> list[onnx.NodeProto] | None:
-    """The nodes of these operators before a Reshape, from behind; None where others stand there.
-
-    Each reads the next as its first input, a Gather as its second. `cut`: between this operator and its reader a Slice
-    may stand; so many nodes, it among them, are then passed over.
-    """
-    if last.op_type != "Reshape" or len(last.input) != 2:
+    flat = [part.reshape(-1).astype(np.int32) for part in parts]
+    if len({part.size for part in flat}) != 1:
         return None
-    nodes, name = [], last.input[0]
-    for operator in operators:
-        node = sources.get(name)
-        if node is not None and node.op_type == "Slice":
-            for _ in range(cut.get(operator, 0)):
-                node = None if node is None or not node.input else sources.get(node.input[0])
-        if node is None or node.op_type != operator or not node.input:
-            return None
-        nodes.append(node)
-        name = node.input[1 if operator == "Gather" and len(node.input) > 1 else 0]
-    return nodes
+    numbers = flat[0]
+    for part, count in zip(flat[1:], bits[1:], strict=True):
+        numbers = numbers << count | part
+    each = sum(bits) // width
+    codes = numbers[:, None] // _steps(width, each) % (1 << width)
+    return codes.reshape(-1)[:size].astype(np.uint8) if size <= codes.size else None
 
 
-def dense(
-    last: onnx.NodeProto, sources: dict[str, onnx.NodeProto], constants: dict[str, TensorProto]
-) -> Array | None:
-    """The uint8 codes that the last Reshape makes; None for any other node."""
-    nodes = chain(last, sources, CHAIN, {"Mod": 2})
-    if nodes is None:
-        return None
-    _, product, row, modulo, shift = nodes
-    read = [shift.input[0], last.input[1], *(n.input[-1] for n in (product, row, modulo, shift))]
-    if any(item not in constants for item in read):
-        return None
-    stream, shape, powers, rows, two, shifts = (numpy_helper.to_array(constants[item]) for item in read)
-    width = powers.size
-    alike = rows.tolist() == [-1, width] and two.tolist() == 2 and np.array_equal(shifts, SHIFTS)
-    usual = np.array_equal(powers, shared(width, "")[f"pow{width}"]) if 1 <= width <= 8 else False
-    size = int(np.prod(shape)) * width
-    if not (alike and usual and stream.dtype == np.uint8) or (shape < 0).any() or size > stream.size * 8:
-        return None
-    bits = np.unpackbits(stream)[:size].reshape(-1, width)
-    return np.asarray((bits.astype(np.int64) @ powers.astype(np.int64)).astype(np.uint8).reshape(shape))
+def _add_numbers(stored: Stored, numbers: Array, bits: Sequence[int], start: str, prefix: str) -> str:
+    """int32 [groups]"""
+    below, answer = sum(bits), ""
+    for plane, count in enumerate(bits):
+        below -= count
+        part = (numbers >> below) & ((1 << count) - 1)
+        packed = (part.reshape(-1, 8 // count) << _steps_down(count)).sum(1).astype(np.uint8)
+        at = f"{start}{'abc'[plane]}"
+        read = stored.node("Cast", [stored.constant(f"{at}m", packed)], f"{at}i", to=TensorProto.INT32)
+        if count != 8:
+            read = stored.node("Gather", [add_table(stored, count, prefix), read], f"{at}g")
+            flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
+            read = stored.node("Reshape", [read, flat], f"{at}f")
+        if plane:
+            raised = stored.node("Mul", [answer, stored.integer(prefix, 1 << count)], f"{at}u")
+            read = stored.node("Add", [raised, read], f"{at}v")
+        answer = read
+    return answer
+
+
+def _steps(width: int, each: int) -> Array:
+    return (1 << (width * np.arange(each - 1, -1, -1))).astype(np.int32)
+
+
+def _steps_down(count: int) -> Array:
+    """By how many bits the parts of a byte are shifted."""
+    return np.arange(8 - count, -1, -count)

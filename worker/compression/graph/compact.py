@@ -4,6 +4,7 @@ Names of the upload stay: of its inputs, outputs, values, weights and nodes. Wha
 
 - attributes with the value that their operator takes without them: exporters write all there are;
 - shapes of inner values that the upload did not say; runtimes infer them;
+- scales of biases that are products of other scales: ONNX Runtime multiplies when it loads the model;
 - zero points of weights and biases that are zero, where the integer kernels do without them;
 - constants that are the same as another, where they are ours;
 - our own names: of nodes altogether, of values all but a letter or two.
@@ -19,6 +20,7 @@ from typing import Final
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
+from worker.compression.graph.bias_scales import derive_bias_scales
 from worker.compression.graph.walk import messages
 
 SMALL_BYTES: Final = 4096
@@ -67,6 +69,7 @@ def make_compact(
         del graph.value_info[:]
         graph.value_info.extend(kept)
     _leave_out_zero_points(model, _small(model, elsewhere))
+    _derive_bias_scales(model, _small(model, elsewhere), upload)
     _share(model, _small(model, elsewhere), upload)
     return _shorten(model, upload)
 
@@ -97,17 +100,30 @@ def _small(model: onnx.ModelProto, elsewhere: Container[str]) -> dict[str, Tenso
 
 
 def _leave_out_zero_points(model: onnx.ModelProto, small: Mapping[str, TensorProto]) -> None:
-    """Of constants; not those that a Gemm reads: ONNX Runtime's integer Gemm, and what moves activations as integers,
-    asks for zero points."""
+    """Of constants; not those of a Gemm's weight: ONNX Runtime's integer Gemm, and what moves activations as integers,
+    asks for zero points, but for none of a bias (int32)."""
     nodes = list(messages(model.graph, onnx.NodeProto))
     asked = {name for node in nodes if node.op_type == "Gemm" for name in node.input}
     constants = {tensor.name for tensor in model.graph.initializer}
     for node in nodes:
         if node.op_type == "DequantizeLinear" and node.domain == "" and len(node.input) == 3:
             zero_point = small.get(node.input[2])
-            plain = zero_point is not None and not numpy_helper.to_array(zero_point).any()
-            if plain and node.input[0] in constants and node.output[0] not in asked:
+            if zero_point is None or node.input[0] not in constants:
+                continue
+            needed = node.output[0] in asked and zero_point.data_type != TensorProto.INT32
+            if not needed and not numpy_helper.to_array(zero_point).any():
                 del node.input[2:]
+    _drop_unread(model, small)
+
+
+def _derive_bias_scales(
+    model: onnx.ModelProto, small: Mapping[str, TensorProto], upload: UploadNames
+) -> None:
+    taken = upload.values | {name for graph in _graphs(model) for name in _names(graph)}
+    fresh = (f"bias_scale_{number}" for number in count())
+    derive_bias_scales(
+        model.graph, small, upload.values, lambda: next(name for name in fresh if name not in taken)
+    )
     _drop_unread(model, small)
 
 

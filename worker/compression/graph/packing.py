@@ -3,17 +3,17 @@
     dense          b bytes a value
     bitmask        one bit a value, and b bytes for each value that is not zero; a few nodes put them back together:
 
-        bits   = (mask >> [7 … 0]) mod 2             one for each value, in order
-        value  = [0, kept…][cumsum(bits) · bits]     reshaped to the tensor's shape, under the tensor's name
+        place  = [1 … 8 within the byte] + ones before the byte, times the bit
+        value  = [0, kept…][place]                   reshaped to the tensor's shape, under the tensor's name
 
     bits           of codes (`shared_weights`): as many bits a value as the largest needs (`bit_codes`); what a bitmask
                    keeps of codes is stored so too
     SparseTensor   b + 8 bytes for each value that is not zero, as a Constant (the checker's full check, which asks for
                    dense inputs, refuses sparse initializers of most operators; runtimes read both)
 
-All shapes are static and all inputs constant, so ONNX Runtime folds the nodes when it loads the model (NonZero, whose
-shape depends on values, it would not) and runs the very graph it runs for dense weights. Every bit survives: only what
-is zero in all of its bits counts as zero. `unpack` finds these nodes again and makes the tensor dense.
+All shapes are static and all inputs constant, so ONNX Runtime folds the nodes when it loads the model (NonZero and
+Compress, whose shapes depend on values, it would not) and runs the very graph it runs for dense weights. Every bit
+survives: only what is zero in all of its bits counts as zero. `unpacking` finds these nodes again.
 """
 
 from collections import Counter
@@ -26,7 +26,8 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 from worker.compression.graph import bit_codes
-from worker.compression.graph.bit_codes import SHIFTS, Stored
+from worker.compression.graph.bit_codes import Moved, Stored
+from worker.compression.graph.walk import messages
 
 Array = npt.NDArray[Any]
 
@@ -35,14 +36,10 @@ SMALLEST: Final = 64
 LARGEST: Final = 2**26
 """Values up to which it was seen that ONNX Runtime folds the nodes."""
 OPSET: Final = 11
-"""The first with CumSum, BitShift and sparse Constants."""
+"""The first with CumSum, Range and sparse Constants."""
 WEIGHTS: Final = frozenset(
     {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8}
 )
-SHARED_BYTES: Final = 200
-"""At most, of the constants that all bitmasks share."""
-CHAIN: Final = ("Gather", "Mul", "CumSum", "Reshape", "Cast", "Mod", "BitShift")
-"""What stands before the last Reshape, from behind."""
 
 
 @dataclass
@@ -75,164 +72,174 @@ class _Packer:
         self._graph = model.graph
         self._opset = next((o.version for o in model.opset_import if o.domain == ""), 1)
         self._fixed = {value.name for value in (*model.graph.input, *model.graph.output)}
-        self._prefix, self._masks = _unused_prefix(model), 0
-        self._streams: set[int] = set()
-        self._codes = bit_codes.codes_of(model)
+        self._prefix, self._count = _unused_prefix(model), 0
+        self._shared = Stored()
+        self._codes = moved_nodes(model)
+        self._fixed |= {n.input[0] for m in self._codes.values() for n in m.nodes if n.op_type == "Gather"}
+        self._gone: set[str] = set()
 
     def store(self, tensor: TensorProto) -> str:
         """Answers the form."""
-        if not self._may_be_packed(tensor):
-            self._graph.initializer.append(tensor)
-            return "dense"
-        array = numpy_helper.to_array(tensor)
-        sparse = _sparse(tensor.name, array) if self._opset >= OPSET else None
-        mask = self._bitmask(tensor.name, array) if self._opset >= OPSET else None
-        if tensor.name in self._codes and mask is not None:
-            return self._store_codes(tensor, array, mask)
-        sizes = {"dense": tensor.ByteSize()}
-        sizes |= {"sparse_tensor": sparse.ByteSize()} if sparse is not None else {}
-        if mask is not None:
-            sizes["bitmask"] = mask.bytes() + (0 if self._masks else SHARED_BYTES)
+        ways = self._ways(tensor) if self._may_be_packed(tensor) else {}
+        moved = self._codes.get(tensor.name, Moved())
+        dense = tensor.ByteSize() + sum(node.ByteSize() for node in moved.nodes)
+        sizes = {"dense": dense, **{form: way.bytes(self._shared) for form, way in ways.items()}}
         form = min(sizes, key=lambda name: sizes[name])
-        if form == "bitmask" and mask is not None:
-            self._keep(mask)
-        elif form == "sparse_tensor":
-            self.nodes.append(sparse)
+        if form == "dense":
+            self._graph.initializer.append(tensor)
         else:
-            self._graph.initializer.append(tensor)
+            self._keep(ways[form], moved)
         return form
 
-    def _store_codes(self, tensor: TensorProto, codes: Array, mask: Stored) -> str:
-        """Dense, in bits, as a bitmask, or a bitmask with what it keeps in bits."""
-        kept = numpy_helper.to_array(mask.constants[1])
-        shared = 0 if self._masks or self._streams else SHARED_BYTES
-        within = self._in_bits(mask.constants[1].name, kept).before(mask.without(1))
-        ways = {"bits": self._in_bits(tensor.name, codes), "bitmask": mask, "bitmask_of_bits": within}
-        form = min(ways, key=lambda name: ways[name].bytes())
-        if tensor.ByteSize() <= ways[form].bytes() + shared:
-            self._graph.initializer.append(tensor)
-            return "dense"
-        self._keep(ways[form])
-        return form
+    def _ways(self, tensor: TensorProto) -> dict[str, Stored]:
+        array, start, prefix = numpy_helper.to_array(tensor), f"{self._prefix}{self._count}", self._prefix
+        moved = self._codes.get(tensor.name)
+        if moved is None:
+            masked = bitmask(tensor.name, array, start, prefix)
+            return {"sparse_tensor": _sparse(tensor.name, array), "bitmask": masked}
+        name = moved.nodes[-1].output[0]
+        return {
+            "bits": bit_codes.stored_codes(name, array, start, prefix, moved),
+            "bitmask": bitmask(name, array, start, prefix, moved),
+            "bitmask_of_bits": bitmask(name, array, start, prefix, moved, in_bits=True),
+        }
 
-    def _in_bits(self, name: str, codes: Array) -> Stored:
-        return bit_codes.stored(name, codes, f"{self._prefix}{self._masks}c", self._prefix)
-
-    def _keep(self, stored: Stored) -> None:
+    def _keep(self, stored: Stored, moved: Moved) -> None:
         self._graph.initializer.extend(stored.constants)
         self.nodes += stored.nodes
-        self._streams |= stored.widths
-        self._masks += 1
+        self._shared.shared_constants.update(stored.shared_constants)
+        self._shared.shared_nodes |= {
+            name: node for name, node in stored.shared_nodes.items() if name not in self._shared.shared_nodes
+        }
+        self._gone |= {node.output[0] for node in moved.nodes}
+        self._count += 1
 
     def finish(self) -> None:
-        """What the bitmasks share, and their nodes before all others."""
-        others = list(self._graph.node)
+        """What the tensors share, and their nodes before all others."""
+        others = [node for node in self._graph.node if not self._gone.intersection(node.output)]
         del self._graph.node[:]
+        self.nodes = [*self._shared.shared_nodes.values(), *self.nodes]
         self._graph.node.extend([*self.nodes, *others])
-        if not self._masks:
-            return
-        shared = {"shifts": SHIFTS, "two": np.array(2, np.uint8), "flat": np.array([-1]), "axis": np.array(0)}
-        self._graph.initializer.extend(
-            numpy_helper.from_array(value, self._prefix + name) for name, value in shared.items()
-        )
-        self._graph.initializer.extend(
-            numpy_helper.from_array(array, name)
-            for width in sorted(self._streams)
-            for name, array in bit_codes.shared(width, self._prefix).items()
-        )
-        if any(node.op_type == "Slice" for node in self.nodes):
-            self._graph.initializer.append(numpy_helper.from_array(np.array([0]), self._prefix + "zero"))
+        self._graph.initializer.extend(self._shared.shared_constants.values())
 
     def _may_be_packed(self, tensor: TensorProto) -> bool:
-        if tensor.data_type not in WEIGHTS or tensor.name in self._fixed:
+        if tensor.data_type not in WEIGHTS or tensor.name in self._fixed or self._opset < OPSET:
             return False
         return SMALLEST <= int(np.prod(tensor.dims)) <= LARGEST
 
-    def _bitmask(self, name: str, array: Array) -> Stored:
-        flat = array.reshape(-1)
-        kept = _not_zero(flat)
-        start = f"{self._prefix}{self._masks}"
-        p, own = self._prefix, [f"{start}{letter}" for letter in "abcdefgh"]
-        constants = {
-            f"{start}m": np.packbits(kept)[:, None],
-            f"{start}v": np.concatenate([np.zeros(1, flat.dtype), flat[kept]]),
-            f"{start}s": np.array(array.shape, np.int64),
-        }
-        nodes = [
-            helper.make_node("BitShift", [f"{start}m", f"{p}shifts"], [own[0]], direction="RIGHT"),
-            helper.make_node("Mod", [own[0], f"{p}two"], [own[1]]),
-            helper.make_node("Cast", [own[1]], [own[2]], to=TensorProto.INT32),
-            helper.make_node("Reshape", [own[2], f"{p}flat"], [own[3]]),
-            helper.make_node("CumSum", [own[3], f"{p}axis"], [own[4]]),
-            helper.make_node("Mul", [own[4], own[3]], [own[5]]),
-        ]
-        last = own[5]
-        if flat.size % 8:
-            constants[f"{start}n"], last = np.array([flat.size]), own[6]
-            nodes.append(helper.make_node("Slice", [own[5], f"{p}zero", f"{start}n"], [last]))
-        nodes += [
-            helper.make_node("Gather", [f"{start}v", last], [own[7]]),
-            helper.make_node("Reshape", [own[7], f"{start}s"], [name]),
-        ]
-        return Stored([numpy_helper.from_array(a, n) for n, a in constants.items()], nodes)
+
+def moved_nodes(model: onnx.ModelProto) -> dict[str, Moved]:
+    """Of the uint8 constants of the main graph that a single Cast reads, what is done to each code by itself."""
+    readers = _readers(model)
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    found = {}
+    for name, tensor in constants.items():
+        moved = _moved(name, readers, constants) if tensor.data_type == TensorProto.UINT8 else Moved()
+        if moved.nodes and moved.nodes[0].op_type == "Cast":
+            found[name] = moved
+    return found
 
 
-def unpack(model: onnx.ModelProto) -> int:
-    """Make every tensor dense again that `pack` stored as a bitmask, in place. Answers how many.
-
-    The nodes before it stay, without a reader. What only looks alike stays as it is.
-    """
-    graph = model.graph
-    sources = {name: node for node in graph.node for name in node.output}
-    constants = {tensor.name: tensor for tensor in graph.initializer}
-    found = []
-    for node in graph.node:  # what a bitmask keeps is in bits before it
-        dense = bit_codes.dense(node, sources, constants)
-        dense = _dense(node, sources, constants) if dense is None else dense
-        if dense is not None:
-            found.append(node)
-            constants[node.output[0]] = numpy_helper.from_array(dense, node.output[0])
-    for node in found:
-        graph.node.remove(node)
-        graph.initializer.append(constants[node.output[0]])
-    return len(found)
+def _readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto | None]]:
+    """None for a reader inside a subgraph, and for one outside the graph."""
+    readers: dict[str, list[onnx.NodeProto | None]] = {}
+    for node in model.graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+        for inner in messages(node, onnx.NodeProto):
+            for name in inner.input:
+                readers.setdefault(name, []).append(None)
+    for value in model.graph.output:
+        readers.setdefault(value.name, []).append(None)
+    return readers
 
 
-def _dense(
-    last: onnx.NodeProto, sources: dict[str, onnx.NodeProto], constants: dict[str, TensorProto]
-) -> Array | None:
-    """The tensor that a bitmask's last Reshape makes; None for any other node."""
-    nodes = bit_codes.chain(last, sources, CHAIN, {"Mul": 1})
-    if nodes is None:
-        return None
-    gather, *_, flatten, _, modulo, shift = nodes
-    read = [gather.input[0], last.input[1], shift.input[0], *(n.input[-1] for n in (flatten, modulo, shift))]
-    if any(item not in constants for item in read):
-        return None
-    values, shape, mask, flat, two, shifts = (numpy_helper.to_array(constants[item]) for item in read)
-    alike = flat.tolist() == [-1] and two.tolist() == 2 and np.array_equal(shifts, SHIFTS)
-    if not alike or mask.dtype != np.uint8 or values.ndim != 1 or (shape < 0).any():
-        return None
-    bits, size = np.unpackbits(mask), int(np.prod(shape))
-    if size > bits.size or int(bits.sum()) + 1 != values.size or bits[size:].any():
-        return None
-    dense = np.zeros(size, values.dtype)
-    dense[bits[:size].astype(bool)] = values[1:]
-    return dense.reshape(shape)
+def _moved(
+    name: str, readers: dict[str, list[onnx.NodeProto | None]], constants: dict[str, TensorProto]
+) -> Moved:
+    nodes: list[onnx.NodeProto] = []
+    limit = None
+    while (read := readers.get(name, [None])) and len(read) == 1 and (node := read[0]) is not None:
+        if not is_each_by_itself(node, name, constants):
+            break
+        if node.op_type == "Gather":
+            limit = int(constants[node.input[0]].dims[0])
+        nodes.append(node)
+        name = node.output[0]
+    return Moved(tuple(nodes), limit)
 
 
-def _sparse(name: str, array: Array) -> onnx.NodeProto:
+def is_each_by_itself(node: onnx.NodeProto, name: str, constants: dict[str, TensorProto]) -> bool:
+    """Whether a node makes of each number of the value alone, and of constants, one of its answer."""
+    if node.domain not in ("", "ai.onnx"):
+        return False
+    match node.op_type:
+        case "Cast":
+            return bool(node.input[0] == name)
+        case "Gather":
+            table = constants.get(node.input[0])
+            along = any(entry.name == "axis" and entry.i != 0 for entry in node.attribute)
+            return bool(node.input[1] == name and table is not None and len(table.dims) == 1 and not along)
+        case "Sub":
+            less = constants.get(node.input[1])
+            return bool(node.input[0] == name and less is not None and not less.dims)
+    return False
+
+
+def bitmask(
+    name: str,
+    array: Array,
+    start: str,
+    prefix: str,
+    moved: Moved = Moved(),  # noqa: B008
+    *,
+    in_bits: bool = False,
+) -> Stored:
+    """The tensor `name` that `moved` makes of the array, or the array itself; `in_bits`: what is kept are codes."""
+    stored, flat = Stored(), array.reshape(-1)
+    kept = not_zero(flat)
+    values = np.concatenate([np.zeros(1, flat.dtype), flat[kept]])
+    if in_bits:
+        inner, source = f"{start}q", f"{start}w"
+        rows = bit_codes.add_codes(stored, values, inner, prefix, moved)
+        bit_codes.add_reshaped(stored, rows, bit_codes.held(values), values, inner, prefix, source)
+    else:
+        source = moved.write(stored, stored.constant(f"{start}v", values), start)
+    index = stored.node(
+        "Cast", [stored.constant(f"{start}m", np.packbits(kept))], f"{start}a", to=TensorProto.INT32
+    )
+    places = _add_places(stored, index, start, prefix)
+    rows = stored.node("Gather", [source, places], f"{start}h")
+    bit_codes.add_reshaped(stored, rows, 8 * -(-flat.size // 8), array, start, prefix, name)
+    return stored
+
+
+def _add_places(stored: Stored, index: str, start: str, prefix: str) -> str:
+    """int32 [bytes, 8]: how many ones up to this one; 0 for zeros."""
+    bits = bit_codes.add_table(stored, 1, prefix)
+    along, down = (stored.shared_constant(f"{prefix}x{axis}", np.array(axis)) for axis in (1, 0))
+    last = stored.shared_constant(f"{prefix}last", np.array([7]))
+    within = stored.shared_node("CumSum", [bits, along], f"{prefix}p")
+    count = stored.shared_node("Gather", [within, last], f"{prefix}n", axis=1)
+    counts = stored.node("Gather", [count, index], f"{start}b")
+    before = stored.node("CumSum", [counts, down], f"{start}c", exclusive=1)
+    place = stored.node("Add", [stored.node("Gather", [within, index], f"{start}d"), before], f"{start}e")
+    ones = stored.node("Gather", [bits, index], f"{start}o")
+    return stored.node("Mul", [place, ones], f"{start}p")
+
+
+def _sparse(name: str, array: Array) -> Stored:
     flat = array.reshape(-1)
-    places = np.flatnonzero(_not_zero(flat))
+    places = np.flatnonzero(not_zero(flat))
     sparse = helper.make_sparse_tensor(
         numpy_helper.from_array(flat[places], name),
         numpy_helper.from_array(places.astype(np.int64), f"{name}_places"),
         array.shape,
     )
-    return helper.make_node("Constant", [], [name], sparse_value=sparse)
+    return Stored(nodes=[helper.make_node("Constant", [], [name], sparse_value=sparse)])
 
 
-def _not_zero(flat: Array) -> npt.NDArray[np.bool_]:
+def not_zero(flat: Array) -> npt.NDArray[np.bool_]:
     """By bits: -0.0 is not zero."""
     bits: Array = flat.view(np.dtype(f"u{flat.dtype.itemsize}"))
     return np.asarray(bits != 0, bool)

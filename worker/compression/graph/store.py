@@ -16,9 +16,10 @@ from app.contract.errors import Refusal
 from worker.compression.graph import one_file
 from worker.compression.graph.compact import NOTHING, UploadNames, make_compact
 from worker.compression.graph.inlining import inline
-from worker.compression.graph.packing import Packing, pack, unpack
+from worker.compression.graph.packing import Packing, pack
 from worker.compression.graph.signature import open_dimensions
 from worker.compression.graph.sparse import densify
+from worker.compression.graph.unpacking import unpack
 from worker.compression.graph.walk import messages
 
 log = logging.getLogger(__name__)

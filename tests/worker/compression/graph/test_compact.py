@@ -135,6 +135,33 @@ def test_what_a_step_made_computes_the_same_to_the_bit_with_the_same_kernels(
         np.testing.assert_array_equal(expected, found)
 
 
+def test_bias_scales_are_products_and_every_level_of_optimization_computes_the_same(tmp_path: Path) -> None:
+    """Integer kernels all the same; a scale that the upload had stays."""
+    made = _after("int8_static", graphs.cnn, tmp_path)
+    assert made is not None
+    store.save(made, tmp_path / "wordy.onnx")
+    wordy = onnx.load(tmp_path / "wordy.onnx")
+    compact = onnx.load(tmp_path / "wordy.onnx")
+    make_compact(compact, names_in(graphs.cnn()))
+    biases = sum(tensor.data_type == TensorProto.INT32 for tensor in compact.graph.initializer)
+    assert sum(node.op_type == "Mul" for node in compact.graph.node) >= 1
+    assert biases >= 1
+    feeds = graphs.feeds(graphs.cnn())
+    for level in ort.GraphOptimizationLevel.__members__.values():
+        options = ort.SessionOptions()
+        options.graph_optimization_level = level
+        expected, found = (
+            ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"]).run(
+                None, feeds
+            )
+            for model in (wordy, compact)
+        )
+        for one, other in zip(expected, found, strict=True):
+            np.testing.assert_array_equal(one, other)
+    make_compact(wordy, names_in(wordy))
+    assert not any(node.op_type == "Mul" for node in wordy.graph.node)
+
+
 def _after(kind: str, build: Callable[[], onnx.ModelProto], folder: Path) -> ir.Model | None:
     step = Recipe.model_validate({"steps": [{"kind": kind}]}).steps[0]
     net = normalise(ir.from_proto(build()))
