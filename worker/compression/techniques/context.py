@@ -28,7 +28,7 @@ def _nothing(asked: object) -> NoReturn:
 @dataclass(frozen=True)
 class Context:
     """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept; `upload` the names
-    that files keep.
+    that files keep, `upload_bytes` the size of the file that came, where there is one.
 
     `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
     timed. The evaluation data itself is not here: nothing is chosen by it.
@@ -41,6 +41,7 @@ class Context:
     seed: int
     progress: Progress
     calibration: Samples | None = None
+    upload_bytes: int | None = None
     require: Requirements = field(default_factory=Requirements)
     evaluation: Evaluation | None = None
     benchmark: Benchmark = field(default_factory=Benchmark)
