@@ -29,13 +29,14 @@ from worker.compression.techniques.context import Context
 
 @dataclass(frozen=True)
 class Materials:
-    """`original` is the upload in normal form, `upload` the names in its file, `declared` what it says of its inputs
-    and outputs; `curves` the folder of what training steps draw; `unpacked` where each archive was unpacked to, so that
-    its bytes are hashed once and not for every step.
+    """`original` is the upload in normal form, `upload` the names in its file and `upload_bytes` its size, `declared`
+    what it says of its inputs and outputs; `curves` the folder of what training steps draw; `unpacked` where each
+    archive was unpacked to, so that its bytes are hashed once and not for every step.
     """
 
     original: ir.Model
     upload: UploadNames
+    upload_bytes: int
     declared: Signature
     data: Data
     scratch: Path
@@ -58,6 +59,7 @@ class Materials:
             self.samples(self.data.calibration),
             sized=self.samples(self.data.calibration or self.data.evaluation or self.data.training),
             upload=self.upload,
+            upload_bytes=self.upload_bytes,
             require=self.options.require,
             evaluation=self.options.evaluation,
             benchmark=self.options.benchmark,

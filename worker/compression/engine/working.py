@@ -18,6 +18,7 @@ from worker.compression.engine.quantized import integers, is_bias, reader_of
 from worker.compression.engine.tensors import to_torch
 from worker.compression.graph.constants import new_constant
 from worker.compression.graph.opset import opset_of, raise_for
+from worker.compression.techniques.ranges import scales_for_bias
 
 
 def as_module(model: ir.Model, wanted: Iterable[str] | None = None) -> GraphModule:
@@ -57,6 +58,8 @@ def write_back(
     for name, reader in readers.items():
         if reader is None:
             _store(initializers[name], trained[name])
+    for node in model.graph:
+        _leave_room(node, trained)
     for name, reader in readers.items():
         if reader is not None:
             _store_integers(initializers[name], reader, trained[name])
@@ -81,21 +84,39 @@ def _store_integers(value: ir.Value, reader: ir.Node, latent: torch.Tensor) -> N
     _store(value, integers(latent.detach().cpu(), value, reader))
 
 
+def _leave_room(node: ir.Node, trained: Mapping[str, torch.Tensor]) -> None:
+    """The weight's scale grows where the layer's bias, in int32, would have outgrown it: see `scales_for_bias`. A bias
+    in float becomes one too, when ONNX Runtime loads the model."""
+    value = node.inputs[2] if node.op_type in ("Conv", "Gemm") and len(node.inputs) > 2 else None
+    reader = None if value is None else value.producer()
+    source = value if reader is None or reader.op_type != "DequantizeLinear" else reader.inputs[0]
+    bias = None if source is None else trained.get(str(source.name))
+    data, weight = _scale_read(node.inputs[0]), _scale_read(node.inputs[1])
+    if bias is None or data is None or weight is None:
+        return
+    activation, scales = (to_torch(scale.const_value).numpy() for scale in (data, weight))  # type: ignore[arg-type]
+    if activation.size == 1:
+        array = bias.detach().cpu().numpy().reshape(-1)
+        least = np.abs(array).max(keepdims=True) if scales.size == 1 else array
+        _store(weight, torch.from_numpy(scales_for_bias(scales.reshape(-1), least, activation)))
+
+
+def _scale_read(value: ir.Value | None) -> ir.Value | None:
+    """The constant scale of the DequantizeLinear that gives the value."""
+    producer = None if value is None else value.producer()
+    scale = producer.inputs[1] if producer is not None and producer.op_type == "DequantizeLinear" else None
+    return None if scale is None or scale.const_value is None else scale
+
+
 def _scale_of_layer(reader: ir.Node) -> torch.Tensor | None:
     """Of the data times that of the weight; None where one of them is not quantized, or several layers share it."""
     uses = list(reader.outputs[0].uses())
     if len(uses) != 1 or uses[0].idx != 2:
         return None
-    factors = []
-    for value in uses[0].node.inputs[:2]:
-        producer = None if value is None else value.producer()
-        scale = (
-            producer.inputs[1] if producer is not None and producer.op_type == "DequantizeLinear" else None
-        )
-        if scale is None or scale.const_value is None:
-            return None
-        factors.append(to_torch(scale.const_value))
-    return factors[0] * factors[1]
+    data, weight = map(_scale_read, uses[0].node.inputs[:2])
+    if data is None or weight is None:
+        return None
+    return to_torch(data.const_value) * to_torch(weight.const_value)  # type: ignore[arg-type]
 
 
 def _add_bias(graph: ir.Graph, node: ir.Node, bias: torch.Tensor) -> None:

@@ -5,8 +5,8 @@
     quality   the best quality of those that save at least half of the bytes that can be saved and are not slower than
               the float model (of those that save, when all are slower); within `AS_GOOD_DB`, the fastest
 
-Where nothing keeps the quality, the best quality wins. The float model itself takes part where latency is preferred: it
-wins when everything else is slower.
+The float model takes part in both. It wins where nothing keeps the quality, where all that does is a larger file, where
+nothing is smaller or faster, and with latency where everything is slower.
 """
 
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from worker.compression.search.judge import Judged
 AS_FAST = 0.01
 AS_GOOD_DB = 0.25
 NOT_SLOWER = 0.97
-"""Speed-ups from here on cannot be told from 1 with certainty."""
+"""Speed-ups from here on cannot be told from 1 with certainty, where their interval reaches it."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,10 @@ class Entry:
     judged: Judged | None
     kept: bool
 
+    @property
+    def not_slower(self) -> bool:
+        return self.speedup >= NOT_SLOWER and self.interval[1] >= 1
+
     def told(self) -> dict[str, Any]:
         """A row of a report."""
         return {
@@ -48,25 +52,41 @@ class Entry:
         }
 
 
-def chosen(entries: Sequence[Entry], prefer: Literal["latency", "quality"]) -> tuple[int, str]:
-    """The winner's number, 0 for the float model, which comes first; and why, in a sentence."""
+def chosen(
+    entries: Sequence[Entry], prefer: Literal["latency", "quality"], most_bytes: int | None = None
+) -> tuple[int, str]:
+    """The winner's number, 0 for the float model, which comes first; and why, in a sentence. Files of more than
+    `most_bytes`, by itself those of the float model, are out."""
+    most = entries[0].bytes if most_bytes is None else most_bytes
     rest = range(1, len(entries))
     kept = [i for i in rest if entries[i].kept]
     if not kept:
-        best = max(rest, key=lambda i: _quality(entries[i]))
-        return best, "No candidate keeps the quality that is asked for; this one loses the least."
-    if prefer == "latency":
-        fastest = max(entries[i].speedup for i in kept)
-        if fastest < NOT_SLOWER:
-            return (
-                0,
-                f"No candidate is faster than the float model: the best that keeps the quality is {fastest:.2f}×.",
-            )
-        close = [i for i in kept if entries[i].speedup >= fastest * (1 - AS_FAST)]
-        best = max(_saving(entries, close), key=lambda i: _quality(entries[i]))
-        return best, f"The fastest of {len(kept)} that keep the quality, or within 1 % of it."
-    saving = _saving(entries, kept)
-    quick = [i for i in saving if entries[i].speedup >= NOT_SLOWER]
+        nearest = entries[max(rest, key=lambda i: _quality(entries[i]))]
+        return 0, f"No candidate keeps the quality that is asked for; {nearest.name!r} comes nearest."
+    small = [i for i in kept if entries[i].bytes <= most]
+    if not small:
+        return 0, "Every candidate that keeps the quality is a larger file."
+    return _fastest(entries, small) if prefer == "latency" else _best(entries, small)
+
+
+def _fastest(entries: Sequence[Entry], among: list[int]) -> tuple[int, str]:
+    quick = [i for i in among if entries[i].not_slower]
+    if not quick:
+        fastest = max(entries[i].speedup for i in among)
+        return 0, (
+            f"No candidate is as fast as the float model: the best that keeps the quality is {fastest:.2f}×."
+        )
+    fastest = max(entries[i].speedup for i in quick)
+    close = [i for i in quick if entries[i].speedup >= fastest * (1 - AS_FAST)]
+    best = max(_saving(entries, close), key=lambda i: _quality(entries[i]))
+    return best, f"The fastest of {len(among)} that keep the quality, or within 1 % of it."
+
+
+def _best(entries: Sequence[Entry], among: list[int]) -> tuple[int, str]:
+    saving = _saving(entries, among)
+    quick = [i for i in saving if entries[i].not_slower]
+    if not quick and all(entries[i].bytes >= entries[0].bytes for i in saving):
+        return 0, "No candidate that keeps the quality is smaller or faster."
     among = quick or saving
     highest = max(_quality(entries[i]) for i in among)
     close = [i for i in among if _quality(entries[i]) >= highest - AS_GOOD_DB]

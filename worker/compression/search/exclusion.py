@@ -2,7 +2,8 @@
 
 The layers are ranked once, each by what quantizing it alone costs; then the worst are left out, one by one at first,
 then twice as many each time, and everything is measured again after each; of the last ones only as many as it takes.
-No layer is left out when all of them together meet it.
+No layer is left out when all of them together meet it; then the ranking is only told, as far as it comes in
+`TOLD_SECONDS`.
 """
 
 from collections.abc import Callable, Iterator
@@ -11,13 +12,11 @@ from typing import Any
 
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.meeting import Meets
-from worker.compression.search.sensitivity import Gain, Sensitivity, sensitivities
+from worker.compression.search.sensitivity import TOLD_SECONDS, Gain, Sensitivity, ranked
 from worker.compression.techniques.static import Static
 
 ONE_BY_ONE = 8
 """Layers left out singly, before it goes by twice as many."""
-ALONE = 8
-"""Samples on which single layers are judged."""
 
 
 @dataclass(frozen=True)
@@ -41,26 +40,24 @@ def exclude(
     """The fewest of the worst layers. At least one layer stays quantized, whether that meets it or not."""
     judged = judge(static.quantized())
     if meets(judged):
-        return Excluded({}, judged, met=True)
-    ranked = sorted(
-        sensitivities(static, judge, gains(), told, samples=ALONE), key=lambda one: one.judged.snr_db
-    )
+        return Excluded({}, judged, True, ranked(static, judge, gains(), told, TOLD_SECONDS))
+    by_cost = ranked(static, judge, gains(), told)
     left: dict[str, str] = {}
     steps: list[dict[str, Any]] = []
-    for group in _groups(_dispensable(static, ranked)):
+    for group in _groups(_dispensable(static, by_cost)):
         before, found = judged, _without(static, judge, left, group)
         if meets(found):
             group, found = _shortest(static, judge, meets, left, group, found)
         left, judged = left | _reasons(group), found
         steps.append(_told(group, before, judged))
         if meets(judged):
-            return Excluded(left, judged, True, ranked, steps)
-    return Excluded(left, judged, False, ranked, steps)
+            return Excluded(left, judged, True, by_cost, steps)
+    return Excluded(left, judged, False, by_cost, steps)
 
 
-def _dispensable(static: Static, ranked: list[Sensitivity]) -> list[Sensitivity]:
+def _dispensable(static: Static, by_cost: list[Sensitivity]) -> list[Sensitivity]:
     """As many of the worst as can be float while another layer is not: a table is int8 with all its readers or none."""
-    worst = ranked[:-1]
+    worst = by_cost[:-1]
     while not static.quantizable(_reasons(worst)):
         worst.pop()
     return worst
@@ -97,10 +94,10 @@ def _reasons(group: list[Sensitivity]) -> dict[str, str]:
     }
 
 
-def _groups(ranked: list[Sensitivity]) -> Iterator[list[Sensitivity]]:
+def _groups(by_cost: list[Sensitivity]) -> Iterator[list[Sensitivity]]:
     start, size = 0, 1
-    while start < len(ranked):
-        yield ranked[start : start + size]
+    while start < len(by_cost):
+        yield by_cost[start : start + size]
         start += size
         size = 1 if start < ONE_BY_ONE else 2 * size
 

@@ -8,6 +8,8 @@ Noises of single layers add up almost linearly while they are small, so the laye
 exclusion helps most (Wu et al. 2020, arXiv:2004.09602, section 5).
 """
 
+import math
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +34,10 @@ class Gain:
 
 
 UNKNOWN = Gain(0, None)
+TOLD_SECONDS = 20.0
+"""For a table that nothing is chosen by: it is told so far."""
+ALONE = 8
+"""Samples on which single layers are judged."""
 
 
 @dataclass(frozen=True)
@@ -63,21 +69,38 @@ def sensitivities(
     *,
     samples: int | None = None,
     limit: int | None = None,
+    seconds: float = math.inf,
 ) -> list[Sensitivity]:
-    """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights.
+    """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights. None is
+    begun after so many `seconds`, but the first.
 
     `gains` may be left empty where they are not asked for. A table is quantized with all that read it.
     """
     layers = static.quantizable()
     names = [str(node.name) for node in layers]
-    found = []
+    found: list[Sensitivity] = []
+    end = time.monotonic() + seconds
     for number, node in enumerate(layers, 1):
+        if found and time.monotonic() > end:
+            break
         name = str(node.name)
         limits = None if limit is None else {name: limit}
         alone = static.quantized(others(names, _together(node)), limits=limits)
         found.append(Sensitivity(name, node.op_type, judge(alone, samples), gains.get(name, UNKNOWN)))
         told(number / len(layers))
     return found
+
+
+def ranked(
+    static: Static,
+    judge: Judge,
+    gains: Mapping[str, Gain],
+    told: Callable[[float], None],
+    seconds: float = math.inf,
+) -> list[Sensitivity]:
+    """The most sensitive first."""
+    found = sensitivities(static, judge, gains, told, samples=ALONE, seconds=seconds)
+    return sorted(found, key=lambda one: one.judged.snr_db)
 
 
 def _together(node: ir.Node) -> set[str]:

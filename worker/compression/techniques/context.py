@@ -28,7 +28,7 @@ def _nothing(asked: object) -> NoReturn:
 @dataclass(frozen=True)
 class Context:
     """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept; `upload` the names
-    that files keep.
+    that files keep, `upload_bytes` the size of the file that came, where there is one.
 
     `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
     timed. The evaluation data itself is not here: nothing is chosen by it.
@@ -51,6 +51,7 @@ class Context:
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
     upload: UploadNames = NOTHING
+    upload_bytes: int | None = None
 
     def file_bytes(self, model: ir.Model) -> int:
         """Of the file that the model would be as an artifact, its weights dense."""

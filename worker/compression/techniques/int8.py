@@ -33,27 +33,29 @@ from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.meeting import Meets, meeting
 from worker.compression.search.race import race
 from worker.compression.search.sensitivity import measured_gains
-from worker.compression.techniques.account import Layer, changed, refuse_quantized, rows
+from worker.compression.techniques.account import changed, refuse_quantized, rows
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.distribution import Method
 from worker.compression.techniques.dynamic import Dynamic
+from worker.compression.techniques.int8_layers import layers, refuse_without_data
 from worker.compression.techniques.int8_static import WANTED, calibrated, prepared
 from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.opsets import raised
-from worker.compression.techniques.selection import FLOAT_ONLY, WEIGHTED
 from worker.compression.techniques.static import Static
-from worker.compression.techniques.tables import tables
 
 log = logging.getLogger(__name__)
 
 OPSET = 13
 JUDGED = 64
 """Samples at most that are kept apart to judge on; an eighth of all at most."""
+STAMP_BYTES = 1024
+"""What `assemble.lineage` writes into an artifact has fewer."""
 METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
 
 
 def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
-    """Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `model_does_not_run`, `step_failed`."""
+    """Raises `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`, `model_does_not_run`,
+    `step_failed`."""
     refuse_quantized(model)
     original = model
     model, notes = raised(model, OPSET, "quantization per channel")
@@ -72,17 +74,30 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
         ways += more
         details |= told | {"samples": len(calibration), "judged": len(judge.samples)}
     if len(ways) == 1:
-        changed(model, _layers(model, step.patterns, ways[0]), WANTED, [])
+        _refuse(model, step, ways[0], with_data=judge is not None)
     entries = _measured(ways, judge, meets, context)
-    best, why = chosen(entries, step.prefer)
+    best, why = chosen(entries, step.prefer, _most_bytes(entries[0], context))
     won = ways[best]
     log.info("int8 chose %s", won.name)
     details |= {"chosen": won.name, "why": why, "candidates": [entry.told() for entry in entries]}
     said = [*(warned if won.kind == "int8_static" else []), *_said(ways, entries, best, why)]
+    able = layers(model, step.patterns, won, with_data=judge is not None)
     if won.kind == "float":
-        layers = _layers(model, step.patterns, won, "the float model is the best that was tried")
-        return Changed(original, 0, len(layers), said, {"layers": rows(layers), **details})
-    return changed(won.make(), _layers(model, step.patterns, won), WANTED, [*notes, *said], details)
+        return Changed(original, 0, len(able), said, {"layers": rows(able), **details})
+    return changed(won.make(), able, WANTED, [*notes, *said], details)
+
+
+def _refuse(model: ir.Model, step: Int8, way: Way, *, with_data: bool) -> None:
+    """There is no way but the float model. Raises `missing_data` or `nothing_to_quantize`."""
+    if not with_data:
+        refuse_without_data(model, step.patterns)
+    changed(model, layers(model, step.patterns, way, with_data=with_data), WANTED, [])
+
+
+def _most_bytes(original: Entry, context: Context) -> int:
+    """What a file may have: no more than the float model or the upload, with what an artifact says of itself."""
+    upload = context.upload_bytes
+    return original.bytes if upload is None else min(original.bytes, upload) - STAMP_BYTES
 
 
 def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None]:
@@ -164,14 +179,13 @@ def _static_ways(
         "target": best.target,
         "calibrations": {name: judged.told() for one in found for name, judged in one.judged.items()},
     }
-    if step.prefer == "quality" or not meets(best.outcome):
-        excluded = exclude(base, judge, meets, lambda: gains, _part(context, 0.4, 0.4))
-        told |= {"sensitivity": [one.told() for one in excluded.ranked], "exclusions": excluded.steps}
-        if excluded.left:
-            ways.append(static(base, "static, without the most sensitive", excluded.left))
-            both = slower(gains) | excluded.left
-            if len(both) > len(excluded.left) and base.quantizable(both):
-                ways.append(static(base, "static, without sensitive and slower ones", both))
+    excluded = exclude(base, judge, meets, lambda: gains, _part(context, 0.4, 0.4))
+    told |= {"sensitivity": [one.told() for one in excluded.ranked], "exclusions": excluded.steps}
+    if excluded.left:
+        ways.append(static(base, "static, without the most sensitive", excluded.left))
+        both = slower(gains) | excluded.left
+        if len(both) > len(excluded.left) and base.quantizable(both):
+            ways.append(static(base, "static, without sensitive and slower ones", both))
     return ways, told, base.unvarying()
 
 
@@ -237,36 +251,19 @@ def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) ->
     """What the user should know: who won, and when there was nothing to win."""
     won, original = entries[best], entries[0]
     if best == 0:
-        smallest = min(range(1, len(entries)), key=lambda number: entries[number].bytes)
-        if entries[smallest].bytes >= original.bytes:
-            return [f"The model stays as it was. {why} Nor is any smaller."]
+        smaller = [i for i in range(1, len(entries)) if entries[i].kept and entries[i].bytes < original.bytes]
+        said = f"The model stays as it was. {why}"
+        if not smaller:
+            return [said]
+        smallest = min(smaller, key=lambda number: entries[number].bytes)
         ratio = entries[smallest].bytes / original.bytes
         advice = f"ask for {ways[smallest].kind}: {ratio:.2f}× the size."
-        return [f"The model stays as it was. {why} For a smaller file at the price of time, {advice}"]
+        return [f"{said} For a smaller file at the price of time, {advice}"]
     notes = [
         f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast in the race of "
         f"candidates; the verdict's speed-up is measured anew, on the finished artifact. {why}"
     ]
     if won.speedup < 1 and won.interval[1] < 1:
-        smaller = won.bytes < original.bytes
-        beside = f"but smaller ({won.bytes / original.bytes:.2f}×)" if smaller else "and not smaller"
-        notes.append(f"The result is slower than the float model, {beside}.")
+        ratio = won.bytes / original.bytes
+        notes.append(f"The result is slower than the float model, but smaller ({ratio:.2f}×).")
     return notes
-
-
-def _layers(
-    model: ir.Model,
-    patterns: list[str],
-    way: Way,
-    otherwise: str = "has no integer kernel here, or is excluded",
-) -> list[Layer]:
-    """All that could be quantized, and why those that the way leaves in float are."""
-    weighted = [node for node in model.graph if node.op_type in WEIGHTED | FLOAT_ONLY]
-    embeddings = {layer.node: layer.reason or otherwise for layer in tables(model, patterns, weighted)}
-    reasons: dict[str, str | None] = {str(node.name): reason for node, reason in embeddings.items()}
-    reasons |= {str(layer.node.name): layer.reason for layer in way.told}
-    return [
-        Layer(node, reasons.get(str(node.name), otherwise))
-        for node in model.graph
-        if node in weighted or node in embeddings
-    ]

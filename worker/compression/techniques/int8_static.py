@@ -18,7 +18,7 @@ from worker.compression.graph.naming import Names
 from worker.compression.layerwise.equalization import equalize
 from worker.compression.layerwise.moments import moments
 from worker.compression.layerwise.smoothing import smooth
-from worker.compression.techniques.account import changed, refuse_quantized, rows, taken
+from worker.compression.techniques.account import Layer, changed, refuse_quantized, rows, taken
 from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import four_bits, target, weight_range
@@ -48,7 +48,7 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     refuse_quantized(model)
     if context.calibration is None or not len(context.calibration):
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
-    samples = context.calibration.draw(step.samples, context.seed)
+    samples, original = context.calibration.draw(step.samples, context.seed), model.clone()
     static, notes, details = prepared(model, step, samples)
     answer = changed(static.model, static.told(), WANTED, notes, details)
     told = _parts(context.progress.advance, 3 if step.exclude == "auto" else 1 + step.adaround)
@@ -61,10 +61,20 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
         return replace(answer, model=made, notes=[*answer.notes, *_warned(static, made, context)])
     excluded, asked = _excluded(static, context, next(told))
     layers = static.told(excluded.left)
-    answer.details.update(layers=rows(layers), **_told(excluded, asked))
+    answer.details.update(_told(excluded, asked))
     if not excluded.met:
-        answer.notes.append(f"Even with every layer but one in float the calibration data misses {asked}.")
+        return _kept(original, layers, answer, asked)
+    answer.details.update(layers=rows(layers))
     return replace(answer, model=static.quantized(excluded.left), changed=len(taken(layers)))
+
+
+def _kept(original: ir.Model, layers: list[Layer], answer: Changed, asked: str) -> Changed:
+    """The float model: nothing in integers reaches what is asked."""
+    note = f"Even with every layer but one in float the calibration data misses {asked}: the model stays as it was."
+    told = [Layer(layer.node, layer.reason or "even alone it misses what is asked") for layer in layers]
+    return replace(
+        answer, model=original, changed=0, notes=[note], details={**answer.details, "layers": rows(told)}
+    )
 
 
 def prepared(

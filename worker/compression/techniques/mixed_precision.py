@@ -76,7 +76,10 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     ordered = moves(_choices(facts, step))
     count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge, context.file_bytes)
     chosen, made = bits_after(ordered[:count]), _quantized(static, ordered[:count])
-    judged, ratio = judge(made), context.file_bytes(made) / facts.total_bytes
+    ratio = context.file_bytes(made) / facts.total_bytes
+    if ratio >= 1 and (step.min_speedup is None or _speedup(facts, chosen) <= 1):
+        chosen, made, ratio = {}, original, 1.0  # neither smaller nor faster: the float model is better
+    judged = judge(made)
     target = _target(step, _speedup(facts, chosen), ratio, judged)
     details = {
         "sensitivity_by": step.sensitivity,
@@ -90,8 +93,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     if step.min_speedup is not None:
         answer.notes.append(f"Estimated to be {_speedup(facts, chosen):.2f}× as fast. {ESTIMATED}")
     if not chosen:
-        told = "The budget is met by the float model: nothing was quantized." if target.met else target.why
-        return Changed(original, 0, answer.candidates, [str(told)], details, [target])
+        told = "The float model is the best that was tried: nothing was quantized."
+        return Changed(original, 0, answer.candidates, [told], details, [target])
     return replace(answer, model=made, changed=len(chosen), details=details, targets=[target])
 
 

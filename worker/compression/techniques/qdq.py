@@ -16,6 +16,7 @@ import onnx_ir as ir
 from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names
 from worker.compression.techniques.kernels import FOUR_BITS
+from worker.compression.techniques.padding import pads_zeros
 from worker.compression.techniques.ranges import (
     Array,
     Range,
@@ -61,7 +62,7 @@ class QdqWriter:
             self._write_activation(value, selection)
         values = set(selection.values)
         for node in [n for n in self._graph if n in selection.nodes and n.outputs[0] in values]:
-            if _pads_zeros(node):
+            if pads_zeros(node):
                 self._pad_integers(node)
 
     @property
@@ -114,14 +115,17 @@ class QdqWriter:
         assert axis is not None
         limit = self._limits.get(str(node.name), self._limit)
         scales = weight_scales(weight, axis, limit)
-        bias = None if self._float_bias else _constant(node, 2)
+        bias = _constant(node, 2)
         if bias is not None:
             activation = self._affine[_input(node, 0)][0].const_value
             assert activation is not None
             scales = scales_for_bias(scales, bias.reshape(-1), activation.numpy())
-            bias_scales = scales * activation.numpy()
-            integers = quantized_bias(bias.reshape(-1), bias_scales)
-            node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))
+            if (
+                not self._float_bias
+            ):  # ONNX Runtime makes an integer of the others, too, when it loads the model
+                bias_scales = scales * activation.numpy()
+                integers = quantized_bias(bias.reshape(-1), bias_scales)
+                node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))
         source, stored = _input(node, 1), ir.DataType.INT4 if limit <= FOUR_BITS else ir.DataType.INT8
         key = source, axis, limit, scales.tobytes()
         if key not in self._written:
@@ -180,15 +184,6 @@ class QdqWriter:
             self._graph.insert_after(producer, nodes)
         elif len(self._graph) > 0:
             self._graph.insert_before(self._graph[0], nodes)
-
-
-def _pads_zeros(node: ir.Node) -> bool:
-    if node.op_type != "Pad":
-        return False
-    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
-    given = len(node.inputs) > 2 and node.inputs[2] is not None
-    constant = _constant(node, 2)
-    return mode == "constant" and (not given or (constant is not None and not constant.any()))
 
 
 def _input(node: ir.Node, index: int) -> ir.Value:

@@ -53,9 +53,9 @@ def weight_scales(weight: Array, axis: int, limit: int) -> Array:
 
 def scales_for_bias(scales: Array, bias: Array, activation: Array) -> Array:
     """Scales raised where the bias, stored as int32 in units of activation · weight scale, would take more than half of
-    its range: the products that are added to it have the other half."""
-    least = np.abs(bias) / (float(activation) * 2.0**30)
-    return np.maximum(scales, least.astype(np.float32))
+    its range: the products that are added to it have the other half. The unit itself stays a normal float32."""
+    least = np.maximum(np.abs(bias) / 2.0**30, np.finfo(np.float32).tiny) / float(activation)
+    return np.maximum(scales, np.minimum(least, np.finfo(np.float32).max).astype(np.float32))
 
 
 def quantized_weight(weight: Array, scales: Array, axis: int, limit: int) -> Array:

@@ -2,7 +2,7 @@
 
     weighted   Conv, Gemm, MatMul with a float32 weight: what integer kernels speed up
     joining    Add, Concat, … between quantized nodes: quantized too, so that values stay 8-bit on the way
-    carrying   MaxPool, Reshape, …: move values without changing them, so input and output share one scale; as do a
+    carrying   MaxPool, Reshape, …: move values and add none but zeros, so input and output share one scale; as do a
                Concat's output and those inputs that nothing else reads, and joining them is copying
     clipping   Relu, Clip: the range of the 8-bit output does their work, ONNX Runtime drops them
 
@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.naming import excluded
 from worker.compression.techniques.account import Layer, taken
+from worker.compression.techniques.padding import adds_values
 from worker.compression.techniques.small_weights import NOT_FINITE, finite
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
@@ -24,6 +25,11 @@ FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
 JOINING = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"})
 CARRYING = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Pad"})
 CLIPPING = frozenset({"Relu", "Clip"})
+
+
+def carries(node: ir.Node) -> bool:
+    """Whether what it gives lies in the range of what it reads: it only moves values, and pads with nothing but 0."""
+    return node.op_type in CARRYING and not adds_values(node)
 
 
 @dataclass(frozen=True)
@@ -42,7 +48,7 @@ class Selection:
         """The value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where
         it is joined with others."""
         producer = value.producer()
-        while producer in self.nodes and producer is not None and producer.op_type in CARRYING:
+        while producer in self.nodes and producer is not None and carries(producer):
             value = _data_input(producer)
             producer = value.producer()
         joined = self._joined(value)
@@ -52,7 +58,7 @@ class Selection:
         """The output of the Concat that alone reads the value, maybe behind carrying nodes."""
         while len(uses := value.uses()) == 1 and not value.is_graph_output():
             ((reader, index),) = ((use.node, use.idx) for use in uses)
-            moved = reader.op_type in CARRYING and index == 0
+            moved = carries(reader) and index == 0
             if reader not in self.nodes or not (moved or reader.op_type == "Concat"):
                 return None
             value = reader.outputs[0]
@@ -139,7 +145,7 @@ def _connected(graph: ir.Graph, weighted: set[ir.Node], patterns: list[str]) -> 
         node
         for node in graph
         if node.domain in ("", "ai.onnx")
-        and node.op_type in JOINING | CARRYING | CLIPPING
+        and (node.op_type in JOINING | CLIPPING or carries(node))
         and not excluded(node, patterns)
     }
     while True:

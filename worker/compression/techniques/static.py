@@ -22,7 +22,7 @@ from worker.compression.techniques.integer import IntegerWriter
 from worker.compression.techniques.kernels import FULL, TARGETS, Target, WeightRange
 from worker.compression.techniques.qdq import QdqWriter
 from worker.compression.techniques.ranges import Array, Range, round_to_nearest
-from worker.compression.techniques.selection import CARRYING, Selection, select
+from worker.compression.techniques.selection import Selection, carries, select
 from worker.compression.techniques.tables import quantize_tables, tables
 
 NAMED = 3
@@ -144,7 +144,7 @@ class Static:
         """What only moves values has the range of what it moves."""
         while str(value.name) not in self.seen:
             producer = value.producer()
-            if producer is None or producer.op_type not in CARRYING or producer.inputs[0] is None:
+            if producer is None or not carries(producer) or producer.inputs[0] is None:
                 return None
             value = producer.inputs[0]
         return self.seen[str(value.name)]

@@ -1,5 +1,6 @@
 """int8 tries, measures and picks, and the report proves it."""
 
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -82,11 +83,55 @@ def test_quality_is_judged_by_the_metric_where_there_are_labels(tmp_path: Path) 
     assert all("metric_drop" in row for name, row in rows(made).items() if name != "float")
 
 
-def test_a_limit_that_nothing_meets_gives_the_best_and_says_so(tmp_path: Path) -> None:
-    made = best(digits_net(), tmp_path, digits_samples(tmp_path), max_drop=1e-9)
+@pytest.mark.parametrize("most", [0.0, 1e-9])
+def test_a_limit_that_nothing_meets_keeps_the_float_model_and_says_so(most: float, tmp_path: Path) -> None:
+    net = digits_net()
+    made = best(net, tmp_path, digits_samples(tmp_path), max_drop=most, samples=64)
+    assert (made.changed, made.details["chosen"]) == (0, "float")
+    assert ops(made.model) == ops(digits_net())
     assert "No candidate keeps the quality" in made.details["why"]
-    found = {name: row for name, row in rows(made).items() if name != "float"}
-    assert found[made.details["chosen"]]["snr_db"] == max(row["snr_db"] for row in found.values())
+    assert not any(row["keeps_quality"] for name, row in rows(made).items() if name != "float")
+    assert {row["reason"] for row in made.details["layers"]} == {"the float model is the best that was tried"}
+
+
+def test_a_model_that_integers_make_larger_stays_as_it_was(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    nodes = [node("Conv", f"{a} w{b}", b, f"conv {b}") for a, b in pairwise("xabcdy")]
+    weights = {f"w{b}": rng.normal(size=(3, 3, 1, 1)).astype(np.float32) for b in "abcdy"}
+    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 3, 8, 8]}, weights)
+    x = rng.normal(size=(40, 3, 8, 8)).astype(np.float32)
+    made = best(net, tmp_path, samples(tmp_path, net, x=x), max_drop=1.0)
+    found = rows(made)
+    assert all(row["bytes"] > found["float"]["bytes"] for name, row in found.items() if name != "float")
+    assert (made.changed, made.candidates) == (0, 5)
+    assert "larger file" in made.details["why"]
+
+
+@pytest.mark.parametrize("prefer", ["latency", "quality"])
+def test_the_sensitivity_of_each_layer_is_told_also_where_nothing_is_left_out(
+    prefer: str, tmp_path: Path
+) -> None:
+    made = best(digits_net(), tmp_path, digits_samples(tmp_path), prefer=prefer, max_drop=1.0, samples=64)
+    assert not made.details["exclusions"]
+    told = {row["name"]: row["snr_db"] for row in made.details["sensitivity"]}
+    assert set(told) == {"conv1", "conv2", "head/gemm"}
+    assert list(told.values()) == sorted(told.values())
+
+
+def test_without_data_convolutions_ask_for_it(tmp_path: Path) -> None:
+    with pytest.raises(Refusal, match=r"missing_data.*2 × Conv") as caught:
+        best(digits_net(), tmp_path, None, exclude=["head*"])
+    assert caught.value.problem.field == "data.calibration"
+
+
+def test_reasons_name_what_would_have_to_change(tmp_path: Path) -> None:
+    """Doing what the reason says makes the layer one that is quantized."""
+    without = best(digits_net(), tmp_path, None, exclude=["conv1"], prefer="quality")
+    said = {row["name"]: row["reason"] for row in without.details["layers"]}
+    assert said["conv1"] == "excluded by pattern"
+    assert said["conv2"].startswith("calibration data is missing")
+    every = best(digits_net(), tmp_path, digits_samples(tmp_path), prefer="quality", samples=64)
+    assert max(row["layers"] for row in rows(every).values()) == 3
 
 
 @pytest.mark.parametrize("normalised", [True, False])

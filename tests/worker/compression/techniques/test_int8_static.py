@@ -7,6 +7,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
@@ -29,6 +32,7 @@ from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import weight_range
+from worker.compression.techniques.ranges import quantized_bias, scales_for_bias, weight_scales
 from worker.compression.techniques.static import Static
 
 
@@ -414,6 +418,49 @@ def test_a_bias_leaves_room_for_what_is_added_to_it(tmp_path: Path) -> None:
     x = next(data.batches(20))["x"]
     made = quantize(net, tmp_path, data, bias_correction=False)
     np.testing.assert_allclose(run(made.model, {"x": x}), run(net, {"x": x}), rtol=0.02)
+
+
+@pytest.mark.parametrize("op", ["Conv", "Gemm"])
+@pytest.mark.parametrize("target", ["cuda", "cpu", "cpu_vnni"])
+@pytest.mark.parametrize("size", [1e-6, 1e-30])
+def test_tiny_weights_beside_a_bias_keep_the_outputs(
+    op: str, target: str, size: float, tmp_path: Path
+) -> None:
+    """ONNX Runtime makes an int32 of a float bias too, in units of both scales, which it overflowed."""
+    rng = np.random.default_rng(0)
+    spatial = [1, 1] if op == "Conv" else []
+    weights = {
+        "w": (rng.normal(size=[8, 8, *spatial]) * size).astype(np.float32),
+        "b": rng.normal(size=8).astype(np.float32),
+        "v": rng.normal(size=[8, 8, *spatial]).astype(np.float32),
+    }
+    settings = {} if op == "Conv" else {"transB": 1}
+    nodes = [
+        node(op, "x w b", "a", "one", **settings),
+        node("Relu", "a", "r", "relu"),
+        node(op, "r v", "y", "two", **settings),
+    ]
+    net = model(
+        nodes, {"x": ["N", 8, *(4 for _ in spatial)]}, {"y": ["N", 8, *(4 for _ in spatial)]}, weights
+    )
+    x = rng.normal(size=[20, 8, *(4 for _ in spatial)]).astype(np.float32)
+    made = quantize(net.clone(), tmp_path, samples(tmp_path, net, x=x), target=target, bias_correction=False)
+    assert snr_db(run(net, {"x": x}), run(made.model, {"x": x})) > 35
+
+
+@given(
+    bias=arrays(np.float32, 4, elements=st.floats(-1e6, 1e6, width=32)),
+    size=arrays(np.float32, 4, elements=st.floats(0, 1, width=32)),
+    activation=st.floats(1e-30, 1e6),
+)
+def test_every_bias_fits_half_an_int32(bias: Any, size: Any, activation: float) -> None:
+    data = np.float32(activation)
+    scales = scales_for_bias(weight_scales(size[:, None], 0, 127), bias, data)
+    unit = scales.astype(np.float64) * data
+    assert (unit > 0).all()
+    assert (np.abs(bias) / unit <= 2.0**30 * (1 + 1e-6)).all()
+    kept = quantized_bias(bias, scales * data) * unit
+    np.testing.assert_allclose(kept, bias, rtol=1e-6, atol=float(unit.max()))
 
 
 def test_torch_is_not_imported() -> None:
