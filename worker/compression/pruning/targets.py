@@ -1,6 +1,8 @@
 """What a target counts, and how much of it a cut leaves: 1 is the network as the step found it.
 
-`latency` is measured: cut and whole network are timed in turns, at the job's first batch size and thread count.
+`latency` is measured: cut and whole network are timed in turns, at the job's first batch size and thread count. Where
+the machine is too busy to tell it raises `TimeUntold`, and multiply-accumulates stand in, or parameters where they
+cannot be counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +22,7 @@ from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.cost import macs, parameters
 from worker.compression.measure.latency import measure_latencies
 from worker.compression.measure.lock import measuring
+from worker.compression.measure.quiet import Patience
 from worker.compression.observe import Array
 from worker.compression.progress import Progress
 
@@ -58,10 +61,16 @@ Forecaster = Callable[[Sequence[Array]], float]
 @dataclass(frozen=True)
 class Left:
     """`of`: the share that is left, of a network and what each of its groups keeps. `forecast`: the same of what a cut
-    of a network would leave, without building it; None where it has to be measured."""
+    of a network would leave, without building it; None where it has to be measured. `timed`: no two answers of one
+    network are the same."""
 
     of: Callable[[ir.Model, Sequence[int]], float]
     forecast: Callable[[ir.Model, Sequence[Group]], Forecaster] | None = None
+    timed: bool = False
+
+
+class TimeUntold(Exception):
+    """The machine was too busy to tell a time. The message is a clause that says why."""
 
 
 def left_of(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequence[Group]) -> Left:
@@ -72,14 +81,29 @@ def left_of(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequenc
             total = sum(len(group.channels) for group in groups)
             return Left(lambda _, kept: sum(kept) / total)
         case "parameters":
-            whole = parameters(model)
-            return Left(lambda cut, _: parameters(cut) / whole, partial(_parameters_after, whole))
+            return _parameters_left(model)
         case "macs":
-            whole = _macs(model, bench)
-            return Left(lambda cut, _: _macs(cut, bench) / whole, partial(_macs_after, whole, bench.shapes))
+            return _macs_left(model, bench)
         case "latency":
-            return Left(_timed(model, bench))
+            return Left(_timed(model, bench), timed=True)
     assert_never(step.target)
+
+
+def left_without_time(model: ir.Model, bench: Bench) -> tuple[Left, str]:
+    """What stands in for a latency that cannot be told, and its name."""
+    if bench.macs(model):
+        return _macs_left(model, bench), "multiply-accumulates"
+    return _parameters_left(model), "parameters"
+
+
+def _parameters_left(model: ir.Model) -> Left:
+    whole = parameters(model)
+    return Left(lambda cut, _: parameters(cut) / whole, partial(_parameters_after, whole))
+
+
+def _macs_left(model: ir.Model, bench: Bench) -> Left:
+    whole = _macs(model, bench)
+    return Left(lambda cut, _: _macs(cut, bench) / whole, partial(_macs_after, whole, bench.shapes))
 
 
 def _parameters_after(whole: int, model: ir.Model, groups: Sequence[Group]) -> Forecaster:
@@ -115,11 +139,14 @@ def _timed(model: ir.Model, bench: Bench) -> Callable[[ir.Model, Sequence[int]],
         shapes=asked.shapes,
     )
     whole = _saved(model, bench.scratch / "whole.onnx")
+    patience = Patience(bench.progress)
 
     def left(cut: ir.Model, _: Sequence[int]) -> float:
         path = _saved(cut, bench.scratch / "cut.onnx")
         with measuring(bench.progress):
-            (timed,) = measure_latencies(whole, path, first, bench.samples, bench.seed, _nobody)
+            (timed,) = measure_latencies(whole, path, first, bench.samples, bench.seed, _nobody, patience)
+        if timed.latency.speedup is None:
+            raise TimeUntold(timed.latency.untold)
         return 1 / timed.latency.speedup
 
     return left
