@@ -56,6 +56,7 @@ class Materials:
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,
             model=self.model,
+            sizes=self.sizes,
         )
 
     def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:
@@ -70,6 +71,11 @@ class Materials:
         return open_samples(
             source.for_inputs(inputs), inputs, folder, max_unpacked_bytes=self.options.max_unpacked_bytes
         )
+
+    def sizes(self) -> dict[str, list[int]]:
+        """Of the inputs, as a row of evaluation data has them, else of training data."""
+        samples = self.samples(self.data.evaluation or self.data.training)
+        return {} if samples is None else samples.shapes
 
     def training(self, inputs: list[TensorSpec]) -> Samples:
         """The training data. Raises `Refusal` `missing_data`."""

@@ -142,6 +142,6 @@ def percentiles(times: np.ndarray) -> Percentiles:
 
 def _fewer(done: int, asked: int, round_ms: float) -> str:
     return (
-        f"{done} of {asked} rounds were timed: the original twice and the result once take {round_ms / 1000:.1f} s, and "
-        f"timing is limited to {BUDGET_MS / 1000:.0f} s per entry beyond {FEWEST_ROUNDS} rounds."
+        f"{done} of {asked} rounds were timed: the original twice and the result once take {round_ms / 1000:.1f} s, "
+        f"and timing is limited to {BUDGET_MS / 1000:.0f} s per entry beyond {FEWEST_ROUNDS} rounds."
     )

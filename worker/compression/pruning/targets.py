@@ -29,13 +29,15 @@ from worker.compression.progress import Progress
 
 @dataclass(frozen=True)
 class Bench:
-    """What costs are measured on: the job's benchmark, its calibration data, a folder, the seed."""
+    """What costs are measured on: the job's benchmark, its calibration data, a folder, the seed; `shapes` of the
+    inputs, as far as the job says them."""
 
     benchmark: Benchmark
     samples: Samples | None
     scratch: Path
     seed: int
     progress: Progress
+    shapes: dict[str, list[int]]
     _macs: dict[ir.Model, int | None] = field(default_factory=dict)
 
     def macs(self, model: ir.Model) -> int | None:
@@ -43,15 +45,6 @@ class Bench:
         if model not in self._macs:
             self._macs[model] = macs(model, self.shapes)
         return self._macs[model]
-
-    @property
-    def shapes(self) -> dict[str, list[int]]:
-        """Of the inputs, as far as the job says them: what is timed, or a sample of the calibration data."""
-        shapes = dict(self.benchmark.shapes)
-        if self.samples is not None:
-            for name, x in next(self.samples.take(1).batches(1)).items():
-                shapes.setdefault(name, list(x.shape))
-        return shapes
 
 
 Forecaster = Callable[[Sequence[Array]], float]
@@ -124,7 +117,7 @@ def _macs(model: ir.Model, bench: Bench) -> int:
         raise Refusal(
             "shape_needed",
             "The multiply-accumulates cannot be counted, since the model leaves sizes open. Give benchmark.shapes or "
-            "calibration data, or choose the target parameters or channels.",
+            "data, or choose the target parameters or channels.",
             field="benchmark.shapes",
         )
     return found

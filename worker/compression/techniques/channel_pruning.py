@@ -45,7 +45,14 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         raise Refusal("nothing_to_compress", account.why_not(found), field="recipe.steps")
     criterion = step.criterion or criterion_for(model, groups, context.calibration)
     step = step.model_copy(update={"criterion": criterion})
-    bench = Bench(context.benchmark, context.calibration, context.scratch, context.seed, context.progress)
+    bench = Bench(
+        context.benchmark,
+        context.calibration,
+        context.scratch,
+        context.seed,
+        context.progress,
+        context.shapes,
+    )
     left = left_of(model, step, bench, groups)
     rounds: list[Round] = []
     untold: str | None = None

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -28,6 +29,8 @@ class Context:
     `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
     timed. The evaluation data itself is not here: nothing is chosen by it.
 
+    `sizes` answers the shapes of the inputs as a row of the other data has them; of evaluation data it tells no more.
+
     `calibration` is there when the job has some; `training` opens the training data for models with these inputs, and
     `augment` is what its declaration says. `model` answers another model by the name that the recipe has for it.
     """
@@ -43,6 +46,13 @@ class Context:
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
+    sizes: Callable[[], dict[str, list[int]]] = dict
+
+    @cached_property
+    def shapes(self) -> dict[str, list[int]]:
+        """Of the inputs, as far as the job says them: what is timed, else a row of the data that was given."""
+        row = self.sizes() if self.calibration is None else self.calibration.shapes
+        return row | self.benchmark.shapes
 
 
 @dataclass(frozen=True)

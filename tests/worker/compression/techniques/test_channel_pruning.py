@@ -134,6 +134,33 @@ def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> Non
     assert plain.steps[0].details["rounds"][0]["repaired"] == []
 
 
+@pytest.mark.parametrize("tells", ["calibration", "evaluation", "training", "benchmark"])
+def test_macs_are_a_target_where_anything_given_tells_the_open_sizes(
+    files: Digits, tmp_path: Path, tells: str
+) -> None:
+    """A classifier of pictures of any size; without data or shapes it is refused."""
+    open_model = onnx.load(files.model)
+    for axis in open_model.graph.input[0].type.tensor_type.shape.dim[2:]:
+        axis.dim_param = f"any{axis.dim_value}"
+    onnx.save(open_model, tmp_path / "open.onnx")
+    source, shape = Source(files.data, DECLARATION, (0, 64)), [1, 1, 8, 8]
+    data = Data(**{tells: source}) if tells != "benchmark" else Data()
+    bench = Benchmark(
+        rounds=9, shapes={open_model.graph.input[0].name: shape} if tells == "benchmark" else {}
+    )
+    step = {"kind": "channel_pruning", "criterion": "l2", "repair": False, "amount": 0.3}
+    report = compress(
+        tmp_path / "open.onnx",
+        Recipe.model_validate({"steps": [step]}),
+        data,
+        tmp_path / "out",
+        options=Options(benchmark=bench),
+    )
+    assert report.steps[0].targets[0].met
+    before, after = report.steps[0].details["macs"]
+    assert 0.6 * before < after <= 0.7 * before
+
+
 @pytest.mark.usefixtures("none_told")
 def test_where_no_time_can_be_told_the_macs_decide_and_the_target_is_not_met(
     files: Digits, tmp_path: Path
