@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from app.contract.base import Asked
-from app.contract.dataset import DatasetFacts
+from app.contract.dataset import DatasetFacts, Rejected
 from app.contract.errors import Problem
 from app.contract.model import ModelFacts
 from app.contract.report import Report
@@ -47,8 +47,7 @@ def store(
         case Upload(kind="model"):
             return _model(result, folder, blobs)
         case _:
-            facts = DatasetFacts.model_validate(result["facts"])
-            return {"state": "ready", "facts": facts.model_dump(mode="json"), "problem": None}
+            return _dataset(result)
 
 
 def rescue(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[str, Any]:
@@ -66,6 +65,16 @@ def rescue(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[s
         except Exception as error:
             log.warning("%s: not everything could be kept of a failed job: %s", folder, error)
     return kept
+
+
+def _dataset(result: dict[str, Any]) -> dict[str, Any]:
+    """Of what does not fit its declaration the arrays are facts, too."""
+    if "rejected" in result:
+        rejected = Rejected.model_validate(result["rejected"])
+        told = rejected.model_dump(mode="json")
+        return {"state": "rejected", "facts": {"arrays": told["arrays"]}, "problem": told["problem"]}
+    facts = DatasetFacts.model_validate(result["facts"])
+    return {"state": "ready", "facts": facts.model_dump(mode="json"), "problem": None}
 
 
 def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from app.contract.job import Artifact, Job, JobRequest
 from app.contract.model import Model, ModelFacts
 from app.storage import records
 
-_MODEL_FACTS = tuple(ModelFacts.model_fields)
+_MODEL_FACTS = tuple(name for name in ModelFacts.model_fields if name in Model.model_fields)
 _DATASET_FACTS = tuple(DatasetFacts.model_fields)
 
 
@@ -34,7 +34,7 @@ def _uploaded(upload: records.Upload, names: tuple[str, ...]) -> dict[str, Any]:
         "problem": upload.problem,
         "sha256": upload.sha256,
         "size_bytes": upload.size_bytes,
-        **{name: facts[name] for name in names},
+        **{name: facts.get(name) for name in names},
         "created_at": at(upload.created_at),
     }
 

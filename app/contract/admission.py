@@ -9,7 +9,9 @@ from typing import Final
 from app.contract import fitting
 from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal, Refusals
+from app.contract.features import check_features
 from app.contract.few_values import check_few_values
+from app.contract.integers import check_integers
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
@@ -21,6 +23,10 @@ from app.contract.recipe import (
     AnyStep,
     Binary,
     ChannelPruning,
+    Distillation,
+    Int8,
+    Int8Dynamic,
+    Int8Static,
     LowRank,
     Palette,
     Sparsity,
@@ -103,6 +109,9 @@ def _check_layers(refusals: Refusals, request: JobRequest, index: int, step: Any
         left = [place for place in range(len(named.layers)) if place not in excluded]
         _check_something_left(index, step, stage, len(left))
         _check_own(index, step, stage, named, left, request.recipe.steps[:index])
+        if isinstance(step, Int8 | Int8Static | Int8Dynamic):
+            layers = [named.layers[place] for place in left]
+            check_integers(index, step, stage, layers, request.data.calibration is not None)
 
 
 def _check_training(
@@ -116,6 +125,10 @@ def _check_training(
 ) -> None:
     use = request.data.training
     assert use is not None
+    if isinstance(step, Taught):
+        before = int(where.split(".")[2])
+        first = before == 0 or (isinstance(step, Distillation) and step.student is not None)
+        check_features(where, step, stage, first and not where.endswith("recovery"), teachers)
     output = check_training(where, step, stage, use, datasets[use.dataset])
     if isinstance(step, Taught) and step.needs_teacher and step.teacher in teachers:
         check_teacher(where, step, output, teachers[step.teacher])

@@ -91,6 +91,14 @@ class ArrayFacts(Told):
     first_not_finite: list[int] | None = Field(
         description="Index of the first number that is NaN or infinite; null where none is."
     )
+    whole: bool | None = Field(
+        default=None,
+        description="Whether all numbers are whole, whatever their type; null where not looked at.",
+    )
+    one_hot: bool | None = Field(
+        default=None,
+        description="Whether each row is a single one among zeros, so that it names a class; null where not looked at.",
+    )
 
 
 class DatasetInput(Told):
@@ -108,6 +116,16 @@ class DatasetFacts(Told):
     arrays: dict[str, ArrayFacts] = Field(description="The arrays of the archive by name.")
     inputs: dict[str, DatasetInput] = Field(description="The inputs as declared, by name.")
     target: str | None = Field(description="The array that holds the labels; null where there are none.")
+    notes: list[str] = Field(
+        default_factory=list, description="What looks wrong with the data without being refused, for people."
+    )
+
+
+class Rejected(Told):
+    """What inspection learns of a dataset that does not fit its declaration: enough to write a right one."""
+
+    problem: Problem = Field(description="Why it is refused.")
+    arrays: dict[str, ArrayFacts] = Field(description="The arrays of the archive by name.")
 
 
 class Dataset(Told):
@@ -124,12 +142,16 @@ class Dataset(Told):
     declaration: Declaration = Field(description="How the arrays are read.")
     samples: int | None = Field(description="Number of samples; null until it is ready.")
     arrays: dict[str, ArrayFacts] | None = Field(
-        description="The arrays of the archive by name; null until it is ready."
+        description="The arrays of the archive by name, of a rejected one too; null where it could not be opened."
     )
     inputs: dict[str, DatasetInput] | None = Field(
         description="The inputs as declared, by name; null until it is ready."
     )
     target: str | None = Field(
         description="The array that holds the labels; null until it is ready, and where there are none."
+    )
+    notes: list[str] | None = Field(
+        default=None,
+        description="What looks wrong with the data without being refused, for people; null until it was inspected.",
     )
     created_at: datetime = Field(description="When it was uploaded.")

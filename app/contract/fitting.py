@@ -3,7 +3,7 @@ the public functions from `check_map` on.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from app.contract.errors import Refusal
@@ -12,6 +12,8 @@ from app.contract.model import ModelFacts, TensorSpec
 
 RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 """An input takes numbers whose kind ranks no higher than its own."""
+
+Size = TypeVar("Size", int, int | None)
 
 INTEGERS: Final = ("bool", "uint", "int")
 
@@ -47,11 +49,17 @@ def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, datase
     labels = dataset.arrays[dataset.target]
     check_finite(field, use, dataset.target, labels)
     if metric == "mse":
+        _check_numbers(field, metric, dataset.target, labels, output)
         return
-    if kind_of(labels.dtype) not in INTEGERS:
-        detail = f"{metric} needs class numbers, whole numbers from 0; {dataset.target!r} is {labels.dtype}."
+    check_numeric(field, metric, dataset.target, labels)
+    _check_scores(metric, output)
+    if not holds_classes(labels):
+        detail = (
+            f"{metric} needs class numbers, whole numbers from 0; {dataset.target!r} is {labels.dtype} with fractions. "
+            "Give the number of the class, or one-hot rows; for reals there is the metric mse."
+        )
         raise Refusal("labels_do_not_fit", detail, field=field)
-    _check_classes(field, metric, labels, output)
+    _check_classes(field, metric, dataset.target, labels, output)
 
 
 def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, tuple[int, ...]]:
@@ -60,7 +68,9 @@ def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, 
     for spec in model.inputs:
         given = dataset.inputs.get(use.map.get(spec.name, spec.name))
         if given is not None and given.array is not None:
-            found[spec.name] = tuple(given.shape) if _whole(spec, given) else (1, *given.shape)
+            found[spec.name] = (
+                tuple(given.shape) if _whole(spec, given) else tuple(with_batch(spec, given.shape, 1))
+            )
     return found
 
 
@@ -78,7 +88,7 @@ def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) ->
 
 
 def _check_shape(field: str, spec: TensorSpec, given: DatasetInput) -> None:
-    if not fits(spec.shape, [None, *given.shape]) and not _whole(spec, given):
+    if not fits(spec.shape, with_batch(spec, given.shape, None)) and not _whole(spec, given):
         raise Refusal(
             "inputs_do_not_fit",
             f"The model's input {spec.name!r} takes {told(spec)}, but {given.array!r} of the dataset gives "
@@ -100,9 +110,77 @@ def check_finite(field: str, use: DataUse, name: str, array: ArrayFacts) -> None
         )
 
 
-def _check_classes(field: str, metric: Metric, labels: ArrayFacts, output: TensorSpec | None) -> None:
+def holds_classes(labels: ArrayFacts) -> bool:
+    """Whether the numbers name classes: integers, whole floats, or one-hot rows."""
+    return kind_of(labels.dtype) in INTEGERS or bool(labels.whole)
+
+
+def check_numeric(field: str, needs: str, name: str, labels: ArrayFacts) -> None:
+    """Raises `labels_do_not_fit` for words, dates and the like, saying how to make numbers of them."""
+    if kind_of(labels.dtype) in (*INTEGERS, "float"):
+        return
+    raise Refusal(
+        "labels_do_not_fit",
+        f"{needs} needs labels that are numbers; {name!r} is {labels.dtype}. Of words make class numbers in the order "
+        "of the model's classes, for example np.array([classes.index(word) for word in words]), and upload again.",
+        field=field,
+    )
+
+
+def columns(labels: ArrayFacts) -> list[int]:
+    """The axes of one label that count: those of length 1 do not."""
+    return [d for d in labels.shape[1:] if d != 1]
+
+
+def _check_classes(
+    field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
+) -> None:
     known = output is not None and len(output.shape) == 2 and kind_of(output.dtype) == "float"
+    if labels.one_hot:
+        check_one_hot(field, name, labels, output if known else None)
+        return
+    if columns(labels):
+        raise Refusal(
+            "labels_do_not_fit",
+            f"{metric} needs one class number for each sample (or one-hot rows); {name!r} has the shape "
+            f"{['rows', *labels.shape[1:]]}.",
+            field=field,
+        )
     _check_range(field, f"{metric} needs class numbers from 0", labels, output if known else None)
+
+
+def check_one_hot(field: str, name: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
+    """As many columns as the output [N, C] has classes."""
+    (width,), classes = columns(labels), output.shape[1] if output is not None else None
+    if isinstance(classes, int) and classes != width:
+        assert output is not None
+        raise Refusal(
+            "labels_do_not_fit",
+            f"The one-hot labels {name!r} have {width} columns, but output {output.name!r} has {classes} classes.",
+            field=field,
+        )
+
+
+def _check_scores(metric: Metric, output: TensorSpec | None) -> None:
+    """An output of reals has scores [samples, classes], axes of length 1 behind them aside."""
+    if output is None or kind_of(output.dtype) != "float" or not output.shape:
+        return
+    rest = output.shape[1:]
+    if not rest or rest[0] == 1 or any(isinstance(d, int) and d != 1 for d in rest[1:]):
+        raise Refusal(
+            "labels_do_not_fit",
+            f"{metric} needs an output of scores [samples, classes]; {output.name!r} is {told(output)}. Name another "
+            "output in evaluation.output, or use the metric mse.",
+            field="evaluation.output",
+        )
+
+
+def _check_numbers(
+    field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
+) -> None:
+    check_numeric(field, metric, name, labels)
+    if output is not None and len(output.shape) > 1:
+        _check_label_shape(field, name, labels, output.shape, output)
 
 
 def _check_range(field: str, needs: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
@@ -153,7 +231,7 @@ def _check_label_shape(
 
 def _whole(spec: TensorSpec, given: DatasetInput) -> bool:
     """One row is the whole input, batch axis included."""
-    return not fits(spec.shape, [None, *given.shape]) and fits(spec.shape, given.shape)
+    return not fits(spec.shape, with_batch(spec, given.shape, None)) and fits(spec.shape, given.shape)
 
 
 def _batch(field: str, model: ModelFacts, use: DataUse, dataset: DatasetFacts) -> int:
@@ -181,7 +259,7 @@ def check_map(mapped: Mapping[str, str], inputs: list[TensorSpec], field: str | 
 
 def fixed_batch(batched: Iterable[TensorSpec], field: str | None = None) -> int | None:
     """The batch size that the inputs fix, None when they leave it open. Raises `inputs_do_not_fit`."""
-    fixed = {first for spec in batched if isinstance(first := spec.shape[0], int)}
+    fixed = {size for spec in batched if isinstance(size := spec.shape[spec.batch_axis or 0], int)}
     if len(fixed) > 1:
         detail = f"The model's inputs fix different batch sizes: {sorted(fixed)}."
         raise Refusal("inputs_do_not_fit", detail, field=field)
@@ -201,6 +279,13 @@ def chosen_rows(chosen: tuple[int, int] | None, samples: int, batch: int, field:
             field=field and f"{field}.slice",
         )
     return range(start, end)
+
+
+def with_batch(spec: TensorSpec, sample: Iterable[Size], batch: Size) -> list[Size]:
+    """The shape of an input for the shape of one sample: with the batch where the model has it, else in front."""
+    shape = list(sample)
+    shape.insert(spec.batch_axis or 0, batch)
+    return shape
 
 
 def fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:

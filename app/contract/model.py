@@ -24,6 +24,11 @@ class TensorSpec(Told):
         "nothing "
         "is known."
     )
+    batch_axis: int | None = Field(
+        default=0,
+        description="Which dimension counts the samples, from 0: 1 for recurrent networks that take the steps first. "
+        "Null where none does.",
+    )
 
 
 class Layer(Told):
@@ -65,6 +70,10 @@ class ModelFacts(Told):
     operators: dict[str, int] = Field(description="How many nodes of each operator it has.")
     layers: list[Layer] = Field(
         description="Its nodes with weights, in the order of the graph: what patterns in a recipe can name."
+    )
+    values: list[str] | None = Field(
+        default=None,
+        description="Names of all that the graph takes and computes; null where there are too many to keep.",
     )
 
 

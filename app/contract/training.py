@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 from typing import Final, get_args
 
 from app.contract import fitting
-from app.contract.dataset import DatasetFacts
+from app.contract.dataset import ArrayFacts, DatasetFacts
 from app.contract.errors import Refusal
 from app.contract.job import DataUse
 from app.contract.model import ModelFacts, TensorSpec
@@ -96,8 +96,13 @@ def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: Datas
         )
     labels = dataset.arrays[dataset.target]
     fitting.check_finite(FIELD, use, dataset.target, labels)
+    fitting.check_numeric(FIELD, step.kind, dataset.target, labels)
     given, classes = fitting.kind_of(labels.dtype), _classes(step, output)
-    if given in fitting.INTEGERS and classes is not False:
+    if labels.one_hot and _has_classes(output) and classes is not False:
+        fitting.check_one_hot(FIELD, dataset.target, labels, output)
+    elif (_whole_classes(labels, output) and classes is not False) or (
+        given in fitting.INTEGERS and classes is not False
+    ):
         fitting.check_class_labels(FIELD, step.kind, dataset.target, labels, output)
     elif given in (*fitting.INTEGERS, "float") and classes is not True:
         fitting.check_number_labels(FIELD, step.kind, dataset.target, labels, output)
@@ -105,6 +110,16 @@ def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: Datas
         wanted = "class numbers, whole numbers from 0" if classes else "numbers"
         detail = f"{step.kind} learns {wanted}; the labels {dataset.target!r} are {labels.dtype}."
         raise Refusal("labels_do_not_fit", detail, field=FIELD)
+
+
+def _has_classes(output: TensorSpec) -> bool:
+    """[N, C] with C not 1."""
+    return len(output.shape) == 2 and output.shape[1] != 1
+
+
+def _whole_classes(labels: ArrayFacts, output: TensorSpec) -> bool:
+    """One whole number a sample, written as a real, for an output that has classes."""
+    return bool(labels.whole) and not fitting.columns(labels) and _has_classes(output)
 
 
 def _classes(step: Trains, output: TensorSpec) -> bool | None:

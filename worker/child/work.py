@@ -6,6 +6,7 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, assert_never
 
+from app.contract.dataset import Rejected
 from app.contract.errors import Refusal
 from worker.child import problems
 from worker.child.messages import Messages
@@ -79,11 +80,16 @@ def _inspect_model(task: InspectModel) -> dict[str, Any]:
 
 
 def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
-    from worker.compression.data.inspect import inspect_dataset
+    """What does not fit its declaration is answered with the arrays, so that it can be declared right."""
+    from worker.compression.data.inspect import array_facts, inspect_dataset
 
-    facts = inspect_dataset(
-        task.path, task.declaration, task.scratch, max_unpacked_bytes=task.max_unpacked_bytes
-    )
+    cap = task.max_unpacked_bytes
+    try:
+        facts = inspect_dataset(task.path, task.declaration, task.scratch, max_unpacked_bytes=cap)
+    except Refusal as refusal:
+        arrays = array_facts(task.path, task.scratch, max_unpacked_bytes=cap)
+        rejected = Rejected(problem=refusal.problem, arrays=arrays)
+        return {"rejected": rejected.model_dump(mode="json")}
     return {"facts": facts.model_dump(mode="json")}
 
 

@@ -68,7 +68,11 @@ class Training(Step):
     batch_size: int = Field(description="Samples in one optimizer step.", default=128, ge=1, le=65536)
     optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="SGD has momentum 0.9.")
     learning_rate: float | None = Field(
-        default=None, gt=0, le=10, description="The peak rate; found by a short range test when left out."
+        default=None,
+        gt=0,
+        le=10,
+        description="The peak rate; when left out, found by a range test of at most a quarter of the steps, or a "
+        "careful one where these are few.",
     )
     warmup: Share = Field(default=0.1, description="Share of the steps in which the rate rises from 0.")
     schedule: Literal["cosine", "constant"] = Field(default="cosine", description="The rate after warm-up.")
@@ -78,9 +82,10 @@ class Training(Step):
     clip_norm: float | None = Field(
         default=1.0, gt=0, description="Largest norm of the gradient over all weights; null for none."
     )
-    validation: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.05,
-        description="Share of the training data held out to choose the best epoch; 0 for none.",
+    validation: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
+        default=None,
+        description="Share of the training data held out to choose the best epoch; 0 for none. By itself 0.05, or "
+        "200 rows where that is more, but at most a fifth.",
     )
     patience: int | None = Field(
         default=None,

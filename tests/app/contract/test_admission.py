@@ -92,7 +92,7 @@ def test_a_metric_needs_labels_and_an_output(change: dict[str, Any], expected: t
         (labels(high=10), "top5", "labels_do_not_fit"),
         (labels(high=9), "top5", None),
         (labels(low=-1, high=9), "recall", "labels_do_not_fit"),
-        (labels("float32", high=99.5), "mse", None),
+        (labels("float32", high=99.5), "mse", "labels_do_not_fit"),  # [rows], the output [rows, 10]
         (labels("float32", bad=[3]), "mse", "not_finite"),
         (labels("uint8", high=9), "precision", None),
     ],

@@ -7,9 +7,11 @@ import numpy as np
 
 from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput, Declaration
 from app.contract.errors import Refusal
+from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.npz import Array, open_arrays
 from worker.compression.data.open import check_arrays, check_labels
 from worker.compression.data.preprocess import NUMERIC, completed, made
+from worker.compression.data.suspicious import dataset_notes
 
 CHUNK = 1 << 20
 """Elements looked at together."""
@@ -32,7 +34,14 @@ def inspect_dataset(
     check_labels(arrays[target] if target else None, samples)
     constants = {name: _constant(value) for name, value in full.constants.items()}
     facts = {name: _facts(array) for name, array in arrays.items()}
-    return DatasetFacts(samples=samples, arrays=facts, inputs=inputs | constants, target=target)
+    notes = dataset_notes(full, facts)
+    return DatasetFacts(samples=samples, arrays=facts, inputs=inputs | constants, target=target, notes=notes)
+
+
+def array_facts(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, ArrayFacts]:
+    """What the archive holds, whatever was declared of it. Refuses what `open_arrays` refuses."""
+    arrays = open_arrays(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    return {name: _facts(array) for name, array in arrays.items()}
 
 
 def _input(name: str, declaration: Declaration, arrays: dict[str, Array]) -> DatasetInput:
@@ -70,6 +79,8 @@ def _facts(array: Array) -> ArrayFacts:
         max=high if low <= high else None,
         finite=first is None,
         first_not_finite=first,
+        whole=low <= high and first is None and is_whole(array),
+        one_hot=(low, high) == (0, 1) and is_one_hot(array),
     )
 
 

@@ -44,7 +44,7 @@ def preprocess(rows: Array, how: InputDeclaration) -> Array:
         x = np.moveaxis(x, -1, 1)
     if how.add_axis is not None:
         x = np.expand_dims(x, how.add_axis)
-    if not _calculates(how):
+    if not calculates(how):
         return x
     x = x.astype(np.float32)
     if how.scale is not None:
@@ -73,14 +73,15 @@ def made(name: str, array: Array, how: InputDeclaration) -> tuple[np.dtype[Any],
             raise _refused(
                 name, f"{key} has {len(values)} numbers, but one sample is {list(shape[1:])}", f".{key}"
             )
-    return np.dtype(np.float32) if _calculates(how) else array.dtype, shape[1:]
+    return np.dtype(np.float32) if calculates(how) else array.dtype, shape[1:]
 
 
 def _refused(name: str, why: str, key: str = "") -> Refusal:
     return Refusal("invalid_declaration", f"Input {name!r}: {why}.", field=f"declaration.inputs.{name}{key}")
 
 
-def _calculates(how: InputDeclaration) -> bool:
+def calculates(how: InputDeclaration) -> bool:
+    """Whether the declaration scales, shifts or divides the numbers."""
     return how.scale is not None or how.mean is not None or how.std is not None
 
 

@@ -10,6 +10,7 @@ import numpy.typing as npt
 from app.contract.dataset import InputDeclaration
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
+from worker.compression.data.labels import class_numbers
 from worker.compression.data.preprocess import preprocess
 
 Array = npt.NDArray[Any]
@@ -31,7 +32,10 @@ class Column:
         with np.errstate(over="ignore"):  # what overflows is found and named below
             x = self._cast(preprocess(raw, self.how))
         self._check_finite(raw, x, rows)
-        return x[0] if self.whole else x
+        if self.whole:
+            return np.asarray(x[0])  # the only number of a row would be no array
+        axis = self.spec.batch_axis or 0
+        return np.ascontiguousarray(np.moveaxis(x, 0, axis)) if axis else x
 
     def _check_finite(self, raw: Array, x: Array, rows: Rows) -> None:
         for values in (raw, x):
@@ -98,14 +102,25 @@ class Samples:
         """Row by row in the order of `batches`; None without a target."""
         return None if self.targets is None else _select(self.targets, self.rows)
 
+    def with_class_numbers(self, *, one_hot: bool = True) -> "Samples":
+        """The same with labels that are class numbers, where they can be read as such."""
+        if self.targets is None:
+            return self
+        return replace(self, targets=class_numbers(self.targets, one_hot=one_hot))
+
     def batches(self, size: int) -> Iterator[dict[str, Array]]:
         """Feeds of `size` rows in order, the last one shorter; of `fixed_batch` rows where the model fixes it.
 
         Raises `not_finite` naming array and index, `inputs_do_not_fit` when integers exceed the input's dtype.
         """
+        yield from (feed for feed, _ in self.counted_batches(size))
+
+    def counted_batches(self, size: int) -> Iterator[tuple[dict[str, Array], int]]:
+        """The same, each with the number of its rows: no axis of the feeds has to tell it."""
         size = self.fixed_batch or size
         for start in range(0, len(self), size):
-            yield self._feed(self.rows[start : start + size])
+            rows = self.rows[start : start + size]
+            yield self._feed(rows), len(rows)
 
     def at(self, rows: Array) -> tuple[dict[str, Array], Array | None]:
         """Feeds and labels of these ascending rows of the arrays. Raises like `batches`."""

@@ -7,6 +7,7 @@ from typing import Final
 import onnx_ir as ir
 
 from app.contract.model import Layer, ModelFacts, TensorSpec
+from worker.compression.graph.batch_axis import Axes, batch_axes
 from worker.compression.graph.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.shapes import with_shapes
@@ -33,16 +34,18 @@ QUANTIZED: Final = frozenset(
         "GatherBlockQuantized",
     }
 )
+MAX_VALUES: Final = 5_000
+MAX_VALUE_CHARACTERS: Final = 500_000
 QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQuantized")
 
 
 def facts(model: ir.Model) -> ModelFacts:
     """Facts of a normalised model. MACs are those of one sample, null where a shape is open."""
-    shaped = with_shapes(model)
+    shaped, axes = with_shapes(model), batch_axes(model)
     return ModelFacts(
         opset=opset_of(model),
         inputs=inputs_of(model),
-        outputs=[_spec(value) for value in model.graph.outputs],
+        outputs=[_spec(value, axes) for value in model.graph.outputs],
         parameters=parameters(model),
         macs=macs_of_shaped(shaped),
         quantized=is_quantized(model),
@@ -51,12 +54,21 @@ def facts(model: ir.Model) -> ModelFacts:
             Layer(name=x.name, op=x.op, weight=x.weight, macs=x.macs, table=x.table)
             for x in layers_of_shaped(shaped)
         ],
+        values=_values(model),
     )
+
+
+def _values(model: ir.Model) -> list[str] | None:
+    """What features can name: inputs, and outputs of the graph's own nodes."""
+    values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
+    names = [value.name for value in values if value.name]
+    return names if len(names) <= MAX_VALUES and sum(map(len, names)) <= MAX_VALUE_CHARACTERS else None
 
 
 def inputs_of(model: ir.Model) -> list[TensorSpec]:
     """The inputs of a normalised model: what data has to fit."""
-    return [_spec(value) for value in model.graph.inputs]
+    axes = batch_axes(model)
+    return [_spec(value, axes) for value in model.graph.inputs]
 
 
 def is_quantized(model: ir.Model) -> bool:
@@ -82,10 +94,13 @@ def _operator(node: ir.Node) -> str:
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def _spec(value: ir.Value) -> TensorSpec:
+def _spec(value: ir.Value, axes: Axes) -> TensorSpec:
     """dtype is numpy's name of it, or `sequence`, `optional` and the like for what is no tensor."""
     dims = [] if value.shape is None else [d if isinstance(d, int) else d.value for d in value.shape]
-    return TensorSpec(name=value.name or "", dtype=_dtype(value), shape=dims)
+    name = value.name or ""
+    return TensorSpec(
+        name=name, dtype=_dtype(value), shape=dims, batch_axis=axes.get(name, 0 if dims else None)
+    )
 
 
 def _dtype(value: ir.Value) -> str:

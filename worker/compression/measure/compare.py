@@ -7,6 +7,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.report import Pair, Parity, Quality
 from app.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
+from worker.compression.data.suspicious import unscaled_inputs
 from worker.compression.measure.environment import describe
 from worker.compression.measure.feeds import batch_for, counted, one_feed, random_feeds
 from worker.compression.measure.latency import Timed, measure_latencies
@@ -15,7 +16,7 @@ from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
 from worker.compression.measure.processes import Comparison, Loaded, MeasuringProcesses
-from worker.compression.measure.quality import check_quality, measure_quality
+from worker.compression.measure.quality import check_quality, measure_quality, original_quality
 from worker.compression.measure.quiet import Patience
 from worker.compression.measure.session import usable_threads
 from worker.compression.progress import Progress
@@ -44,7 +45,8 @@ def compare(
     `inputs_do_not_fit`, `unknown_output`, `labels_do_not_fit`, `missing_data` and `not_finite`.
     """
     data = evaluation if evaluation is not None else calibration
-    pair = Network(baseline, usable_threads(), ORIGINAL), Network(candidate, usable_threads(), COMPRESSED)
+    original = Network(baseline, usable_threads(), ORIGINAL)
+    pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes)
     _check(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
@@ -63,7 +65,13 @@ def compare(
         load_ms=None if _disturbed(fresh) else pair_of(*(loaded.load_ms for loaded in fresh)),
         peak_rss_bytes=pair_of(*(loaded.peak_rss_bytes for loaded in fresh)),
         environment=describe(benchmark.thread_counts[0]),
-        notes=[*notes, *quality_notes, *_timing_notes(timed), *_loading_notes(fresh)],
+        notes=[
+            *quality_notes,
+            *_data_notes(data),
+            *notes,
+            *_timing_notes(timed),
+            *_loading_notes(fresh),
+        ],
     )
 
 
@@ -78,6 +86,28 @@ def check(
     """Refuses, before any work is done, what `compare` would refuse about the original, the data and the request."""
     original = Network(baseline, usable_threads(), ORIGINAL)
     _check(original, evaluation, calibration, metric, benchmark)
+
+
+def judge_original(
+    baseline: Path,
+    evaluation: Samples | None,
+    calibration: Samples | None,
+    metric: Evaluation | None,
+    seed: int,
+) -> list[str]:
+    """What is to be known of the original and its data before any work, for people. Refuses what `compare` does of
+    metric, output and labels."""
+    notes = _data_notes(evaluation if evaluation is not None else calibration)
+    if metric is None:
+        return notes
+    return [
+        *original_quality(Network(baseline, usable_threads(), ORIGINAL), evaluation, metric, seed),
+        *notes,
+    ]
+
+
+def _data_notes(data: Samples | None) -> list[str]:
+    return [] if data is None else unscaled_inputs(data)
 
 
 def _check(

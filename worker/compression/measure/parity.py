@@ -58,7 +58,7 @@ class Moved:
     broken: int = 0
     other_shape: str | None = None
 
-    def add(self, before: Array, after: Array, batch: int) -> None:
+    def add(self, before: Array, after: Array, batch: int, batched: bool = True) -> None:
         """One batch. Outputs of other shapes (a detector that keeps fewer boxes) cannot be compared."""
         if before.shape != after.shape:
             self.other_shape = f"{list(before.shape)} became {list(after.shape)}"
@@ -66,7 +66,7 @@ class Moved:
         if before.size == 0:
             return
         self._rank(before, after)
-        rows = batch if before.ndim and before.shape[0] == batch else 1
+        rows = batch if batched and before.ndim and before.shape[0] == batch else 1
         x, y = (np.asarray(v, np.float64).reshape(rows, -1) for v in (before, after))
         self.size += x.size
         self.not_finite = (self.not_finite[0] + not_finite(x), self.not_finite[1] + not_finite(y))
@@ -136,7 +136,7 @@ def compare_outputs(
     moved, samples = [Moved(name) for name in names], 0
     for feed, batch in feeds:
         for one, x, y in zip(moved, before.run(feed, names), after.run(feed, names), strict=True):
-            one.add(x, y, batch)
+            one.add(x, y, batch, before.batch_axes.get(one.name, 0) is not None)
         samples += batch
         tick(samples)
     compared = [one for one in moved if one.size and one.other_shape is None]

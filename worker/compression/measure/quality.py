@@ -15,8 +15,10 @@ from app.contract.base import Interval
 from app.contract.errors import Refusal
 from app.contract.job import Evaluation, Metric
 from app.contract.report import Quality
+from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
 from worker.compression.measure.bootstrap import paired_mean_intervals
+from worker.compression.measure.chance import original_notes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.metrics import check_labels, macro_intervals, outcomes, value
 from worker.compression.measure.network import Network
@@ -25,6 +27,8 @@ Array = npt.NDArray[Any]
 RULE_OF_THREE = 3
 """Of n samples without a change, up to 3/n may change unseen (95 %)."""
 FEW_SAMPLES = 300
+FIRST_SAMPLES = 500
+"""Rows that the original is judged on before any work."""
 
 
 def measure_quality(
@@ -41,7 +45,7 @@ def measure_quality(
 
     Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`.
     """
-    output, (_, labels) = chosen_output(before, evaluation), labelled(samples)
+    output, (_, labels) = chosen_output(before, evaluation), labelled(samples, evaluation.metric)
     both, done, unusable = [], 0, np.zeros(3, np.int64)
     for feed, rows in counted(samples, batch_for(samples)):
         outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
@@ -53,13 +57,35 @@ def measure_quality(
         tick(done / len(samples))
     found = np.concatenate(both)
     quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
-    return quality, [*_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())], int(unusable[2])
+    judged = original_notes(evaluation.metric, quality, labels, found[:, 0])
+    notes = [*judged, *_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())]
+    return quality, notes, int(unusable[2])
+
+
+def original_quality(
+    network: Network, samples: Samples | None, evaluation: Evaluation, seed: int
+) -> list[str]:
+    """What is to be known before any work: the original's own quality on some of the rows, and what is wrong with it.
+
+    Of what `check_quality` has let through.
+    """
+    given, _ = labelled(samples, evaluation.metric)
+    some, labels = labelled(given.draw(FIRST_SAMPLES, seed), evaluation.metric)
+    output, found, done = chosen_output(network, evaluation), [], 0
+    for feed, rows in counted(some, batch_for(some)):
+        scores = network.run(feed, [output])[0]
+        found.append(outcomes(evaluation.metric, scores, labels[done : done + rows]))
+        done += rows
+    own = np.concatenate(found)
+    both = np.stack([own, own], axis=1)
+    quality = judge(evaluation.metric, labels, both, output, held_out=True, seed=seed)
+    return original_notes(evaluation.metric, quality, labels, own)
 
 
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
     """Refuses what `measure_quality` would: one batch is run, all labels are looked at."""
     output = chosen_output(network, evaluation)
-    given, labels = labelled(samples)
+    given, labels = labelled(samples, evaluation.metric)
     feed, rows = next(counted(given, batch_for(given)))
     scores = network.run(feed, [output])[0]
     outcomes(evaluation.metric, scores, labels[:rows])
@@ -79,7 +105,8 @@ def chosen_output(network: Network, evaluation: Evaluation) -> str:
     return evaluation.output
 
 
-def labelled(samples: Samples | None) -> tuple[Samples, Array]:
+def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
+    """The samples and their labels: class numbers but for `mse`. Raises `Refusal` `missing_data`."""
     if samples is None or samples.labels is None:
         raise Refusal(
             "missing_data",
@@ -87,7 +114,8 @@ def labelled(samples: Samples | None) -> tuple[Samples, Array]:
             "'labels', or name one in the dataset's declaration under targets.",
             field="data.evaluation",
         )
-    return samples, np.asarray(samples.labels)
+    labels = np.asarray(samples.labels)
+    return samples, labels if metric == "mse" else class_numbers(labels)
 
 
 def judge(metric: Metric, labels: Array, found: Array, output: str, *, held_out: bool, seed: int) -> Quality:

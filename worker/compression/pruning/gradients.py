@@ -42,6 +42,7 @@ def sensitivities(
     Raises `Refusal` `unsupported_operator`, `not_finite`, `nothing_to_train` where the first output has no gradient.
     """
     head, stored = head_of(model, None, "auto"), Stored(model)
+    samples = samples.with_class_numbers()
     module = as_module(model, [head.value]).eval()
     learned = dict(module.named_parameters())
     parts = [[[p for p in made_by(c) if p.initializer in learned] for c in g.channels] for g in groups]
@@ -71,7 +72,7 @@ def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
 
 def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array]:
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    answer = module(batch.feeds)[head.value]
+    answer = head.read(module(batch.feeds))
     if not answer.requires_grad:
         raise Refusal(
             "nothing_to_train",

@@ -29,8 +29,8 @@ from worker.compression.progress import Progress
 
 @dataclass(frozen=True)
 class Bench:
-    """What costs are measured on: the job's benchmark, its calibration data, a folder, the seed; `shapes` of the
-    inputs, as far as the job says them."""
+    """What costs are measured on: the job's benchmark, data that is timed, a folder, the seed; `shapes` of the inputs,
+    as far as the job says them."""
 
     benchmark: Benchmark
     samples: Samples | None

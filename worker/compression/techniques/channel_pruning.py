@@ -47,7 +47,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
     step = step.model_copy(update={"criterion": criterion})
     bench = Bench(
         context.benchmark,
-        context.calibration,
+        context.calibration or context.sized,
         context.scratch,
         context.seed,
         context.progress,

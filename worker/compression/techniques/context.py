@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import onnx_ir as ir
@@ -15,6 +16,9 @@ from app.contract.model import TensorSpec
 from app.contract.recipe import Requirements
 from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
+from worker.compression.files import bytes_of
+from worker.compression.graph import store
+from worker.compression.graph.compact import NOTHING, UploadNames
 from worker.compression.progress import Progress
 
 
@@ -24,21 +28,22 @@ def _nothing(asked: object) -> NoReturn:
 
 @dataclass(frozen=True)
 class Context:
-    """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept.
+    """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept; `upload` the names
+    that files keep.
 
     `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
     timed. The evaluation data itself is not here: nothing is chosen by it.
 
-    `sizes` answers the shapes of the inputs as a row of the other data has them; of evaluation data it tells no more.
-
-    `calibration` is there when the job has some; `training` opens the training data for models with these inputs, and
-    `augment` is what its declaration says. `model` answers another model by the name that the recipe has for it.
+    `calibration` is there when the job has some; of `sized`, any of the job's data, only the shapes may be used.
+    `training` opens the training data for models with these inputs, and `augment` is what its declaration says.
+    `model` answers another model by the name that the recipe has for it.
     """
 
     scratch: Path
     seed: int
     progress: Progress
     calibration: Samples | None = None
+    sized: Samples | None = None
     require: Requirements = field(default_factory=Requirements)
     evaluation: Evaluation | None = None
     benchmark: Benchmark = field(default_factory=Benchmark)
@@ -46,13 +51,20 @@ class Context:
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
-    sizes: Callable[[], dict[str, list[int]]] = dict
+    upload: UploadNames = NOTHING
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:
         """Of the inputs, as far as the job says them: what is timed, else a row of the data that was given."""
-        row = self.sizes() if self.calibration is None else self.calibration.shapes
-        return row | self.benchmark.shapes
+        samples = self.calibration or self.sized
+        return ({} if samples is None else samples.shapes) | self.benchmark.shapes
+
+    def file_bytes(self, model: ir.Model) -> int:
+        """Of the file that the model would be as an artifact, its weights dense."""
+        with TemporaryDirectory(dir=self.scratch) as folder:
+            path = Path(folder) / "model.onnx"
+            store.save(model, path, self.upload)
+            return bytes_of(path)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 import onnx_ir as ir
 
 from app.contract.recipe import Finetune
-from worker.compression.engine.training.head import Meaning
+from worker.compression.data.labels import mean_classes
+from worker.compression.engine.training.head import Meaning, output_of
 from worker.compression.engine.training.objective import Weights
 from worker.compression.graph.facts import inputs_of
 from worker.compression.techniques.context import Changed, Context
@@ -12,6 +13,7 @@ from worker.compression.techniques.training import Lesson, trained
 
 def finetune(model: ir.Model, step: Finetune, context: Context) -> Changed:
     """Raises what `training.trained` raises."""
-    labels = context.training(inputs_of(model)).targets
-    meaning: Meaning = "classification" if labels is None or labels.dtype.kind in "biu" else "regression"
+    labels, shape = context.training(inputs_of(model)).targets, output_of(model, step.output).shape
+    classes = labels is None or mean_classes(labels, None if shape is None else tuple(shape))
+    meaning: Meaning = "classification" if classes else "regression"
     return trained(model, step, context, Lesson(Weights(labels=1.0, smoothing=step.label_smoothing), meaning))

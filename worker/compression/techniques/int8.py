@@ -211,7 +211,7 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
     found: list[Judged | None] = []
     for number, way in enumerate(ways):
         graph, path = way.make(), context.scratch / f"candidate-{number}.onnx"
-        store.save(graph, path)
+        store.save(graph, path, context.upload)
         sizes.append(bytes_of(path))
         networks.append(Network(path, threads, f"{way.name!r}" if number else "the float model"))
         found.append(None if judge is None or number == 0 else judge(graph))

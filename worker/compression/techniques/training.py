@@ -11,9 +11,10 @@ from app.contract.recipe import Taught, Training
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.trainable import feeding
+from worker.compression.engine.training.batches import validation_rows
 from worker.compression.engine.training.fit import check_fit
 from worker.compression.engine.training.hardware import Hardware, hardware_for
-from worker.compression.engine.training.head import Meaning, head_of
+from worker.compression.engine.training.head import Meaning, head_of, output_of
 from worker.compression.engine.training.objective import Objective, Weights
 from worker.compression.engine.training.pair import Pair
 from worker.compression.engine.training.teacher import Teacher
@@ -57,6 +58,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     untie_batchnorms(model)
     samples = context.training(_inputs(model, lesson.teacher))
     pair = _pair(model, step, lesson, hardware, samples, context)
+    samples = _labelled(samples, model, pair)
     frozen = frozenset(str(node.name) for node in model.graph if excluded(node, step.exclude))
     layers, learning = _freeze(pair.module, frozen)
     zeros = sparse(model, pair.module, step)
@@ -105,10 +107,21 @@ def _pair(
         asked = as_module(lesson.teacher, objective.teacher_values)
         hardware.place(asked)
         rows = int(samples.rows[-1]) + 1
-        teacher = Teacher(asked, hardware, rows, context.scratch if lesson.cached else None)
+        rows_apart = taught is None or taught.batch_axis == 0  # time first: answers have no row of their own
+        folder = context.scratch if lesson.cached and rows_apart else None
+        teacher = Teacher(asked, hardware, rows, folder)
     for part in (module, objective):
         hardware.place(part)
     return Pair(module, objective, teacher, hardware)
+
+
+def _labelled(samples: Samples, model: ir.Model, pair: Pair) -> Samples:
+    """With class numbers for labels, where the output means classes; one-hot rows only for an output [N, C]."""
+    head = pair.objective.student
+    if head.meaning != "classification":
+        return samples
+    shape = output_of(model, head.output).shape
+    return samples.with_class_numbers(one_hot=shape is not None and len(shape) == 2)
 
 
 def _same(teacher: ir.Model, output: str) -> str | None:
@@ -151,9 +164,14 @@ def _notes(result: Trained, step: Training, samples: Samples) -> list[str]:
         notes.append(
             f"Learning rate {result.rate:.3g}, found by a range test of {len(result.tested.rates)} steps."
         )
+    elif step.learning_rate is None:
+        notes.append(f"Learning rate {result.rate:.3g}: the training is too short to search one.")
     if result.best is not None and result.best.epoch == 0 and len(result.epochs) > 1:
+        held = validation_rows(len(samples), step.validation)
+        rows = f"the {held} validation rows" if held else "rows that it was trained on"
         notes.append(
-            "No epoch was better on the validation rows than the weights it began with: they are kept."
+            f"By {rows} it cannot be told that the training made the model better than it was: the weights it began "
+            "with are kept. More training data (or a larger validation share) tells more."
         )
     return notes
 

@@ -234,3 +234,23 @@ def test_int8_alone_does_not_import_torch(files: Digits, tmp_path: Path) -> None
     subprocess.run(
         [sys.executable, "-c", code], cwd=tmp_path, check=True, env={**os.environ, "PYTHONPATH": str(ROOT)}
     )
+
+
+@pytest.mark.parametrize("form", ["one-hot", "one-hot floats", "whole floats"])
+def test_labels_of_any_form_teach_the_same(damaged: Path, files: Digits, tmp_path: Path, form: str) -> None:
+    """Exactly: what is learned from class numbers is learned from rows and floats that say the same."""
+    arrays = dict(np.load(files.data))
+    whole = arrays["labels"]
+    arrays["labels"] = {
+        "one-hot": np.eye(10, dtype=np.int64)[whole],
+        "whole floats": whole.astype(np.float64),
+    }.get(form, np.eye(10, dtype=np.float32)[whole])
+    np.savez(tmp_path / "data.npz", **arrays)
+    step = {"kind": "finetune", "steps": 4, "batch_size": 50, "learning_rate": 0.01}
+    reports = [
+        done(damaged, Digits(files.model, path), tmp_path / name, step)
+        for path, name in ((files.data, "numbers"), (tmp_path / "data.npz", "others"))
+    ]
+    first, second = (report.steps[0].details["epochs"] for report in reports)
+    assert first == second
+    assert reports[0].quality[0].after == reports[1].quality[0].after

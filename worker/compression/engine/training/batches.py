@@ -80,12 +80,25 @@ class Batches:
         return Batch(tensors, torch.from_numpy(_writable(labels)), rows)
 
 
+VALIDATION_SHARE = 0.05
+ENOUGH_VALIDATION_ROWS = 200
+"""Below this many rows the share grows, to a fifth of the data: 20 rows could not tell a loss of five points."""
+
+
+def validation_rows(rows: int, share: float | None) -> int:
+    """How many rows are held out; without a share a twentieth, more where that is few."""
+    if share is not None:
+        return int(rows * share)
+    return max(int(rows * VALIDATION_SHARE), min(ENOUGH_VALIDATION_ROWS, rows // 5))
+
+
 def split(
-    samples: Samples, share: float, size: int, augment: tuple[Augmentation, ...], seed: int
+    samples: Samples, share: float | None, size: int, augment: tuple[Augmentation, ...], seed: int
 ) -> tuple[Batches, Batches | None]:
     """Training and validation rows, drawn with the seed; None where the share gives no row."""
     rows, size = np.asarray(samples.rows), samples.fixed_batch or size
-    held = int(len(rows) * share) // (samples.fixed_batch or 1) * (samples.fixed_batch or 1)
+    fixed = samples.fixed_batch or 1
+    held = validation_rows(len(rows), share) // fixed * fixed
     order = np.random.default_rng(seed).permutation(rows)
     training = Batches(samples, np.sort(order[held:]), min(size, len(rows) - held), augment)
     return training, Batches(samples, np.sort(order[:held]), size) if held else None

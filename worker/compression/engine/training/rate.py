@@ -3,10 +3,13 @@
 The rate rises geometrically from step to step while the loss is watched, smoothed. It falls, then rises again; where
 it is clearly above what it was in the beginning the rate is too high. Weights and
 statistics are put back afterwards.
+
+Searching and checking take at most a quarter of the training's steps; a training too short for that gets a rate that
+moves its weights little.
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 
 import torch
@@ -19,8 +22,19 @@ from worker.compression.engine.training.descent import descend, optimizer_for, s
 from worker.compression.engine.training.smooth import Smoothed
 
 STEPS = 60
-BEGINNING = 10
-"""Steps, at rates that change next to nothing, that say how high the loss was."""
+FEWEST_STEPS = 14
+"""With fewer the rate would rise by more than twofold a step."""
+SHARE_OF_TRAINING = 0.25
+CAREFUL = {"adamw": 1e-4, "sgd": 1e-3}
+"""Rates of a training that is too short to search one."""
+LONG_STEPS = 30
+"""Shorter tests begin at the careful rate, to rise less from step to step."""
+BEGINNING = 1 / 6
+"""Share of the steps, at rates that change next to nothing, that say how high the loss was."""
+CHECK_COST = 2
+"""Steps that checking a rate takes: one, and a look at the loss before and behind it."""
+LOWERED = 3.0
+MAX_CHECKS = 2
 LOWEST = {"adamw": 1e-5, "sgd": 1e-5}
 HIGHEST = {"adamw": 0.03, "sgd": 1.0}
 SHARE = 0.1
@@ -39,42 +53,88 @@ class RangeTest:
     proposed: float
 
 
+def steps_for_search(total: int) -> int:
+    """How many steps the search for a rate may take before a training of `total` steps; 0 for no search."""
+    allowed = min(STEPS, int(total * SHARE_OF_TRAINING))
+    return allowed if allowed >= FEWEST_STEPS else 0
+
+
+def search_rate(
+    module: nn.Module,
+    loss_of: Callable[[Batch], torch.Tensor],
+    batches: Iterator[Batch],
+    settings: Training,
+    scales: list[nn.Parameter],
+    steps: int,
+) -> RangeTest:
+    """Propose a rate by a range test, and lower it where a step at it makes its own batch's loss worse; the careful
+    one where that does not help.
+
+    Takes at most `steps` steps in all; the module is as before when this returns.
+    """
+    testing = steps - CHECK_COST * MAX_CHECKS
+    tested = range_test(module, loss_of, batches, settings, scales, testing)
+    careful = CAREFUL[settings.optimizer]
+    for rate in (tested.proposed, tested.proposed / LOWERED):
+        if _improves(module, loss_of, next(batches), settings, scales, rate):
+            return replace(tested, proposed=rate)
+    return replace(tested, proposed=min(careful, tested.proposed / LOWERED))
+
+
+def _improves(
+    module: nn.Module,
+    loss_of: Callable[[Batch], torch.Tensor],
+    batch: Batch,
+    settings: Training,
+    scales: list[nn.Parameter],
+    rate: float,
+) -> bool:
+    """Whether a step at this rate leaves the loss of its own batch no higher than it was."""
+    before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
+    optimizer = optimizer_for(parameters, settings, rate, scales)
+    set_rate(optimizer, rate)
+    loss = loss_of(batch)
+    descend(optimizer, loss, parameters, settings.clip_norm)
+    with torch.no_grad():
+        behind = float(loss_of(batch))
+    put_back(module, before)
+    return behind <= float(loss.detach())
+
+
 def range_test(
     module: nn.Module,
     loss_of: Callable[[Batch], torch.Tensor],
     batches: Iterator[Batch],
     settings: Training,
     scales: list[nn.Parameter],
+    steps: int = STEPS,
 ) -> RangeTest:
-    """At most `STEPS` steps; `loss_of` is the training loss of a batch. The module is as before when this returns."""
+    """At most so many steps; `loss_of` is the training loss of a batch. The module is as before when this returns."""
+    beginning = max(1, round(steps * BEGINNING))
     before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
-    low, high = LOWEST[settings.optimizer], HIGHEST[settings.optimizer]
+    low = (LOWEST if steps >= LONG_STEPS else CAREFUL)[settings.optimizer]
+    high = HIGHEST[settings.optimizer]
     optimizer = optimizer_for(parameters, settings, low, scales)
     smoothed = Smoothed(MEMORY)
     rates: list[float] = []
     losses: list[float] = []
-    for index, batch in enumerate(islice(batches, STEPS)):
-        rates.append(low * (high / low) ** (index / (STEPS - 1)))
+    for index, batch in enumerate(islice(batches, steps)):
+        rates.append(low * (high / low) ** (index / max(1, steps - 1)))
         set_rate(optimizer, rates[-1])
         loss = loss_of(batch)
         losses.append(smoothed.add(float(loss.detach())))
-        if index >= BEGINNING and not losses[-1] <= _limit(losses):
+        if index >= beginning and not losses[-1] <= WORSE * max(losses[:beginning]):
             break
         descend(optimizer, loss, parameters, settings.clip_norm)
     put_back(module, before)
-    return RangeTest(rates, losses, _proposed(rates, losses))
+    return RangeTest(rates, losses, _proposed(rates, losses, beginning))
 
 
-def _proposed(rates: list[float], losses: list[float]) -> float:
+def _proposed(rates: list[float], losses: list[float], beginning: int) -> float:
     """Half the rate at which the loss was lowest, but at least a tenth of the one that is too high.
 
     Steps at rates that change next to nothing do not count: their losses differ by the batches alone.
     """
-    learning = range(min(BEGINNING, len(losses) - 1), len(losses))
+    learning = range(min(beginning, len(losses) - 1), len(losses))
     lowest = min(learning, key=lambda index: losses[index])
     return max(rates[lowest] / 2, SHARE * rates[-1])
-
-
-def _limit(losses: list[float]) -> float:
-    """What the smoothed loss must not exceed after the beginning."""
-    return WORSE * max(losses[:BEGINNING])

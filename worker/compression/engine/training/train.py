@@ -1,7 +1,7 @@
 """One training, top to bottom: the module given comes out with better weights."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 
@@ -17,14 +17,21 @@ from worker.compression.engine.training.batches import Batch, Batches, split
 from worker.compression.engine.training.descent import descend, optimizer_for, schedule, set_rate
 from worker.compression.engine.training.divergence import Diverged, Divergence
 from worker.compression.engine.training.pair import Pair
-from worker.compression.engine.training.rate import STEPS, RangeTest, range_test
-from worker.compression.engine.training.validate import Validation, validate
+from worker.compression.engine.training.rate import CAREFUL, RangeTest, search_rate, steps_for_search
+from worker.compression.engine.training.validate import (
+    Validation,
+    better_beyond_noise,
+    validate,
+    worse_beyond_noise,
+)
 from worker.compression.engine.training.watch import Watch
 from worker.compression.engine.training.zeros import Zeros
 from worker.compression.progress import Progress
 
 OBSERVED = 8
 """Batches that restored normalisations are measured on."""
+SEEN_ROWS = 256
+"""Of the training data, to compare end and beginning where no rows were held out."""
 
 
 @dataclass(frozen=True)
@@ -72,13 +79,13 @@ def train(pair: Pair, run: Run) -> Trained:
     torch.manual_seed(run.seed)
     training, held = split(run.samples, settings.validation, settings.batch_size, run.augment, run.seed)
     total = settings.steps or settings.epochs * len(training)
-    tests = STEPS if settings.learning_rate is None else 0
+    tests = steps_for_search(total) if settings.learning_rate is None else 0
     with Watch(run.progress, run.curves, -(-total // len(training)), total, tests) as watch:
         if run.restores:
             with watch.doing("measuring for batch normalisation"):
                 observed = (pair.here(batch) for batch in islice(training.shuffled(run.seed), OBSERVED))
                 trained.restored = batchnorm.restore(pair.module, observed, run.frozen)
-        trained.rate, trained.tested = _rate(pair, run, training, watch)
+        trained.rate, trained.tested = _rate(pair, run, training, tests, watch)
         _descend(pair, run, training, held, total, trained, watch)
         trained.samples_per_second = watch.samples_per_second
     trained.biases = batchnorm.fold(pair.module)
@@ -87,13 +94,17 @@ def train(pair: Pair, run: Run) -> Trained:
     return trained
 
 
-def _rate(pair: Pair, run: Run, training: Batches, watch: Watch) -> tuple[float, RangeTest | None]:
+def _rate(
+    pair: Pair, run: Run, training: Batches, tests: int, watch: Watch
+) -> tuple[float, RangeTest | None]:
     if run.settings.learning_rate is not None:
         return run.settings.learning_rate, None
+    if not tests:
+        return CAREFUL[run.settings.optimizer], None
     pair.learning.train()
     endless = (batch for _, batch in _endless(training, run.seed + 1))
     with watch.testing(endless) as batches:
-        tested = range_test(pair.learning, pair.loss, batches, run.settings, pair.module.relative)
+        tested = search_rate(pair.learning, pair.loss, batches, run.settings, pair.module.relative, tests)
     return tested.proposed, tested
 
 
@@ -111,7 +122,7 @@ def _descend(
     parameters = [p for p in pair.learning.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, trained.rate, pair.module.relative)
     factor = schedule(settings, total)
-    best = _Best(pair, trained, held, watch, run.zeros)
+    best = _Best(pair, trained, training, held, watch, run.zeros)
     best.look(0, 0, None)
     pair.learning.train()
     divergence: Divergence | None = None
@@ -136,17 +147,26 @@ def _descend(
 
 
 class _Best:
-    """The epoch with the lowest validation loss; without validation rows the last one.
+    """The epoch with the lowest validation loss, of those that the rows tell to be better than the beginning; without
+    validation rows the last one, unless rows that it was trained on tell that it is worse than the beginning.
 
     What has fewer zeros than it will have is no choice, but the fallback of a training that diverges.
     """
 
     def __init__(
-        self, pair: Pair, trained: Trained, held: Batches | None, watch: Watch, zeros: Zeros
+        self,
+        pair: Pair,
+        trained: Trained,
+        training: Batches,
+        held: Batches | None,
+        watch: Watch,
+        zeros: Zeros,
     ) -> None:
         self._pair, self._trained, self._held, self._watch = pair, trained, held, watch
         self._zeros, self._sound = zeros, False
+        self._seen = replace(training, rows=training.rows[: _whole(training, SEEN_ROWS)], augment=())
         self._snapshot: Snapshot = []
+        self._beginning: tuple[Validation, Snapshot] | None = None
 
     def waited(self, epoch: int) -> int:
         """Epochs without a better one; none while zeros still grow."""
@@ -161,6 +181,9 @@ class _Best:
             self._watch.validated(step, found.loss, found.metric)
             if found.loss != found.loss:
                 raise Diverged("the validation loss became NaN") if epoch else _never_finite()
+        if epoch == 0 and self._zeros.complete:
+            kept = [] if self._held is not None else taken(self._pair.learning)
+            self._beginning = found or validate(self._pair, self._seen), kept
         entry = Epoch(epoch, step, loss, found)
         self._trained.epochs.append(entry)
         if self._better(entry):
@@ -169,6 +192,11 @@ class _Best:
 
     def keep(self) -> None:
         put_back(self._pair.learning, self._snapshot)
+        if self._held is None and self._beginning is not None:
+            begun, snapshot = self._beginning
+            if worse_beyond_noise(begun, validate(self._pair, self._seen)):
+                put_back(self._pair.learning, snapshot)
+                self._trained.best = self._trained.epochs[0]
 
     def _better(self, entry: Epoch) -> bool:
         best = self._trained.best
@@ -178,7 +206,15 @@ class _Best:
             return False
         if best.validation is None or entry.validation is None:
             return True
+        if self._beginning is not None and not better_beyond_noise(self._beginning[0], entry.validation):
+            return False
         return entry.validation.loss < best.validation.loss
+
+
+def _whole(training: Batches, rows: int) -> int:
+    """So many rows, in batches that the model takes."""
+    fixed = training.samples.fixed_batch or 1
+    return max(fixed, rows // fixed * fixed)
 
 
 def _never_finite() -> Refusal:

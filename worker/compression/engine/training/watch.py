@@ -30,7 +30,7 @@ class Watch:
         self._tests, self._tested, self._testing = tests, 0, False
         self._writer = SummaryWriter(str(curves), flush_secs=5)
         self._begun = time.monotonic()
-        self._samples, self._doing = 0, "training"
+        self._samples, self._doing, self._logged = 0, "training", ""
         self._known: dict[str, Any] = {"epoch": 0, "step": 0, "steps": steps}
         self._idle, self._paused = 0.0, 0.0
         self._over = threading.Event()
@@ -104,18 +104,23 @@ class Watch:
         known = self._values()
         step = int(known["step"])
         self._progress.advance(min(1.0, (self._tested + step) / (self._tests + self._steps)))
-        if self._testing:
-            self._progress.log(f"{self._doing}: step {self._tested} of at most {self._tests}", **known)
-            return
         if step == 0 or self._doing != "training":
-            self._progress.log(f"{self._doing}: step {step} of {self._steps} done", **known)
+            if self._doing != self._logged:  # once: the progress goes on beside it
+                self._progress.log(self._prelude(step), **known)
+            self._logged = self._doing
             return
+        self._logged = self._doing
         metric = f", {known['metric_name']} {known['metric']:.4f}" if "metric" in known else ""
         self._progress.log(
             f"epoch {known['epoch']} of {self._epochs}, step {step} of {self._steps}: "
             f"loss {known['loss']:.4g}{metric}, {known['samples_per_second']:.0f} samples/s",
             **known,
         )
+
+    def _prelude(self, step: int) -> str:
+        if self._testing:
+            return f"{self._doing}, at most {self._tests} steps"
+        return f"{self._doing}: step {step} of {self._steps} done"
 
     def _values(self) -> dict[str, Any]:
         step = int(self._known["step"])

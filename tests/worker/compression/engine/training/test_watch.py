@@ -43,7 +43,7 @@ def test_a_range_test_is_work_and_tells_its_steps(told: Told, tmp_path: Path) ->
         for _ in batches:
             told.now += 1.0
         watch._tell()
-        assert told.message == "looking for a learning rate: step 5 of at most 60"
+        assert told.message == "looking for a learning rate, at most 60 steps"
         assert told.fraction == pytest.approx(5 / 80)
         assert told.values["seconds_left"] == pytest.approx(75.0)
     watch._tell()

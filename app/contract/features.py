@@ -1,0 +1,42 @@
+"""Do the values exist that a step's features name?"""
+
+import difflib
+from collections.abc import Mapping
+
+from app.contract.errors import Refusal, Refusals
+from app.contract.model import ModelFacts
+from app.contract.recipe import Taught
+from app.contract.stages import Stage
+
+MAX_NAME_TO_GUESS = 200
+"""Characters of a wrong name for which the nearest right one is looked for: that takes quadratic time."""
+
+
+def check_features(
+    where: str, step: Taught, stage: Stage, first: bool, teachers: Mapping[str, ModelFacts]
+) -> None:
+    """Raises `unknown_value`, with the nearest name. `first`: the step works on a model as it was uploaded; what
+    others made of it is known to the worker alone."""
+    refusals = Refusals()
+    teacher = teachers.get(step.teacher)
+    for index, pair in enumerate(step.features):
+        path = f"{where}.features.{index}"
+        if pair.weight and teacher is not None:
+            with refusals:
+                _check_value(f"{path}.teacher", "teacher", pair.teacher, teacher)
+        if pair.weight and first:
+            with refusals:
+                _check_value(f"{path}.student", "student", pair.student, stage.facts)
+    refusals.raise_all()
+
+
+def _check_value(path: str, whose: str, name: str, model: ModelFacts) -> None:
+    if model.values is None or name in model.values:
+        return
+    near = difflib.get_close_matches(name, model.values, 1, 0.5) if len(name) <= MAX_NAME_TO_GUESS else []
+    hint = (
+        f"the nearest is {near[0]!r}"
+        if near
+        else f"its last ones are {', '.join(map(repr, model.values[-3:]))}"
+    )
+    raise Refusal("unknown_value", f"The {whose} computes no value {name!r}; {hint}.", field=path)

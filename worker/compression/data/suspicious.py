@@ -1,0 +1,53 @@
+"""What looks wrong with data without being a reason to refuse it."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from app.contract.dataset import ArrayFacts, Declaration, InputDeclaration
+from worker.compression.data.preprocess import calculates
+from worker.compression.data.samples import Column, Samples
+
+PIXEL_MAX: Final = 255
+IMAGE_AXES: Final = 3
+"""Rows, height and width at least: fewer axes are no pictures."""
+
+
+def dataset_notes(declaration: Declaration, arrays: dict[str, ArrayFacts]) -> list[str]:
+    """Of inputs that look unscaled, and of labels that are all equal. `declaration` has its defaults spelled out."""
+    notes = [
+        note for name, how in declaration.inputs.items() for note in _input(name, how, arrays[how.array])
+    ]
+    if declaration.targets is not None:
+        notes += _labels(declaration.targets.array, arrays[declaration.targets.array])
+    return notes
+
+
+def unscaled_inputs(samples: Samples) -> list[str]:
+    """Float inputs of a model that are made from integers or booleans without a declared scale."""
+    return [
+        f"Input {column.spec.name!r} takes {column.spec.dtype}, and is given the {column.array.dtype} numbers of "
+        f"{column.how.array!r} as they are: its declaration has no scale, mean or std. If the model was trained on "
+        "other numbers (0 to 1, say), declare them: what was measured means nothing otherwise."
+        for column in samples.columns
+        if _raw(column)
+    ]
+
+
+def _raw(column: Column) -> bool:
+    floats = column.spec.dtype.startswith(("float", "bfloat"))
+    return floats and column.array.dtype.kind in "biu" and not calculates(column.how)
+
+
+def _input(name: str, how: InputDeclaration, array: ArrayFacts) -> Iterator[str]:
+    if calculates(how) or array.min is None or array.max is None:
+        return
+    told = f"Input {name!r} is made from {array.dtype} numbers from {array.min:g} to {array.max:g}, without a scale"
+    if not array.dtype.startswith("float"):
+        yield f"{told}: right for a model of whole numbers; one that takes floats gets them as they are."
+    elif len(array.shape) >= IMAGE_AXES and array.whole and array.min >= 0 and 1 < array.max <= PIXEL_MAX:
+        yield f"{told}: they look like pixels. If the model was trained on other numbers, declare scale, mean, std."
+
+
+def _labels(name: str, array: ArrayFacts) -> Iterator[str]:
+    if array.min is not None and array.min == array.max and array.shape[:1] != [1]:
+        yield f"All labels in {name!r} are {array.min:g}: no metric can tell a good model from a constant."
