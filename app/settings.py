@@ -85,6 +85,13 @@ class Settings(BaseSettings):
         default=1800.0, ge=0, description="A job that waits longer for its turn to measure fails."
     )
 
+    quiet_wait_seconds: float = Field(
+        default=60.0,
+        ge=0,
+        le=86400,
+        description="How long a measurement waits for other programs to leave the CPUs alone.",
+    )
+
     log_level: LogLevel = "INFO"
 
     @property
@@ -107,6 +114,7 @@ class Settings(BaseSettings):
         return {
             "WINNOW_MEASURE_LOCK": str(self.measure_lock_file),
             "WINNOW_MEASURE_WAIT_SECONDS": f"{self.measure_wait_seconds:g}",
+            "WINNOW_QUIET_WAIT_SECONDS": f"{self.quiet_wait_seconds:g}",
         }
 
     @property

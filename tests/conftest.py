@@ -1,6 +1,24 @@
 """Order: what takes longest comes first, so that the processes that share the tests end together."""
 
+import os
+
 import pytest
+
+os.environ.setdefault("WINNOW_QUIET_WAIT_SECONDS", "0")
+"""Tests run beside each other: nothing would ever be quiet."""
+
+
+@pytest.fixture
+def all_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Times are told whatever else runs: for tests that ask for one."""
+    for bound in ("disturbance.MOST_OTHERS", "disturbance.MOST_WAITED", "turns.MOST_CONTROL", "turns.WIDEST"):
+        monkeypatch.setattr(f"worker.compression.measure.{bound}", float("inf"))
+
+
+@pytest.fixture
+def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No time is told in this process: every machine is too busy."""
+    monkeypatch.setattr("worker.compression.measure.disturbance.MOST_OTHERS", -1.0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

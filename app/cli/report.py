@@ -36,7 +36,8 @@ def _rows(report: Report) -> Iterator[Row]:
     yield _pair("download as zstd", report.compressed_bytes, units.size)
     for latency in report.latency:
         yield from _speed(latency)
-    yield _pair("load time", report.load_ms, units.milliseconds)
+    if report.load_ms is not None:
+        yield _pair("load time", report.load_ms, units.milliseconds)
     yield _pair("peak memory", report.peak_rss_bytes, units.size)
     yield _pair("parameters", report.parameters, units.count)
     if report.macs is not None:
@@ -55,6 +56,9 @@ def _speed(run: Latency) -> Iterator[Row]:
     threads = "1 thread" if run.threads == 1 else f"{run.threads} threads"
     where = f"batch {run.batch_size}, {threads}"
     before, after = run.baseline_ms, run.candidate_ms
+    if run.untold is not None:
+        yield (f"latency ({where})", "-", "-", f"not told: {run.untold}")
+        return
     yield (
         f"latency p50 ({where})",
         units.milliseconds(before.p50),

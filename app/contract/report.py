@@ -28,9 +28,10 @@ class Percentiles(Told):
 class Latency(Told):
     """Interleaved timing at one batch size and thread count.
 
-    A round times both, every other round the other way about. `speedup` is the median over rounds of
-    baseline / candidate, `speedup_interval` its 95 % bootstrap interval. `*_samples_ms` are the raw times
-    of single runs, `*_throughput` samples per second at p50.
+    A round times the original, the result, and the original once more as a control; of each block of runs the lowest
+    tenth counts. `speedup` is the median over rounds of original / result, `speedup_interval` its 95 % bootstrap
+    interval; both are null where the machine was too busy to tell, and `untold` says why. `*_samples_ms` are the raw
+    times of single runs, `*_throughput` samples per second at p50: what was seen, also where it tells nothing.
     """
 
     batch_size: int = Field(description="Samples at once.")
@@ -48,9 +49,20 @@ class Latency(Told):
         description="Samples per second of the model as uploaded, from its median time."
     )
     candidate_throughput: float = Field(description="Samples per second of the result, from its median time.")
-    speedup: float = Field(description="How many times as fast the result is: the median over the rounds.")
-    speedup_interval: Interval = Field(description="95 % interval of `speedup`, from resampling the rounds.")
+    speedup: float | None = Field(
+        description="How many times as fast the result is: the median over the rounds; null where it could not be told."
+    )
+    speedup_interval: Interval | None = Field(
+        description="95 % interval of `speedup`, from resampling the rounds; null where it could not be told."
+    )
     speedup_per_round: list[float] = Field(description="How many times as fast it was in each round.")
+    control_per_round: list[float] = Field(
+        description="The model as uploaded against itself in each round; 1 where nothing disturbed it."
+    )
+    others_share: float = Field(
+        description="The share of the CPUs that other programs used meanwhile, and that the host took away."
+    )
+    untold: str | None = Field(description="Why no speed-up can be told, as a clause; null where it can.")
 
 
 class Quality(Told):
@@ -207,7 +219,9 @@ class Report(Told):
         description="Multiply-accumulates for one sample; null where shapes are not known."
     )
     sparsity: Pair = Field(description="Shares of weights that are zero.")
-    load_ms: Pair = Field(description="Times to load the models into the runtime, in milliseconds.")
+    load_ms: Pair | None = Field(
+        description="Times to load the models into the runtime, in milliseconds; null where the machine was too busy."
+    )
     peak_rss_bytes: Pair = Field(
         description="Peaks of anonymous resident memory over that of an empty process."
     )

@@ -23,6 +23,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import SHARED, prepare, shared_or_exit
+from tests.benchmarks.speed import speed_told
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -94,13 +95,12 @@ def _row(part: str, model: str, step: dict[str, Any], what: str) -> Row:
             report = _run(Path(folder), model, step)
         except Refusal as refusal:
             return Row(part, model, what, told=f"{refusal.problem.code}: {refusal.problem.detail}")
-    timed, done = report.latency[0], report.steps[-1]
-    low, high = timed.speedup_interval
+    done = report.steps[-1]
     return Row(
         part,
         model,
         what,
-        f"{timed.speedup:.2f}× ({low:.2f}-{high:.2f})",
+        speed_told(report),
         f"{report.size_bytes.ratio:.2f}×",
         _quality(report),
         f"{done.seconds:.1f} s",

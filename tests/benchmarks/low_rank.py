@@ -18,6 +18,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import SHARED, UNIT, Prepared, prepare
+from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import measure
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
@@ -75,8 +76,7 @@ def _pairs(
 def _row(name: str, split: str, fitted: str, found: Report | Refusal, plain: Report | Refusal | None) -> Row:
     if isinstance(found, Refusal):
         return Row(name, split, fitted, found.problem.detail, "", "", "", "")
-    step, timed = found.steps[0], found.latency[0]
-    able, (low, high) = step.details["able"], timed.speedup_interval
+    step, able = found.steps[0], found.steps[0].details["able"]
     macs, parameters = (
         "" if able[kind] is None else f"{able[kind][1] / able[kind][0]:.3f}×"
         for kind in ("macs", "parameters")
@@ -92,7 +92,7 @@ def _row(name: str, split: str, fitted: str, found: Report | Refusal, plain: Rep
         _told(found),
         f"{step.changed} of {able['layers']}: {macs}, {parameters}",
         f"{whole}, {found.parameters.ratio:.3f}×",
-        f"{timed.speedup:.2f}× ({low:.2f}-{high:.2f})",
+        speed_told(found),
         f"{step.seconds:.0f}",
         asked,
     )

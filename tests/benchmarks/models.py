@@ -24,6 +24,7 @@ from app.contract.report import Report
 from app.embedded import running
 from app.settings import Settings
 from tests.benchmarks.shared_data import SHARED, Prepared, prepare, shared_or_exit
+from tests.benchmarks.speed import speed_told
 
 DYNAMIC = {"dtln-1.onnx", "silero-vad-op18.onnx"}
 """LSTM models without convolutions: static int8 finds next to nothing in them."""
@@ -123,18 +124,17 @@ def _named_otherwise(model: Model, declared: list[str]) -> dict[str, str]:
 
 def _row(name: str, step: str, report: Report, data: str, artifact: Path) -> Row:
     done, timed = report.steps[-1], report.latency[0]
-    low, high = timed.speedup_interval
     return Row(
         name,
         step,
         report.outcome,
         f"{done.changed} of {done.candidates}",
         f"{report.size_bytes.ratio:.2f}×",
-        f"{timed.speedup:.2f}× ({low:.2f}-{high:.2f})",
+        speed_told(report),
         _told(report),
         data,
         _load(artifact),
-        (timed.speedup, report.quality[0].drop) if report.quality else None,
+        (timed.speedup, report.quality[0].drop) if report.quality and timed.speedup else None,
     )
 
 

@@ -18,6 +18,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Pair, Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
+from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import Row, measure
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
@@ -95,7 +96,7 @@ def recovery(folder: Path) -> Iterator[Row]:
         for seed in SEEDS:
             report = _run(folder, RESNET, [{**HALF, "criterion": criterion}, DISTIL], data, seed)
             after.append(100 * report.quality[0].after)
-            ratios.append(1 / report.latency[0].speedup)
+            ratios.append(1 / (report.latency[0].speedup or np.nan))
             print(criterion, seed, after[-1], ratios[-1], _costs(report), flush=True)
         listed = ", ".join(f"{value:.2f}" for value in after)
         mean, ratio = float(np.mean(after)), float(np.median(ratios))
@@ -123,10 +124,9 @@ def lenet(folder: Path) -> Iterator[Row]:
 
 def _costs(report: Report) -> str:
     latency = report.latency[0]
-    low, high = latency.speedup_interval
     return (
         f"parameters {_pair(report.parameters)}, MACs {_pair(report.macs)}, p50 {latency.baseline_ms.p50:.3f} → "
-        f"{latency.candidate_ms.p50:.3f} ms, {latency.speedup:.2f}× ({low:.2f}-{high:.2f})"
+        f"{latency.candidate_ms.p50:.3f} ms, {speed_told(report)}"
     )
 
 

@@ -17,6 +17,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT
+from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import measure
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
@@ -76,7 +77,7 @@ def _levels(folder: Path, model: str, name: str) -> Iterator[Row]:
 
 
 def _row(model: str, level: str, criterion: str, report: Report, asked: str = "") -> Row:
-    quality, step, timed = report.quality[0], report.steps[0], report.latency[0]
+    quality, step = report.quality[0], report.steps[0]
     stored = step.details["storage"]
     return Row(
         model,
@@ -85,7 +86,7 @@ def _row(model: str, level: str, criterion: str, report: Report, asked: str = ""
         f"{100 * quality.before:.2f} → {100 * quality.after:.2f} %",
         str(stored["dense_bytes"]),
         str(stored["stored_bytes"]),
-        f"{timed.speedup:.2f}×",
+        speed_told(report),
         f"{step.seconds:.0f}",
         asked,
     )

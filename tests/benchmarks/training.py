@@ -17,6 +17,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
+from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import Row, measure
 from tests.support.halved import halved
 from tests.support.ort import largest_difference, run
@@ -158,12 +159,12 @@ def _trained(
         report = _run(folder, MODELS / model, steps, data, 0)
     except Refusal as refusal:
         return Row(part, name, f"{refusal.problem.code}: {refusal.problem.detail}")
-    quality, timed, last = report.quality[0], report.latency[0], report.steps[-1]
+    quality, last = report.quality[0], report.steps[-1]
     rate = last.details.get("learning_rate")
     told = f"top1 {100 * quality.before:.2f} → {100 * quality.after:.2f} %, {last.seconds:.0f} s"
     told += f", rate {rate:.2g}" if rate else ""
     if part == "quantized":
-        told += f", size {report.size_bytes.ratio:.2f}×, speed {timed.speedup:.2f}×"
+        told += f", size {report.size_bytes.ratio:.2f}×, speed {speed_told(report)}"
     met = "" if asked is None else f"≥ {100 * asked:.1f} %: {'met' if quality.after >= asked else 'NOT met'}"
     return Row(part, name, told, met)
 

@@ -18,6 +18,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.benchmarks.shared_data import SHARED, prepare
+from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import Row, measure
 from tests.support.large import large_transformer
 from tests.support.minilm import encoded, minilm
@@ -86,12 +87,12 @@ def _methods(
             report = _run(folder, model, {"bits": bits, "method": method}, data, metric)
             lost[method], text = told(report)
             size = f"{report.size_bytes.before / MB:.2f} → {report.size_bytes.after / MB:.2f} MB"
-            speed, seconds = report.latency[0].speedup, report.steps[0].seconds
+            seconds = report.steps[0].seconds
             met = "met" if lost[method] < lost["rtn"] else "NOT met"
             yield Row(
                 part,
                 f"{bits} bits, {method}",
-                f"{text}; {size}; {speed:.2f}× the speed; step {seconds:.0f} s",
+                f"{text}; {size}; {speed_told(report)} the speed; step {seconds:.0f} s",
                 f"loses less than rtn: {met}" if method == "gptq" else "",
             )
 
@@ -112,7 +113,7 @@ def large(folder: Path) -> Iterator[Row]:
     met = "met" if peak.bytes <= limit else "NOT met"
     size = f"{report.size_bytes.before / MB:.0f} → {report.size_bytes.after / MB:.0f} MB"
     seconds = f"{wall:.0f} s, of which the step {report.steps[0].seconds:.0f} s"
-    quality = f"{report.latency[0].speedup:.2f}× the speed; {report.parity[0].snr_db:.1f} dB"
+    quality = f"{speed_told(report)} the speed; {report.parity[0].snr_db:.1f} dB"
     yield Row("large", f"4 bits, hqq, largest layer {largest / MB:.0f} MB", f"{size}; {seconds}; {quality}")
     yield Row("large", "peak memory", f"{peak.bytes / MB:.0f} MB", f"≤ {limit / MB:.0f} MB: {met}")
 

@@ -179,4 +179,7 @@ def latency(batch_size: int, threads: int) -> Latency:
         speedup=2.0,
         speedup_interval=(1.95, 2.05),
         speedup_per_round=[2.0] * 15,
+        control_per_round=[1.0] * 15,
+        others_share=0.01,
+        untold=None,
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from worker.child.reach import OUR_CODE
+from worker.compression.measure import quiet
 from worker.compression.measure.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path
 
 PASSED_ON = (
@@ -25,6 +26,7 @@ PASSED_ON = (
     "CUDA_VISIBLE_DEVICES",
     "NVIDIA_VISIBLE_DEVICES",
     WAIT_VARIABLE,
+    quiet.WAIT_VARIABLE,
 )
 """All that the child learns of our environment: no database, no broker, no keys."""
 

@@ -7,7 +7,7 @@ from typing import Any, Final
 import onnx_ir as ir
 
 from app.contract.recipe import Recipe
-from app.contract.report import LayerReport, Pair, Report, StepReport
+from app.contract.report import Latency, LayerReport, Pair, Report, StepReport
 from worker.compression.graph import cost
 from worker.compression.graph.opset import opset_of
 from worker.compression.measure.compare import pair_of
@@ -88,9 +88,7 @@ def lineage(
         "cpu": measured.environment.cpu,
     }
     for entry in measured.latency[:1]:
-        facts["speedup"] = (
-            f"{entry.speedup:.3f} (95%: {entry.speedup_interval[0]:.3f}-{entry.speedup_interval[1]:.3f})"
-        )
+        facts["speedup"] = _speedup(entry)
         facts["speedup_at"] = f"batch {entry.batch_size}, {entry.threads} thread(s), {entry.provider}"
     for quality in measured.quality:
         facts[quality.metric] = f"{quality.before:.4f} -> {quality.after:.4f} on {quality.samples} samples"
@@ -100,6 +98,13 @@ def lineage(
                 f"{parity.cosine:.6f} on {parity.samples} {parity.data} samples"
             )
     return facts
+
+
+def _speedup(found: Latency) -> str:
+    if found.speedup is None or found.speedup_interval is None:
+        return f"not told: {found.untold}"
+    low, high = found.speedup_interval
+    return f"{found.speedup:.3f} (95%: {low:.3f}-{high:.3f})"
 
 
 def _macs(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> Pair | None:

@@ -79,7 +79,7 @@ def test_the_report_is_a_table(ask: Ask, job: str) -> None:
     shown = ask("report", job).stdout
     for part in (
         "size",
-        "latency p50 (batch 1, 1 thread)",
+        "(batch 1, 1 thread)",
         "peak memory",
         "top1 (597 samples)",
         "max_size_ratio",

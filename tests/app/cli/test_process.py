@@ -118,7 +118,7 @@ def test_run_does_it_all_and_leaves_nothing_but_the_result(
     process = start(*run(files, declaration, "--out", small), TMPDIR=str(tmp_path), WINNOW_TEST_MARK="whole")
     code, out, err = ended(process)
     assert code == 0, err
-    assert "latency p50" in out
+    assert "latency" in out
     assert str(small) in err
     image = np.zeros((1, 1, 8, 8), np.float32)
     session = ort.InferenceSession(small, providers=["CPUExecutionProvider"])

@@ -106,6 +106,15 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert "multiply-accumulates" not in text
 
 
+def test_a_speed_that_could_not_be_told_is_no_number() -> None:
+    untold = {"speedup": None, "speedup_interval": None, "untold": "other programs used 80% of the CPUs"}
+    text = shown(report(latency=[report().latency[0].model_copy(update=untold)], load_ms=None))
+    (row,) = (line for line in text.splitlines() if "latency" in line)
+    assert row.rstrip().endswith("not told: other programs used 80% of the CPUs")
+    assert "throughput" not in text
+    assert "load time" not in text
+
+
 def test_an_output_that_cannot_be_compared_has_dashes() -> None:
     nothing = dict.fromkeys(
         ("cosine", "snr_db", "max_error", "mean_error", "max_relative_error", "top1_agreement")

@@ -1,4 +1,4 @@
-"""All candidates timed in turns in one process: every round runs each, every other round the other way about."""
+"""All candidates timed in turns in one process: every round runs each, every other round in the opposite order."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.compression.data.samples import Samples
+from worker.compression.measure.disturbance import Watch
 from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.latency import warm
 from worker.compression.measure.network import Feed, Network
-from worker.compression.search.race import in_turns, warm
+from worker.compression.measure.turns import in_turns, lowest
 
 ROUNDS = 21
 ROUND_MS = 20.0
@@ -17,11 +19,12 @@ FEWEST_RUNS = 2
 
 
 def timed(networks: Sequence[Network], samples: Samples, batch: int) -> npt.NDArray[np.float64]:
-    """Median milliseconds of each round and network, float64 [ROUNDS, networks]."""
+    """Milliseconds of each round and network, float64 [ROUNDS, networks]."""
     feed, _ = one_feed(networks[0].inputs, batch, {}, samples, seed=0)
     feeds = [network.fit(feed) for network in networks]
+    watch = Watch(networks[0].threads)
     runs = [_runs(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
-    return in_turns(networks, feeds, runs, ROUNDS)
+    return np.stack([lowest(times) for times in in_turns(networks, feeds, runs, ROUNDS, watch).times], axis=1)
 
 
 def _runs(network: Network, feed: Feed) -> int:

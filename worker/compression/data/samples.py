@@ -93,6 +93,11 @@ class Samples:
         return [c.spec.name for c in self.columns] + [c.spec.name for c in self.constants]
 
     @property
+    def shapes(self) -> dict[str, list[int]]:
+        """Of the inputs, as one row has them."""
+        return {name: list(x.shape) for name, x in next(self.take(1).batches(1)).items()}
+
+    @property
     def labels(self) -> Array | None:
         """Row by row in the order of `batches`; None without a target."""
         return None if self.targets is None else _select(self.targets, self.rows)

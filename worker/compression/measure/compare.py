@@ -15,8 +15,9 @@ from worker.compression.measure.lock import measuring
 from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
-from worker.compression.measure.processes import Comparison, MeasuringProcesses
+from worker.compression.measure.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.quality import check_quality, measure_quality, original_quality
+from worker.compression.measure.quiet import Patience
 from worker.compression.measure.session import usable_threads
 from worker.compression.progress import Progress
 
@@ -51,8 +52,9 @@ def compare(
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
     quality, quality_notes, nan_samples = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
     with measuring(progress):
-        timed = list(measure_latencies(baseline, candidate, benchmark, data, seed, next(tick)))
-        load_ms, peak_rss_bytes = _fresh(baseline, candidate, pair, benchmark, data, seed, processes)
+        patience = Patience(progress)
+        timed = list(measure_latencies(baseline, candidate, benchmark, data, seed, next(tick), patience))
+        fresh = _fresh((baseline, candidate), pair, benchmark, data, seed, processes, patience)
         next(tick)(1.0)
     return Comparison(
         latency=[entry.latency for entry in timed],
@@ -60,10 +62,16 @@ def compare(
         parity=parity,
         uncompared=uncompared,
         nan_samples=nan_samples,
-        load_ms=load_ms,
-        peak_rss_bytes=peak_rss_bytes,
+        load_ms=None if _disturbed(fresh) else pair_of(*(loaded.load_ms for loaded in fresh)),
+        peak_rss_bytes=pair_of(*(loaded.peak_rss_bytes for loaded in fresh)),
         environment=describe(benchmark.thread_counts[0]),
-        notes=[*quality_notes, *_data_notes(data), *notes, *_timing_notes(timed)],
+        notes=[
+            *quality_notes,
+            *_data_notes(data),
+            *notes,
+            *_timing_notes(timed),
+            *_loading_notes(fresh),
+        ],
     )
 
 
@@ -163,20 +171,35 @@ def _quality(
 
 
 def _fresh(
-    baseline: Path,
-    candidate: Path,
+    models: tuple[Path, Path],
     pair: tuple[Network, Network],
     benchmark: Benchmark,
     data: Samples | None,
     seed: int,
     processes: MeasuringProcesses,
-) -> tuple[Pair, Pair]:
-    """(load_ms, peak_rss_bytes) at the first benchmark entry."""
+    patience: Patience,
+) -> list[Loaded]:
+    """Both models at the first benchmark entry, each in a process of its own."""
     feed, _ = one_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
-    threads = benchmark.thread_counts[0]
-    before = measure_fresh(baseline, pair[0].fit(feed), threads, ORIGINAL, processes)
-    after = measure_fresh(candidate, pair[1].fit(feed), threads, COMPRESSED, processes)
-    return pair_of(before.load_ms, after.load_ms), pair_of(before.peak_rss_bytes, after.peak_rss_bytes)
+    given = list(zip(models, pair, (ORIGINAL, COMPRESSED), strict=True))
+
+    def loaded() -> list[Loaded]:
+        return [
+            measure_fresh(model, network.fit(feed), benchmark.thread_counts[0], role, processes)
+            for model, network, role in given
+        ]
+
+    return patience.until_told(loaded, _disturbed)
+
+
+def _disturbed(fresh: list[Loaded]) -> str | None:
+    """Why the load times tell nothing, as a clause; None where they do."""
+    return next((loaded.untold for loaded in fresh if loaded.untold is not None), None)
+
+
+def _loading_notes(fresh: list[Loaded]) -> list[str]:
+    why = _disturbed(fresh)
+    return [] if why is None else [f"How long the models take to load could not be told: {why}."]
 
 
 def _timing_notes(timed: list[Timed]) -> list[str]:

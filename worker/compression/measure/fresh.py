@@ -2,8 +2,9 @@
 
     python -m worker.compression.measure.fresh MODEL FEED.npz THREADS
 
-prints {"load_ms", "peak_rss_bytes"}: the median time to make a session, and the largest `RssAnon` while the
-first session is made and run, minus its value after the imports (Linux, /proc). FEED holds the inputs' `names`
+prints {"load_ms", "peak_rss_bytes", "others", "waited"}: the lowest tenth of the times to make a session; the largest
+`RssAnon` while the first session is made and run, minus its value after the imports (Linux, /proc); and what else ran
+meanwhile (`disturbance`). FEED holds the inputs' `names`
 and their arrays as `0`, `1`, … This process imports only numpy and ONNX Runtime, and dies with the process that
 started it.
 """
@@ -19,6 +20,7 @@ from pathlib import Path
 
 import numpy as np
 
+from worker.compression.measure.disturbance import Watch
 from worker.compression.measure.session import open_session
 
 STATUS = Path("/proc/self/status")
@@ -26,8 +28,9 @@ PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.0005
 INFERENCES = 3
 MOST_LOADS = 11
+LOWEST = 0.1
 LOAD_BUDGET_SECONDS = 1.0
-"""More sessions are made for the median until this long has passed."""
+"""More sessions are made until this long has passed."""
 
 
 class PeakMemory:
@@ -60,6 +63,7 @@ def anonymous_bytes() -> int:
 
 
 def measure(model: Path, feed: dict[str, np.ndarray], threads: int) -> dict[str, float]:
+    watch = Watch(threads)
     with PeakMemory() as peak:
         start = time.perf_counter()
         session = open_session(model, threads)
@@ -71,7 +75,13 @@ def measure(model: Path, feed: dict[str, np.ndarray], threads: int) -> dict[str,
         start = time.perf_counter()
         open_session(model, threads)
         loads.append(time.perf_counter() - start)
-    return {"load_ms": 1000 * float(np.median(loads)), "peak_rss_bytes": peak.bytes}
+    seen = watch.seen()
+    return {
+        "load_ms": 1000 * float(np.quantile(loads, LOWEST)),
+        "peak_rss_bytes": peak.bytes,
+        "others": seen.others,
+        "waited": seen.waited,
+    }
 
 
 def feed_of(path: Path) -> dict[str, np.ndarray]:

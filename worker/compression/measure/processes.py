@@ -14,6 +14,7 @@ from app.contract.job import Benchmark, Evaluation
 from app.contract.model import TensorSpec
 from app.contract.report import Environment, Latency, Pair, Parity, Quality
 from worker.compression.data.source import Source
+from worker.compression.measure.disturbance import Disturbance
 from worker.compression.progress import Progress
 
 
@@ -23,10 +24,18 @@ class ProcessEnded(Exception):
 
 @dataclass(frozen=True)
 class Loaded:
-    """Milliseconds to make a session; bytes of `RssAnon` that loading and running adds to a fresh process."""
+    """Milliseconds to make a session; bytes of `RssAnon` that loading and running adds to a fresh process; what else
+    ran meanwhile, as in `Disturbance`."""
 
     load_ms: float
     peak_rss_bytes: int
+    others: float = 0.0
+    waited: float = 0.0
+
+    @property
+    def untold(self) -> str | None:
+        """Why the time tells nothing, as a clause; None where it does."""
+        return Disturbance(self.others, self.waited).told()
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Comparison:
     parity: list[Parity]
     uncompared: dict[str, str]
     nan_samples: int
-    load_ms: Pair
+    load_ms: Pair | None
     peak_rss_bytes: Pair
     environment: Environment
     notes: list[str]

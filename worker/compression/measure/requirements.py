@@ -83,9 +83,12 @@ def _speedup(asked: float, latency: list[Latency]) -> RequirementResult:
     if not latency:
         return _unmeasured("min_speedup", asked, "the speed was not measured")
     found = latency[0]
+    where = f"at batch {found.batch_size} on {found.threads} thread(s)"
+    if found.speedup is None or found.speedup_interval is None:
+        return _unmeasured("min_speedup", asked, f"{where} the speed could not be told: {found.untold}")
     low, high = found.speedup_interval
     why = (
-        f"at batch {found.batch_size} on {found.threads} thread(s) the model is {found.speedup:.2f} times as fast "
+        f"{where} the model is {found.speedup:.2f} times as fast "
         f"(95 %: {low:.2f} to {high:.2f}), and at least {asked:g} was asked"
     )
     return _entry("min_speedup", asked, found.speedup, (low, high), low >= asked, why)

@@ -63,6 +63,8 @@ def _db(found: Parity) -> float:
 
 
 def is_faster(found: Latency) -> bool | None:
+    if found.speedup_interval is None:
+        return None
     low, high = found.speedup_interval
     return True if low > 1 + FLOOR else False if high < 1 - FLOOR else None
 
@@ -76,8 +78,10 @@ def _size(size: Pair) -> str:
 
 
 def _speed(found: Latency) -> str:
-    low, high = found.speedup_interval
     where = f"at batch {found.batch_size} on {found.threads} thread(s)"
+    if found.speedup is None or found.speedup_interval is None:
+        return f"Speed {where} could not be told: {found.untold}. Measure again while nothing else runs."
+    low, high = found.speedup_interval
     times = f"medians of all runs {found.baseline_ms.p50:.3g} and {found.candidate_ms.p50:.3g} ms"
     match is_faster(found):
         case True:

@@ -57,8 +57,17 @@ def notes(step: ChannelPruning, rounds: Sequence[Round]) -> list[str]:
     ]
 
 
-def target(step: ChannelPruning, found: Cut) -> RequirementResult:
-    """The step's own target, reached or not."""
+def target(step: ChannelPruning, found: Cut, untold: str | None = None) -> RequirementResult:
+    """The step's own target, reached or not; not where a time could not be told, as `untold` says."""
+    if untold is not None:
+        return RequirementResult(
+            name=f"channel_pruning.{step.target}",
+            asked=step.amount,
+            measured=None,
+            interval=None,
+            met=False,
+            why=untold,
+        )
     gone = 1 - found.left
     finer = "" if step.round_to == 1 else ", or set round_to to 1"
     why = (

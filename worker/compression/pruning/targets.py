@@ -1,6 +1,8 @@
 """What a target counts, and how much of it a cut leaves: 1 is the network as the step found it.
 
-`latency` is measured: cut and whole network are timed in turns, at the job's first batch size and thread count.
+`latency` is measured: cut and whole network are timed in turns, at the job's first batch size and thread count. Where
+the machine is too busy to tell it raises `TimeUntold`, and multiply-accumulates stand in, or parameters where they
+cannot be counted.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,19 +22,22 @@ from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.cost import macs, parameters
 from worker.compression.measure.latency import measure_latencies
 from worker.compression.measure.lock import measuring
+from worker.compression.measure.quiet import Patience
 from worker.compression.observe import Array
 from worker.compression.progress import Progress
 
 
 @dataclass(frozen=True)
 class Bench:
-    """What costs are measured on: the job's benchmark, data that tells the sizes of inputs, a folder, the seed."""
+    """What costs are measured on: the job's benchmark, data that is timed, a folder, the seed; `shapes` of the inputs,
+    as far as the job says them."""
 
     benchmark: Benchmark
     samples: Samples | None
     scratch: Path
     seed: int
     progress: Progress
+    shapes: dict[str, list[int]]
     _macs: dict[ir.Model, int | None] = field(default_factory=dict)
 
     def macs(self, model: ir.Model) -> int | None:
@@ -40,15 +45,6 @@ class Bench:
         if model not in self._macs:
             self._macs[model] = macs(model, self.shapes)
         return self._macs[model]
-
-    @property
-    def shapes(self) -> dict[str, list[int]]:
-        """Of the inputs, as far as the job says them: what is timed, or a sample of the calibration data."""
-        shapes = dict(self.benchmark.shapes)
-        if self.samples is not None:
-            for name, x in next(self.samples.take(1).batches(1)).items():
-                shapes.setdefault(name, list(x.shape))
-        return shapes
 
 
 Forecaster = Callable[[Sequence[Array]], float]
@@ -58,10 +54,16 @@ Forecaster = Callable[[Sequence[Array]], float]
 @dataclass(frozen=True)
 class Left:
     """`of`: the share that is left, of a network and what each of its groups keeps. `forecast`: the same of what a cut
-    of a network would leave, without building it; None where it has to be measured."""
+    of a network would leave, without building it; None where it has to be measured. `timed`: no two answers of one
+    network are the same."""
 
     of: Callable[[ir.Model, Sequence[int]], float]
     forecast: Callable[[ir.Model, Sequence[Group]], Forecaster] | None = None
+    timed: bool = False
+
+
+class TimeUntold(Exception):
+    """The machine was too busy to tell a time. The message is a clause that says why."""
 
 
 def left_of(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequence[Group]) -> Left:
@@ -72,14 +74,29 @@ def left_of(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequenc
             total = sum(len(group.channels) for group in groups)
             return Left(lambda _, kept: sum(kept) / total)
         case "parameters":
-            whole = parameters(model)
-            return Left(lambda cut, _: parameters(cut) / whole, partial(_parameters_after, whole))
+            return _parameters_left(model)
         case "macs":
-            whole = _macs(model, bench)
-            return Left(lambda cut, _: _macs(cut, bench) / whole, partial(_macs_after, whole, bench.shapes))
+            return _macs_left(model, bench)
         case "latency":
-            return Left(_timed(model, bench))
+            return Left(_timed(model, bench), timed=True)
     assert_never(step.target)
+
+
+def left_without_time(model: ir.Model, bench: Bench) -> tuple[Left, str]:
+    """What stands in for a latency that cannot be told, and its name."""
+    if bench.macs(model):
+        return _macs_left(model, bench), "multiply-accumulates"
+    return _parameters_left(model), "parameters"
+
+
+def _parameters_left(model: ir.Model) -> Left:
+    whole = parameters(model)
+    return Left(lambda cut, _: parameters(cut) / whole, partial(_parameters_after, whole))
+
+
+def _macs_left(model: ir.Model, bench: Bench) -> Left:
+    whole = _macs(model, bench)
+    return Left(lambda cut, _: _macs(cut, bench) / whole, partial(_macs_after, whole, bench.shapes))
 
 
 def _parameters_after(whole: int, model: ir.Model, groups: Sequence[Group]) -> Forecaster:
@@ -100,7 +117,7 @@ def _macs(model: ir.Model, bench: Bench) -> int:
         raise Refusal(
             "shape_needed",
             "The multiply-accumulates cannot be counted, since the model leaves sizes open. Give benchmark.shapes or "
-            "calibration data, or choose the target parameters or channels.",
+            "data, or choose the target parameters or channels.",
             field="benchmark.shapes",
         )
     return found
@@ -115,11 +132,14 @@ def _timed(model: ir.Model, bench: Bench) -> Callable[[ir.Model, Sequence[int]],
         shapes=asked.shapes,
     )
     whole = _saved(model, bench.scratch / "whole.onnx")
+    patience = Patience(bench.progress)
 
     def left(cut: ir.Model, _: Sequence[int]) -> float:
         path = _saved(cut, bench.scratch / "cut.onnx")
         with measuring(bench.progress):
-            (timed,) = measure_latencies(whole, path, first, bench.samples, bench.seed, _nobody)
+            (timed,) = measure_latencies(whole, path, first, bench.samples, bench.seed, _nobody, patience)
+        if timed.latency.speedup is None:
+            raise TimeUntold(timed.latency.untold)
         return 1 / timed.latency.speedup
 
     return left

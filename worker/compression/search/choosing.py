@@ -6,7 +6,8 @@
               the float model (of those that save, when all are slower); within `AS_GOOD_DB`, the fastest
 
 The float model takes part in both. It wins where nothing keeps the quality, where all that does is a larger file, where
-nothing is smaller or faster, and with latency where everything is slower.
+nothing is smaller or faster, and with latency where everything is slower. Where no time could be told, the best quality
+of those that save at least half of the bytes that can be saved wins, or the float model where none is smaller.
 """
 
 from collections.abc import Sequence
@@ -23,7 +24,8 @@ NOT_SLOWER = 0.97
 
 @dataclass(frozen=True)
 class Entry:
-    """One candidate's numbers; `judged` is None where there is no data to judge on."""
+    """One candidate's numbers; `judged` is None where there is no data to judge on. `untold`: why its times say
+    nothing, as a clause; None where they do."""
 
     name: str
     layers: int
@@ -33,6 +35,7 @@ class Entry:
     milliseconds: float
     judged: Judged | None
     kept: bool
+    untold: str | None = None
 
     @property
     def not_slower(self) -> bool:
@@ -44,9 +47,9 @@ class Entry:
             "name": self.name,
             "layers": self.layers,
             "bytes": self.bytes,
-            "ms": round(self.milliseconds, 4),
-            "speedup": round(self.speedup, 3),
-            "speedup_interval": [round(bound, 3) for bound in self.interval],
+            "ms": None if self.untold else round(self.milliseconds, 4),
+            "speedup": None if self.untold else round(self.speedup, 3),
+            "speedup_interval": None if self.untold else [round(bound, 3) for bound in self.interval],
             **(self.judged.told() if self.judged else {}),
             "keeps_quality": self.kept,
         }
@@ -66,6 +69,8 @@ def chosen(
     small = [i for i in kept if entries[i].bytes <= most]
     if not small:
         return 0, "Every candidate that keeps the quality is a larger file."
+    if (untold := entries[0].untold) is not None:
+        return _without_time(entries, small, untold)
     return _fastest(entries, small) if prefer == "latency" else _best(entries, small)
 
 
@@ -93,6 +98,17 @@ def _best(entries: Sequence[Entry], among: list[int]) -> tuple[int, str]:
     best = max(close, key=lambda i: entries[i].speedup)
     slower = "" if quick else "; all of them are slower than the float model"
     return best, f"The best quality of {len(among)} that save at least half of what can be saved{slower}."
+
+
+def _without_time(entries: Sequence[Entry], kept: Sequence[int], untold: str) -> tuple[int, str]:
+    """Of those that keep the quality."""
+    smaller = [i for i in kept if entries[i].bytes < entries[0].bytes]
+    said = f"No time could be told: {untold}."
+    if not smaller:
+        return 0, f"{said} No candidate that keeps the quality is smaller than the float model."
+    among = _saving(entries, smaller)
+    best = max(among, key=lambda i: _quality(entries[i]))
+    return best, f"{said} The best quality of {len(among)} that save at least half of what can be saved."
 
 
 def _saving(entries: Sequence[Entry], among: list[int]) -> list[int]:

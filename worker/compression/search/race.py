@@ -1,20 +1,19 @@
 """Which of several candidates is the fastest: all timed in turns, in one process, under the machine's measuring lock.
 
-A round runs each for about `ROUND_MS`, every other round in the opposite order; a candidate's speed-up is the median
-over rounds of  (median time of the float model) / (median time of the candidate).
+`measure.turns` says what a round is, and when a speed-up cannot be told.
 """
 
-import gc
 from collections.abc import Sequence
 from dataclasses import dataclass
-from time import perf_counter_ns
 
 import numpy as np
-import numpy.typing as npt
 
-from worker.compression.measure.bootstrap import median_interval
+from app.contract.base import Interval
+from worker.compression.measure.disturbance import Watch
 from worker.compression.measure.lock import measuring
 from worker.compression.measure.network import Feed, Network
+from worker.compression.measure.quiet import Patience
+from worker.compression.measure.turns import Turns, in_turns, run_times
 from worker.compression.progress import Progress
 
 ROUNDS = 11
@@ -26,55 +25,45 @@ FEWEST_ROUNDS = 5
 
 @dataclass(frozen=True)
 class Timed:
-    """`speedup` against the first, with its 95 % interval."""
+    """`speedup` against the first, with its 95 % interval; `untold`: why both say nothing, None where they do."""
 
     milliseconds: float
     speedup: float
-    interval: tuple[float, float]
+    interval: Interval
+    untold: str | None = None
 
 
 def race(networks: Sequence[Network], feed: Feed, seed: int, progress: Progress) -> list[Timed]:
     """In the order given; the first is what the others are compared with. Raises `model_does_not_run`."""
     feeds = [network.fit(feed) for network in networks]
     with measuring(progress):
-        once = [warm(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
-        runs = [max(1, min(MOST_RUNS, int(np.ceil(ROUND_MS / max(time, 1e-3))))) for time in once]
-        one_round = sum(time * count for time, count in zip(once, runs, strict=True))
-        rounds = max(FEWEST_ROUNDS, min(ROUNDS, int(BUDGET_MS / max(one_round, 1e-3))))
-        times = in_turns(networks, feeds, runs, rounds)
-    ratios = times[:, :1] / times
-    return [
-        Timed(
-            float(np.median(times[:, index])),
-            float(np.median(ratios[:, index])),
-            median_interval(ratios[:, index], seed) if index else (1.0, 1.0),
+        turns = Patience(progress).until_told(
+            lambda: _turns(networks, feeds), lambda found: _untold(found, seed)
         )
-        for index in range(len(networks))
-    ]
+    untold = _untold(turns, seed)
+    first = Timed(float(np.median(turns.times[0])), 1.0, (1.0, 1.0), untold)
+    return [first, *(_timed(turns, index, seed, untold) for index in range(1, len(networks)))]
 
 
-def in_turns(
-    networks: Sequence[Network], feeds: Sequence[Feed], runs: Sequence[int], rounds: int
-) -> npt.NDArray[np.float64]:
-    """Median milliseconds of each round and network, [rounds, networks]; every other round the other way about."""
-    times = np.empty((rounds, len(networks)))
-    gc.collect()
-    for number in range(rounds):
-        order = range(len(networks)) if number % 2 == 0 else reversed(range(len(networks)))
-        for index in order:
-            times[number, index] = np.median(_times(networks[index], feeds[index], runs[index]))
-    return times
+def _turns(networks: Sequence[Network], feeds: Sequence[Feed]) -> Turns:
+    watch = Watch(networks[0].threads)
+    once = [_warm(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
+    runs = [max(1, min(MOST_RUNS, int(np.ceil(ROUND_MS / max(time, 1e-3))))) for time in once]
+    one_round = sum(time * count for time, count in zip([*once, once[0]], [*runs, runs[0]], strict=True))
+    rounds = max(FEWEST_ROUNDS, min(ROUNDS, int(BUDGET_MS / max(one_round, 1e-3))))
+    return in_turns(networks, feeds, runs, rounds, watch)
 
 
-def warm(network: Network, feed: Feed) -> float:
+def _untold(turns: Turns, seed: int) -> str | None:
+    """One candidate that cannot be told makes all untold: they are compared with each other."""
+    reasons = (turns.untold(index, seed) for index in range(1, len(turns.times)))
+    return next((why for why in reasons if why is not None), None)
+
+
+def _timed(turns: Turns, index: int, seed: int, untold: str | None) -> Timed:
+    return Timed(float(np.median(turns.times[index])), *turns.speedup(index, seed), untold)
+
+
+def _warm(network: Network, feed: Feed) -> float:
     network.run(feed)
-    return min(_times(network, feed, 3))
-
-
-def _times(network: Network, feed: Feed, runs: int) -> list[float]:
-    run, times = network.session.run, []
-    for _ in range(runs):
-        start = perf_counter_ns()
-        run(None, feed)
-        times.append((perf_counter_ns() - start) / 1e6)
-    return times
+    return min(run_times(network, feed, 3))

@@ -18,6 +18,8 @@ from typing import Any
 import onnx_ir as ir
 
 from worker.compression.measure.network import Feed
+from worker.compression.measure.quiet import Patience
+from worker.compression.progress import Progress
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.timing import layer_times
 from worker.compression.techniques.static import Static
@@ -114,13 +116,16 @@ def others(names: Iterable[str], kept: set[str]) -> dict[str, str]:
     return {name: "stays float while others are measured" for name in names if name not in kept}
 
 
-def measured_gains(static: Static, feed: Feed, folder: Path, bits: int = 8) -> dict[str, Gain]:
+def measured_gains(
+    static: Static, feed: Feed, folder: Path, progress: Progress, bits: int = 8
+) -> dict[str, Gain]:
     """Of every layer, by profiling the float model and the one with all layers quantized. What a table's rows cost
-    when they become floats again cannot be told from the profile."""
+    when they become floats again cannot be told from the profile, and no time where the machine was too busy."""
+    patience = Patience(progress)
     nodes = static.quantizable()
     layers = [str(node.name) for node in nodes if node.op_type != "Gather"]
-    before = layer_times(static.model, feed, layers, folder)
-    after = layer_times(static.quantized(), feed, layers, folder)
+    before = layer_times(static.model, feed, layers, folder, patience)
+    after = layer_times(static.quantized(), feed, layers, folder, patience)
     return {
         name: Gain(
             _elements(node) * (FLOAT_BITS - bits) // 8,

@@ -25,7 +25,7 @@ from worker.compression.pruning.activation import any_seen
 from worker.compression.pruning.pools import Kept, Pools, pools
 from worker.compression.pruning.scores import scores
 from worker.compression.pruning.search import Cut, smallest_cut
-from worker.compression.pruning.targets import Bench, Forecaster, Left, left_of
+from worker.compression.pruning.targets import Bench, Forecaster, Left, TimeUntold, left_of, left_without_time
 from worker.compression.techniques.account import refuse_quantized
 from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
@@ -51,9 +51,11 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         context.scratch,
         context.seed,
         context.progress,
+        context.shapes,
     )
     left = left_of(model, step, bench, groups)
     rounds: list[Round] = []
+    untold: str | None = None
     for number in range(1, step.rounds + 1):
         if rounds:
             groups = prunable(rounds[-1].model, channel_groups(rounds[-1].model), step)
@@ -62,10 +64,17 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         most = (1 - step.amount) ** (number / step.rounds)
         part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
         network = rounds[-1].model if rounds else model
-        rounds.append(done := one_round(network, groups, step, replace(context, progress=part), left, most))
+        within = replace(context, progress=part)
+        try:
+            done = one_round(network, groups, step, within, left, most)
+        except TimeUntold as reason:
+            left, instead = left_without_time(model, bench)
+            untold = f"No time could be told: {reason}. The {instead} decided in its place."
+            done = one_round(network, groups, step, within, left, most)
+        rounds.append(done)
         if step.recovery is not None and number < step.rounds:
             _train(done.model, step.recovery, replace(context, progress=part), number)
-    return _changed(model, step, bench, found, rounds)
+    return _changed(model, step, bench, found, rounds, untold)
 
 
 def criterion_for(
@@ -114,7 +123,7 @@ def one_round(
         model, groups, step, samples, context.seed, lambda done: context.progress.advance(0.3 * done)
     )
     competing = pools(model, groups, judged.values, step.scope, step.round_to)
-    found, smaller = _smallest(model, groups, competing, left, most, exact=step.target != "latency")
+    found, smaller = _smallest(model, groups, competing, left, most, exact=not left.timed)
     repaired = _repaired(model, smaller, groups, competing.losers(found.kept), step, samples, context)
     return Round(smaller, groups, found, judged.instead, repaired)
 
@@ -183,7 +192,12 @@ def _train(model: ir.Model, step: Finetune | Distillation, context: Context, num
 
 
 def _changed(
-    model: ir.Model, step: ChannelPruning, bench: Bench, found: Groups, rounds: Sequence[Round]
+    model: ir.Model,
+    step: ChannelPruning,
+    bench: Bench,
+    found: Groups,
+    rounds: Sequence[Round],
+    untold: str | None,
 ) -> Changed:
     groups = account.groups(found, rounds)
     last = rounds[-1].model
@@ -196,5 +210,6 @@ def _changed(
         "groups": groups,
     }
     changed = sum(row["channels_after"] < row["channels"] for row in groups)
-    reached = account.target(step, rounds[-1].cut)
-    return Changed(last, changed, len(found.groups), account.notes(step, rounds), details, [reached])
+    reached = account.target(step, rounds[-1].cut, untold)
+    notes = account.notes(step, rounds) + ([untold] if untold else [])
+    return Changed(last, changed, len(found.groups), notes, details, [reached])

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
@@ -52,6 +53,12 @@ class Context:
     model: Callable[[str], ir.Model] = _nothing
     upload: UploadNames = NOTHING
     upload_bytes: int | None = None
+
+    @cached_property
+    def shapes(self) -> dict[str, list[int]]:
+        """Of the inputs, as far as the job says them: what is timed, else a row of the data that was given."""
+        samples = self.calibration or self.sized
+        return ({} if samples is None else samples.shapes) | self.benchmark.shapes
 
     def file_bytes(self, model: ir.Model) -> int:
         """Of the file that the model would be as an artifact, its weights dense."""

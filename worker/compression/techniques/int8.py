@@ -171,7 +171,7 @@ def _static_ways(
     best = max(found, key=lambda one: one.outcome.snr_db)
     base = best.static
     feed = next(samples.take(1).batches(1))
-    gains = measured_gains(base, feed, context.scratch)
+    gains = measured_gains(base, feed, context.scratch, context.progress)
     ways = [static(one.static, f"static, {one.name}") for one in found]
     ways.append(static(base, "static, signed activations", signed=True))
     ways += partly_static(base, gains)
@@ -242,6 +242,7 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
             timed.milliseconds,
             quality,
             quality is None or meets(quality),
+            timed.untold,
         )
         for way, size, timed, quality in zip(ways, sizes, times, found, strict=True)
     ]
@@ -259,6 +260,8 @@ def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) ->
         ratio = entries[smallest].bytes / original.bytes
         advice = f"ask for {ways[smallest].kind}: {ratio:.2f}× the size."
         return [f"{said} For a smaller file at the price of time, {advice}"]
+    if won.untold is not None:
+        return [f"Chosen of {len(entries) - 1} candidates: {won.name}, without regard to time. {why}"]
     notes = [
         f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast in the race of "
         f"candidates; the verdict's speed-up is measured anew, on the finished artifact. {why}"

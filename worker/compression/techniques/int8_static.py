@@ -135,7 +135,9 @@ def _excluded(static: Static, context: Context, told: Callable[[float], None]) -
     )
     meets, asked = meeting(context.require, judge.labelled)
     feed = next(static.samples.take(1).batches(1))
-    excluded = exclude(static, judge, meets, lambda: measured_gains(static, feed, context.scratch), told)
+    excluded = exclude(
+        static, judge, meets, lambda: measured_gains(static, feed, context.scratch, context.progress), told
+    )
     return excluded, asked
 
 

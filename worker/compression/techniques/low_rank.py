@@ -29,7 +29,7 @@ def low_rank(model: ir.Model, step: LowRank, context: Context) -> Changed:
     """Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data` and what `Observer` raises."""
     refuse_quantized(model)
     samples = _samples(step, context)
-    found, counted = cases(model, step, _shapes(samples))
+    found, counted = cases(model, step, context.shapes or None)
     if samples is not None:
         studies = [case.study for case in found if case.study is not None]
         observe(model, studies, samples, context.scratch, lambda done: context.progress.advance(done / 2))
@@ -55,12 +55,6 @@ def _samples(step: LowRank, context: Context) -> Samples | None:
         detail = "low_rank with data_aware needs calibration data."
         raise Refusal("missing_data", detail, field="data.calibration")
     return context.calibration.draw(step.samples, context.seed)
-
-
-def _shapes(samples: Samples | None) -> dict[str, list[int]] | None:
-    if samples is None:
-        return None
-    return {name: list(x.shape) for name, x in next(samples.take(1).batches(1)).items()}
 
 
 def _chosen(found: Sequence[Case], step: LowRank) -> list[Case]:

@@ -18,6 +18,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static, MixedPrecision
 from app.contract.report import RequirementResult
+from worker.compression.measure.quiet import Patience
 from worker.compression.search.allocation import FLOAT, Choice, Move, bits_after, moves, prefix
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.sensitivity import sensitivities
@@ -41,14 +42,15 @@ ALONE, JUDGED, PROBED = 8, 64, 32
 
 @dataclass(frozen=True)
 class Facts:
-    """By layer: its bytes in float, and by bits costs, milliseconds, and SNRs where they were measured. `total_bytes`
-    are those of the file."""
+    """By layer: its bytes in float, and by bits costs, milliseconds, and SNRs where they were measured. `total_ms`: of
+    the whole model, None where the machine was too busy to tell, and no layer has a time then. `total_bytes` are those
+    of the file."""
 
     bytes: dict[str, int]
     costs: dict[str, dict[int, float]]
     times: dict[str, dict[int, float]]
     snr_db: dict[str, dict[int, float]]
-    total_ms: float
+    total_ms: float | None
     total_bytes: int
 
 
@@ -76,22 +78,24 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     ordered = moves(_choices(facts, step))
     count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge, context.file_bytes)
     chosen, made = bits_after(ordered[:count]), _quantized(static, ordered[:count])
-    ratio = context.file_bytes(made) / facts.total_bytes
-    if ratio >= 1 and (step.min_speedup is None or _speedup(facts, chosen) <= 1):
+    ratio, speedup = context.file_bytes(made) / facts.total_bytes, _speedup(facts, chosen)
+    if ratio >= 1 and (step.min_speedup is None or speedup is None or speedup <= 1):
         chosen, made, ratio = {}, original, 1.0  # neither smaller nor faster: the float model is better
+        speedup = _speedup(facts, chosen)
     judged = judge(made)
-    target = _target(step, _speedup(facts, chosen), ratio, judged)
+    target = _target(step, speedup, ratio, judged)
     details = {
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
         "found_on_calibration_data": judged.told(),
-        "estimated_speedup": round(_speedup(facts, chosen), 3),
+        "estimated_speedup": None if speedup is None else round(speedup, 3),
         "size_ratio": round(ratio, 4),
         "layers": _rows(answer, facts, chosen),
     }
     if step.min_speedup is not None:
-        answer.notes.append(f"Estimated to be {_speedup(facts, chosen):.2f}× as fast. {ESTIMATED}")
+        estimate = f"Estimated to be {speedup:.2f}× as fast. {ESTIMATED}" if speedup is not None else UNTOLD
+        answer.notes.append(estimate)
     if not chosen:
         told = "The float model is the best that was tried: nothing was quantized."
         return Changed(original, 0, answer.candidates, [told], details, [target])
@@ -109,9 +113,12 @@ def _facts(
     nodes = {str(node.name): node for node in static.selection().weighted}
     feed = next(static.samples.take(1).batches(1))
     limits = {8: static.weights.limit, 4: FOUR_BITS}
+    patience = Patience(context.progress)
     whole = {b: static.quantized(limits=dict.fromkeys(nodes, limits[b])) for b in BITS}
-    times = {b: layer_times(graph, feed, nodes, context.scratch) for b, graph in whole.items()}
-    times[FLOAT] = layer_times(static.model, feed, nodes, context.scratch)
+    graphs = {**whole, FLOAT: static.model}
+    times = {b: layer_times(graph, feed, nodes, context.scratch, patience) for b, graph in graphs.items()}
+    total_ms = sum(profile(static.model, feed, context.scratch, patience).values()) or None
+    told_all = total_ms is not None and all(times.values())
     size = {name: int(node.inputs[1].const_value.nbytes) for name, node in nodes.items()}  # type: ignore[union-attr]
     costs, snr = (
         _measured(static, judge, limits, size, told)
@@ -121,9 +128,9 @@ def _facts(
     return Facts(
         bytes=size,
         costs=costs,
-        times={name: {b: t[name] for b, t in times.items() if name in t} for name in nodes},
+        times={name: {b: t[name] for b, t in times.items() if told_all and name in t} for name in nodes},
         snr_db=snr,
-        total_ms=sum(profile(static.model, feed, context.scratch).values()),
+        total_ms=total_ms if told_all else None,
         total_bytes=total_bytes,
     )
 
@@ -179,7 +186,7 @@ def _choices(facts: Facts, step: MixedPrecision) -> dict[str, list[Choice]]:
 
 
 def _gain(facts: Facts, step: MixedPrecision, name: str, bits: int) -> float:
-    if step.min_speedup is None:
+    if step.min_speedup is None or facts.total_ms is None:
         return facts.bytes[name] * (FLOAT - bits) / FLOAT
     times = facts.times[name]
     return times[FLOAT] - times[bits] if FLOAT in times and bits in times else 0.0
@@ -198,7 +205,8 @@ def _count(
         least = step.min_snr_db
         return _last(len(ordered), lambda count: judge(made(ordered[:count])).snr_db >= least)
     if step.min_speedup is not None:
-        count = prefix(ordered, facts.total_ms * (1 - 1 / step.min_speedup))
+        whole = sum(facts.bytes.values()) if facts.total_ms is None else facts.total_ms
+        count = prefix(ordered, whole * (1 - 1 / step.min_speedup))
         return len(ordered) if count is None else count
     most = math.floor((step.max_size_ratio or 1) * facts.total_bytes)
     needed: float = facts.total_bytes - most
@@ -235,7 +243,16 @@ ESTIMATED: Final = (
 )
 
 
-def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
+UNTOLD: Final = (
+    "No time could be told, because other programs used the CPUs: layers were chosen as if time went by the bytes of "
+    "weights. Run the job again while nothing else runs."
+)
+
+
+def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float | None:
+    """None where no time could be told."""
+    if facts.total_ms is None:
+        return None
     gains = [
         facts.times[name][FLOAT] - facts.times[name][bits]
         for name, bits in chosen.items()
@@ -244,7 +261,8 @@ def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
     return facts.total_ms / max(facts.total_ms - sum(gains), 1e-9)
 
 
-def _target(step: MixedPrecision, speedup: float, ratio: float, judged: Judged) -> RequirementResult:
+def _target(step: MixedPrecision, speedup: float | None, ratio: float, judged: Judged) -> RequirementResult:
+    found: float | None
     if step.max_size_ratio is not None:
         name, asked, found = "max_size_ratio", step.max_size_ratio, ratio
     elif step.min_speedup is not None:
@@ -252,6 +270,10 @@ def _target(step: MixedPrecision, speedup: float, ratio: float, judged: Judged) 
     else:
         assert step.min_snr_db is not None
         name, asked, found = "min_snr_db", step.min_snr_db, judged.snr_db
+    if found is None:
+        return RequirementResult(
+            name=f"mixed_precision.{name}", asked=asked, measured=None, interval=None, met=False, why=UNTOLD
+        )
     met = found <= asked if name == "max_size_ratio" else found >= asked
     why = f"With all layers in the bits that help most, {name} is {found:.3f}, and {asked:g} was asked."
     if name == "min_speedup":

@@ -64,6 +64,7 @@ def measured(baseline: Path, candidate: Path, **asked: object) -> Comparison:
     return compare(baseline, candidate, **(given | asked))
 
 
+@pytest.mark.usefixtures("all_told")
 def test_a_model_compared_with_itself_has_not_moved(tmp_path: Path) -> None:
     path = saved(mlp(), tmp_path / "a.onnx")
     found = measured(path, path, evaluation=samples(tmp_path), metric=Evaluation(metric="top1"))
@@ -71,11 +72,12 @@ def test_a_model_compared_with_itself_has_not_moved(tmp_path: Path) -> None:
     assert (quality.drop, quality.drop_interval, quality.samples, quality.held_out) == (0, (0, 0), 48, True)
     assert (parity.max_error, parity.snr_db, parity.data, parity.samples) == (0, None, "evaluation", 48)
     assert latency.speedup_interval[0] <= latency.speedup <= latency.speedup_interval[1]
-    assert latency.rounds == len(latency.speedup_per_round) == 9
-    assert len(latency.baseline_samples_ms) == len(latency.candidate_samples_ms) >= 9
+    assert latency.rounds == len(latency.speedup_per_round) == len(latency.control_per_round) == 9
+    assert len(latency.baseline_samples_ms) == 2 * len(latency.candidate_samples_ms) >= 18
     assert latency.shapes == {"features": [1, 64]}
     times = latency.baseline_ms
     assert 0 < times.p50 <= times.p90 <= times.p95 <= times.p99 <= max(latency.baseline_samples_ms)
+    assert found.load_ms is not None
     assert min(found.load_ms.before, found.load_ms.after, found.peak_rss_bytes.before) > 0
     assert found.environment.cores >= 1
     assert {"python", "onnx", "onnxruntime", "numpy", "winnow"} <= set(found.environment.versions)
@@ -119,6 +121,7 @@ def test_without_data_random_numbers_stand_in_and_it_says_so(graph, tmp_path: Pa
     assert any("random numbers" in note for note in found.notes)
 
 
+@pytest.mark.usefixtures("all_told")
 def test_calibration_data_serves_where_there_is_none_to_evaluate(tmp_path: Path) -> None:
     path = saved(mlp(), tmp_path / "a.onnx")
     found = measured(

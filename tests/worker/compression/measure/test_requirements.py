@@ -26,6 +26,9 @@ def latency(speedup: float, low: float, high: float) -> Latency:
         speedup=speedup,
         speedup_interval=(low, high),
         speedup_per_round=[speedup],
+        control_per_round=[1.0],
+        others_share=0.01,
+        untold=None,
     )
 
 

@@ -22,6 +22,7 @@ from tests.worker.compression.techniques.nets import (
 from tests.worker.compression.techniques.uneven import images, uneven_net
 from worker.compression.graph import store
 from worker.compression.measure.network import Network
+from worker.compression.measure.quiet import Patience
 from worker.compression.progress import Silent
 from worker.compression.search.judge import EXACT_DB, Judge, Judged
 from worker.compression.search.meeting import meeting
@@ -40,9 +41,10 @@ def static(tmp_path: Path) -> Static:
     return made
 
 
+@pytest.mark.usefixtures("all_told")
 def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_path: Path) -> None:
     judge = Judge(static.model, static.samples, tmp_path)
-    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path)
+    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
     found = sensitivities(static, judge, gains, lambda _: None)
     assert [one.name for one in found] == ["conv1", "conv2", "conv3", "head"]
     ranked = sorted(found, key=lambda one: one.judged.snr_db)
@@ -57,7 +59,7 @@ def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_pa
 def test_noises_add_up(static: Static, tmp_path: Path) -> None:
     """The noise of all layers is that of the single ones together, within 3 dB."""
     judge = Judge(static.model, static.samples, tmp_path)
-    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path)
+    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
     found = sensitivities(static, judge, gains, lambda _: None)
     together = -10 * np.log10(sum(10 ** (-one.judged.snr_db / 10) for one in found))
     assert abs(judge(static.quantized()).snr_db - together) < 3
@@ -112,11 +114,12 @@ def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
     assert judge(net).told() == {"snr_db": EXACT_DB, "cosine": 1}
 
 
+@pytest.mark.usefixtures("all_told")
 def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
     static: Static, tmp_path: Path
 ) -> None:
     feed = next(static.samples.take(1).batches(1))
-    times = layer_times(static.model, feed, ["conv1", "conv2", "conv3", "head"], tmp_path)
+    times = layer_times(static.model, feed, ["conv1", "conv2", "conv3", "head"], tmp_path, Patience(Silent()))
     assert set(times) == {"conv1", "conv2", "conv3", "head"}
     assert all(0 < time < 100 for time in times.values())
 
@@ -139,6 +142,7 @@ def test_what_is_required_is_judged_where_it_can_be(
     assert meeting(require, labelled)[0](judged) is met
 
 
+@pytest.mark.usefixtures("all_told")
 def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path) -> None:
     """Of 40 against 10 convolutions, 3 times as slow at least; against itself within a factor of 1.5."""
     from tests.worker.compression.techniques.nets import model, node

@@ -134,6 +134,20 @@ def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> Non
     assert plain.steps[0].details["rounds"][0]["repaired"] == []
 
 
+@pytest.mark.usefixtures("none_told")
+def test_where_no_time_can_be_told_the_macs_decide_and_the_target_is_not_met(
+    files: Digits, tmp_path: Path
+) -> None:
+    report = done(files, tmp_path, target="latency", amount=0.3, round_to=1, data=False)
+    (result,) = report.steps[0].targets
+    assert (result.measured, result.met) == (None, False)
+    assert "multiply-accumulates decided in its place" in str(result.why)
+    assert result.why in report.steps[0].notes
+    before, after = report.steps[0].details["macs"]
+    assert 0.6 * before < after <= 0.7 * before
+
+
+@pytest.mark.usefixtures("all_told")
 def test_a_measured_latency_is_a_target(files: Digits, tmp_path: Path) -> None:
     """The network is tiny, so little goes: either what was measured reaches the amount, or the report says why not."""
     report = done(files, tmp_path, target="latency", amount=0.02)

@@ -43,6 +43,7 @@ def rows(made: Changed) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in made.details["candidates"]}
 
 
+@pytest.mark.usefixtures("all_told")
 @pytest.mark.parametrize("prefer", ["latency", "quality"])
 def test_the_numbers_of_all_candidates_bear_the_choice_out(prefer: str, tmp_path: Path) -> None:
     data = digits_samples(tmp_path)
@@ -177,3 +178,15 @@ def test_what_is_quantized_already_is_refused(tmp_path: Path) -> None:
     with pytest.raises(Refusal) as caught:
         best(made.model, tmp_path, data)
     assert caught.value.problem.code == "already_quantized"
+
+
+@pytest.mark.usefixtures("none_told")
+def test_what_cannot_be_timed_is_chosen_without_time_and_the_report_says_so(tmp_path: Path) -> None:
+    made = best(digits_net(), tmp_path, digits_samples(tmp_path))
+    found = rows(made)
+    assert all(row["speedup"] is row["ms"] is row["speedup_interval"] is None for row in found.values())
+    won = found[made.details["chosen"]]
+    assert won["keeps_quality"]
+    assert won["bytes"] < found["float"]["bytes"]
+    assert not any("layers that get slower" in name for name in found)
+    assert any("without regard to time" in note and "other programs used" in note for note in made.notes)

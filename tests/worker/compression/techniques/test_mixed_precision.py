@@ -98,6 +98,20 @@ def test_a_budget_out_of_reach_gives_the_smallest_and_says_so(tmp_path: Path) ->
     assert set(bits(made).values()) == {4}
 
 
+@pytest.mark.usefixtures("none_told")
+def test_without_times_bytes_stand_in_for_them_and_the_target_is_not_met(tmp_path: Path) -> None:
+    """1.5 times as fast asks for a third of the bytes of weights."""
+    made = mixed(digits_net(), tmp_path, digits_samples(tmp_path), min_speedup=1.5)
+    (target,) = made.targets
+    assert (target.measured, target.met) == (None, False)
+    assert "No time could be told" in str(target.why)
+    assert target.why in made.notes
+    assert made.details["estimated_speedup"] is None
+    assert sum(width < 32 for width in bits(made).values()) > 0
+    assert made.details["size_ratio"] < 0.8
+
+
+@pytest.mark.usefixtures("all_told")
 def test_a_speedup_out_of_reach_is_said(tmp_path: Path) -> None:
     made = mixed(digits_net(), tmp_path, digits_samples(tmp_path), min_speedup=90)
     assert not made.targets[0].met

@@ -219,7 +219,13 @@ def weights_of(path: Path) -> dict[str, SharedWeight]:
     return {name: few for name, few in found.items() if few is not None}
 
 
-DISTILLATION = {"kind": "distillation", "epochs": 3, "batch_size": 50, "validation": 0.1}
+DISTILLATION = {
+    "kind": "distillation",
+    "epochs": 3,
+    "batch_size": 50,
+    "validation": 0.1,
+    "learning_rate": 3e-3,
+}
 
 
 @pytest.mark.parametrize("few", [{"kind": "palette", "colors": 4}, {"kind": "binary"}])
