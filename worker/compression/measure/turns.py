@@ -7,9 +7,9 @@ order. With q the lowest tenth of a block's runs, what nothing interrupted,
     control of a round    q of the first's one block / q of its other
 
 and of both the median with its 95 % bootstrap interval, over the rounds in which both ran almost as fast as they ever
-did. (A virtual machine's cores change between two speeds by what its host does with their siblings, and no account
-tells of it: seen here with 0.73 and 1.0 ms for resnet20, which was 1.32 and 1.21 times as fast after pruning. What lasts
-longer than the measurement stays unseen.) No number is told where others used the CPUs meanwhile, where the first
+did. (The virtual machine on which this was made changes between two speeds, and none of its accounts tells why:
+resnet20 took 0.73 or 1.0 ms, and was 1.32 or 1.21 times as fast after pruning. What lasts longer than the measurement
+stays unseen.) No number is told where others used the CPUs meanwhile, where the first
 differs from itself, or where rounds differ too much.
 """
 
