@@ -57,7 +57,7 @@ def _speed(run: Latency) -> Iterator[Row]:
     where = f"batch {run.batch_size}, {threads}"
     before, after = run.baseline_ms, run.candidate_ms
     if run.untold is not None:
-        yield (f"latency ({where})", "-", "-", f"not told: {run.untold}")
+        yield (f"latency ({where})", "-", "-", "not told")
         return
     yield (
         f"latency p50 ({where})",

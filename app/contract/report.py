@@ -29,9 +29,10 @@ class Latency(Told):
     """Interleaved timing at one batch size and thread count.
 
     A round times the original, the result, and the original once more as a control; of each block of runs the lowest
-    tenth counts. `speedup` is the median over rounds of original / result, `speedup_interval` its 95 % bootstrap
-    interval; both are null where the machine was too busy to tell, and `untold` says why. `*_samples_ms` are the raw
-    times of single runs, `*_throughput` samples per second at p50: what was seen, also where it tells nothing.
+    tenth counts. `speedup` is the median of original / result over the rounds in which both were almost as fast as
+    they ever were, `speedup_interval` its 95 % bootstrap interval; both are null where the machine was too busy to
+    tell, and `untold` says why. `*_samples_ms` are the raw times of single runs, `*_throughput` samples per second at
+    p50: what was seen, also where it tells nothing.
     """
 
     batch_size: int = Field(description="Samples at once.")
@@ -50,10 +51,10 @@ class Latency(Told):
     )
     candidate_throughput: float = Field(description="Samples per second of the result, from its median time.")
     speedup: float | None = Field(
-        description="How many times as fast the result is: the median over the rounds; null where it could not be told."
+        description="How many times as fast the result is: the median over undisturbed rounds; null where untold."
     )
     speedup_interval: Interval | None = Field(
-        description="95 % interval of `speedup`, from resampling the rounds; null where it could not be told."
+        description="95 % interval of `speedup`, from resampling the rounds; null where untold."
     )
     speedup_per_round: list[float] = Field(description="How many times as fast it was in each round.")
     control_per_round: list[float] = Field(

@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 MOST_OTHERS: Final = 0.1
-"""Quiet recordings of this project's two cores had at most 0.05, those beside one busy process 0.5 and more."""
+"""Quiet recordings on two cores had at most 0.01, those beside one busy process 0.5 and more."""
 MOST_WAITED: Final = 0.05
-"""Quiet recordings had at most 0.01, those beside two busy processes 0.7 and more."""
+"""Quiet recordings had 0.00, those beside two busy processes 0.37 and more."""
 STAT: Final = Path("/proc/stat")
 TASKS: Final = Path("/proc/self/task")
 TICKS: Final = os.sysconf("SC_CLK_TCK")
