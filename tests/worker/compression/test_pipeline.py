@@ -163,6 +163,23 @@ def test_an_unreachable_requirement_is_told_and_the_artifact_is_there_all_the_sa
     onnx.checker.check_model(str(tmp_path / "artifact.onnx"))
 
 
+def test_where_the_float_model_wins_the_artifact_is_the_tidied_upload(files: Digits, tmp_path: Path) -> None:
+    """max_drop 0 by the outputs: no candidate keeps it. Node names, opset and order are the upload's; no byte more."""
+    never = Recipe.model_validate({"steps": [{"kind": "int8", "max_drop": 0.0, "samples": 64}]})
+    unlabelled = data(files).calibration
+    asked = Options(None, Requirements(max_size_ratio=0.5), QUICK)
+    report = compress(files.model, never, Data(calibration=unlabelled), tmp_path, options=asked)
+    before, after = onnx.load(str(files.model)), onnx.load(str(tmp_path / "artifact.onnx"))
+    assert [(n.op_type, n.name, list(n.input)) for n in after.graph.node] == [
+        (n.op_type, n.name, list(n.input)) for n in before.graph.node
+    ]
+    assert report.size_bytes.after <= report.size_bytes.before
+    assert (report.steps[0].changed, report.steps[0].candidates) == (0, 3)
+    assert report.verdict.recommend == "keep_original"
+    assert report.outcome == "requirements_not_met"
+    assert [(entry.name, entry.met) for entry in report.requirements] == [("max_size_ratio", False)]
+
+
 def test_rows_that_calibrated_are_not_held_out(files: Digits, tmp_path: Path) -> None:
     report = compress(
         files.model, recipe("int8_static"), data(files, (1100, 1300)), tmp_path, options=options()

@@ -41,7 +41,6 @@ class Context:
     seed: int
     progress: Progress
     calibration: Samples | None = None
-    upload_bytes: int | None = None
     require: Requirements = field(default_factory=Requirements)
     evaluation: Evaluation | None = None
     benchmark: Benchmark = field(default_factory=Benchmark)
@@ -50,6 +49,7 @@ class Context:
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
     upload: UploadNames = NOTHING
+    upload_bytes: int | None = None
 
     def file_bytes(self, model: ir.Model) -> int:
         """Of the file that the model would be as an artifact, its weights dense."""
