@@ -91,8 +91,10 @@ def _leave_room(node: ir.Node, trained: Mapping[str, torch.Tensor]) -> None:
     reader = None if value is None else value.producer()
     source = value if reader is None or reader.op_type != "DequantizeLinear" else reader.inputs[0]
     bias = None if source is None else trained.get(str(source.name))
+    if bias is None:
+        return
     data, weight = _scale_read(node.inputs[0]), _scale_read(node.inputs[1])
-    if bias is None or data is None or weight is None:
+    if data is None or weight is None:
         return
     activation, scales = (to_torch(scale.const_value).numpy() for scale in (data, weight))  # type: ignore[arg-type]
     if activation.size == 1:
