@@ -29,6 +29,7 @@ _REFUSED = (
     *(
         "not_finite",
         "empty_slice",
+        "slice_beyond_data",
         "not_quantized",
         "wrong_order",
         "nothing_to_train",
