@@ -22,10 +22,20 @@ RESTARTING: Final = frozenset({502, 503, 504})
 
 
 def versions(
-    transport: Transport, path: str, kind: type[T], *, until: Callable[[T], bool], patience: float
+    transport: Transport,
+    path: str,
+    kind: type[T],
+    *,
+    until: Callable[[T], bool],
+    patience: float,
+    timeout: float | None = None,
 ) -> Iterator[T]:
-    """Every version of the resource that is seen, the last one being the first that `until` holds for."""
+    """Every version of the resource that is seen, the last one being the first that `until` holds for.
+
+    Raises TimeoutError when there is none after `timeout` seconds.
+    """
     seen, etag, pause = None, None, QUICK
+    deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         response = patiently(partial(_look, transport, path, etag), patience)
         thing = seen if response.status_code == httpx.codes.NOT_MODIFIED else transport.told(kind, response)
@@ -35,6 +45,8 @@ def versions(
             yield thing
             if until(thing):
                 return
+        if deadline is not None and time.monotonic() + pause > deadline:
+            raise TimeoutError(f"{path} has not come to its end within {timeout:g} s; it goes on")
         time.sleep(pause)
 
 
