@@ -9,7 +9,7 @@ from app.settings import Settings
 PREFIX: Final = "WINNOW_"
 OTHERS: Final = ("WINNOW_URL", "WINNOW_PARENT_PID")
 """What is read beside the settings: where the service is, and whose worker this is."""
-FOREIGN: Final = ("WINNOW_TEST_", "WINNOW_FUZZ_", "WINNOW_REQUIRE_", "WINNOW_GENERATED")
+FOREIGN: Final = tuple(PREFIX + start for start in ("TEST_", "FUZZ_", "REQUIRE_", "GENERATED"))
 """Those of the tests."""
 
 

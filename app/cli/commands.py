@@ -8,7 +8,6 @@ import sys
 from importlib.metadata import version
 from typing import Annotated, Any, NoReturn
 
-import click
 import typer
 from typer.core import TyperGroup
 
@@ -18,12 +17,15 @@ from app.cli.screen import answer, say
 from app.client import ClientError, ServiceProblem
 from app.environment import unknown_variables
 
+UsageError: Any = typer.BadParameter.__mro__[1]
+"""Typer's own, whichever click it brings along."""
+
 
 class Sentences(TyperGroup):
     """Commands whose expected failures are one sentence and exit code 1; with --json the problem goes to stdout."""
 
     def invoke(self, ctx: Any) -> Any:
-        as_json = "--json" in sys.argv[1:] or "--json" in [*ctx.protected_args, *ctx.args]
+        as_json = "--json" in sys.argv[1:] or "--json" in [*getattr(ctx, "_protected_args", ()), *ctx.args]
         for sentence in unknown_variables(os.environ):
             say(f"winnow: {sentence}")
         try:
@@ -32,11 +34,10 @@ class Sentences(TyperGroup):
             _fail(str(error), PROBLEM, error.problem.model_dump(mode="json"), as_json)
         except ClientError as error:
             _fail(str(error), PROBLEM, {"code": _code(error), "detail": str(error)}, as_json)
-        except click.UsageError as error:
+        except UsageError as error:
             if not as_json:
                 raise
-            detail = error.format_message()
-            answer(json.dumps({"code": "usage", "detail": detail}))
+            answer(json.dumps({"code": "usage", "detail": error.format_message()}))
             raise
         except OSError as error:
             if error.errno == errno.EPIPE:

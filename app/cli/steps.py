@@ -11,7 +11,7 @@ from pydantic.fields import FieldInfo
 from rich.console import Group, RenderableType
 
 from app.cli.options import KINDS
-from app.cli.screen import answer, out, table
+from app.cli.screen import Column, answer, out, table
 from app.cli.shared import Json
 from app.contract.nearest import did_you_mean
 
@@ -44,7 +44,12 @@ def _settings_table(kind: str, step: type[BaseModel]) -> RenderableType:
         (name, kind_of_value(field.annotation), default(field), field.description or "")
         for name, field in settings(step)
     ]
-    columns = [("setting", "left"), ("value", "left"), ("default", "left"), ("what it says", "left")]
+    columns: list[Column] = [
+        ("setting", "left"),
+        ("value", "left"),
+        ("default", "left"),
+        ("what it says", "left"),
+    ]
     return Group(
         f"{kind}: {first_sentence(step)}", f"Needs data: {needed_data(step)}.", table(None, columns, rows)
     )

@@ -42,6 +42,9 @@ UPLOAD_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0)
 U = TypeVar("U", Model, Dataset)
 LOCAL: Final = "http://127.0.0.1:8000"
 
+WAIT_SECONDS: Final = 10
+"""For which the service may hold back the answer about an upload that is being inspected."""
+
 PATIENCE: Final = 60.0
 """Seconds that watching outlasts a service that is away."""
 
@@ -304,7 +307,12 @@ class Client:
 
     def _ready(self, kind: type[U], path: str) -> U:
         known = versions(
-            self._transport, path, kind, until=lambda it: it.state != "inspecting", patience=self._patience
+            self._transport,
+            path,
+            kind,
+            until=lambda it: it.state != "inspecting",
+            patience=self._patience,
+            wait=WAIT_SECONDS,
         )
         *_, last = known
         if last.state == "rejected" and last.problem is not None:

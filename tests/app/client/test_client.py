@@ -141,7 +141,7 @@ def test_jobs_are_found_by_what_they_are(client: Client, done: Job) -> None:
 
 def test_lists_go_over_many_pages(tmp_path: Path) -> None:
     sent = []
-    with running(Settings(data_dir=tmp_path / "data", port=0), workers=False) as url, Client(url) as client:
+    with running(Settings(data_dir=tmp_path / "data", port=0), workers=0) as url, Client(url) as client:
         for number in range(55):
             np.savez(tmp_path / "one.npz", x=np.full(3, number, np.float32))
             sent.append(client.upload_dataset(tmp_path / "one.npz", wait=False).id)
