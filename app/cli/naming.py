@@ -27,6 +27,9 @@ OPTIONS: Final = (
 )
 """Pattern of a path → option; None where the option is called like the path's last part."""
 
+NUMBERED: Final = re.compile(r"\bStep (\d+) \(")
+"""How sentences of the service count steps: from 0."""
+
 IN_SENTENCES: Final = re.compile(
     r"\b(?:recipe\.steps\.\d+(?:\.\w+)*|data\.(?:calibration|training|evaluation)(?:\.(?:map|slice))?"
     r"|require\.\w+|evaluation\.\w+|benchmark\.(?:shapes|batch_sizes|threads|rounds)|limits\.\w+)"
@@ -34,6 +37,10 @@ IN_SENTENCES: Final = re.compile(
 """The paths that sentences of the service speak of."""
 
 EXAMPLES: Final = (
+    (
+        re.compile(r"Upload an \.npz to /v1/datasets and name it in data\.(\w+)"),
+        r"Give an .npz or the id of a dataset with --\1",
+    ),
     (re.compile(r'"evaluation": \{"metric": "(\w+)"\}'), r"--metric \1"),
     (re.compile(r'"map": \{"([^"]*)": "([^"]*)"\}'), r"--map '\1=\2'"),
     (
@@ -66,6 +73,7 @@ def in_options(text: str, kinds: Sequence[str] = ()) -> str:
     """A sentence that speaks of paths and JSON, speaking of options."""
     for pattern, option in EXAMPLES:
         text = pattern.sub(option, text)
+    text = NUMBERED.sub(lambda match: f"Step {int(match[1]) + 1} (", text)
     return IN_SENTENCES.sub(lambda match: as_option(match[0], kinds), text)
 
 

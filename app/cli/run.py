@@ -20,9 +20,11 @@ from app.cli.screen import answer, out, say
 from app.cli.service import settings
 from app.cli.shared import Json, terminable
 from app.cli.targets import nothing_half, target_of, write_whole
-from app.cli.uploads import DeclarationFile, Inputs, send_dataset, send_model
-from app.client import Client, ClientError, UnusableFile
-from app.contract.admission import uses
+from app.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
+from app.client import Client, ClientError, ServiceProblem, UnusableFile
+from app.client.files import check_readable
+from app.contract.admission import check_data_given, uses
+from app.contract.errors import Refusal, Refusals
 from app.contract.job import DataUse, Job, JobRequest
 from app.contract.others import named_models
 from app.contract.recipe import AnyStep
@@ -82,6 +84,9 @@ def run(
     if curves is not None:
         made.append(target_of(curves, f"{model.stem}-curves.zip", "--curves", read, force))
     _check_files(model, request)
+    read_declaration(declaration)
+    with naming_options(request, from_file=options.request is not None):
+        _check_data_given(request)
     if declaration is not None and not any(path.exists() for path in read[1:]):
         raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
     with terminable(), _service(url, data_dir) as address, Client(address) as client, nothing_half(made):
@@ -210,19 +215,30 @@ def _deliver(what: str, bring: Callable[[Path], Path], target: Path, force: bool
 
 def _check_files(model: Path, request: JobRequest) -> None:
     """Before a service is started for them."""
-    if not model.is_file():
-        raise ClientError(f"there is no file {model}")
+    check_readable(model)
     for role, use in uses(request.data).items():
-        if not use.dataset.startswith("dst_") and not Path(use.dataset).is_file():
-            raise ClientError(
+        if not use.dataset.startswith("dst_") and not Path(use.dataset).exists():
+            raise UnusableFile(
                 f"--{role}: there is no file {use.dataset}, nor is that the id of a dataset (dst_…)"
             )
+        if Path(use.dataset).exists():
+            check_readable(Path(use.dataset))
     for given, field in named_models(request).items():
         if not given.startswith("mdl_") and not Path(given).is_file():
             name = field.rpartition(".")[2]
-            raise ClientError(
+            raise UnusableFile(
                 f"--step: there is no file {given} for {name}, nor is that the id of a model (mdl_…)"
             )
+
+
+def _check_data_given(request: JobRequest) -> None:
+    """What the service would refuse after it was started. Raises ServiceProblem."""
+    refusals = Refusals()
+    check_data_given(refusals, request)
+    try:
+        refusals.raise_all()
+    except Refusal as refusal:
+        raise ServiceProblem(refusal.problem) from refusal
 
 
 def _files_read(model: Path, request: JobRequest) -> list[Path]:

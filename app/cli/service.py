@@ -15,7 +15,9 @@ DataDir = Annotated[Path | None, typer.Option(help="Records, blobs and queue liv
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 for any free one. [default: 8000]")
+    ] = None,
     data_dir: DataDir = None,
     workers: Annotated[
         int,
@@ -74,6 +76,13 @@ def settings(**given: Any) -> Settings:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
         wrong = "; ".join(
-            f"WINNOW_{str(it['loc'][0]).upper()}: {sentence(it, it['input'], None)}" for it in error.errors()
+            f"{_name(str(it['loc'][0]), given)}: {sentence(it, it['input'], None)}" for it in error.errors()
         )
         raise typer.BadParameter(wrong) from error
+
+
+def _name(setting: str, given: dict[str, Any]) -> str:
+    """The option where it was given, else the variable."""
+    if given.get(setting) is not None:
+        return f"--{setting.replace('_', '-')}"
+    return f"WINNOW_{setting.upper()}"
