@@ -5,7 +5,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-import onnx
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -194,15 +193,9 @@ def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: list[str]) -> None:
     assert "Error" in ask(*arguments, code=2).stderr
 
 
-@pytest.mark.parametrize("arguments", [[__file__], ["mdl_1", "--calibration", f"{__file__}:0:9"]])
-def test_a_failed_job_shows_its_problem(ask: Ask, tmp_path: Path) -> None:
-    path = tmp_path / "add.onnx"
-    graph = onnx.parser.parse_model(
-        '<ir_version: 8, opset_import: ["" : 17]> g (float[2, 3] x) => (float[2, 3] y) { y = Add (x, x) }'
-    )
-    onnx.save(graph, path)
-    model = ask("upload", path, "--quiet").stdout.strip()
-    job = ask("submit", model, "--step", "float16", "--watch", code=1).stdout.strip()
+def test_a_failed_job_shows_its_problem(ask: Ask, ids: tuple[str, str]) -> None:
+    limited = ("--step", "int8_dynamic", "--limit-seconds", 1, "--watch")
+    job = ask("submit", ids[0], *limited, code=1).stdout.strip()
     shown = ask("report", job, code=1)
     assert job in shown.stderr
     told = json.loads(ask("show", job, "--json").stdout)["problem"]
@@ -287,6 +280,7 @@ def test_options_without_effect_are_refused(ask: Ask, arguments: list[str], opti
     assert f"{option} has no effect" in ask(*arguments, code=2).stderr
 
 
+@pytest.mark.parametrize("arguments", [[__file__], ["mdl_1", "--calibration", f"{__file__}:0:9"]])
 def test_a_file_where_an_id_belongs_is_told_from_a_missing_one(ask: Ask, arguments: list[str]) -> None:
     assert "is a file" in ask("submit", *arguments, "--step", "float16", code=2).stderr
 

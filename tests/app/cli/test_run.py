@@ -130,7 +130,12 @@ def test_what_has_come_to_be_meanwhile_is_not_overwritten(tmp_path: Path) -> Non
 
 def test_nothing_half_is_left(tmp_path: Path) -> None:
     target = tmp_path / "small.onnx"
-    with pytest.raises(KeyboardInterrupt), nothing_half([target]):
-        (tmp_path / ".small.onnx.0123.part").write_bytes(b"half")
-        raise KeyboardInterrupt
+
+    def interrupted() -> None:
+        with nothing_half([target]):
+            (tmp_path / ".small.onnx.0123.part").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
     assert not [*tmp_path.iterdir()]

@@ -73,7 +73,7 @@ def _the_model(files: list[Path], folder: Path) -> Path:
         raise Refusal(
             "invalid_model",
             "This is a torch.export program (.pt2), and ONNX was expected. The service and `python -m "
-            "worker.compression` convert it; `compress()` takes what worker.compression.convert.torch_export makes of it.",
+            "worker.compression` convert it; for `compress()` convert it with worker.compression.convert.",
         )
     models = [file for file in files if file.suffix.lower() == ".onnx"]
     if len(models) != 1:
