@@ -91,6 +91,7 @@ def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
         "outcome": report.outcome,
         "requirements": [entry.model_dump(mode="json") for entry in report.requirements],
         "report_sha256": report_sha256,
+        "graph_sha256": report.graph_sha256,
         "problem": None,
         **artifact,
     }

@@ -62,6 +62,7 @@ def job(record: records.Job, queue_position: int | None) -> Job:
             "seconds_left": record.seconds_left,
             "problem": record.problem and Problem.model_validate(record.problem),
             "requirements": record.requirements,
+            "graph_sha256": record.graph_sha256,
             "artifact": _artifact(record.artifact_sha256, record.artifact_bytes),
             "curves": _artifact(record.curves_sha256, record.curves_bytes),
             "created_at": at(record.created_at),

@@ -1,6 +1,7 @@
 """The report as tables: before and after, requirements, steps and their training, and the verdict in words."""
 
 from collections.abc import Callable, Iterator
+from typing import Final
 
 from rich.console import Group, RenderableType
 
@@ -8,6 +9,8 @@ from app.cli import units
 from app.cli.screen import Column, clean, table
 from app.cli.training import training_table
 from app.contract.report import Latency, Pair, Parity, Quality, Report, RequirementResult, StepReport
+
+ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
 
 Row = tuple[str, str, str, str]
 
@@ -139,6 +142,7 @@ def _steps(steps: list[StepReport]) -> RenderableType:
 
 def _sentences(report: Report) -> Iterator[str]:
     yield from report.verdict.summary
+    yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"
     yield from (f"Not met, {result.name}: {result.why}" for result in report.requirements if not result.met)
     for step in report.steps:
         yield from (f"Note, {step.kind}: {note}" for note in step.notes)

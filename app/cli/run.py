@@ -84,11 +84,11 @@ def run(
     if curves is not None:
         made.append(target_of(curves, f"{model.stem}-curves.zip", "--curves", read, force))
     _check_files(model, request)
-    read_declaration(declaration)
     with naming_options(request, from_file=options.request is not None):
         _check_data_given(request)
     if declaration is not None and not any(path.exists() for path in read[1:]):
         raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
+    read_declaration(declaration)
     with terminable(), _service(url, data_dir) as address, Client(address) as client, nothing_half(made):
         request = _upload_all(client, request, model, input or [], declaration)
         with naming_options(request, from_file=options.request is not None):

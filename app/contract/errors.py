@@ -41,6 +41,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "no_artifact": (409, "The job has no artifact"),
     # uploads that are refused, at the door or by inspection
     "invalid_model": (422, "The model is not valid"),
+    "unsupported_type": (422, "The model takes or answers what is no tensor of numbers"),
     "custom_operator": (422, "The model needs operators that are not part of ONNX"),
     "unsafe_archive": (422, "The archive is not safe to unpack"),
     "unsafe_external_data": (422, "The external data is not safe to read"),

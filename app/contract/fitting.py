@@ -3,7 +3,7 @@ the public functions from `check_map` on.
 """
 
 from collections.abc import Iterable, Mapping
-from typing import Final
+from typing import Final, TypeVar
 
 from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from app.contract.errors import Refusal
@@ -12,6 +12,8 @@ from app.contract.model import ModelFacts, TensorSpec
 
 RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 """An input takes numbers whose kind ranks no higher than its own."""
+
+Size = TypeVar("Size", int, int | None)
 
 INTEGERS: Final = ("bool", "uint", "int")
 
@@ -60,7 +62,9 @@ def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, 
     for spec in model.inputs:
         given = dataset.inputs.get(use.map.get(spec.name, spec.name))
         if given is not None and given.array is not None:
-            found[spec.name] = tuple(given.shape) if _whole(spec, given) else (1, *given.shape)
+            found[spec.name] = (
+                tuple(given.shape) if _whole(spec, given) else tuple(with_batch(spec, given.shape, 1))
+            )
     return found
 
 
@@ -78,7 +82,7 @@ def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) ->
 
 
 def _check_shape(field: str, spec: TensorSpec, given: DatasetInput) -> None:
-    if not fits(spec.shape, [None, *given.shape]) and not _whole(spec, given):
+    if not fits(spec.shape, with_batch(spec, given.shape, None)) and not _whole(spec, given):
         raise Refusal(
             "inputs_do_not_fit",
             f"The model's input {spec.name!r} takes {told(spec)}, but {given.array!r} of the dataset gives "
@@ -153,7 +157,7 @@ def _check_label_shape(
 
 def _whole(spec: TensorSpec, given: DatasetInput) -> bool:
     """One row is the whole input, batch axis included."""
-    return not fits(spec.shape, [None, *given.shape]) and fits(spec.shape, given.shape)
+    return not fits(spec.shape, with_batch(spec, given.shape, None)) and fits(spec.shape, given.shape)
 
 
 def _batch(field: str, model: ModelFacts, use: DataUse, dataset: DatasetFacts) -> int:
@@ -181,7 +185,7 @@ def check_map(mapped: Mapping[str, str], inputs: list[TensorSpec], field: str | 
 
 def fixed_batch(batched: Iterable[TensorSpec], field: str | None = None) -> int | None:
     """The batch size that the inputs fix, None when they leave it open. Raises `inputs_do_not_fit`."""
-    fixed = {first for spec in batched if isinstance(first := spec.shape[0], int)}
+    fixed = {size for spec in batched if isinstance(size := spec.shape[spec.batch_axis or 0], int)}
     if len(fixed) > 1:
         detail = f"The model's inputs fix different batch sizes: {sorted(fixed)}."
         raise Refusal("inputs_do_not_fit", detail, field=field)
@@ -208,6 +212,13 @@ def chosen_rows(chosen: tuple[int, int] | None, samples: int, batch: int, field:
             field=field and f"{field}.slice",
         )
     return range(start, end)
+
+
+def with_batch(spec: TensorSpec, sample: Iterable[Size], batch: Size) -> list[Size]:
+    """The shape of an input for the shape of one sample: with the batch where the model has it, else in front."""
+    shape = list(sample)
+    shape.insert(spec.batch_axis or 0, batch)
+    return shape
 
 
 def fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:

@@ -9,10 +9,9 @@ from app.contract.base import Asked, Told
 from app.contract.dataset import MAX_INPUTS
 from app.contract.errors import Problem
 from app.contract.recipe import Recipe, Requirements
-from app.contract.report import RequirementResult
+from app.contract.report import Outcome, RequirementResult
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
-Outcome = Literal["accepted", "requirements_not_met"]
 Metric = Literal["top1", "top5", "precision", "recall", "mse"]
 
 FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
@@ -168,7 +167,8 @@ class Job(Told):
     id: str = Field(description="Of the job, made by the service.")
     state: JobState = Field(description="How far it is; the last three are final.")
     outcome: Outcome | None = Field(
-        description="Whether the result meets what was required; null until the job has succeeded."
+        description="`accepted`: something was required and is met; `unchecked`: nothing was required; null until the "
+        "job has succeeded."
     )
     attempt: int = Field(description="Number of the attempt at work, or of the last one; 0 before the first.")
     max_attempts: int = Field(description="Attempts before the job is given up.")
@@ -185,6 +185,10 @@ class Job(Told):
     problem: Problem | None = Field(description="Why it failed; null otherwise.")
     requirements: list[RequirementResult] | None = Field(
         description="What was required, and whether it is met; null until it is known."
+    )
+    graph_sha256: str | None = Field(
+        description="Of the compressed model without its `winnow.*` metadata: the same for the same model, recipe, "
+        "data and seed; null until there is a report."
     )
     artifact: Artifact | None = Field(description="The compressed model; null until there is one.")
     curves: Artifact | None = Field(

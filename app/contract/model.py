@@ -24,6 +24,11 @@ class TensorSpec(Told):
         "nothing "
         "is known."
     )
+    batch_axis: int | None = Field(
+        default=0,
+        description="Which dimension counts the samples, from 0: 1 for recurrent networks that take the steps first. "
+        "Null where none does.",
+    )
 
 
 class Layer(Told):

@@ -81,7 +81,8 @@ class Recipe(Asked):
 
 
 class Requirements(Asked):
-    """What the result must meet. Each is optional; a job that meets all of them is `accepted`."""
+    """What the result must meet. Each is optional; a job that meets all of them is `accepted`, one without any
+    `unchecked`."""
 
     max_metric_drop: float | None = Field(
         default=None,

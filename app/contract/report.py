@@ -6,6 +6,8 @@ from pydantic import Field
 
 from app.contract.base import Interval, Told
 
+Outcome = Literal["accepted", "unchecked", "requirements_not_met"]
+
 
 class Pair(Told):
     """`ratio` is after / before; null where before is zero."""
@@ -138,9 +140,12 @@ class LayerReport(Told):
 
     name: str = Field(description="Name of the node in the model as uploaded.")
     op: str = Field(description="Its ONNX operator.")
-    parameters: int = Field(description="Number of its weights before.")
-    macs: int | None = Field(
-        description="Multiply-accumulates for one sample before; null where shapes are not known."
+    parameters: Pair = Field(description="Numbers of its weights; 0 after where it is gone.")
+    macs: Pair | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    size_bytes: Pair = Field(
+        description="Bytes of its weights as numbers of their type, packed ones as packed."
     )
     before_dtype: str = Field(description="Type of its weight before.")
     after_dtype: str = Field(description="Type of its weight in the result.")
@@ -156,6 +161,10 @@ class Verdict(Told):
     worse_by: float | None = Field(
         description="How much worse the first metric is, at most; null where none was measured."
     )
+    recommend: Literal["use_result", "keep_original"] = Field(
+        description="What to do, by defaults, whatever was required."
+    )
+    because: str = Field(description="The reason of `recommend`, in a sentence.")
     summary: list[str] = Field(description="The result in a few sentences.")
 
 
@@ -177,13 +186,17 @@ class Report(Told):
     `compressed_bytes` what a download takes that asks for the coding zstd."""
 
     winnow: str = Field(description="Version of this service.")
-    outcome: Literal["accepted", "requirements_not_met"] = Field(
-        description="Whether the result meets what was required."
+    outcome: Outcome = Field(
+        description="`accepted`: something was required and is met; `unchecked`: nothing was required."
     )
     verdict: Verdict = Field(description="In plain words.")
     requirements: list[RequirementResult] = Field(description="What was required, and whether it is met.")
     source_sha256: str = Field(description="Of the model as uploaded, in hexadecimal.")
     artifact_sha256: str = Field(description="Of the result, in hexadecimal.")
+    graph_sha256: str = Field(
+        description="Of the result without its `winnow.*` metadata: the same for the same model, recipe, data and "
+        "seed, where nothing is chosen by time."
+    )
     seed: int = Field(description="Of everything drawn at random.")
     opset: Pair = Field(description="Versions of the operator set.")
     size_bytes: Pair = Field(description="Sizes of the files.")

@@ -1,8 +1,8 @@
 """Which shape every input gets at a batch size.
 
-The batch is the first axis of the inputs where the model leaves it open; its symbolic name means the batch
-wherever else it stands (the LSTM state `[2, batch, 128]`). Every other open dimension comes from
-`benchmark.shapes`, else from the data.
+The batch is the first axis of the inputs where the model leaves it open (`batch_axis` where the graph says otherwise).
+Its symbolic name means the batch wherever else it stands (the LSTM state `[2, batch, 128]`). Every other open dimension
+comes from `benchmark.shapes`, else from the data.
 """
 
 from app.contract.errors import Refusal
@@ -36,20 +36,20 @@ def batch_axes(specs: list[TensorSpec]) -> dict[str, set[int]]:
     axes: their second axis is the batch when no first axis is open, and when it has no name to tell otherwise.
     """
     several = any(len(s.shape) > 1 for s in specs)
-    leading = [s.shape[0] for s in specs if len(s.shape) > 1 or (s.shape and not several)]
+    leading = [s.shape[s.batch_axis or 0] for s in specs if len(s.shape) > 1 or (s.shape and not several)]
     front: list[Dimension] = [d for d in leading if not isinstance(d, int)]
     names: set[Dimension] = {
         d for d in front or [s.shape[1] for s in specs if _recurrent(s.shape)] if d is not None
     }
-    return {s.name: _batch_axes(s.shape, names) for s in specs}
+    return {s.name: _batch_axes(s.shape, s.batch_axis or 0, names) for s in specs}
 
 
-def _batch_axes(shape: list[Dimension], names: set[Dimension]) -> set[int]:
+def _batch_axes(shape: list[Dimension], front: int, names: set[Dimension]) -> set[int]:
     named = {axis for axis, d in enumerate(shape) if d in names}
     if named or not shape:
         return named
-    if shape[0] is None:
-        return {0}
+    if shape[front] is None:
+        return {front}
     return {1} if _recurrent(shape) and shape[1] is None else set()
 
 
@@ -111,14 +111,18 @@ def _check_given(
 
 def _check_fixed(specs: list[TensorSpec], batch: int) -> None:
     """Nothing is open in front, so the first axis of the first input that has one is the batch."""
-    fixed = next((s for s in specs if len(s.shape) > 1 and isinstance(s.shape[0], int)), None)
-    if fixed is not None and fixed.shape[0] != batch:
+    fixed = next((s for s in specs if len(s.shape) > 1 and isinstance(_batch(s), int)), None)
+    if fixed is not None and _batch(fixed) != batch:
         raise Refusal(
             "batch_size_fixed",
-            f"Input {fixed.name!r} takes {fixed.shape}: the batch size is fixed to {fixed.shape[0]}, and "
-            f"benchmark.batch_sizes asks for {batch}. Ask for [{fixed.shape[0]}].",
+            f"Input {fixed.name!r} takes {fixed.shape}: the batch size is fixed to {_batch(fixed)}, and "
+            f"benchmark.batch_sizes asks for {batch}. Ask for [{_batch(fixed)}].",
             field="benchmark.batch_sizes",
         )
+
+
+def _batch(spec: TensorSpec) -> Dimension:
+    return spec.shape[spec.batch_axis or 0]
 
 
 def _names(specs: list[TensorSpec]) -> str:

@@ -66,6 +66,7 @@ class Job(Leased):
     requirements: list[dict[str, Any]] | None = None
     artifact_sha256: str | None = None
     artifact_bytes: int | None = None
+    graph_sha256: str | None = None
     report_sha256: str | None = None
     curves_sha256: str | None = None
     curves_bytes: int | None = None

@@ -113,7 +113,14 @@ def cancelling(job: Job, now: float) -> Changes:
 
 def retrying(job: Job, more_attempts: int) -> Changes:
     outcome = ("outcome", "problem", "requirements")
-    made = ("artifact_sha256", "artifact_bytes", "report_sha256", "curves_sha256", "curves_bytes")
+    made = (
+        "artifact_sha256",
+        "artifact_bytes",
+        "graph_sha256",
+        "report_sha256",
+        "curves_sha256",
+        "curves_bytes",
+    )
     course = ("step", "seconds_left", "started_at", "finished_at")
     return {
         **dict.fromkeys([*outcome, *made, *course]),

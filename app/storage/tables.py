@@ -88,6 +88,7 @@ jobs: Final = Table(
     Column("requirements", JSON),
     Column("artifact_sha256", String(64)),
     Column("artifact_bytes", BigInteger),
+    Column("graph_sha256", String(64)),
     Column("report_sha256", String(64)),
     Column("curves_sha256", String(64)),
     Column("curves_bytes", BigInteger),

@@ -35,6 +35,7 @@ def job(**changes: Any) -> Job:
         "seconds_left": None,
         "problem": None,
         "requirements": None,
+        "graph_sha256": None,
         "artifact": None,
         "curves": None,
         "created_at": THEN,
@@ -60,7 +61,12 @@ def report(**changes: Any) -> Report:
         "winnow": "0.1.0",
         "outcome": "requirements_not_met",
         "verdict": Verdict(
-            faster=True, smaller=True, worse_by=0.005, summary=["Twice as fast, a quarter of the size."]
+            faster=True,
+            smaller=True,
+            worse_by=0.005,
+            recommend="use_result",
+            because="It is faster.",
+            summary=["Twice as fast, a quarter of the size."],
         ),
         "requirements": [
             RequirementResult(
@@ -77,6 +83,7 @@ def report(**changes: Any) -> Report:
         ],
         "source_sha256": "a" * 64,
         "artifact_sha256": "b" * 64,
+        "graph_sha256": "c" * 64,
         "seed": 0,
         "opset": Pair(before=17, after=17, ratio=1.0),
         "size_bytes": Pair(before=4 * 2**20, after=2**20, ratio=0.25),
@@ -131,7 +138,13 @@ def report(**changes: Any) -> Report:
         ],
         "layers": [
             LayerReport(
-                name="conv", op="Conv", parameters=10, macs=100, before_dtype="float32", after_dtype="int8"
+                name="conv",
+                op="Conv",
+                parameters=Pair(before=10, after=10, ratio=1.0),
+                macs=Pair(before=100, after=100, ratio=1.0),
+                size_bytes=Pair(before=40, after=10, ratio=0.25),
+                before_dtype="float32",
+                after_dtype="int8",
             )
         ],
         "environment": Environment(

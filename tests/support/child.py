@@ -20,15 +20,17 @@ from worker.curves import MOST_BYTES
 
 FACTS: dict[str, Any] = {"samples": 3, "arrays": {}, "inputs": {}, "target": None}
 PAIR = {"before": 2, "after": 1, "ratio": 0.5}
+KEEP = {"recommend": "keep_original", "because": "It is slow."}
 REPORT: dict[str, Any] = {
     "winnow": "0.1.0",
     "outcome": "requirements_not_met",
-    "verdict": {"faster": None, "smaller": True, "worse_by": None, "summary": []},
+    "verdict": {"faster": None, "smaller": True, "worse_by": None, "summary": [], **KEEP},
     "requirements": [
         {"name": "min_speedup", "asked": 9, "measured": 1, "interval": None, "met": False, "why": "slow"}
     ],
     "source_sha256": "a" * 64,
     "artifact_sha256": "b" * 64,
+    "graph_sha256": "c" * 64,
     "seed": 0,
     **dict.fromkeys(["opset", "size_bytes", "parameters", "sparsity", "load_ms", "peak_rss_bytes"], PAIR),
     "macs": None,

@@ -36,7 +36,7 @@ class Printed:
 
 
 def main() -> int:
-    """Exit status 0: accepted, 3: requirements not met, 1: refused, 2: usage, 130: Ctrl-C."""
+    """Exit status 0: accepted or nothing required, 3: requirements not met, 1: refused, 2: usage, 130: Ctrl-C."""
     arguments = _parser().parse_args()
     try:
         return _compress(arguments.job, arguments.out)
@@ -77,8 +77,9 @@ def _compress(job: Path, out: Path) -> int:
         ),
     )
     print("\n".join(report.verdict.summary))
+    print(f"{report.verdict.recommend}: {report.verdict.because}")
     print(out / "artifact.onnx")
-    return 0 if report.outcome == "accepted" else 3
+    return 3 if report.outcome == "requirements_not_met" else 0
 
 
 def _check_there(paths: list[Path]) -> None:

@@ -2,7 +2,7 @@
 
 import json
 from importlib.metadata import version
-from typing import Final
+from typing import Any, Final
 
 import onnx_ir as ir
 
@@ -12,7 +12,7 @@ from worker.compression.graph import cost
 from worker.compression.graph.opset import opset_of
 from worker.compression.measure.compare import pair_of
 from worker.compression.measure.processes import Comparison
-from worker.compression.measure.requirements import judge
+from worker.compression.measure.requirements import judge, outcome_of
 from worker.compression.measure.verdict import verdict
 from worker.compression.options import Options
 
@@ -26,31 +26,34 @@ def assemble(
     sizes: tuple[int, int],
     compressed: tuple[int, int],
     hashes: tuple[str, str],
+    graph: str,
     tidied: int,
     steps: list[StepReport],
     measured: Comparison,
     options: Options,
 ) -> Report:
-    """The whole report. `sizes`, `compressed` (as zstd), `hashes`: of the model as received and of the artifact."""
+    """The whole report. `sizes`, `compressed` (as zstd), `hashes`: of the model as received and of the artifact;
+    `graph`: the artifact's `graph_sha256`."""
     size = pair_of(*sizes)
     shapes = measured.latency[0].shapes if measured.latency else None
-    requirements = judge(
-        options.require,
-        quality=measured.quality,
-        latency=measured.latency,
-        parity=measured.parity,
-        size_bytes=size,
-    )
+    found: dict[str, Any] = {
+        "quality": measured.quality,
+        "latency": measured.latency,
+        "parity": measured.parity,
+        "size_bytes": size,
+        "uncompared": measured.uncompared,
+        "nan_samples": measured.nan_samples,
+    }
+    requirements = judge(options.require, **found)
     requirements += [target for step in steps for target in step.targets if not target.met]
     return Report(
         winnow=WINNOW,
-        outcome="accepted" if all(entry.met for entry in requirements) else "requirements_not_met",
-        verdict=verdict(
-            latency=measured.latency, quality=measured.quality, parity=measured.parity, size_bytes=size
-        ),
+        outcome=outcome_of(options.require, requirements),
+        verdict=verdict(**found, changed=sum(step.changed for step in steps)),
         requirements=requirements,
         source_sha256=hashes[0],
         artifact_sha256=hashes[1],
+        graph_sha256=graph,
         seed=options.seed,
         opset=pair_of(opset_of(before), opset_of(after)),
         size_bytes=size,
@@ -71,12 +74,15 @@ def assemble(
     )
 
 
-def lineage(source: str, recipe: Recipe, options: Options, measured: Comparison) -> dict[str, str]:
+def lineage(
+    source: str, recipe: Recipe, options: Options, measured: Comparison, graph: str
+) -> dict[str, str]:
     """What an artifact found on a disk a year later says of itself (`winnow.*` in its metadata). What the recipe leaves
     out is the default of that version: a small network has fewer bytes of weights than of defaults."""
     facts = {
         "version": WINNOW,
         "source_sha256": source,
+        "graph_sha256": graph,
         "recipe": json.dumps(recipe.model_dump(mode="json", exclude_defaults=True), separators=(",", ":")),
         "seed": str(options.seed),
         "cpu": measured.environment.cpu,
@@ -97,21 +103,26 @@ def lineage(source: str, recipe: Recipe, options: Options, measured: Comparison)
 
 
 def _macs(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> Pair | None:
-    counted = cost.macs(before, shapes), cost.macs(after, shapes)
-    return None if counted[0] is None or counted[1] is None else pair_of(counted[0], counted[1])
+    return _pair(cost.macs(before, shapes), cost.macs(after, shapes))
 
 
 def _layers(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> list[LayerReport]:
     """The layers of the original, with what became of each weight; `removed` where a layer is gone."""
-    dtypes = {layer.name: layer.dtype for layer in cost.layer_table(after)}
-    return [
-        LayerReport(
-            name=layer.name,
-            op=layer.op,
-            parameters=layer.parameters,
-            macs=layer.macs,
-            before_dtype=layer.dtype,
-            after_dtype=dtypes.get(layer.name, "removed"),
-        )
-        for layer in cost.layer_table(before, shapes)
-    ]
+    left = {layer.name: layer for layer in cost.layer_table(after, shapes)}
+    return [_layer(layer, left.get(layer.name)) for layer in cost.layer_table(before, shapes)]
+
+
+def _layer(before: cost.LayerCost, after: cost.LayerCost | None) -> LayerReport:
+    return LayerReport(
+        name=before.name,
+        op=before.op,
+        parameters=pair_of(before.parameters, after.parameters if after else 0),
+        macs=_pair(before.macs, after.macs if after else 0),
+        size_bytes=pair_of(before.size_bytes, after.size_bytes if after else 0),
+        before_dtype=before.dtype,
+        after_dtype=after.dtype if after else "removed",
+    )
+
+
+def _pair(before: int | None, after: int | None) -> Pair | None:
+    return None if before is None or after is None else pair_of(before, after)

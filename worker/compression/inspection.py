@@ -1,11 +1,13 @@
 """Inspect an upload: through the gate, to ONNX, into normal form, into ONNX Runtime; answer what it is."""
 
 import logging
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Final, assert_never
 
+import onnx
 import onnxruntime
 
 from app.contract.errors import Refusal
@@ -19,6 +21,8 @@ from worker.compression.graph.facts import facts
 from worker.compression.graph.functions import expanded_size
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.one_file import without_raw_data
+from worker.compression.graph.signature import check_types, has_empty_batch, open_dimensions
+from worker.compression.graph.walk import messages
 
 MAX_LAYERS: Final = 20_000
 MAX_OPTIMIZED_NODES: Final = 10_000
@@ -69,7 +73,7 @@ def inspect_model(
             assert_never(format)
     found = _facts(runnable)
     _check_layers(found)
-    _check_runs(runnable)
+    check_runs(runnable)
     unpacked = bytes_of(runnable) if format == "onnx" and runnable != path else None
     return Inspected(found, None if format == "onnx" else converted, unpacked)
 
@@ -77,16 +81,33 @@ def inspect_model(
 def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:
     """The plain `.onnx` of an upload: itself, or unpacked into `scratch` where it is a tar or zip. Gate passed.
 
-    Raises `Refusal`: see `gate.check_onnx` and `archive.unpack`.
+    Raises `Refusal`: see `gate.check_onnx` and `archive.unpack`; `unsupported_type`.
     """
     if not is_archive(path):
         gate.check_onnx(path)
-        return path
+        return _workable(path, scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(prefix="unpacked-", dir=scratch)) / "model"
     model = unpack(path, folder, max_bytes=max_unpacked_bytes)
     gate.check_onnx(model, external=model.parent)
-    return model
+    return _workable(model, model.parent)
+
+
+def _workable(path: Path, folder: Path) -> Path:
+    """The model itself; or a copy in `folder` where it declares a batch of 0, for which nothing could be run.
+
+    Raises `Refusal` `unsupported_type` where inputs or outputs are not made of numbers.
+    """
+    skeleton = without_raw_data(path)
+    check_types(skeleton)
+    if not has_empty_batch(skeleton):
+        return path
+    model = onnx.load(str(path), load_external_data=False)
+    open_dimensions(model)
+    folder.mkdir(parents=True, exist_ok=True)
+    copy = folder / f"open-batch-{path.name}"
+    copy.write_bytes(model.SerializeToString())
+    return copy
 
 
 def _facts(path: Path) -> ModelFacts:
@@ -109,16 +130,18 @@ def _check_layers(found: ModelFacts) -> None:
         )
 
 
-def _check_runs(path: Path) -> None:
+def check_runs(path: Path) -> None:
     """ONNX Runtime must be able to make a session of the model as uploaded: the baseline of all comparisons.
 
     Without its folding of constants, which computes for as long as the file wants it to, and of large graphs without
-    what takes time quadratic in the number of nodes.
+    what takes time quadratic in the number of nodes. Raises `Refusal` `model_does_not_run`.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    if expanded_size(without_raw_data(path)).nodes > MAX_OPTIMIZED_NODES:
+    model = without_raw_data(path)
+    _check_names(model)
+    if expanded_size(model).nodes > MAX_OPTIMIZED_NODES:
         options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         onnxruntime.InferenceSession(
@@ -128,6 +151,19 @@ def _check_runs(path: Path) -> None:
         raise
     except Exception as error:
         raise Refusal("model_does_not_run", f"ONNX Runtime refuses it: {_sentence(error, path)}") from error
+
+
+def _check_names(model: onnx.ModelProto) -> None:
+    """ONNX Runtime wants the nodes of a graph to differ in their names, where they have one."""
+    for graph in (model.graph, *messages(model.graph, onnx.GraphProto)):
+        names = Counter(node.name for node in graph.node if node.name)
+        if (twice := next((name for name, count in names.items() if count > 1), None)) is not None:
+            raise Refusal(
+                "model_does_not_run",
+                f"{names[twice]} nodes are called {twice!r}, and ONNX Runtime refuses two nodes of one name. Give each "
+                "its own, or none: `for node in model.graph.node: node.name = ''`.",
+                layer=twice,
+            )
 
 
 def _sentence(error: BaseException, path: Path) -> str:

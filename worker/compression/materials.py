@@ -2,6 +2,7 @@
 
 import hashlib
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -9,14 +10,16 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
-from app.contract.recipe import ORIGINAL, AnyStep
+from app.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
 from worker.compression.files import sha256_of
 from worker.compression.graph import store
+from worker.compression.graph.compact import UploadNames
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
+from worker.compression.graph.signature import Signature
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
 from worker.compression.options import Options
@@ -26,10 +29,14 @@ from worker.compression.techniques.context import Context
 
 @dataclass(frozen=True)
 class Materials:
-    """`original` is the upload in normal form; `curves` the folder of what training steps draw; `unpacked` where each
-    archive was unpacked to, so that its bytes are hashed once and not for every step."""
+    """`original` is the upload in normal form, `upload` the names in its file, `declared` what it says of its inputs
+    and outputs; `curves` the folder of what training steps draw; `unpacked` where each archive was unpacked to, so that
+    its bytes are hashed once and not for every step.
+    """
 
     original: ir.Model
+    upload: UploadNames
+    declared: Signature
     data: Data
     scratch: Path
     curves: Path
@@ -49,6 +56,7 @@ class Materials:
             self.options.seed,
             self.progress,
             self.samples(self.data.calibration),
+            upload=self.upload,
             require=self.options.require,
             evaluation=self.options.evaluation,
             benchmark=self.options.benchmark,
@@ -82,10 +90,22 @@ class Materials:
         """`original`, or another upload by its id: in normal form, the caller's own."""
         if name == ORIGINAL:
             return self.original.clone()
+        return normalise(self._loaded(name))
+
+    def signature(self, steps: Sequence[AnyStep]) -> Signature:
+        """What the artifact has to take and answer: as the upload does, or the last student that took its place."""
+        students = [
+            step.student for step in steps if isinstance(step, Distillation) and step.student is not None
+        ]
+        if not students or students[-1] == ORIGINAL:
+            return self.declared
+        return Signature.of(self._loaded(students[-1]))
+
+    def _loaded(self, name: str) -> ir.Model:
         unpacked = self.scratch / "models" / hashlib.sha256(name.encode()).hexdigest()
         path = open_model(
             self.options.models[name], unpacked, max_unpacked_bytes=self.options.max_unpacked_bytes
         )
         model = store.load(path)
         tidy(model)
-        return normalise(model)
+        return model

@@ -48,8 +48,8 @@ class Observer:
         `checked`: these samples were run before, and need not be looked through again. Raises `not_finite` naming
         the layer with NaN or infinity, `model_does_not_run`.
         """
-        for feeds in samples.batches(size or self.batch_size(samples)):
-            seen = self._once(feeds)
+        for feeds, rows in samples.counted_batches(size or self.batch_size(samples)):
+            seen = self._once(feeds, rows)
             if not checked:
                 named = zip(self.values, seen.values, strict=True)
                 seen.extremes.extend(_finite_extremes(self._model, name, x) for name, x in named)
@@ -57,17 +57,17 @@ class Observer:
 
     def batch_size(self, samples: Samples) -> int:
         """Of which the observed values take at most `BATCH_BYTES`."""
-        observed = self._once(next(samples.take(1).batches(1))).values
+        observed = self._once(next(samples.take(1).batches(1)), 1).values
         return int(np.clip(BATCH_BYTES // max(1, sum(x.nbytes for x in observed)), 1, BATCH))
 
-    def _once(self, feeds: dict[str, Array]) -> Seen:
+    def _once(self, feeds: dict[str, Array], rows: int) -> Seen:
         asked = [name for name in self.values if name not in feeds]
         try:  # asked for nothing, it gives everything
             answers = self._session.run(asked, feeds) if asked else []
         except Exception as error:  # ONNX Runtime's own types, which have no common base
             raise _broken(error) from error
         given = feeds | dict(zip(asked, answers, strict=True))
-        return Seen(len(next(iter(feeds.values()))), [given[name] for name in self.values])
+        return Seen(rows, [given[name] for name in self.values])
 
 
 def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:

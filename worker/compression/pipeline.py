@@ -8,6 +8,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from app.contract.graph_hash import graph_sha256
 from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
 from worker.compression import storage
@@ -16,13 +17,17 @@ from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
 from worker.compression.files import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.graph import store
+from worker.compression.graph.compact import names_in
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
+from worker.compression.graph.one_file import without_raw_data
 from worker.compression.graph.opset import opset_of
+from worker.compression.graph.signature import Signature
 from worker.compression.graph.tidy import tidy
-from worker.compression.inspection import open_model
+from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart import LARGE_BYTES, compare_apart
+from worker.compression.measure.compare import check as check_baseline
 from worker.compression.measure.compare import compare
 from worker.compression.measure.processes import Comparing, Comparison
 from worker.compression.options import Options
@@ -56,13 +61,26 @@ def compress(
         scratch = Path(folder)
         source = sha256_of(model)
         baseline = open_model(model, scratch / "model", max_unpacked_bytes=options.max_unpacked_bytes)
+        check_runs(baseline)
         original = store.load(baseline)
         tidied = tidy(original)
+        signature = Signature.of(original)
         original = normalise(original)
-        materials = Materials(original, data, scratch, out_dir / "curves", progress, options)
+        upload = names_in(without_raw_data(baseline))
+        materials = Materials(
+            original, upload, signature, data, scratch, out_dir / "curves", progress, options
+        )
         for given in (data.calibration, data.evaluation):
             materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
+        if store.weight_bytes(original) < LARGE_BYTES:  # those are run in a process of their own alone
+            check_baseline(
+                baseline,
+                evaluation=materials.samples(data.evaluation),
+                calibration=materials.samples(data.calibration),
+                metric=options.evaluation,
+                benchmark=options.benchmark,
+            )
 
         kept = Checkpoints(out_dir / "checkpoints", fingerprint(source, data, options))
         try:
@@ -73,20 +91,22 @@ def compress(
 
         tidy(graph)
         steps = _with_notes(steps, returned(graph, original))
+        materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
-        packing = storage.write(graph, candidate, recipe.steps)
+        packing = storage.write(graph, candidate, recipe.steps, upload)
         steps = storage.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
         measured = _measured(baseline, candidate, materials, _overlap(data, recipe), scratch)
-        store.stamp(graph, lineage(source, recipe, options, measured))
+        store.stamp(graph, lineage(source, recipe, options, measured, graph_sha256(candidate)))
         artifact = out_dir / ARTIFACT
-        storage.write(graph, artifact, recipe.steps)
+        storage.write(graph, artifact, recipe.steps, upload)
         report = assemble(
             before=original,
             after=graph,
             sizes=(bytes_of(baseline), bytes_of(artifact)),
             compressed=(compressed_bytes_of(baseline), compressed_bytes_of(artifact)),
             hashes=(source, sha256_of(artifact)),
+            graph=graph_sha256(artifact),
             tidied=tidied,
             steps=steps,
             measured=measured,
@@ -119,7 +139,7 @@ def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> t
     changed = apply(graph, step, context)
     result = normalise(changed.model)
     path = context.scratch / "result.onnx"
-    store.save(result, path)
+    store.save(result, path, materials.upload)
     report = StepReport(
         index=index,
         kind=step.kind,

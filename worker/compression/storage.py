@@ -9,6 +9,7 @@ import onnx_ir as ir
 from app.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
 from app.contract.report import StepReport
 from worker.compression.graph import store
+from worker.compression.graph.compact import UploadNames
 from worker.compression.graph.packing import Packing
 
 NOT_FASTER: Final = (
@@ -17,11 +18,11 @@ NOT_FASTER: Final = (
 )
 
 
-def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep]) -> Packing | None:
-    """One `.onnx`, packed when the last step that says so asks for it. Raises `Refusal` `step_failed`."""
+def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep], upload: UploadNames) -> Packing | None:
+    """One `.onnx`, compact, packed when the last step that says so asks for it. Raises `Refusal` `step_failed`."""
     if packs(steps):
-        return store.save_packed(graph, path)
-    store.save_one_file(graph, path)
+        return store.save_packed(graph, path, upload)
+    store.save_one_file(graph, path, upload)
     return None
 
 

@@ -20,7 +20,9 @@ def test_teachers_and_students_are_paths_beside_the_job(
 
     def compress(model: Path, *given: object, options: Any) -> Any:
         came.update(model=model, models=options.models)
-        return SimpleNamespace(outcome="accepted", verdict=SimpleNamespace(summary=[]))
+        return SimpleNamespace(
+            outcome="unchecked", verdict=SimpleNamespace(summary=[], recommend="use_result", because="so")
+        )
 
     steps = [{"kind": "distillation", "teacher": "big/t.onnx", "student": "s.onnx"}]
     (tmp_path / "job.json").write_text(json.dumps({"model": "m.onnx", "recipe": {"steps": steps}}))

@@ -2,7 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import onnx
@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from app.contract.errors import Refusal
+from app.contract.graph_hash import graph_sha256
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Recipe, Requirements
 from app.contract.report import Report
@@ -19,6 +20,7 @@ from worker.compression.data.source import Data, Source
 from worker.compression.files import sha256_of
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.progress import Silent
 
 QUICK = Benchmark(rounds=9)
 
@@ -96,6 +98,55 @@ def test_the_artifact_says_where_it_comes_from(done: tuple[Report, Path], files:
     assert facts["winnow.source_sha256"] == sha256_of(files.model)
     assert Recipe.model_validate_json(facts["winnow.recipe"]) == recipe("int8_static")
     assert "top1" in " ".join(facts)
+
+
+@pytest.mark.parametrize("kind", ["int8_static", "weight_only", "palette"])
+def test_the_same_request_gives_the_same_graph_and_says_its_hash(
+    files: Digits, tmp_path: Path, kind: str
+) -> None:
+    """Report, metadata and file tell one `graph_sha256`; nothing was required, so it is unchecked."""
+    reports = []
+    for run in ("first", "second"):
+        given = Data(calibration=Source(files.data, DECLARATION, (0, 64)))
+        reports.append(
+            compress(files.model, recipe(kind), given, tmp_path / run, options=Options(benchmark=QUICK))
+        )
+        artifact = tmp_path / run / "artifact.onnx"
+        facts = {prop.key: prop.value for prop in onnx.load(str(artifact)).metadata_props}
+        assert facts["winnow.graph_sha256"] == reports[-1].graph_sha256 == graph_sha256(artifact)
+    first, second = reports
+    assert first.graph_sha256 == second.graph_sha256
+    assert first.outcome == "unchecked"
+
+
+@pytest.mark.parametrize("kind", ["weight_only", "palette"])
+def test_layers_tell_what_was_and_what_is_of_packed_weights_too(
+    files: Digits, tmp_path: Path, kind: str
+) -> None:
+    """4 bits are an eighth of float32; nothing was taken out, and every layer's multiplications are known."""
+    report = compress(files.model, recipe(kind), Data(), tmp_path, options=Options(benchmark=QUICK))
+    assert report.macs is not None
+    assert report.macs.ratio == 1
+    for layer in report.layers:
+        assert layer.macs is not None
+        assert (layer.parameters.ratio, layer.macs.ratio, layer.size_bytes.ratio) == (1, 1, 1 / 8)
+
+
+def test_what_the_measurement_would_refuse_is_refused_before_the_first_step(
+    files: Digits, tmp_path: Path
+) -> None:
+    """An output that is not there: known at the start, and no step is begun."""
+
+    class Steps(Silent):
+        begun: ClassVar[list[str]] = []
+
+        def step(self, index: int, kind: str) -> None:
+            self.begun.append(kind)
+
+    asked = Options(Evaluation(metric="top1", output="nothing"), benchmark=QUICK)
+    with pytest.raises(Refusal, match="no output 'nothing'"):
+        compress(files.model, recipe("float16"), data(files), tmp_path, Steps(), options=asked)
+    assert Steps.begun == []
 
 
 def test_an_unreachable_requirement_is_told_and_the_artifact_is_there_all_the_same(

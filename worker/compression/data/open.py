@@ -70,7 +70,8 @@ def _column(spec: TensorSpec, name: str, declaration: Declaration, arrays: dict[
     how = declaration.inputs[name]
     array = arrays[how.array]
     dtype, sample = made(name, array, how)
-    batched, whole = fitting.fits(spec.shape, (None, *sample)), fitting.fits(spec.shape, sample)
+    batched = fitting.fits(spec.shape, fitting.with_batch(spec, sample, None))
+    whole = fitting.fits(spec.shape, sample)
     fitting.check_kind(spec, dtype.name)
     if not (batched or whole):
         raise Refusal(

@@ -31,7 +31,10 @@ class Column:
         with np.errstate(over="ignore"):  # what overflows is found and named below
             x = self._cast(preprocess(raw, self.how))
         self._check_finite(raw, x, rows)
-        return x[0] if self.whole else x
+        if self.whole:
+            return np.asarray(x[0])  # the only number of a row would be no array
+        axis = self.spec.batch_axis or 0
+        return np.ascontiguousarray(np.moveaxis(x, 0, axis)) if axis else x
 
     def _check_finite(self, raw: Array, x: Array, rows: Rows) -> None:
         for values in (raw, x):
@@ -98,9 +101,14 @@ class Samples:
 
         Raises `not_finite` naming array and index, `inputs_do_not_fit` when integers exceed the input's dtype.
         """
+        yield from (feed for feed, _ in self.counted_batches(size))
+
+    def counted_batches(self, size: int) -> Iterator[tuple[dict[str, Array], int]]:
+        """The same, each with the number of its rows: no axis of the feeds has to tell it."""
         size = self.fixed_batch or size
         for start in range(0, len(self), size):
-            yield self._feed(self.rows[start : start + size])
+            rows = self.rows[start : start + size]
+            yield self._feed(rows), len(rows)
 
     def at(self, rows: Array) -> tuple[dict[str, Array], Array | None]:
         """Feeds and labels of these ascending rows of the arrays. Raises like `batches`."""

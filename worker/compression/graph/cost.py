@@ -25,6 +25,7 @@ class LayerCost:
     dtype: str
     parameters: int
     macs: int | None
+    size_bytes: int = 0
     table: str | None = None
 
 
@@ -72,6 +73,7 @@ def _layer(node: ir.Node, found: list[Weight]) -> LayerCost:
         dtype=found[0].dtype,
         parameters=sum(weight.size for weight in found),
         macs=node_macs(node),
+        size_bytes=sum(weight.nbytes for weight in found),
         table=table_name(node),
     )
 

@@ -7,6 +7,7 @@ from typing import Final
 import onnx_ir as ir
 
 from app.contract.model import Layer, ModelFacts, TensorSpec
+from worker.compression.graph.batch_axis import Axes, batch_axes
 from worker.compression.graph.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.opset import opset_of
 from worker.compression.graph.shapes import with_shapes
@@ -38,11 +39,11 @@ QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQ
 
 def facts(model: ir.Model) -> ModelFacts:
     """Facts of a normalised model. MACs are those of one sample, null where a shape is open."""
-    shaped = with_shapes(model)
+    shaped, axes = with_shapes(model), batch_axes(model)
     return ModelFacts(
         opset=opset_of(model),
         inputs=inputs_of(model),
-        outputs=[_spec(value) for value in model.graph.outputs],
+        outputs=[_spec(value, axes) for value in model.graph.outputs],
         parameters=parameters(model),
         macs=macs_of_shaped(shaped),
         quantized=is_quantized(model),
@@ -56,7 +57,8 @@ def facts(model: ir.Model) -> ModelFacts:
 
 def inputs_of(model: ir.Model) -> list[TensorSpec]:
     """The inputs of a normalised model: what data has to fit."""
-    return [_spec(value) for value in model.graph.inputs]
+    axes = batch_axes(model)
+    return [_spec(value, axes) for value in model.graph.inputs]
 
 
 def is_quantized(model: ir.Model) -> bool:
@@ -82,10 +84,13 @@ def _operator(node: ir.Node) -> str:
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def _spec(value: ir.Value) -> TensorSpec:
+def _spec(value: ir.Value, axes: Axes) -> TensorSpec:
     """dtype is numpy's name of it, or `sequence`, `optional` and the like for what is no tensor."""
     dims = [] if value.shape is None else [d if isinstance(d, int) else d.value for d in value.shape]
-    return TensorSpec(name=value.name or "", dtype=_dtype(value), shape=dims)
+    name = value.name or ""
+    return TensorSpec(
+        name=name, dtype=_dtype(value), shape=dims, batch_axis=axes.get(name, 0 if dims else None)
+    )
 
 
 def _dtype(value: ir.Value) -> str:

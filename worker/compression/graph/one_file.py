@@ -13,6 +13,7 @@ from typing import IO, Final
 import onnx
 import onnx_ir as ir
 
+from worker.compression.graph.compact import UploadNames, make_compact
 from worker.compression.graph.skeleton import SHOWN_BYTES, without_weights
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
@@ -23,10 +24,15 @@ FIXED: Final = {1: 8, 5: 4}
 """wire type → bytes"""
 
 
-def write(model: ir.Model, path: Path) -> None:
-    """All weights inside; together with the graph they have to be less than 2 GiB. Weights may be mapped from files."""
-    with without_weights(model) as weights:
+def write(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None:
+    """All weights inside; together with the graph they have to be less than 2 GiB. Weights may be mapped from files.
+
+    With the names of the upload the file says what it has to and no more (`compact`).
+    """
+    with without_weights(model) as large:
         proto = ir.to_proto(model)
+    renamed = {} if upload is None else make_compact(proto, upload, large)
+    weights = {renamed.get(name, name): tensor for name, tensor in large.items()}
     heads = {
         tensor.name: _head(tensor) if tensor.name in weights else bytes(tensor.SerializeToString())
         for tensor in proto.graph.initializer

@@ -12,6 +12,8 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
+from worker.compression.graph.stand_ins import put_stand_ins
+
 log = logging.getLogger(__name__)
 
 SHOWN_BYTES: Final = 1000
@@ -21,8 +23,10 @@ SHOWN_BYTES: Final = 1000
 def infer_by_onnx(model: ir.Model, *, data_prop: bool = True) -> None:
     """Set the shapes and dtypes that onnx tells, in place; the model is left as it is where onnx fails."""
     try:
+        proto = shown(model)
+        put_stand_ins(proto.graph)
         answer = onnx.shape_inference.infer_shapes(
-            shown(model), check_type=False, strict_mode=False, data_prop=data_prop
+            proto, check_type=False, strict_mode=False, data_prop=data_prop
         )
     except Exception:
         log.warning("onnx could not infer shapes; the model is left as it is", exc_info=True)

@@ -1,7 +1,8 @@
 """Which operator set a model uses, raising it for working and lowering it again.
 
 Up by onnx's own C++ converter, never silently: onnxscript's wrote invalid graphs for several published models, onnx's
-took all of them within 1.2e-6. Down by the label alone, and only as far as every node means the same there.
+took all of them within 1.2e-6; what it gets wrong `opset_rewrites` writes first. Down by the label alone, and only as
+far as every node means the same there.
 """
 
 import logging
@@ -12,6 +13,7 @@ from onnx import version_converter
 from onnx_ir.passes import common as passes
 
 from worker.compression.graph.ir_version import INITIALIZERS_ALONE, version_for_content, version_for_opset
+from worker.compression.graph.opset_rewrites import REWRITES, check_convertible
 from worker.compression.graph.shapes import infer
 from worker.compression.graph.skeleton import without_weights
 from worker.compression.graph.versions import first_opset_with, means_the_same, version_of
@@ -28,23 +30,38 @@ def raise_opset(model: ir.Model, minimum: int) -> ir.Model:
     """The same model if its opset is `minimum` or more, else one converted to exactly `minimum`.
 
     Weights are shared with the model given, never copied, so they may be of any size.
-    Raises onnx's `ConvertError` or `RuntimeError` where an operator has no way up, `ValidationError` if the result is
-    not valid.
+    Raises onnx's `ConvertError` or `RuntimeError`, or `ValueError`, where an operator has no way up, `ValidationError`
+    if the result is not valid.
     """
     current = opset_of(model)
     if current >= minimum:
         return model
     log.info("raising the opset from %d to %d", current, minimum)
+    check_convertible(model, current, minimum)
+    converted = model.clone()
+    for rewrite in REWRITES:
+        if current <= rewrite.until < minimum:
+            converted = _converted(converted, rewrite.at)
+            rewrite.apply(converted)
+    converted = _converted(converted, minimum)
+    passes.CheckerPass()(converted)
+    return converted
+
+
+def _converted(model: ir.Model, opset: int) -> ir.Model:
+    """By onnx's converter, which keeps neither metadata nor doc strings, then with shapes inferred."""
+    if opset_of(model) == opset:
+        return model
     with without_weights(model) as weights:
         proto = ir.to_proto(model)
-    converted: ir.Model = ir.from_proto(version_converter.convert_version(proto, minimum))
+    converted: ir.Model = ir.from_proto(version_converter.convert_version(proto, opset))
     for name, value in converted.graph.initializers.items():
         value.const_value = weights.get(name, value.const_value)
     converted.metadata_props.update(model.metadata_props)
-    converted.ir_version = max(model.ir_version, version_for_opset(minimum))
+    converted.doc_string, converted.graph.doc_string = model.doc_string, model.graph.doc_string
+    converted.ir_version = max(model.ir_version, version_for_opset(opset))
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(converted)
     infer(converted)
-    passes.CheckerPass()(converted)
     return converted
 
 

@@ -27,7 +27,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from worker.compression.graph import bit_codes
 from worker.compression.graph.bit_codes import SHIFTS, Stored
-from worker.compression.graph.terse import make_terse
 
 Array = npt.NDArray[Any]
 
@@ -56,10 +55,7 @@ class Packing:
 
 
 def pack(model: onnx.ModelProto) -> Packing:
-    """Give each initializer of the main graph its smallest form, in place. What follows from the rest goes, such as
-    what is known of the shapes inside: small networks have more bytes of it than of weights."""
-    del model.graph.value_info[:]
-    make_terse(model)
+    """Give each initializer of the main graph its smallest form, in place. The model is compact already."""
     packing, packer = Packing(), _Packer(model)
     tensors = list(model.graph.initializer)
     del model.graph.initializer[:]
@@ -246,8 +242,8 @@ def _unused_prefix(model: onnx.ModelProto) -> str:
     """The beginning of names that no value of the model has."""
     names = {name for node in model.graph.node for name in (*node.input, *node.output)}
     names |= {tensor.name for tensor in model.graph.initializer} | {v.name for v in model.graph.input}
-    prefix, number = "z", 0
+    prefix, number = "Z", 0
     while any(name.startswith(prefix) for name in names):
         number += 1
-        prefix = f"z{number}_"
+        prefix = f"Z{number}_"
     return prefix

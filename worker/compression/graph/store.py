@@ -14,8 +14,10 @@ from onnx_ir import external_data
 
 from app.contract.errors import Refusal
 from worker.compression.graph import one_file
+from worker.compression.graph.compact import NOTHING, UploadNames, make_compact
 from worker.compression.graph.inlining import inline
 from worker.compression.graph.packing import Packing, pack, unpack
+from worker.compression.graph.signature import open_dimensions
 from worker.compression.graph.sparse import densify
 from worker.compression.graph.walk import messages
 
@@ -39,6 +41,7 @@ def load(path: Path) -> ir.Model:
     if count := unpack(proto):
         log.info("unpacked %d tensors", count)
     _name_default_domain(proto)
+    open_dimensions(proto)
     inline(proto)
     model: ir.Model = ir.from_proto(proto)
     for graph in (model.graph, *(function.graph for function in model.functions.values())):
@@ -47,26 +50,30 @@ def load(path: Path) -> ir.Model:
     return model
 
 
-def save(model: ir.Model, path: Path) -> None:
-    """Write the model: one file while weights fit into a protobuf, else `<name>.data` beside it."""
+def save(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None:
+    """Write the model: one file while weights fit into a protobuf, else `<name>.data` beside it.
+
+    With the names of the upload that file is compact, as the artifact is.
+    """
     path.unlink(missing_ok=True)
     if weight_bytes(model) < ONE_FILE_BYTES:
-        one_file.write(model, path)
+        one_file.write(model, path, upload)
     else:
         ir.save(model, path, external_data=f"{path.name}.data")
 
 
-def save_one_file(model: ir.Model, path: Path) -> Path:
+def save_one_file(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Path:
     """Write the model as one `.onnx`. Raises `Refusal` `step_failed` when its weights do not fit into one."""
     _check_fits_one(model)
-    save(model, path)
+    save(model, path, upload)
     return path
 
 
-def save_packed(model: ir.Model, path: Path) -> Packing:
-    """Write the model as one `.onnx`, each tensor in its smallest form. Raises like `save_one_file`."""
+def save_packed(model: ir.Model, path: Path, upload: UploadNames = NOTHING) -> Packing:
+    """Write the model as one `.onnx`, compact, each tensor in its smallest form. Raises like `save_one_file`."""
     _check_fits_one(model)
     proto = ir.to_proto(external_data.load_to_model(model))
+    make_compact(proto, upload)
     packing = pack(proto)
     path.write_bytes(proto.SerializeToString())
     return packing

@@ -1,7 +1,8 @@
 """Remove what exporters leave behind and no one computes with: doc strings, stack traces, source paths.
 
 Everything called `doc_string` or `metadata_props` goes, in subgraphs, functions, values, attributes and tensors. The
-model's own top-level `metadata_props` (class names, strides) stay, unless they are an exporter's debug records.
+model's own top-level `metadata_props` (class names, strides) and `doc_string`, and that of its graph, stay, unless they
+are an exporter's debug records.
 """
 
 import re
@@ -22,11 +23,11 @@ def tidy(model: ir.Model) -> int:
     before = _bytes(model)
     _clear_tensors(model)
     for part in _parts(model):
-        part.doc_string = None
+        part.doc_string = None if part is not model.graph else _own(part.doc_string)
         part.metadata_props.clear()
     for attribute in _attributes(model):
         attribute.doc_string = None
-    model.doc_string = None
+    model.doc_string = _own(model.doc_string)
     for key in [key for key, value in model.metadata_props.items() if _is_debug(key, value)]:
         del model.metadata_props[key]
     return before - _bytes(model)
@@ -38,6 +39,11 @@ def _bytes(model: ir.Model) -> int:
 
 def _is_debug(key: str, value: str) -> bool:
     return bool(DEBUG_KEY.search(key) or DEBUG_VALUE.search(value))
+
+
+def _own(text: str | None) -> str | None:
+    """What the model's author wrote, not a program."""
+    return None if text and DEBUG_VALUE.search(text) else text
 
 
 def _graphs(model: ir.Model) -> Iterator[ir.Graph | ir.Function]:

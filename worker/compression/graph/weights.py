@@ -90,6 +90,13 @@ class Weight:
             return f"uint{self.shared.bits}"
         return dtype_name(_tensor(self.value).dtype)
 
+    @property
+    def nbytes(self) -> int:
+        """Of the numbers as stored, without scales and zero points; of shared values the codes."""
+        if self.shared is not None:
+            return -(-self.size * self.shared.bits // 8)
+        return int(_tensor(self.value).nbytes)
+
     def zeros(self) -> int:
         """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
         if self.packed is not None:

@@ -43,11 +43,12 @@ def compare(
     `inputs_do_not_fit`, `unknown_output`, `labels_do_not_fit`, `missing_data` and `not_finite`.
     """
     data = evaluation if evaluation is not None else calibration
-    pair = Network(baseline, usable_threads(), ORIGINAL), Network(candidate, usable_threads(), COMPRESSED)
+    original = Network(baseline, usable_threads(), ORIGINAL)
+    pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes)
     _check(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
-    parity, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
-    quality, quality_notes = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
+    parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
+    quality, quality_notes, nan_samples = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
     with measuring(progress):
         timed = list(measure_latencies(baseline, candidate, benchmark, data, seed, next(tick)))
         load_ms, peak_rss_bytes = _fresh(baseline, candidate, pair, benchmark, data, seed, processes)
@@ -56,6 +57,8 @@ def compare(
         latency=[entry.latency for entry in timed],
         quality=quality,
         parity=parity,
+        uncompared=uncompared,
+        nan_samples=nan_samples,
         load_ms=load_ms,
         peak_rss_bytes=peak_rss_bytes,
         environment=describe(benchmark.thread_counts[0]),
@@ -101,7 +104,7 @@ def _parity(
     benchmark: Benchmark,
     seed: int,
     tick: Callable[[float], None],
-) -> tuple[list[Parity], list[str]]:
+) -> tuple[list[Parity], dict[str, str], list[str]]:
     name: DataName = "evaluation"
     if evaluation is not None:
         feeds, total = _sampled(evaluation, seed), min(MOST_SAMPLES, len(evaluation))
@@ -127,11 +130,13 @@ def _quality(
     held_out: bool,
     seed: int,
     tick: Callable[[float], None],
-) -> tuple[list[Quality], list[str]]:
+) -> tuple[list[Quality], list[str], int]:
     if metric is None or evaluation is None:
-        return [], []
-    found, notes = measure_quality(*pair, evaluation, metric, held_out=held_out, seed=seed, tick=tick)
-    return [found], notes
+        return [], [], 0
+    found, notes, nan_samples = measure_quality(
+        *pair, evaluation, metric, held_out=held_out, seed=seed, tick=tick
+    )
+    return [found], notes, nan_samples
 
 
 def _fresh(

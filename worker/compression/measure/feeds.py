@@ -32,10 +32,7 @@ def one_feed(
 
 def counted(samples: Samples, size: int) -> Iterator[tuple[Feed, int]]:
     """The feeds of all samples, each with the number of samples in it."""
-    left, size = len(samples), samples.fixed_batch or size
-    for feed in samples.batches(size):
-        yield feed, min(size, left)
-        left -= size
+    yield from samples.counted_batches(size)
 
 
 def batch_for(samples: Samples) -> int:

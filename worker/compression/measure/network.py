@@ -9,6 +9,7 @@ import onnxruntime as ort
 
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
+from worker.compression.graph.batch_axis import Axes, batch_axes_of
 from worker.compression.measure.session import open_session
 
 Array = npt.NDArray[Any]
@@ -21,7 +22,8 @@ DTYPES = {"float": "float32", "double": "float64"}
 class Network:
     """A session, its inputs, and its outputs that are tensors of numbers. `role` names it in errors: "the original"."""
 
-    def __init__(self, model: Path, threads: int, role: str) -> None:
+    def __init__(self, model: Path, threads: int, role: str, batch_axes: Axes | None = None) -> None:
+        """`batch_axes`: of the model that this one was made from; operators of ONNX Runtime's own hide them."""
         self.role = role
         self.threads = threads
         self._file = model
@@ -29,7 +31,8 @@ class Network:
             self.session = open_session(model, threads)
         except Exception as error:  # ONNX Runtime's own errors have no common base
             raise self._refusal("could not be loaded", error) from error
-        self.inputs = [_spec(value) for value in self.session.get_inputs()]
+        self.batch_axes = batch_axes_of(model) if batch_axes is None else batch_axes
+        self.inputs = [_spec(value, self.batch_axes) for value in self.session.get_inputs()]
         self.outputs = [str(o.name) for o in self.session.get_outputs() if _numeric(o)]
         self.other_outputs = [str(o.name) for o in self.session.get_outputs() if o.name not in self.outputs]
 
@@ -39,13 +42,15 @@ class Network:
         return str(self.session.get_providers()[0])
 
     def fit(self, feed: Feed) -> Feed:
-        """The feed with each array in the dtype that this network takes (float16 inputs, say)."""
-        return {i.name: np.ascontiguousarray(feed[i.name], np.dtype(i.dtype)) for i in self.inputs}
+        """The feed with each array in the dtype that this network takes (float16 inputs, say), a single number too."""
+        return {i.name: np.require(feed[i.name], np.dtype(i.dtype), ["C"]) for i in self.inputs}
 
     def run(self, feed: Feed, outputs: list[str] | None = None) -> list[Array]:
-        """The named outputs, all tensors without names. Refuses with `model_does_not_run`."""
+        """The named outputs, all tensors without names, the samples in front. Refuses with `model_does_not_run`."""
+        names = self.outputs if outputs is None else outputs
         try:
-            return list(self.session.run(self.outputs if outputs is None else outputs, self.fit(feed)))
+            answers = self.session.run(names, self.fit(feed))
+            return [_front(x, self.batch_axes.get(n, 0)) for n, x in zip(names, answers, strict=True)]
         except Exception as error:
             raise self._refusal(f"failed on inputs {shapes_told(feed)}", error) from error
 
@@ -57,15 +62,25 @@ class Network:
 def _numeric(value: ort.NodeArg) -> bool:
     """A tensor of a dtype that numpy has."""
     try:
-        return np.dtype(_spec(value).dtype).kind in "biuf"
+        return np.dtype(_spec(value, {}).dtype).kind in "biuf"
     except TypeError:
         return False
+
+
+def _front(x: Array, axis: int | None) -> Array:
+    """The batch is the first axis of the answer; what has none, or is of rank 0, is left as it is."""
+    return np.moveaxis(x, axis, 0) if axis and isinstance(x, np.ndarray) and x.ndim > axis else x
 
 
 def shapes_told(feed: Feed) -> str:
     return ", ".join(f"{name} {list(x.shape)}" for name, x in feed.items())
 
 
-def _spec(value: ort.NodeArg) -> TensorSpec:
+def _spec(value: ort.NodeArg, axes: Axes) -> TensorSpec:
     kind = value.type.removeprefix("tensor(").removesuffix(")")
-    return TensorSpec(name=value.name, dtype=DTYPES.get(kind, kind), shape=list(value.shape))
+    return TensorSpec(
+        name=value.name,
+        dtype=DTYPES.get(kind, kind),
+        shape=list(value.shape),
+        batch_axis=axes.get(value.name, 0),
+    )

@@ -58,7 +58,7 @@ class Moved:
     broken: int = 0
     other_shape: str | None = None
 
-    def add(self, before: Array, after: Array, batch: int) -> None:
+    def add(self, before: Array, after: Array, batch: int, batched: bool = True) -> None:
         """One batch. Outputs of other shapes (a detector that keeps fewer boxes) cannot be compared."""
         if before.shape != after.shape:
             self.other_shape = f"{list(before.shape)} became {list(after.shape)}"
@@ -66,7 +66,7 @@ class Moved:
         if before.size == 0:
             return
         self._rank(before, after)
-        rows = batch if before.ndim and before.shape[0] == batch else 1
+        rows = batch if batched and before.ndim and before.shape[0] == batch else 1
         x, y = (np.asarray(v, np.float64).reshape(rows, -1) for v in (before, after))
         self.size += x.size
         self.not_finite = (self.not_finite[0] + not_finite(x), self.not_finite[1] + not_finite(y))
@@ -127,8 +127,8 @@ def compare_outputs(
     feeds: Iterable[tuple[Feed, int]],
     data: DataName,
     tick: Callable[[int], None],
-) -> tuple[list[Parity], list[str]]:
-    """One entry per output that both have, and notes on what could not be compared.
+) -> tuple[list[Parity], dict[str, str], list[str]]:
+    """One entry per output that both have; of each other output of the original why it has none; and notes.
 
     `feeds` come with the number of samples in each; `tick` is told the samples done.
     """
@@ -136,11 +136,26 @@ def compare_outputs(
     moved, samples = [Moved(name) for name in names], 0
     for feed, batch in feeds:
         for one, x, y in zip(moved, before.run(feed, names), after.run(feed, names), strict=True):
-            one.add(x, y, batch)
+            one.add(x, y, batch, before.batch_axes.get(one.name, 0) is not None)
         samples += batch
         tick(samples)
     compared = [one for one in moved if one.size and one.other_shape is None]
-    return [one.result(samples, data) for one in compared], _notes(before, after, moved)
+    entries = [one.result(samples, data) for one in compared]
+    return entries, _uncompared(before, moved), _notes(before, after, moved)
+
+
+def _uncompared(before: Network, moved: list[Moved]) -> dict[str, str]:
+    """Outputs of the original of which nothing, or not every sample, could be compared."""
+    of = {one.name: one for one in moved}
+    found = dict.fromkeys(before.other_outputs, "it is no tensor")
+    for name in before.outputs:
+        if name not in of:
+            found[name] = "it is gone from the compressed model"
+        elif (shape := of[name].other_shape) is not None:
+            found[name] = f"its shape {shape}"
+        elif not of[name].size:
+            found[name] = "it is empty in every sample"
+    return found
 
 
 def cosines(x: Array, y: Array) -> list[float]:

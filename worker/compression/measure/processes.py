@@ -31,11 +31,17 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that `compare` measured. `quality` has one entry when a metric was asked, else none."""
+    """All that `compare` measured. `quality` has one entry when a metric was asked, else none.
+
+    `uncompared`: outputs of the original without an entry in `parity`, and why. `nan_samples`: evaluation samples with
+    NaN in the candidate's judged output alone.
+    """
 
     latency: list[Latency]
     quality: list[Quality]
     parity: list[Parity]
+    uncompared: dict[str, str]
+    nan_samples: int
     load_ms: Pair
     peak_rss_bytes: Pair
     environment: Environment

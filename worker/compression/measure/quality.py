@@ -36,20 +36,24 @@ def measure_quality(
     held_out: bool,
     seed: int,
     tick: Callable[[float], None],
-) -> tuple[Quality, list[str]]:
-    """The metric over all samples, and notes. Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`."""
+) -> tuple[Quality, list[str], int]:
+    """The metric over all samples, notes, and how many samples have NaN in the candidate alone.
+
+    Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`.
+    """
     output, (_, labels) = chosen_output(before, evaluation), labelled(samples)
-    both, done, unusable = [], 0, np.zeros(2, np.int64)
+    both, done, unusable = [], 0, np.zeros(3, np.int64)
     for feed, rows in counted(samples, batch_for(samples)):
         outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
         truth = labels[done : done + rows]
         both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
-        unusable += [int(np.isnan(x.reshape(rows, -1)).any(axis=1).sum()) for x in outputs]
+        nan = [np.isnan(x.reshape(rows, -1)).any(axis=1) for x in outputs]
+        unusable += [int(found.sum()) for found in (*nan, nan[1] & ~nan[0])]
         done += rows
         tick(done / len(samples))
     found = np.concatenate(both)
     quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
-    return quality, [*_notes(quality), *_nan_notes(quality, *unusable.tolist())]
+    return quality, [*_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())], int(unusable[2])
 
 
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:

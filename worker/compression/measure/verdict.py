@@ -1,27 +1,65 @@
 """The result in plain words, also when it is not what one hoped for."""
 
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+
 from app.contract.report import Latency, Pair, Parity, Quality, Verdict
 from worker.compression.measure.parity import is_broken
-
-FLOOR = 0.02
-"""Two sessions of one and the same file differ by up to 2 % in speed, steadily, by where their memory lies (seen with
-four of the shared models): an interval within 2 % of 1 tells nothing, however narrow it is."""
+from worker.compression.measure.recommendation import FLOOR, Measured, recommend
+from worker.compression.measure.requirements import BY_ITSELF, broken_outputs
 
 
 def verdict(
-    *, latency: list[Latency], quality: list[Quality], parity: list[Parity], size_bytes: Pair
+    *,
+    latency: list[Latency],
+    quality: list[Quality],
+    parity: list[Parity],
+    size_bytes: Pair,
+    uncompared: Mapping[str, str] = MappingProxyType({}),
+    nan_samples: int = 0,
+    changed: int = 1,
 ) -> Verdict:
-    """`faster` is judged at the first benchmark entry; null where it cannot be told from no change."""
+    """`faster` is judged at the first benchmark entry; null where it cannot be told from no change.
+
+    `changed`: nodes that the steps changed. `uncompared`, `nan_samples`: as in `Comparison`.
+    """
     faster = is_faster(latency[0]) if latency else None
     summary = [*_beyond_comparing(parity), _size(size_bytes), *map(_speed, latency), *map(_quality, quality)]
     if not quality:
         summary += _parity(parity)
+    advice, because = recommend(
+        Measured(
+            changed=changed,
+            broken=broken_outputs(quality, parity, nan_samples),
+            speedup=latency[0].speedup_interval if latency else None,
+            size_ratio=1.0 if size_bytes.ratio is None else size_bytes.ratio,
+            drop=quality[0].drop_interval if quality else None,
+            snr_db=_least_db(parity, uncompared),
+        )
+    )
     return Verdict(
         faster=faster,
         smaller=size_bytes.after < size_bytes.before,
         worse_by=quality[0].drop if quality else None,
+        recommend=advice,
+        because=because,
         summary=summary,
     )
+
+
+def _least_db(parity: list[Parity], uncompared: Mapping[str, str]) -> float | None:
+    """Of the output where it is least; infinite where nothing moved, None where one could not be compared."""
+    if uncompared or not parity or any(p.max_error is None for p in parity):
+        return None
+    return min(_db(p) for p in parity)
+
+
+def _db(found: Parity) -> float:
+    """Integers and outputs of zeros have none: they moved or they did not."""
+    if found.max_error is not None and found.max_error <= BY_ITSELF:
+        return math.inf
+    return -math.inf if found.snr_db is None else found.snr_db
 
 
 def is_faster(found: Latency) -> bool | None:

@@ -71,7 +71,7 @@ def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
 
 def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array]:
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    answer = module(batch.feeds)[head.value]
+    answer = head.read(module(batch.feeds))
     if not answer.requires_grad:
         raise Refusal(
             "nothing_to_train",

@@ -37,7 +37,7 @@ def traces(
     generator = torch.Generator().manual_seed(seed)
     sums = dict.fromkeys(weights, 0.0)
     done = probes = 0
-    for feeds in samples.batches(BATCH):
+    for feeds, rows in samples.counted_batches(BATCH):
         given = {name: torch.as_tensor(x, device=device) for name, x in feeds.items()}
         outputs = [y for y in module(given).values() if y.is_floating_point() and y.requires_grad]
         for probe in range(PROBES if outputs else 0):
@@ -49,6 +49,6 @@ def traces(
             for name, gradient in zip(weights, found, strict=True):
                 sums[name] += 0.0 if gradient is None else float(gradient.square().sum())
             probes += 1
-        done += next(iter(given.values())).shape[0]
+        done += rows
         told(min(1.0, done / len(samples)))
     return {name: sums[name] / max(1, probes) / weights[name].numel() for name in weights}

@@ -19,6 +19,7 @@ from app.contract.errors import Refusal
 from app.contract.job import Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph import store
+from worker.compression.graph.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.metrics import outcomes, value
 from worker.compression.measure.network import Array, Feed, Network
@@ -56,7 +57,9 @@ class Judge:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
         self._folder = folder
         self._metric = metric if metric is not None and samples.labels is not None else None
+        self._batch_axes: Axes | None = None
         network = self.network(model, "the float model")
+        self._batch_axes = network.batch_axes
         first = next(samples.take(1).batches(1))
         names, answers = network.outputs, network.run(first)
         floats = [n for n, x in zip(names, answers, strict=True) if x.dtype.kind == "f" and x.size]
@@ -87,7 +90,7 @@ class Judge:
         with TemporaryDirectory(dir=self._folder) as folder:
             path = Path(folder) / "model.onnx"
             store.save(model, path)
-            return Network(path, threads or usable_threads(), role)
+            return Network(path, threads or usable_threads(), role, self._batch_axes)
 
     def __call__(self, model: ir.Model, most: int | None = None) -> Judged:
         """On the first `most` samples or a few more, to whole batches. Raises `model_does_not_run`."""

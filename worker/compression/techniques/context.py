@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NoReturn
 
 import onnx_ir as ir
@@ -14,6 +15,9 @@ from app.contract.model import TensorSpec
 from app.contract.recipe import Requirements
 from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
+from worker.compression.files import bytes_of
+from worker.compression.graph import store
+from worker.compression.graph.compact import NOTHING, UploadNames
 from worker.compression.progress import Progress
 
 
@@ -23,7 +27,8 @@ def _nothing(asked: object) -> NoReturn:
 
 @dataclass(frozen=True)
 class Context:
-    """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept.
+    """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept; `upload` the names
+    that files keep.
 
     `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
     timed. The evaluation data itself is not here: nothing is chosen by it.
@@ -43,6 +48,14 @@ class Context:
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
+    upload: UploadNames = NOTHING
+
+    def file_bytes(self, model: ir.Model) -> int:
+        """Of the file that the model would be as an artifact, its weights dense."""
+        with TemporaryDirectory(dir=self.scratch) as folder:
+            path = Path(folder) / "model.onnx"
+            store.save(model, path, self.upload)
+            return bytes_of(path)
 
 
 @dataclass(frozen=True)

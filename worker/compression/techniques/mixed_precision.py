@@ -10,9 +10,7 @@ the moves; how many are made follows from the budget, and for `min_snr_db` from 
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -20,8 +18,6 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static, MixedPrecision
 from app.contract.report import RequirementResult
-from worker.compression.files import bytes_of
-from worker.compression.graph import store
 from worker.compression.search.allocation import FLOAT, Choice, Move, bits_after, moves, prefix
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.sensitivity import sensitivities
@@ -73,14 +69,14 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     calibrated(static, settings, lambda share: context.progress.advance(0.2 * share))
     answer.notes.extend(static.unvarying())
     judge = Judge(static.model, samples.draw(JUDGED, context.seed), context.scratch, context.evaluation)
-    total_bytes = _file_bytes(original, context.scratch)
+    total_bytes = context.file_bytes(original)
     facts = _facts(
         static, step, judge, total_bytes, context, lambda share: context.progress.advance(0.2 + 0.7 * share)
     )
     ordered = moves(_choices(facts, step))
-    count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge, context.scratch)
+    count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge, context.file_bytes)
     chosen, made = bits_after(ordered[:count]), _quantized(static, ordered[:count])
-    judged, ratio = judge(made), _file_bytes(made, context.scratch) / facts.total_bytes
+    judged, ratio = judge(made), context.file_bytes(made) / facts.total_bytes
     target = _target(step, _speedup(facts, chosen), ratio, judged)
     details = {
         "sensitivity_by": step.sensitivity,
@@ -91,6 +87,8 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "size_ratio": round(ratio, 4),
         "layers": _rows(answer, facts, chosen),
     }
+    if step.min_speedup is not None:
+        answer.notes.append(f"Estimated to be {_speedup(facts, chosen):.2f}× as fast. {ESTIMATED}")
     if not chosen:
         told = "The budget is met by the float model: nothing was quantized." if target.met else target.why
         return Changed(original, 0, answer.candidates, [str(told)], details, [target])
@@ -190,7 +188,7 @@ def _count(
     step: MixedPrecision,
     made: Callable[[list[Move]], ir.Model],
     judge: Judge,
-    scratch: Path,
+    file_bytes: Callable[[ir.Model], int],
 ) -> int:
     """How many moves are made: all when the budget cannot be reached."""
     if step.min_snr_db is not None:
@@ -202,18 +200,11 @@ def _count(
     most = math.floor((step.max_size_ratio or 1) * facts.total_bytes)
     needed: float = facts.total_bytes - most
     while (count := prefix(ordered, needed)) is not None:
-        over = _file_bytes(made(ordered[:count]), scratch) - most
+        over = file_bytes(made(ordered[:count])) - most
         if over <= 0:
             return count
         needed = sum(move.gain for move in ordered[:count]) + over  # scales and nodes take bytes too
     return len(ordered)
-
-
-def _file_bytes(model: ir.Model, scratch: Path) -> int:
-    with TemporaryDirectory(dir=scratch) as folder:
-        path = Path(folder) / "model.onnx"
-        store.save(model, path)
-        return bytes_of(path)
 
 
 def _last(most: int, holds: Callable[[int], bool]) -> int:
@@ -236,6 +227,11 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(left, limits=limits)
 
 
+ESTIMATED: Final = (
+    "A step's speed-up is estimated from its layers' own times; the verdict's is measured, on the artifact."
+)
+
+
 def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float:
     gains = [
         facts.times[name][FLOAT] - facts.times[name][bits]
@@ -255,6 +251,8 @@ def _target(step: MixedPrecision, speedup: float, ratio: float, judged: Judged) 
         name, asked, found = "min_snr_db", step.min_snr_db, judged.snr_db
     met = found <= asked if name == "max_size_ratio" else found >= asked
     why = f"With all layers in the bits that help most, {name} is {found:.3f}, and {asked:g} was asked."
+    if name == "min_speedup":
+        why += f" {ESTIMATED}"
     return RequirementResult(
         name=f"mixed_precision.{name}",
         asked=asked,

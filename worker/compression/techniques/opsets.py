@@ -15,7 +15,7 @@ def raised(model: ir.Model, minimum: int, why: str) -> tuple[ir.Model, list[str]
         return model, []
     try:
         converted = raise_opset(model, minimum)
-    except (version_converter.ConvertError, RuntimeError, onnx.checker.ValidationError) as error:
+    except (version_converter.ConvertError, RuntimeError, ValueError, onnx.checker.ValidationError) as error:
         raise Refusal(
             "step_failed",
             f"{why.capitalize()} needs opset {minimum}, the model has {before}, and raising it failed: {error}. "

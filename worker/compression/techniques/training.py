@@ -105,7 +105,9 @@ def _pair(
         asked = as_module(lesson.teacher, objective.teacher_values)
         hardware.place(asked)
         rows = int(samples.rows[-1]) + 1
-        teacher = Teacher(asked, hardware, rows, context.scratch if lesson.cached else None)
+        rows_apart = taught is None or taught.batch_axis == 0  # time first: answers have no row of their own
+        folder = context.scratch if lesson.cached and rows_apart else None
+        teacher = Teacher(asked, hardware, rows, folder)
     for part in (module, objective):
         hardware.place(part)
     return Pair(module, objective, teacher, hardware)

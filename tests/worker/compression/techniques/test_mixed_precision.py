@@ -21,6 +21,7 @@ from tests.worker.compression.techniques.nets import (
 )
 from tests.worker.compression.techniques.uneven import images, uneven_net
 from worker.compression.data.samples import Samples
+from worker.compression.graph.compact import NOTHING
 from worker.compression.graph.store import save, weight_bytes
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
@@ -35,7 +36,7 @@ def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> Changed:
 
 
 def _saved(net: ir.Model, folder: Path) -> int:
-    save(net, folder / "saved.onnx")
+    save(net, folder / "saved.onnx", NOTHING)
     return (folder / "saved.onnx").stat().st_size
 
 

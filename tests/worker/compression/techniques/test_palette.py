@@ -18,6 +18,7 @@ from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.worker.compression.techniques.nets import digits_net, model, named, node, proto, run
 from worker.compression.data.source import Data, Source
 from worker.compression.graph import cost, store
+from worker.compression.graph.compact import names_in
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.shared_weights import SharedWeight, shared_weight
 from worker.compression.options import Options
@@ -138,7 +139,7 @@ def test_onnx_runtime_folds_it_into_the_float_graph(kind: str, tmp_path: Path) -
 @pytest.mark.parametrize("kind", ["palette", "binary"])
 def test_an_artifact_that_comes_back_is_the_same_model(kind: str, tmp_path: Path) -> None:
     net = normalise(done(digits_net(), kind).model)
-    store.save_packed(net, tmp_path / "packed.onnx")
+    store.save_packed(net, tmp_path / "packed.onnx", names_in(ir.to_proto(net)))
     back = normalise(store.load(tmp_path / "packed.onnx"))
     assert np.array_equal(shared(back, "head/gemm").expanded(), shared(net, "head/gemm").expanded())
     assert cost.parameters(back) == cost.parameters(net)

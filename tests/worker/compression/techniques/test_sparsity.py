@@ -47,6 +47,11 @@ def weights(out: Path) -> dict[str, Any]:
     }
 
 
+def integers(out: Path) -> list[Any]:
+    """The quantized weights of the artifact, in the order of its layers."""
+    return [array for array in weights(out).values() if array.dtype == np.int8 and array.size > 64]
+
+
 def zeros(array: Any) -> float:
     return float((array == 0).mean())
 
@@ -58,7 +63,7 @@ def test_the_share_is_exact_and_the_file_is_smaller(files: Digits, tmp_path: Pat
     assert details["zeros"] == round(0.5 * details["weights"]) == 3016
     for name in ("k1", "k2", "w"):
         assert zeros(weights(tmp_path)[name]) == 0.5
-    assert report.outcome == "accepted"
+    assert report.outcome == "unchecked"
     assert report.size_bytes.after < 0.65 * report.size_bytes.before
     assert details["storage"]["stored_bytes"] < 0.6 * details["storage"]["dense_bytes"]
     assert sum(details["storage"]["tensors"].values()) == 4
@@ -147,9 +152,7 @@ def test_only_the_layers_that_are_asked_for_change(files: Digits, tmp_path: Path
 
 def test_int8_keeps_the_zeros_and_is_stored_packed(files: Digits, tmp_path: Path) -> None:
     report = done(files, tmp_path, {**SPARSE, "sparsity": 0.8}, {"kind": "int8_static"})
-    found = weights(tmp_path)
-    for name in ("k1", "k2", "w"):
-        assert zeros(found[f"{name}_quantized"]) >= 0.79
+    assert [zeros(weight) >= 0.79 for weight in integers(tmp_path)] == [True] * 3
     assert report.steps[0].details["storage"]["tensors"]["bitmask"] == 2
     assert (
         report.steps[0].details["storage"]["stored_bytes"] < report.steps[0].details["storage"]["dense_bytes"]
@@ -182,9 +185,8 @@ def test_quantization_aware_training_keeps_what_was_made_zero(files: Digits, tmp
     quantize = {"kind": "int8_static"}
     done(files, tmp_path / "before", SPARSE, quantize)
     done(files, tmp_path / "after", SPARSE, quantize, aware)
-    before, after = weights(tmp_path / "before"), weights(tmp_path / "after")
-    for name in ("k1_quantized", "k2_quantized", "w_quantized"):
-        assert (after[name][before[name] == 0] == 0).all()
+    for before, after in zip(integers(tmp_path / "before"), integers(tmp_path / "after"), strict=True):
+        assert (after[before == 0] == 0).all()
 
 
 @pytest.mark.parametrize(

@@ -18,13 +18,13 @@ def check_fit(pair: Pair, samples: Samples) -> None:
     batch = next(Batches(samples, rows, len(rows)).ordered())
     pair.learning.eval()
     own, taught, here = _answers(pair, batch)
-    answer = own[pair.objective.student.value]
+    answer = pair.objective.student.read(own)
     _check_answer(answer, pair)
     if pair.objective.weights.labels:
         _check_labels(samples, answer, pair.objective.student.meaning == "classification")
     if pair.objective.weights.soft or pair.objective.weights.hard:
         assert pair.objective.teacher is not None
-        _check_teacher(answer, taught[pair.objective.teacher.value], pair)
+        _check_teacher(answer, pair.objective.teacher.read(taught), pair)
     _check_loss(pair.objective.loss(own, taught, here), pair)
     pair.objective.to(pair.hardware.device)
 

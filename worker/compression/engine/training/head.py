@@ -4,12 +4,15 @@ Classes are compared before the softmax: where the output is one, its input is r
 the logarithm of a rounded zero).
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
 import onnx_ir as ir
+import torch
 
 from app.contract.errors import Refusal
+from worker.compression.graph.batch_axis import batch_axes
 
 Meaning = Literal["classification", "regression", "embedding"]
 
@@ -18,11 +21,17 @@ PROBABILITIES = frozenset({"Softmax", "LogSoftmax"})
 
 @dataclass(frozen=True)
 class Head:
-    """`output` as the model calls it, `value` the one that is read (logits, for classes: [N, C, …])."""
+    """`output` as the model calls it, `value` the one that is read (logits, for classes: [N, C, …]), of whose axes
+    `batch_axis` counts the samples."""
 
     output: str
     value: str
     meaning: Meaning
+    batch_axis: int = 0
+
+    def read(self, values: Mapping[str, torch.Tensor]) -> torch.Tensor:
+        """The answer, samples in front."""
+        return values[self.value].movedim(self.batch_axis, 0) if self.batch_axis else values[self.value]
 
 
 def head_of(model: ir.Model, output: str | None, asked: Meaning | Literal["auto"]) -> Head:
@@ -35,7 +44,7 @@ def head_of(model: ir.Model, output: str | None, asked: Meaning | Literal["auto"
     if meaning == "classification" and producer is not None and producer.op_type in PROBABILITIES:
         assert producer.inputs[0] is not None
         logits = producer.inputs[0]
-    return Head(str(found.name), str(logits.name), meaning)
+    return Head(str(found.name), str(logits.name), meaning, batch_axes(model).get(str(found.name)) or 0)
 
 
 def _output(model: ir.Model, name: str | None) -> ir.Value:

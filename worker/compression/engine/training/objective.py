@@ -67,11 +67,11 @@ class Objective(nn.Module):
 
     def loss(self, student: Values, teacher: Values, batch: Batch) -> torch.Tensor:
         """A scalar. Autocast may have given less than float32: the loss is taken in at least that."""
-        weights, answer = self.weights, _wide(student[self.student.value])
+        weights, answer = self.weights, _wide(self.student.read(student))
         total = answer.new_zeros(())
         if weights.soft or weights.hard:
             assert self.teacher is not None
-            taught = _wide(teacher[self.teacher.value])
+            taught = _wide(self.teacher.read(teacher))
             if weights.soft:
                 total = total + weights.soft * self._like(answer, taught)
             if weights.hard:
@@ -88,11 +88,11 @@ class Objective(nn.Module):
         """Against the labels, or the teacher where none fit; None for what is no class."""
         if self.student.meaning != "classification":
             return None
-        chosen, labels = student[self.student.value].argmax(1), batch.labels
+        chosen, labels = self.student.read(student).argmax(1), batch.labels
         if labels is not None and not labels.is_floating_point() and labels.numel() == chosen.numel():
             name, wanted = "top1", labels.view(chosen.shape)
         elif self.teacher is not None and self.teacher.value in teacher:
-            name, wanted = "agreement", teacher[self.teacher.value].argmax(1)
+            name, wanted = "agreement", self.teacher.read(teacher).argmax(1)
         else:
             return None
         return Right(name, int((chosen == wanted).sum()), chosen.numel())

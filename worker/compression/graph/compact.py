@@ -1,0 +1,175 @@
+"""What a file need not say: a small network has more bytes of it than of weights.
+
+Names of the upload stay: of its inputs, outputs, values, weights and nodes. What goes:
+
+- attributes with the value that their operator takes without them: exporters write all there are;
+- shapes of inner values that the upload did not say; runtimes infer them;
+- zero points of weights and biases that are zero, where the integer kernels do without them;
+- constants that are the same as another, where they are ours;
+- our own names: of nodes altogether, of values all but a letter or two.
+"""
+
+from collections import Counter
+from collections.abc import Container, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count, product
+from string import ascii_lowercase
+from typing import Final
+
+import onnx
+from onnx import TensorProto, defs, helper, numpy_helper
+
+from worker.compression.graph.walk import messages
+
+SMALL_BYTES: Final = 4096
+"""Constants up to this size are compared with each other; larger ones are weights."""
+
+
+@dataclass(frozen=True)
+class UploadNames:
+    """The names in an uploaded file: of nodes, of values and constants, and of inner values whose shape it says."""
+
+    nodes: frozenset[str] = frozenset()
+    values: frozenset[str] = frozenset()
+    shaped: frozenset[str] = frozenset()
+
+
+NOTHING: Final = UploadNames()
+"""All names are ours."""
+
+
+def names_in(model: onnx.ModelProto) -> UploadNames:
+    graphs = _graphs(model)
+    nodes = [node for graph in graphs for node in graph.node]
+    shaped = {value.name for graph in graphs for value in graph.value_info}
+    values = {name for node in nodes for name in (*node.input, *node.output)}
+    constants = {tensor.name for graph in graphs for tensor in graph.initializer}
+    return UploadNames(
+        frozenset(node.name for node in nodes), frozenset(values | constants), frozenset(shaped)
+    )
+
+
+def make_compact(
+    model: onnx.ModelProto, upload: UploadNames, elsewhere: Container[str] = ()
+) -> Mapping[str, str]:
+    """In place; what the main graph and its subgraphs compute stays the same, to the bit. Names are unique.
+
+    `elsewhere`: initializers whose bytes are not in the message. Answers the values that are renamed, old to new.
+    """
+    version = next((entry.version for entry in model.opset_import if entry.domain == ""), 1)
+    for node in messages(model.graph, onnx.NodeProto):
+        if node.domain == "":
+            _drop_defaults(node, version)
+        if node.name not in upload.nodes:
+            node.ClearField("name")
+    for graph in _graphs(model):
+        kept = [value for value in graph.value_info if value.name in upload.shaped]
+        del graph.value_info[:]
+        graph.value_info.extend(kept)
+    _leave_out_zero_points(model, _small(model, elsewhere))
+    _share(model, _small(model, elsewhere), upload)
+    return _shorten(model, upload)
+
+
+def _graphs(model: onnx.ModelProto) -> list[onnx.GraphProto]:
+    return [model.graph, *messages(model.graph, onnx.GraphProto)]
+
+
+def _drop_defaults(node: onnx.NodeProto, version: int) -> None:
+    try:
+        known = defs.get_schema(node.op_type, version, "").attributes
+    except defs.SchemaError:
+        return  # a function of the model's own
+    kept = [entry for entry in node.attribute if not _is_default(entry, known.get(entry.name))]
+    del node.attribute[:]
+    node.attribute.extend(kept)
+
+
+def _is_default(entry: onnx.AttributeProto, known: "defs.OpSchema.Attribute | None") -> bool:
+    if known is None or entry.ref_attr_name or known.default_value.type != entry.type:
+        return False
+    return bool(helper.get_attribute_value(entry) == helper.get_attribute_value(known.default_value))
+
+
+def _small(model: onnx.ModelProto, elsewhere: Container[str]) -> dict[str, TensorProto]:
+    there = [tensor for tensor in model.graph.initializer if tensor.name not in elsewhere]
+    return {tensor.name: tensor for tensor in there if tensor.ByteSize() <= SMALL_BYTES}
+
+
+def _leave_out_zero_points(model: onnx.ModelProto, small: Mapping[str, TensorProto]) -> None:
+    """Of constants; not those that a Gemm reads: ONNX Runtime's integer Gemm, and what moves activations as integers,
+    asks for zero points."""
+    nodes = list(messages(model.graph, onnx.NodeProto))
+    asked = {name for node in nodes if node.op_type == "Gemm" for name in node.input}
+    constants = {tensor.name for tensor in model.graph.initializer}
+    for node in nodes:
+        if node.op_type == "DequantizeLinear" and node.domain == "" and len(node.input) == 3:
+            zero_point = small.get(node.input[2])
+            plain = zero_point is not None and not numpy_helper.to_array(zero_point).any()
+            if plain and node.input[0] in constants and node.output[0] not in asked:
+                del node.input[2:]
+    _drop_unread(model, small)
+
+
+def _share(model: onnx.ModelProto, small: Mapping[str, TensorProto], upload: UploadNames) -> None:
+    first: dict[bytes, str] = {}
+    same: dict[str, str] = {}
+    fixed = {value.name for value in (*model.graph.input, *model.graph.output)}
+    for name, tensor in sorted(small.items(), key=lambda item: item[0] not in upload.values):
+        if name in fixed:
+            continue
+        bare = TensorProto()
+        bare.CopyFrom(tensor)
+        bare.ClearField("name")
+        one = first.setdefault(bare.SerializeToString(deterministic=True), name)
+        if one != name and name not in upload.values:
+            same[name] = one
+    _rename_inputs(model, same)
+    _drop_unread(model, same)
+
+
+def _rename_inputs(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
+    for node in messages(model.graph, onnx.NodeProto):
+        for index, name in enumerate(node.input):
+            if name in names:
+                node.input[index] = names[name]
+
+
+def _drop_unread(model: onnx.ModelProto, among: Container[str]) -> None:
+    """Those constants of the main graph that nothing reads any more."""
+    read = {name for node in messages(model.graph, onnx.NodeProto) for name in node.input}
+    read |= {value.name for graph in _graphs(model) for value in graph.output}
+    kept = [t for t in model.graph.initializer if t.name in read or t.name not in among]
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(kept)
+
+
+def _shorten(model: onnx.ModelProto, upload: UploadNames) -> dict[str, str]:
+    """The names that are read most often become the shortest."""
+    graphs = _graphs(model)
+    fixed = upload.values | {value.name for value in (*model.graph.input, *model.graph.output)}
+    said = Counter(name for graph in graphs for name in _names(graph))
+    ours = [name for name, _ in said.most_common() if name and name not in fixed]
+    short = (name for name in _short_names() if name not in fixed)
+    renamed = dict(zip(ours, short, strict=False))
+    _rename_inputs(model, renamed)
+    for graph in graphs:
+        for node in graph.node:
+            for index, name in enumerate(node.output):
+                node.output[index] = renamed.get(name, name)
+        for part in (*graph.initializer, *graph.value_info, *graph.input, *graph.output):
+            part.name = renamed.get(part.name, part.name)
+    return renamed
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[str]:
+    """Once for each time that the file says it."""
+    for node in graph.node:
+        yield from (*node.input, *node.output)
+    yield from (part.name for part in (*graph.initializer, *graph.value_info, *graph.input, *graph.output))
+
+
+def _short_names() -> Iterator[str]:
+    """a, b, …, z, aa, ab, …"""
+    for length in count(1):
+        yield from map("".join, product(ascii_lowercase, repeat=length))

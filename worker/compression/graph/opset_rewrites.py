@@ -1,0 +1,185 @@
+"""What onnx's converter of opsets gets wrong, written so that it cannot.
+
+Found by comparing every operator over its versions and the values of its attributes in ONNX Runtime
+(`make bench-faults`, part graphs). A rewrite stands between two steps of the converter; what has no rewrite is refused.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.graph.naming import Names
+
+
+@dataclass(frozen=True)
+class Rewrite:
+    """For models of opset `until` or lower that go beyond it: they are taken to opset `at`, then rewritten."""
+
+    until: int
+    at: int
+    apply: Callable[[ir.Model], None]
+
+
+def check_convertible(model: ir.Model, current: int, minimum: int) -> None:
+    """Raise `ValueError` where the converter's answer would compute something else."""
+    if current <= SCAN_WITH_BATCH < minimum and (node := next(_nodes(model, "Scan"), None)):
+        raise ValueError(
+            f"Scan ({node.name}) of opset {SCAN_WITH_BATCH} has a batch in front, which later opsets do not know"
+        )
+    if current < PRELU_OF_ANY_TYPE_UNTIL <= minimum and (node := next(_prelus_without_kernel(model), None)):
+        raise ValueError(
+            f"PRelu ({node.name}) of anything but float32 and float16 has no kernel in ONNX Runtime from opset "
+            f"{PRELU_OF_ANY_TYPE_UNTIL} on"
+        )
+
+
+def write_out_softmax(model: ir.Model) -> None:
+    """Flatten around Softmax, LogSoftmax and Hardmax: until opset 12 they took all axes from `axis` on for one."""
+    names = Names(model)
+    for node in list(_nodes(model, "Softmax", "LogSoftmax", "Hardmax")):
+        x, axis = node.inputs[0], node.attributes.get_int("axis", 1)
+        if x is None:
+            continue
+        rank = None if x.shape is None else len(x.shape)
+        if rank is not None and axis % rank == rank - 1:
+            node.attributes["axis"] = ir.AttrInt64("axis", axis % rank)
+            continue
+        shape = _inserted(node, names, "Shape", [x])
+        flat = _inserted(node, names, "Flatten", [x], axis=axis)
+        node.replace_input_with(0, flat)
+        node.attributes["axis"] = ir.AttrInt64("axis", 1)
+        _insert_behind(node, names, "Reshape", [shape])
+
+
+def keep_resize_meaning(model: ir.Model) -> None:
+    """Say what Resize of opset 10 and Upsample meant: no half pixels; nearest rounds down, and up where it shrinks."""
+    names = Names(model)
+    for node in list(_nodes(model, "Resize")):
+        node.attributes["coordinate_transformation_mode"] = ir.AttrString(
+            "coordinate_transformation_mode", "asymmetric"
+        )
+        if node.attributes.get_string("mode", "nearest") == "nearest":
+            _keep_rounding(node, names)
+
+
+def _keep_rounding(node: ir.Node, names: Names) -> None:
+    """One Resize that grows and rounds down, behind it one that shrinks and rounds up, where both are needed."""
+    scales = node.inputs[2]
+    assert scales is not None
+    known = None if scales.const_value is None else scales.const_value.numpy()
+    shrinks, grows = (True, True) if known is None else (bool((known < 1).any()), bool((known > 1).any()))
+    node.attributes["nearest_mode"] = ir.AttrString(
+        "nearest_mode", "ceil" if shrinks and not grows else "floor"
+    )
+    if not (shrinks and grows):
+        return
+    one = _constant(node, names, np.array([1], np.float32))
+    larger, smaller = (_inserted(node, names, kind, [scales, one]) for kind in ("Max", "Min"))
+    node.replace_input_with(2, larger)
+    behind = _insert_behind(node, names, "Resize", [node.inputs[1], smaller])
+    for name, attribute in node.attributes.items():
+        behind.attributes[name] = attribute
+    behind.attributes["nearest_mode"] = ir.AttrString("nearest_mode", "ceil")
+
+
+def separate_masks(model: ir.Model) -> None:
+    """Let a constant stand for the mask of a Dropout where it is used: it is zero where nothing is dropped."""
+    names = Names(model)
+    for node in list(_nodes(model, "Dropout")):
+        if len(node.outputs) < 2 or not (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
+            continue
+        mask, dtype = node.outputs[1], node.outputs[1].dtype
+        kept = ir.Node("", "Identity", [node.inputs[0]], name=names.fresh(f"{node.name}_kept"))
+        zero = ir.Tensor(np.zeros(1, (dtype or ir.DataType.BOOL).numpy()), name="value")
+        shape = _inserted(node, names, "Shape", [node.inputs[0]])
+        filled = ir.Node(
+            "",
+            "ConstantOfShape",
+            [shape],
+            [ir.AttrTensor("value", zero)],
+            name=names.fresh(f"{node.name}_mask"),
+        )
+        assert node.graph is not None
+        node.graph.insert_before(node, [kept, filled])
+        for old, new in ((node.outputs[0], kept.outputs[0]), (mask, filled.outputs[0])):
+            ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
+            new.name, new.shape, new.type = old.name, old.shape, old.type
+        node.graph.remove(node, safe=True)
+
+
+def drop_unused_pad_values(model: ir.Model) -> None:
+    """Forget the value of a Pad that repeats what is there: as an input it is refused."""
+    for node in _nodes(model, "Pad"):
+        if node.attributes.get_string("mode", "constant") != "constant":
+            node.attributes.pop("value", None)
+
+
+SCAN_WITH_BATCH: Final = 8
+PRELU_OF_ANY_TYPE_UNTIL: Final = 19
+REWRITES: Final = (
+    Rewrite(9, 9, separate_masks),
+    Rewrite(10, 10, drop_unused_pad_values),
+    Rewrite(10, 11, keep_resize_meaning),
+    Rewrite(11, 11, separate_masks),
+    Rewrite(12, 12, write_out_softmax),
+)
+
+
+def _prelus_without_kernel(model: ir.Model) -> Iterator[ir.Node]:
+    for node in _nodes(model, "PRelu"):
+        dtypes = {value.dtype for value in (*node.inputs, *node.outputs) if value is not None}
+        if dtypes - {None, ir.DataType.FLOAT, ir.DataType.FLOAT16}:
+            yield node
+
+
+def _nodes(model: ir.Model, *operators: str) -> Iterator[ir.Node]:
+    """Of ONNX's own domain, in subgraphs and functions too."""
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        for node in ir.traversal.RecursiveGraphIterator(body):
+            if node.op_type in operators and node.domain == "":
+                yield node
+
+
+def _inserted(
+    node: ir.Node, names: Names, kind: str, inputs: list[ir.Value | None], **attributes: int
+) -> ir.Value:
+    """What a new node in front of this one answers."""
+    new = ir.Node(
+        "",
+        kind,
+        inputs,
+        [ir.AttrInt64(k, v) for k, v in attributes.items()],
+        name=names.fresh(f"{node.name}_{kind}"),
+    )
+    new.outputs[0].name = names.fresh(f"{new.name}_out")
+    assert node.graph is not None
+    node.graph.insert_before(node, new)
+    return new.outputs[0]
+
+
+def _insert_behind(node: ir.Node, names: Names, kind: str, more: list[ir.Value | None]) -> ir.Node:
+    """A new node that takes the answer of this one and `more`, and whose answer has that one's name and uses."""
+    new = ir.Node("", kind, [node.outputs[0], *more], name=names.fresh(f"{node.name}_{kind}"))
+    before, after = node.outputs[0], new.outputs[0]
+    assert node.graph is not None
+    node.graph.insert_after(node, new)
+    ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
+    new.replace_input_with(0, before)
+    after.name, after.shape, after.type = before.name, before.shape, before.type
+    before.name, before.shape = names.fresh(f"{before.name}_before"), None
+    return new
+
+
+def _constant(node: ir.Node, names: Names, array: np.ndarray) -> ir.Value:
+    tensor = ir.Tensor(array)
+    new = ir.Node(
+        "", "Constant", [], [ir.AttrTensor("value", tensor)], name=names.fresh(f"{node.name}_constant")
+    )
+    new.outputs[0].name = names.fresh(f"{new.name}_out")
+    assert node.graph is not None
+    node.graph.insert_before(node, new)
+    return new.outputs[0]

@@ -1,0 +1,79 @@
+"""Whether to use the result or to keep the original, where nobody said what matters: by defaults, in one place.
+
+    speed     slower: the upper bound of the speed-up is below 1; what cannot be told counts as not slower
+    size      larger: more bytes
+    quality   kept: the interval of the metric's drop reaches down to 0; without labels every output is at least 20 dB
+              above its error
+
+Used is what changed anything, is whole, keeps the quality, and is neither slower nor larger, or clearly better in one
+of both: the speed-up's interval lies beyond `FLOOR`, or the file is at most `CLEARLY_SMALLER` of the original.
+"""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+Recommendation = Literal["use_result", "keep_original"]
+
+FLOOR: Final = 0.02
+"""Two sessions of one and the same file differ by up to 2 % in speed, steadily, by where their memory lies (seen with
+four of the shared models): an interval within 2 % of 1 tells nothing, however narrow it is."""
+CLEARLY_SMALLER: Final = 0.9
+LEAST_DB: Final = 20.0
+
+
+@dataclass(frozen=True)
+class Measured:
+    """`speedup`, `drop`: 95 % intervals, None where not measured. `snr_db`: of the output where it is least; inf where
+    nothing moved, None where an output could not be compared. `size_ratio`: after / before."""
+
+    changed: int
+    broken: str | None
+    speedup: tuple[float, float] | None
+    size_ratio: float
+    drop: tuple[float, float] | None
+    snr_db: float | None
+
+
+def recommend(measured: Measured) -> tuple[Recommendation, str]:
+    """What to do, and the reason in a sentence."""
+    if (against := _against(measured)) is not None:
+        return "keep_original", against
+    cost = _cost(measured)
+    gain = _gain(measured)
+    if cost and not gain:
+        return "keep_original", f"It is {cost}, and not clearly better in anything."
+    kept = (
+        "no loss of quality can be told"
+        if measured.drop
+        else "every output is at least 20 dB above its error"
+    )
+    return (
+        "use_result",
+        f"It is {gain or 'neither slower nor larger'}{f', though {cost}' if cost else ''}, and {kept}.",
+    )
+
+
+def _against(measured: Measured) -> str | None:
+    """What no gain in speed or size makes up for."""
+    if measured.changed == 0:
+        return "No step changed anything."
+    if measured.broken is not None:
+        return f"The result is broken: {measured.broken}."
+    if measured.drop is not None:
+        low, high = measured.drop
+        return None if low <= 0 else f"The quality is worse by {low:.4f} to {high:.4f} (95 %)."
+    if measured.snr_db is None:
+        return "Not every output could be compared with the original's, and there are no labels to judge by."
+    if measured.snr_db < LEAST_DB:
+        return f"An output is only {measured.snr_db:.1f} dB above its error, and there are no labels to judge by."
+    return None
+
+
+def _cost(measured: Measured) -> str:
+    words = ["slower"] if measured.speedup is not None and measured.speedup[1] < 1 else []
+    return " and ".join(words + (["larger"] if measured.size_ratio > 1 else []))
+
+
+def _gain(measured: Measured) -> str:
+    words = ["faster"] if measured.speedup is not None and measured.speedup[0] > 1 + FLOOR else []
+    return " and ".join(words + (["clearly smaller"] if measured.size_ratio <= CLEARLY_SMALLER else []))
