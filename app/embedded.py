@@ -46,8 +46,8 @@ class CannotStart(Exception):
     """The service cannot start here. The message is a sentence for the operator."""
 
 
-def serve(settings: Settings, *, workers: bool = True) -> None:
-    """Run until SIGINT or SIGTERM. Raises `CannotStart`."""
+def serve(settings: Settings, *, workers: int = 1) -> None:
+    """Run until SIGINT or SIGTERM, with so many workers for jobs. Raises `CannotStart`."""
     stop = Event()
     _log_to_stderr(settings)
     raise_descriptor_limit()
@@ -66,8 +66,9 @@ def _log_to_stderr(settings: Settings) -> None:
 
 
 @contextmanager
-def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
-    """The service, for as long as the context lasts; its base URL. Raises `CannotStart`."""
+def running(settings: Settings, *, workers: int = 1) -> Iterator[str]:
+    """The service, for as long as the context lasts; its base URL. `workers` are those for jobs, with one more for
+    uploads; 0 for none of either. Raises `CannotStart`."""
     if workers:
         _check_installed()
     with ExitStack() as stack:
@@ -76,7 +77,7 @@ def running(settings: Settings, *, workers: bool = True) -> Iterator[str]:
         application = _application(settings)
         if workers:
             _take_back(settings, application)
-            stack.enter_context(Workers(settings))
+            stack.enter_context(Workers(settings, workers))
         stack.enter_context(_serving(application, listening))
         yield _url(listening)
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
@@ -16,7 +17,6 @@ from app.storage.records import Queue
 
 log = logging.getLogger(__name__)
 
-QUEUES: tuple[Queue, ...] = ("work", "inspect")
 STOP_SECONDS = 8.0
 LOOK_SECONDS = 0.2
 SHORTEST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS = 0.2, 30.0
@@ -24,10 +24,11 @@ HEALTHY_SECONDS = 60.0
 STDERR = 2
 
 
-def worker_command(queue: Queue) -> list[str]:
-    """One process per device and queue: nothing is gained by more, and measurements would disturb each other."""
+def worker_command(queue: Queue, number: int = 0) -> list[str]:
+    """One process per device and queue: two on the same cores slow each other down. `number` tells the workers of one
+    parent apart."""
     options = "--pool prefork --concurrency 1 --without-gossip --without-mingle --without-heartbeat"
-    name = f"{queue}-{os.getpid()}@%h"
+    name = f"{queue}-{os.getpid()}{f'-{number}' if number else ''}@%h"
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "worker.celery_app", "worker"]
     return [*celery, "-Q", queue, "--hostname", name, *options.split()]
 
@@ -43,6 +44,7 @@ def worker_environment(settings: Settings) -> dict[str, str]:
 @dataclass
 class _Worker:
     queue: Queue
+    number: int = 0
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     pause: float = SHORTEST_PAUSE_SECONDS
@@ -50,17 +52,23 @@ class _Worker:
 
 
 class Workers:
-    """A context. One thread starts, watches and stops them all: the kernel takes its end for their parent's."""
+    """A context. One thread starts, watches and stops them all: the kernel takes its end for their parent's.
 
-    def __init__(self, settings: Settings) -> None:
+    `jobs` of them run jobs, one more inspects uploads. What they leave in their folder for temporary files goes with
+    it: a pool that is told to stop forgets its own.
+    """
+
+    def __init__(self, settings: Settings, jobs: int = 1) -> None:
         self._environment = (
             os.environ | worker_environment(settings) | {"WINNOW_PARENT_PID": str(os.getpid())}
         )
-        self._workers = [_Worker(queue) for queue in QUEUES]
+        self._workers = [*(_Worker("work", number) for number in range(jobs)), _Worker("inspect")]
         self._stop = Event()
+        self._temporary = TemporaryDirectory(prefix="winnow-workers-", ignore_cleanup_errors=True)
         self._thread = Thread(target=self._run, name="workers")
 
     def __enter__(self) -> Self:
+        self._environment["TMPDIR"] = self._temporary.name
         self._thread.start()
         return self
 
@@ -69,6 +77,7 @@ class Workers:
     ) -> None:
         self._stop.set()
         self._thread.join()
+        self._temporary.cleanup()
 
     def _run(self) -> None:
         try:
@@ -85,17 +94,17 @@ class Workers:
             if now >= worker.start_at:
                 worker.started = now
                 try:
-                    worker.process = self._start(worker.queue)
+                    worker.process = self._start(worker)
                 except OSError as error:  # no memory for another process, for example
                     _pause(worker, now, f"cannot be started ({error})")
         elif (code := worker.process.poll()) is not None:
             worker.process = None
             _pause(worker, now, f"ended with {code}")
 
-    def _start(self, queue: Queue) -> "subprocess.Popen[bytes]":
+    def _start(self, worker: _Worker) -> "subprocess.Popen[bytes]":
         """In a session of its own: Ctrl-C in a terminal is for us, and we tell them. All it says is log."""
         return subprocess.Popen(
-            worker_command(queue),
+            worker_command(worker.queue, worker.number),
             env=self._environment,
             stdin=subprocess.DEVNULL,
             stdout=STDERR,

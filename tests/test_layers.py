@@ -28,7 +28,7 @@ def layers(container: str) -> list[set[str]]:
 
 
 def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
-    entry, server, faces, stores, base, hosts = layers("app")
+    entry, server, faces, stores, _, base, hosts = layers("app")
     assert entry >= {"main", "cli"}
     assert server == {"server"}
     assert faces == {"api", "client"}

@@ -14,6 +14,7 @@ from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import check_dataset
+from app.api.waiting import Wait
 from app.contract.base import Asked
 from app.contract.dataset import Dataset, Declaration
 from app.contract.errors import Refusal
@@ -97,9 +98,11 @@ def list_datasets(request: Request, service: Service, owner: Owner, page: Paged)
 
 
 @router.get("/{id}", operation_id="get_dataset", response_model=Dataset, responses=documented("not_found"))
-def get_dataset(id: DatasetId, request: Request, service: Service, owner: Owner) -> Response:
-    """How it stands; with If-None-Match a cheap way to wait until it is inspected."""
-    return uploads.shown(request, uploads.find(service, owner, "dataset", id), views.dataset)
+async def get_dataset(
+    id: DatasetId, request: Request, service: Service, owner: Owner, wait: Wait = 0
+) -> Response:
+    """How it stands; `wait` and If-None-Match are cheap ways to wait until it is inspected."""
+    return uploads.shown(request, await uploads.found(service, owner, "dataset", id, wait), views.dataset)
 
 
 @router.patch(

@@ -3,6 +3,7 @@
 from typing import Annotated
 
 from fastapi import Body, Depends, Header, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import StringConstraints
 
 from app.api import examples, views
@@ -14,6 +15,7 @@ from app.api.router import Router
 from app.api.submission import submit
 from app.api.text import Moment
 from app.api.times import now, seconds
+from app.api.waiting import Wait, state_changed
 from app.contract.errors import Refusal
 from app.contract.job import FINISHED, Job, JobRequest, JobState
 from app.storage import records
@@ -29,6 +31,7 @@ _REFUSED = (
     *(
         "not_finite",
         "empty_slice",
+        "slice_beyond_data",
         "not_quantized",
         "wrong_order",
         "nothing_to_train",
@@ -42,8 +45,12 @@ _REFUSED = (
 def _find(id: JobId, service: Service, owner: Owner) -> records.Job:
     job = service.records.job(owner, id)
     if job is None:
-        raise Refusal("not_found", f"There is no job {id!r}; it may have been deleted.")
+        raise _no_job(id)
     return job
+
+
+def _no_job(id: str) -> Refusal:
+    return Refusal("not_found", f"There is no job {id!r}; it may have been deleted.")
 
 
 Found = Annotated[records.Job, Depends(_find)]
@@ -64,7 +71,7 @@ def _position(parts: Parts, job: records.Job) -> int | None:
     operation_id="submit_job",
     responses=documented(*_REFUSED),
 )
-def submit_job(
+async def submit_job(
     asked: Annotated[JobRequest, Body(openapi_examples=examples.JOBS)],
     response: Response,
     service: Service,
@@ -79,11 +86,17 @@ def submit_job(
             examples=["8c4f6a52-5b1e-4d0e-9a36-0c7f0d4a9d11"],
         ),
     ] = None,
+    wait: Wait = 0,
 ) -> Job:
     """Ask for a compression. What cannot work is refused here, with the path of the field."""
-    job, _ = submit(service, owner, asked, idempotency_key)
+    job, _ = await run_in_threadpool(submit, service, owner, asked, idempotency_key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
-    return shown(service, job)
+    job = await _moved(service, job, wait) or job
+    return await run_in_threadpool(shown, service, job)
+
+
+async def _moved(parts: Parts, job: records.Job, seconds: int) -> records.Job | None:
+    return await state_changed(job, lambda: parts.records.job(job.owner, job.id), seconds)
 
 
 @router.get("", operation_id="list_jobs", responses=documented())
@@ -147,9 +160,12 @@ def _tags(given: list[str]) -> dict[str, str]:
 
 
 @router.get("/{id}", operation_id="get_job", response_model=Job, responses=documented("not_found"))
-def get_job(request: Request, service: Service, job: Found) -> Response:
+async def get_job(request: Request, service: Service, job: Found, wait: Wait = 0) -> Response:
     """How it stands. With If-None-Match, 304 as long as nothing changed; Retry-After says when to ask again."""
-    position = _position(service, job)
+    if (last := await _moved(service, job, wait)) is None:
+        raise _no_job(job.id)
+    job = last
+    position = await run_in_threadpool(_position, service, job)
     tag = views.job_tag(job, position)
     headers = {"etag": tag, "cache-control": "no-cache"}
     if job.state not in FINISHED:

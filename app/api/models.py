@@ -13,6 +13,7 @@ from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import model_format
+from app.api.waiting import Wait
 from app.contract.errors import Refusal, Refusals
 from app.contract.inputs import parse_input
 from app.contract.model import Model
@@ -118,9 +119,11 @@ def list_models(request: Request, service: Service, owner: Owner, page: Paged) -
 
 
 @router.get("/{id}", operation_id="get_model", response_model=Model, responses=documented("not_found"))
-def get_model(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
-    """How it stands; with If-None-Match a cheap way to wait until it is inspected."""
-    return uploads.shown(request, uploads.find(service, owner, "model", id), views.model)
+async def get_model(
+    id: ModelId, request: Request, service: Service, owner: Owner, wait: Wait = 0
+) -> Response:
+    """How it stands; `wait` and If-None-Match are cheap ways to wait until it is inspected."""
+    return uploads.shown(request, await uploads.found(service, owner, "model", id, wait), views.model)
 
 
 @router.get(

@@ -4,7 +4,6 @@ What a route takes is read off the route itself: its parameters, and whether it 
 is given once and with a value; JSON is read by `app.contract.strict_json` and by nothing else.
 """
 
-import difflib
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from email.message import Message
 from typing import Any, Final
@@ -20,13 +19,11 @@ from starlette.datastructures import Headers, QueryParams
 
 from app.contract.errors import FieldError, Refusal, Refusals, refusal_of_fields
 from app.contract.invalid import field_errors
+from app.contract.nearest import did_you_mean
 from app.contract.strict_json import read_model, why_unstorable
 
 MAX_PARAMETERS: Final = 100
 """Of one address."""
-
-MAX_NAME_TO_GUESS: Final = 50
-"""Characters of an unknown name for which the nearest known one is looked for: that takes quadratic time."""
 
 JSON_NEEDED: Final = (
     "The request needs a JSON object as its body, sent with `Content-Type: application/json`."
@@ -141,9 +138,7 @@ def _text_error(name: str, texts: list[str], known: dict[str, ModelField]) -> st
 def _unknown(name: str, known: list[str]) -> str:
     if not known:
         return "There is no such parameter: this address takes none."
-    near = difflib.get_close_matches(name, known, 1) if len(name) <= MAX_NAME_TO_GUESS else []
-    guess = f" Did you mean {near[0]}?" if near else ""
-    return f"There is no such parameter; this address takes {', '.join(known)}.{guess}"
+    return f"There is no such parameter; this address takes {', '.join(known)}.{did_you_mean(name, known)}"
 
 
 def _header_errors(headers: Headers, fields: Sequence[ModelField]) -> list[FieldError]:

@@ -16,6 +16,7 @@ from app.api.intake import Received, receive
 from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
+from app.api.waiting import Wait, state_changed
 from app.contract.base import Told
 from app.contract.errors import Refusal, Refusals
 from app.storage.ids import new_id
@@ -40,6 +41,7 @@ class UploadOptions:
             examples=["resnet20"],
         ),
     ] = None
+    wait: Wait = 0
 
 
 def body(**parts: dict[str, Any]) -> dict[str, Any]:
@@ -92,7 +94,14 @@ async def take(
         return asked
 
     received, asked = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
-    return await run_in_threadpool(_record, received, asked, parts, owner, kind, describe)
+    upload, new = await run_in_threadpool(_record, received, asked, parts, owner, kind, describe)
+    return await _settled(parts, upload, asked.wait) or upload, new
+
+
+async def _settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
+    return await state_changed(
+        upload, lambda: parts.records.upload(upload.owner, upload.kind, upload.id), seconds
+    )
 
 
 def _record(
@@ -141,6 +150,14 @@ def find(parts: Parts, owner: str, kind: UploadKind, id: str, field: str | None 
     if upload is None:
         raise Refusal("not_found", f"There is no {kind} {id!r}; it may have been deleted.", field=field)
     return upload
+
+
+async def found(parts: Parts, owner: str, kind: UploadKind, id: str, wait: int) -> Upload:
+    """The upload once its state has changed, or as it stands after `wait` seconds. Raises `not_found`."""
+    upload = await run_in_threadpool(find, parts, owner, kind, id)
+    if (last := await _settled(parts, upload, wait)) is None:
+        return find(parts, owner, kind, id)  # refuses it
+    return last
 
 
 def shown(request: Request, upload: Upload, view: Callable[[Upload], Told]) -> Response:

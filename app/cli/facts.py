@@ -54,6 +54,26 @@ def _dataset_rows(dataset: Dataset) -> Iterator[tuple[str, object]]:
         yield "array", f"{name}: {array.dtype}{array.shape}{bounds}{'' if array.finite else ', NOT FINITE'}"
 
 
+def job_facts(job: Job) -> Table:
+    return facts(job.name or job.id, _job_rows(job))
+
+
+def _job_rows(job: Job) -> Iterator[tuple[str, object]]:
+    yield "id", job.id
+    yield "state", standing(job)
+    if job.problem is not None:
+        yield "problem", f"{job.problem.detail} [{job.problem.code}]"
+    yield "model", job.model
+    yield "recipe", " → ".join(step.kind for step in job.recipe.steps)
+    yield "attempt", f"{job.attempt} of {job.max_attempts}"
+    for result in job.requirements or []:
+        met = "met" if result.met else f"NOT met: {result.why}"
+        yield "requirement", f"{result.name} {units.number(result.asked)}: {met}"
+    if job.artifact is not None:
+        yield "artifact", f"{units.size(job.artifact.size_bytes)}, SHA-256 {job.artifact.sha256}"
+    yield "created", f"{job.created_at:%Y-%m-%d %H:%M}"
+
+
 def upload_list(uploads: Iterable[Model | Dataset]) -> Table:
     columns: Sequence[Column] = (
         ("id", "left"),

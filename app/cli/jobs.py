@@ -1,5 +1,6 @@
 """`submit`, `watch`, `jobs`, `cancel`, `retry`, `logs`, `report`, `download`, `curves`: a job and what comes of it."""
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -8,11 +9,12 @@ import typer
 from app.cli.exits import INTERRUPTED
 from app.cli.facts import job_list, standing
 from app.cli.following import conclude, follow
+from app.cli.naming import naming_options
 from app.cli.options import JobOptions, pairs, unpack_options
 from app.cli.report import report_tables
 from app.cli.screen import answer, clean, out, say
 from app.cli.shared import LOCAL, Json, Url, transfer
-from app.client import Client
+from app.client import Client, JobFailed
 from app.contract.admission import uses
 from app.contract.job import Job, JobRequest, JobState, LogRecord
 
@@ -38,7 +40,8 @@ def submit(
     request = options.job(model)
     _check_ids(request)
     with Client(url) as client:
-        job = client.submit(request)
+        with naming_options(request, from_file=options.request is not None):
+            job = client.submit(request)
         answer(job.model_dump_json(indent=2) if as_json else job.id)
         if watch:
             watch_to_end(client, job.id)
@@ -109,24 +112,24 @@ def jobs(
         out().print(job_list(first))
 
 
-def cancel(job: JobId, url: Url = LOCAL) -> None:
+def cancel(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
     """Cancel a job, waiting or running.
 
     \b
     winnow cancel job_1
     """
     with Client(url) as client:
-        _tell(client.cancel(job))
+        _tell(client.cancel(job), as_json)
 
 
-def retry(job: JobId, url: Url = LOCAL) -> None:
+def retry(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
     """Queue a failed or cancelled job again; it goes on after its last finished step.
 
     \b
     winnow retry job_1
     """
     with Client(url) as client:
-        _tell(client.retry(job))
+        _tell(client.retry(job), as_json)
 
 
 def logs(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
@@ -144,13 +147,16 @@ def logs(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
 
 
 def report(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
-    """Before and after: size, latency, memory, quality, requirements, steps.
+    """Before and after: size, latency, memory, quality, requirements, steps. Of a failed job, its problem.
 
     \b
     winnow report job_1
     winnow report job_1 --json > report.json
     """
     with Client(url) as client:
+        state = client.job(job)
+        if state.state == "failed" and state.problem is not None:
+            raise JobFailed(state)
         found = client.report(job)
     if as_json:
         answer(found.model_dump_json(indent=2))
@@ -163,6 +169,7 @@ def download(
     to: Annotated[Path, typer.Option("--out", "-o", help="A file, or a folder to put JOB.onnx in.")] = Path(),
     zstd: Annotated[bool, typer.Option("--zstd", help="Compressed on the way, for slow lines.")] = False,
     url: Url = LOCAL,
+    as_json: Json = False,
 ) -> None:
     """Download the compressed ONNX, checked by its SHA-256; a download that broke off is continued.
 
@@ -170,7 +177,7 @@ def download(
     winnow download job_1 --out small.onnx
     """
     with Client(url) as client:
-        answer(str(fetch(client, job, to, zstd)))
+        _tell_file(job, fetch(client, job, to, zstd), as_json)
 
 
 def curves(
@@ -179,6 +186,7 @@ def curves(
         Path, typer.Option("--out", "-o", help="A file, or a folder to put JOB-curves.zip in.")
     ] = Path(),
     url: Url = LOCAL,
+    as_json: Json = False,
 ) -> None:
     """Download how the training went: TensorBoard event files in a zip, a folder for each step that trained.
 
@@ -186,7 +194,7 @@ def curves(
     winnow curves job_1 --out curves.zip
     """
     with Client(url) as client:
-        answer(str(fetch_curves(client, job, to)))
+        _tell_file(job, fetch_curves(client, job, to), as_json)
 
 
 def fetch_curves(client: Client, job: str, to: Path) -> Path:
@@ -199,8 +207,15 @@ def fetch(client: Client, job: str, to: Path, zstd: bool = False) -> Path:
         return client.download(job, to, on_progress, compressed=zstd)
 
 
-def _tell(job: Job) -> None:
-    say(f"{job.id}: {standing(job)}")
+def _tell(job: Job, as_json: bool) -> None:
+    if as_json:
+        answer(job.model_dump_json(indent=2))
+    else:
+        say(f"{job.id}: {standing(job)}")
+
+
+def _tell_file(job: str, path: Path, as_json: bool) -> None:
+    answer(json.dumps({"job": job, "file": str(path)}) if as_json else str(path))
 
 
 def _line(record: LogRecord) -> str:

@@ -14,9 +14,11 @@ from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
 import typer
 from pydantic import BaseModel
 
-from app.cli.shared import in_words
+from app.cli.naming import problem_in_options
+from app.cli.shared import errors_in_words, in_words
 from app.contract.errors import Refusal
 from app.contract.job import JobRequest, Metric
+from app.contract.nearest import did_you_mean
 from app.contract.recipe import AnyStep
 from app.contract.strict_json import read_json, read_model
 
@@ -89,7 +91,11 @@ class JobOptions:
         try:
             return read_model(JobRequest, json.dumps(asked | {"model": model}))
         except Refusal as refusal:
-            raise typer.BadParameter(in_words(refusal)) from refusal
+            if self.request is not None:
+                raise typer.BadParameter(f"{self.request}: {in_words(refusal)}") from refusal
+            kinds = [step["kind"] for step in asked["recipe"]["steps"]]
+            problem = problem_in_options(refusal.problem, kinds)
+            raise typer.BadParameter(errors_in_words(problem)) from refusal
 
     def _from_file(self) -> dict[str, Any]:
         assert self.request is not None
@@ -113,6 +119,10 @@ class JobOptions:
                 f"give at least one --step (one of {', '.join(KINDS)}) or --request FILE.json"
             )
         names = pairs("--map", self.map)
+        if names and self.calibration is None and self.training is None and self.evaluation is None:
+            raise typer.BadParameter(
+                "--map has no effect without data: give --calibration, --training or --evaluation"
+            )
         data = {
             "calibration": data_use(self.calibration, names),
             "training": data_use(self.training, names),
@@ -178,12 +188,16 @@ def step(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise typer.BadParameter(f"--step {text!r}: {error}, a quote is missing") from error
     if kind not in KINDS:
-        raise typer.BadParameter(f"{kind!r} is no kind of step; there are {', '.join(KINDS)}")
+        raise typer.BadParameter(
+            f"--step: {kind!r} is no kind of step; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
+        )
     made: dict[str, Any] = {"kind": kind}
     for setting in settings:
         key, value = pair("--step", setting)
         if _is_list(KINDS[kind], key, value):
             made.setdefault(key, []).append(_item(key, value))
+        elif key in made:
+            raise typer.BadParameter(f"--step {kind}: {key} is given twice; keep one")
         else:
             made[key] = _json_or_text(value)
     return made
@@ -203,7 +217,11 @@ def data_use(text: str | None, names: dict[str, str]) -> dict[str, Any] | None:
 
 
 def pairs(option: str, texts: Iterable[str] | None) -> dict[str, str]:
-    return dict(pair(option, text) for text in texts or [])
+    made: dict[str, str] = {}
+    for key, value in (pair(option, text) for text in texts or []):
+        if made.setdefault(key, value) != value:
+            raise typer.BadParameter(f"{option}: {key} is given twice; keep one")
+    return made
 
 
 def pair(option: str, text: str) -> tuple[str, str]:

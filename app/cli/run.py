@@ -2,24 +2,29 @@
 
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from app.cli.exits import INTERRUPTED
+from app.cli.exits import INTERRUPTED, OK, PROBLEM
 from app.cli.following import conclude, follow
-from app.cli.jobs import fetch, fetch_curves
+from app.cli.jobs import fetch
+from app.cli.naming import naming_options
 from app.cli.options import JobOptions, unpack_options
 from app.cli.report import report_tables
 from app.cli.screen import answer, out, say
 from app.cli.service import settings
 from app.cli.shared import Json, terminable
-from app.cli.uploads import DeclarationFile, Inputs, send_dataset, send_model
-from app.client import Client, ClientError
-from app.contract.admission import uses
+from app.cli.targets import nothing_half, target_of, write_whole
+from app.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
+from app.client import Client, ClientError, ServiceProblem, UnusableFile
+from app.client.files import check_readable
+from app.contract.admission import check_data_given, uses
+from app.contract.errors import Refusal, Refusals
 from app.contract.job import DataUse, Job, JobRequest
 from app.contract.others import named_models
 from app.contract.recipe import AnyStep
@@ -31,8 +36,14 @@ def run(
     options: JobOptions,
     to: Annotated[
         Path | None,
-        typer.Option("--out", "-o", help="Where the result goes. [default: MODEL_FILE with .small.onnx]"),
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where the result goes, a file or a folder; its report goes beside it. [default: NAME.small.onnx in "
+            "the working directory]",
+        ),
     ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run has made.")] = False,
     declaration: DeclarationFile = None,
     input: Inputs = None,
     url: Annotated[
@@ -51,7 +62,8 @@ def run(
 
     Datasets are .npz files here (or ids of the service at --url); rows as in FILE.npz:0:512. Teachers and students
     of a step are files, too, or ids.
-    Exit code 3: done, but a requirement is not met. Ctrl-C stops an own service and its job.
+    NAME.small.onnx and NAME.small.report.json are not overwritten unless --force says so.
+    Exit code 3: done, but a requirement is not met. Ctrl-C stops an own service and its job, and leaves no file.
 
     \b
     winnow run resnet20.onnx --step int8_static --calibration train.npz:0:512 \\
@@ -59,23 +71,39 @@ def run(
     winnow run resnet20.onnx --step 'distillation student=small.onnx epochs=10' --training train.npz
     """
     request = options.job(model="to be uploaded")
-    target = to or model.parent / f"{model.stem}.small.onnx"
-    _check_target(target, "--out")
-    _check_keeps(target, "--out", model, request)
+    if url is not None and data_dir is not None:
+        raise typer.BadParameter(
+            f"--data-dir has no effect on the service at {url}; it is for a service of the run's own"
+        )
+    read = _files_read(model, request)
+    result = target_of(
+        to or Path(f"{model.stem}.small.onnx"), f"{model.stem}.small.onnx", "--out", read, force
+    )
+    report = target_of(result.with_suffix(".report.json"), "", "--out", read, force)
+    made = [result, report]
     if curves is not None:
-        _check_target(curves, "--curves")
-        _check_keeps(curves, "--curves", model, request)
+        made.append(target_of(curves, f"{model.stem}-curves.zip", "--curves", read, force))
     _check_files(model, request)
-    with terminable(), _service(url, data_dir) as address, Client(address) as client:
+    with naming_options(request, from_file=options.request is not None):
+        _check_data_given(request)
+    if declaration is not None and not any(path.exists() for path in read[1:]):
+        raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
+    read_declaration(declaration)
+    with terminable(), _service(url, data_dir) as address, Client(address) as client, nothing_half(made):
         request = _upload_all(client, request, model, input or [], declaration)
-        job = _follow(client, client.submit(request).id, own=url is None)
+        with naming_options(request, from_file=options.request is not None):
+            id = client.submit(request).id
+        job = _follow(client, id, own=url is None)
         code = conclude(job)
-        if curves is not None:
-            _deliver_curves(client, job, curves)
+        if curves is not None and job.curves is None:
+            say("there are no curves: nothing was trained")
+        elif curves is not None:
+            code = _deliver("the curves are", partial(client.download_curves, job.id), made[2], force) or code
         if job.state == "succeeded":
-            _deliver(client, job, target, as_json)
+            code = _deliver_all(client, job, result, report, force, as_json) or code
         elif job.artifact is not None:
-            say(f"the best weights so far, not measured, are in {fetch(client, job.id, target)}")
+            what = "the best weights so far, not measured, are"
+            code = _deliver(what, partial(fetch, client, job.id), result, force) or code
     raise typer.Exit(code)
 
 
@@ -157,49 +185,65 @@ def _follow(client: Client, id: str, *, own: bool) -> Job:
         raise typer.Exit(INTERRUPTED) from None
 
 
-def _deliver(client: Client, job: Job, target: Path, as_json: bool) -> None:
-    report = client.report(job.id)
-    path = fetch(client, job.id, target)
+def _deliver_all(client: Client, job: Job, result: Path, report: Path, force: bool, as_json: bool) -> int:
+    """The report on the screen and both files where they were to go; PROBLEM where one of them is elsewhere."""
+    told = client.report(job.id)
     if as_json:
-        answer(report.model_dump_json(indent=2))
+        answer(told.model_dump_json(indent=2))
     else:
-        out().print(report_tables(report))
-    say(f"the result is in {path}")
+        out().print(report_tables(told))
+
+    def write(path: Path) -> Path:
+        return write_whole(path, told.model_dump_json(indent=2))
+
+    code = _deliver("the result is", partial(fetch, client, job.id), result, force)
+    return _deliver("the report is", write, report, force) or code
 
 
-def _deliver_curves(client: Client, job: Job, target: Path) -> None:
-    if job.curves is None:
-        say("there are no curves: nothing was trained")
-    else:
-        say(f"the curves are in {fetch_curves(client, job.id, target)}")
+def _deliver(what: str, bring: Callable[[Path], Path], target: Path, force: bool) -> int:
+    """Bring a file to its target, or, where that cannot be written any more, to a folder for temporary files."""
+    try:
+        if target.exists() and not force:
+            raise UnusableFile(f"{target} has come to be meanwhile, and is not overwritten")
+        say(f"{what} in {bring(target)}")
+        return OK
+    except (UnusableFile, OSError) as error:
+        say(f"winnow: {error}")
+        say(f"{what} in {bring(Path(tempfile.mkdtemp(prefix='winnow-result-')) / target.name)} instead")
+        return PROBLEM
 
 
 def _check_files(model: Path, request: JobRequest) -> None:
     """Before a service is started for them."""
-    if not model.is_file():
-        raise ClientError(f"there is no file {model}")
+    check_readable(model)
     for role, use in uses(request.data).items():
-        if not use.dataset.startswith("dst_") and not Path(use.dataset).is_file():
-            raise ClientError(
+        if not use.dataset.startswith("dst_") and not Path(use.dataset).exists():
+            raise UnusableFile(
                 f"--{role}: there is no file {use.dataset}, nor is that the id of a dataset (dst_…)"
             )
+        if Path(use.dataset).exists():
+            check_readable(Path(use.dataset))
     for given, field in named_models(request).items():
         if not given.startswith("mdl_") and not Path(given).is_file():
             name = field.rpartition(".")[2]
-            raise ClientError(
+            raise UnusableFile(
                 f"--step: there is no file {given} for {name}, nor is that the id of a model (mdl_…)"
             )
 
 
-def _check_keeps(target: Path, option: str, model: Path, request: JobRequest) -> None:
-    """What is read is not overwritten."""
-    read = [model, *(Path(use.dataset) for use in uses(request.data).values())]
-    read += [Path(given) for given in named_models(request)]
-    if any(path.exists() and target.exists() and path.samefile(target) for path in read):
-        raise typer.BadParameter(f"{target} is read by this run, and is not overwritten", param_hint=option)
+def _check_data_given(request: JobRequest) -> None:
+    """What the service would refuse after it was started. Raises ServiceProblem."""
+    refusals = Refusals()
+    check_data_given(refusals, request)
+    try:
+        refusals.raise_all()
+    except Refusal as refusal:
+        raise ServiceProblem(refusal.problem) from refusal
 
 
-def _check_target(target: Path, option: str) -> None:
-    """Before the work, not after it."""
-    if not os.access(target.parent, os.W_OK):
-        raise typer.BadParameter(f"{target.parent} is no folder that can be written to", param_hint=option)
+def _files_read(model: Path, request: JobRequest) -> list[Path]:
+    return [
+        model,
+        *(Path(use.dataset) for use in uses(request.data).values()),
+        *(Path(given) for given in named_models(request)),
+    ]

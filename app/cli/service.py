@@ -7,6 +7,7 @@ import typer
 from pydantic import ValidationError
 
 from app.client import ClientError
+from app.contract.invalid import sentence
 from app.settings import Settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Records, blobs and queue live here. [default: var]")]
@@ -14,11 +15,23 @@ DataDir = Annotated[Path | None, typer.Option(help="Records, blobs and queue liv
 
 def serve(
     host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(min=0, max=65535, help="[default: 8000]")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 for any free one. [default: 8000]")
+    ] = None,
     data_dir: DataDir = None,
-    workers: Annotated[bool, typer.Option("--workers/--no-workers", help="Start workers too.")] = True,
+    workers: Annotated[
+        int,
+        typer.Option(
+            metavar="N",
+            min=1,
+            max=64,
+            help="So many workers for jobs, beside one for uploads. More than one is for several devices or short "
+            "jobs: two on the same cores slow each other down, and measure one at a time.",
+        ),
+    ] = 1,
+    no_workers: Annotated[bool, typer.Option("--no-workers", help="The API alone.")] = False,
 ) -> None:
-    """Start the service with its workers: no Redis, no database server. Ctrl-C stops it.
+    """Start the service with its workers: no Redis, no database server. Ctrl-C stops it, with exit code 0.
 
     The WINNOW_* variables of the environment say the rest; an option wins over its variable.
 
@@ -26,10 +39,14 @@ def serve(
     winnow serve
     winnow serve --port 9000 --data-dir /srv/winnow
     """
+    if no_workers and workers > 1:
+        raise typer.BadParameter("--workers has no effect with --no-workers; leave one of them out")
     from app import embedded
 
     try:
-        embedded.serve(settings(host=host, port=port, data_dir=data_dir), workers=workers)
+        embedded.serve(
+            settings(host=host, port=port, data_dir=data_dir), workers=0 if no_workers else workers
+        )
     except embedded.CannotStart as error:
         raise ClientError(str(error)) from error
 
@@ -58,5 +75,14 @@ def settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        wrong = "; ".join(f"WINNOW_{str(it['loc'][0]).upper()}: {it['msg']}" for it in error.errors())
+        wrong = "; ".join(
+            f"{_name(str(it['loc'][0]), given)}: {sentence(it, it['input'], None)}" for it in error.errors()
+        )
         raise typer.BadParameter(wrong) from error
+
+
+def _name(setting: str, given: dict[str, Any]) -> str:
+    """The option where it was given, else the variable."""
+    if given.get(setting) is not None:
+        return f"--{setting.replace('_', '-')}"
+    return f"WINNOW_{setting.upper()}"

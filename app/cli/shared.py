@@ -11,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from app.cli.screen import err
 from app.client.files import OnProgress
-from app.contract.errors import Refusal
+from app.contract.errors import Problem, Refusal
 
 LOCAL = "http://127.0.0.1:8000"
 
@@ -54,8 +54,12 @@ def terminable() -> Iterator[None]:
 
 def in_words(refusal: Refusal) -> str:
     """Every fault, each with its path."""
-    errors = refusal.problem.errors
+    return errors_in_words(refusal.problem)
+
+
+def errors_in_words(problem: Problem) -> str:
+    """Every fault, each with its path."""
     return (
-        " ".join(f"{it.path}: {it.detail}" if it.path else it.detail for it in errors)
-        or refusal.problem.detail
+        " ".join(f"{it.path}: {it.detail}" if it.path else it.detail for it in problem.errors)
+        or problem.detail
     )

@@ -1,6 +1,7 @@
 """`upload`, `models`, `datasets`: what a job works on."""
 
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -47,8 +48,13 @@ def upload(
     winnow upload resnet20.onnx
     winnow upload cifar10.npz --declaration cifar10.json
     """
+    as_dataset = is_dataset(file, dataset, declaration)
+    if declaration is not None and not as_dataset:
+        raise typer.BadParameter("--declaration has no effect on a model; it says how a dataset is read")
+    if input and as_dataset:
+        raise typer.BadParameter("--input has no effect on a dataset; it is for TorchScript models")
     with Client(url) as client:
-        if is_dataset(file, dataset, declaration):
+        if as_dataset:
             shown: Model | Dataset = send_dataset(client, file, declaration, name)
         else:
             shown = send_model(client, file, input or [], name)
@@ -58,24 +64,32 @@ def upload(
         out().print(model_facts(shown) if isinstance(shown, Model) else dataset_facts(shown))
 
 
-def models(url: Url = LOCAL) -> None:
-    """List the models, newest first.
+def models(url: Url = LOCAL, as_json: Json = False) -> None:
+    """List the models, newest first; --json gives one object per line.
 
     \b
     winnow models
     """
     with Client(url) as client:
-        out().print(upload_list(client.models()))
+        _list(client.models(), as_json)
 
 
-def datasets(url: Url = LOCAL) -> None:
-    """List the datasets, newest first.
+def datasets(url: Url = LOCAL, as_json: Json = False) -> None:
+    """List the datasets, newest first; --json gives one object per line.
 
     \b
     winnow datasets
     """
     with Client(url) as client:
-        out().print(upload_list(client.datasets()))
+        _list(client.datasets(), as_json)
+
+
+def _list(uploads: Iterator[Model] | Iterator[Dataset], as_json: bool) -> None:
+    if not as_json:
+        out().print(upload_list(uploads))
+        return
+    for upload in uploads:
+        answer(upload.model_dump_json())
 
 
 def send_model(client: Client, file: Path, inputs: list[str], name: str | None = None) -> Model:
@@ -110,6 +124,10 @@ def read_declaration(path: Path | None) -> Declaration | None:
     try:
         return read_model(Declaration, path.read_bytes())
     except OSError as error:
-        raise typer.BadParameter(f"{path} cannot be read: {error.strerror}") from error
+        raise typer.BadParameter(
+            f"{path} cannot be read: {error.strerror}", param_hint="--declaration"
+        ) from error
     except Refusal as refusal:
-        raise typer.BadParameter(f"{path} is no declaration: {in_words(refusal)}") from refusal
+        raise typer.BadParameter(
+            f"{path} is no declaration: {in_words(refusal)}", param_hint="--declaration"
+        ) from refusal

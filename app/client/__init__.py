@@ -4,6 +4,7 @@ from app.client.client import Client
 from app.client.errors import (
     ClientError,
     DamagedTransfer,
+    JobFailed,
     ServiceProblem,
     ServiceUnreachable,
     UnexpectedAnswer,
@@ -15,6 +16,7 @@ __all__ = [
     "Client",
     "ClientError",
     "DamagedTransfer",
+    "JobFailed",
     "ServiceProblem",
     "ServiceUnreachable",
     "UnexpectedAnswer",

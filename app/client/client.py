@@ -1,9 +1,9 @@
 """The Python client: the API of the service as methods that answer contract objects.
 
-    with Client("http://127.0.0.1:8000") as winnow:
+    with Client() as winnow:
         model = winnow.upload_model("model.onnx")
-        job = winnow.submit(JobRequest(model=model.id, recipe=Recipe(steps=[Int8Dynamic(kind="int8_dynamic")])))
-        job = winnow.wait(job.id)
+        job = winnow.submit(model=model.id, recipe={"steps": [{"kind": "int8_dynamic"}]})
+        winnow.wait(job.id)
         winnow.download(job.id, "small.onnx")
 
 Every method may raise `ServiceUnreachable`, `ServiceProblem` and `UnexpectedAnswer`; the docstrings name the rest
@@ -15,7 +15,7 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
@@ -25,9 +25,10 @@ from urllib.parse import quote
 import httpx
 
 from app.client.download import download
-from app.client.errors import DamagedTransfer, ServiceUnreachable, UploadRejected
+from app.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
 from app.client.events import server_events
 from app.client.files import FileBody, OnProgress
+from app.client.plain import plain
 from app.client.transport import TIMEOUT, Transport
 from app.client.watching import QUICK, patiently, versions
 from app.contract.dataset import Dataset, Declaration
@@ -39,6 +40,10 @@ log = logging.getLogger(__name__)
 
 UPLOAD_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0)
 U = TypeVar("U", Model, Dataset)
+LOCAL: Final = "http://127.0.0.1:8000"
+
+WAIT_SECONDS: Final = 10
+"""For which the service may hold back the answer about an upload that is being inspected."""
 
 PATIENCE: Final = 60.0
 """Seconds that watching outlasts a service that is away."""
@@ -47,7 +52,11 @@ PATIENCE: Final = 60.0
 class Client:
     """Synchronous; not for several threads at once. `http` replaces the connection (tests)."""
 
-    def __init__(self, url: str, *, patience: float = PATIENCE, http: httpx.Client | None = None) -> None:
+    def __init__(
+        self, url: str | None = None, *, patience: float = PATIENCE, http: httpx.Client | None = None
+    ) -> None:
+        """`url` is where the service is; if not given WINNOW_URL of the environment says it, else it is LOCAL."""
+        url = url or os.environ.get("WINNOW_URL") or LOCAL
         self._transport, self._patience = Transport(url, http), patience
         self.url = self._transport.url
 
@@ -98,15 +107,18 @@ class Client:
     def upload_dataset(
         self,
         path: str | Path,
-        declaration: Declaration | None = None,
+        declaration: Declaration | Mapping[str, Any] | None = None,
         name: str | None = None,
         on_progress: OnProgress | None = None,
         *,
         wait: bool = True,
     ) -> Dataset:
-        """Send an `.npz` and how to read it. Raises UnusableFile, DamagedTransfer, UploadRejected."""
+        """Send an `.npz` and how to read it, a `Declaration` or the same as a dict.
+
+        Raises UnusableFile, DamagedTransfer, UploadRejected.
+        """
         body = FileBody(Path(path), on_progress)
-        text = (declaration or Declaration()).model_dump_json(exclude_defaults=True)
+        text = json.dumps(plain(declaration or {}))
         with body.counted() as file:
             response = self._transport.request(
                 "POST",
@@ -147,12 +159,22 @@ class Client:
 
     # --- jobs
 
-    def submit(self, request: JobRequest, idempotency_key: str | None = None) -> Job:
-        """The job, queued. The key makes sure that a try repeated after a lost answer is the same job."""
+    def submit(
+        self,
+        request: JobRequest | Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Job:
+        """The job, queued: a `JobRequest`, or the same as a dict, or its fields by name, each a model or a dict:
+
+            winnow.submit(model="mdl_1", recipe={"steps": [{"kind": "int8_dynamic"}]})
+
+        The key makes sure that a try repeated after a lost answer is the same job.
+        """
         response = self._transport.request(
             "POST",
             "/v1/jobs",
-            content=_as_asked(request),
+            content=json.dumps(plain(request or {}) | plain(fields)),
             headers={
                 "Content-Type": "application/json",
                 "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
@@ -185,17 +207,17 @@ class Client:
 
     def watch(self, id: str) -> Iterator[Job]:
         """The job now and after every change, to its end. Outlasts a restart of the service."""
-        return versions(
-            self._transport,
-            _path("jobs", id),
-            Job,
-            until=lambda job: job.state in FINISHED,
-            patience=self._patience,
-        )
+        return self._watched(id, None)
 
-    def wait(self, id: str) -> Job:
-        """The finished job, however it ended."""
-        *_, last = self.watch(id)
+    def wait(self, id: str, timeout: float | None = None) -> Job:
+        """The job once it has succeeded or was cancelled.
+
+        Raises JobFailed, which has the job's problem, and TimeoutError when it has not ended after `timeout` seconds;
+        the job goes on then.
+        """
+        *_, last = self._watched(id, timeout)
+        if last.state == "failed" and last.problem is not None:
+            raise JobFailed(last)
         return last
 
     def events(self, id: str, after: int | None = None) -> Iterator[LogRecord]:
@@ -252,6 +274,16 @@ class Client:
 
     # --- the parts
 
+    def _watched(self, id: str, timeout: float | None) -> Iterator[Job]:
+        return versions(
+            self._transport,
+            _path("jobs", id),
+            Job,
+            until=lambda job: job.state in FINISHED,
+            patience=self._patience,
+            timeout=timeout,
+        )
+
     def _fetch(
         self,
         id: str,
@@ -275,7 +307,12 @@ class Client:
 
     def _ready(self, kind: type[U], path: str) -> U:
         known = versions(
-            self._transport, path, kind, until=lambda it: it.state != "inspecting", patience=self._patience
+            self._transport,
+            path,
+            kind,
+            until=lambda it: it.state != "inspecting",
+            patience=self._patience,
+            wait=WAIT_SECONDS,
         )
         *_, last = known
         if last.state == "rejected" and last.problem is not None:
@@ -289,12 +326,6 @@ class Client:
         ) as response:
             for event in server_events(response.iter_bytes()):
                 yield LogRecord.model_validate_json(event.data, extra="ignore")
-
-
-def _as_asked(request: JobRequest) -> str:
-    """The request as JSON. A limit that nobody asked for is left to the service, whose operator may allow less."""
-    limits = request.limits.model_dump(exclude_unset=True)
-    return json.dumps(request.model_dump(mode="json") | {"limits": limits})
 
 
 def _path(*parts: str) -> str:

@@ -6,6 +6,7 @@ same places.
 """
 
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -44,6 +45,8 @@ def download(
         _verify(part, sha256)
         part.replace(target)
     except OSError as error:
+        with suppress(OSError):
+            part.unlink(missing_ok=True)
         raise UnusableFile(f"{target} cannot be written: {error.strerror or error}") from error
     return target
 

@@ -3,13 +3,15 @@
 ClientError
 ├── ServiceUnreachable     nobody answers at this address, or no longer
 ├── ServiceProblem         the service says no: carries its Problem (`code`, `detail`, `field`)
-│   └── UploadRejected     what was uploaded did not pass inspection
+│   ├── UploadRejected     what was uploaded did not pass inspection
+│   └── JobFailed          the job ended without a result
 ├── UnexpectedAnswer       something answered that is no Winnow service, or one of another version
 ├── UnusableFile           a file of this machine cannot be read or written
 └── DamagedTransfer        the bytes that arrived are not the bytes that were sent
 """
 
 from app.contract.errors import MAX_ERRORS, Problem
+from app.contract.job import Job
 
 
 class ClientError(Exception):
@@ -63,6 +65,18 @@ class UploadRejected(ServiceProblem):
     def __init__(self, id: str, problem: Problem) -> None:
         self.id = id
         super().__init__(problem)
+
+
+class JobFailed(ServiceProblem):
+    """The `job` failed; its problem says why."""
+
+    def __init__(self, job: Job) -> None:
+        assert job.problem is not None
+        self.job = job
+        super().__init__(job.problem)
+
+    def __str__(self) -> str:
+        return f"{self.job.id} failed: {super().__str__()}"
 
 
 class UnexpectedAnswer(ClientError):

@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -83,8 +84,15 @@ def chunks_of(path: Path) -> Iterator[bytes]:
 
 
 def _identity(path: Path) -> tuple[str, int]:
+    check_readable(path)
+    return sha256_of(path), path.stat().st_size
+
+
+def check_readable(path: Path) -> None:
+    """Raises UnusableFile for what is missing, empty, no plain file, or not permitted."""
     if not path.is_file():
         raise UnusableFile(f"{path} is a folder, not a file" if path.is_dir() else f"there is no file {path}")
     if path.stat().st_size == 0:
         raise UnusableFile(f"{path} is empty")
-    return sha256_of(path), path.stat().st_size
+    if not os.access(path, os.R_OK):
+        raise UnusableFile(f"{path} cannot be read: this user may not read it")

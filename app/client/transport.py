@@ -1,6 +1,7 @@
 """Requests out, checked answers in. Everything httpx can raise becomes one of ours."""
 
 import ipaddress
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -92,7 +93,7 @@ class Transport:
         raise ServiceProblem(problem)
 
     def _unreachable(self, error: httpx.RequestError) -> ServiceUnreachable:
-        cause = str(error) or type(error).__name__
+        cause = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
         return ServiceUnreachable(self.url, cause, lost=not isinstance(error, NOT_SENT))
 
 

@@ -22,12 +22,24 @@ RESTARTING: Final = frozenset({502, 503, 504})
 
 
 def versions(
-    transport: Transport, path: str, kind: type[T], *, until: Callable[[T], bool], patience: float
+    transport: Transport,
+    path: str,
+    kind: type[T],
+    *,
+    until: Callable[[T], bool],
+    patience: float,
+    timeout: float | None = None,
+    wait: int = 0,
 ) -> Iterator[T]:
-    """Every version of the resource that is seen, the last one being the first that `until` holds for."""
+    """Every version of the resource that is seen, the last one being the first that `until` holds for.
+
+    `wait` is how many seconds the service may hold an answer back while the state stays the same.
+    Raises TimeoutError when there is none after `timeout` seconds.
+    """
     seen, etag, pause = None, None, QUICK
+    deadline = None if timeout is None else time.monotonic() + timeout
     while True:
-        response = patiently(partial(_look, transport, path, etag), patience)
+        response = patiently(partial(_look, transport, path, etag, wait), patience)
         thing = seen if response.status_code == httpx.codes.NOT_MODIFIED else transport.told(kind, response)
         pause = min(pause * 1.5, SLOW) if thing == seen else QUICK
         if thing is not None and thing != seen:
@@ -35,6 +47,8 @@ def versions(
             yield thing
             if until(thing):
                 return
+        if deadline is not None and time.monotonic() + pause > deadline:
+            raise TimeoutError(f"{path} has not come to its end within {timeout:g} s; it goes on")
         time.sleep(pause)
 
 
@@ -51,5 +65,7 @@ def patiently(action: Callable[[], R], patience: float) -> R:
         time.sleep(0.5)
 
 
-def _look(transport: Transport, path: str, etag: str | None) -> httpx.Response:
-    return transport.get(path, headers={"If-None-Match": etag} if etag else {})
+def _look(transport: Transport, path: str, etag: str | None, wait: int) -> httpx.Response:
+    return transport.get(
+        path, headers={"If-None-Match": etag} if etag else {}, params={"wait": wait} if wait else {}
+    )

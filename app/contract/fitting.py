@@ -19,7 +19,7 @@ INTEGERS: Final = ("bool", "uint", "int")
 
 
 def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> None:
-    """Raises `unknown_input`, `inputs_do_not_fit`, `not_finite`, `empty_slice`."""
+    """Raises `unknown_input`, `inputs_do_not_fit`, `not_finite`, `empty_slice`, `slice_beyond_data`."""
     check_map(use.map, model.inputs, field)
     arrays = set()
     for spec in model.inputs:
@@ -267,8 +267,15 @@ def fixed_batch(batched: Iterable[TensorSpec], field: str | None = None) -> int 
 
 
 def chosen_rows(chosen: tuple[int, int] | None, samples: int, batch: int, field: str | None = None) -> range:
-    """The rows of a slice, in whole batches. Raises `empty_slice`."""
+    """The rows of a slice, in whole batches. Raises `empty_slice`, `slice_beyond_data`."""
     start, stop = chosen or (0, samples)
+    if start < samples < stop:
+        raise Refusal(
+            "slice_beyond_data",
+            f"Rows {start} to {stop} were asked for, and the data has {samples}. Let the slice end at {samples} or "
+            "before, or upload more data.",
+            field=field and f"{field}.slice",
+        )
     end = min(stop, samples)
     end -= (end - start) % batch
     if end <= start:

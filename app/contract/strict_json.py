@@ -41,8 +41,8 @@ def read_model(kind: type[M], content: bytes | str, where: str = "") -> M:
     try:
         return kind.model_validate_json(content, strict=True)
     except ValidationError as error:
-        errors = error.errors(include_url=False, include_context=False, include_input=False)
-        raise refusal_of_fields(field_errors(errors, sent, where)) from None
+        errors = error.errors(include_url=False, include_input=False)
+        raise refusal_of_fields(field_errors(errors, sent, where, kind)) from None
 
 
 def read_json(content: bytes | str, where: str = "") -> Any:

@@ -12,7 +12,7 @@ from app.settings import Settings
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////nowhere/winnow.db"])
 def test_a_database_that_cannot_be_opened_is_a_sentence(tmp_path: Path, url: str) -> None:
     settings = Settings(data_dir=tmp_path, port=0, database_url=url)
-    with pytest.raises(CannotStart, match="WINNOW_DATABASE_URL"), running(settings, workers=False):
+    with pytest.raises(CannotStart, match="WINNOW_DATABASE_URL"), running(settings, workers=0):
         pass
 
 
@@ -32,5 +32,5 @@ def test_a_kind_of_address_that_the_system_lacks_is_a_sentence(
 
     monkeypatch.setattr(embedded.socket, "socket", lacking)
     settings = Settings(data_dir=tmp_path, host="::1", port=0)
-    with pytest.raises(CannotStart, match="not supported"), running(settings, workers=False):
+    with pytest.raises(CannotStart, match="not supported"), running(settings, workers=0):
         pytest.fail("it started")

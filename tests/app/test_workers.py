@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from app.settings import Settings
-from app.workers import QUEUES, Workers
+from app.storage.records import QUEUES
+from app.workers import Workers
 
 
 def test_a_worker_that_cannot_be_started_is_tried_again(

@@ -64,7 +64,7 @@ def test_a_port_that_is_taken_is_refused_with_a_sentence(tmp_path: Path) -> None
 def test_the_folder_is_free_again_after_a_stop(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, port=0, log_level="WARNING")
     for _ in range(2):
-        with running(settings, workers=False) as url:
+        with running(settings, workers=0) as url:
             assert httpx.get(f"{url}/livez").status_code == 200
 
 

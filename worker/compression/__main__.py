@@ -1,5 +1,6 @@
 """`python -m worker.compression job.json --out DIR`: the library on its own.
 
+A `.pt2` is converted to ONNX first, which stays in DIR beside the result.
 job.json is what `POST /v1/jobs` takes, with paths (relative to it) where ids stand, teachers and students included.
 A dataset's declaration is looked for beside it: data.npz → data.json.
 """
@@ -14,6 +15,9 @@ from app.contract.errors import Refusal
 from app.contract.job import DataUse, JobRequest
 from app.contract.others import named_models
 from app.contract.strict_json import read_model
+from worker.compression.convert import torch_export
+from worker.compression.convert.torch_export import is_torch_export
+from worker.compression.data.open import MAX_UNPACKED_BYTES
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -39,16 +43,23 @@ def main() -> int:
     except KeyboardInterrupt:
         print("Stopped. The same command goes on after the last finished step.", file=sys.stderr)
         return 130
-    except (Refusal, OSError) as error:
-        print(error, file=sys.stderr)
+    except Refusal as refusal:
+        print(f"{refusal.problem.detail} [{refusal.problem.code}]", file=sys.stderr)
+        return 1
+    except FileNotFoundError as error:
+        print(f"There is no file {error.filename}.", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"{error.filename or arguments.out}: {error.strerror or error}.", file=sys.stderr)
         return 1
 
 
 def _compress(job: Path, out: Path) -> int:
     request = read_model(JobRequest, job.read_bytes())
     base = job.parent
+    _check_there([base / name for name in (request.model, *named_models(request), *_datasets(request))])
     report = compress(
-        base / request.model,
+        _as_onnx(base / request.model, out),
         request.recipe,
         Data(
             calibration=_source(base, request.data.calibration),
@@ -69,6 +80,27 @@ def _compress(job: Path, out: Path) -> int:
     print(f"{report.verdict.recommend}: {report.verdict.because}")
     print(out / "artifact.onnx")
     return 3 if report.outcome == "requirements_not_met" else 0
+
+
+def _check_there(paths: list[Path]) -> None:
+    """Before the work. Raises FileNotFoundError."""
+    for path in paths:
+        path.stat()
+
+
+def _datasets(request: JobRequest) -> list[str]:
+    given = (request.data.calibration, request.data.training, request.data.evaluation)
+    return [use.dataset for use in given if use is not None]
+
+
+def _as_onnx(model: Path, out: Path) -> Path:
+    """The model; of a `.pt2` the ONNX that is made of it in `out`."""
+    if not is_torch_export(model):
+        return model
+    out.mkdir(parents=True, exist_ok=True)
+    converted = out / f"{model.stem}.converted.onnx"
+    torch_export.convert(model, converted, max_bytes=MAX_UNPACKED_BYTES)
+    return converted
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,7 @@
 """The commands against a real service, in this process."""
 
 import json
+from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +9,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from app.cli.commands import commands
+from app.cli.options import KINDS
 from app.contract.report import Report
 from tests.support.digits import Digits
 from tests.support.service import Service
@@ -182,7 +184,8 @@ def test_what_is_not_there_is_a_sentence(ask: Ask, arguments: list[str]) -> None
     ],
 )
 def test_a_run_begins_only_when_its_files_are_there(ask: Ask, model: str, more: list[str]) -> None:
-    assert "there is no file" in ask("run", model, "--step", "float16", *more, code=1).stderr
+    said = ask("run", model, "--step", "float16", *more, code=1).stderr
+    assert ("is a folder" if model == "." else "there is no file") in said
 
 
 @pytest.mark.parametrize(
@@ -201,6 +204,94 @@ def test_a_run_begins_only_when_its_files_are_there(ask: Ask, model: str, more: 
 )
 def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: list[str]) -> None:
     assert "Error" in ask(*arguments, code=2).stderr
+
+
+def test_a_failed_job_shows_its_problem(ask: Ask, ids: tuple[str, str]) -> None:
+    limited = ("--step", "int8_dynamic", "--limit-seconds", 1, "--watch")
+    job = ask("submit", ids[0], *limited, code=1).stdout.strip()
+    shown = ask("report", job, code=1)
+    assert job in shown.stderr
+    told = json.loads(ask("show", job, "--json").stdout)["problem"]
+    assert told["detail"] in " ".join(shown.stderr.split())
+    assert f"[{told['code']}]" in shown.stderr
+    assert json.loads(ask("report", job, "--json", code=1).stdout)["code"] == told["code"]
+    assert told["code"] in ask("show", job).stdout
+
+
+def test_what_is_no_longer_needed_is_deleted(ask: Ask, tmp_path: Path) -> None:
+    np.savez(tmp_path / "x.npz", x=np.arange(6, dtype=np.float32))
+    dataset = ask("upload", tmp_path / "x.npz", "--quiet").stdout.strip()
+    assert "deleted" in ask("delete", dataset).stderr
+    assert json.loads(ask("show", dataset, "--json", code=1).stdout)["code"] == "not_found"
+    assert "mdl_" in ask("delete", "resnet20", code=2).stderr
+
+
+@pytest.mark.parametrize("command", ["models", "datasets", "jobs", "show", "logs", "report", "watch"])
+def test_every_answer_comes_as_json(ask: Ask, job: str, ids: tuple[str, str], command: str) -> None:
+    arguments = [] if command in ("models", "datasets", "jobs") else [job]
+    text = ask(command, *arguments, "--json").stdout
+    lines = text.splitlines() if command in ("models", "datasets", "jobs", "logs") else [text]
+    assert all(json.loads(line) for line in lines)
+
+
+def test_every_command_that_answers_takes_json(ask: Ask) -> None:
+    silent = {"serve", "worker"}
+    for command in commands.registered_commands:
+        name = command.name or (command.callback.__name__ if command.callback else "")
+        assert ("--json" in ask(name, "--help").stdout) == (name not in silent), name
+
+
+def test_problems_come_as_json(ask: Ask, ids: tuple[str, str]) -> None:
+    problem = json.loads(ask("submit", ids[0], "--step", "int8_static", "--json", code=1).stdout)
+    assert (problem["code"], problem["field"]) == ("missing_data", "--calibration")
+    assert json.loads(ask("upload", "gone.onnx", "--json", code=1).stdout)["code"] == "unusable_file"
+    assert json.loads(ask("steps", "int9", "--json", code=2).stdout)["code"] == "usage"
+
+
+def test_what_the_service_refuses_is_told_in_options(ask: Ask, ids: tuple[str, str]) -> None:
+    model, dataset = ids
+    calibration = ("--calibration", f"{dataset}:1000:9000")
+    refused = ask("submit", model, "--step", "int8_static", *calibration, code=1).stderr
+    assert "--calibration" in refused
+    assert "[slice_beyond_data]" in refused
+    refused = ask("submit", model, "--step", "float16 exclude=nothing", code=1).stderr
+    assert "--step float16 exclude" in refused
+    assert "recipe.steps" not in refused
+
+
+def test_steps_are_shown_as_the_contract_has_them(ask: Ask) -> None:
+    shown = ask("steps").stdout
+    assert all(kind in shown for kind in KINDS)
+    for kind, step in KINDS.items():
+        described = json.loads(ask("steps", kind, "--json").stdout)[kind]
+        assert [*described["settings"]] == [name for name in step.model_fields if name != "kind"]
+        assert all(name in ask("steps", kind).stdout for name in described["settings"])
+    assert json.loads(ask("steps", "int8_static", "--json").stdout)["int8_static"]["needs"] == "calibration"
+    assert "Did you mean int8_static?" in ask("steps", "int8_statik", code=2).stderr
+
+
+def test_the_version_is_said(ask: Ask) -> None:
+    assert ask("--version").stdout.strip() == f"winnow {version('winnow')}"
+
+
+def test_a_misspelled_variable_is_told(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINNOW_DATADIR", "/tmp")
+    assert "Did you mean WINNOW_DATA_DIR?" in ask("steps").stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option"),
+    [
+        (["serve", "--no-workers", "--workers", "2"], "--workers"),
+        (["run", __file__, "--step", "float16", "--url", "http://x", "--data-dir", "y"], "--data-dir"),
+        (["run", __file__, "--step", "float16", "--declaration", __file__], "--declaration"),
+        (["upload", __file__, "--model", "--declaration", __file__], "--declaration"),
+        (["upload", __file__, "--dataset", "--input", "x:float32[1]"], "--input"),
+        (["submit", "mdl_1", "--step", "float16", "--map", "a=b"], "--map"),
+    ],
+)
+def test_options_without_effect_are_refused(ask: Ask, arguments: list[str], option: str) -> None:
+    assert f"{option} has no effect" in ask(*arguments, code=2).stderr
 
 
 @pytest.mark.parametrize("arguments", [[__file__], ["mdl_1", "--calibration", f"{__file__}:0:9"]])

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 
 from app.cli import run
 from app.cli.commands import commands
+from app.cli.targets import nothing_half, write_whole
 from app.contract.job import JobRequest
 
 
@@ -81,3 +82,60 @@ def test_what_is_read_is_not_overwritten(tmp_path: Path) -> None:
         result = CliRunner().invoke(commands, asked)
         assert (result.exit_code, "is not overwritten" in " ".join(result.stderr.split())) == (2, True)
         assert file.read_bytes() == b"kept"
+
+
+@pytest.mark.parametrize("made", ["net.small.onnx", "net.small.report.json"])
+def test_what_an_earlier_run_has_made_is_overwritten_only_by_force(
+    made: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Decided before anything is sent or started."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models" / "net.onnx").write_bytes(b"model")
+    (tmp_path / made).write_bytes(b"kept")
+    asked = ["run", "models/net.onnx", "--step", "float16", "--url", "http://127.0.0.1:9"]
+    refused = CliRunner().invoke(commands, asked)
+    assert (refused.exit_code, "--force" in refused.stderr) == (2, True)
+    forced = CliRunner().invoke(commands, [*asked, "--force"])
+    assert (forced.exit_code, "no Winnow service answers" in forced.stderr) == (1, True)
+    assert (tmp_path / made).read_bytes() == b"kept"
+
+
+def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) -> None:
+    asked = ["run", __file__, "--step", "float16", "--out", "/proc/small.onnx"]
+    result = CliRunner().invoke(commands, asked)
+    assert (result.exit_code, "nothing can be written into /proc" in result.stderr) == (2, True)
+
+
+def test_a_result_whose_place_is_gone_goes_elsewhere_and_says_where(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def bring(path: Path) -> Path:
+        return write_whole(path, "result")
+
+    code = run._deliver("the result is", bring, tmp_path / "gone" / "small.onnx", force=False)
+    said = " ".join(capsys.readouterr().err.split())
+    place = Path(said.removesuffix(" instead").split()[-1])
+    assert (code, place.read_text(), place.name) == (1, "result", "small.onnx")
+
+
+def test_what_has_come_to_be_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+    target = tmp_path / "small.onnx"
+    target.write_text("kept")
+    assert run._deliver("it is", lambda path: write_whole(path, "result"), target, force=False) == 1
+    assert target.read_text() == "kept"
+    assert run._deliver("it is", lambda path: write_whole(path, "result"), target, force=True) == 0
+    assert target.read_text() == "result"
+
+
+def test_nothing_half_is_left(tmp_path: Path) -> None:
+    target = tmp_path / "small.onnx"
+
+    def interrupted() -> None:
+        with nothing_half([target]):
+            (tmp_path / ".small.onnx.0123.part").write_bytes(b"half")
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not [*tmp_path.iterdir()]

@@ -8,7 +8,7 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
-from app.client import Client, ServiceProblem, UploadRejected
+from app.client import Client, JobFailed, ServiceProblem, UploadRejected
 from app.contract.dataset import Dataset
 from app.contract.job import Benchmark, DataUse, DataUses, Evaluation, Job, JobRequest
 from app.contract.model import Model
@@ -141,7 +141,7 @@ def test_jobs_are_found_by_what_they_are(client: Client, done: Job) -> None:
 
 def test_lists_go_over_many_pages(tmp_path: Path) -> None:
     sent = []
-    with running(Settings(data_dir=tmp_path / "data", port=0), workers=False) as url, Client(url) as client:
+    with running(Settings(data_dir=tmp_path / "data", port=0), workers=0) as url, Client(url) as client:
         for number in range(55):
             np.savez(tmp_path / "one.npz", x=np.full(3, number, np.float32))
             sent.append(client.upload_dataset(tmp_path / "one.npz", wait=False).id)
@@ -183,3 +183,38 @@ def test_what_nothing_uses_can_be_deleted(client: Client, npz: Path) -> None:
     with pytest.raises(ServiceProblem) as caught:
         client.dataset(dataset.id)
     assert caught.value.code == "not_found"
+
+
+def test_dicts_do_as_well_as_models(client: Client, model: Model, npz: Path) -> None:
+    np.savez(npz, x=np.zeros((3, 2), np.float32))
+    dataset = client.upload_dataset(npz, {"inputs": {"image": {"array": "x"}}})
+    assert dataset.declaration.inputs["image"].array == "x"
+    steps = [Int8Dynamic(kind="int8_dynamic")]
+    whole = client.submit({"model": model.id, "recipe": {"steps": steps}})
+    by_name = client.submit(model=model.id, recipe=Recipe(steps=steps), require={"max_size_ratio": 1})
+    assert whole.recipe == by_name.recipe
+    assert by_name.require.max_size_ratio == 1
+    client.cancel(whole.id)
+    client.cancel(by_name.id)
+
+
+def test_a_job_that_fails_raises_its_problem(client: Client, model: Model) -> None:
+    job = client.submit(model=model.id, recipe={"steps": [{"kind": "int8_dynamic"}]}, limits={"seconds": 1})
+    with pytest.raises(JobFailed) as failed:
+        client.wait(job.id, timeout=60)
+    assert (failed.value.job.id, failed.value.code) == (job.id, "time_limit_exceeded")
+    assert failed.value.problem == client.job(job.id).problem
+
+
+def test_waiting_ends_at_its_timeout(client: Client, model: Model) -> None:
+    job = client.submit(model=model.id, recipe={"steps": [{"kind": "int8_dynamic"}]})
+    with pytest.raises(TimeoutError, match="goes on"):
+        client.wait(job.id, timeout=0)
+    client.cancel(job.id)
+
+
+def test_the_address_comes_from_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WINNOW_URL", "http://winnow.example:81/")
+    assert Client().url == "http://winnow.example:81"
+    monkeypatch.delenv("WINNOW_URL")
+    assert Client().url == "http://127.0.0.1:8000"

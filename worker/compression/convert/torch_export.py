@@ -3,14 +3,33 @@
 import pickle
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PurePosixPath
+from typing import Any, Final
 from unittest import mock
 
 from app.contract.errors import Refusal
+from app.contract.strict_zip import BrokenZip, open_zip
 from worker.compression.convert.pt2.rebuild import rebuild
 from worker.compression.convert.written import OPSET, write
 from worker.compression.convert.zipped import EXPORT_ANEW
+
+MAX_LISTED_BYTES: Final = 2**40
+"""Of an archive that is only listed: nothing is unpacked."""
+
+MEMBERS: Final = frozenset({"archive_format", "serialized_exported_program.json"})
+"""What torch.export writes into its archives, of today's format and of the one before."""
+
+
+def is_torch_export(path: Path) -> bool:
+    """Whether the bytes are an archive of torch.export. The name is not looked at."""
+    with path.open("rb") as file:
+        if file.read(2) != b"PK":
+            return False
+        try:
+            members = open_zip(file, max_bytes=MAX_LISTED_BYTES).members
+        except BrokenZip:
+            return False
+    return any(PurePosixPath(name).name in MEMBERS for name in members)
 
 
 def convert(path: Path, target: Path, *, max_bytes: int) -> None:

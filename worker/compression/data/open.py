@@ -22,7 +22,7 @@ def open_samples(
     """The source's rows as feeds for a model with these inputs.
 
     Refuses with `inputs_do_not_fit`, `unknown_input`, `labels_do_not_fit`, `empty_slice`,
-    `invalid_declaration`, and what `open_arrays` refuses.
+    `slice_beyond_data`, `invalid_declaration`, and what `open_arrays` refuses.
     """
     arrays = open_arrays(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     declaration = completed(source.declaration, arrays)

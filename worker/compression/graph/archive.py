@@ -69,6 +69,12 @@ def _write(chunks: Iterable[bytes], target: Path) -> None:
 
 
 def _the_model(files: list[Path], folder: Path) -> Path:
+    if any(file.name in ("archive_format", "serialized_exported_program.json") for file in files):
+        raise Refusal(
+            "invalid_model",
+            "This is a torch.export program (.pt2), and ONNX was expected. The service and `python -m "
+            "worker.compression` convert it; for `compress()` convert it with worker.compression.convert.",
+        )
     models = [file for file in files if file.suffix.lower() == ".onnx"]
     if len(models) != 1:
         found = ", ".join(sorted(str(file.relative_to(folder)) for file in models)[:5]) or "none"

@@ -102,13 +102,14 @@ def test_batches_are_made_one_at_a_time(tmp_path: Path) -> None:
         next(batches)
 
 
-def test_slices_take_their_rows_and_clamp_at_the_end(tmp_path: Path) -> None:
+def test_slices_take_their_rows_and_end_within_the_data(tmp_path: Path) -> None:
     np.savez(tmp_path / "a.npz", x=np.zeros((10, 2), np.float32), labels=np.arange(10))
-    samples = opened(tmp_path, [spec("x", "float32", "N", 2)], slice=(4, 400))
+    samples = opened(tmp_path, [spec("x", "float32", "N", 2)], slice=(4, 10))
     assert samples.labels is not None
     assert samples.labels.tolist() == [4, 5, 6, 7, 8, 9]
     assert samples.take(2).labels.tolist() == [4, 5]  # type: ignore[union-attr]
     assert refused(tmp_path, [spec("x", "float32", "N", 2)], slice=(10, 20))[0] == "empty_slice"
+    assert refused(tmp_path, [spec("x", "float32", "N", 2)], slice=(4, 400))[0] == "slice_beyond_data"
 
 
 def test_a_fixed_batch_is_kept_and_a_remainder_left_out(tmp_path: Path) -> None:
