@@ -5,7 +5,8 @@ Runtimes without a float16 kernel for an operator put their own Casts around it.
 A Transpose that moves the first axis behind the others stays too: with one in float16 in front of a product ONNX
 Runtime 1.32 ends with SIGSEGV while it makes the session (its MatmulTransposeFusion, with the Cast that it puts between
 them): recurrent layers that are batch first, with a product behind them.
-A weight beyond ±65504 has no float16, so its node stays in float32, with a note; and with calibration data so does
+A weight beyond ±65504 has no float16, nor has a constant that is all but zero (`underflow`), so their nodes stay in
+float32, with a note; and with calibration data so does
 every node that overflows, or comes near it, on that data (`islands`).
 """
 
@@ -21,8 +22,9 @@ from worker.compression.graph.naming import Names, excluded
 from worker.compression.graph.opset import opset_of
 from worker.compression.techniques.account import SHOWN, Layer, changed
 from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.half import Ports, ports
+from worker.compression.techniques.half import Ports, has_subgraph, ports
 from worker.compression.techniques.islands import LARGEST, SAMPLES, islands
+from worker.compression.techniques.underflow import vanishing
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +34,13 @@ FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
     """Raises `Refusal` `nothing_to_quantize`, and with calibration data `model_does_not_run`."""
     halves, reasons = _chosen(model, step.exclude)
-    notes = [f"{n.name} stays in float32: {why}." for n, why in reasons.items() if why.startswith("a weight")]
+    reasons |= (vanished := vanishing(halves))
+    halves = {node: found for node, found in halves.items() if node not in vanished}
+    notes = [
+        f"{n.name} stays in float32: {why}."
+        for n, why in reasons.items()
+        if why.startswith("a weight") or n in vanished
+    ]
     details: dict[str, object] = {}
     if context.calibration is None:
         notes.append(
@@ -50,6 +58,12 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
     answer = changed(model, layers, "nodes with float32 weights that can compute in float16", notes, details)
     _Converter(model, halves).convert(step.keep_io_types)
     passes.RemoveUnusedNodesPass()(model)
+    if not step.keep_io_types:
+        answer.notes.extend(
+            f"Output {value.name!r} stays float32, as the node does that makes it."
+            for value in model.graph.outputs
+            if value.dtype == FLOAT
+        )
     return answer
 
 
@@ -147,9 +161,13 @@ class _Converter:
         for value in list(self._made):
             self._widen(value)
             value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
-        if keep_io_types:
-            for value in outputs:
-                self._keep_output(value)
+        for value in outputs if keep_io_types else self._of_subgraphs():
+            self._turn_output(value, FLOAT if keep_io_types else HALF)
+
+    def _of_subgraphs(self) -> list[ir.Value]:
+        """The float32 outputs that a Loop, an If or a Scan makes: not computed in half, but given so."""
+        makers = [(value, value.producer()) for value in self._graph.outputs if value.dtype == FLOAT]
+        return [value for value, maker in makers if maker is not None and has_subgraph(maker)]
 
     def _narrow(self, value: ir.Value) -> ir.Value:
         """The float16 form of a weight, or of a value that stays float32."""
@@ -169,15 +187,15 @@ class _Converter:
     def _takes_half(self, node: ir.Node, index: int) -> bool:
         return node in self._halves and index in self._halves[node].inputs
 
-    def _keep_output(self, value: ir.Value) -> None:
-        """The output keeps its name and float32."""
+    def _turn_output(self, value: ir.Value, to: ir.DataType) -> None:
+        """The output keeps its name, and is of this type."""
         name = value.name
-        value.name = self._names.fresh(f"{name}_float16")
-        wide = self._cast(value, FLOAT, f"{name}_cast")
-        wide.name = name
+        value.name = self._names.fresh(f"{name}_{'float16' if to == FLOAT else 'float32'}")
+        turned = self._cast(value, to, f"{name}_cast")
+        turned.name = name
         for index, output in enumerate(self._graph.outputs):
             if output is value:
-                self._graph.outputs[index] = wide
+                self._graph.outputs[index] = turned
 
     def _cast(self, value: ir.Value, to: ir.DataType, wish: str) -> ir.Value:
         name = self._names.fresh(wish)

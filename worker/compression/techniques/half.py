@@ -27,7 +27,7 @@ class Ports:
 
 def ports(node: ir.Node, opset: int) -> Ports | None:
     """None when the node has to stay in float32, or has nothing to do with floats."""
-    if node.domain not in ("", "ai.onnx") or node.op_type in KEPT or _has_subgraph(node):
+    if node.domain not in ("", "ai.onnx") or node.op_type in KEPT or has_subgraph(node):
         return None
     try:
         schema = onnx.defs.get_schema(node.op_type, opset)
@@ -58,6 +58,6 @@ def _bound(
             yield index, value, formal[min(index, len(formal) - 1)].type_str
 
 
-def _has_subgraph(node: ir.Node) -> bool:
+def has_subgraph(node: ir.Node) -> bool:
     kinds = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
     return any(attribute.type in kinds for attribute in node.attributes.values())

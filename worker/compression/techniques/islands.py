@@ -5,11 +5,12 @@ A node is an island when
     max |x| > SAFE · 65504           of one of its floats, in the float32 graph: data not seen here may go further,
     x finite, x in float16 infinite  or NaN, though all that it read was finite: it overflowed inside.
 
-The second is looked for in the converted graph, and again after each widening, until nothing overflows. What is held
-of a value is one number.
+The second is looked for in the converted graph, and again after each widening, until nothing overflows. An island that
+is still not finite has read too little of what float16 left over: what made its inputs becomes one too. What is held of
+a value is one number.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -40,9 +41,19 @@ def islands(
         origin = dict(zip(places, nodes, strict=True))
         began = {origin[node] for node in _began(converted, origin, samples, reach) if node in origin}
         new = [node for node in nodes if node in began and node in halves and node not in found]
+        why = "overflowed when it was computed in float16 on the calibration data"
+        if not new:
+            new = [node for node in _makers(began & found.keys()) if node in halves and node not in found]
+            why = "made a value whose float16 form broke a node that reads it"
         if not new:
             return found
-        found |= dict.fromkeys(new, "overflowed when it was computed in float16 on the calibration data")
+        found |= dict.fromkeys(new, why)
+
+
+def _makers(nodes: Iterable[ir.Node]) -> list[ir.Node]:
+    """The nodes whose results these read."""
+    makers = (value.producer() for node in nodes for value in node.inputs if value is not None)
+    return list(dict.fromkeys(maker for maker in makers if maker is not None))
 
 
 def _too_large(node: ir.Node, ports: Ports, reach: dict[str, float]) -> str | None:

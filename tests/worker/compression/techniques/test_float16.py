@@ -13,6 +13,8 @@ from onnx import TensorProto, helper
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Float16, Int8Static
+from tests.support.graphs import siblings
+from tests.support.ort import run as run_on
 from tests.worker.compression.techniques.nets import (
     digits_net,
     digits_samples,
@@ -22,14 +24,18 @@ from tests.worker.compression.techniques.nets import (
     ops,
     proto,
     run,
+    samples,
     snr_db,
 )
 from tests.worker.compression.techniques.test_int8_static import branching
+from worker.compression.graph.constants import new_constant
+from worker.compression.graph.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
 
 HALF = ir.DataType.FLOAT16
+STEP = Float16.model_validate({"kind": "float16"})
 
 
 def halve(net: ir.Model, **step: Any) -> Changed:
@@ -88,7 +94,7 @@ def test_the_scales_of_a_resize_stay_float32() -> None:
 
 def test_a_weight_beyond_the_range_stays_float32_with_a_note() -> None:
     nodes = [node("Mul", "x big", "a", "large"), node("Mul", "a small", "y", "little")]
-    weights = {"big": np.array([1e6], np.float32), "small": np.array([1e-5], np.float32)}
+    weights = {"big": np.array([1e6], np.float32), "small": np.array([1e-3], np.float32)}
     net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
     made = halve(net, exclude=[])
     assert (made.changed, made.candidates) == (1, 2)
@@ -162,3 +168,61 @@ def test_a_product_behind_a_transposition_of_the_first_axis_runs(perm: Any, dims
 def test_twice_is_refused() -> None:
     with pytest.raises(Refusal, match="nothing_to_quantize"):
         halve(halve(digits_net()).model)
+
+
+def logarithm(epsilon: float, *, kind: str = "Add") -> ir.Model:
+    """log(relu(x) + ε), or of the larger of both: −∞ where ε is 0 and x is not above it."""
+    nodes = [
+        node("Relu", "x", "r", "relu"),
+        node(kind, "r epsilon", "s", "floor"),
+        node("Log", "s", "l", "log"),
+        node("MatMul", "l w", "y", "product"),
+    ]
+    weights = {"epsilon": np.array(epsilon, np.float32), "w": np.eye(4, dtype=np.float32)}
+    return model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+
+
+@pytest.mark.parametrize("kind", ["Add", "Max"])
+@pytest.mark.parametrize("epsilon", [1e-10, 6e-8, 5e-5])
+@pytest.mark.parametrize("data", [True, False], ids=["with data", "without"])
+def test_a_constant_that_vanishes_keeps_its_node_and_the_logarithm_behind_it(
+    kind: str, epsilon: float, data: bool, tmp_path: Path
+) -> None:
+    x = np.array([[-1, 0, 1e-3, 2]] * 4, np.float32)
+    given = samples(tmp_path, logarithm(epsilon), x=x) if data else None
+    made = apply(logarithm(epsilon, kind=kind), STEP, Context(tmp_path, 0, Silent(), given))
+    expected = run_on(logarithm(epsilon, kind=kind), {"x": x})[0]
+    found = run_on(made.model, {"x": x})[0]
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, expected, rtol=2e-3)
+    assert any("floor" in note and "vanishes" in note for note in made.notes)
+
+
+def test_what_made_the_input_of_a_broken_island_becomes_one_too(tmp_path: Path) -> None:
+    """x · 10⁻⁴ · 10⁻⁴ is 0 in float16, though neither constant is; a float32 logarithm of it does not help."""
+    nodes = [
+        node("Mul", "x small", "a", "first"),
+        node("Mul", "a small", "b", "second"),
+        node("Log", "b", "l", "log"),
+        node("MatMul", "l w", "y", "product"),
+    ]
+    weights = {"small": np.array(1e-4, np.float32), "w": np.eye(4, dtype=np.float32)}
+    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    x = np.full((4, 4), 2, np.float32)
+    made = apply(net.clone(), STEP, Context(tmp_path, 0, Silent(), samples(tmp_path, net, x=x)))
+    np.testing.assert_allclose(run_on(made.model, {"x": x})[0], run_on(net, {"x": x})[0], rtol=2e-3)
+
+
+def test_an_output_that_a_branch_makes_is_float16_when_outputs_are_asked_for_in_it(tmp_path: Path) -> None:
+    net = normalise(ir.from_proto(siblings()))
+    head = ir.node(
+        "MatMul", [net.graph.outputs[0], new_constant(net.graph, "w", np.eye(10, dtype=np.float32))]
+    )
+    head.outputs[0].name, head.outputs[0].dtype = "z", ir.DataType.FLOAT
+    head.outputs[0].shape, head.name = net.graph.outputs[0].shape, "head"
+    net.graph.append(head)
+    net.graph.outputs.append(head.outputs[0])
+    made = halve(net, keep_io_types=False)
+    assert [value.dtype for value in made.model.graph.outputs] == [ir.DataType.FLOAT16] * 2
+    feeds = {"x": np.ones((2, 3, 8, 8), np.float16), "flag": np.array(True)}
+    assert [answer.dtype for answer in run_on(made.model, feeds)] == [np.float16] * 2
