@@ -26,8 +26,8 @@ OPSET: Final = 11
 NODE_BYTES: Final = 350
 """What the nodes of a layer take in the file, about: those of its codes and those that unpack them."""
 FOR_SIZE: Final = (
-    "This is for the size of the file: ONNX Runtime makes the weights floats when it loads the model, which then takes "
-    "the time and the memory that the float model takes."
+    "This is for the size of the file: ONNX Runtime makes the weights floats when it loads the model, which then runs "
+    "as the float model does; loading takes longer."
 )
 
 
