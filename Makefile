@@ -13,7 +13,7 @@ demo: $(STAMP)        ## train a small network, compress it over HTTP, print bef
 	$(PY) -m examples.demo
 
 test: $(STAMP)        ## everything, on real files, processes and servers
-	$(PY) -m pytest --numprocesses 2 --dist worksteal
+	$(PY) -m pytest --numprocesses 3 --dist worksteal
 
 serve: $(STAMP)       ## the embedded service: API and workers, no Redis, no database server
 	.venv/bin/winnow serve
