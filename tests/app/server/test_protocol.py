@@ -5,6 +5,7 @@ import socket
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 
 from app.api.security_headers import SECURITY_HEADERS
@@ -284,16 +285,23 @@ def dripped(connection: socket.socket, piece: bytes) -> bytes:
     raise AssertionError("the connection was not closed")
 
 
-def test_an_answer_that_nobody_reads_is_given_up(api: Served) -> None:
+def test_an_answer_that_nobody_reads_is_given_up(api: Served, connect: Connect) -> None:
     big = onnx(32 * 2**20)
     id = api.http.post("/v1/models", content=big).json()["id"]
-    with socket.socket() as connection:
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2**16)  # some machines hold 32 MiB unread
-        connection.settimeout(20)
-        connection.connect(("127.0.0.1", api.http.base_url.port or 0))
-        send_all(connection, b"GET /v1/models/%s/content HTTP/1.1\r\nHost: localhost\r\n\r\n" % id.encode())
-        time.sleep(2)
-        assert len(read_to_the_end(connection)) < len(big)
+    connection = connect()
+    send_all(connection, b"GET /v1/models/%s/content HTTP/1.1\r\nHost: localhost\r\n\r\n" % id.encode())
+    wait_until_given_up(connection)
+    assert len(read_to_the_end(connection)) < len(big)
+
+
+def wait_until_given_up(connection: socket.socket) -> None:
+    """Until the other side has closed, which reading would hinder. Raises `TimeoutError` after 20 s."""
+    ends = connection.getpeername(), connection.getsockname()
+    deadline = time.monotonic() + 20
+    while any((c.laddr, c.raddr, c.status) == (*ends, "ESTABLISHED") for c in psutil.net_connections("tcp4")):
+        if time.monotonic() > deadline:
+            raise TimeoutError("the connection is still open")
+        time.sleep(0.05)
 
 
 # --- too many
