@@ -33,7 +33,7 @@ FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
 def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
     """Raises `Refusal` `nothing_to_quantize`, and with calibration data `model_does_not_run`."""
-    halves, reasons = _chosen(model, step.exclude)
+    halves, reasons = chosen(model, step.exclude)
     reasons |= (vanished := vanishing(halves))
     halves = {node: found for node, found in halves.items() if node not in vanished}
     notes = [
@@ -56,7 +56,7 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
     context.progress.advance(0.7)
     layers = [Layer(n, reasons.get(n)) for n in model.graph if any(_is_weight(v) for v in n.inputs)]
     answer = changed(model, layers, "nodes with float32 weights that can compute in float16", notes, details)
-    _Converter(model, halves).convert(step.keep_io_types)
+    Converter(model, halves).convert(frozenset() if step.keep_io_types else _signature(model))
     passes.RemoveUnusedNodesPass()(model)
     if not step.keep_io_types:
         answer.notes.extend(
@@ -67,7 +67,11 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
     return answer
 
 
-def _chosen(model: ir.Model, exclude: list[str]) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
+def _signature(model: ir.Model) -> frozenset[str]:
+    return frozenset(str(value.name) for value in (*model.graph.inputs, *model.graph.outputs))
+
+
+def chosen(model: ir.Model, exclude: list[str]) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
     """The nodes that can be float16, and why the others cannot."""
     opset, halves, reasons = opset_of(model), {}, {}
     for node in model.graph:
@@ -86,10 +90,10 @@ def _converted(
     """A copy in half precision but for the nodes at the positions `kept`, and its nodes that are the model's."""
     copy = model.clone()
     pairs = list(zip(model.graph, copy.graph, strict=True))
-    chosen = {
+    taken = {
         twin: halves[node] for at, (node, twin) in enumerate(pairs) if node in halves and at not in kept
     }
-    _Converter(copy, chosen).convert(keep_io_types=True)
+    Converter(copy, taken).convert(frozenset())
     return copy, [twin for _, twin in pairs]
 
 
@@ -131,7 +135,7 @@ def _overflows(value: ir.Value) -> bool:
     return bool(finite.size and finite.max() > LARGEST)
 
 
-class _Converter:
+class Converter:
     """Turns the chosen ports to float16. A value exists in each precision at most once."""
 
     def __init__(self, model: ir.Model, halves: dict[ir.Node, Ports]) -> None:
@@ -145,11 +149,12 @@ class _Converter:
             for value in [node.outputs[i]]
         }
 
-    def convert(self, keep_io_types: bool) -> None:
+    def convert(self, halved: frozenset[str]) -> None:
+        """`halved`: the inputs and outputs that are float16 afterwards; the others keep float32."""
         uses = [(node, i) for node, found in self._halves.items() for i in found.inputs]
-        if not keep_io_types:
-            self._made.update({v: v.shape for v in self._graph.inputs if v.dtype == FLOAT})
-        outputs = [v for v in self._graph.outputs if v in self._made]
+        self._made.update({v: v.shape for v in self._graph.inputs if v.dtype == FLOAT and v.name in halved})
+        kept = [v for v in self._graph.outputs if v in self._made and v.name not in halved]
+        turned = [v for v in self._of_subgraphs() if v.name in halved]
         narrowed: dict[ir.Value, ir.Value] = {}
         for node, index in uses:
             value = node.inputs[index]
@@ -161,8 +166,10 @@ class _Converter:
         for value in list(self._made):
             self._widen(value)
             value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
-        for value in outputs if keep_io_types else self._of_subgraphs():
-            self._turn_output(value, FLOAT if keep_io_types else HALF)
+        for value in kept:
+            self._turn_output(value, FLOAT)
+        for value in turned:
+            self._turn_output(value, HALF)
 
     def _of_subgraphs(self) -> list[ir.Value]:
         """The float32 outputs that a Loop, an If or a Scan makes: not computed in half, but given so."""
