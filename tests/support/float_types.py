@@ -34,7 +34,9 @@ def written_in(model: onnx.ModelProto, form: Form) -> onnx.ModelProto:
             tensor.CopyFrom(_tensor(tensor, kind, dtype, f"{tensor.name}_stored" if behind else tensor.name))
             if behind:
                 name = tensor.name.removesuffix("_stored")
-                made.graph.node.insert(0, helper.make_node("Cast", [tensor.name], [name], f"{name}_cast", to=1))
+                made.graph.node.insert(
+                    0, helper.make_node("Cast", [tensor.name], [name], f"{name}_cast", to=1)
+                )
     if not behind:
         for value in (*made.graph.input, *made.graph.output):
             if value.type.tensor_type.elem_type == TensorProto.FLOAT:

@@ -31,9 +31,9 @@ from worker.compression.techniques.float_types import give_back
 
 @dataclass(frozen=True)
 class Materials:
-    """`original` is the upload in normal form and float32, `given` which floats it had before; `upload` the names in its file, `declared` what it says of its inputs
-    and outputs; `curves` the folder of what training steps draw; `unpacked` where each archive was unpacked to, so that
-    its bytes are hashed once and not for every step.
+    """`original` is the upload in normal form and float32, `given` which floats it had before; `upload` the names in
+    its file, `declared` what it says of its inputs and outputs; `curves` the folder of what training steps draw;
+    `unpacked` where each archive was unpacked to, so that its bytes are hashed once and not for every step.
     """
 
     original: ir.Model
@@ -129,7 +129,5 @@ class Materials:
 
 def _student(steps: Sequence[AnyStep]) -> str | None:
     """The last one that took the upload's place."""
-    students = [
-        step.student for step in steps if isinstance(step, Distillation) and step.student is not None
-    ]
+    students = [step.student for step in steps if isinstance(step, Distillation) and step.student is not None]
     return None if not students or students[-1] == ORIGINAL else students[-1]

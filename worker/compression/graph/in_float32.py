@@ -140,7 +140,7 @@ def _widened(tensor: ir.TensorProtocol, spill: Spill | None) -> ir.TensorProtoco
     return ir.tensor(wide, name=tensor.name) if spill is None else spill.tensor(str(tensor.name), wide)
 
 
-def _is_lost(array: np.ndarray, wide: np.ndarray) -> bool:  # type: ignore[type-arg]
+def _is_lost(array: np.ndarray, wide: np.ndarray) -> bool:
     return bool((np.isfinite(array) & ~np.isfinite(wide)).any() or ((array != 0) & (wide == 0)).any())
 
 

@@ -11,23 +11,31 @@ every node that overflows, or comes near it, on that data (`islands`).
 """
 
 import logging
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from app.contract.errors import Refusal
 from app.contract.recipe import Float16
+from app.contract.shapes import input_shapes
+from worker.compression.data.samples import Samples
 from worker.compression.graph.constants import new_constant
+from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.naming import Names, excluded
 from worker.compression.graph.opset import opset_of
+from worker.compression.measure.feeds import random_feeds
 from worker.compression.techniques.account import SHOWN, Layer, changed
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.half import Ports, has_subgraph, ports
-from worker.compression.techniques.islands import LARGEST, SAMPLES, islands
+from worker.compression.techniques.islands import DATA, LARGEST, SAMPLES, Random, islands
 from worker.compression.techniques.underflow import vanishing
 
 log = logging.getLogger(__name__)
 
+RANDOM: Final = 4
+"""Feeds of random numbers where there is no data."""
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
 
@@ -42,16 +50,16 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
         if why.startswith("a weight") or n in vanished
     ]
     details: dict[str, object] = {}
-    if context.calibration is None:
+    samples, data = _samples(model, context)
+    wide = _islands(model, halves, samples, data)
+    if samples is None or wide is None:
         notes.append(
             "Without calibration data overflow was not looked for: see in the parity whether activations fit."
         )
     else:
-        samples = context.calibration.draw(SAMPLES, context.seed)
-        wide = islands(model, halves, samples, lambda kept: _converted(model, halves, kept))
         halves = {node: found for node, found in halves.items() if node not in wide}
         reasons |= wide
-        notes += _told(wide)
+        notes += _told(wide, data)
         details = {"samples": len(samples), "islands": {str(node.name): why for node, why in wide.items()}}
     context.progress.advance(0.7)
     layers = [Layer(n, reasons.get(n)) for n in model.graph if any(_is_weight(v) for v in n.inputs)]
@@ -65,6 +73,33 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
             if value.dtype == FLOAT
         )
     return answer
+
+
+def _samples(model: ir.Model, context: Context) -> tuple[Samples | Random | None, str]:
+    """What overflow is looked for on, and its name: random numbers where there is no calibration data, None where none
+    of its shapes can be made."""
+    if context.calibration is not None:
+        return context.calibration.draw(SAMPLES, context.seed), DATA
+    try:
+        specs = inputs_of(model)
+        shapes = input_shapes(specs, 1, context.benchmark.shapes)
+        return Random(list(random_feeds(specs, shapes, RANDOM, context.seed))), "random numbers"
+    except Refusal:
+        return None, ""
+
+
+def _islands(
+    model: ir.Model, halves: dict[ir.Node, Ports], samples: Samples | Random | None, data: str
+) -> dict[ir.Node, str] | None:
+    """None where there are no samples, or the model does not run on random numbers."""
+    if samples is None:
+        return None
+    try:
+        return islands(model, halves, samples, lambda kept: _converted(model, halves, kept), data)
+    except Refusal:
+        if isinstance(samples, Random):
+            return None
+        raise
 
 
 def _signature(model: ir.Model) -> frozenset[str]:
@@ -90,16 +125,14 @@ def _converted(
     """A copy in half precision but for the nodes at the positions `kept`, and its nodes that are the model's."""
     copy = model.clone()
     pairs = list(zip(model.graph, copy.graph, strict=True))
-    taken = {
-        twin: halves[node] for at, (node, twin) in enumerate(pairs) if node in halves and at not in kept
-    }
+    taken = {twin: halves[node] for at, (node, twin) in enumerate(pairs) if node in halves and at not in kept}
     Converter(copy, taken).convert(frozenset())
     return copy, [twin for _, twin in pairs]
 
 
-def _told(wide: dict[ir.Node, str]) -> list[str]:
+def _told(wide: dict[ir.Node, str], data: str) -> list[str]:
     if not wide:
-        return ["Nothing came near the end of float16 on the calibration data."]
+        return [f"Nothing came near the end of float16 on {data}."]
     shown = [f"{node.name} ({why})" for node, why in list(wide.items())[:SHOWN]]
     rest = f", and {len(wide) - SHOWN} more, listed in the details" if len(wide) > SHOWN else ""
     return [f"{len(wide)} nodes stay in float32, with casts around them: {'; '.join(shown)}{rest}."]
