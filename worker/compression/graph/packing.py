@@ -37,7 +37,8 @@ LARGEST: Final = 2**26
 OPSET: Final = 11
 """The first with CumSum, BitShift and sparse Constants."""
 WEIGHTS: Final = frozenset(
-    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8}
+    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    | {TensorProto.INT8, TensorProto.UINT8}
 )
 SHARED_BYTES: Final = 200
 """At most, of the constants that all bitmasks share."""

@@ -7,7 +7,8 @@ A node is an island when
 
 The second is looked for in the converted graph, and again after each widening, until nothing overflows. An island that
 is still not finite has read too little of what float16 left over: what made its inputs becomes one too. What is held of
-a value is one number. Without data random numbers stand in (`Random`).
+a value is one number. Without data random numbers stand in (`Random`),
+and only the second is asked: how far values go, they do not tell.
 """
 
 from collections.abc import Callable, Iterable, Iterator
@@ -58,7 +59,8 @@ def islands(
     """
     nodes = list(model.graph)
     reach = _reach(model, samples)
-    found = {node: why for node in halves if (why := _too_large(node, halves[node], reach, data)) is not None}
+    near = [] if isinstance(samples, Random) else halves
+    found = {node: why for node in near if (why := _too_large(node, halves[node], reach, data)) is not None}
     while True:
         converted, places = convert({place for place, node in enumerate(nodes) if node in found})
         origin = dict(zip(places, nodes, strict=True))
