@@ -18,6 +18,7 @@ from worker.compression.files import sha256_of
 from worker.compression.graph import store
 from worker.compression.graph.compact import UploadNames
 from worker.compression.graph.facts import inputs_of
+from worker.compression.graph.in_float32 import FloatTypes, in_float32
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.signature import Signature
 from worker.compression.graph.tidy import tidy
@@ -25,16 +26,19 @@ from worker.compression.inspection import open_model
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.techniques.context import Context
+from worker.compression.techniques.float_types import give_back
 
 
 @dataclass(frozen=True)
 class Materials:
-    """`original` is the upload in normal form, `upload` the names in its file and `upload_bytes` its size, `declared`
-    what it says of its inputs and outputs; `curves` the folder of what training steps draw; `unpacked` where each
-    archive was unpacked to, so that its bytes are hashed once and not for every step.
+    """`original` is the upload in normal form and float32, `given` which floats it had before; `upload` the names in
+    its file and `upload_bytes` its size, `declared` what it says of its inputs and outputs; `curves` the folder of what
+    training steps draw; `unpacked` where each archive was unpacked to, so that its bytes are hashed once and not for
+    every step.
     """
 
     original: ir.Model
+    given: FloatTypes
     upload: UploadNames
     upload_bytes: int
     declared: Signature
@@ -60,6 +64,7 @@ class Materials:
             sized=self.samples(self.data.calibration or self.data.evaluation or self.data.training),
             upload=self.upload,
             upload_bytes=self.upload_bytes,
+            as_written=self._as_written,
             require=self.options.require,
             evaluation=self.options.evaluation,
             benchmark=self.options.benchmark,
@@ -90,19 +95,31 @@ class Materials:
         return samples
 
     def model(self, name: str) -> ir.Model:
-        """`original`, or another upload by its id: in normal form, the caller's own."""
+        """`original`, or another upload by its id: in normal form and float32, the caller's own."""
         if name == ORIGINAL:
             return self.original.clone()
-        return normalise(self._loaded(name))
+        return self._turned(name)[0]
 
     def signature(self, steps: Sequence[AnyStep]) -> Signature:
         """What the artifact has to take and answer: as the upload does, or the last student that took its place."""
-        students = [
-            step.student for step in steps if isinstance(step, Distillation) and step.student is not None
-        ]
-        if not students or students[-1] == ORIGINAL:
-            return self.declared
-        return Signature.of(self._loaded(students[-1]))
+        student = _student(steps)
+        return self.declared if student is None else Signature.of(self._loaded(student))
+
+    def types(self, steps: Sequence[AnyStep]) -> FloatTypes:
+        """The floats of the upload, or of the last student that took its place."""
+        student = _student(steps)
+        return self.given if student is None else self._turned(student)[1]
+
+    def _turned(self, name: str) -> tuple[ir.Model, FloatTypes]:
+        return in_float32(normalise(self._loaded(name)), self.scratch / "float32")
+
+    def _as_written(self, graph: ir.Model) -> ir.Model:
+        """A graph with its floats in the upload's types: what a candidate weighs."""
+        if self.given.stored is None:
+            return graph
+        copy = graph.clone()
+        give_back(copy, self.given)
+        return copy
 
     def _loaded(self, name: str) -> ir.Model:
         unpacked = self.scratch / "models" / hashlib.sha256(name.encode()).hexdigest()
@@ -112,3 +129,9 @@ class Materials:
         model = store.load(path)
         tidy(model)
         return model
+
+
+def _student(steps: Sequence[AnyStep]) -> str | None:
+    """The last one that took the upload's place."""
+    students = [step.student for step in steps if isinstance(step, Distillation) and step.student is not None]
+    return None if not students or students[-1] == ORIGINAL else students[-1]

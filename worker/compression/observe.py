@@ -4,7 +4,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,13 +13,22 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from app.contract.errors import Refusal
-from worker.compression.data.samples import Samples
 
 Array = npt.NDArray[Any]
 
 BATCH = 32
 BATCH_BYTES = 32 << 20
 """Observed values of one batch, at most; the batch shrinks where single samples are large."""
+
+
+class Batches(Protocol):
+    """Rows of data as feeds: `Samples`, or random numbers in their place."""
+
+    def take(self, n: int, /) -> "Batches": ...
+
+    def batches(self, size: int, /) -> Iterator[dict[str, Array]]: ...
+
+    def counted_batches(self, size: int, /) -> Iterator[tuple[dict[str, Array], int]]: ...
 
 
 @dataclass(frozen=True)
@@ -42,7 +51,7 @@ class Observer:
         self._model, self.values = model, values
         self._session = _session(model, values)
 
-    def run(self, samples: Samples, size: int | None = None, *, checked: bool = False) -> Iterator[Seen]:
+    def run(self, samples: Batches, size: int | None = None, *, checked: bool = False) -> Iterator[Seen]:
         """All samples in order, `size` at a time or as many as `batch_size` says.
 
         `checked`: these samples were run before, and need not be looked through again. Raises `not_finite` naming
@@ -55,7 +64,7 @@ class Observer:
                 seen.extremes.extend(_finite_extremes(self._model, name, x) for name, x in named)
             yield seen
 
-    def batch_size(self, samples: Samples) -> int:
+    def batch_size(self, samples: Batches) -> int:
         """Of which the observed values take at most `BATCH_BYTES`."""
         observed = self._once(next(samples.take(1).batches(1)), 1).values
         return int(np.clip(BATCH_BYTES // max(1, sum(x.nbytes for x in observed)), 1, BATCH))

@@ -20,6 +20,7 @@ from worker.compression.files import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.graph import store
 from worker.compression.graph.compact import names_in
 from worker.compression.graph.facts import inputs_of
+from worker.compression.graph.in_float32 import in_float32
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.one_file import without_raw_data
 from worker.compression.graph.opset import opset_of
@@ -35,6 +36,7 @@ from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.techniques import apply, check
 from worker.compression.techniques.account import TrainingDiverged
+from worker.compression.techniques.float_types import check_types, give_back
 from worker.compression.techniques.opsets import returned
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
@@ -66,10 +68,13 @@ def compress(
         original = store.load(baseline)
         tidied = tidy(original)
         signature = Signature.of(original)
-        original = normalise(original)
+        uploaded = normalise(original)
+        original, types = in_float32(uploaded, scratch / "float32")
+        check_types(types, recipe.steps)
         upload = names_in(without_raw_data(baseline))
         materials = Materials(
             original,
+            types,
             upload,
             bytes_of(baseline),
             signature,
@@ -96,14 +101,17 @@ def compress(
         try:
             graph, steps = _run(original.clone(), recipe.steps, materials, kept)
         except TrainingDiverged as diverged:
+            give_back(diverged.model, types)
             store.save_one_file(diverged.model, out_dir / ARTIFACT)
             raise
 
         unchanged = not any(step.changed for step in steps)
         if unchanged:
             graph = store.load(baseline)  # a normal form is for steps that do something
+        else:
+            steps = _with_notes(steps, give_back(graph, materials.types(recipe.steps)))
         tidy(graph)
-        steps = _with_notes(steps, returned(graph, original))
+        steps = _with_notes(steps, returned(graph, uploaded))
         materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
         packing = storage.write(graph, candidate, recipe.steps, upload)
@@ -116,7 +124,7 @@ def compress(
         if unchanged and bytes_of(artifact) > bytes_of(baseline):
             shutil.copyfile(candidate, artifact)  # without a word of our own
         report = assemble(
-            before=original,
+            before=uploaded,
             after=graph,
             sizes=(bytes_of(baseline), bytes_of(artifact)),
             compressed=(compressed_bytes_of(baseline), compressed_bytes_of(artifact)),

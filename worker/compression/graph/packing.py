@@ -38,7 +38,8 @@ LARGEST: Final = 2**26
 OPSET: Final = 11
 """The first with CumSum, Range and sparse Constants."""
 WEIGHTS: Final = frozenset(
-    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.INT8, TensorProto.UINT8}
+    {TensorProto.FLOAT, TensorProto.DOUBLE, TensorProto.FLOAT16, TensorProto.BFLOAT16}
+    | {TensorProto.INT8, TensorProto.UINT8}
 )
 
 

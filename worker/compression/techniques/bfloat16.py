@@ -10,13 +10,13 @@ most. (Wang & Kanwar, BFloat16: the secret to high performance on Cloud TPUs, 20
 
 from typing import Final
 
-import ml_dtypes
 import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import BFloat16
 from worker.compression.graph.constants import new_constant
 from worker.compression.graph.naming import Names, excluded
+from worker.compression.graph.weights import dtype_name
 from worker.compression.techniques.account import Layer, changed
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.half import KEPT
@@ -37,7 +37,7 @@ def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> Changed:
     names = Names(model)
     stored = [value for value in _weights(model) if value not in kept]
     for done, value in enumerate(stored, 1):
-        _store(model.graph, value, names)
+        store_as(ir.DataType.BFLOAT16, value, names)
         context.progress.advance(done / len(stored))
     return answer
 
@@ -76,12 +76,13 @@ def _objection(value: ir.Value, patterns: list[str]) -> str | None:
     return None
 
 
-def _store(graph: ir.Graph, value: ir.Value, names: Names) -> None:
-    """The weight in bfloat16 and a Cast, before everything else: subgraphs may read it too."""
+def store_as(dtype: ir.DataType, value: ir.Value, names: Names) -> None:
+    """The weight rounded to `dtype` and a Cast, before everything else in its graph: subgraphs may read it too."""
+    graph = value.graph
     assert value.const_value is not None
-    name = names.fresh(f"{value.name}_bfloat16")
-    rounded = value.const_value.numpy().astype(ml_dtypes.bfloat16)
-    small = new_constant(graph, name, rounded)
+    assert graph is not None
+    name = names.fresh(f"{value.name}_{dtype_name(dtype)}")
+    small = new_constant(graph, name, value.const_value.numpy().astype(dtype.numpy()))
     cast = ir.node("Cast", [small], {"to": ir.DataType.FLOAT.value}, name=names.fresh(f"{name}_Cast"))
     wide = cast.outputs[0]
     wide.name, wide.shape, wide.dtype = names.fresh(f"{value.name}_float32"), value.shape, ir.DataType.FLOAT

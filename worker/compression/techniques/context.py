@@ -22,6 +22,10 @@ from worker.compression.graph.compact import NOTHING, UploadNames
 from worker.compression.progress import Progress
 
 
+def _itself(model: ir.Model) -> ir.Model:
+    return model
+
+
 def _nothing(asked: object) -> NoReturn:
     raise Refusal("missing_data", f"The step asks for {asked}, which was not given.")
 
@@ -29,7 +33,8 @@ def _nothing(asked: object) -> NoReturn:
 @dataclass(frozen=True)
 class Context:
     """`scratch` is an empty folder of the step's own, `curves` one for event files that are kept; `upload` the names
-    that files keep, `upload_bytes` the size of the file that came, where there is one.
+    that files keep, `upload_bytes` the size of the file that came, where there is one; `as_written` a model with its
+    floats in the types that they have in the artifact.
 
     `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
     timed. The evaluation data itself is not here: nothing is chosen by it.
@@ -53,6 +58,7 @@ class Context:
     model: Callable[[str], ir.Model] = _nothing
     upload: UploadNames = NOTHING
     upload_bytes: int | None = None
+    as_written: Callable[[ir.Model], ir.Model] = _itself
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:
@@ -64,7 +70,7 @@ class Context:
         """Of the file that the model would be as an artifact, its weights dense."""
         with TemporaryDirectory(dir=self.scratch) as folder:
             path = Path(folder) / "model.onnx"
-            store.save(model, path, self.upload)
+            store.save(self.as_written(model), path, self.upload)
             return bytes_of(path)
 
 

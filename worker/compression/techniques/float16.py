@@ -11,29 +11,37 @@ every node that overflows, or comes near it, on that data (`islands`).
 """
 
 import logging
+from typing import Final
 
 import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
+from app.contract.errors import Refusal
 from app.contract.recipe import Float16
+from app.contract.shapes import input_shapes
+from worker.compression.data.samples import Samples
 from worker.compression.graph.constants import new_constant
+from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.naming import Names, excluded
 from worker.compression.graph.opset import opset_of
+from worker.compression.measure.feeds import random_feeds
 from worker.compression.techniques.account import SHOWN, Layer, changed
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.half import Ports, has_subgraph, ports
-from worker.compression.techniques.islands import LARGEST, SAMPLES, islands
+from worker.compression.techniques.islands import DATA, LARGEST, SAMPLES, Random, islands
 from worker.compression.techniques.underflow import vanishing
 
 log = logging.getLogger(__name__)
 
+RANDOM: Final = 4
+"""Feeds of random numbers where there is no data."""
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
 
 def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
     """Raises `Refusal` `nothing_to_quantize`, and with calibration data `model_does_not_run`."""
-    halves, reasons = _chosen(model, step.exclude)
+    halves, reasons = chosen(model, step.exclude)
     reasons |= (vanished := vanishing(halves))
     halves = {node: found for node, found in halves.items() if node not in vanished}
     notes = [
@@ -42,21 +50,21 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
         if why.startswith("a weight") or n in vanished
     ]
     details: dict[str, object] = {}
-    if context.calibration is None:
+    samples, data = _samples(model, context)
+    wide = _islands(model, halves, samples, data)
+    if samples is None or wide is None:
         notes.append(
             "Without calibration data overflow was not looked for: see in the parity whether activations fit."
         )
     else:
-        samples = context.calibration.draw(SAMPLES, context.seed)
-        wide = islands(model, halves, samples, lambda kept: _converted(model, halves, kept))
         halves = {node: found for node, found in halves.items() if node not in wide}
         reasons |= wide
-        notes += _told(wide)
+        notes += _told(wide, data)
         details = {"samples": len(samples), "islands": {str(node.name): why for node, why in wide.items()}}
     context.progress.advance(0.7)
     layers = [Layer(n, reasons.get(n)) for n in model.graph if any(_is_weight(v) for v in n.inputs)]
     answer = changed(model, layers, "nodes with float32 weights that can compute in float16", notes, details)
-    _Converter(model, halves).convert(step.keep_io_types)
+    Converter(model, halves).convert(frozenset() if step.keep_io_types else _signature(model))
     passes.RemoveUnusedNodesPass()(model)
     if not step.keep_io_types:
         answer.notes.extend(
@@ -67,7 +75,38 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
     return answer
 
 
-def _chosen(model: ir.Model, exclude: list[str]) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
+def _samples(model: ir.Model, context: Context) -> tuple[Samples | Random | None, str]:
+    """What overflow is looked for on, and its name: random numbers where there is no calibration data, None where none
+    of its shapes can be made."""
+    if context.calibration is not None:
+        return context.calibration.draw(SAMPLES, context.seed), DATA
+    try:
+        specs = inputs_of(model)
+        shapes = input_shapes(specs, 1, context.benchmark.shapes)
+        return Random(list(random_feeds(specs, shapes, RANDOM, context.seed))), "random numbers"
+    except Refusal:
+        return None, ""
+
+
+def _islands(
+    model: ir.Model, halves: dict[ir.Node, Ports], samples: Samples | Random | None, data: str
+) -> dict[ir.Node, str] | None:
+    """None where there are no samples, or the model does not run on random numbers."""
+    if samples is None:
+        return None
+    try:
+        return islands(model, halves, samples, lambda kept: _converted(model, halves, kept), data)
+    except Refusal:
+        if isinstance(samples, Random):
+            return None
+        raise
+
+
+def _signature(model: ir.Model) -> frozenset[str]:
+    return frozenset(str(value.name) for value in (*model.graph.inputs, *model.graph.outputs))
+
+
+def chosen(model: ir.Model, exclude: list[str]) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
     """The nodes that can be float16, and why the others cannot."""
     opset, halves, reasons = opset_of(model), {}, {}
     for node in model.graph:
@@ -86,16 +125,14 @@ def _converted(
     """A copy in half precision but for the nodes at the positions `kept`, and its nodes that are the model's."""
     copy = model.clone()
     pairs = list(zip(model.graph, copy.graph, strict=True))
-    chosen = {
-        twin: halves[node] for at, (node, twin) in enumerate(pairs) if node in halves and at not in kept
-    }
-    _Converter(copy, chosen).convert(keep_io_types=True)
+    taken = {twin: halves[node] for at, (node, twin) in enumerate(pairs) if node in halves and at not in kept}
+    Converter(copy, taken).convert(frozenset())
     return copy, [twin for _, twin in pairs]
 
 
-def _told(wide: dict[ir.Node, str]) -> list[str]:
+def _told(wide: dict[ir.Node, str], data: str) -> list[str]:
     if not wide:
-        return ["Nothing came near the end of float16 on the calibration data."]
+        return [f"Nothing came near the end of float16 on {data}."]
     shown = [f"{node.name} ({why})" for node, why in list(wide.items())[:SHOWN]]
     rest = f", and {len(wide) - SHOWN} more, listed in the details" if len(wide) > SHOWN else ""
     return [f"{len(wide)} nodes stay in float32, with casts around them: {'; '.join(shown)}{rest}."]
@@ -131,7 +168,7 @@ def _overflows(value: ir.Value) -> bool:
     return bool(finite.size and finite.max() > LARGEST)
 
 
-class _Converter:
+class Converter:
     """Turns the chosen ports to float16. A value exists in each precision at most once."""
 
     def __init__(self, model: ir.Model, halves: dict[ir.Node, Ports]) -> None:
@@ -145,11 +182,12 @@ class _Converter:
             for value in [node.outputs[i]]
         }
 
-    def convert(self, keep_io_types: bool) -> None:
+    def convert(self, halved: frozenset[str]) -> None:
+        """`halved`: the inputs and outputs that are float16 afterwards; the others keep float32."""
         uses = [(node, i) for node, found in self._halves.items() for i in found.inputs]
-        if not keep_io_types:
-            self._made.update({v: v.shape for v in self._graph.inputs if v.dtype == FLOAT})
-        outputs = [v for v in self._graph.outputs if v in self._made]
+        self._made.update({v: v.shape for v in self._graph.inputs if v.dtype == FLOAT and v.name in halved})
+        kept = [v for v in self._graph.outputs if v in self._made and v.name not in halved]
+        turned = [v for v in self._of_subgraphs() if v.name in halved]
         narrowed: dict[ir.Value, ir.Value] = {}
         for node, index in uses:
             value = node.inputs[index]
@@ -161,8 +199,10 @@ class _Converter:
         for value in list(self._made):
             self._widen(value)
             value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
-        for value in outputs if keep_io_types else self._of_subgraphs():
-            self._turn_output(value, FLOAT if keep_io_types else HALF)
+        for value in kept:
+            self._turn_output(value, FLOAT)
+        for value in turned:
+            self._turn_output(value, HALF)
 
     def _of_subgraphs(self) -> list[ir.Value]:
         """The float32 outputs that a Loop, an If or a Scan makes: not computed in half, but given so."""

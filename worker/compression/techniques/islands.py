@@ -7,47 +7,89 @@ A node is an island when
 
 The second is looked for in the converted graph, and again after each widening, until nothing overflows. An island that
 is still not finite has read too little of what float16 left over: what made its inputs becomes one too. What is held of
-a value is one number.
+a value is one number. Without data random numbers stand in (`Random`),
+and only the second is asked: how far values go, they do not tell.
 """
 
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final
+from dataclasses import dataclass
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.data.samples import Samples
-from worker.compression.observe import Observer
+from worker.compression.observe import Batches, Observer
 from worker.compression.techniques.half import Ports
 
 LARGEST: Final = float(np.finfo(np.float16).max)
 SAFE: Final = 0.5
 SAMPLES: Final = 256
+DATA: Final = "the calibration data"
 FLOATS: Final = frozenset({ir.DataType.FLOAT, ir.DataType.FLOAT16})
 
 Convert = Callable[[set[int]], tuple[ir.Model, list[ir.Node]]]
 """In half precision but for the nodes at these positions; and where each node of the original went, in its order."""
 
 
+@dataclass(frozen=True)
+class Random:
+    """Feeds of random numbers, each a batch."""
+
+    feeds: list[dict[str, Any]]
+
+    def __len__(self) -> int:
+        return len(self.feeds)
+
+    def take(self, n: int) -> "Random":
+        return Random(self.feeds[:n])
+
+    def batches(self, _: int) -> Iterator[dict[str, Any]]:
+        yield from self.feeds
+
+    def counted_batches(self, _: int) -> Iterator[tuple[dict[str, Any], int]]:
+        yield from ((feed, 1) for feed in self.feeds)
+
+
 def islands(
-    model: ir.Model, halves: dict[ir.Node, Ports], samples: Samples, convert: Convert
+    model: ir.Model, halves: dict[ir.Node, Ports], samples: Batches, convert: Convert, data: str = DATA
 ) -> dict[ir.Node, str]:
-    """Each node that stays float32, and why. `model` is not changed. Raises `model_does_not_run`."""
+    """Each node that stays float32, and why, with `data` as the name of the samples. `model` is not changed.
+
+    Raises `model_does_not_run`.
+    """
     nodes = list(model.graph)
     reach = _reach(model, samples)
-    found = {node: why for node in halves if (why := _too_large(node, halves[node], reach)) is not None}
+    near = [] if isinstance(samples, Random) else halves
+    found = {node: why for node in near if (why := _too_large(node, halves[node], reach, data)) is not None}
     while True:
         converted, places = convert({place for place, node in enumerate(nodes) if node in found})
         origin = dict(zip(places, nodes, strict=True))
         began = {origin[node] for node in _began(converted, origin, samples, reach) if node in origin}
-        new = [node for node in nodes if node in began and node in halves and node not in found]
-        why = "overflowed when it was computed in float16 on the calibration data"
-        if not new:
-            new = [node for node in _makers(began & found.keys()) if node in halves and node not in found]
-            why = "made a value whose float16 form broke a node that reads it"
+        new, why = _next(began, halves.keys() - found.keys(), data)
         if not new:
             return found
-        found |= dict.fromkeys(new, why)
+        found |= dict.fromkeys((node for node in nodes if node in new), why)
+
+
+def _next(began: set[ir.Node], halves: set[ir.Node], data: str) -> tuple[set[ir.Node], str]:
+    """What goes to float32 next: the nodes that broke, else what made their inputs, else all that stands before."""
+    if new := began & halves:
+        return new, f"overflowed when it was computed in float16 on {data}"
+    if new := halves.intersection(_makers(began)):
+        return new, "made a value whose float16 form broke a node that reads it"
+    return halves.intersection(_ancestors(began)), "stands before a node that broke on its float16 values"
+
+
+def _ancestors(nodes: Iterable[ir.Node]) -> list[ir.Node]:
+    """All that these depend on."""
+    found: dict[ir.Node, None] = {}
+    waiting = _makers(nodes)
+    while waiting:
+        node = waiting.pop()
+        if node not in found:
+            found[node] = None
+            waiting += _makers([node])
+    return list(found)
 
 
 def _makers(nodes: Iterable[ir.Node]) -> list[ir.Node]:
@@ -56,23 +98,23 @@ def _makers(nodes: Iterable[ir.Node]) -> list[ir.Node]:
     return list(dict.fromkeys(maker for maker in makers if maker is not None))
 
 
-def _too_large(node: ir.Node, ports: Ports, reach: dict[str, float]) -> str | None:
+def _too_large(node: ir.Node, ports: Ports, reach: dict[str, float], data: str) -> str | None:
     values = [node.inputs[i] for i in ports.inputs] + [node.outputs[i] for i in ports.outputs]
     reached = [reach.get(str(value.name), 0.0) for value in values if value is not None]
     largest = max((x for x in reached if np.isfinite(x)), default=0.0)
     if largest <= SAFE * LARGEST:
         return None
-    return f"reached {largest:.4g} on the calibration data, and float16 ends at {LARGEST:g}"
+    return f"reached {largest:.4g} on {data}, and float16 ends at {LARGEST:g}"
 
 
-def _reach(model: ir.Model, samples: Samples) -> dict[str, float]:
+def _reach(model: ir.Model, samples: Batches) -> dict[str, float]:
     """max |x| of every float that is given or computed; infinity where the float32 graph itself has it, or NaN."""
     values = [*model.graph.inputs, *_outputs(model)]
     return _extremes(model, [value for value in values if value.dtype == ir.DataType.FLOAT], samples)
 
 
 def _began(
-    converted: ir.Model, origin: dict[ir.Node, ir.Node], samples: Samples, reach: dict[str, float]
+    converted: ir.Model, origin: dict[ir.Node, ir.Node], samples: Batches, reach: dict[str, float]
 ) -> Iterator[ir.Node]:
     """The nodes that made the first values that are not finite here but were in float32; readers for a Cast."""
     observed = [value for value in _outputs(converted) if value.dtype in FLOATS]
@@ -94,7 +136,7 @@ def _outputs(model: ir.Model) -> Iterator[ir.Value]:
     return (value for node in model.graph for value in node.outputs if value.name)
 
 
-def _extremes(model: ir.Model, values: list[ir.Value], samples: Samples) -> dict[str, float]:
+def _extremes(model: ir.Model, values: list[ir.Value], samples: Batches) -> dict[str, float]:
     """max |x| by name; infinity where one is not finite."""
     names = list(dict.fromkeys(str(value.name) for value in values))
     largest = dict.fromkeys(names, 0.0)

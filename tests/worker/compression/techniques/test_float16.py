@@ -93,8 +93,8 @@ def test_the_scales_of_a_resize_stay_float32() -> None:
 
 
 def test_a_weight_beyond_the_range_stays_float32_with_a_note() -> None:
-    nodes = [node("Mul", "x big", "a", "large"), node("Mul", "a small", "y", "little")]
-    weights = {"big": np.array([1e6], np.float32), "small": np.array([1e-3], np.float32)}
+    nodes = [node("Mul", "x small", "a", "little"), node("Mul", "a big", "y", "large")]
+    weights = {"big": np.array([1e5], np.float32), "small": np.array([1e-3], np.float32)}
     net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
     made = halve(net, exclude=[])
     assert (made.changed, made.candidates) == (1, 2)

@@ -1,0 +1,127 @@
+"""After the last step: floats go back to the types that the upload has them in (`graph.in_float32`).
+
+- What computed in float16 does so again, unless a step quantized: what then is left of the floats stays float32 and its
+  weights are stored in float16, as the weights of an upload that only stores them so. No file grows by that.
+- float64 and bfloat16 arithmetic stays float32: it is as near as steps work, and runtimes have it.
+- Inputs and outputs take and answer what they did, with a Cast.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from app.contract.errors import Refusal
+from app.contract.recipe import AnyStep, BFloat16, Distillation, Float16
+from worker.compression.graph.facts import is_quantized
+from worker.compression.graph.in_float32 import FLOAT, FloatTypes, told
+from worker.compression.graph.naming import Names
+from worker.compression.graph.weights import dtype_name, layers
+from worker.compression.techniques.bfloat16 import FEWEST, store_as
+from worker.compression.techniques.float16 import Converter, chosen
+from worker.compression.techniques.half import KEPT
+
+HALVES: Final = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
+
+
+def check_types(types: FloatTypes, steps: Sequence[AnyStep]) -> None:
+    """Refuse steps that store weights in 16 bits where they are. Raises `Refusal` `nothing_to_quantize`."""
+    for step in steps:
+        if isinstance(step, Distillation) and step.student is not None:
+            return
+        halves = isinstance(step, Float16) and types.computed == ir.DataType.FLOAT16
+        if halves or (isinstance(step, BFloat16) and types.stored in HALVES):
+            kind = dtype_name(types.stored or types.computed or FLOAT)
+            raise Refusal(
+                "nothing_to_quantize",
+                f"The model's weights are {kind} already: {step.kind} would not make it smaller. Leave the step out.",
+            )
+
+
+def give_back(model: ir.Model, types: FloatTypes) -> list[str]:
+    """Change the model in place; notes for the report."""
+    if types.stored is None:
+        return []
+    notes = [told(types)]
+    if types.computed == ir.DataType.FLOAT16 and not is_quantized(model):
+        _compute_in_half(model, types)
+        notes.append("The artifact computes in float16, as the upload does.")
+    if types.stored in HALVES and (count := _store_weights(model, types)):
+        notes.append(
+            f"{count} weights that stay float are stored in {dtype_name(types.stored)}, as in the upload."
+        )
+    if types.computed == ir.DataType.DOUBLE:
+        notes.append("The artifact computes in float32 where the upload computes in float64.")
+    _cast_signature(model, types)
+    return notes
+
+
+def _compute_in_half(model: ir.Model, types: FloatTypes) -> None:
+    """Every node that can, but for those that were float32."""
+    halves, _ = chosen(model, [])
+    halves = {node: ports for node, ports in halves.items() if node.name not in types.wide_nodes}
+    signature = {**types.inputs, **types.outputs}
+    Converter(model, halves).convert(
+        frozenset(n for n, kind in signature.items() if kind == ir.DataType.FLOAT16)
+    )
+    passes.RemoveUnusedNodesPass()(model)
+
+
+def _store_weights(model: ir.Model, types: FloatTypes) -> int:
+    assert types.stored is not None
+    largest = float(np.finfo(np.float16).max) if types.stored == ir.DataType.FLOAT16 else np.inf
+    of_layers = {weight.value for _, found in layers(model) for weight in found}
+    names, count = Names(model), 0
+    for graph in list(model.graphs()):
+        for value in list(graph.initializers.values()):
+            if value in of_layers and _is_storable(value, types, largest):
+                store_as(types.stored, value, names)
+                count += 1
+    return count
+
+
+def _is_storable(value: ir.Value, types: FloatTypes, largest: float) -> bool:
+    tensor = value.const_value
+    if tensor is None or tensor.dtype != FLOAT or tensor.size < FEWEST or value.name in types.wide_weights:
+        return False
+    if value.is_graph_output() or any(use.node.op_type in KEPT for use in value.uses()):
+        return False
+    array = tensor.numpy()
+    return bool(np.abs(array[np.isfinite(array)]).max(initial=0) <= largest)
+
+
+def _cast_signature(model: ir.Model, types: FloatTypes) -> None:
+    """Casts behind inputs and before outputs that are float32 now and were not."""
+    graph, names = model.graph, Names(model)
+    for value in graph.inputs:
+        kind = types.inputs.get(str(value.name))
+        if kind is None or value.dtype != FLOAT:
+            continue
+        uses, outputs = list(value.uses()), [i for i, v in enumerate(graph.outputs) if v is value]
+        value.type = ir.TensorType(kind)
+        wide = _cast(graph, value, FLOAT, names.fresh(f"{value.name}_float32"), names, first=True)
+        for use in uses:
+            use.node.replace_input_with(use.idx, wide)
+        assert not outputs
+    for index, value in enumerate(graph.outputs):
+        kind = types.outputs.get(str(value.name))
+        if kind is None or value.dtype != FLOAT:
+            continue
+        name = str(value.name)
+        value.name = names.fresh(f"{name}_float32")
+        graph.outputs[index] = _cast(graph, value, kind, name, names)
+
+
+def _cast(
+    graph: ir.Graph, value: ir.Value, to: ir.DataType, name: str, names: Names, *, first: bool = False
+) -> ir.Value:
+    node = ir.node("Cast", [value], {"to": to.value}, name=names.fresh(f"{name}_Cast"))
+    result = node.outputs[0]
+    result.name, result.shape, result.type = name, value.shape, ir.TensorType(to)
+    if first:
+        graph.insert_before(graph[0], node)
+    else:
+        graph.append(node)
+    return result
