@@ -28,7 +28,7 @@ from worker.compression.graph.opset import opset_of
 from worker.compression.measure.feeds import random_feeds
 from worker.compression.techniques.account import SHOWN, Layer, changed
 from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.half import Ports, has_subgraph, ports
+from worker.compression.techniques.half import Ports, is_tensor, ports
 from worker.compression.techniques.islands import DATA, LARGEST, SAMPLES, Random, islands
 from worker.compression.techniques.underflow import vanishing
 
@@ -172,7 +172,7 @@ class Converter:
     """Turns the chosen ports to float16. A value exists in each precision at most once."""
 
     def __init__(self, model: ir.Model, halves: dict[ir.Node, Ports]) -> None:
-        self._graph = model.graph
+        self._graph, self._opset = model.graph, opset_of(model)
         self._halves = halves
         self._names = Names(model)
         self._made = {
@@ -187,7 +187,7 @@ class Converter:
         uses = [(node, i) for node, found in self._halves.items() for i in found.inputs]
         self._made.update({v: v.shape for v in self._graph.inputs if v.dtype == FLOAT and v.name in halved})
         kept = [v for v in self._graph.outputs if v in self._made and v.name not in halved]
-        turned = [v for v in self._of_subgraphs() if v.name in halved]
+        turned = [v for v in self._of_others() if v.name in halved]
         narrowed: dict[ir.Value, ir.Value] = {}
         for node, index in uses:
             value = node.inputs[index]
@@ -204,10 +204,12 @@ class Converter:
         for value in turned:
             self._turn_output(value, HALF)
 
-    def _of_subgraphs(self) -> list[ir.Value]:
-        """The float32 outputs that a Loop, an If or a Scan makes: not computed in half, but given so."""
+    def _of_others(self) -> list[ir.Value]:
+        """The float32 outputs of nodes that have no float16 form (Loop, If, SequenceAt, Cast): given in it."""
         makers = [(value, value.producer()) for value in self._graph.outputs if value.dtype == FLOAT]
-        return [value for value, maker in makers if maker is not None and has_subgraph(maker)]
+        return [
+            v for v, maker in makers if maker is not None and is_tensor(v) and not ports(maker, self._opset)
+        ]
 
     def _narrow(self, value: ir.Value) -> ir.Value:
         """The float16 form of a weight, or of a value that stays float32."""

@@ -29,6 +29,8 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
     """None when the node has to stay in float32, or has nothing to do with floats."""
     if node.domain not in ("", "ai.onnx") or node.op_type in KEPT or has_subgraph(node):
         return None
+    if any(not is_tensor(value) for value in (*node.inputs, *node.outputs) if value is not None):
+        return None
     try:
         schema = onnx.defs.get_schema(node.op_type, opset)
     except onnx.defs.SchemaError:
@@ -56,6 +58,11 @@ def _bound(
     for index, value in enumerate(values):
         if value is not None and formal:
             yield index, value, formal[min(index, len(formal) - 1)].type_str
+
+
+def is_tensor(value: ir.Value) -> bool:
+    """Or of no type that is known; sequences and optionals have one."""
+    return value.type is None or isinstance(value.type, ir.TensorType)
 
 
 def has_subgraph(node: ir.Node) -> bool:

@@ -19,7 +19,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.observe import Batches, Observer
-from worker.compression.techniques.half import Ports
+from worker.compression.techniques.half import Ports, is_tensor
 
 LARGEST: Final = float(np.finfo(np.float16).max)
 SAFE: Final = 0.5
@@ -133,7 +133,7 @@ def _began(
 
 
 def _outputs(model: ir.Model) -> Iterator[ir.Value]:
-    return (value for node in model.graph for value in node.outputs if value.name)
+    return (value for node in model.graph for value in node.outputs if value.name and is_tensor(value))
 
 
 def _extremes(model: ir.Model, values: list[ir.Value], samples: Batches) -> dict[str, float]:
