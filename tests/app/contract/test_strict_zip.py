@@ -116,12 +116,13 @@ def test_what_is_read_from_changed_bytes_is_what_zipfile_reads(
 
 
 @settings(deadline=None)
+@example(ARCHIVES[0], 10, b"\1", 1)
 @given(st.sampled_from(ARCHIVES), st.integers(0, 2**16), st.binary(max_size=40), st.integers(0, 40))
 def test_nothing_can_be_put_in_or_left_out(archive: bytes, at: int, put: bytes, left: int) -> None:
+    """Only what says nothing of names and contents, such as a member's time, can be exchanged for as many bytes."""
     at %= len(archive) + 1
     content = archive[:at] + put + archive[at + left :]
-    if content != archive:
-        assert refused(content)
+    assert refused(content) or (len(content) == len(archive) and read(content) == SAMPLE)
 
 
 @settings(deadline=None)
