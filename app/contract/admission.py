@@ -11,7 +11,7 @@ from app.contract.dataset import DatasetFacts
 from app.contract.errors import Refusal, Refusals
 from app.contract.features import check_features
 from app.contract.few_values import check_few_values
-from app.contract.integers import check_integers
+from app.contract.integers import Integers, check_integers
 from app.contract.job import DataUse, DataUses, JobRequest
 from app.contract.low_rank import check_low_rank
 from app.contract.model import ModelFacts
@@ -24,9 +24,6 @@ from app.contract.recipe import (
     Binary,
     ChannelPruning,
     Distillation,
-    Int8,
-    Int8Dynamic,
-    Int8Static,
     LowRank,
     Palette,
     Sparsity,
@@ -109,7 +106,7 @@ def _check_layers(refusals: Refusals, request: JobRequest, index: int, step: Any
         left = [place for place in range(len(named.layers)) if place not in excluded]
         _check_something_left(index, step, stage, len(left))
         _check_own(index, step, stage, named, left, request.recipe.steps[:index])
-        if isinstance(step, Int8 | Int8Static | Int8Dynamic):
+        if isinstance(step, Integers):
             layers = [named.layers[place] for place in left]
             check_integers(index, step, stage, layers, request.data.calibration is not None)
 

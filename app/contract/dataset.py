@@ -97,7 +97,8 @@ class ArrayFacts(Told):
     )
     one_hot: bool | None = Field(
         default=None,
-        description="Whether each row is a single one among zeros, so that it names a class; null where not looked at.",
+        description="Whether each row (or place, with the classes along axis 1) is a single one among zeros, so that "
+        "it names a class; null where not looked at.",
     )
 
 

@@ -136,7 +136,7 @@ def _check_classes(
     field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
 ) -> None:
     known = output is not None and len(output.shape) == 2 and kind_of(output.dtype) == "float"
-    if labels.one_hot:
+    if labels.one_hot and len(columns(labels)) == 1:
         check_one_hot(field, name, labels, output if known else None)
         return
     if columns(labels):
@@ -150,7 +150,10 @@ def _check_classes(
 
 
 def check_one_hot(field: str, name: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
-    """As many columns as the output [N, C] has classes."""
+    """As many columns as the output [N, C] has classes; of an output [N, C, …] the whole shape."""
+    if output is not None and len(output.shape) > 2:
+        _check_label_shape(field, name, labels, output.shape, output)
+        return
     (width,), classes = columns(labels), output.shape[1] if output is not None else None
     if isinstance(classes, int) and classes != width:
         assert output is not None

@@ -5,7 +5,7 @@ from typing import Final
 
 from app.contract.errors import Refusal
 from app.contract.model import Layer
-from app.contract.recipe import Int8, Int8Dynamic, Int8Static
+from app.contract.recipe import Int8, Int8Dynamic, Int8Static, MixedPrecision
 from app.contract.stages import Stage, low
 
 TABLES: Final = frozenset({"Gather"})
@@ -15,9 +15,10 @@ KNOWN: Final = STATIC | DYNAMIC | {"ConvTranspose", "GRU", "RNN"}
 """What else has weights may be rewritten to these, which is known to the worker alone."""
 
 
-def check_integers(
-    index: int, step: Int8 | Int8Static | Int8Dynamic, stage: Stage, left: list[Layer], calibrated: bool
-) -> None:
+Integers = Int8 | Int8Static | Int8Dynamic | MixedPrecision
+
+
+def check_integers(index: int, step: Integers, stage: Stage, left: list[Layer], calibrated: bool) -> None:
     """Raises `missing_data` where calibration data would give it layers, else `nothing_to_quantize`. `left` are the
     layers that no pattern excludes."""
     operators = Counter(layer.op for layer in left)
@@ -40,7 +41,9 @@ def check_integers(
     )
 
 
-def _eligible(step: Int8 | Int8Static | Int8Dynamic, calibrated: bool) -> frozenset[str]:
+def _eligible(step: Integers, calibrated: bool) -> frozenset[str]:
+    if isinstance(step, MixedPrecision):
+        return STATIC - TABLES
     if isinstance(step, Int8Static):
         return STATIC
     return STATIC | DYNAMIC if calibrated and isinstance(step, Int8) else DYNAMIC

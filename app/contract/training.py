@@ -98,7 +98,7 @@ def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: Datas
     fitting.check_finite(FIELD, use, dataset.target, labels)
     fitting.check_numeric(FIELD, step.kind, dataset.target, labels)
     given, classes = fitting.kind_of(labels.dtype), _classes(step, output)
-    if labels.one_hot and _has_classes(output) and classes is not False:
+    if _one_hot(labels, output) and classes is not False:
         fitting.check_one_hot(FIELD, dataset.target, labels, output)
     elif (_whole_classes(labels, output) and classes is not False) or (
         given in fitting.INTEGERS and classes is not False
@@ -113,13 +113,22 @@ def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: Datas
 
 
 def _has_classes(output: TensorSpec) -> bool:
-    """[N, C] with C not 1."""
-    return len(output.shape) == 2 and output.shape[1] != 1
+    """[N, C] or [N, C, …] with C not 1."""
+    return len(output.shape) >= 2 and output.shape[1] != 1
+
+
+def _one_hot(labels: ArrayFacts, output: TensorSpec) -> bool:
+    """One-hot rows for an output [N, C], one-hot places for an output [N, C, …]."""
+    rank = len(output.shape)
+    form = len(fitting.columns(labels)) == 1 if rank == 2 else len(labels.shape) == rank
+    return bool(labels.one_hot) and _has_classes(output) and form
 
 
 def _whole_classes(labels: ArrayFacts, output: TensorSpec) -> bool:
-    """One whole number a sample, written as a real, for an output that has classes."""
-    return bool(labels.whole) and not fitting.columns(labels) and _has_classes(output)
+    """One whole number a sample (or place), written as a real, for an output that has classes."""
+    rank = len(output.shape)
+    single = not fitting.columns(labels) if rank == 2 else len(labels.shape) == rank - 1
+    return bool(labels.whole) and _has_classes(output) and single
 
 
 def _classes(step: Trains, output: TensorSpec) -> bool | None:

@@ -15,6 +15,7 @@ from worker.compression.measure.processes import Comparison
 from worker.compression.measure.requirements import judge, outcome_of
 from worker.compression.measure.verdict import verdict
 from worker.compression.options import Options
+from worker.compression.techniques.factors import whole
 
 WINNOW: Final = version("winnow")
 
@@ -113,19 +114,24 @@ def _macs(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None
 
 def _layers(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> list[LayerReport]:
     """The layers of the original, with what became of each weight; `removed` where a layer is gone."""
-    left = {layer.name: layer for layer in cost.layer_table(after, shapes)}
-    return [_layer(layer, left.get(layer.name)) for layer in cost.layer_table(before, shapes)]
+    layers = cost.layer_table(before, shapes)
+    parts: dict[str, list[cost.LayerCost]] = {layer.name: [] for layer in layers}
+    for part in cost.layer_table(after, shapes):
+        parts.get(whole(part.name, parts), []).append(part)
+    return [_layer(layer, parts[layer.name]) for layer in layers]
 
 
-def _layer(before: cost.LayerCost, after: cost.LayerCost | None) -> LayerReport:
+def _layer(before: cost.LayerCost, after: list[cost.LayerCost]) -> LayerReport:
+    """`after`: its parts, of which the last keeps the layer's name; none where it is gone."""
+    macs = [part.macs for part in after if part.macs is not None]
     return LayerReport(
         name=before.name,
         op=before.op,
-        parameters=pair_of(before.parameters, after.parameters if after else 0),
-        macs=_pair(before.macs, after.macs if after else 0),
-        size_bytes=pair_of(before.size_bytes, after.size_bytes if after else 0),
+        parameters=pair_of(before.parameters, sum(part.parameters for part in after)),
+        macs=_pair(before.macs, sum(macs) if len(macs) == len(after) else None),
+        size_bytes=pair_of(before.size_bytes, sum(part.size_bytes for part in after)),
         before_dtype=before.dtype,
-        after_dtype=after.dtype if after else "removed",
+        after_dtype=after[-1].dtype if after else "removed",
     )
 
 

@@ -39,6 +39,29 @@ def test_labels_are_judged_at_the_door(dataset: DatasetFacts, fits: bool) -> Non
     assert [problem and problem.code for problem in problems] == [wanted, wanted]
 
 
+DENSE: list[tuple[DatasetFacts, bool]] = [
+    (data("int64", 8, 8, high=3), True),
+    (data("float32", 8, 8, high=3, whole=True), True),
+    (data("int64", 4, 8, 8, whole=True, one_hot=True), True),
+    (data("float32", 4, 8, 8, whole=True, one_hot=True), True),
+    (data("float32", 4, 8, 8, whole=False), True),
+    (data("int64", 8, 8, high=4), False),
+    (data("float32", 8, 8, high=3, whole=False), False),
+    (data("float32", 8, 8, high=4, whole=True), False),
+    (data("int64", 5, 8, 8, whole=True, one_hot=True), False),
+    (data("int64", 4, 8, 8, whole=True, one_hot=False), False),
+    (data("str160", 8, 8, high=0), False),
+]
+
+
+@pytest.mark.parametrize(("dataset", "fits"), DENSE)
+def test_labels_of_places_are_judged_at_the_door(dataset: DatasetFacts, fits: bool) -> None:
+    """For an output [N, 4, 8, 8]: classes of places in any form, or reals of its shape."""
+    model = model_facts(outputs=[tensor("logits", "N", 4, 8, 8)])
+    problem = outcome({"kind": "finetune"}, model=model, dataset=dataset, data=training())
+    assert (problem and problem.code) == (None if fits else "labels_do_not_fit")
+
+
 def judged_by() -> dict[str, Any]:
     return {"evaluation": {"dataset": "d"}}
 

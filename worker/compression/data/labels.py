@@ -1,5 +1,9 @@
-"""Labels as class numbers: whole numbers of any dtype, or one-hot rows, of which the column of the one is the class."""
+"""Labels as class numbers: whole numbers of any dtype, or one-hot ones, of which the column of the one is the class.
 
+One-hot are rows [N, C], or places [N, C, …] such as pixels, with the classes along axis 1.
+"""
+
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,19 +18,23 @@ ROWS = 1 << 16
 
 
 def class_numbers(labels: Array, *, one_hot: bool = True) -> Array:
-    """One class number for each row of one-hot labels (where `one_hot` allows them), whole floats as integers, and
-    anything else as it is."""
+    """One class number for each row or place of one-hot labels (where `one_hot` allows them), whole floats as integers,
+    and anything else as it is."""
     if one_hot and is_one_hot(labels):
-        return np.concatenate([_rows(part).argmax(axis=1) for part in _parts(labels)])
+        classes = np.concatenate([_by_class(part).argmax(axis=1) for part in _parts(labels)])
+        return classes.reshape(len(labels), *labels.shape[2:]) if _is_dense(labels) else classes.reshape(-1)
     return labels.astype(np.int64) if labels.dtype.kind == "f" and is_whole(labels) else labels
 
 
 def is_one_hot(labels: Array) -> bool:
-    """Rows of two columns or more (axes of length one aside), each with a single one, all else zero."""
-    columns = [d for d in labels.shape[1:] if d != 1]
-    if labels.dtype.kind not in NUMBERS or len(columns) != 1 or not len(labels):
+    """Rows of two columns or more (axes of length one aside), or places with two classes or more, each with a single
+    one, all else zero."""
+    columns = _columns(labels)
+    if labels.dtype.kind not in NUMBERS or not columns or not len(labels):
         return False
-    return all(_one_each(_rows(part)) for part in _parts(labels))
+    if len(columns) > 1 and labels.shape[1] == 1:
+        return False
+    return all(_one_each(_by_class(part)) for part in _parts(labels))
 
 
 def is_whole(labels: Array) -> bool:
@@ -36,13 +44,22 @@ def is_whole(labels: Array) -> bool:
     return all(_all_whole(part) for part in _parts(labels))
 
 
-def mean_classes(labels: Array, output: tuple[object, ...] | None) -> bool:
+def mean_classes(labels: Array, output: Sequence[object] | None) -> bool:
     """Whether training takes labels for classes: integers always; floats that are whole or one-hot where the output
-    [N, C] has classes to choose from."""
+    [N, C] or [N, C, …] has classes to choose from."""
     if labels.dtype.kind in "biu":
         return True
-    classes = output is not None and len(output) == 2 and output[1] != 1
-    return classes and (is_one_hot(labels) or (labels[:1].size == 1 and is_whole(labels)))
+    if output is None or len(output) < 2 or output[1] == 1:
+        return False
+    single = labels[:1].size == 1 if len(output) == 2 else labels.ndim == len(output) - 1
+    return (single and is_whole(labels)) or (may_be_one_hot(labels, output) and is_one_hot(labels))
+
+
+def may_be_one_hot(labels: Array, output: Sequence[object] | None) -> bool:
+    """Whether labels have the form in which they would be one-hot for an output of this shape."""
+    if output is None or len(output) < 2:
+        return False
+    return len(_columns(labels)) == 1 if len(output) == 2 else labels.ndim == len(output)
 
 
 def _all_whole(part: Array) -> bool:
@@ -54,10 +71,19 @@ def _parts(labels: Array) -> list[Array]:
     return [labels[start : start + ROWS] for start in range(0, len(labels), ROWS)]
 
 
-def _rows(part: Array) -> Array:
-    return part.reshape(len(part), -1)
+def _columns(labels: Array) -> list[int]:
+    return [d for d in labels.shape[1:] if d != 1]
 
 
-def _one_each(rows: Array) -> bool:
-    ones = rows == 1
-    return bool((ones | (rows == 0)).all() and (ones.sum(axis=1) == 1).all())
+def _is_dense(labels: Array) -> bool:
+    return len(_columns(labels)) > 1
+
+
+def _by_class(part: Array) -> Array:
+    """[N, classes, places], one place for rows."""
+    return part.reshape(len(part), part.shape[1] if _is_dense(part) else -1, -1 if _is_dense(part) else 1)
+
+
+def _one_each(by_class: Array) -> bool:
+    ones = by_class == 1
+    return bool((ones | (by_class == 0)).all() and (ones.sum(axis=1) == 1).all())

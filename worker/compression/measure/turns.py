@@ -35,6 +35,8 @@ ALMOST: Final = 1.15
 """Times the fastest round: between the two speeds of a core, and above the noise of one."""
 FEWEST: Final = 4
 """Rounds that have to be almost as fast."""
+ANEW: Final = "the verdict's speed-up is measured anew, on the finished artifact"
+"""What a step says beside a speed of its own: the two differ."""
 MOST_CONTROL: Final = 1.05
 """The first against itself: so far its interval may lie from 1."""
 WIDEST: Final = 1.5

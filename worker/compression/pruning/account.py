@@ -10,6 +10,7 @@ from app.contract.recipe import ChannelPruning
 from app.contract.report import RequirementResult
 from worker.compression.graph.channels import Group, Groups, describe
 from worker.compression.layerwise.reconstruction import Repaired
+from worker.compression.measure.turns import ANEW
 from worker.compression.pruning.search import Cut
 
 SHOWN: Final = 4
@@ -48,13 +49,18 @@ def told(each: Round) -> dict[str, Any]:
     }
 
 
-def notes(step: ChannelPruning, rounds: Sequence[Round]) -> list[str]:
-    instead = sorted({name for each in rounds for name in each.instead})
-    if not instead:
-        return []
-    return [
-        f"{step.criterion} says nothing of {len(instead)} groups, which were judged by l2: {_few(instead)}."
-    ]
+def notes(step: ChannelPruning, rounds: Sequence[Round], untold: str | None) -> list[str]:
+    """`untold`: why no latency could be told, None where it could or was not asked for."""
+    times = [_timed(rounds[-1].cut)] if step.target == "latency" else []
+    said = times if untold is None else [untold]
+    if instead := sorted({name for each in rounds for name in each.instead}):
+        criterion = f"{step.criterion} says nothing of {len(instead)} groups, which were judged by l2"
+        said.insert(0, f"{criterion}: {_few(instead)}.")
+    return said
+
+
+def _timed(found: Cut) -> str:
+    return f"As it was cut, before any repair, the network took {found.left:.1%} of the time before the step; {ANEW}."
 
 
 def target(step: ChannelPruning, found: Cut, untold: str | None = None) -> RequirementResult:

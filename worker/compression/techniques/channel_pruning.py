@@ -211,5 +211,4 @@ def _changed(
     }
     changed = sum(row["channels_after"] < row["channels"] for row in groups)
     reached = account.target(step, rounds[-1].cut, untold)
-    notes = account.notes(step, rounds) + ([untold] if untold else [])
-    return Changed(last, changed, len(found.groups), notes, details, [reached])
+    return Changed(last, changed, len(found.groups), account.notes(step, rounds, untold), details, [reached])

@@ -4,6 +4,8 @@ The node keeps its name, its output and its bias. Of a convolution's attributes 
 its kernel spans; a part without a bias maps the zeros of the padding to zeros, so padding may come at any of them.
 """
 
+import re
+from collections.abc import Container
 from typing import Final
 
 import numpy as np
@@ -15,6 +17,8 @@ from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.splits import Split
 from worker.compression.observe import Array
 
+PART: Final = re.compile(r"_(in|core)(_\d+)?$")
+"""How the names of all parts but the last end, behind the layer's."""
 WINDOW: Final = ("kernel_shape", "strides", "pads", "dilations", "auto_pad")
 
 
@@ -35,6 +39,14 @@ def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | Non
     assert node.graph is not None
     if not old.uses() and old.name is not None:
         node.graph.initializers.pop(old.name)
+
+
+def whole(part: str, layers: Container[str]) -> str:
+    """The one of these layers that a node is a part of, by its name; the name itself where it is none."""
+    name = part
+    while name not in layers and (ending := PART.search(name)) is not None:
+        name = name[: ending.start()]
+    return name if name in layers else part
 
 
 def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names) -> None:

@@ -17,6 +17,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.graph import store
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network
+from worker.compression.measure.turns import ANEW
 from worker.compression.search.candidates import (
     SMOOTH,
     Way,
@@ -263,7 +264,7 @@ def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) ->
         return [f"Chosen of {len(entries) - 1} candidates: {won.name}, without regard to time. {why}"]
     notes = [
         f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast in the race of "
-        f"candidates; the verdict's speed-up is measured anew, on the finished artifact. {why}"
+        f"candidates; {ANEW}. {why}"
     ]
     if won.speedup < 1 and won.interval[1] < 1:
         ratio = won.bytes / original.bytes

@@ -19,6 +19,7 @@ from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static, MixedPrecision
 from app.contract.report import RequirementResult
 from worker.compression.measure.quiet import Patience
+from worker.compression.measure.turns import ANEW
 from worker.compression.search.allocation import FLOAT, Choice, Move, bits_after, moves, prefix
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.sensitivity import sensitivities
@@ -238,9 +239,7 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(left, limits=limits)
 
 
-ESTIMATED: Final = (
-    "A step's speed-up is estimated from its layers' own times; the verdict's is measured, on the artifact."
-)
+ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {ANEW}."
 
 
 UNTOLD: Final = (

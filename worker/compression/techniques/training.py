@@ -8,6 +8,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
 from app.contract.recipe import Taught, Training
+from worker.compression.data.labels import may_be_one_hot
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.trainable import feeding
@@ -116,12 +117,15 @@ def _pair(
 
 
 def _labelled(samples: Samples, model: ir.Model, pair: Pair) -> Samples:
-    """With class numbers for labels, where the output means classes; one-hot rows only for an output [N, C]."""
+    """With class numbers for labels, where the output means classes."""
     head = pair.objective.student
     if head.meaning != "classification":
         return samples
     shape = output_of(model, head.output).shape
-    return samples.with_class_numbers(one_hot=shape is not None and len(shape) == 2)
+    one_hot = samples.targets is not None and may_be_one_hot(
+        samples.targets, None if shape is None else tuple(shape)
+    )
+    return samples.with_class_numbers(one_hot=one_hot)
 
 
 def _same(teacher: ir.Model, output: str) -> str | None:

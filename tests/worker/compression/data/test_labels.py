@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from worker.compression.data import labels
 from worker.compression.data.labels import class_numbers, is_one_hot, is_whole, mean_classes
@@ -21,6 +22,20 @@ def test_one_hot_rows_are_their_class(classes: list[int], dtype: str, axis: bool
         assert is_one_hot(rows)
         assert class_numbers(rows).tolist() == classes
         assert class_numbers(rows, one_hot=False).shape == rows.shape
+
+
+@given(classes=arrays(np.int64, (5, 2, 3), elements=st.integers(0, 3)), dtype=DTYPES)
+def test_one_hot_places_are_their_classes_along_axis_1(classes: np.ndarray, dtype: str) -> None:
+    """Read in parts of any size; only for an output of that rank, which has classes."""
+    places = np.moveaxis(np.eye(4, dtype=dtype)[classes], -1, 1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(labels, "ROWS", 3)
+        assert is_one_hot(places)
+        assert (class_numbers(places) == classes).all()
+    assert mean_classes(places.astype(np.float32), ("N", 4, 2, 3))
+    assert mean_classes(classes.astype(np.float32), ("N", 4, 2, 3))
+    assert not mean_classes(places.astype(np.float32), ("N", 1, 2, 3))
+    assert not mean_classes(places.astype(np.float32) + 0.5, ("N", 4, 2, 3))
 
 
 @given(classes=st.lists(st.integers(-5, 1000), min_size=1), dtype=st.sampled_from(["float32", "float64"]))

@@ -20,6 +20,7 @@ from tests.support.graphs import branches, siblings
 from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.channels import channel_groups
+from worker.compression.measure.turns import ANEW
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.pruning.gradients import sensitivities
@@ -154,6 +155,9 @@ def test_a_measured_latency_is_a_target(files: Digits, tmp_path: Path) -> None:
     (result,) = report.steps[0].targets
     assert result.measured is not None
     assert result.met == (result.measured >= 0.02)
+    assert any(
+        f"{1 - result.measured:.1%} of the time" in note and ANEW in note for note in report.steps[0].notes
+    )
     assert report.outcome == ("unchecked" if result.met else "requirements_not_met")
 
 

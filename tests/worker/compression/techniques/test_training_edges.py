@@ -242,3 +242,23 @@ def test_a_fixed_batch_is_trained_with_and_said(tmp_path: Path) -> None:
     made = done(net, tmp_path, TUNE)
     assert "The model takes batches of 2 only: trained with those." in made.notes
     assert made.details["epochs"][-1]["step"] == 3 * 16 / 2
+
+
+def test_classes_of_places_in_any_form_teach_the_same(tmp_path: Path) -> None:
+    """One-hot along axis 1 or numbers, integers or floats: exactly the same weights come out."""
+    rng = np.random.default_rng(0)
+    x, numbers = rng.standard_normal((40, 3, 4, 4), np.float32), rng.integers(0, 5, (40, 4, 4))
+    weight = rng.standard_normal((5, 3, 1, 1), np.float32)
+    one_hot = np.moveaxis(np.eye(5)[numbers], -1, 1)
+    learned = []
+    for place, labels in enumerate((numbers, numbers.astype(np.float32), one_hot, one_hot.astype(np.int64))):
+        net = model(
+            [make_node("Conv", ["x", "w"], ["y"], name="c")],
+            {"x": ["N", 3, 4, 4]},
+            {"y": ["N", 5, 4, 4]},
+            {"w": weight},
+        )
+        (folder := tmp_path / str(place)).mkdir()
+        learned.append(weights(done(net, folder, TUNE, x=x, labels=labels).model)["w"])
+    assert not np.array_equal(learned[0], weight)
+    assert all(np.array_equal(learned[0], other) for other in learned[1:])
