@@ -69,7 +69,7 @@ def assemble(
         quality=measured.quality,
         parity=measured.parity,
         steps=steps,
-        layers=_layers(before, after, shapes),
+        layers=layers(before, after, shapes),
         environment=measured.environment,
         notes=measured.notes,
     )
@@ -112,13 +112,13 @@ def _macs(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None
     return _pair(cost.macs(before, shapes), cost.macs(after, shapes))
 
 
-def _layers(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> list[LayerReport]:
+def layers(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> list[LayerReport]:
     """The layers of the original, with what became of each weight; `removed` where a layer is gone."""
-    layers = cost.layer_table(before, shapes)
-    parts: dict[str, list[cost.LayerCost]] = {layer.name: [] for layer in layers}
+    originals = cost.layer_table(before, shapes)
+    parts: dict[str, list[cost.LayerCost]] = {layer.name: [] for layer in originals}
     for part in cost.layer_table(after, shapes):
         parts.get(whole(part.name, parts), []).append(part)
-    return [_layer(layer, parts[layer.name]) for layer in layers]
+    return [_layer(layer, parts[layer.name]) for layer in originals]
 
 
 def _layer(before: cost.LayerCost, after: list[cost.LayerCost]) -> LayerReport:

@@ -19,6 +19,13 @@ HELD = {
     "graph_sha256 is the same twice": (
         f"{PIPELINE}::test_the_same_request_gives_the_same_graph_and_says_its_hash"
     ),
+    "every kind of step makes the same graph in another process": (
+        "tests/worker/compression/test_deterministic.py"
+        "::test_every_step_makes_the_same_graph_in_another_process"
+    ),
+    "layers tell all parts of a factorised layer": (
+        "tests/worker/compression/test_assemble.py::test_what_layers_have_after_adds_up_to_the_models"
+    ),
     "a user computes graph_sha256": (
         "tests/app/contract/test_graph_hash.py::test_a_user_finds_the_same_with_onnx_alone"
     ),

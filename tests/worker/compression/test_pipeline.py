@@ -100,7 +100,7 @@ def test_the_artifact_says_where_it_comes_from(done: tuple[Report, Path], files:
     assert "top1" in " ".join(facts)
 
 
-@pytest.mark.parametrize("kind", ["int8_static", "weight_only", "palette"])
+@pytest.mark.parametrize("kind", ["palette"])
 def test_the_same_request_gives_the_same_graph_and_says_its_hash(
     files: Digits, tmp_path: Path, kind: str
 ) -> None:
