@@ -208,14 +208,17 @@ def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: list[str]) -> None:
 
 def test_a_failed_job_shows_its_problem(ask: Ask, ids: tuple[str, str]) -> None:
     limited = ("--step", "int8_dynamic", "--limit-seconds", 1, "--watch")
-    job = ask("submit", ids[0], *limited, code=1).stdout.strip()
-    shown = ask("report", job, code=1)
-    assert job in shown.stderr
+    watched = ask("submit", ids[0], *limited, code=1)
+    job = watched.stdout.strip()
     told = json.loads(ask("show", job, "--json").stdout)["problem"]
-    assert told["detail"] in " ".join(shown.stderr.split())
-    assert f"[{told['code']}]" in shown.stderr
+    assert (told["code"], told["field"]) == ("time_limit_exceeded", "limits.seconds")
+    in_options = told["detail"].replace("limits.seconds", "--limit-seconds")
+    for shown in (watched.stderr, ask("report", job, code=1).stderr, ask("show", job).stdout):
+        assert in_options in " ".join(shown.split())
+        assert "[time_limit_exceeded]" in shown
+        assert "limits.seconds" not in shown
+    assert job in watched.stderr
     assert json.loads(ask("report", job, "--json", code=1).stdout)["code"] == told["code"]
-    assert told["code"] in ask("show", job).stdout
 
 
 def test_what_is_no_longer_needed_is_deleted(ask: Ask, tmp_path: Path) -> None:
