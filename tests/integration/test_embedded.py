@@ -95,7 +95,8 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_of_its_own_stops_when_it_is_told(tmp_path: Path, number: signal.Signals) -> None:
-    winnow = Service(tmp_path / "var")
+    (temporary := tmp_path / "tmp").mkdir()
+    winnow = Service(tmp_path / "var", TMPDIR=temporary)
     worker = winnow.command("worker", "--queue", "work")
     while " ready." not in winnow.log():
         assert worker.poll() is None, winnow.log()
@@ -103,6 +104,7 @@ def test_a_worker_of_its_own_stops_when_it_is_told(tmp_path: Path, number: signa
     worker.send_signal(number)
     assert worker.wait(10) == 0
     assert winnow.gone(5) == []
+    assert [*temporary.iterdir()] == []
 
 
 def _pids_when_there(winnow: Service, other_than: frozenset[int] = frozenset()) -> frozenset[int]:
