@@ -42,9 +42,10 @@ def submit(
     with Client(url) as client:
         with naming_options(request, from_file=options.request is not None):
             job = client.submit(request)
-        answer(job.model_dump_json(indent=2) if as_json else job.id)
+        if not (as_json and watch):
+            answer(job.model_dump_json(indent=2) if as_json else job.id)
         if watch:
-            watch_to_end(client, job.id, from_file=options.request is not None)
+            watch_to_end(client, job.id, as_json, from_file=options.request is not None)
         elif not as_json:
             say(f"{standing(job)}; see `winnow watch {job.id}`")
 

@@ -95,7 +95,10 @@ def run(
         with naming_options(request, from_file=from_file):
             id = client.submit(request).id
         job = _follow(client, id, own=url is None)
-        code = conclude(job if from_file else job_in_options(job))
+        job = job if from_file else job_in_options(job)
+        code = conclude(job)
+        if as_json and job.problem is not None:
+            answer(job.problem.model_dump_json(indent=2))
         if curves is not None and job.curves is None:
             say("there are no curves: nothing was trained")
         elif curves is not None:

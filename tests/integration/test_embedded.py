@@ -4,6 +4,7 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -32,22 +33,41 @@ def test_it_answers_on_a_free_port_and_stops_with_all_it_started(tmp_path: Path)
         assert winnow.gone(1) == []
 
 
+def test_answers_that_are_held_back_come_when_it_stops(tmp_path: Path) -> None:
+    with (
+        service(tmp_path / "var", "--no-workers") as winnow,
+        Client(winnow.url) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        model = client.upload_model(digits(tmp_path).model, wait=False).id
+        held = threads.submit(httpx.get, f"{winnow.url}/v1/models/{model}?wait=60", timeout=60)
+        time.sleep(1)
+        winnow.stop()
+        assert (held.result().status_code, held.result().json()["state"]) == (200, "inspecting")
+        assert "Traceback" not in winnow.log()
+
+
 def test_two_workers_run_two_jobs_at_once_and_ctrl_c_leaves_nothing_of_them(tmp_path: Path) -> None:
     (temporary := tmp_path / "tmp").mkdir()
     recipe = {"steps": [{"kind": "int8_dynamic"}]}
     with (
         service(tmp_path / "var", "--workers", "2", TMPDIR=temporary) as winnow,
         Client(winnow.url) as client,
+        ThreadPoolExecutor(1) as threads,
     ):
         model = client.upload_model(digits(tmp_path).model).id
         long = {"rounds": 1000, "batch_sizes": [512]}
         jobs = [client.submit(model=model, recipe=recipe, benchmark=long, seed=seed).id for seed in (1, 2)]
         _wait_until_two_work(winnow)
         assert [client.job(id).state for id in jobs] == ["running", "running"]
+        events = threads.submit(httpx.get, f"{winnow.url}/v1/jobs/{jobs[0]}/events", timeout=60)
+        time.sleep(0.5)
         winnow.main.send_signal(signal.SIGINT)
         assert winnow.main.wait(20) == 0
         assert winnow.gone(5) == []
         assert [*temporary.iterdir()] == []
+        assert "running" in events.result().text
+        assert "Traceback" not in winnow.log()
 
 
 @pytest.mark.parametrize("after", [0.0, 0.7, 3.0])
