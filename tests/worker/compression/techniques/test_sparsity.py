@@ -19,7 +19,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
 SPARSE = {"kind": "sparsity"}
-TUNE = {"kind": "finetune", "epochs": 2, "batch_size": 50, "learning_rate": 1e-3}
+TUNE = {"kind": "finetune", "epochs": 6, "batch_size": 50, "learning_rate": 1e-3}
 
 
 @pytest.fixture(scope="module")
