@@ -108,8 +108,10 @@ def compress(
             graph = store.load(baseline)  # a normal form is for steps that do something
         else:
             steps = _with_notes(steps, give_back(graph, materials.types(recipe.steps)))
+            graph, notes = storage.with_packing_opset(graph, recipe.steps)
+            steps = _with_notes(steps, notes)
         tidy(graph)
-        steps = _with_notes(steps, returned(graph, uploaded))
+        steps = _with_notes(steps, returned(graph, uploaded, storage.least_opset(recipe.steps)))
         materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
         packing = storage.write(graph, candidate, recipe.steps, upload)
