@@ -43,20 +43,24 @@ HELD: Final = {
         "tests/worker/compression/test_pipeline.py::test_where_the_float_model_wins_the_artifact_is_the_tidied_upload"
     ),
     "int8 without data asks for it": f"{INT8}test_without_data_convolutions_ask_for_it",
+    "no step that chooses lets a file grow": f"{TECHNIQUES}test_float_candidate.py",
     "reasons are the true ones": f"{INT8}test_reasons_name_what_would_have_to_change",
     "the sensitivity is always told": (
         f"{INT8}test_the_sensitivity_of_each_layer_is_told_also_where_nothing_is_left_out"
     ),
 }
 MODELS: Final = 30
+"""Besides those that have no layer that integers can compute, which are listed: silero's lie inside an If."""
+NO_LAYER: Final = "nothing_to_quantize"
 STEP: Final = Recipe.model_validate({"steps": [{"kind": "int8"}]})
 
 
 def rows(folder: Path) -> Iterator[Row]:
     count = 0
     for case in cases(folder):
-        count += 1
-        yield _row(case, folder / "job")
+        row = _row(case, folder / "job")
+        count += NO_LAYER not in row.measured
+        yield row
     yield Row("int8", "models", f"at least {MODELS}", str(count), count >= MODELS)
 
 
@@ -66,7 +70,8 @@ def _row(case: Case, folder: Path) -> Row:
         report = _compressed(case, folder)
     except Refusal as refusal:
         problem = refusal.problem
-        return Row("int8", case.name, asked, f"{problem.code}: {problem.detail}"[:160], met=False)
+        none = problem.code == NO_LAYER
+        return Row("int8", case.name, asked, f"{problem.code}: {problem.detail}"[:160], met=none)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     timed, step = report.latency[0], report.steps[0]
