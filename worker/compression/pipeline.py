@@ -36,8 +36,9 @@ from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.processes import Comparing, Comparison
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
-from worker.compression.techniques import apply, check
+from worker.compression.techniques import check
 from worker.compression.techniques.account import TrainingDiverged
+from worker.compression.techniques.float_candidate import apply_or_keep
 from worker.compression.techniques.float_types import check_types, give_back
 from worker.compression.techniques.opsets import returned
 
@@ -114,15 +115,18 @@ def compress(
         steps = _with_notes(steps, returned(graph, uploaded, storage.least_opset(recipe.steps)))
         materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
-        packing = storage.write(graph, candidate, recipe.steps, upload)
+        done = [step for step, told in zip(recipe.steps, steps, strict=True) if told.changed]
+        packing = storage.write(graph, candidate, done, upload)
         steps = storage.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
         measured = _measured(baseline, candidate, materials, _overlap(data, recipe), scratch)
         store.stamp(graph, lineage(source, recipe, options, measured, graph_sha256(candidate)))
         artifact = out_dir / ARTIFACT
-        storage.write(graph, artifact, recipe.steps, upload)
-        if unchanged and bytes_of(artifact) > bytes_of(baseline):
-            shutil.copyfile(candidate, artifact)  # without a word of our own
+        storage.write(graph, artifact, done, upload)
+        if bytes_of(artifact) > bytes_of(baseline) and (
+            unchanged or bytes_of(candidate) <= bytes_of(baseline)
+        ):
+            shutil.copyfile(candidate, artifact)  # what is said of it would make the file larger
         report = assemble(
             before=uploaded,
             after=graph,
@@ -180,7 +184,7 @@ def _run(
 def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> tuple[ir.Model, StepReport]:
     materials.progress.step(index, step.kind)
     begun, context = time.monotonic(), materials.context(index, step)
-    changed = apply(graph, step, context)
+    changed = apply_or_keep(graph, step, context)
     result = normalise(changed.model)
     path = context.scratch / "result.onnx"
     store.save(result, path, materials.upload)

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 import onnx_ir as ir
 
@@ -13,6 +14,7 @@ from worker.compression.techniques.context import Changed
 
 SHOWN = 8
 """Operators named in a refusal."""
+NOT_SMALLER: Final = "it would not get smaller"
 
 
 class TrainingDiverged(Refusal):
@@ -25,10 +27,12 @@ class TrainingDiverged(Refusal):
 
 @dataclass(frozen=True)
 class Layer:
-    """A node with a weight that the step could change: why it stays as it is, None when it is changed."""
+    """A node with a weight that the step could change: why it stays as it is, None when it is changed. `eligible`: it
+    could have been changed, and stays since it is better as it is."""
 
     node: ir.Node
     reason: str | None
+    eligible: bool = False
 
 
 def refuse_quantized(model: ir.Model) -> None:
@@ -61,10 +65,12 @@ def changed(
     notes: list[str],
     details: dict[str, object] | None = None,
 ) -> Changed:
-    """The step's answer. Raises `nothing_to_quantize` when no layer was changed."""
+    """The step's answer. Raises `nothing_to_quantize` when no layer was changed and none was eligible."""
     count = len(taken(layers))
     if count == 0:
-        raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {why_not(model, layers)}")
+        if not any(layer.eligible for layer in layers):
+            raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {why_not(model, layers)}")
+        notes = [f"The model stays as it was: {why_not(model, layers)}"]
     return Changed(model, count, len(layers), notes, {"layers": rows(layers), **(details or {})})
 
 

@@ -25,6 +25,7 @@ from worker.compression.techniques.opsets import raised
 OPSET: Final = 13
 FEWEST: Final = 128
 """Elements of a weight: a Cast with its names takes the bytes that fewer of them save."""
+TOO_FEW: Final = f"fewer than {FEWEST} elements: the Cast would take more bytes than it saves"
 LARGEST: Final = (2 - 2.0**-7) * 2.0**127
 
 
@@ -32,7 +33,9 @@ def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> Changed:
     """Raises `Refusal` `nothing_to_quantize`, `step_failed` when the opset cannot be raised."""
     model, notes = raised(model, OPSET, "a Cast from bfloat16")
     kept = {value: why for value in _weights(model) if (why := _objection(value, step.exclude)) is not None}
-    layers = [Layer(node, reason) for node, reason in _reasons(model, kept)]
+    layers = [
+        Layer(node, reason, reason == TOO_FEW and _has_matrix(node)) for node, reason in _reasons(model, kept)
+    ]
     answer = changed(model, layers, f"float32 weights of {FEWEST} or more elements", notes)
     names = Names(model)
     stored = [value for value in _weights(model) if value not in kept]
@@ -59,6 +62,12 @@ def _reasons(model: ir.Model, kept: dict[ir.Value, str]) -> list[tuple[ir.Node, 
     return found
 
 
+def _has_matrix(node: ir.Node) -> bool:
+    """Whether one of its weights has two axes or more: a bias alone is nothing to compress."""
+    weights = [v.const_value for v in node.inputs if v is not None and v.dtype == ir.DataType.FLOAT]
+    return any(weight is not None and len(weight.shape) > 1 for weight in weights)
+
+
 def _objection(value: ir.Value, patterns: list[str]) -> str | None:
     readers = [use.node for use in value.uses()]
     if any(excluded(node, patterns) for node in readers):
@@ -69,7 +78,7 @@ def _objection(value: ir.Value, patterns: list[str]) -> str | None:
         return "the weight is an output of the model"
     assert value.const_value is not None
     if value.const_value.size < FEWEST:
-        return f"fewer than {FEWEST} elements: the Cast would take more bytes than it saves"
+        return TOO_FEW
     array = value.const_value.numpy()
     if np.abs(array[np.isfinite(array)]).max(initial=0) > LARGEST:
         return f"a weight exceeds {LARGEST:.4g}, the largest bfloat16"

@@ -66,11 +66,12 @@ class Context:
         samples = self.calibration or self.sized
         return ({} if samples is None else samples.shapes) | self.benchmark.shapes
 
-    def file_bytes(self, model: ir.Model) -> int:
-        """Of the file that the model would be as an artifact, its weights dense."""
+    def file_bytes(self, model: ir.Model, *, packed: bool = False) -> int:
+        """Of the file that the model would be as an artifact: its weights dense, or each in its smallest form."""
         with TemporaryDirectory(dir=self.scratch) as folder:
             path = Path(folder) / "model.onnx"
-            store.save(self.as_written(model), path, self.upload)
+            write = store.save_packed if packed else store.save
+            write(self.as_written(model), path, self.upload)
             return bytes_of(path)
 
 

@@ -62,8 +62,14 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
         notes += _told(wide, data)
         details = {"samples": len(samples), "islands": {str(node.name): why for node, why in wide.items()}}
     context.progress.advance(0.7)
-    layers = [Layer(n, reasons.get(n)) for n in model.graph if any(_is_weight(v) for v in n.inputs)]
+    layers = [
+        Layer(n, reasons.get(n), n in (wide or {}) or n in vanished)
+        for n in model.graph
+        if any(_is_weight(v) for v in n.inputs)
+    ]
     answer = changed(model, layers, "nodes with float32 weights that can compute in float16", notes, details)
+    if not answer.changed:
+        return answer
     Converter(model, halves).convert(frozenset() if step.keep_io_types else _signature(model))
     passes.RemoveUnusedNodesPass()(model)
     if not step.keep_io_types:

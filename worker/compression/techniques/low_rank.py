@@ -37,13 +37,13 @@ def low_rank(model: ir.Model, step: LowRank, context: Context) -> Changed:
     tasks = [
         (case.study, case.chosen.split) for case in found if case.study and case.chosen and case.chosen.split
     ]
-    if not tasks:
+    if not any(case.study for case in found):
         raise _nothing(model, found)
     fitted = _replaced(model, tasks, samples, lambda done: context.progress.advance((1 + done) / 2))
     details = {"data_aware": samples is not None, "samples": 0 if samples is None else len(samples)}
     details |= account(found, fitted, counted)
     return Changed(
-        model, len(fitted), len(found), _notes(found, samples, counted), details, target(step, found)
+        model, len(fitted), len(found), _notes(model, found, samples, counted), details, target(step, found)
     )
 
 
@@ -98,13 +98,18 @@ def _replaced(
 
 
 def _nothing(model: ir.Model, found: list[Case]) -> Refusal:
-    left = why_not(model, [Layer(case.node, case.reason) for case in found])
     wanted = "Conv, Gemm or MatMul whose parts have fewer multiplications than the whole"
-    return Refusal("nothing_to_compress", f"low_rank looks for {wanted}; {left}")
+    return Refusal("nothing_to_compress", f"low_rank looks for {wanted}; {_left(model, found)}")
 
 
-def _notes(found: list[Case], samples: Samples | None, counted: bool) -> list[str]:
+def _left(model: ir.Model, found: list[Case]) -> str:
+    return why_not(model, [Layer(case.node, case.reason) for case in found])
+
+
+def _notes(model: ir.Model, found: list[Case], samples: Samples | None, counted: bool) -> list[str]:
     notes = [] if counted else [NOMINAL]
+    if not any(case.chosen and case.chosen.split for case in found):
+        notes.append(f"The model stays as it was: {_left(model, found)}")
     wide = [case.node.name for case in found if case.study is not None and case.study.seen is None]
     if samples is not None and wide:
         listed = ", ".join(map(str, wide))

@@ -64,7 +64,7 @@ def target(step: LowRank, cases: Sequence[Case]) -> list[RequirementResult]:
         return []
     pairs = _costs(cases)
     before, after = _sums(pairs, step.rank)
-    share = 1 - after / before
+    share = 1 - after / before if before else 0.0
     met = share >= step.amount - ROUNDING
     why = (
         f"The {len(pairs)} layers that low_rank can factorise have {before} {step.rank}; with the smallest ranks "

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.weights import weights_of
 from worker.compression.layerwise.linear import Linear
-from worker.compression.techniques.account import Layer
+from worker.compression.techniques.account import NOT_SMALLER, Layer
 from worker.compression.techniques.small_weights import (
     FLOATS,
     NOT_FINITE,
@@ -41,7 +41,7 @@ class Candidate:
 
     @property
     def told(self) -> Layer:
-        return Layer(self.node, self.reason)
+        return Layer(self.node, self.reason, self.reason == NOT_SMALLER)
 
 
 def candidates(
@@ -60,7 +60,7 @@ def candidates(
             layer = products.get(node)
             reason = _reason(node, layer, layers, exclude)
             if reason is None and layer is not None and not _pays(layer, bits, channel_bytes, fixed):
-                reason = "it would not get smaller"
+                reason = NOT_SMALLER
             found.append(Candidate(node, layer, reason))
     return found
 

@@ -19,7 +19,7 @@ from worker.compression.layerwise.gptq import Order, dead
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.techniques import expansion
-from worker.compression.techniques.account import Layer, changed, refuse_quantized
+from worker.compression.techniques.account import NOT_SMALLER, Layer, changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.nbits import NBitsWriter, Quantized
 from worker.compression.techniques.opsets import raised
@@ -43,7 +43,7 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> Changed:
     found = _candidates(model, step)
     answer = changed(
         model,
-        [Layer(layer.node, layer.reason) for layer in found],
+        [Layer(layer.node, layer.reason, layer.reason == NOT_SMALLER) for layer in found],
         "MatMul, Gemm, Conv or Gather with a float32 weight",
         notes,
         {"bits": step.bits, "block": step.block, "symmetric": step.symmetric, "method": step.method},
@@ -82,9 +82,7 @@ def _candidates(model: ir.Model, step: WeightOnly) -> list[Candidate]:
     """Layers that would not get smaller stay."""
     found = candidates(model, step.layers, step.exclude)
     return [
-        Candidate(x.node, x.weight, x.linear, "it would not get smaller")
-        if x.reason is None and not _pays(x, step)
-        else x
+        Candidate(x.node, x.weight, x.linear, NOT_SMALLER) if x.reason is None and not _pays(x, step) else x
         for x in found
     ]
 

@@ -89,12 +89,31 @@ def added(kind: str, number: float) -> Made:
                 node("Concat", "r f", "m", "op", axis=2),
             ]
             return nodes, {}
+        case "Col2Im":
+            nodes = [
+                node("Reshape", "r columns", "k", "reshape"),
+                node("Col2Im", "k image block", "i", "op"),
+                node("Concat", "i i i i", "t", "again", axis=1),
+                node("Add", "t c", "m", "shift"),
+            ]
+            sizes = {"columns": [16, 8, 36], "image": [7, 7], "block": [2, 2]}
+            return nodes, c | {name: np.array(size) for name, size in sizes.items()}
+        case "OneHot":
+            nodes = [
+                node("ArgMax", "x", "classes", "argmax", axis=1, keepdims=0),
+                node("Slice", "classes begin end axes", "cut", "slice"),
+                node("OneHot", "cut depth values", "hot", "op", axis=1),
+                node("Add", "r hot", "m", "sum"),
+            ]
+            sizes = {"begin": [1, 1], "end": [7, 7], "axes": [1, 2], "depth": 8}
+            constants = {name: np.array(size) for name, size in sizes.items()}
+            return nodes, constants | {"values": np.array([0, number], np.float32)}
     raise AssertionError(kind)
 
 
 KINDS = (
     "Pad", "Pad of a computed number", "Pad, pooled", "Where", "Clip", "Max", "Min", "ScatterND", "ScatterElements",
-    "Concat", "Resize", "GridSample", "ConstantOfShape",
+    "Concat", "Resize", "GridSample", "ConstantOfShape", "Col2Im", "OneHot",
 )  # fmt: skip
 
 
@@ -106,7 +125,7 @@ def net(nodes: list[onnx.NodeProto], more: dict[str, Any]) -> ir.Model:
                    node("Neg", "size", "minus", "minus"), node("Add", "size minus", "zero", "zero"),
                    node("Add", "zero c", "d", "number")]  # fmt: skip
     nodes = [*before, *nodes, node("Conv", "m v", "y", "second")]
-    return model(nodes, {"x": [16, 3, 8, 8]}, {"y": [16, 4, None, None]}, {**WEIGHTS, **more})
+    return model(nodes, {"x": [16, 3, 8, 8]}, {"y": [16, 4, None, None]}, {**WEIGHTS, **more}, opset=18)
 
 
 def allowed_db(graph: ir.Model) -> float:

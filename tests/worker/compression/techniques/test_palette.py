@@ -175,13 +175,15 @@ def test_layers_that_stay_are_named_with_the_reason() -> None:
 
 
 @pytest.mark.parametrize("kind", ["palette", "binary"])
-def test_nothing_to_take_is_refused(kind: str) -> None:
+def test_layers_that_would_not_get_smaller_stay_and_one_that_has_no_layer_is_refused(kind: str) -> None:
     weights = {"w": np.ones((4, 4), np.float32)}
     small = model([node("MatMul", "x w", "y", "product")], {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    made = done(small, kind)
+    assert (made.changed, made.candidates) == (0, 1)
+    assert "it would not get smaller" in made.notes[0]
     with pytest.raises(Refusal) as caught:
-        done(small, kind)
+        done(model([node("Relu", "x", "y", "relu")], {"x": ["N", 4]}, {"y": ["N", 4]}, {}), kind)
     assert caught.value.problem.code == "nothing_to_quantize"
-    assert "it would not get smaller" in caught.value.problem.detail
 
 
 def test_weights_that_are_no_numbers_stay() -> None:

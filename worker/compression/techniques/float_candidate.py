@@ -1,0 +1,92 @@
+"""The model as it was, a candidate of every step that chooses what it changes: it wins over a larger file that is not
+measurably faster.
+
+Steps that do what they are told to every layer (`int8_static`, `float16`, `sparsity`, …) hand over what was asked for,
+and the verdict recommends.
+"""
+
+from dataclasses import replace
+from typing import Final
+
+import onnx_ir as ir
+
+from app.contract.recipe import (
+    AnyStep,
+    BFloat16,
+    Binary,
+    ChannelPruning,
+    Int8Static,
+    LowRank,
+    Palette,
+    WeightOnly,
+)
+from worker.compression.graph import store
+from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.network import Network
+from worker.compression.measure.recommendation import FLOOR
+from worker.compression.search.race import race
+from worker.compression.techniques import apply
+from worker.compression.techniques.context import Changed, Context
+
+NODES_BYTES: Final = 1 << 20
+"""What a step's own nodes take, at most: weights that lose more need not be weighed."""
+
+
+def apply_or_keep(model: ir.Model, step: AnyStep, context: Context) -> Changed:
+    """The step's answer, or that the model stays as it was. Raises what `apply` does."""
+    if not chooses(step):
+        return apply(model, step, context)
+    original, weights = model.clone(), store.weight_bytes(model)
+    after = apply(model, step, context)
+    if not after.changed or store.weight_bytes(after.model) < weights - NODES_BYTES:
+        return after
+    packed = isinstance(step, Palette | Binary)
+    most, found = _most_bytes(original, context), context.file_bytes(after.model, packed=packed)
+    if found <= most:
+        return after
+    if _is_faster(original, after.model, context):
+        return replace(
+            after, notes=[*after.notes, f"{found} bytes in place of {most}, but measurably faster."]
+        )
+    return _kept(original, after, most, found)
+
+
+def chooses(step: AnyStep) -> bool:
+    """Whether the step decides what it changes, for this machine."""
+    if isinstance(step, Int8Static):
+        return step.exclude == "auto" and step.target != "cuda"
+    return isinstance(step, WeightOnly | Palette | Binary | BFloat16 | LowRank | ChannelPruning)
+
+
+def _most_bytes(original: ir.Model, context: Context) -> int:
+    before = context.file_bytes(original)
+    return before if context.upload_bytes is None else min(before, context.upload_bytes)
+
+
+def _is_faster(original: ir.Model, after: ir.Model, context: Context) -> bool:
+    """Measurably: the lower bound of the speed-up is beyond what two sessions of one file differ by."""
+    threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
+    networks: list[Network] = []
+    for name, graph in (("the model", original), ("the result", after)):
+        store.save(graph, path := context.scratch / f"weighed-{len(networks)}.onnx", context.upload)
+        networks.append(Network(path, threads, name))
+    feed, _ = one_feed(networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed)
+    timed = race(networks, feed, context.seed, context.progress)[1]
+    return timed.untold is None and timed.interval[0] > 1 + FLOOR
+
+
+def _kept(original: ir.Model, after: Changed, most: int, found: int) -> Changed:
+    """`details.tried` has what the step had done."""
+    why = f"the file would have {found} bytes in place of {most}, and is not measurably faster"
+    targets = [
+        target.model_copy(update={"met": False, "measured": 0.0, "why": f"Nothing was changed: {why}."})
+        for target in after.targets
+    ]
+    return replace(
+        after,
+        model=original,
+        changed=0,
+        notes=[f"The model stays as it was: {why}."],
+        details={"tried": after.details},
+        targets=targets,
+    )
