@@ -182,8 +182,11 @@ class Converter:
             for value in [node.outputs[i]]
         }
 
-    def convert(self, halved: frozenset[str]) -> None:
-        """`halved`: the inputs and outputs that are float16 afterwards; the others keep float32."""
+    def convert(self, halved: frozenset[str]) -> dict[ir.Value, ir.Value]:
+        """`halved`: the inputs and outputs that are float16 afterwards; the others keep float32.
+
+        Answers the float16 forms by what was float32.
+        """
         uses = [(node, i) for node, found in self._halves.items() for i in found.inputs]
         self._made.update({v: v.shape for v in self._graph.inputs if v.dtype == FLOAT and v.name in halved})
         kept = [v for v in self._graph.outputs if v in self._made and v.name not in halved]
@@ -203,6 +206,7 @@ class Converter:
             self._turn_output(value, FLOAT)
         for value in turned:
             self._turn_output(value, HALF)
+        return narrowed
 
     def _of_others(self) -> list[ir.Value]:
         """The float32 outputs of nodes that have no float16 form (Loop, If, SequenceAt, Cast): given in it."""

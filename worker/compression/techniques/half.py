@@ -41,7 +41,8 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
     chosen = {kind for _, value, kind in inputs if value.dtype == ir.DataType.FLOAT and kind in allowed}
     produced = {kind for _, value, kind in outputs if value.dtype == ir.DataType.FLOAT}
     unknown = any(
-        value.dtype is None and allowed.get(kind, set()) & {FLOAT} for _, value, kind in [*inputs, *outputs]
+        value.dtype is None and any("(float)" in one for one in allowed.get(kind, {kind}))
+        for _, value, kind in [*inputs, *outputs]
     )
     if not chosen or unknown or not produced <= chosen or not all(HALF in allowed[kind] for kind in chosen):
         return None
@@ -54,9 +55,9 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
 def _bound(
     values: Sequence[ir.Value | None], formal: "list[onnx.defs.OpSchema.FormalParameter]"
 ) -> Iterator[tuple[int, ir.Value, str]]:
-    """(index, value, type variable or fixed type); the last formal parameter may be variadic."""
+    """(index, value, type variable or fixed type) of what is not left out; the last formal may be variadic."""
     for index, value in enumerate(values):
-        if value is not None and formal:
+        if value is not None and value.name and formal:
             yield index, value, formal[min(index, len(formal) - 1)].type_str
 
 
