@@ -103,7 +103,9 @@ def _is_storable(value: ir.Value, types: FloatTypes, largest: float | None) -> b
 def _is_kept(array: NDArray[Any], types: FloatTypes) -> bool:
     assert types.stored is not None
     with np.errstate(over="ignore"):
-        return bool(np.array_equal(array.astype(types.stored.numpy()).astype(array.dtype), array, equal_nan=True))
+        return bool(
+            np.array_equal(array.astype(types.stored.numpy()).astype(array.dtype), array, equal_nan=True)
+        )
 
 
 def _cast_signature(model: ir.Model, types: FloatTypes) -> None:
