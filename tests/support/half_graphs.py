@@ -8,6 +8,7 @@ import onnx
 from onnx import numpy_helper, parser
 
 HEAD: Final = '<ir_version: 8, opset_import: ["" : 18]>\n'
+STATISTICS: Final = "statistics in float32"
 GRAPHS: Final = {
     "an output that is an input": """
         (float16[N,40] x) => (float16[N,40] x, float16[N,40] y) { y = MatMul (x, w) }""",
@@ -42,6 +43,9 @@ GRAPHS: Final = {
         (float[N,40] x, bool flag) => (float[N,40] y) { y = If (flag) <
             then_branch = t () => (float[N,40] u) { k = Cast <to=1> (w)  u = MatMul (x, k) },
             else_branch = e () => (float[3,40] v) { v = Cast <to=1> (rows) }> }""",
+    STATISTICS: """
+        (float16[N,40] x) => (float16[N,40] y)
+        { a = MatMul (x, w)  b = Tanh (a)  y = BatchNormalization <epsilon = 0.0> (b, ones, zeros, mean, variance) }""",
     "integers behind": """
         (float16[N,40] x) => (int32[N,40] y, float16[N,40] z) { z = MatMul (x, w)  y = Cast <to=6> (z) }""",
     "a type in an attribute": """
@@ -52,10 +56,18 @@ GRAPHS: Final = {
         y = Loop (three, yes, a) <body = g (int64 i, bool go, float16[N,40] c) => (bool on, float16[N,40] d)
             { on = Identity (go)  b = MatMul (c, w)  d = Tanh (b) }> }""",
 }
+CASES: Final = [
+    (name, double) for name in GRAPHS for double in (False, True) if (name, double) != (STATISTICS, True)
+]
+"""By name and whether float64 stands for float16. ONNX Runtime has no float64 normalisation by float32."""
 SAYS_HALF: Final = {"float16": "double", "to=10": "to=11", "dtype=10": "dtype=11"}
 CONSTANTS: Final = {
     "rows": np.ones((3, 40), np.float16),
     "infinity": np.float16(np.inf),
+    "ones": np.full(40, 1e-4, np.float16),
+    "zeros": np.zeros(40, np.float16),
+    "mean": np.zeros(40, np.float32),
+    "variance": np.full(40, 1e-8, np.float32),
     "zero": np.float16(0),
     "empty": np.zeros((0, 40), np.float16),
     "three": np.int64(3),

@@ -11,6 +11,7 @@ every node that overflows, or comes near it, on that data (`islands`).
 """
 
 import logging
+from collections.abc import Container
 from typing import Final
 
 import numpy as np
@@ -106,11 +107,13 @@ def _signature(model: ir.Model) -> frozenset[str]:
     return frozenset(str(value.name) for value in (*model.graph.inputs, *model.graph.outputs))
 
 
-def chosen(model: ir.Model, exclude: list[str]) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
-    """The nodes that can be float16, and why the others cannot."""
+def chosen(
+    model: ir.Model, exclude: list[str], wide: Container[str] = ()
+) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
+    """The nodes that can be float16, and why the others cannot. `wide`: see `ports`."""
     opset, halves, reasons = opset_of(model), {}, {}
     for node in model.graph:
-        found = ports(node, opset)
+        found = ports(node, opset, wide)
         reason = _objection(node, found, exclude)
         if reason is not None:
             reasons[node] = reason

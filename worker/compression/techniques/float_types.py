@@ -65,7 +65,7 @@ def give_back(model: ir.Model, types: FloatTypes) -> list[str]:
 
 def _compute_in_half(model: ir.Model, types: FloatTypes) -> dict[ir.Value, ir.Value]:
     """Every node that can, but for those that were float32. Answers the float16 forms of float32 values."""
-    halves, _ = chosen(model, [])
+    halves, _ = chosen(model, [], types.wide_weights)
     halves = {node: ports for node, ports in halves.items() if node.name not in types.wide_nodes}
     signature = {**types.inputs, **types.outputs}
     narrowed = Converter(model, halves).convert(

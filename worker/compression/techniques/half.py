@@ -5,7 +5,7 @@ compute in float16 when every type variable that is float32 here allows it, and 
 variable with an input: what Cast or ConstantOfShape give is said by an attribute instead.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -25,8 +25,12 @@ class Ports:
     outputs: list[int]
 
 
-def ports(node: ir.Node, opset: int) -> Ports | None:
-    """None when the node has to stay in float32, or has nothing to do with floats."""
+def ports(node: ir.Node, opset: int, wide: Container[str] = ()) -> Ports | None:
+    """None when the node has to stay in float32, or has nothing to do with floats.
+
+    `wide`: names of inputs that stay float32 where the operator allows it beside float16, as statistics of a
+    BatchNormalization.
+    """
     if node.domain not in ("", "ai.onnx") or node.op_type in KEPT or has_subgraph(node):
         return None
     if any(not is_tensor(value) for value in (*node.inputs, *node.outputs) if value is not None):
@@ -40,6 +44,7 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
     outputs = list(_bound(node.outputs, schema.outputs))
     chosen = {kind for _, value, kind in inputs if value.dtype == ir.DataType.FLOAT and kind in allowed}
     produced = {kind for _, value, kind in outputs if value.dtype == ir.DataType.FLOAT}
+    chosen -= {kind for _, value, kind in inputs if kind not in produced and value.name in wide}
     unknown = any(
         value.dtype is None and any("(float)" in one for one in allowed.get(kind, {kind}))
         for _, value, kind in [*inputs, *outputs]
