@@ -162,6 +162,8 @@ def _serving(application: FastAPI, listening: socket.socket) -> Iterator[None]:
         _wait_until_started(server, thread)
         yield
     finally:
+        parts: Parts = application.state.parts
+        parts.stopping.set()
         server.should_exit = True
         thread.join()
 

@@ -1,11 +1,15 @@
 """Order: what takes longest comes first, so that the processes that share the tests end together."""
 
 import os
+import tempfile
+from pathlib import Path
 
 import pytest
 
 os.environ.setdefault("WINNOW_QUIET_WAIT_SECONDS", "0")
 """Tests run beside each other: nothing would ever be quiet."""
+os.environ["WINNOW_MEASURE_LOCK"] = str(Path(tempfile.gettempdir(), f"winnow-test-{os.getpid()}.lock"))
+"""None asks how fast something is, so none waits for another's measurement."""
 
 
 @pytest.fixture

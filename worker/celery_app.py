@@ -13,9 +13,11 @@ guard the child (`worker.child`). When whoever started the parent dies, the pare
 import functools
 import logging
 import os
+import shutil
 import signal
 import time
 import warnings
+from multiprocessing.util import get_temp_dir
 from threading import Thread
 from types import FrameType
 from typing import Any
@@ -122,4 +124,5 @@ def _leave_when_idle() -> None:
     while state.active_requests and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.1)  # Celery acknowledges the message just after the request is over
+    shutil.rmtree(get_temp_dir(), ignore_errors=True)  # the pool's, which an exit past Python's leaves behind
     os._exit(0)

@@ -5,11 +5,12 @@ from dataclasses import dataclass
 from typing import Annotated, Any, BinaryIO
 
 from fastapi import Depends, Query, Request, Response
+from fastapi.concurrency import run_in_threadpool
 from pydantic import Field
 
 from app.api import examples, uploads, views
 from app.api.content import CONTENT
-from app.api.deps import DatasetId, Owner, Service
+from app.api.deps import DatasetId, Owner, Parts, Service
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
@@ -111,20 +112,27 @@ async def get_dataset(
     responses=documented("not_found", "declaration_fixed", "malformed_request", "unsupported_media_type"),
     openapi_extra={"requestBody": {"content": {"application/json": {"example": examples.REDECLARATION}}}},
 )
-def declare_dataset(id: DatasetId, change: Redeclaration, service: Service, owner: Owner) -> Dataset:
+async def declare_dataset(
+    id: DatasetId, change: Redeclaration, service: Service, owner: Owner, wait: Wait = 0
+) -> Dataset:
     """Replace the declaration, before a job has used the dataset. It is inspected again."""
+    await run_in_threadpool(_redeclare, id, change.declaration, service, owner)
+    return views.dataset(await uploads.found(service, owner, "dataset", id, wait))
+
+
+def _redeclare(id: str, declaration: Declaration, service: Parts, owner: str) -> None:
+    """Raises `not_found` and `declaration_fixed`."""
     uploads.find(service, owner, "dataset", id)
     try:
         upload = service.records.declare(
-            owner, id, change.declaration.model_dump(mode="json"), service.settings.max_attempts
+            owner, id, declaration.model_dump(mode="json"), service.settings.max_attempts
         )
     except Conflict as error:
         detail = f"The declaration can no longer change: {error}. Upload the dataset again with the new one."
         raise Refusal("declaration_fixed", detail, field="declaration") from error
     if upload is None:
-        raise Refusal("not_found", f"There is no dataset {id!r}; it may have been deleted.")
+        uploads.find(service, owner, "dataset", id)  # refuses it
     service.queue.publish(Wake(queue="inspect", id=id))
-    return views.dataset(upload)
 
 
 @router.get(

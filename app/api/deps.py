@@ -1,6 +1,7 @@
 """What routes ask for, as types."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from threading import Event
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
@@ -14,12 +15,14 @@ from app.storage.records import LOCAL_OWNER
 
 @dataclass(frozen=True)
 class Parts:
-    """What the application is made of; `app.main` puts it together."""
+    """What the application is made of; `app.main` puts it together. Whoever serves it sets `stopping` when it is to
+    end: answers that are held back come then, as things stand."""
 
     settings: Settings
     records: Records
     blobs: Blobs
     queue: WakeUp
+    stopping: Event = field(default_factory=Event)
 
 
 async def _parts(request: Request) -> Parts:

@@ -137,7 +137,7 @@ class _BoundedStream(StreamingResponse):
 async def _stream(parts: Parts, owner: str, job: Job | None, after: int) -> AsyncIterator[bytes]:
     """The job is read before its events: once it is seen finished, no event can come after those then read."""
     spoke = time.monotonic()
-    while job is not None:
+    while job is not None and not parts.stopping.is_set():
         events = await run_in_threadpool(parts.records.events, job.id, after, BATCH)
         for event in events:
             after, spoke = event.id, time.monotonic()

@@ -96,7 +96,7 @@ async def submit_job(
 
 
 async def _moved(parts: Parts, job: records.Job, seconds: int) -> records.Job | None:
-    return await state_changed(job, lambda: parts.records.job(job.owner, job.id), seconds)
+    return await state_changed(job, lambda: parts.records.job(job.owner, job.id), seconds, parts.stopping)
 
 
 @router.get("", operation_id="list_jobs", responses=documented())

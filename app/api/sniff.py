@@ -68,7 +68,9 @@ def model_format(file: BinaryIO, asked: str, allow_torchscript: bool) -> ModelFo
                 "pickle_refused", f"The file is a pickled model, which may run code. {_USE_INSTEAD}"
             )
         case "npz":
-            raise unknown("The file is an .npz of arrays: that is a dataset. Send it to /v1/datasets.")
+            raise unknown(
+                "The file is an .npz of arrays: that is a dataset, not a model. Upload it as one (POST /v1/datasets)."
+            )
         case "torchscript" if not allow_torchscript:
             raise Refusal(
                 "torchscript_disabled",

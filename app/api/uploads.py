@@ -100,7 +100,7 @@ async def take(
 
 async def _settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
     return await state_changed(
-        upload, lambda: parts.records.upload(upload.owner, upload.kind, upload.id), seconds
+        upload, lambda: parts.records.upload(upload.owner, upload.kind, upload.id), seconds, parts.stopping
     )
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from threading import BoundedSemaphore
+from threading import BoundedSemaphore, Event
 from typing import Annotated, Final, Protocol, TypeVar
 
 import anyio
@@ -43,15 +43,17 @@ class HasState(Protocol):
 R = TypeVar("R", bound=HasState)
 
 
-async def state_changed(first: R, read: Callable[[], R | None], seconds: int) -> R | None:
-    """The record once its state is another than that of `first`, or as it stands after `seconds`; None where it was
-    deleted meanwhile."""
+async def state_changed(first: R, read: Callable[[], R | None], seconds: int, stopping: Event) -> R | None:
+    """The record once its state is another than that of `first`, or as it stands after `seconds` or when the service
+    stops; None where it was deleted meanwhile."""
     deadline = time.monotonic() + seconds
     if first.state in SETTLED or seconds == 0 or not _free_places.acquire(blocking=False):
         return first
     try:
         last: R | None = first
         while last is not None and last.state == first.state and time.monotonic() < deadline:
+            if stopping.is_set():
+                break
             await anyio.sleep(POLL_SECONDS)
             last = await run_in_threadpool(read)
         return last

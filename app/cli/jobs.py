@@ -9,7 +9,7 @@ import typer
 from app.cli.exits import INTERRUPTED
 from app.cli.facts import job_list, standing
 from app.cli.following import conclude, follow
-from app.cli.naming import naming_options
+from app.cli.naming import in_options, job_in_options, naming_options
 from app.cli.options import JobOptions, pairs, unpack_options
 from app.cli.report import report_tables
 from app.cli.screen import answer, clean, out, say
@@ -42,9 +42,10 @@ def submit(
     with Client(url) as client:
         with naming_options(request, from_file=options.request is not None):
             job = client.submit(request)
-        answer(job.model_dump_json(indent=2) if as_json else job.id)
+        if not (as_json and watch):
+            answer(job.model_dump_json(indent=2) if as_json else job.id)
         if watch:
-            watch_to_end(client, job.id)
+            watch_to_end(client, job.id, as_json, from_file=options.request is not None)
         elif not as_json:
             say(f"{standing(job)}; see `winnow watch {job.id}`")
 
@@ -69,8 +70,8 @@ def watch(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
         watch_to_end(client, job, as_json)
 
 
-def watch_to_end(client: Client, id: str, as_json: bool = False) -> None:
-    """Exits with the code that says how it ended."""
+def watch_to_end(client: Client, id: str, as_json: bool = False, *, from_file: bool = False) -> None:
+    """Exits with the code that says how it ended; why stands in options, unless the request stands in a file."""
     try:
         job = follow(client, id)
     except KeyboardInterrupt:
@@ -78,7 +79,7 @@ def watch_to_end(client: Client, id: str, as_json: bool = False) -> None:
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
         answer(job.model_dump_json(indent=2))
-    code = conclude(job)
+    code = conclude(job if from_file else job_in_options(job))
     if job.state == "failed" and job.artifact is not None:
         say(f"its best weights so far, not measured, can be had with `winnow download {id}`")
     if job.state == "succeeded":
@@ -156,7 +157,7 @@ def report(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
     with Client(url) as client:
         state = client.job(job)
         if state.state == "failed" and state.problem is not None:
-            raise JobFailed(state)
+            raise JobFailed(job_in_options(state))
         found = client.report(job)
     if as_json:
         answer(found.model_dump_json(indent=2))
@@ -220,4 +221,4 @@ def _tell_file(job: str, path: Path, as_json: bool) -> None:
 
 def _line(record: LogRecord) -> str:
     step = f" {record.step}" if record.step else ""
-    return clean(f"{record.time:%H:%M:%S} {record.level}{step}: {record.message}")
+    return clean(f"{record.time:%H:%M:%S} {record.level}{step}: {in_options(record.message)}")

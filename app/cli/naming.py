@@ -1,4 +1,4 @@
-"""Paths of a request, as the option of the command line that they came from."""
+"""Paths of a request, and sentences that speak of them, in options of the command line."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 
 from app.client import ServiceProblem
 from app.contract.errors import FieldError, Problem
-from app.contract.job import JobRequest
+from app.contract.job import Job, JobRequest
 
 OPTIONS: Final = (
     (r"recipe\.steps\.(?P<step>\d+)(?P<rest>(\.\w+)*)", "--step"),
@@ -38,16 +38,14 @@ IN_SENTENCES: Final = re.compile(
 
 EXAMPLES: Final = (
     (
-        re.compile(r"Upload an \.npz to /v1/datasets and name it in data\.(\w+)"),
-        r"Give an .npz or the id of a dataset with --\1",
+        r"(U|u)pload an \.npz to /v1/datasets and name it in data\.(\w+)",
+        r"\1se --\2 with an .npz or the id of a dataset",
     ),
-    (re.compile(r'"evaluation": \{"metric": "(\w+)"\}'), r"--metric \1"),
-    (re.compile(r'"map": \{"([^"]*)": "([^"]*)"\}'), r"--map '\1=\2'"),
-    (
-        re.compile(r'"(?:shapes|benchmark)": (?:\{"shapes": )?\{"([^"]*)": \[([\d, ]+)\]\}\}?'),
-        r"--shape '\1=\2'",
-    ),
+    (r'"evaluation": \{"metric": "(\w+)"\}', r"--metric \1"),
+    (r'"map": \{"([^"]*)": "([^"]*)"\}', r"--map '\1=\2'"),
+    (r'"(?:shapes|benchmark)": (?:\{"shapes": )?\{"([^"]*)": \[([\d, ]+)\]\}\}?', r"--shape '\1=\2'"),
 )
+"""What sentences advise to write in a request → what does the same on the command line."""
 
 
 def as_option(path: str, kinds: Sequence[str] = ()) -> str:
@@ -72,7 +70,7 @@ def _step(index: int, setting: str, kinds: Sequence[str]) -> str:
 def in_options(text: str, kinds: Sequence[str] = ()) -> str:
     """A sentence that speaks of paths and JSON, speaking of options."""
     for pattern, option in EXAMPLES:
-        text = pattern.sub(option, text)
+        text = re.sub(pattern, option, text)
     text = NUMBERED.sub(lambda match: f"Step {int(match[1]) + 1} (", text)
     return IN_SENTENCES.sub(lambda match: as_option(match[0], kinds), text)
 
@@ -89,6 +87,17 @@ def problem_in_options(problem: Problem, kinds: Sequence[str] = ()) -> Problem:
         "errors": errors,
     }
     return problem.model_copy(update=changed)
+
+
+def job_in_options(job: Job) -> Job:
+    """The job with its problem, and what is said of its requirements, in options."""
+    kinds = [step.kind for step in job.recipe.steps]
+    requirements = job.requirements and [
+        result.model_copy(update={"why": result.why and in_options(result.why, kinds)})
+        for result in job.requirements
+    ]
+    problem = job.problem and problem_in_options(job.problem, kinds)
+    return job.model_copy(update={"problem": problem, "requirements": requirements})
 
 
 @contextmanager

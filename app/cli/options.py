@@ -20,9 +20,10 @@ from app.contract.errors import Refusal
 from app.contract.job import JobRequest, Metric
 from app.contract.nearest import did_you_mean
 from app.contract.recipe import AnyStep
+from app.contract.steps.base import Step
 from app.contract.strict_json import read_json, read_model
 
-KINDS: Final[dict[str, type[BaseModel]]] = {
+KINDS: Final[dict[str, type[Step]]] = {
     get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
 }
 SLICED: Final = re.compile(r"(?P<source>.+?)(?::(?P<start>\d+):(?P<stop>\d+))?")

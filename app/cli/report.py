@@ -6,6 +6,7 @@ from typing import Final
 from rich.console import Group, RenderableType
 
 from app.cli import units
+from app.cli.naming import in_options
 from app.cli.screen import Column, clean, table
 from app.cli.training import training_table
 from app.contract.report import Latency, Pair, Parity, Quality, Report, RequirementResult, StepReport
@@ -27,7 +28,8 @@ def report_tables(report: Report) -> Group:
         parts.append(_requirements(report.requirements))
     parts.append(_steps(report.steps))
     parts += [training_table(step) for step in report.steps if "epochs" in step.details]
-    parts += [clean(sentence) for sentence in _sentences(report)]
+    kinds = [step.kind for step in report.steps]
+    parts += [clean(in_options(sentence, kinds)) for sentence in _sentences(report)]
     return Group(*parts)
 
 

@@ -13,7 +13,7 @@ import typer
 from app.cli.exits import INTERRUPTED, OK, PROBLEM
 from app.cli.following import conclude, follow
 from app.cli.jobs import fetch
-from app.cli.naming import naming_options
+from app.cli.naming import job_in_options, naming_options
 from app.cli.options import JobOptions, unpack_options
 from app.cli.report import report_tables
 from app.cli.screen import answer, out, say
@@ -84,17 +84,21 @@ def run(
     if curves is not None:
         made.append(target_of(curves, f"{model.stem}-curves.zip", "--curves", read, force))
     _check_files(model, request)
-    with naming_options(request, from_file=options.request is not None):
+    from_file = options.request is not None
+    with naming_options(request, from_file=from_file):
         _check_data_given(request)
     if declaration is not None and not any(path.exists() for path in read[1:]):
         raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
     read_declaration(declaration)
     with terminable(), _service(url, data_dir) as address, Client(address) as client, nothing_half(made):
         request = _upload_all(client, request, model, input or [], declaration)
-        with naming_options(request, from_file=options.request is not None):
+        with naming_options(request, from_file=from_file):
             id = client.submit(request).id
         job = _follow(client, id, own=url is None)
+        job = job if from_file else job_in_options(job)
         code = conclude(job)
+        if as_json and job.problem is not None:
+            answer(job.problem.model_dump_json(indent=2))
         if curves is not None and job.curves is None:
             say("there are no curves: nothing was trained")
         elif curves is not None:

@@ -1,7 +1,7 @@
 """`steps`: the kinds of steps with their settings, read off the contract's models."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
@@ -10,10 +10,12 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 from rich.console import Group, RenderableType
 
+from app.cli.needs import needed, needed_by_settings
 from app.cli.options import KINDS
 from app.cli.screen import Column, answer, out, table
 from app.cli.shared import Json
 from app.contract.nearest import did_you_mean
+from app.contract.steps.base import Step
 
 Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help="One kind; all of them if not given.")]
 
@@ -39,7 +41,7 @@ def steps(kind: Kind = None, as_json: Json = False) -> None:
         out().print(_settings_table(kind, KINDS[kind]))
 
 
-def _settings_table(kind: str, step: type[BaseModel]) -> RenderableType:
+def _settings_table(kind: str, step: type[Step]) -> RenderableType:
     rows = [
         (name, kind_of_value(field.annotation), default(field), field.description or "")
         for name, field in settings(step)
@@ -51,14 +53,15 @@ def _settings_table(kind: str, step: type[BaseModel]) -> RenderableType:
         ("what it says", "left"),
     ]
     return Group(
-        f"{kind}: {first_sentence(step)}", f"Needs data: {needed_data(step)}.", table(None, columns, rows)
+        f"{kind}: {first_sentence(step)}", f"Needs data: {needed_in_words(step)}", table(None, columns, rows)
     )
 
 
-def _described(step: type[BaseModel]) -> dict[str, Any]:
+def _described(step: type[Step]) -> dict[str, Any]:
     return {
         "description": first_sentence(step),
-        "needs": needed_data(step),
+        "needs": sorted(needed(step)),
+        "needs_by_setting": {name: sorted(needs) for name, needs in needed_by_settings(step).items()},
         "settings": {
             name: {
                 "value": kind_of_value(field.annotation),
@@ -80,9 +83,24 @@ def first_sentence(step: type[BaseModel]) -> str:
     return paragraph.split(". ")[0].rstrip(".") + "."
 
 
-def needed_data(step: type[BaseModel]) -> str:
-    """The data that no setting of the step does without."""
-    return ", ".join(sorted(getattr(step, "needs", ()))) or "none"
+def needed_data(step: type[Step]) -> str:
+    """`none`, `calibration`, `none, or calibration` where a setting needs it."""
+    more = {need for needs in needed_by_settings(step).values() for need in needs}
+    return ", or ".join([_listed(needed(step)), *sorted(more)])
+
+
+def needed_in_words(step: type[Step]) -> str:
+    """With the settings that need more, and what does without."""
+    settings: dict[str, list[str]] = {}
+    for setting, needs in needed_by_settings(step).items():
+        settings.setdefault(_listed(needs), []).append(setting)
+    more = [f"{needs} for {', '.join(those)}" for needs, those in settings.items()]
+    instead = step.without_data if needed(step) and not step.needs else ""
+    return f"{'; '.join([_listed(needed(step)), *more])}.{instead}"
+
+
+def _listed(needs: Iterable[str]) -> str:
+    return ", ".join(sorted(needs)) or "none"
 
 
 def default(field: FieldInfo) -> str:

@@ -5,6 +5,7 @@ from typing import Annotated
 import typer
 
 from app.cli.facts import dataset_facts, job_facts, model_facts
+from app.cli.naming import job_in_options
 from app.cli.screen import answer, out, say
 from app.cli.shared import LOCAL, Json, Url
 from app.client import Client
@@ -32,7 +33,9 @@ def show(id: Id, url: Url = LOCAL, as_json: Json = False) -> None:
                 answer(dataset.model_dump_json(indent=2)) if as_json else out().print(dataset_facts(dataset))
             case _:
                 job = client.job(id)
-                answer(job.model_dump_json(indent=2)) if as_json else out().print(job_facts(job))
+                answer(job.model_dump_json(indent=2)) if as_json else out().print(
+                    job_facts(job_in_options(job))
+                )
 
 
 def delete(ids: Ids, url: Url = LOCAL, as_json: Json = False) -> None:

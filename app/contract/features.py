@@ -1,15 +1,12 @@
 """Do the values exist that a step's features name?"""
 
-import difflib
 from collections.abc import Mapping
 
 from app.contract.errors import Refusal, Refusals
 from app.contract.model import ModelFacts
+from app.contract.nearest import nearest
 from app.contract.recipe import Taught
 from app.contract.stages import Stage
-
-MAX_NAME_TO_GUESS = 200
-"""Characters of a wrong name for which the nearest right one is looked for: that takes quadratic time."""
 
 
 def check_features(
@@ -33,10 +30,8 @@ def check_features(
 def _check_value(path: str, whose: str, name: str, model: ModelFacts) -> None:
     if model.values is None or name in model.values:
         return
-    near = difflib.get_close_matches(name, model.values, 1, 0.5) if len(name) <= MAX_NAME_TO_GUESS else []
+    near = nearest(name, model.values)
     hint = (
-        f"the nearest is {near[0]!r}"
-        if near
-        else f"its last ones are {', '.join(map(repr, model.values[-3:]))}"
+        f"the nearest is {near!r}" if near else f"its last ones are {', '.join(map(repr, model.values[-3:]))}"
     )
     raise Refusal("unknown_value", f"The {whose} computes no value {name!r}; {hint}.", field=path)

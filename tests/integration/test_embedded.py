@@ -4,13 +4,18 @@ import signal
 import socket
 import subprocess
 import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 import httpx
+import psutil
 import pytest
 
+from app.client import Client
 from app.embedded import CannotStart, running
 from app.settings import Settings
+from tests.support.digits import digits
 from tests.support.service import Service, service
 
 pytestmark = pytest.mark.integration
@@ -28,10 +33,41 @@ def test_it_answers_on_a_free_port_and_stops_with_all_it_started(tmp_path: Path)
         assert winnow.gone(1) == []
 
 
-def test_ctrl_c_stops_it_too(tmp_path: Path) -> None:
-    with service(tmp_path / "var") as winnow:
+def test_answers_that_are_held_back_come_when_it_stops(tmp_path: Path) -> None:
+    with (
+        service(tmp_path / "var", "--no-workers") as winnow,
+        Client(winnow.url) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        model = client.upload_model(digits(tmp_path).model, wait=False).id
+        held = threads.submit(httpx.get, f"{winnow.url}/v1/models/{model}?wait=60", timeout=60)
+        time.sleep(1)
+        winnow.stop()
+        assert (held.result().status_code, held.result().json()["state"]) == (200, "inspecting")
+        assert "Traceback" not in winnow.log()
+
+
+def test_two_workers_run_two_jobs_at_once_and_ctrl_c_leaves_nothing_of_them(tmp_path: Path) -> None:
+    (temporary := tmp_path / "tmp").mkdir()
+    recipe = {"steps": [{"kind": "int8_dynamic"}]}
+    with (
+        service(tmp_path / "var", "--workers", "2", TMPDIR=temporary) as winnow,
+        Client(winnow.url) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
+        model = client.upload_model(digits(tmp_path).model).id
+        long = {"rounds": 1000, "batch_sizes": [512]}
+        jobs = [client.submit(model=model, recipe=recipe, benchmark=long, seed=seed).id for seed in (1, 2)]
+        _wait_until_two_work(winnow)
+        assert [client.job(id).state for id in jobs] == ["running", "running"]
+        events = threads.submit(httpx.get, f"{winnow.url}/v1/jobs/{jobs[0]}/events", timeout=60)
+        time.sleep(0.5)
         winnow.main.send_signal(signal.SIGINT)
-        assert winnow.gone(10) == []
+        assert winnow.main.wait(20) == 0
+        assert winnow.gone(5) == []
+        assert [*temporary.iterdir()] == []
+        assert "running" in events.result().text
+        assert "Traceback" not in winnow.log()
 
 
 @pytest.mark.parametrize("after", [0.0, 0.7, 3.0])
@@ -79,7 +115,8 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_worker_of_its_own_stops_when_it_is_told(tmp_path: Path, number: signal.Signals) -> None:
-    winnow = Service(tmp_path / "var")
+    (temporary := tmp_path / "tmp").mkdir()
+    winnow = Service(tmp_path / "var", TMPDIR=temporary)
     worker = winnow.command("worker", "--queue", "work")
     while " ready." not in winnow.log():
         assert worker.poll() is None, winnow.log()
@@ -87,6 +124,7 @@ def test_a_worker_of_its_own_stops_when_it_is_told(tmp_path: Path, number: signa
     worker.send_signal(number)
     assert worker.wait(10) == 0
     assert winnow.gone(5) == []
+    assert [*temporary.iterdir()] == []
 
 
 def _pids_when_there(winnow: Service, other_than: frozenset[int] = frozenset()) -> frozenset[int]:
@@ -96,3 +134,18 @@ def _pids_when_there(winnow: Service, other_than: frozenset[int] = frozenset()) 
             return found
         time.sleep(0.05)
     raise AssertionError(winnow.log())
+
+
+def _wait_until_two_work(winnow: Service) -> None:
+    """Two workers have a child each, for a job of its own."""
+    deadline = time.monotonic() + 60
+    while len({owner for owner in map(_celery_above, winnow.children("job_")) if owner}) < 2:
+        assert time.monotonic() < deadline, winnow.log()
+        time.sleep(0.1)
+
+
+def _celery_above(process: psutil.Process) -> int | None:
+    """The worker, as the process of Celery that is the first above it."""
+    with suppress(psutil.Error):
+        return next((above.pid for above in process.parents() if "celery" in " ".join(above.cmdline())), None)
+    return None

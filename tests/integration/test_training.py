@@ -10,7 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from app.client import Client
-from app.client.errors import ServiceProblem
+from app.client.errors import JobFailed, ServiceProblem
 from app.contract.job import Job, JobRequest
 from tests.support.digits import DECLARATION, digits
 from tests.support.service import service
@@ -88,8 +88,9 @@ def test_progress_of_a_training_is_told_with_its_numbers(uploaded: Uploaded) -> 
 
 def test_a_training_that_diverges_fails_with_its_best_weights(uploaded: Uploaded, tmp_path: Path) -> None:
     steep = {"optimizer": "sgd", "learning_rate": 10.0, "clip_norm": None, "warmup": 0}
-    job = uploaded.winnow.wait(uploaded.submit({"kind": "finetune", **QUICK, **steep, "epochs": 3}).id)
-    assert job.state == "failed"
+    with pytest.raises(JobFailed) as failed:
+        uploaded.winnow.wait(uploaded.submit({"kind": "finetune", **QUICK, **steep, "epochs": 3}).id)
+    job = failed.value.job
     assert job.problem is not None
     assert job.problem.code == "training_diverged"
     assert uploaded.winnow.download(job.id, tmp_path / "best.onnx").stat().st_size > 0

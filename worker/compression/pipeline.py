@@ -10,6 +10,7 @@ from typing import Any
 import onnx_ir as ir
 
 from app.contract.graph_hash import graph_sha256
+from app.contract.model import TensorSpec
 from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
 from worker.compression import storage
@@ -29,8 +30,9 @@ from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart import LARGE_BYTES, compare_apart
-from worker.compression.measure.compare import check as check_baseline
-from worker.compression.measure.compare import compare, judge_original
+from worker.compression.measure.compare import ORIGINAL, check_baseline, compare, judge_original
+from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.processes import Comparing, Comparison
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
@@ -64,7 +66,8 @@ def compress(
         scratch = Path(folder)
         source = sha256_of(model)
         baseline = open_model(model, scratch / "model", max_unpacked_bytes=options.max_unpacked_bytes)
-        check_runs(baseline)
+        if bytes_of(baseline) < LARGE_BYTES:
+            check_runs(baseline)
         original = store.load(baseline)
         tidied = tidy(original)
         signature = Signature.of(original)
@@ -87,15 +90,10 @@ def compress(
         for given in (data.calibration, data.evaluation):
             materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
-        if store.weight_bytes(original) < LARGE_BYTES:  # those are run in a process of their own alone
-            check_baseline(
-                baseline,
-                evaluation=materials.samples(data.evaluation),
-                calibration=materials.samples(data.calibration),
-                metric=options.evaluation,
-                benchmark=options.benchmark,
-            )
-            _judge_original(baseline, materials)
+        if bytes_of(baseline) < LARGE_BYTES:
+            _check_baseline(baseline, materials)
+        else:
+            _run_once(baseline, inputs_of(uploaded), materials)
 
         kept = Checkpoints(out_dir / "checkpoints", fingerprint(source, data, options))
         try:
@@ -110,8 +108,10 @@ def compress(
             graph = store.load(baseline)  # a normal form is for steps that do something
         else:
             steps = _with_notes(steps, give_back(graph, materials.types(recipe.steps)))
+            graph, notes = storage.with_packing_opset(graph, recipe.steps)
+            steps = _with_notes(steps, notes)
         tidy(graph)
-        steps = _with_notes(steps, returned(graph, uploaded))
+        steps = _with_notes(steps, returned(graph, uploaded, storage.least_opset(recipe.steps)))
         materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
         packing = storage.write(graph, candidate, recipe.steps, upload)
@@ -139,10 +139,21 @@ def compress(
     return report
 
 
-def _judge_original(baseline: Path, materials: Materials) -> None:
-    """The original's own quality comes first. Large models are judged at the end, in a process of their own."""
+def _run_once(baseline: Path, inputs: list[TensorSpec], materials: Materials) -> None:
+    """In a process of its own: what a large model takes there is none of this one's memory. It is judged at the end."""
+    data, options = materials.data, materials.options
+    samples = materials.samples(data.evaluation or data.calibration, inputs)
+    feed, _ = one_feed(
+        inputs, options.benchmark.batch_sizes[0], options.benchmark.shapes, samples, options.seed
+    )
+    measure_fresh(baseline, feed, options.benchmark.thread_counts[0], ORIGINAL, options.processes)
+
+
+def _check_baseline(baseline: Path, materials: Materials) -> None:
+    """It runs, on the data that is given, and its own quality comes first."""
     data, options = materials.data, materials.options
     given = materials.samples(data.evaluation), materials.samples(data.calibration)
+    check_baseline(baseline, *given, options.evaluation, options.benchmark)
     notes = judge_original(baseline, *given, options.evaluation, options.seed)
     figures = notes[:1] if options.evaluation is not None else []
     for note in notes:
@@ -196,9 +207,9 @@ def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> t
 def _measured(
     baseline: Path, candidate: Path, materials: Materials, overlap: bool, scratch: Path
 ) -> Comparison:
-    """Large models in a process of their own: what they take there is none of this one's memory."""
+    """Large models in a process of their own."""
     data, options, progress = materials.data, materials.options, materials.progress
-    if store.weight_bytes(materials.original) >= LARGE_BYTES:
+    if bytes_of(baseline) >= LARGE_BYTES:
         comparing = Comparing(
             baseline,
             candidate,

@@ -6,11 +6,13 @@ from typing import Final
 
 import onnx_ir as ir
 
+from app.contract.errors import Refusal
 from app.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
 from app.contract.report import StepReport
 from worker.compression.graph import store
 from worker.compression.graph.compact import UploadNames
-from worker.compression.graph.packing import Packing
+from worker.compression.graph.packing import OPSET, Packing
+from worker.compression.techniques.opsets import raised
 
 NOT_FASTER: Final = (
     "Zeros do not make ONNX Runtime faster: it multiplies with them as with any number. They make the file smaller; "
@@ -24,6 +26,22 @@ def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep], upload: UploadN
         return store.save_packed(graph, path, upload)
     store.save_one_file(graph, path, upload)
     return None
+
+
+def with_packing_opset(graph: ir.Model, steps: Sequence[AnyStep]) -> tuple[ir.Model, list[str]]:
+    """The model at an opset in which it can be packed, where it is to be, and notes. As it was where it cannot be
+    raised: its zeros are then stored like any number."""
+    if not packs(steps):
+        return graph, []
+    try:
+        return raised(graph, OPSET, "storing zeros in little space")
+    except Refusal as refusal:
+        return graph, [f"Zeros are stored like any number. {refusal.problem.detail}"]
+
+
+def least_opset(steps: Sequence[AnyStep]) -> int:
+    """Below which an artifact of these steps cannot be packed; 1 where it is not to be."""
+    return OPSET if packs(steps) else 1
 
 
 def packs(steps: Sequence[AnyStep]) -> bool:

@@ -8,7 +8,8 @@ from app.contract.steps.base import KIND, Need, Patterns, Samples, Step
 
 
 class Int8(Step):
-    """The best of the ways to 8 bits, found by measuring them on this machine."""
+    """The best of the ways to 8 bits, found by measuring them on this machine; for convolutions it needs calibration
+    data."""
 
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"

@@ -59,7 +59,8 @@ def _check_sizes(members: list[Member], size: int, max_bytes: int | None) -> Non
         allowed = min(allowed, max_bytes)
     if unpacked > allowed:
         raise unsafe(
-            f"its {size} bytes unpack to {unpacked}; allowed are {allowed} ({MAX_RATIO} times its size at most)"
+            f"its {size} bytes unpack to {unpacked}; allowed are {allowed} ({MAX_RATIO} times its size, or what any "
+            "archive may unpack to)"
         )
     if full := [member.name for member in members if member.is_folder and member.size_bytes]:
         raise BrokenZip(f"the folder {full[0][:80]!r} has a content")

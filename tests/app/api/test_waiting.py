@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from app.api import waiting
-from tests.support.facts import model_facts
+from tests.support.facts import dataset_facts, model_facts
 from tests.support.served import Served
 
 JOB: dict[str, Any] = {"recipe": {"steps": [{"kind": "float16"}]}}
@@ -28,6 +28,17 @@ def test_what_is_asked_for_answers_when_its_state_changes(api: Served, job: str)
         later = threads.submit(api.http.get, f"/v1/jobs/{job}?wait=60", timeout=60)
         api.http.post(f"/v1/jobs/{job}/cancel")
         assert later.result().json()["state"] == "cancelled"
+
+
+def test_a_new_declaration_answers_when_it_is_inspected(api: Served, dataset: str) -> None:
+    new = {"declaration": {"targets": {"array": "y"}}}
+    with ThreadPoolExecutor(1) as threads:
+        later = threads.submit(api.http.patch, f"/v1/datasets/{dataset}?wait=60", json=new, timeout=60)
+        while api.http.get(f"/v1/datasets/{dataset}").json()["state"] == "ready":
+            pass
+        api.inspected(dataset, dataset_facts().model_dump())
+        answer = later.result().json()
+    assert (answer["state"], answer["declaration"]["targets"]) == ("ready", {"array": "y"})
 
 
 def test_without_a_change_the_answer_is_how_it_stands(api: Served, onnx: bytes, model: str) -> None:

@@ -120,8 +120,8 @@ def test_requirements_not_met_are_exit_code_3_with_the_reason(ask: Ask, ids: tup
 def test_two_jobs_of_one_request_have_one_graph_hash(ask: Ask, ids: tuple[str, str]) -> None:
     """Nothing was required: `unchecked`, exit code 0, and the report says what to do."""
     asked = ("submit", ids[0], "--step", "int8_dynamic", "--rounds", 9, "--watch")
-    jobs = [ask(*asked).stdout.strip() for _ in range(2)]
-    told = [json.loads(ask("watch", job, "--json").stdout) for job in jobs]
+    told = [json.loads(ask(*asked, "--json").stdout) for _ in range(2)]
+    jobs = [job["id"] for job in told]
     reports = [Report.model_validate_json(ask("report", job, "--json").stdout) for job in jobs]
     assert jobs[0] != jobs[1]
     assert {one["outcome"] for one in told} == {"unchecked"}
@@ -208,14 +208,25 @@ def test_wrong_usage_is_exit_code_2(ask: Ask, arguments: list[str]) -> None:
 
 def test_a_failed_job_shows_its_problem(ask: Ask, ids: tuple[str, str]) -> None:
     limited = ("--step", "int8_dynamic", "--limit-seconds", 1, "--watch")
-    job = ask("submit", ids[0], *limited, code=1).stdout.strip()
-    shown = ask("report", job, code=1)
-    assert job in shown.stderr
+    watched = ask("submit", ids[0], *limited, code=1)
+    job = watched.stdout.strip()
     told = json.loads(ask("show", job, "--json").stdout)["problem"]
-    assert told["detail"] in " ".join(shown.stderr.split())
-    assert f"[{told['code']}]" in shown.stderr
+    assert (told["code"], told["field"]) == ("time_limit_exceeded", "limits.seconds")
+    in_options = told["detail"].replace("limits.seconds", "--limit-seconds")
+    for shown in (watched.stderr, ask("report", job, code=1).stderr, ask("show", job).stdout):
+        assert in_options in " ".join(shown.split())
+        assert "[time_limit_exceeded]" in shown
+        assert "limits.seconds" not in shown
+    assert job in watched.stderr
     assert json.loads(ask("report", job, "--json", code=1).stdout)["code"] == told["code"]
-    assert told["code"] in ask("show", job).stdout
+    assert json.loads(ask("watch", job, "--json", code=1).stdout)["state"] == "failed"
+
+
+def test_a_failed_run_answers_its_problem_as_json(ask: Ask, files: Digits, tmp_path: Path) -> None:
+    limited = ("--step", "int8_dynamic", "--limit-seconds", 1, "--out", tmp_path / "small.onnx", "--json")
+    problem = json.loads(ask("run", files.model, *limited, code=1).stdout)
+    assert (problem["code"], problem["field"]) == ("time_limit_exceeded", "--limit-seconds")
+    assert [*tmp_path.iterdir()] == []
 
 
 def test_what_is_no_longer_needed_is_deleted(ask: Ask, tmp_path: Path) -> None:
@@ -266,7 +277,7 @@ def test_steps_are_shown_as_the_contract_has_them(ask: Ask) -> None:
         described = json.loads(ask("steps", kind, "--json").stdout)[kind]
         assert [*described["settings"]] == [name for name in step.model_fields if name != "kind"]
         assert all(name in ask("steps", kind).stdout for name in described["settings"])
-    assert json.loads(ask("steps", "int8_static", "--json").stdout)["int8_static"]["needs"] == "calibration"
+    assert json.loads(ask("steps", "int8_static", "--json").stdout)["int8_static"]["needs"] == ["calibration"]
     assert "Did you mean int8_static?" in ask("steps", "int8_statik", code=2).stderr
 
 

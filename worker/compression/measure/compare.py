@@ -75,9 +75,8 @@ def compare(
     )
 
 
-def check(
+def check_baseline(
     baseline: Path,
-    *,
     evaluation: Samples | None,
     calibration: Samples | None,
     metric: Evaluation | None,

@@ -110,7 +110,7 @@ def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
     if samples is None or samples.labels is None:
         raise Refusal(
             "missing_data",
-            "evaluation asks for a metric, but there are no labels to judge by. Give data.evaluation with an array "
+            "evaluation.metric needs labels, and there are none to judge by. Give data.evaluation with an array "
             "'labels', or name one in the dataset's declaration under targets.",
             field="data.evaluation",
         )

@@ -65,7 +65,7 @@ def _metric_drop(asked: float, quality: list[Quality]) -> RequirementResult:
         return _unmeasured(
             "max_metric_drop",
             asked,
-            "no metric was measured: give data.evaluation with labels, and evaluation",
+            "no metric was measured: give data.evaluation with labels, and evaluation.metric",
         )
     found = quality[0]
     met = found.drop_interval[1] <= asked

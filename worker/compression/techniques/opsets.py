@@ -24,13 +24,15 @@ def raised(model: ir.Model, minimum: int, why: str) -> tuple[ir.Model, list[str]
     return converted, [f"The opset was raised from {before} to {minimum}: {why} needs it."]
 
 
-def returned(model: ir.Model, original: ir.Model) -> list[str]:
-    """Take the model back towards the original's opset as far as it means the same there; a note if that is anywhere.
+def returned(model: ir.Model, original: ir.Model, least: int = 1) -> list[str]:
+    """Take the model back towards the original's opset, or `least`, as far as it means the same there; a note if that
+    is anywhere.
 
     The model is changed by its labels alone.
     """
     before = opset_of(model)
-    after = opset_of(lower_opset(model, opset_of(original), ir_floor=original.ir_version))
+    floor = max(least, opset_of(original))
+    after = opset_of(lower_opset(model, floor, ir_floor=original.ir_version))
     if after == before:
         return []
     if after == opset_of(original):

@@ -67,9 +67,9 @@ def test_what_is_told_of_a_reshape_is_what_numpy_answers(data: st.DataObject) ->
 
 
 def test_what_cannot_be_inferred_is_as_declared() -> None:
-    node = helper.make_node("FusedGemm", ["x", "w"], ["h"], name="fused", domain="com.microsoft")
+    node = helper.make_node("BiasGelu", ["x", "w"], ["h"], name="fused", domain="com.microsoft")
     relu = helper.make_node("Relu", ["h"], ["y"], name="relu")
-    proto = graphs.of([node, relu], {"x": ["N", 4]}, {"y": ["N", 4]}, {"w": np.eye(4, dtype=np.float32)})
+    proto = graphs.of([node, relu], {"x": ["N", 4]}, {"y": ["N", 4]}, {"w": np.ones(4, np.float32)})
     proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     proto.graph.value_info.append(helper.make_tensor_value_info("h", 1, ["N", 4]))
     model = ir.from_proto(proto)

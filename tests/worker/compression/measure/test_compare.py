@@ -13,7 +13,7 @@ from tests.support.graphs import branches, cnn, lstm, mlp
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.measure.compare import check, compare
+from worker.compression.measure.compare import check_baseline, compare
 from worker.compression.measure.lock import PATH_VARIABLE
 from worker.compression.measure.parity import is_broken
 from worker.compression.measure.processes import Comparison
@@ -148,7 +148,7 @@ def test_a_candidate_may_take_its_inputs_in_half_precision(tmp_path: Path) -> No
 def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path: Path) -> None:
     path = saved(mlp(), tmp_path / "a.onnx")
     given = {"evaluation": samples(tmp_path), "calibration": None, "metric": None, "benchmark": QUICK}
-    check(path, **given)
+    check_baseline(path, **given)
     fewer = samples(tmp_path, classes=40)
     for change, code in [
         ({"metric": Evaluation(metric="top1", output="nonsense")}, "unknown_output"),
@@ -157,14 +157,14 @@ def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path: Path) -> Non
         ({"benchmark": Benchmark(shapes={"nonsense": [1]})}, "unknown_input"),
     ]:
         with pytest.raises(Refusal) as refused:
-            check(path, **(given | change))
+            check_baseline(path, **(given | change))
         assert refused.value.problem.code == code
 
 
 def test_a_file_that_is_no_model_is_refused_without_telling_where_it_lies(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("<html>")
     with pytest.raises(Refusal) as refused:
-        check(tmp_path / "a.onnx", evaluation=None, calibration=None, metric=None, benchmark=QUICK)
+        check_baseline(tmp_path / "a.onnx", None, None, metric=None, benchmark=QUICK)
     assert refused.value.problem.code == "model_does_not_run"
     assert str(tmp_path) not in refused.value.problem.detail
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
@@ -19,7 +20,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
 SPARSE = {"kind": "sparsity"}
-TUNE = {"kind": "finetune", "epochs": 2, "batch_size": 50, "learning_rate": 1e-3}
+TUNE = {"kind": "finetune", "epochs": 6, "batch_size": 50, "learning_rate": 1e-3}
 
 
 @pytest.fixture(scope="module")
@@ -157,6 +158,20 @@ def test_int8_keeps_the_zeros_and_is_stored_packed(files: Digits, tmp_path: Path
     assert (
         report.steps[0].details["storage"]["stored_bytes"] < report.steps[0].details["storage"]["dense_bytes"]
     )
+
+
+def test_zeros_are_stored_packed_whatever_the_opset_of_the_upload(files: Digits, tmp_path: Path) -> None:
+    """Unpacking needs opset 11, and an upload of opset 9 was stored dense."""
+    old = tmp_path / "old.onnx"
+    model = ir.from_proto(onnx.load(files.model))
+    model.opset_imports[""] = 9
+    ir.save(model, old)
+    reports = [
+        done(files, tmp_path / name, SPARSE, model=path)
+        for name, path in (("old", old), ("new", files.model))
+    ]
+    assert [report.opset.after for report in reports] == [11, reports[1].opset.before]
+    assert reports[0].steps[0].details["storage"] == reports[1].steps[0].details["storage"]
 
 
 @pytest.mark.parametrize("batchnorm", ["folded", "restored"])
