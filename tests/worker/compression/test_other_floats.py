@@ -72,7 +72,13 @@ def test_float16_of_weights_stored_in_it_computes_in_it(files: Digits, tmp_path:
 
 def test_a_float16_student_takes_the_place_of_a_float32_upload(files: Digits, tmp_path: Path) -> None:
     student = written(files, "float16", tmp_path)
-    step = {"kind": "distillation", "student": "mdl_student", "epochs": 1, "batch_size": 50, "learning_rate": 0.001}
+    step = {
+        "kind": "distillation",
+        "student": "mdl_student",
+        "epochs": 1,
+        "batch_size": 50,
+        "learning_rate": 0.001,
+    }
     report = done(files.model, files, tmp_path / "out", step, mdl_student=student)
     assert report.steps[0].changed == 3
     assert types(tmp_path / "out" / "artifact.onnx") == types(student)
