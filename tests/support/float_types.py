@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.compression.graph.walk import messages
+
 Form = Literal["float16", "float64", "bfloat16", "float16 behind Cast", "bfloat16 behind Cast"]
 FORMS: Final[tuple[Form, ...]] = (
     "float16",
@@ -29,19 +31,32 @@ def written_in(model: onnx.ModelProto, form: Form) -> onnx.ModelProto:
     del made.graph.value_info[:]
     kind, dtype = TYPES[form.split()[0]]
     behind = "Cast" in form
-    for tensor in made.graph.initializer:
-        if tensor.data_type == TensorProto.FLOAT:
-            tensor.CopyFrom(_tensor(tensor, kind, dtype, f"{tensor.name}_stored" if behind else tensor.name))
-            if behind:
-                name = tensor.name.removesuffix("_stored")
-                made.graph.node.insert(
-                    0, helper.make_node("Cast", [tensor.name], [name], f"{name}_cast", to=1)
-                )
-    if not behind:
-        for value in (*made.graph.input, *made.graph.output):
-            if value.type.tensor_type.elem_type == TensorProto.FLOAT:
-                value.type.tensor_type.elem_type = kind
+    if behind:
+        _store(made.graph, kind, dtype)
+    else:
+        _turn(made.graph, kind, dtype)
     return made
+
+
+def _store(graph: onnx.GraphProto, kind: int, dtype: np.dtype) -> None:  # type: ignore[type-arg]
+    for tensor in graph.initializer:
+        if tensor.data_type == TensorProto.FLOAT:
+            name = tensor.name
+            tensor.CopyFrom(_tensor(tensor, kind, dtype, f"{name}_stored"))
+            graph.node.insert(0, helper.make_node("Cast", [tensor.name], [name], f"{name}_cast", to=1))
+
+
+def _turn(graph: onnx.GraphProto, kind: int, dtype: np.dtype) -> None:  # type: ignore[type-arg]
+    """All of it, subgraphs and the types that attributes say too."""
+    for tensor in messages(graph, onnx.TensorProto):
+        if tensor.data_type == TensorProto.FLOAT:
+            tensor.CopyFrom(_tensor(tensor, kind, dtype, tensor.name))
+    for declared in messages(graph, onnx.TypeProto.Tensor):
+        if declared.elem_type == TensorProto.FLOAT:
+            declared.elem_type = kind
+    for attribute in messages(graph, onnx.AttributeProto):
+        if attribute.name in ("to", "dtype") and attribute.i == TensorProto.FLOAT:
+            attribute.i = kind
 
 
 def _tensor(tensor: onnx.TensorProto, kind: int, dtype: np.dtype, name: str) -> onnx.TensorProto:  # type: ignore[type-arg]

@@ -74,7 +74,7 @@ def compress(
         signature = Signature.of(original)
         uploaded = normalise(original)
         original, types = in_float32(uploaded, scratch / "float32")
-        check_types(types, recipe.steps)
+        check_types(original, types, recipe.steps)
         upload = names_in(without_raw_data(baseline))
         materials = Materials(
             original,

@@ -71,6 +71,7 @@ def _turn_all(model: ir.Model, spill: Spill) -> None:
         for value in node.outputs:
             _turn(value, None)
         _turn_attributes(node)
+        _say_type(node)
 
 
 def _computed(model: ir.Model) -> ir.DataType | None:
@@ -96,7 +97,7 @@ def _types(model: ir.Model, computed: ir.DataType | None, stored: ir.DataType | 
         {str(v.name): v.dtype for v in graph.inputs if v.dtype in OTHERS},
         {str(v.name): v.dtype for v in graph.outputs if v.dtype in OTHERS},
         frozenset(str(n.name) for n in graph if any(v.dtype == FLOAT for v in n.outputs)),
-        frozenset(str(v.name) for v in graph.initializers.values() if v.dtype == FLOAT),
+        frozenset(str(v.name) for g in model.graphs() for v in g.initializers.values() if v.dtype == FLOAT),
     )
 
 
@@ -127,6 +128,15 @@ def _turn_attributes(node: ir.Node) -> None:
             node.attributes[name] = ir.AttrInt64(name, FLOAT.value)
 
 
+def _say_type(node: ir.Node) -> None:
+    """A CastLike becomes a Cast: it would keep a weight that it only reads the type of."""
+    like = node.inputs[1] if node.op_type == "CastLike" and node.domain == "" else None
+    if like is not None and like.dtype is not None:
+        node.op_type, node.attributes["to"] = "Cast", ir.AttrInt64("to", like.dtype.value)
+        node.replace_input_with(1, None)
+        node.resize_inputs(1)
+
+
 def _widened(tensor: ir.TensorProtocol, spill: Spill | None) -> ir.TensorProtocol:
     array = tensor.numpy()
     with np.errstate(over="ignore", under="ignore"):
@@ -150,22 +160,22 @@ def _undo_casts(model: ir.Model, spill: Spill) -> None:
         value = node.inputs[0]
         if value is None or value.const_value is None or value.const_value.dtype not in OTHERS:
             continue
-        if node.outputs[0].is_graph_output():
+        readers = [use.node for use in value.uses()]
+        casts = [reader for reader in readers if _can_be_skipped(reader)]
+        if not casts or value.is_graph_output() or any(reader.op_type != "Cast" for reader in readers):
             continue
         graph = value.graph
         assert graph is not None
-        shared = [use.node for use in value.uses() if use.node.op_type != "Cast"]
-        if not shared and not value.is_graph_output():
-            _turn(value, spill if graph is model.graph else None)
-            for use in [use.node for use in value.uses() if _gives_float(use.node)]:
-                use.outputs[0].replace_all_uses_with(value)
+        _turn(value, spill if graph is model.graph else None)
+        for cast in casts:
+            cast.outputs[0].replace_all_uses_with(value)
 
 
 def _skip_casts(model: ir.Model) -> None:
     """A Cast of float32 to float32 does nothing."""
     for node in list(_casts(model)):
         value, result = node.inputs[0], node.outputs[0]
-        if value is not None and value.dtype == FLOAT and not result.is_graph_output() and _gives_float(node):
+        if value is not None and value.dtype == FLOAT and _can_be_skipped(node):
             result.replace_all_uses_with(value)
 
 
@@ -174,8 +184,10 @@ def _casts(model: ir.Model) -> Iterator[ir.Node]:
     return (node for node in nodes if node.op_type == "Cast" and node.domain == "")
 
 
-def _gives_float(node: ir.Node) -> bool:
-    return node.op_type == "Cast" and node.attributes.get_int("to", 0) == FLOAT.value
+def _can_be_skipped(node: ir.Node) -> bool:
+    """A Cast to float32 that gives no output of a graph."""
+    gives_float = node.op_type == "Cast" and node.attributes.get_int("to", 0) == FLOAT.value
+    return gives_float and not node.outputs[0].is_graph_output()
 
 
 def told(types: FloatTypes) -> str:

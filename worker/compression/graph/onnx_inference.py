@@ -75,6 +75,7 @@ def _take(graph: ir.Graph, answer: onnx.GraphProto) -> None:
 def _set(value: ir.Value, told: Mapping[str, onnx.TypeProto]) -> None:
     answer = told.get(value.name or "")
     if answer is None or not answer.HasField("tensor_type"):
+        _set_container(value, answer)
         return
     if value.type is not None and not isinstance(value.type, ir.TensorType):
         return
@@ -83,6 +84,15 @@ def _set(value: ir.Value, told: Mapping[str, onnx.TypeProto]) -> None:
         value.dtype = ir.DataType(tensor.elem_type)
     if tensor.HasField("shape") and (shape := _shape(tensor.shape)) != value.shape:
         value.shape = shape
+
+
+def _set_container(value: ir.Value, answer: onnx.TypeProto | None) -> None:
+    """A sequence or an optional that nothing was known of; without it a reader would take it for a tensor."""
+    if value.type is None and answer is not None and answer.WhichOneof("value") in _CONTAINERS:
+        value.type = ir.serde.deserialize_type_proto_for_type(answer)
+
+
+_CONTAINERS: Final = ("sequence_type", "optional_type")
 
 
 def _shape(proto: onnx.TensorShapeProto) -> ir.Shape:

@@ -85,13 +85,17 @@ def _objection(value: ir.Value, patterns: list[str]) -> str | None:
     return None
 
 
-def store_as(dtype: ir.DataType, value: ir.Value, names: Names) -> None:
-    """The weight rounded to `dtype` and a Cast, before everything else in its graph: subgraphs may read it too."""
+def store_as(dtype: ir.DataType, value: ir.Value, names: Names, small: ir.Value | None = None) -> None:
+    """The weight rounded to `dtype` and a Cast, before everything else in its graph: subgraphs may read it too.
+
+    `small`: the rounded weight, where the graph has it already.
+    """
     graph = value.graph
     assert value.const_value is not None
     assert graph is not None
     name = names.fresh(f"{value.name}_{dtype_name(dtype)}")
-    small = new_constant(graph, name, value.const_value.numpy().astype(dtype.numpy()))
+    if small is None:
+        small = new_constant(graph, name, value.const_value.numpy().astype(dtype.numpy()))
     cast = ir.node("Cast", [small], {"to": ir.DataType.FLOAT.value}, name=names.fresh(f"{name}_Cast"))
     wide = cast.outputs[0]
     wide.name, wide.shape, wide.dtype = names.fresh(f"{value.name}_float32"), value.shape, ir.DataType.FLOAT

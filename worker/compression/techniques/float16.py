@@ -11,6 +11,7 @@ every node that overflows, or comes near it, on that data (`islands`).
 """
 
 import logging
+from collections.abc import Container
 from typing import Final
 
 import numpy as np
@@ -112,11 +113,13 @@ def _signature(model: ir.Model) -> frozenset[str]:
     return frozenset(str(value.name) for value in (*model.graph.inputs, *model.graph.outputs))
 
 
-def chosen(model: ir.Model, exclude: list[str]) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
-    """The nodes that can be float16, and why the others cannot."""
+def chosen(
+    model: ir.Model, exclude: list[str], wide: Container[str] = ()
+) -> tuple[dict[ir.Node, Ports], dict[ir.Node, str]]:
+    """The nodes that can be float16, and why the others cannot. `wide`: see `ports`."""
     opset, halves, reasons = opset_of(model), {}, {}
     for node in model.graph:
-        found = ports(node, opset)
+        found = ports(node, opset, wide)
         reason = _objection(node, found, exclude)
         if reason is not None:
             reasons[node] = reason
@@ -188,8 +191,11 @@ class Converter:
             for value in [node.outputs[i]]
         }
 
-    def convert(self, halved: frozenset[str]) -> None:
-        """`halved`: the inputs and outputs that are float16 afterwards; the others keep float32."""
+    def convert(self, halved: frozenset[str]) -> dict[ir.Value, ir.Value]:
+        """`halved`: the inputs and outputs that are float16 afterwards; the others keep float32.
+
+        Answers the float16 forms by what was float32.
+        """
         uses = [(node, i) for node, found in self._halves.items() for i in found.inputs]
         self._made.update({v: v.shape for v in self._graph.inputs if v.dtype == FLOAT and v.name in halved})
         kept = [v for v in self._graph.outputs if v in self._made and v.name not in halved]
@@ -209,6 +215,7 @@ class Converter:
             self._turn_output(value, FLOAT)
         for value in turned:
             self._turn_output(value, HALF)
+        return narrowed
 
     def _of_others(self) -> list[ir.Value]:
         """The float32 outputs of nodes that have no float16 form (Loop, If, SequenceAt, Cast): given in it."""

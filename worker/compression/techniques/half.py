@@ -5,7 +5,7 @@ compute in float16 when every type variable that is float32 here allows it, and 
 variable with an input: what Cast or ConstantOfShape give is said by an attribute instead.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 
 import onnx
@@ -25,8 +25,12 @@ class Ports:
     outputs: list[int]
 
 
-def ports(node: ir.Node, opset: int) -> Ports | None:
-    """None when the node has to stay in float32, or has nothing to do with floats."""
+def ports(node: ir.Node, opset: int, wide: Container[str] = ()) -> Ports | None:
+    """None when the node has to stay in float32, or has nothing to do with floats.
+
+    `wide`: names of inputs that stay float32 where the operator allows it beside float16, as statistics of a
+    BatchNormalization.
+    """
     if node.domain not in ("", "ai.onnx") or node.op_type in KEPT or has_subgraph(node):
         return None
     if any(not is_tensor(value) for value in (*node.inputs, *node.outputs) if value is not None):
@@ -40,8 +44,10 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
     outputs = list(_bound(node.outputs, schema.outputs))
     chosen = {kind for _, value, kind in inputs if value.dtype == ir.DataType.FLOAT and kind in allowed}
     produced = {kind for _, value, kind in outputs if value.dtype == ir.DataType.FLOAT}
+    chosen -= {kind for _, value, kind in inputs if kind not in produced and value.name in wide}
     unknown = any(
-        value.dtype is None and allowed.get(kind, set()) & {FLOAT} for _, value, kind in [*inputs, *outputs]
+        value.dtype is None and any("(float)" in one for one in allowed.get(kind, {kind}))
+        for _, value, kind in [*inputs, *outputs]
     )
     if not chosen or unknown or not produced <= chosen or not all(HALF in allowed[kind] for kind in chosen):
         return None
@@ -54,9 +60,9 @@ def ports(node: ir.Node, opset: int) -> Ports | None:
 def _bound(
     values: Sequence[ir.Value | None], formal: "list[onnx.defs.OpSchema.FormalParameter]"
 ) -> Iterator[tuple[int, ir.Value, str]]:
-    """(index, value, type variable or fixed type); the last formal parameter may be variadic."""
+    """(index, value, type variable or fixed type) of what is not left out; the last formal may be variadic."""
     for index, value in enumerate(values):
-        if value is not None and formal:
+        if value is not None and value.name and formal:
             yield index, value, formal[min(index, len(formal) - 1)].type_str
 
 
