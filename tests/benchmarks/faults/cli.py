@@ -18,6 +18,22 @@ HELD: dict[str, str] = {
     "Ctrl-C leaves nothing half written": f"{RUN}::test_nothing_half_is_left",
     "report of a failed job shows its problem": f"{COMMANDS}::test_a_failed_job_shows_its_problem",
     "errors speak of options": f"{COMMANDS}::test_what_the_service_refuses_is_told_in_options",
+    "failed jobs speak of options": (
+        "tests/app/cli/test_naming.py::test_every_sentence_that_speaks_of_a_request_speaks_of_options_here"
+    ),
+    "every field that an option sets": (
+        "tests/app/cli/test_naming.py::test_every_field_that_an_option_sets_is_called_by_it"
+    ),
+    "one search for the nearest name": "tests/app/contract/test_nearest.py",
+    "steps say what data they need": "tests/app/cli/test_needs.py",
+    "a failed run as JSON": f"{COMMANDS}::test_a_failed_run_answers_its_problem_as_json",
+    "serve --workers N": (
+        "tests/integration/test_embedded.py"
+        "::test_two_workers_run_two_jobs_at_once_and_ctrl_c_leaves_nothing_of_them"
+    ),
+    "a stop answers what is held back": (
+        "tests/integration/test_embedded.py::test_answers_that_are_held_back_come_when_it_stops"
+    ),
     "unknown names suggest the nearest": f"{INVALID}::test_every_fault_is_named_in_words_with_the_nearest_known_name",
     "winnow steps is the contract": f"{COMMANDS}::test_steps_are_shown_as_the_contract_has_them",
     "winnow delete": f"{COMMANDS}::test_what_is_no_longer_needed_is_deleted",
