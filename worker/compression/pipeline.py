@@ -104,18 +104,17 @@ def compress(
             store.save_one_file(diverged.model, out_dir / ARTIFACT)
             raise
 
-        unchanged = not any(step.changed for step in steps)
-        if unchanged:
-            graph = store.load(baseline)  # a normal form is for steps that do something
-        else:
+        done = [step for step, told in zip(recipe.steps, steps, strict=True) if told.changed]
+        if done:
             steps = _with_notes(steps, give_back(graph, materials.types(recipe.steps)))
-            graph, notes = storage.with_packing_opset(graph, recipe.steps)
+            graph, notes = storage.with_packing_opset(graph, done)
             steps = _with_notes(steps, notes)
+        else:
+            graph = store.load(baseline)  # a normal form is for steps that do something
         tidy(graph)
-        steps = _with_notes(steps, returned(graph, uploaded, storage.least_opset(recipe.steps)))
+        steps = _with_notes(steps, returned(graph, uploaded, storage.least_opset(done)))
         materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
-        done = [step for step, told in zip(recipe.steps, steps, strict=True) if told.changed]
         packing = storage.write(graph, candidate, done, upload)
         steps = storage.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
@@ -124,7 +123,7 @@ def compress(
         artifact = out_dir / ARTIFACT
         storage.write(graph, artifact, done, upload)
         if bytes_of(artifact) > bytes_of(baseline) and (
-            unchanged or bytes_of(candidate) <= bytes_of(baseline)
+            not done or bytes_of(candidate) <= bytes_of(baseline)
         ):
             shutil.copyfile(candidate, artifact)  # what is said of it would make the file larger
         report = assemble(
