@@ -64,7 +64,12 @@ def test_a_job_whose_worker_is_not_there_waits_for_it(tmp_path: Path) -> None:
     onnx.save(cnn(), tmp_path / "cnn.onnx")
     with (
         redis_server() as redis,
-        service(tmp_path / "var", "--no-workers", WINNOW_BROKER_URL=redis.url) as winnow,
+        service(
+            tmp_path / "var",
+            "--no-workers",
+            WINNOW_BROKER_URL=redis.url,
+            WINNOW_MEASURE_LOCK=tmp_path / "var" / "measure.lock",
+        ) as winnow,
         Client(winnow.url) as client,
     ):
         inspector = winnow.command("worker", "--queue", "inspect")

@@ -4,7 +4,8 @@
     bitmask        one bit a value, and b bytes for each value that is not zero; a few nodes put them back together:
 
         place  = [1 … 8 within the byte] + ones before the byte, times the bit
-        value  = [0, kept…][place]                   reshaped to the tensor's shape, under the tensor's name
+        value  = [0, kept…][place]                   by GatherElements, which is six times as fast as Gather; reshaped
+                                                     to the tensor's shape, under the tensor's name
 
     bits           of codes (`shared_weights`): as many bits a value as the largest needs (`bit_codes`); what a bitmask
                    keeps of codes is stored so too
@@ -197,9 +198,9 @@ def bitmask(
     in_bits: bool = False,
 ) -> Stored:
     """The tensor `name` that `moved` makes of the array, or the array itself; `in_bits`: what is kept are codes."""
-    stored, flat = Stored(), array.reshape(-1)
-    kept = not_zero(flat)
-    values = np.concatenate([np.zeros(1, flat.dtype), flat[kept]])
+    stored, numbers = Stored(), array.reshape(-1)
+    kept = not_zero(numbers)
+    values = np.concatenate([np.zeros(1, numbers.dtype), numbers[kept]])
     if in_bits:
         inner, source = f"{start}q", f"{start}w"
         rows = bit_codes.add_codes(stored, values, inner, prefix, moved)
@@ -209,9 +210,10 @@ def bitmask(
     index = stored.node(
         "Cast", [stored.constant(f"{start}m", np.packbits(kept))], f"{start}a", to=TensorProto.INT32
     )
-    places = _add_places(stored, index, start, prefix)
-    rows = stored.node("Gather", [source, places], f"{start}h")
-    bit_codes.add_reshaped(stored, rows, 8 * -(-flat.size // 8), array, start, prefix, name)
+    flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
+    places = stored.node("Reshape", [_add_places(stored, index, start, prefix), flat], f"{start}i")
+    rows = stored.node("GatherElements", [source, places], f"{start}h")
+    bit_codes.add_reshaped(stored, rows, 8 * -(-numbers.size // 8), array, start, prefix, name)
     return stored
 
 

@@ -15,6 +15,7 @@ Array = npt.NDArray[Any]
 
 MOST_MOVED: Final = 3
 """Nodes that do something to each code by itself; ours are two."""
+LOOKUPS: Final = ("Gather", "GatherElements")
 ENDS: Final = ("", *(f"y{number}" for number in range(MOST_MOVED)))
 
 
@@ -49,7 +50,7 @@ class _Graph:
         shape, lookup = self._array(last.input[1]), self._behind_cut(last)
         if shape is None or lookup is None or (shape < 0).any() or int(np.prod(shape)) > LARGEST:
             return None
-        index = self._sources.get(lookup.input[1])
+        index = self._index(lookup)
         if index is None:
             return None
         table, moved = self._moved(lookup.input[0])
@@ -75,12 +76,19 @@ class _Graph:
         return again.nodes
 
     def _behind_cut(self, last: onnx.NodeProto) -> onnx.NodeProto | None:
-        """The Gather before a Reshape, or before the Reshape and the Slice that cut off what fills the last byte."""
+        """The lookup before a Reshape, or before the Reshape and the Slice that cut off what fills the last byte."""
         node = self._sources.get(last.input[0])
         for operator in ("Slice", "Reshape"):
             if node is not None and node.op_type == operator and node.input:
                 node = self._sources.get(node.input[0])
-        return node if node is not None and node.op_type == "Gather" and len(node.input) == 2 else None
+        return node if node is not None and node.op_type in LOOKUPS and len(node.input) == 2 else None
+
+    def _index(self, lookup: onnx.NodeProto) -> onnx.NodeProto | None:
+        """What makes the places or numbers that are looked up."""
+        index = self._sources.get(lookup.input[1])
+        if index is not None and index.op_type in ("Concat", "Reshape") and index.input:
+            return self._sources.get(index.input[0])
+        return index
 
     def _moved(self, name: str) -> tuple[str, Moved]:
         """What the nodes read that do something to each value by itself, and these nodes, at most `MOST_MOVED`."""
@@ -120,8 +128,9 @@ class _Graph:
             table, steps = node.input[0], self._array(node.input[1])
             if node.op_type == "Div":
                 break
-        if steps is None or not 1 <= steps.size <= 8 or steps.ndim != 1:
+        if steps is None or not 1 <= steps.size <= 8:
             return None
+        steps = steps.reshape(-1)
         width = 8 if steps.size == 1 else int(steps[-2]).bit_length() - 1
         planes = self._planes(index)
         return bit_codes.decoded(planes, width, size) if planes and width in bit_codes.PLANES else None
