@@ -63,7 +63,7 @@ def test_two_workers_run_two_jobs_at_once_and_ctrl_c_leaves_nothing_of_them(tmp_
             told = events.iter_text()
             assert any('"running"' in text for text in told)
             winnow.main.send_signal(signal.SIGINT)
-            assert "".join(told).endswith(("", "\n\n"))
+            assert all(told)  # it ends; cut off, httpx would raise
         assert winnow.main.wait(20) == 0
         assert winnow.gone(5) == []
         assert [*temporary.iterdir()] == []

@@ -4,8 +4,8 @@ group    so many codes that they take 8 to 14 bits; its number lies in planes of
 table    [2^bits, codes of a group]        the codes of every number, made once for each width
 codes    = table[number]                   reshaped to the tensor's shape
 
-A Gather takes 10 ns a row whatever it holds, GatherElements 2 ns a value: where a group has one or two codes the table
-is the other way round, and the tensor's halves lie in a group each with its own row.
+A Gather takes 10 ns a row whatever it holds, GatherElements 2 ns a value: where a group has one or two codes and the
+tensor many, the table is the other way round, and each half of the tensor has its own row.
 
 table    [codes of a group, 2^bits]
 codes    = table[row, number] for each row
@@ -29,7 +29,9 @@ Array = npt.NDArray[Any]
 PLANES: Final = {1: (8,), 2: (8,), 3: (8, 4), 4: (8,), 5: (8, 2), 6: (8, 4), 7: (8, 4, 2), 8: (8,)}
 """bits of a code → bits of a group's number, plane by plane, the most significant first"""
 FEW: Final = 2
-"""Codes of a group up to which each is looked up by itself."""
+MANY: Final = 2**14
+"""Each code is looked up by itself where a group has few and the tensor many: a node more costs as much as 13,000
+lookups."""
 
 
 @dataclass
@@ -77,19 +79,20 @@ class Moved:
     limit: int | None = None
 
     def write(self, stored: Stored, source: str, start: str) -> str:
-        """Put them behind `source` in place of the codes. Answers what the last one makes. What a Cast makes of a
-        table that is shared is shared too."""
-        nodes = self.nodes
-        if nodes and nodes[0].op_type == "Cast" and source in stored.shared_nodes:
-            to = nodes[0].attribute[0].i
-            source, nodes = stored.shared_node("Cast", [source], f"{source}_{to}", to=to), nodes[1:]
-        for number, node in enumerate(nodes):
+        """Put them behind `source` in place of the codes. Answers what the last one makes. What is done to a table that
+        is shared is shared too, as far as it is the same."""
+        for number, node in enumerate(self.nodes):
             made = onnx.NodeProto()
             made.CopyFrom(node)
             made.ClearField("name")
             made.input[read_index(node)] = source
-            source = made.output[0] = f"{start}y{number}"
-            stored.nodes.append(made)
+            if source in stored.shared_nodes and node.op_type != "Gather":  # each has a codebook of its own
+                told = [*node.input[1:], *(str(entry.i) for entry in node.attribute)]
+                source = made.output[0] = "_".join((source, *told))
+                stored.shared_nodes.setdefault(source, made)
+            else:
+                source = made.output[0] = f"{start}y{number}"
+                stored.nodes.append(made)
         return source
 
 
@@ -107,7 +110,8 @@ def add_codes(stored: Stored, codes: Array, start: str, prefix: str, moved: Move
     width = width_of(codes)
     bits = PLANES[width]
     each = sum(bits) // width
-    table = add_table(stored, width, prefix, across=each <= FEW)
+    across = _is_across(each, codes.size)
+    table = add_table(stored, width, prefix, across=across)
     if moved.limit is not None and moved.limit < 1 << width:
         table = stored.node("Mod", [table, stored.integer(prefix, moved.limit)], f"{start}k")
     table = moved.write(stored, table, start)
@@ -115,9 +119,9 @@ def add_codes(stored: Stored, codes: Array, start: str, prefix: str, moved: Move
     groups = -(-flat.size // each)
     groups += -groups % (8 // bits[-1])  # planes of whole bytes, so that they are equally long
     padded = np.concatenate([flat, np.zeros(groups * each - flat.size, np.uint8)])
-    grouped = padded.reshape(each, groups).T if each <= FEW else padded.reshape(groups, each)
+    grouped = padded.reshape(each, groups).T if across else padded.reshape(groups, each)
     number = _add_numbers(stored, grouped.astype(np.int32) @ _steps(width, each), bits, start, prefix)
-    if each > FEW:
+    if not across:
         return stored.node("Gather", [table, number], f"{start}g")
     rows = number if each == 1 else stored.node("Concat", [number] * each, f"{start}o", axis=0)
     return stored.node("GatherElements", [table, rows], f"{start}g", axis=1)
@@ -135,6 +139,10 @@ def add_reshaped(
             "Slice", [rows, zero, stored.constant(f"{start}n", np.array([array.size]))], f"{start}l"
         )
     stored.node("Reshape", [rows, stored.constant(f"{start}s", np.array(array.shape, np.int64))], name)
+
+
+def _is_across(each: int, size: int) -> bool:
+    return each <= FEW and size >= MANY
 
 
 def held(codes: Array) -> int:
@@ -187,7 +195,7 @@ def decoded(planes: Sequence[Array], width: int, size: int) -> Array | None:
         numbers = numbers << count | part
     each = sum(bits) // width
     codes = numbers[:, None] // _steps(width, each) % (1 << width)
-    codes = codes.T if each <= FEW else codes
+    codes = codes.T if _is_across(each, size) else codes
     return codes.reshape(-1)[:size].astype(np.uint8) if size <= codes.size else None
 
 

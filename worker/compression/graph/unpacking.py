@@ -9,6 +9,7 @@ from onnx import TensorProto, numpy_helper
 
 from worker.compression.graph import bit_codes
 from worker.compression.graph.bit_codes import Moved, Stored
+from worker.compression.graph.joint_cast import split_up
 from worker.compression.graph.packing import LARGEST, bitmask, is_each_by_itself
 
 Array = npt.NDArray[Any]
@@ -24,6 +25,7 @@ def unpack(model: onnx.ModelProto) -> int:
 
     The nodes before it stay, without a reader. What only looks alike stays as it is.
     """
+    split_up(model.graph)
     found = _Graph(model.graph)
     nodes, count = [], 0
     for node in model.graph.node:  # what a bitmask keeps is in bits before it
