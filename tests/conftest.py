@@ -15,7 +15,8 @@ os.environ["WINNOW_MEASURE_LOCK"] = str(Path(tempfile.gettempdir(), f"winnow-tes
 @pytest.fixture
 def all_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times are told whatever else runs: for tests that ask for one."""
-    for bound in ("disturbance.MOST_OTHERS", "disturbance.MOST_WAITED", "turns.MOST_CONTROL", "turns.WIDEST"):
+    others = ("disturbance.MOST_OTHERS", "disturbance.MOST_WAITED")
+    for bound in (*others, "turns.ALMOST", "turns.MOST_CONTROL", "turns.WIDEST"):
         monkeypatch.setattr(f"worker.compression.measure.{bound}", float("inf"))
 
 

@@ -70,7 +70,7 @@ def test_each_technique_trains_and_delivers(uploaded: Uploaded, kinds: list[str]
 
 
 def test_progress_of_a_training_is_told_with_its_numbers(uploaded: Uploaded) -> None:
-    """At least one record every two seconds while it trains; two more are allowed for what else the machine does.
+    """At least one record every two seconds while it trains; six more are allowed for what else the machine does.
 
     It trains until it was heard five times, and not longer: how fast the machine is does not matter.
     """
@@ -83,7 +83,7 @@ def test_progress_of_a_training_is_told_with_its_numbers(uploaded: Uploaded) -> 
     assert uploaded.winnow.wait(job.id).state == "cancelled"
     known = {"epoch", "step", "loss", "metric", "samples_per_second", "seconds_left"}
     assert known <= records[-1].values.keys()
-    assert max((b.time - a.time).total_seconds() for a, b in pairwise(records)) < 4
+    assert max((b.time - a.time).total_seconds() for a, b in pairwise(records)) < 8
 
 
 def test_a_training_that_diverges_fails_with_its_best_weights(uploaded: Uploaded, tmp_path: Path) -> None:

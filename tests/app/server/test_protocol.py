@@ -3,6 +3,7 @@
 import select
 import socket
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
@@ -329,7 +330,9 @@ def test_an_upload_that_moves_outlasts_a_flood_of_connections(tmp_path: Path) ->
             upload.sendall(body[at : at + 1000])
             crowd.append(socket.create_connection(address, timeout=20))
             send_all(crowd[-1], GET)
-            crowd[-1].recv(1)  # one at a time comes, however slow the machine is
+            if len(crowd) >= limits.connections:  # the server keeps up, however slow the machine is
+                with suppress(ConnectionError):
+                    assert crowd[-limits.connections].recv(1) == b""
         assert the_one(answers(read_to_the_end(upload))).status == 201
         for connection in (*crowd, upload):
             connection.close()
