@@ -4,12 +4,6 @@ group    so many codes that they take 8 to 14 bits; its number lies in planes of
 table    [2^bits, codes of a group]        the codes of every number, made once for each width
 codes    = table[number]                   reshaped to the tensor's shape
 
-A Gather takes 10 ns a row whatever it holds, GatherElements 2 ns a value: where a group has one or two codes and the
-tensor many, the table is the other way round, and each half of the tensor has its own row.
-
-table    [codes of a group, 2^bits]
-codes    = table[row, number] for each row
-
 What is done to each code by itself (`moved`: a Cast, a codebook, a shift) is done to the few rows of the table instead.
 ONNX Runtime folds nodes one by one and holds all that they answer until it has loaded the model, so what counts is how
 little of it is as large as the tensor: here the rows and their shape, where bits taken apart were eight times as much.
@@ -28,10 +22,6 @@ Array = npt.NDArray[Any]
 
 PLANES: Final = {1: (8,), 2: (8,), 3: (8, 4), 4: (8,), 5: (8, 2), 6: (8, 4), 7: (8, 4, 2), 8: (8,)}
 """bits of a code → bits of a group's number, plane by plane, the most significant first"""
-FEW: Final = 2
-MANY: Final = 2**14
-"""Each code is looked up by itself where a group has few and the tensor many: a node more costs as much as 13,000
-lookups."""
 
 
 @dataclass
@@ -106,12 +96,11 @@ def width_of(codes: Array) -> int:
 
 
 def add_codes(stored: Stored, codes: Array, start: str, prefix: str, moved: Moved) -> str:
-    """Add uint8 codes of any shape, as `moved` makes them: what it answers holds `held(codes)` values in order."""
+    """Add uint8 codes of any shape, as `moved` makes them: what it answers has one row for each group of codes."""
     width = width_of(codes)
     bits = PLANES[width]
     each = sum(bits) // width
-    across = _is_across(each, codes.size)
-    table = add_table(stored, width, prefix, across=across)
+    table = add_table(stored, width, prefix)
     if moved.limit is not None and moved.limit < 1 << width:
         table = stored.node("Mod", [table, stored.integer(prefix, moved.limit)], f"{start}k")
     table = moved.write(stored, table, start)
@@ -119,12 +108,9 @@ def add_codes(stored: Stored, codes: Array, start: str, prefix: str, moved: Move
     groups = -(-flat.size // each)
     groups += -groups % (8 // bits[-1])  # planes of whole bytes, so that they are equally long
     padded = np.concatenate([flat, np.zeros(groups * each - flat.size, np.uint8)])
-    grouped = padded.reshape(each, groups).T if across else padded.reshape(groups, each)
-    number = _add_numbers(stored, grouped.astype(np.int32) @ _steps(width, each), bits, start, prefix)
-    if not across:
-        return stored.node("Gather", [table, number], f"{start}g")
-    rows = number if each == 1 else stored.node("Concat", [number] * each, f"{start}o", axis=0)
-    return stored.node("GatherElements", [table, rows], f"{start}g", axis=1)
+    numbers = padded.reshape(groups, each).astype(np.int32) @ _steps(width, each)
+    number = _add_numbers(stored, numbers, bits, start, prefix)
+    return stored.node("Gather", [table, number], f"{start}g")
 
 
 def add_reshaped(
@@ -139,10 +125,6 @@ def add_reshaped(
             "Slice", [rows, zero, stored.constant(f"{start}n", np.array([array.size]))], f"{start}l"
         )
     stored.node("Reshape", [rows, stored.constant(f"{start}s", np.array(array.shape, np.int64))], name)
-
-
-def _is_across(each: int, size: int) -> bool:
-    return each <= FEW and size >= MANY
 
 
 def held(codes: Array) -> int:
@@ -162,29 +144,25 @@ def stored_codes(name: str, codes: Array, start: str, prefix: str, moved: Moved)
     return stored
 
 
-def add_table(stored: Stored, width: int, prefix: str, *, across: bool = False) -> str:
-    """int32 [2^bits of a group, codes of a group]; `across`: the other way round"""
+def add_table(stored: Stored, width: int, prefix: str) -> str:
+    """int32 [2^bits of a group, codes of a group]"""
     bits = sum(PLANES[width])
     limits = [stored.integer(prefix, value) for value in (0, 1 << bits, 1)]
-    numbers, steps = stored.shared_node("Range", limits, f"{prefix}r{bits}"), _steps(width, bits // width)
-    mark = "x" if across else ""
-    if across:
-        steps = steps[:, None]
-    else:
-        column = stored.shared_constant(f"{prefix}col", np.array([-1, 1]))
-        numbers = stored.shared_node("Reshape", [numbers, column], f"{prefix}c{bits}")
-    step = stored.shared_constant(f"{prefix}s{mark}{width}", steps)
-    shifted = stored.shared_node("Div", [numbers, step], f"{prefix}d{mark}{width}")
-    return stored.shared_node("Mod", [shifted, stored.integer(prefix, 1 << width)], f"{prefix}t{mark}{width}")
+    column = stored.shared_constant(f"{prefix}col", np.array([-1, 1]))
+    numbers = stored.shared_node("Range", limits, f"{prefix}r{bits}")
+    numbers = stored.shared_node("Reshape", [numbers, column], f"{prefix}c{bits}")
+    steps = stored.shared_constant(f"{prefix}s{width}", _steps(width, bits // width))
+    shifted = stored.shared_node("Div", [numbers, steps], f"{prefix}d{width}")
+    return stored.shared_node("Mod", [shifted, stored.integer(prefix, 1 << width)], f"{prefix}t{width}")
 
 
 def decoded(planes: Sequence[Array], width: int, size: int) -> Array | None:
     """uint8 [size] of a group's planes, uint8 each; None where they are not so many."""
     bits = PLANES[width]
-    if len(planes) != len(bits) or any(plane.dtype != np.uint8 for plane in planes):
+    if len(planes) != len(bits) or any(plane.dtype != np.uint8 or plane.ndim != 1 for plane in planes):
         return None
     parts = [
-        (plane.reshape(-1, 1) >> _steps_down(part)) & ((1 << part) - 1)
+        (plane[:, None] >> _steps_down(part)) & ((1 << part) - 1)
         for plane, part in zip(planes, bits, strict=True)
     ]
     flat = [part.reshape(-1).astype(np.int32) for part in parts]
@@ -195,24 +173,22 @@ def decoded(planes: Sequence[Array], width: int, size: int) -> Array | None:
         numbers = numbers << count | part
     each = sum(bits) // width
     codes = numbers[:, None] // _steps(width, each) % (1 << width)
-    codes = codes.T if _is_across(each, size) else codes
     return codes.reshape(-1)[:size].astype(np.uint8) if size <= codes.size else None
 
 
 def _add_numbers(stored: Stored, numbers: Array, bits: Sequence[int], start: str, prefix: str) -> str:
-    """int32 [1, groups]"""
+    """int32 [groups]"""
     below, answer = sum(bits), ""
     for plane, count in enumerate(bits):
         below -= count
         part = (numbers >> below) & ((1 << count) - 1)
         packed = (part.reshape(-1, 8 // count) << _steps_down(count)).sum(1).astype(np.uint8)
         at = f"{start}{'abc'[plane]}"
-        packed = packed[None] if count == 8 else packed
         read = stored.node("Cast", [stored.constant(f"{at}m", packed)], f"{at}i", to=TensorProto.INT32)
         if count != 8:
             read = stored.node("Gather", [add_table(stored, count, prefix), read], f"{at}g")
-            row = stored.shared_constant(f"{prefix}row", np.array([1, -1]))
-            read = stored.node("Reshape", [read, row], f"{at}f")
+            flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
+            read = stored.node("Reshape", [read, flat], f"{at}f")
         if plane:
             raised = stored.node("Mul", [answer, stored.integer(prefix, 1 << count)], f"{at}u")
             read = stored.node("Add", [raised, read], f"{at}v")

@@ -28,7 +28,6 @@ from onnx import TensorProto, helper, numpy_helper
 
 from worker.compression.graph import bit_codes
 from worker.compression.graph.bit_codes import Moved, Stored
-from worker.compression.graph.joint_cast import join
 from worker.compression.graph.walk import messages
 
 Array = npt.NDArray[Any]
@@ -65,7 +64,7 @@ def pack(model: onnx.ModelProto) -> Packing:
         packing.dense_bytes += tensor.ByteSize()
     packer.finish()
     stored = (*model.graph.initializer, *packer.nodes)
-    packing.stored_bytes = sum(part.ByteSize() for part in stored) - packer.join_casts()
+    packing.stored_bytes = sum(part.ByteSize() for part in stored)
     return packing
 
 
@@ -124,13 +123,6 @@ class _Packer:
         self.nodes = [*self._shared.shared_nodes.values(), *self.nodes]
         self._graph.node.extend([*self.nodes, *others])
         self._graph.initializer.extend(self._shared.shared_constants.values())
-
-    def join_casts(self) -> int:
-        """Answers how many bytes that saves."""
-        before = self._graph.ByteSize()
-        join(self._graph, self._opset, self._prefix)
-        saved: int = before - self._graph.ByteSize()
-        return saved
 
     def _may_be_packed(self, tensor: TensorProto) -> bool:
         if tensor.data_type not in WEIGHTS or tensor.name in self._fixed or self._opset < OPSET:

@@ -9,7 +9,6 @@ from onnx import TensorProto, numpy_helper
 
 from worker.compression.graph import bit_codes
 from worker.compression.graph.bit_codes import Moved, Stored
-from worker.compression.graph.joint_cast import split_up
 from worker.compression.graph.packing import LARGEST, bitmask, is_each_by_itself
 
 Array = npt.NDArray[Any]
@@ -25,7 +24,6 @@ def unpack(model: onnx.ModelProto) -> int:
 
     The nodes before it stay, without a reader. What only looks alike stays as it is.
     """
-    split_up(model.graph)
     found = _Graph(model.graph)
     nodes, count = [], 0
     for node in model.graph.node:  # what a bitmask keeps is in bits before it
@@ -88,9 +86,10 @@ class _Graph:
     def _index(self, lookup: onnx.NodeProto) -> onnx.NodeProto | None:
         """What makes the places or numbers that are looked up."""
         index = self._sources.get(lookup.input[1])
-        if index is not None and index.op_type in ("Concat", "Reshape") and index.input:
-            return self._sources.get(index.input[0])
-        return index
+        before = (
+            self._sources.get(index.input[0]) if index is not None and index.op_type == "Reshape" else None
+        )
+        return before if before is not None and _is_mask(before) else index
 
     def _moved(self, name: str) -> tuple[str, Moved]:
         """What the nodes read that do something to each value by itself, and these nodes, at most `MOST_MOVED`."""
@@ -130,9 +129,8 @@ class _Graph:
             table, steps = node.input[0], self._array(node.input[1])
             if node.op_type == "Div":
                 break
-        if steps is None or not 1 <= steps.size <= 8:
+        if steps is None or not 1 <= steps.size <= 8 or steps.ndim != 1:
             return None
-        steps = steps.reshape(-1)
         width = 8 if steps.size == 1 else int(steps[-2]).bit_length() - 1
         planes = self._planes(index)
         return bit_codes.decoded(planes, width, size) if planes and width in bit_codes.PLANES else None
