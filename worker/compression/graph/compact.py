@@ -152,9 +152,10 @@ def _rename_inputs(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
 
 
 def _drop_unread(model: onnx.ModelProto, among: Container[str]) -> None:
-    """Those constants of the main graph that nothing reads any more."""
+    """Those constants of the main graph that nothing reads any more; not those that are the default of an input, which
+    without it has to be given."""
     read = {name for node in messages(model.graph, onnx.NodeProto) for name in node.input}
-    read |= {value.name for graph in _graphs(model) for value in graph.output}
+    read |= {value.name for graph in _graphs(model) for value in (*graph.input, *graph.output)}
     kept = [t for t in model.graph.initializer if t.name in read or t.name not in among]
     del model.graph.initializer[:]
     model.graph.initializer.extend(kept)

@@ -198,3 +198,14 @@ def test_operators_that_onnx_does_not_know_stay_as_they_are() -> None:
     before = [node.SerializeToString() for node in model.graph.node[:2]]
     make_compact(model, names_in(model))
     assert [node.SerializeToString() for node in model.graph.node[:2]] == before
+
+
+def test_an_input_keeps_its_default_though_nothing_reads_it() -> None:
+    """Old exporters list weights as inputs, `num_batches_tracked` too: without its value it would have to be given."""
+    model = wordy()
+    model.graph.initializer.append(numpy_helper.from_array(np.array(1, np.int64), "tracked"))
+    for tensor in model.graph.initializer:
+        model.graph.input.append(helper.make_tensor_value_info(tensor.name, tensor.data_type, tensor.dims))
+    expected = answer(model)
+    make_compact(model, names_in(model))
+    assert np.array_equal(answer(model), expected)
