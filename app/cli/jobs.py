@@ -13,8 +13,9 @@ from app.cli.naming import in_options, job_in_options, naming_options
 from app.cli.options import JobOptions, pairs, unpack_options
 from app.cli.report import report_tables
 from app.cli.screen import answer, clean, out, say
-from app.cli.shared import LOCAL, Json, Url, transfer
+from app.cli.shared import Json, Url, transfer
 from app.client import Client, JobFailed
+from app.client.client import LOCAL
 from app.contract.admission import uses
 from app.contract.job import Job, JobRequest, JobState, LogRecord
 

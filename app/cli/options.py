@@ -15,7 +15,7 @@ import typer
 from pydantic import BaseModel
 
 from app.cli.naming import problem_in_options
-from app.cli.shared import errors_in_words, in_words
+from app.cli.shared import errors_in_words
 from app.contract.errors import Refusal
 from app.contract.job import JobRequest, Metric
 from app.contract.nearest import did_you_mean
@@ -93,7 +93,7 @@ class JobOptions:
             return read_model(JobRequest, json.dumps(asked | {"model": model}))
         except Refusal as refusal:
             if self.request is not None:
-                raise typer.BadParameter(f"{self.request}: {in_words(refusal)}") from refusal
+                raise typer.BadParameter(f"{self.request}: {errors_in_words(refusal.problem)}") from refusal
             kinds = [step["kind"] for step in asked["recipe"]["steps"]]
             problem = problem_in_options(refusal.problem, kinds)
             raise typer.BadParameter(errors_in_words(problem)) from refusal
@@ -107,7 +107,7 @@ class JobOptions:
         except OSError as error:
             raise typer.BadParameter(f"{self.request} cannot be read: {error.strerror or error}") from error
         except Refusal as refusal:
-            raise typer.BadParameter(f"{self.request}: {in_words(refusal)}") from refusal
+            raise typer.BadParameter(f"{self.request}: {errors_in_words(refusal.problem)}") from refusal
         if not isinstance(asked, dict):
             raise typer.BadParameter(
                 f"{self.request} should hold a JSON object, like the body of POST /v1/jobs"
@@ -189,9 +189,7 @@ def step(text: str) -> dict[str, Any]:
     except ValueError as error:
         raise typer.BadParameter(f"--step {text!r}: {error}, a quote is missing") from error
     if kind not in KINDS:
-        raise typer.BadParameter(
-            f"--step: {kind!r} is no kind of step; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
-        )
+        raise typer.BadParameter(f"--step: {no_kind(kind)}")
     made: dict[str, Any] = {"kind": kind}
     for setting in settings:
         key, value = pair("--step", setting)
@@ -202,6 +200,11 @@ def step(text: str) -> dict[str, Any]:
         else:
             made[key] = _json_or_text(value)
     return made
+
+
+def no_kind(kind: str) -> str:
+    """What to say of a kind of step that there is not."""
+    return f"{kind!r} is no kind of step; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
 
 
 def data_use(text: str | None, names: dict[str, str]) -> dict[str, Any] | None:

@@ -11,9 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn
 
 from app.cli.screen import err
 from app.client.files import OnProgress
-from app.contract.errors import Problem, Refusal
-
-LOCAL = "http://127.0.0.1:8000"
+from app.contract.errors import Problem
 
 Url = Annotated[str, typer.Option(envvar="WINNOW_URL", help="Where the service is.")]
 Json = Annotated[bool, typer.Option("--json", help="The whole answer as JSON on stdout.")]
@@ -50,11 +48,6 @@ def terminable() -> Iterator[None]:
     finally:
         for number in heard:
             signal.signal(number, before[number])
-
-
-def in_words(refusal: Refusal) -> str:
-    """Every fault, each with its path."""
-    return errors_in_words(refusal.problem)
 
 
 def errors_in_words(problem: Problem) -> str:

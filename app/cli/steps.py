@@ -11,10 +11,9 @@ from pydantic.fields import FieldInfo
 from rich.console import Group, RenderableType
 
 from app.cli.needs import needed, needed_by_settings
-from app.cli.options import KINDS
+from app.cli.options import KINDS, no_kind
 from app.cli.screen import Column, answer, out, table
 from app.cli.shared import Json
-from app.contract.nearest import did_you_mean
 from app.contract.steps.base import Step
 
 Kind = Annotated[str | None, typer.Argument(metavar="[KIND]", help="One kind; all of them if not given.")]
@@ -28,9 +27,7 @@ def steps(kind: Kind = None, as_json: Json = False) -> None:
     winnow steps int8
     """
     if kind is not None and kind not in KINDS:
-        raise typer.BadParameter(
-            f"{kind!r} is no kind of step; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
-        )
+        raise typer.BadParameter(no_kind(kind))
     if as_json:
         chosen = KINDS if kind is None else {kind: KINDS[kind]}
         answer(json.dumps({name: _described(step) for name, step in chosen.items()}, indent=2))

@@ -7,8 +7,9 @@ import typer
 from app.cli.facts import dataset_facts, job_facts, model_facts
 from app.cli.naming import job_in_options
 from app.cli.screen import answer, out, say
-from app.cli.shared import LOCAL, Json, Url
+from app.cli.shared import Json, Url
 from app.client import Client
+from app.client.client import LOCAL
 
 Id = Annotated[str, typer.Argument(metavar="ID", help="Of a model (mdl_…), dataset (dst_…) or job (job_…).")]
 Ids = Annotated[

@@ -9,8 +9,9 @@ import typer
 
 from app.cli.facts import dataset_facts, model_facts, upload_list
 from app.cli.screen import answer, out
-from app.cli.shared import LOCAL, Json, Url, in_words, transfer
+from app.cli.shared import Json, Url, errors_in_words, transfer
 from app.client import Client
+from app.client.client import LOCAL
 from app.contract.dataset import Dataset, Declaration
 from app.contract.errors import Refusal
 from app.contract.model import Model
@@ -129,5 +130,5 @@ def read_declaration(path: Path | None) -> Declaration | None:
         ) from error
     except Refusal as refusal:
         raise typer.BadParameter(
-            f"{path} is no declaration: {in_words(refusal)}", param_hint="--declaration"
+            f"{path} is no declaration: {errors_in_words(refusal.problem)}", param_hint="--declaration"
         ) from refusal

@@ -2,7 +2,7 @@
 the public functions from `check_map` on.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
 from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
@@ -127,19 +127,19 @@ def check_numeric(field: str, needs: str, name: str, labels: ArrayFacts) -> None
     )
 
 
-def columns(labels: ArrayFacts) -> list[int]:
+def columns(shape: Sequence[int]) -> list[int]:
     """The axes of one label that count: those of length 1 do not."""
-    return [d for d in labels.shape[1:] if d != 1]
+    return [d for d in shape[1:] if d != 1]
 
 
 def _check_classes(
     field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
 ) -> None:
     known = output is not None and len(output.shape) == 2 and kind_of(output.dtype) == "float"
-    if labels.one_hot and len(columns(labels)) == 1:
+    if labels.one_hot and len(columns(labels.shape)) == 1:
         check_one_hot(field, name, labels, output if known else None)
         return
-    if columns(labels):
+    if columns(labels.shape):
         raise Refusal(
             "labels_do_not_fit",
             f"{metric} needs one class number for each sample (or one-hot rows); {name!r} has the shape "
@@ -154,7 +154,7 @@ def check_one_hot(field: str, name: str, labels: ArrayFacts, output: TensorSpec 
     if output is not None and len(output.shape) > 2:
         _check_label_shape(field, name, labels, output.shape, output)
         return
-    (width,), classes = columns(labels), output.shape[1] if output is not None else None
+    (width,), classes = columns(labels.shape), output.shape[1] if output is not None else None
     if isinstance(classes, int) and classes != width:
         assert output is not None
         raise Refusal(
@@ -220,7 +220,7 @@ def _check_label_shape(
 ) -> None:
     """Axes of length 1 do not count; behind an output of unknown rank nothing is known."""
     expected = [d for d in wanted[1:] if d != 1]
-    given = [d for d in labels.shape[1:] if d != 1]
+    given = columns(labels.shape)
     open_ended = len(given) < len(expected) and not all(isinstance(d, int) for d in expected)
     if output.shape and not open_ended and not fits(expected, given):
         per_sample = ["?" if d is None else d for d in wanted[1:]]

@@ -120,14 +120,14 @@ def _has_classes(output: TensorSpec) -> bool:
 def _one_hot(labels: ArrayFacts, output: TensorSpec) -> bool:
     """One-hot rows for an output [N, C], one-hot places for an output [N, C, …]."""
     rank = len(output.shape)
-    form = len(fitting.columns(labels)) == 1 if rank == 2 else len(labels.shape) == rank
+    form = len(fitting.columns(labels.shape)) == 1 if rank == 2 else len(labels.shape) == rank
     return bool(labels.one_hot) and _has_classes(output) and form
 
 
 def _whole_classes(labels: ArrayFacts, output: TensorSpec) -> bool:
     """One whole number a sample (or place), written as a real, for an output that has classes."""
     rank = len(output.shape)
-    single = not fitting.columns(labels) if rank == 2 else len(labels.shape) == rank - 1
+    single = not fitting.columns(labels.shape) if rank == 2 else len(labels.shape) == rank - 1
     return bool(labels.whole) and _has_classes(output) and single
 
 

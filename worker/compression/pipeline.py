@@ -30,7 +30,7 @@ from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart import LARGE_BYTES, compare_apart
-from worker.compression.measure.compare import ORIGINAL, check_baseline, compare, judge_original
+from worker.compression.measure.compare import ORIGINAL, check_baseline, compare
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.processes import Comparing, Comparison
@@ -67,7 +67,8 @@ def compress(
         scratch = Path(folder)
         source = sha256_of(model)
         baseline = open_model(model, scratch / "model", max_unpacked_bytes=options.max_unpacked_bytes)
-        if bytes_of(baseline) < LARGE_BYTES:
+        size = bytes_of(baseline)
+        if size < LARGE_BYTES:
             check_runs(baseline)
         original = store.load(baseline)
         tidied = tidy(original)
@@ -80,7 +81,7 @@ def compress(
             original,
             types,
             upload,
-            bytes_of(baseline),
+            size,
             signature,
             data,
             scratch,
@@ -91,7 +92,7 @@ def compress(
         for given in (data.calibration, data.evaluation):
             materials.samples(given)  # what does not fit is refused before any work
         check(original, recipe.steps, materials.model)
-        if bytes_of(baseline) < LARGE_BYTES:
+        if size < LARGE_BYTES:
             _check_baseline(baseline, materials)
         else:
             _run_once(baseline, inputs_of(uploaded), materials)
@@ -122,14 +123,12 @@ def compress(
         store.stamp(graph, lineage(source, recipe, options, measured, graph_sha256(candidate)))
         artifact = out_dir / ARTIFACT
         storage.write(graph, artifact, done, upload)
-        if bytes_of(artifact) > bytes_of(baseline) and (
-            not done or bytes_of(candidate) <= bytes_of(baseline)
-        ):
+        if bytes_of(artifact) > size and (not done or bytes_of(candidate) <= size):
             shutil.copyfile(candidate, artifact)  # what is said of it would make the file larger
         report = assemble(
             before=uploaded,
             after=graph,
-            sizes=(bytes_of(baseline), bytes_of(artifact)),
+            sizes=(size, bytes_of(artifact)),
             compressed=(compressed_bytes_of(baseline), compressed_bytes_of(artifact)),
             hashes=(source, sha256_of(artifact)),
             graph=graph_sha256(artifact),
@@ -156,8 +155,7 @@ def _check_baseline(baseline: Path, materials: Materials) -> None:
     """It runs, on the data that is given, and its own quality comes first."""
     data, options = materials.data, materials.options
     given = materials.samples(data.evaluation), materials.samples(data.calibration)
-    check_baseline(baseline, *given, options.evaluation, options.benchmark)
-    notes = judge_original(baseline, *given, options.evaluation, options.seed)
+    notes = check_baseline(baseline, *given, options.evaluation, options.benchmark, options.seed)
     figures = notes[:1] if options.evaluation is not None else []
     for note in notes:
         materials.progress.log(note, "info" if note in figures else "warning")
@@ -212,7 +210,7 @@ def _measured(
 ) -> Comparison:
     """Large models in a process of their own."""
     data, options, progress = materials.data, materials.options, materials.progress
-    if bytes_of(baseline) >= LARGE_BYTES:
+    if materials.upload_bytes >= LARGE_BYTES:
         comparing = Comparing(
             baseline,
             candidate,

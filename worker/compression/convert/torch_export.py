@@ -12,12 +12,10 @@ from app.contract.strict_zip import BrokenZip, open_zip
 from worker.compression.convert.pt2.rebuild import rebuild
 from worker.compression.convert.written import OPSET, write
 from worker.compression.convert.zipped import EXPORT_ANEW
+from worker.compression.graph.archive import TORCH_EXPORT
 
 MAX_LISTED_BYTES: Final = 2**40
 """Of an archive that is only listed: nothing is unpacked."""
-
-MEMBERS: Final = frozenset({"archive_format", "serialized_exported_program.json"})
-"""What torch.export writes into its archives, of today's format and of the one before."""
 
 
 def is_torch_export(path: Path) -> bool:
@@ -29,7 +27,7 @@ def is_torch_export(path: Path) -> bool:
             members = open_zip(file, max_bytes=MAX_LISTED_BYTES).members
         except BrokenZip:
             return False
-    return any(PurePosixPath(name).name in MEMBERS for name in members)
+    return any(PurePosixPath(name).name in TORCH_EXPORT for name in members)
 
 
 def convert(path: Path, target: Path, *, max_bytes: int) -> None:

@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from app.contract.fitting import columns
+
 Array = npt.NDArray[Any]
 NUMBERS = "biuf"
 EXACT = 2**53
@@ -29,10 +31,10 @@ def class_numbers(labels: Array, *, one_hot: bool = True) -> Array:
 def is_one_hot(labels: Array) -> bool:
     """Rows of two columns or more (axes of length one aside), or places with two classes or more, each with a single
     one, all else zero."""
-    columns = _columns(labels)
-    if labels.dtype.kind not in NUMBERS or not columns or not len(labels):
+    several = columns(labels.shape)
+    if labels.dtype.kind not in NUMBERS or not several or not len(labels):
         return False
-    if len(columns) > 1 and labels.shape[1] == 1:
+    if len(several) > 1 and labels.shape[1] == 1:
         return False
     return all(_one_each(_by_class(part)) for part in _parts(labels))
 
@@ -59,7 +61,7 @@ def may_be_one_hot(labels: Array, output: Sequence[object] | None) -> bool:
     """Whether labels have the form in which they would be one-hot for an output of this shape."""
     if output is None or len(output) < 2:
         return False
-    return len(_columns(labels)) == 1 if len(output) == 2 else labels.ndim == len(output)
+    return len(columns(labels.shape)) == 1 if len(output) == 2 else labels.ndim == len(output)
 
 
 def _all_whole(part: Array) -> bool:
@@ -71,12 +73,8 @@ def _parts(labels: Array) -> list[Array]:
     return [labels[start : start + ROWS] for start in range(0, len(labels), ROWS)]
 
 
-def _columns(labels: Array) -> list[int]:
-    return [d for d in labels.shape[1:] if d != 1]
-
-
 def _is_dense(labels: Array) -> bool:
-    return len(_columns(labels)) > 1
+    return len(columns(labels.shape)) > 1
 
 
 def _by_class(part: Array) -> Array:

@@ -12,6 +12,9 @@ from app.contract.errors import Refusal
 from app.contract.strict_tar import MAGIC, MAGIC_AT, BrokenTar, open_tar
 from app.contract.strict_zip import BrokenZip, open_zip
 
+TORCH_EXPORT: Final = frozenset({"archive_format", "serialized_exported_program.json"})
+"""Members that torch.export writes into its archives, of today's format and of the one before."""
+
 CHUNK: Final = 2**20
 ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
 
@@ -69,7 +72,7 @@ def _write(chunks: Iterable[bytes], target: Path) -> None:
 
 
 def _the_model(files: list[Path], folder: Path) -> Path:
-    if any(file.name in ("archive_format", "serialized_exported_program.json") for file in files):
+    if any(file.name in TORCH_EXPORT for file in files):
         raise Refusal(
             "invalid_model",
             "This is a torch.export program (.pt2), and ONNX was expected. The service and `python -m "

@@ -81,28 +81,16 @@ def check_baseline(
     calibration: Samples | None,
     metric: Evaluation | None,
     benchmark: Benchmark,
-) -> None:
-    """Refuses, before any work is done, what `compare` would refuse about the original, the data and the request."""
-    original = Network(baseline, usable_threads(), ORIGINAL)
-    _check(original, evaluation, calibration, metric, benchmark)
-
-
-def judge_original(
-    baseline: Path,
-    evaluation: Samples | None,
-    calibration: Samples | None,
-    metric: Evaluation | None,
     seed: int,
 ) -> list[str]:
-    """What is to be known of the original and its data before any work, for people. Refuses what `compare` does of
-    metric, output and labels."""
-    notes = _data_notes(evaluation if evaluation is not None else calibration)
-    if metric is None:
-        return notes
-    return [
-        *original_quality(Network(baseline, usable_threads(), ORIGINAL), evaluation, metric, seed),
-        *notes,
-    ]
+    """What is to be known of the original and its data before any work, for people: its own quality first.
+
+    Refuses what `compare` would refuse about the original, the data and the request.
+    """
+    original = Network(baseline, usable_threads(), ORIGINAL)
+    _check(original, evaluation, calibration, metric, benchmark)
+    quality = [] if metric is None else original_quality(original, evaluation, metric, seed)
+    return [*quality, *_data_notes(evaluation if evaluation is not None else calibration)]
 
 
 def _data_notes(data: Samples | None) -> list[str]:

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from app.contract.base import Interval
 from app.contract.errors import Refusal
+from app.contract.fitting import columns
 from app.contract.job import Metric
 from worker.compression.measure.bootstrap import resampled_intervals
 
@@ -115,7 +116,7 @@ def squared_errors(outputs: Array, targets: Array) -> Array:
 
 def _alike(a: Array, b: Array) -> bool:
     """The same shape but for axes of length one."""
-    return [d for d in a.shape[1:] if d != 1] == [d for d in b.shape[1:] if d != 1]
+    return columns(a.shape) == columns(b.shape)
 
 
 def _check_numbers(labels: Array) -> None:

@@ -2,17 +2,13 @@
 
 import onnx_ir as ir
 
-from worker.compression.techniques.ranges import Array
-
 
 def pads_zeros(node: ir.Node) -> bool:
     """Whether it is a Pad with a constant, and that is 0."""
     if not _pads_a_constant(node):
         return False
-    value = _constant(node)
-    if value is None:
-        return True
-    return value.const_value is not None and not _numbers(value).any()
+    value = node.inputs[2] if len(node.inputs) > 2 else None
+    return value is None or (value.const_value is not None and not value.const_value.numpy().any())
 
 
 def adds_values(node: ir.Node) -> bool:
@@ -23,12 +19,3 @@ def adds_values(node: ir.Node) -> bool:
 def _pads_a_constant(node: ir.Node) -> bool:
     mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
     return node.op_type == "Pad" and mode == "constant"
-
-
-def _constant(node: ir.Node) -> ir.Value | None:
-    return node.inputs[2] if len(node.inputs) > 2 else None
-
-
-def _numbers(value: ir.Value) -> Array:
-    assert value.const_value is not None
-    return value.const_value.numpy()

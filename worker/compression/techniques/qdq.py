@@ -119,10 +119,9 @@ class QdqWriter:
         if bias is not None:
             activation = self._affine[_input(node, 0)][0].const_value
             assert activation is not None
+            # also for a float bias: ONNX Runtime makes an integer of it, too, when it loads the model
             scales = scales_for_bias(scales, bias.reshape(-1), activation.numpy())
-            if (
-                not self._float_bias
-            ):  # ONNX Runtime makes an integer of the others, too, when it loads the model
+            if not self._float_bias:
                 bias_scales = scales * activation.numpy()
                 integers = quantized_bias(bias.reshape(-1), bias_scales)
                 node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))

@@ -147,7 +147,13 @@ def test_a_candidate_may_take_its_inputs_in_half_precision(tmp_path: Path) -> No
 
 def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path: Path) -> None:
     path = saved(mlp(), tmp_path / "a.onnx")
-    given = {"evaluation": samples(tmp_path), "calibration": None, "metric": None, "benchmark": QUICK}
+    given = {
+        "evaluation": samples(tmp_path),
+        "calibration": None,
+        "metric": None,
+        "benchmark": QUICK,
+        "seed": 0,
+    }
     check_baseline(path, **given)
     fewer = samples(tmp_path, classes=40)
     for change, code in [
@@ -164,7 +170,7 @@ def test_what_cannot_be_judged_is_refused_before_any_work(tmp_path: Path) -> Non
 def test_a_file_that_is_no_model_is_refused_without_telling_where_it_lies(tmp_path: Path) -> None:
     (tmp_path / "a.onnx").write_text("<html>")
     with pytest.raises(Refusal) as refused:
-        check_baseline(tmp_path / "a.onnx", None, None, metric=None, benchmark=QUICK)
+        check_baseline(tmp_path / "a.onnx", None, None, metric=None, benchmark=QUICK, seed=0)
     assert refused.value.problem.code == "model_does_not_run"
     assert str(tmp_path) not in refused.value.problem.detail
 
