@@ -29,24 +29,5 @@ def test_room_is_made_by_the_one_whose_step_is_awaited_the_longest() -> None:
     assert asyncio.run(closed()) == [True, False, False]
 
 
-def test_a_step_that_came_and_was_not_looked_at_counts() -> None:
-    async def closed() -> list[bool]:
-        crowd = Crowd()
-        pairs = [await connected(crowd) for _ in range(3)]
-        pairs[0][1].sendall(b"more of the body")
-        assert crowd.make_room([])
-        found = [transport.is_closing() for transport, _ in pairs]
-        for _, client in pairs[1:]:
-            client.sendall(b"more")
-        crowd.make_room([])
-        found.append(pairs[0][0].is_closing())
-        for transport, client in pairs:
-            transport.abort()
-            client.close()
-        return found
-
-    assert asyncio.run(closed()) == [False, True, False, True]
-
-
 def test_without_anybody_to_close_there_is_no_room() -> None:
     assert not Crowd().make_room([])
