@@ -121,10 +121,11 @@ def add_reshaped(
         flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
         rows = stored.node("Reshape", [rows, flat], f"{start}f")
         zero = stored.shared_constant(f"{prefix}zero", np.array([0]))
-        rows = stored.node(
-            "Slice", [rows, zero, stored.constant(f"{start}n", np.array([array.size]))], f"{start}l"
-        )
-    stored.node("Reshape", [rows, stored.constant(f"{start}s", np.array(array.shape, np.int64))], name)
+        end = stored.shared_constant(f"{prefix}e{array.size}", np.array([array.size]))
+        rows = stored.node("Slice", [rows, zero, end], f"{start}l")
+    sides = "_".join(map(str, array.shape))
+    shape = stored.shared_constant(f"{prefix}h{sides}", np.array(array.shape, np.int64))
+    stored.node("Reshape", [rows, shape], name)
 
 
 def held(codes: Array) -> int:
