@@ -21,10 +21,10 @@ from tests.benchmarks.shared_data import shared_or_exit
 from tests.support import graphs
 from tests.support.channels import every_third
 from tests.support.ort import run
-from worker.compression.graph import store
 from worker.compression.graph.channels import Groups, channel_groups, cut
 from worker.compression.graph.cost import macs
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 
 MOST_SECONDS, MOST_RATIO, FEWEST_CUT = 5.0, 12.0, 9
 WIDTH = 8
@@ -63,7 +63,7 @@ def main() -> None:
 
 
 def _row(path: Path) -> Row:
-    model = normalise(store.load(path))
+    model = normalise(model_files.load(path))
     groups, seconds = _timed(model)
     tracemalloc.start()
     channel_groups(model)

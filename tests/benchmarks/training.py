@@ -26,9 +26,9 @@ from tests.support.students import student
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
 from worker.compression.engine.working import as_module
-from worker.compression.graph import store
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
@@ -53,7 +53,7 @@ def parity(folder: Path) -> Iterator[Row]:
 
     for path in sorted(MODELS.glob("*.onnx")):
         try:
-            model = normalise(store.load(path))
+            model = normalise(model_files.load(path))
             module = as_module(model)
         except Refusal as refusal:
             yield Row("parity", path.name, f"refused: {refusal.problem.detail}", "a reason")

@@ -8,9 +8,9 @@ from worker.child import __main__ as entry
 from worker.child.messages import Messages
 from worker.child.spec import Compress, Task
 from worker.compression.data.source import Source
-from worker.compression.graph import store
 from worker.compression.graph.facts import inputs_of
 from worker.compression.measure.processes import COMPARISON, Comparing
+from worker.compression.onnx_files import model_files
 
 
 def perform(task: Task, messages: Messages) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
     comparing = Comparing(
         task.model,
         task.model,
-        inputs_of(store.load(task.model)),
+        inputs_of(model_files.load(task.model)),
         Source(rows.path, rows.declaration, rows.slice, rows.map),
         None,
         False,

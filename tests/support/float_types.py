@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
 
 Form = Literal["float16", "float64", "bfloat16", "float16 behind Cast", "bfloat16 behind Cast"]
 FORMS: Final[tuple[Form, ...]] = (

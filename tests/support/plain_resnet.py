@@ -11,9 +11,9 @@ from torch import nn
 from torch.nn import functional
 
 from worker.compression.engine.working import as_module
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
 from worker.compression.measure.bootstrap import median_interval
+from worker.compression.onnx_files import model_files
 
 BATCH, ROUNDS, WIDTHS, DEPTH = 128, 15, (16, 32, 64), 3
 
@@ -46,7 +46,7 @@ class PlainResNet(nn.Module):
 
 def engine_speed(path: Path) -> Iterator[tuple[str, float, float, float, float]]:
     """(what, ratio, its interval, plain torch's ms): the median over interleaved rounds of engine / plain."""
-    module, plain = as_module(normalise(store.load(path))), PlainResNet()
+    module, plain = as_module(normalise(model_files.load(path))), PlainResNet()
     _copy_weights(path, plain)
     x, labels = torch.randn(BATCH, 3, 32, 32), torch.randint(0, 10, (BATCH,))
     name, output = module.inputs[0], module.wanted[0]

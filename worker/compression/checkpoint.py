@@ -19,8 +19,8 @@ import onnx_ir as ir
 from app.contract.recipe import AnyStep
 from app.contract.report import StepReport
 from worker.compression.data.source import Data, Source
-from worker.compression.files import sha256_of
-from worker.compression.graph import store
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 
 
@@ -39,7 +39,7 @@ class Checkpoints:
             if report is None:
                 break
             reports.append(report)
-        return (store.load(self._place(len(reports) - 1) / "model.onnx"), reports) if reports else None
+        return (model_files.load(self._place(len(reports) - 1) / "model.onnx"), reports) if reports else None
 
     def keep(self, model: ir.Model, steps: Sequence[AnyStep], report: StepReport) -> None:
         """Keep the graph after `steps`, the last of which `report` tells of."""
@@ -48,7 +48,7 @@ class Checkpoints:
             return  # another attempt was faster, and may be reading it
         partial = Path(tempfile.mkdtemp(dir=self._folder, prefix="partial-"))
         try:
-            store.save(model, partial / "model.onnx")
+            model_files.save(model, partial / "model.onnx")
             record = {"key": key, "report": report.model_dump(mode="json")}
             (partial / "report.json").write_text(json.dumps(record))
             shutil.rmtree(place, ignore_errors=True)

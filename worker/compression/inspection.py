@@ -13,16 +13,17 @@ import onnxruntime
 from app.contract.errors import Refusal
 from app.contract.model import ModelFacts, ModelFormat, TensorSpec
 from worker.compression.convert import torch_export, torchscript
-from worker.compression.files import bytes_of
-from worker.compression.garbage import no_garbage_collection
-from worker.compression.graph import gate, store
+from worker.compression.graph import gate
 from worker.compression.graph.archive import is_archive, unpack
 from worker.compression.graph.facts import facts
 from worker.compression.graph.functions import expanded_size
 from worker.compression.graph.normalise import normalise
-from worker.compression.graph.one_file import without_raw_data
-from worker.compression.graph.signature import check_types, has_empty_batch, open_dimensions
-from worker.compression.graph.walk import messages
+from worker.compression.ir.garbage import no_garbage_collection
+from worker.compression.ir.protobuf_walk import messages
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.signature import check_types, has_empty_batch, open_dimensions
+from worker.compression.onnx_files.single_file import without_raw_data
+from worker.compression.onnx_files.sizes import bytes_of
 
 MAX_LAYERS: Final = 20_000
 MAX_OPTIMIZED_NODES: Final = 10_000
@@ -112,7 +113,7 @@ def _workable(path: Path, folder: Path) -> Path:
 
 def _facts(path: Path) -> ModelFacts:
     try:
-        return facts(normalise(store.load(path)))
+        return facts(normalise(model_files.load(path)))
     except (Refusal, MemoryError):
         raise
     except Exception as error:

@@ -14,19 +14,19 @@ from app.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
-from worker.compression.files import sha256_of
-from worker.compression.graph import store
-from worker.compression.graph.compact import UploadNames
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.in_float32 import FloatTypes, in_float32
 from worker.compression.graph.normalise import normalise
-from worker.compression.graph.signature import Signature
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import open_model
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.signature import Signature
+from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.techniques.context import Context
 from worker.compression.techniques.float_types import give_back
+from worker.compression.weight_storage.drop_defaults import UploadNames
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ class Materials:
         path = open_model(
             self.options.models[name], unpacked, max_unpacked_bytes=self.options.max_unpacked_bytes
         )
-        model = store.load(path)
+        model = model_files.load(path)
         tidy(model)
         return model
 

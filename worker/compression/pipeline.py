@@ -17,15 +17,10 @@ from worker.compression import storage
 from worker.compression.assemble import assemble, lineage
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
-from worker.compression.files import bytes_of, compressed_bytes_of, sha256_of
-from worker.compression.graph import store
-from worker.compression.graph.compact import names_in
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.in_float32 import in_float32
 from worker.compression.graph.normalise import normalise
-from worker.compression.graph.one_file import without_raw_data
 from worker.compression.graph.opset import opset_of
-from worker.compression.graph.signature import Signature
 from worker.compression.graph.tidy import tidy
 from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
@@ -34,6 +29,10 @@ from worker.compression.measure.compare import ORIGINAL, check_baseline, compare
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.processes import Comparing, Comparison
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.signature import Signature
+from worker.compression.onnx_files.single_file import without_raw_data
+from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.techniques import check
@@ -41,6 +40,7 @@ from worker.compression.techniques.account import TrainingDiverged
 from worker.compression.techniques.float_candidate import apply_or_keep
 from worker.compression.techniques.float_types import check_types, give_back
 from worker.compression.techniques.opsets import returned
+from worker.compression.weight_storage.drop_defaults import names_in
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
 
@@ -70,7 +70,7 @@ def compress(
         size = bytes_of(baseline)
         if size < LARGE_BYTES:
             check_runs(baseline)
-        original = store.load(baseline)
+        original = model_files.load(baseline)
         tidied = tidy(original)
         signature = Signature.of(original)
         uploaded = normalise(original)
@@ -102,7 +102,7 @@ def compress(
             graph, steps = _run(original.clone(), recipe.steps, materials, kept)
         except TrainingDiverged as diverged:
             give_back(diverged.model, types)
-            store.save_one_file(diverged.model, out_dir / ARTIFACT)
+            model_files.save_one_file(diverged.model, out_dir / ARTIFACT)
             raise
 
         done = [step for step, told in zip(recipe.steps, steps, strict=True) if told.changed]
@@ -111,7 +111,7 @@ def compress(
             graph, notes = storage.with_packing_opset(graph, done)
             steps = _with_notes(steps, notes)
         else:
-            graph = store.load(baseline)  # a normal form is for steps that do something
+            graph = model_files.load(baseline)  # a normal form is for steps that do something
         tidy(graph)
         steps = _with_notes(steps, returned(graph, uploaded, storage.least_opset(done)))
         materials.signature(recipe.steps).restore(graph)
@@ -120,7 +120,7 @@ def compress(
         steps = storage.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
         measured = _measured(baseline, candidate, materials, _overlap(data, recipe), scratch)
-        store.stamp(graph, lineage(source, recipe, options, measured, graph_sha256(candidate)))
+        model_files.stamp(graph, lineage(source, recipe, options, measured, graph_sha256(candidate)))
         artifact = out_dir / ARTIFACT
         storage.write(graph, artifact, done, upload)
         if bytes_of(artifact) > size and (not done or bytes_of(candidate) <= size):
@@ -184,7 +184,7 @@ def _step(graph: ir.Model, step: AnyStep, index: int, materials: Materials) -> t
     changed = apply_or_keep(graph, step, context)
     result = normalise(changed.model)
     path = context.scratch / "result.onnx"
-    store.save(result, path, materials.upload)
+    model_files.save(result, path, materials.upload)
     report = StepReport(
         index=index,
         kind=step.kind,

@@ -9,10 +9,10 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
 from app.contract.report import StepReport
-from worker.compression.graph import store
-from worker.compression.graph.compact import UploadNames
-from worker.compression.graph.packing import OPSET, Packing
+from worker.compression.onnx_files import model_files
 from worker.compression.techniques.opsets import raised
+from worker.compression.weight_storage.drop_defaults import UploadNames
+from worker.compression.weight_storage.smallest_form import OPSET, Packing
 
 NOT_FASTER: Final = (
     "Zeros do not make ONNX Runtime faster: it multiplies with them as with any number. They make the file smaller; "
@@ -23,8 +23,8 @@ NOT_FASTER: Final = (
 def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep], upload: UploadNames) -> Packing | None:
     """One `.onnx`, compact, packed when the last step that says so asks for it. Raises `Refusal` `step_failed`."""
     if packs(steps):
-        return store.save_packed(graph, path, upload)
-    store.save_one_file(graph, path, upload)
+        return model_files.save_packed(graph, path, upload)
+    model_files.save_one_file(graph, path, upload)
     return None
 
 

@@ -20,9 +20,9 @@ from tests.benchmarks.pruning import MODELS
 from worker.compression.data.source import Data
 from worker.compression.measure.lock import PATH_VARIABLE
 from worker.compression.measure.quiet import WAIT_VARIABLE
-from worker.compression.measure.session import usable_threads
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.runtime.session import usable_threads
 
 MEASURE: Final = "tests/worker/compression/measure/test_quiet.py"
 TECHNIQUES: Final = "tests/worker/compression/techniques/"

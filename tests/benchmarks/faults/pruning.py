@@ -10,9 +10,9 @@ from app.contract.recipe import Recipe
 from tests.benchmarks.parts import Row
 from tests.support.minilm import minilm
 from tests.support.unfolded_bert import unfolded_bert
-from worker.compression.files import bytes_of
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context
@@ -51,11 +51,11 @@ def rows(folder: Path) -> Iterator[Row]:
 
 def _pruned(path: Path, settings: dict[str, Any], folder: Path) -> tuple[float, float]:
     """CPU seconds of the step on the normalised graph, and the size of what comes out beside the upload's."""
-    model = normalise(store.load(path))
+    model = normalise(model_files.load(path))
     step = Recipe.model_validate({"steps": [{"kind": "channel_pruning", **settings}]}).steps[0]
     begun = time.process_time()
     context = Context(folder, 0, Silent(), None, benchmark=Benchmark(shapes=SHAPES))
     pruned = apply(model, step, context).model
     seconds = time.process_time() - begun
-    store.save_one_file(pruned, written := folder / "pruned.onnx")
+    model_files.save_one_file(pruned, written := folder / "pruned.onnx")
     return seconds, bytes_of(written) / bytes_of(path)

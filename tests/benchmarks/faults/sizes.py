@@ -23,12 +23,12 @@ from tests.benchmarks.shared_data import SHARED, Prepared, prepare
 from tests.support.mobilenet import mobilenet
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
-from worker.compression.graph import store
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.tidy import tidy
 from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.subprocesses import Subprocesses
+from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.techniques.opsets import raised
@@ -108,13 +108,13 @@ def _beside(path: Path, folder: Path) -> Row:
 
 def _onnx_runtime(path: Path, form: QuantFormat, source: Source, folder: Path) -> int | str:
     """Bytes, or how it failed."""
-    model = store.load(path)
+    model = model_files.load(path)
     tidy(model)
     model, _ = raised(normalise(model), 13, "scales per channel")
     nodes = [str(node.name) for node in select(model, []).nodes]
     reader = _Reader(model, source, folder)
     plain, out = folder / "plain.onnx", folder / "theirs.onnx"
-    store.save(model, plain)
+    model_files.save(model, plain)
     proto = onnx.load(plain)
     del proto.graph.value_info[:]
     onnx.save(proto, plain)
@@ -189,5 +189,5 @@ def _load(before: Path, after: Path, feed: dict[str, Any], kind: str) -> Row:
 
 
 def _feed(path: Path, folder: Path) -> dict[str, Any]:
-    samples = open_samples(_source(path, folder), inputs_of(normalise(store.load(path))), folder)
+    samples = open_samples(_source(path, folder), inputs_of(normalise(model_files.load(path))), folder)
     return dict(next(iter(samples.take(1).batches(1))))

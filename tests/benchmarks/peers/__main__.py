@@ -20,8 +20,8 @@ from tests.benchmarks.peers.rules import Finding, Measured, faster, findings
 from tests.benchmarks.peers.saying import says_so
 from tests.benchmarks.peers.timing import timed
 from tests.benchmarks.shared_data import shared_or_exit
-from worker.compression.files import bytes_of
 from worker.compression.measure.network import Network
+from worker.compression.onnx_files.sizes import bytes_of
 
 BATCHES: Final = (1, 8)
 COLUMNS: Final = ("model", "by", "size", "ms at 1", "ms at 8", "speed", "quality", "cosine", "work s", "MiB")

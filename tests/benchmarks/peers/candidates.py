@@ -12,9 +12,9 @@ from typing import Any, Final
 from app.contract.errors import Refusal
 from tests.benchmarks.peers.cases import Case
 from tests.benchmarks.peers.environments import python_of
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
 from worker.compression.measure.network import Network
+from worker.compression.onnx_files import model_files
 from worker.compression.techniques.opsets import raised
 
 SCRIPTS: Final = Path(__file__).parent / "scripts"
@@ -97,8 +97,8 @@ def _helped(name: str, command: list[str], case: Case, folder: Path, preset: str
 def normal_form(case: Case, folder: Path) -> Case:
     path = folder / "normal.onnx"
     if not path.exists():
-        graph, _ = raised(normalise(store.load(case.model)), NEWER_OPSET, "the peers")
-        store.save_one_file(graph, path)
+        graph, _ = raised(normalise(model_files.load(case.model)), NEWER_OPSET, "the peers")
+        model_files.save_one_file(graph, path)
     return replace(case, model=path)
 
 

@@ -12,9 +12,9 @@ from tests.benchmarks.shared_data import SHARED, prepare
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.graph import store
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 
 IMAGES: Final = (
     "resnet20-cifar10.onnx",
@@ -82,7 +82,7 @@ def _minilm(folder: Path) -> Case:
 
 
 def _opened(model: Path, folder: Path, source: Source) -> Samples:
-    return open_samples(source, inputs_of(normalise(store.load(model))), folder)
+    return open_samples(source, inputs_of(normalise(model_files.load(model))), folder)
 
 
 def _save(samples: Samples, archive: Path) -> None:

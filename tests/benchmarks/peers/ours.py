@@ -12,10 +12,10 @@ from pathlib import Path
 from app.contract.recipe import Recipe
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
-from worker.compression.graph import store
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.tidy import tidy
+from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context
@@ -32,14 +32,14 @@ def main() -> None:
 def _work(model: Path, archive: Path, out: Path, step: dict[str, object]) -> list[str]:
     (asked,) = Recipe.model_validate({"steps": [step]}).steps
     with tempfile.TemporaryDirectory() as folder:
-        graph = store.load(model)
+        graph = model_files.load(model)
         tidy(graph)
         graph = normalise(graph)
         samples = open_samples(Source(archive), inputs_of(graph), Path(folder))
         changed = apply(graph, asked, Context(Path(folder), 0, Silent(), samples))
         result = normalise(changed.model)
         tidy(result)
-        store.save_one_file(result, out)
+        model_files.save_one_file(result, out)
     return changed.notes
 
 

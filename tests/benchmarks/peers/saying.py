@@ -9,7 +9,7 @@ from tests.benchmarks.peers.candidates import OURS
 from tests.benchmarks.peers.cases import Case
 from tests.benchmarks.peers.rules import Finding, Measured, faster
 from worker.compression.data.source import Data, Source
-from worker.compression.files import bytes_of
+from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.pipeline import compress
 
 

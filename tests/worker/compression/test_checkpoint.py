@@ -105,7 +105,7 @@ def test_what_could_not_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pyte
     def full(*_: object) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("worker.compression.checkpoint.store.save", full)
+    monkeypatch.setattr("worker.compression.checkpoint.model_files.save", full)
     with pytest.raises(OSError, match="No space"):
         Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
     assert list(tmp_path.iterdir()) == []

@@ -17,7 +17,7 @@ from app.contract.report import Report
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import mlp, soil
 from worker.compression.data.source import Data, Source
-from worker.compression.files import sha256_of
+from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent

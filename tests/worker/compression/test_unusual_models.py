@@ -17,15 +17,15 @@ from tests.support import graphs, unusual
 from tests.support.ort import run
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
-from worker.compression.graph import store
 from worker.compression.graph.batch_axis import batch_axes
 from worker.compression.graph.normalise import normalise
 from worker.compression.inspection import inspect_model
 from worker.compression.measure.network import Network
 from worker.compression.measure.parity import Moved, compare_outputs
-from worker.compression.observe import Observer
+from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.runtime.observe import Observer
 
 QUICK = Options(benchmark=Benchmark(rounds=9))
 RNG = np.random.default_rng(0)
@@ -173,7 +173,7 @@ def test_time_major_networks_never_mix_samples(batch: int | str, tmp_path: Path)
     feeds = [feed["signal"] for feed in samples.batches(4)]
     together = np.concatenate(feeds, axis=1)
     np.testing.assert_array_equal(together, np.moveaxis(signal, 0, 1))
-    path = store.load(tmp_path / "model.onnx")
+    path = model_files.load(tmp_path / "model.onnx")
     seen = list(Observer(normalise(path), ["scores"]).run(samples, 4))
     assert sum(batch.rows for batch in seen) == 8
     apart = [run(model, {"signal": signal[i][:, None]})[0] for i in range(8)]

@@ -7,8 +7,8 @@ from typing import Final
 import onnx_ir as ir
 
 from worker.compression.graph.normalise import check
-from worker.compression.graph.store import save
 from worker.compression.graph.tidy import tidy
+from worker.compression.onnx_files.model_files import save
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from worker.compression.engine.operator import Function
 from worker.compression.engine.operators.fakequant import RANGES, along, fake_quantize
 from worker.compression.engine.operators.quantization import bounds
 from worker.compression.engine.tensors import to_torch
-from worker.compression.graph.shared_weights import HALF, of_codes
+from worker.compression.weight_storage.codebook_weights import HALF, of_codes
 
 WEIGHTS: Final = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4})
 BIAS: Final = ir.DataType.INT32

@@ -16,7 +16,7 @@ import torch
 from worker.compression.data.samples import Samples
 from worker.compression.engine.working import as_module
 from worker.compression.layerwise.linear import Linear
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 BATCH: Final = 8
 """Samples of one draw of r: fewer are truer, more are faster."""

@@ -12,10 +12,10 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
-from worker.compression.graph.one_file import without_raw_data
 from worker.compression.graph.onnx_inference import infer_by_onnx
 from worker.compression.graph.shapes import BATCH
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
+from worker.compression.onnx_files.single_file import without_raw_data
 
 RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM", "DynamicQuantizeLSTM"})
 X, LENGTHS, STATE, CELL = 0, 4, 5, 6

@@ -6,8 +6,8 @@ arithmetic is folded the answer is known, and training and quantization see the 
 
 import onnx_ir as ir
 
-from worker.compression.graph.evaluate import PLAIN, Array, accepts
 from worker.compression.graph.opset import opset_of
+from worker.compression.runtime.evaluate import PLAIN, Array, accepts
 
 
 def take_branches(model: ir.Model) -> bool:

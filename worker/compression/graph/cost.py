@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from worker.compression.graph.formulas import node_macs
-from worker.compression.graph.naming import table_name
 from worker.compression.graph.parameters import parameters
 from worker.compression.graph.shapes import with_shapes
-from worker.compression.graph.spill import release
 from worker.compression.graph.weights import Weight, layers
+from worker.compression.ir.mapped_tensors import release
+from worker.compression.ir.naming import table_name
 
 __all__ = ["LayerCost", "layer_table", "macs", "parameters", "sparsity"]
 

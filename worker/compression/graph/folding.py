@@ -18,10 +18,18 @@ import onnx_ir as ir
 
 from worker.compression.graph.allowance import Allowance
 from worker.compression.graph.branches import can_be_taken
-from worker.compression.graph.evaluate import PLAIN, Array, Call, accepts, evaluate, expected_bytes, has_graph
 from worker.compression.graph.opset import opset_of
-from worker.compression.graph.store import SMALL_BYTES
 from worker.compression.graph.tracing import Traced
+from worker.compression.onnx_files.model_files import SMALL_BYTES
+from worker.compression.runtime.evaluate import (
+    PLAIN,
+    Array,
+    Call,
+    accepts,
+    evaluate,
+    expected_bytes,
+    has_graph,
+)
 
 SPARE: Final = 4096
 """Bytes that a folded node may add to the model: position ids, masks, a recurrent net's initial state."""

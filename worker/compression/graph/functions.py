@@ -12,8 +12,8 @@ import onnx
 from google.protobuf.message import Message
 
 from app.contract.errors import Refusal
-from worker.compression.graph.operators import domain_of
-from worker.compression.graph.walk import messages, texts
+from worker.compression.ir.known_operators import domain_of
+from worker.compression.ir.protobuf_walk import messages, texts
 
 MAX_DEPTH: Final = 64
 

@@ -11,8 +11,8 @@ from google.protobuf.message import DecodeError
 
 from app.contract.errors import Refusal
 from worker.compression.graph.functions import check_expansion
-from worker.compression.graph.operators import check_operators
 from worker.compression.graph.tensors import check_tensors
+from worker.compression.ir.known_operators import check_operators
 
 MAX_PROTOBUF_BYTES: Final = 2**31 - 1
 PICKLE: Final = (b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")

@@ -17,8 +17,8 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from worker.compression.graph.normalise import normalise
-from worker.compression.graph.spill import Spill
 from worker.compression.graph.weights import WEIGHTED, dtype_name, layers
+from worker.compression.ir.mapped_tensors import Spill
 
 FLOAT: Final = ir.DataType.FLOAT
 OTHERS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})

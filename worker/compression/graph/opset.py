@@ -15,8 +15,8 @@ from onnx_ir.passes import common as passes
 from worker.compression.graph.ir_version import INITIALIZERS_ALONE, version_for_content, version_for_opset
 from worker.compression.graph.opset_rewrites import REWRITES, check_convertible
 from worker.compression.graph.shapes import infer
-from worker.compression.graph.skeleton import without_weights
 from worker.compression.graph.versions import first_opset_with, means_the_same, version_of
+from worker.compression.onnx_files.without_weights import without_weights
 
 log = logging.getLogger(__name__)
 

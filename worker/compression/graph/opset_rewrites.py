@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.naming import Names
+from worker.compression.ir.naming import Names
 
 
 @dataclass(frozen=True)

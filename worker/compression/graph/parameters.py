@@ -4,9 +4,9 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.packed_weights import packed, reader_of
-from worker.compression.graph.shared_weights import of_codes, of_learnt
 from worker.compression.graph.weights import gathers_bytes, scales_rows
+from worker.compression.weight_storage.codebook_weights import of_codes, of_learnt
+from worker.compression.weight_storage.nbits_weights import packed, reader_of
 
 LEARNT_INTEGERS: Final[dict[str, tuple[int, ...]]] = {
     "DequantizeLinear": (0,),

@@ -8,8 +8,8 @@ from typing import Final
 import onnx_ir as ir
 
 from worker.compression.graph.allowance import WINDOWED, Allowance
-from worker.compression.graph.evaluate import UNKNOWN_BUT_BOUNDED
 from worker.compression.graph.known_shapes import is_known, numbers, results
+from worker.compression.runtime.evaluate import UNKNOWN_BUT_BOUNDED
 
 log = logging.getLogger(__name__)
 

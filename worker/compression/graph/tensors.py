@@ -10,7 +10,7 @@ import onnx
 import onnx_ir as ir
 
 from app.contract.errors import Refusal
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
 
 TYPED_FIELDS: Final = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")
 EXTERNAL_KEYS: Final = frozenset({"location", "offset", "length", "checksum"})

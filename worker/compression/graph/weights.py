@@ -8,8 +8,8 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.graph.packed_weights import Packed, packed
-from worker.compression.graph.shared_weights import SharedWeight, shared_weight
+from worker.compression.weight_storage.codebook_weights import SharedWeight, shared_weight
+from worker.compression.weight_storage.nbits_weights import Packed, packed
 
 WEIGHTED: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1,),

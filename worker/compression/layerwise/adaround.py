@@ -11,7 +11,7 @@ better.
 import numpy as np
 import torch
 
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 ITERATIONS = 1000
 RATE = 0.01

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
-from worker.compression.graph.naming import Names
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.linear import Linear
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 
 def takes_bias(layer: Linear) -> bool:

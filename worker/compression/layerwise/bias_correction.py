@@ -10,10 +10,10 @@ corrected at once.
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
+from worker.compression.ir.constants import new_constant
 from worker.compression.layerwise.bias import takes_bias
 from worker.compression.layerwise.linear import Linear
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 
 def shift(layer: Linear, rounded: Array, mean: Array) -> Array:

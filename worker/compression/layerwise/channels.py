@@ -8,7 +8,7 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.linear import Linear
-from worker.compression.observe import Array, Observer
+from worker.compression.runtime.observe import Array, Observer
 
 SAMPLES = 32
 """Of the calibration samples, from which the means and ranges of input channels are taken."""

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.moments import ROWS, held_together
-from worker.compression.observe import Array, Observer
+from worker.compression.runtime.observe import Array, Observer
 
 PASSES: Final = 8
 """Over the data, more or less: layers that follow on one another are looked at together, as if only those before all of

@@ -19,7 +19,7 @@ from worker.compression.layerwise.bias import owns_bias
 from worker.compression.layerwise.channels import Channels
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.scaling import column_sizes, scale_inputs, scale_outputs
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"})
 WIDEST = 1e3

@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 
 from worker.compression.layerwise.structure import Mask, Structure
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 DAMPING: Final = 0.01
 EXACT: Final = 2e11

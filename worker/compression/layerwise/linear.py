@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.naming import excluded
+from worker.compression.ir.naming import excluded
 from worker.compression.layerwise.patches import Window, patches
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 
 @dataclass(frozen=True)

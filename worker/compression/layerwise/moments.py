@@ -12,7 +12,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from worker.compression.data.samples import Samples
 from worker.compression.layerwise.linear import Linear
-from worker.compression.observe import Array, Observer
+from worker.compression.runtime.observe import Array, Observer
 
 HELD = 1 << 30
 """Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""

@@ -22,7 +22,7 @@ from worker.compression.layerwise.bias import Bias, bias_of
 from worker.compression.layerwise.linear import Linear, linears
 from worker.compression.layerwise.patches import chosen
 from worker.compression.layerwise.prefix import levels, prefix
-from worker.compression.observe import Array, Observer
+from worker.compression.runtime.observe import Array, Observer
 
 ROWS_FOR_EACH: Final = 64
 """Rows for each number that is fitted; of more (a convolution has one for each position), a random part is counted."""

@@ -25,7 +25,7 @@ from functools import cached_property
 import numpy as np
 
 from worker.compression.layerwise.splits import Geometry, Split, Way, quick
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e3)
 """Added to C's diagonal, of its mean; the least that makes C positive. Inputs never seen keep their weights. The last

@@ -4,7 +4,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.layerwise.linear import Linear
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 
 def column_sizes(layer: Linear) -> Array:

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
+from worker.compression.ir.constants import new_constant
 from worker.compression.layerwise.channels import Channels
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.scaling import scale_inputs
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 LEAST = 1e-5
 """Of a maximum, as in the authors' code."""

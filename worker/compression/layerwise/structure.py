@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.compression.layerwise.linear import Linear
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 Mask = npt.NDArray[np.bool_]
 

@@ -17,7 +17,7 @@ from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.reduced_rank import ReducedRank, whole
 from worker.compression.layerwise.splits import Geometry, Split, Way, quick, quickened
 from worker.compression.layerwise.vbmf import vbmf_rank
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 WIDEST: Final = 8192
 """Inputs of a group, at most, whose covariance is taken: it has the square of that, 512 MiB. Wider layers are fitted to

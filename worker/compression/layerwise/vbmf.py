@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import minimize_scalar
 
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 TAU: Final = 2.5129
 TINY: Final = 1e-12

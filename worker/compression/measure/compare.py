@@ -18,8 +18,8 @@ from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, Data
 from worker.compression.measure.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.quality import check_quality, measure_quality, original_quality
 from worker.compression.measure.quiet import Patience
-from worker.compression.measure.session import usable_threads
 from worker.compression.progress import Progress
+from worker.compression.runtime.session import usable_threads
 
 ORIGINAL, COMPRESSED = "the original model", "the compressed model"
 

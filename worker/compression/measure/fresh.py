@@ -21,7 +21,7 @@ from pathlib import Path
 import numpy as np
 
 from worker.compression.measure.disturbance import Watch
-from worker.compression.measure.session import open_session
+from worker.compression.runtime.session import open_session
 
 STATUS = Path("/proc/self/status")
 PR_SET_PDEATHSIG = 1

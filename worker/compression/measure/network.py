@@ -10,7 +10,7 @@ import onnxruntime as ort
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
 from worker.compression.graph.batch_axis import Axes, batch_axes_of
-from worker.compression.measure.session import open_session
+from worker.compression.runtime.session import open_session
 
 Array = npt.NDArray[Any]
 Feed = dict[str, Array]

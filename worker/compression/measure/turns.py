@@ -22,7 +22,7 @@ import numpy as np
 import numpy.typing as npt
 
 from app.contract.base import Interval
-from worker.compression.garbage import no_garbage_collection
+from worker.compression.ir.garbage import no_garbage_collection
 from worker.compression.measure.bootstrap import median_interval
 from worker.compression.measure.disturbance import Disturbance, Watch
 from worker.compression.measure.network import Feed, Network

@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
-from worker.compression.observe import Array, Observer
+from worker.compression.runtime.observe import Array, Observer
 
 FUNCTIONS: Final = frozenset(
     {"BatchNormalization", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Elu"}

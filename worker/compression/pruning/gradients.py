@@ -24,8 +24,8 @@ from worker.compression.engine.training.batches import Batch, Batches
 from worker.compression.engine.training.head import Head, head_of
 from worker.compression.engine.working import as_module
 from worker.compression.graph.channels import Group
-from worker.compression.observe import Array
 from worker.compression.pruning.slices import Stored, made_by
+from worker.compression.runtime.observe import Array
 
 BATCH = 8
 

@@ -12,8 +12,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels import Group
-from worker.compression.observe import Array
 from worker.compression.pruning.slices import Stored, filters
+from worker.compression.runtime.observe import Array
 
 
 def l1(stored: Stored, group: Group) -> Array:

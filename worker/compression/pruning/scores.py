@@ -11,10 +11,10 @@ from app.contract.errors import Refusal
 from app.contract.recipe import ChannelPruning
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
-from worker.compression.observe import Array
 from worker.compression.pruning import norms
 from worker.compression.pruning.activation import energies
 from worker.compression.pruning.slices import Stored
+from worker.compression.runtime.observe import Array
 
 
 @dataclass(frozen=True)

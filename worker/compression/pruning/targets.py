@@ -17,14 +17,14 @@ from app.contract.errors import Refusal
 from app.contract.job import Benchmark
 from app.contract.recipe import ChannelPruning
 from worker.compression.data.samples import Samples
-from worker.compression.graph import store
 from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.cost import macs, parameters
 from worker.compression.measure.latency import measure_latencies
 from worker.compression.measure.lock import measuring
 from worker.compression.measure.quiet import Patience
-from worker.compression.observe import Array
+from worker.compression.onnx_files import model_files
 from worker.compression.progress import Progress
+from worker.compression.runtime.observe import Array
 
 
 @dataclass(frozen=True)
@@ -147,7 +147,7 @@ def _timed(model: ir.Model, bench: Bench) -> Callable[[ir.Model, Sequence[int]],
 
 def _saved(model: ir.Model, path: Path) -> Path:
     """External weights stay where they are."""
-    store.save(model.clone(), path)
+    model_files.save(model.clone(), path)
     return path
 
 

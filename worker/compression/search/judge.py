@@ -18,13 +18,13 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.job import Evaluation
 from worker.compression.data.samples import Samples
-from worker.compression.graph import store
 from worker.compression.graph.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.metrics import outcomes, value
 from worker.compression.measure.network import Array, Feed, Network
 from worker.compression.measure.parity import comparable, cosines
-from worker.compression.measure.session import usable_threads
+from worker.compression.onnx_files import model_files
+from worker.compression.runtime.session import usable_threads
 
 HELD_BYTES = 256 << 20
 """Of the float model's outputs, which are kept; fewer samples are judged where theirs are larger."""
@@ -91,7 +91,7 @@ class Judge:
         """A session of a graph in memory."""
         with TemporaryDirectory(dir=self._folder) as folder:
             path = Path(folder) / "model.onnx"
-            store.save(model, path)
+            model_files.save(model, path)
             return Network(path, threads or usable_threads(), role, self._batch_axes)
 
     def __call__(self, model: ir.Model, most: int | None = None) -> Judged:

@@ -15,12 +15,12 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 
-from worker.compression.graph import store
 from worker.compression.measure.disturbance import Watch
 from worker.compression.measure.lock import measuring
 from worker.compression.measure.network import Feed
 from worker.compression.measure.quiet import Patience
 from worker.compression.measure.turns import LOWEST
+from worker.compression.onnx_files import model_files
 
 RUNS = 15
 KERNEL = "_kernel_time"
@@ -58,7 +58,7 @@ def _profiled(model: ir.Model, feed: Feed, folder: Path) -> tuple[list[dict[str,
     """The events of ONNX Runtime's profile, and why their times tell nothing, None where they do."""
     with TemporaryDirectory(dir=folder) as name:
         path = Path(name) / "model.onnx"
-        store.save(model, path)
+        model_files.save(model, path)
         options = ort.SessionOptions()
         options.intra_op_num_threads = 1
         options.log_severity_level = 4

@@ -14,9 +14,9 @@ import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import BFloat16
-from worker.compression.graph.constants import new_constant
-from worker.compression.graph.naming import Names, excluded
 from worker.compression.graph.weights import dtype_name
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names, excluded
 from worker.compression.techniques.account import Layer, changed
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.half import KEPT

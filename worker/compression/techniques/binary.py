@@ -12,8 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import Binary
-from worker.compression.graph.naming import Names
-from worker.compression.graph.shared_weights import Writer
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.linear import Linear
 from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
@@ -21,6 +20,7 @@ from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.palette import relative_error
 from worker.compression.techniques.sharing import FOR_SIZE, OPSET, candidates, per_output, taken
 from worker.compression.techniques.small_weights import tell_twins
+from worker.compression.weight_storage.codebook_weights import Writer
 
 
 def binary(model: ir.Model, step: Binary, context: Context) -> Changed:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.observe import Observer
+from worker.compression.runtime.observe import Observer
 from worker.compression.techniques.distribution import Distribution
 
 

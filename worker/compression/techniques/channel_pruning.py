@@ -15,9 +15,8 @@ from app.contract.recipe import ChannelPruning, Distillation, Finetune
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut
 from worker.compression.graph.cost import parameters
-from worker.compression.graph.naming import excluded
+from worker.compression.ir.naming import excluded
 from worker.compression.layerwise.reconstruction import Repaired, repair
-from worker.compression.observe import Array
 from worker.compression.progress import Within
 from worker.compression.pruning import account
 from worker.compression.pruning.account import Round
@@ -26,6 +25,7 @@ from worker.compression.pruning.pools import Kept, Pools, pools
 from worker.compression.pruning.scores import scores
 from worker.compression.pruning.search import Cut, smallest_cut
 from worker.compression.pruning.targets import Bench, Forecaster, Left, TimeUntold, left_of, left_without_time
+from worker.compression.runtime.observe import Array
 from worker.compression.techniques.account import refuse_quantized
 from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context

@@ -16,10 +16,10 @@ from app.contract.model import TensorSpec
 from app.contract.recipe import Requirements
 from app.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
-from worker.compression.files import bytes_of
-from worker.compression.graph import store
-from worker.compression.graph.compact import NOTHING, UploadNames
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Progress
+from worker.compression.weight_storage.drop_defaults import NOTHING, UploadNames
 
 
 def _itself(model: ir.Model) -> ir.Model:
@@ -70,7 +70,7 @@ class Context:
         """Of the file that the model would be as an artifact: its weights dense, or each in its smallest form."""
         with TemporaryDirectory(dir=self.scratch) as folder:
             path = Path(folder) / "model.onnx"
-            write = store.save_packed if packed else store.save
+            write = model_files.save_packed if packed else model_files.save
             write(self.as_written(model), path, self.upload)
             return bytes_of(path)
 

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
-from worker.compression.graph.naming import Names, excluded
+from worker.compression.ir.naming import Names, excluded
 from worker.compression.layerwise.channels import SAMPLES, Channels, input_channels
 from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.layerwise.smoothing import behind_normalisation, smooth

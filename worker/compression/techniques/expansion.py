@@ -1,4 +1,4 @@
-"""The nodes that bring planes of 2 or 3 bits back to pairs or bytes; see `graph.nbits` for the layout."""
+"""The nodes that bring planes of 2 or 3 bits back to pairs or bytes; see `weight_storage.bit_layout` for the layout."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -6,8 +6,8 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.naming import Names
-from worker.compression.graph.nbits import PLANES
+from worker.compression.ir.naming import Names
+from worker.compression.weight_storage.bit_layout import PLANES
 
 OPSET: Final = 18
 """The first with BitwiseAnd and BitwiseOr."""

@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
-from worker.compression.graph.naming import Names
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.linear import Linear
 from worker.compression.layerwise.splits import Split
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 
 PART: Final = re.compile(r"_(in|core)(_\d+)?$")
 """How the names of all parts but the last end, behind the layer's."""

@@ -20,10 +20,10 @@ from app.contract.recipe import (
     Palette,
     WeightOnly,
 )
-from worker.compression.graph import store
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network
 from worker.compression.measure.recommendation import FLOOR
+from worker.compression.onnx_files import model_files
 from worker.compression.search.race import race
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
@@ -36,9 +36,9 @@ def apply_or_keep(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     """The step's answer, or that the model stays as it was. Raises what `apply` does."""
     if not chooses(step):
         return apply(model, step, context)
-    original, weights = model.clone(), store.weight_bytes(model)
+    original, weights = model.clone(), model_files.weight_bytes(model)
     after = apply(model, step, context)
-    if not after.changed or store.weight_bytes(after.model) < weights - NODES_BYTES:
+    if not after.changed or model_files.weight_bytes(after.model) < weights - NODES_BYTES:
         return after
     packed = isinstance(step, Palette | Binary)
     most, found = _most_bytes(original, context), context.file_bytes(after.model, packed=packed)
@@ -68,7 +68,7 @@ def _is_faster(original: ir.Model, after: ir.Model, context: Context) -> bool:
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
     networks: list[Network] = []
     for name, graph in (("the model", original), ("the result", after)):
-        store.save(graph, path := context.scratch / f"weighed-{len(networks)}.onnx", context.upload)
+        model_files.save(graph, path := context.scratch / f"weighed-{len(networks)}.onnx", context.upload)
         networks.append(Network(path, threads, name))
     feed, _ = one_feed(networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed)
     timed = race(networks, feed, context.seed, context.progress)[1]

@@ -18,8 +18,8 @@ from app.contract.errors import Refusal
 from app.contract.recipe import AnyStep, BFloat16, Distillation, Float16
 from worker.compression.graph.facts import is_quantized
 from worker.compression.graph.in_float32 import FLOAT, FloatTypes, told
-from worker.compression.graph.naming import Names
 from worker.compression.graph.weights import dtype_name, layers
+from worker.compression.ir.naming import Names
 from worker.compression.techniques.bfloat16 import store_as
 from worker.compression.techniques.float16 import Converter, chosen
 from worker.compression.techniques.half import KEPT

@@ -14,10 +14,10 @@ import onnx_ir as ir
 
 from app.contract.recipe import Int8, Int8Static
 from worker.compression.data.samples import Samples
-from worker.compression.graph import store
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network
 from worker.compression.measure.turns import ANEW
+from worker.compression.onnx_files import model_files
 from worker.compression.search.candidates import (
     SMOOTH,
     Way,
@@ -225,7 +225,7 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
     found: list[Judged | None] = []
     for number, way in enumerate(ways):
         graph, path = way.make(), context.scratch / f"candidate-{number}.onnx"
-        store.save(graph, path, context.upload)
+        model_files.save(graph, path, context.upload)
         sizes.append(context.file_bytes(graph))
         networks.append(Network(path, threads, f"{way.name!r}" if number else "the float model"))
         found.append(None if judge is None or number == 0 else judge(graph))

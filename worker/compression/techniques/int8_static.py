@@ -14,7 +14,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
 from worker.compression.data.samples import Samples
-from worker.compression.graph.naming import Names
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.equalization import equalize
 from worker.compression.layerwise.moments import moments
 from worker.compression.layerwise.smoothing import smooth

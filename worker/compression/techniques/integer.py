@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
-from worker.compression.graph.naming import Names
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names
 from worker.compression.techniques.kernels import FULL
 from worker.compression.techniques.ranges import Array, quantized_weight, weight_scales
 

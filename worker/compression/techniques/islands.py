@@ -18,7 +18,7 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.observe import Batches, Observer
+from worker.compression.runtime.observe import Batches, Observer
 from worker.compression.techniques.half import Ports, is_tensor
 
 LARGEST: Final = float(np.finfo(np.float16).max)

@@ -13,7 +13,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import LowRank
 from worker.compression.data.samples import Samples
-from worker.compression.graph.naming import Names
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.allocation import Option, cheapest, spread
 from worker.compression.layerwise.drift import drift, together
 from worker.compression.layerwise.splits import Split

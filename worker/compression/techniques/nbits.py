@@ -14,12 +14,12 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import registered
-from worker.compression.graph.naming import Names
-from worker.compression.graph.nbits import packed, planes
-from worker.compression.graph.spill import Spill
+from worker.compression.ir.constants import registered
+from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.affine import Array, Fitted, Grid
 from worker.compression.techniques.expansion import Expansion
+from worker.compression.weight_storage.bit_layout import packed, planes
 
 MICROSOFT: Final = "com.microsoft"
 INT8_ARITHMETIC: Final = 4

@@ -12,8 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import Palette
-from worker.compression.graph.naming import Names
-from worker.compression.graph.shared_weights import Array, Writer
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.kmeans import centres, nearest
 from worker.compression.layerwise.linear import Linear
 from worker.compression.techniques.account import changed, refuse_quantized
@@ -21,6 +20,7 @@ from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.sharing import FOR_SIZE, OPSET, candidates, per_output, taken
 from worker.compression.techniques.small_weights import tell_twins
+from worker.compression.weight_storage.codebook_weights import Array, Writer
 
 
 def palette(model: ir.Model, step: Palette, context: Context) -> Changed:

@@ -8,8 +8,8 @@ Exporters write one or the other for the same layer. The node keeps its name.
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
-from worker.compression.graph.naming import Names, excluded
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names, excluded
 
 SPATIAL = {2, 3}
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
-from worker.compression.graph.naming import Names
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names
 from worker.compression.techniques.kernels import FOUR_BITS
 from worker.compression.techniques.padding import pads_zeros
 from worker.compression.techniques.ranges import (

@@ -8,7 +8,7 @@ same numbers and is left alone.
 
 import onnx_ir as ir
 
-from worker.compression.graph.naming import excluded
+from worker.compression.ir.naming import excluded
 
 
 def sums_for_residuals(model: ir.Model, patterns: list[str]) -> int:

@@ -8,9 +8,9 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.naming import excluded
-from worker.compression.graph.spill import release
 from worker.compression.graph.weights import weights_of
+from worker.compression.ir.mapped_tensors import release
+from worker.compression.ir.naming import excluded
 from worker.compression.layerwise.affine import Array
 from worker.compression.layerwise.linear import Linear, by_weight
 

@@ -19,17 +19,17 @@ from app.contract.errors import Refusal
 from app.contract.glob import matches_any
 from app.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
-from worker.compression.graph.sparse_layers import remember
 from worker.compression.layerwise import spread
 from worker.compression.layerwise.hessian import output_error, with_zeros
 from worker.compression.layerwise.linear import Linear, by_weight
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.structure import Structure, in_order
-from worker.compression.observe import Array
+from worker.compression.runtime.observe import Array
 from worker.compression.techniques.account import left_inside
 from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.targets import zeros_targets
+from worker.compression.weight_storage.sparse_layers import remember
 
 WIDEST: Final = 8192
 """Inputs of a layer whose second moments fit into memory, several times over."""

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
-from worker.compression.graph.naming import Names
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.bias_correction import correct, shift
 from worker.compression.layerwise.channels import Channels, input_channels
 from worker.compression.layerwise.linear import Linear, linear

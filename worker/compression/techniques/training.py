@@ -22,7 +22,7 @@ from worker.compression.engine.training.teacher import Teacher
 from worker.compression.engine.training.train import Run, Trained, train
 from worker.compression.engine.working import as_module, write_back
 from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.naming import excluded
+from worker.compression.ir.naming import excluded
 from worker.compression.techniques.account import TrainingDiverged
 from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from app.contract.recipe import WeightOnly
-from worker.compression.graph.spill import Spill, release
+from worker.compression.ir.mapped_tensors import Spill, release
 from worker.compression.layerwise.affine import Array, Fitted, Grid, half_quadratic, nearest
 from worker.compression.layerwise.gptq import Order, dead
 from worker.compression.layerwise.linear import Linear

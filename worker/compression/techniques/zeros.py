@@ -15,12 +15,12 @@ from app.contract.report import RequirementResult
 from app.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.training.zeros import Growth, Zeros
-from worker.compression.graph.sparse_layers import recalled, remember
 from worker.compression.graph.weights import Weight, layers
 from worker.compression.layerwise import spread
 from worker.compression.layerwise.linear import by_weight
 from worker.compression.layerwise.structure import Structure
 from worker.compression.techniques.targets import zeros_targets
+from worker.compression.weight_storage.sparse_layers import recalled, remember
 
 BLOCK = (1, 4)
 """Of gradual zeros in blocks."""

@@ -13,7 +13,7 @@ from app.contract.errors import Refusal
 from tests.support.attacks import pickles
 from tests.support.ort import largest_difference, run
 from worker.compression.convert import torch_export
-from worker.compression.graph import store
+from worker.compression.onnx_files import model_files
 
 torch = pytest.importorskip("torch")
 
@@ -27,7 +27,7 @@ def test_outputs_are_those_of_the_program_and_the_batch_stays_open(
 ) -> None:
     target = tmp_path / "model.onnx"
     torch_export.convert(exported, target, max_bytes=CAP)
-    model = store.load(target)
+    model = model_files.load(target)
     assert [value.name for value in model.graph.inputs] == ["image"]
     assert not isinstance(model.graph.inputs[0].shape[0], int)
     assert largest_difference([expected], run(target, {"image": images})) <= 1e-4
@@ -38,7 +38,7 @@ def test_one_clean_file_is_written(exported: Path, tmp_path: Path) -> None:
     target.parent.mkdir()
     torch_export.convert(exported, target, max_bytes=CAP)
     assert [file.name for file in target.parent.iterdir()] == ["model.onnx"]
-    model = store.load(target)
+    model = model_files.load(target)
     assert not model.metadata_props
     assert not any(node.metadata_props or node.doc_string for node in model.graph)
     assert b"conftest.py" not in target.read_bytes()

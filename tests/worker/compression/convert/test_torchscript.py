@@ -10,7 +10,7 @@ from app.contract.errors import Refusal
 from app.contract.inputs import parse_input
 from tests.support.ort import largest_difference, run
 from worker.compression.convert import torchscript
-from worker.compression.graph import store
+from worker.compression.onnx_files import model_files
 
 torch = pytest.importorskip("torch")
 
@@ -36,7 +36,7 @@ def test_outputs_are_those_of_the_script_and_names_are_as_declared(
     scripted: Path, images: np.ndarray, expected: np.ndarray, tmp_path: Path
 ) -> None:
     target = convert(scripted, tmp_path, IMAGE)
-    model = store.load(target)
+    model = model_files.load(target)
     assert [(v.name, str(v.shape)) for v in model.graph.inputs] == [("image", "[N,1,8,8]")]
     assert [v.name for v in model.graph.outputs] == ["output"]
     assert largest_difference([expected], run(target, {"image": images})) <= 1e-4

@@ -11,8 +11,8 @@ from tests.support.ort import largest_difference, run
 from worker.compression.engine import batchnorm
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module, write_back
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 
 
 @pytest.fixture
@@ -29,7 +29,7 @@ def out(module: GraphModule, x: np.ndarray) -> list[np.ndarray]:
 
 def test_restoring_changes_no_output(images: tuple[Path, np.ndarray]) -> None:
     path, x = images
-    module = as_module(normalise(store.load(path)))
+    module = as_module(normalise(model_files.load(path)))
     before = out(module, x)
     assert batchnorm.restore(module, [{"image": torch.from_numpy(x)}]) == 2
     assert largest_difference(before, out(module, x)) < 1e-4
@@ -39,7 +39,7 @@ def test_folding_after_training_changes_no_output_and_goes_into_the_graph(
     images: tuple[Path, np.ndarray],
 ) -> None:
     path, x = images
-    graph = normalise(store.load(path))
+    graph = normalise(model_files.load(path))
     module = as_module(graph)
     batchnorm.restore(module, [{"image": torch.from_numpy(x)}])
     before = out(module, x)
@@ -60,5 +60,5 @@ def test_folding_after_training_changes_no_output_and_goes_into_the_graph(
 
 def test_frozen_nodes_get_none(images: tuple[Path, np.ndarray]) -> None:
     path, x = images
-    module = as_module(normalise(store.load(path)))
+    module = as_module(normalise(model_files.load(path)))
     assert batchnorm.restore(module, [{"image": torch.from_numpy(x)}], frozenset({"conv1"})) == 1

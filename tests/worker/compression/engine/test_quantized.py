@@ -13,9 +13,9 @@ from tests.support.ort import largest_difference, run
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
 from worker.compression.engine.working import as_module, write_back
-from worker.compression.graph import store
 from worker.compression.graph.facts import inputs_of
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.techniques.context import Context
 from worker.compression.techniques.int8_static import int8_static
@@ -24,7 +24,7 @@ from worker.compression.techniques.int8_static import int8_static
 @pytest.fixture(params=[8, 4])
 def quantized(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[ir.Model, np.ndarray]:
     files = digits(tmp_path)
-    model = normalise(store.load(files.model))
+    model = normalise(model_files.load(files.model))
     samples = open_samples(Source(files.data, DECLARATION), inputs_of(model), tmp_path)
     step = Int8Static.model_validate({"kind": "int8_static", "weight_bits": request.param})
     changed = int8_static(model, step, Context(tmp_path, 0, Silent(), samples.take(200)))

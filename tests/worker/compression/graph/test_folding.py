@@ -12,8 +12,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
-from worker.compression.graph import folding, store
+from worker.compression.graph import folding
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 
 FLOAT, INT64, BOOL = TensorProto.FLOAT, TensorProto.INT64, TensorProto.BOOL
 
@@ -227,9 +228,9 @@ def test_external_weights_of_a_large_model_stay_mapped(
     )
     path = tmp_path / "model.onnx"
     onnx.save_model(model, str(path), save_as_external_data=True, location="w", size_threshold=0)
-    assert ops(normalise(store.load(path))) == ["MatMul"]
+    assert ops(normalise(model_files.load(path))) == ["MatMul"]
     monkeypatch.setattr(folding, "LARGE_EXTERNAL_BYTES", 1000)
-    large = normalise(store.load(path))
+    large = normalise(model_files.load(path))
     assert ops(large) == ["Transpose", "MatMul"]
     assert isinstance(large.graph.initializers["w"].const_value, ir.ExternalTensor)
 
@@ -297,10 +298,10 @@ def networks(draw: st.DrawFn) -> onnx.ModelProto:
 def test_folding_changes_no_output_grows_no_file_beyond_the_bound_and_is_done_once(
     model: onnx.ModelProto,
 ) -> None:
-    before = store.weight_bytes(ir.from_proto(model))
+    before = model_files.weight_bytes(ir.from_proto(model))
     result = normal(model)
     gone = len(model.graph.node) - len(ops(result))
-    assert store.weight_bytes(result) <= before + gone * folding.SPARE
+    assert model_files.weight_bytes(result) <= before + gone * folding.SPARE
     content = ir.to_proto(result).SerializeToString(deterministic=True)
     again = normalise(ir.from_proto(onnx.ModelProto.FromString(content)))
     assert ir.to_proto(again).SerializeToString(deterministic=True) == content

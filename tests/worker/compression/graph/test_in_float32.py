@@ -12,10 +12,10 @@ from tests.support import graphs, half_graphs
 from tests.support.containers import BODIES, through
 from tests.support.float_types import Form, written_in
 from tests.support.ort import run
-from worker.compression.graph import store
 from worker.compression.graph.in_float32 import NOTHING, OTHERS, in_float32
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.weights import layers
+from worker.compression.onnx_files import model_files
 
 FLOAT = ir.DataType.FLOAT
 
@@ -25,7 +25,7 @@ def widened(model: object, folder: Path) -> ir.Model:
 
 
 def saved(model: ir.Model, folder: Path) -> Path:
-    store.save(model, folder / "wide.onnx")
+    model_files.save(model, folder / "wide.onnx")
     return folder / "wide.onnx"
 
 

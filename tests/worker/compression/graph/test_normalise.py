@@ -13,10 +13,10 @@ from onnx import TensorProto, helper
 from app.contract.errors import Refusal
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.opset import opset_of, raise_opset
 from worker.compression.graph.tidy import tidy
+from worker.compression.onnx_files import model_files
 
 TOLERANCE = 1e-4
 SHARED = Path(__file__).parents[5] / "shared" / "models"
@@ -45,7 +45,7 @@ def written(model: onnx.ModelProto, folder: Path) -> Path:
 def test_outputs_stay_equal(build: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
     original = build()
     feeds = graphs.feeds(original)
-    normal = normalise(store.load(written(original, tmp_path)))
+    normal = normalise(model_files.load(written(original, tmp_path)))
     assert largest_difference(run(original, feeds), run(normal, feeds)) <= TOLERANCE
 
 
@@ -53,7 +53,7 @@ def test_outputs_stay_equal(build: Callable[[], onnx.ModelProto], tmp_path: Path
 def test_only_plain_initializers_and_named_nodes_are_left(
     build: Callable[[], onnx.ModelProto], tmp_path: Path
 ) -> None:
-    normal = normalise(store.load(written(build(), tmp_path)))
+    normal = normalise(model_files.load(written(build(), tmp_path)))
     nodes = list(ir.traversal.RecursiveGraphIterator(normal.graph))
     assert not normal.functions
     assert not [node for node in nodes if node.op_type == "Constant"]
@@ -72,7 +72,7 @@ def test_unused_nodes_and_initializers_are_removed_but_never_inputs(tmp_path: Pa
     model.graph.node.append(helper.make_node("Neg", ["features"], ["nobody"], name="dead"))
     model.graph.initializer.append(helper.make_tensor("dead_weight", TensorProto.FLOAT, [2], [1, 2]))
     model.graph.input.append(helper.make_tensor_value_info("unused", TensorProto.FLOAT, [1]))
-    normal = normalise(store.load(written(model, tmp_path)))
+    normal = normalise(model_files.load(written(model, tmp_path)))
     assert "dead" not in {node.name for node in normal.graph}
     assert "dead_weight" not in normal.graph.initializers
     assert [value.name for value in normal.graph.inputs] == ["features", "unused"]
@@ -82,7 +82,7 @@ def test_nodes_without_names_are_named_after_their_operator(tmp_path: Path) -> N
     model = graphs.mlp()
     for node in model.graph.node:
         node.name = ""
-    normal = normalise(store.load(written(model, tmp_path)))
+    normal = normalise(model_files.load(written(model, tmp_path)))
     assert [node.name for node in normal.graph] == ["MatMul", "Add", "Relu", "MatMul_1", "Add_1"]
 
 
@@ -91,7 +91,7 @@ def test_the_other_name_of_onnx_own_domain_is_understood(tmp_path: Path) -> None
     model.opset_import[0].domain = "ai.onnx"
     for node in model.graph.node:
         node.domain = "ai.onnx"
-    normal = normalise(store.load(written(model, tmp_path)))
+    normal = normalise(model_files.load(written(model, tmp_path)))
     assert opset_of(normal) == 18
     assert {node.domain for node in normal.graph} == {""}
     assert "Constant" not in {node.op_type for node in normal.graph}
@@ -126,7 +126,7 @@ def test_an_identity_that_is_an_output_of_a_branch_stays(tmp_path: Path) -> None
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=graphs.IR_VERSION
     )
-    normal = normalise(store.load(written(model, tmp_path)))
+    normal = normalise(model_files.load(written(model, tmp_path)))
     assert "skipped" not in {node.name for node in normal.graph}
     for flag_ in (True, False):
         feeds = {"x": np.ones(2, np.float32), "flag": np.array(flag_)}
@@ -147,32 +147,32 @@ def test_sequences_stay_sequences(tmp_path: Path) -> None:
     model = helper.make_model(
         graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=graphs.IR_VERSION
     )
-    normal = normalise(store.load(written(model, tmp_path)))
+    normal = normalise(model_files.load(written(model, tmp_path)))
     feeds = {"x": np.ones(2, np.float32)}
     assert largest_difference(run(model, feeds), run(normal, feeds)) == 0
 
 
 def test_normalising_leaves_no_records_of_its_own(tmp_path: Path) -> None:
-    normal = normalise(store.load(written(graphs.with_functions(), tmp_path)))
+    normal = normalise(model_files.load(written(graphs.with_functions(), tmp_path)))
     assert tidy(normal) == 0
 
 
 def test_the_opset_is_not_raised(tmp_path: Path) -> None:
-    assert opset_of(normalise(store.load(written(graphs.cnn(opset=11), tmp_path)))) == 11
+    assert opset_of(normalise(model_files.load(written(graphs.cnn(opset=11), tmp_path)))) == 11
 
 
 def test_what_the_checker_refuses_is_refused_with_its_sentence(tmp_path: Path) -> None:
     model = graphs.mlp()
     model.graph.node[2].attribute.append(helper.make_attribute("slope", 1.0))
     with pytest.raises(Refusal, match="slope") as refusal:
-        normalise(store.load(written(model, tmp_path)))
+        normalise(model_files.load(written(model, tmp_path)))
     assert refusal.value.problem.code == "invalid_model"
 
 
 @pytest.mark.parametrize("path", MODELS, ids=lambda path: path.stem)
 def test_outputs_of_published_models_stay_equal_also_at_opset_20(path: Path) -> None:
     feeds = signals(path)
-    normal = normalise(store.load(path))
+    normal = normalise(model_files.load(path))
     expected = run(path, feeds)
     assert largest_difference(expected, run(normal, feeds)) <= TOLERANCE
     raised = raise_opset(normal, 20)

@@ -13,9 +13,9 @@ from onnx_ir.passes import common as passes
 
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.opset import lower_opset, opset_of, raise_for, raise_opset
+from worker.compression.onnx_files import model_files
 
 
 @pytest.mark.parametrize(
@@ -26,7 +26,7 @@ from worker.compression.graph.opset import lower_opset, opset_of, raise_for, rai
 def test_outputs_stay_equal_and_names_survive(model, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
-    normal = normalise(store.load(path))
+    normal = normalise(model_files.load(path))
     raised = raise_opset(normal, 19)
     feeds = graphs.feeds(model)
     assert opset_of(raised) == 19
@@ -36,17 +36,17 @@ def test_outputs_stay_equal_and_names_survive(model, tmp_path: Path) -> None:  #
 
 
 def test_a_model_that_is_high_enough_is_returned_as_it_is(tmp_path: Path) -> None:
-    model = normalise(store.load(graphs.with_external_data(tmp_path)))
+    model = normalise(model_files.load(graphs.with_external_data(tmp_path)))
     assert raise_opset(model, 13) is model
 
 
 def test_external_weights_and_metadata_survive(tmp_path: Path) -> None:
-    model = normalise(store.load(graphs.with_external_data(tmp_path)))
-    store.stamp(model, {"note": "kept"})
+    model = normalise(model_files.load(graphs.with_external_data(tmp_path)))
+    model_files.stamp(model, {"note": "kept"})
     raised = raise_opset(model, 20)
     assert isinstance(raised.graph.initializers["w1"].const_value, ir.ExternalTensor)
     target = tmp_path / "raised.onnx"
-    store.save(raised, target)
+    model_files.save(raised, target)
     feeds = graphs.feeds(graphs.mlp())
     assert raised.metadata_props["winnow.note"] == "kept"
     assert largest_difference(run(graphs.mlp(), feeds), run(target, feeds)) <= 1e-6

@@ -9,10 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 
-from worker.compression.graph import gate, store
+from worker.compression.graph import gate
 from worker.compression.graph.facts import facts
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.tidy import tidy
+from worker.compression.onnx_files import model_files
 
 FAMILIES = [
     "affine_grid", "attention", "average", "basic_conv", "batchnorm", "clip", "concat", "constant",
@@ -71,11 +72,11 @@ def test_outputs_stay_equal(family: str, tmp_path: Any) -> None:
             continue
         path.write_bytes(case.model.SerializeToString())
         gate.check_onnx(path)
-        model = store.load(path)
+        model = model_files.load(path)
         tidy(model)
         normal = normalise(model)
         facts(normal)
-        store.save(normal, path)
+        model_files.save(normal, path)
         assert same(expected, session(path.read_bytes()).run(None, feeds)), name
         compared += 1
     assert compared, f"no case of {family} runs"

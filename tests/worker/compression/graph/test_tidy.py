@@ -8,9 +8,9 @@ import pytest
 
 from tests.support import graphs
 from tests.support.ort import run
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.tidy import tidy
+from worker.compression.onnx_files import model_files
 
 
 def test_no_trace_is_left_and_the_models_own_metadata_stays() -> None:
@@ -25,9 +25,9 @@ def test_no_trace_is_left_and_the_models_own_metadata_stays() -> None:
 def test_no_trace_is_left_after_normalising_either(tmp_path: Path) -> None:
     path = tmp_path / "dirty.onnx"
     path.write_bytes(graphs.dirty().SerializeToString())
-    model = normalise(store.load(path))
+    model = normalise(model_files.load(path))
     assert tidy(model) > 0
-    store.save(model, path)
+    model_files.save(model, path)
     assert b"alice" not in path.read_bytes()
 
 

@@ -7,9 +7,9 @@ import pytest
 
 from tests.worker.compression.techniques.nets import model, node
 from worker.compression.graph import cost
-from worker.compression.graph.naming import Names
 from worker.compression.graph.normalise import normalise
 from worker.compression.graph.shapes import with_shapes
+from worker.compression.ir.naming import Names
 from worker.compression.layerwise.linear import linears
 from worker.compression.layerwise.splits import Geometry, Positions, Split, geometry, quick, quickened
 from worker.compression.layerwise.study import Study

@@ -20,11 +20,11 @@ from worker.compression.measure.disturbance import Disturbance, Watch
 from worker.compression.measure.lock import PATH_VARIABLE
 from worker.compression.measure.quiet import Patience
 from worker.compression.measure.requirements import judge
-from worker.compression.measure.session import usable_threads
 from worker.compression.measure.subprocesses import Subprocesses
 from worker.compression.measure.turns import Turns
 from worker.compression.measure.verdict import verdict
 from worker.compression.progress import Silent
+from worker.compression.runtime.session import usable_threads
 
 SAME = Pair(before=1000, after=1000, ratio=1.0)
 CALM = Disturbance(0.0, 0.0)

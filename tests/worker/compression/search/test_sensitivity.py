@@ -20,9 +20,9 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from tests.worker.compression.techniques.uneven import images, uneven_net
-from worker.compression.graph import store
 from worker.compression.measure.network import Network
 from worker.compression.measure.quiet import Patience
+from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.search.judge import EXACT_DB, Judge, Judged
 from worker.compression.search.meeting import meeting
@@ -156,7 +156,7 @@ def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path
             for i, (a, b) in enumerate(pairwise(names))
         ]
         net = model(nodes, {"x": [1, 16, 16, 16]}, {"y": [1, 16, 16, 16]}, weights)
-        store.save(net, tmp_path / f"{number}.onnx")
+        model_files.save(net, tmp_path / f"{number}.onnx")
         networks.append(Network(tmp_path / f"{number}.onnx", 1, "it"))
     feed = {"x": np.zeros((1, 16, 16, 16), np.float32)}
     first, second, third = race(networks, feed, 0, Silent())

@@ -14,8 +14,8 @@ from app.contract.errors import Refusal
 from app.contract.recipe import BFloat16, Recipe
 from tests.worker.compression.techniques.nets import digits_net, model, named, node, ops, proto, run, snr_db
 from worker.compression.data.source import Data
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
@@ -131,11 +131,11 @@ def test_twice_is_refused() -> None:
 
 def test_a_whole_job_returns_a_file_of_half_the_size(tmp_path: Path) -> None:
     net = digits_net(11)
-    store.save(net, tmp_path / "net.onnx")
+    model_files.save(net, tmp_path / "net.onnx")
     recipe = Recipe.model_validate({"steps": [{"kind": "bfloat16"}]})
     report = compress(tmp_path / "net.onnx", recipe, Data(), tmp_path / "out")
     assert report.size_bytes.ratio is not None
     assert report.size_bytes.ratio < 0.6
     assert report.opset.after == 13
-    again = store.load(tmp_path / "out" / ARTIFACT)
+    again = model_files.load(tmp_path / "out" / ARTIFACT)
     assert snr_db(run(digits_net(11), {"image": images()}), run(again, {"image": images()})) > 40

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worker.compression.techniques.nets import model, node, samples
-from worker.compression import observe
 from worker.compression.data.samples import Samples
+from worker.compression.runtime import observe
 from worker.compression.techniques import distribution
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution

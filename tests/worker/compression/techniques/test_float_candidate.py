@@ -14,7 +14,7 @@ from app.contract.job import Benchmark
 from app.contract.recipe import Recipe
 from tests.worker.compression.techniques.nets import model, node, run, samples
 from worker.compression.data.source import Data
-from worker.compression.graph import store
+from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.progress import Silent
@@ -70,7 +70,7 @@ def test_no_file_grows_unless_it_is_told_to_be_faster(
 
 
 def test_the_job_succeeds_with_the_upload_and_the_missed_target(tmp_path: Path) -> None:
-    store.save(small("Gemm", 6), path := tmp_path / "model.onnx")
+    model_files.save(small("Gemm", 6), path := tmp_path / "model.onnx")
     recipe = Recipe.model_validate({"steps": [{"kind": "low_rank", "rank": "energy", "energy": 0.99}]})
     report = compress(path, recipe, Data(), tmp_path / "out", options=Options(benchmark=Benchmark(rounds=9)))
     assert (report.steps[0].changed, report.outcome) == (0, "unchecked")

@@ -15,13 +15,13 @@ from tests.support.float_types import Form, written_in
 from tests.support.ort import run
 from tests.worker.compression.techniques.nets import samples
 from worker.compression import storage
-from worker.compression.graph.compact import names_in
 from worker.compression.graph.in_float32 import in_float32
 from worker.compression.graph.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context
 from worker.compression.techniques.float_types import check_types, give_back
+from worker.compression.weight_storage.drop_defaults import names_in
 
 CONSTANT_OUTPUTS = {"an output that is computed from constants", "a weight behind two Casts, one an output"}
 """They are written as the numbers they are."""

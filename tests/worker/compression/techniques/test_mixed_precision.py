@@ -21,11 +21,11 @@ from tests.worker.compression.techniques.nets import (
 )
 from tests.worker.compression.techniques.uneven import images, uneven_net
 from worker.compression.data.samples import Samples
-from worker.compression.graph.compact import NOTHING
-from worker.compression.graph.store import save, weight_bytes
+from worker.compression.onnx_files.model_files import save, weight_bytes
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.weight_storage.drop_defaults import NOTHING
 
 
 def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> Changed:

@@ -17,15 +17,16 @@ from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.worker.compression.techniques.nets import digits_net, model, named, node, proto, run
 from worker.compression.data.source import Data, Source
-from worker.compression.graph import cost, store
-from worker.compression.graph.compact import names_in
+from worker.compression.graph import cost
 from worker.compression.graph.normalise import normalise
-from worker.compression.graph.shared_weights import SharedWeight, shared_weight
+from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
+from worker.compression.weight_storage.codebook_weights import SharedWeight, shared_weight
+from worker.compression.weight_storage.drop_defaults import names_in
 
 LAYERS = ("conv1", "conv2", "head/gemm")
 RNG = np.random.default_rng(0)
@@ -127,7 +128,7 @@ def test_zeros_stay_zero_and_no_others_become_zero() -> None:
 @pytest.mark.parametrize("kind", ["palette", "binary"])
 def test_onnx_runtime_folds_it_into_the_float_graph(kind: str, tmp_path: Path) -> None:
     net = normalise(done(digits_net(), kind).model)
-    store.save_packed(net, tmp_path / "packed.onnx")
+    model_files.save_packed(net, tmp_path / "packed.onnx")
     options = ort.SessionOptions()
     options.optimized_model_filepath = str(tmp_path / "optimized.onnx")
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC
@@ -139,8 +140,8 @@ def test_onnx_runtime_folds_it_into_the_float_graph(kind: str, tmp_path: Path) -
 @pytest.mark.parametrize("kind", ["palette", "binary"])
 def test_an_artifact_that_comes_back_is_the_same_model(kind: str, tmp_path: Path) -> None:
     net = normalise(done(digits_net(), kind).model)
-    store.save_packed(net, tmp_path / "packed.onnx", names_in(ir.to_proto(net)))
-    back = normalise(store.load(tmp_path / "packed.onnx"))
+    model_files.save_packed(net, tmp_path / "packed.onnx", names_in(ir.to_proto(net)))
+    back = normalise(model_files.load(tmp_path / "packed.onnx"))
     assert np.array_equal(shared(back, "head/gemm").expanded(), shared(net, "head/gemm").expanded())
     assert cost.parameters(back) == cost.parameters(net)
     assert {layer.name: layer.weight for layer in cost.layer_table(back)} == {
@@ -216,7 +217,7 @@ def job(files: Digits, out: Path, *steps: dict[str, Any]) -> Report:
 
 
 def weights_of(path: Path) -> dict[str, SharedWeight]:
-    net = normalise(store.load(path))
+    net = normalise(model_files.load(path))
     found = {str(n.name): shared_weight(n.inputs[1]) for n in net.graph if len(n.inputs) > 1}
     return {name: few for name, few in found.items() if few is not None}
 

@@ -14,15 +14,15 @@ from onnx_ir import external_data
 from app.contract.recipe import Finetune, Recipe
 from tests.worker.compression.techniques.nets import model, node, run, samples
 from worker.compression.engine.working import as_module
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
-from worker.compression.graph.sparse_layers import recalled
 from worker.compression.layerwise.linear import by_weight
 from worker.compression.layerwise.moments import Moments, moments
+from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.zeros import sparse
+from worker.compression.weight_storage.sparse_layers import recalled
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((8, 16, 8, 8)).astype(np.float32)
@@ -74,7 +74,7 @@ def answers(made: Changed) -> list[Any]:
 
 
 def size(net: ir.Model, folder: Path) -> int:
-    store.save_one_file(net, folder / "net.onnx")
+    model_files.save_one_file(net, folder / "net.onnx")
     return (folder / "net.onnx").stat().st_size
 
 

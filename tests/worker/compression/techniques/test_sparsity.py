@@ -15,7 +15,7 @@ from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from worker.compression.data.source import Data, Source
-from worker.compression.graph import store
+from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
@@ -38,7 +38,7 @@ def done(files: Digits, out: Path, *steps: dict[str, Any], model: Path | None = 
 
 def weights(out: Path) -> dict[str, Any]:
     """Of the artifact, dense, by the names of its initializers."""
-    model = store.load(out / "artifact.onnx")
+    model = model_files.load(out / "artifact.onnx")
     from worker.compression.graph.normalise import normalise
 
     return {

@@ -22,10 +22,10 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from worker.compression.engine.working import as_module
-from worker.compression.graph import store
 from worker.compression.graph.cost import parameters
 from worker.compression.graph.facts import facts
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.search.candidates import Way
 from worker.compression.search.judge import Judge
@@ -46,7 +46,7 @@ def quantized(net: ir.Model, folder: Path, kind: str = "int8_dynamic", **step: A
 
 
 def stored(made: Changed, folder: Path) -> int:
-    store.save_one_file(made.model, folder / "out.onnx")
+    model_files.save_one_file(made.model, folder / "out.onnx")
     return (folder / "out.onnx").stat().st_size
 
 

@@ -7,10 +7,10 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from worker.compression.garbage import no_garbage_collection
 from worker.compression.graph.channels.account import Channel, Group, Groups, Pinned, groups_of
 from worker.compression.graph.channels.run import BROKEN, label
 from worker.compression.graph.channels.surgery import remove
+from worker.compression.ir.garbage import no_garbage_collection
 
 TRIED: Final = 3
 """Every third channel of each group is cut in the trial."""

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.step import Labelled, constant
-from worker.compression.graph.constants import new_constant
+from worker.compression.ir.constants import new_constant
 
 Mask = NDArray[np.bool_]
 

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from worker.compression.graph.channels.step import UNKNOWN, Shape
 from worker.compression.graph.known_shapes import is_known
 from worker.compression.graph.shapes import BATCH, with_shapes
-from worker.compression.graph.store import weight_bytes
+from worker.compression.onnx_files.model_files import weight_bytes
 
 log = logging.getLogger(__name__)
 

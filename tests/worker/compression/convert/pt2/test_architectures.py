@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.ort import largest_difference, run
 from worker.compression.convert import torch_export
-from worker.compression.graph import store
+from worker.compression.onnx_files import model_files
 
 pytest.importorskip("torch")
 
@@ -21,7 +21,7 @@ def difference(make: Callable[[], Any], folder: Path, *, strict: bool) -> float:
     source, target = folder / "model.pt2", folder / "model.onnx"
     inputs, expected = exported.export(make, source, strict=strict)
     torch_export.convert(source, target, max_bytes=2**30)
-    names = [value.name for value in store.load(target).graph.inputs]
+    names = [value.name for value in model_files.load(target).graph.inputs]
     answers = run(target, dict(zip(names, [leaf.numpy() for leaf in inputs], strict=True)))
     return largest_difference([np.asarray(leaf) for leaf in expected], answers)
 

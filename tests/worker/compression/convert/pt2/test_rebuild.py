@@ -17,7 +17,7 @@ from worker.compression.convert import torch_export
 from worker.compression.convert.pt2.program import ExportedProgram
 from worker.compression.convert.pt2.read import MAX_EXPRESSIONS, MAX_NODES
 from worker.compression.convert.pt2.rebuild import rebuild
-from worker.compression.graph import store
+from worker.compression.onnx_files import model_files
 
 torch = pytest.importorskip("torch")
 FILES = sorted(HONEST.parent.glob("*.pt2"))
@@ -176,7 +176,7 @@ def test_lenet_predicts_what_it_predicted(tmp_path: Path) -> None:
 
 def differences(source: Path, target: Path, images: np.ndarray) -> int:
     """How many predictions of the ONNX file differ from those of the program that it was made of."""
-    (name,) = (value.name for value in store.load(target).graph.inputs)
+    (name,) = (value.name for value in model_files.load(target).graph.inputs)
     with torch.no_grad():
         expected = torch.export.load(source).module()(torch.from_numpy(images)).numpy()
     return int((run(target, {name: images})[0].argmax(1) != expected.argmax(1)).sum())

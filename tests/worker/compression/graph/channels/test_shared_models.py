@@ -7,9 +7,9 @@ import onnx_ir as ir
 import pytest
 
 from tests.support.channels import assert_laws, cut_and_run, every_third
-from worker.compression.graph import store
 from worker.compression.graph.channels import channel_groups
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 
 MODELS = Path(__file__).resolve().parents[6] / "shared" / "models"
 FILES = sorted(MODELS.glob("*.onnx"))
@@ -19,7 +19,7 @@ OPEN = {"silero-vad-op18.onnx": 576}
 @pytest.mark.skipif(not FILES, reason="../shared is not here")
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 def test_a_third_of_the_channels_of_every_group_can_go(path: Path) -> None:
-    model = normalise(store.load(path))
+    model = normalise(model_files.load(path))
     channels = every_third(channel_groups(model))
     assert bool(channels) != (
         path.name == "dtln-1.onnx"

@@ -9,17 +9,17 @@ import pytest
 
 from tests.support import graphs
 from tests.support.ort import run
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
 
 
 def test_external_weights_stay_outside_memory_until_saved_into_one_file(tmp_path: Path) -> None:
     path = graphs.with_external_data(tmp_path)
-    model = store.load(path)
+    model = model_files.load(path)
     assert isinstance(model.graph.initializers["w1"].const_value, ir.ExternalTensor)
     one = tmp_path / "one" / "model.onnx"
     one.parent.mkdir()
-    store.save(normalise(model), one)
+    model_files.save(normalise(model), one)
     assert [file.name for file in one.parent.iterdir()] == ["model.onnx"]
     feeds = graphs.feeds(graphs.mlp())
     np.testing.assert_array_equal(run(path, feeds), run(one, feeds))
@@ -28,9 +28,9 @@ def test_external_weights_stay_outside_memory_until_saved_into_one_file(tmp_path
 def test_weights_beyond_one_protobuf_lie_beside_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store, "ONE_FILE_BYTES", 1000)
+    monkeypatch.setattr(model_files, "ONE_FILE_BYTES", 1000)
     path = tmp_path / "large.onnx"
-    store.save(ir.from_proto(graphs.mlp()), path)
+    model_files.save(ir.from_proto(graphs.mlp()), path)
     assert {file.name for file in tmp_path.iterdir()} == {"large.onnx", "large.onnx.data"}
     feeds = graphs.feeds(graphs.mlp())
     np.testing.assert_array_equal(run(graphs.mlp(), feeds), run(path, feeds))
@@ -57,7 +57,7 @@ def test_external_data_in_functions_is_found_beside_the_file(tmp_path: Path) -> 
 
 def normalise_and_save(path: Path) -> Path:
     target = path.with_name("saved.onnx")
-    store.save(normalise(store.load(path)), target)
+    model_files.save(normalise(model_files.load(path)), target)
     return target
 
 
@@ -65,15 +65,15 @@ def test_saving_over_the_file_that_was_loaded_keeps_its_weights(tmp_path: Path) 
     path = graphs.with_external_data(tmp_path)
     feeds = graphs.feeds(graphs.mlp())
     expected = run(path, feeds)
-    store.save(store.load(path), path)
+    model_files.save(model_files.load(path), path)
     np.testing.assert_array_equal(expected, run(path, feeds))
 
 
 def test_a_stamp_survives_saving_and_leaves_other_metadata_alone(tmp_path: Path) -> None:
     model = ir.from_proto(graphs.dirty())
-    store.stamp(model, {"source_sha256": "abc", "winnow.job": "job_1"})
-    store.save(model, tmp_path / "model.onnx")
-    kept = store.load(tmp_path / "model.onnx").metadata_props
+    model_files.stamp(model, {"source_sha256": "abc", "winnow.job": "job_1"})
+    model_files.save(model, tmp_path / "model.onnx")
+    kept = model_files.load(tmp_path / "model.onnx").metadata_props
     assert kept["winnow.source_sha256"] == "abc"
     assert kept["winnow.job"] == "job_1"
     assert kept["stride"] == "32"

@@ -26,9 +26,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.graph import bit_codes
-from worker.compression.graph.bit_codes import Moved, Stored
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
+from worker.compression.weight_storage import bitstream
+from worker.compression.weight_storage.bitstream import Moved, Stored
 
 Array = npt.NDArray[Any]
 
@@ -101,7 +101,7 @@ class _Packer:
             return {"sparse_tensor": _sparse(tensor.name, array), "bitmask": masked}
         name = moved.nodes[-1].output[0]
         return {
-            "bits": bit_codes.stored_codes(name, array, start, prefix, moved),
+            "bits": bitstream.stored_codes(name, array, start, prefix, moved),
             "bitmask": bitmask(name, array, start, prefix, moved),
             "bitmask_of_bits": bitmask(name, array, start, prefix, moved, in_bits=True),
         }
@@ -203,8 +203,8 @@ def bitmask(
     values = np.concatenate([np.zeros(1, numbers.dtype), numbers[kept]])
     if in_bits:
         inner, source = f"{start}q", f"{start}w"
-        rows = bit_codes.add_codes(stored, values, inner, prefix, moved)
-        bit_codes.add_reshaped(stored, rows, bit_codes.held(values), values, inner, prefix, source)
+        rows = bitstream.add_codes(stored, values, inner, prefix, moved)
+        bitstream.add_reshaped(stored, rows, bitstream.held(values), values, inner, prefix, source)
     else:
         source = moved.write(stored, stored.constant(f"{start}v", values), start)
     index = stored.node(
@@ -213,13 +213,13 @@ def bitmask(
     flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
     places = stored.node("Reshape", [_add_places(stored, index, start, prefix), flat], f"{start}i")
     rows = stored.node("GatherElements", [source, places], f"{start}h")
-    bit_codes.add_reshaped(stored, rows, 8 * -(-numbers.size // 8), array, start, prefix, name)
+    bitstream.add_reshaped(stored, rows, 8 * -(-numbers.size // 8), array, start, prefix, name)
     return stored
 
 
 def _add_places(stored: Stored, index: str, start: str, prefix: str) -> str:
     """int32 [bytes, 8]: how many ones up to this one; 0 for zeros."""
-    bits = bit_codes.add_table(stored, 1, prefix)
+    bits = bitstream.add_table(stored, 1, prefix)
     along, down = (stored.shared_constant(f"{prefix}x{axis}", np.array(axis)) for axis in (1, 0))
     last = stored.shared_constant(f"{prefix}last", np.array([7]))
     within = stored.shared_node("CumSum", [bits, along], f"{prefix}p")

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from app.contract.errors import Refusal
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
 
 
 def densify(model: onnx.ModelProto, base_dir: Path) -> int:

@@ -13,10 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.graph import store
 from worker.compression.graph.normalise import normalise
-from worker.compression.graph.packing import pack
-from worker.compression.graph.unpacking import unpack
+from worker.compression.onnx_files import model_files
+from worker.compression.weight_storage.smallest_form import pack
+from worker.compression.weight_storage.unpacking import unpack
 
 FLOATS = [np.float32, np.float16, np.float64]
 
@@ -153,7 +153,7 @@ def test_it_is_dense_again_when_it_is_read(
     pack(model)
     path = tmp_path_factory.mktemp("packed") / "model.onnx"
     onnx.save(model, str(path))
-    read = normalise(store.load(path))
+    read = normalise(model_files.load(path))
     assert [node.op_type for node in read.graph] == ["Transpose", "Identity"]
     found = read.graph.initializers["w"].const_value
     assert found is not None
@@ -175,6 +175,6 @@ def test_what_only_looks_alike_is_left_alone() -> None:
 
 def test_a_packed_model_is_saved_and_measured_as_one_file(tmp_path: Path) -> None:
     array = sparse((64, 64), np.float32, 0.5, 0)
-    packing = store.save_packed(ir.from_proto(showing(array)), tmp_path / "model.onnx")
+    packing = model_files.save_packed(ir.from_proto(showing(array)), tmp_path / "model.onnx")
     assert (tmp_path / "model.onnx").stat().st_size < array.nbytes * 0.7
     assert packing.stored_bytes < packing.dense_bytes * 0.7

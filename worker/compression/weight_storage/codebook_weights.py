@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from worker.compression.graph.constants import new_constant
+from worker.compression.ir.constants import new_constant
 
 Array = npt.NDArray[Any]
 

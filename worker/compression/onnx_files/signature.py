@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 
 from app.contract.errors import Refusal
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
 
 KINDS: Final = {
     "sequence_type": "a sequence",

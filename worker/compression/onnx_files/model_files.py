@@ -13,14 +13,14 @@ import onnx_ir as ir
 from onnx_ir import external_data
 
 from app.contract.errors import Refusal
-from worker.compression.graph import one_file
-from worker.compression.graph.compact import NOTHING, UploadNames, make_compact
-from worker.compression.graph.inlining import inline
-from worker.compression.graph.packing import Packing, pack
-from worker.compression.graph.signature import open_dimensions
-from worker.compression.graph.sparse import densify
-from worker.compression.graph.unpacking import unpack
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
+from worker.compression.onnx_files import single_file
+from worker.compression.onnx_files.densify import densify
+from worker.compression.onnx_files.inlining import inline
+from worker.compression.onnx_files.signature import open_dimensions
+from worker.compression.weight_storage.drop_defaults import NOTHING, UploadNames, make_compact
+from worker.compression.weight_storage.smallest_form import Packing, pack
+from worker.compression.weight_storage.unpacking import unpack
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ def save(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None
     """
     path.unlink(missing_ok=True)
     if weight_bytes(model) < ONE_FILE_BYTES:
-        one_file.write(model, path, upload)
+        single_file.write(model, path, upload)
     else:
         ir.save(model, path, external_data=f"{path.name}.data")
 

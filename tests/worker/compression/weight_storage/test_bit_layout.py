@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from worker.compression.graph.nbits import packed, pairs, planes, unpacked
+from worker.compression.weight_storage.bit_layout import packed, pairs, planes, unpacked
 
 SEEDS = st.integers(0, 1000)
 

@@ -20,8 +20,8 @@ from typing import Final
 import onnx
 from onnx import TensorProto, defs, helper, numpy_helper
 
-from worker.compression.graph.bias_scales import derive_bias_scales
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
+from worker.compression.weight_storage.bias_scales import derive_bias_scales
 
 SMALL_BYTES: Final = 4096
 """Constants up to this size are compared with each other; larger ones are weights."""

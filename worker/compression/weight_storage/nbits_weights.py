@@ -7,9 +7,9 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph import nbits
-from worker.compression.graph.nbits import Bytes
-from worker.compression.graph.spill import release
+from worker.compression.ir.mapped_tensors import release
+from worker.compression.weight_storage import bit_layout
+from worker.compression.weight_storage.bit_layout import Bytes
 
 UNPACKING: Final = frozenset({"BitwiseAnd", "BitwiseOr", "BitShift", "Concat", "Slice", "Reshape"})
 """Between planes and their reader; each goes on with its first input."""
@@ -37,7 +37,7 @@ class Packed:
         if _is_planes(self.stored):
             return self._of_planes(stored)
         per_row = stored.reshape(self.rows, -1)
-        return nbits.unpacked(per_row, self.bits, self.inner)
+        return bit_layout.unpacked(per_row, self.bits, self.inner)
 
     def zeros(self) -> int:
         """How many of the numbers stand for zero."""
@@ -50,7 +50,7 @@ class Packed:
         block = self.reader.attributes.get_int("block_size", self.inner)
         padded = self.inner + (-self.inner % block if self.reader.op_type == "MatMulNBits" else 0)
         count = -(-self.rows * padded // 2)
-        flat = nbits.unpacked(nbits.pairs(stored, self.bits, count), 4, self.rows * padded)
+        flat = bit_layout.unpacked(bit_layout.pairs(stored, self.bits, count), 4, self.rows * padded)
         return flat.reshape(self.rows, padded)[:, : self.inner]
 
     def _zero_points(self) -> Bytes:
@@ -65,7 +65,7 @@ class Packed:
         if self.reader.op_type == "DequantizeLinear":
             return stored
         width = self.reader.attributes.get_int("bits", 4)
-        return nbits.unpacked(stored, width, stored.shape[1] * 8 // width)
+        return bit_layout.unpacked(stored, width, stored.shape[1] * 8 // width)
 
 
 def packed(reader: ir.Node) -> Packed | None:

@@ -12,8 +12,8 @@ from onnx import helper, numpy_helper
 from app.contract.errors import Refusal
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
-from worker.compression.graph import store
-from worker.compression.graph.sparse import densify
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.densify import densify
 
 HERE = Path()
 
@@ -58,4 +58,4 @@ def test_a_loaded_model_computes_the_same_and_a_sparse_constant_too(tmp_path: Pa
     path = tmp_path / "model.onnx"
     path.write_bytes(model.SerializeToString())
     feeds = graphs.feeds(dense)
-    assert largest_difference(run(dense, feeds), run(store.load(path), feeds)) <= 1e-6
+    assert largest_difference(run(dense, feeds), run(model_files.load(path), feeds)) <= 1e-6

@@ -9,9 +9,9 @@ import pytest
 from ml_dtypes import uint4
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.files import bytes_of
-from worker.compression.graph import one_file, store
-from worker.compression.graph.spill import Spill
+from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.onnx_files import model_files, single_file
+from worker.compression.onnx_files.sizes import bytes_of
 
 
 def proto(elements: int) -> onnx.ModelProto:
@@ -35,7 +35,7 @@ def proto(elements: int) -> onnx.ModelProto:
 @pytest.mark.parametrize("elements", [3, 5001, 200_000])
 def test_what_is_written_is_what_protobuf_reads(elements: int, tmp_path: Path) -> None:
     expected = proto(elements)
-    one_file.write(ir.from_proto(expected), tmp_path / "m.onnx")
+    single_file.write(ir.from_proto(expected), tmp_path / "m.onnx")
     found = onnx.load(str(tmp_path / "m.onnx"))
     onnx.checker.check_model(found, full_check=True)
     assert [t.name for t in found.graph.initializer] == ["floats", "halves", "shape"]
@@ -47,7 +47,7 @@ def test_what_is_written_is_what_protobuf_reads(elements: int, tmp_path: Path) -
 def test_external_weights_end_up_inside(tmp_path: Path) -> None:
     expected = proto(50_000)
     onnx.save(proto(50_000), str(tmp_path / "m.onnx"), save_as_external_data=True, location="m.data")
-    store.save(store.load(tmp_path / "m.onnx"), tmp_path / "one.onnx")
+    model_files.save(model_files.load(tmp_path / "m.onnx"), tmp_path / "one.onnx")
     (tmp_path / "m.data").unlink()
     found = onnx.load(str(tmp_path / "one.onnx"))
     for a, b in zip(found.graph.initializer, expected.graph.initializer, strict=True):
@@ -59,7 +59,7 @@ def test_a_file_is_weighed_with_its_external_data_and_without_reading_weights(tm
     onnx.save(proto(50_000), str(tmp_path / "e.onnx"), save_as_external_data=True, location="e.data")
     assert bytes_of(tmp_path / "m.onnx") == (tmp_path / "m.onnx").stat().st_size
     assert bytes_of(tmp_path / "e.onnx") == sum((tmp_path / n).stat().st_size for n in ("e.onnx", "e.data"))
-    assert one_file.without_raw_data(tmp_path / "m.onnx").ByteSize() < 1000
+    assert single_file.without_raw_data(tmp_path / "m.onnx").ByteSize() < 1000
 
 
 def test_spilled_tensors_are_the_arrays(tmp_path: Path) -> None:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
-from worker.compression.graph import bit_codes
-from worker.compression.graph.bit_codes import Moved, Stored
-from worker.compression.graph.packing import LARGEST, bitmask, is_each_by_itself
+from worker.compression.weight_storage import bitstream
+from worker.compression.weight_storage.bitstream import Moved, Stored
+from worker.compression.weight_storage.smallest_form import LARGEST, bitmask, is_each_by_itself
 
 Array = npt.NDArray[Any]
 
@@ -59,7 +59,7 @@ class _Graph:
         if array is None or not array.size:
             return None
         array = array.reshape(shape)
-        write = bitmask if _is_mask(index) else bit_codes.stored_codes
+        write = bitmask if _is_mask(index) else bitstream.stored_codes
         written = write("y", array, "y", "z", moved)
         return (array, moved) if self._is_alike(last.output[0], "y", _Written(written)) else None
 
@@ -96,7 +96,7 @@ class _Graph:
         nodes: list[onnx.NodeProto] = []
         limit = None
         while (node := self._sources.get(name)) is not None and len(nodes) < MOST_MOVED:
-            read = bit_codes.read_index(node)
+            read = bitstream.read_index(node)
             if len(node.input) <= read or not is_each_by_itself(node, node.input[read], self._constants):
                 break
             if node.op_type == "Gather":
@@ -133,7 +133,7 @@ class _Graph:
             return None
         width = 8 if steps.size == 1 else int(steps[-2]).bit_length() - 1
         planes = self._planes(index)
-        return bit_codes.decoded(planes, width, size) if planes and width in bit_codes.PLANES else None
+        return bitstream.decoded(planes, width, size) if planes and width in bitstream.PLANES else None
 
     def _planes(self, index: onnx.NodeProto | None) -> list[Array] | None:
         """The constants that a group's number is made of, the most significant first."""

@@ -16,13 +16,13 @@ from app.contract.recipe import Recipe
 from tests.support import graphs
 from tests.support.ort import run
 from tests.worker.compression.techniques.nets import samples
-from worker.compression.files import bytes_of
-from worker.compression.graph import store
-from worker.compression.graph.compact import NOTHING, make_compact, names_in
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context
+from worker.compression.weight_storage.drop_defaults import NOTHING, make_compact, names_in
 
 
 def wordy() -> onnx.ModelProto:
@@ -120,8 +120,8 @@ def test_what_a_step_made_computes_the_same_to_the_bit_with_the_same_kernels(
     made = _after(kind, build, tmp_path)
     if made is None:
         pytest.skip("nothing to do for this step")
-    store.save(made, tmp_path / "wordy.onnx")
-    store.save(made, tmp_path / "compact.onnx", names_in(upload))
+    model_files.save(made, tmp_path / "wordy.onnx")
+    model_files.save(made, tmp_path / "compact.onnx", names_in(upload))
     assert bytes_of(tmp_path / "compact.onnx") < bytes_of(tmp_path / "wordy.onnx")
     wordy, compact = (onnx.load(tmp_path / name) for name in ("wordy.onnx", "compact.onnx"))
     onnx.checker.check_model(compact, full_check=True)
@@ -139,7 +139,7 @@ def test_bias_scales_are_products_and_every_level_of_optimization_computes_the_s
     """Integer kernels all the same; a scale that the upload had stays."""
     made = _after("int8_static", graphs.cnn, tmp_path)
     assert made is not None
-    store.save(made, tmp_path / "wordy.onnx")
+    model_files.save(made, tmp_path / "wordy.onnx")
     wordy = onnx.load(tmp_path / "wordy.onnx")
     compact = onnx.load(tmp_path / "wordy.onnx")
     make_compact(compact, names_in(graphs.cnn()))

@@ -8,7 +8,7 @@ from onnx import defs
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
 from app.contract.errors import Refusal
-from worker.compression.graph.walk import messages
+from worker.compression.ir.protobuf_walk import messages
 
 DOMAINS: Final = frozenset({"", "ai.onnx.ml", "com.microsoft"})
 READS_FILES: Final = frozenset({"EPContext", "Snpe"})

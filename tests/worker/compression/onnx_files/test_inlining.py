@@ -10,9 +10,9 @@ from onnx import TensorProto, helper
 
 from tests.support.graphs import IR_VERSION
 from tests.support.ort import run
-from worker.compression.graph import store
-from worker.compression.graph.inlining import inline
 from worker.compression.graph.normalise import normalise
+from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.inlining import inline
 
 FLOAT = TensorProto.FLOAT
 X = {"x": np.linspace(-2, 2, 6, dtype=np.float32).reshape(2, 3)}
@@ -89,7 +89,7 @@ def test_outputs_stay_equal(name: str, tmp_path: Path) -> None:
     path.write_bytes(MODELS[name].SerializeToString())
     for feeds in (X, {"x": -X["x"] - 1}):
         expected = run(MODELS[name], feeds)
-        loaded = store.load(path)
+        loaded = model_files.load(path)
         assert not loaded.functions
         for was, now in zip(expected, run(normalise(loaded), feeds), strict=True):
             np.testing.assert_array_equal(now, was)

@@ -13,8 +13,8 @@ from typing import IO, Final
 import onnx
 import onnx_ir as ir
 
-from worker.compression.graph.compact import UploadNames, make_compact
-from worker.compression.graph.skeleton import SHOWN_BYTES, without_weights
+from worker.compression.onnx_files.without_weights import SHOWN_BYTES, without_weights
+from worker.compression.weight_storage.drop_defaults import UploadNames, make_compact
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 """Numbers of the fields in ModelProto, GraphProto and TensorProto."""

@@ -11,8 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.graph.packing import pack
-from worker.compression.graph.unpacking import unpack
+from worker.compression.weight_storage.smallest_form import pack
+from worker.compression.weight_storage.unpacking import unpack
 
 
 def showing(codes: Any, opset: int = 17) -> onnx.ModelProto:

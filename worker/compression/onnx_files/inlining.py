@@ -6,8 +6,8 @@ onnx-ir's pass looks for a free name from 2 on for each value: quadratic in the 
 import onnx
 from onnx import inliner
 
-from worker.compression.graph.operators import domain_of
-from worker.compression.graph.walk import messages
+from worker.compression.ir.known_operators import domain_of
+from worker.compression.ir.protobuf_walk import messages
 
 
 def inline(proto: onnx.ModelProto) -> None:
