@@ -22,8 +22,8 @@ from tests.support import graphs
 from tests.support.channels import every_third
 from tests.support.ort import run
 from worker.compression.graph.channels import Groups, channel_groups, cut
-from worker.compression.graph.cost import macs
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.cost import macs
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 
 MOST_SECONDS, MOST_RATIO, FEWEST_CUT = 5.0, 12.0, 9

@@ -26,8 +26,8 @@ from tests.support.students import student
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
 from worker.compression.engine.working import as_module
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress

@@ -7,7 +7,7 @@ import onnx_ir as ir
 from tests.support import graphs
 from tests.support.ort import run
 from worker.compression.graph.channels import Channel, Groups, channel_groups, cut
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 
 TOLERANCE = 1e-5
 

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from worker.compression.engine.working import as_module
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.measure.bootstrap import median_interval
 from worker.compression.onnx_files import model_files
 

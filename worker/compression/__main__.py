@@ -15,12 +15,12 @@ from app.contract.errors import Refusal
 from app.contract.job import DataUse, JobRequest
 from app.contract.others import named_models
 from app.contract.strict_json import read_model
-from worker.compression.convert import torch_export
-from worker.compression.convert.torch_export import is_torch_export
 from worker.compression.data.open import MAX_UNPACKED_BYTES
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
+from worker.compression.upload_gate.convert import torch_export
+from worker.compression.upload_gate.convert.torch_export import is_torch_export
 
 
 class Printed:

@@ -8,8 +8,8 @@ import onnx_ir as ir
 
 from app.contract.recipe import Recipe
 from app.contract.report import Latency, LayerReport, Pair, Report, StepReport
-from worker.compression.graph import cost
-from worker.compression.graph.opset import opset_of
+from worker.compression.graph.facts import cost
+from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.measure.compare import pair_of
 from worker.compression.measure.processes import Comparison
 from worker.compression.measure.requirements import judge, outcome_of

@@ -12,18 +12,18 @@ import onnxruntime
 
 from app.contract.errors import Refusal
 from app.contract.model import ModelFacts, ModelFormat, TensorSpec
-from worker.compression.convert import torch_export, torchscript
-from worker.compression.graph import gate
-from worker.compression.graph.archive import is_archive, unpack
-from worker.compression.graph.facts import facts
-from worker.compression.graph.functions import expanded_size
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.facts import facts
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.garbage import no_garbage_collection
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import check_types, has_empty_batch, open_dimensions
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
+from worker.compression.upload_gate import check
+from worker.compression.upload_gate.archive import is_archive, unpack
+from worker.compression.upload_gate.convert import torch_export, torchscript
+from worker.compression.upload_gate.functions import expanded_size
 
 MAX_LAYERS: Final = 20_000
 MAX_OPTIMIZED_NODES: Final = 10_000
@@ -85,12 +85,12 @@ def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:
     Raises `Refusal`: see `gate.check_onnx` and `archive.unpack`; `unsupported_type`.
     """
     if not is_archive(path):
-        gate.check_onnx(path)
+        check.check_onnx(path)
         return _workable(path, scratch)
     scratch.mkdir(parents=True, exist_ok=True)
     folder = Path(mkdtemp(prefix="unpacked-", dir=scratch)) / "model"
     model = unpack(path, folder, max_bytes=max_unpacked_bytes)
-    gate.check_onnx(model, external=model.parent)
+    check.check_onnx(model, external=model.parent)
     return _workable(model, model.parent)
 
 

@@ -14,10 +14,10 @@ from app.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.in_float32 import FloatTypes, in_float32
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.tidy import tidy
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.inspection import open_model
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature

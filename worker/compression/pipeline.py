@@ -17,11 +17,11 @@ from worker.compression import storage
 from worker.compression.assemble import assemble, lineage
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.in_float32 import in_float32
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.opset import opset_of
-from worker.compression.graph.tidy import tidy
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.in_float32 import in_float32
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.normal_form.tidy import tidy
+from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart import LARGE_BYTES, compare_apart

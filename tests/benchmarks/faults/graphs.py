@@ -15,8 +15,8 @@ from app.contract.recipe import Recipe
 from tests.benchmarks.parts import Row
 from tests.support import opset_cases, unusual
 from worker.compression.data.source import Data, Source
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.opset import lower_opset, raise_opset
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.opset.conversion import lower_opset, raise_opset
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 

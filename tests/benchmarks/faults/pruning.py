@@ -10,7 +10,7 @@ from app.contract.recipe import Recipe
 from tests.benchmarks.parts import Row
 from tests.support.minilm import minilm
 from tests.support.unfolded_bert import unfolded_bert
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent

@@ -23,9 +23,9 @@ from tests.benchmarks.shared_data import SHARED, Prepared, prepare
 from tests.support.mobilenet import mobilenet
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.tidy import tidy
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.subprocesses import Subprocesses
 from worker.compression.onnx_files import model_files

@@ -20,8 +20,8 @@ from tests.benchmarks.parts import Row
 from tests.support.facts import model_facts
 from tests.support.hostile_graphs import SHAPES
 from tests.support.served import Served, served
-from worker.compression.graph.functions import MOST
-from worker.compression.graph.shape_folding import MAX_FOLDED_NODES
+from worker.compression.graph.shapes.shape_folding import MAX_FOLDED_NODES
+from worker.compression.upload_gate.functions import MOST
 
 GRAPH: Final = "tests/worker/compression/graph"
 HELD: Final = {

@@ -130,8 +130,8 @@ def _fuzzed(item: str, outcomes: Counter[str], extra: str) -> Row:
 
 
 def _predictions(folder: Path) -> Row:
-    from tests.worker.compression.convert.pt2.test_rebuild import differences
-    from worker.compression.convert import torch_export
+    from tests.worker.compression.upload_gate.convert.pt2.test_rebuild import differences
+    from worker.compression.upload_gate.convert import torch_export
 
     shared = Path(__file__).parents[4] / "shared"
     source, target = shared / "models" / "lenet5-mnist.pt2", folder / "lenet.onnx"
@@ -143,7 +143,7 @@ def _predictions(folder: Path) -> Row:
 
 def _programs(folder: Path) -> Row:
     from tests.support import exported
-    from tests.worker.compression.convert.pt2.test_architectures import difference
+    from tests.worker.compression.upload_gate.convert.pt2.test_architectures import difference
 
     worst, ways = 0.0, 0
     for make in exported.ALL:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from app.contract.errors import Refusal
 from tests.benchmarks.peers.cases import Case
 from tests.benchmarks.peers.environments import python_of
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files
 from worker.compression.techniques.opsets import raised

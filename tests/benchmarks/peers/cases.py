@@ -12,8 +12,8 @@ from tests.benchmarks.shared_data import SHARED, prepare
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 
 IMAGES: Final = (

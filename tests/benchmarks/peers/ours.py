@@ -12,9 +12,9 @@ from pathlib import Path
 from app.contract.recipe import Recipe
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.tidy import tidy
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply

@@ -17,8 +17,8 @@ import torch
 
 from app.contract.errors import Refusal
 from tests.support.attacks.made import CANARY, HONEST, MODULE
-from worker.compression.convert import torch_export
-from worker.compression.convert.pt2.rebuild import rebuild
+from worker.compression.upload_gate.convert import torch_export
+from worker.compression.upload_gate.convert.pt2.rebuild import rebuild
 
 STARTS = ("subprocess.", "os.system", "os.exec", "os.posix_spawn", "os.fork", "os.startfile", "pty.")
 TALKS = ("socket.", "urllib.", "http.", "ftplib.", "webbrowser.", "smtplib.")

@@ -45,10 +45,10 @@ def outcome_of(act: Callable[[], object]) -> str:
 
 
 def _worker(format: Format, path: Path, folder: Path) -> object:
-    from worker.compression.convert import torchscript
-    from worker.compression.convert.pt2.rebuild import rebuild
     from worker.compression.data.inspect import inspect_dataset
     from worker.compression.inspection import open_model
+    from worker.compression.upload_gate.convert import torchscript
+    from worker.compression.upload_gate.convert.pt2.rebuild import rebuild
 
     match format:
         case "pt2":

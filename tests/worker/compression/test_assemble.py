@@ -10,8 +10,8 @@ from pydantic import TypeAdapter
 from app.contract.recipe import AnyStep
 from tests.support.graphs import mlp
 from worker.compression.assemble import layers
-from worker.compression.graph import cost
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts import cost
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context

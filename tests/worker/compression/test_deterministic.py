@@ -22,8 +22,8 @@ from tests.support.graphs import cnn
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.measure.quiet import WAIT_VARIABLE
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply

@@ -17,8 +17,8 @@ from tests.support import graphs, unusual
 from tests.support.ort import run
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
-from worker.compression.graph.batch_axis import batch_axes
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.batch_axis import batch_axes
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.inspection import inspect_model
 from worker.compression.measure.network import Network
 from worker.compression.measure.parity import Moved, compare_outputs

@@ -21,7 +21,7 @@ from worker.compression.engine.quantized import (
 )
 from worker.compression.engine.tensors import FLOATS, to_torch
 from worker.compression.engine.trainable import is_codebook, is_scale, trainable
-from worker.compression.graph.opset import opset_of
+from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.weight_storage.codebook_weights import HALF
 
 Feeds = Mapping[str, torch.Tensor]

@@ -16,7 +16,7 @@ from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.quantized import integers, is_bias, reader_of
 from worker.compression.engine.tensors import to_torch
-from worker.compression.graph.opset import opset_of, raise_for
+from worker.compression.graph.opset.conversion import opset_of, raise_for
 from worker.compression.ir.constants import new_constant
 from worker.compression.techniques.ranges import scales_for_bias
 

@@ -17,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.graph.cost import macs
+from worker.compression.graph.facts.cost import macs
 from worker.compression.layerwise.bias import Bias, bias_of
 from worker.compression.layerwise.linear import Linear, linears
 from worker.compression.layerwise.patches import chosen

@@ -9,7 +9,7 @@ import onnxruntime as ort
 
 from app.contract.errors import Refusal
 from app.contract.model import TensorSpec
-from worker.compression.graph.batch_axis import Axes, batch_axes_of
+from worker.compression.graph.facts.batch_axis import Axes, batch_axes_of
 from worker.compression.runtime.session import open_session
 
 Array = npt.NDArray[Any]

@@ -32,7 +32,7 @@ ONE_FILE_BYTES = 2**31 - 2**26
 
 def load(path: Path) -> ir.Model:
     """Read a `.onnx` file; sparse and packed tensors become dense, functions are inlined. The file must have passed
-    `graph.gate`.
+    `upload_gate.check`.
 
     Raises `ValueError` for broken sparse tensors and calls of functions, protobuf's `DecodeError` for what is no ONNX.
     """

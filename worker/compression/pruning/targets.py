@@ -18,7 +18,7 @@ from app.contract.job import Benchmark
 from app.contract.recipe import ChannelPruning
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Forecast, Group
-from worker.compression.graph.cost import macs, parameters
+from worker.compression.graph.facts.cost import macs, parameters
 from worker.compression.measure.latency import measure_latencies
 from worker.compression.measure.lock import measuring
 from worker.compression.measure.quiet import Patience

@@ -18,7 +18,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.job import Evaluation
 from worker.compression.data.samples import Samples
-from worker.compression.graph.batch_axis import Axes
+from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.metrics import outcomes, value
 from worker.compression.measure.network import Array, Feed, Network

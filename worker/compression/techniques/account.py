@@ -8,8 +8,8 @@ from typing import Final
 import onnx_ir as ir
 
 from app.contract.errors import Refusal
-from worker.compression.graph.facts import quantized_nodes
-from worker.compression.graph.weights import Weight, weights_of
+from worker.compression.graph.facts.facts import quantized_nodes
+from worker.compression.graph.facts.weights import Weight, weights_of
 from worker.compression.techniques.context import Changed
 
 SHOWN = 8

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from app.contract.recipe import BFloat16
-from worker.compression.graph.weights import dtype_name
+from worker.compression.graph.facts.weights import dtype_name
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.techniques.account import Layer, changed

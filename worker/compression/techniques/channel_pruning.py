@@ -14,7 +14,7 @@ from app.contract.errors import Refusal
 from app.contract.recipe import ChannelPruning, Distillation, Finetune
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut
-from worker.compression.graph.cost import parameters
+from worker.compression.graph.facts.cost import parameters
 from worker.compression.ir.naming import excluded
 from worker.compression.layerwise.reconstruction import Repaired, repair
 from worker.compression.progress import Within

@@ -22,8 +22,8 @@ from app.contract.errors import Refusal
 from app.contract.recipe import Float16
 from app.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.opset import opset_of
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.measure.feeds import random_feeds

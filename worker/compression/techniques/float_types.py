@@ -1,4 +1,4 @@
-"""After the last step: floats go back to the types that the upload has them in (`graph.in_float32`).
+"""After the last step: floats go back to the types that the upload has them in (`graph.normal_form.in_float32`).
 
 - What computed in float16 does so again, unless a step quantized: what then is left of the floats stays float32 and its
   weights are stored in float16, as the weights of an upload that only stores them so. No file grows by that.
@@ -16,9 +16,9 @@ from onnx_ir.passes import common as passes
 
 from app.contract.errors import Refusal
 from app.contract.recipe import AnyStep, BFloat16, Distillation, Float16
-from worker.compression.graph.facts import is_quantized
-from worker.compression.graph.in_float32 import FLOAT, FloatTypes, told
-from worker.compression.graph.weights import dtype_name, layers
+from worker.compression.graph.facts.facts import is_quantized
+from worker.compression.graph.facts.weights import dtype_name, layers
+from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, told
 from worker.compression.ir.naming import Names
 from worker.compression.techniques.bfloat16 import store_as
 from worker.compression.techniques.float16 import Converter, chosen

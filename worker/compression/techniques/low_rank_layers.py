@@ -7,7 +7,7 @@ from typing import Final
 import onnx_ir as ir
 
 from app.contract.recipe import LowRank
-from worker.compression.graph.shapes import with_shapes
+from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import excluded
 from worker.compression.layerwise.allocation import Option
 from worker.compression.layerwise.linear import Linear, linear

@@ -5,7 +5,7 @@ import onnx_ir as ir
 from onnx import version_converter
 
 from app.contract.errors import Refusal
-from worker.compression.graph.opset import lower_opset, opset_of, raise_opset
+from worker.compression.graph.opset.conversion import lower_opset, opset_of, raise_opset
 
 
 def raised(model: ir.Model, minimum: int, why: str) -> tuple[ir.Model, list[str]]:

@@ -21,7 +21,7 @@ from worker.compression.engine.training.pair import Pair
 from worker.compression.engine.training.teacher import Teacher
 from worker.compression.engine.training.train import Run, Trained, train
 from worker.compression.engine.working import as_module, write_back
-from worker.compression.graph.facts import inputs_of
+from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.ir.naming import excluded
 from worker.compression.techniques.account import TrainingDiverged
 from worker.compression.techniques.batchnorm import untie_batchnorms

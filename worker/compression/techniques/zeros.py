@@ -15,7 +15,7 @@ from app.contract.report import RequirementResult
 from app.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.training.zeros import Growth, Zeros
-from worker.compression.graph.weights import Weight, layers
+from worker.compression.graph.facts.weights import Weight, layers
 from worker.compression.layerwise import spread
 from worker.compression.layerwise.linear import by_weight
 from worker.compression.layerwise.structure import Structure

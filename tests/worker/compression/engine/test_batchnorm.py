@@ -11,7 +11,7 @@ from tests.support.ort import largest_difference, run
 from worker.compression.engine import batchnorm
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module, write_back
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 
 

@@ -13,7 +13,7 @@ from tests.support.ort import largest_difference, run
 from tests.support.refusals import refusal
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module, write_back
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 
 FEEDS = {
     graphs.cnn: {"image": (4, 3, 8, 8)},

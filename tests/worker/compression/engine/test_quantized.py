@@ -13,8 +13,8 @@ from tests.support.ort import largest_difference, run
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
 from worker.compression.engine.working import as_module, write_back
-from worker.compression.graph.facts import inputs_of
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.techniques.context import Context

@@ -14,7 +14,7 @@ from tests.worker.compression.techniques.nets import digits_net, digits_samples,
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module, write_back
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.techniques.binary import binary
 from worker.compression.techniques.context import Context

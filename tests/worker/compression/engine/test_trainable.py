@@ -7,7 +7,7 @@ from onnx.helper import make_node
 
 from tests.support import graphs
 from worker.compression.engine.trainable import trainable
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 
 GRID = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(16, 2)
 

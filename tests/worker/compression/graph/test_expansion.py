@@ -12,8 +12,8 @@ from onnx import TensorProto, helper
 from app.contract.errors import Refusal
 from tests.support.hostile_graphs import SHAPES, branches, chain, inputs, outputs, parallel, weights
 from tests.support.refusals import refusal
-from worker.compression.graph.functions import MOST, Size, check_expansion
-from worker.compression.graph.gate import check_onnx
+from worker.compression.upload_gate.check import check_onnx
+from worker.compression.upload_gate.functions import MOST, Size, check_expansion
 
 
 def refused(model: onnx.ModelProto) -> str:
@@ -32,7 +32,7 @@ def most(monkeypatch: pytest.MonkeyPatch) -> Size:
     """A hundredth of what is allowed, so that the graphs are small."""
     less = Size(*(value // 100 for value in vars(MOST).values()))
     less = replace(less, ends=MOST.ends, graphs=MOST.graphs)
-    monkeypatch.setattr("worker.compression.graph.functions.MOST", less)
+    monkeypatch.setattr("worker.compression.upload_gate.functions.MOST", less)
     return less
 
 

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 
 from tests.support import opset_cases
 from tests.support.opset_cases import Case
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.opset import lower_opset, raise_opset
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.opset.conversion import lower_opset, raise_opset
 
 TOLERANCE = 1e-5
 """Of the largest magnitude."""

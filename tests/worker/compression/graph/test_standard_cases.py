@@ -9,11 +9,11 @@ import onnx
 import onnxruntime
 import pytest
 
-from worker.compression.graph import gate
-from worker.compression.graph.facts import facts
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.tidy import tidy
+from worker.compression.graph.facts.facts import facts
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.onnx_files import model_files
+from worker.compression.upload_gate import check
 
 FAMILIES = [
     "affine_grid", "attention", "average", "basic_conv", "batchnorm", "clip", "concat", "constant",
@@ -71,7 +71,7 @@ def test_outputs_stay_equal(family: str, tmp_path: Any) -> None:
         if (expected := answers(case.model, feeds)) is None:
             continue
         path.write_bytes(case.model.SerializeToString())
-        gate.check_onnx(path)
+        check.check_onnx(path)
         model = model_files.load(path)
         tidy(model)
         normal = normalise(model)

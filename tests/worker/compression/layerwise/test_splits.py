@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from tests.worker.compression.techniques.nets import model, node
-from worker.compression.graph import cost
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.shapes import with_shapes
+from worker.compression.graph.facts import cost
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import Names
 from worker.compression.layerwise.linear import linears
 from worker.compression.layerwise.splits import Geometry, Positions, Split, geometry, quick, quickened

@@ -10,7 +10,7 @@ from onnx import TensorProto, helper
 
 from tests.support.graphs import IR_VERSION
 from tests.support.ort import run
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.inlining import inline
 

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support import graphs
 from tests.support.ort import run
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 
 

@@ -15,7 +15,7 @@ from app.contract.model import TensorSpec
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 
 FLOAT = TensorProto.FLOAT
 

@@ -14,7 +14,7 @@ from app.contract.errors import Refusal
 from app.contract.recipe import BFloat16, Recipe
 from tests.worker.compression.techniques.nets import digits_net, model, named, node, ops, proto, run, snr_db
 from worker.compression.data.source import Data
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.progress import Silent

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.worker.compression.techniques.nets import model, named, node, ops, run
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.shapes import with_shapes
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import Names
 from worker.compression.layerwise.linear import linears
 from worker.compression.layerwise.splits import Split, geometry

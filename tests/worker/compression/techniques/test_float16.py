@@ -28,7 +28,7 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from tests.worker.compression.techniques.test_int8_static import branching
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.constants import new_constant
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply

@@ -10,7 +10,7 @@ import pytest
 from app.contract.recipe import Float16
 from tests.support.containers import BODIES, through
 from tests.support.ort import run
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context

@@ -15,8 +15,8 @@ from tests.support.float_types import Form, written_in
 from tests.support.ort import run
 from tests.worker.compression.techniques.nets import samples
 from worker.compression import storage
-from worker.compression.graph.in_float32 import in_float32
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.in_float32 import in_float32
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context

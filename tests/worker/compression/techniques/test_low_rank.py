@@ -25,8 +25,8 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from worker.compression.data.source import Data, Source
-from worker.compression.graph import cost
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts import cost
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent

@@ -7,7 +7,7 @@ from onnx import TensorProto, helper
 
 from app.contract.errors import Refusal
 from tests.worker.compression.techniques.nets import digits_net
-from worker.compression.graph.opset import opset_of, raise_opset
+from worker.compression.graph.opset.conversion import opset_of, raise_opset
 from worker.compression.techniques.opsets import raised, returned
 
 

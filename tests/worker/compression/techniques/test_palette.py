@@ -17,8 +17,8 @@ from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.worker.compression.techniques.nets import digits_net, model, named, node, proto, run
 from worker.compression.data.source import Data, Source
-from worker.compression.graph import cost
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts import cost
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress

@@ -14,7 +14,7 @@ from onnx_ir import external_data
 from app.contract.recipe import Finetune, Recipe
 from tests.worker.compression.techniques.nets import model, node, run, samples
 from worker.compression.engine.working import as_module
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.layerwise.linear import by_weight
 from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.onnx_files import model_files

@@ -39,7 +39,7 @@ def done(files: Digits, out: Path, *steps: dict[str, Any], model: Path | None = 
 def weights(out: Path) -> dict[str, Any]:
     """Of the artifact, dense, by the names of its initializers."""
     model = model_files.load(out / "artifact.onnx")
-    from worker.compression.graph.normalise import normalise
+    from worker.compression.graph.normal_form.normalise import normalise
 
     return {
         name: value.const_value.numpy()

@@ -22,9 +22,9 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from worker.compression.engine.working import as_module
-from worker.compression.graph.cost import parameters
-from worker.compression.graph.facts import facts
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.facts.cost import parameters
+from worker.compression.graph.facts.facts import facts
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.search.candidates import Way

@@ -24,9 +24,9 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
-from worker.compression.graph import cost
-from worker.compression.graph.normalise import normalise
-from worker.compression.graph.weights import layers
+from worker.compression.graph.facts import cost
+from worker.compression.graph.facts.weights import layers
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.layerwise.affine import Grid, nearest
 from worker.compression.progress import Silent
 from worker.compression.techniques.context import Changed, Context

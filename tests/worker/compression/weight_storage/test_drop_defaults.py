@@ -16,7 +16,7 @@ from app.contract.recipe import Recipe
 from tests.support import graphs
 from tests.support.ort import run
 from tests.worker.compression.techniques.nets import samples
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent

@@ -12,7 +12,7 @@ import onnx_ir as ir
 import torch
 
 from app.contract.errors import Refusal
-from worker.compression.graph.batch_axis import batch_axes
+from worker.compression.graph.facts.batch_axis import batch_axes
 
 Meaning = Literal["classification", "regression", "embedding"]
 

@@ -2,7 +2,7 @@
 
 axis         keeps the indices whose class is not cut
 parameters   Σ over constants of what they count · Π over their axes of kept / size
-MACs         by the formulas of `graph.formulas`, for the sizes that are kept
+MACs         by the formulas of `graph.facts.formulas`, for the sizes that are kept
 """
 
 from collections.abc import Sequence
@@ -13,12 +13,12 @@ from numpy.typing import NDArray
 
 from worker.compression.graph.channels.account import Group, groups_of
 from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.node_view import Labelled
 from worker.compression.graph.channels.run import label
-from worker.compression.graph.channels.step import Labelled
-from worker.compression.graph.cost import macs_of_shaped
-from worker.compression.graph.formulas import FORMULAS
-from worker.compression.graph.parameters import count_of
-from worker.compression.graph.shapes import with_shapes
+from worker.compression.graph.facts.cost import macs_of_shaped
+from worker.compression.graph.facts.formulas import FORMULAS
+from worker.compression.graph.facts.parameters import count_of
+from worker.compression.graph.shapes.shapes import with_shapes
 
 Gone = NDArray[np.bool_]
 """For each label, whether its class is cut."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from worker.compression.graph.channels.step import Labelled, Step
+from worker.compression.graph.channels.node_view import Labelled, Step
 
 Rule = Callable[[Step], Labelled | list[Labelled]]
 """One answer for the first output or one for each; outputs without an answer have no labels."""

@@ -14,11 +14,11 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels.ledger import Vector, joined
+from worker.compression.graph.channels.node_view import Book, Choices, Labelled, Shape, Step, originating
 from worker.compression.graph.channels.rules import TABLE, UNLABELLED
 from worker.compression.graph.channels.sizes import Entries, follow
 from worker.compression.graph.channels.standins import concrete_shapes
-from worker.compression.graph.channels.step import Book, Choices, Labelled, Shape, Step, originating
-from worker.compression.graph.opset import opset_of
+from worker.compression.graph.opset.conversion import opset_of
 
 log = logging.getLogger(__name__)
 

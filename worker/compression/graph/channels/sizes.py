@@ -12,7 +12,7 @@ from typing import Final
 import onnx_ir as ir
 
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.step import Labelled, constant
+from worker.compression.graph.channels.node_view import Labelled, constant
 
 MOST_ENTRIES: Final = 64
 ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {

@@ -10,12 +10,12 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.graph.channels.account import Channel, Groups, groups_of
+from worker.compression.graph.channels.fixup import Mask, Repair
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.repair import Mask, Repair
-from worker.compression.graph.channels.repairs import REPAIRS
 from worker.compression.graph.channels.run import Run, label
-from worker.compression.graph.opset import opset_of
-from worker.compression.graph.tracing import trace
+from worker.compression.graph.channels.shape_fixups import REPAIRS
+from worker.compression.graph.normal_form.tracing import trace
+from worker.compression.graph.opset.conversion import opset_of
 
 
 def cut(model: ir.Model, channels: Iterable[Channel]) -> ir.Model:

@@ -11,7 +11,7 @@ import torch
 from onnx import helper, numpy_helper
 
 from worker.compression.engine.module import GraphModule
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 
 Array = np.ndarray[Any, Any]
 IR_VERSION = 10

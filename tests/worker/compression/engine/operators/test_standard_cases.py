@@ -14,7 +14,7 @@ from tests.support.refusals import refusal
 from tests.worker.compression.engine.operators.nodes import ABSOLUTE, by_runtime, difference, tensor
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.operators import TABLE
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 
 DTYPES = {np.dtype(name) for name in ("f4", "f8", "i1", "u1", "i2", "i4", "i8", "?")}
 """Left out: strings, sequences, floats of 16 bits and less, integers of 4 bits, and unsigned ones of 16 and more."""

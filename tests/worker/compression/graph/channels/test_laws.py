@@ -16,7 +16,7 @@ from tests.support import graphs
 from tests.support.channels import assert_laws, every_third, groups_of, normal
 from tests.support.nets import Net, Value
 from worker.compression.graph.channels import Channel, Forecast, Groups, channel_groups, cut
-from worker.compression.graph.cost import macs, parameters
+from worker.compression.graph.facts.cost import macs, parameters
 
 SIZE = 6
 Block = Callable[[Net, Value, int, int], tuple[Value, int]]

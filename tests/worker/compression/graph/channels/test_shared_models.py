@@ -8,7 +8,7 @@ import pytest
 
 from tests.support.channels import assert_laws, cut_and_run, every_third
 from worker.compression.graph.channels import channel_groups
-from worker.compression.graph.normalise import normalise
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 
 MODELS = Path(__file__).resolve().parents[6] / "shared" / "models"

@@ -5,9 +5,9 @@ Without `scale` it is 1 / √width: a narrower one would change it, so Q and K k
 
 from typing import Final
 
+from worker.compression.graph.channels.node_view import Labelled, Step
 from worker.compression.graph.channels.rule import Rule
 from worker.compression.graph.channels.rules.linear import contract
-from worker.compression.graph.channels.step import Labelled, Step
 
 Q, K, V, MASK, FIRST_OPTION = range(5)
 

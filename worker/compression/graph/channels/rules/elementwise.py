@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
+from worker.compression.graph.channels.node_view import Axes, Labelled, Step
 from worker.compression.graph.channels.rule import Rule
-from worker.compression.graph.channels.step import Axes, Labelled, Step
 
 Zero = Callable[[Step, list[Labelled]], bool]
 

@@ -3,9 +3,9 @@
 from typing import Final
 
 from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.node_view import Labelled, Step
 from worker.compression.graph.channels.rule import Rule
 from worker.compression.graph.channels.rules.elementwise import broadcast
-from worker.compression.graph.channels.step import Labelled, Step
 
 Axis = tuple[Vector | None, int]
 

@@ -5,8 +5,8 @@ from typing import Final
 import numpy as np
 
 from worker.compression.graph.channels.ledger import Vector, joined
+from worker.compression.graph.channels.node_view import Labelled, Step, integers
 from worker.compression.graph.channels.rule import Rule
-from worker.compression.graph.channels.step import Labelled, Step, integers
 
 
 def transpose(step: Step) -> Labelled:

@@ -2,10 +2,10 @@
 
 from typing import Final
 
+from worker.compression.graph.channels.node_view import Labelled, Step
 from worker.compression.graph.channels.rule import Rule
 from worker.compression.graph.channels.rules.elementwise import any_zero, broadcast, elementwise, kept, never
 from worker.compression.graph.channels.rules.movement import joined_along
-from worker.compression.graph.channels.step import Labelled, Step
 
 
 def by_axis(step: Step) -> Labelled:

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
+from worker.compression.graph.channels.node_view import Labelled, Step, integers
 from worker.compression.graph.channels.rule import Rule
 from worker.compression.graph.channels.rules.elementwise import broadcast
-from worker.compression.graph.channels.step import Labelled, Step, integers
 
 Zero = bool
 SUMS: Final = ("ReduceSum", "ReduceL1", "ReduceL2", "ReduceSumSquare")

@@ -13,8 +13,8 @@ from typing import Final
 import numpy as np
 
 from worker.compression.graph.channels.ledger import Vector
+from worker.compression.graph.channels.node_view import UNKNOWN, Labelled, Step
 from worker.compression.graph.channels.rule import Rule
-from worker.compression.graph.channels.step import UNKNOWN, Labelled, Step
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@
 
 from typing import Final
 
+from worker.compression.graph.channels.node_view import Labelled, Step
 from worker.compression.graph.channels.rule import Rule
-from worker.compression.graph.channels.step import Labelled, Step
 
 
 def window(step: Step) -> Labelled:

@@ -1,0 +1,101 @@
+"""What a graph costs: parameters, multiply-accumulates, zeros, and all of it per layer."""
+
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from worker.compression.graph.facts.formulas import node_macs
+from worker.compression.graph.facts.parameters import parameters
+from worker.compression.graph.facts.weights import Weight, layers
+from worker.compression.graph.shapes.shapes import with_shapes
+from worker.compression.ir.mapped_tensors import release
+from worker.compression.ir.naming import table_name
+
+__all__ = ["LayerCost", "layer_table", "macs", "parameters", "sparsity"]
+
+
+@dataclass(frozen=True)
+class LayerCost:
+    """A node with a weight: the weight's shape as stored, its dtype looking through DequantizeLinear; of a Gather the
+    name of its table."""
+
+    name: str
+    op: str
+    weight: list[int]
+    dtype: str
+    parameters: int
+    macs: int | None
+    size_bytes: int = 0
+    table: str | None = None
+
+
+def macs(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> int | None:
+    """Multiply-accumulates for these input shapes (batch 1 where nothing is given); None where one is unknown.
+
+    Of an If, the dearer branch counts. A loop's body runs an unknown number of times: None if it has linear layers.
+    """
+    return macs_of_shaped(with_shapes(model, shapes))
+
+
+def macs_of_shaped(shaped: ir.Model) -> int | None:
+    """The same of a model whose shapes are inferred for its inputs already."""
+    return _graph_macs(shaped.graph)
+
+
+def sparsity(model: ir.Model) -> float:
+    """Share of zeros among the weights of all layers, 0–1. A quantized weight is zero at its zero point."""
+    weights = {id(weight.value): weight for _, found in layers(model) for weight in found}.values()
+    total = sum(weight.size for weight in weights)
+    return sum(map(_zeros, weights)) / total if total else 0.0
+
+
+def _zeros(weight: Weight) -> int:
+    found = weight.zeros()
+    release(weight.value)
+    return found
+
+
+def layer_table(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> list[LayerCost]:
+    """Every node with a weight, in the order of the graph, subgraphs included."""
+    return layers_of_shaped(with_shapes(model, shapes))
+
+
+def layers_of_shaped(shaped: ir.Model) -> list[LayerCost]:
+    """The same of a model whose shapes are inferred for its inputs already."""
+    return [_layer(node, found) for node, found in layers(shaped)]
+
+
+def _layer(node: ir.Node, found: list[Weight]) -> LayerCost:
+    return LayerCost(
+        name=node.name or "",
+        op=node.op_type,
+        weight=found[0].shape,
+        dtype=found[0].dtype,
+        parameters=sum(weight.size for weight in found),
+        macs=node_macs(node),
+        size_bytes=sum(weight.nbytes for weight in found),
+        table=table_name(node),
+    )
+
+
+def _graph_macs(graph: ir.Graph) -> int | None:
+    total = 0
+    for node in graph:
+        branches = [_graph_macs(subgraph) for subgraph in _subgraphs(node)]
+        if node.op_type in ("Loop", "Scan", "SequenceMap"):
+            branches = [None if cost else cost for cost in branches]
+        costs = [node_macs(node), *branches]
+        if any(cost is None for cost in costs):
+            return None
+        total += max(cost for cost in costs if cost is not None)
+    return total
+
+
+def _subgraphs(node: ir.Node) -> list[ir.Graph]:
+    graphs: list[ir.Graph] = []
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            graphs.append(attribute.as_graph())
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            graphs.extend(attribute.as_graphs())
+    return graphs

@@ -1,0 +1,83 @@
+"""One shape for every ONNX graph, so that whatever comes after knows one kind of weight: the plain initializer.
+
+Functions are inlined, Constant nodes lifted, initializers taken out of the graph's inputs, what is computed from
+constants alone is folded, decided branches are taken, Identity and unused nodes dropped, every node named once, shapes
+inferred with their symbols, and the ONNX checker run. Nothing that is computed changes by more than 1e-4.
+"""
+
+from typing import Final
+
+import onnx
+import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from app.contract.errors import Refusal
+from worker.compression.graph.normal_form.allowance import Allowance
+from worker.compression.graph.normal_form.branches import take_branches
+from worker.compression.graph.normal_form.folding import fold
+from worker.compression.graph.normal_form.tracing import rounds, trace
+from worker.compression.graph.normal_form.unique_names import NameOnce
+from worker.compression.graph.opset.ir_version import INITIALIZERS_ALONE
+from worker.compression.graph.shapes.onnx_inference import shown
+
+MOST_ROUNDS: Final = 32
+"""Of folding and taking branches. Either form runs; honest exports need two or three."""
+
+
+def normalise(model: ir.Model) -> ir.Model:
+    """The model in normal form; the one given is changed. Sparse tensors were made dense by `store.load`.
+
+    Raises `Refusal` `invalid_model` when the ONNX checker refuses the result.
+    """
+    model.ir_version = max(model.ir_version, INITIALIZERS_ALONE)
+    model = ir.passes.Sequential(
+        passes.InlinePass(),
+        passes.RemoveInitializersFromInputsPass(),
+        passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0),
+        passes.RemoveUnusedFunctionsPass(),  # type: ignore[no-untyped-call]
+        CLEAN,
+        passes.RemoveUnusedOpsetsPass(),
+    )(model).model
+    traced = trace(model)
+    allowance = Allowance()
+    for _ in range(rounds(model, MOST_ROUNDS)):
+        if not fold(model, traced, allowance) | take_branches(model):  # either makes room for the other
+            break
+        CLEAN(model)
+        traced = trace(model)
+    check(model)
+    return model
+
+
+def check(model: ir.Model) -> None:
+    """Run the ONNX checker. Raises `Refusal` `invalid_model` with its sentence."""
+    try:
+        onnx.checker.check_model(shown(model))
+    except onnx.checker.ValidationError as error:
+        raise Refusal("invalid_model", f"The ONNX checker refuses this model: {error}") from error
+
+
+class SkipIdentities(ir.passes.InPlacePass):
+    """Let whoever reads an Identity read its input. onnx-ir's own pass also joins outputs of subgraphs, wrongly."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        found = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if _can_be_skipped(n)]
+        for node in found:
+            assert node.graph is not None
+            assert node.inputs[0] is not None
+            node.outputs[0].replace_all_uses_with(node.inputs[0])
+            node.graph.remove(node, safe=True)
+        return ir.passes.PassResult(model, modified=bool(found))
+
+
+def _can_be_skipped(node: ir.Node) -> bool:
+    return node.op_type == "Identity" and node.domain == "" and not node.outputs[0].is_graph_output()
+
+
+CLEAN: Final = ir.passes.Sequential(
+    SkipIdentities(),
+    passes.RemoveUnusedNodesPass(),
+    passes.TopologicalSortPass(),
+    NameOnce(),
+)
+"""No dead code, nodes in order, every name given once."""

@@ -1,0 +1,88 @@
+"""ONNX with external data as a tar or zip, unpacked without trusting anything in it.
+
+Names, sizes and places are what the strict readers of `app.contract` tell; the API has seen the same. Refused is also
+what unpacks to more than allowed, and anything but exactly one `.onnx`.
+"""
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path, PurePosixPath
+from typing import Final
+
+from app.contract.errors import Refusal
+from app.contract.strict_tar import MAGIC, MAGIC_AT, BrokenTar, open_tar
+from app.contract.strict_zip import BrokenZip, open_zip
+
+TORCH_EXPORT: Final = frozenset({"archive_format", "serialized_exported_program.json"})
+"""Members that torch.export writes into its archives, of today's format and of the one before."""
+
+CHUNK: Final = 2**20
+ZIP: Final = (b"PK\x03\x04", b"PK\x05\x06")
+
+
+def is_archive(path: Path) -> bool:
+    """Whether the bytes are a zip or a tar. The name is not looked at."""
+    with path.open("rb") as file:
+        start = file.read(MAGIC_AT + len(MAGIC))
+    return start.startswith(ZIP) or start[MAGIC_AT:] == MAGIC
+
+
+def unpack(path: Path, folder: Path, *, max_bytes: int) -> Path:
+    """Unpack into `folder` (made here) and answer the path of its one `.onnx`.
+
+    Raises `Refusal` `unsafe_archive`, or `invalid_model` when there is not exactly one `.onnx`.
+    """
+    folder.mkdir(parents=True)
+    files: list[Path] = []
+    try:
+        for name, chunks in _files(path, max_bytes):
+            if not _is_litter(name):
+                files.append(target := folder / name)
+                _write(chunks, target)
+    except (BrokenZip, BrokenTar) as error:
+        detail = f"The archive cannot be read to its end: {error}. Pack it again and upload it whole."
+        raise Refusal("unsafe_archive", detail) from error
+    return _the_model(files, folder)
+
+
+def _files(path: Path, max_bytes: int) -> Iterator[tuple[str, Iterable[bytes]]]:
+    """Names and contents; a file is what it begins like, whatever it ends like."""
+    with path.open("rb") as file:
+        if file.read(2) == b"PK":
+            packed = open_zip(file, max_bytes=max_bytes)
+            for name in packed.members:
+                stream = packed.stream(name)
+                yield name, iter(lambda stream=stream: stream.read(CHUNK), b"")  # type: ignore[misc]
+        else:
+            plain = open_tar(file, max_bytes=max_bytes)
+            for name in plain.members:
+                yield name, plain.chunks(name)
+
+
+def _is_litter(name: str) -> bool:
+    """What macOS adds to archives."""
+    path = PurePosixPath(name)
+    return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
+
+
+def _write(chunks: Iterable[bytes], target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with target.open("xb") as file:
+        for chunk in chunks:
+            file.write(chunk)
+
+
+def _the_model(files: list[Path], folder: Path) -> Path:
+    if any(file.name in TORCH_EXPORT for file in files):
+        raise Refusal(
+            "invalid_model",
+            "This is a torch.export program (.pt2), and ONNX was expected. The service and `python -m "
+            "worker.compression` convert it; for `compress()` convert it with worker.compression.upload_gate.convert.",
+        )
+    models = [file for file in files if file.suffix.lower() == ".onnx"]
+    if len(models) != 1:
+        found = ", ".join(sorted(str(file.relative_to(folder)) for file in models)[:5]) or "none"
+        raise Refusal(
+            "invalid_model",
+            f"The archive should hold exactly one .onnx file with its external data; it holds {found}.",
+        )
+    return models[0]
