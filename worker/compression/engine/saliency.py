@@ -15,7 +15,7 @@ import torch
 
 from worker.compression.data.samples import Samples
 from worker.compression.engine.working import as_module
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array
 
 BATCH: Final = 8

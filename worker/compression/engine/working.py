@@ -17,8 +17,8 @@ from worker.compression.engine.module import GraphModule
 from worker.compression.engine.quantized import integers, is_bias, reader_of
 from worker.compression.engine.tensors import to_torch
 from worker.compression.graph.opset.conversion import opset_of, raise_for
+from worker.compression.ir.affine import scales_for_bias
 from worker.compression.ir.constants import new_constant
-from worker.compression.techniques.ranges import scales_for_bias
 
 
 def as_module(model: ir.Model, wanted: Iterable[str] | None = None) -> GraphModule:

@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.constants import new_constant
-from worker.compression.layerwise.bias import takes_bias
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.bias import takes_bias
+from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array
 
 

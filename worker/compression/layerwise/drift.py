@@ -15,8 +15,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.layerwise.linear import Linear
-from worker.compression.layerwise.moments import ROWS, held_together
+from worker.compression.layers.input_moments import ROWS, held_together
+from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array, Observer
 
 PASSES: Final = 8

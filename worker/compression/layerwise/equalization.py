@@ -15,9 +15,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.layerwise.bias import owns_bias
-from worker.compression.layerwise.channels import Channels
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.bias import owns_bias
+from worker.compression.layers.channel_statistics import Channels
+from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.scaling import column_sizes, scale_inputs, scale_outputs
 from worker.compression.runtime.observe import Array
 

@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.layerwise.structure import Mask, Structure
+from worker.compression.layers.sparsity_pattern import Mask, Structure
 from worker.compression.runtime.observe import Array
 
 DAMPING: Final = 0.01

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 
 
 def levels(model: ir.Model, layers: Sequence[Linear], before: ir.Model) -> list[list[Linear]]:

@@ -18,9 +18,9 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.cost import macs
-from worker.compression.layerwise.bias import Bias, bias_of
-from worker.compression.layerwise.linear import Linear, linears
-from worker.compression.layerwise.patches import chosen
+from worker.compression.layers.bias import Bias, bias_of
+from worker.compression.layers.im2col import chosen
+from worker.compression.layers.linear import Linear, linears
 from worker.compression.layerwise.prefix import levels, prefix
 from worker.compression.runtime.observe import Array, Observer
 

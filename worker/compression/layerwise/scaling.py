@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array
 
 

@@ -13,8 +13,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.constants import new_constant
-from worker.compression.layerwise.channels import Channels
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.channel_statistics import Channels
+from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.scaling import scale_inputs
 from worker.compression.runtime.observe import Array
 

@@ -9,11 +9,11 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.layers.bias import takes_bias
+from worker.compression.layers.input_moments import Moments, moments
+from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.allocation import Option
-from worker.compression.layerwise.bias import takes_bias
 from worker.compression.layerwise.drift import Drift, rounding
-from worker.compression.layerwise.linear import Linear
-from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.layerwise.reduced_rank import ReducedRank, whole
 from worker.compression.layerwise.splits import Geometry, Split, Way, quick, quickened
 from worker.compression.layerwise.vbmf import vbmf_rank

@@ -13,7 +13,7 @@ from typing import Final, Literal
 
 import onnx_ir as ir
 
-from worker.compression.layerwise.linear import linears
+from worker.compression.layers.linear import linears
 from worker.compression.layerwise.smoothing import behind_normalisation
 from worker.compression.search.sensitivity import Gain
 from worker.compression.techniques.account import Layer, taken

@@ -16,7 +16,7 @@ import torch
 
 from worker.compression.data.samples import Samples
 from worker.compression.engine.working import as_module
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 
 PROBES = 4
 """Of random signs for each batch."""

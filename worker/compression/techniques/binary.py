@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from app.contract.recipe import Binary
 from worker.compression.ir.naming import Names
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.opsets import raised

@@ -16,6 +16,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut
 from worker.compression.graph.facts.cost import parameters
 from worker.compression.ir.naming import excluded
+from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.layerwise.reconstruction import Repaired, repair
 from worker.compression.progress import Within
 from worker.compression.pruning import account
@@ -27,7 +28,6 @@ from worker.compression.pruning.search import Cut, smallest_cut
 from worker.compression.pruning.targets import Bench, Forecaster, Left, TimeUntold, left_of, left_without_time
 from worker.compression.runtime.observe import Array
 from worker.compression.techniques.account import refuse_quantized
-from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 
 

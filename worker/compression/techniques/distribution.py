@@ -17,9 +17,9 @@ from typing import Final, Literal
 
 import numpy as np
 
+from worker.compression.ir.affine import Array, Range
 from worker.compression.techniques.entropy import threshold
 from worker.compression.techniques.least_squares import least_error
-from worker.compression.techniques.ranges import Array, Range
 
 Method = Literal["minmax", "percentile", "entropy", "mse"]
 

@@ -8,8 +8,8 @@ from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
 from worker.compression.ir.naming import Names, excluded
-from worker.compression.layerwise.channels import SAMPLES, Channels, input_channels
-from worker.compression.layerwise.linear import Linear, linear
+from worker.compression.layers.channel_statistics import SAMPLES, Channels, input_channels
+from worker.compression.layers.linear import Linear, linear
 from worker.compression.layerwise.smoothing import behind_normalisation, smooth
 from worker.compression.techniques.account import Layer, taken
 from worker.compression.techniques.integer import IntegerWriter

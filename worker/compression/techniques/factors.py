@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.splits import Split
 from worker.compression.runtime.observe import Array
 

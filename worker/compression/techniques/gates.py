@@ -6,7 +6,7 @@ HardSwish  x·relu6(x + 3)/6   0 below −3                       (Howard et al.
 
 import onnx_ir as ir
 
-from worker.compression.techniques.ranges import Range
+from worker.compression.ir.affine import Range
 
 SILU_LOW, HARDSWISH_LOW = -8.0, -3.0
 

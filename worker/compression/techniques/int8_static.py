@@ -15,11 +15,11 @@ from app.contract.errors import Refusal
 from app.contract.recipe import Int8Static
 from worker.compression.data.samples import Samples
 from worker.compression.ir.naming import Names
+from worker.compression.layers.batchnorm import fold_batchnorms
+from worker.compression.layers.input_moments import moments
 from worker.compression.layerwise.equalization import equalize
-from worker.compression.layerwise.moments import moments
 from worker.compression.layerwise.smoothing import smooth
 from worker.compression.techniques.account import Layer, changed, refuse_quantized, rows, taken
-from worker.compression.techniques.batchnorm import fold_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import four_bits, target, weight_range
 from worker.compression.techniques.opsets import raised

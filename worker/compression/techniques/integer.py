@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.affine import Array, quantized_weight, weight_scales
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names
 from worker.compression.techniques.kernels import FULL
-from worker.compression.techniques.ranges import Array, quantized_weight, weight_scales
 
 MICROSOFT = "com.microsoft"
 LSTM_INPUTS = 8

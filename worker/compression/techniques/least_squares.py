@@ -10,7 +10,7 @@ a Relu leaves are not counted inside.
 
 import numpy as np
 
-from worker.compression.techniques.ranges import LEVELS, Array
+from worker.compression.ir.affine import LEVELS, Array
 
 SHARES = np.linspace(1.0, 0.1, 91)
 """Of the observed end: the candidates."""

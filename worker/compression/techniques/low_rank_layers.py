@@ -9,8 +9,8 @@ import onnx_ir as ir
 from app.contract.recipe import LowRank
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import excluded
+from worker.compression.layers.linear import Linear, linear
 from worker.compression.layerwise.allocation import Option
-from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.layerwise.splits import Cost, Geometry, geometry
 from worker.compression.layerwise.study import Study, ways
 from worker.compression.techniques.small_weights import NOT_FINITE, finite

@@ -13,8 +13,8 @@ import onnx_ir as ir
 
 from app.contract.recipe import Palette
 from worker.compression.ir.naming import Names
+from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.kmeans import centres, nearest
-from worker.compression.layerwise.linear import Linear
 from worker.compression.techniques.account import changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.opsets import raised

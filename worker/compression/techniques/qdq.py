@@ -13,11 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.constants import new_constant
-from worker.compression.ir.naming import Names
-from worker.compression.techniques.kernels import FOUR_BITS
-from worker.compression.techniques.padding import pads_zeros
-from worker.compression.techniques.ranges import (
+from worker.compression.ir.affine import (
     Array,
     Range,
     quantized_bias,
@@ -25,6 +21,10 @@ from worker.compression.techniques.ranges import (
     scales_for_bias,
     weight_scales,
 )
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names
+from worker.compression.techniques.kernels import FOUR_BITS
+from worker.compression.techniques.padding import pads_zeros
 from worker.compression.techniques.selection import Selection, weight_axis
 
 

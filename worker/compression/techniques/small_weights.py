@@ -11,8 +11,8 @@ import onnx_ir as ir
 from worker.compression.graph.facts.weights import weights_of
 from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.naming import excluded
+from worker.compression.layers.linear import Linear, by_weight
 from worker.compression.layerwise.affine import Array
-from worker.compression.layerwise.linear import Linear, by_weight
 
 PRODUCTS: Final = ("MatMul", "Gemm")
 TAKEN: Final = (*PRODUCTS, "Conv", "Gather")

@@ -19,14 +19,14 @@ from app.contract.errors import Refusal
 from app.contract.glob import matches_any
 from app.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
-from worker.compression.layerwise import spread
+from worker.compression.layers import zero_allocation
+from worker.compression.layers.batchnorm import untie_batchnorms
+from worker.compression.layers.input_moments import Moments, moments
+from worker.compression.layers.linear import Linear, by_weight
+from worker.compression.layers.sparsity_pattern import Structure, in_order
 from worker.compression.layerwise.hessian import output_error, with_zeros
-from worker.compression.layerwise.linear import Linear, by_weight
-from worker.compression.layerwise.moments import Moments, moments
-from worker.compression.layerwise.structure import Structure, in_order
 from worker.compression.runtime.observe import Array
 from worker.compression.techniques.account import left_inside
-from worker.compression.techniques.batchnorm import untie_batchnorms
 from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.targets import zeros_targets
 from worker.compression.weight_storage.sparse_layers import remember
@@ -151,24 +151,26 @@ def _wanted(
         return [structure.most(layer.shape) for layer in layers]
     match step.distribution:
         case "uniform":
-            zeros = spread.uniform(sizes, step.zeros)
+            zeros = zero_allocation.uniform(sizes, step.zeros)
         case "erdos_renyi":
-            zeros = spread.erdos_renyi([layer.dims for layer in layers], step.zeros)
+            zeros = zero_allocation.erdos_renyi([layer.dims for layer in layers], step.zeros)
         case "sensitivity":
             assert samples is not None
             curves = [
                 _curve(layer, sums, scores, structure, step)
                 for layer, sums in moments(model, layers, samples, lambda _: None)
             ]
-            zeros = spread.by_error(curves, sizes, step.zeros)
+            zeros = zero_allocation.by_error(curves, sizes, step.zeros)
     if step.distribution != "uniform":
-        zeros = spread.with_zeros_there(zeros, [int((layer.matrix() == 0).sum()) for layer in layers])
-    return spread.whole(zeros, structure.unit)
+        zeros = zero_allocation.with_zeros_there(
+            zeros, [int((layer.matrix() == 0).sum()) for layer in layers]
+        )
+    return zero_allocation.whole(zeros, structure.unit)
 
 
 def _curve(
     layer: Linear, sums: Moments, scores: dict[str, Array], structure: Structure, step: Sparsity
-) -> spread.Curve:
+) -> zero_allocation.Curve:
     """How much of the output's energy is lost at each share of zeros, nothing made up for."""
     order, weight = in_order(layer), layer.matrix().astype(np.float64)
     scored = _scored(layer, sums, scores, step)[:, :, order]
@@ -176,7 +178,7 @@ def _curve(
     weight = weight[:, :, order]
     energy = output_error(weight, np.zeros_like(weight), second) or 1.0
     curve, size = [], weight.size
-    for share in spread.grid(step.zeros):
+    for share in zero_allocation.grid(step.zeros):
         count = min(round(share * size), structure.most(weight.shape))
         masked = np.where(structure.weakest(scored, count), 0.0, weight)
         curve.append((share, output_error(weight, masked, second) / energy))

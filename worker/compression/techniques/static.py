@@ -10,10 +10,11 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.affine import Array, Range, round_to_nearest
 from worker.compression.ir.naming import Names
+from worker.compression.layers.channel_statistics import Channels, input_channels
+from worker.compression.layers.linear import Linear, linear
 from worker.compression.layerwise.bias_correction import correct, shift
-from worker.compression.layerwise.channels import Channels, input_channels
-from worker.compression.layerwise.linear import Linear, linear
 from worker.compression.techniques.account import Layer, taken
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution, Method
@@ -21,7 +22,6 @@ from worker.compression.techniques.gates import gated
 from worker.compression.techniques.integer import IntegerWriter
 from worker.compression.techniques.kernels import FULL, TARGETS, Target, WeightRange
 from worker.compression.techniques.qdq import QdqWriter
-from worker.compression.techniques.ranges import Array, Range, round_to_nearest
 from worker.compression.techniques.selection import Selection, carries, select
 from worker.compression.techniques.tables import quantize_tables, tables
 

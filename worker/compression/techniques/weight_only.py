@@ -14,10 +14,10 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import WeightOnly
 from worker.compression.ir.mapped_tensors import Spill, release
+from worker.compression.layers.input_moments import Moments, moments
+from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.affine import Array, Fitted, Grid, half_quadratic, nearest
 from worker.compression.layerwise.gptq import Order, dead
-from worker.compression.layerwise.linear import Linear
-from worker.compression.layerwise.moments import Moments, moments
 from worker.compression.techniques import expansion
 from worker.compression.techniques.account import NOT_SMALLER, Layer, changed, refuse_quantized
 from worker.compression.techniques.context import Changed, Context

@@ -16,9 +16,9 @@ from app.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.training.zeros import Growth, Zeros
 from worker.compression.graph.facts.weights import Weight, layers
-from worker.compression.layerwise import spread
-from worker.compression.layerwise.linear import by_weight
-from worker.compression.layerwise.structure import Structure
+from worker.compression.layers import zero_allocation
+from worker.compression.layers.linear import by_weight
+from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.techniques.targets import zeros_targets
 from worker.compression.weight_storage.sparse_layers import recalled, remember
 
@@ -106,7 +106,7 @@ def _growth(
         )
     sizes = [int(np.prod(layer.shape)) for layer in taken]
     share = zeros_of(gradual.structure, gradual.sparsity)
-    wanted = spread.whole(spread.uniform(sizes, share), structure.unit)
+    wanted = zero_allocation.whole(zero_allocation.uniform(sizes, share), structure.unit)
     if structure.of:
         wanted = [structure.most(layer.shape) for layer in taken]
     goals = [min(count, structure.most(layer.shape)) for count, layer in zip(wanted, taken, strict=True)]

@@ -7,7 +7,7 @@ from onnx import helper
 
 from tests.worker.compression.techniques.nets import model, samples
 from worker.compression.engine.saliency import taylor
-from worker.compression.layerwise.linear import linears
+from worker.compression.layers.linear import linears
 
 
 def test_for_one_layer_it_is_the_squared_weight_times_its_inputs_energy(tmp_path: Path) -> None:

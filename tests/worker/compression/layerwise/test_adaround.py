@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.compression.ir.affine import round_to_nearest
 from worker.compression.layerwise.adaround import learned
-from worker.compression.techniques.ranges import round_to_nearest
 
 
 def error(moved: np.ndarray, second: np.ndarray) -> float:

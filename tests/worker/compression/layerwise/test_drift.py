@@ -7,8 +7,8 @@ import pytest
 from numpy.random import Generator
 
 from tests.worker.compression.techniques.nets import model, node
+from worker.compression.layers.linear import Linear, linears
 from worker.compression.layerwise.drift import PASSES, Drift, together
-from worker.compression.layerwise.linear import Linear, linears
 
 OUT, INNER = 4, 6
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.layerwise.hessian import output_error, with_zeros
-from worker.compression.layerwise.structure import Structure
 
 STRUCTURES = [Structure(), Structure(kept=2, of=4), Structure(1, 4), Structure(2, 2)]
 

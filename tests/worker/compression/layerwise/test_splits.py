@@ -10,7 +10,7 @@ from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import Names
-from worker.compression.layerwise.linear import linears
+from worker.compression.layers.linear import linears
 from worker.compression.layerwise.splits import Geometry, Positions, Split, geometry, quick, quickened
 from worker.compression.layerwise.study import Study
 from worker.compression.techniques.factors import factorise

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.worker.compression.techniques.nets import model, node, samples
-from worker.compression.layerwise.linear import linears
+from worker.compression.layers.linear import linears
 from worker.compression.search.hessian import traces
 
 

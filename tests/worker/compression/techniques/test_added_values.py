@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 
 from app.contract.recipe import Int8Static
 from tests.worker.compression.techniques.nets import model, node, run, samples, snr_db
+from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply
 from worker.compression.techniques.context import Context
-from worker.compression.techniques.ranges import Range, quantized_weight, weight_scales
 
 WORSE_DB = 3.0
 """Than the oracle, at most: it rounds no sums and no biases."""

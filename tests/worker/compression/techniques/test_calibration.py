@@ -13,12 +13,12 @@ from hypothesis import strategies as st
 
 from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.data.samples import Samples
+from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.runtime import observe
 from worker.compression.techniques import distribution
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution
 from worker.compression.techniques.entropy import threshold
-from worker.compression.techniques.ranges import Range, quantized_weight, weight_scales
 
 
 def observed(folder: Path, x: Any, method: Any, percentile: float = 99.0) -> Range:

@@ -12,7 +12,7 @@ from tests.worker.compression.techniques.nets import model, named, node, ops, ru
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import Names
-from worker.compression.layerwise.linear import linears
+from worker.compression.layers.linear import linears
 from worker.compression.layerwise.splits import Split, geometry
 from worker.compression.layerwise.study import Study
 from worker.compression.techniques.factors import factorise

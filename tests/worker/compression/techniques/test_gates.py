@@ -3,8 +3,8 @@
 import pytest
 
 from tests.worker.compression.techniques.nets import model, named, node
+from worker.compression.ir.affine import Range
 from worker.compression.techniques.gates import gated
-from worker.compression.techniques.ranges import Range
 
 SILU = [
     node("Neg", "x", "v", "source"),

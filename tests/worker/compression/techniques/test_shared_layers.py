@@ -15,8 +15,8 @@ from app.contract.recipe import Finetune, Recipe
 from tests.worker.compression.techniques.nets import model, node, run, samples
 from worker.compression.engine.working import as_module
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.layerwise.linear import by_weight
-from worker.compression.layerwise.moments import Moments, moments
+from worker.compression.layers.input_moments import Moments, moments
+from worker.compression.layers.linear import by_weight
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.techniques import apply

@@ -14,8 +14,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from worker.compression.layerwise.linear import Linear
-from worker.compression.layerwise.structure import Structure, in_order
+from worker.compression.layers.linear import Linear
+from worker.compression.layers.sparsity_pattern import Structure, in_order
 
 PARTS: Final = 50
 """Times that weights are looked for on the way."""

@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from tests.worker.compression.techniques.nets import model, samples
-from worker.compression.layerwise.bias import owns_bias, takes_bias
-from worker.compression.layerwise.linear import Linear, linears
-from worker.compression.layerwise.moments import moments
+from worker.compression.layers.bias import owns_bias, takes_bias
+from worker.compression.layers.input_moments import moments
+from worker.compression.layers.linear import Linear, linears
 
 TOLERANCE = 1e-4
 """Relative to the largest output: float32 sums in another order."""

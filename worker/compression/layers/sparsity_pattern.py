@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array
 
 Mask = npt.NDArray[np.bool_]

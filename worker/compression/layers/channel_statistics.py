@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array, Observer
 
 SAMPLES = 32

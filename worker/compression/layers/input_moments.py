@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from worker.compression.data.samples import Samples
-from worker.compression.layerwise.linear import Linear
+from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array, Observer
 
 HELD = 1 << 30

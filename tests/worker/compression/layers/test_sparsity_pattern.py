@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from onnx import helper
 
 from tests.worker.compression.techniques.nets import model
-from worker.compression.layerwise.linear import Linear, linears
-from worker.compression.layerwise.structure import Structure, in_order
+from worker.compression.layers.linear import Linear, linears
+from worker.compression.layers.sparsity_pattern import Structure, in_order
 
 
 def convolution(weight: Any, group: int = 1) -> Linear:

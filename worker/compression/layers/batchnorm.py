@@ -8,9 +8,9 @@ The node keeps its name. Runtimes do the same for a float model; between Q/DQ pa
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.affine import Array
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
-from worker.compression.techniques.ranges import Array
 
 EPSILON = 1e-5
 """Of BatchNormalization, where the node gives none."""

@@ -11,7 +11,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.naming import excluded
-from worker.compression.layerwise.patches import Window, patches
+from worker.compression.layers.im2col import Window, patches
 from worker.compression.runtime.observe import Array
 
 
