@@ -24,7 +24,7 @@ from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
-from worker.compression.techniques.context import Context
+from worker.compression.steps.context import Context
 from worker.compression.techniques.float_types import give_back
 from worker.compression.weight_storage.drop_defaults import UploadNames
 

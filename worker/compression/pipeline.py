@@ -13,10 +13,10 @@ from app.contract.graph_hash import graph_sha256
 from app.contract.model import TensorSpec
 from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
-from worker.compression import storage
-from worker.compression.assemble import assemble, lineage
+from worker.compression import artifact_file
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
+from worker.compression.float_candidate import apply_or_keep
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.in_float32 import in_float32
 from worker.compression.graph.normal_form.normalise import normalise
@@ -35,11 +35,11 @@ from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
+from worker.compression.report import assemble, lineage
+from worker.compression.steps.decisions import TrainingDiverged
+from worker.compression.steps.opset import returned
 from worker.compression.techniques import check
-from worker.compression.techniques.account import TrainingDiverged
-from worker.compression.techniques.float_candidate import apply_or_keep
 from worker.compression.techniques.float_types import check_types, give_back
-from worker.compression.techniques.opsets import returned
 from worker.compression.weight_storage.drop_defaults import names_in
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
@@ -108,21 +108,21 @@ def compress(
         done = [step for step, told in zip(recipe.steps, steps, strict=True) if told.changed]
         if done:
             steps = _with_notes(steps, give_back(graph, materials.types(recipe.steps)))
-            graph, notes = storage.with_packing_opset(graph, done)
+            graph, notes = artifact_file.with_packing_opset(graph, done)
             steps = _with_notes(steps, notes)
         else:
             graph = model_files.load(baseline)  # a normal form is for steps that do something
         tidy(graph)
-        steps = _with_notes(steps, returned(graph, uploaded, storage.least_opset(done)))
+        steps = _with_notes(steps, returned(graph, uploaded, artifact_file.least_opset(done)))
         materials.signature(recipe.steps).restore(graph)
         candidate = scratch / "candidate.onnx"
-        packing = storage.write(graph, candidate, done, upload)
-        steps = storage.told(steps, recipe.steps, packing)
+        packing = artifact_file.write(graph, candidate, done, upload)
+        steps = artifact_file.told(steps, recipe.steps, packing)
         progress.step(len(recipe.steps), "measure")
         measured = _measured(baseline, candidate, materials, _overlap(data, recipe), scratch)
         model_files.stamp(graph, lineage(source, recipe, options, measured, graph_sha256(candidate)))
         artifact = out_dir / ARTIFACT
-        storage.write(graph, artifact, done, upload)
+        artifact_file.write(graph, artifact, done, upload)
         if bytes_of(artifact) > size and (not done or bytes_of(candidate) <= size):
             shutil.copyfile(candidate, artifact)  # what is said of it would make the file larger
         report = assemble(

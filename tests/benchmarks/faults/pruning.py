@@ -14,8 +14,8 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Context
 
 TESTS: Final = "tests/worker/compression/"
 HELD: Final = {

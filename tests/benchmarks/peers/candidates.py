@@ -15,7 +15,7 @@ from tests.benchmarks.peers.environments import python_of
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files
-from worker.compression.techniques.opsets import raised
+from worker.compression.steps.opset import raised
 
 SCRIPTS: Final = Path(__file__).parent / "scripts"
 ROOT: Final = Path(__file__).parents[3]

@@ -17,8 +17,8 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Context
 
 
 def main() -> None:

@@ -26,8 +26,8 @@ from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.measure.quiet import WAIT_VARIABLE
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Context
 
 ROOT: Final = Path(__file__).parents[3]
 TRAINING: Final = {"steps": 2, "batch_size": 8}

@@ -16,9 +16,9 @@ from app.contract.report import Latency, Percentiles
 from worker.compression.data.samples import Samples
 from worker.compression.measure.disturbance import Watch
 from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.interleaved import Turns, in_turns, run_times
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quiet import Patience
-from worker.compression.measure.turns import Turns, in_turns, run_times
 
 FEWEST_ROUNDS = 9
 ROUND_MS = 20.0

@@ -10,7 +10,7 @@ from app.contract.recipe import ChannelPruning
 from app.contract.report import RequirementResult
 from worker.compression.graph.channels import Group, Groups, describe
 from worker.compression.layerwise.reconstruction import Repaired
-from worker.compression.measure.turns import ANEW
+from worker.compression.measure.interleaved import ANEW
 from worker.compression.pruning.search import Cut
 
 SHOWN: Final = 4

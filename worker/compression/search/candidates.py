@@ -16,7 +16,7 @@ import onnx_ir as ir
 from worker.compression.layers.linear import linears
 from worker.compression.layerwise.smoothing import behind_normalisation
 from worker.compression.search.sensitivity import Gain
-from worker.compression.techniques.account import Layer, taken
+from worker.compression.steps.decisions import Layer, taken
 from worker.compression.techniques.dynamic import Dynamic
 from worker.compression.techniques.static import Static
 

@@ -29,10 +29,10 @@ from app.contract.recipe import (
     Training,
     WeightOnly,
 )
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques.bfloat16 import bfloat16
 from worker.compression.techniques.binary import binary
 from worker.compression.techniques.channel_pruning import channel_pruning
-from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.float16 import float16
 from worker.compression.techniques.int8_dynamic import int8_dynamic
 from worker.compression.techniques.int8_static import int8_static

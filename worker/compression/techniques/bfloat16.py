@@ -17,10 +17,10 @@ from app.contract.recipe import BFloat16
 from worker.compression.graph.facts.weights import dtype_name
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
-from worker.compression.techniques.account import Layer, changed
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import Layer, changed
+from worker.compression.steps.opset import raised
 from worker.compression.techniques.half import KEPT
-from worker.compression.techniques.opsets import raised
 
 OPSET: Final = 13
 FEWEST: Final = 128

@@ -14,9 +14,9 @@ import onnx_ir as ir
 from app.contract.recipe import Binary
 from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import Linear
-from worker.compression.techniques.account import changed, refuse_quantized
-from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.opsets import raised
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.opset import raised
 from worker.compression.techniques.palette import relative_error
 from worker.compression.techniques.sharing import FOR_SIZE, OPSET, candidates, per_output, taken
 from worker.compression.techniques.small_weights import tell_twins

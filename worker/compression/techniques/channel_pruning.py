@@ -27,8 +27,8 @@ from worker.compression.pruning.scores import scores
 from worker.compression.pruning.search import Cut, smallest_cut
 from worker.compression.pruning.targets import Bench, Forecaster, Left, TimeUntold, left_of, left_without_time
 from worker.compression.runtime.observe import Array
-from worker.compression.techniques.account import refuse_quantized
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import refuse_quantized
 
 
 def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> Changed:

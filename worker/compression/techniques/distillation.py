@@ -3,7 +3,7 @@
 import onnx_ir as ir
 
 from app.contract.recipe import Distillation
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques.training import lesson_of, trained
 
 

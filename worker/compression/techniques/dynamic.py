@@ -11,7 +11,7 @@ from worker.compression.ir.naming import Names, excluded
 from worker.compression.layers.channel_statistics import SAMPLES, Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.layerwise.smoothing import behind_normalisation, smooth
-from worker.compression.techniques.account import Layer, taken
+from worker.compression.steps.decisions import Layer, taken
 from worker.compression.techniques.integer import IntegerWriter
 from worker.compression.techniques.residuals import sums_for_residuals
 from worker.compression.techniques.small_weights import NOT_FINITE, finite

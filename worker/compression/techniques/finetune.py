@@ -7,7 +7,7 @@ from worker.compression.data.labels import mean_classes
 from worker.compression.engine.training.head import Meaning, output_of
 from worker.compression.engine.training.objective import Weights
 from worker.compression.graph.facts.facts import inputs_of
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques.training import Lesson, trained
 
 

@@ -27,8 +27,8 @@ from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.measure.feeds import random_feeds
-from worker.compression.techniques.account import SHOWN, Layer, changed
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import SHOWN, Layer, changed
 from worker.compression.techniques.half import Ports, is_tensor, ports
 from worker.compression.techniques.islands import DATA, LARGEST, SAMPLES, Random, islands
 from worker.compression.techniques.underflow import vanishing

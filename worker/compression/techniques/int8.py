@@ -14,9 +14,10 @@ import onnx_ir as ir
 
 from app.contract.recipe import Int8, Int8Static
 from worker.compression.data.samples import Samples
+from worker.compression.measure.fastest import race
 from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.interleaved import ANEW
 from worker.compression.measure.network import Network
-from worker.compression.measure.turns import ANEW
 from worker.compression.onnx_files import model_files
 from worker.compression.search.candidates import (
     SMOOTH,
@@ -31,16 +32,15 @@ from worker.compression.search.choosing import Entry, chosen
 from worker.compression.search.exclusion import exclude
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.meeting import Meets, meeting
-from worker.compression.search.race import race
 from worker.compression.search.sensitivity import measured_gains
-from worker.compression.techniques.account import changed, refuse_quantized, rows
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import changed, refuse_quantized, rows
+from worker.compression.steps.opset import raised
 from worker.compression.techniques.distribution import Method
 from worker.compression.techniques.dynamic import Dynamic
 from worker.compression.techniques.int8_layers import layers, refuse_without_data
 from worker.compression.techniques.int8_static import WANTED, calibrated, prepared
 from worker.compression.techniques.kernels import weight_range
-from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.static import Static
 
 log = logging.getLogger(__name__)

@@ -16,11 +16,11 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Int8Dynamic
-from worker.compression.techniques.account import changed, refuse_quantized
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.opset import raised
 from worker.compression.techniques.dynamic import Dynamic
 from worker.compression.techniques.kernels import weight_range
-from worker.compression.techniques.opsets import raised
 
 OPSET = 11
 """The first opset with DynamicQuantizeLinear."""

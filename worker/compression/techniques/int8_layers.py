@@ -11,7 +11,7 @@ import onnx_ir as ir
 
 from app.contract.errors import Refusal
 from worker.compression.search.candidates import Way
-from worker.compression.techniques.account import Layer, taken
+from worker.compression.steps.decisions import Layer, taken
 from worker.compression.techniques.selection import FLOAT_ONLY, WEIGHTED, select
 from worker.compression.techniques.tables import tables
 

@@ -19,10 +19,10 @@ from worker.compression.layers.batchnorm import fold_batchnorms
 from worker.compression.layers.input_moments import moments
 from worker.compression.layerwise.equalization import equalize
 from worker.compression.layerwise.smoothing import smooth
-from worker.compression.techniques.account import Layer, changed, refuse_quantized, rows, taken
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import Layer, changed, refuse_quantized, rows, taken
+from worker.compression.steps.opset import raised
 from worker.compression.techniques.kernels import four_bits, target, weight_range
-from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.pooling import pools_for_means
 from worker.compression.techniques.residuals import sums_for_residuals
 from worker.compression.techniques.static import Static

@@ -18,8 +18,8 @@ from worker.compression.layerwise.allocation import Option, cheapest, spread
 from worker.compression.layerwise.drift import drift, together
 from worker.compression.layerwise.splits import Split
 from worker.compression.layerwise.study import WIDEST, Fitted, Study, observe
-from worker.compression.techniques.account import Layer, refuse_quantized, why_not
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import Layer, refuse_quantized, why_not
 from worker.compression.techniques.factors import factorise
 from worker.compression.techniques.low_rank_account import account, target
 from worker.compression.techniques.low_rank_layers import NOMINAL, Case, cases, decided, looked_at

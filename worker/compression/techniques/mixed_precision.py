@@ -20,17 +20,17 @@ from app.contract.recipe import Int8Static, MixedPrecision
 from app.contract.report import RequirementResult
 from worker.compression.ir.affine import round_to_nearest
 from worker.compression.layers.batchnorm import untie_batchnorms
+from worker.compression.measure.interleaved import ANEW
 from worker.compression.measure.quiet import Patience
-from worker.compression.measure.turns import ANEW
 from worker.compression.search.allocation import FLOAT, Choice, Move, bits_after, moves, prefix
 from worker.compression.search.judge import Judge, Judged
 from worker.compression.search.sensitivity import sensitivities
 from worker.compression.search.timing import layer_times, profile
-from worker.compression.techniques.account import changed, refuse_quantized
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.opset import raised
 from worker.compression.techniques.int8_static import calibrated, prepared
 from worker.compression.techniques.kernels import FOUR_BITS
-from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.static import Static
 
 OPSET = 21

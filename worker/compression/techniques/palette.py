@@ -15,9 +15,9 @@ from app.contract.recipe import Palette
 from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.kmeans import centres, nearest
-from worker.compression.techniques.account import changed, refuse_quantized
-from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.opsets import raised
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.opset import raised
 from worker.compression.techniques.sharing import FOR_SIZE, OPSET, candidates, per_output, taken
 from worker.compression.techniques.small_weights import tell_twins
 from worker.compression.weight_storage.codebook_weights import Array, Writer

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import onnx_ir as ir
 
 from worker.compression.ir.naming import excluded
-from worker.compression.techniques.account import Layer, taken
+from worker.compression.steps.decisions import Layer, taken
 from worker.compression.techniques.padding import adds_values
 from worker.compression.techniques.small_weights import NOT_FINITE, finite
 

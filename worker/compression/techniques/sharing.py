@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.facts.weights import weights_of
 from worker.compression.layers.linear import Linear
-from worker.compression.techniques.account import NOT_SMALLER, Layer
+from worker.compression.steps.decisions import NOT_SMALLER, Layer
 from worker.compression.techniques.small_weights import (
     FLOATS,
     NOT_FINITE,

@@ -26,9 +26,9 @@ from worker.compression.layers.linear import Linear, by_weight
 from worker.compression.layers.sparsity_pattern import Structure, in_order
 from worker.compression.layerwise.hessian import output_error, with_zeros
 from worker.compression.runtime.observe import Array
-from worker.compression.techniques.account import left_inside
-from worker.compression.techniques.context import Changed, Context
-from worker.compression.techniques.targets import zeros_targets
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import left_inside
+from worker.compression.steps.targets import zeros_targets
 from worker.compression.weight_storage.sparse_layers import remember
 
 WIDEST: Final = 8192

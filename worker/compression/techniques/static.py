@@ -15,7 +15,7 @@ from worker.compression.ir.naming import Names
 from worker.compression.layers.channel_statistics import Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.layerwise.bias_correction import correct, shift
-from worker.compression.techniques.account import Layer, taken
+from worker.compression.steps.decisions import Layer, taken
 from worker.compression.techniques.calibration import distributions
 from worker.compression.techniques.distribution import Distribution, Method
 from worker.compression.techniques.gates import gated

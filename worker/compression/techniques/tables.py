@@ -14,7 +14,7 @@ from typing import Final
 import onnx_ir as ir
 
 from worker.compression.ir.naming import excluded
-from worker.compression.techniques.account import Layer
+from worker.compression.steps.decisions import Layer
 from worker.compression.techniques.integer import IntegerWriter
 from worker.compression.techniques.small_weights import finite, gathers_rows
 

@@ -24,8 +24,8 @@ from worker.compression.engine.working import as_module, write_back
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.ir.naming import excluded
 from worker.compression.layers.batchnorm import untie_batchnorms
-from worker.compression.techniques.account import TrainingDiverged
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import TrainingDiverged
 from worker.compression.techniques.zeros import Sparse, sparse
 
 

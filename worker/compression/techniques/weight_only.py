@@ -18,11 +18,11 @@ from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.layerwise.affine import Array, Fitted, Grid, half_quadratic, nearest
 from worker.compression.layerwise.gptq import Order, dead
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import NOT_SMALLER, Layer, changed, refuse_quantized
+from worker.compression.steps.opset import raised
 from worker.compression.techniques import expansion
-from worker.compression.techniques.account import NOT_SMALLER, Layer, changed, refuse_quantized
-from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.nbits import NBitsWriter, Quantized
-from worker.compression.techniques.opsets import raised
 from worker.compression.techniques.small_weights import Candidate, candidates, tell_twins
 
 OPSET_BLOCKS: Final = 21

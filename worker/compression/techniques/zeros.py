@@ -19,7 +19,7 @@ from worker.compression.graph.facts.weights import Weight, layers
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.linear import by_weight
 from worker.compression.layers.sparsity_pattern import Structure
-from worker.compression.techniques.targets import zeros_targets
+from worker.compression.steps.targets import zeros_targets
 from worker.compression.weight_storage.sparse_layers import recalled, remember
 
 BLOCK = (1, 4)

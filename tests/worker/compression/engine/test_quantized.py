@@ -17,7 +17,7 @@ from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
-from worker.compression.techniques.context import Context
+from worker.compression.steps.context import Context
 from worker.compression.techniques.int8_static import int8_static
 
 

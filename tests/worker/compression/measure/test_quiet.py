@@ -17,11 +17,11 @@ from tests.support.graphs import mlp
 from worker.compression.measure import disturbance, quiet
 from worker.compression.measure.compare import compare
 from worker.compression.measure.disturbance import Disturbance, Watch
+from worker.compression.measure.interleaved import Turns
 from worker.compression.measure.lock import PATH_VARIABLE
 from worker.compression.measure.quiet import Patience
 from worker.compression.measure.requirements import judge
 from worker.compression.measure.subprocesses import Subprocesses
-from worker.compression.measure.turns import Turns
 from worker.compression.measure.verdict import verdict
 from worker.compression.progress import Silent
 from worker.compression.runtime.session import usable_threads

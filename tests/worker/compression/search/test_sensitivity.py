@@ -20,13 +20,13 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from tests.worker.compression.techniques.uneven import images, uneven_net
+from worker.compression.measure.fastest import race
 from worker.compression.measure.network import Network
 from worker.compression.measure.quiet import Patience
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.search.judge import EXACT_DB, Judge, Judged
 from worker.compression.search.meeting import meeting
-from worker.compression.search.race import race
 from worker.compression.search.sensitivity import measured_gains, sensitivities
 from worker.compression.search.timing import layer_times
 from worker.compression.techniques.kernels import WeightRange

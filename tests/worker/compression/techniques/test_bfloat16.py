@@ -18,8 +18,8 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 
 SMALL = ir.DataType.BFLOAT16
 

@@ -20,7 +20,7 @@ from tests.support.graphs import branches, siblings
 from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.channels import channel_groups
-from worker.compression.measure.turns import ANEW
+from worker.compression.measure.interleaved import ANEW
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.pruning.gradients import sensitivities

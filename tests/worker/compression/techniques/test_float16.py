@@ -31,8 +31,8 @@ from tests.worker.compression.techniques.test_int8_static import branching
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.constants import new_constant
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 
 HALF = ir.DataType.FLOAT16
 STEP = Float16.model_validate({"kind": "float16"})

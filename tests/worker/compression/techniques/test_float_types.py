@@ -14,12 +14,12 @@ from tests.support import graphs, half_graphs
 from tests.support.float_types import Form, written_in
 from tests.support.ort import run
 from tests.worker.compression.techniques.nets import samples
-from worker.compression import storage
+from worker.compression import artifact_file
 from worker.compression.graph.normal_form.in_float32 import in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Context
 from worker.compression.techniques.float_types import check_types, give_back
 from worker.compression.weight_storage.drop_defaults import names_in
 
@@ -49,7 +49,7 @@ def artifact(model: onnx.ModelProto, folder: Path, *steps: AnyStep, data: Any = 
         assert changed.changed
         graph = normalise(changed.model)
     give_back(graph, types)
-    storage.write(graph, folder / "artifact.onnx", steps, names_in(model))
+    artifact_file.write(graph, folder / "artifact.onnx", steps, names_in(model))
     made = onnx.load(folder / "artifact.onnx")
     onnx.checker.check_model(made, full_check=True)
     return made

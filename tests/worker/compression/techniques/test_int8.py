@@ -26,8 +26,8 @@ from tests.worker.compression.techniques.nets import (
 from tests.worker.compression.techniques.uneven import images, uneven_net
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 
 
 def best(

@@ -30,8 +30,8 @@ from tests.worker.compression.techniques.nets import (
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.kernels import weight_range
 from worker.compression.techniques.static import Static
 

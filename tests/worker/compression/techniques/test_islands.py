@@ -19,8 +19,8 @@ from tests.worker.compression.techniques.nets import (
     snr_db,
 )
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 
 HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 

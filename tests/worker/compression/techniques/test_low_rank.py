@@ -30,7 +30,7 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques.low_rank import low_rank
 
 LAYERS = ["conv1", "conv2", "head/gemm"]

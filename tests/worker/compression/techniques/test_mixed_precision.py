@@ -23,8 +23,8 @@ from tests.worker.compression.techniques.uneven import images, uneven_net
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files.model_files import save, weight_bytes
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 from worker.compression.weight_storage.drop_defaults import NOTHING
 
 

@@ -23,8 +23,8 @@ from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 from worker.compression.weight_storage.codebook_weights import SharedWeight, shared_weight
 from worker.compression.weight_storage.drop_defaults import names_in
 

@@ -10,8 +10,8 @@ import pytest
 from app.contract.recipe import Int8Dynamic, Int8Static
 from tests.worker.compression.techniques.nets import model, named, node, optimized, run, samples
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Context
 from worker.compression.techniques.residuals import sums_for_residuals
 
 X = np.random.default_rng(0).normal(size=(32, 5, 16)).astype(np.float32)

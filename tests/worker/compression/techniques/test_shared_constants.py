@@ -11,8 +11,8 @@ from app.contract.errors import Refusal
 from app.contract.recipe import Recipe
 from tests.worker.compression.techniques.nets import joined_batchnorms, model, node, proto, run, samples
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 
 RNG = np.random.default_rng(0)
 

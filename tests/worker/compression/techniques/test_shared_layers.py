@@ -19,8 +19,8 @@ from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import by_weight
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.zeros import sparse
 from worker.compression.weight_storage.sparse_layers import recalled
 

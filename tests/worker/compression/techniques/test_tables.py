@@ -30,8 +30,8 @@ from worker.compression.progress import Silent
 from worker.compression.search.candidates import Way
 from worker.compression.search.judge import Judge
 from worker.compression.search.sensitivity import sensitivities
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 from worker.compression.techniques.int8_layers import FLOAT_WON, layers
 from worker.compression.techniques.kernels import WeightRange
 from worker.compression.techniques.static import Static

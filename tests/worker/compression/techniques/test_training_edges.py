@@ -18,8 +18,8 @@ from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Changed, Context
 
 RNG = np.random.default_rng(0)
 STEP = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "validation": 0}

@@ -29,7 +29,7 @@ from worker.compression.graph.facts.weights import layers
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.layerwise.affine import Grid, nearest
 from worker.compression.progress import Silent
-from worker.compression.techniques.context import Changed, Context
+from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques.weight_only import weight_only
 
 EXACT_DB = 100

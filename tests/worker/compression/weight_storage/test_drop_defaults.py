@@ -20,8 +20,8 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent
+from worker.compression.steps.context import Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.context import Context
 from worker.compression.weight_storage.drop_defaults import NOTHING, make_compact, names_in
 
 

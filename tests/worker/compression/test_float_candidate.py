@@ -14,12 +14,12 @@ from app.contract.job import Benchmark
 from app.contract.recipe import Recipe
 from tests.worker.compression.techniques.nets import model, node, run, samples
 from worker.compression.data.source import Data
+from worker.compression.float_candidate import apply_or_keep
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.progress import Silent
-from worker.compression.techniques.context import Context
-from worker.compression.techniques.float_candidate import apply_or_keep
+from worker.compression.steps.context import Context
 
 STEPS: tuple[dict[str, Any], ...] = (
     {"kind": "weight_only"},

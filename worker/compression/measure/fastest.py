@@ -1,6 +1,6 @@
 """Which of several candidates is the fastest: all timed in turns, in one process, under the machine's measuring lock.
 
-`measure.turns` says what a round is, and when a speed-up cannot be told.
+`measure.interleaved` says what a round is, and when a speed-up cannot be told.
 """
 
 from collections.abc import Sequence
@@ -10,10 +10,10 @@ import numpy as np
 
 from app.contract.base import Interval
 from worker.compression.measure.disturbance import Watch
+from worker.compression.measure.interleaved import Turns, in_turns, run_times
 from worker.compression.measure.lock import measuring
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quiet import Patience
-from worker.compression.measure.turns import Turns, in_turns, run_times
 from worker.compression.progress import Progress
 
 ROUNDS = 11

@@ -8,7 +8,7 @@ from onnx import TensorProto, helper
 from app.contract.errors import Refusal
 from tests.worker.compression.techniques.nets import digits_net
 from worker.compression.graph.opset.conversion import opset_of, raise_opset
-from worker.compression.techniques.opsets import raised, returned
+from worker.compression.steps.opset import raised, returned
 
 
 def test_a_model_that_is_new_enough_is_given_back_as_it_is() -> None:

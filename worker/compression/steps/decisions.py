@@ -10,7 +10,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from worker.compression.graph.facts.facts import quantized_nodes
 from worker.compression.graph.facts.weights import Weight, weights_of
-from worker.compression.techniques.context import Changed
+from worker.compression.steps.context import Changed
 
 SHOWN = 8
 """Operators named in a refusal."""

@@ -10,7 +10,7 @@ from app.contract.errors import Refusal
 from app.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
 from app.contract.report import StepReport
 from worker.compression.onnx_files import model_files
-from worker.compression.techniques.opsets import raised
+from worker.compression.steps.opset import raised
 from worker.compression.weight_storage.drop_defaults import UploadNames
 from worker.compression.weight_storage.smallest_form import OPSET, Packing
 
