@@ -31,8 +31,8 @@ from worker.compression.measure.subprocesses import Subprocesses
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import ARTIFACT, compress
+from worker.compression.quantization.integer.eligibility import select
 from worker.compression.steps.opset import raised
-from worker.compression.techniques.selection import select
 
 GRAPH: Final = "tests/worker/compression/graph"
 HELD: Final = {

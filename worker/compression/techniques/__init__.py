@@ -29,17 +29,17 @@ from app.contract.recipe import (
     Training,
     WeightOnly,
 )
+from worker.compression.quantization.binary import binary
+from worker.compression.quantization.int8_dynamic import int8_dynamic
+from worker.compression.quantization.int8_static import int8_static
+from worker.compression.quantization.palette import palette
+from worker.compression.quantization.weight_only import weight_only
 from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques.bfloat16 import bfloat16
-from worker.compression.techniques.binary import binary
 from worker.compression.techniques.channel_pruning import channel_pruning
 from worker.compression.techniques.float16 import float16
-from worker.compression.techniques.int8_dynamic import int8_dynamic
-from worker.compression.techniques.int8_static import int8_static
 from worker.compression.techniques.low_rank import low_rank
-from worker.compression.techniques.palette import palette
 from worker.compression.techniques.sparsity import layers_of, sparsity
-from worker.compression.techniques.weight_only import weight_only
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
@@ -79,11 +79,11 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     """
     match step:
         case Int8():
-            from worker.compression.techniques.int8 import int8
+            from worker.compression.quantization.int8 import int8
 
             return int8(model, step, context)
         case MixedPrecision():
-            from worker.compression.techniques.mixed_precision import mixed_precision
+            from worker.compression.quantization.mixed_precision import mixed_precision
 
             return mixed_precision(model, step, context)
         case Int8Static():

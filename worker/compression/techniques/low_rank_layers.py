@@ -13,7 +13,7 @@ from worker.compression.layers.linear import Linear, linear
 from worker.compression.layerwise.allocation import Option
 from worker.compression.layerwise.splits import Cost, Geometry, geometry
 from worker.compression.layerwise.study import Study, ways
-from worker.compression.techniques.small_weights import NOT_FINITE, finite
+from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
 
 PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
 OTHERS: Final = ("ConvTranspose", "LSTM", "GRU", "RNN")

@@ -17,8 +17,8 @@ from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
+from worker.compression.quantization.int8_static import int8_static
 from worker.compression.steps.context import Context
-from worker.compression.techniques.int8_static import int8_static
 
 
 @pytest.fixture(params=[8, 4])

@@ -16,8 +16,8 @@ from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module, write_back
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
+from worker.compression.quantization.binary import binary
 from worker.compression.steps.context import Context
-from worker.compression.techniques.binary import binary
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
+from tests.worker.compression.techniques.test_int8_static import branching
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Float16, Int8Static
@@ -27,7 +28,6 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
-from tests.worker.compression.techniques.test_int8_static import branching
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.constants import new_constant
 from worker.compression.progress import Silent

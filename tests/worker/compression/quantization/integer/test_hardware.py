@@ -1,0 +1,49 @@
+"""Which CPUs add products of bytes exactly, and what the user is told."""
+
+import pytest
+
+from worker.compression.quantization.integer import hardware
+from worker.compression.quantization.integer.hardware import multiplies_exactly, weight_range
+
+
+@pytest.mark.parametrize(
+    ("machine", "flags", "exact"),
+    [
+        ("x86_64", {"avx2", "fma"}, False),
+        ("x86_64", {"avx2", "avx512f", "avx512bw"}, False),
+        ("x86_64", {"avx2", "avx512_vnni"}, True),
+        ("x86_64", {"avx2", "avx_vnni"}, True),
+        ("AMD64", set(), False),
+        ("aarch64", {"asimd"}, True),
+        ("aarch64", {"asimd", "asimddp", "i8mm"}, True),
+    ],
+)
+def test_x86_needs_vnni(machine: str, flags: set[str], exact: bool) -> None:
+    assert multiplies_exactly(machine, flags) is exact
+
+
+@pytest.mark.parametrize(
+    ("asked", "flags", "limit", "told"),
+    [
+        ("auto", {"avx512_vnni"}, 127, ""),
+        ("auto", {"avx2"}, 64, "7 bits"),
+        ("full", {"avx512_vnni"}, 127, ""),
+        ("full", {"avx2"}, 127, "worse than"),
+        ("reduced", {"avx512_vnni"}, 64, ""),
+        ("reduced", {"avx2"}, 64, ""),
+    ],
+)
+def test_auto_follows_the_cpu_and_a_wish_is_obeyed(
+    asked: hardware.Asked, flags: set[str], limit: int, told: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(hardware, "cpu_flags", lambda: frozenset(flags))
+    monkeypatch.setattr(hardware.platform, "machine", lambda: "x86_64")
+    found = weight_range(asked)
+    assert found.limit == limit
+    assert told in " ".join(found.notes)
+    assert bool(found.notes) == bool(told)
+
+
+@pytest.mark.parametrize("limit", [hardware.REDUCED])
+def test_two_products_of_the_reduced_range_fit_16_bits(limit: int) -> None:
+    assert 2 * 255 * limit <= 2**15 - 1 < 2 * 255 * (limit + 1)

@@ -1,0 +1,165 @@
+"""Which layer it is: judged, ranked, timed, on a network with known culprits."""
+
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+
+from app.contract.errors import Refusal
+from app.contract.job import Evaluation
+from app.contract.recipe import Requirements
+from tests.worker.compression.techniques.nets import (
+    digits_net,
+    digits_samples,
+    model,
+    node,
+    run,
+    samples,
+    snr_db,
+)
+from tests.worker.compression.techniques.uneven import images, uneven_net
+from worker.compression.measure.fastest import race
+from worker.compression.measure.network import Network
+from worker.compression.measure.quiet import Patience
+from worker.compression.onnx_files import model_files
+from worker.compression.progress import Silent
+from worker.compression.quantization.integer.hardware import WeightRange
+from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.search.acceptance import meeting
+from worker.compression.quantization.search.layer_profile import layer_times
+from worker.compression.quantization.search.output_error import EXACT_DB, Judge, Judged
+from worker.compression.quantization.search.sensitivity import measured_gains, sensitivities
+
+
+@pytest.fixture
+def static(tmp_path: Path) -> Static:
+    net = uneven_net()
+    made = Static(net, [], WeightRange(127, []), samples(tmp_path, net, image=images()), "minmax")
+    made.observe(lambda _: None)
+    return made
+
+
+@pytest.mark.usefixtures("all_told")
+def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_path: Path) -> None:
+    judge = Judge(static.model, static.samples, tmp_path)
+    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    found = sensitivities(static, judge, gains, lambda _: None)
+    assert [one.name for one in found] == ["conv1", "conv2", "conv3", "head"]
+    ranked = sorted(found, key=lambda one: one.judged.snr_db)
+    assert {ranked[0].name, ranked[1].name} == {"conv1", "conv2"}
+    assert ranked[1].judged.snr_db < 20 < ranked[2].judged.snr_db - 10
+    assert {one.name: one.gain.bytes for one in found} == {
+        "conv1": 3 * 432, "conv2": 3 * 2304, "conv3": 3 * 2304, "head": 3 * 96,
+    }  # fmt: skip
+    assert all(one.gain.milliseconds is not None for one in found)
+
+
+def test_noises_add_up(static: Static, tmp_path: Path) -> None:
+    """The noise of all layers is that of the single ones together, within 3 dB."""
+    judge = Judge(static.model, static.samples, tmp_path)
+    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    found = sensitivities(static, judge, gains, lambda _: None)
+    together = -10 * np.log10(sum(10 ** (-one.judged.snr_db / 10) for one in found))
+    assert abs(judge(static.quantized()).snr_db - together) < 3
+
+
+def test_the_judge_says_what_a_comparison_by_hand_says(static: Static, tmp_path: Path) -> None:
+    judge, made = Judge(static.model, static.samples, tmp_path), static.quantized()
+    x = {"image": images()}
+    expected = snr_db(run(static.model, x), run(made, x))
+    assert judge(made).snr_db == pytest.approx(expected, abs=0.01)
+    assert judge(static.model).snr_db == EXACT_DB
+
+
+def test_with_labels_the_drop_of_the_metric_is_judged(tmp_path: Path) -> None:
+    data = digits_samples(tmp_path)
+    judge = Judge(digits_net(), data, tmp_path, Evaluation(metric="top1"))
+    labels, x = np.asarray(data.labels), next(data.batches(2000))["image"]
+    broken = digits_net()
+    head = next(n for n in broken.graph if n.name == "head/gemm")
+    bias = head.inputs[2]
+    assert bias is not None
+    bias.const_value = ir.tensor(np.array([9, *[0] * 9], np.float32))
+    before, after = ((run(net, {"image": x}).argmax(1) == labels).mean() for net in (digits_net(), broken))
+    judged = judge(broken)
+    assert judged.metric == pytest.approx(after)
+    assert judged.drop == pytest.approx(before - after)
+
+
+def test_a_float_model_that_answers_nan_is_no_judge(static: Static, tmp_path: Path) -> None:
+    broken = static.model.clone()
+    weight = next(v for v in broken.graph.initializers.values() if v.const_value is not None)
+    weight.const_value = ir.tensor(np.full(weight.const_value.shape.numpy(), np.nan, np.float32))  # type: ignore[union-attr]
+    with pytest.raises(Refusal, match="NaN or infinity in all of its answers"):
+        Judge(broken, static.samples, tmp_path)
+    assert Judge(static.model, static.samples, tmp_path)(broken).told() == {"snr_db": -EXACT_DB, "cosine": -1}
+
+
+def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
+    """A detector that finds nothing: only every 40th sample has a row that is kept."""
+    nodes = [
+        node("MatMul", "x w", "h", "product"),
+        node("ReduceMax", "h", "m", "largest", axes=[1], keepdims=0),
+        node("Greater", "m least", "g", "kept"),
+        node("Compress", "h g", "y", "rows", axis=0),
+    ]
+    rng = np.random.default_rng(0)
+    weights = {"w": rng.normal(size=(16, 8)).astype(np.float32), "least": np.array(50, np.float32)}
+    net = model(nodes, {"x": ["N", 16]}, {"y": ["K", 8]}, weights)
+    x = rng.normal(size=(80, 16)).astype(np.float32)
+    x[::40] *= 1000
+    judge = Judge(net, samples(tmp_path, net, x=x), tmp_path)
+    assert judge(net).told() == {"snr_db": EXACT_DB, "cosine": 1}
+
+
+@pytest.mark.usefixtures("all_told")
+def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
+    static: Static, tmp_path: Path
+) -> None:
+    feed = next(static.samples.take(1).batches(1))
+    times = layer_times(static.model, feed, ["conv1", "conv2", "conv3", "head"], tmp_path, Patience(Silent()))
+    assert set(times) == {"conv1", "conv2", "conv3", "head"}
+    assert all(0 < time < 100 for time in times.values())
+
+
+@pytest.mark.parametrize(
+    ("require", "labelled", "judged", "met"),
+    [
+        (Requirements(), False, Judged(20.1, 0.9), True),
+        (Requirements(), False, Judged(19.9, 0.99), False),
+        (Requirements(min_cosine=0.9), False, Judged(5, 0.91), True),
+        (Requirements(min_cosine=0.9, max_metric_drop=0.01), True, Judged(5, 0.91, 0.8, 0.02), False),
+        (Requirements(max_metric_drop=0.01), True, Judged(5, 0.5, 0.8, 0.01), True),
+        (Requirements(max_metric_drop=0.01), False, Judged(5, 0.5), False),
+        (Requirements(min_speedup=2), False, Judged(25, 0.5), True),
+    ],
+)
+def test_what_is_required_is_judged_where_it_can_be(
+    require: Requirements, labelled: bool, judged: Judged, met: bool
+) -> None:
+    assert meeting(require, labelled)[0](judged) is met
+
+
+@pytest.mark.usefixtures("all_told")
+def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path) -> None:
+    """Of 40 against 10 convolutions, 3 times as slow at least; against itself within a factor of 1.5."""
+    from tests.worker.compression.techniques.nets import model, node
+
+    weights = {"w": np.full((16, 16, 3, 3), 0.01, np.float32)}
+    networks = []
+    for number, count in enumerate((10, 40, 10)):
+        names = ["x", *(f"v{i}" for i in range(count - 1)), "y"]
+        nodes = [
+            node("Conv", f"{a} w", b, f"conv{i}", pads=[1, 1, 1, 1])
+            for i, (a, b) in enumerate(pairwise(names))
+        ]
+        net = model(nodes, {"x": [1, 16, 16, 16]}, {"y": [1, 16, 16, 16]}, weights)
+        model_files.save(net, tmp_path / f"{number}.onnx")
+        networks.append(Network(tmp_path / f"{number}.onnx", 1, "it"))
+    feed = {"x": np.zeros((1, 16, 16, 16), np.float32)}
+    first, second, third = race(networks, feed, 0, Silent())
+    assert first.speedup == 1
+    assert second.speedup < 1 / 3 + 0.05
+    assert 1 / 1.5 < third.speedup < 1.5

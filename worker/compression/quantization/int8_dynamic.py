@@ -1,0 +1,50 @@
+"""`int8_dynamic`: int8 weights; activations are quantized while the model runs, by their range at that moment.
+
+    MatMul, Gemm   x, s_x, z_x = DynamicQuantizeLinear(X);  Y = s_x s_w · MatMulInteger(x, w, z_x) (+ bias)
+    LSTM           com.microsoft DynamicQuantizeLSTM, which does the same inside
+    Gather         rows of an int8 table, as floats (`tables`)
+
+in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel, in the range that the CPU
+multiplies exactly (`kernels`). Convolutions are left out: ConvInteger has no fast kernel on the CPU, and the range of a
+whole feature map has to be found on every run, so it is usually slower than float32. Subgraphs (If, Loop) stay as they
+are. Outliers behind layer normalisations can go into the weights beforehand (`quantization.preparation.smoothquant`).
+"""
+
+from dataclasses import replace
+
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Dynamic
+from worker.compression.quantization.integer.dynamic_model import Dynamic
+from worker.compression.quantization.integer.hardware import weight_range
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.opset import raised
+
+OPSET = 11
+"""The first opset with DynamicQuantizeLinear."""
+
+
+def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Changed:
+    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`; with `smooth` also `missing_data`,
+    `not_finite`, `model_does_not_run`."""
+    refuse_quantized(model)
+    if step.smooth is not None and context.calibration is None:
+        raise Refusal(
+            "missing_data", "int8_dynamic with smooth needs calibration data.", field="data.calibration"
+        )
+    model, notes = raised(model, OPSET, "dynamic quantization")
+    weights = weight_range(step.weight_range)
+    dynamic = Dynamic(model, step.exclude, weights.limit, step.smooth)
+    answer = changed(
+        model,
+        dynamic.told(),
+        "MatMul, Gemm or LSTM with a float32 weight, or an embedding table",
+        [*notes, *weights.notes],
+        weights.details(),
+    )
+    if step.smooth is not None and context.calibration is not None:
+        dynamic.observe(context.calibration, context.seed)
+        answer.details["layers_smoothed"] = len(dynamic.seen)
+    return replace(answer, model=dynamic.quantized(context.progress.advance))

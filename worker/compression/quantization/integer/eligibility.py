@@ -1,0 +1,218 @@
+"""What int8_static quantizes in a graph, and why not the rest.
+
+    weighted   Conv, Gemm, MatMul with a float32 weight: what integer kernels speed up
+    joining    Add, Concat, … between quantized nodes: quantized too, so that values stay 8-bit on the way
+    carrying   MaxPool, Reshape, …: move values and add none but zeros, so input and output share one scale; as do a
+               Concat's output and those inputs that nothing else reads, and joining them is copying
+    clipping   Relu, Clip: the range of the 8-bit output does their work, ONNX Runtime drops them
+
+Joining, carrying and clipping nodes are kept only where they connect quantized nodes.
+"""
+
+from collections.abc import Iterator, Mapping, Set
+from dataclasses import dataclass
+
+import onnx_ir as ir
+
+from worker.compression.ir.naming import excluded
+from worker.compression.quantization.integer.pad_values import adds_values
+from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
+from worker.compression.steps.decisions import Layer, taken
+
+WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
+"""Have weights, but no integer kernel that reads Q/DQ pairs: counted, never changed."""
+JOINING = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"})
+CARRYING = frozenset({"MaxPool", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Slice", "Pad"})
+CLIPPING = frozenset({"Relu", "Clip"})
+
+
+def carries(node: ir.Node) -> bool:
+    """Whether what it gives lies in the range of what it reads: it only moves values, and pads with nothing but 0."""
+    return node.op_type in CARRYING and not adds_values(node)
+
+
+@dataclass(frozen=True)
+class Selection:
+    """`values` are the activations that get a Q/DQ pair, in graph order."""
+
+    layers: list[Layer]
+    nodes: frozenset[ir.Node]
+    values: list[ir.Value]
+
+    @property
+    def weighted(self) -> list[ir.Node]:
+        return taken(self.layers)
+
+    def source(self, value: ir.Value) -> ir.Value:
+        """The value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where
+        it is joined with others."""
+        producer = value.producer()
+        while producer in self.nodes and producer is not None and carries(producer):
+            value = _data_input(producer)
+            producer = value.producer()
+        joined = self._joined(value)
+        return value if joined is None else self.source(joined)
+
+    def _joined(self, value: ir.Value) -> ir.Value | None:
+        """The output of the Concat that alone reads the value, maybe behind carrying nodes."""
+        while len(uses := value.uses()) == 1 and not value.is_graph_output():
+            ((reader, index),) = ((use.node, use.idx) for use in uses)
+            moved = carries(reader) and index == 0
+            if reader not in self.nodes or not (moved or reader.op_type == "Concat"):
+                return None
+            value = reader.outputs[0]
+            if reader.op_type == "Concat":
+                return None if _clipped(value, self.nodes) else value
+        return None
+
+
+def select(model: ir.Model, patterns: list[str], left: Mapping[str, str] | None = None) -> Selection:
+    """`left`: why the layer of that name stays float, besides those that a pattern excludes."""
+    left = left or {}
+    layers = [
+        Layer(node, _objection(node, patterns) or left.get(str(node.name)))
+        for node in model.graph
+        if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | FLOAT_ONLY
+    ]
+    weighted = {layer.node for layer in layers if layer.reason is None}
+    nodes = _connected(model.graph, weighted, patterns)
+    return Selection(layers, frozenset(nodes), list(_values(model.graph, nodes)))
+
+
+def weight_axis(node: ir.Node) -> int | None:
+    """The output-channel axis of the weight; None when there is no weight of the right form."""
+    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    if weight is None or weight.const_value is None or weight.const_value.dtype != ir.DataType.FLOAT:
+        return None
+    rank = len(weight.const_value.shape)
+    match node.op_type:
+        case "Conv":
+            return 0
+        case "Gemm":
+            return 0 if _number(node, "transB", 0) else 1
+        case "MatMul" if rank == 2:
+            return 1
+    return None
+
+
+def _objection(node: ir.Node, patterns: list[str]) -> str | None:
+    if excluded(node, patterns):
+        return "excluded by pattern"
+    if node.op_type in FLOAT_ONLY:
+        return f"{node.op_type} has no integer kernel for Q/DQ pairs"
+    if weight_axis(node) is None:
+        return "its second input is no float32 weight"
+    if not finite(node.inputs[1]):  # type: ignore[arg-type]
+        return NOT_FINITE
+    data = node.inputs[0]
+    if data is None or data.const_value is not None:
+        return "its input is a constant"
+    if node.op_type == "Gemm" and (
+        _number(node, "transA", 0),
+        _number(node, "alpha", 1),
+        _number(node, "beta", 1),
+    ) != (0, 1, 1):
+        return "transA, alpha or beta differ from their defaults"
+    return _bias_objection(node)
+
+
+def _bias_objection(node: ir.Node) -> str | None:
+    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    if bias is None:
+        return None
+    channels = node.inputs[1].shape[weight_axis(node)]  # type: ignore[union-attr,index]
+    stored = bias.const_value
+    if stored is None or stored.size != channels or stored.shape.numpy()[-1:] not in ((), (channels,)):
+        return "its bias is not one constant per channel"
+    return None
+
+
+def _number(node: ir.Node, name: str, default: float) -> float:
+    attribute = node.attributes.get(name)
+    return default if attribute is None else float(attribute.value)
+
+
+def _data_input(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    assert value is not None
+    return value
+
+
+def _connected(graph: ir.Graph, weighted: set[ir.Node], patterns: list[str]) -> set[ir.Node]:
+    """The weighted nodes and all between them: drop what hangs loose until nothing does."""
+    between = {
+        node
+        for node in graph
+        if node.domain in ("", "ai.onnx")
+        and (node.op_type in JOINING | CLIPPING or carries(node))
+        and not excluded(node, patterns)
+    }
+    while True:
+        nodes = weighted | between
+        loose = {node for node in between if not _connects(node, nodes)}
+        if not loose:
+            return nodes
+        between -= loose
+
+
+def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
+    """Fed by quantized nodes, read by quantized nodes. A product of a float is left to fusions such as Gelu.
+
+    What clips costs nothing behind a layer, whoever reads it.
+    """
+    inputs = [v for v in node.inputs if v is not None and v.const_value is None]
+    fed = [v.producer() in nodes for v in inputs]
+    if node.op_type in CLIPPING and (len(inputs[0].uses()) != 1 or inputs[0].is_graph_output()):
+        return False
+    if node.op_type in CLIPPING and fed[0] and inputs[0].producer().op_type in ("Conv", "Add"):  # type: ignore[union-attr]
+        return True
+    if node.op_type in JOINING and len(inputs) < sum(v is not None for v in node.inputs):
+        return False
+    enough = all(fed) if node.op_type == "Mul" else any(fed)
+    return enough and any(use.node in nodes for use in node.outputs[0].uses())
+
+
+def _values(graph: ir.Graph, nodes: set[ir.Node]) -> Iterator[ir.Value]:
+    seen: set[ir.Value] = set()
+    for node in graph:
+        if node not in nodes:
+            continue
+        for value in (*_data_inputs(node), *_data_outputs(node, nodes)):
+            if value not in seen and not _clipped(value, nodes):
+                seen.add(value)
+                yield value
+
+
+def _data_inputs(node: ir.Node) -> Iterator[ir.Value]:
+    """The activations among the inputs: not weights, not the shapes and bounds that come after the first."""
+    values = node.inputs if node.op_type in JOINING else node.inputs[:1]
+    yield from (v for v in values if v is not None and v.const_value is None)
+
+
+def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
+    """A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel.
+
+    So has a MatMul before an Add where ONNX Runtime would first make a Gemm of the two, which it then cannot quantize:
+    on matrices, and on whatever it can reshape into one because all sizes are known.
+    """
+    value = node.outputs[0]
+    readers = [use.node for use in value.uses()]
+    added = (
+        node.op_type == "MatMul"
+        and any(reader.op_type == "Add" for reader in readers)
+        and _like_a_matrix(_data_input(node))
+    )
+    if node.op_type in ("Gemm", "MatMul") and not added and not any(reader in nodes for reader in readers):
+        return
+    yield value
+
+
+def _like_a_matrix(value: ir.Value) -> bool:
+    shape = value.shape
+    return shape is None or len(shape) == 2 or shape.is_static()
+
+
+def _clipped(value: ir.Value, nodes: Set[ir.Node]) -> bool:
+    """Between a node and the Relu behind it nothing is quantized, so that the two become one."""
+    return any(use.node in nodes and use.node.op_type in CLIPPING for use in value.uses())

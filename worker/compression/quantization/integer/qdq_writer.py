@@ -1,0 +1,196 @@
+"""Puts QuantizeLinear/DequantizeLinear pairs into a graph.
+
+    value ─ Q ─ DQ ─ consumers          uint8, one scale
+    int8 initializer ─ DQ ─ node        one scale per output channel
+    int32 initializer ─ DQ ─ node       a bias, in units of activation scale · weight scale
+    Q ─ Pad ─ DQ                        padding with zeros is padding with the zero point: no kernel has to be fused
+
+This is the form that ONNX Runtime fuses into integer kernels, and that a quantization-aware trainer reads.
+"""
+
+from collections.abc import Mapping
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.ir.affine import (
+    Array,
+    Range,
+    quantized_bias,
+    quantized_weight,
+    scales_for_bias,
+    weight_scales,
+)
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names
+from worker.compression.quantization.integer.eligibility import Selection, weight_axis
+from worker.compression.quantization.integer.hardware import FOUR_BITS
+from worker.compression.quantization.integer.pad_values import pads_zeros
+
+
+class QdqWriter:
+    """Writes into one model. Values and weights used by several nodes are quantized once."""
+
+    def __init__(
+        self,
+        model: ir.Model,
+        weight_limit: int,
+        limits: Mapping[str, int] | None = None,
+        *,
+        signed: bool = False,
+        float_bias: bool = False,
+    ) -> None:
+        """`limits` are those of single layers, by name; weights within `FOUR_BITS` are stored in four.
+
+        `signed`: activations are int8 around 0. `float_bias`: biases stay as they are.
+        """
+        self._signed, self._float_bias = signed, float_bias
+        self._graph, self._limit = model.graph, weight_limit
+        self._limits = limits or {}
+        self._names = Names(model)
+        self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        self._written: dict[tuple[ir.Value, int, int, bytes], ir.Value] = {}
+        self.rows: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
+        """int8 [rows, n] and scales [rows], of float weights [rows, n] that are products' transposed ones."""
+
+    def write(self, selection: Selection, ranges: dict[str, Range]) -> None:
+        for value in selection.values:
+            self._affine[value] = self._parameters(value, selection, ranges)
+        for node in selection.weighted:
+            self._write_weights(node)
+        for value in selection.values:
+            self._write_activation(value, selection)
+        values = set(selection.values)
+        for node in [n for n in self._graph if n in selection.nodes and n.outputs[0] in values]:
+            if pads_zeros(node):
+                self._pad_integers(node)
+
+    @property
+    def _integers(self) -> ir.DataType:
+        return ir.DataType.INT8 if self._signed else ir.DataType.UINT8
+
+    def _parameters(
+        self, value: ir.Value, selection: Selection, ranges: dict[str, Range]
+    ) -> tuple[ir.Value, ir.Value]:
+        source = selection.source(value)
+        if source in self._affine:
+            return self._affine[source]
+        scale, zero_point = ranges[str(source.name)].affine(signed=self._signed)
+        self._affine[source] = (
+            self._initializer(f"{source.name}_scale", scale),
+            self._initializer(f"{source.name}_zero_point", zero_point),
+        )
+        return self._affine[source]
+
+    def _write_activation(self, value: ir.Value, selection: Selection) -> None:
+        uses = [
+            use for use in value.uses() if value.producer() in selection.nodes or use.node in selection.nodes
+        ]
+        scale, zero_point = self._affine[value]
+        quantize = self._node("QuantizeLinear", [value, scale, zero_point], f"{value.name}_quantized")
+        dequantize = self._node(
+            "DequantizeLinear", [quantize.outputs[0], scale, zero_point], f"{value.name}_dequantized"
+        )
+        quantize.outputs[0].shape = dequantize.outputs[0].shape = value.shape
+        quantize.outputs[0].dtype, dequantize.outputs[0].dtype = self._integers, ir.DataType.FLOAT
+        for use in uses:
+            use.node.replace_input_with(use.idx, dequantize.outputs[0])
+        self._insert_after(value, [quantize, dequantize])
+        if value.is_graph_output() and value.producer() in selection.nodes:
+            self._take_output(value, dequantize.outputs[0])
+
+    def _take_output(self, value: ir.Value, dequantized: ir.Value) -> None:
+        """The graph's output keeps its name, and is now what the dequantization gives."""
+        name = value.name
+        value.name = self._names.fresh(f"{name}_float")
+        dequantized.name = name
+        dequantized.type, dequantized.shape = value.type, value.shape
+        for index, output in enumerate(self._graph.outputs):
+            if output is value:
+                self._graph.outputs[index] = dequantized
+
+    def _write_weights(self, node: ir.Node) -> None:
+        weight, axis = _constant(node, 1), weight_axis(node)
+        assert weight is not None
+        assert axis is not None
+        limit = self._limits.get(str(node.name), self._limit)
+        scales = weight_scales(weight, axis, limit)
+        bias = _constant(node, 2)
+        if bias is not None:
+            activation = self._affine[_input(node, 0)][0].const_value
+            assert activation is not None
+            # also for a float bias: ONNX Runtime makes an integer of it, too, when it loads the model
+            scales = scales_for_bias(scales, bias.reshape(-1), activation.numpy())
+            if not self._float_bias:
+                bias_scales = scales * activation.numpy()
+                integers = quantized_bias(bias.reshape(-1), bias_scales)
+                node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))
+        source, stored = _input(node, 1), ir.DataType.INT4 if limit <= FOUR_BITS else ir.DataType.INT8
+        key = source, axis, limit, scales.tobytes()
+        if key not in self._written:
+            integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
+            self._written[key] = self._write_weight(node, 1, integers, scales, axis)
+        node.replace_input_with(1, self._written[key])
+        if node.op_type == "Gemm" and axis == 0 and stored == ir.DataType.INT8:
+            dequantize = self._written[key].producer()
+            assert dequantize is not None
+            self.rows[source] = _input(dequantize, 0), _input(dequantize, 1)
+
+    def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> ir.Value:
+        """What the node is to read in place of its input."""
+        name = _input(node, index).name
+        inputs = [
+            self._initializer(f"{name}_quantized", integers),
+            self._initializer(f"{name}_scale", scales.astype(np.float32)),
+            self._initializer(f"{name}_zero_point", np.zeros(scales.shape, integers.dtype)),
+        ]
+        dequantize = self._node("DequantizeLinear", inputs, f"{name}_dequantized", axis=axis)
+        dequantize.outputs[0].shape, dequantize.outputs[0].dtype = inputs[0].shape, ir.DataType.FLOAT
+        self._graph.insert_before(node, dequantize)
+        return dequantize.outputs[0]
+
+    def _pad_integers(self, node: ir.Node) -> None:
+        """DQ ─ Pad ─ Q, of one scale, becomes Pad on the integers."""
+        dequantize = _input(node, 0).producer()
+        (quantize,) = (use.node for use in node.outputs[0].uses())
+        assert dequantize is not None
+        integers, padded = dequantize.inputs[0], quantize.outputs[0]
+        pad = ir.Node(
+            "",
+            "Pad",
+            [integers, node.inputs[1], dequantize.inputs[2], *node.inputs[3:]],
+            node.attributes.values(),
+        )
+        pad.outputs[0].shape, pad.outputs[0].dtype = padded.shape, self._integers
+        self._graph.insert_before(node, pad)
+        ir.convenience.replace_all_uses_with(padded, pad.outputs[0])
+        name, value = node.name, padded.name
+        self._graph.remove([quantize, node], safe=True)
+        pad.name, pad.outputs[0].name = name, value
+
+    def _node(self, op: str, inputs: list[ir.Value], output: str, **attributes: int) -> ir.Node:
+        name = self._names.fresh(output)
+        node = ir.node(op, inputs, attributes=attributes or None, name=self._names.fresh(f"{name}_{op}"))
+        node.outputs[0].name = name
+        return node
+
+    def _initializer(self, name: str, array: Array) -> ir.Value:
+        return new_constant(self._graph, self._names.fresh(name), array)
+
+    def _insert_after(self, value: ir.Value, nodes: list[ir.Node]) -> None:
+        producer = value.producer()
+        if producer is not None:
+            self._graph.insert_after(producer, nodes)
+        elif len(self._graph) > 0:
+            self._graph.insert_before(self._graph[0], nodes)
+
+
+def _input(node: ir.Node, index: int) -> ir.Value:
+    value = node.inputs[index]
+    assert value is not None
+    return value
+
+
+def _constant(node: ir.Node, index: int) -> Array | None:
+    value = node.inputs[index] if index < len(node.inputs) else None
+    return value.const_value.numpy() if value is not None and value.const_value is not None else None

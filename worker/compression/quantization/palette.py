@@ -1,0 +1,90 @@
+"""`palette`: each weight is one of a few values, found by k-means (Deep Compression, Han et al., arXiv:1510.00149).
+
+    w  →  codebook[code]        code of ⌈log₂ colors⌉ bits
+
+A weight that is zero stays zero, and no other becomes zero: where there are zeros, one of the colors, the first, is
+theirs. So zeros of a step before survive, and what comes after knows which they are.
+"""
+
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+
+from app.contract.recipe import Palette
+from worker.compression.ir.naming import Names
+from worker.compression.layers.linear import Linear
+from worker.compression.quantization.weights.codebook_eligibility import (
+    FOR_SIZE,
+    OPSET,
+    candidates,
+    per_output,
+    taken,
+)
+from worker.compression.quantization.weights.eligibility import tell_twins
+from worker.compression.quantization.weights.kmeans import centres, nearest
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.opset import raised
+from worker.compression.weight_storage.codebook_weights import Array, Writer
+
+
+def palette(model: ir.Model, step: Palette, context: Context) -> Changed:
+    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
+    refuse_quantized(model)
+    model, notes = raised(model, OPSET, "unpacking a palette")
+    bits, each = (step.colors - 1).bit_length(), 4 * step.colors
+    sizes = (each + 4, 0) if step.codebook == "channel" else (0, each)
+    found = candidates(model, step.layers, step.exclude, bits, *sizes)
+    answer = changed(
+        model,
+        [layer.told for layer in found],
+        "Conv, Gemm or MatMul with a float32 weight",
+        [*notes, FOR_SIZE],
+        {"colors": step.colors, "codebook": step.codebook},
+    )
+    told = {str(row["name"]): row for row in answer.details["layers"]}
+    writer, layers = Writer(model, Names(model).fresh), list(taken(found))
+    tell_twins(layers, told)
+    for number, layer in enumerate(layers):
+        told[layer.name].update(_share(layer, step, writer))
+        context.progress.advance((number + 1) / len(layers))
+    return answer
+
+
+def _share(layer: Linear, step: Palette, writer: Writer) -> dict[str, Any]:
+    """Give the layer its codebook, and tell what that cost."""
+    matrix = layer.matrix()
+    rows = matrix.reshape(1, -1) if step.codebook == "tensor" else matrix.reshape(-1, matrix.shape[2])
+    parts = [coded(row, step.colors) for row in rows]
+    codes = np.concatenate([part for part, _ in parts]).reshape(matrix.shape)
+    codebook = np.concatenate([colors for _, colors in parts])
+    starts = np.cumsum([0, *(len(colors) for _, colors in parts[:-1])]).astype(np.int32)
+    offsets = None if step.codebook == "tensor" else per_output(layer, starts)
+    shared = np.concatenate([colors[part] for part, colors in parts]).reshape(matrix.shape)
+    writer.palette(layer.weight, layer.stored(codes), codebook, offsets)
+    return {
+        "colors": max(len(colors) for _, colors in parts),
+        "bits": max(1, int(codes.max()).bit_length()),
+        "weight_error": relative_error(matrix, shared),
+    }
+
+
+def coded(row: Array, colors: int) -> tuple[Array, Array]:
+    """uint8 codes of float32 [n], and the float32 codebook: zero first where there are zeros, the rest ascending."""
+    zero = row == 0
+    if not zero.any():
+        codebook = centres(row, colors)
+        return nearest(row, codebook), codebook
+    codes, codebook = np.zeros(row.shape, np.uint8), np.zeros(1, np.float32)
+    if not zero.all():
+        rest = centres(row[~zero], colors - 1)
+        codes[~zero] = nearest(row[~zero], rest) + 1
+        codebook = np.concatenate([codebook, rest])
+    return codes, codebook
+
+
+def relative_error(before: Array, after: Array) -> float:
+    """‖after - before‖ / ‖before‖; 0 where there is nothing."""
+    size = float(np.linalg.norm(before.astype(np.float64)))
+    return float(np.linalg.norm(after.astype(np.float64) - before)) / size if size > 0 else 0.0

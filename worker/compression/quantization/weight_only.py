@@ -1,0 +1,201 @@
+"""`weight_only`: weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
+
+One layer at a time: its weight is read from the file, rounded (`quantization.weights.block_affine`, `quantization.weights.gptq`), packed, and
+written to a file of the step's own, from which it stays mapped: any model needs the memory of its largest layer.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+
+from app.contract.errors import Refusal
+from app.contract.recipe import WeightOnly
+from worker.compression.ir.mapped_tensors import Spill, release
+from worker.compression.layers.input_moments import Moments, moments
+from worker.compression.layers.linear import Linear
+from worker.compression.quantization.weights import bit_unpacking
+from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, half_quadratic, nearest
+from worker.compression.quantization.weights.eligibility import Candidate, candidates, tell_twins
+from worker.compression.quantization.weights.gptq import Order, dead
+from worker.compression.quantization.weights.nbits_writer import NBitsWriter, Quantized
+from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.decisions import NOT_SMALLER, Layer, changed, refuse_quantized
+from worker.compression.steps.opset import raised
+
+OPSET_BLOCKS: Final = 21
+"""The first opset whose DequantizeLinear has blocks and 4-bit integers."""
+TOGETHER: Final = 1 << 17
+"""Weights of one layer that are rounded at once; what is computed on the way takes about fifty bytes for each."""
+NODE_BYTES: Final = 300
+"""What the nodes of a quantized layer take in the file, about."""
+
+
+def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> Changed:
+    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`, `model_does_not_run`,
+    `step_failed`."""
+    refuse_quantized(model)
+    if step.method == "gptq" and context.calibration is None:
+        raise Refusal("missing_data", "weight_only by gptq needs calibration data.", field="data.calibration")
+    model, notes = _raised(model, step)
+    found = _candidates(model, step)
+    answer = changed(
+        model,
+        [Layer(layer.node, layer.reason, layer.reason == NOT_SMALLER) for layer in found],
+        "MatMul, Gemm, Conv or Gather with a float32 weight",
+        notes,
+        {"bits": step.bits, "block": step.block, "symmetric": step.symmetric, "method": step.method},
+    )
+    told = {str(row["name"]): row for row in answer.details["layers"]}
+    writer = NBitsWriter(model, Spill(context.scratch / "weights.data"))
+    taken = [layer for layer in found if layer.reason is None and layer.is_first]
+    tell_twins((layer.linear for layer in taken if layer.linear is not None), told)
+    for done in _rounded(taken, model, step, context):
+        release(done.layer.weight)
+        told[str(done.layer.node.name)].update(_account(done, writer))
+    return answer
+
+
+@dataclass(frozen=True)
+class Rounded:
+    """A layer's codes; relative errors of the weight and, where its inputs are known, of its output."""
+
+    layer: Candidate
+    result: Quantized
+    weight_error: float
+    output_error: float | None
+    dead_inputs: int
+
+
+def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
+    kinds = {layer.node.op_type for layer in _candidates(model, step) if layer.reason is None}
+    if "Conv" in kinds:
+        return raised(model, OPSET_BLOCKS, "quantization in blocks")
+    if step.bits == 3 and kinds:
+        return raised(model, bit_unpacking.OPSET, "unpacking a weight of 3 bits")
+    return model, []
+
+
+def _candidates(model: ir.Model, step: WeightOnly) -> list[Candidate]:
+    """Layers that would not get smaller stay."""
+    found = candidates(model, step.layers, step.exclude)
+    return [
+        Candidate(x.node, x.weight, x.linear, NOT_SMALLER) if x.reason is None and not _pays(x, step) else x
+        for x in found
+    ]
+
+
+def _pays(layer: Candidate, step: WeightOnly) -> bool:
+    rows, inner = layer.rows
+    scales = rows * -(-inner // (step.block or inner))
+    return (
+        rows * inner * step.bits / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES < rows * inner * 4
+    )
+
+
+def _rounded(
+    layers: list[Candidate], model: ir.Model, step: WeightOnly, context: Context
+) -> Iterator[Rounded]:
+    """All layers, each when the one before is written. With GPTQ the sums are those of the float model."""
+    fitted = [layer for layer in layers if step.method == "gptq" and layer.linear is not None]
+    if fitted:
+        lines = [layer.linear for layer in fitted if layer.linear is not None]
+        for layer, (_, sums) in zip(fitted, _moments(model.clone(), lines, step, context), strict=True):
+            yield _round(layer, sums, step)
+    rest = [layer for layer in layers if layer not in fitted]
+    for number, layer in enumerate(rest):
+        yield _round(layer, None, step)
+        context.progress.advance((len(fitted) + number + 1) / len(layers))
+
+
+def _moments(
+    model: ir.Model, layers: list[Linear], step: WeightOnly, context: Context
+) -> Iterator[tuple[Linear, Moments]]:
+    assert context.calibration is not None
+    samples = context.calibration.draw(step.samples, context.seed)
+    return moments(model, layers, samples, context.progress.advance)
+
+
+def _round(layer: Candidate, sums: Moments | None, step: WeightOnly) -> Rounded:
+    grid, inner = Grid(step.bits, step.symmetric), layer.rows[1]
+    block = min(step.block or inner, inner)
+    fit = nearest if step.method == "rtn" else half_quadratic
+    error = _Error()
+    parts: list[tuple[Array, Fitted]] = []
+    for group, matrix in enumerate(layer.matrix()):
+        second = None if sums is None else sums.second[group]
+        order = None if second is None else Order(second, step.act_order)
+        for w in _slices(matrix):
+            fitted = fit(w, grid, block)
+            scale, zero = fitted.spread(inner)
+            codes = (
+                grid.codes(w, scale, zero).astype(np.uint8) if order is None else order.codes(w, grid, fitted)
+            )
+            error.add(w, w - scale * (codes - zero), second)
+            parts.append((codes, fitted))
+    result = Quantized(
+        np.concatenate([codes for codes, _ in parts]),
+        Fitted(
+            np.concatenate([fitted.scale for _, fitted in parts]),
+            np.concatenate([fitted.zero for _, fitted in parts]),
+            block,
+        ),
+        grid,
+    )
+    silent = 0 if sums is None else int(sum(dead(second).sum() for second in sums.second))
+    return Rounded(layer, result, error.of_weight, error.of_output, silent)
+
+
+def _slices(matrix: Array) -> Iterator[Array]:
+    together = max(1, TOGETHER // matrix.shape[1])
+    for begin in range(0, len(matrix), together):
+        yield matrix[begin : begin + together]
+
+
+@dataclass
+class _Error:
+    """Sums of squares over the rows of a layer."""
+
+    weight: float = 0.0
+    weight_before: float = 0.0
+    output: float = 0.0
+    output_before: float = 0.0
+
+    def add(self, w: Array, error: Array, second: Array | None) -> None:
+        self.weight += float((error.astype(np.float64) ** 2).sum())
+        self.weight_before += float((w.astype(np.float64) ** 2).sum())
+        if second is not None:
+            self.output += float(((error @ second) * error).sum())
+            self.output_before += float(((w @ second) * w).sum())
+
+    @property
+    def of_weight(self) -> float:
+        return _root(self.weight, self.weight_before)
+
+    @property
+    def of_output(self) -> float | None:
+        return _root(self.output, self.output_before) if self.output_before > 0 else None
+
+
+def _root(after: float, before: float) -> float:
+    return float(np.sqrt(max(after, 0.0) / before)) if before > 0 else 0.0
+
+
+def _account(done: Rounded, writer: NBitsWriter) -> dict[str, Any]:
+    """Write the layer, and tell what it cost."""
+    layer, result = done.layer, done.result
+    assert layer.weight.const_value is not None
+    before = layer.weight.const_value.nbytes
+    stored_as, after = writer.write(layer.nodes, layer.weight, result)
+    return {
+        "bits": result.grid.bits,
+        "block": result.fitted.block,
+        "weight_error": done.weight_error,
+        "output_error": done.output_error,
+        "dead_inputs": done.dead_inputs,
+        "bytes_before": before,
+        "bytes_after": after,
+        "stored_as": stored_as,
+    }

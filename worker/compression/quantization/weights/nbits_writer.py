@@ -1,0 +1,235 @@
+"""Puts weights of few bits into a graph, in the form that ONNX Runtime runs where there is one.
+
+    MatMul, Gemm   MatMulNBits (com.microsoft), which multiplies the bytes as they are; a bias is added behind it
+    Gather         GatherBlockQuantized (com.microsoft)
+    Conv           codes ─ DequantizeLinear in blocks ─ Reshape ─ Conv
+
+Where there is no such type (3 bits, and 2 for Conv) the file holds planes, and `Expansion` brings them to pairs of 4
+bits or to bytes: constants, which ONNX Runtime computes when it loads the model.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.ir.constants import registered
+from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.ir.naming import Names
+from worker.compression.quantization.weights.bit_unpacking import Expansion
+from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid
+from worker.compression.weight_storage.bit_layout import packed, planes
+
+MICROSOFT: Final = "com.microsoft"
+INT8_ARITHMETIC: Final = 4
+"""MatMulNBits' accuracy_level: activations become int8 block by block. Without it 8 and 2 bits are slow."""
+SMALLEST_BLOCK: Final = 16
+UNPACKING_BYTES: Final = 2000
+"""What the nodes of an `Expansion` take in the file, about: small layers have their 2 or 3 bits in 4."""
+LARGEST_BLOCK: Final = {2: 256, 3: 4096, 4: 4096, 8: 4096}
+
+
+@dataclass(frozen=True)
+class Quantized:
+    """codes uint8 [rows, in] with what they mean."""
+
+    codes: Array
+    fitted: Fitted
+    grid: Grid
+
+
+class NBitsWriter:
+    """Writes into one model; large tensors go through `spill`."""
+
+    def __init__(self, model: ir.Model, spill: Spill) -> None:
+        self._model, self._spill, self._names = model, spill, Names(model)
+        self._shared: dict[bytes, ir.Value] = {}
+
+    def write(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> tuple[str, int]:
+        """Let the nodes, in order, read the layer's codes in place of its weight. Answers the operator and the bytes
+        stored."""
+        before = set(self._model.graph.initializers)
+        match nodes[0].op_type:
+            case "Conv":
+                stored_as = self._convolution(nodes, weight, layer)
+            case "Gather":
+                stored_as = self._gather(nodes[0], weight, layer)
+            case _:
+                stored_as = self._products(nodes, weight, layer)
+        if not weight.uses():
+            self._model.graph.initializers.pop(str(weight.name), None)
+        new = [v.const_value for n, v in self._model.graph.initializers.items() if n not in before]
+        return stored_as, sum(tensor.nbytes for tensor in new if tensor is not None)
+
+    def _products(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
+        rows, inner = layer.codes.shape
+        stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits))
+        expansion = self._expansion()
+        constants = [
+            self._codes(expansion, weight, layer, stored.codes.reshape(rows, -1, stored.block)),
+            self._constant(f"{weight.name}_scale", stored.scale),
+            self._zero_points(expansion, weight, layer.grid, stored.zero),
+        ]
+        attributes = {
+            "K": inner,
+            "N": rows,
+            "bits": width(layer.grid.bits),
+            "block_size": stored.block,
+            "accuracy_level": INT8_ARITHMETIC,
+        }
+        self._model.graph.insert_before(nodes[0], expansion.nodes)
+        for node in nodes:
+            self._product(node, constants, attributes)
+        return "MatMulNBits" + expansion.told
+
+    def _product(self, node: ir.Node, constants: list[ir.Value | None], attributes: dict[str, int]) -> None:
+        product = self._operator("MatMulNBits", [node.inputs[0], *constants], attributes, node)
+        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        last = product if bias is None else ir.node("Add", [product.outputs[0], bias])
+        if bias is not None:
+            product.outputs[0].name = self._names.fresh(f"{node.outputs[0].name}_product")
+            last.name = self._names.fresh(f"{node.name}_bias")
+        self._replace(node, list(dict.fromkeys((product, last))))
+
+    def _gather(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
+        inner = layer.codes.shape[1]
+        stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits), pad=False)
+        expansion = self._expansion()
+        inputs = [
+            self._codes(expansion, weight, layer, stored.codes),
+            node.inputs[1],
+            self._constant(f"{weight.name}_scale", stored.scale),
+            self._zero_points(expansion, weight, layer.grid, stored.zero),
+        ]
+        attributes = {
+            "gather_axis": 0,
+            "quantize_axis": 1,
+            "bits": width(layer.grid.bits),
+            "block_size": stored.block,
+        }
+        gather = self._operator("GatherBlockQuantized", inputs, attributes, node)
+        self._replace(node, [*expansion.nodes, gather])
+        return "GatherBlockQuantized" + expansion.told
+
+    def _convolution(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
+        expansion, grid, fitted = self._expansion(), layer.grid, layer.fitted
+        dtype = None if grid.bits == 8 else ir.DataType.UINT4
+        zero = fitted.zero.astype(np.uint8)
+        if not in_planes(layer):
+            codes = self._constant(f"{weight.name}_quantized", layer.codes, dtype)
+            zeros = self._constant(f"{weight.name}_zero_point", zero, dtype)
+        else:
+            codes = expansion.codes(self._planes(weight, layer.codes, grid), grid.bits, layer.codes.shape)
+            zeros = (
+                expansion.filled(grid.middle, zero.shape)
+                if grid.symmetric
+                else self._constant(f"{weight.name}_zero_point", zero)
+            )
+        scale = self._constant(f"{weight.name}_scale", fitted.scale)
+        dequantized = expansion.node(
+            "DequantizeLinear", [codes, scale, zeros], {"axis": 1, "block_size": fitted.block}
+        )
+        shape = ir.Shape(weight.shape) if weight.shape is not None else None
+        restored = expansion.reshaped(dequantized, tuple(layer_shape(weight)))
+        restored.shape, restored.dtype = shape, ir.DataType.FLOAT
+        for node in nodes:
+            node.replace_input_with(1, restored)
+        self._model.graph.insert_before(nodes[0], expansion.nodes)
+        return "DequantizeLinear" + expansion.told
+
+    def _codes(self, expansion: Expansion, weight: ir.Value, layer: Quantized, codes: Array) -> ir.Value:
+        """Bytes as MatMulNBits and GatherBlockQuantized read them, packed along the last axis."""
+        bits = width(layer.grid.bits)
+        if bits == layer.grid.bits or not in_planes(layer):
+            return self._constant(f"{weight.name}_quantized", packed(codes, bits))
+        shape = (*codes.shape[:-1], codes.shape[-1] // 2)
+        return expansion.pairs(self._planes(weight, codes, layer.grid), layer.grid.bits, shape)
+
+    def _planes(self, weight: ir.Value, codes: Array, grid: Grid) -> ir.Value:
+        return self._constant(f"{weight.name}_planes", planes(packed(codes.reshape(-1), 4), grid.bits))
+
+    def _zero_points(
+        self, expansion: Expansion, weight: ir.Value, grid: Grid, zero: Array
+    ) -> ir.Value | None:
+        """None where the operator's own default, the middle of its range, is meant."""
+        bits = width(grid.bits)
+        if grid.symmetric and grid.bits == bits:
+            return None
+        stored = packed(zero.astype(np.uint8), bits)
+        if grid.symmetric:
+            return expansion.filled(grid.middle * 0x11, stored.shape)
+        return self._constant(f"{weight.name}_zero_point", stored)
+
+    def _operator(
+        self, kind: str, inputs: list[ir.Value | None], attributes: dict[str, int], node: ir.Node
+    ) -> ir.Node:
+        while inputs[-1] is None:
+            inputs.pop()
+        self._model.opset_imports.setdefault(MICROSOFT, 1)
+        return ir.node(kind, inputs, attributes, domain=MICROSOFT, name=node.name)
+
+    def _replace(self, node: ir.Node, nodes: list[ir.Node]) -> None:
+        """The last of the nodes answers what the node did, under its name."""
+        old, new = node.outputs[0], nodes[-1].outputs[0]
+        new.name, new.shape, new.type = old.name, old.shape, old.type
+        graph = self._model.graph
+        graph.insert_before(node, nodes)
+        old.replace_all_uses_with(new, replace_graph_outputs=True)
+        graph.remove(node, safe=True)
+
+    def _expansion(self) -> Expansion:
+        return Expansion(self._small, self._names)
+
+    def _small(self, name: str, array: Array) -> ir.Value:
+        """One constant for all layers."""
+        key = str((array.dtype, array.shape)).encode() + array.tobytes()
+        if key not in self._shared:
+            self._shared[key] = self._constant(name, array)
+        return self._shared[key]
+
+    def _constant(self, name: str, array: Array, dtype: ir.DataType | None = None) -> ir.Value:
+        return registered(self._model.graph, self._spill.tensor(self._names.fresh(name), array, dtype))
+
+
+@dataclass(frozen=True)
+class _Stored:
+    codes: Array
+    scale: Array
+    zero: Array
+    block: int
+
+
+def in_planes(layer: Quantized) -> bool:
+    """Whether the file gets smaller where no type has so few bits."""
+    return layer.grid.bits < 4 and layer.codes.size * (4 - layer.grid.bits) > 8 * UNPACKING_BYTES
+
+
+def width(bits: int) -> int:
+    """Bits that the operators read: there are none of 3."""
+    return 4 if bits == 3 else bits
+
+
+def layer_shape(weight: ir.Value) -> list[int]:
+    """Of the constant that a layer reads."""
+    assert weight.const_value is not None
+    return [int(dim) for dim in weight.const_value.shape.numpy()]
+
+
+def stored_block(inner: int, block: int, bits: int) -> int:
+    """The block that the operators are given, a power of two: the one asked for, or, where a whole channel shares a
+    scale or the operators have none so large, the one that takes the fewest bytes."""
+    largest = min(LARGEST_BLOCK[bits], 1 << max(0, inner - 1).bit_length())
+    sizes = [size for size in (1 << k for k in range(4, 13)) if size <= max(largest, SMALLEST_BLOCK)]
+    if block in sizes:
+        return block
+    fitting = [size for size in sizes if block >= inner or block % size == 0]
+    return min(fitting, key=lambda size: -(-inner // size) * (size * width(bits) / 8 + 5))
+
+
+def _in_blocks(layer: Quantized, block: int, *, pad: bool = True) -> _Stored:
+    """The layer with scales for each `block` inputs, which divides its own; codes padded where asked to full blocks."""
+    inner = layer.codes.shape[1]
+    of = np.arange(-(-inner // block)) * block // layer.fitted.block
+    codes = np.pad(layer.codes, ((0, 0), (0, -inner % block))) if pad else layer.codes
+    return _Stored(codes, np.ascontiguousarray(layer.fitted.scale[:, of]), layer.fitted.zero[:, of], block)
