@@ -18,6 +18,7 @@ from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
+from worker.compression.half_precision.float_types import give_back
 from worker.compression.inspection import open_model
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
@@ -25,7 +26,6 @@ from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.steps.context import Context
-from worker.compression.techniques.float_types import give_back
 from worker.compression.weight_storage.drop_defaults import UploadNames
 
 

@@ -22,6 +22,7 @@ from worker.compression.graph.normal_form.in_float32 import in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.half_precision.float_types import check_types, give_back
 from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart import LARGE_BYTES, compare_apart
@@ -39,7 +40,6 @@ from worker.compression.report import assemble, lineage
 from worker.compression.steps.decisions import TrainingDiverged
 from worker.compression.steps.opset import returned
 from worker.compression.techniques import check
-from worker.compression.techniques.float_types import check_types, give_back
 from worker.compression.weight_storage.drop_defaults import names_in
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from worker.compression.techniques.half import Ports
+from worker.compression.half_precision.float16_ports import Ports
 
 SMALLEST: Final = float(np.finfo(np.float16).smallest_normal)
 STEEP: Final = frozenset({"Log", "Sqrt", "Reciprocal", "Div", "Pow"})

@@ -18,8 +18,8 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.half_precision.float16_ports import Ports, is_tensor
 from worker.compression.runtime.observe import Batches, Observer
-from worker.compression.techniques.half import Ports, is_tensor
 
 LARGEST: Final = float(np.finfo(np.float16).max)
 SAFE: Final = 0.5

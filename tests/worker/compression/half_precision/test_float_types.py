@@ -17,10 +17,10 @@ from tests.worker.compression.techniques.nets import samples
 from worker.compression import artifact_file
 from worker.compression.graph.normal_form.in_float32 import in_float32
 from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.half_precision.float_types import check_types, give_back
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.float_types import check_types, give_back
 from worker.compression.weight_storage.drop_defaults import names_in
 
 CONSTANT_OUTPUTS = {"an output that is computed from constants", "a weight behind two Casts, one an output"}

@@ -19,10 +19,10 @@ from app.contract.recipe import AnyStep, BFloat16, Distillation, Float16
 from worker.compression.graph.facts.facts import is_quantized
 from worker.compression.graph.facts.weights import dtype_name, layers
 from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, told
+from worker.compression.half_precision.bfloat16 import store_as
+from worker.compression.half_precision.float16 import Converter, chosen
+from worker.compression.half_precision.float16_ports import KEPT
 from worker.compression.ir.naming import Names
-from worker.compression.techniques.bfloat16 import store_as
-from worker.compression.techniques.float16 import Converter, chosen
-from worker.compression.techniques.half import KEPT
 
 FEWEST: Final = 32
 """Elements of a constant: a Cast in a compact file takes about the 64 bytes that fewer of them save."""

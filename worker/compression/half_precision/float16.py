@@ -24,14 +24,14 @@ from app.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.half_precision.float16_ports import Ports, is_tensor, ports
+from worker.compression.half_precision.overflow import DATA, LARGEST, SAMPLES, Random, islands
+from worker.compression.half_precision.underflow import vanishing
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.measure.feeds import random_feeds
 from worker.compression.steps.context import Changed, Context
 from worker.compression.steps.decisions import SHOWN, Layer, changed
-from worker.compression.techniques.half import Ports, is_tensor, ports
-from worker.compression.techniques.islands import DATA, LARGEST, SAMPLES, Random, islands
-from worker.compression.techniques.underflow import vanishing
 
 log = logging.getLogger(__name__)
 

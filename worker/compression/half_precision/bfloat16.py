@@ -15,12 +15,12 @@ import onnx_ir as ir
 
 from app.contract.recipe import BFloat16
 from worker.compression.graph.facts.weights import dtype_name
+from worker.compression.half_precision.float16_ports import KEPT
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.steps.context import Changed, Context
 from worker.compression.steps.decisions import Layer, changed
 from worker.compression.steps.opset import raised
-from worker.compression.techniques.half import KEPT
 
 OPSET: Final = 13
 FEWEST: Final = 128
