@@ -29,17 +29,17 @@ from app.contract.recipe import (
     Training,
     WeightOnly,
 )
+from worker.compression.channel_pruning.channel_pruning import channel_pruning
 from worker.compression.half_precision.bfloat16 import bfloat16
 from worker.compression.half_precision.float16 import float16
+from worker.compression.low_rank.low_rank import low_rank
 from worker.compression.quantization.binary import binary
 from worker.compression.quantization.int8_dynamic import int8_dynamic
 from worker.compression.quantization.int8_static import int8_static
 from worker.compression.quantization.palette import palette
 from worker.compression.quantization.weight_only import weight_only
+from worker.compression.sparsity.sparsity import layers_of, sparsity
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques.channel_pruning import channel_pruning
-from worker.compression.techniques.low_rank import low_rank
-from worker.compression.techniques.sparsity import layers_of, sparsity
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:

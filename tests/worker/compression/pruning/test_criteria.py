@@ -10,12 +10,12 @@ import pytest
 from app.contract.errors import Refusal
 from app.contract.recipe import ChannelPruning
 from tests.worker.compression.techniques.nets import model, node, samples
+from worker.compression.channel_pruning import criteria_norms
+from worker.compression.channel_pruning.channel_slices import Stored
+from worker.compression.channel_pruning.criteria_activation import energies
+from worker.compression.channel_pruning.criteria_gradients import sensitivities
+from worker.compression.channel_pruning.scores import scores
 from worker.compression.graph.channels import channel_groups
-from worker.compression.pruning import norms
-from worker.compression.pruning.activation import energies
-from worker.compression.pruning.gradients import sensitivities
-from worker.compression.pruning.scores import scores
-from worker.compression.pruning.slices import Stored
 
 W1 = [[1.0, -2.0], [3.0, 4.0], [0.0, 0.5]]
 """Three channels that read two inputs."""
@@ -62,24 +62,24 @@ def only_group(net: ir.Model) -> Any:
 def test_norms_are_those_of_the_filters_without_biases() -> None:
     net = gemms()
     stored, group = Stored(net), only_group(net)
-    assert norms.l1(stored, group).tolist() == [3.0, 7.0, 0.5]
-    assert norms.l2(stored, group).tolist() == [np.sqrt(5), 5.0, 0.5]
+    assert criteria_norms.l1(stored, group).tolist() == [3.0, 7.0, 0.5]
+    assert criteria_norms.l2(stored, group).tolist() == [np.sqrt(5), 5.0, 0.5]
 
 
 def test_fpgm_is_the_sum_of_the_distances_to_all_filters() -> None:
     net = gemms()
     w = np.array(W1)
     expected = [sum(np.linalg.norm(a - b) for b in w) for a in w]
-    np.testing.assert_allclose(norms.fpgm(Stored(net), only_group(net)), expected, rtol=1e-12)
+    np.testing.assert_allclose(criteria_norms.fpgm(Stored(net), only_group(net)), expected, rtol=1e-12)
 
 
 def test_batchnorm_scale_is_the_size_of_gamma() -> None:
     net = normed()
-    found = norms.batchnorm_scale(net, Stored(net), only_group(net))
+    found = criteria_norms.batchnorm_scale(net, Stored(net), only_group(net))
     assert found is not None
     assert found.tolist() == [3.0, 1.0, 0.5, 2.0]
     net = gemms()
-    assert norms.batchnorm_scale(net, Stored(net), only_group(net)) is None
+    assert criteria_norms.batchnorm_scale(net, Stored(net), only_group(net)) is None
 
 
 def test_activation_is_the_mean_square_behind_the_activation_function(tmp_path: Path) -> None:

@@ -1,0 +1,51 @@
+"""Costs of splits: what is planned is what the formulas count on the graph that comes of it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from tests.worker.compression.techniques.nets import model, node
+from worker.compression.graph.facts import cost
+from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.shapes.shapes import with_shapes
+from worker.compression.ir.naming import Names
+from worker.compression.layers.linear import linears
+from worker.compression.low_rank.decompositions import Geometry, Positions, Split, geometry, quick, quickened
+from worker.compression.low_rank.graph_surgery import factorise
+from worker.compression.low_rank.layer_study import Study
+
+
+@pytest.mark.parametrize(
+    "split", [Split("channel", (3,)), Split("spatial", (2,)), Split("tucker", (2, 5))], ids=lambda s: s.way
+)
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
+def test_a_convolution(split: Any, groups: int, strides: list[int]) -> None:
+    weight = np.random.default_rng(0).normal(size=(12, 8 // groups, 3, 5)).astype(np.float32)
+    made = node("Conv", "x w", "y", "layer", strides=strides, pads=[1, 2, 0, 1], group=groups)
+    net = model([made], {"x": ["N", 8, 11, 14]}, {"y": ["N", 12, None, None]}, {"w": weight})
+    (layer,) = linears(net)
+    size = geometry(layer, next(iter(with_shapes(net).graph)))
+    assert size is not None
+    assert (size.cost.macs, size.cost.parameters) == (cost.macs(net), weight.size)
+    factorise(layer, split, Study(layer, size).fitted(split).parts, None, Names(net))
+    net = normalise(net)
+    planned = size.of(split)
+    assert (planned.macs, planned.parameters) == (cost.macs(net), cost.parameters(net))
+
+
+def test_which_ways_there_are() -> None:
+    at = Positions(1, 1, 1)
+    assert Geometry(1, 8, 4, (), at).ways == ("svd",)
+    assert Geometry(1, 8, 4, (1, 1), at).ways == ("svd",)
+    assert Geometry(1, 8, 4, (3,), at).ways == ("channel", "tucker")
+    assert Geometry(1, 8, 4, (3, 1), at).ways == ("channel", "tucker")
+    assert Geometry(1, 8, 4, (3, 3), at).ways == ("channel", "tucker", "spatial")
+    assert Geometry(8, 1, 1, (3, 3), at).ways == ("spatial",)
+    assert Geometry(1, 1, 4, (), at).ways == ()
+
+
+def test_wide_ranks_are_multiples_of_eight() -> None:
+    assert [rank for rank in range(1, 34) if quick(rank)] == [*range(1, 17), 24, 32]
+    assert [quickened(rank) for rank in (0, 5, 16, 17, 24, 25)] == [0, 5, 16, 24, 24, 32]

@@ -1,0 +1,100 @@
+"""Criteria that ask how the loss would change, from gradients on calibration samples. w: all that makes a channel.
+
+taylor   mean over batches of (Σ g w)²      first order, of the whole channel  (Molchanov et al. 2019, arXiv:1906.10771)
+fisher   ½ Σ w² · E[g²]                     second order, diagonal, the Hessian taken for the Fisher information
+                                            (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787)
+
+The loss is the cross-entropy of the first output with the labels where the samples have class numbers, else with the
+model's own most likely class; for an output that is not [N, C], its squared norm. E is over batches of `BATCH` samples,
+whose mean gradient g stands for those of single samples.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+import numpy as np
+import onnx_ir as ir
+import torch
+from torch.nn import functional
+
+from app.contract.errors import Refusal
+from worker.compression.channel_pruning.channel_slices import Stored, made_by
+from worker.compression.data.samples import Samples
+from worker.compression.engine.module import GraphModule
+from worker.compression.engine.training.batches import Batch, Batches
+from worker.compression.engine.training.head import Head, head_of
+from worker.compression.engine.working import as_module
+from worker.compression.graph.channels import Group
+from worker.compression.runtime.observe import Array
+
+BATCH = 8
+
+
+def sensitivities(
+    model: ir.Model,
+    groups: Sequence[Group],
+    kind: Literal["taylor", "fisher"],
+    samples: Samples,
+    told: Callable[[float], None],
+) -> list[Array]:
+    """float64, one number for each channel of each group. `told` hears the share of the work that is done.
+
+    Raises `Refusal` `unsupported_operator`, `not_finite`, `nothing_to_train` where the first output has no gradient.
+    """
+    head, stored = head_of(model, None, "auto"), Stored(model)
+    samples = samples.with_class_numbers()
+    module = as_module(model, [head.value]).eval()
+    learned = dict(module.named_parameters())
+    parts = [[[p for p in made_by(c) if p.initializer in learned] for c in g.channels] for g in groups]
+    found = [np.zeros(len(group.channels)) for group in groups]
+    batches = Batches(samples, np.asarray(samples.rows), samples.fixed_batch or BATCH)
+    done = 0
+    for batch in batches.ordered():
+        gradients = _gradients(module, head, batch)
+        for scores, channels in zip(found, parts, strict=True):
+            for index, channel in enumerate(channels):
+                products = [
+                    stored.slice(part) * stored.slice(part, gradients[part.initializer])
+                    for part in channel
+                    if part.initializer in gradients
+                ]
+                scores[index] += _score(kind, products)
+        done += len(batch)
+        told(done / len(samples))
+    return [scores / max(1, len(batches)) for scores in found]
+
+
+def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
+    if kind == "taylor":
+        return sum(float(each.sum()) for each in products) ** 2
+    return 0.5 * sum(float((each**2).sum()) for each in products)
+
+
+def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array]:
+    parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
+    answer = head.read(module(batch.feeds))
+    if not answer.requires_grad:
+        raise Refusal(
+            "nothing_to_train",
+            f"Output {head.output!r} has no gradient: integers, or an operator such as ArgMax before it. Choose the "
+            "criterion activation or l2.",
+        )
+    found = torch.autograd.grad(
+        _loss(answer, head, batch.labels), list(parameters.values()), allow_unused=True
+    )
+    return {name: g.numpy() for name, g in zip(parameters, found, strict=True) if g is not None}
+
+
+def _loss(answer: torch.Tensor, head: Head, labels: torch.Tensor | None) -> torch.Tensor:
+    if head.meaning != "classification":
+        return answer.float().square().sum() / len(answer)
+    return functional.cross_entropy(answer, _classes(answer, labels))
+
+
+def _classes(answer: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    """Labels where they are numbers of these classes, one a sample."""
+    if labels is not None and not labels.is_floating_point() and labels.numel() == len(answer):
+        classes = labels.long().view(len(answer))
+        if int(classes.min()) >= 0 and int(classes.max()) < answer.shape[1]:
+            return classes
+    return answer.detach().argmax(1)

@@ -1,0 +1,118 @@
+"""Puts the parts of a layer into the graph: smaller nodes before the node, which becomes the last of them.
+
+The node keeps its name, its output and its bias. Of a convolution's attributes each part gets those of the axes that
+its kernel spans; a part without a bias maps the zeros of the padding to zeros, so padding may come at any of them.
+"""
+
+import re
+from collections.abc import Container
+from typing import Final
+
+import numpy as np
+import onnx_ir as ir
+
+from worker.compression.ir.constants import new_constant
+from worker.compression.ir.naming import Names
+from worker.compression.layers.linear import Linear
+from worker.compression.low_rank.decompositions import Split
+from worker.compression.runtime.observe import Array
+
+PART: Final = re.compile(r"_(in|core)(_\d+)?$")
+"""How the names of all parts but the last end, behind the layer's."""
+WINDOW: Final = ("kernel_shape", "strides", "pads", "dilations", "auto_pad")
+
+
+def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | None, names: Names) -> None:
+    """Replace the layer by its parts [groups, rows, columns], in place; `bias` [outputs] None leaves it as it is."""
+    node, old = layer.node, layer.weight
+    if node.op_type == "Conv":
+        _convolutions(layer, split, parts, names)
+    else:
+        first = _constant(node, parts[0][0].T, f"{old.name}_in", names)
+        _before(node, "MatMul", [node.inputs[0], first], {}, "in", names)
+        outputs_first = bool(node.attributes.get_int("transB", 0))
+        last = parts[1][0] if outputs_first else parts[1][0].T
+        node.replace_input_with(1, _constant(node, last, f"{old.name}_out", names))
+    if bias is not None:
+        node.resize_inputs(3)
+        node.replace_input_with(2, _constant(node, bias, f"{node.name}_bias", names))
+    assert node.graph is not None
+    if not old.uses() and old.name is not None:
+        node.graph.initializers.pop(old.name)
+
+
+def whole(part: str, layers: Container[str]) -> str:
+    """The one of these layers that a node is a part of, by its name; the name itself where it is none."""
+    name = part
+    while name not in layers and (ending := PART.search(name)) is not None:
+        name = name[: ending.start()]
+    return name if name in layers else part
+
+
+def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names) -> None:
+    node = layer.node
+    kernel = layer.dims[2:]
+    whole, none = [True] * len(kernel), [False] * len(kernel)
+    spans = {
+        "svd": [whole, none],
+        "channel": [whole, none],
+        "spatial": [[True, False], [False, True]],
+        "tucker": [none, whole, none],
+    }[split.way]
+    given = {name: node.attributes[name] for name in WINDOW if name in node.attributes}
+    suffixes = ["in", "core", "out"] if len(parts) == 3 else ["in", "out"]
+    for part, spanned, suffix in zip(parts, spans, suffixes, strict=True):
+        size = [k if there else 1 for k, there in zip(kernel, spanned, strict=True)]
+        groups, rows, columns = part.shape
+        array = part.reshape(groups * rows, columns // int(np.prod(size)), *size)
+        weight = _constant(node, array, f"{layer.weight.name}_{suffix}", names)
+        attributes = _spanning(given, size, spanned) | {"group": ir.AttrInt64("group", groups)}
+        if suffix == "out":
+            node.replace_input_with(1, weight)
+            for name in WINDOW:
+                node.attributes.pop(name, None)
+            node.attributes.update(attributes)
+        else:
+            _before(node, "Conv", [node.inputs[0], weight], attributes, suffix, names)
+
+
+def _spanning(given: dict[str, ir.Attr], size: list[int], spanned: list[bool]) -> dict[str, ir.Attr]:
+    """The attributes of a part: along an axis that it does not span it moves by one and pads nothing."""
+    found: dict[str, ir.Attr] = {"kernel_shape": ir.AttrInt64s("kernel_shape", size)}
+    for name, neutral in (("strides", 1), ("dilations", 1), ("pads", 0)):
+        if name in given:
+            values = given[name].as_ints()
+            there = spanned * (len(values) // len(spanned))
+            kept = [v if spans else neutral for v, spans in zip(values, there, strict=True)]
+            found[name] = ir.AttrInt64s(name, kept)
+    if "auto_pad" in given and any(spanned):
+        found["auto_pad"] = given["auto_pad"]
+    return found
+
+
+def _before(
+    node: ir.Node,
+    op: str,
+    inputs: list[ir.Value | None],
+    attributes: dict[str, ir.Attr],
+    suffix: str,
+    names: Names,
+) -> None:
+    """A node between this one and its data."""
+    output = ir.Value(name=names.fresh(f"{node.name}_{suffix}_output"), type=ir.TensorType(ir.DataType.FLOAT))
+    made = ir.Node(
+        "",
+        op,
+        inputs,
+        list(attributes.values()),
+        outputs=[output],
+        name=names.fresh(f"{node.name}_{suffix}"),
+    )
+    assert node.graph is not None
+    node.graph.insert_before(node, made)
+    node.replace_input_with(0, output)
+
+
+def _constant(node: ir.Node, array: Array, wish: str, names: Names) -> ir.Value:
+    assert isinstance(node.graph, ir.Graph)
+    return new_constant(node.graph, names.fresh(wish), array.astype(np.float32))

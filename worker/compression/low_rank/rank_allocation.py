@@ -1,0 +1,98 @@
+"""Which ranks: of all that a layer could have, one option each.
+
+Spread over layers, the energy that they keep together, Π (1 - lost), is to be largest within a budget (Zhang et al.
+2015). Each layer gives up what is cheapest per unit saved: steps along the convex hull of -log(1 - lost) over cost, the
+flattest first; what the last step saved too much is given back where it helps most.
+"""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+from worker.compression.low_rank.decompositions import Cost, Split
+
+
+@dataclass(frozen=True)
+class Option:
+    """What a layer could become; without a split what it is. `lost` is the share of its outputs' energy."""
+
+    cost: Cost
+    split: Split | None = None
+    lost: float = 0.0
+
+    @property
+    def penalty(self) -> float:
+        return -math.log(max(1 - self.lost, 1e-12))
+
+
+Measure = Callable[[Cost], int]
+
+
+def cheapest(options: Iterable[Option], most_lost: float = 1.0) -> Option:
+    """The one with the fewest MACs that loses no more than this. The first, that loses nothing, is among them."""
+    return min(
+        (option for option in options if option.lost <= most_lost),
+        key=lambda option: (option.cost.macs, option.lost),
+    )
+
+
+def spread(layers: Sequence[Sequence[Option]], budget: float, measure: Measure) -> list[Option]:
+    """One option of each layer, that cost no more than the budget altogether; the cheapest where that is too little.
+
+    The first option of a layer is what it is.
+    """
+    hulls = [hull(options, measure) for options in layers]
+    chosen = [points[0] for points in hulls]
+    steps = sorted(
+        (_slope(a, b, measure), layer, number)
+        for layer, points in enumerate(hulls)
+        for number, (a, b) in enumerate(pairwise(points), 1)
+    )
+    spent = sum(measure(option.cost) for option in chosen)
+    for _, layer, number in steps:
+        if spent <= budget:
+            break
+        spent += measure(hulls[layer][number].cost) - measure(chosen[layer].cost)
+        chosen[layer] = hulls[layer][number]
+    return _given_back(layers, chosen, budget - spent, measure)
+
+
+def hull(options: Iterable[Option], measure: Measure) -> list[Option]:
+    """The lower convex hull of penalty over cost, from the dearest to the cheapest."""
+    points: list[Option] = []
+    for option in sorted(options, key=lambda x: (-measure(x.cost), x.penalty)):
+        if points and measure(points[-1].cost) == measure(option.cost):
+            continue
+        while points and option.penalty <= points[-1].penalty:
+            points.pop()  # dearer and no better
+        while len(points) > 1 and _slope(points[-2], points[-1], measure) >= _slope(
+            points[-1], option, measure
+        ):
+            points.pop()
+        points.append(option)
+    return points
+
+
+def _slope(dear: Option, cheap: Option, measure: Measure) -> float:
+    return (cheap.penalty - dear.penalty) / (measure(dear.cost) - measure(cheap.cost))
+
+
+def _given_back(
+    layers: Sequence[Sequence[Option]], chosen: list[Option], left: float, measure: Measure
+) -> list[Option]:
+    """Spend what is left of the budget, the largest gain first."""
+    while left > 0:
+        better = [
+            (chosen[layer].penalty - option.penalty, layer, option)
+            for layer, options in enumerate(layers)
+            for option in options
+            if option.penalty < chosen[layer].penalty
+            and measure(option.cost) - measure(chosen[layer].cost) <= left
+        ]
+        if not better:
+            break
+        _, layer, option = max(better, key=lambda found: found[0])
+        left -= measure(option.cost) - measure(chosen[layer].cost)
+        chosen[layer] = option
+    return chosen

@@ -1,0 +1,221 @@
+"""A matrix W written as a product of smaller ones so that the outputs, not the weights, are closest.
+
+For inputs x with covariance C (their second moment where no bias takes the mean up) the error of W' is
+
+    tr (W - W') C (W - W')ᵀ
+
+and C = I is the plain decomposition of the weights. W is [o, p·s]: p is what is brought together first, s the kernel
+positions that the first part keeps (Tucker: p = i, s = kh·kw; spatial: p = i·kh, s = kw).
+
+Outputs    W' = U Uᵀ W with U the first eigenvectors of W C Wᵀ: the SVD of W L, C = L Lᵀ, without an inverse (Zhang et
+           al. 2015, "Accelerating very deep convolutional networks"; Wang et al. 2024, SVD-LLM).
+Inputs     W' = B T, T = P ⊗ I, B = W C Tᵀ (T C Tᵀ)⁻¹ the least squares, P the first singular directions of W unfolded
+           over p, whitened by the mean of C over s. With R Rᵀ = T C Tᵀ (Cholesky) the first q rows of P keep the
+           energy Σ |(W Tᵀ R)_j|² over their columns j, for all q at once. P without whitening is tried too, so nothing
+           is worse than the plain decomposition.
+Both       W' = U Uᵀ B T with U the first eigenvectors of B (T C Tᵀ) Bᵀ: Tucker-2 as a reduced-rank regression.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from worker.compression.low_rank.decompositions import Geometry, Split, Way, quick
+from worker.compression.runtime.observe import Array
+
+DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e3)
+"""Added to C's diagonal, of its mean; the least that makes C positive. Inputs never seen keep their weights. The last
+is for a C of rounding errors alone, which one sample leaves."""
+GRID = 16
+"""Input ranks of a Tucker decomposition that are looked at; of output ranks all are."""
+
+
+class ReducedRank:
+    """`weight` [groups, out, inner] and the `covariance` [groups, inner, inner] of what it multiplies, None for I."""
+
+    def __init__(self, weight: Array, covariance: Array | None, geometry: Geometry) -> None:
+        self._w = weight.astype(np.float64)
+        self._c = None if covariance is None else _damped(covariance)
+        self._geometry = geometry
+        self._energy = float(np.trace(self._outputs, axis1=1, axis2=2).sum())
+
+    def errors(self, way: Way) -> Iterator[tuple[Split, float]]:
+        """Ranks, and the share of the outputs' energy that is lost with them; of Tucker's first rank, some."""
+        match way:
+            case "svd" | "channel":
+                for rank, kept in enumerate(_kept(self._outputs), 1):
+                    yield Split(way, (rank,)), self._lost(kept)
+            case "spatial":
+                for rank, kept in enumerate(np.max([x.kept for x in self._rows], axis=0), 1):
+                    yield Split(way, (rank,)), self._lost(kept)
+            case "tucker":
+                for q in _grid(self._geometry.inputs):
+                    for r, kept in enumerate(
+                        np.max([_kept(x.outputs(q)) for x in self._channels], axis=0), 1
+                    ):
+                        yield Split(way, (q, r)), self._lost(kept)
+
+    def parts(self, split: Split) -> list[Array]:
+        """The factors, float64 [groups, rows, columns], in the order in which they multiply."""
+        match split.way:
+            case "svd" | "channel":
+                u = _first(self._outputs, split.ranks[0])
+                return [u.swapaxes(1, 2) @ self._w, u]
+            case "spatial":
+                (q,) = split.ranks
+                best = max(self._rows, key=lambda x: float(x.kept[q - 1]))
+                return [best.basis[:, :q], best.fitted(q)]
+            case "tucker":
+                q, r = split.ranks
+                best = max(self._channels, key=lambda x: float(_kept(x.outputs(q))[r - 1]))
+                u = _first(best.outputs(q), r)
+                return [best.basis[:, :q], u.swapaxes(1, 2) @ best.fitted(q), u]
+
+    def error(self, whole: Array) -> float:
+        """The share of the outputs' energy that is lost with another weight [groups, out, inner]."""
+        difference = self._w - whole
+        return float(np.sum(self._through(difference) * difference)) / (self._energy or 1.0)
+
+    def _lost(self, kept: float) -> float:
+        return max(0.0, 1 - float(kept) / self._energy) if self._energy > 0 else 0.0
+
+    def _through(self, w: Array) -> Array:
+        return w if self._c is None else w @ self._c
+
+    @cached_property
+    def _outputs(self) -> Array:
+        """W C Wᵀ"""
+        return self._through(self._w) @ self._w.swapaxes(1, 2)
+
+    @cached_property
+    def _rows(self) -> list["_Inputs"]:
+        return self._inputs(self._geometry.kernel[-1])
+
+    @cached_property
+    def _channels(self) -> list["_Inputs"]:
+        return self._inputs(math.prod(self._geometry.kernel))
+
+    def _inputs(self, s: int) -> list["_Inputs"]:
+        metrics = [None] if self._c is None else [None, _mean_over(self._c, s)]
+        return [_Inputs.of(self._w, self._c, _directions(self._w, metric, s), s) for metric in metrics]
+
+
+@dataclass(frozen=True)
+class _Inputs:
+    """One choice of P: `basis` [groups, p, p]; `root` R, None for I; `seen` W Tᵀ R."""
+
+    basis: Array
+    root: Array | None
+    seen: Array
+    s: int
+
+    @classmethod
+    def of(cls, w: Array, c: Array | None, basis: Array, s: int) -> "_Inputs":
+        turned = _turned(w, basis, s)
+        if c is None:
+            return cls(basis, None, turned, s)
+        both = _turned(_turned(c, basis, s).swapaxes(1, 2), basis, s)
+        root = _root(both)
+        return cls(basis, root, turned @ root, s)
+
+    @cached_property
+    def kept(self) -> Array:
+        """Energy by rank, [p]."""
+        return np.cumsum((self.seen**2).sum((0, 1)).reshape(-1, self.s).sum(1))
+
+    def outputs(self, q: int) -> Array:
+        first = self.seen[:, :, : q * self.s]
+        return first @ first.swapaxes(1, 2)
+
+    def fitted(self, q: int) -> Array:
+        """B, [groups, out, q·s]"""
+        n = q * self.s
+        if self.root is None:
+            return self.seen[:, :, :n]
+        root = self.root[:, :n, :n].swapaxes(1, 2)
+        return np.linalg.solve(root, self.seen[:, :, :n].swapaxes(1, 2)).swapaxes(1, 2)
+
+
+def whole(split: Split, parts: list[Array], s: int) -> Array:
+    """The weight [groups, out, inner] that the parts amount to; `s` as above."""
+    if split.way in ("svd", "channel"):
+        return parts[1] @ parts[0]
+    basis, *rest = parts
+    fitted = rest[0] if len(rest) == 1 else rest[1] @ rest[0]
+    groups, out, _ = fitted.shape
+    q, p = basis.shape[1:]
+    spread = fitted.reshape(groups, out, q, s).swapaxes(2, 3) @ basis[:, None]
+    return spread.swapaxes(2, 3).reshape(groups, out, p * s)
+
+
+def _turned(w: Array, basis: Array, s: int) -> Array:
+    """W (P ⊗ I)ᵀ of [groups, rows, p·s]"""
+    groups, rows, _ = w.shape
+    flat = w.reshape(groups, rows, -1, s).swapaxes(1, 2)  # one large product instead of many small ones
+    turned = basis @ flat.reshape(groups, flat.shape[1], -1)
+    return turned.reshape(groups, -1, rows, s).swapaxes(1, 2).reshape(groups, rows, -1)
+
+
+def _directions(w: Array, metric: Array | None, s: int) -> Array:
+    """P: orthonormal rows [groups, p, p], the most telling first."""
+    groups, out, inner = w.shape
+    unfolded = w.reshape(groups, out, inner // s, s).swapaxes(1, 2).reshape(groups, inner // s, -1)
+    gram = unfolded @ unfolded.swapaxes(1, 2)
+    if metric is None:
+        return np.linalg.eigh(gram)[1][:, :, ::-1].swapaxes(1, 2)
+    root = _root(metric)
+    vectors = np.linalg.eigh(root.swapaxes(1, 2) @ gram @ root)[1][:, :, ::-1]
+    return np.linalg.qr(np.linalg.solve(root.swapaxes(1, 2), vectors))[0].swapaxes(1, 2)
+
+
+def _mean_over(c: Array, s: int) -> Array:
+    """[groups, p, p]"""
+    groups, inner, _ = c.shape
+    p = inner // s
+    mean: Array = np.einsum("gasbs->gab", c.reshape(groups, p, s, p, s)) / s
+    return mean
+
+
+def _damped(covariance: Array) -> Array:
+    unit = _unit(covariance)
+    for damping in DAMPING:
+        with suppress(np.linalg.LinAlgError):
+            np.linalg.cholesky(covariance + damping / 2 * unit)  # with a margin
+            break
+    damped: Array = covariance + damping * unit
+    return damped
+
+
+def _root(metric: Array) -> Array:
+    """Its Cholesky factor; damped where rounding left it none."""
+    with suppress(np.linalg.LinAlgError):
+        root: Array = np.linalg.cholesky(metric)
+        return root
+    damped: Array = np.linalg.cholesky(_damped(metric))
+    return damped
+
+
+def _unit(covariance: Array) -> Array:
+    """The identity times the mean size of the diagonal, times 1 where that is zero."""
+    inner = covariance.shape[-1]
+    mean = np.abs(np.diagonal(covariance, axis1=1, axis2=2)).mean(1)[:, None, None]
+    return np.asarray(np.where(mean > 0, mean, 1.0) * np.eye(inner))
+
+
+def _kept(outputs: Array) -> Array:
+    """Energy by rank: cumulated eigenvalues, summed over groups."""
+    return np.cumsum(np.linalg.eigvalsh(outputs)[:, ::-1].clip(0).sum(0))
+
+
+def _first(outputs: Array, rank: int) -> Array:
+    """Eigenvectors [groups, out, rank], the largest first."""
+    return np.linalg.eigh(outputs)[1][:, :, ::-1][:, :, :rank]
+
+
+def _grid(most: int) -> list[int]:
+    ranks = [rank for rank in range(1, most + 1) if quick(rank)]
+    return sorted({ranks[round(at)] for at in np.linspace(0, len(ranks) - 1, min(GRID, len(ranks)))})
