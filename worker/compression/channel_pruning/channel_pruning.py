@@ -189,11 +189,11 @@ def _train(model: ir.Model, step: Finetune | Distillation, context: Context, num
     folder.mkdir()
     own = replace(context, scratch=folder, curves=context.curves / f"round-{number}")
     if isinstance(step, Finetune):
-        from worker.compression.techniques.finetune import finetune  # torch
+        from worker.compression.training.finetune import finetune  # torch
 
         finetune(model, step, own)
     else:
-        from worker.compression.techniques.distillation import distillation  # torch
+        from worker.compression.training.distillation import distillation  # torch
 
         distillation(model, step, own)
 

@@ -21,11 +21,11 @@ from app.contract.errors import Refusal
 from worker.compression.channel_pruning.channel_slices import Stored, made_by
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
-from worker.compression.engine.training.batches import Batch, Batches
-from worker.compression.engine.training.head import Head, head_of
 from worker.compression.engine.working import as_module
 from worker.compression.graph.channels import Group
 from worker.compression.runtime.observe import Array
+from worker.compression.training.goal.head import Head, head_of
+from worker.compression.training.loop.batches import Batch, Batches
 
 BATCH = 8
 

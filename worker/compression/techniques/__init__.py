@@ -107,15 +107,15 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
         case BFloat16():
             return bfloat16(model, step, context)
         case Finetune():
-            from worker.compression.techniques.finetune import finetune
+            from worker.compression.training.finetune import finetune
 
             return finetune(model, step, context)
         case Distillation():
-            from worker.compression.techniques.distillation import distillation
+            from worker.compression.training.distillation import distillation
 
             return distillation(model, step, context)
         case QuantizationAwareTraining():
-            from worker.compression.techniques.quantization_aware_training import quantization_aware_training
+            from worker.compression.training.quantization_aware_training import quantization_aware_training
 
             return quantization_aware_training(model, step, context)
     assert_never(step)

@@ -21,7 +21,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
 from worker.compression.techniques import apply
-from worker.compression.techniques.zeros import sparse
+from worker.compression.training.sparsity_masks import sparse
 from worker.compression.weight_storage.sparse_layers import recalled
 
 RNG = np.random.default_rng(0)

@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from torch import nn
 
 from app.contract.recipe import Finetune, Training
-from worker.compression.engine.training.batches import Batch
-from worker.compression.engine.training.descent import optimizer_for, schedule
-from worker.compression.engine.training.divergence import Diverged, Divergence
-from worker.compression.engine.training.rate import range_test
-from worker.compression.engine.training.smooth import Smoothed
+from worker.compression.training.loop.batches import Batch
+from worker.compression.training.loop.descent import optimizer_for, schedule
+from worker.compression.training.loop.divergence import Diverged, Divergence
+from worker.compression.training.loop.rate import range_test
+from worker.compression.training.loop.smooth import Smoothed
 
 
 def settings(**more: object) -> Training:

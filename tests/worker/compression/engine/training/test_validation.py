@@ -8,10 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.contract.recipe import Finetune
-from worker.compression.engine.training import rate
-from worker.compression.engine.training.batches import Batch, validation_rows
-from worker.compression.engine.training.rate import search_rate, steps_for_search
-from worker.compression.engine.training.validate import Validation, better_beyond_noise, worse_beyond_noise
+from worker.compression.training.loop import rate
+from worker.compression.training.loop.batches import Batch, validation_rows
+from worker.compression.training.loop.rate import search_rate, steps_for_search
+from worker.compression.training.loop.validate import Validation, better_beyond_noise, worse_beyond_noise
 
 
 def validation(losses: np.ndarray, top1: float | None = None) -> Validation:

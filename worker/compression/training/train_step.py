@@ -12,21 +12,21 @@ from worker.compression.data.labels import may_be_one_hot
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.trainable import feeding
-from worker.compression.engine.training.batches import validation_rows
-from worker.compression.engine.training.fit import check_fit
-from worker.compression.engine.training.hardware import Hardware, hardware_for
-from worker.compression.engine.training.head import Meaning, head_of, output_of
-from worker.compression.engine.training.objective import Objective, Weights
-from worker.compression.engine.training.pair import Pair
-from worker.compression.engine.training.teacher import Teacher
-from worker.compression.engine.training.train import Run, Trained, train
 from worker.compression.engine.working import as_module, write_back
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.ir.naming import excluded
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.steps.context import Changed, Context
 from worker.compression.steps.decisions import TrainingDiverged
-from worker.compression.techniques.zeros import Sparse, sparse
+from worker.compression.training.goal.fit import check_fit
+from worker.compression.training.goal.head import Meaning, head_of, output_of
+from worker.compression.training.goal.objective import Objective, Weights
+from worker.compression.training.goal.student_teacher import Pair
+from worker.compression.training.goal.teacher import Teacher
+from worker.compression.training.loop.batches import validation_rows
+from worker.compression.training.loop.hardware import Hardware, hardware_for
+from worker.compression.training.loop.train import Run, Trained, train
+from worker.compression.training.sparsity_masks import Sparse, sparse
 
 
 @dataclass(frozen=True)

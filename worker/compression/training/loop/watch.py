@@ -10,8 +10,8 @@ from typing import Any, Self
 
 from torch.utils.tensorboard import SummaryWriter
 
-from worker.compression.engine.training.batches import Batch
 from worker.compression.progress import Progress
+from worker.compression.training.loop.batches import Batch
 
 TELL_SECONDS = 1.5
 

@@ -14,12 +14,12 @@ from app.contract.recipe import Gradual, Training
 from app.contract.report import RequirementResult
 from app.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
-from worker.compression.engine.training.zeros import Growth, Zeros
 from worker.compression.graph.facts.weights import Weight, layers
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.linear import by_weight
 from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.steps.targets import zeros_targets
+from worker.compression.training.loop.zeros import Growth, Zeros
 from worker.compression.weight_storage.sparse_layers import recalled, remember
 
 BLOCK = (1, 4)

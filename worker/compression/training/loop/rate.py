@@ -17,9 +17,9 @@ from torch import nn
 
 from app.contract.recipe import Training
 from worker.compression.engine.snapshot import put_back, taken
-from worker.compression.engine.training.batches import Batch
-from worker.compression.engine.training.descent import descend, optimizer_for, set_rate
-from worker.compression.engine.training.smooth import Smoothed
+from worker.compression.training.loop.batches import Batch
+from worker.compression.training.loop.descent import descend, optimizer_for, set_rate
+from worker.compression.training.loop.smooth import Smoothed
 
 STEPS = 60
 FEWEST_STEPS = 14

@@ -7,7 +7,7 @@ answers zero to everything. One that starts as its teacher begins at nearly no l
 import math
 from dataclasses import dataclass, field
 
-from worker.compression.engine.training.smooth import Smoothed
+from worker.compression.training.loop.smooth import Smoothed
 
 EXPLODED = 3.0
 

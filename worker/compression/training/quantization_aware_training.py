@@ -8,7 +8,7 @@ import onnx_ir as ir
 from app.contract.errors import Refusal
 from app.contract.recipe import QuantizationAwareTraining
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques.training import lesson_of, trained
+from worker.compression.training.train_step import lesson_of, trained
 
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 

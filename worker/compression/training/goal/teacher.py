@@ -10,8 +10,8 @@ import torch
 
 from app.contract.errors import Refusal
 from worker.compression.engine.module import GraphModule
-from worker.compression.engine.training.batches import Batch
-from worker.compression.engine.training.hardware import Hardware
+from worker.compression.training.loop.batches import Batch
+from worker.compression.training.loop.hardware import Hardware
 
 
 class Teacher:

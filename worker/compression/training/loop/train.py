@@ -13,20 +13,20 @@ from app.contract.recipe import Training
 from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
 from worker.compression.engine.snapshot import Snapshot, put_back, taken
-from worker.compression.engine.training.batches import Batch, Batches, split
-from worker.compression.engine.training.descent import descend, optimizer_for, schedule, set_rate
-from worker.compression.engine.training.divergence import Diverged, Divergence
-from worker.compression.engine.training.pair import Pair
-from worker.compression.engine.training.rate import CAREFUL, RangeTest, search_rate, steps_for_search
-from worker.compression.engine.training.validate import (
+from worker.compression.progress import Progress
+from worker.compression.training.goal.student_teacher import Pair
+from worker.compression.training.loop.batches import Batch, Batches, split
+from worker.compression.training.loop.descent import descend, optimizer_for, schedule, set_rate
+from worker.compression.training.loop.divergence import Diverged, Divergence
+from worker.compression.training.loop.rate import CAREFUL, RangeTest, search_rate, steps_for_search
+from worker.compression.training.loop.validate import (
     Validation,
     better_beyond_noise,
     validate,
     worse_beyond_noise,
 )
-from worker.compression.engine.training.watch import Watch
-from worker.compression.engine.training.zeros import Zeros
-from worker.compression.progress import Progress
+from worker.compression.training.loop.watch import Watch
+from worker.compression.training.loop.zeros import Zeros
 
 OBSERVED = 8
 """Batches that restored normalisations are measured on."""

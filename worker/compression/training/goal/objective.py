@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from app.contract.recipe import FeaturePair
-from worker.compression.engine.training.batches import Batch
-from worker.compression.engine.training.features import Projections
-from worker.compression.engine.training.head import Head
-from worker.compression.engine.training.losses import cross_entropy, direction, soft_labels, squared_error
+from worker.compression.training.goal.features import Projections
+from worker.compression.training.goal.head import Head
+from worker.compression.training.goal.losses import cross_entropy, direction, soft_labels, squared_error
+from worker.compression.training.loop.batches import Batch
 
 Values = Mapping[str, torch.Tensor]
 

@@ -4,11 +4,11 @@ import onnx_ir as ir
 
 from app.contract.recipe import Finetune
 from worker.compression.data.labels import mean_classes
-from worker.compression.engine.training.head import Meaning, output_of
-from worker.compression.engine.training.objective import Weights
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques.training import Lesson, trained
+from worker.compression.training.goal.head import Meaning, output_of
+from worker.compression.training.goal.objective import Weights
+from worker.compression.training.train_step import Lesson, trained
 
 
 def finetune(model: ir.Model, step: Finetune, context: Context) -> Changed:

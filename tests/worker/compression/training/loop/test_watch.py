@@ -4,9 +4,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from worker.compression.engine.training import watch as module
-from worker.compression.engine.training.batches import Batch
-from worker.compression.engine.training.watch import Watch
+from worker.compression.training.loop import watch as module
+from worker.compression.training.loop.batches import Batch
+from worker.compression.training.loop.watch import Watch
 
 BATCH = Batch({}, None, np.arange(10))
 

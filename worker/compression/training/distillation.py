@@ -4,7 +4,7 @@ import onnx_ir as ir
 
 from app.contract.recipe import Distillation
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques.training import lesson_of, trained
+from worker.compression.training.train_step import lesson_of, trained
 
 
 def distillation(model: ir.Model, step: Distillation, context: Context) -> Changed:
