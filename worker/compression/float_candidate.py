@@ -20,13 +20,13 @@ from app.contract.recipe import (
     Palette,
     WeightOnly,
 )
+from worker.compression.apply import apply
 from worker.compression.measure.fastest import race
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network
 from worker.compression.measure.recommendation import FLOOR
 from worker.compression.onnx_files import model_files
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 NODES_BYTES: Final = 1 << 20
 """What a step's own nodes take, at most: weights that lose more need not be weighed."""

@@ -14,6 +14,7 @@ from app.contract.model import TensorSpec
 from app.contract.recipe import AnyStep, Recipe
 from app.contract.report import Report, StepReport
 from worker.compression import artifact_file
+from worker.compression.apply import check
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
 from worker.compression.float_candidate import apply_or_keep
@@ -39,7 +40,6 @@ from worker.compression.progress import Progress, Silent
 from worker.compression.report import assemble, lineage
 from worker.compression.steps.decisions import TrainingDiverged
 from worker.compression.steps.opset import returned
-from worker.compression.techniques import check
 from worker.compression.weight_storage.drop_defaults import names_in
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"

@@ -10,12 +10,12 @@ from app.contract.recipe import Recipe
 from tests.benchmarks.parts import Row
 from tests.support.minilm import minilm
 from tests.support.unfolded_bert import unfolded_bert
+from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 
 TESTS: Final = "tests/worker/compression/"
 HELD: Final = {

@@ -10,6 +10,7 @@ import time
 from pathlib import Path
 
 from app.contract.recipe import Recipe
+from worker.compression.apply import apply
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
 from worker.compression.graph.facts.facts import inputs_of
@@ -18,7 +19,6 @@ from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 
 
 def main() -> None:

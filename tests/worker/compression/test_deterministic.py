@@ -19,6 +19,7 @@ from pydantic import TypeAdapter
 from app.contract.model import TensorSpec
 from app.contract.recipe import AnyStep
 from tests.support.graphs import cnn
+from worker.compression.apply import apply
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
@@ -27,7 +28,6 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.measure.quiet import WAIT_VARIABLE
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 
 ROOT: Final = Path(__file__).parents[3]
 TRAINING: Final = {"steps": 2, "batch_size": 8}

@@ -9,12 +9,12 @@ from pydantic import TypeAdapter
 
 from app.contract.recipe import AnyStep
 from tests.support.graphs import mlp
+from worker.compression.apply import apply
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.report import layers
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 
 LOW_RANK: dict[str, Any] = {"kind": "low_rank"}
 SHAPES = {"features": [1, 128]}

@@ -9,6 +9,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
+from tests.worker.compression.apply.nets import model, node, samples
 
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
@@ -17,7 +18,6 @@ from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches, siblings
-from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.channel_pruning.channel_pruning import criterion_for
 from worker.compression.channel_pruning.criteria_gradients import sensitivities
 from worker.compression.data.source import Data, Source

@@ -9,17 +9,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from tests.worker.compression.apply.nets import digits_net, model, named, node, ops, proto, run, snr_db
 
 from app.contract.errors import Refusal
 from app.contract.recipe import BFloat16, Recipe
-from tests.worker.compression.techniques.nets import digits_net, model, named, node, ops, proto, run, snr_db
+from worker.compression.apply import apply
 from worker.compression.data.source import Data
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 SMALL = ir.DataType.BFLOAT16
 

@@ -10,13 +10,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from tests.worker.compression.techniques.test_int8_static import branching
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Float16, Int8Static
-from tests.support.graphs import siblings
-from tests.support.ort import run as run_on
-from tests.worker.compression.techniques.nets import (
+from tests.worker.compression.apply.nets import (
     digits_net,
     digits_samples,
     model,
@@ -28,11 +22,17 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
+from tests.worker.compression.apply.test_int8_static import branching
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Float16, Int8Static
+from tests.support.graphs import siblings
+from tests.support.ort import run as run_on
+from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.constants import new_constant
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 HALF = ir.DataType.FLOAT16
 STEP = Float16.model_validate({"kind": "float16"})

@@ -7,20 +7,20 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+from tests.worker.compression.apply.nets import samples
 
 from app.contract.errors import Refusal
 from app.contract.recipe import AnyStep, Recipe
 from tests.support import graphs, half_graphs
 from tests.support.float_types import Form, written_in
 from tests.support.ort import run
-from tests.worker.compression.techniques.nets import samples
 from worker.compression import artifact_file
+from worker.compression.apply import apply
 from worker.compression.graph.normal_form.in_float32 import in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.half_precision.float_types import check_types, give_back
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 from worker.compression.weight_storage.drop_defaults import names_in
 
 CONSTANT_OUTPUTS = {"an output that is computed from constants", "a weight behind two Casts, one an output"}

@@ -6,9 +6,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-
-from app.contract.recipe import Float16
-from tests.worker.compression.techniques.nets import (
+from tests.worker.compression.apply.nets import (
     digits_net,
     digits_samples,
     model,
@@ -18,9 +16,11 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
+
+from app.contract.recipe import Float16
+from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 

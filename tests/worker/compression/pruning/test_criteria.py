@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from tests.worker.compression.apply.nets import model, node, samples
 
 from app.contract.errors import Refusal
 from app.contract.recipe import ChannelPruning
-from tests.worker.compression.techniques.nets import model, node, samples
 from worker.compression.channel_pruning import criteria_norms
 from worker.compression.channel_pruning.channel_slices import Stored
 from worker.compression.channel_pruning.criteria_activation import energies

@@ -8,11 +8,8 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Dynamic
-from tests.worker.compression.techniques.encoders import transformer
-from tests.worker.compression.techniques.nets import (
+from tests.worker.compression.apply.encoders import transformer
+from tests.worker.compression.apply.nets import (
     digits_net,
     loud_product,
     model,
@@ -23,9 +20,12 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Dynamic
+from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 RNG = np.random.default_rng(0)
 

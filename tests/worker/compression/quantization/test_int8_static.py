@@ -10,10 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Static
-from tests.worker.compression.techniques.nets import (
+from tests.worker.compression.apply.nets import (
     digits_net,
     digits_samples,
     loud_images,
@@ -27,13 +24,16 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Static
+from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 
 def quantize(net: ir.Model, folder: Path, data: Samples | None, **step: Any) -> Changed:
@@ -466,7 +466,9 @@ def test_every_bias_fits_half_an_int32(bias: Any, size: Any, activation: float) 
 def test_torch_is_not_imported() -> None:
     import subprocess
 
-    code = "import sys, worker.compression.techniques; sys.exit(any(m in sys.modules for m in ('torch', 'sklearn')))"
+    code = (
+        "import sys, worker.compression.apply; sys.exit(any(m in sys.modules for m in ('torch', 'sklearn')))"
+    )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

@@ -6,10 +6,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-
-from app.contract.errors import Refusal
-from app.contract.recipe import MixedPrecision
-from tests.worker.compression.techniques.nets import (
+from tests.worker.compression.apply.nets import (
     digits_net,
     digits_samples,
     model,
@@ -19,12 +16,15 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
-from tests.worker.compression.techniques.uneven import images, uneven_net
+from tests.worker.compression.apply.uneven import images, uneven_net
+
+from app.contract.errors import Refusal
+from app.contract.recipe import MixedPrecision
+from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files.model_files import save, weight_bytes
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 from worker.compression.weight_storage.drop_defaults import NOTHING
 
 

@@ -9,13 +9,14 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import zstandard
+from tests.worker.compression.apply.nets import digits_net, model, named, node, proto, run
 
 from app.contract.errors import Refusal
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Binary, Float16, Palette, Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
-from tests.worker.compression.techniques.nets import digits_net, model, named, node, proto, run
+from worker.compression.apply import apply
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise
@@ -24,7 +25,6 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 from worker.compression.weight_storage.codebook_weights import SharedWeight, shared_weight
 from worker.compression.weight_storage.drop_defaults import names_in
 

@@ -5,8 +5,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from onnx import TensorProto
-
-from tests.worker.compression.techniques.nets import model, node
+from tests.worker.compression.apply.nets import model, node
 
 WORDS, WIDTH = 2048, 64
 

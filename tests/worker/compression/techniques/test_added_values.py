@@ -14,13 +14,13 @@ import onnx_ir as ir
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from tests.worker.compression.apply.nets import model, node, run, samples, snr_db
 
 from app.contract.recipe import Int8Static
-from tests.worker.compression.techniques.nets import model, node, run, samples, snr_db
+from worker.compression.apply import apply
 from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 
 WORSE_DB = 3.0
 """Than the oracle, at most: it rounds no sums and no biases."""

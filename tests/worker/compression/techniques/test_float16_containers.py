@@ -10,10 +10,10 @@ import pytest
 from app.contract.recipe import Float16
 from tests.support.containers import BODIES, through
 from tests.support.ort import run
+from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 
 X = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
 

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from tests.worker.compression.apply.nets import joined_batchnorms, model, node, proto, run, samples
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Recipe
-from tests.worker.compression.techniques.nets import joined_batchnorms, model, node, proto, run, samples
+from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 RNG = np.random.default_rng(0)
 

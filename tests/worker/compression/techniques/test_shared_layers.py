@@ -10,9 +10,10 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx_ir import external_data
+from tests.worker.compression.apply.nets import model, node, run, samples
 
 from app.contract.recipe import Finetune, Recipe
-from tests.worker.compression.techniques.nets import model, node, run, samples
+from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.layers.input_moments import Moments, moments
@@ -20,7 +21,6 @@ from worker.compression.layers.linear import by_weight
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 from worker.compression.training.sparsity_masks import sparse
 from worker.compression.weight_storage.sparse_layers import recalled
 

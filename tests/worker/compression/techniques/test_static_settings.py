@@ -6,10 +6,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-
-from app.contract.recipe import Int8Static, Requirements
-from tests.worker.compression.techniques.encoders import transformer
-from tests.worker.compression.techniques.nets import (
+from tests.worker.compression.apply.encoders import transformer
+from tests.worker.compression.apply.nets import (
     digits_net,
     digits_samples,
     model,
@@ -19,11 +17,13 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
-from tests.worker.compression.techniques.uneven import images, uneven_net
+from tests.worker.compression.apply.uneven import images, uneven_net
+
+from app.contract.recipe import Int8Static, Requirements
+from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 
 def quantize(

@@ -9,17 +9,17 @@ import pytest
 from onnx import NodeProto
 from onnx.helper import make_node
 from pydantic import TypeAdapter
+from tests.worker.compression.apply.nets import model
 
 from app.contract.model import TensorSpec
 from app.contract.recipe import AnyStep
 from tests.support.refusals import refusal
-from tests.worker.compression.techniques.nets import model
+from worker.compression.apply import apply
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 RNG = np.random.default_rng(0)
 STEP = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "validation": 0}

@@ -4,8 +4,7 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-
-from tests.worker.compression.techniques.nets import model, node
+from tests.worker.compression.apply.nets import model, node
 
 
 def uneven_net(activation: str = "Relu") -> ir.Model:

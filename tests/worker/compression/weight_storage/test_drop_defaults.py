@@ -10,18 +10,18 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
+from tests.worker.compression.apply.nets import samples
 
 from app.contract.errors import Refusal
 from app.contract.recipe import Recipe
 from tests.support import graphs
 from tests.support.ort import run
-from tests.worker.compression.techniques.nets import samples
+from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 from worker.compression.weight_storage.drop_defaults import NOTHING, make_compact, names_in
 
 

@@ -7,11 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
-from tests.worker.compression.techniques.encoders import embedding_net
-from tests.worker.compression.techniques.nets import (
+from tests.worker.compression.apply.encoders import embedding_net
+from tests.worker.compression.apply.nets import (
     model,
     named,
     node,
@@ -21,6 +18,10 @@ from tests.worker.compression.techniques.nets import (
     samples,
     snr_db,
 )
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
+from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
 from worker.compression.graph.facts.cost import parameters
 from worker.compression.graph.facts.facts import facts
@@ -34,7 +35,6 @@ from worker.compression.quantization.search.int8_candidates import Way
 from worker.compression.quantization.search.output_error import Judge
 from worker.compression.quantization.search.sensitivity import sensitivities
 from worker.compression.steps.context import Changed, Context
-from worker.compression.techniques import apply
 
 IDS = np.random.default_rng(3).integers(0, 2048, (48, 6))
 STEPS = {"int8_dynamic": Int8Dynamic, "int8_static": Int8Static, "int8": Int8}

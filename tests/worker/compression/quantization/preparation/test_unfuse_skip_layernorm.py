@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from tests.worker.compression.apply.nets import model, named, node, optimized, run, samples
 
 from app.contract.recipe import Int8Dynamic, Int8Static
-from tests.worker.compression.techniques.nets import model, named, node, optimized, run, samples
+from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import sums_for_residuals
 from worker.compression.steps.context import Context
-from worker.compression.techniques import apply
 
 X = np.random.default_rng(0).normal(size=(32, 5, 16)).astype(np.float32)
 
