@@ -1,1 +1,0 @@
-"""Which channels of a network go: what each is worth, how many of each group stay, and what that costs."""
