@@ -24,7 +24,7 @@ from tests.support.large import large_transformer
 from tests.support.minilm import encoded, minilm
 from tests.support.sentences import SENTENCES
 from worker.compression.data.source import Data, Source
-from worker.compression.measure.fresh import PeakMemory
+from worker.compression.measure.apart.fresh import PeakMemory
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 

@@ -9,7 +9,7 @@ from worker.child.messages import Messages
 from worker.child.spec import Compress, Task
 from worker.compression.data.source import Source
 from worker.compression.graph.facts.facts import inputs_of
-from worker.compression.measure.processes import COMPARISON, Comparing
+from worker.compression.measure.apart.processes import COMPARISON, Comparing
 from worker.compression.onnx_files import model_files
 
 

@@ -12,7 +12,7 @@ from torch.nn import functional
 
 from worker.compression.engine.working import as_module
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.measure.bootstrap import median_interval
+from worker.compression.measure.quality.bootstrap import median_interval
 from worker.compression.onnx_files import model_files
 
 BATCH, ROUNDS, WIDTHS, DEPTH = 128, 15, (16, 32, 64), 3

@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.compression.measure.lock import PATH_VARIABLE
+from worker.compression.measure.timing.lock import PATH_VARIABLE
 
 
 def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
@@ -68,7 +68,7 @@ def _package() -> str:
 
 
 def _load_model(task: dict[str, Any], descriptor: int) -> None:
-    from worker.compression.measure.fresh import feed_of, measure
+    from worker.compression.measure.apart.fresh import feed_of, measure
 
     measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"])
     os.write(descriptor, json.dumps({"type": "done", "result": measured}).encode() + b"\n")

@@ -24,7 +24,7 @@ from worker.child.spec import (
     StepBegun,
 )
 from worker.compression.data.source import Source
-from worker.compression.measure.processes import COMPARISON, Comparing, Comparison, Loaded, ProcessEnded
+from worker.compression.measure.apart.processes import COMPARISON, Comparing, Comparison, Loaded, ProcessEnded
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import IO
 
 from worker.child.reach import OUR_CODE
-from worker.compression.measure import quiet
-from worker.compression.measure.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path
+from worker.compression.measure.timing import quiet
+from worker.compression.measure.timing.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path
 
 PASSED_ON = (
     "PATH",

@@ -70,7 +70,7 @@ class LoadModel(Asked):
 
 
 class CompareModels(Asked):
-    """`worker.compression.measure.processes.Comparing`, as JSON."""
+    """`worker.compression.measure.apart.processes.Comparing`, as JSON."""
 
     kind: Literal["compare_models"]
     baseline: Path

@@ -75,7 +75,7 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
     """Do one step on a normalised model, which may be changed in place: go on with the answer's.
 
     Raises `Refusal` with `already_quantized`, `nothing_to_quantize`, `nothing_to_compress`, `missing_data`,
-    `not_finite`, `model_does_not_run` or `step_failed`, and what `training.trained` raises.
+    `not_finite`, `model_does_not_run` or `step_failed`, and what `trained` raises.
     """
     match step:
         case Int8():

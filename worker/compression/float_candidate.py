@@ -21,10 +21,10 @@ from app.contract.recipe import (
     WeightOnly,
 )
 from worker.compression.apply import apply
-from worker.compression.measure.fastest import race
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network
-from worker.compression.measure.recommendation import FLOOR
+from worker.compression.measure.timing.fastest import race
+from worker.compression.measure.verdict.recommendation import FLOOR
 from worker.compression.onnx_files import model_files
 from worker.compression.steps.context import Changed, Context
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Requirements
-from worker.compression.measure.processes import MeasuringProcesses
-from worker.compression.measure.subprocesses import Subprocesses
+from worker.compression.measure.apart.processes import MeasuringProcesses
+from worker.compression.measure.apart.subprocesses import Subprocesses
 
 
 @dataclass(frozen=True)

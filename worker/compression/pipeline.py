@@ -26,11 +26,11 @@ from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.half_precision.float_types import check_types, give_back
 from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
-from worker.compression.measure.apart import LARGE_BYTES, compare_apart
+from worker.compression.measure.apart.comparison import LARGE_BYTES, compare_apart
+from worker.compression.measure.apart.memory import measure_fresh
+from worker.compression.measure.apart.processes import Comparing, Comparison
 from worker.compression.measure.compare import ORIGINAL, check_baseline, compare
 from worker.compression.measure.feeds import one_feed
-from worker.compression.measure.memory import measure_fresh
-from worker.compression.measure.processes import Comparing, Comparison
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.single_file import without_raw_data

@@ -11,10 +11,10 @@ from app.contract.report import Latency, LayerReport, Pair, Report, StepReport
 from worker.compression.graph.facts import cost
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.low_rank.graph_surgery import whole
+from worker.compression.measure.apart.processes import Comparison
 from worker.compression.measure.compare import pair_of
-from worker.compression.measure.processes import Comparison
-from worker.compression.measure.requirements import judge, outcome_of
-from worker.compression.measure.verdict import verdict
+from worker.compression.measure.verdict.requirements import judge, outcome_of
+from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.options import Options
 
 WINNOW: Final = version("winnow")

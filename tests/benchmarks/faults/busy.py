@@ -18,8 +18,8 @@ from app.contract.report import Latency
 from tests.benchmarks.parts import Row
 from tests.benchmarks.pruning import MODELS
 from worker.compression.data.source import Data
-from worker.compression.measure.lock import PATH_VARIABLE
-from worker.compression.measure.quiet import WAIT_VARIABLE
+from worker.compression.measure.timing.lock import PATH_VARIABLE
+from worker.compression.measure.timing.quiet import WAIT_VARIABLE
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.runtime.session import usable_threads
@@ -57,7 +57,7 @@ RECIPE: Final = {"steps": [{"kind": "channel_pruning", "criterion": "l2", "repai
 BURN: Final = """
 import sys, threading, time
 import numpy as np
-from worker.compression.measure.fresh import die_with_parent
+from worker.compression.measure.apart.fresh import die_with_parent
 die_with_parent()
 threads, on, off = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 square = np.ones((300, 300), np.float32)

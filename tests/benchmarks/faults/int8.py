@@ -19,7 +19,7 @@ from app.contract.report import Latency, Report
 from tests.benchmarks.faults.int8_models import Case, cases
 from tests.benchmarks.parts import Row
 from worker.compression.data.source import Data, Source
-from worker.compression.measure.recommendation import FLOOR
+from worker.compression.measure.verdict.recommendation import FLOOR
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 

@@ -26,8 +26,8 @@ from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
-from worker.compression.measure.memory import measure_fresh
-from worker.compression.measure.subprocesses import Subprocesses
+from worker.compression.measure.apart.memory import measure_fresh
+from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import ARTIFACT, compress

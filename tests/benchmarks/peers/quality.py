@@ -10,9 +10,9 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.compression.data.samples import Samples
-from worker.compression.measure.bootstrap import interval
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.network import Network
+from worker.compression.measure.quality.bootstrap import interval
 
 RESAMPLES = 1000
 EXACT_DB = 120.0

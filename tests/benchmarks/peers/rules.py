@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from tests.benchmarks.peers.candidates import FASTEST, NNCF, QUALITY, STATIC, Candidate
 from tests.benchmarks.peers.quality import Quality, better
-from worker.compression.measure.bootstrap import median_interval
+from worker.compression.measure.quality.bootstrap import median_interval
 
 FASTER, LONGER = 1.03, 1.20
 

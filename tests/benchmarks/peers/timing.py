@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.compression.data.samples import Samples
-from worker.compression.measure.disturbance import Watch
 from worker.compression.measure.feeds import one_feed
-from worker.compression.measure.interleaved import in_turns, lowest
-from worker.compression.measure.latency import warm
 from worker.compression.measure.network import Feed, Network
+from worker.compression.measure.timing.disturbance import Watch
+from worker.compression.measure.timing.interleaved import in_turns, lowest
+from worker.compression.measure.timing.latency import warm
 
 ROUNDS = 21
 ROUND_MS = 20.0

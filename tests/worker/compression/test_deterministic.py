@@ -25,7 +25,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.measure.quiet import WAIT_VARIABLE
+from worker.compression.measure.timing.quiet import WAIT_VARIABLE
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
 

@@ -96,7 +96,7 @@ def test_a_layer_at_a_time_is_in_memory(tmp_path: Path) -> None:
         "import json, sys; from pathlib import Path\n"
         "from app.contract.job import Benchmark; from app.contract.recipe import Recipe\n"
         "from worker.compression.data.source import Data\n"
-        "from worker.compression.measure.fresh import PeakMemory\n"
+        "from worker.compression.measure.apart.fresh import PeakMemory\n"
         "from worker.compression.options import Options; from worker.compression.pipeline import compress\n"
         "recipe = Recipe.model_validate({'steps': [{'kind': 'weight_only', 'method': 'rtn'}]})\n"
         "asked = Options(benchmark=Benchmark(rounds=9, shapes={'x': [1, 4, 1024]}))\n"

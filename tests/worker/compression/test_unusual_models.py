@@ -21,7 +21,7 @@ from worker.compression.graph.facts.batch_axis import batch_axes
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.inspection import inspect_model
 from worker.compression.measure.network import Network
-from worker.compression.measure.parity import Moved, compare_outputs
+from worker.compression.measure.quality.parity import Moved, compare_outputs
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress

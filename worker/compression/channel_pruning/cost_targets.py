@@ -19,9 +19,9 @@ from app.contract.recipe import ChannelPruning
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.facts.cost import macs, parameters
-from worker.compression.measure.latency import measure_latencies
-from worker.compression.measure.lock import measuring
-from worker.compression.measure.quiet import Patience
+from worker.compression.measure.timing.latency import measure_latencies
+from worker.compression.measure.timing.lock import measuring
+from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Progress
 from worker.compression.runtime.observe import Array

@@ -11,7 +11,7 @@ from app.contract.report import RequirementResult
 from worker.compression.channel_pruning.reconstruction import Repaired
 from worker.compression.channel_pruning.search import Cut
 from worker.compression.graph.channels import Group, Groups, describe
-from worker.compression.measure.interleaved import ANEW
+from worker.compression.measure.timing.interleaved import ANEW
 
 SHOWN: Final = 4
 """Reasons and names that a sentence lists."""

@@ -5,5 +5,4 @@ module.py      GraphModule: the graph as a list of calls
 trainable.py   which initializers training may change
 working.py     the graph as the engine reads it, and the weights back into the graph that was given
 batchnorm.py   batch normalisation put back for training, and folded again
-training/      batches in, better weights out
 """

@@ -1,4 +1,4 @@
-"""After the last step: floats go back to the types that the upload has them in (`graph.normal_form.in_float32`).
+"""After the last step: floats go back to the types that the upload has them in (`in_float32`).
 
 - What computed in float16 does so again, unless a step quantized: what then is left of the floats stays float32 and its
   weights are stored in float16, as the weights of an upload that only stores them so. No file grows by that.

@@ -1,8 +1,8 @@
 """`low_rank`: layers written as two or three smaller ones, by SVD, Tucker-2 or a spatial split.
 
-A layer's outputs are fitted on calibration data, or its weights where there is none (`low_rank.reduced_rank`); ranks
-follow from the energy that is kept, from a target that is spread over the layers (`low_rank.rank_allocation`), or from the
-noise in the weights (`low_rank.vbmf`). Layer after layer, what is lost before one is made up for (`low_rank.input_drift`).
+A layer's outputs are fitted on calibration data, or its weights where there is none (`reduced_rank`); ranks
+follow from the energy that is kept, from a target that is spread over the layers (`rank_allocation`), or from the
+noise in the weights (`vbmf`). Layer after layer, what is lost before one is made up for (`input_drift`).
 A layer becomes nothing that has not fewer multiplications.
 """
 

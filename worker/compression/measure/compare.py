@@ -8,16 +8,16 @@ from app.contract.report import Pair, Parity, Quality
 from app.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.data.suspicious import unscaled_inputs
+from worker.compression.measure.apart.memory import measure_fresh
+from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe
 from worker.compression.measure.feeds import batch_for, counted, one_feed, random_feeds
-from worker.compression.measure.latency import Timed, measure_latencies
-from worker.compression.measure.lock import measuring
-from worker.compression.measure.memory import measure_fresh
 from worker.compression.measure.network import Feed, Network
-from worker.compression.measure.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
-from worker.compression.measure.processes import Comparison, Loaded, MeasuringProcesses
-from worker.compression.measure.quality import check_quality, measure_quality, original_quality
-from worker.compression.measure.quiet import Patience
+from worker.compression.measure.quality.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
+from worker.compression.measure.quality.quality import check_quality, measure_quality, original_quality
+from worker.compression.measure.timing.latency import Timed, measure_latencies
+from worker.compression.measure.timing.lock import measuring
+from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress
 from worker.compression.runtime.session import usable_threads
 

@@ -1,7 +1,7 @@
 """`int8`: tries the ways to 8 bits on this machine and keeps the best, with the numbers of all.
 
-Time is measured here, in turns; quality on calibration data that no range was measured on. `quantization.search.int8_candidates` says
-what is tried, `quantization.search.winner` who wins.
+Time is measured here, in turns; quality on calibration data that no range was measured on. `int8_candidates` says
+what is tried, `winner` who wins.
 """
 
 import logging
@@ -14,10 +14,10 @@ import onnx_ir as ir
 
 from app.contract.recipe import Int8, Int8Static
 from worker.compression.data.samples import Samples
-from worker.compression.measure.fastest import race
 from worker.compression.measure.feeds import one_feed
-from worker.compression.measure.interleaved import ANEW
 from worker.compression.measure.network import Network
+from worker.compression.measure.timing.fastest import race
+from worker.compression.measure.timing.interleaved import ANEW
 from worker.compression.onnx_files import model_files
 from worker.compression.quantization.calibration.histogram import Method
 from worker.compression.quantization.int8_static import WANTED, calibrated, prepared

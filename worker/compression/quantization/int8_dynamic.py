@@ -7,7 +7,7 @@
 in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel, in the range that the CPU
 multiplies exactly (`kernels`). Convolutions are left out: ConvInteger has no fast kernel on the CPU, and the range of a
 whole feature map has to be found on every run, so it is usually slower than float32. Subgraphs (If, Loop) stay as they
-are. Outliers behind layer normalisations can go into the weights beforehand (`quantization.preparation.smoothquant`).
+are. Outliers behind layer normalisations can go into the weights beforehand (`smoothquant`).
 """
 
 from dataclasses import replace

@@ -1,9 +1,9 @@
 """`mixed_precision`: float, 8 or 4 bits for each layer, for a budget of size, latency or noise.
 
     measured   cost of a layer at b bits: the noise it alone brings to the outputs, Σ (y − y_l)² / Σ y²
-    hessian    Ω = Tr(H) / n · ‖Q(W) − W‖²                                       (HAWQ-V2, see `quantization.search.hessian_trace`)
+    hessian    Ω = Tr(H) / n · ‖Q(W) − W‖²                                       (HAWQ-V2, see `hessian_trace`)
 
-Gains are bytes of weights, or milliseconds by the profile of float, 8-bit and 4-bit kernels. `quantization.search.bit_allocation` orders
+Gains are bytes of weights, or milliseconds by the profile of float, 8-bit and 4-bit kernels. `bit_allocation` orders
 the moves; how many are made follows from the budget, and for `min_snr_db` from measuring the whole model.
 """
 
@@ -20,8 +20,8 @@ from app.contract.recipe import Int8Static, MixedPrecision
 from app.contract.report import RequirementResult
 from worker.compression.ir.affine import round_to_nearest
 from worker.compression.layers.batchnorm import untie_batchnorms
-from worker.compression.measure.interleaved import ANEW
-from worker.compression.measure.quiet import Patience
+from worker.compression.measure.timing.interleaved import ANEW
+from worker.compression.measure.timing.quiet import Patience
 from worker.compression.quantization.int8_static import calibrated, prepared
 from worker.compression.quantization.integer.hardware import FOUR_BITS
 from worker.compression.quantization.integer.static_model import Static

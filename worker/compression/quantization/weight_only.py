@@ -1,6 +1,6 @@
 """`weight_only`: weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
 
-One layer at a time: its weight is read from the file, rounded (`quantization.weights.block_affine`, `quantization.weights.gptq`), packed, and
+One layer at a time: its weight is read from the file, rounded (`block_affine`, `gptq`), packed, and
 written to a file of the step's own, from which it stays mapped: any model needs the memory of its largest layer.
 """
 

@@ -8,6 +8,6 @@ from worker.compression.training.train_step import lesson_of, trained
 
 
 def distillation(model: ir.Model, step: Distillation, context: Context) -> Changed:
-    """A `student` takes the model's place. Raises what `training.trained` raises."""
+    """A `student` takes the model's place. Raises what `trained` raises."""
     student = model if step.student is None else context.model(step.student)
     return trained(student, step, context, lesson_of(step, context))

@@ -16,7 +16,7 @@ QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 def quantization_aware_training(
     model: ir.Model, step: QuantizationAwareTraining, context: Context
 ) -> Changed:
-    """Raises `not_quantized` and what `training.trained` raises."""
+    """Raises `not_quantized` and what `trained` raises."""
     if not {node.op_type for node in model.graph} >= QDQ:
         raise Refusal(
             "not_quantized",

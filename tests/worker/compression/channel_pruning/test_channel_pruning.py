@@ -9,7 +9,6 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from tests.worker.compression.apply.nets import model, node, samples
 
 from app.contract.dataset import Declaration
 from app.contract.errors import Refusal
@@ -18,11 +17,12 @@ from app.contract.recipe import Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches, siblings
+from tests.support.small_nets import model, node, samples
 from worker.compression.channel_pruning.channel_pruning import criterion_for
 from worker.compression.channel_pruning.criteria_gradients import sensitivities
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.channels import channel_groups
-from worker.compression.measure.interleaved import ANEW
+from worker.compression.measure.timing.interleaved import ANEW
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 

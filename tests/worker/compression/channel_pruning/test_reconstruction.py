@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.nets import digits_net, digits_samples, model, node, run, samples
 
+from tests.support.small_nets import digits_net, digits_samples, model, node, run, samples
 from worker.compression.channel_pruning.reconstruction import Repaired, repair
 from worker.compression.graph.channels import channel_groups, cut
 

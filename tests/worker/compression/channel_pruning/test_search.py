@@ -6,8 +6,8 @@ from itertools import pairwise
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.worker.compression.apply.nets import digits_net
 
+from tests.support.small_nets import digits_net
 from worker.compression.channel_pruning.pools import Kept, Pools, pools, rounded
 from worker.compression.channel_pruning.search import smallest_cut
 from worker.compression.graph.channels import channel_groups

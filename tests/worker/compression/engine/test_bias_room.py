@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.worker.compression.apply.nets import model, node, run, samples
-from tests.worker.compression.apply.test_int8_static import quantize
 
+from tests.support.small_nets import model, node, run, samples
+from tests.worker.compression.quantization.test_int8_static import quantize
 from worker.compression.engine.working import as_module, write_back
 
 

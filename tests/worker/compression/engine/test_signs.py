@@ -6,11 +6,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
-from tests.worker.compression.apply.nets import digits_net, digits_samples, run
 from torch.nn import functional
 
 from app.contract.recipe import Binary
 from tests.support.ort import largest_difference
+from tests.support.small_nets import digits_net, digits_samples, run
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module, write_back

@@ -10,7 +10,12 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Float16, Int8Static
+from tests.support.graphs import siblings
+from tests.support.ort import run as run_on
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     model,
@@ -22,12 +27,7 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-from tests.worker.compression.apply.test_int8_static import branching
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Float16, Int8Static
-from tests.support.graphs import siblings
-from tests.support.ort import run as run_on
+from tests.worker.compression.quantization.test_int8_static import branching
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.constants import new_constant

@@ -7,13 +7,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.nets import samples
 
 from app.contract.errors import Refusal
 from app.contract.recipe import AnyStep, Recipe
 from tests.support import graphs, half_graphs
 from tests.support.float_types import Form, written_in
 from tests.support.ort import run
+from tests.support.small_nets import samples
 from worker.compression import artifact_file
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.in_float32 import in_float32

@@ -6,7 +6,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.nets import (
+
+from app.contract.recipe import Float16
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     model,
@@ -16,8 +18,6 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-
-from app.contract.recipe import Float16
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context

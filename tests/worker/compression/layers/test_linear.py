@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
-from tests.worker.compression.apply.nets import model, samples
 
+from tests.support.small_nets import model, samples
 from worker.compression.layers.bias import owns_bias, takes_bias
 from worker.compression.layers.input_moments import moments
 from worker.compression.layers.linear import Linear, linears

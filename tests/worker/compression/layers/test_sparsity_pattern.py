@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
-from tests.worker.compression.apply.nets import model
 
+from tests.support.small_nets import model
 from worker.compression.layers.linear import Linear, linears
 from worker.compression.layers.sparsity_pattern import Structure, in_order
 

@@ -4,8 +4,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.worker.compression.apply.nets import model, node
 
+from tests.support.small_nets import model, node
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.shapes.shapes import with_shapes

@@ -7,8 +7,8 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.worker.compression.apply.nets import model, named, node, ops, run
 
+from tests.support.small_nets import model, named, node, ops, run
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import Names

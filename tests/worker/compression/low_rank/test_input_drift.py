@@ -5,8 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.random import Generator
-from tests.worker.compression.apply.nets import model, node
 
+from tests.support.small_nets import model, node
 from worker.compression.layers.linear import Linear, linears
 from worker.compression.low_rank.input_drift import PASSES, Drift, together
 

@@ -7,7 +7,13 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.job import Benchmark, Evaluation
+from app.contract.recipe import LowRank, Recipe
+from app.contract.report import Report
+from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     loud_product,
@@ -18,12 +24,6 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import LowRank, Recipe
-from app.contract.report import Report
-from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise

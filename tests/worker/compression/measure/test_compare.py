@@ -13,11 +13,11 @@ from tests.support.graphs import branches, cnn, lstm, mlp
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
+from worker.compression.measure.apart.processes import Comparison
+from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.compare import check_baseline, compare
-from worker.compression.measure.lock import PATH_VARIABLE
-from worker.compression.measure.parity import is_broken
-from worker.compression.measure.processes import Comparison
-from worker.compression.measure.subprocesses import Subprocesses
+from worker.compression.measure.quality.parity import is_broken
+from worker.compression.measure.timing.lock import PATH_VARIABLE
 from worker.compression.progress import Silent
 
 QUICK = Benchmark(rounds=9)
@@ -176,9 +176,7 @@ def test_a_file_that_is_no_model_is_refused_without_telling_where_it_lies(tmp_pa
 
 
 def test_the_fresh_process_imports_nothing_but_numpy_and_onnx_runtime() -> None:
-    told = (
-        "import sys, worker.compression.measure.fresh; print(sorted({m.split('.')[0] for m in sys.modules}))"
-    )
+    told = "import sys, worker.compression.measure.apart.fresh; print(sorted({m.split('.')[0] for m in sys.modules}))"
     modules = subprocess.run([sys.executable, "-c", told], capture_output=True, text=True, check=True).stdout
     for name in ("torch", "pydantic", "onnx'", "sklearn", "scipy"):
         assert name not in modules

@@ -7,8 +7,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.encoders import transformer
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.job import Evaluation
+from app.contract.recipe import Int8
+from tests.support.encoders import transformer
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     loud_product,
@@ -19,11 +23,7 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-from tests.worker.compression.apply.uneven import images, uneven_net
-
-from app.contract.errors import Refusal
-from app.contract.job import Evaluation
-from app.contract.recipe import Int8
+from tests.support.uneven import images, uneven_net
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent

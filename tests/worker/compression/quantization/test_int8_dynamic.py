@@ -8,8 +8,11 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.worker.compression.apply.encoders import transformer
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Dynamic
+from tests.support.encoders import transformer
+from tests.support.small_nets import (
     digits_net,
     loud_product,
     model,
@@ -20,9 +23,6 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Dynamic
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context

@@ -10,7 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8Static
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     loud_images,
@@ -24,9 +27,6 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales

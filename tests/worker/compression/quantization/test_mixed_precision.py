@@ -6,7 +6,10 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.recipe import MixedPrecision
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     model,
@@ -16,10 +19,7 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-from tests.worker.compression.apply.uneven import images, uneven_net
-
-from app.contract.errors import Refusal
-from app.contract.recipe import MixedPrecision
+from tests.support.uneven import images, uneven_net
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files.model_files import save, weight_bytes

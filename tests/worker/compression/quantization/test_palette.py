@@ -9,13 +9,13 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 import zstandard
-from tests.worker.compression.apply.nets import digits_net, model, named, node, proto, run
 
 from app.contract.errors import Refusal
 from app.contract.job import Benchmark, Evaluation
 from app.contract.recipe import Binary, Float16, Palette, Recipe
 from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from tests.support.small_nets import digits_net, model, named, node, proto, run
 from worker.compression.apply import apply
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts import cost

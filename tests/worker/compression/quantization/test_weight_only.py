@@ -10,7 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx_ir import external_data
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.recipe import WeightOnly
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     model,
@@ -21,9 +24,6 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-
-from app.contract.errors import Refusal
-from app.contract.recipe import WeightOnly
 from worker.compression.graph.facts import cost
 from worker.compression.graph.facts.weights import layers
 from worker.compression.graph.normal_form.normalise import normalise

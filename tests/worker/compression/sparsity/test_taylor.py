@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 from onnx import helper
-from tests.worker.compression.apply.nets import model, samples
 
+from tests.support.small_nets import model, samples
 from worker.compression.layers.linear import linears
 from worker.compression.sparsity.taylor import taylor
 

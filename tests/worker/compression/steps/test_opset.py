@@ -4,9 +4,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
-from tests.worker.compression.apply.nets import digits_net
 
 from app.contract.errors import Refusal
+from tests.support.small_nets import digits_net
 from worker.compression.graph.opset.conversion import opset_of, raise_opset
 from worker.compression.steps.opset import raised, returned
 

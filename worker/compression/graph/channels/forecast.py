@@ -2,7 +2,7 @@
 
 axis         keeps the indices whose class is not cut
 parameters   Σ over constants of what they count · Π over their axes of kept / size
-MACs         by the formulas of `graph.facts.formulas`, for the sizes that are kept
+MACs         by the formulas of `formulas`, for the sizes that are kept
 """
 
 from collections.abc import Sequence

@@ -4,7 +4,7 @@
     Conv(x: float32, Cast(w: float16))        ─►  Conv(x: float32, w: float32)
 
 Every float16, bfloat16 and float32 is a float32, so the first is exact but for what the arithmetic rounded away. What
-was in which type is kept in `FloatTypes`; `half_precision.float_types` gives it back after the last step.
+was in which type is kept in `FloatTypes`; `float_types` gives it back after the last step.
 """
 
 from collections.abc import Iterator

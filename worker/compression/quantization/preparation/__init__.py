@@ -1,0 +1,1 @@
+"""What makes a graph easier to quantize without changing what it computes."""

@@ -1,0 +1,1 @@
+"""Which layers and which settings: measured, not ruled."""

@@ -15,11 +15,11 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 
-from worker.compression.measure.disturbance import Watch
-from worker.compression.measure.interleaved import LOWEST
-from worker.compression.measure.lock import measuring
 from worker.compression.measure.network import Feed
-from worker.compression.measure.quiet import Patience
+from worker.compression.measure.timing.disturbance import Watch
+from worker.compression.measure.timing.interleaved import LOWEST
+from worker.compression.measure.timing.lock import measuring
+from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
 
 RUNS = 15

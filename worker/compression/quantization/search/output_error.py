@@ -5,7 +5,7 @@
     drop     of the metric, in its worse direction, where there are labels
 
 Judged on a part of the calibration data: the evaluation data has no say in any choice. What is not finite is treated
-as in `measure.parity`; a candidate that is NaN or infinite where the float model is not is as bad as can be.
+as in `parity`; a candidate that is NaN or infinite where the float model is not is as bad as can be.
 """
 
 from dataclasses import dataclass
@@ -20,9 +20,9 @@ from app.contract.job import Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
-from worker.compression.measure.metrics import outcomes, value
 from worker.compression.measure.network import Array, Feed, Network
-from worker.compression.measure.parity import comparable, cosines
+from worker.compression.measure.quality.metrics import outcomes, value
+from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import usable_threads
 

@@ -18,7 +18,7 @@ from typing import Any
 import onnx_ir as ir
 
 from worker.compression.measure.network import Feed
-from worker.compression.measure.quiet import Patience
+from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.layer_profile import layer_times

@@ -1,0 +1,1 @@
+"""Weights of few bits: which layers can have them, rounding them, writing them."""

@@ -1,4 +1,4 @@
-"""The nodes that bring planes of 2 or 3 bits back to pairs or bytes; see `weight_storage.bit_layout` for the layout."""
+"""The nodes that bring planes of 2 or 3 bits back to pairs or bytes; see `bit_layout` for the layout."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final

@@ -19,7 +19,7 @@ from worker.compression.graph.opset.conversion import opset_of, raise_opset
 from worker.compression.onnx_files import model_files
 
 TOLERANCE = 1e-4
-SHARED = Path(__file__).parents[5] / "shared" / "models"
+SHARED = Path(__file__).parents[6] / "shared" / "models"
 MODELS = sorted(SHARED.glob("*.onnx"))
 BUILDERS = [
     graphs.cnn,

@@ -1,8 +1,8 @@
 """What a gate throws away gets no levels."""
 
 import pytest
-from tests.worker.compression.apply.nets import model, named, node
 
+from tests.support.small_nets import model, named, node
 from worker.compression.ir.affine import Range
 from worker.compression.quantization.calibration.activation_floor import gated
 

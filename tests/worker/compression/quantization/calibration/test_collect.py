@@ -10,8 +10,8 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.worker.compression.apply.nets import model, node, samples
 
+from tests.support.small_nets import model, node, samples
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.quantization.calibration import histogram

@@ -7,8 +7,11 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from onnx import TensorProto
-from tests.worker.compression.apply.encoders import embedding_net
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
+from tests.support.encoders import embedding_net
+from tests.support.small_nets import (
     model,
     named,
     node,
@@ -18,9 +21,6 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
 from worker.compression.graph.facts.cost import parameters

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.nets import model, named, node, optimized, run, samples
 
 from app.contract.recipe import Int8Dynamic, Int8Static
+from tests.support.small_nets import model, named, node, optimized, run, samples
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import sums_for_residuals

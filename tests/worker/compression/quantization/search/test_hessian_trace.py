@@ -3,8 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from tests.worker.compression.apply.nets import model, node, samples
 
+from tests.support.small_nets import model, node, samples
 from worker.compression.layers.linear import linears
 from worker.compression.quantization.search.hessian_trace import traces
 

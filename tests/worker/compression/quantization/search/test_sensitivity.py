@@ -6,7 +6,11 @@ from pathlib import Path
 import numpy as np
 import onnx_ir as ir
 import pytest
-from tests.worker.compression.apply.nets import (
+
+from app.contract.errors import Refusal
+from app.contract.job import Evaluation
+from app.contract.recipe import Requirements
+from tests.support.small_nets import (
     digits_net,
     digits_samples,
     model,
@@ -15,14 +19,10 @@ from tests.worker.compression.apply.nets import (
     samples,
     snr_db,
 )
-from tests.worker.compression.apply.uneven import images, uneven_net
-
-from app.contract.errors import Refusal
-from app.contract.job import Evaluation
-from app.contract.recipe import Requirements
-from worker.compression.measure.fastest import race
+from tests.support.uneven import images, uneven_net
 from worker.compression.measure.network import Network
-from worker.compression.measure.quiet import Patience
+from worker.compression.measure.timing.fastest import race
+from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import WeightRange
@@ -145,7 +145,7 @@ def test_what_is_required_is_judged_where_it_can_be(
 @pytest.mark.usefixtures("all_told")
 def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path) -> None:
     """Of 40 against 10 convolutions, 3 times as slow at least; against itself within a factor of 1.5."""
-    from tests.worker.compression.apply.nets import model, node
+    from tests.support.small_nets import model, node
 
     weights = {"w": np.full((16, 16, 3, 3), 0.01, np.float32)}
     networks = []

@@ -165,7 +165,7 @@ def packed_in(content: bytes, folder: Path) -> Path:
 
 def test_lenet_predicts_what_it_predicted(tmp_path: Path) -> None:
     """1,000 pictures here, 10,000 in `make bench-hostile`, the prediction of torch on each."""
-    shared = Path(__file__).parents[6] / "shared"
+    shared = Path(__file__).parents[7] / "shared"
     if not (shared / "models" / "lenet5-mnist.pt2").exists():
         pytest.skip("no shared models here")
     source = shared / "models" / "lenet5-mnist.pt2"

@@ -1,0 +1,118 @@
+"""The rule by which a result is recommended, as laws over whatever can be measured."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from app.contract.recipe import Requirements
+from app.contract.report import Parity, RequirementResult
+from tests.worker.compression.measure.verdict.test_requirements import HALF, latency, parity, quality
+from worker.compression.measure.quality.parity import HUGE
+from worker.compression.measure.verdict.recommendation import (
+    CLEARLY_SMALLER,
+    FLOOR,
+    LEAST_DB,
+    Measured,
+    recommend,
+)
+from worker.compression.measure.verdict.requirements import judge, outcome_of
+from worker.compression.measure.verdict.verdict import verdict
+
+GOOD = Measured(changed=1, broken=None, speedup=(1.5, 1.6), size_ratio=0.5, drop=None, snr_db=40.0)
+numbers = st.floats(0.01, 10, allow_nan=False)
+intervals = st.tuples(numbers, numbers).map(lambda pair: (min(pair), max(pair)))
+drops = st.tuples(st.floats(-1, 1), st.floats(-1, 1)).map(lambda pair: (min(pair), max(pair)))
+measured = st.builds(
+    Measured,
+    changed=st.integers(0, 3),
+    broken=st.sampled_from([None, "output 'y' is NaN"]),
+    speedup=st.none() | intervals,
+    size_ratio=numbers,
+    drop=st.none() | drops,
+    snr_db=st.none() | st.floats(-50, 200),
+)
+
+
+@given(measured)
+def test_use_is_recommended_exactly_where_all_of_the_defaults_hold(m: Measured) -> None:
+    """The rule of the issue, written a second time."""
+    slower = m.speedup is not None and m.speedup[1] < 1
+    faster = m.speedup is not None and m.speedup[0] > 1 + FLOOR
+    worth = (not slower and m.size_ratio <= 1) or faster or m.size_ratio <= CLEARLY_SMALLER
+    kept = m.drop[0] <= 0 if m.drop is not None else m.snr_db is not None and m.snr_db >= LEAST_DB
+    use = m.changed > 0 and m.broken is None and worth and kept
+    advice, because = recommend(m)
+    assert (advice == "use_result") == use
+    assert because.endswith(".")
+
+
+@given(measured, st.floats(0.01, 1))
+def test_a_smaller_file_never_speaks_against_a_result(m: Measured, factor: float) -> None:
+    smaller = recommend(replace(m, size_ratio=m.size_ratio * factor))[0]
+    assert recommend(m)[0] == "keep_original" or smaller == "use_result"
+
+
+@pytest.mark.parametrize(
+    ("change", "advice"),
+    [
+        ({"speedup": (0.4, 0.5), "size_ratio": 0.99}, "keep_original"),
+        ({"speedup": (0.8, 1.1), "size_ratio": 1.0}, "use_result"),
+        ({"speedup": None, "size_ratio": 1.01}, "keep_original"),
+        ({"speedup": (1.5, 1.6), "size_ratio": 1.24}, "use_result"),
+        ({"drop": (0.001, 0.02)}, "keep_original"),
+        ({"drop": (-0.01, 0.02), "snr_db": None}, "use_result"),
+        ({"drop": (-0.02, 0.02), "broken": "output 'y' is NaN"}, "keep_original"),
+        ({"snr_db": 19.9}, "keep_original"),
+        ({"snr_db": None}, "keep_original"),
+        ({"changed": 0}, "keep_original"),
+    ],
+)
+def test_the_defaults(change: dict[str, object], advice: str) -> None:
+    assert recommend(replace(GOOD, **change))[0] == advice
+
+
+def test_accepted_is_what_was_required_and_met_and_nothing_required_is_unchecked() -> None:
+    met = RequirementResult(name="min_cosine", asked=0.9, measured=1.0, interval=None, met=True, why=None)
+    unmet = met.model_copy(update={"met": False, "why": "It moved."})
+    asked = Requirements(min_cosine=0.9)
+    assert outcome_of(asked, [met]) == "accepted"
+    assert outcome_of(Requirements(), []) == "unchecked"
+    assert outcome_of(Requirements(), [met]) == "unchecked", "a met target of a step alone"
+    assert outcome_of(asked, [met, unmet]) == outcome_of(Requirements(), [unmet]) == "requirements_not_met"
+
+
+def judged(found: list[Parity], **changes: object) -> list[RequirementResult]:
+    given = {"quality": [], "latency": [], "parity": found, "size_bytes": HALF} | changes
+    return judge(Requirements(min_cosine=0.5), **given)
+
+
+@pytest.mark.parametrize("reason", ["its shape [4, 6] became [3, 6]", "it is no tensor", "it is gone"])
+def test_an_output_that_cannot_be_compared_meets_no_cosine_and_is_not_recommended(reason: str) -> None:
+    found = [parity("a", 0.999).model_copy(update={"snr_db": 40.0})]
+    (entry,) = judged(found, uncompared={"boxes": reason})
+    assert not entry.met
+    assert entry.why is not None
+    assert "'boxes'" in entry.why
+    assert reason in entry.why
+    told = verdict(latency=[], quality=[], parity=found, size_bytes=HALF, uncompared={"boxes": reason})
+    assert told.recommend == "keep_original"
+    assert verdict(latency=[], quality=[], parity=found, size_bytes=HALF).recommend == "use_result"
+
+
+def test_integers_that_moved_meet_no_cosine_and_those_that_did_not_are_no_hindrance() -> None:
+    for error, met in ((3.0, False), (0.0, True)):
+        (entry,) = judged([parity("a", 0.999), parity("b", None).model_copy(update={"max_error": error})])
+        assert entry.met is met
+
+
+def test_what_is_broken_is_never_accepted_whatever_was_asked() -> None:
+    bad = [parity("b", 0.0).model_copy(update={"max_error": HUGE})]
+    nothing = {"latency": [latency(2, 1.9, 2.1)], "size_bytes": HALF}
+    for found, nan in ((bad, 0), ([parity("b", 1.0)], 3)):
+        given = {"quality": [quality(0, 0, 0)], "parity": found, "nan_samples": nan} | nothing
+        (entry,) = judge(Requirements(), **given)
+        assert (entry.name, entry.met) == ("finite_outputs", False)
+        assert outcome_of(Requirements(), [entry]) == "requirements_not_met"
+        assert verdict(**given).recommend == "keep_original"

@@ -1,0 +1,109 @@
+"""Load time and peak memory of one model in a process that has done nothing else.
+
+    python -m worker.compression.measure.apart.fresh MODEL FEED.npz THREADS
+
+prints {"load_ms", "peak_rss_bytes", "others", "waited"}: the lowest tenth of the times to make a session; the largest
+`RssAnon` while the first session is made and run, minus its value after the imports (Linux, /proc); and what else ran
+meanwhile (`disturbance`). FEED holds the inputs' `names`
+and their arrays as `0`, `1`, … This process imports only numpy and ONNX Runtime, and dies with the process that
+started it.
+"""
+
+import ctypes
+import json
+import os
+import signal
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+
+from worker.compression.measure.timing.disturbance import Watch
+from worker.compression.runtime.session import open_session
+
+STATUS = Path("/proc/self/status")
+PR_SET_PDEATHSIG = 1
+POLL_SECONDS = 0.0005
+INFERENCES = 3
+MOST_LOADS = 11
+LOWEST = 0.1
+LOAD_BUDGET_SECONDS = 1.0
+"""More sessions are made until this long has passed."""
+
+
+class PeakMemory:
+    """The largest anonymous memory seen while the `with` block runs, in bytes above what there was before."""
+
+    def __enter__(self) -> "PeakMemory":
+        self.bytes = 0
+        self._before = anonymous_bytes()
+        self._done = threading.Event()
+        self._thread = threading.Thread(target=self._poll, daemon=True)
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._done.set()
+        self._thread.join()
+        self._look()
+
+    def _poll(self) -> None:
+        while not self._done.wait(POLL_SECONDS):
+            self._look()
+
+    def _look(self) -> None:
+        self.bytes = max(self.bytes, anonymous_bytes() - self._before)
+
+
+def anonymous_bytes() -> int:
+    line = next(line for line in STATUS.read_text().splitlines() if line.startswith("RssAnon:"))
+    return int(line.split()[1]) * 1024
+
+
+def measure(model: Path, feed: dict[str, np.ndarray], threads: int) -> dict[str, float]:
+    watch = Watch(threads)
+    with PeakMemory() as peak:
+        start = time.perf_counter()
+        session = open_session(model, threads)
+        loads = [time.perf_counter() - start]
+        for _ in range(INFERENCES):
+            session.run(None, feed)
+    del session
+    while len(loads) < MOST_LOADS and sum(loads) < LOAD_BUDGET_SECONDS:
+        start = time.perf_counter()
+        open_session(model, threads)
+        loads.append(time.perf_counter() - start)
+    seen = watch.seen()
+    return {
+        "load_ms": 1000 * float(np.quantile(loads, LOWEST)),
+        "peak_rss_bytes": peak.bytes,
+        "others": seen.others,
+        "waited": seen.waited,
+    }
+
+
+def feed_of(path: Path) -> dict[str, np.ndarray]:
+    """The inputs by name, as `measure_fresh` wrote them."""
+    with np.load(path, allow_pickle=False) as arrays:
+        return {str(name): arrays[str(i)] for i, name in enumerate(arrays["names"])}
+
+
+def die_with_parent() -> None:
+    """SIGKILL when the thread that started this process ends, also when it ended before this call."""
+    if sys.platform == "linux":
+        parent = os.getppid()
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+        if os.getppid() != parent:
+            os._exit(1)
+
+
+def main() -> None:
+    die_with_parent()
+    model, feed, threads = sys.argv[1:]
+    print(json.dumps(measure(Path(model), feed_of(Path(feed)), int(threads))))
+
+
+if __name__ == "__main__":
+    main()

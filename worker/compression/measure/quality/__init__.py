@@ -1,0 +1,1 @@
+"""Metrics on labels, outputs sample by sample, and intervals of both."""

@@ -1,0 +1,172 @@
+"""A metric on labelled data, before and after, and the bootstrap interval of what was lost.
+
+Data goes through both models batch by batch; what is kept of a sample is its *outcome*: the predicted class (top1,
+precision, recall), whether the label is among the five best (top5), or its mean squared error (mse). The interval
+of the drop resamples samples, each with both of its outcomes.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from app.contract.base import Interval
+from app.contract.errors import Refusal
+from app.contract.job import Evaluation, Metric
+from app.contract.report import Quality
+from worker.compression.data.labels import class_numbers
+from worker.compression.data.samples import Samples
+from worker.compression.measure.feeds import batch_for, counted
+from worker.compression.measure.network import Network
+from worker.compression.measure.quality.bootstrap import paired_mean_intervals
+from worker.compression.measure.quality.chance import original_notes
+from worker.compression.measure.quality.metrics import check_labels, macro_intervals, outcomes, value
+
+Array = npt.NDArray[Any]
+RULE_OF_THREE = 3
+"""Of n samples without a change, up to 3/n may change unseen (95 %)."""
+FEW_SAMPLES = 300
+FIRST_SAMPLES = 500
+"""Rows that the original is judged on before any work."""
+
+
+def measure_quality(
+    before: Network,
+    after: Network,
+    samples: Samples,
+    evaluation: Evaluation,
+    *,
+    held_out: bool,
+    seed: int,
+    tick: Callable[[float], None],
+) -> tuple[Quality, list[str], int]:
+    """The metric over all samples, notes, and how many samples have NaN in the candidate alone.
+
+    Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`.
+    """
+    output, (_, labels) = chosen_output(before, evaluation), labelled(samples, evaluation.metric)
+    both, done, unusable = [], 0, np.zeros(3, np.int64)
+    for feed, rows in counted(samples, batch_for(samples)):
+        outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
+        truth = labels[done : done + rows]
+        both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
+        nan = [np.isnan(x.reshape(rows, -1)).any(axis=1) for x in outputs]
+        unusable += [int(found.sum()) for found in (*nan, nan[1] & ~nan[0])]
+        done += rows
+        tick(done / len(samples))
+    found = np.concatenate(both)
+    quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
+    judged = original_notes(evaluation.metric, quality, labels, found[:, 0])
+    notes = [*judged, *_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())]
+    return quality, notes, int(unusable[2])
+
+
+def original_quality(
+    network: Network, samples: Samples | None, evaluation: Evaluation, seed: int
+) -> list[str]:
+    """What is to be known before any work: the original's own quality on some of the rows, and what is wrong with it.
+
+    Of what `check_quality` has let through.
+    """
+    given, _ = labelled(samples, evaluation.metric)
+    some, labels = labelled(given.draw(FIRST_SAMPLES, seed), evaluation.metric)
+    output, found, done = chosen_output(network, evaluation), [], 0
+    for feed, rows in counted(some, batch_for(some)):
+        scores = network.run(feed, [output])[0]
+        found.append(outcomes(evaluation.metric, scores, labels[done : done + rows]))
+        done += rows
+    own = np.concatenate(found)
+    both = np.stack([own, own], axis=1)
+    quality = judge(evaluation.metric, labels, both, output, held_out=True, seed=seed)
+    return original_notes(evaluation.metric, quality, labels, own)
+
+
+def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
+    """Refuses what `measure_quality` would: one batch is run, all labels are looked at."""
+    output = chosen_output(network, evaluation)
+    given, labels = labelled(samples, evaluation.metric)
+    feed, rows = next(counted(given, batch_for(given)))
+    scores = network.run(feed, [output])[0]
+    outcomes(evaluation.metric, scores, labels[:rows])
+    check_labels(evaluation.metric, scores, labels)
+
+
+def chosen_output(network: Network, evaluation: Evaluation) -> str:
+    """The output asked for, or the model's first."""
+    if evaluation.output is None:
+        return network.outputs[0]
+    if evaluation.output not in network.outputs:
+        raise Refusal(
+            "unknown_output",
+            f"The model has no output {evaluation.output!r}; it has {', '.join(map(repr, network.outputs))}.",
+            field="evaluation.output",
+        )
+    return evaluation.output
+
+
+def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
+    """The samples and their labels: class numbers but for `mse`. Raises `Refusal` `missing_data`."""
+    if samples is None or samples.labels is None:
+        raise Refusal(
+            "missing_data",
+            "evaluation.metric needs labels, and there are none to judge by. Give data.evaluation with an array "
+            "'labels', or name one in the dataset's declaration under targets.",
+            field="data.evaluation",
+        )
+    labels = np.asarray(samples.labels)
+    return samples, labels if metric == "mse" else class_numbers(labels)
+
+
+def judge(metric: Metric, labels: Array, found: Array, output: str, *, held_out: bool, seed: int) -> Quality:
+    """`found` [n, 2]: the outcomes of each sample before and after."""
+    before, after = value(metric, labels, found[:, 0]), value(metric, labels, found[:, 1])
+    intervals = _intervals(metric, labels, found, seed)
+    return Quality(
+        metric=metric,
+        output=output,
+        samples=len(found),
+        before=before,
+        after=after,
+        before_interval=intervals[0],
+        after_interval=intervals[1],
+        drop=after - before if metric == "mse" else before - after,
+        drop_interval=intervals[2],
+        held_out=held_out,
+    )
+
+
+def _intervals(metric: Metric, labels: Array, found: Array, seed: int) -> list[Interval]:
+    """Of the value before, of the value after, and of the drop."""
+    match metric:
+        case "precision" | "recall":
+            return macro_intervals(metric, labels, found, seed)
+        case "top1":
+            scores = (found == labels.reshape(-1, 1)).astype(np.float64)
+        case _:
+            scores = found.astype(np.float64)
+    before, after, (low, high) = paired_mean_intervals(scores, seed)
+    return [before, after, (-high, -low) if metric == "mse" else (low, high)]
+
+
+def _notes(quality: Quality) -> list[str]:
+    notes = []
+    if not quality.held_out:
+        notes.append(
+            "Evaluation shares samples with calibration or training: the quality is not that on unseen data."
+        )
+    if quality.samples < FEW_SAMPLES:
+        notes.append(
+            f"{quality.samples} evaluation samples: changes to fewer than 1 in "
+            f"{max(1, quality.samples // RULE_OF_THREE)} samples can go unseen."
+        )
+    return notes
+
+
+def _nan_notes(quality: Quality, before: int, after: int) -> list[str]:
+    if not before and not after:
+        return []
+    return [
+        f"Output {quality.output!r} has NaN for {before} of {quality.samples} samples in the original and for {after} "
+        "in the compressed model: none of these counts in its favour."
+    ]

@@ -1,0 +1,120 @@
+"""Networks timed in turns, the first of them twice a round: it is what the others are compared with, and the control.
+
+A round runs each for some 20 ms and then the first once more; every other round has those in between in the opposite
+order. With q the lowest tenth of a block's runs, what nothing interrupted,
+
+    speed-up of a round   ½ (q of the first's two blocks) / q of the other's
+    control of a round    q of the first's one block / q of its other
+
+and of both the median with its 95 % bootstrap interval, over the rounds in which both ran almost as fast as they ever
+did. (The virtual machine on which this was made changes between two speeds, and none of its accounts tells why:
+resnet20 took 0.73 or 1.0 ms, and was 1.32 or 1.21 times as fast after pruning. What lasts longer than the measurement
+stays unseen.) No number is told where others used the CPUs meanwhile, where the first
+differs from itself, or where rounds differ too much.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from time import perf_counter_ns
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from app.contract.base import Interval
+from worker.compression.ir.garbage import no_garbage_collection
+from worker.compression.measure.network import Feed, Network
+from worker.compression.measure.quality.bootstrap import median_interval
+from worker.compression.measure.timing.disturbance import Disturbance, Watch
+
+LOWEST: Final = 0.1
+"""Of the runs of a block. Chosen on 21 recordings of three networks beside busy processes, where the interval of the
+median of a block was 2.7 times as wide (6.3 against 2.3 %); on 17 of four other networks it was 2.3 times (19 against
+8 %). The minimum did as well as the tenth on both."""
+ALMOST: Final = 1.15
+"""Times the fastest round: between the two speeds of a core, and above the noise of one."""
+FEWEST: Final = 4
+"""Rounds that have to be almost as fast."""
+ANEW: Final = "the verdict's speed-up is measured anew, on the finished artifact"
+"""What a step says beside a speed of its own: the two differ."""
+MOST_CONTROL: Final = 1.05
+"""The first against itself: so far its interval may lie from 1."""
+WIDEST: Final = 1.5
+"""Upper over lower bound of a speed-up that tells something."""
+
+Array = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Turns:
+    """Milliseconds of single runs, [rounds, runs], of each network; of the first once more in `control`."""
+
+    times: list[Array]
+    control: Array
+    disturbance: Disturbance
+
+    def ratios(self, index: int) -> Array:
+        """The speed-up in each round [rounds]."""
+        return self._first() / lowest(self.times[index])
+
+    def undisturbed(self, index: int) -> Array:
+        """The speed-up in those rounds in which both were almost as fast as they ever were."""
+        both = self._first(), lowest(self.times[index])
+        return self.ratios(index)[np.all([each <= ALMOST * each.min() for each in both], axis=0)]
+
+    def _first(self) -> Array:
+        return (lowest(self.times[0]) + lowest(self.control)) / 2
+
+    def controls(self) -> Array:
+        """The first against itself in each round [rounds]."""
+        return lowest(self.times[0]) / lowest(self.control)
+
+    def untold(self, index: int, seed: int) -> str | None:
+        """Why a speed-up tells nothing, as a clause; None where it does."""
+        if (why := self.disturbance.told()) is not None:
+            return why
+        low, high = median_interval(self.controls(), seed)
+        if low > MOST_CONTROL or high < 1 / MOST_CONTROL:
+            return f"the original differed from itself by a factor of {low:.2f} to {high:.2f}"
+        found = self.undisturbed(index)
+        if len(found) < FEWEST:
+            return f"only {len(found)} of {len(self.control)} rounds were almost as fast as the fastest"
+        low, high = median_interval(found, seed)
+        if high > WIDEST * low:
+            return f"rounds differed so much that the speed-up may be {low:.2f} as well as {high:.2f}"
+        return None
+
+    def speedup(self, index: int, seed: int) -> tuple[float, Interval]:
+        ratios = self.undisturbed(index)
+        return float(np.median(ratios)), median_interval(ratios, seed)
+
+
+def lowest(times: Array) -> Array:
+    """Of each round, [rounds]."""
+    return np.quantile(times, LOWEST, axis=1)
+
+
+def in_turns(
+    networks: Sequence[Network], feeds: Sequence[Feed], runs: Sequence[int], rounds: int, watch: Watch
+) -> Turns:
+    """`runs` of each network a round. The watch had better begin before they are warmed up: a small network's rounds
+    are over before the kernel has counted much."""
+    times = [np.empty((rounds, count)) for count in runs]
+    control = np.empty((rounds, runs[0]))
+    between = range(1, len(networks))
+    with no_garbage_collection():
+        for number in range(rounds):
+            for index in (0, *(between if number % 2 == 0 else reversed(between))):
+                times[index][number] = run_times(networks[index], feeds[index], runs[index])
+            control[number] = run_times(networks[0], feeds[0], runs[0])
+    return Turns(times, control, watch.seen())
+
+
+def run_times(network: Network, feed: Feed, runs: int) -> list[float]:
+    """Milliseconds of each of them, inputs and outputs in the host's memory."""
+    run, clock, times = network.session.run, perf_counter_ns, []
+    for _ in range(runs):
+        start = clock()
+        run(None, feed)
+        times.append((clock() - start) / 1e6)
+    return times

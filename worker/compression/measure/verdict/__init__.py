@@ -1,0 +1,1 @@
+"""What follows from the figures: requirements, recommendation, and the result in plain words."""
