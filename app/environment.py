@@ -3,8 +3,8 @@
 from collections.abc import Iterator, Mapping
 from typing import Final
 
-from app.contract.nearest import did_you_mean
 from app.settings import Settings
+from winnow.contract.nearest import did_you_mean
 
 PREFIX: Final = "WINNOW_"
 OTHERS: Final = ("WINNOW_URL", "WINNOW_PARENT_PID")

@@ -13,17 +13,17 @@ from pathlib import Path
 
 import numpy as np
 
-from app.cli.following import follow
-from app.cli.report import report_tables
-from app.cli.screen import out, say
-from app.cli.shared import terminable
-from app.client import Client, ClientError
-from app.contract.dataset import Declaration, InputDeclaration, TargetDeclaration
-from app.contract.job import DataUse, DataUses, Evaluation, Job, JobRequest
-from app.contract.recipe import Int8Static, Recipe, Requirements
 from app.embedded import CannotStart, running
 from app.settings import Settings
 from examples.digits import CALIBRATION, TRAINING, accuracy, digits, export, train
+from winnow.cli.following import follow
+from winnow.cli.report import report_tables
+from winnow.cli.screen import out, say
+from winnow.cli.shared import terminable
+from winnow.client import Client, ClientError
+from winnow.contract.dataset import Declaration, InputDeclaration, TargetDeclaration
+from winnow.contract.job import DataUse, DataUses, Evaluation, Job, JobRequest
+from winnow.contract.recipe import Int8Static, Recipe, Requirements
 
 OUTPUT = Path("demo-output")
 DECLARATION = Declaration(

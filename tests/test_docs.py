@@ -11,10 +11,10 @@ import typer
 import yaml
 from pydantic_core import PydanticUndefined
 
-from app.cli.commands import commands
-from app.contract.errors import CODES
-from app.contract.recipe import AnyStep, Step
 from app.settings import Settings
+from winnow.cli.commands import commands
+from winnow.contract.errors import CODES
+from winnow.contract.recipe import AnyStep, Step
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"

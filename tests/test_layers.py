@@ -47,10 +47,10 @@ def test_celery_is_on_top_of_the_worker_and_the_library_at_its_bottom() -> None:
     ("source", "forbidden"),
     [
         ("app", {"worker", "torch", "onnx", "onnx_ir", "onnxruntime", "numpy"}),
-        ("worker", {"app.main", "app.cli", "app.api", "app.client"}),
+        ("worker", {"app.main", "winnow.cli", "app.api", "winnow.client"}),
         ("worker.compression", {"app.queue", "app.storage", "app.settings"}),
         ("worker.compression", {"celery", "fastapi", "redis", "sqlalchemy"}),
-        ("app.contract", {"fastapi", "sqlalchemy", "celery"}),
+        ("winnow.contract", {"fastapi", "sqlalchemy", "celery"}),
     ],
 )
 def test_what_must_not_be_imported_is_forbidden(source: str, forbidden: set[str]) -> None:
@@ -69,7 +69,7 @@ def test_a_broken_contract_would_be_found(tmp_path: Path) -> None:
     config.write_text(
         '[tool.importlinter]\nroot_packages = ["app"]\ninclude_external_packages = true\n'
         '[[tool.importlinter.contracts]]\nname = "wrong on purpose"\ntype = "forbidden"\n'
-        'source_modules = ["app.storage"]\nforbidden_modules = ["app.contract", "app.settings", "sqlalchemy"]\n'
+        'source_modules = ["app.storage"]\nforbidden_modules = ["winnow.contract", "app.settings", "sqlalchemy"]\n'
     )
     lint = Path(sys.executable).parent / "lint-imports"
     run = subprocess.run([lint, "--no-cache", "--config", config], cwd=ROOT, capture_output=True, text=True)

@@ -10,8 +10,8 @@ import time
 from collections import deque
 from typing import Any
 
-from app.contract.training import KINDS
 from app.storage.records import Event, Job
+from winnow.contract.training import KINDS
 from worker.child.spec import Advanced, Logged, Note, StepBegun
 
 MOST_PENDING = 1000

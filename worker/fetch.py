@@ -5,14 +5,14 @@ Raises `Refusal` when what the job names is no longer there.
 
 from pathlib import Path
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.job import DataUse, JobRequest
-from app.contract.model import TensorSpec
-from app.contract.others import named_models
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
 from app.storage.records import Job, Upload, UploadKind
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.model import TensorSpec
+from winnow.contract.others import named_models
 from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Rows, Work
 
 CODE_BYTES = 8 * 2**30

@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, assert_never
 
-from app.contract.errors import Problem, Refusal
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import is_job
 from app.storage.ports import Blobs, Records
 from app.storage.records import Job, Upload, Wake
+from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.fetch import Fetch
 from worker.heartbeat import Heartbeat

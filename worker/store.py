@@ -10,14 +10,14 @@ from typing import Annotated, Any
 
 from pydantic import Field
 
-from app.contract.base import Asked
-from app.contract.dataset import DatasetFacts, Rejected
-from app.contract.errors import Problem
-from app.contract.model import ModelFacts
-from app.contract.report import Report
 from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs
 from app.storage.records import Job, Upload
+from winnow.contract.base import Asked
+from winnow.contract.dataset import DatasetFacts, Rejected
+from winnow.contract.errors import Problem
+from winnow.contract.model import ModelFacts
+from winnow.contract.report import Report
 from worker.curves import pack
 
 log = logging.getLogger(__name__)

@@ -2,9 +2,9 @@
 
 from typing import BinaryIO
 
-from app.contract.errors import Refusal
-from app.contract.strict_tar import BrokenTar, open_tar
-from app.contract.strict_zip import BrokenZip, open_zip
+from winnow.contract.errors import Refusal
+from winnow.contract.strict_tar import BrokenTar, open_tar
+from winnow.contract.strict_zip import BrokenZip, open_zip
 
 
 def zip_names(file: BinaryIO) -> list[str]:

@@ -10,11 +10,11 @@ from app.api.jobs import Found
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.uploads import clean, stem
-from app.contract.errors import Refusal
-from app.contract.job import FINISHED, JobRequest
-from app.contract.recipe import Training
-from app.contract.report import Report
 from app.storage.records import Job
+from winnow.contract.errors import Refusal
+from winnow.contract.job import FINISHED, JobRequest
+from winnow.contract.recipe import Training
+from winnow.contract.report import Report
 
 router = Router(prefix="/v1/jobs", tags=["results"])
 

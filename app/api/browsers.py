@@ -13,8 +13,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app.api.problems import answer
-from app.contract.errors import Refusal
 from app.hosts import Authority, is_address, is_allowed, parse_authority
+from winnow.contract.errors import Refusal
 
 PROBES: Final = ("/livez", "/readyz")
 """An orchestrator asks these by the address of a container, which nobody knows beforehand."""

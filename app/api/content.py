@@ -13,8 +13,8 @@ from starlette.types import Receive, Scope, Send
 from app.api.conditional import etag, not_modified, satisfiable, unchanged
 from app.api.encoded import CODING, in_container, wants_container
 from app.api.problems import answer
-from app.contract.errors import Refusal
 from app.storage.ports import Blobs
+from winnow.contract.errors import Refusal
 
 BINARY: Final = "application/octet-stream"
 BYTES: Final = "(the bytes)"

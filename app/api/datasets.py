@@ -16,12 +16,12 @@ from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import check_dataset
 from app.api.waiting import Wait
-from app.contract.base import Asked
-from app.contract.dataset import Dataset, Declaration
-from app.contract.errors import Refusal
-from app.contract.strict_json import read_model
 from app.storage.ports import Conflict
 from app.storage.records import Wake
+from winnow.contract.base import Asked
+from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.strict_json import read_model
 
 router = Router(prefix="/v1/datasets", tags=["datasets"])
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from starlette.datastructures import Headers
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 
 ALGORITHMS: Final = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 _MEMBER: Final = re.compile(r"\s*([a-z*][a-z0-9_.*-]*)\s*=\s*:([A-Za-z0-9+/=]*):\s*")

@@ -12,7 +12,7 @@ import zstandard
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
-from app.contract.container import level
+from winnow.contract.container import level
 
 CODING: Final = "zstd"
 CHUNK_BYTES: Final = 2**20

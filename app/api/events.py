@@ -19,9 +19,9 @@ from app.api.problems import documented
 from app.api.router import Router
 from app.api.text import WRITTEN_WHOLE
 from app.api.times import at
-from app.contract.errors import Refusal
-from app.contract.job import FINISHED, LogRecord
 from app.storage.records import Event, Job
+from winnow.contract.errors import Refusal
+from winnow.contract.job import FINISHED, LogRecord
 
 router = Router(prefix="/v1/jobs", tags=["results"])
 streams = Router(streams=True, prefix="/v1/jobs", tags=["results"])

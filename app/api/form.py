@@ -9,7 +9,7 @@ from typing import Final
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import MultipartParser, parse_options_header
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 
 FILE: Final = "file"
 MAX_FIELDS_BYTES: Final = 2**20

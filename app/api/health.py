@@ -9,8 +9,8 @@ from pydantic import Field, StringConstraints, ValidationError
 from app.api.readiness import Readiness as Asking
 from app.api.router import Router
 from app.api.times import at
-from app.contract.base import Told
 from app.storage.records import Worker
+from winnow.contract.base import Told
 
 router = Router(tags=["health"])
 

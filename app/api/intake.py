@@ -14,8 +14,8 @@ from fastapi.concurrency import run_in_threadpool
 
 from app.api.digest import SentDigests
 from app.api.form import MAX_FIELDS_BYTES, Fields, Form
-from app.contract.errors import Refusal, Refusals
 from app.storage.ports import Blobs, BlobWriter
+from winnow.contract.errors import Refusal, Refusals
 
 _FORM: Final = "multipart/form-data"
 BINARY: Final = "application/octet-stream"

@@ -8,10 +8,10 @@ from pydantic import Field
 from app.api.deps import Service
 from app.api.problems import documented
 from app.api.router import Router
-from app.contract.base import Told
-from app.contract.errors import FieldError, refusal_of_fields
-from app.contract.job import MAX_MEMORY_BYTES, Limits
 from app.settings import Settings
+from winnow.contract.base import Told
+from winnow.contract.errors import FieldError, refusal_of_fields
+from winnow.contract.job import MAX_MEMORY_BYTES, Limits
 
 router = Router(prefix="/v1/limits", tags=["limits"])
 

@@ -16,11 +16,11 @@ from app.api.submission import submit
 from app.api.text import Moment
 from app.api.times import now, seconds
 from app.api.waiting import Wait, state_changed
-from app.contract.errors import Refusal
-from app.contract.job import FINISHED, Job, JobRequest, JobState
 from app.storage import records
 from app.storage.ports import Conflict, Gone
 from app.storage.records import JobFilter, Wake
+from winnow.contract.errors import Refusal
+from winnow.contract.job import FINISHED, Job, JobRequest, JobState
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])
 

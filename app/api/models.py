@@ -14,9 +14,9 @@ from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import model_format
 from app.api.waiting import Wait
-from app.contract.errors import Refusal, Refusals
-from app.contract.inputs import parse_input
-from app.contract.model import Model
+from winnow.contract.errors import Refusal, Refusals
+from winnow.contract.inputs import parse_input
+from winnow.contract.model import Model
 
 router = Router(prefix="/v1/models", tags=["models"])
 

@@ -7,7 +7,7 @@ ModelProto: 1 ir_version, 2 producer_name, 3 producer_version, 4 domain, 5 model
 import os
 from typing import BinaryIO, Final
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 
 VARINT, LENGTH = 0, 2
 FIELDS: Final = {

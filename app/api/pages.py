@@ -13,9 +13,9 @@ from pydantic import Field
 
 from app.api.examples import CURSOR
 from app.api.text import WRITTEN_WHOLE
-from app.contract.base import Told
-from app.contract.errors import Refusal
 from app.storage.records import Job, Leased, Page, Upload
+from winnow.contract.base import Told
+from winnow.contract.errors import Refusal
 
 AT_ONCE: Final = 10
 """Rows read together: so many may be large before it is noticed."""

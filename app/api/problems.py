@@ -17,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from app.api.request_id import address, current_request_id
 from app.api.router import methods_of
 from app.api.strict import located_errors
-from app.contract.errors import CODES, Problem, Refusal, refusal_of_fields
+from winnow.contract.errors import CODES, Problem, Refusal, refusal_of_fields
 
 log = logging.getLogger(__name__)
 

@@ -12,8 +12,8 @@ from typing import BinaryIO, Final, Literal
 
 from app.api.archive import tar_names, zip_names
 from app.api.onnx_fields import check_onnx
-from app.contract.errors import Refusal
-from app.contract.model import ModelFormat
+from winnow.contract.errors import Refusal
+from winnow.contract.model import ModelFormat
 
 Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "npz", "pickle"]
 

@@ -1,7 +1,7 @@
 """The one kind of route here: it refuses whatever its signature does not name, every fault at once.
 
 What a route takes is read off the route itself: its parameters, and whether it has a body, of which model. A parameter
-is given once and with a value; JSON is read by `app.contract.strict_json` and by nothing else.
+is given once and with a value; JSON is read by `winnow.contract.strict_json` and by nothing else.
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
@@ -17,10 +17,10 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.datastructures import Headers, QueryParams
 
-from app.contract.errors import FieldError, Refusal, Refusals, refusal_of_fields
-from app.contract.invalid import field_errors
-from app.contract.nearest import did_you_mean
-from app.contract.strict_json import read_model, why_unstorable
+from winnow.contract.errors import FieldError, Refusal, Refusals, refusal_of_fields
+from winnow.contract.invalid import field_errors
+from winnow.contract.nearest import did_you_mean
+from winnow.contract.strict_json import read_model, why_unstorable
 
 MAX_PARAMETERS: Final = 100
 """Of one address."""

@@ -8,16 +8,16 @@ from app.api.deps import Parts
 from app.api.job_limits import check_limits, lowered
 from app.api.times import now
 from app.api.uploads import find
-from app.contract import admission
-from app.contract.admission import uses
-from app.contract.dataset import DatasetFacts
-from app.contract.errors import CODES, Problem, Refusal, Refusals
-from app.contract.job import DataUse, JobRequest
-from app.contract.model import ModelFacts
-from app.contract.others import named_models
 from app.storage.ids import new_id
 from app.storage.ports import Gone, KeyReused
 from app.storage.records import IdempotencyKey, Job, Upload, Wake
+from winnow.contract import admission
+from winnow.contract.admission import uses
+from winnow.contract.dataset import DatasetFacts
+from winnow.contract.errors import CODES, Problem, Refusal, Refusals
+from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.model import ModelFacts
+from winnow.contract.others import named_models
 
 log = logging.getLogger(__name__)
 

@@ -17,11 +17,11 @@ from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
 from app.api.waiting import Wait, state_changed
-from app.contract.base import Told
-from app.contract.errors import Refusal, Refusals
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
+from winnow.contract.base import Told
+from winnow.contract.errors import Refusal, Refusals
 
 PREFIX: Final[dict[UploadKind, Any]] = {"model": "mdl", "dataset": "dst"}
 _SUFFIXES: Final = (".torchscript.pt", ".onnx", ".pt2", ".pth", ".pt", ".npz", ".tar", ".zip")

@@ -5,11 +5,11 @@ from typing import Any
 
 from app.api.conditional import etag
 from app.api.times import at, maybe_at
-from app.contract.dataset import Dataset, DatasetFacts, Declaration
-from app.contract.errors import Problem
-from app.contract.job import Artifact, Job, JobRequest
-from app.contract.model import Model, ModelFacts
 from app.storage import records
+from winnow.contract.dataset import Dataset, DatasetFacts, Declaration
+from winnow.contract.errors import Problem
+from winnow.contract.job import Artifact, Job, JobRequest
+from winnow.contract.model import Model, ModelFacts
 
 _MODEL_FACTS = tuple(name for name in ModelFacts.model_fields if name in Model.model_fields)
 _DATASET_FACTS = tuple(DatasetFacts.model_fields)

@@ -10,7 +10,7 @@ from fastapi import Query
 from fastapi.concurrency import run_in_threadpool
 
 from app.api.text import WRITTEN_WHOLE
-from app.contract.job import FINISHED
+from winnow.contract.job import FINISHED
 
 MAX_WAIT_SECONDS: Final = 60
 POLL_SECONDS: Final = 0.25

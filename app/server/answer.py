@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from app.api.problems import ProblemResponse
 from app.api.request_id import HEADER
 from app.api.security_headers import NOT_KEPT, SECURITY_HEADERS
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 
 
 def rendered(refusal: Refusal, request_id: str, defaults: Iterable[tuple[bytes, bytes]]) -> bytes:

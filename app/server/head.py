@@ -7,9 +7,9 @@ both lengths, and lengths that are no numbers.
 from collections.abc import Iterable
 from typing import Final
 
-from app.contract.errors import Refusal
 from app.hosts import parse_authority
 from app.server.limits import ConnectionLimits
+from winnow.contract.errors import Refusal
 
 Fields = Iterable[tuple[bytes, bytes]]
 _SCHEMES: Final = (b"http://", b"https://")

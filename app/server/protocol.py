@@ -22,12 +22,12 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 from uvicorn.server import ServerState
 
 from app.api.request_id import new_request_id
-from app.contract.errors import Refusal
 from app.server.answer import rendered
 from app.server.clocks import BodyClock, WriteClock
 from app.server.crowd import Crowd
 from app.server.head import HeadSize, check_framing, path_of_target
 from app.server.limits import ConnectionLimits, limits_of_this_process
+from winnow.contract.errors import Refusal
 
 log = logging.getLogger(__name__)
 

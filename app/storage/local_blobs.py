@@ -19,8 +19,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO, Final
 
-from app.contract.errors import Refusal
 from app.storage.plain_file import open_plain
+from winnow.contract.errors import Refusal
 
 CHUNK: Final = 2**20
 MIN_FREE_BYTES: Final = 2**20

@@ -7,7 +7,6 @@ from dataclasses import replace
 from threading import RLock
 from typing import Any, TypeVar
 
-from app.contract.job import FINISHED
 from app.storage import rules
 from app.storage.ports import Conflict, Gone, InUse, KeyReused
 from app.storage.records import (
@@ -25,6 +24,7 @@ from app.storage.records import (
     Wake,
     Worker,
 )
+from winnow.contract.job import FINISHED
 
 Item = TypeVar("Item", bound=Upload | Job)
 AnyLeased = TypeVar("AnyLeased", bound=Leased)

@@ -11,10 +11,10 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
-from app.contract.errors import Refusal
-from app.contract.job import FINISHED
 from app.storage.ids import is_job
 from app.storage.records import Event, Job, Leased, Queue, Upload
+from winnow.contract.errors import Refusal
+from winnow.contract.job import FINISHED
 
 INSPECTED: Final = frozenset({"ready", "rejected"})
 QUEUED: Final = "queued"

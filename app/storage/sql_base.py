@@ -9,12 +9,12 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, insert, select, tuple_, update
 from sqlalchemy.exc import DataError, IntegrityError
 
-from app.contract.errors import Refusal
 from app.storage import rules
 from app.storage.engine import in_mode
 from app.storage.ids import is_job
 from app.storage.records import Event, Job, Page, Upload
 from app.storage.tables import events, jobs, uploads
+from winnow.contract.errors import Refusal
 
 log = logging.getLogger(__name__)
 

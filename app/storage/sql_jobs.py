@@ -4,12 +4,12 @@ from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
 
-from app.contract.job import FINISHED
 from app.storage import rules
 from app.storage.ports import Conflict, Gone, KeyReused
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
 from app.storage.sql_base import SqlStore, add_events, change, job_from, locked, paged, unless_raced
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
+from winnow.contract.job import FINISHED
 
 
 class SqlJobs(SqlStore):

@@ -6,7 +6,6 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 
-from app.contract.job import FINISHED
 from app.storage import rules
 from app.storage.ids import is_job
 from app.storage.records import QUEUES, Event, Job, Leased, Queue, Reaped, Upload, Wake
@@ -22,6 +21,7 @@ from app.storage.sql_base import (
     upload_from,
 )
 from app.storage.tables import jobs, queues, uploads
+from winnow.contract.job import FINISHED
 
 TABLES: Final = (uploads, jobs)
 _TABLE: Final[dict[Queue, Table]] = {"inspect": uploads, "work": jobs}

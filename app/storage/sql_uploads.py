@@ -5,12 +5,12 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from app.contract.job import FINISHED
 from app.storage import rules
 from app.storage.ports import Conflict, InUse
 from app.storage.records import Page, Upload, UploadKind
 from app.storage.sql_base import SqlStore, locked, paged, unless_raced, upload_from
 from app.storage.tables import job_uses, jobs, uploads
+from winnow.contract.job import FINISHED
 
 
 class SqlUploads(SqlStore):

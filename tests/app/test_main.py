@@ -25,7 +25,7 @@ with served(Path(sys.argv[1])) as api:
     assert api.http.post("/v1/models", content=bytes([8, 10, 0x3A, 4]) + b"grap").status_code == 201
     assert api.http.post("/v1/models", content=b"<html>").status_code == 415
 
-import app.main, app.cli
+import app.main, winnow.cli
 assert not HEAVY & {name.split(".")[0] for name in sys.modules}
 print("served")
 """

@@ -14,17 +14,17 @@ import onnxruntime as ort
 from rich.console import Console
 from rich.table import Table
 
-from app.client import Client
-from app.client.errors import ServiceProblem, UploadRejected
-from app.contract.dataset import Declaration
-from app.contract.job import Benchmark, DataUse, DataUses, Evaluation, JobRequest
-from app.contract.model import Model
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from app.embedded import running
 from app.settings import Settings
 from tests.benchmarks.shared_data import SHARED, Prepared, prepare, shared_or_exit
 from tests.benchmarks.speed import speed_told
+from winnow.client import Client
+from winnow.client.errors import ServiceProblem, UploadRejected
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import Benchmark, DataUse, DataUses, Evaluation, JobRequest
+from winnow.contract.model import Model
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 
 DYNAMIC = {"dtln-1.onnx", "silero-vad-op18.onnx"}
 """LSTM models without convolutions: static int8 finds next to nothing in them."""

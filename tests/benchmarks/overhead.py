@@ -17,12 +17,12 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from app.client import Client
-from app.contract.dataset import Declaration
-from app.contract.job import JobRequest
 from app.embedded import running
 from app.settings import Settings
 from tests.benchmarks.shared_data import SHARED, prepare, shared_or_exit
+from winnow.client import Client
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import JobRequest
 
 MODEL = "resnet20-cifar10-jpeg.onnx"
 ROUNDS = 9

@@ -12,13 +12,13 @@ from typing import Any
 
 import numpy as np
 
-from app.contract.dataset import Declaration
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT
 from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import measure
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress

@@ -1,6 +1,6 @@
 """What a report says of speed, as a cell of a table; also where the machine was too busy to tell."""
 
-from app.contract.report import Report
+from winnow.contract.report import Report
 
 
 def speed_told(report: Report) -> str:

@@ -11,11 +11,6 @@ from typing import Any
 
 import numpy as np
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
 from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import Row, measure
@@ -23,6 +18,11 @@ from tests.support.halved import halved
 from tests.support.ort import largest_difference, run
 from tests.support.plain_resnet import engine_speed
 from tests.support.students import student
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
 from worker.compression.engine.working import as_module

@@ -13,16 +13,16 @@ from typing import Any
 
 import numpy as np
 
-from app.contract.dataset import Declaration
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.benchmarks.shared_data import SHARED, prepare
 from tests.benchmarks.speed import speed_told
 from tests.benchmarks.table import Row, measure
 from tests.support.large import large_transformer
 from tests.support.minilm import encoded, minilm
 from tests.support.sentences import SENTENCES
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
 from worker.compression.measure.apart.fresh import PeakMemory
 from worker.compression.options import Options

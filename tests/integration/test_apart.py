@@ -12,11 +12,11 @@ import numpy as np
 import onnx
 import pytest
 
-from app.client import Client
-from app.contract.job import JobRequest
 from tests.support.graphs import cnn
 from tests.support.redis import redis_server
 from tests.support.service import Service, service
+from winnow.client import Client
+from winnow.contract.job import JobRequest
 from worker.child.layers import available_layers
 
 pytestmark = pytest.mark.integration

@@ -12,11 +12,11 @@ import httpx
 import psutil
 import pytest
 
-from app.client import Client
 from app.embedded import CannotStart, running
 from app.settings import Settings
 from tests.support.digits import digits
 from tests.support.service import Service, service
+from winnow.client import Client
 
 pytestmark = pytest.mark.integration
 

@@ -9,11 +9,11 @@ from typing import Any
 import onnxruntime as ort
 import pytest
 
-from app.client import Client
-from app.client.errors import JobFailed, ServiceProblem
-from app.contract.job import Job, JobRequest
 from tests.support.digits import DECLARATION, digits
 from tests.support.service import service
+from winnow.client import Client
+from winnow.client.errors import JobFailed, ServiceProblem
+from winnow.contract.job import Job, JobRequest
 
 pytestmark = pytest.mark.integration
 

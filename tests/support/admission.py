@@ -2,13 +2,13 @@
 
 from typing import Any
 
-from app.contract.admission import check
-from app.contract.dataset import DatasetFacts
-from app.contract.errors import Problem
-from app.contract.job import JobRequest
-from app.contract.model import ModelFacts
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.refusals import refusal
+from winnow.contract.admission import check
+from winnow.contract.dataset import DatasetFacts
+from winnow.contract.errors import Problem
+from winnow.contract.job import JobRequest
+from winnow.contract.model import ModelFacts
 
 STATIC = {"kind": "int8_static"}
 DYNAMIC = {"kind": "int8_dynamic"}

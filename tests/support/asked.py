@@ -3,9 +3,9 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from app.contract.job import Benchmark, DataUses, Job, Limits
-from app.contract.recipe import Int8Dynamic, Recipe, Requirements
-from app.contract.report import (
+from winnow.contract.job import Benchmark, DataUses, Job, Limits
+from winnow.contract.recipe import Int8Dynamic, Recipe, Requirements
+from winnow.contract.report import (
     Environment,
     Latency,
     LayerReport,

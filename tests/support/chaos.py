@@ -12,14 +12,14 @@ from typing import Any, Literal, TypeVar
 import numpy as np
 import onnx
 
-from app.client import Client
-from app.contract.job import FINISHED, JobRequest
 from app.storage.open import open_records
 from app.storage.ports import Records
 from app.storage.records import LOCAL_OWNER
 from tests.support.graphs import cnn
 from tests.support.redis import RedisServer, redis_server
 from tests.support.service import Service, send, service
+from winnow.client import Client
+from winnow.contract.job import FINISHED, JobRequest
 
 Transport = Literal["files", "redis"]
 T = TypeVar("T")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.child import __main__ as entry
 from worker.child.spec import Compress, InspectDataset, InspectModel, Task
 from worker.compression.progress import Progress

@@ -6,7 +6,7 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from app.contract.job import JobRequest
+from winnow.contract.job import JobRequest
 
 Place = tuple[str, int, int]
 

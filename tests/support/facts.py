@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
-from app.contract.model import Layer, ModelFacts, TensorSpec
+from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
+from winnow.contract.model import Layer, ModelFacts, TensorSpec
 
 
 def tensor(name: str, *shape: int | str | None, dtype: str = "float32") -> TensorSpec:

@@ -24,8 +24,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from app.contract.errors import Refusal
 from tests.support.child import FACTS
+from winnow.contract.errors import Refusal
 from worker.child import __main__ as entry
 from worker.child import kernel
 from worker.child.seccomp import FS_IOC_SETFLAGS

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.contract.errors import Problem, Refusal
+from winnow.contract.errors import Problem, Refusal
 
 
 def refusal(action: Callable[[], object]) -> Problem | None:

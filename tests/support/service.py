@@ -17,7 +17,7 @@ import psutil
 from app.settings import Settings
 
 START_SECONDS = 60.0
-WINNOW = [sys.executable, "-c", "from app.cli import main; main()"]
+WINNOW = [sys.executable, "-c", "from winnow.cli import main; main()"]
 
 
 class Service:

@@ -6,7 +6,6 @@ from typing import Any
 import onnx
 import pytest
 
-from app.contract.job import MAX_MEMORY_BYTES
 from app.queue import MemoryQueue
 from app.settings import Settings
 from app.storage.local_blobs import LocalBlobs
@@ -14,6 +13,7 @@ from app.storage.memory import MemoryRecords
 from app.storage.records import LOCAL_OWNER, Job
 from tests.support.graphs import cnn
 from tests.support.records import a_job, an_upload
+from winnow.contract.job import MAX_MEMORY_BYTES
 from worker.runner import Runner
 
 STEP = {"kind": "weight_only", "method": "rtn"}

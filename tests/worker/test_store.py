@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 
 from app.api.views import dataset as shown
-from app.contract.dataset import Dataset, Declaration
 from app.storage import records
 from app.storage.memory_blobs import MemoryBlobs
+from winnow.contract.dataset import Dataset, Declaration
 from worker.child.spec import InspectDataset
 from worker.child.work import perform
 from worker.store import store

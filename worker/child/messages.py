@@ -7,7 +7,7 @@ import threading
 from pathlib import Path
 from typing import Any
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.child.spec import (
     ANSWER,
     Advanced,

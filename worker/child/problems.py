@@ -6,7 +6,7 @@ Tracebacks, paths and messages of libraries stay in the operator's log.
 import errno
 from typing import assert_never
 
-from app.contract.errors import Problem, Refusal
+from winnow.contract.errors import Problem, Refusal
 from worker.child.spec import (
     CompareModels,
     Compress,

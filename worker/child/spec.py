@@ -5,12 +5,12 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from app.contract.base import Asked
-from app.contract.dataset import Declaration
-from app.contract.errors import Problem
-from app.contract.job import Benchmark, Evaluation
-from app.contract.model import ModelFormat, TensorSpec
-from app.contract.recipe import Recipe, Requirements
+from winnow.contract.base import Asked
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Problem
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.model import ModelFormat, TensorSpec
+from winnow.contract.recipe import Recipe, Requirements
 
 MOST_THREADS = 1024
 

@@ -25,7 +25,7 @@ from typing import Any, Literal, Protocol, assert_never
 import psutil
 from pydantic import ValidationError
 
-from app.contract.errors import Problem
+from winnow.contract.errors import Problem
 from worker.child import problems
 from worker.child.files import lent_to_measure, named_files
 from worker.child.pipes import Lines, Outgoing

@@ -6,8 +6,8 @@ from pathlib import Path
 from tempfile import mkdtemp
 from typing import Any, assert_never
 
-from app.contract.dataset import Rejected
-from app.contract.errors import Refusal
+from winnow.contract.dataset import Rejected
+from winnow.contract.errors import Refusal
 from worker.child import problems
 from worker.child.messages import Messages
 from worker.child.spec import (

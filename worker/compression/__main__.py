@@ -10,11 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.job import DataUse, JobRequest
-from app.contract.others import named_models
-from app.contract.strict_json import read_model
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.others import named_models
+from winnow.contract.strict_json import read_model
 from worker.compression.data.open import MAX_UNPACKED_BYTES
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options

@@ -8,7 +8,7 @@ from typing import assert_never
 
 import onnx_ir as ir
 
-from app.contract.recipe import (
+from winnow.contract.recipe import (
     ORIGINAL,
     AnyStep,
     BFloat16,

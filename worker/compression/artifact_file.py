@@ -6,9 +6,9 @@ from typing import Final
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
-from app.contract.report import StepReport
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
+from winnow.contract.report import StepReport
 from worker.compression.onnx_files import model_files
 from worker.compression.steps.opset import raised
 from worker.compression.weight_storage.drop_defaults import UploadNames

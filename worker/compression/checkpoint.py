@@ -16,8 +16,8 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from app.contract.recipe import AnyStep
-from app.contract.report import StepReport
+from winnow.contract.recipe import AnyStep
+from winnow.contract.report import StepReport
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import sha256_of

@@ -10,7 +10,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from app.contract.recipe import (
+from winnow.contract.recipe import (
     AnyStep,
     BFloat16,
     Binary,

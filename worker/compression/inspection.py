@@ -10,8 +10,8 @@ from typing import Final, assert_never
 import onnx
 import onnxruntime
 
-from app.contract.errors import Refusal
-from app.contract.model import ModelFacts, ModelFormat, TensorSpec
+from winnow.contract.errors import Refusal
+from winnow.contract.model import ModelFacts, ModelFormat, TensorSpec
 from worker.compression.graph.facts.facts import facts
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.garbage import no_garbage_collection

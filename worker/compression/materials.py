@@ -8,9 +8,9 @@ from pathlib import Path
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
-from app.contract.recipe import ORIGINAL, AnyStep, Distillation
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
+from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source

@@ -3,8 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Requirements
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Requirements
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import onnx_ir as ir
 
-from app.contract.graph_hash import graph_sha256
-from app.contract.model import TensorSpec
-from app.contract.recipe import AnyStep, Recipe
-from app.contract.report import Report, StepReport
+from winnow.contract.graph_hash import graph_sha256
+from winnow.contract.model import TensorSpec
+from winnow.contract.recipe import AnyStep, Recipe
+from winnow.contract.report import Report, StepReport
 from worker.compression import artifact_file
 from worker.compression.apply import check
 from worker.compression.checkpoint import Checkpoints, fingerprint

@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import onnx_ir as ir
 
-from app.contract.recipe import Recipe
-from app.contract.report import Latency, LayerReport, Pair, Report, StepReport
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Latency, LayerReport, Pair, Report, StepReport
 from worker.compression.graph.facts import cost
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.low_rank.graph_surgery import whole

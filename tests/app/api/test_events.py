@@ -7,9 +7,9 @@ from contextlib import ExitStack
 from threading import Thread
 
 from app.api.events import MOST_STREAMS
-from app.contract.job import LogRecord
 from app.storage.records import Event
 from tests.support.served import Served
+from winnow.contract.job import LogRecord
 
 
 def stream(

@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from app.client import Client
-from app.contract.job import MAX_MEMORY_BYTES, JobRequest
 from app.storage.records import LOCAL_OWNER
 from tests.app.api.conftest import ONNX
 from tests.support.facts import model_facts
 from tests.support.served import Served, served
+from winnow.client import Client
+from winnow.contract.job import MAX_MEMORY_BYTES, JobRequest
 
 GIB = 2**30
 

@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Job
-from app.contract.report import RequirementResult
 from app.storage.ports import Gone
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.served import Served
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Job
+from winnow.contract.report import RequirementResult
 
 STEPS = {"steps": [{"kind": "float16"}]}
 MET = RequirementResult(name="min_speedup", asked=1, measured=2, interval=(1.5, 2.5), met=True, why=None)

@@ -7,13 +7,13 @@ import pytest
 
 from app.api import examples
 from app.api.openapi import corpus
-from app.contract.dataset import Dataset, Declaration
-from app.contract.errors import CODES, Problem
-from app.contract.job import Job, JobRequest, LogRecord
-from app.contract.model import Model
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.support.served import Served, served
+from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.errors import CODES, Problem
+from winnow.contract.job import Job, JobRequest, LogRecord
+from winnow.contract.model import Model
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 
 
 @pytest.fixture(scope="module")

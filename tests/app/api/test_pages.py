@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 
 from app.api.pages import MAX_WEIGHT, VALUE_CHARACTERS
-from app.contract.model import Layer
 from tests.app.api.conftest import ONNX
 from tests.support.facts import model_facts, tensor
 from tests.support.served import Served
+from winnow.contract.model import Layer
 
 
 def upload(api: Served, count: int, **facts: Any) -> list[str]:

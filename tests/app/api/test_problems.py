@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from sqlalchemy.exc import OperationalError
 
 from app.api import problems
-from app.contract.errors import Problem, Refusal
 from app.settings import Settings
 from app.storage.memory import MemoryRecords
 from app.storage.open import open_blobs, open_records
 from tests.support.served import Served, served
+from winnow.contract.errors import Problem, Refusal
 
 MODEL: dict[str, Any] = {"model": "mdl_x", "recipe": {"steps": [{"kind": "float16"}]}}
 

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from app.api.sniff import check_dataset, model_format, sniffed
-from app.contract.errors import Refusal
 from tests.app.api.conftest import ONNX, zipped
 from tests.support.refusals import refusal
+from winnow.contract.errors import Refusal
 
 PT2 = zipped(
     {"net/archive_format": b"pt2", "net/models/model.json": b"{}", "net/data/sample_inputs/model.pt": b""}

@@ -15,13 +15,13 @@ from hypothesis import strategies as st
 from app.api import datasets, strict
 from app.api.form import MAX_FIELDS_BYTES
 from app.api.strict import StrictRoute
-from app.contract.strict_json import read_model
 from app.main import create_app
 from app.queue import MemoryQueue
 from app.settings import Settings
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
 from tests.support.served import Served
+from winnow.contract.strict_json import read_model
 
 HALF: dict[str, Any] = {"steps": [{"kind": "float16"}]}
 APP = create_app(Settings(), MemoryRecords(), MemoryBlobs(), MemoryQueue())

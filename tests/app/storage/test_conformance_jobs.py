@@ -7,11 +7,11 @@ from dataclasses import replace
 
 import pytest
 
-from app.contract.job import JobRequest
 from app.storage.ports import Conflict, Gone, InUse, KeyReused, Records
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page, Upload
 from tests.support.extremes import extreme
 from tests.support.records import a_job, an_upload
+from winnow.contract.job import JobRequest
 
 KEY = IdempotencyKey(key="k-1", fingerprint="f" * 64)
 

@@ -4,12 +4,12 @@ from threading import Event, Thread
 import pytest
 from sqlalchemy import Engine, text
 
-from app.contract.errors import Refusal
 from app.storage.engine import in_mode, make_file, open_engine
 from app.storage.migrate import migrate
 from app.storage.records import Page
 from app.storage.sql import SqlRecords
 from tests.support.records import an_upload
+from winnow.contract.errors import Refusal
 
 
 @pytest.fixture

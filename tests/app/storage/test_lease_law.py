@@ -15,7 +15,6 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from sqlalchemy import event
 
-from app.contract.job import FINISHED
 from app.storage.engine import open_engine
 from app.storage.memory import MemoryRecords
 from app.storage.migrate import migrate
@@ -23,6 +22,7 @@ from app.storage.ports import Conflict, Gone
 from app.storage.records import QUEUES, Event, Job, JobFilter, Page, Queue, Upload
 from app.storage.sql import SqlRecords
 from tests.support.records import a_job, an_upload
+from winnow.contract.job import FINISHED
 
 LEASE = 30.0
 ALL = Page(limit=1000)

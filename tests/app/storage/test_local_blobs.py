@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from app.contract.errors import Refusal
 from app.storage.local_blobs import LocalBlobs, refusing_when_full
+from winnow.contract.errors import Refusal
 
 
 @pytest.fixture

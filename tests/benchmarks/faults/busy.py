@@ -12,11 +12,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
 
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe
-from app.contract.report import Latency
 from tests.benchmarks.parts import Row
 from tests.benchmarks.pruning import MODELS
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Latency
 from worker.compression.data.source import Data
 from worker.compression.measure.timing.lock import PATH_VARIABLE
 from worker.compression.measure.timing.quiet import WAIT_VARIABLE
@@ -35,7 +35,7 @@ HELD: Final = {
         f"{MEASURE}::test_the_control_and_the_spread_decide_what_is_told"
     ),
     "our own work is not taken for others'": f"{MEASURE}::test_our_own_work_is_nobody_elses",
-    "the command line prints it": "tests/app/cli/test_report.py::test_a_speed_that_could_not_be_told_is_no_number",
+    "the command line prints it": "tests/winnow/cli/test_report.py::test_a_speed_that_could_not_be_told_is_no_number",
     "int8 chooses without time": (
         f"{TECHNIQUES}test_int8.py::test_what_cannot_be_timed_is_chosen_without_time_and_the_report_says_so"
     ),

@@ -1,9 +1,9 @@
 """The command line, the client and `?wait=`: what every user meets."""
 
-COMMANDS = "tests/app/cli/test_commands.py"
-RUN = "tests/app/cli/test_run.py"
-CLIENT = "tests/app/client/test_client.py"
-INVALID = "tests/app/contract/test_invalid.py"
+COMMANDS = "tests/winnow/cli/test_commands.py"
+RUN = "tests/winnow/cli/test_run.py"
+CLIENT = "tests/winnow/client/test_client.py"
+INVALID = "tests/winnow/contract/test_invalid.py"
 
 HELD: dict[str, str] = {
     "run overwrites only by --force, decided before the work": (
@@ -19,13 +19,13 @@ HELD: dict[str, str] = {
     "report of a failed job shows its problem": f"{COMMANDS}::test_a_failed_job_shows_its_problem",
     "errors speak of options": f"{COMMANDS}::test_what_the_service_refuses_is_told_in_options",
     "failed jobs speak of options": (
-        "tests/app/cli/test_naming.py::test_every_sentence_that_speaks_of_a_request_speaks_of_options_here"
+        "tests/winnow/cli/test_naming.py::test_every_sentence_that_speaks_of_a_request_speaks_of_options_here"
     ),
     "every field that an option sets": (
-        "tests/app/cli/test_naming.py::test_every_field_that_an_option_sets_is_called_by_it"
+        "tests/winnow/cli/test_naming.py::test_every_field_that_an_option_sets_is_called_by_it"
     ),
-    "one search for the nearest name": "tests/app/contract/test_nearest.py",
-    "steps say what data they need": "tests/app/cli/test_needs.py",
+    "one search for the nearest name": "tests/winnow/contract/test_nearest.py",
+    "steps say what data they need": "tests/winnow/cli/test_needs.py",
     "a failed run as JSON": f"{COMMANDS}::test_a_failed_run_answers_its_problem_as_json",
     "serve --workers N": (
         "tests/integration/test_embedded.py"
@@ -48,7 +48,7 @@ HELD: dict[str, str] = {
     "wait(timeout=)": f"{CLIENT}::test_waiting_ends_at_its_timeout",
     "Client() reads WINNOW_URL": f"{CLIENT}::test_the_address_comes_from_the_environment",
     "a slice beyond the data is refused": (
-        "tests/app/contract/test_admission.py::test_a_slice_holds_a_sample_and_ends_within_the_data"
+        "tests/winnow/contract/test_admission.py::test_a_slice_holds_a_sample_and_ends_within_the_data"
     ),
     "the library takes .pt2": "tests/worker/compression/test_main.py::test_a_pt2_is_converted_first",
     "the library names a missing file": (

@@ -6,12 +6,12 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.contract.dataset import Declaration
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.benchmarks.parts import ROOT, Row
 from tests.support.digits import DECLARATION, EVALUATION, digits
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -21,7 +21,7 @@ ROWS: Final = 400
 SEEDS: Final = (0, 1, 2)
 STEPS: Final = 7
 
-CONTRACT: Final = "tests/app/contract/test_"
+CONTRACT: Final = "tests/winnow/contract/test_"
 DATA: Final = "tests/worker/compression/data/test_"
 MEASURE: Final = "tests/worker/compression/measure/test_chance.py::test_"
 TRAINING: Final = "tests/worker/compression/engine/training/test_validation.py::test_"

@@ -10,10 +10,10 @@ import onnx
 import onnx_ir as ir
 import onnxruntime
 
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe
 from tests.benchmarks.parts import Row
 from tests.support import opset_cases, unusual
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.opset.conversion import lower_opset, raise_opset

@@ -12,12 +12,12 @@ from typing import Final
 
 import numpy as np
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.recipe import Recipe
-from app.contract.report import Latency, Report
 from tests.benchmarks.faults.int8_models import Case, cases
 from tests.benchmarks.parts import Row
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Latency, Report
 from worker.compression.data.source import Data, Source
 from worker.compression.measure.verdict.recommendation import FLOOR
 from worker.compression.options import Options

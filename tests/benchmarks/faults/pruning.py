@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe
 from tests.benchmarks.parts import Row
 from tests.support.minilm import minilm
 from tests.support.unfolded_bert import unfolded_bert
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files

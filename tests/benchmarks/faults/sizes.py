@@ -13,14 +13,14 @@ import onnx
 import onnx_ir as ir
 from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantType, quantize_static
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.benchmarks.parts import Row
 from tests.benchmarks.shared_data import SHARED, Prepared, prepare
 from tests.support.mobilenet import mobilenet
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.facts import inputs_of

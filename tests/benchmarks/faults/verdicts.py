@@ -27,10 +27,10 @@ HELD = {
         "tests/worker/compression/test_assemble.py::test_what_layers_have_after_adds_up_to_the_models"
     ),
     "a user computes graph_sha256": (
-        "tests/app/contract/test_graph_hash.py::test_a_user_finds_the_same_with_onnx_alone"
+        "tests/winnow/contract/test_graph_hash.py::test_a_user_finds_the_same_with_onnx_alone"
     ),
     "two jobs of the service have one graph_sha256": (
-        "tests/app/cli/test_commands.py::test_two_jobs_of_one_request_have_one_graph_hash"
+        "tests/winnow/cli/test_commands.py::test_two_jobs_of_one_request_have_one_graph_hash"
     ),
     "layers before and after, weight_only's multiplications too": (
         f"{PIPELINE}::test_layers_tell_what_was_and_what_is_of_packed_weights_too"

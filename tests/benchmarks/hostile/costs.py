@@ -14,22 +14,22 @@ from typing import Any, Final
 
 import numpy as np
 
-from app.contract.model import Layer
 from tests.app.api.conftest import ONNX
 from tests.benchmarks.parts import Row
 from tests.support.facts import model_facts
 from tests.support.hostile_graphs import SHAPES
 from tests.support.served import Served, served
+from winnow.contract.model import Layer
 from worker.compression.graph.shapes.shape_folding import MAX_FOLDED_NODES
 from worker.compression.upload_gate.functions import MOST
 
 GRAPH: Final = "tests/worker/compression/graph"
 HELD: Final = {
-    "patterns: matched linearly, as fnmatch means them": "tests/app/contract/test_glob.py",
-    "patterns: length, number and effort are bounded": "tests/app/contract/test_named_layers.py",
+    "patterns: matched linearly, as fnmatch means them": "tests/winnow/contract/test_glob.py",
+    "patterns: length, number and effort are bounded": "tests/winnow/contract/test_named_layers.py",
     "a tar with one name twice shows no path": f"{GRAPH}/test_archive.py::"
     "test_a_name_that_stands_twice_is_refused_without_a_path_of_the_server",
-    "tars: one strict reader": "tests/app/contract/test_strict_tar.py",
+    "tars: one strict reader": "tests/winnow/contract/test_strict_tar.py",
     "npy headers: a grammar, no numpy": "tests/worker/compression/data/test_npy_header.py",
     "npz: one strict reader": "tests/worker/compression/data/test_npz.py",
     "nodes, tensors, links, names, parts are counted first": f"{GRAPH}/test_expansion.py",
@@ -42,7 +42,7 @@ INSPECTION_SECONDS: Final = 20.0
 CHILD: Final = """
 import sys
 from pathlib import Path
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.inspection import inspect_model
 path = Path(sys.argv[1])
 try:
@@ -130,7 +130,7 @@ def _timed(item: str, ask: Callable[[], Any]) -> Row:
 def _datasets(folder: Path) -> Iterator[Row]:
     np.savez(folder / "many.npz", **{f"x{i}": np.zeros(2, np.float32) for i in range(9_999)})
     before = time.process_time()
-    from app.contract.dataset import Declaration
+    from winnow.contract.dataset import Declaration
     from worker.compression.data.inspect import inspect_dataset
 
     facts = inspect_dataset(folder / "many.npz", Declaration(), folder, max_unpacked_bytes=2**30)

@@ -59,7 +59,7 @@ HELD: dict[str, str] = {
         "tests/app/api/test_job_limits.py::test_no_number_gets_further_than_the_request"
     ),
     "the operator's maximum for limits": "tests/app/api/test_job_limits.py",
-    "every whole number has bounds": "tests/app/contract/test_bounds.py",
+    "every whole number has bounds": "tests/winnow/contract/test_bounds.py",
     "settings that no child survives cost one attempt": "tests/worker/test_extreme_settings.py",
     "the lock on measuring": "tests/worker/compression/measure/test_lock.py",
     "records of workers, shown by /readyz": "tests/app/storage/test_conformance_workers.py",

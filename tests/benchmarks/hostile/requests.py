@@ -26,8 +26,8 @@ HELD: Final = {
     "duplicate JSON keys in a job": STRICT + "a_key_that_stands_twice_is_refused_with_its_path",
     "duplicate JSON keys in a declaration": STRICT
     + "a_declaration_with_a_key_twice_is_refused_however_it_comes",
-    "JSON depth": "tests/app/contract/test_strict_json.py::test_depth_is_bounded",
-    "JSON that parsers read differently": "tests/app/contract/test_strict_json.py"
+    "JSON depth": "tests/winnow/contract/test_strict_json.py::test_depth_is_bounded",
+    "JSON that parsers read differently": "tests/winnow/contract/test_strict_json.py"
     "::test_what_parsers_read_differently_is_refused",
     "errors[] of a body and its address": STRICT + "every_fault_of_a_body_and_its_address_is_told",
     "errors[] of admission": STRICT + "admission_tells_every_fault_that_follows_from_no_other",

@@ -10,9 +10,9 @@ from typing import Final
 
 import numpy as np
 
-from app.contract.dataset import Declaration
 from tests.benchmarks.parts import Row
 from tests.support.fuzzing import FORMATS, Format, mutants, read
+from winnow.contract.dataset import Declaration
 from worker.child.spec import InspectDataset, InspectModel, Limits, Note
 from worker.child.supervise import Crashed, Failed, Finished, Stopped, supervise
 
@@ -33,7 +33,7 @@ HELD = {
     ".pt2: expressions by a grammar of ours": f"{PT2}/test_expressions.py",
     ".pt2: JSON once, trees, operators, names": f"{PT2}/test_parts.py",
     ".pt2: real programs still convert": f"{PT2}/test_architectures.py",
-    "one strict reader of zips; 10^5 members before the directory is read": "tests/app/contract/test_strict_zip.py",
+    "one strict reader of zips; 10^5 members before the directory is read": "tests/winnow/contract/test_strict_zip.py",
     "TorchScript is off by default": "tests/worker/compression/convert/test_torchscript.py",
     "60 s of fuzzing in the tests": "tests/worker/compression/test_fuzzing.py",
 }

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
 
-from app.contract.errors import Refusal
 from tests.benchmarks.peers.cases import Case
 from tests.benchmarks.peers.environments import python_of
+from winnow.contract.errors import Refusal
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files

@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from app.contract.recipe import Recipe
+from winnow.contract.recipe import Recipe
 from worker.compression.apply import apply
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source

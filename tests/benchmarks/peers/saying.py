@@ -4,10 +4,10 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from app.contract.recipe import Recipe
 from tests.benchmarks.peers.candidates import OURS
 from tests.benchmarks.peers.cases import Case
 from tests.benchmarks.peers.rules import Finding, Measured, faster
+from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.pipeline import compress

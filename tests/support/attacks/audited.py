@@ -15,8 +15,8 @@ from typing import Any
 
 import torch
 
-from app.contract.errors import Refusal
 from tests.support.attacks.made import CANARY, HONEST, MODULE
+from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.convert import torch_export
 from worker.compression.upload_gate.convert.pt2.rebuild import rebuild
 

@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from app.api.sniff import sniffed
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
 
 Format = Literal["pt2", "torchscript", "npz", "onnx", "onnx in zip", "onnx in tar"]
 FORMATS: Final[tuple[Format, ...]] = get_args(Format)

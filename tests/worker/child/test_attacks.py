@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from app.contract.dataset import Declaration
 from tests.worker.child.test_shut_in import LAYERS, Watcher
+from winnow.contract.dataset import Declaration
 from worker.child.spec import InspectDataset, Limits
 from worker.child.supervise import Finished, supervise
 

@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
-from app.contract.dataset import Declaration
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe, Requirements
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe, Requirements
 from worker.child import problems
 from worker.child.spec import Compress, InspectDataset
 

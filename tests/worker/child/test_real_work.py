@@ -10,12 +10,12 @@ import onnx
 import pytest
 import torch
 
-from app.contract.dataset import Declaration
-from app.contract.job import Benchmark, Evaluation
-from app.contract.model import ModelFormat, TensorSpec
-from app.contract.recipe import Recipe, Requirements
-from app.contract.report import Report
 from tests.support.graphs import cnn
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.model import ModelFormat, TensorSpec
+from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.report import Report
 from worker.child.messages import UNANSWERED_EXIT
 from worker.child.spec import Compress, InspectModel, Limits, Logged, Note, Rows
 from worker.child.supervise import Crashed, Finished, Reason, supervise

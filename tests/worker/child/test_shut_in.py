@@ -13,9 +13,9 @@ from typing import Any
 import psutil
 import pytest
 
-from app.contract.dataset import Declaration
 from tests.support.child import FACTS
 from tests.support.hostile import ATTEMPTS
+from winnow.contract.dataset import Declaration
 from worker.child.layers import available_layers
 from worker.child.spec import InspectDataset, Limits, Logged, Note
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe, Requirements
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe, Requirements
 from worker.child.spec import Compress, Rows
 from worker.child.work import perform
 from worker.compression import pipeline

@@ -6,9 +6,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from app.contract.recipe import AnyStep, Recipe
-from app.contract.report import StepReport
 from tests.support.graphs import mlp
+from winnow.contract.recipe import AnyStep, Recipe
+from winnow.contract.report import StepReport
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options

@@ -16,9 +16,9 @@ import onnx_ir as ir
 import pytest
 from pydantic import TypeAdapter
 
-from app.contract.model import TensorSpec
-from app.contract.recipe import AnyStep
 from tests.support.graphs import cnn
+from winnow.contract.model import TensorSpec
+from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe
 from tests.support.small_nets import model, node, run, samples
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data
 from worker.compression.float_candidate import apply_or_keep
 from worker.compression.onnx_files import model_files

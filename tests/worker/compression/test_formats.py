@@ -10,11 +10,11 @@ from sklearn.datasets import load_digits
 from torch import nn
 from torch.nn import functional
 
-from app.contract.dataset import Declaration
-from app.contract.inputs import parse_input
-from app.contract.job import Benchmark
-from app.contract.model import ModelFormat
-from app.contract.recipe import Recipe
+from winnow.contract.dataset import Declaration
+from winnow.contract.inputs import parse_input
+from winnow.contract.job import Benchmark
+from winnow.contract.model import ModelFormat
+from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data, Source
 from worker.compression.inspection import inspect_model
 from worker.compression.options import Options

@@ -10,11 +10,11 @@ import numpy as np
 import onnx
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.support.large import large_transformer
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression import pipeline
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
@@ -94,7 +94,7 @@ def test_a_layer_at_a_time_is_in_memory(tmp_path: Path) -> None:
     archive = upload(tmp_path, 1024, blocks=6)
     code = (
         "import json, sys; from pathlib import Path\n"
-        "from app.contract.job import Benchmark; from app.contract.recipe import Recipe\n"
+        "from winnow.contract.job import Benchmark; from winnow.contract.recipe import Recipe\n"
         "from worker.compression.data.source import Data\n"
         "from worker.compression.measure.apart.fresh import PeakMemory\n"
         "from worker.compression.options import Options; from worker.compression.pipeline import compress\n"

@@ -3,10 +3,10 @@
 from pathlib import Path
 from typing import Any
 
-from app.contract.dataset import Declaration
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
 from tests.support.digits import EVALUATION, digits
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress

@@ -9,13 +9,13 @@ import onnx
 import onnxruntime as ort
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.graph_hash import graph_sha256
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe, Requirements
-from app.contract.report import Report
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import mlp, soil
+from winnow.contract.errors import Refusal
+from winnow.contract.graph_hash import graph_sha256
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options

@@ -7,8 +7,8 @@ import onnx_ir as ir
 import pytest
 from pydantic import TypeAdapter
 
-from app.contract.recipe import AnyStep
 from tests.support.graphs import mlp
+from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise

@@ -7,9 +7,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Recipe
 from tests.support.small_nets import joined_batchnorms, model, node, proto, run, samples
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Recipe
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context

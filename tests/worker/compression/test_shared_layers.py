@@ -11,8 +11,8 @@ import onnx_ir as ir
 import pytest
 from onnx_ir import external_data
 
-from app.contract.recipe import Finetune, Recipe
 from tests.support.small_nets import model, node, run, samples
+from winnow.contract.recipe import Finetune, Recipe
 from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
 from worker.compression.graph.normal_form.normalise import normalise

@@ -8,13 +8,13 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark
-from app.contract.model import ModelFacts
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.support import graphs, unusual
 from tests.support.ort import run
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark
+from winnow.contract.model import ModelFacts
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.batch_axis import batch_axes

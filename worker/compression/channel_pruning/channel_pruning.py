@@ -10,8 +10,8 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import ChannelPruning, Distillation, Finetune
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import ChannelPruning, Distillation, Finetune
 from worker.compression.channel_pruning import report
 from worker.compression.channel_pruning.cost_targets import (
     Bench,

@@ -13,9 +13,9 @@ from typing import assert_never
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark
-from app.contract.recipe import ChannelPruning
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import ChannelPruning
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.facts.cost import macs, parameters

@@ -17,7 +17,7 @@ import onnx_ir as ir
 import torch
 from torch.nn import functional
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.channel_pruning.channel_slices import Stored, made_by
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule

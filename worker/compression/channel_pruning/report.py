@@ -6,8 +6,8 @@ from typing import Any, Final
 
 import onnx_ir as ir
 
-from app.contract.recipe import ChannelPruning
-from app.contract.report import RequirementResult
+from winnow.contract.recipe import ChannelPruning
+from winnow.contract.report import RequirementResult
 from worker.compression.channel_pruning.reconstruction import Repaired
 from worker.compression.channel_pruning.search import Cut
 from worker.compression.graph.channels import Group, Groups, describe

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput, Declaration
-from app.contract.errors import Refusal
+from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput, Declaration
+from winnow.contract.errors import Refusal
 from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.npz import Array, open_arrays
 from worker.compression.data.open import check_arrays, check_labels

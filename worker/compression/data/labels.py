@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.fitting import columns
+from winnow.contract.fitting import columns
 
 Array = npt.NDArray[Any]
 NUMBERS = "biuf"

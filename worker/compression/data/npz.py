@@ -15,8 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.errors import Refusal
-from app.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
+from winnow.contract.errors import Refusal
+from winnow.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
 from worker.compression.data.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
 
 log = logging.getLogger(__name__)

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from app.contract import fitting
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
+from winnow.contract import fitting
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
 from worker.compression.data.npz import Array, open_arrays
 from worker.compression.data.preprocess import completed, made
 from worker.compression.data.samples import Column, Constant, Samples

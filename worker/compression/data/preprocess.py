@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.dataset import Declaration, InputDeclaration
-from app.contract.errors import Refusal
+from winnow.contract.dataset import Declaration, InputDeclaration
+from winnow.contract.errors import Refusal
 
 Array = npt.NDArray[Any]
 NUMERIC = "biuf"

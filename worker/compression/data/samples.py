@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.dataset import InputDeclaration
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
+from winnow.contract.dataset import InputDeclaration
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.preprocess import preprocess
 

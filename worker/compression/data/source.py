@@ -3,9 +3,9 @@
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from app.contract.dataset import Declaration
-from app.contract.fitting import own_map
-from app.contract.model import TensorSpec
+from winnow.contract.dataset import Declaration
+from winnow.contract.fitting import own_map
+from winnow.contract.model import TensorSpec
 
 
 @dataclass(frozen=True)

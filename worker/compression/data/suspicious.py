@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from app.contract.dataset import ArrayFacts, Declaration, InputDeclaration
+from winnow.contract.dataset import ArrayFacts, Declaration, InputDeclaration
 from worker.compression.data.preprocess import calculates
 from worker.compression.data.samples import Column, Samples
 

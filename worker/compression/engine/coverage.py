@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.engine.attributes import Attributes
 from worker.compression.engine.operator import Function, Operator, Unsupported
 from worker.compression.engine.operators import TABLE

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.operator import Function
 from worker.compression.engine.quantized import (

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import torch
 from onnx import checker, version_converter
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.engine.coverage import function_of, operator_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.quantized import integers, is_bias, reader_of

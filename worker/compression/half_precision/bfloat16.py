@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.recipe import BFloat16
+from winnow.contract.recipe import BFloat16
 from worker.compression.graph.facts.weights import dtype_name
 from worker.compression.half_precision.float16_ports import KEPT
 from worker.compression.ir.constants import new_constant

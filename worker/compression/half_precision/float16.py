@@ -18,9 +18,9 @@ import numpy as np
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Float16
-from app.contract.shapes import input_shapes
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Float16
+from winnow.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.opset.conversion import opset_of

@@ -14,8 +14,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx_ir.passes import common as passes
 
-from app.contract.errors import Refusal
-from app.contract.recipe import AnyStep, BFloat16, Distillation, Float16
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import AnyStep, BFloat16, Distillation, Float16
 from worker.compression.graph.facts.facts import is_quantized
 from worker.compression.graph.facts.weights import dtype_name, layers
 from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, told

@@ -7,7 +7,7 @@ import onnx
 from onnx import defs
 from onnxruntime.capi import onnxruntime_pybind11_state as runtime
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.ir.protobuf_walk import messages
 
 DOMAINS: Final = frozenset({"", "ai.onnx.ml", "com.microsoft"})

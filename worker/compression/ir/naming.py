@@ -4,7 +4,7 @@ from collections.abc import Iterable
 
 import onnx_ir as ir
 
-from app.contract.glob import matches_any
+from winnow.contract.glob import matches_any
 
 
 def excluded(node: ir.Node, patterns: Iterable[str]) -> bool:

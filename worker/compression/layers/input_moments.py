@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array, Observer

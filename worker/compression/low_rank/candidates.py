@@ -6,7 +6,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from app.contract.recipe import LowRank
+from winnow.contract.recipe import LowRank
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import excluded
 from worker.compression.layers.linear import Linear, linear

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import LowRank
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import LowRank
 from worker.compression.data.samples import Samples
 from worker.compression.ir.naming import Names
 from worker.compression.low_rank.candidates import NOMINAL, Case, cases, decided, looked_at

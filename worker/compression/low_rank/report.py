@@ -5,8 +5,8 @@ from typing import Any
 
 import onnx_ir as ir
 
-from app.contract.recipe import LowRank
-from app.contract.report import RequirementResult
+from winnow.contract.recipe import LowRank
+from winnow.contract.report import RequirementResult
 from worker.compression.low_rank.candidates import Case
 from worker.compression.low_rank.decompositions import Cost
 from worker.compression.low_rank.layer_study import Fitted

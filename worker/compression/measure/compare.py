@@ -3,9 +3,9 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from app.contract.job import Benchmark, Evaluation
-from app.contract.report import Pair, Parity, Quality
-from app.contract.shapes import input_shapes
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.report import Pair, Parity, Quality
+from winnow.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.data.suspicious import unscaled_inputs
 from worker.compression.measure.apart.memory import measure_fresh

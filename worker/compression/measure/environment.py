@@ -4,7 +4,7 @@ import os
 import platform
 from importlib import metadata
 
-from app.contract.report import Environment
+from winnow.contract.report import Environment
 from worker.compression.cpu import cpu_facts, cpu_flags
 from worker.compression.measure.gpus import describe_gpus
 

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
-from app.contract.shapes import Shapes, batch_axes, input_shapes
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
+from winnow.contract.shapes import Shapes, batch_axes, input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.measure.network import Array, Feed
 

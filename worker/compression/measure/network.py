@@ -7,8 +7,8 @@ import numpy as np
 import numpy.typing as npt
 import onnxruntime as ort
 
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes_of
 from worker.compression.runtime.session import open_session
 

@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.ir.protobuf_walk import messages
 
 

@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir import external_data
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.onnx_files import single_file
 from worker.compression.onnx_files.densify import densify

@@ -7,7 +7,7 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.ir.protobuf_walk import messages
 
 KINDS: Final = {

@@ -7,7 +7,7 @@ from typing import Final
 import zstandard
 from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 
-from app.contract.container import level
+from winnow.contract.container import level
 from worker.compression.onnx_files.single_file import without_raw_data
 
 CHUNK_BYTES: Final = 2**20

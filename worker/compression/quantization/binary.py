@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.recipe import Binary
+from winnow.contract.recipe import Binary
 from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.palette import relative_error

@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.recipe import Int8, Int8Static
+from winnow.contract.recipe import Int8, Int8Static
 from worker.compression.data.samples import Samples
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Network

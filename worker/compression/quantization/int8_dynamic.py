@@ -14,8 +14,8 @@ from dataclasses import replace
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Dynamic
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Int8Dynamic
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.steps.context import Changed, Context

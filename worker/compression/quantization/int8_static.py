@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Static
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Int8Static
 from worker.compression.data.samples import Samples
 from worker.compression.ir.naming import Names
 from worker.compression.layers.batchnorm import fold_batchnorms

@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Static, MixedPrecision
-from app.contract.report import RequirementResult
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Int8Static, MixedPrecision
+from winnow.contract.report import RequirementResult
 from worker.compression.ir.affine import round_to_nearest
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.measure.timing.interleaved import ANEW

@@ -11,8 +11,8 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import WeightOnly
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import WeightOnly
 from worker.compression.ir.mapped_tensors import Spill, release
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear

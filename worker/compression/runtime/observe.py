@@ -12,7 +12,7 @@ import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 
 Array = npt.NDArray[Any]
 

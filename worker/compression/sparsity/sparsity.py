@@ -15,9 +15,9 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.glob import matches_any
-from app.contract.recipe import Sparsity
+from winnow.contract.errors import Refusal
+from winnow.contract.glob import matches_any
+from winnow.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.batchnorm import untie_batchnorms

@@ -9,12 +9,12 @@ from typing import Any, NoReturn
 
 import onnx_ir as ir
 
-from app.contract.dataset import Augmentation
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.model import TensorSpec
-from app.contract.recipe import Requirements
-from app.contract.report import RequirementResult
+from winnow.contract.dataset import Augmentation
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.model import TensorSpec
+from winnow.contract.recipe import Requirements
+from winnow.contract.report import RequirementResult
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of

@@ -7,7 +7,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.graph.facts.facts import quantized_nodes
 from worker.compression.graph.facts.weights import Weight, weights_of
 from worker.compression.steps.context import Changed

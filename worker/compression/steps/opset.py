@@ -4,7 +4,7 @@ import onnx
 import onnx_ir as ir
 from onnx import version_converter
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.graph.opset.conversion import lower_opset, opset_of, raise_opset
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from app.contract.report import RequirementResult
+from winnow.contract.report import RequirementResult
 
 
 def zeros_targets(

@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from app.contract.recipe import Distillation
+from winnow.contract.recipe import Distillation
 from worker.compression.steps.context import Changed, Context
 from worker.compression.training.train_step import lesson_of, trained
 

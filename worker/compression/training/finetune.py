@@ -2,7 +2,7 @@
 
 import onnx_ir as ir
 
-from app.contract.recipe import Finetune
+from winnow.contract.recipe import Finetune
 from worker.compression.data.labels import mean_classes
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.steps.context import Changed, Context

@@ -5,8 +5,8 @@ Straight-through gradients and learned step sizes (LSQ, Esser et al. 2020, arXiv
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.recipe import QuantizationAwareTraining
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import QuantizationAwareTraining
 from worker.compression.steps.context import Changed, Context
 from worker.compression.training.train_step import lesson_of, trained
 

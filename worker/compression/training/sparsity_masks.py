@@ -9,10 +9,10 @@ import onnx_ir as ir
 import torch
 from torch import nn
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Gradual, Training
-from app.contract.report import RequirementResult
-from app.contract.steps.training import zeros_of
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Gradual, Training
+from winnow.contract.report import RequirementResult
+from winnow.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.graph.facts.weights import Weight, layers
 from worker.compression.layers import zero_allocation

@@ -5,9 +5,9 @@ from typing import Any, Literal
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
-from app.contract.recipe import Taught, Training
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
+from winnow.contract.recipe import Taught, Training
 from worker.compression.data.labels import may_be_one_hot
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule

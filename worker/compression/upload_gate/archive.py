@@ -1,6 +1,6 @@
 """ONNX with external data as a tar or zip, unpacked without trusting anything in it.
 
-Names, sizes and places are what the strict readers of `app.contract` tell; the API has seen the same. Refused is also
+Names, sizes and places are what the strict readers of `winnow.contract` tell; the API has seen the same. Refused too is
 what unpacks to more than allowed, and anything but exactly one `.onnx`.
 """
 
@@ -8,9 +8,9 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
 
-from app.contract.errors import Refusal
-from app.contract.strict_tar import MAGIC, MAGIC_AT, BrokenTar, open_tar
-from app.contract.strict_zip import BrokenZip, open_zip
+from winnow.contract.errors import Refusal
+from winnow.contract.strict_tar import MAGIC, MAGIC_AT, BrokenTar, open_tar
+from winnow.contract.strict_zip import BrokenZip, open_zip
 
 TORCH_EXPORT: Final = frozenset({"archive_format", "serialized_exported_program.json"})
 """Members that torch.export writes into its archives, of today's format and of the one before."""

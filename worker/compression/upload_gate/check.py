@@ -9,7 +9,7 @@ from typing import Final
 import onnx
 from google.protobuf.message import DecodeError
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.ir.known_operators import check_operators
 from worker.compression.upload_gate.functions import check_expansion
 from worker.compression.upload_gate.tensors import check_tensors

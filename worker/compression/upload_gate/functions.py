@@ -11,7 +11,7 @@ from typing import Final
 import onnx
 from google.protobuf.message import Message
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.ir.known_operators import domain_of
 from worker.compression.ir.protobuf_walk import messages, texts
 

@@ -9,7 +9,7 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.ir.protobuf_walk import messages
 
 TYPED_FIELDS: Final = ("float_data", "int32_data", "string_data", "int64_data", "double_data", "uint64_data")

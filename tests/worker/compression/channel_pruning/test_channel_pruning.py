@@ -10,14 +10,14 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches, siblings
 from tests.support.small_nets import model, node, samples
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.channel_pruning.channel_pruning import criterion_for
 from worker.compression.channel_pruning.criteria_gradients import sensitivities
 from worker.compression.data.source import Data, Source

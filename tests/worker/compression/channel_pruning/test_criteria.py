@@ -7,9 +7,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.recipe import ChannelPruning
 from tests.support.small_nets import model, node, samples
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import ChannelPruning
 from worker.compression.channel_pruning import criteria_norms
 from worker.compression.channel_pruning.channel_slices import Stored
 from worker.compression.channel_pruning.criteria_activation import energies

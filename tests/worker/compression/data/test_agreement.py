@@ -5,12 +5,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.contract import fitting
-from app.contract.dataset import Declaration
-from app.contract.job import DataUse
-from app.contract.model import TensorSpec
 from tests.support.facts import model_facts
 from tests.support.refusals import refusal
+from winnow.contract import fitting
+from winnow.contract.dataset import Declaration
+from winnow.contract.job import DataUse
+from winnow.contract.model import TensorSpec
 from worker.compression.data.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source

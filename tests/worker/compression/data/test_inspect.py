@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from app.contract.dataset import DatasetFacts, Declaration
-from app.contract.errors import Refusal
+from winnow.contract.dataset import DatasetFacts, Declaration
+from winnow.contract.errors import Refusal
 from worker.compression.data import inspect
 from worker.compression.data.inspect import inspect_dataset
 

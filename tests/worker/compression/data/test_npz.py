@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.data.npz import open_arrays
 
 CAP = 1 << 30

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source

@@ -7,9 +7,9 @@ import onnx_ir as ir
 import pytest
 import torch
 
-from app.contract.recipe import Int8Static
 from tests.support.digits import DECLARATION, digits
 from tests.support.ort import largest_difference, run
+from winnow.contract.recipe import Int8Static
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
 from worker.compression.engine.working import as_module, write_back

@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch.nn import functional
 
-from app.contract.recipe import Binary
 from tests.support.ort import largest_difference
 from tests.support.small_nets import digits_net, digits_samples, run
+from winnow.contract.recipe import Binary
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module, write_back

@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from app.contract.errors import Refusal
-from app.contract.recipe import BFloat16, Recipe
 from tests.support.small_nets import digits_net, model, named, node, ops, proto, run, snr_db
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import BFloat16, Recipe
 from worker.compression.apply import apply
 from worker.compression.data.source import Data
 from worker.compression.graph.normal_form.normalise import normalise

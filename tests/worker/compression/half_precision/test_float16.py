@@ -11,8 +11,6 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Float16, Int8Static
 from tests.support.graphs import siblings
 from tests.support.ort import run as run_on
 from tests.support.small_nets import (
@@ -28,6 +26,8 @@ from tests.support.small_nets import (
     snr_db,
 )
 from tests.worker.compression.quantization.test_int8_static import branching
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Float16, Int8Static
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.constants import new_constant

@@ -7,9 +7,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from app.contract.recipe import Float16
 from tests.support.containers import BODIES, through
 from tests.support.ort import run
+from winnow.contract.recipe import Float16
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent

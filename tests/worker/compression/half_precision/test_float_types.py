@@ -8,12 +8,12 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.recipe import AnyStep, Recipe
 from tests.support import graphs, half_graphs
 from tests.support.float_types import Form, written_in
 from tests.support.ort import run
 from tests.support.small_nets import samples
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import AnyStep, Recipe
 from worker.compression import artifact_file
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.in_float32 import in_float32

@@ -7,7 +7,6 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.recipe import Float16
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
@@ -18,6 +17,7 @@ from tests.support.small_nets import (
     samples,
     snr_db,
 )
+from winnow.contract.recipe import Float16
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context

@@ -8,10 +8,6 @@ import onnx
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import LowRank, Recipe
-from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.small_nets import (
     digits_net,
@@ -24,6 +20,10 @@ from tests.support.small_nets import (
     samples,
     snr_db,
 )
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import LowRank, Recipe
+from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise

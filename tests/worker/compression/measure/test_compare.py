@@ -6,10 +6,10 @@ import numpy as np
 import onnx
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.model import TensorSpec
 from tests.support.graphs import branches, cnn, lstm, mlp
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.model import TensorSpec
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source

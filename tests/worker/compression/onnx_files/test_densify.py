@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from onnx import helper, numpy_helper
 
-from app.contract.errors import Refusal
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
+from winnow.contract.errors import Refusal
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.densify import densify
 

@@ -8,9 +8,6 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Evaluation
-from app.contract.recipe import Int8
 from tests.support.encoders import transformer
 from tests.support.small_nets import (
     digits_net,
@@ -24,6 +21,9 @@ from tests.support.small_nets import (
     snr_db,
 )
 from tests.support.uneven import images, uneven_net
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Evaluation
+from winnow.contract.recipe import Int8
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent

@@ -9,8 +9,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Dynamic
 from tests.support.encoders import transformer
 from tests.support.small_nets import (
     digits_net,
@@ -23,6 +21,8 @@ from tests.support.small_nets import (
     samples,
     snr_db,
 )
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Int8Dynamic
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Changed, Context

@@ -11,8 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8Static
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
@@ -27,6 +25,8 @@ from tests.support.small_nets import (
     samples,
     snr_db,
 )
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales

@@ -7,7 +7,6 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.recipe import Int8Static, Requirements
 from tests.support.encoders import transformer
 from tests.support.small_nets import (
     digits_net,
@@ -20,6 +19,7 @@ from tests.support.small_nets import (
     snr_db,
 )
 from tests.support.uneven import images, uneven_net
+from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent

@@ -7,8 +7,6 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.recipe import MixedPrecision
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
@@ -20,6 +18,8 @@ from tests.support.small_nets import (
     snr_db,
 )
 from tests.support.uneven import images, uneven_net
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import MixedPrecision
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files.model_files import save, weight_bytes

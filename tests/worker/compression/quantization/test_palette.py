@@ -10,12 +10,12 @@ import onnxruntime as ort
 import pytest
 import zstandard
 
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Binary, Float16, Palette, Recipe
-from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.small_nets import digits_net, model, named, node, proto, run
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Binary, Float16, Palette, Recipe
+from winnow.contract.report import Report
 from worker.compression.apply import apply
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts import cost

@@ -11,8 +11,6 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx_ir import external_data
 
-from app.contract.errors import Refusal
-from app.contract.recipe import WeightOnly
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
@@ -24,6 +22,8 @@ from tests.support.small_nets import (
     samples,
     snr_db,
 )
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import WeightOnly
 from worker.compression.graph.facts import cost
 from worker.compression.graph.facts.weights import layers
 from worker.compression.graph.normal_form.normalise import normalise

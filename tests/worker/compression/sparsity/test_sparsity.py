@@ -9,11 +9,11 @@ import onnx_ir as ir
 import onnxruntime as ort
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options

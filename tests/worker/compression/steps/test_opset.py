@@ -5,8 +5,8 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto, helper
 
-from app.contract.errors import Refusal
 from tests.support.small_nets import digits_net
+from winnow.contract.errors import Refusal
 from worker.compression.graph.opset.conversion import opset_of, raise_opset
 from worker.compression.steps.opset import raised, returned
 

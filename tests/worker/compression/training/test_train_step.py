@@ -12,13 +12,13 @@ import numpy as np
 import onnx
 import pytest
 
-from app.contract.dataset import Declaration
-from app.contract.errors import Refusal
-from app.contract.job import Benchmark, Evaluation
-from app.contract.recipe import Recipe
-from app.contract.report import Report
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress

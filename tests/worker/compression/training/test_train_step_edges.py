@@ -10,10 +10,10 @@ from onnx import NodeProto
 from onnx.helper import make_node
 from pydantic import TypeAdapter
 
-from app.contract.model import TensorSpec
-from app.contract.recipe import AnyStep
 from tests.support.refusals import refusal
 from tests.support.small_nets import model
+from winnow.contract.model import TensorSpec
+from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples

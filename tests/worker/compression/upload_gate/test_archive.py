@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from app.contract.errors import Refusal
 from tests.support import graphs
+from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.archive import is_archive, unpack
 
 Members = dict[str, bytes]

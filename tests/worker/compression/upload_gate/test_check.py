@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from app.contract.errors import Refusal
 from tests.support import graphs
+from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.check import check_onnx
 
 Spoil = Callable[[onnx.ModelProto], object]

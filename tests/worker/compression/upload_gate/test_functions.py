@@ -9,9 +9,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
-from app.contract.errors import Refusal
 from tests.support.hostile_graphs import SHAPES, branches, chain, inputs, outputs, parallel, weights
 from tests.support.refusals import refusal
+from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.check import check_onnx
 from worker.compression.upload_gate.functions import MOST, Size, check_expansion
 

@@ -11,11 +11,11 @@ import onnxruntime as ort
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Recipe
 from tests.support import graphs
 from tests.support.ort import run
 from tests.support.small_nets import samples
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Recipe
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files

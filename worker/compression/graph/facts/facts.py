@@ -6,7 +6,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from app.contract.model import Layer, ModelFacts, TensorSpec
+from winnow.contract.model import Layer, ModelFacts, TensorSpec
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.facts.weights import dtype_name, gathers_integer_rows

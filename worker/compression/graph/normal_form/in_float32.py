@@ -15,7 +15,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.graph.facts.weights import WEIGHTED, dtype_name, layers
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.mapped_tensors import Spill

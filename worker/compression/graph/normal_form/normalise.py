@@ -11,7 +11,7 @@ import onnx
 import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.graph.normal_form.allowance import Allowance
 from worker.compression.graph.normal_form.branches import take_branches
 from worker.compression.graph.normal_form.folding import fold

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.measure.apart.processes import Loaded, MeasuringProcesses, ProcessEnded
 from worker.compression.measure.network import Feed
 

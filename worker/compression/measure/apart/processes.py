@@ -10,9 +10,9 @@ from typing import Final, Protocol
 
 from pydantic import TypeAdapter
 
-from app.contract.job import Benchmark, Evaluation
-from app.contract.model import TensorSpec
-from app.contract.report import Environment, Latency, Pair, Parity, Quality
+from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.model import TensorSpec
+from winnow.contract.report import Environment, Latency, Pair, Parity, Quality
 from worker.compression.data.source import Source
 from worker.compression.measure.timing.disturbance import Disturbance
 from worker.compression.progress import Progress

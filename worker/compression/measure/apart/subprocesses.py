@@ -10,7 +10,7 @@ from typing import Any, Final
 
 from pydantic import TypeAdapter
 
-from app.contract.errors import Problem, Refusal
+from winnow.contract.errors import Problem, Refusal
 from worker.compression.measure.apart.processes import Comparing, Comparison, Loaded, ProcessEnded
 from worker.compression.progress import Progress
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.base import Interval
+from winnow.contract.base import Interval
 
 Array = npt.NDArray[np.float64]
 Statistic = Callable[[Array, Array], Array]

@@ -9,8 +9,8 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.job import Metric
-from app.contract.report import Quality
+from winnow.contract.job import Metric
+from winnow.contract.report import Quality
 
 Array = npt.NDArray[Any]
 

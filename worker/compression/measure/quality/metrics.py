@@ -8,10 +8,10 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.base import Interval
-from app.contract.errors import Refusal
-from app.contract.fitting import columns
-from app.contract.job import Metric
+from winnow.contract.base import Interval
+from winnow.contract.errors import Refusal
+from winnow.contract.fitting import columns
+from winnow.contract.job import Metric
 from worker.compression.measure.quality.bootstrap import resampled_intervals
 
 Array = npt.NDArray[Any]

@@ -19,7 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from app.contract.report import Parity
+from winnow.contract.report import Parity
 from worker.compression.measure.network import Array, Feed, Network
 
 MOST_SAMPLES = 256

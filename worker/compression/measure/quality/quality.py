@@ -11,10 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.base import Interval
-from app.contract.errors import Refusal
-from app.contract.job import Evaluation, Metric
-from app.contract.report import Quality
+from winnow.contract.base import Interval
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Evaluation, Metric
+from winnow.contract.report import Quality
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
 from worker.compression.measure.feeds import batch_for, counted

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from app.contract.base import Interval
+from winnow.contract.base import Interval
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.timing.disturbance import Watch
 from worker.compression.measure.timing.interleaved import Turns, in_turns, run_times

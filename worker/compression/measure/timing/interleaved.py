@@ -21,7 +21,7 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from app.contract.base import Interval
+from winnow.contract.base import Interval
 from worker.compression.ir.garbage import no_garbage_collection
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.bootstrap import median_interval

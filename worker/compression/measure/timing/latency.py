@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-from app.contract.job import Benchmark
-from app.contract.report import Latency, Percentiles
+from winnow.contract.job import Benchmark
+from winnow.contract.report import Latency, Percentiles
 from worker.compression.data.samples import Samples
 from worker.compression.measure.feeds import one_feed
 from worker.compression.measure.network import Feed, Network

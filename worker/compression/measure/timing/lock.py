@@ -8,7 +8,7 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)

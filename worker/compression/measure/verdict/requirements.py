@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from app.contract.recipe import Requirements
-from app.contract.report import Latency, Outcome, Pair, Parity, Quality, RequirementResult
+from winnow.contract.recipe import Requirements
+from winnow.contract.report import Latency, Outcome, Pair, Parity, Quality, RequirementResult
 from worker.compression.measure.quality.parity import ALMOST_ZERO, is_broken
 
 BY_ITSELF: Final = ALMOST_ZERO

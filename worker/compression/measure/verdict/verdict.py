@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
-from app.contract.report import Latency, Pair, Parity, Quality, Verdict
+from winnow.contract.report import Latency, Pair, Parity, Quality, Verdict
 from worker.compression.measure.quality.parity import is_broken
 from worker.compression.measure.verdict.recommendation import FLOOR, Measured, recommend
 from worker.compression.measure.verdict.requirements import BY_ITSELF, broken_outputs

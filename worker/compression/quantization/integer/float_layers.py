@@ -9,7 +9,7 @@ from collections import Counter
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.quantization.integer.eligibility import FLOAT_ONLY, WEIGHTED, select
 from worker.compression.quantization.integer.embeddings import tables
 from worker.compression.quantization.search.int8_candidates import Way

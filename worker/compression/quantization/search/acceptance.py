@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from app.contract.recipe import Requirements
+from winnow.contract.recipe import Requirements
 from worker.compression.quantization.search.output_error import Judged
 
 HARMLESS_DB = 20.0

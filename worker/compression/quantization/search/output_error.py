@@ -15,8 +15,8 @@ from tempfile import TemporaryDirectory
 import numpy as np
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.job import Evaluation
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted

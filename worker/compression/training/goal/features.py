@@ -11,8 +11,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from app.contract.errors import Refusal
-from app.contract.recipe import FeaturePair
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import FeaturePair
 
 IMAGE_AXES = 4
 

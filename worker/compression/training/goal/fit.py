@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
 from worker.compression.training.goal.student_teacher import Answers, Pair
 from worker.compression.training.loop.batches import NUMBERS, Batch, Batches

@@ -11,7 +11,7 @@ from typing import Literal
 import onnx_ir as ir
 import torch
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.graph.facts.batch_axis import batch_axes
 
 Meaning = Literal["classification", "regression", "embedding"]

@@ -11,7 +11,7 @@ from typing import assert_never
 import torch
 from torch import nn
 
-from app.contract.recipe import FeaturePair
+from winnow.contract.recipe import FeaturePair
 from worker.compression.training.goal.features import Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import cross_entropy, direction, soft_labels, squared_error

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.engine.module import GraphModule
 from worker.compression.training.loop.batches import Batch
 from worker.compression.training.loop.hardware import Hardware

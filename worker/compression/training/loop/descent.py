@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import nn
 
-from app.contract.recipe import Training
+from winnow.contract.recipe import Training
 
 MOMENTUM = 0.9
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Training
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Training
 
 IMAGE_AXES = 4
 

@@ -15,7 +15,7 @@ from itertools import islice
 import torch
 from torch import nn
 
-from app.contract.recipe import Training
+from winnow.contract.recipe import Training
 from worker.compression.engine.snapshot import put_back, taken
 from worker.compression.training.loop.batches import Batch
 from worker.compression.training.loop.descent import descend, optimizer_for, set_rate

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import torch
 
-from app.contract.dataset import Augmentation
-from app.contract.errors import Refusal
-from app.contract.recipe import Training
+from winnow.contract.dataset import Augmentation
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Training
 from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
 from worker.compression.engine.snapshot import Snapshot, put_back, taken

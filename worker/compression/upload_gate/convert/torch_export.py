@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 from unittest import mock
 
-from app.contract.errors import Refusal
-from app.contract.strict_zip import BrokenZip, open_zip
+from winnow.contract.errors import Refusal
+from winnow.contract.strict_zip import BrokenZip, open_zip
 from worker.compression.upload_gate.archive import TORCH_EXPORT
 from worker.compression.upload_gate.convert.pt2.rebuild import rebuild
 from worker.compression.upload_gate.convert.written import OPSET, write

@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import onnx_ir as ir
 
-from app.contract.errors import Refusal
-from app.contract.model import TensorSpec
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
 from worker.compression.upload_gate.convert.written import OPSET, write
 from worker.compression.upload_gate.convert.zipped import opened, refuse_pickled
 

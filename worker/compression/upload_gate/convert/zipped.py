@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from app.contract.errors import Refusal
-from app.contract.strict_zip import BrokenZip, MemberStream, ZipArchive, open_zip
+from winnow.contract.errors import Refusal
+from winnow.contract.strict_zip import BrokenZip, MemberStream, ZipArchive, open_zip
 from worker.compression.upload_gate.convert.pickles import foreign_globals, is_pickle
 
 EXPORT_ANEW = (

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 import torch
 
-from app.contract.errors import Refusal
 from tests.worker.compression.engine.operators.nodes import Array, graph_module, node_model, rand
 from tests.worker.compression.engine.operators.test_gradients import CASES, constants
+from winnow.contract.errors import Refusal
 
 
 def test_batch_normalisation_trains_as_torchs_own_does() -> None:

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from app.contract.errors import Refusal
 from tests.worker.compression.engine.operators.nodes import (
     assert_parity,
     by_engine,
@@ -19,6 +18,7 @@ from tests.worker.compression.engine.operators.nodes import (
     node_model,
     rand,
 )
+from winnow.contract.errors import Refusal
 from worker.compression.engine.operators.fakequant import RANGES, fake_quantize
 
 SETTINGS = settings(max_examples=60, deadline=None, derandomize=True)

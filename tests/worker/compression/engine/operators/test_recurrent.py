@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.contract.errors import Refusal
 from tests.worker.compression.engine.operators.nodes import assert_parity, graph_module, node_model, rand
+from winnow.contract.errors import Refusal
 
 STEPS, ROWS, INPUTS, HIDDEN = 5, 3, 4, 2
 GATES = {"LSTM": 4, "GRU": 3, "RNN": 1}

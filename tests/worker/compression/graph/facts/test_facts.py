@@ -4,8 +4,8 @@ import onnx_ir as ir
 import pytest
 from onnx import helper
 
-from app.contract.model import TensorSpec
 from tests.support import graphs
+from winnow.contract.model import TensorSpec
 from worker.compression.graph.facts.facts import facts, is_quantized, operators
 from worker.compression.graph.normal_form.normalise import normalise
 

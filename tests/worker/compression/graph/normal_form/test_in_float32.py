@@ -7,11 +7,11 @@ import onnx_ir as ir
 import pytest
 from onnx import numpy_helper
 
-from app.contract.errors import Refusal
 from tests.support import graphs, half_graphs
 from tests.support.containers import BODIES, through
 from tests.support.float_types import Form, written_in
 from tests.support.ort import run
+from winnow.contract.errors import Refusal
 from worker.compression.graph.facts.weights import layers
 from worker.compression.graph.normal_form.in_float32 import NOTHING, OTHERS, in_float32
 from worker.compression.graph.normal_form.normalise import normalise

@@ -10,9 +10,9 @@ import onnxruntime
 import pytest
 from onnx import TensorProto, helper
 
-from app.contract.errors import Refusal
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
+from winnow.contract.errors import Refusal
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of, raise_opset

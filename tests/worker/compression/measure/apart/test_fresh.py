@@ -9,8 +9,8 @@ import onnx
 import psutil
 import pytest
 
-from app.contract.errors import Refusal
 from tests.support.graphs import mlp
+from winnow.contract.errors import Refusal
 from worker.compression.measure.apart.fresh import PeakMemory
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.subprocesses import Subprocesses

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.contract.report import Parity
+from winnow.contract.report import Parity
 from worker.compression.measure.quality.parity import HUGE, Moved, is_broken
 
 

@@ -6,8 +6,8 @@ from sklearn import metrics
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from app.contract.errors import Refusal
-from app.contract.job import Metric
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Metric
 from worker.compression.measure.quality.metrics import outcomes
 from worker.compression.measure.quality.quality import judge
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.measure.timing.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path, measuring
 from worker.compression.progress import Silent
 

@@ -10,10 +10,10 @@ import numpy as np
 import onnx
 import pytest
 
-from app.contract.job import Benchmark
-from app.contract.recipe import Requirements
-from app.contract.report import Pair
 from tests.support.graphs import mlp
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Requirements
+from winnow.contract.report import Pair
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.compare import compare
 from worker.compression.measure.timing import disturbance, quiet

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.contract.recipe import Requirements
-from app.contract.report import Parity, RequirementResult
 from tests.worker.compression.measure.verdict.test_requirements import HALF, latency, parity, quality
+from winnow.contract.recipe import Requirements
+from winnow.contract.report import Parity, RequirementResult
 from worker.compression.measure.quality.parity import HUGE
 from worker.compression.measure.verdict.recommendation import (
     CLEARLY_SMALLER,

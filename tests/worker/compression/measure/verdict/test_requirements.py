@@ -1,7 +1,7 @@
 import pytest
 
-from app.contract.recipe import Requirements
-from app.contract.report import Latency, Pair, Parity, Percentiles, Quality
+from winnow.contract.recipe import Requirements
+from winnow.contract.report import Latency, Pair, Parity, Percentiles, Quality
 from worker.compression.measure.quality.parity import HUGE
 from worker.compression.measure.verdict.requirements import judge
 from worker.compression.measure.verdict.verdict import verdict

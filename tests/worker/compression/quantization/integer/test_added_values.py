@@ -15,8 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from app.contract.recipe import Int8Static
 from tests.support.small_nets import model, node, run, samples, snr_db
+from winnow.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.progress import Silent

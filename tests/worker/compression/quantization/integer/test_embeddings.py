@@ -8,8 +8,6 @@ import onnx_ir as ir
 import pytest
 from onnx import TensorProto
 
-from app.contract.errors import Refusal
-from app.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
 from tests.support.encoders import embedding_net
 from tests.support.small_nets import (
     model,
@@ -21,6 +19,8 @@ from tests.support.small_nets import (
     samples,
     snr_db,
 )
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
 from worker.compression.graph.facts.cost import parameters

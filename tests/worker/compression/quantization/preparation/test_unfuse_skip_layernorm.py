@@ -7,8 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.recipe import Int8Dynamic, Int8Static
 from tests.support.small_nets import model, named, node, optimized, run, samples
+from winnow.contract.recipe import Int8Dynamic, Int8Static
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import sums_for_residuals

@@ -7,9 +7,6 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from app.contract.errors import Refusal
-from app.contract.job import Evaluation
-from app.contract.recipe import Requirements
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
@@ -20,6 +17,9 @@ from tests.support.small_nets import (
     snr_db,
 )
 from tests.support.uneven import images, uneven_net
+from winnow.contract.errors import Refusal
+from winnow.contract.job import Evaluation
+from winnow.contract.recipe import Requirements
 from worker.compression.measure.network import Network
 from worker.compression.measure.timing.fastest import race
 from worker.compression.measure.timing.quiet import Patience

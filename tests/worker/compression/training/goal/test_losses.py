@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from app.contract.recipe import FeaturePair
 from tests.support.refusals import refusal
+from winnow.contract.recipe import FeaturePair
 from worker.compression.training.goal.features import Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import direction, soft_labels

@@ -6,8 +6,8 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from app.contract.dataset import Augmentation, InputDeclaration
-from app.contract.model import TensorSpec
+from winnow.contract.dataset import Augmentation, InputDeclaration
+from winnow.contract.model import TensorSpec
 from worker.compression.data.samples import Column, Samples
 from worker.compression.training.loop.augment import augmented
 from worker.compression.training.loop.batches import split

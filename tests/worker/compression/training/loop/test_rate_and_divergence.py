@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import nn
 
-from app.contract.recipe import Finetune, Training
+from winnow.contract.recipe import Finetune, Training
 from worker.compression.training.loop.batches import Batch
 from worker.compression.training.loop.descent import optimizer_for, schedule
 from worker.compression.training.loop.divergence import Diverged, Divergence

@@ -7,7 +7,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.contract.recipe import Finetune
+from winnow.contract.recipe import Finetune
 from worker.compression.training.loop import rate
 from worker.compression.training.loop.batches import Batch, validation_rows
 from worker.compression.training.loop.rate import search_rate, steps_for_search

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from app.contract.errors import Refusal
 from tests.support.attacks import pickles
 from tests.support.ort import largest_difference, run
+from winnow.contract.errors import Refusal
 from worker.compression.onnx_files import model_files
 from worker.compression.upload_gate.convert import torch_export
 

@@ -3,7 +3,7 @@
 import re
 from typing import Final
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.convert.zipped import EXPORT_ANEW, Zipped
 
 PROGRAM: Final = "models/model.json"

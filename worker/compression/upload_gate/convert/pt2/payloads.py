@@ -2,7 +2,7 @@
 
 import math
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.convert.pt2.archive import PAYLOAD, invalid, payload
 from worker.compression.upload_gate.convert.pt2.program import PayloadConfig, PayloadMeta
 from worker.compression.upload_gate.convert.pt2.tensors import ITEM_BYTES, TensorMeta, fixed

@@ -4,7 +4,7 @@ from typing import Any, Final, TypeVar
 
 from pydantic import ValidationError
 
-from app.contract.errors import Refusal
+from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.convert.pt2.archive import CONFIGS, PROGRAM, invalid, pickled
 from worker.compression.upload_gate.convert.pt2.data import Data
 from worker.compression.upload_gate.convert.pt2.json_text import containers, parse_json

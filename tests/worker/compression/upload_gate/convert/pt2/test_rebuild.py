@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from app.contract.errors import Refusal
 from tests.support.attacks.made import HONEST, PROGRAM, edited, honest, objects, packed
 from tests.support.ort import largest_difference, run
+from winnow.contract.errors import Refusal
 from worker.compression.onnx_files import model_files
 from worker.compression.upload_gate.convert import torch_export
 from worker.compression.upload_gate.convert.pt2.program import ExportedProgram

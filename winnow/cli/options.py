@@ -1,0 +1,276 @@
+"""What `submit` and `run` take, and the `JobRequest` it makes. Written wrongly, it is a usage error (exit code 2)."""
+
+import inspect
+import json
+import re
+import shlex
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, fields
+from functools import wraps
+from pathlib import Path
+from types import UnionType
+from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+
+import typer
+from pydantic import BaseModel
+
+from winnow.cli.naming import problem_in_options
+from winnow.cli.shared import errors_in_words
+from winnow.contract.errors import Refusal
+from winnow.contract.job import JobRequest, Metric
+from winnow.contract.nearest import did_you_mean
+from winnow.contract.recipe import AnyStep
+from winnow.contract.steps.base import Step
+from winnow.contract.strict_json import read_json, read_model
+
+KINDS: Final[dict[str, type[Step]]] = {
+    get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
+}
+SLICED: Final = re.compile(r"(?P<source>.+?)(?::(?P<start>\d+):(?P<stop>\d+))?")
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobOptions:
+    """One field is one option of the command line."""
+
+    step: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"A step with its settings, e.g. 'int8_static samples=256'; repeated, one after the other. "
+            f"Kinds: {', '.join(KINDS)}. Teachers and students are ids, for `run` also files."
+        ),
+    ] = None
+    calibration: Annotated[
+        str | None, typer.Option(metavar="DATASET[:A:B]", help="Calibration data, or rows A to B-1 of it.")
+    ] = None
+    training: Annotated[str | None, typer.Option(metavar="DATASET[:A:B]", help="Training data.")] = None
+    evaluation: Annotated[
+        str | None, typer.Option(metavar="DATASET[:A:B]", help="Held-out data to judge the result on.")
+    ] = None
+    map: Annotated[
+        list[str] | None,
+        typer.Option(metavar="INPUT=NAME", help="The dataset's name for an input of the model."),
+    ] = None
+    metric: Annotated[str | None, typer.Option(help=f"One of {', '.join(get_args(Metric))}.")] = None
+    output: Annotated[
+        str | None, typer.Option(help="The model's output to judge; its first one if not given.")
+    ] = None
+    max_metric_drop: Annotated[float | None, typer.Option(help="0.01 is one point of top-1.")] = None
+    min_speedup: Annotated[float | None, typer.Option(help="1.5 is one and a half times as fast.")] = None
+    max_size_ratio: Annotated[float | None, typer.Option(help="0.5 is half the size.")] = None
+    min_cosine: Annotated[float | None, typer.Option(help="Between the outputs before and after.")] = None
+    batch_size: Annotated[
+        list[int] | None, typer.Option(help="Measure with this batch size; repeatable.")
+    ] = None
+    threads: Annotated[list[int] | None, typer.Option(help="Measure with so many threads; repeatable.")] = (
+        None
+    )
+    rounds: Annotated[int | None, typer.Option(help="Interleaved rounds of timing, at least 9.")] = None
+    shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="INPUT=1,3,320,320", help="Fix an input that the model leaves open."),
+    ] = None
+    limit_seconds: Annotated[
+        int | None, typer.Option(help="Stop an attempt after so many seconds; 3600 if not given.")
+    ] = None
+    limit_memory_bytes: Annotated[
+        int | None, typer.Option(help="Stop an attempt that takes more resident memory; 8 GiB if not given.")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="The same seed gives the same samples.")] = None
+    name: Annotated[str | None, typer.Option(help="A name for the job.")] = None
+    tag: Annotated[
+        list[str] | None, typer.Option(metavar="KEY=VALUE", help="Free labels, to find it again.")
+    ] = None
+    request: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.json", help="The whole request, instead of the options above."),
+    ] = None
+
+    def job(self, model: str) -> JobRequest:
+        """Raises typer.BadParameter."""
+        asked = self._from_file() if self.request is not None else self._from_options()
+        try:
+            return read_model(JobRequest, json.dumps(asked | {"model": model}))
+        except Refusal as refusal:
+            if self.request is not None:
+                raise typer.BadParameter(f"{self.request}: {errors_in_words(refusal.problem)}") from refusal
+            kinds = [step["kind"] for step in asked["recipe"]["steps"]]
+            problem = problem_in_options(refusal.problem, kinds)
+            raise typer.BadParameter(errors_in_words(problem)) from refusal
+
+    def _from_file(self) -> dict[str, Any]:
+        assert self.request is not None
+        if self != JobOptions(request=self.request):
+            raise typer.BadParameter("--request is the whole request; leave the other options of the job out")
+        try:
+            asked = read_json(self.request.read_bytes())
+        except OSError as error:
+            raise typer.BadParameter(f"{self.request} cannot be read: {error.strerror or error}") from error
+        except Refusal as refusal:
+            raise typer.BadParameter(f"{self.request}: {errors_in_words(refusal.problem)}") from refusal
+        if not isinstance(asked, dict):
+            raise typer.BadParameter(
+                f"{self.request} should hold a JSON object, like the body of POST /v1/jobs"
+            )
+        return asked
+
+    def _from_options(self) -> dict[str, Any]:
+        if not self.step:
+            raise typer.BadParameter(
+                f"give at least one --step (one of {', '.join(KINDS)}) or --request FILE.json"
+            )
+        names = pairs("--map", self.map)
+        if names and self.calibration is None and self.training is None and self.evaluation is None:
+            raise typer.BadParameter(
+                "--map has no effect without data: give --calibration, --training or --evaluation"
+            )
+        data = {
+            "calibration": data_use(self.calibration, names),
+            "training": data_use(self.training, names),
+            "evaluation": data_use(self.evaluation, names),
+        }
+        shapes = {
+            key: [whole("--shape", size) for size in value.split(",")]
+            for key, value in pairs("--shape", self.shape).items()
+        }
+        benchmark = {
+            "batch_sizes": self.batch_size,
+            "threads": self.threads,
+            "rounds": self.rounds,
+            "shapes": shapes,
+        }
+        require = {
+            "max_metric_drop": self.max_metric_drop,
+            "min_speedup": self.min_speedup,
+            "max_size_ratio": self.max_size_ratio,
+            "min_cosine": self.min_cosine,
+        }
+        evaluation = given({"metric": self.metric, "output": self.output})
+        asked = {
+            "name": self.name,
+            "tags": pairs("--tag", self.tag),
+            "seed": self.seed,
+            "recipe": {"steps": [step(text) for text in self.step]},
+            "data": data,
+            "evaluation": evaluation or None,
+            "require": require,
+            "benchmark": given(benchmark),
+            "limits": given({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
+        }
+        return given(asked)
+
+
+def unpack_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Typer reads signatures: the parameter `options: JobOptions` of a command becomes one per field."""
+
+    @wraps(command)
+    def unpacked(**values: Any) -> None:
+        options = JobOptions(**{field.name: values.pop(field.name) for field in fields(JobOptions)})
+        command(**values, options=options)
+
+    own = [p for p in inspect.signature(command).parameters.values() if p.name != "options"]
+    new = [
+        inspect.Parameter(
+            field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
+        )
+        for field in fields(JobOptions)
+    ]
+    parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + new
+    unpacked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    unpacked.__annotations__ = {p.name: p.annotation for p in parameters}
+    return unpacked
+
+
+def step(text: str) -> dict[str, Any]:
+    """`int8_static samples=256 exclude=*/head/*` → the step as JSON. A list is written by naming it repeatedly, a
+    pair of features as `features=TEACHER=STUDENT`."""
+    try:
+        kind, *settings = shlex.split(text) or [""]
+    except ValueError as error:
+        raise typer.BadParameter(f"--step {text!r}: {error}, a quote is missing") from error
+    if kind not in KINDS:
+        raise typer.BadParameter(f"--step: {no_kind(kind)}")
+    made: dict[str, Any] = {"kind": kind}
+    for setting in settings:
+        key, value = pair("--step", setting)
+        if _is_list(KINDS[kind], key, value):
+            made.setdefault(key, []).append(_item(key, value))
+        elif key in made:
+            raise typer.BadParameter(f"--step {kind}: {key} is given twice; keep one")
+        else:
+            made[key] = _json_or_text(value)
+    return made
+
+
+def no_kind(kind: str) -> str:
+    """What to say of a kind of step that there is not."""
+    return f"{kind!r} is no kind of step; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
+
+
+def data_use(text: str | None, names: dict[str, str]) -> dict[str, Any] | None:
+    """`dst_1:0:512` → rows 0 to 511 of dst_1."""
+    if text is None:
+        return None
+    match = SLICED.fullmatch(text)
+    if match is None:
+        raise typer.BadParameter("a dataset was expected, e.g. dst_1 or dst_1:0:512")
+    if match["source"].startswith("dst_") and ":" in match["source"]:
+        raise typer.BadParameter(f"{text!r}: rows are two whole numbers, as in dst_1:0:512")
+    rows = None if match["start"] is None else (int(match["start"]), int(match["stop"]))
+    return {"dataset": match["source"], "slice": rows, "map": names}
+
+
+def pairs(option: str, texts: Iterable[str] | None) -> dict[str, str]:
+    made: dict[str, str] = {}
+    for key, value in (pair(option, text) for text in texts or []):
+        if made.setdefault(key, value) != value:
+            raise typer.BadParameter(f"{option}: {key} is given twice; keep one")
+    return made
+
+
+def pair(option: str, text: str) -> tuple[str, str]:
+    key, sign, value = text.partition("=")
+    if not sign or not key:
+        raise typer.BadParameter(f"{option} {text!r}: expected KEY=VALUE")
+    return key, value
+
+
+def whole(option: str, text: str) -> int:
+    try:
+        return int(text)
+    except ValueError:
+        raise typer.BadParameter(f"{option}: {text!r} is not a whole number") from None
+
+
+def given(values: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _is_list(kind: type[BaseModel], key: str, value: str) -> bool:
+    """Whether the setting is a list; a word that may stand in place of one (`exclude=auto`) is none."""
+    field = kind.model_fields.get(key)
+    annotation = None if field is None else field.annotation
+    forms = (
+        get_args(annotation)
+        if isinstance(annotation, UnionType) or get_origin(annotation) is Union
+        else [annotation]
+    )
+    plain = [get_args(form)[0] if get_origin(form) is Annotated else form for form in forms]
+    words = [word for form in plain if get_origin(form) is Literal for word in get_args(form)]
+    return value not in words and any(get_origin(form) is list for form in plain)
+
+
+def _item(key: str, value: str) -> Any:
+    if key != "features":
+        return value
+    if value.startswith("{"):
+        return _json_or_text(value)
+    teacher, student = pair("--step features", value)
+    return {"teacher": teacher, "student": student}
+
+
+def _json_or_text(value: str) -> Any:
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value

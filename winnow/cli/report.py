@@ -1,0 +1,155 @@
+"""The report as tables: before and after, requirements, steps and their training, and the verdict in words."""
+
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from rich.console import Group, RenderableType
+
+from winnow.cli import units
+from winnow.cli.naming import in_options
+from winnow.cli.screen import Column, clean, table
+from winnow.cli.training import training_table
+from winnow.contract.report import Latency, Pair, Parity, Quality, Report, RequirementResult, StepReport
+
+ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
+
+Row = tuple[str, str, str, str]
+
+
+def report_tables(report: Report) -> Group:
+    parts: list[RenderableType] = [
+        table(
+            None, [("", "left"), ("before", "right"), ("after", "right"), ("change", "right")], _rows(report)
+        )
+    ]
+    if report.parity:
+        parts.append(_parity(report.parity))
+    if report.requirements:
+        parts.append(_requirements(report.requirements))
+    parts.append(_steps(report.steps))
+    parts += [training_table(step) for step in report.steps if "epochs" in step.details]
+    kinds = [step.kind for step in report.steps]
+    parts += [clean(in_options(sentence, kinds)) for sentence in _sentences(report)]
+    return Group(*parts)
+
+
+def _rows(report: Report) -> Iterator[Row]:
+    yield _pair("size", report.size_bytes, units.size)
+    yield _pair("download as zstd", report.compressed_bytes, units.size)
+    for latency in report.latency:
+        yield from _speed(latency)
+    if report.load_ms is not None:
+        yield _pair("load time", report.load_ms, units.milliseconds)
+    yield _pair("peak memory", report.peak_rss_bytes, units.size)
+    yield _pair("parameters", report.parameters, units.count)
+    if report.macs is not None:
+        yield _pair("multiply-accumulates", report.macs, units.count)
+    if report.sparsity.before or report.sparsity.after:
+        yield ("zeros", f"{report.sparsity.before:.1%}", f"{report.sparsity.after:.1%}", "")
+    for quality in report.quality:
+        yield _quality(quality)
+
+
+def _pair(name: str, pair: Pair, show: Callable[[float], str]) -> Row:
+    return (name, show(pair.before), show(pair.after), units.times(pair.ratio))
+
+
+def _speed(run: Latency) -> Iterator[Row]:
+    threads = "1 thread" if run.threads == 1 else f"{run.threads} threads"
+    where = f"batch {run.batch_size}, {threads}"
+    before, after = run.baseline_ms, run.candidate_ms
+    if run.untold is not None:
+        yield (f"latency ({where})", "-", "-", "not told")
+        return
+    yield (
+        f"latency p50 ({where})",
+        units.milliseconds(before.p50),
+        units.milliseconds(after.p50),
+        f"{units.times(run.speedup, run.speedup_interval)} as fast",
+    )
+    yield (f"latency p95 ({where})", units.milliseconds(before.p95), units.milliseconds(after.p95), "")
+    yield (
+        f"throughput ({where})",
+        units.rate(run.baseline_throughput),
+        units.rate(run.candidate_throughput),
+        "",
+    )
+
+
+def _quality(quality: Quality) -> Row:
+    held_out = "" if quality.held_out else ", not held out"
+    return (
+        f"{quality.metric} ({units.count(quality.samples)} samples{held_out})",
+        units.metric(quality.metric, quality.before, quality.before_interval),
+        units.metric(quality.metric, quality.after, quality.after_interval),
+        _drop(quality),
+    )
+
+
+def _drop(quality: Quality) -> str:
+    low, high = quality.drop_interval
+    if quality.drop >= 0:
+        return f"worse by {units.metric(quality.metric, quality.drop, (low, high))}"
+    return f"better by {units.metric(quality.metric, -quality.drop, (-high, -low))}"
+
+
+def _parity(entries: list[Parity]) -> RenderableType:
+    names = ("cosine", "SNR", "max error", "same top-1")
+    rows = [
+        (
+            f"{entry.output} ({units.count(entry.samples)} of {entry.data})",
+            "-" if entry.cosine is None else f"{entry.cosine:.5f}",
+            "-" if entry.snr_db is None else f"{entry.snr_db:.1f} dB",
+            "-" if entry.max_error is None else units.number(entry.max_error),
+            "-" if entry.top1_agreement is None else f"{entry.top1_agreement:.2%}",
+        )
+        for entry in entries
+    ]
+    return table("Outputs, after against before", [("output", "left"), *((n, "right") for n in names)], rows)
+
+
+def _requirements(results: list[RequirementResult]) -> RenderableType:
+    columns: list[Column] = [
+        ("requirement", "left"),
+        ("asked", "right"),
+        ("measured", "right"),
+        ("met", "left"),
+    ]
+    rows = [
+        (
+            result.name,
+            units.number(result.asked),
+            units.compared(result.measured, result.asked, result.interval),
+            "yes" if result.met else "NO",
+        )
+        for result in results
+    ]
+    return table("Requirements", columns, rows)
+
+
+def _steps(steps: list[StepReport]) -> RenderableType:
+    columns: list[Column] = [
+        ("step", "left"),
+        ("nodes changed", "right"),
+        ("size after it", "right"),
+        ("took", "right"),
+    ]
+    rows = [
+        (
+            f"{step.index + 1} {step.kind}",
+            f"{step.changed} of {step.candidates}",
+            units.size(step.size_bytes),
+            f"{step.seconds:.1f} s",
+        )
+        for step in steps
+    ]
+    return table("Steps", columns, rows)
+
+
+def _sentences(report: Report) -> Iterator[str]:
+    yield from report.verdict.summary
+    yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"
+    yield from (f"Not met, {result.name}: {result.why}" for result in report.requirements if not result.met)
+    for step in report.steps:
+        yield from (f"Note, {step.kind}: {note}" for note in step.notes)
+    yield from (f"Note: {note}" for note in report.notes)

@@ -1,0 +1,253 @@
+"""`run`: upload, submit, watch, report and download in one go, on a service of its own if there is none."""
+
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from winnow.cli.exits import INTERRUPTED, OK, PROBLEM
+from winnow.cli.following import conclude, follow
+from winnow.cli.jobs import fetch
+from winnow.cli.naming import job_in_options, naming_options
+from winnow.cli.options import JobOptions, unpack_options
+from winnow.cli.report import report_tables
+from winnow.cli.screen import answer, out, say
+from winnow.cli.service import settings
+from winnow.cli.shared import Json, terminable
+from winnow.cli.targets import nothing_half, target_of, write_whole
+from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
+from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
+from winnow.client.files import check_readable
+from winnow.contract.admission import check_data_given, uses
+from winnow.contract.errors import Refusal, Refusals
+from winnow.contract.job import DataUse, Job, JobRequest
+from winnow.contract.others import named_models
+from winnow.contract.recipe import AnyStep
+
+
+@unpack_options
+def run(
+    model: Annotated[Path, typer.Argument(metavar="MODEL_FILE", help="The model: .onnx, .pt2, tar or zip.")],
+    options: JobOptions,
+    to: Annotated[
+        Path | None,
+        typer.Option(
+            "--out",
+            "-o",
+            help="Where the result goes, a file or a folder; its report goes beside it. [default: NAME.small.onnx in "
+            "the working directory]",
+        ),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Overwrite what an earlier run has made.")] = False,
+    declaration: DeclarationFile = None,
+    input: Inputs = None,
+    url: Annotated[
+        str | None, typer.Option(envvar="WINNOW_URL", help="The service; without one, an own one is started.")
+    ] = None,
+    data_dir: Annotated[
+        Path | None, typer.Option(help="Where the own service keeps its data. [default: removed at the end]")
+    ] = None,
+    curves: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE.zip", help="Where the curves of training steps go, if anywhere."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Do it all: upload the model and its data, submit, watch, show the report, download.
+
+    Datasets are .npz files here (or ids of the service at --url); rows as in FILE.npz:0:512. Teachers and students
+    of a step are files, too, or ids.
+    NAME.small.onnx and NAME.small.report.json are not overwritten unless --force says so.
+    Exit code 3: done, but a requirement is not met. Ctrl-C stops an own service and its job, and leaves no file.
+
+    \b
+    winnow run resnet20.onnx --step int8_static --calibration train.npz:0:512 \\
+        --evaluation test.npz --metric top1 --max-metric-drop 0.01
+    winnow run resnet20.onnx --step 'distillation student=small.onnx epochs=10' --training train.npz
+    """
+    request = options.job(model="to be uploaded")
+    if url is not None and data_dir is not None:
+        raise typer.BadParameter(
+            f"--data-dir has no effect on the service at {url}; it is for a service of the run's own"
+        )
+    read = _files_read(model, request)
+    result = target_of(
+        to or Path(f"{model.stem}.small.onnx"), f"{model.stem}.small.onnx", "--out", read, force
+    )
+    report = target_of(result.with_suffix(".report.json"), "", "--out", read, force)
+    made = [result, report]
+    if curves is not None:
+        made.append(target_of(curves, f"{model.stem}-curves.zip", "--curves", read, force))
+    _check_files(model, request)
+    from_file = options.request is not None
+    with naming_options(request, from_file=from_file):
+        _check_data_given(request)
+    if declaration is not None and not any(path.exists() for path in read[1:]):
+        raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
+    read_declaration(declaration)
+    with terminable(), _service(url, data_dir) as address, Client(address) as client, nothing_half(made):
+        request = _upload_all(client, request, model, input or [], declaration)
+        with naming_options(request, from_file=from_file):
+            id = client.submit(request).id
+        job = _follow(client, id, own=url is None)
+        job = job if from_file else job_in_options(job)
+        code = conclude(job)
+        if as_json and job.problem is not None:
+            answer(job.problem.model_dump_json(indent=2))
+        if curves is not None and job.curves is None:
+            say("there are no curves: nothing was trained")
+        elif curves is not None:
+            code = _deliver("the curves are", partial(client.download_curves, job.id), made[2], force) or code
+        if job.state == "succeeded":
+            code = _deliver_all(client, job, result, report, force, as_json) or code
+        elif job.artifact is not None:
+            what = "the best weights so far, not measured, are"
+            code = _deliver(what, partial(fetch, client, job.id), result, force) or code
+    raise typer.Exit(code)
+
+
+USERS_LOCK = Path.home() / ".cache" / "winnow" / "measure.lock"
+"""What runs that have no data folder exclude each other by."""
+
+
+@contextmanager
+def _service(url: str | None, data_dir: Path | None) -> Iterator[str]:
+    """The address of the service; one that had to be started is stopped at the end."""
+    if url is not None:
+        yield url
+        return
+    from app import embedded
+
+    with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
+        chosen = settings(
+            host="127.0.0.1",
+            port=0,
+            data_dir=data_dir or Path(scratch),
+            measure_lock=None if data_dir or "WINNOW_MEASURE_LOCK" in os.environ else USERS_LOCK,
+            log_level=os.environ.get("WINNOW_LOG_LEVEL", "WARNING"),
+        )
+        say("starting a service for this run")
+        try:
+            with embedded.running(chosen) as address:
+                yield address
+        except embedded.CannotStart as error:
+            raise ClientError(str(error)) from error
+
+
+def _upload_all(
+    client: Client, request: JobRequest, model: Path, inputs: list[str], declaration: Path | None
+) -> JobRequest:
+    """The request with ids instead of files; a file that is used twice is sent once."""
+    sent: dict[str, str] = {}
+
+    def uploaded(use: DataUse | None) -> DataUse | None:
+        if use is None or not Path(use.dataset).exists():
+            return use
+        if use.dataset not in sent:
+            sent[use.dataset] = send_dataset(client, Path(use.dataset), declaration).id
+        return use.model_copy(update={"dataset": sent[use.dataset]})
+
+    data = request.data.model_copy(
+        update={
+            "calibration": uploaded(request.data.calibration),
+            "training": uploaded(request.data.training),
+            "evaluation": uploaded(request.data.evaluation),
+        }
+    )
+    models = {str(model): send_model(client, model, inputs).id}
+    steps = [_with_uploads(client, step, models) for step in request.recipe.steps]
+    recipe = request.recipe.model_copy(update={"steps": steps})
+    return request.model_copy(update={"model": models[str(model)], "data": data, "recipe": recipe})
+
+
+def _with_uploads(client: Client, step: AnyStep, sent: dict[str, str]) -> AnyStep:
+    """The step with ids in place of files; `sent` are the ids of files that are there already."""
+    ids = {}
+    for field, path in step.models.items():
+        if Path(path).exists():
+            if path not in sent:
+                sent[path] = send_model(client, Path(path), []).id
+            ids[field] = sent[path]
+    return step.model_copy(update=ids)
+
+
+def _follow(client: Client, id: str, *, own: bool) -> Job:
+    try:
+        return follow(client, id)
+    except KeyboardInterrupt:
+        if own:
+            with suppress(ClientError):
+                client.cancel(id)
+            say(f"{id} is cancelled, the service stops")
+        else:
+            say(f"{id} goes on; `winnow cancel {id}` stops it")
+        raise typer.Exit(INTERRUPTED) from None
+
+
+def _deliver_all(client: Client, job: Job, result: Path, report: Path, force: bool, as_json: bool) -> int:
+    """The report on the screen and both files where they were to go; PROBLEM where one of them is elsewhere."""
+    told = client.report(job.id)
+    if as_json:
+        answer(told.model_dump_json(indent=2))
+    else:
+        out().print(report_tables(told))
+
+    def write(path: Path) -> Path:
+        return write_whole(path, told.model_dump_json(indent=2))
+
+    code = _deliver("the result is", partial(fetch, client, job.id), result, force)
+    return _deliver("the report is", write, report, force) or code
+
+
+def _deliver(what: str, bring: Callable[[Path], Path], target: Path, force: bool) -> int:
+    """Bring a file to its target, or, where that cannot be written any more, to a folder for temporary files."""
+    try:
+        if target.exists() and not force:
+            raise UnusableFile(f"{target} has come to be meanwhile, and is not overwritten")
+        say(f"{what} in {bring(target)}")
+        return OK
+    except (UnusableFile, OSError) as error:
+        say(f"winnow: {error}")
+        say(f"{what} in {bring(Path(tempfile.mkdtemp(prefix='winnow-result-')) / target.name)} instead")
+        return PROBLEM
+
+
+def _check_files(model: Path, request: JobRequest) -> None:
+    """Before a service is started for them."""
+    check_readable(model)
+    for role, use in uses(request.data).items():
+        if not use.dataset.startswith("dst_") and not Path(use.dataset).exists():
+            raise UnusableFile(
+                f"--{role}: there is no file {use.dataset}, nor is that the id of a dataset (dst_…)"
+            )
+        if Path(use.dataset).exists():
+            check_readable(Path(use.dataset))
+    for given, field in named_models(request).items():
+        if not given.startswith("mdl_") and not Path(given).is_file():
+            name = field.rpartition(".")[2]
+            raise UnusableFile(
+                f"--step: there is no file {given} for {name}, nor is that the id of a model (mdl_…)"
+            )
+
+
+def _check_data_given(request: JobRequest) -> None:
+    """What the service would refuse after it was started. Raises ServiceProblem."""
+    refusals = Refusals()
+    check_data_given(refusals, request)
+    try:
+        refusals.raise_all()
+    except Refusal as refusal:
+        raise ServiceProblem(refusal.problem) from refusal
+
+
+def _files_read(model: Path, request: JobRequest) -> list[Path]:
+    return [
+        model,
+        *(Path(use.dataset) for use in uses(request.data).values()),
+        *(Path(given) for given in named_models(request)),
+    ]

@@ -1,0 +1,72 @@
+"""Numbers as people read them. `-` stands for what was not measured."""
+
+from winnow.contract.base import Interval
+
+UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
+
+
+def size(count: float) -> str:
+    """1536 → `1.5 KiB`."""
+    for unit in UNITS:
+        if abs(count) < 1024 or unit == UNITS[-1]:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError("the last unit takes all")
+
+
+def count(number: float | None) -> str:
+    """1234567 → `1,234,567`."""
+    return "-" if number is None else f"{number:,.0f}"
+
+
+def milliseconds(value: float) -> str:
+    """Three significant digits: `0.0123 ms`, `4.57 ms`, `1,230 ms`."""
+    digits = 0 if value >= 100 else 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
+    return f"{value:,.{digits}f} ms"
+
+
+def times(ratio: float | None, interval: Interval | None = None) -> str:
+    """`2.04× [1.98, 2.11]`."""
+    if ratio is None:
+        return "-"
+    return f"{ratio:.2f}×" + (f" [{interval[0]:.2f}, {interval[1]:.2f}]" if interval else "")
+
+
+def metric(name: str, value: float, interval: Interval | None = None) -> str:
+    """A share as percent, an error as a number, with its interval."""
+    scale, digits, unit = (1, ".4g", "") if name == "mse" else (100, ".2f", " %")
+    bounds = (
+        "" if interval is None else " [" + ", ".join(f"{scale * bound:{digits}}" for bound in interval) + "]"
+    )
+    return f"{scale * value:{digits}}{unit}{bounds}"
+
+
+def number(value: float | None, interval: Interval | None = None, digits: int = 4) -> str:
+    if value is None:
+        return "-"
+    bounds = f" [{interval[0]:.{digits}g}, {interval[1]:.{digits}g}]" if interval else ""
+    return f"{value:.{digits}g}{bounds}"
+
+
+def compared(value: float | None, asked: float, interval: Interval | None = None) -> str:
+    """A number with as many digits as tell it from what was asked: 0.999993 of 1 is not `1`."""
+    digits = 4
+    while (
+        value not in (None, asked)
+        and digits < 17
+        and number(value, None, digits) == number(asked, None, digits)
+    ):
+        digits += 1
+    return number(value, interval, digits)
+
+
+def rate(per_second: float) -> str:
+    """`62,840 /s`, `9.57 /s`."""
+    return f"{per_second:,.0f} /s" if per_second >= 100 else f"{per_second:.3g} /s"
+
+
+def duration(seconds: float) -> str:
+    """75 → `1:15`, 3725 → `1:02:05`."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"

@@ -1,0 +1,342 @@
+"""The Python client: the API of the service as methods that answer contract objects.
+
+    with Client() as winnow:
+        model = winnow.upload_model("model.onnx")
+        job = winnow.submit(model=model.id, recipe={"steps": [{"kind": "int8_dynamic"}]})
+        winnow.wait(job.id)
+        winnow.download(job.id, "small.onnx")
+
+Every method may raise `ServiceUnreachable`, `ServiceProblem` and `UnexpectedAnswer`; the docstrings name the rest
+(the tree of errors: `winnow/client/errors.py`).
+"""
+
+import json
+import logging
+import os
+import time
+import uuid
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Literal, Self, TypeVar
+from urllib.parse import quote
+
+import httpx
+
+from winnow.client.download import download
+from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
+from winnow.client.events import server_events
+from winnow.client.files import FileBody, OnProgress
+from winnow.client.plain import plain
+from winnow.client.transport import TIMEOUT, Transport
+from winnow.client.watching import QUICK, patiently, versions
+from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
+from winnow.contract.model import Model
+from winnow.contract.report import Report
+
+log = logging.getLogger(__name__)
+
+UPLOAD_TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0)
+U = TypeVar("U", Model, Dataset)
+LOCAL: Final = "http://127.0.0.1:8000"
+
+WAIT_SECONDS: Final = 10
+"""For which the service may hold back the answer about an upload that is being inspected."""
+
+PATIENCE: Final = 60.0
+"""Seconds that watching outlasts a service that is away."""
+
+
+class Client:
+    """Synchronous; not for several threads at once. `http` replaces the connection (tests)."""
+
+    def __init__(
+        self, url: str | None = None, *, patience: float = PATIENCE, http: httpx.Client | None = None
+    ) -> None:
+        """`url` is where the service is; if not given WINNOW_URL of the environment says it, else it is LOCAL."""
+        url = url or os.environ.get("WINNOW_URL") or LOCAL
+        self._transport, self._patience = Transport(url, http), patience
+        self.url = self._transport.url
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    # --- models and datasets
+
+    def upload_model(
+        self,
+        path: str | Path,
+        name: str | None = None,
+        inputs: Sequence[str] = (),
+        on_progress: OnProgress | None = None,
+        *,
+        wait: bool = True,
+    ) -> Model:
+        """Send the file and, unless told not to, wait until it is ready.
+
+        `inputs` are for TorchScript: `image:float32[N,1,28,28]`. The same file again is the same model.
+        Raises UnusableFile, DamagedTransfer, UploadRejected.
+        """
+        body = FileBody(Path(path), on_progress)
+        response = self._transport.request(
+            "POST",
+            "/v1/models",
+            params={"name": name or _printable_name(path), "input": list(inputs)},
+            content=body,
+            headers={
+                "Content-Type": "application/octet-stream",
+                "Content-Length": str(body.size),
+                "Content-Digest": body.content_digest,
+            },
+            timeout=UPLOAD_TIMEOUT,
+        )
+        model = self._transport.told(Model, response)
+        _check_arrived(body, model)
+        return self.wait_model(model.id) if wait else model
+
+    def upload_dataset(
+        self,
+        path: str | Path,
+        declaration: Declaration | Mapping[str, Any] | None = None,
+        name: str | None = None,
+        on_progress: OnProgress | None = None,
+        *,
+        wait: bool = True,
+    ) -> Dataset:
+        """Send an `.npz` and how to read it, a `Declaration` or the same as a dict.
+
+        Raises UnusableFile, DamagedTransfer, UploadRejected.
+        """
+        body = FileBody(Path(path), on_progress)
+        text = json.dumps(plain(declaration or {}))
+        with body.counted() as file:
+            response = self._transport.request(
+                "POST",
+                "/v1/datasets",
+                params={"name": name or _printable_name(path)},
+                files={"declaration": (None, text, "application/json"), "file": ("data.npz", file)},
+                timeout=UPLOAD_TIMEOUT,
+            )
+        dataset = self._transport.told(Dataset, response)
+        _check_arrived(body, dataset)
+        return self.wait_dataset(dataset.id) if wait else dataset
+
+    def model(self, id: str) -> Model:
+        return self._transport.told(Model, self._transport.get(_path("models", id)))
+
+    def dataset(self, id: str) -> Dataset:
+        return self._transport.told(Dataset, self._transport.get(_path("datasets", id)))
+
+    def models(self) -> Iterator[Model]:
+        return self._transport.page(Model, "/v1/models", {})
+
+    def datasets(self) -> Iterator[Dataset]:
+        return self._transport.page(Dataset, "/v1/datasets", {})
+
+    def wait_model(self, id: str) -> Model:
+        """The model once it is ready. Raises UploadRejected."""
+        return self._ready(Model, _path("models", id))
+
+    def wait_dataset(self, id: str) -> Dataset:
+        """The dataset once it is ready. Raises UploadRejected."""
+        return self._ready(Dataset, _path("datasets", id))
+
+    def delete_model(self, id: str) -> None:
+        self._transport.request("DELETE", _path("models", id), again=False)
+
+    def delete_dataset(self, id: str) -> None:
+        self._transport.request("DELETE", _path("datasets", id), again=False)
+
+    # --- jobs
+
+    def submit(
+        self,
+        request: JobRequest | Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+        **fields: Any,
+    ) -> Job:
+        """The job, queued: a `JobRequest`, or the same as a dict, or its fields by name, each a model or a dict:
+
+            winnow.submit(model="mdl_1", recipe={"steps": [{"kind": "int8_dynamic"}]})
+
+        The key makes sure that a try repeated after a lost answer is the same job.
+        """
+        response = self._transport.request(
+            "POST",
+            "/v1/jobs",
+            content=json.dumps(plain(request or {}) | plain(fields)),
+            headers={
+                "Content-Type": "application/json",
+                "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
+            },
+        )
+        return self._transport.told(Job, response)
+
+    def job(self, id: str) -> Job:
+        return self._transport.told(Job, self._transport.get(_path("jobs", id)))
+
+    def jobs(
+        self,
+        *,
+        state: JobState | None = None,
+        model: str | None = None,
+        tags: dict[str, str] | None = None,
+        since: datetime | None = None,
+        until: datetime | None = None,
+    ) -> Iterator[Job]:
+        """Newest first; every filter narrows."""
+        asked: dict[str, Any] = {
+            "state": state,
+            "model": model,
+            "tag": [f"{key}={value}" for key, value in (tags or {}).items()],
+            "since": since and since.isoformat(),
+            "until": until and until.isoformat(),
+        }
+        params = {name: value for name, value in asked.items() if value}
+        return self._transport.page(Job, "/v1/jobs", params)
+
+    def watch(self, id: str) -> Iterator[Job]:
+        """The job now and after every change, to its end. Outlasts a restart of the service."""
+        return self._watched(id, None)
+
+    def wait(self, id: str, timeout: float | None = None) -> Job:
+        """The job once it has succeeded or was cancelled.
+
+        Raises JobFailed, which has the job's problem, and TimeoutError when it has not ended after `timeout` seconds;
+        the job goes on then.
+        """
+        *_, last = self._watched(id, timeout)
+        if last.state == "failed" and last.problem is not None:
+            raise JobFailed(last)
+        return last
+
+    def events(self, id: str, after: int | None = None) -> Iterator[LogRecord]:
+        """What happens to the job, as it happens, to its end; `after` is the last event id already seen.
+
+        A stream that breaks off is taken up again where it was, for as long as `patience` allows.
+        """
+        job = self.job(id)
+        while True:
+            try:
+                for record in self._stream_events(id, after):
+                    after = record.id
+                    yield record
+                if job.state in FINISHED:
+                    return
+            except ServiceUnreachable as error:
+                log.info("events of %s broke off: %s", id, error)
+            time.sleep(QUICK)
+            job = patiently(lambda: self.job(id), self._patience)
+
+    def logs(self, id: str) -> Iterator[LogRecord]:
+        return self._transport.page(LogRecord, _path("jobs", id, "logs"), {})
+
+    def cancel(self, id: str) -> Job:
+        return self._transport.told(Job, self._transport.request("POST", _path("jobs", id, "cancel")))
+
+    def retry(self, id: str) -> Job:
+        return self._transport.told(
+            Job, self._transport.request("POST", _path("jobs", id, "retry"), again=False)
+        )
+
+    def delete_job(self, id: str) -> None:
+        self._transport.request("DELETE", _path("jobs", id), again=False)
+
+    def report(self, id: str) -> Report:
+        return self._transport.told(Report, self._transport.get(_path("jobs", id, "report")))
+
+    def download(
+        self, id: str, path: str | Path, on_progress: OnProgress | None = None, *, compressed: bool = False
+    ) -> Path:
+        """The compressed ONNX, written to `path` (in it, as `<id>.onnx`, when it is a folder).
+
+        A job that failed with `training_diverged` has its best weights so far to give. `compressed`: as zstd on
+        the way; the file is the same.
+        Raises DamagedTransfer, UnusableFile; ServiceProblem `job_not_finished` or `no_artifact`.
+        """
+        return self._fetch(id, "artifact", Path(path), f"{id}.onnx", on_progress, compressed)
+
+    def download_curves(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
+        """The curves of all training steps as a zip, written to `path` (in it, as `<id>-curves.zip`, when it is a
+        folder). Raises like `download`; `no_artifact` also when nothing was trained.
+        """
+        return self._fetch(id, "curves", Path(path), f"{id}-curves.zip", on_progress)
+
+    # --- the parts
+
+    def _watched(self, id: str, timeout: float | None) -> Iterator[Job]:
+        return versions(
+            self._transport,
+            _path("jobs", id),
+            Job,
+            until=lambda job: job.state in FINISHED,
+            patience=self._patience,
+            timeout=timeout,
+        )
+
+    def _fetch(
+        self,
+        id: str,
+        what: Literal["artifact", "curves"],
+        target: Path,
+        name: str,
+        on_progress: OnProgress | None,
+        compressed: bool = False,
+    ) -> Path:
+        job, url = self.job(id), _path("jobs", id, what)
+        made = job.artifact if what == "artifact" else job.curves
+        if made is None:
+            with self._transport.stream(
+                url
+            ):  # its problem says why there is none, unless there is one by now
+                return self._fetch(id, what, target, name, on_progress, compressed)
+        target = target / name if target.is_dir() else target
+        return download(
+            self._transport, url, target, made.sha256, made.size_bytes, on_progress, compressed=compressed
+        )
+
+    def _ready(self, kind: type[U], path: str) -> U:
+        known = versions(
+            self._transport,
+            path,
+            kind,
+            until=lambda it: it.state != "inspecting",
+            patience=self._patience,
+            wait=WAIT_SECONDS,
+        )
+        *_, last = known
+        if last.state == "rejected" and last.problem is not None:
+            raise UploadRejected(last.id, last.problem)
+        return last
+
+    def _stream_events(self, id: str, after: int | None) -> Iterator[LogRecord]:
+        headers = {"Accept": "text/event-stream"} | ({} if after is None else {"Last-Event-ID": str(after)})
+        with self._transport.stream(
+            _path("jobs", id, "events"), headers=headers, timeout=TIMEOUT
+        ) as response:
+            for event in server_events(response.iter_bytes()):
+                yield LogRecord.model_validate_json(event.data, extra="ignore")
+
+
+def _path(*parts: str) -> str:
+    return "/v1/" + "/".join(quote(part, safe="") for part in parts)
+
+
+def _printable_name(path: str | Path) -> str:
+    """The file's, as a text that can be sent: a file's name is any bytes, the service's at most 200 characters."""
+    return os.fsencode(Path(path).name).decode("utf-8", "replace")[:200]
+
+
+def _check_arrived(body: FileBody, stored: Model | Dataset) -> None:
+    if stored.sha256 != body.sha256:
+        raise DamagedTransfer(f"{body.path} has SHA-256 {body.sha256}, the service received {stored.sha256}")

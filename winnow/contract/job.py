@@ -1,0 +1,227 @@
+"""A job: what is asked (`JobRequest`) and how it stands (`Job`)."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import Field, StringConstraints
+
+from winnow.contract.base import Asked, Told
+from winnow.contract.dataset import MAX_INPUTS
+from winnow.contract.errors import Problem
+from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.report import Outcome, RequirementResult
+
+JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
+Metric = Literal["top1", "top5", "precision", "recall", "mse"]
+
+FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
+
+Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
+MAX_DIMENSIONS: Final = 32
+Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
+MAX_ROWS: Final = 2**40
+MAX_MEMORY_BYTES: Final = 2**44
+"""16 TiB: more than any machine has, and far from what a kernel takes for a limit."""
+Threads = Annotated[int, Field(ge=1, le=256)]
+
+
+class DataUse(Asked):
+    """A dataset, or rows `[start, stop)` of it."""
+
+    dataset: str = Field(description="Id of the dataset.")
+    slice: (
+        tuple[Annotated[int, Field(ge=0, lt=MAX_ROWS)], Annotated[int, Field(ge=1, le=MAX_ROWS)]] | None
+    ) = Field(
+        default=None,
+        description="First row, and the row behind the last: `[0, 512]` takes 512 rows; null takes all.",
+    )
+    map: dict[str, str] = Field(
+        default_factory=dict,
+        max_length=MAX_INPUTS,
+        description="From a model's input to the dataset's name for it. Holds for every model of the job "
+        "that has an "
+        "input of that name: the upload, teachers and students.",
+    )
+
+
+class DataUses(Asked):
+    calibration: DataUse | None = Field(
+        default=None, description="To measure activations on, without labels; null for none."
+    )
+    training: DataUse | None = Field(default=None, description="To train on; null for none.")
+    evaluation: DataUse | None = Field(
+        default=None, description="Held out, with labels, to measure quality on; null for none."
+    )
+
+
+class Evaluation(Asked):
+    """How quality is measured. `output` is the model's output to judge; its first one when left out."""
+
+    metric: Metric = Field(
+        description="The measure of quality: `top1`, `top5` (share of right classes), macro-averaged "
+        "`precision` and "
+        "`recall`, or `mse`."
+    )
+    output: str | None = Field(
+        default=None, description="Name of the model's output to judge; null for its first."
+    )
+
+
+class Benchmark(Asked):
+    """What is timed. `shapes` fixes an input's whole shape where the model leaves it open (batch axis included)."""
+
+    batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
+        description="Samples at once, each timed; the first is the one that requirements are judged by.",
+        default=[1],
+        min_length=1,
+        max_length=8,
+    )
+    threads: Threads | Annotated[list[Threads], Field(min_length=1, max_length=8)] = Field(
+        default=1, description="Threads of the runtime; several are each timed with every batch size."
+    )
+    rounds: int = Field(description="How often both models are timed in turns.", default=15, ge=9, le=1000)
+    shapes: dict[str, Annotated[list[Dimension], Field(max_length=MAX_DIMENSIONS)]] = Field(
+        description="Whole shapes of inputs that the model leaves open, by name; the batch axis is 1.",
+        default_factory=dict,
+        max_length=MAX_INPUTS,
+    )
+
+    @property
+    def thread_counts(self) -> list[int]:
+        return [self.threads] if isinstance(self.threads, int) else self.threads
+
+
+class Limits(Asked):
+    """When an attempt is stopped: wall-clock seconds, and resident bytes of its processes.
+
+    The operator of a service may allow less (`GET /v1/limits`); what is left out is then as much as that.
+    """
+
+    seconds: int = Field(
+        description="Wall-clock seconds that one attempt may take.", default=3600, ge=1, le=7 * 86400
+    )
+    memory_bytes: int = Field(
+        description="Resident bytes that the processes of one attempt may take.",
+        default=8 * 2**30,
+        ge=256 * 2**20,
+        le=MAX_MEMORY_BYTES,
+    )
+
+
+class JobRequest(Asked):
+    """`POST /v1/jobs`."""
+
+    model: str = Field(description="Id of the model to compress; it has to be ready.")
+    recipe: Recipe = Field(description="What is done to it.")
+    name: Name | None = Field(default=None, description="What the job is called; only people read it.")
+    tags: dict[Tag, Annotated[str, StringConstraints(max_length=200)]] = Field(
+        description="Labels to find the job again, with values of your own.",
+        default_factory=dict,
+        max_length=50,
+    )
+    seed: int = Field(
+        description="Of everything drawn at random: the same seed, model, recipe and data give the same "
+        "result.",
+        default=0,
+        ge=0,
+        lt=2**32,
+    )
+    data: DataUses = Field(
+        description="The datasets that the recipe needs, by their role.", default_factory=DataUses
+    )
+    evaluation: Evaluation | None = Field(
+        default=None, description="How quality is measured; null for not at all."
+    )
+    require: Requirements = Field(description="What the result has to meet.", default_factory=Requirements)
+    benchmark: Benchmark = Field(description="What is timed.", default_factory=Benchmark)
+    limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
+
+
+class StepProgress(Told):
+    """`index` and `kind` of the step at work (`kind` is `measure` for the last part), `progress` 0–1 of it.
+
+    `message` is the last thing that the step had to say: of a training its epoch, loss and speed.
+    """
+
+    index: int = Field(description="Position of the step in the recipe, from 0.")
+    kind: str = Field(description="Of the step; `measure` for the measurements at the end.")
+    progress: float = Field(description="Share of the step that is done, from 0 to 1.")
+    message: str | None = Field(description="What the step said last, for people; null while it is silent.")
+
+
+class Artifact(Told):
+    """A file that the job made."""
+
+    sha256: str = Field(description="Of its bytes, in hexadecimal.")
+    size_bytes: int = Field(description="Its size.")
+
+
+class Job(Told):
+    """`GET /v1/jobs/{id}`: how it stands, then what was asked.
+
+    `artifact` is the best that was found; a job that failed with `training_diverged` has one too, never measured.
+    `curves` is a zip of TensorBoard event files, null when nothing was trained.
+    """
+
+    id: str = Field(description="Of the job, made by the service.")
+    state: JobState = Field(description="How far it is; the last three are final.")
+    outcome: Outcome | None = Field(
+        description="`accepted`: something was required and is met; `unchecked`: nothing was required; null until the "
+        "job has succeeded."
+    )
+    attempt: int = Field(description="Number of the attempt at work, or of the last one; 0 before the first.")
+    max_attempts: int = Field(description="Attempts before the job is given up.")
+    queue_position: int | None = Field(
+        description="Its place among the waiting jobs, from 1; null when it does not wait."
+    )
+    step: StepProgress | None = Field(
+        description="The step at work, or the one at which the attempt ended; null before the first."
+    )
+    progress: float = Field(description="Share of the whole that is done, from 0 to 1.")
+    seconds_left: int | None = Field(
+        description="Estimate of the seconds to its end; null where there is none."
+    )
+    problem: Problem | None = Field(description="Why it failed; null otherwise.")
+    requirements: list[RequirementResult] | None = Field(
+        description="What was required, and whether it is met; null until it is known."
+    )
+    graph_sha256: str | None = Field(
+        description="Of the compressed model without its `winnow.*` metadata: the same for the same model, recipe, "
+        "data and seed; null until there is a report."
+    )
+    artifact: Artifact | None = Field(description="The compressed model; null until there is one.")
+    curves: Artifact | None = Field(
+        description="A zip of the curves of its training; null when it trained nothing."
+    )
+    created_at: datetime = Field(description="When it was submitted.")
+    started_at: datetime | None = Field(description="When its first attempt began; null before.")
+    finished_at: datetime | None = Field(description="When it came to its end; null before.")
+    model: str = Field(description="Id of the model that it compresses.")
+    name: str | None = Field(description="What it is called; null when it was given no name.")
+    tags: dict[str, str] = Field(description="The labels that it was given.")
+    seed: int = Field(description="Of everything drawn at random.")
+    recipe: Recipe = Field(description="What is done to the model, every setting written out.")
+    data: DataUses = Field(description="The datasets that it uses, by their role.")
+    evaluation: Evaluation | None = Field(description="How quality is measured; null for not at all.")
+    require: Requirements = Field(description="What the result has to meet.")
+    benchmark: Benchmark = Field(description="What is timed.")
+    limits: Limits = Field(description="When an attempt is stopped.")
+
+
+class LogRecord(Told):
+    """One line of `GET /v1/jobs/{id}/logs`, and the data of one server-sent event."""
+
+    id: int = Field(
+        description="Of the record; it grows with time. Give it as `after` or Last-Event-ID to go on behind "
+        "it."
+    )
+    time: datetime = Field(description="When it happened.")
+    attempt: int = Field(description="The attempt that it belongs to.")
+    level: Literal["info", "warning", "error"] = Field(description="How much attention it deserves.")
+    event: Literal["state", "progress", "log"] = Field(
+        description="A change of state, progress, or something that a step said."
+    )
+    step: str | None = Field(description="Kind of the step at work; null outside of steps.")
+    message: str = Field(description="A sentence for people.")
+    values: dict[str, Any] = Field(description="Numbers and names in the sentence, for programs.")

@@ -1,0 +1,121 @@
+"""A model as the API shows it, and the facts that inspection finds in it."""
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from winnow.contract.base import Told
+from winnow.contract.errors import Problem
+
+ModelFormat = Literal["onnx", "torch_export", "torchscript"]
+"""`onnx` is also a tar or zip of one ONNX file with its external data."""
+
+UploadState = Literal["inspecting", "ready", "rejected"]
+
+
+class TensorSpec(Told):
+    """An input or output. A dimension is a number, a symbolic name, or null where nothing is known."""
+
+    name: str = Field(description="Name of the input or output in the graph.")
+    dtype: str = Field(description="Type of its elements, as numpy names it.")
+    shape: list[int | str | None] = Field(
+        description="One entry for each dimension: its size, the name of a size that varies, or null where "
+        "nothing "
+        "is known."
+    )
+    batch_axis: int | None = Field(
+        default=0,
+        description="Which dimension counts the samples, from 0: 1 for recurrent networks that take the steps first. "
+        "Null where none does.",
+    )
+
+
+class Layer(Told):
+    """A node with a weight: `weight` is the weight's shape, `macs` at batch 1 (null where shapes are unknown).
+
+    `table` is the name of what a Gather takes rows of: patterns may name either. Null for other layers.
+    """
+
+    name: str = Field(description="Name of the node.")
+    op: str = Field(description="Its ONNX operator.")
+    weight: list[int] | None = Field(description="Shape of its weight; null where it is not known.")
+    macs: int | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    table: str | None = Field(
+        default=None,
+        description="Name of the table that a Gather takes rows of, which patterns may name too; null for "
+        "other "
+        "layers.",
+    )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What patterns may call it by."""
+        return (self.name,) if self.table is None or self.table == self.name else (self.name, self.table)
+
+
+class ModelFacts(Told):
+    """What inspection learns. `macs` counts multiply-accumulates of one sample; null where shapes are unknown."""
+
+    opset: int = Field(description="Version of the ONNX operator set that the model uses.")
+    inputs: list[TensorSpec] = Field(description="What the model takes, in order.")
+    outputs: list[TensorSpec] = Field(description="What the model answers, in order.")
+    parameters: int = Field(description="Number of its weights.")
+    macs: int | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    quantized: bool = Field(description="Whether it holds quantized weights or activations.")
+    operators: dict[str, int] = Field(description="How many nodes of each operator it has.")
+    layers: list[Layer] = Field(
+        description="Its nodes with weights, in the order of the graph: what patterns in a recipe can name."
+    )
+    values: list[str] | None = Field(
+        default=None,
+        description="Names of all that the graph takes and computes; null where there are too many to keep.",
+    )
+
+
+class Model(Told):
+    """`GET /v1/models/{id}`. The facts are null until the model is ready. `size_bytes` is that of the model:
+    of one in an archive, known once it is ready, without the packing and with external data.
+    """
+
+    id: str = Field(description="Of the model, made by the service.")
+    name: str = Field(description="What it is called; only people read it.")
+    state: UploadState = Field(
+        description="`inspecting` until its file was checked, then `ready` or `rejected`."
+    )
+    problem: Problem | None = Field(description="Why it was rejected; null otherwise.")
+    format: ModelFormat = Field(
+        description="What the bytes are; `onnx` also stands for an archive of one ONNX file and its data."
+    )
+    sha256: str = Field(description="Of the uploaded bytes, in hexadecimal.")
+    size_bytes: int = Field(
+        description="Size of the model, its external data included, without the packing of an archive."
+    )
+    opset: int | None = Field(
+        description="Version of the ONNX operator set that the model uses; null until it is ready."
+    )
+    inputs: list[TensorSpec] | None = Field(
+        description="What the model takes, in order; null until it is ready."
+    )
+    outputs: list[TensorSpec] | None = Field(
+        description="What the model answers, in order; null until it is ready."
+    )
+    parameters: int | None = Field(description="Number of its weights; null until it is ready.")
+    macs: int | None = Field(
+        description="Multiply-accumulates for one sample; null until it is ready, and where shapes are not "
+        "known."
+    )
+    quantized: bool | None = Field(
+        description="Whether it holds quantized weights or activations; null until it is ready."
+    )
+    operators: dict[str, int] | None = Field(
+        description="How many nodes of each operator it has; null until it is ready."
+    )
+    layers: list[Layer] | None = Field(
+        description="Its nodes with weights, which patterns in a recipe can name; null until it is ready."
+    )
+    created_at: datetime = Field(description="When it was uploaded.")

@@ -1,0 +1,235 @@
+"""The report: everything a before/after pair, units in the names, measured and never estimated."""
+
+from typing import Any, Literal
+
+from pydantic import Field
+
+from winnow.contract.base import Interval, Told
+
+Outcome = Literal["accepted", "unchecked", "requirements_not_met"]
+
+
+class Pair(Told):
+    """`ratio` is after / before; null where before is zero."""
+
+    before: int | float = Field(description="Of the model as uploaded.")
+    after: int | float = Field(description="Of the result.")
+    ratio: float | None = Field(description="`after` divided by `before`; null where `before` is zero.")
+
+
+class Percentiles(Told):
+    p50: float = Field(description="The median, in milliseconds.")
+    p90: float = Field(description="90 % of the runs took at most so many milliseconds.")
+    p95: float = Field(description="95 % of the runs took at most so many milliseconds.")
+    p99: float = Field(description="99 % of the runs took at most so many milliseconds.")
+    mean: float = Field(description="The mean, in milliseconds.")
+
+
+class Latency(Told):
+    """Interleaved timing at one batch size and thread count.
+
+    A round times the original, the result, and the original once more as a control; of each block of runs the lowest
+    tenth counts. `speedup` is the median of original / result over the rounds in which both were almost as fast as
+    they ever were, `speedup_interval` its 95 % bootstrap interval; both are null where the machine was too busy to
+    tell, and `untold` says why. `*_samples_ms` are the raw times of single runs, `*_throughput` samples per second at
+    p50: what was seen, also where it tells nothing.
+    """
+
+    batch_size: int = Field(description="Samples at once.")
+    threads: int = Field(description="Threads of the runtime.")
+    rounds: int = Field(description="How often both models were timed in turns.")
+    provider: str = Field(description="The execution provider of ONNX Runtime.")
+    shapes: dict[str, list[int]] = Field(description="The shapes of the inputs, by name.")
+    baseline_ms: Percentiles = Field(description="Times of single runs of the model as uploaded.")
+    candidate_ms: Percentiles = Field(description="Times of single runs of the result.")
+    baseline_samples_ms: list[float] = Field(
+        description="Each timed run of the model as uploaded, in milliseconds."
+    )
+    candidate_samples_ms: list[float] = Field(description="Each timed run of the result, in milliseconds.")
+    baseline_throughput: float = Field(
+        description="Samples per second of the model as uploaded, from its median time."
+    )
+    candidate_throughput: float = Field(description="Samples per second of the result, from its median time.")
+    speedup: float | None = Field(
+        description="How many times as fast the result is: the median over undisturbed rounds; null where untold."
+    )
+    speedup_interval: Interval | None = Field(
+        description="95 % interval of `speedup`, from resampling the rounds; null where untold."
+    )
+    speedup_per_round: list[float] = Field(description="How many times as fast it was in each round.")
+    control_per_round: list[float] = Field(
+        description="The model as uploaded against itself in each round; 1 where nothing disturbed it."
+    )
+    others_share: float = Field(
+        description="The share of the CPUs that other programs used meanwhile, and that the host took away."
+    )
+    untold: str | None = Field(description="Why no speed-up can be told, as a clause; null where it can.")
+
+
+class Quality(Told):
+    """A metric on the evaluation data. `drop` is absolute, in the metric's worse direction, with its interval."""
+
+    metric: str = Field(description="The measure of quality.")
+    output: str = Field(description="Name of the output that was judged.")
+    samples: int = Field(description="Number of samples.")
+    before: float = Field(description="Of the model as uploaded.")
+    after: float = Field(description="Of the result.")
+    before_interval: Interval = Field(description="95 % interval of `before`.")
+    after_interval: Interval = Field(description="95 % interval of `after`.")
+    drop: float = Field(
+        description="How much worse the result is, in the metric's own unit; negative where it is better."
+    )
+    drop_interval: Interval = Field(
+        description="95 % interval of `drop`, from resampling the samples in pairs."
+    )
+    held_out: bool = Field(description="Whether no sample was used for calibration or training.")
+
+
+class Parity(Told):
+    """How far one output moved from the original's. `cosine` is null where the output is almost zero.
+
+    All figures are null where the original has nothing to compare with: NaN in every sample, or infinities that both
+    have. `max_error` is the largest float32, and `cosine` 0, where NaN or infinity came in: the output is broken.
+    """
+
+    output: str = Field(description="Name of the output.")
+    samples: int = Field(description="Number of samples.")
+    data: Literal["evaluation", "calibration", "random"] = Field(description="What the models were fed with.")
+    cosine: float | None = Field(
+        description="Mean cosine between the outputs of both models; null where they are almost zero."
+    )
+    snr_db: float | None = Field(
+        description="Signal to noise of the result's output, in dB; null where there is no noise or nothing "
+        "to "
+        "compare."
+    )
+    max_error: float | None = Field(
+        description="Largest difference of two numbers; null where there is nothing to compare."
+    )
+    mean_error: float | None = Field(
+        description="Mean difference of two numbers; null where there is nothing to compare."
+    )
+    max_relative_error: float | None = Field(
+        description="Largest difference relative to the original's largest number; null where that is zero."
+    )
+    top1_agreement: float | None = Field(
+        description="Share of samples for which both models choose the same class; null for outputs that are "
+        "no "
+        "classes."
+    )
+
+
+class RequirementResult(Told):
+    """Something that was asked, and whether it is met. `why` says in a sentence why not, null when it is."""
+
+    name: str = Field(description="What was required, as in the request.")
+    asked: float = Field(description="The bound that was asked for.")
+    measured: float | None = Field(description="What was measured; null where it could not be.")
+    interval: Interval | None = Field(description="95 % interval of `measured`; null where it is exact.")
+    met: bool = Field(description="Whether it is met on the worse bound of the interval.")
+    why: str | None = Field(description="Why it is not met; null when it is.")
+
+
+class StepReport(Told):
+    """What a step did and cost. `changed` of `candidates` nodes; `details` is the technique's own account.
+
+    `targets` are the step's own, among the requirements of the whole report where they are not met.
+    """
+
+    index: int = Field(description="Position of the step in the recipe, from 0.")
+    kind: str = Field(description="Of the step.")
+    seconds: float = Field(description="How long it took.")
+    changed: int = Field(description="Number of nodes that it changed.")
+    candidates: int = Field(description="Number of nodes that it could have changed.")
+    size_bytes: int = Field(description="Size of the model behind it.")
+    opset: int = Field(description="Version of the operator set behind it.")
+    notes: list[str] = Field(description="What it has to say, for people.")
+    targets: list[RequirementResult] = Field(description="Its own targets that are not met.")
+    details: dict[str, Any] = Field(description="The technique's own account, for programs.")
+
+
+class LayerReport(Told):
+    """One layer before and after. `dtype` is that of the weight as stored."""
+
+    name: str = Field(description="Name of the node in the model as uploaded.")
+    op: str = Field(description="Its ONNX operator.")
+    parameters: Pair = Field(description="Numbers of its weights; 0 after where it is gone.")
+    macs: Pair | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    size_bytes: Pair = Field(
+        description="Bytes of its weights as numbers of their type, packed ones as packed."
+    )
+    before_dtype: str = Field(description="Type of its weight before.")
+    after_dtype: str = Field(description="Type of its weight in the result.")
+
+
+class Verdict(Told):
+    """In plain words. `faster` and `smaller` are null when not measured or not to be told from the noise."""
+
+    faster: bool | None = Field(
+        description="Whether the result is faster; null where that cannot be told from the noise."
+    )
+    smaller: bool = Field(description="Whether its file is smaller.")
+    worse_by: float | None = Field(
+        description="How much worse the first metric is, at most; null where none was measured."
+    )
+    recommend: Literal["use_result", "keep_original"] = Field(
+        description="What to do, by defaults, whatever was required."
+    )
+    because: str = Field(description="The reason of `recommend`, in a sentence.")
+    summary: list[str] = Field(description="The result in a few sentences.")
+
+
+class Environment(Told):
+    cpu: str = Field(description="Model of the CPU.")
+    cpu_flags: list[str] = Field(description="Instruction sets of the CPU that matter here.")
+    cores: int = Field(description="Number of its cores.")
+    memory_bytes: int = Field(description="Memory of the machine.")
+    gpus: list[str] = Field(description="Models of the GPUs.")
+    platform: str = Field(description="Operating system.")
+    versions: dict[str, str] = Field(description="Of the libraries that made and measured the result.")
+    intra_op_threads: int = Field(
+        description="Threads within an operator that the runtime would take by itself."
+    )
+
+
+class Report(Told):
+    """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved,
+    `compressed_bytes` what a download takes that asks for the coding zstd."""
+
+    winnow: str = Field(description="Version of this service.")
+    outcome: Outcome = Field(
+        description="`accepted`: something was required and is met; `unchecked`: nothing was required."
+    )
+    verdict: Verdict = Field(description="In plain words.")
+    requirements: list[RequirementResult] = Field(description="What was required, and whether it is met.")
+    source_sha256: str = Field(description="Of the model as uploaded, in hexadecimal.")
+    artifact_sha256: str = Field(description="Of the result, in hexadecimal.")
+    graph_sha256: str = Field(
+        description="Of the result without its `winnow.*` metadata: the same for the same model, recipe, data and "
+        "seed, where nothing is chosen by time."
+    )
+    seed: int = Field(description="Of everything drawn at random.")
+    opset: Pair = Field(description="Versions of the operator set.")
+    size_bytes: Pair = Field(description="Sizes of the files.")
+    compressed_bytes: Pair = Field(description="Sizes of the files as zstd, the coding of downloads.")
+    tidied_bytes: int = Field(description="What removing debug records alone saved.")
+    parameters: Pair = Field(description="Numbers of weights.")
+    macs: Pair | None = Field(
+        description="Multiply-accumulates for one sample; null where shapes are not known."
+    )
+    sparsity: Pair = Field(description="Shares of weights that are zero.")
+    load_ms: Pair | None = Field(
+        description="Times to load the models into the runtime, in milliseconds; null where the machine was too busy."
+    )
+    peak_rss_bytes: Pair = Field(
+        description="Peaks of anonymous resident memory over that of an empty process."
+    )
+    latency: list[Latency] = Field(description="Speed, for each batch size and number of threads.")
+    quality: list[Quality] = Field(description="The metrics, before and after.")
+    parity: list[Parity] = Field(description="How far each output moved.")
+    steps: list[StepReport] = Field(description="What each step did.")
+    layers: list[LayerReport] = Field(description="What became of each layer.")
+    environment: Environment = Field(description="What it was measured on.")
+    notes: list[str] = Field(description="What else there is to know, for people.")

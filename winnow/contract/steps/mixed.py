@@ -1,0 +1,60 @@
+"""Steps that choose how each layer is quantized by measuring it."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from winnow.contract.steps.base import KIND, Need, Patterns, Samples, Step
+
+
+class Int8(Step):
+    """The best of the ways to 8 bits, found by measuring them on this machine; for convolutions it needs calibration
+    data."""
+
+    quantizes: ClassVar[bool] = True
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+
+    kind: Literal["int8"] = Field(description=KIND)
+    prefer: Literal["latency", "quality"] = Field(
+        default="latency", description="What decides between candidates that the requirements allow."
+    )
+    max_drop: Annotated[float, Field(ge=0, le=1)] | None = Field(
+        default=None,
+        description="Loss that a candidate may cost: of the metric with labelled calibration data, else "
+        "relative "
+        "error of the outputs; null for what the step thinks is harmless.",
+    )
+    samples: Samples
+    exclude: Patterns
+
+
+class MixedPrecision(Step):
+    """Bits for each layer, float, 8 or 4, by what each costs and gains."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"calibration"})
+    quantizes: ClassVar[bool] = True
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+
+    kind: Literal["mixed_precision"] = Field(description=KIND)
+    max_size_ratio: Annotated[float, Field(gt=0, le=1)] | None = Field(
+        default=None, description="Size of the file after / before, at most."
+    )
+    min_speedup: Annotated[float, Field(gt=0, le=100)] | None = Field(
+        default=None, description="Estimated from the measured time of each layer, at least."
+    )
+    min_snr_db: float | None = Field(
+        default=None, ge=-100, le=200, description="Signal to noise of the outputs, at least, in dB."
+    )
+    sensitivity: Literal["measured", "hessian"] = Field(
+        default="measured",
+        description="What a layer costs: by quantizing it alone, or by the trace of its Hessian (HAWQ-V2).",
+    )
+    samples: Samples
+    exclude: Patterns
+
+    @model_validator(mode="after")
+    def _one_budget(self) -> Self:
+        budgets = [self.max_size_ratio, self.min_speedup, self.min_snr_db]
+        if sum(budget is not None for budget in budgets) != 1:
+            raise ValueError("give exactly one budget: max_size_ratio, min_speedup or min_snr_db")
+        return self

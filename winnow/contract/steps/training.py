@@ -1,0 +1,229 @@
+"""Steps that train the weights of the graph."""
+
+from typing import Annotated, ClassVar, Literal, Self
+
+from pydantic import Field, model_validator
+
+from winnow.contract.base import Asked
+from winnow.contract.steps.base import KIND, ORIGINAL, Need, Patterns, Share, Step, Weight
+
+Structure = Annotated[
+    str,
+    Field(
+        default="unstructured",
+        pattern=r"^(unstructured|block|[1-9]\d?:[1-9]\d?)$",
+        description="`unstructured`, `block`, or N:M (`2:4`): N weights of every M inputs in a row are kept.",
+    ),
+]
+
+
+def zeros_of(structure: str, sparsity: float | None) -> float:
+    """The share of zeros: of N:M (M - N) / M, else what is asked, by itself a half."""
+    if ":" not in structure:
+        return 0.5 if sparsity is None else sparsity
+    kept, of = map(int, structure.split(":"))
+    return (of - kept) / of
+
+
+def refuse_bad_structure(structure: str, sparsity: float | None) -> None:
+    """Raises `ValueError`, which pydantic makes a refusal of."""
+    if ":" not in structure:
+        return
+    kept, of = map(int, structure.split(":"))
+    if kept >= of:
+        raise ValueError(
+            f"{structure} keeps {kept} of {of} weights, which cuts nothing: N has to be less than M"
+        )
+    if sparsity is not None:
+        raise ValueError(f"{structure} says the share of zeros already: leave sparsity out")
+
+
+class Gradual(Asked):
+    """Zeros that grow in number while the weights learn: s(t) = s - (s - s0)(1 - t)^3 (Zhu & Gupta 2017)."""
+
+    structure: Structure
+    sparsity: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="Share of zeros at the end, by itself 0.5; N:M has its own, (M - N) / M."
+    )
+    until: Annotated[float, Field(gt=0, le=1)] = Field(
+        default=0.7, description="Share of the steps after which the zeros stay where they are."
+    )
+
+    @model_validator(mode="after")
+    def _structure_that_works(self) -> Self:
+        refuse_bad_structure(self.structure, self.sparsity)
+        return self
+
+
+class Training(Step):
+    """What all steps that train have in common."""
+
+    needs: ClassVar[frozenset[Need]] = frozenset({"training"})
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+
+    epochs: int = Field(default=3, ge=1, le=100_000, description="Passes over the training data.")
+    steps: int | None = Field(
+        default=None, ge=1, le=100_000_000, description="Optimizer steps; when given, `epochs` is not used."
+    )
+    batch_size: int = Field(description="Samples in one optimizer step.", default=128, ge=1, le=65536)
+    optimizer: Literal["adamw", "sgd"] = Field(default="adamw", description="SGD has momentum 0.9.")
+    learning_rate: float | None = Field(
+        default=None,
+        gt=0,
+        le=10,
+        description="The peak rate; when left out, found by a range test of at most a quarter of the steps, or a "
+        "careful one where these are few.",
+    )
+    warmup: Share = Field(default=0.1, description="Share of the steps in which the rate rises from 0.")
+    schedule: Literal["cosine", "constant"] = Field(default="cosine", description="The rate after warm-up.")
+    weight_decay: float = Field(
+        description="Decoupled from the gradient in AdamW, added to it in SGD.", default=0.0001, ge=0, le=1
+    )
+    clip_norm: float | None = Field(
+        default=1.0, gt=0, description="Largest norm of the gradient over all weights; null for none."
+    )
+    validation: Annotated[float, Field(ge=0, le=0.5)] | None = Field(
+        default=None,
+        description="Share of the training data held out to choose the best epoch; 0 for none. By itself 0.05, or "
+        "200 rows where that is more, but at most a fifth.",
+    )
+    patience: int | None = Field(
+        default=None,
+        ge=1,
+        le=100_000,
+        description="Stop after so many epochs without a better validation; null for never.",
+    )
+    batchnorm: Literal["auto", "restored", "folded"] = Field(
+        default="auto",
+        description="Whether batch normalisation is put back behind convolutions for training, and folded "
+        "again.",
+    )
+    augment: bool = Field(default=True, description="Use the augmentation that the dataset declares.")
+    precision: Literal["auto", "float32", "bfloat16"] = Field(
+        default="auto", description="Of the arithmetic: bfloat16 on GPUs that have it, else float32."
+    )
+    channels_last: bool = Field(default=False, description="Memory layout of images: NHWC instead of NCHW.")
+    keep_zeros: bool = Field(
+        default=True, description="Weights of layers that are exactly zero before the step stay zero."
+    )
+    gradual: Gradual | None = Field(
+        default=None, description="Make weights zero during the training, more and more of them."
+    )
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="CUDA where there is a GPU, else the CPU."
+    )
+    output: str | None = Field(default=None, description="The output to train; the model's first when null.")
+    exclude: Patterns
+
+    @model_validator(mode="after")
+    def _something_to_be_patient_for(self) -> Self:
+        if self.patience is not None and self.validation == 0:
+            raise ValueError("patience counts epochs without a better validation: give validation a share")
+        return self
+
+
+class Finetune(Training):
+    """Train on labels: cross-entropy where they are class numbers, mean squared error where they are reals."""
+
+    kind: Literal["finetune"] = Field(description=KIND)
+    label_smoothing: Share = Field(default=0.0, description="Share of each label spread over all classes.")
+
+    @property
+    def needs_labels(self) -> bool:
+        return True
+
+
+class FeaturePair(Asked):
+    """Two values of the graphs that should agree; a learned projection bridges different widths."""
+
+    teacher: str = Field(description="Name of a value in the teacher's graph.")
+    student: str = Field(description="Name of a value in the student's graph.")
+    weight: Weight = Field(default=1.0, description="Of this pair in the loss.")
+
+
+class Taught(Training):
+    """What the steps with a teacher have in common: the parts of the loss and their weights."""
+
+    teacher: str = Field(default=ORIGINAL, description="`original` (the upload), or the id of another model.")
+    head: Literal["auto", "classification", "regression", "embedding"] = Field(
+        default="auto",
+        description="What the output means: classes (KL divergence), numbers (squared error) or directions "
+        "(cosine). By itself, classes when the output is [N, C] and C not 1, or hard labels count.",
+    )
+    temperature: float = Field(
+        default=4.0, gt=0, le=1000, description="Softens both sides of the soft labels."
+    )
+    soft: Weight = Field(default=1.0, description="Weight of the teacher's outputs.")
+    hard: Weight = Field(default=0.0, description="Weight of the teacher's most likely class.")
+    labels: Weight = Field(default=0.0, description="Weight of the true labels.")
+    label_smoothing: Share = Field(default=0.0, description="Share of each label spread over all classes.")
+    features: list[FeaturePair] = Field(
+        description="Values inside both graphs that should agree.", default_factory=list, max_length=32
+    )
+    cache_teacher: bool = Field(
+        default=False,
+        description="Compute the teacher's outputs once and keep them on disk; without augmentation only.",
+    )
+
+    @property
+    def needs_labels(self) -> bool:
+        return self.labels > 0
+
+    @property
+    def needs_teacher(self) -> bool:
+        return self.soft > 0 or self.hard > 0 or any(pair.weight > 0 for pair in self.features)
+
+    @property
+    def models(self) -> dict[str, str]:
+        return {"teacher": self.teacher} if self.teacher != ORIGINAL else {}
+
+    @model_validator(mode="after")
+    def _classes_to_choose(self) -> Self:
+        if self.hard > 0 and self.head in ("regression", "embedding"):
+            raise ValueError(
+                f"hard labels are classes, which a {self.head} has not: give soft a weight instead"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _something_to_learn(self) -> Self:
+        if not (self.needs_teacher or self.labels > 0):
+            raise ValueError("every weight is 0: give soft, hard, labels or features a weight")
+        return self
+
+
+class Distillation(Taught):
+    """Train towards a teacher's outputs; needs no labels. The student is the model of the pipeline, or another."""
+
+    kind: Literal["distillation"] = Field(description=KIND)
+    student: str | None = Field(
+        default=None, description="The id of a model that takes the pipeline's place from here on."
+    )
+
+    @property
+    def models(self) -> dict[str, str]:
+        return super().models | ({"student": self.student} if self.student else {})
+
+    @model_validator(mode="after")
+    def _a_teacher(self) -> Self:
+        if not self.needs_teacher:
+            raise ValueError("only the labels have a weight: that is the step finetune")
+        return self
+
+
+class QuantizationAwareTraining(Taught):
+    """Train weights and scales of a graph with Q/DQ nodes, through the rounding; the nodes stay the same."""
+
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "quantized"
+
+    kind: Literal["quantization_aware_training"] = Field(description=KIND)
+
+    @model_validator(mode="after")
+    def _no_new_zeros(self) -> Self:
+        if self.gradual is not None:
+            raise ValueError(
+                "zeros are made while weights are floats: give gradual to the finetune or distillation "
+                "before the step "
+                "that quantizes; keep_zeros keeps them here"
+            )
+        return self
