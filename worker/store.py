@@ -13,7 +13,7 @@ from pydantic import Field
 from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs
 from app.storage.records import Job, Upload
-from winnow.contract.base import Asked
+from winnow.contract.base import RequestModel
 from winnow.contract.dataset import DatasetFacts, Rejected
 from winnow.contract.errors import Problem
 from winnow.contract.model import ModelFacts
@@ -29,7 +29,7 @@ REPORT_BYTES = 64 * 2**20
 """More than twenty thousand layers take."""
 
 
-class Inspected(Asked):
+class Inspected(RequestModel):
     """What the child says of a model."""
 
     facts: ModelFacts

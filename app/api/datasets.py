@@ -18,7 +18,7 @@ from app.api.sniff import check_dataset
 from app.api.waiting import Wait
 from app.storage.ports import Conflict
 from app.storage.records import Wake
-from winnow.contract.base import Asked
+from winnow.contract.base import RequestModel
 from winnow.contract.dataset import Dataset, Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_json import read_model
@@ -41,7 +41,7 @@ class DatasetOptions(uploads.UploadOptions):
     ] = None
 
 
-class Redeclaration(Asked):
+class Redeclaration(RequestModel):
     """`PATCH /v1/datasets/{id}`: the new declaration, whole."""
 
     declaration: Declaration = Field(

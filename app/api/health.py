@@ -10,7 +10,7 @@ from app.api.readiness import Readiness as Asking
 from app.api.router import Router
 from app.api.times import at
 from app.storage.records import Worker
-from winnow.contract.base import Told
+from winnow.contract.base import ResponseModel
 
 router = Router(tags=["health"])
 
@@ -21,11 +21,11 @@ MAX_NAMES: Final = 30
 """Layers, runtimes and queues of a worker."""
 
 
-class Alive(Told):
+class Alive(ResponseModel):
     status: Literal["ok"] = Field(description="The process answers.")
 
 
-class WorkerSeen(Told):
+class WorkerSeen(ResponseModel):
     """A worker. `layers` shut its children in: which of them its kernel gives; `landlock` is the version of that
     interface, 0 where there is none. `runtimes`: what it can measure with, and the versions."""
 
@@ -40,7 +40,7 @@ class WorkerSeen(Told):
     runtimes: dict[Short, Short] = Field(max_length=MAX_NAMES, description="Runtime → version.")
 
 
-class Readiness(Told):
+class Readiness(ResponseModel):
     """Without the broker jobs are taken and wait: degraded. Without database or disk nothing works: unavailable.
 
     `workers` are those that were seen in the last ten minutes; the status does not depend on them.

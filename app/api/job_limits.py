@@ -9,7 +9,7 @@ from app.api.deps import Service
 from app.api.problems import documented
 from app.api.router import Router
 from app.settings import Settings
-from winnow.contract.base import Told
+from winnow.contract.base import ResponseModel
 from winnow.contract.errors import FieldError, refusal_of_fields
 from winnow.contract.job import MAX_MEMORY_BYTES, Limits
 
@@ -18,14 +18,14 @@ router = Router(prefix="/v1/limits", tags=["limits"])
 VARIABLES = {"seconds": "WINNOW_MAX_JOB_SECONDS", "memory_bytes": "WINNOW_MAX_JOB_MEMORY_BYTES"}
 
 
-class Allowed(Told):
+class Allowed(ResponseModel):
     """`default` is for who leaves it out."""
 
     default: int = Field(description="What a job gets that does not say.")
     maximum: int = Field(description="The most that a job may ask for.")
 
 
-class ServiceLimits(Told):
+class ServiceLimits(ResponseModel):
     """What this service accepts: the size of an upload, what one archive may unpack to, and a job's `limits`."""
 
     max_upload_bytes: int = Field(description="Bytes of one upload.")

@@ -14,7 +14,7 @@ from pydantic import Field
 from app.api.examples import CURSOR
 from app.api.text import WRITTEN_WHOLE
 from app.storage.records import Job, Leased, Page, Upload
-from winnow.contract.base import Told
+from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Refusal
 
 AT_ONCE: Final = 10
@@ -28,7 +28,7 @@ Item = TypeVar("Item")
 Row = TypeVar("Row", bound=Leased)
 
 
-class Listed(Told, Generic[Item]):
+class Listed(ResponseModel, Generic[Item]):
     """`next` is the address of the next page, null on the last."""
 
     items: list[Item] = Field(description="One page, in order.")

@@ -20,7 +20,7 @@ from app.api.waiting import Wait, state_changed
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
-from winnow.contract.base import Told
+from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Refusal, Refusals
 
 PREFIX: Final[dict[UploadKind, Any]] = {"model": "mdl", "dataset": "dst"}
@@ -160,7 +160,7 @@ async def found(parts: Parts, owner: str, kind: UploadKind, id: str, wait: int) 
     return last
 
 
-def shown(request: Request, upload: Upload, view: Callable[[Upload], Told]) -> Response:
+def shown(request: Request, upload: Upload, view: Callable[[Upload], ResponseModel]) -> Response:
     tag = upload_tag(upload)
     if unchanged(request, tag):
         return not_modified(tag)

@@ -1,4 +1,4 @@
-"""The two kinds of objects on the wire: what is asked (`Asked`) and what is told (`Told`)."""
+"""The two kinds of objects on the wire: requests (`RequestModel`) and answers (`ResponseModel`)."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ Whole64 = Annotated[int, Field(ge=-(2**63), lt=2**63)]
 """What databases keep as a whole number."""
 
 
-class Asked(BaseModel):
+class RequestModel(BaseModel):
     """Something a client sends. Unknown fields are refused, so that a typing error is not silently ignored.
 
     Numbers are finite: JSON has no NaN, Python's parser lets it pass.
@@ -17,7 +17,7 @@ class Asked(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
-class Told(BaseModel):
+class ResponseModel(BaseModel):
     """Something the service answers. No defaults: whoever makes one has to say every field."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)

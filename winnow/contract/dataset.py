@@ -12,7 +12,7 @@ from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
-from winnow.contract.base import Asked, Told, Whole64
+from winnow.contract.base import RequestModel, ResponseModel, Whole64
 from winnow.contract.errors import Problem
 from winnow.contract.model import UploadState
 
@@ -22,7 +22,7 @@ Positive = Annotated[float, Field(gt=0)]
 Augmentation = Literal["horizontal_flip", "padded_crop"]
 
 
-class InputDeclaration(Asked):
+class InputDeclaration(RequestModel):
     """How one array becomes one input. All but `array` is optional; integers become float32 when scaled."""
 
     array: str = Field(description="The array of the archive that the input is made of.")
@@ -51,11 +51,11 @@ class InputDeclaration(Asked):
     )
 
 
-class TargetDeclaration(Asked):
+class TargetDeclaration(RequestModel):
     array: str = Field(description="The array of the archive that holds the labels, one row for each sample.")
 
 
-class Declaration(Asked):
+class Declaration(RequestModel):
     """How the arrays are to be read. Without one, every array is an input by its own name, `labels` the target."""
 
     inputs: dict[str, InputDeclaration] = Field(
@@ -80,7 +80,7 @@ class Declaration(Asked):
     )
 
 
-class ArrayFacts(Told):
+class ArrayFacts(ResponseModel):
     """One array of the archive. `min`, `max` ignore what is not finite; `first_not_finite` is an index into it."""
 
     dtype: str = Field(description="Type of its elements, as numpy names it.")
@@ -102,7 +102,7 @@ class ArrayFacts(Told):
     )
 
 
-class DatasetInput(Told):
+class DatasetInput(ResponseModel):
     """An input as the declaration makes it: `shape` is that of one sample, without the batch axis."""
 
     dtype: str = Field(description="Type of its elements, after scaling.")
@@ -110,7 +110,7 @@ class DatasetInput(Told):
     array: str | None = Field(description="The array that it is made of; null for a constant.")
 
 
-class DatasetFacts(Told):
+class DatasetFacts(ResponseModel):
     """What inspection learns: `inputs` by declared name, `target` the array of labels, `samples` the rows."""
 
     samples: int = Field(description="Number of samples: the rows that all arrays have.")
@@ -122,14 +122,14 @@ class DatasetFacts(Told):
     )
 
 
-class Rejected(Told):
+class Rejected(ResponseModel):
     """What inspection learns of a dataset that does not fit its declaration: enough to write a right one."""
 
     problem: Problem = Field(description="Why it is refused.")
     arrays: dict[str, ArrayFacts] = Field(description="The arrays of the archive by name.")
 
 
-class Dataset(Told):
+class Dataset(ResponseModel):
     """`GET /v1/datasets/{id}`. The facts are null until the dataset is ready."""
 
     id: str = Field(description="Of the dataset, made by the service.")

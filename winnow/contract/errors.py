@@ -11,7 +11,7 @@ from typing import Final
 
 from pydantic import Field
 
-from winnow.contract.base import Told
+from winnow.contract.base import ResponseModel
 
 CODES: Final[dict[str, tuple[int, str]]] = {
     # the request itself
@@ -103,7 +103,7 @@ MAX_SENTENCES: Final = 5
 """Of the faults that `detail` names itself."""
 
 
-class FieldError(Told):
+class FieldError(ResponseModel):
     """One fault of a request: where it is, and what is wrong there."""
 
     path: str = Field(
@@ -113,7 +113,7 @@ class FieldError(Told):
     detail: str = Field(description="What was expected, what came, and what to do.")
 
 
-class Problem(Told):
+class Problem(ResponseModel):
     """An RFC 9457 problem. `field` is the path of what was wrong in the request, `layer` a node of the model."""
 
     type: str = Field(description="A URI that names the kind of problem; it ends with the code.")

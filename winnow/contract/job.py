@@ -5,7 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field, StringConstraints
 
-from winnow.contract.base import Asked, Told
+from winnow.contract.base import RequestModel, ResponseModel
 from winnow.contract.dataset import MAX_INPUTS
 from winnow.contract.errors import Problem
 from winnow.contract.recipe import Recipe, Requirements
@@ -26,7 +26,7 @@ MAX_MEMORY_BYTES: Final = 2**44
 Threads = Annotated[int, Field(ge=1, le=256)]
 
 
-class DataUse(Asked):
+class DataUse(RequestModel):
     """A dataset, or rows `[start, stop)` of it."""
 
     dataset: str = Field(description="Id of the dataset.")
@@ -45,7 +45,7 @@ class DataUse(Asked):
     )
 
 
-class DataUses(Asked):
+class DataUses(RequestModel):
     calibration: DataUse | None = Field(
         default=None, description="To measure activations on, without labels; null for none."
     )
@@ -55,7 +55,7 @@ class DataUses(Asked):
     )
 
 
-class Evaluation(Asked):
+class Evaluation(RequestModel):
     """How quality is measured. `output` is the model's output to judge; its first one when left out."""
 
     metric: Metric = Field(
@@ -68,7 +68,7 @@ class Evaluation(Asked):
     )
 
 
-class Benchmark(Asked):
+class Benchmark(RequestModel):
     """What is timed. `shapes` fixes an input's whole shape where the model leaves it open (batch axis included)."""
 
     batch_sizes: list[Annotated[int, Field(ge=1, le=4096)]] = Field(
@@ -92,7 +92,7 @@ class Benchmark(Asked):
         return [self.threads] if isinstance(self.threads, int) else self.threads
 
 
-class Limits(Asked):
+class Limits(RequestModel):
     """When an attempt is stopped: wall-clock seconds, and resident bytes of its processes.
 
     The operator of a service may allow less (`GET /v1/limits`); what is left out is then as much as that.
@@ -109,7 +109,7 @@ class Limits(Asked):
     )
 
 
-class JobRequest(Asked):
+class JobRequest(RequestModel):
     """`POST /v1/jobs`."""
 
     model: str = Field(description="Id of the model to compress; it has to be ready.")
@@ -138,7 +138,7 @@ class JobRequest(Asked):
     limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
 
 
-class StepProgress(Told):
+class StepProgress(ResponseModel):
     """`index` and `kind` of the step at work (`kind` is `measure` for the last part), `progress` 0–1 of it.
 
     `message` is the last thing that the step had to say: of a training its epoch, loss and speed.
@@ -150,14 +150,14 @@ class StepProgress(Told):
     message: str | None = Field(description="What the step said last, for people; null while it is silent.")
 
 
-class Artifact(Told):
+class Artifact(ResponseModel):
     """A file that the job made."""
 
     sha256: str = Field(description="Of its bytes, in hexadecimal.")
     size_bytes: int = Field(description="Its size.")
 
 
-class Job(Told):
+class Job(ResponseModel):
     """`GET /v1/jobs/{id}`: how it stands, then what was asked.
 
     `artifact` is the best that was found; a job that failed with `training_diverged` has one too, never measured.
@@ -209,7 +209,7 @@ class Job(Told):
     limits: Limits = Field(description="When an attempt is stopped.")
 
 
-class LogRecord(Told):
+class LogRecord(ResponseModel):
     """One line of `GET /v1/jobs/{id}/logs`, and the data of one server-sent event."""
 
     id: int = Field(

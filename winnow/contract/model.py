@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from winnow.contract.base import Told
+from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Problem
 
 ModelFormat = Literal["onnx", "torch_export", "torchscript"]
@@ -14,7 +14,7 @@ ModelFormat = Literal["onnx", "torch_export", "torchscript"]
 UploadState = Literal["inspecting", "ready", "rejected"]
 
 
-class TensorSpec(Told):
+class TensorSpec(ResponseModel):
     """An input or output. A dimension is a number, a symbolic name, or null where nothing is known."""
 
     name: str = Field(description="Name of the input or output in the graph.")
@@ -31,7 +31,7 @@ class TensorSpec(Told):
     )
 
 
-class Layer(Told):
+class Layer(ResponseModel):
     """A node with a weight: `weight` is the weight's shape, `macs` at batch 1 (null where shapes are unknown).
 
     `table` is the name of what a Gather takes rows of: patterns may name either. Null for other layers.
@@ -56,7 +56,7 @@ class Layer(Told):
         return (self.name,) if self.table is None or self.table == self.name else (self.name, self.table)
 
 
-class ModelFacts(Told):
+class ModelFacts(ResponseModel):
     """What inspection learns. `macs` counts multiply-accumulates of one sample; null where shapes are unknown."""
 
     opset: int = Field(description="Version of the ONNX operator set that the model uses.")
@@ -77,7 +77,7 @@ class ModelFacts(Told):
     )
 
 
-class Model(Told):
+class Model(ResponseModel):
     """`GET /v1/models/{id}`. The facts are null until the model is ready. `size_bytes` is that of the model:
     of one in an archive, known once it is ready, without the packing and with external data.
     """

@@ -8,7 +8,7 @@ from typing import Annotated
 
 from pydantic import Field
 
-from winnow.contract.base import Asked
+from winnow.contract.base import RequestModel
 from winnow.contract.steps.base import ORIGINAL, Step
 from winnow.contract.steps.low_rank import LowRank
 from winnow.contract.steps.mixed import Int8, MixedPrecision
@@ -72,7 +72,7 @@ AnyStep = Annotated[
 ]
 
 
-class Recipe(Asked):
+class Recipe(RequestModel):
     """Steps in the order in which they are done."""
 
     steps: list[AnyStep] = Field(
@@ -80,7 +80,7 @@ class Recipe(Asked):
     )
 
 
-class Requirements(Asked):
+class Requirements(RequestModel):
     """What the result must meet. Each is optional; a job that meets all of them is `accepted`, one without any
     `unchecked`."""
 

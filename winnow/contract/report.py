@@ -4,12 +4,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from winnow.contract.base import Interval, Told
+from winnow.contract.base import Interval, ResponseModel
 
 Outcome = Literal["accepted", "unchecked", "requirements_not_met"]
 
 
-class Pair(Told):
+class Pair(ResponseModel):
     """`ratio` is after / before; null where before is zero."""
 
     before: int | float = Field(description="Of the model as uploaded.")
@@ -17,7 +17,7 @@ class Pair(Told):
     ratio: float | None = Field(description="`after` divided by `before`; null where `before` is zero.")
 
 
-class Percentiles(Told):
+class Percentiles(ResponseModel):
     p50: float = Field(description="The median, in milliseconds.")
     p90: float = Field(description="90 % of the runs took at most so many milliseconds.")
     p95: float = Field(description="95 % of the runs took at most so many milliseconds.")
@@ -25,7 +25,7 @@ class Percentiles(Told):
     mean: float = Field(description="The mean, in milliseconds.")
 
 
-class Latency(Told):
+class Latency(ResponseModel):
     """Interleaved timing at one batch size and thread count.
 
     A round times the original, the result, and the original once more as a control; of each block of runs the lowest
@@ -66,7 +66,7 @@ class Latency(Told):
     untold: str | None = Field(description="Why no speed-up can be told, as a clause; null where it can.")
 
 
-class Quality(Told):
+class Quality(ResponseModel):
     """A metric on the evaluation data. `drop` is absolute, in the metric's worse direction, with its interval."""
 
     metric: str = Field(description="The measure of quality.")
@@ -85,7 +85,7 @@ class Quality(Told):
     held_out: bool = Field(description="Whether no sample was used for calibration or training.")
 
 
-class Parity(Told):
+class Parity(ResponseModel):
     """How far one output moved from the original's. `cosine` is null where the output is almost zero.
 
     All figures are null where the original has nothing to compare with: NaN in every sample, or infinities that both
@@ -119,7 +119,7 @@ class Parity(Told):
     )
 
 
-class RequirementResult(Told):
+class RequirementResult(ResponseModel):
     """Something that was asked, and whether it is met. `why` says in a sentence why not, null when it is."""
 
     name: str = Field(description="What was required, as in the request.")
@@ -130,7 +130,7 @@ class RequirementResult(Told):
     why: str | None = Field(description="Why it is not met; null when it is.")
 
 
-class StepReport(Told):
+class StepReport(ResponseModel):
     """What a step did and cost. `changed` of `candidates` nodes; `details` is the technique's own account.
 
     `targets` are the step's own, among the requirements of the whole report where they are not met.
@@ -148,7 +148,7 @@ class StepReport(Told):
     details: dict[str, Any] = Field(description="The technique's own account, for programs.")
 
 
-class LayerReport(Told):
+class LayerReport(ResponseModel):
     """One layer before and after. `dtype` is that of the weight as stored."""
 
     name: str = Field(description="Name of the node in the model as uploaded.")
@@ -164,7 +164,7 @@ class LayerReport(Told):
     after_dtype: str = Field(description="Type of its weight in the result.")
 
 
-class Verdict(Told):
+class Verdict(ResponseModel):
     """In plain words. `faster` and `smaller` are null when not measured or not to be told from the noise."""
 
     faster: bool | None = Field(
@@ -181,7 +181,7 @@ class Verdict(Told):
     summary: list[str] = Field(description="The result in a few sentences.")
 
 
-class Environment(Told):
+class Environment(ResponseModel):
     cpu: str = Field(description="Model of the CPU.")
     cpu_flags: list[str] = Field(description="Instruction sets of the CPU that matter here.")
     cores: int = Field(description="Number of its cores.")
@@ -194,7 +194,7 @@ class Environment(Told):
     )
 
 
-class Report(Told):
+class Report(ResponseModel):
     """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved,
     `compressed_bytes` what a download takes that asks for the coding zstd."""
 

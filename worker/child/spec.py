@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, TypeAdapter
 
-from winnow.contract.base import Asked
+from winnow.contract.base import RequestModel
 from winnow.contract.dataset import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.job import Benchmark, Evaluation
@@ -15,7 +15,7 @@ from winnow.contract.recipe import Recipe, Requirements
 MOST_THREADS = 1024
 
 
-class InspectModel(Asked):
+class InspectModel(RequestModel):
     kind: Literal["inspect_model"]
     path: Path
     format: ModelFormat
@@ -25,7 +25,7 @@ class InspectModel(Asked):
     max_unpacked_bytes: int
 
 
-class InspectDataset(Asked):
+class InspectDataset(RequestModel):
     kind: Literal["inspect_dataset"]
     path: Path
     declaration: Declaration
@@ -33,7 +33,7 @@ class InspectDataset(Asked):
     max_unpacked_bytes: int
 
 
-class Rows(Asked):
+class Rows(RequestModel):
     """`worker.compression.data.source.Source`, as JSON."""
 
     path: Path
@@ -42,7 +42,7 @@ class Rows(Asked):
     map: dict[str, str]
 
 
-class Compress(Asked):
+class Compress(RequestModel):
     """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in)."""
 
     kind: Literal["compress"]
@@ -60,7 +60,7 @@ class Compress(Asked):
     max_unpacked_bytes: int
 
 
-class LoadModel(Asked):
+class LoadModel(RequestModel):
     """Measure loading and running a model in a fresh process; `feed` is the `.npz` of its inputs."""
 
     kind: Literal["load_model"]
@@ -69,7 +69,7 @@ class LoadModel(Asked):
     threads: int = Field(ge=1, le=MOST_THREADS)
 
 
-class CompareModels(Asked):
+class CompareModels(RequestModel):
     """`worker.compression.measure.apart.processes.Comparing`, as JSON."""
 
     kind: Literal["compare_models"]
@@ -94,7 +94,7 @@ Measuring = LoadModel | CompareModels
 Task = Annotated[Work | Measuring, Field(discriminator="kind")]
 
 
-class Limits(Asked):
+class Limits(RequestModel):
     """`memory_bytes` is for all processes of the work; `mapped_bytes` what files may take of the address space."""
 
     seconds: float
@@ -102,7 +102,7 @@ class Limits(Asked):
     mapped_bytes: int
 
 
-class Files(Asked):
+class Files(RequestModel):
     """What a child may open besides its libraries.
 
     Its `own` folder to write in, folders that the attempts of a job have `shared`, and what is `lent` to it to read.
@@ -113,7 +113,7 @@ class Files(Asked):
     lent: list[Path] = Field(default_factory=list)
 
 
-class Spec(Asked):
+class Spec(RequestModel):
     """`parent` is the process that started the guard: when it is gone, so is the reason to work.
 
     `filtered`: under Landlock and the filter on system calls, where the kernel has them. `patience_seconds`: a worker
@@ -128,42 +128,42 @@ class Spec(Asked):
     patience_seconds: float = 30.0
 
 
-class StepBegun(Asked):
+class StepBegun(RequestModel):
     type: Literal["step"] = "step"
     index: int
     kind: str
 
 
-class Advanced(Asked):
+class Advanced(RequestModel):
     type: Literal["advance"] = "advance"
     fraction: float
 
 
-class Logged(Asked):
+class Logged(RequestModel):
     type: Literal["log"] = "log"
     message: str
     level: Literal["info", "warning", "error"] = "info"
     values: dict[str, Any] = Field(default_factory=dict)
 
 
-class Done(Asked):
+class Done(RequestModel):
     type: Literal["done"] = "done"
     result: dict[str, Any]
 
 
-class Refused(Asked):
+class Refused(RequestModel):
     type: Literal["refused"] = "refused"
     problem: Problem
 
 
-class Measure(Asked):
+class Measure(RequestModel):
     """To be done in a process of its own; the child waits for the answer."""
 
     type: Literal["measure"] = "measure"
     task: Annotated[Measuring, Field(discriminator="kind")]
 
 
-class Ended(Asked):
+class Ended(RequestModel):
     """The measuring process ended without an answer, or was not started."""
 
     type: Literal["ended"] = "ended"

@@ -39,7 +39,7 @@ from worker.compression.quantization.int8_static import int8_static
 from worker.compression.quantization.palette import palette
 from worker.compression.quantization.weight_only import weight_only
 from worker.compression.sparsity.sparsity import layers_of, sparsity
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 
 def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.Model]) -> None:
@@ -71,7 +71,7 @@ def _asks_gradients(step: AnyStep) -> bool:
     )
 
 
-def apply(model: ir.Model, step: AnyStep, context: Context) -> Changed:
+def apply(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
     """Do one step on a normalised model, which may be changed in place: go on with the answer's.
 
     Raises `Refusal` with `already_quantized`, `nothing_to_quantize`, `nothing_to_compress`, `missing_data`,

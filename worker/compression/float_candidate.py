@@ -26,13 +26,13 @@ from worker.compression.measure.network import Network
 from worker.compression.measure.timing.fastest import race
 from worker.compression.measure.verdict.recommendation import FLOOR
 from worker.compression.onnx_files import model_files
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 NODES_BYTES: Final = 1 << 20
 """What a step's own nodes take, at most: weights that lose more need not be weighed."""
 
 
-def apply_or_keep(model: ir.Model, step: AnyStep, context: Context) -> Changed:
+def apply_or_keep(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
     """The step's answer, or that the model stays as it was. Raises what `apply` does."""
     if not chooses(step):
         return apply(model, step, context)
@@ -75,7 +75,7 @@ def _is_faster(original: ir.Model, after: ir.Model, context: Context) -> bool:
     return timed.untold is None and timed.interval[0] > 1 + FLOOR
 
 
-def _kept(original: ir.Model, after: Changed, most: int, found: int) -> Changed:
+def _kept(original: ir.Model, after: StepResult, most: int, found: int) -> StepResult:
     """`details.tried` has what the step had done."""
     why = f"the file would have {found} bytes in place of {most}, and is not measurably faster"
     targets = [

@@ -12,12 +12,12 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 RNG = np.random.default_rng(0)
 
 
-def done(net: ir.Model, folder: Path, x: Any, **step: Any) -> Changed:
+def done(net: ir.Model, folder: Path, x: Any, **step: Any) -> StepResult:
     scratch = folder / "step"
     scratch.mkdir()
     (asked,) = Recipe.model_validate({"steps": [step]}).steps

@@ -20,7 +20,7 @@ from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import by_weight
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.training.sparsity_masks import sparse
 from worker.compression.weight_storage.sparse_layers import recalled
 
@@ -62,14 +62,14 @@ def head(*, shared: bool) -> ir.Model:
     return model(nodes, {"x": ["N", 16, 8, 8]}, {"y": ["N", 48], "z": ["N", 48]}, {**WEIGHTS, **copies})
 
 
-def done(net: ir.Model, folder: Path, **step: Any) -> Changed:
+def done(net: ir.Model, folder: Path, **step: Any) -> StepResult:
     folder.mkdir()
     (asked,) = Recipe.model_validate({"steps": [step]}).steps
     made = apply(net, asked, Context(folder, 0, Silent(), samples(folder, net, x=X)))
     return replace(made, model=external_data.load_to_model(normalise(made.model)))
 
 
-def answers(made: Changed) -> list[Any]:
+def answers(made: StepResult) -> list[Any]:
     return [run(made.model, {"x": X}, name) for name in ("y", "z")]
 
 

@@ -4,7 +4,7 @@ from typing import Annotated, Any, ClassVar, Final, Literal
 
 from pydantic import BeforeValidator, Field
 
-from winnow.contract.base import Asked
+from winnow.contract.base import RequestModel
 from winnow.contract.glob import GlobText
 
 
@@ -44,7 +44,7 @@ ORIGINAL: Final = "original"
 """The name of the upload that a job compresses, where a model is asked for."""
 
 
-class Step(Asked):
+class Step(RequestModel):
     """What all steps have in common: what `POST /v1/jobs` checks beforehand.
 
     `needs` is the data that no setting of the step does without; `without_data` says which settings do without

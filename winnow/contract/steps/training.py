@@ -4,7 +4,7 @@ from typing import Annotated, ClassVar, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.contract.base import Asked
+from winnow.contract.base import RequestModel
 from winnow.contract.steps.base import KIND, ORIGINAL, Need, Patterns, Share, Step, Weight
 
 Structure = Annotated[
@@ -38,7 +38,7 @@ def refuse_bad_structure(structure: str, sparsity: float | None) -> None:
         raise ValueError(f"{structure} says the share of zeros already: leave sparsity out")
 
 
-class Gradual(Asked):
+class Gradual(RequestModel):
     """Zeros that grow in number while the weights learn: s(t) = s - (s - s0)(1 - t)^3 (Zhu & Gupta 2017)."""
 
     structure: Structure
@@ -133,7 +133,7 @@ class Finetune(Training):
         return True
 
 
-class FeaturePair(Asked):
+class FeaturePair(RequestModel):
     """Two values of the graphs that should agree; a learned projection bridges different widths."""
 
     teacher: str = Field(description="Name of a value in the teacher's graph.")

@@ -34,11 +34,11 @@ from worker.compression.ir.naming import excluded
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.progress import Within
 from worker.compression.runtime.observe import Array
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import refuse_quantized
 
 
-def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> Changed:
+def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> StepResult:
     """A target that cannot be reached gives the most that can be cut, and says so in `targets`.
 
     Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data`, `shape_needed`, `not_finite`,
@@ -205,7 +205,7 @@ def _changed(
     found: Groups,
     rounds: Sequence[Round],
     untold: str | None,
-) -> Changed:
+) -> StepResult:
     groups = report.groups(found, rounds)
     last = rounds[-1].model
     details: dict[str, Any] = {
@@ -218,4 +218,6 @@ def _changed(
     }
     changed = sum(row["channels_after"] < row["channels"] for row in groups)
     reached = report.target(step, rounds[-1].cut, untold)
-    return Changed(last, changed, len(found.groups), report.notes(step, rounds, untold), details, [reached])
+    return StepResult(
+        last, changed, len(found.groups), report.notes(step, rounds, untold), details, [reached]
+    )

@@ -18,8 +18,8 @@ from worker.compression.graph.facts.weights import dtype_name
 from worker.compression.half_precision.float16_ports import KEPT
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
-from worker.compression.steps.context import Changed, Context
-from worker.compression.steps.decisions import Layer, changed
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import LayerDecision, changed
 from worker.compression.steps.opset import raised
 
 OPSET: Final = 13
@@ -29,12 +29,13 @@ TOO_FEW: Final = f"fewer than {FEWEST} elements: the Cast would take more bytes 
 LARGEST: Final = (2 - 2.0**-7) * 2.0**127
 
 
-def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> Changed:
+def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> StepResult:
     """Raises `Refusal` `nothing_to_quantize`, `step_failed` when the opset cannot be raised."""
     model, notes = raised(model, OPSET, "a Cast from bfloat16")
     kept = {value: why for value in _weights(model) if (why := _objection(value, step.exclude)) is not None}
     layers = [
-        Layer(node, reason, reason == TOO_FEW and _has_matrix(node)) for node, reason in _reasons(model, kept)
+        LayerDecision(node, reason, reason == TOO_FEW and _has_matrix(node))
+        for node, reason in _reasons(model, kept)
     ]
     answer = changed(model, layers, f"float32 weights of {FEWEST} or more elements", notes)
     names = Names(model)

@@ -30,8 +30,8 @@ from worker.compression.half_precision.underflow import vanishing
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.measure.feeds import random_feeds
-from worker.compression.steps.context import Changed, Context
-from worker.compression.steps.decisions import SHOWN, Layer, changed
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import SHOWN, LayerDecision, changed
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ RANDOM: Final = 4
 FLOAT, HALF = ir.DataType.FLOAT, ir.DataType.FLOAT16
 
 
-def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
+def float16(model: ir.Model, step: Float16, context: Context) -> StepResult:
     """Raises `Refusal` `nothing_to_quantize`, and with calibration data `model_does_not_run`."""
     halves, reasons = chosen(model, step.exclude)
     reasons |= (vanished := vanishing(halves))
@@ -64,7 +64,7 @@ def float16(model: ir.Model, step: Float16, context: Context) -> Changed:
         details = {"samples": len(samples), "islands": {str(node.name): why for node, why in wide.items()}}
     context.progress.advance(0.7)
     layers = [
-        Layer(n, reasons.get(n), n in (wide or {}) or n in vanished)
+        LayerDecision(n, reasons.get(n), n in (wide or {}) or n in vanished)
         for n in model.graph
         if any(_is_weight(v) for v in n.inputs)
     ]

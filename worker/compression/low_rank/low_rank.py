@@ -21,11 +21,11 @@ from worker.compression.low_rank.input_drift import drift, together
 from worker.compression.low_rank.layer_study import WIDEST, Fitted, Study, observe
 from worker.compression.low_rank.rank_allocation import Option, cheapest, spread
 from worker.compression.low_rank.report import account, target
-from worker.compression.steps.context import Changed, Context
-from worker.compression.steps.decisions import Layer, refuse_quantized, why_not
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import LayerDecision, refuse_quantized, why_not
 
 
-def low_rank(model: ir.Model, step: LowRank, context: Context) -> Changed:
+def low_rank(model: ir.Model, step: LowRank, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data` and what `Observer` raises."""
     refuse_quantized(model)
     samples = _samples(step, context)
@@ -42,7 +42,7 @@ def low_rank(model: ir.Model, step: LowRank, context: Context) -> Changed:
     fitted = _replaced(model, tasks, samples, lambda done: context.progress.advance((1 + done) / 2))
     details = {"data_aware": samples is not None, "samples": 0 if samples is None else len(samples)}
     details |= account(found, fitted, counted)
-    return Changed(
+    return StepResult(
         model, len(fitted), len(found), _notes(model, found, samples, counted), details, target(step, found)
     )
 
@@ -103,7 +103,7 @@ def _nothing(model: ir.Model, found: list[Case]) -> Refusal:
 
 
 def _left(model: ir.Model, found: list[Case]) -> str:
-    return why_not(model, [Layer(case.node, case.reason) for case in found])
+    return why_not(model, [LayerDecision(case.node, case.reason) for case in found])
 
 
 def _notes(model: ir.Model, found: list[Case], samples: Samples | None, counted: bool) -> list[str]:

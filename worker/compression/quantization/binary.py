@@ -23,13 +23,13 @@ from worker.compression.quantization.weights.codebook_eligibility import (
     taken,
 )
 from worker.compression.quantization.weights.eligibility import tell_twins
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
 from worker.compression.weight_storage.codebook_weights import Writer
 
 
-def binary(model: ir.Model, step: Binary, context: Context) -> Changed:
+def binary(model: ir.Model, step: Binary, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
     refuse_quantized(model)
     model, notes = raised(model, OPSET, "unpacking signs")

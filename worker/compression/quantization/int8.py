@@ -39,7 +39,7 @@ from worker.compression.quantization.search.int8_candidates import (
 from worker.compression.quantization.search.output_error import Judge, Judged
 from worker.compression.quantization.search.sensitivity import measured_gains
 from worker.compression.quantization.search.winner import Entry, chosen
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized, rows
 from worker.compression.steps.opset import raised
 
@@ -53,7 +53,7 @@ STAMP_BYTES = 1024
 METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
 
 
-def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
+def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     """Raises `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`, `model_does_not_run`,
     `step_failed`."""
     refuse_quantized(model)
@@ -83,7 +83,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> Changed:
     said = [*(warned if won.kind == "int8_static" else []), *_said(ways, entries, best, why)]
     able = layers(model, step.patterns, won, with_data=judge is not None)
     if won.kind == "float":
-        return Changed(original, 0, len(able), said, {"layers": rows(able), **details})
+        return StepResult(original, 0, len(able), said, {"layers": rows(able), **details})
     return changed(won.make(), able, WANTED, [*notes, *said], details)
 
 

@@ -18,7 +18,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Dynamic
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.hardware import weight_range
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
 
@@ -26,7 +26,7 @@ OPSET = 11
 """The first opset with DynamicQuantizeLinear."""
 
 
-def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> Changed:
+def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`; with `smooth` also `missing_data`,
     `not_finite`, `model_does_not_run`."""
     refuse_quantized(model)

@@ -23,8 +23,8 @@ from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.mean_to_pool import pools_for_means
 from worker.compression.quantization.preparation.smoothquant import smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import sums_for_residuals
-from worker.compression.steps.context import Changed, Context
-from worker.compression.steps.decisions import Layer, changed, refuse_quantized, rows, taken
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, rows, taken
 from worker.compression.steps.opset import raised
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ JUDGED = 64
 """Samples of the calibration data, at most, on which `exclude: "auto"` judges."""
 
 
-def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
+def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
     refuse_quantized(model)
     if context.calibration is None or not len(context.calibration):
@@ -68,10 +68,12 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> Changed:
     return replace(answer, model=static.quantized(excluded.left), changed=len(taken(layers)))
 
 
-def _kept(original: ir.Model, layers: list[Layer], answer: Changed, asked: str) -> Changed:
+def _kept(original: ir.Model, layers: list[LayerDecision], answer: StepResult, asked: str) -> StepResult:
     """The float model: nothing in integers reaches what is asked."""
     note = f"Even with every layer but one in float the calibration data misses {asked}: the model stays as it was."
-    told = [Layer(layer.node, layer.reason or "even alone it misses what is asked") for layer in layers]
+    told = [
+        LayerDecision(layer.node, layer.reason or "even alone it misses what is asked") for layer in layers
+    ]
     return replace(
         answer, model=original, changed=0, notes=[note], details={**answer.details, "layers": rows(told)}
     )

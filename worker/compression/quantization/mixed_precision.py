@@ -36,7 +36,7 @@ from worker.compression.quantization.search.bit_allocation import (
 from worker.compression.quantization.search.layer_profile import layer_times, profile
 from worker.compression.quantization.search.output_error import Judge, Judged
 from worker.compression.quantization.search.sensitivity import sensitivities
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
 
@@ -62,7 +62,7 @@ class Facts:
     total_bytes: int
 
 
-def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> Changed:
+def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> StepResult:
     """Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
     refuse_quantized(model)
     if context.calibration is None or not len(context.calibration):
@@ -106,7 +106,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         answer.notes.append(estimate)
     if not chosen:
         told = "The float model is the best that was tried: nothing was quantized."
-        return Changed(original, 0, answer.candidates, [told], details, [target])
+        return StepResult(original, 0, answer.candidates, [told], details, [target])
     return replace(answer, model=made, changed=len(chosen), details=details, targets=[target])
 
 
@@ -294,7 +294,7 @@ def _target(step: MixedPrecision, speedup: float | None, ratio: float, judged: J
     )
 
 
-def _rows(answer: Changed, facts: Facts, chosen: Mapping[str, int]) -> list[dict[str, Any]]:
+def _rows(answer: StepResult, facts: Facts, chosen: Mapping[str, int]) -> list[dict[str, Any]]:
     rows = []
     for row in answer.details["layers"]:
         name = row["name"]

@@ -23,13 +23,13 @@ from worker.compression.quantization.weights.codebook_eligibility import (
 )
 from worker.compression.quantization.weights.eligibility import tell_twins
 from worker.compression.quantization.weights.kmeans import centres, nearest
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
 from worker.compression.weight_storage.codebook_weights import Array, Writer
 
 
-def palette(model: ir.Model, step: Palette, context: Context) -> Changed:
+def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
     refuse_quantized(model)
     model, notes = raised(model, OPSET, "unpacking a palette")

@@ -21,8 +21,8 @@ from worker.compression.quantization.weights.block_affine import Array, Fitted, 
 from worker.compression.quantization.weights.eligibility import Candidate, candidates, tell_twins
 from worker.compression.quantization.weights.gptq import Order, dead
 from worker.compression.quantization.weights.nbits_writer import NBitsWriter, Quantized
-from worker.compression.steps.context import Changed, Context
-from worker.compression.steps.decisions import NOT_SMALLER, Layer, changed, refuse_quantized
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision, changed, refuse_quantized
 from worker.compression.steps.opset import raised
 
 OPSET_BLOCKS: Final = 21
@@ -33,7 +33,7 @@ NODE_BYTES: Final = 300
 """What the nodes of a quantized layer take in the file, about."""
 
 
-def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> Changed:
+def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`, `model_does_not_run`,
     `step_failed`."""
     refuse_quantized(model)
@@ -43,7 +43,7 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> Changed:
     found = _candidates(model, step)
     answer = changed(
         model,
-        [Layer(layer.node, layer.reason, layer.reason == NOT_SMALLER) for layer in found],
+        [LayerDecision(layer.node, layer.reason, layer.reason == NOT_SMALLER) for layer in found],
         "MatMul, Gemm, Conv or Gather with a float32 weight",
         notes,
         {"bits": step.bits, "block": step.block, "symmetric": step.symmetric, "method": step.method},

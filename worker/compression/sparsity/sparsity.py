@@ -26,7 +26,7 @@ from worker.compression.layers.linear import Linear, by_weight
 from worker.compression.layers.sparsity_pattern import Structure, in_order
 from worker.compression.runtime.observe import Array
 from worker.compression.sparsity.sparsegpt import output_error, with_zeros
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import left_inside
 from worker.compression.steps.targets import zeros_targets
 from worker.compression.weight_storage.sparse_layers import remember
@@ -44,7 +44,7 @@ class Layers:
     skipped: list[tuple[Linear, str]]
 
 
-def sparsity(model: ir.Model, step: Sparsity, context: Context) -> Changed:
+def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
     """Raises `Refusal` `does_not_divide`, `nothing_to_compress`, `missing_data`, `not_finite`, `model_does_not_run`,
     `unsupported_operator`."""
     layers = layers_of(model, step)
@@ -59,7 +59,7 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> Changed:
         if sums is None:
             context.progress.advance((number + 1) / len(layers.taken))
     remember(model, (reader.name for layer in layers.taken for reader in layer.readers))
-    return Changed(
+    return StepResult(
         model,
         len(rows),
         len(rows) + len(layers.skipped),

@@ -76,7 +76,7 @@ class Context:
 
 
 @dataclass(frozen=True)
-class Changed:
+class StepResult:
     """The graph after a step: `changed` of `candidates` nodes; `details` goes into the report as it is.
 
     `targets` are what the step itself was asked for, reached or not.

@@ -10,7 +10,7 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from worker.compression.graph.facts.facts import quantized_nodes
 from worker.compression.graph.facts.weights import Weight, weights_of
-from worker.compression.steps.context import Changed
+from worker.compression.steps.context import StepResult
 
 SHOWN = 8
 """Operators named in a refusal."""
@@ -26,7 +26,7 @@ class TrainingDiverged(Refusal):
 
 
 @dataclass(frozen=True)
-class Layer:
+class LayerDecision:
     """A node with a weight that the step could change: why it stays as it is, None when it is changed. `eligible`: it
     could have been changed, and stays since it is better as it is."""
 
@@ -60,26 +60,26 @@ def _integers(node: ir.Node) -> list[tuple[str, str]]:
 
 def changed(
     model: ir.Model,
-    layers: list[Layer],
+    layers: list[LayerDecision],
     wanted: str,
     notes: list[str],
     details: dict[str, object] | None = None,
-) -> Changed:
+) -> StepResult:
     """The step's answer. Raises `nothing_to_quantize` when no layer was changed and none was eligible."""
     count = len(taken(layers))
     if count == 0:
         if not any(layer.eligible for layer in layers):
             raise Refusal("nothing_to_quantize", f"The step looks for {wanted}; {why_not(model, layers)}")
         notes = [f"The model stays as it was: {why_not(model, layers)}"]
-    return Changed(model, count, len(layers), notes, {"layers": rows(layers), **(details or {})})
+    return StepResult(model, count, len(layers), notes, {"layers": rows(layers), **(details or {})})
 
 
-def taken(layers: Iterable[Layer]) -> list[ir.Node]:
+def taken(layers: Iterable[LayerDecision]) -> list[ir.Node]:
     """The nodes of those that are changed."""
     return [layer.node for layer in layers if layer.reason is None]
 
 
-def rows(layers: Iterable[Layer]) -> list[dict[str, object]]:
+def rows(layers: Iterable[LayerDecision]) -> list[dict[str, object]]:
     """One row of the report for each layer."""
     return [
         {
@@ -92,7 +92,7 @@ def rows(layers: Iterable[Layer]) -> list[dict[str, object]]:
     ]
 
 
-def why_not(model: ir.Model, layers: list[Layer]) -> str:
+def why_not(model: ir.Model, layers: list[LayerDecision]) -> str:
     """The end of a sentence that says why no layer was changed."""
     if layers:
         reasons = Counter(f"{layer.node.op_type}: {layer.reason}" for layer in layers)

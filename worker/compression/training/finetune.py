@@ -5,13 +5,13 @@ import onnx_ir as ir
 from winnow.contract.recipe import Finetune
 from worker.compression.data.labels import mean_classes
 from worker.compression.graph.facts.facts import inputs_of
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.training.goal.head import Meaning, output_of
 from worker.compression.training.goal.objective import Weights
 from worker.compression.training.train_step import Lesson, trained
 
 
-def finetune(model: ir.Model, step: Finetune, context: Context) -> Changed:
+def finetune(model: ir.Model, step: Finetune, context: Context) -> StepResult:
     """Raises what `trained` raises."""
     labels, shape = context.training(inputs_of(model)).targets, output_of(model, step.output).shape
     classes = labels is None or mean_classes(labels, None if shape is None else tuple(shape))

@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import QuantizationAwareTraining
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.training.train_step import lesson_of, trained
 
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
@@ -15,7 +15,7 @@ QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 def quantization_aware_training(
     model: ir.Model, step: QuantizationAwareTraining, context: Context
-) -> Changed:
+) -> StepResult:
     """Raises `not_quantized` and what `trained` raises."""
     if not {node.op_type for node in model.graph} >= QDQ:
         raise Refusal(

@@ -16,7 +16,7 @@ from worker.compression.engine.working import as_module, write_back
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.ir.naming import excluded
 from worker.compression.layers.batchnorm import untie_batchnorms
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import TrainingDiverged
 from worker.compression.training.goal.fit import check_fit
 from worker.compression.training.goal.head import Meaning, head_of, output_of
@@ -48,7 +48,7 @@ def lesson_of(step: Taught, context: Context) -> Lesson:
     return Lesson(weights, meaning, teacher, step.cache_teacher)
 
 
-def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -> Changed:
+def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -> StepResult:
     """Train the model's weights in place.
 
     Raises `TrainingDiverged`; `Refusal` `unsupported_operator`, `nothing_to_train`, `missing_data`, `not_finite`,
@@ -82,7 +82,7 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
         raise _diverged(model, result)
     notes = [*_notes(result, step, samples), *zeros.notes]
     details = _details(result, hardware, lesson, zeros)
-    return Changed(model, learning, layers, notes, details, zeros.targets)
+    return StepResult(model, learning, layers, notes, details, zeros.targets)
 
 
 def _inputs(model: ir.Model, teacher: ir.Model | None) -> list[TensorSpec]:

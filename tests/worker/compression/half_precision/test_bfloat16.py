@@ -19,12 +19,12 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.pipeline import ARTIFACT, compress
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 SMALL = ir.DataType.BFLOAT16
 
 
-def store_small(net: ir.Model, **step: Any) -> Changed:
+def store_small(net: ir.Model, **step: Any) -> StepResult:
     return apply(net, BFloat16.model_validate({"kind": "bfloat16", **step}), Context(Path(), 0, Silent()))
 
 

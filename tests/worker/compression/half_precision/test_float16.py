@@ -32,13 +32,13 @@ from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.constants import new_constant
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 HALF = ir.DataType.FLOAT16
 STEP = Float16.model_validate({"kind": "float16"})
 
 
-def halve(net: ir.Model, **step: Any) -> Changed:
+def halve(net: ir.Model, **step: Any) -> StepResult:
     return apply(net, Float16.model_validate({"kind": "float16", **step}), Context(Path(), 0, Silent()))
 
 

@@ -20,7 +20,7 @@ from tests.support.small_nets import (
 from winnow.contract.recipe import Float16
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 HALF, FLOAT = ir.DataType.FLOAT16, ir.DataType.FLOAT
 
@@ -47,7 +47,7 @@ def rows(n: int = 64) -> Any:
     return np.random.default_rng(0).uniform(0.5, 1, (n, 4)).astype(np.float32)
 
 
-def halve(net: ir.Model, folder: Path, x: Any, **step: Any) -> Changed:
+def halve(net: ir.Model, folder: Path, x: Any, **step: Any) -> StepResult:
     given = samples(folder, net, x=x)
     return apply(
         net, Float16.model_validate({"kind": "float16", **step}), Context(folder, 0, Silent(), given)

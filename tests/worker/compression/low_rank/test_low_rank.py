@@ -31,7 +31,7 @@ from worker.compression.low_rank.low_rank import low_rank
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 LAYERS = ["conv1", "conv2", "head/gemm"]
 
@@ -40,7 +40,7 @@ def step(**settings: Any) -> LowRank:
     return LowRank.model_validate({"kind": "low_rank", **settings})
 
 
-def done(folder: Path, net: ir.Model | None = None, data: Any = None, **settings: Any) -> Changed:
+def done(folder: Path, net: ir.Model | None = None, data: Any = None, **settings: Any) -> StepResult:
     """On the digits' network and data, or without data on another network; the result in normal form."""
     net = digits_net() if net is None else net
     scratch = folder / "step"
@@ -55,7 +55,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Any:
     return digits_samples(tmp_path_factory.mktemp("digits"))
 
 
-def rows(changed: Changed) -> dict[str, dict[str, Any]]:
+def rows(changed: StepResult) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in changed.details["layers"]}
 
 

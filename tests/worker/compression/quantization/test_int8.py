@@ -27,19 +27,19 @@ from winnow.contract.recipe import Int8
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 
 def best(
     net: ir.Model, folder: Path, data: Samples | None, evaluation: Evaluation | None = None, **step: Any
-) -> Changed:
+) -> StepResult:
     scratch = folder / "step"
     scratch.mkdir(exist_ok=True)
     context = Context(scratch, 0, Silent(), data, evaluation=evaluation)
     return apply(net, Int8.model_validate({"kind": "int8", **step}), context)
 
 
-def rows(made: Changed) -> dict[str, dict[str, Any]]:
+def rows(made: StepResult) -> dict[str, dict[str, Any]]:
     return {row["name"]: row for row in made.details["candidates"]}
 
 

@@ -25,12 +25,12 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Dynamic
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 RNG = np.random.default_rng(0)
 
 
-def quantize(net: ir.Model, **step: Any) -> Changed:
+def quantize(net: ir.Model, **step: Any) -> StepResult:
     asked = Int8Dynamic.model_validate({"kind": "int8_dynamic", **step})
     return apply(net, asked, Context(Path(), 0, Silent()))
 

@@ -33,10 +33,10 @@ from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 
-def quantize(net: ir.Model, folder: Path, data: Samples | None, **step: Any) -> Changed:
+def quantize(net: ir.Model, folder: Path, data: Samples | None, **step: Any) -> StepResult:
     asked = Int8Static.model_validate({"kind": "int8_static", **step})
     return apply(net, asked, Context(folder, 0, Silent(), data))
 

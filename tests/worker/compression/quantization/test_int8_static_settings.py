@@ -23,12 +23,12 @@ from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 
 def quantize(
     net: ir.Model, folder: Path, data: Samples, require: Requirements | None = None, **step: Any
-) -> Changed:
+) -> StepResult:
     asked = Int8Static.model_validate({"kind": "int8_static", **step})
     scratch = folder / "step"
     scratch.mkdir(exist_ok=True)

@@ -24,11 +24,11 @@ from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files.model_files import save, weight_bytes
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.weight_storage.drop_defaults import NOTHING
 
 
-def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> Changed:
+def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> StepResult:
     scratch = folder / "step"
     scratch.mkdir(exist_ok=True)
     asked = MixedPrecision.model_validate({"kind": "mixed_precision", **step})
@@ -40,7 +40,7 @@ def _saved(net: ir.Model, folder: Path) -> int:
     return (folder / "saved.onnx").stat().st_size
 
 
-def bits(made: Changed) -> dict[str, int]:
+def bits(made: StepResult) -> dict[str, int]:
     return {row["name"]: row["bits"] for row in made.details["layers"]}
 
 

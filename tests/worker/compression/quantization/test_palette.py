@@ -24,7 +24,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 from worker.compression.weight_storage.codebook_weights import SharedWeight, shared_weight
 from worker.compression.weight_storage.drop_defaults import names_in
 
@@ -32,7 +32,7 @@ LAYERS = ("conv1", "conv2", "head/gemm")
 RNG = np.random.default_rng(0)
 
 
-def done(net: ir.Model, kind: str = "palette", **step: Any) -> Changed:
+def done(net: ir.Model, kind: str = "palette", **step: Any) -> StepResult:
     asked = (Palette if kind == "palette" else Binary).model_validate({"kind": kind, **step})
     return apply(net, asked, Context(Path(), 0, Silent()))
 

@@ -30,7 +30,7 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.quantization.weight_only import weight_only
 from worker.compression.quantization.weights.block_affine import Grid, nearest
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 EXACT_DB = 100
 """Float32 sums in another order."""
@@ -38,7 +38,7 @@ INT8_DB = 30
 """MatMulNBits rounds activations to int8 block by block."""
 
 
-def quantize(net: ir.Model, folder: Path, data: Any = None, **step: Any) -> Changed:
+def quantize(net: ir.Model, folder: Path, data: Any = None, **step: Any) -> StepResult:
     folder.mkdir(parents=True, exist_ok=True)
     context = Context(folder, 0, Silent(), data)
     made = weight_only(net, WeightOnly.model_validate({"kind": "weight_only", **step}), context)

@@ -19,7 +19,7 @@ from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.progress import Silent
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 RNG = np.random.default_rng(0)
 STEP = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "validation": 0}
@@ -46,7 +46,7 @@ def done(
     labels: np.ndarray | None = None,
     x: np.ndarray | None = None,
     teacher: ir.Model | None = None,
-) -> Changed:
+) -> StepResult:
     given = {"x": normal(rows, 4) if x is None else x}
     given["labels"] = np.arange(len(given["x"])) % 4 if labels is None else labels
     np.savez(folder / "data.npz", **given)

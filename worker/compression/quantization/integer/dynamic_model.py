@@ -15,7 +15,7 @@ from worker.compression.quantization.integer.integer_ops_writer import IntegerWr
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation, smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import sums_for_residuals
 from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
-from worker.compression.steps.decisions import Layer, taken
+from worker.compression.steps.decisions import LayerDecision, taken
 
 QUANTIZED = frozenset({"MatMul", "Gemm", "LSTM"})
 
@@ -34,7 +34,7 @@ class Dynamic:
     alpha: float | None = None
     seen: dict[str, Channels] = field(default_factory=dict)
 
-    def told(self) -> list[Layer]:
+    def told(self) -> list[LayerDecision]:
         """All that could be quantized, tables among them, and why what stays float does."""
         products, embeddings = self._layers(self.model)
         return [*products, *embeddings]
@@ -60,10 +60,10 @@ class Dynamic:
         passes.RemoveUnusedNodesPass()(model)
         return model
 
-    def _layers(self, model: ir.Model) -> tuple[list[Layer], list[Layer]]:
+    def _layers(self, model: ir.Model) -> tuple[list[LayerDecision], list[LayerDecision]]:
         """Products and recurrent layers; tables."""
         products = [
-            Layer(node, _objection(node, self.patterns))
+            LayerDecision(node, _objection(node, self.patterns))
             for node in model.graph
             if node.domain in ("", "ai.onnx") and node.op_type in QUANTIZED
         ]

@@ -17,7 +17,7 @@ import onnx_ir as ir
 from worker.compression.ir.naming import excluded
 from worker.compression.quantization.integer.pad_values import adds_values
 from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
-from worker.compression.steps.decisions import Layer, taken
+from worker.compression.steps.decisions import LayerDecision, taken
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
@@ -36,7 +36,7 @@ def carries(node: ir.Node) -> bool:
 class Selection:
     """`values` are the activations that get a Q/DQ pair, in graph order."""
 
-    layers: list[Layer]
+    layers: list[LayerDecision]
     nodes: frozenset[ir.Node]
     values: list[ir.Value]
 
@@ -71,7 +71,7 @@ def select(model: ir.Model, patterns: list[str], left: Mapping[str, str] | None 
     """`left`: why the layer of that name stays float, besides those that a pattern excludes."""
     left = left or {}
     layers = [
-        Layer(node, _objection(node, patterns) or left.get(str(node.name)))
+        LayerDecision(node, _objection(node, patterns) or left.get(str(node.name)))
         for node in model.graph
         if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | FLOAT_ONLY
     ]

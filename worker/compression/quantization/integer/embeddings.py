@@ -16,7 +16,7 @@ import onnx_ir as ir
 from worker.compression.ir.naming import excluded
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.weights.eligibility import finite, gathers_rows
-from worker.compression.steps.decisions import Layer
+from worker.compression.steps.decisions import LayerDecision
 
 LEAST: Final = 1 << 16
 """Numbers of a table that is worth three more nodes: it saves 192 KiB."""
@@ -27,7 +27,7 @@ def tables(
     patterns: list[str],
     products: Collection[ir.Node] = (),
     left: Mapping[str, str] | None = None,
-) -> list[Layer]:
+) -> list[LayerDecision]:
     """Every Gather of the main graph with a float32 table [rows, n].
 
     A table that other nodes read as floats too stays; `products` are those that read integers. `left` says by name why
@@ -35,20 +35,20 @@ def tables(
     """
     left = left or {}
     layers = [
-        Layer(node, _objection(node, patterns) or left.get(str(node.name)))
+        LayerDecision(node, _objection(node, patterns) or left.get(str(node.name)))
         for node in model.graph
         if node.op_type == "Gather" and node.domain in ("", "ai.onnx") and _table(node) is not None
     ]
     taken = {*products, *(layer.node for layer in layers if layer.reason is None)}
     return [
-        Layer(
+        LayerDecision(
             layer.node, layer.reason or (None if _read_by(layer.node, taken) else "others read it as floats")
         )
         for layer in layers
     ]
 
 
-def quantize_tables(writer: IntegerWriter, layers: Iterable[Layer]) -> None:
+def quantize_tables(writer: IntegerWriter, layers: Iterable[LayerDecision]) -> None:
     """In place, those of `tables` that have no reason against it."""
     for layer in layers:
         if layer.reason is None:

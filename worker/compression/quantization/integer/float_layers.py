@@ -13,13 +13,13 @@ from winnow.contract.errors import Refusal
 from worker.compression.quantization.integer.eligibility import FLOAT_ONLY, WEIGHTED, select
 from worker.compression.quantization.integer.embeddings import tables
 from worker.compression.quantization.search.int8_candidates import Way
-from worker.compression.steps.decisions import Layer, taken
+from worker.compression.steps.decisions import LayerDecision, taken
 
 FLOAT_WON = "the float model is the best that was tried"
 OTHERWISE = "another way was the best that was tried, and leaves it in float"
 
 
-def layers(model: ir.Model, patterns: list[str], way: Way, *, with_data: bool) -> list[Layer]:
+def layers(model: ir.Model, patterns: list[str], way: Way, *, with_data: bool) -> list[LayerDecision]:
     """All of them, in the graph's order; those without a reason are quantized."""
     weighted = [node for node in model.graph if node.op_type in WEIGHTED | FLOAT_ONLY]
     won = {str(layer.node.name): layer.reason for layer in way.told}
@@ -37,7 +37,9 @@ def layers(model: ir.Model, patterns: list[str], way: Way, *, with_data: bool) -
             return f"calibration data is missing: only static quantization takes {node.op_type}"
         return FLOAT_WON if way.kind == "float" else OTHERWISE
 
-    return [Layer(node, reason(node)) for node in model.graph if node in weighted or node in embeddings]
+    return [
+        LayerDecision(node, reason(node)) for node in model.graph if node in weighted or node in embeddings
+    ]
 
 
 def refuse_without_data(model: ir.Model, patterns: list[str]) -> None:

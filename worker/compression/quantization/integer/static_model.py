@@ -23,7 +23,7 @@ from worker.compression.quantization.integer.hardware import FULL, TARGETS, Targ
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
 from worker.compression.quantization.preparation.bias_correction import correct, shift
-from worker.compression.steps.decisions import Layer, taken
+from worker.compression.steps.decisions import LayerDecision, taken
 
 NAMED = 3
 """Values that a note names, at most."""
@@ -55,7 +55,7 @@ class Static:
         """What is quantized: `left` names layers that stay float, and says why."""
         return select(self.model, self.patterns, left)
 
-    def told(self, left: Mapping[str, str] | None = None) -> list[Layer]:
+    def told(self, left: Mapping[str, str] | None = None) -> list[LayerDecision]:
         """All that could be quantized, tables among them, and why what stays float does."""
         selection = self.selection(left)
         return [*selection.layers, *self._tables(self.model, selection, left)]
@@ -66,7 +66,7 @@ class Static:
 
     def _tables(
         self, model: ir.Model, selection: Selection, left: Mapping[str, str] | None = None
-    ) -> list[Layer]:
+    ) -> list[LayerDecision]:
         return tables(model, self.patterns, selection.weighted, left) if self.embeddings else []
 
     def observe(self, told: Callable[[float], None]) -> None:

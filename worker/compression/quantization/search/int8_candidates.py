@@ -18,7 +18,7 @@ from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation
 from worker.compression.quantization.search.sensitivity import Gain
-from worker.compression.steps.decisions import Layer, taken
+from worker.compression.steps.decisions import LayerDecision, taken
 
 SMOOTH: Final = 0.7
 """SmoothQuant's alpha. The paper's 0.5 was found for weights that share one scale; with one for each channel more
@@ -38,7 +38,7 @@ class Way:
     name: str
     kind: Literal["float", "int8_static", "int8_dynamic"]
     make: Callable[[], ir.Model]
-    told: Sequence[Layer] = ()
+    told: Sequence[LayerDecision] = ()
 
     @property
     def layers(self) -> list[str]:

@@ -17,7 +17,7 @@ from worker.compression.quantization.weights.eligibility import (
     finite,
     readers,
 )
-from worker.compression.steps.decisions import NOT_SMALLER, Layer
+from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision
 
 Array = np.ndarray[Any, Any]
 
@@ -40,8 +40,8 @@ class Candidate:
     reason: str | None
 
     @property
-    def told(self) -> Layer:
-        return Layer(self.node, self.reason, self.reason == NOT_SMALLER)
+    def told(self) -> LayerDecision:
+        return LayerDecision(self.node, self.reason, self.reason == NOT_SMALLER)
 
 
 def candidates(

@@ -34,23 +34,23 @@ from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.int8_candidates import Way
 from worker.compression.quantization.search.output_error import Judge
 from worker.compression.quantization.search.sensitivity import sensitivities
-from worker.compression.steps.context import Changed, Context
+from worker.compression.steps.context import Context, StepResult
 
 IDS = np.random.default_rng(3).integers(0, 2048, (48, 6))
 STEPS = {"int8_dynamic": Int8Dynamic, "int8_static": Int8Static, "int8": Int8}
 
 
-def quantized(net: ir.Model, folder: Path, kind: str = "int8_dynamic", **step: Any) -> Changed:
+def quantized(net: ir.Model, folder: Path, kind: str = "int8_dynamic", **step: Any) -> StepResult:
     context = Context(folder, 0, Silent(), samples(folder, net, ids=IDS))
     return apply(net, STEPS[kind].model_validate({"kind": kind, **step}), context)
 
 
-def stored(made: Changed, folder: Path) -> int:
+def stored(made: StepResult, folder: Path) -> int:
     model_files.save_one_file(made.model, folder / "out.onnx")
     return (folder / "out.onnx").stat().st_size
 
 
-def row(made: Changed, name: str = "words") -> dict[str, Any]:
+def row(made: StepResult, name: str = "words") -> dict[str, Any]:
     return next(row for row in made.details["layers"] if row["name"] == name)
 
 
