@@ -5,15 +5,15 @@ from pathlib import Path
 
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
-from worker.compression.artifact import finish
 from worker.compression.checkpoint import Checkpoints, fingerprint
-from worker.compression.comparing import compare_with_original
 from worker.compression.data.source import Data
 from worker.compression.first_checks import check_job
 from worker.compression.materials import Materials
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
-from worker.compression.report import assemble
+from worker.compression.result.artifact import finish
+from worker.compression.result.comparing import compare_with_original
+from worker.compression.result.report import assemble
 from worker.compression.run_steps import run_steps
 from worker.compression.upload import open_upload
 

@@ -10,14 +10,14 @@ import onnx_ir as ir
 from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.recipe import AnyStep, Recipe
 from winnow.contract.report import StepReport
-from worker.compression import artifact_storage
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.half_precision.float_types import give_back
 from worker.compression.materials import Materials
 from worker.compression.measure.apart.processes import Comparison
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
-from worker.compression.report import lineage
+from worker.compression.result import storage
+from worker.compression.result.report import lineage
 from worker.compression.steps.opset import returned
 
 
@@ -39,7 +39,7 @@ class Artifact:
         upload = materials.upload
         facts = lineage(upload.sha256, recipe, materials.options, measured, graph_sha256(self.candidate))
         model_files.stamp(self.graph, facts)
-        artifact_storage.write(self.graph, path, self.effective, upload.names)
+        storage.write(self.graph, path, self.effective, upload.names)
         limit = upload.size_bytes
         if bytes_of(path) > limit and (not self.effective or bytes_of(self.candidate) <= limit):
             shutil.copyfile(self.candidate, path)
@@ -56,17 +56,17 @@ def finish(
     effective = [step for step, report in zip(steps, reports, strict=True) if report.changed]
     if effective:
         reports = _with_notes(reports, give_back(graph, materials.types(steps)))
-        graph, notes = artifact_storage.with_packing_opset(graph, effective)
+        graph, notes = storage.with_packing_opset(graph, effective)
         reports = _with_notes(reports, notes)
     else:
         graph = model_files.load(upload.path)
     tidy(graph)
-    floor = artifact_storage.least_opset(effective)
+    floor = storage.least_opset(effective)
     reports = _with_notes(reports, returned(graph, upload.normal_form, floor))
     materials.signature(steps).restore(graph)
     candidate = materials.scratch / "candidate.onnx"
-    packing = artifact_storage.write(graph, candidate, effective, upload.names)
-    return Artifact(graph, candidate, effective, artifact_storage.with_storage_told(reports, steps, packing))
+    packing = storage.write(graph, candidate, effective, upload.names)
+    return Artifact(graph, candidate, effective, storage.with_storage_told(reports, steps, packing))
 
 
 def _with_notes(reports: list[StepReport], notes: list[str]) -> list[StepReport]:
