@@ -6,9 +6,9 @@ from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Source
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.materials import Materials
-from worker.compression.measure.apart.comparison import compare_apart
 from worker.compression.measure.apart.processes import Comparing, Comparison
 from worker.compression.measure.compare import compare
+from worker.compression.measure.compare_apart import compare_apart
 from worker.compression.onnx_files.sizes import sha256_of
 
 

@@ -1,6 +1,6 @@
 """The comparison in a process of its own, for models whose weights the caller had better not hold.
 
-    python -m worker.compression.measure.apart.comparison COMPARING.json COMPARED.json
+    python -m worker.compression.measure.compare_apart COMPARING.json COMPARED.json
 
 prints one JSON object for each sign of progress, and writes the comparison, or the problem that refused it.
 """
