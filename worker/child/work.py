@@ -117,8 +117,8 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
 
 
 def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
-    from worker.compression.measure.apart.comparison import open_and_compare
     from worker.compression.measure.apart.processes import COMPARISON, Comparing
+    from worker.compression.measure.compare_apart import open_and_compare
 
     comparing = Comparing(
         task.baseline,

@@ -1,4 +1,4 @@
-"""One technique, one file, one `kind`: an ONNX graph in, an ONNX graph out.
+"""Which technique a step's `kind` is: one technique, one file; an ONNX graph in, an ONNX graph out.
 
 Those that train are imported when they are asked for: torch takes seconds that other jobs need not wait for.
 """
@@ -34,8 +34,10 @@ from worker.compression.half_precision.bfloat16 import bfloat16
 from worker.compression.half_precision.float16 import float16
 from worker.compression.low_rank.low_rank import low_rank
 from worker.compression.quantization.binary import binary
+from worker.compression.quantization.int8 import int8
 from worker.compression.quantization.int8_dynamic import int8_dynamic
 from worker.compression.quantization.int8_static import int8_static
+from worker.compression.quantization.mixed_precision import mixed_precision
 from worker.compression.quantization.palette import palette
 from worker.compression.quantization.weight_only import weight_only
 from worker.compression.sparsity.sparsity import layers_of, sparsity
@@ -79,12 +81,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
     """
     match step:
         case Int8():
-            from worker.compression.quantization.int8 import int8
-
             return int8(model, step, context)
         case MixedPrecision():
-            from worker.compression.quantization.mixed_precision import mixed_precision
-
             return mixed_precision(model, step, context)
         case Int8Static():
             return int8_static(model, step, context)

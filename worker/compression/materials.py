@@ -26,22 +26,15 @@ from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.steps.context import Context
-from worker.compression.weight_storage.drop_defaults import UploadNames
+from worker.compression.upload import Upload
 
 
 @dataclass(frozen=True)
 class Materials:
-    """`original` is the upload in normal form and float32, `given` which floats it had before; `upload` the names in
-    its file and `upload_bytes` its size, `declared` what it says of its inputs and outputs; `curves` the folder of what
-    training steps draw; `unpacked` where each archive was unpacked to, so that its bytes are hashed once and not for
-    every step.
-    """
+    """`curves` is the folder of what training steps draw; `unpacked` says where each archive was unpacked to, so that
+    its bytes are hashed once and not for every step."""
 
-    original: ir.Model
-    given: FloatTypes
-    upload: UploadNames
-    upload_bytes: int
-    declared: Signature
+    upload: Upload
     data: Data
     scratch: Path
     curves: Path
@@ -62,8 +55,8 @@ class Materials:
             self.progress,
             self.samples(self.data.calibration),
             sized=self.samples(self.data.calibration or self.data.evaluation or self.data.training),
-            upload=self.upload,
-            upload_bytes=self.upload_bytes,
+            upload=self.upload.names,
+            upload_bytes=self.upload.size_bytes,
             as_written=self._as_written,
             require=self.options.require,
             evaluation=self.options.evaluation,
@@ -75,10 +68,10 @@ class Materials:
         )
 
     def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:
-        """Rows for a model with these inputs (default: the original's); None without a source."""
+        """Rows for a model with these inputs (default: the upload's); None without a source."""
         if source is None:
             return None
-        inputs = inputs_of(self.original) if inputs is None else inputs
+        inputs = inputs_of(self.upload.float32) if inputs is None else inputs
         if source.path not in self.unpacked:
             self.unpacked[source.path] = self.scratch / "data" / sha256_of(source.path)
             self.unpacked[source.path].mkdir(parents=True, exist_ok=True)
@@ -95,30 +88,30 @@ class Materials:
         return samples
 
     def model(self, name: str) -> ir.Model:
-        """`original`, or another upload by its id: in normal form and float32, the caller's own."""
+        """The upload itself (`original`), or another by its id: in normal form and float32, the caller's own."""
         if name == ORIGINAL:
-            return self.original.clone()
+            return self.upload.float32.clone()
         return self._turned(name)[0]
 
     def signature(self, steps: Sequence[AnyStep]) -> Signature:
         """What the artifact has to take and answer: as the upload does, or the last student that took its place."""
         student = _student(steps)
-        return self.declared if student is None else Signature.of(self._loaded(student))
+        return self.upload.signature if student is None else Signature.of(self._loaded(student))
 
     def types(self, steps: Sequence[AnyStep]) -> FloatTypes:
         """The floats of the upload, or of the last student that took its place."""
         student = _student(steps)
-        return self.given if student is None else self._turned(student)[1]
+        return self.upload.float_types if student is None else self._turned(student)[1]
 
     def _turned(self, name: str) -> tuple[ir.Model, FloatTypes]:
         return in_float32(normalise(self._loaded(name)), self.scratch / "float32")
 
     def _as_written(self, graph: ir.Model) -> ir.Model:
         """A graph with its floats in the upload's types: what a candidate weighs."""
-        if self.given.stored is None:
+        if self.upload.float_types.stored is None:
             return graph
         copy = graph.clone()
-        give_back(copy, self.given)
+        give_back(copy, self.upload.float_types)
         return copy
 
     def _loaded(self, name: str) -> ir.Model:

@@ -15,7 +15,6 @@ from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
-from worker.compression import pipeline
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -73,7 +72,7 @@ def test_measuring_apart_finds_the_same(
 ) -> None:
     data = calibration(tmp_path)
     here = quantized(archive, tmp_path / "here", data, method="rtn")
-    monkeypatch.setattr(pipeline, "LARGE_BYTES", 0)
+    monkeypatch.setattr("worker.compression.upload.LARGE_BYTES", 0)
     apart = quantized(archive, tmp_path / "apart", data, method="rtn")
     assert apart.parity == here.parity
     assert apart.latency[0].rounds == here.latency[0].rounds
@@ -83,7 +82,7 @@ def test_measuring_apart_finds_the_same(
 def test_what_is_refused_apart_is_refused_here(
     archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(pipeline, "LARGE_BYTES", 0)
+    monkeypatch.setattr("worker.compression.upload.LARGE_BYTES", 0)
     recipe = Recipe.model_validate({"steps": [{"kind": "weight_only", "method": "rtn"}]})
     with pytest.raises(Refusal, match="shape_needed"):
         compress(archive, recipe, Data(), tmp_path / "out", options=Options(benchmark=Benchmark(rounds=9)))

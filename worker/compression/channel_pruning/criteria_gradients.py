@@ -24,8 +24,8 @@ from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module
 from worker.compression.graph.channels import Group
 from worker.compression.runtime.observe import Array
+from worker.compression.training.feeding.batches import Batch, Batches
 from worker.compression.training.goal.head import Head, head_of
-from worker.compression.training.loop.batches import Batch, Batches
 
 BATCH = 8
 

@@ -14,7 +14,7 @@ import onnx_ir as ir
 
 from worker.compression.engine.coverage import operator_of
 from worker.compression.engine.quantized import is_bias, reader_of
-from worker.compression.graph.facts.weights import scales_rows
+from worker.compression.graph.nodes.weights import scales_rows
 from worker.compression.weight_storage.codebook_weights import of_codes, of_learnt, shared_weight
 
 ELEMENTWISE: Final = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean"})

@@ -14,7 +14,7 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import BFloat16
-from worker.compression.graph.facts.weights import dtype_name
+from worker.compression.graph.nodes.weights import dtype_name
 from worker.compression.half_precision.float16_ports import KEPT
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded

@@ -17,7 +17,7 @@ from onnx_ir.passes import common as passes
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import AnyStep, BFloat16, Distillation, Float16
 from worker.compression.graph.facts.facts import is_quantized
-from worker.compression.graph.facts.weights import dtype_name, layers
+from worker.compression.graph.nodes.weights import dtype_name, layers
 from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, told
 from worker.compression.half_precision.bfloat16 import store_as
 from worker.compression.half_precision.float16 import Converter, chosen

@@ -13,7 +13,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from worker.compression.graph.shapes.known_shapes import numbers
+from worker.compression.graph.nodes.known_shapes import numbers
 from worker.compression.layers.linear import Linear
 
 Way = Literal["svd", "channel", "spatial", "tucker"]

@@ -5,8 +5,8 @@ import platform
 from importlib import metadata
 
 from winnow.contract.report import Environment
-from worker.compression.cpu import cpu_facts, cpu_flags
 from worker.compression.measure.gpus import describe_gpus
+from worker.compression.runtime.cpu import cpu_facts, cpu_flags
 
 TELLING_FLAGS = {
     *("avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512_vnni", "avx_vnni", "avx512_bf16"),

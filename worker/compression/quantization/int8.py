@@ -22,11 +22,11 @@ from worker.compression.onnx_files import model_files
 from worker.compression.quantization.calibration.histogram import Method
 from worker.compression.quantization.int8_static import WANTED, calibrated, prepared
 from worker.compression.quantization.integer.dynamic_model import Dynamic
-from worker.compression.quantization.integer.float_layers import layers, refuse_without_data
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.acceptance import Meets, meeting
 from worker.compression.quantization.search.exclusion import exclude
+from worker.compression.quantization.search.float_layers import layers, refuse_without_data
 from worker.compression.quantization.search.int8_candidates import (
     SMOOTH,
     Way,

@@ -9,7 +9,7 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from worker.compression.graph.facts.facts import quantized_nodes
-from worker.compression.graph.facts.weights import Weight, weights_of
+from worker.compression.graph.nodes.weights import Weight, weights_of
 from worker.compression.steps.context import StepResult
 
 SHOWN = 8

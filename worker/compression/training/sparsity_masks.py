@@ -14,7 +14,7 @@ from winnow.contract.recipe import Gradual, Training
 from winnow.contract.report import RequirementResult
 from winnow.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
-from worker.compression.graph.facts.weights import Weight, layers
+from worker.compression.graph.nodes.weights import Weight, layers
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.linear import by_weight
 from worker.compression.layers.sparsity_pattern import Structure

@@ -18,13 +18,13 @@ from worker.compression.ir.naming import excluded
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import TrainingDiverged
+from worker.compression.training.feeding.batches import validation_rows
+from worker.compression.training.feeding.hardware import Hardware, hardware_for
 from worker.compression.training.goal.fit import check_fit
 from worker.compression.training.goal.head import Meaning, head_of, output_of
 from worker.compression.training.goal.objective import Objective, Weights
 from worker.compression.training.goal.student_teacher import Pair
 from worker.compression.training.goal.teacher import Teacher
-from worker.compression.training.loop.batches import validation_rows
-from worker.compression.training.loop.hardware import Hardware, hardware_for
 from worker.compression.training.loop.train import Run, Trained, train
 from worker.compression.training.sparsity_masks import Sparse, sparse
 

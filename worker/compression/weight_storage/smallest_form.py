@@ -26,9 +26,10 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.ir.protobuf_walk import messages
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitstream import Moved, Stored
+from worker.compression.weight_storage.readers import Readers, readers_of
+from worker.compression.weight_storage.stacked_codebooks import stack_codebooks
 
 Array = npt.NDArray[Any]
 
@@ -123,6 +124,8 @@ class _Packer:
         self.nodes = [*self._shared.shared_nodes.values(), *self.nodes]
         self._graph.node.extend([*self.nodes, *others])
         self._graph.initializer.extend(self._shared.shared_constants.values())
+        stack_codebooks(self._graph, self._opset, self._prefix)
+        self.nodes = list(self._graph.node)[: len(self._graph.node) - len(others)]
 
     def _may_be_packed(self, tensor: TensorProto) -> bool:
         if tensor.data_type not in WEIGHTS or tensor.name in self._fixed or self._opset < OPSET:
@@ -132,7 +135,7 @@ class _Packer:
 
 def moved_nodes(model: onnx.ModelProto) -> dict[str, Moved]:
     """Of the uint8 constants of the main graph that a single Cast reads, what is done to each code by itself."""
-    readers = _readers(model)
+    readers = readers_of(model.graph)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
     found = {}
     for name, tensor in constants.items():
@@ -142,23 +145,7 @@ def moved_nodes(model: onnx.ModelProto) -> dict[str, Moved]:
     return found
 
 
-def _readers(model: onnx.ModelProto) -> dict[str, list[onnx.NodeProto | None]]:
-    """None for a reader inside a subgraph, and for one outside the graph."""
-    readers: dict[str, list[onnx.NodeProto | None]] = {}
-    for node in model.graph.node:
-        for name in node.input:
-            readers.setdefault(name, []).append(node)
-        for inner in messages(node, onnx.NodeProto):
-            for name in inner.input:
-                readers.setdefault(name, []).append(None)
-    for value in model.graph.output:
-        readers.setdefault(value.name, []).append(None)
-    return readers
-
-
-def _moved(
-    name: str, readers: dict[str, list[onnx.NodeProto | None]], constants: dict[str, TensorProto]
-) -> Moved:
+def _moved(name: str, readers: Readers, constants: dict[str, TensorProto]) -> Moved:
     nodes: list[onnx.NodeProto] = []
     limit = None
     while (read := readers.get(name, [None])) and len(read) == 1 and (node := read[0]) is not None:

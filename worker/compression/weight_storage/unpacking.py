@@ -10,6 +10,7 @@ from onnx import TensorProto, numpy_helper
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitstream import Moved, Stored
 from worker.compression.weight_storage.smallest_form import LARGEST, bitmask, is_each_by_itself
+from worker.compression.weight_storage.stacked_codebooks import unstack_codebooks
 
 Array = npt.NDArray[Any]
 
@@ -24,6 +25,7 @@ def unpack(model: onnx.ModelProto) -> int:
 
     The nodes before it stay, without a reader. What only looks alike stays as it is.
     """
+    unstack_codebooks(model.graph)
     found = _Graph(model.graph)
     nodes, count = [], 0
     for node in model.graph.node:  # what a bitmask keeps is in bits before it

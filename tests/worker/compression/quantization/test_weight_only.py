@@ -25,7 +25,7 @@ from tests.support.small_nets import (
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
 from worker.compression.graph.facts import cost
-from worker.compression.graph.facts.weights import layers
+from worker.compression.graph.nodes.weights import layers
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.quantization.weight_only import weight_only

@@ -16,8 +16,8 @@ from worker.compression.graph.channels.labelling import label
 from worker.compression.graph.channels.ledger import Vector
 from worker.compression.graph.channels.node_view import Labelled
 from worker.compression.graph.facts.cost import macs_of_shaped
-from worker.compression.graph.facts.formulas import FORMULAS
 from worker.compression.graph.facts.parameters import count_of
+from worker.compression.graph.nodes.formulas import FORMULAS
 from worker.compression.graph.shapes.shapes import with_shapes
 
 Gone = NDArray[np.bool_]

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.node_view import UNKNOWN, Shape
-from worker.compression.graph.shapes.known_shapes import is_known
+from worker.compression.graph.nodes.known_shapes import is_known
 from worker.compression.graph.shapes.shapes import BATCH, with_shapes
 from worker.compression.onnx_files.model_files import weight_bytes
 from worker.compression.runtime.session import open_cpu_session

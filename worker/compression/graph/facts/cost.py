@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from worker.compression.graph.facts.formulas import node_macs
 from worker.compression.graph.facts.parameters import parameters
-from worker.compression.graph.facts.weights import Weight, layers
+from worker.compression.graph.nodes.formulas import node_macs
+from worker.compression.graph.nodes.weights import Weight, layers
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.naming import table_name

@@ -9,7 +9,7 @@ import onnx_ir as ir
 from winnow.contract.model import Layer, ModelFacts, TensorSpec
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
-from worker.compression.graph.facts.weights import dtype_name, gathers_integer_rows
+from worker.compression.graph.nodes.weights import dtype_name, gathers_integer_rows
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.graph.shapes.shapes import with_shapes
 

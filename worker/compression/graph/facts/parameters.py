@@ -4,7 +4,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.facts.weights import gathers_bytes, scales_rows
+from worker.compression.graph.nodes.weights import gathers_bytes, scales_rows
 from worker.compression.weight_storage.codebook_weights import of_codes, of_learnt
 from worker.compression.weight_storage.nbits_weights import packed, reader_of
 

@@ -16,7 +16,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.normal_form.allowance import Allowance
+from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import can_be_taken
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.graph.opset.conversion import opset_of

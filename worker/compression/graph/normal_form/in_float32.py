@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from worker.compression.graph.facts.weights import WEIGHTED, dtype_name, layers
+from worker.compression.graph.nodes.weights import WEIGHTED, dtype_name, layers
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.mapped_tensors import Spill
 

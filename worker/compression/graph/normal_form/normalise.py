@@ -12,7 +12,7 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from winnow.contract.errors import Refusal
-from worker.compression.graph.normal_form.allowance import Allowance
+from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import take_branches
 from worker.compression.graph.normal_form.folding import fold
 from worker.compression.graph.normal_form.tracing import rounds, trace

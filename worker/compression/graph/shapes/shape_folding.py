@@ -7,8 +7,8 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.normal_form.allowance import WINDOWED, Allowance
-from worker.compression.graph.shapes.known_shapes import is_known, numbers, results
+from worker.compression.graph.nodes.folding_allowance import WINDOWED, Allowance
+from worker.compression.graph.nodes.known_shapes import is_known, numbers, results
 from worker.compression.runtime.evaluate import UNKNOWN_BUT_BOUNDED
 
 log = logging.getLogger(__name__)

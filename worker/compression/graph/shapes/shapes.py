@@ -5,7 +5,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.shapes.known_shapes import is_known, results
+from worker.compression.graph.nodes.known_shapes import is_known, results
 from worker.compression.graph.shapes.onnx_inference import infer_by_onnx
 from worker.compression.graph.shapes.shape_folding import complete
 

@@ -46,7 +46,7 @@ class Subprocesses:
         with tempfile.TemporaryDirectory(dir=scratch, prefix="compare-") as folder:
             files = Path(folder) / "comparing.json", Path(folder) / "compared.json"
             files[0].write_bytes(COMPARING.dump_json(comparing))
-            command = [sys.executable, "-m", "worker.compression.measure.apart.comparison", *map(str, files)]
+            command = [sys.executable, "-m", "worker.compression.measure.compare_apart", *map(str, files)]
             with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
                 assert process.stdout is not None
                 for line in process.stdout:

@@ -26,7 +26,7 @@ from collections.abc import Set
 from dataclasses import dataclass
 from typing import Final, Literal, assert_never
 
-from worker.compression.cpu import cpu_flags
+from worker.compression.runtime.cpu import cpu_flags
 
 Asked = Literal["auto", "full", "reduced"]
 

@@ -7,7 +7,7 @@ from typing import Any, Final, Literal
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.facts.weights import weights_of
+from worker.compression.graph.nodes.weights import weights_of
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.eligibility import (
     FLOATS,

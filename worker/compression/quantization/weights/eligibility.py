@@ -8,7 +8,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.facts.weights import weights_of
+from worker.compression.graph.nodes.weights import weights_of
 from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.naming import excluded
 from worker.compression.layers.linear import Linear, by_weight

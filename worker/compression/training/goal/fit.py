@@ -5,8 +5,8 @@ import torch
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
+from worker.compression.training.feeding.batches import NUMBERS, Batch, Batches
 from worker.compression.training.goal.student_teacher import Answers, Pair
-from worker.compression.training.loop.batches import NUMBERS, Batch, Batches
 
 
 def check_fit(pair: Pair, samples: Samples) -> None:

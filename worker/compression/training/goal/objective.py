@@ -12,10 +12,10 @@ import torch
 from torch import nn
 
 from winnow.contract.recipe import FeaturePair
+from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import cross_entropy, direction, soft_labels, squared_error
-from worker.compression.training.loop.batches import Batch
 
 Values = Mapping[str, torch.Tensor]
 

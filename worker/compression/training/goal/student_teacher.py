@@ -6,10 +6,10 @@ import torch
 from torch import nn
 
 from worker.compression.engine.module import GraphModule
+from worker.compression.training.feeding.batches import Batch
+from worker.compression.training.feeding.hardware import Hardware
 from worker.compression.training.goal.objective import Objective
 from worker.compression.training.goal.teacher import Teacher
-from worker.compression.training.loop.batches import Batch
-from worker.compression.training.loop.hardware import Hardware
 
 Answers = dict[str, torch.Tensor]
 

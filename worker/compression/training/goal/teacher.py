@@ -10,8 +10,8 @@ import torch
 
 from winnow.contract.errors import Refusal
 from worker.compression.engine.module import GraphModule
-from worker.compression.training.loop.batches import Batch
-from worker.compression.training.loop.hardware import Hardware
+from worker.compression.training.feeding.batches import Batch
+from worker.compression.training.feeding.hardware import Hardware
 
 
 class Teacher:

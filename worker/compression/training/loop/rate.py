@@ -17,7 +17,7 @@ from torch import nn
 
 from winnow.contract.recipe import Training
 from worker.compression.engine.snapshot import put_back, taken
-from worker.compression.training.loop.batches import Batch
+from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.loop.descent import descend, optimizer_for, set_rate
 from worker.compression.training.loop.smooth import Smoothed
 

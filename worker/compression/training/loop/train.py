@@ -14,8 +14,8 @@ from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
 from worker.compression.engine.snapshot import Snapshot, put_back, taken
 from worker.compression.progress import Progress
+from worker.compression.training.feeding.batches import Batch, Batches, split
 from worker.compression.training.goal.student_teacher import Pair
-from worker.compression.training.loop.batches import Batch, Batches, split
 from worker.compression.training.loop.descent import descend, optimizer_for, schedule, set_rate
 from worker.compression.training.loop.divergence import Diverged, Divergence
 from worker.compression.training.loop.rate import CAREFUL, RangeTest, search_rate, steps_for_search

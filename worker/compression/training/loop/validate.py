@@ -5,9 +5,9 @@ from dataclasses import dataclass
 
 import torch
 
+from worker.compression.training.feeding.batches import Batch, Batches
 from worker.compression.training.goal.objective import Values
 from worker.compression.training.goal.student_teacher import Pair
-from worker.compression.training.loop.batches import Batch, Batches
 
 MAX_PARTS = 1024
 """Losses that are kept of one validation, each of as many rows."""

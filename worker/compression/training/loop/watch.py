@@ -11,7 +11,7 @@ from typing import Any, Self
 from torch.utils.tensorboard import SummaryWriter
 
 from worker.compression.progress import Progress
-from worker.compression.training.loop.batches import Batch
+from worker.compression.training.feeding.batches import Batch
 
 TELL_SECONDS = 1.5
 

@@ -12,7 +12,7 @@ from tests.support.containers import BODIES, through
 from tests.support.float_types import Form, written_in
 from tests.support.ort import run
 from winnow.contract.errors import Refusal
-from worker.compression.graph.facts.weights import layers
+from worker.compression.graph.nodes.weights import layers
 from worker.compression.graph.normal_form.in_float32 import NOTHING, OTHERS, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files

@@ -11,8 +11,8 @@ from onnx_ir.passes.common import ShapeInferencePass
 from tests.support import graphs
 from tests.support.hostile_graphs import SHAPES, chain, constants
 from worker.compression.graph.facts.facts import facts
+from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form import tracing
-from worker.compression.graph.normal_form.allowance import Allowance
 from worker.compression.graph.normal_form.folding import fold
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tracing import MOST_VISITS, rounds, trace

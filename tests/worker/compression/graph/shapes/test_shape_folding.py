@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from onnxscript.optimizer import _constant_folding
 
 from tests.support.graphs import IR_VERSION
-from worker.compression.graph.shapes.known_shapes import numbers, results
+from worker.compression.graph.nodes.known_shapes import numbers, results
 from worker.compression.graph.shapes.shapes import with_shapes
 
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64

@@ -28,9 +28,9 @@ from worker.compression.graph.facts.facts import facts
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
-from worker.compression.quantization.integer.float_layers import FLOAT_WON, layers
 from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.search.float_layers import FLOAT_WON, layers
 from worker.compression.quantization.search.int8_candidates import Way
 from worker.compression.quantization.search.output_error import Judge
 from worker.compression.quantization.search.sensitivity import sensitivities

@@ -6,11 +6,11 @@ import torch
 
 from tests.support.refusals import refusal
 from winnow.contract.recipe import FeaturePair
+from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import direction, soft_labels
 from worker.compression.training.goal.objective import Objective, Weights
-from worker.compression.training.loop.batches import Batch
 
 HEAD = Head("logits", "logits", "classification")
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from winnow.contract.recipe import Finetune, Training
-from worker.compression.training.loop.batches import Batch
+from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.loop.descent import optimizer_for, schedule
 from worker.compression.training.loop.divergence import Diverged, Divergence
 from worker.compression.training.loop.rate import range_test

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from winnow.contract.recipe import Finetune
+from worker.compression.training.feeding.batches import Batch, validation_rows
 from worker.compression.training.loop import rate
-from worker.compression.training.loop.batches import Batch, validation_rows
 from worker.compression.training.loop.rate import search_rate, steps_for_search
 from worker.compression.training.loop.validate import Validation, better_beyond_noise, worse_beyond_noise
 

@@ -4,8 +4,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.loop import watch as module
-from worker.compression.training.loop.batches import Batch
 from worker.compression.training.loop.watch import Watch
 
 BATCH = Batch({}, None, np.arange(10))

@@ -5,7 +5,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.facts.formulas import FORMULAS, node_macs
+from worker.compression.graph.nodes.formulas import FORMULAS, node_macs
 
 WINDOWED: Final = frozenset(
     {

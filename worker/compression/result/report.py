@@ -1,11 +1,13 @@
-"""Puts what was done and what was measured together: the report, and the facts that go into the artifact."""
+"""The report: what was done and what was measured, and the facts of both that go into the artifact."""
 
 import json
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any, Final
 
 import onnx_ir as ir
 
+from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency, LayerReport, Pair, Report, StepReport
 from worker.compression.graph.facts import cost
@@ -15,29 +17,25 @@ from worker.compression.measure.apart.processes import Comparison
 from worker.compression.measure.compare import pair_of
 from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
+from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
+from worker.compression.upload import Upload
 
 WINNOW: Final = version("winnow")
 
 
 def assemble(
-    *,
-    before: ir.Model,
-    after: ir.Model,
-    sizes: tuple[int, int],
-    compressed: tuple[int, int],
-    hashes: tuple[str, str],
-    graph: str,
-    tidied: int,
+    upload: Upload,
+    artifact: Path,
+    graph: ir.Model,
     steps: list[StepReport],
     measured: Comparison,
     options: Options,
 ) -> Report:
-    """The whole report. `sizes`, `compressed` (as zstd), `hashes`: of the model as received and of the artifact;
-    `graph`: the artifact's `graph_sha256`."""
-    size = pair_of(*sizes)
+    """Make the report of the file `artifact`, whose graph this is."""
+    size = pair_of(upload.size_bytes, bytes_of(artifact))
     shapes = measured.latency[0].shapes if measured.latency else None
-    found: dict[str, Any] = {
+    figures: dict[str, Any] = {
         "quality": measured.quality,
         "latency": measured.latency,
         "parity": measured.parity,
@@ -45,31 +43,32 @@ def assemble(
         "uncompared": measured.uncompared,
         "nan_samples": measured.nan_samples,
     }
-    requirements = judge(options.require, **found)
+    requirements = judge(options.require, **figures)
     requirements += [target for step in steps for target in step.targets if not target.met]
+    before = upload.normal_form
     return Report(
         winnow=WINNOW,
         outcome=outcome_of(options.require, requirements),
-        verdict=verdict(**found, changed=sum(step.changed for step in steps)),
+        verdict=verdict(**figures, changed=sum(step.changed for step in steps)),
         requirements=requirements,
-        source_sha256=hashes[0],
-        artifact_sha256=hashes[1],
-        graph_sha256=graph,
+        source_sha256=upload.sha256,
+        artifact_sha256=sha256_of(artifact),
+        graph_sha256=graph_sha256(artifact),
         seed=options.seed,
-        opset=pair_of(opset_of(before), opset_of(after)),
+        opset=pair_of(opset_of(before), opset_of(graph)),
         size_bytes=size,
-        compressed_bytes=pair_of(*compressed),
-        tidied_bytes=tidied,
-        parameters=pair_of(cost.parameters(before), cost.parameters(after)),
-        macs=_macs(before, after, shapes),
-        sparsity=pair_of(cost.sparsity(before), cost.sparsity(after)),
+        compressed_bytes=pair_of(compressed_bytes_of(upload.path), compressed_bytes_of(artifact)),
+        tidied_bytes=upload.tidied_bytes,
+        parameters=pair_of(cost.parameters(before), cost.parameters(graph)),
+        macs=_pair(cost.macs(before, shapes), cost.macs(graph, shapes)),
+        sparsity=pair_of(cost.sparsity(before), cost.sparsity(graph)),
         load_ms=measured.load_ms,
         peak_rss_bytes=measured.peak_rss_bytes,
         latency=measured.latency,
         quality=measured.quality,
         parity=measured.parity,
         steps=steps,
-        layers=layers(before, after, shapes),
+        layers=layers(before, graph, shapes),
         environment=measured.environment,
         notes=measured.notes,
     )
@@ -101,15 +100,11 @@ def lineage(
     return facts
 
 
-def _speedup(found: Latency) -> str:
-    if found.speedup is None or found.speedup_interval is None:
-        return f"not told: {found.untold}"
-    low, high = found.speedup_interval
-    return f"{found.speedup:.3f} (95%: {low:.3f}-{high:.3f})"
-
-
-def _macs(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> Pair | None:
-    return _pair(cost.macs(before, shapes), cost.macs(after, shapes))
+def _speedup(latency: Latency) -> str:
+    if latency.speedup is None or latency.speedup_interval is None:
+        return f"not told: {latency.untold}"
+    low, high = latency.speedup_interval
+    return f"{latency.speedup:.3f} (95%: {low:.3f}-{high:.3f})"
 
 
 def layers(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | None) -> list[LayerReport]:

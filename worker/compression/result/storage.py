@@ -46,16 +46,18 @@ def least_opset(steps: Sequence[AnyStep]) -> int:
 
 def packs(steps: Sequence[AnyStep]) -> bool:
     """Whether a step makes zeros or few values; of steps that have a say in the storage the last one decides."""
-    said = [_says(step) for step in steps if isinstance(step, Sparsity | Palette | Binary)]
+    wishes = [_packs(step) for step in steps if isinstance(step, Sparsity | Palette | Binary)]
     grown = any(map(_makes_zeros, steps))
-    return said[-1] if said else grown
+    return wishes[-1] if wishes else grown
 
 
-def _says(step: Sparsity | Palette | Binary) -> bool:
+def _packs(step: Sparsity | Palette | Binary) -> bool:
     return step.storage == "auto" if isinstance(step, Sparsity) else True
 
 
-def told(reports: list[StepReport], steps: Sequence[AnyStep], packing: Packing | None) -> list[StepReport]:
+def with_storage_told(
+    reports: list[StepReport], steps: Sequence[AnyStep], packing: Packing | None
+) -> list[StepReport]:
     """The reports, the last step that makes zeros or few values with how these are stored."""
     last = max((report.index for report in reports if _is_stored(steps[report.index])), default=None)
     if last is None:

@@ -11,7 +11,7 @@ import torch
 
 from winnow.contract.dataset import Augmentation
 from worker.compression.data.samples import Samples
-from worker.compression.training.loop.augment import augmented
+from worker.compression.training.feeding.augment import augmented
 
 Rows = npt.NDArray[np.int64]
 NUMBERS = "biuf"

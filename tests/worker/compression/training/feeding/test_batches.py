@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from winnow.contract.dataset import Augmentation, InputDeclaration
 from winnow.contract.model import TensorSpec
 from worker.compression.data.samples import Column, Samples
-from worker.compression.training.loop.augment import augmented
-from worker.compression.training.loop.batches import split
+from worker.compression.training.feeding.augment import augmented
+from worker.compression.training.feeding.batches import split
 
 
 def samples(rows: int, fixed: int | None = None) -> Samples:

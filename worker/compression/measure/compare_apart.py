@@ -1,6 +1,6 @@
 """The comparison in a process of its own, for models whose weights the caller had better not hold.
 
-    python -m worker.compression.measure.apart.comparison COMPARING.json COMPARED.json
+    python -m worker.compression.measure.compare_apart COMPARING.json COMPARED.json
 
 prints one JSON object for each sign of progress, and writes the comparison, or the problem that refused it.
 """
@@ -8,7 +8,7 @@ prints one JSON object for each sign of progress, and writes the comparison, or 
 import json
 import sys
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from winnow.contract.errors import Problem, Refusal
 from worker.compression.data.open import open_samples
@@ -19,9 +19,6 @@ from worker.compression.measure.apart.processes import Comparing, Comparison, Me
 from worker.compression.measure.apart.subprocesses import COMPARED, COMPARING, Subprocesses
 from worker.compression.measure.compare import compare
 from worker.compression.progress import Progress
-
-LARGE_BYTES: Final = 2**28
-"""Weights of a model from which on it is measured apart; a process more takes a second."""
 
 
 def compare_apart(

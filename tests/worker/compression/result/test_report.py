@@ -13,7 +13,7 @@ from worker.compression.apply import apply
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
-from worker.compression.report import layers
+from worker.compression.result.report import layers
 from worker.compression.steps.context import Context
 
 LOW_RANK: dict[str, Any] = {"kind": "low_rank"}

@@ -16,8 +16,8 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.facts.weights import weights_of
-from worker.compression.graph.shapes.known_shapes import numbers
+from worker.compression.graph.nodes.known_shapes import numbers
+from worker.compression.graph.nodes.weights import weights_of
 
 
 def node_macs(node: ir.Node) -> int | None:

@@ -1,0 +1,49 @@
+"""What is refused before any work is done."""
+
+from collections.abc import Sequence
+
+from winnow.contract.recipe import AnyStep
+from worker.compression.apply import check
+from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.half_precision.float_types import check_types
+from worker.compression.materials import Materials
+from worker.compression.measure.apart.memory import measure_fresh
+from worker.compression.measure.compare import ORIGINAL, check_baseline
+from worker.compression.measure.feeds import one_feed
+
+
+def check_job(steps: Sequence[AnyStep], materials: Materials) -> None:
+    """Check that the steps can be done, that the data fits, and that the original runs on it.
+
+    Raises `Refusal`: what `check_types`, `open_samples`, `apply.check` and `check_baseline` raise.
+    """
+    upload = materials.upload
+    check_types(upload.float32, upload.float_types, steps)
+    for source in (materials.data.calibration, materials.data.evaluation):
+        materials.samples(source)
+    check(upload.float32, steps, materials.model)
+    if upload.is_large:
+        _run_once(materials)
+    else:
+        _judge_original(materials)
+
+
+def _judge_original(materials: Materials) -> None:
+    """It runs, on the data that is given, and its own quality comes first."""
+    data, options = materials.data, materials.options
+    samples = materials.samples(data.evaluation), materials.samples(data.calibration)
+    notes = check_baseline(
+        materials.upload.path, *samples, options.evaluation, options.benchmark, options.seed
+    )
+    figures = notes[:1] if options.evaluation is not None else []
+    for note in notes:
+        materials.progress.log(note, "info" if note in figures else "warning")
+
+
+def _run_once(materials: Materials) -> None:
+    """In a process of its own: what a large model takes there is none of this one's memory. It is judged at the end."""
+    upload, data, options = materials.upload, materials.data, materials.options
+    inputs, benchmark = inputs_of(upload.normal_form), options.benchmark
+    samples = materials.samples(data.evaluation or data.calibration, inputs)
+    feed, _ = one_feed(inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, options.seed)
+    measure_fresh(upload.path, feed, benchmark.thread_counts[0], ORIGINAL, options.processes)

@@ -1,0 +1,1 @@
+"""One node: its weight, the sizes that it sees, its multiply-accumulates, and what computing it may cost."""

@@ -1,0 +1,1 @@
+"""What is handed over: the file, what was measured beside the original, and the report of both."""
