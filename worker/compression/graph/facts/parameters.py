@@ -5,8 +5,8 @@ from typing import Final
 import onnx_ir as ir
 
 from worker.compression.graph.nodes.weights import gathers_bytes, scales_rows
-from worker.compression.weight_storage.codebook_weights import of_codes, of_learnt
-from worker.compression.weight_storage.nbits_weights import packed, reader_of
+from worker.compression.weight_storage.codebook_weights import weight_of_codes, weight_of_learnt
+from worker.compression.weight_storage.nbits_weights import nbits_weight_of, reader_of
 
 LEARNT_INTEGERS: Final[dict[str, tuple[int, ...]]] = {
     "DequantizeLinear": (0,),
@@ -82,14 +82,14 @@ def count_of(value: ir.Value) -> int:
     ):
         return 0
     if tensor.dtype.is_floating_point():
-        return int(tensor.size) if of_learnt(value) is None else 0
-    if of_codes(value) is not None:
+        return int(tensor.size) if weight_of_learnt(value) is None else 0
+    if weight_of_codes(value) is not None:
         return int(tensor.size)
     learnt = next((n for n, i in uses if _reads_learnt(n, i)), reader_of(value))
     if learnt is None:
         return 0
-    few = packed(learnt)
-    return int(tensor.size) if few is None else few.size if few.stored is value else 0
+    nbits = nbits_weight_of(learnt)
+    return int(tensor.size) if nbits is None else nbits.size if nbits.stored is value else 0
 
 
 def _reads_learnt(node: ir.Node, index: int) -> bool:

@@ -16,9 +16,9 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from worker.compression.graph.nodes.weights import WEIGHTED, dtype_name, layers
+from worker.compression.graph.nodes.weights import WEIGHT_INPUTS, dtype_name, layers
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.ir.mapped_tensors import MappedTensors
 
 FLOAT: Final = ir.DataType.FLOAT
 OTHERS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
@@ -55,18 +55,18 @@ def in_float32(model: ir.Model, scratch: Path) -> tuple[ir.Model, FloatTypes]:
         return model, NOTHING
     found, model = _types(model, computed, stored), model.clone()
     scratch.mkdir(parents=True, exist_ok=True)
-    spill = Spill(scratch / f"{len(list(scratch.iterdir()))}.data")
+    mapped = MappedTensors(scratch / f"{len(list(scratch.iterdir()))}.data")
     if computed is not None:
-        _turn_all(model, spill)
-    _undo_casts(model, spill)
+        _turn_all(model, mapped)
+    _undo_casts(model, mapped)
     _skip_casts(model)
     return normalise(model), found
 
 
-def _turn_all(model: ir.Model, spill: Spill) -> None:
+def _turn_all(model: ir.Model, mapped: MappedTensors) -> None:
     for graph in model.graphs():
         for value in [*graph.inputs, *graph.outputs, *graph.initializers.values()]:
-            _turn(value, spill if graph is model.graph else None)
+            _turn(value, mapped if graph is model.graph else None)
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         for value in node.outputs:
             _turn(value, None)
@@ -85,7 +85,7 @@ def _computed(model: ir.Model) -> ir.DataType | None:
 
 
 def _stored(model: ir.Model) -> ir.DataType | None:
-    kinds = [w.value.dtype for node, found in layers(model) for w in found if node.op_type in WEIGHTED]
+    kinds = [w.value.dtype for node, found in layers(model) for w in found if node.op_type in WEIGHT_INPUTS]
     return next((kind for kind in kinds if kind in OTHERS), None)
 
 
@@ -101,10 +101,10 @@ def _types(model: ir.Model, computed: ir.DataType | None, stored: ir.DataType | 
     )
 
 
-def _turn(value: ir.Value, spill: Spill | None) -> None:
+def _turn(value: ir.Value, mapped: MappedTensors | None) -> None:
     """The value is float32, its constant too; also inside sequences and optionals."""
     if value.const_value is not None and value.const_value.dtype in OTHERS:
-        value.const_value = _widened(value.const_value, spill)
+        value.const_value = _widened(value.const_value, mapped)
     if value.type is not None:
         value.type = _turned(value.type)
 
@@ -137,7 +137,7 @@ def _say_type(node: ir.Node) -> None:
         node.resize_inputs(1)
 
 
-def _widened(tensor: ir.TensorProtocol, spill: Spill | None) -> ir.TensorProtocol:
+def _widened(tensor: ir.TensorProtocol, mapped: MappedTensors | None) -> ir.TensorProtocol:
     array = tensor.numpy()
     with np.errstate(over="ignore", under="ignore"):
         wide = np.asarray(array.astype(np.float32))
@@ -147,14 +147,14 @@ def _widened(tensor: ir.TensorProtocol, spill: Spill | None) -> ir.TensorProtoco
             f"The model computes in float64 and its constant {tensor.name!r} is infinity or zero in float32, in which "
             "steps work. Export the model in float32.",
         )
-    return ir.tensor(wide, name=tensor.name) if spill is None else spill.tensor(str(tensor.name), wide)
+    return ir.tensor(wide, name=tensor.name) if mapped is None else mapped.append(str(tensor.name), wide)
 
 
 def _is_lost(array: np.ndarray, wide: np.ndarray) -> bool:
     return bool((np.isfinite(array) & ~np.isfinite(wide)).any() or ((array != 0) & (wide == 0)).any())
 
 
-def _undo_casts(model: ir.Model, spill: Spill) -> None:
+def _undo_casts(model: ir.Model, mapped: MappedTensors) -> None:
     """A weight that is stored in another type and cast to float32 is a float32 weight."""
     for node in list(_casts(model)):
         value = node.inputs[0]
@@ -166,7 +166,7 @@ def _undo_casts(model: ir.Model, spill: Spill) -> None:
             continue
         graph = value.graph
         assert graph is not None
-        _turn(value, spill if graph is model.graph else None)
+        _turn(value, mapped if graph is model.graph else None)
         for cast in casts:
             cast.outputs[0].replace_all_uses_with(value)
 

@@ -9,7 +9,7 @@ import onnx
 
 SAME: Final = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
 """Their first inputs and attributes are those of the standard operator."""
-PRODUCTS: Final = frozenset({"DynamicQuantizeMatMul", "FusedMatMul"})
+MICROSOFT_MATMULS: Final = frozenset({"DynamicQuantizeMatMul", "FusedMatMul"})
 TRANSPOSED: Final = ("transA", "transB", "transBatchA", "transBatchB")
 
 
@@ -36,7 +36,7 @@ def _replace(node: onnx.NodeProto, added: list[onnx.ValueInfoProto]) -> None:
         shape = [numbers["K"], numbers["N"]]
         added.append(onnx.helper.make_tensor_value_info(weight, onnx.TensorProto.FLOAT, shape))
         _become(node, "MatMul", [node.input[0], weight], [])
-    elif node.op_type in PRODUCTS and not any(map(numbers.get, TRANSPOSED)):
+    elif node.op_type in MICROSOFT_MATMULS and not any(map(numbers.get, TRANSPOSED)):
         _become(node, "MatMul", list(node.input[:2]), [])
     elif node.op_type in SAME:
         kept = [a for a in node.attribute if not a.name.startswith("activation")]
