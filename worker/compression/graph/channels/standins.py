@@ -14,8 +14,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.node_view import UNKNOWN, Shape
-from worker.compression.graph.nodes.known_shapes import is_known
-from worker.compression.graph.shapes.shapes import BATCH, with_shapes
+from worker.compression.graph.nodes.known_shapes import has_static_shape
+from worker.compression.graph.shapes.shapes import BATCH_NAME, with_shapes
 from worker.compression.onnx_files.model_files import weight_bytes
 from worker.compression.runtime.session import open_cpu_session
 
@@ -33,7 +33,7 @@ def concrete_shapes(model: ir.Model) -> Iterator[dict[str, Shape]]:
     best: tuple[int, ir.Model] | None = None
     for size in SIZES if _is_open(model) else SIZES[:1]:
         shaped = with_shapes(model, _input_shapes(model, size))
-        unknown = sum(not is_known(value) for value in _results(shaped))
+        unknown = sum(not has_static_shape(value) for value in _results(shaped))
         if unknown == 0:
             yield _shapes_of(shaped)
         elif best is None or unknown < best[0]:
@@ -49,11 +49,11 @@ def _shapes_of(model: ir.Model) -> dict[str, Shape]:
 
 def _by_runtime(model: ir.Model) -> dict[str, Shape]:
     """Return the shapes that onnx does not infer, of ONNX Runtime's own operators above all: from a run on zeros."""
-    unknown = [v for n in model.graph for v in n.outputs if v.name and not is_known(v)]
+    unknown = [v for n in model.graph for v in n.outputs if v.name and not has_static_shape(v)]
     if (
         not unknown
         or weight_bytes(model) > MAX_RUN_BYTES
-        or not all(is_known(value) for value in model.graph.inputs)
+        or not all(has_static_shape(value) for value in model.graph.inputs)
     ):
         return {}
     proto = ir.to_proto(model)
@@ -96,7 +96,7 @@ def _results(model: ir.Model) -> list[ir.Value]:
 def _number(axis: int, dim: int | ir.SymbolicDim, size: int) -> int:
     if isinstance(dim, int):
         return dim
-    return 1 if axis == 0 or (dim.value is not None and BATCH.match(dim.value)) else size
+    return 1 if axis == 0 or (dim.value is not None and BATCH_NAME.match(dim.value)) else size
 
 
 def _known(dim: int | ir.SymbolicDim) -> int:

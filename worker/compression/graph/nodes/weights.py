@@ -1,4 +1,4 @@
-"""Which constant is a node's weight, however it is stored: as floats, quantized, or behind a DequantizeLinear."""
+"""Find the constant that is a node's weight, however it is stored: as floats, quantized, behind a DequantizeLinear."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -92,13 +92,13 @@ class Weight:
 
     @property
     def nbytes(self) -> int:
-        """Of the numbers as stored, without scales and zero points; of shared values the codes."""
+        """Bytes of the numbers as stored, without scales and zero points; of a codebook's weight the codes."""
         if self.codebook is not None:
             return -(-self.size * self.codebook.bits // 8)
         return int(_tensor(self.value).nbytes)
 
     def zeros(self) -> int:
-        """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
+        """Count the values that stand for zero. The zero point goes along the axis whose length it has."""
         if self.nbits is not None:
             return self.nbits.zeros()
         array = _tensor(self.value).numpy() if self.codebook is None else self.codebook.expanded()
@@ -113,7 +113,7 @@ def dtype_name(dtype: ir.DataType) -> str:
 
 
 def weights_of(node: ir.Node) -> list[Weight]:
-    """The weights of a layer: two for a recurrent one (input and recurrence), one or none for others."""
+    """Find the weights of a layer: two for a recurrent one (input and recurrence), one or none for others."""
     if node.op_type not in WEIGHT_INPUTS or node.domain not in ("", "ai.onnx", "com.microsoft"):
         return []
     weights = [w for index in WEIGHT_INPUTS[node.op_type] if (w := _weight(node, index)) is not None]
@@ -121,7 +121,7 @@ def weights_of(node: ir.Node) -> list[Weight]:
 
 
 def layers(model: ir.Model) -> Iterator[tuple[ir.Node, list[Weight]]]:
-    """Every node that has a weight, in subgraphs too."""
+    """Yield every node that has a weight, in subgraphs too."""
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         if weights := weights_of(node):
             yield node, weights
