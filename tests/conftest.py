@@ -15,15 +15,20 @@ os.environ["WINNOW_MEASURE_LOCK"] = str(Path(tempfile.gettempdir(), f"winnow-tes
 @pytest.fixture
 def all_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times are told whatever else runs: for tests that ask for one."""
-    others = ("disturbance.MOST_OTHERS", "disturbance.MOST_WAITED")
-    for bound in (*others, "interleaved.ALMOST", "interleaved.MOST_CONTROL", "interleaved.WIDEST"):
+    others = ("disturbance.MAX_OTHERS_SHARE", "disturbance.MAX_WAITED_SHARE")
+    for bound in (
+        *others,
+        "interleaved.MAX_TIMES_FASTEST",
+        "interleaved.MAX_CONTROL_RATIO",
+        "interleaved.MAX_INTERVAL_RATIO",
+    ):
         monkeypatch.setattr(f"worker.compression.measure.timing.{bound}", float("inf"))
 
 
 @pytest.fixture
 def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time is told in this process: every machine is too busy."""
-    monkeypatch.setattr("worker.compression.measure.timing.disturbance.MOST_OTHERS", -1.0)
+    monkeypatch.setattr("worker.compression.measure.timing.disturbance.MAX_OTHERS_SHARE", -1.0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -19,7 +19,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency, Report
 from worker.compression.data.source import Data, Source
-from worker.compression.measure.verdict.recommendation import FLOOR
+from worker.compression.measure.verdict.recommendation import MIN_TELLING_SPEEDUP
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
@@ -79,7 +79,7 @@ def _row(case: Case, folder: Path) -> Row:
         f"{report.size_bytes.ratio:.3f} of the bytes, {_speed(timed)}, {step.changed} of {step.candidates}, "
         f"{step.details['chosen']}, {step.seconds:.0f} s"
     )
-    slower = timed.speedup_interval is not None and timed.speedup_interval[1] < 1 - FLOOR
+    slower = timed.speedup_interval is not None and timed.speedup_interval[1] < 1 - MIN_TELLING_SPEEDUP
     return Row("int8", case.name, asked, told, report.size_bytes.ratio <= 1 and not slower)
 
 

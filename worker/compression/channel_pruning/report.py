@@ -11,7 +11,7 @@ from winnow.contract.report import RequirementResult
 from worker.compression.channel_pruning.reconstruction import Repaired
 from worker.compression.channel_pruning.search import Cut
 from worker.compression.graph.channels import Group, Groups, describe
-from worker.compression.measure.timing.interleaved import ANEW
+from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 
 SHOWN: Final = 4
 """Reasons and names that a sentence lists."""
@@ -60,7 +60,8 @@ def notes(step: ChannelPruning, rounds: Sequence[Round], untold: str | None) -> 
 
 
 def _timed(found: Cut) -> str:
-    return f"As it was cut, before any repair, the network took {found.left:.1%} of the time before the step; {ANEW}."
+    share = f"the network took {found.left:.1%} of the time before the step"
+    return f"As it was cut, before any repair, {share}; {MEASURED_ANEW_NOTE}."
 
 
 def target(step: ChannelPruning, found: Cut, untold: str | None = None) -> RequirementResult:

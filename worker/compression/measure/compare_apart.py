@@ -1,4 +1,4 @@
-"""The comparison in a process of its own, for models whose weights the caller had better not hold.
+"""Compare in a process of its own, for models whose weights the caller had better not hold.
 
     python -m worker.compression.measure.compare_apart COMPARING.json COMPARED.json
 
@@ -24,7 +24,8 @@ from worker.compression.progress import Progress
 def compare_apart(
     comparing: Comparing, scratch: Path, progress: Progress, processes: MeasuringProcesses
 ) -> Comparison:
-    """Raises what `compare` raises; `model_does_not_run` when the process ends before it has answered."""
+    """Compare in another process. Raises what `compare` raises; `model_does_not_run` when the process ends before it
+    has answered."""
     try:
         return processes.compare(comparing, scratch, progress)
     except ProcessEnded as ended:

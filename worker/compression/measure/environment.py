@@ -1,4 +1,4 @@
-"""The machine that the numbers are from."""
+"""Describe the machine that the numbers are from."""
 
 import os
 import platform
@@ -30,10 +30,10 @@ def describe(intra_op_threads: int) -> Environment:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

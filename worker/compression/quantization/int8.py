@@ -14,10 +14,10 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Int8, Int8Static
 from worker.compression.data.samples import Samples
-from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.feeds import benchmark_feed
 from worker.compression.measure.network import Network
-from worker.compression.measure.timing.fastest import race
-from worker.compression.measure.timing.interleaved import ANEW
+from worker.compression.measure.timing.fastest import time_candidates
+from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.onnx_files import model_files
 from worker.compression.quantization.calibration.histogram import Method
 from worker.compression.quantization.int8_static import WANTED, calibrated, prepared
@@ -229,8 +229,10 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
         sizes.append(context.file_bytes(graph))
         networks.append(Network(path, threads, f"{way.name!r}" if number else "the float model"))
         found.append(None if judge is None or number == 0 else judge(graph))
-    feed, _ = one_feed(networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed)
-    times = race(networks, feed, context.seed, context.progress)
+    feed, _ = benchmark_feed(
+        networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed
+    )
+    times = time_candidates(networks, feed, context.seed, context.progress)
     context.progress.advance(0.9)
     return [
         Entry(
@@ -264,7 +266,7 @@ def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) ->
         return [f"Chosen of {len(entries) - 1} candidates: {won.name}, without regard to time. {why}"]
     notes = [
         f"Chosen of {len(entries) - 1} candidates: {won.name}, {won.speedup:.2f}× as fast in the race of "
-        f"candidates; {ANEW}. {why}"
+        f"candidates; {MEASURED_ANEW_NOTE}. {why}"
     ]
     if won.speedup < 1 and won.interval[1] < 1:
         ratio = won.bytes / original.bytes

@@ -20,7 +20,7 @@ from winnow.contract.recipe import Int8Static, MixedPrecision
 from winnow.contract.report import RequirementResult
 from worker.compression.ir.affine import round_to_nearest
 from worker.compression.layers.batchnorm import untie_batchnorms
-from worker.compression.measure.timing.interleaved import ANEW
+from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.quantization.int8_static import calibrated, prepared
 from worker.compression.quantization.integer.hardware import FOUR_BITS
@@ -246,7 +246,7 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(left, limits=limits)
 
 
-ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {ANEW}."
+ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {MEASURED_ANEW_NOTE}."
 
 
 UNTOLD: Final = (

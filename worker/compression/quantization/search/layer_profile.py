@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from worker.compression.measure.network import Feed
 from worker.compression.measure.timing.disturbance import Watch
-from worker.compression.measure.timing.interleaved import LOWEST
+from worker.compression.measure.timing.interleaved import FAST_QUANTILE
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
@@ -46,12 +46,12 @@ def layer_times(
 def profile(model: ir.Model, feed: Feed, folder: Path, patience: Patience) -> dict[str, float]:
     """Milliseconds of each node of the optimized graph, by its name there; none where the machine was too busy."""
     with measuring(patience.progress):
-        events, untold = patience.until_told(lambda: _profiled(model, feed, folder), lambda found: found[1])
+        events, untold = patience.until_quiet(lambda: _profiled(model, feed, folder), lambda found: found[1])
     found: dict[str, list[float]] = defaultdict(list)
     for event in [] if untold else events:
         if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
             found[event["name"].removesuffix(KERNEL)].append(event["dur"] / 1000)
-    return {name: float(np.quantile(times, LOWEST)) for name, times in found.items()}
+    return {name: float(np.quantile(times, FAST_QUANTILE)) for name, times in found.items()}
 
 
 def _profiled(model: ir.Model, feed: Feed, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
@@ -63,7 +63,7 @@ def _profiled(model: ir.Model, feed: Feed, folder: Path) -> tuple[list[dict[str,
         watch = Watch()
         for _ in range(RUNS):
             session.run(None, feed)
-        untold = watch.seen().told()
+        untold = watch.seen().why_untold()
         return json.loads(Path(session.end_profiling()).read_text()), untold
 
 

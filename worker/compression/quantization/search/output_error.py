@@ -21,7 +21,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.network import Array, Feed, Network
-from worker.compression.measure.quality.metrics import outcomes, value
+from worker.compression.measure.quality.metrics import metric_value, outcomes
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import usable_threads
@@ -128,7 +128,7 @@ class Judge:
             truth = labels[start : start + rows]
             found.append(outcomes(self._metric.metric, answers[at], truth))
             start += rows
-        return value(self._metric.metric, labels[:start], np.concatenate(found))
+        return metric_value(self._metric.metric, labels[:start], np.concatenate(found))
 
     def _drop(self, before: float, after: float) -> float:
         assert self._metric is not None

@@ -21,7 +21,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.job import Evaluation
 from winnow.contract.recipe import Requirements
 from worker.compression.measure.network import Network
-from worker.compression.measure.timing.fastest import race
+from worker.compression.measure.timing.fastest import time_candidates
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
@@ -159,7 +159,7 @@ def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path
         model_files.save(net, tmp_path / f"{number}.onnx")
         networks.append(Network(tmp_path / f"{number}.onnx", 1, "it"))
     feed = {"x": np.zeros((1, 16, 16, 16), np.float32)}
-    first, second, third = race(networks, feed, 0, Silent())
+    first, second, third = time_candidates(networks, feed, 0, Silent())
     assert first.speedup == 1
     assert second.speedup < 1 / 3 + 0.05
     assert 1 / 1.5 < third.speedup < 1.5
