@@ -55,7 +55,7 @@ class Heartbeat:
             return None
         self._ask_at = now + ASK_SECONDS
         self.report()
-        return self._asked_to_stop(now)
+        return self._stop_reason(now)
 
     def report(self) -> None:
         report = self._progress and self._progress.take()
@@ -89,15 +89,15 @@ class Heartbeat:
     def _renew(self, now: float) -> bool:
         """True too when the store could not be asked and the lease still lasts."""
         try:
-            kept = self._records.renew(self._item.id, self._item.attempt, time.time(), self._lease)
+            renewed = self._records.renew(self._item.id, self._item.attempt, time.time(), self._lease)
         except Exception as error:
             log.warning("the lease of %s could not be renewed: %s", self._item.id, error)
             self._renew_at = now + ASK_SECONDS
             return now < self._lasts_until
         self._lasts_until, self._renew_at = now + self._lease, now + self._lease / 3
-        return kept
+        return renewed
 
-    def _asked_to_stop(self, now: float) -> Reason | None:
+    def _stop_reason(self, now: float) -> Reason | None:
         """The flag is also up when fenced; the lease tells which."""
         try:
             if not self._records.cancel_requested(self._item.id, self._item.attempt):

@@ -21,7 +21,7 @@ from tests.support.hostile_graphs import SHAPES
 from tests.support.served import Served, served
 from winnow.contract.model import Layer
 from worker.compression.graph.shapes.shape_folding import MAX_FOLDED_NODES
-from worker.compression.upload_gate.functions import MOST
+from worker.compression.upload_gate.functions import MAX_SIZE
 
 GRAPH: Final = "tests/worker/compression/graph"
 HELD: Final = {
@@ -146,9 +146,13 @@ def _datasets(folder: Path) -> Iterator[Row]:
 
 def _allowed(name: str) -> int:
     """The largest graph of the shape that the gate lets through."""
-    ends = dict.fromkeys(("inputs", "outputs", "parallel"), MOST.ends - 2)
-    more = {"weights": MOST.tensors, "branches": MOST.graphs // 2 - 1, "reshapes": MAX_FOLDED_NODES - 1}
-    return (ends | more).get(name, MOST.nodes // 2 if name == "functions" else MOST.nodes - 1)
+    ends = dict.fromkeys(("inputs", "outputs", "parallel"), MAX_SIZE.ends - 2)
+    more = {
+        "weights": MAX_SIZE.tensors,
+        "branches": MAX_SIZE.graphs // 2 - 1,
+        "reshapes": MAX_FOLDED_NODES - 1,
+    }
+    return (ends | more).get(name, MAX_SIZE.nodes // 2 if name == "functions" else MAX_SIZE.nodes - 1)
 
 
 def _inspection(folder: Path, name: str, count: int) -> Row:

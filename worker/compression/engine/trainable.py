@@ -1,4 +1,4 @@
-"""Which initializers training may change: those that a node weighs its input with.
+"""Tell which initializers training may change: those that a node weighs its input with.
 
 Not the exponent of a Pow, the bounds of a Clip, a scale of 1/√d or the mean that is subtracted from the image. So: a
 float initializer at a weight position of its operator's row in the table; at an element-wise operator only where it
@@ -22,7 +22,7 @@ from worker.compression.weight_storage.codebook_weights import (
 )
 
 ELEMENTWISE: Final = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean"})
-PASSING: Final = frozenset(
+PASSES_WEIGHT_ON: Final = frozenset(
     {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "DequantizeLinear"}
 )
 """What may stand between an initializer and the node that weighs with it."""
@@ -54,24 +54,24 @@ def is_codebook(value: ir.Value) -> bool:
 
 
 def feeding(node: ir.Node) -> set[str]:
-    """The initializers that the node weighs with, directly or through nodes that only pass them on or make a weight of
-    few values; the scales of those that are quantized too."""
+    """Find the initializers that the node weighs with, directly or through nodes that only pass them on or make a
+    weight of few values; the scales of those that are quantized too."""
     if codebook_weight_of(node.outputs[0]) is not None:
         return set()  # they are the layer's
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [node.inputs[i] for i in operator_of(node).weights if i < len(node.inputs)]
     while waiting:
         value = waiting.pop()
         producer = None if value is None else value.producer()
         if value is not None and value.is_initializer():
-            found.add(str(value.name))
+            names.add(str(value.name))
         elif (weight := codebook_weight_of(value)) is not None:
-            found |= {str(weight.learnt.name), str(weight.codes.name)}
-        elif producer is not None and producer.op_type in PASSING:
+            names |= {str(weight.learnt.name), str(weight.codes.name)}
+        elif producer is not None and producer.op_type in PASSES_WEIGHT_ON:
             waiting.append(producer.inputs[0])
             if producer.op_type == "DequantizeLinear" and _is_constant(producer.inputs[0]):
                 waiting.append(producer.inputs[1])
-    return found if node.op_type not in PASSING and node.op_type != "QuantizeLinear" else set()
+    return names if node.op_type not in PASSES_WEIGHT_ON and node.op_type != "QuantizeLinear" else set()
 
 
 def _weighed(value: ir.Value) -> bool:
@@ -79,7 +79,7 @@ def _weighed(value: ir.Value) -> bool:
 
 
 def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
-    if node.op_type in PASSING and index == 0:
+    if node.op_type in PASSES_WEIGHT_ON and index == 0:
         return _weighed(node.outputs[0])
     if index not in operator_of(node).weights:
         return False
@@ -98,7 +98,7 @@ def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
 
 
 def _counted(value: ir.Value) -> bool:
-    """Whole or half numbers beyond 1, or infinity: nobody learned these."""
+    """Whether they are whole or half numbers beyond 1, or infinity: nobody learned these."""
     while (producer := value.producer()) is not None and producer.inputs[0] is not None:
         value = producer.inputs[0]
     if value.const_value is None:

@@ -54,11 +54,11 @@ def open_cpu_session(
 
 
 def providers() -> list[str]:
-    """CUDA first where there is one; the CPU takes what CUDA cannot."""
+    """List providers: CUDA first where there is one; the CPU takes what CUDA cannot."""
     wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
     return [name for name in wanted if name in ort.get_available_providers()]
 
 
 def usable_threads() -> int:
-    """The cores that this process may use, at most 16: what is not timed may use them all."""
+    """Count the cores that this process may use, at most 16: what is not timed may use them all."""
     return min(16, len(os.sched_getaffinity(0)))

@@ -76,8 +76,8 @@ class Labelling:
 
     def _walk(self, graph: ir.Graph) -> None:
         for node in graph:
-            answers = self._branches(node) if node.op_type == "If" else self._node(node)
-            for value, labelled in zip(node.outputs, answers, strict=False):
+            outputs = self._branches(node) if node.op_type == "If" else self._node(node)
+            for value, labelled in zip(node.outputs, outputs, strict=False):
                 self.values[value] = labelled
 
     def _node(self, node: ir.Node) -> list[Labelled]:
@@ -148,7 +148,7 @@ class Labelling:
         graphs = [node.attributes[name].as_graph() for name in ("then_branch", "else_branch")]
         for graph in graphs:
             self._walk(graph)
-        answers = []
+        merged = []
         for outputs in zip(*(graph.outputs for graph in graphs), strict=True):
             results = [self._labelled(value) for value in outputs]
             if (
@@ -161,8 +161,8 @@ class Labelling:
             known = [value for value in results if value is not None]
             view = NodeView(node, self._opset, known, [known[0].shape], self.run)
             axes = [view.share_labels(*pairs) for pairs in zip(*(v.pairs() for v in known), strict=True)]
-            answers.append(view.result(axes, zero=all(value.zero for value in known)))
-        return answers
+            merged.append(view.result(axes, zero=all(value.zero for value in known)))
+        return merged
 
     def _labelled(self, value: ir.Value) -> Labelled | None:
         """The labels of a value; a constant gets its own when it is first read. None where the rank is unknown."""

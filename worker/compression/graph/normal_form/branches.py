@@ -7,7 +7,7 @@ arithmetic is folded the condition is known, and training and quantization see t
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.runtime.evaluate import PLAIN, Array, accepts
+from worker.compression.runtime.evaluate import PLAIN_DTYPES, Array, accepts
 
 
 def take_branches(model: ir.Model) -> bool:
@@ -54,7 +54,7 @@ def _constant(value: ir.Value) -> Array | None:
     ):
         value = source.inputs[0]
     tensor = value.const_value
-    return tensor.numpy() if tensor is not None and tensor.dtype in PLAIN else None
+    return tensor.numpy() if tensor is not None and tensor.dtype in PLAIN_DTYPES else None
 
 
 def _condition(node: ir.Node) -> bool | None:

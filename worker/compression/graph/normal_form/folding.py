@@ -20,9 +20,9 @@ from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import can_be_taken
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.onnx_files.model_files import SMALL_BYTES
+from worker.compression.onnx_files.model_files import MAX_READ_BYTES
 from worker.compression.runtime.evaluate import (
-    PLAIN,
+    PLAIN_DTYPES,
     Array,
     Call,
     accepts,
@@ -212,9 +212,9 @@ class _Plan:
         tensor = value.const_value
         if tensor is None or not value.is_initializer() or value.is_graph_input():
             return False
-        if self._external_stays and isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > SMALL_BYTES:
+        if self._external_stays and isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > MAX_READ_BYTES:
             return False
-        return tensor.dtype in PLAIN
+        return tensor.dtype in PLAIN_DTYPES
 
 
 def _external_bytes(model: ir.Model) -> int:

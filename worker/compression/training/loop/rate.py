@@ -16,7 +16,7 @@ import torch
 from torch import nn
 
 from winnow.contract.recipe import Training
-from worker.compression.engine.snapshot import put_back, taken
+from worker.compression.engine.snapshot import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.loop.descent import descend, optimizer_for, set_rate
 from worker.compression.training.loop.smooth import Smoothed
@@ -90,14 +90,14 @@ def _improves(
     rate: float,
 ) -> bool:
     """Whether a step at this rate leaves the loss of its own batch no higher than it was."""
-    before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
+    before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, rate, scales)
     set_rate(optimizer, rate)
     loss = loss_of(batch)
     descend(optimizer, loss, parameters, settings.clip_norm)
     with torch.no_grad():
         behind = float(loss_of(batch))
-    put_back(module, before)
+    restore_snapshot(module, before)
     return behind <= float(loss.detach())
 
 
@@ -111,7 +111,7 @@ def range_test(
 ) -> RangeTest:
     """At most so many steps; `loss_of` is the training loss of a batch. The module is as before when this returns."""
     beginning = max(1, round(steps * BEGINNING))
-    before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
+    before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
     low = (LOWEST if steps >= LONG_STEPS else CAREFUL)[settings.optimizer]
     high = HIGHEST[settings.optimizer]
     optimizer = optimizer_for(parameters, settings, low, scales)
@@ -126,7 +126,7 @@ def range_test(
         if index >= beginning and not losses[-1] <= WORSE * max(losses[:beginning]):
             break
         descend(optimizer, loss, parameters, settings.clip_norm)
-    put_back(module, before)
+    restore_snapshot(module, before)
     return RangeTest(rates, losses, _proposed(rates, losses, beginning))
 
 

@@ -12,7 +12,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Training
 from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
-from worker.compression.engine.snapshot import Snapshot, put_back, taken
+from worker.compression.engine.snapshot import Snapshot, restore_snapshot, take_snapshot
 from worker.compression.progress import Progress
 from worker.compression.training.feeding.batches import Batch, Batches, split
 from worker.compression.training.goal.student_teacher import Pair
@@ -182,20 +182,20 @@ class _Best:
             if found.loss != found.loss:
                 raise Diverged("the validation loss became NaN") if epoch else _never_finite()
         if epoch == 0 and self._zeros.complete:
-            kept = [] if self._held is not None else taken(self._pair.learning)
+            kept = [] if self._held is not None else take_snapshot(self._pair.learning)
             self._beginning = found or validate(self._pair, self._seen), kept
         entry = Epoch(epoch, step, loss, found)
         self._trained.epochs.append(entry)
         if self._better(entry):
             self._sound = self._zeros.complete
-            self._trained.best, self._snapshot = entry, taken(self._pair.learning)
+            self._trained.best, self._snapshot = entry, take_snapshot(self._pair.learning)
 
     def keep(self) -> None:
-        put_back(self._pair.learning, self._snapshot)
+        restore_snapshot(self._pair.learning, self._snapshot)
         if self._held is None and self._beginning is not None:
             begun, snapshot = self._beginning
             if worse_beyond_noise(begun, validate(self._pair, self._seen)):
-                put_back(self._pair.learning, snapshot)
+                restore_snapshot(self._pair.learning, snapshot)
                 self._trained.best = self._trained.epochs[0]
 
     def _better(self, entry: Epoch) -> bool:

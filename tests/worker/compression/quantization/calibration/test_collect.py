@@ -109,7 +109,7 @@ SIZES: list[int] = []
 def test_batches_shrink_to_the_memory_there_is(
     budget: int, largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observe, "BATCH_BYTES", budget)
+    monkeypatch.setattr(observe, "MAX_OBSERVED_BYTES", budget)
     net = model([node("Neg", "x", "y", "neg")], {"x": ["N", 50]}, {"y": ["N", 50]}, {})
     data = samples(tmp_path, net, x=np.ones((64, 50), np.float32))
     SIZES.clear()

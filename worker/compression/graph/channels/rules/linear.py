@@ -10,10 +10,10 @@ from worker.compression.graph.channels.rules.elementwise import broadcast
 Axis = tuple[Vector | None, int]
 
 
-def contract(view: NodeView, a: Labelled, b: Labelled, left: Axis, right: Axis) -> None:
+def contract(view: NodeView, a: Labelled, b: Labelled, a_axis: Axis, b_axis: Axis) -> None:
     """Sum over two axes that share labels. A channel adds nothing if a weight of its own or one factor is zero."""
-    met = view.share_labels(left, right, origin=a.origin or b.origin)
-    for value, axis in ((a, left), (b, right)):
+    met = view.share_labels(a_axis, b_axis, origin=a.origin or b.origin)
+    for value, axis in ((a, a_axis), (b, b_axis)):
         if value.weight:
             view.consumes(axis[0])
     if not (a.zero or b.zero):

@@ -48,12 +48,12 @@ def reshape(view: NodeView) -> Labelled:
 
 def blocks(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
     """The smallest runs of axes with the same product, without axes of size 1."""
-    left = [axis for axis, size in enumerate(before) if size != 1]
-    right = [axis for axis, size in enumerate(after) if size != 1]
-    while left and right:
-        ins, outs = [left.pop(0)], [right.pop(0)]
+    before_axes = [axis for axis, size in enumerate(before) if size != 1]
+    after_axes = [axis for axis, size in enumerate(after) if size != 1]
+    while before_axes and after_axes:
+        ins, outs = [before_axes.pop(0)], [after_axes.pop(0)]
         while (a := math.prod(before[i] for i in ins)) != (b := math.prod(after[i] for i in outs)):
-            (ins if a < b else outs).append((left if a < b else right).pop(0))
+            (ins if a < b else outs).append((before_axes if a < b else after_axes).pop(0))
         yield ins, outs
 
 
