@@ -8,7 +8,6 @@ from tempfile import mkdtemp
 from typing import Final, assert_never
 
 import onnx
-import onnxruntime
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFacts, ModelFormat, TensorSpec
@@ -20,6 +19,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import check_types, has_empty_batch, open_dimensions
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
+from worker.compression.runtime.session import open_cpu_session
 from worker.compression.upload_gate import check
 from worker.compression.upload_gate.archive import is_archive, unpack
 from worker.compression.upload_gate.convert import torch_export, torchscript
@@ -137,17 +137,11 @@ def check_runs(path: Path) -> None:
     Without its folding of constants, which computes for as long as the file wants it to, and of large graphs without
     what takes time quadratic in the number of nodes. Raises `Refusal` `model_does_not_run`.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
     model = without_raw_data(path)
     _check_names(model)
-    if expanded_size(model).nodes > MAX_OPTIMIZED_NODES:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    optimize = expanded_size(model).nodes <= MAX_OPTIMIZED_NODES
     try:
-        onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
-        )
+        open_cpu_session(path, optimize=optimize, without_optimizers=["ConstantFolding"])
     except MemoryError:
         raise
     except Exception as error:

@@ -34,7 +34,7 @@ def run_steps(
             reports.append(report)
     except TrainingDiverged as diverged:
         give_back(diverged.model, materials.upload.float_types)
-        model_files.save_one_file(diverged.model, best_weights)
+        model_files.save_single_file(diverged.model, best_weights)
         raise
     return graph, reports
 

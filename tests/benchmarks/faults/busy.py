@@ -57,7 +57,7 @@ RECIPE: Final = {"steps": [{"kind": "channel_pruning", "criterion": "l2", "repai
 BURN: Final = """
 import sys, threading, time
 import numpy as np
-from worker.compression.measure.apart.fresh import die_with_parent
+from worker.compression.measure.apart.parent import die_with_parent
 die_with_parent()
 threads, on, off = int(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
 square = np.ones((300, 300), np.float32)

@@ -57,5 +57,5 @@ def _pruned(path: Path, settings: dict[str, Any], folder: Path) -> tuple[float, 
     context = Context(folder, 0, Silent(), None, benchmark=Benchmark(shapes=SHAPES))
     pruned = apply(model, step, context).model
     seconds = time.process_time() - begun
-    model_files.save_one_file(pruned, written := folder / "pruned.onnx")
+    model_files.save_single_file(pruned, written := folder / "pruned.onnx")
     return seconds, bytes_of(written) / bytes_of(path)

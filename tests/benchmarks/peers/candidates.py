@@ -98,7 +98,7 @@ def normal_form(case: Case, folder: Path) -> Case:
     path = folder / "normal.onnx"
     if not path.exists():
         graph, _ = raised(normalise(model_files.load(case.model)), NEWER_OPSET, "the peers")
-        model_files.save_one_file(graph, path)
+        model_files.save_single_file(graph, path)
     return replace(case, model=path)
 
 

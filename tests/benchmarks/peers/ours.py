@@ -39,7 +39,7 @@ def _work(model: Path, archive: Path, out: Path, step: dict[str, object]) -> lis
         changed = apply(graph, asked, Context(Path(folder), 0, Silent(), samples))
         result = normalise(changed.model)
         tidy(result)
-        model_files.save_one_file(result, out)
+        model_files.save_single_file(result, out)
     return changed.notes
 
 

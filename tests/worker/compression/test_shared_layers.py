@@ -22,7 +22,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.training.sparsity_masks import sparse
-from worker.compression.weight_storage.sparse_layers import recalled
+from worker.compression.weight_storage.sparse_layers import sparse_layers
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((8, 16, 8, 8)).astype(np.float32)
@@ -74,7 +74,7 @@ def answers(made: StepResult) -> list[Any]:
 
 
 def size(net: ir.Model, folder: Path) -> int:
-    model_files.save_one_file(net, folder / "net.onnx")
+    model_files.save_single_file(net, folder / "net.onnx")
     return (folder / "net.onnx").stat().st_size
 
 
@@ -158,5 +158,5 @@ def test_all_readers_are_remembered_where_zeros_grow() -> None:
     net = head(shared=True)
     step = Finetune.model_validate({"kind": "finetune", "gradual": {"sparsity": 0.5}})
     found = sparse(net, as_module(net), step)
-    assert recalled(net) == {"conv1", "conv2", "product1", "product2"}
+    assert sparse_layers(net) == {"conv1", "conv2", "product1", "product2"}
     assert [row["name"] for row in found.details()] == ["conv1", "product1"]

@@ -23,7 +23,9 @@ from worker.compression.engine.operators.modes import several
 EPSILON = 1e-5
 MOMENTUM = 0.1
 """Of the running statistics, as torch counts it."""
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "BatchNormalization"})
+LAYERS_WITH_WEIGHTS = frozenset(
+    {"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "BatchNormalization"}
+)
 
 
 class Normalised(nn.Module):
@@ -138,7 +140,7 @@ def _feeds_a_layer(value: ir.Value) -> bool:
     waiting, seen = [value], {value}
     while waiting:
         for use in waiting.pop().uses():
-            if use.node.op_type in WEIGHTED:
+            if use.node.op_type in LAYERS_WITH_WEIGHTS:
                 return True
             fresh = [output for output in use.node.outputs if output not in seen]
             seen.update(fresh)

@@ -20,7 +20,7 @@ from worker.compression.engine.operator import Function
 from worker.compression.engine.operators.fakequant import RANGES, along, fake_quantize
 from worker.compression.engine.operators.quantization import bounds
 from worker.compression.engine.tensors import to_torch
-from worker.compression.weight_storage.codebook_weights import HALF, of_codes
+from worker.compression.weight_storage.codebook_weights import HALF, weight_of_codes
 
 WEIGHTS: Final = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4})
 BIAS: Final = ir.DataType.INT32
@@ -33,8 +33,8 @@ def reader_of(value: ir.Value) -> ir.Node | None:
     if stored is None or stored.dtype not in (WEIGHTS | {BIAS}):
         return None
     readers = [use.node for use in value.uses() if use.idx == 0]
-    if (shared := of_codes(value)) is not None:
-        return readers[0] if shared.binary and shared.bits == 1 else None
+    if (weight := weight_of_codes(value)) is not None:
+        return readers[0] if weight.binary and weight.bits == 1 else None
     alone = len(readers) == 1 and len(value.uses()) == 1 and readers[0].op_type == "DequantizeLinear"
     if not alone or "block_size" in readers[0].attributes:
         return None

@@ -18,7 +18,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import AnyStep, BFloat16, Distillation, Float16
 from worker.compression.graph.facts.facts import is_quantized
 from worker.compression.graph.nodes.weights import dtype_name, layers
-from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, told
+from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, float_types_note
 from worker.compression.half_precision.bfloat16 import store_as
 from worker.compression.half_precision.float16 import Converter, chosen
 from worker.compression.half_precision.float16_ports import KEPT
@@ -49,7 +49,7 @@ def give_back(model: ir.Model, types: FloatTypes) -> list[str]:
     """Change the model in place; notes for the report."""
     if types.stored is None:
         return []
-    notes, halves = [told(types)], {}
+    notes, halves = [float_types_note(types)], {}
     if types.computed == ir.DataType.FLOAT16 and not is_quantized(model):
         halves = _compute_in_half(model, types)
         notes.append("The artifact computes in float16, as the upload does.")

@@ -13,7 +13,7 @@ from typing import Literal
 
 import onnx_ir as ir
 
-from worker.compression.graph.nodes.known_shapes import numbers
+from worker.compression.graph.nodes.known_shapes import static_dims
 from worker.compression.layers.linear import Linear
 
 Way = Literal["svd", "channel", "spatial", "tucker"]
@@ -122,7 +122,7 @@ def _nominal(layer: Linear, kernel: tuple[int, ...]) -> Positions:
 
 
 def _counted(node: ir.Node) -> Positions | None:
-    data, output = numbers(node.inputs[0]), numbers(node.outputs[0])
+    data, output = static_dims(node.inputs[0]), static_dims(node.outputs[0])
     if data is None or output is None:
         return None
     if node.op_type != "Conv":

@@ -14,7 +14,7 @@ from winnow.contract.errors import Problem, Refusal
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.measure.apart.fresh import die_with_parent
+from worker.compression.measure.apart.parent import die_with_parent
 from worker.compression.measure.apart.processes import Comparing, Comparison, MeasuringProcesses, ProcessEnded
 from worker.compression.measure.apart.subprocesses import COMPARED, COMPARING, Subprocesses
 from worker.compression.measure.compare import compare

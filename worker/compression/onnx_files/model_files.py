@@ -18,7 +18,7 @@ from worker.compression.onnx_files import single_file
 from worker.compression.onnx_files.densify import densify
 from worker.compression.onnx_files.inlining import inline
 from worker.compression.onnx_files.signature import open_dimensions
-from worker.compression.weight_storage.drop_defaults import NOTHING, UploadNames, make_compact
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames, make_compact
 from worker.compression.weight_storage.smallest_form import Packing, pack
 from worker.compression.weight_storage.unpacking import unpack
 
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 
 PREFIX = "winnow."
 SMALL_BYTES = 4096
-ONE_FILE_BYTES = 2**31 - 2**26
+MAX_SINGLE_FILE_BYTES = 2**31 - 2**26
 """A protobuf message ends at 2 GiB; 64 MiB are left for the graph itself."""
 
 
@@ -57,21 +57,21 @@ def save(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None
     With the names of the upload that file is compact, as the artifact is.
     """
     path.unlink(missing_ok=True)
-    if weight_bytes(model) < ONE_FILE_BYTES:
+    if weight_bytes(model) < MAX_SINGLE_FILE_BYTES:
         single_file.write(model, path, upload)
     else:
         ir.save(model, path, external_data=f"{path.name}.data")
 
 
-def save_one_file(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Path:
+def save_single_file(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Path:
     """Write the model as one `.onnx`. Raises `Refusal` `step_failed` when its weights do not fit into one."""
     _check_fits_one(model)
     save(model, path, upload)
     return path
 
 
-def save_packed(model: ir.Model, path: Path, upload: UploadNames = NOTHING) -> Packing:
-    """Write the model as one `.onnx`, compact, each tensor in its smallest form. Raises like `save_one_file`."""
+def save_packed(model: ir.Model, path: Path, upload: UploadNames = NO_UPLOAD_NAMES) -> Packing:
+    """Write the model as one `.onnx`, compact, each tensor in its smallest form. Raises like `save_single_file`."""
     _check_fits_one(model)
     proto = ir.to_proto(external_data.load_to_model(model))
     make_compact(proto, upload)
@@ -81,7 +81,7 @@ def save_packed(model: ir.Model, path: Path, upload: UploadNames = NOTHING) -> P
 
 
 def _check_fits_one(model: ir.Model) -> None:
-    if (size := weight_bytes(model)) >= ONE_FILE_BYTES:
+    if (size := weight_bytes(model)) >= MAX_SINGLE_FILE_BYTES:
         raise Refusal(
             "step_failed",
             f"The result has {size} bytes of weights, and one ONNX file holds less than 2 GiB. "

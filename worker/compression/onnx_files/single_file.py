@@ -13,7 +13,7 @@ from typing import IO, Final
 import onnx
 import onnx_ir as ir
 
-from worker.compression.onnx_files.without_weights import SHOWN_BYTES, without_weights
+from worker.compression.onnx_files.without_weights import MAX_KEPT_BYTES, without_weights
 from worker.compression.weight_storage.drop_defaults import UploadNames, make_compact
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
@@ -88,7 +88,7 @@ def without_raw_data(path: Path) -> onnx.ModelProto:
 
 def _kept(content: mmap.mmap, begin: int, end: int) -> Iterator[bytes]:
     for number, whole, inner in _fields(content, begin, end):
-        if number == INITIALIZER and whole[1] - whole[0] > SHOWN_BYTES:
+        if number == INITIALIZER and whole[1] - whole[0] > MAX_KEPT_BYTES:
             parts = _fields(content, *inner)
             yield _framed(
                 INITIALIZER, b"".join(content[slice(*part)] for n, part, _ in parts if n != RAW_DATA)

@@ -26,7 +26,7 @@ from worker.compression.quantization.weights.eligibility import tell_twins
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
-from worker.compression.weight_storage.codebook_weights import Writer
+from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 
 def binary(model: ir.Model, step: Binary, context: Context) -> StepResult:
@@ -41,7 +41,7 @@ def binary(model: ir.Model, step: Binary, context: Context) -> StepResult:
         [*notes, FOR_SIZE],
     )
     told = {str(row["name"]): row for row in answer.details["layers"]}
-    writer, layers = Writer(model, Names(model).fresh), list(taken(found))
+    writer, layers = CodebookWriter(model, Names(model).fresh), list(taken(found))
     tell_twins(layers, told)
     for number, layer in enumerate(layers):
         told[layer.name].update(_signs(layer, writer))
@@ -49,7 +49,7 @@ def binary(model: ir.Model, step: Binary, context: Context) -> StepResult:
     return answer
 
 
-def _signs(layer: Linear, writer: Writer) -> dict[str, Any]:
+def _signs(layer: Linear, writer: CodebookWriter) -> dict[str, Any]:
     """Give the layer its signs and scales, and tell what that cost."""
     matrix = layer.matrix()
     scale = np.abs(matrix).mean(axis=2, dtype=np.float64).astype(np.float32)

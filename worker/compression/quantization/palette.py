@@ -26,7 +26,7 @@ from worker.compression.quantization.weights.kmeans import centres, nearest
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
-from worker.compression.weight_storage.codebook_weights import Array, Writer
+from worker.compression.weight_storage.codebook_weights import Array, CodebookWriter
 
 
 def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
@@ -44,7 +44,7 @@ def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
         {"colors": step.colors, "codebook": step.codebook},
     )
     told = {str(row["name"]): row for row in answer.details["layers"]}
-    writer, layers = Writer(model, Names(model).fresh), list(taken(found))
+    writer, layers = CodebookWriter(model, Names(model).fresh), list(taken(found))
     tell_twins(layers, told)
     for number, layer in enumerate(layers):
         told[layer.name].update(_share(layer, step, writer))
@@ -52,7 +52,7 @@ def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
     return answer
 
 
-def _share(layer: Linear, step: Palette, writer: Writer) -> dict[str, Any]:
+def _share(layer: Linear, step: Palette, writer: CodebookWriter) -> dict[str, Any]:
     """Give the layer its codebook, and tell what that cost."""
     matrix = layer.matrix()
     rows = matrix.reshape(1, -1) if step.codebook == "tensor" else matrix.reshape(-1, matrix.shape[2])

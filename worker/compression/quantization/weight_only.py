@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
-from worker.compression.ir.mapped_tensors import Spill, release
+from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
@@ -49,7 +49,7 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
         {"bits": step.bits, "block": step.block, "symmetric": step.symmetric, "method": step.method},
     )
     told = {str(row["name"]): row for row in answer.details["layers"]}
-    writer = NBitsWriter(model, Spill(context.scratch / "weights.data"))
+    writer = NBitsWriter(model, MappedTensors(context.scratch / "weights.data"))
     taken = [layer for layer in found if layer.reason is None and layer.is_first]
     tell_twins((layer.linear for layer in taken if layer.linear is not None), told)
     for done in _rounded(taken, model, step, context):

@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
+
+from worker.compression.runtime.session import open_cpu_session
 
 log = logging.getLogger(__name__)
 
@@ -72,14 +73,8 @@ def evaluate(call: Call) -> dict[str, Array] | None:
     opset = helper.make_opsetid("", call.opset)
     version = helper.find_min_ir_version_for([opset], ignore_unknown=True)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=version)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_cpu_session(model.SerializeToString(), optimize=False)
         return dict(zip(types, session.run(list(types), feeds), strict=True))
     except Exception:  # an operator that cannot be computed now is left for when the model runs
         log.debug("%s is not folded", call.node.name, exc_info=True)

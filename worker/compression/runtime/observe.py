@@ -13,6 +13,7 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
+from worker.compression.runtime.session import open_cpu_session
 
 Array = npt.NDArray[Any]
 
@@ -88,14 +89,14 @@ def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
         if name not in there:
             known = typed.get(name) or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             proto.graph.output.append(known)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    options.log_severity_level = 3
+    entries = {}
     if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-        options.add_session_config_entry("session.disable_prepacking", "1")  # it copies every weight
+        entries["session.model_external_initializers_file_folder_path"] = folder
+        entries["session.disable_prepacking"] = "1"  # it copies every weight
     try:
-        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return open_cpu_session(
+            proto.SerializeToString(), threads=len(os.sched_getaffinity(0)), entries=entries
+        )
     except Exception as error:  # ONNX Runtime's own types, which have no common base
         raise _broken(error) from error
 

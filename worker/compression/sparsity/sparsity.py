@@ -29,7 +29,7 @@ from worker.compression.sparsity.sparsegpt import output_error, with_zeros
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import left_inside
 from worker.compression.steps.targets import zeros_targets
-from worker.compression.weight_storage.sparse_layers import remember
+from worker.compression.weight_storage.sparse_layers import remember_sparse
 
 WIDEST: Final = 8192
 """Inputs of a layer whose second moments fit into memory, several times over."""
@@ -58,7 +58,7 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
         rows.append(_cut(layer, sums, scores, structure, step, counts[number]))
         if sums is None:
             context.progress.advance((number + 1) / len(layers.taken))
-    remember(model, (reader.name for layer in layers.taken for reader in layer.readers))
+    remember_sparse(model, (reader.name for layer in layers.taken for reader in layer.readers))
     return StepResult(
         model,
         len(rows),

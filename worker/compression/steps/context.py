@@ -19,7 +19,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Progress
-from worker.compression.weight_storage.drop_defaults import NOTHING, UploadNames
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 
 def _itself(model: ir.Model) -> ir.Model:
@@ -56,7 +56,7 @@ class Context:
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _nothing
     model: Callable[[str], ir.Model] = _nothing
-    upload: UploadNames = NOTHING
+    upload: UploadNames = NO_UPLOAD_NAMES
     upload_bytes: int | None = None
     as_written: Callable[[ir.Model], ir.Model] = _itself
 

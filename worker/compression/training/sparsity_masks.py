@@ -20,7 +20,7 @@ from worker.compression.layers.linear import by_weight
 from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.steps.targets import zeros_targets
 from worker.compression.training.loop.zeros import Growth, Zeros
-from worker.compression.weight_storage.sparse_layers import recalled, remember
+from worker.compression.weight_storage.sparse_layers import remember_sparse, sparse_layers
 
 BLOCK = (1, 4)
 """Of gradual zeros in blocks."""
@@ -57,24 +57,24 @@ def sparse(model: ir.Model, module: GraphModule, step: Training) -> Sparse:
         for weight in found:
             weights[_learns(weight)] = weight
             readers[_learns(weight)].append(str(node.name))
-    palettes = {learns: w.zeros() / w.size for learns, w in weights.items() if w.shared is not None}
+    palettes = {learns: w.zeros() / w.size for learns, w in weights.items() if w.codebook is not None}
     masked = _masked(model, readers, learning) if step.keep_zeros else {}
     growth, targets, notes = _growth(model, step.gradual, learning)
     zeros = Zeros(learning, masked, growth)
-    remember(model, (name for weight in zeros.shares() for name in readers.get(weight, ())))
+    remember_sparse(model, (name for weight in zeros.shares() for name in readers.get(weight, ())))
     return Sparse(zeros, readers, palettes, targets, notes)
 
 
 def _learns(weight: Weight) -> str:
     """The constant that training changes: of a palette, its codebook, whose zero then stays zero."""
-    return str((weight.value if weight.shared is None else weight.shared.learnt).name)
+    return str((weight.value if weight.codebook is None else weight.codebook.learnt).name)
 
 
 def _masked(
     model: ir.Model, readers: dict[str, list[str]], learning: dict[str, nn.Parameter]
 ) -> dict[str, torch.Tensor]:
     """Weights with some zeros, by value. Rounding makes zeros too: of integers only those that a step made sparse."""
-    known, found = recalled(model), {}
+    known, found = sparse_layers(model), {}
     for weight, nodes in readers.items():
         if weight not in learning or (_is_integer(model, weight) and known.isdisjoint(nodes)):
             continue

@@ -25,7 +25,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.onnx_files.model_files import save, weight_bytes
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.weight_storage.drop_defaults import NOTHING
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES
 
 
 def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> StepResult:
@@ -36,7 +36,7 @@ def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> StepResult
 
 
 def _saved(net: ir.Model, folder: Path) -> int:
-    save(net, folder / "saved.onnx", NOTHING)
+    save(net, folder / "saved.onnx", NO_UPLOAD_NAMES)
     return (folder / "saved.onnx").stat().st_size
 
 

@@ -25,7 +25,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.weight_storage.codebook_weights import SharedWeight, shared_weight
+from worker.compression.weight_storage.codebook_weights import CodebookWeight, codebook_weight_of
 from worker.compression.weight_storage.drop_defaults import names_in
 
 LAYERS = ("conv1", "conv2", "head/gemm")
@@ -37,8 +37,8 @@ def done(net: ir.Model, kind: str = "palette", **step: Any) -> StepResult:
     return apply(net, asked, Context(Path(), 0, Silent()))
 
 
-def shared(net: ir.Model, name: str) -> SharedWeight:
-    found = shared_weight(named(net, name).inputs[1])
+def shared(net: ir.Model, name: str) -> CodebookWeight:
+    found = codebook_weight_of(named(net, name).inputs[1])
     assert found is not None
     return found
 
@@ -78,13 +78,13 @@ def test_each_tensor_has_so_many_values_and_runs_as_numpy_expands_it(colors: int
     net = normalise(done(digits_net(), colors=colors).model)
     plain = digits_net()
     for name in LAYERS:
-        if (few := shared_weight(named(net, name).inputs[1])) is None:
+        if (few := codebook_weight_of(named(net, name).inputs[1])) is None:
             continue  # too small for so many colors
         assert len(np.unique(few.expanded())) <= colors
         plain_weight = named(plain, name).inputs[1]
         assert plain_weight is not None
         plain_weight.const_value = ir.tensor(few.expanded(), name=plain_weight.name)
-    assert shared_weight(named(net, "head/gemm").inputs[1]) is not None
+    assert codebook_weight_of(named(net, "head/gemm").inputs[1]) is not None
     x = images()
     assert np.allclose(run(net, {"image": x}), run(plain, {"image": x}), rtol=1e-5, atol=1e-5)
 
@@ -216,9 +216,9 @@ def job(files: Digits, out: Path, *steps: dict[str, Any]) -> Report:
     return compress(files.model, Recipe.model_validate({"steps": list(steps)}), data, out, options=options)
 
 
-def weights_of(path: Path) -> dict[str, SharedWeight]:
+def weights_of(path: Path) -> dict[str, CodebookWeight]:
     net = normalise(model_files.load(path))
-    found = {str(n.name): shared_weight(n.inputs[1]) for n in net.graph if len(n.inputs) > 1}
+    found = {str(n.name): codebook_weight_of(n.inputs[1]) for n in net.graph if len(n.inputs) > 1}
     return {name: few for name, few in found.items() if few is not None}
 
 

@@ -9,10 +9,7 @@ and their arrays as `0`, `1`, … This process imports only numpy and ONNX Runti
 started it.
 """
 
-import ctypes
 import json
-import os
-import signal
 import sys
 import threading
 import time
@@ -20,11 +17,11 @@ from pathlib import Path
 
 import numpy as np
 
+from worker.compression.measure.apart.parent import die_with_parent
 from worker.compression.measure.timing.disturbance import Watch
 from worker.compression.runtime.session import open_session
 
 STATUS = Path("/proc/self/status")
-PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.0005
 INFERENCES = 3
 MOST_LOADS = 11
@@ -88,15 +85,6 @@ def feed_of(path: Path) -> dict[str, np.ndarray]:
     """The inputs by name, as `measure_fresh` wrote them."""
     with np.load(path, allow_pickle=False) as arrays:
         return {str(name): arrays[str(i)] for i, name in enumerate(arrays["names"])}
-
-
-def die_with_parent() -> None:
-    """SIGKILL when the thread that started this process ends, also when it ended before this call."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def main() -> None:

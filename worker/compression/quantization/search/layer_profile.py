@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
 from worker.compression.measure.network import Feed
 from worker.compression.measure.timing.disturbance import Watch
@@ -21,6 +20,7 @@ from worker.compression.measure.timing.interleaved import LOWEST
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
+from worker.compression.runtime.session import open_cpu_session
 
 RUNS = 15
 KERNEL = "_kernel_time"
@@ -59,12 +59,7 @@ def _profiled(model: ir.Model, feed: Feed, folder: Path) -> tuple[list[dict[str,
     with TemporaryDirectory(dir=folder) as name:
         path = Path(name) / "model.onnx"
         model_files.save(model, path)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(name) / "profile")
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = open_cpu_session(path, profile_prefix=Path(name) / "profile")
         watch = Watch()
         for _ in range(RUNS):
             session.run(None, feed)

@@ -15,11 +15,11 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.constants import registered
-from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import Names
 from worker.compression.quantization.weights.bit_unpacking import Expansion
 from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid
-from worker.compression.weight_storage.bit_layout import packed, planes
+from worker.compression.weight_storage.bit_layout import pack_bits, pairs_to_planes
 
 MICROSOFT: Final = "com.microsoft"
 INT8_ARITHMETIC: Final = 4
@@ -42,7 +42,7 @@ class Quantized:
 class NBitsWriter:
     """Writes into one model; large tensors go through `spill`."""
 
-    def __init__(self, model: ir.Model, spill: Spill) -> None:
+    def __init__(self, model: ir.Model, spill: MappedTensors) -> None:
         self._model, self._spill, self._names = model, spill, Names(model)
         self._shared: dict[bytes, ir.Value] = {}
 
@@ -142,12 +142,14 @@ class NBitsWriter:
         """Bytes as MatMulNBits and GatherBlockQuantized read them, packed along the last axis."""
         bits = width(layer.grid.bits)
         if bits == layer.grid.bits or not in_planes(layer):
-            return self._constant(f"{weight.name}_quantized", packed(codes, bits))
+            return self._constant(f"{weight.name}_quantized", pack_bits(codes, bits))
         shape = (*codes.shape[:-1], codes.shape[-1] // 2)
         return expansion.pairs(self._planes(weight, codes, layer.grid), layer.grid.bits, shape)
 
     def _planes(self, weight: ir.Value, codes: Array, grid: Grid) -> ir.Value:
-        return self._constant(f"{weight.name}_planes", planes(packed(codes.reshape(-1), 4), grid.bits))
+        return self._constant(
+            f"{weight.name}_planes", pairs_to_planes(pack_bits(codes.reshape(-1), 4), grid.bits)
+        )
 
     def _zero_points(
         self, expansion: Expansion, weight: ir.Value, grid: Grid, zero: Array
@@ -156,7 +158,7 @@ class NBitsWriter:
         bits = width(grid.bits)
         if grid.symmetric and grid.bits == bits:
             return None
-        stored = packed(zero.astype(np.uint8), bits)
+        stored = pack_bits(zero.astype(np.uint8), bits)
         if grid.symmetric:
             return expansion.filled(grid.middle * 0x11, stored.shape)
         return self._constant(f"{weight.name}_zero_point", stored)
@@ -189,7 +191,7 @@ class NBitsWriter:
         return self._shared[key]
 
     def _constant(self, name: str, array: Array, dtype: ir.DataType | None = None) -> ir.Value:
-        return registered(self._model.graph, self._spill.tensor(self._names.fresh(name), array, dtype))
+        return registered(self._model.graph, self._spill.append(self._names.fresh(name), array, dtype))
 
 
 @dataclass(frozen=True)

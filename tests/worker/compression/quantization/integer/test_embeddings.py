@@ -46,7 +46,7 @@ def quantized(net: ir.Model, folder: Path, kind: str = "int8_dynamic", **step: A
 
 
 def stored(made: StepResult, folder: Path) -> int:
-    model_files.save_one_file(made.model, folder / "out.onnx")
+    model_files.save_single_file(made.model, folder / "out.onnx")
     return (folder / "out.onnx").stat().st_size
 
 

@@ -11,7 +11,7 @@ from app.storage.memory_blobs import MemoryBlobs
 from winnow.contract.dataset import Dataset, Declaration
 from worker.child.spec import InspectDataset
 from worker.child.work import perform
-from worker.store import store
+from worker.job_output import store_results
 
 
 def test_a_rejected_dataset_keeps_its_arrays(tmp_path: Path) -> None:
@@ -29,7 +29,7 @@ def test_a_rejected_dataset_keeps_its_arrays(tmp_path: Path) -> None:
         id="dst_1", kind="dataset", name="a", format="npz", sha256="0" * 64, size_bytes=1,
         state="inspecting", created_at=0.0, declaration=declaration.model_dump(mode="json"),
     )  # fmt: skip
-    changes = store(upload, perform(task, None), tmp_path, tmp_path, MemoryBlobs())  # type: ignore[arg-type]
+    changes = store_results(upload, perform(task, None), tmp_path, tmp_path, MemoryBlobs())  # type: ignore[arg-type]
     seen: Dataset = shown(replace(upload, **changes))
     assert seen.state == "rejected"
     assert seen.problem is not None

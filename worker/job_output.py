@@ -1,4 +1,4 @@
-"""From what the child left behind to what the record is to say. The child is not trusted: everything is checked.
+"""Store what the child left behind and say what its record becomes. The child is not trusted: everything is checked.
 
 Raises `Refusal` (`disk_full`), and `ValueError` for what is not as agreed.
 """
@@ -13,34 +13,33 @@ from pydantic import Field
 from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs
 from app.storage.records import Job, Upload
-from winnow.contract.base import RequestModel
 from winnow.contract.dataset import DatasetFacts, Rejected
 from winnow.contract.errors import Problem
 from winnow.contract.model import ModelFacts
 from winnow.contract.report import Report
+from worker.child.spec import Message
 from worker.curves import pack
 
 log = logging.getLogger(__name__)
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
 
-
-REPORT_BYTES = 64 * 2**20
+MAX_REPORT_BYTES = 64 * 2**20
 """More than twenty thousand layers take."""
 
 
-class Inspected(RequestModel):
-    """What the child says of a model."""
+class Inspected(Message):
+    """The result of inspecting a model."""
 
     facts: ModelFacts
     converted: Path | None = None
     unpacked_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
-def store(
+def store_results(
     item: Upload | Job, result: dict[str, Any], folder: Path, curves: Path, blobs: Blobs
 ) -> dict[str, Any]:
-    """The changes with which to finish the record. The files are in the blobs when this returns."""
+    """Return the changes that finish the record. The files are in the blobs when this returns."""
     match item:
         case Job():
             return _job(folder, blobs) | _curves(curves, blobs)
@@ -50,40 +49,40 @@ def store(
             return _dataset(result)
 
 
-def rescue(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[str, Any]:
-    """What a failed job still has to give: curves, and the best weights of a training that diverged.
+def store_of_failed(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[str, Any]:
+    """Store what a failed job still has to give: curves, and the best weights of a training that diverged.
 
-    It has failed already: what cannot be kept is logged and left.
+    It has failed already: what cannot be stored is logged and left.
     """
     parts: list[Callable[[], dict[str, Any]]] = [lambda: _curves(curves, blobs)]
     if problem.code == "training_diverged":
         parts.append(lambda: _artifact(folder, blobs))
-    kept: dict[str, Any] = {}
+    changes: dict[str, Any] = {}
     for part in parts:
         try:
-            kept |= part()
+            changes |= part()
         except Exception as error:
-            log.warning("%s: not everything could be kept of a failed job: %s", folder, error)
-    return kept
+            log.warning("%s: not everything could be stored of a failed job: %s", folder, error)
+    return changes
 
 
 def _dataset(result: dict[str, Any]) -> dict[str, Any]:
     """Of what does not fit its declaration the arrays are facts, too."""
     if "rejected" in result:
         rejected = Rejected.model_validate(result["rejected"])
-        told = rejected.model_dump(mode="json")
-        return {"state": "rejected", "facts": {"arrays": told["arrays"]}, "problem": told["problem"]}
+        fields = rejected.model_dump(mode="json")
+        return {"state": "rejected", "facts": {"arrays": fields["arrays"]}, "problem": fields["problem"]}
     facts = DatasetFacts.model_validate(result["facts"])
     return {"state": "ready", "facts": facts.model_dump(mode="json"), "problem": None}
 
 
 def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:
-    found = Inspected.model_validate(result)
-    sha256 = blobs.put_file(_inside(folder, found.converted))[0] if found.converted else None
-    size = {"size_bytes": found.unpacked_bytes} if found.unpacked_bytes is not None else {}
+    inspected = Inspected.model_validate(result)
+    sha256 = blobs.put_file(_inside(folder, inspected.converted))[0] if inspected.converted else None
+    size = {"size_bytes": inspected.unpacked_bytes} if inspected.unpacked_bytes is not None else {}
     return {
         "state": "ready",
-        "facts": found.facts.model_dump(mode="json"),
+        "facts": inspected.facts.model_dump(mode="json"),
         "converted": sha256,
         "problem": None,
         **size,
@@ -108,9 +107,9 @@ def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
 
 def _bounded(file: Path) -> bytes:
     with open_plain(file) as opened:
-        content = opened.read(REPORT_BYTES + 1)
-    if len(content) > REPORT_BYTES:
-        raise ValueError(f"{file} is larger than {REPORT_BYTES:,} bytes")
+        content = opened.read(MAX_REPORT_BYTES + 1)
+    if len(content) > MAX_REPORT_BYTES:
+        raise ValueError(f"{file} is larger than {MAX_REPORT_BYTES:,} bytes")
     return content
 
 

@@ -1,8 +1,8 @@
-"""How far a job is, from what its child tells: parts that weigh as long as they usually take, never going back.
+"""Record how far a job is, from what its child sends: parts weighted by how long they usually take, never going back.
 
 progress = (weight of the parts before + fraction · weight of this one) / all     parts: every step, measure
-seconds left = elapsed · (1 − progress) / progress     or, where a step tells its own:
-             = told + (seconds in the step + told) · weight of the parts after / weight of this one
+seconds left = elapsed · (1 − progress) / progress     or, where a step estimates its own:
+             = own + (seconds in the step + own) · weight of the parts after / weight of this one
 """
 
 import json
@@ -14,34 +14,34 @@ from app.storage.records import Event, Job
 from winnow.contract.training import KINDS
 from worker.child.spec import Advanced, Logged, Note, StepBegun
 
-MOST_PENDING = 1000
+MAX_PENDING_EVENTS = 1000
 """Events that wait for the store; when it is away for long, the oldest are forgotten."""
-MOST_EVENTS = 10_000
+MAX_EVENTS = 10_000
 """Of one attempt, besides EVENTS_PER_SECOND: a library that talks without end must not fill the database."""
 EVENTS_PER_SECOND = 1.0
-"""What is kept however long it takes: a training of days tells every two seconds where it is."""
-MOST_CHARACTERS = 2000
-MOST_SHOWN = 200
-"""Of a message that stands beside the progress."""
-FINEST = 0.01
+"""Always taken, however long it lasts: a training of days logs every two seconds."""
+MAX_EVENT_CHARACTERS = 2000
+MAX_MESSAGE_CHARACTERS = 200
+"""Of the message that is shown beside the progress."""
+MIN_PROGRESS_STEP = 0.01
 """A change of progress smaller than this is no event."""
 ESTIMATE_AFTER_SECONDS = 2.0
-LONGEST_SECONDS = 1e9
-"""What a step tells beyond that is no estimate."""
-TRAINING_WEIGHS = 10.0
-"""As many times as long as another step, or measuring, a training takes."""
+MAX_SECONDS_LEFT = 1e9
+"""An estimate of a step beyond that is ignored."""
+TRAINING_WEIGHT = 10.0
+"""A training takes about this many times as long as another step, or measuring."""
 
 
-class Course:
+class ProgressRecord:
     def __init__(self, job: Job) -> None:
         self._job, self._weights = job, [*map(_weight, job.request["recipe"]["steps"]), 1.0]
         self._started = time.monotonic()
-        self._part, self._told, self._count = 0, 0.0, 0
-        self._events: deque[Event] = deque(maxlen=MOST_PENDING)
+        self._part, self._last_logged, self._count = 0, 0.0, 0
+        self._events: deque[Event] = deque(maxlen=MAX_PENDING_EVENTS)
         self._step: dict[str, Any] | None = None
         self._changed = False
         self._begun = self._started
-        self._ends: float | None = None
+        self._expected_end: float | None = None
         self.progress = 0.0
 
     def note(self, note: Note) -> None:
@@ -50,15 +50,15 @@ class Course:
             case StepBegun(index=index, kind=kind):
                 self._part = min(max(index, 0), len(self._weights) - 1)
                 self._step = {"index": index, "kind": kind, "progress": 0.0, "message": None}
-                self._begun, self._ends = time.monotonic(), None
+                self._begun, self._expected_end = time.monotonic(), None
                 self._advance(0.0)
                 self._event("progress", f"{kind} begins", self._numbers())
             case Advanced(fraction=fraction):
                 self._advance(min(max(fraction, 0.0), 1.0))
             case Logged(message=message, level=level, values=values):
                 if self._step is not None:
-                    self._step["message"] = message[:MOST_SHOWN]
-                    self._hear(values.get("seconds_left"))
+                    self._step["message"] = message[:MAX_MESSAGE_CHARACTERS]
+                    self._set_end(values.get("seconds_left"))
                 self._event("log", message, values, level)
 
     def crashed(self, how: str) -> None:
@@ -66,11 +66,11 @@ class Course:
         self._event("log", f"attempt {self._job.attempt} ended early: {how}", {}, "warning")
 
     def take(self) -> dict[str, Any] | None:
-        """What `Records.report` is to be told, None when nothing is new. `put_back` when that failed."""
+        """Return the arguments of `Records.report`, None when nothing is new. Call `put_back` when reporting failed."""
         if not self._changed:
             return None
         self._changed = False
-        if self.progress - self._told >= FINEST:
+        if self.progress - self._last_logged >= MIN_PROGRESS_STEP:
             self._event("progress", f"{self.progress:.0%} done", self._numbers())
         events = list(self._events)
         self._events.clear()
@@ -92,11 +92,11 @@ class Course:
         self.progress = max(self.progress, done / sum(self._weights))
 
     def _numbers(self) -> dict[str, Any]:
-        self._told = self.progress
+        self._last_logged = self.progress
         return {"progress": round(self.progress, 4), "step": dict(self._step) if self._step else None}
 
     def _event(self, type: str, message: str, values: dict[str, Any], level: str = "info") -> None:
-        if self._count >= MOST_EVENTS + EVENTS_PER_SECOND * (time.monotonic() - self._started):
+        if self._count >= MAX_EVENTS + EVENTS_PER_SECOND * (time.monotonic() - self._started):
             return
         self._count += 1
         self._events.append(
@@ -107,19 +107,19 @@ class Course:
                 type=type,
                 level=level,
                 step=self._step["kind"] if self._step else None,
-                message=message[:MOST_CHARACTERS],
-                values=values if len(json.dumps(values)) < MOST_CHARACTERS else {},
+                message=message[:MAX_EVENT_CHARACTERS],
+                values=values if len(json.dumps(values)) < MAX_EVENT_CHARACTERS else {},
             )
         )
 
-    def _hear(self, seconds_left: Any) -> None:
-        if isinstance(seconds_left, int | float) and 0 <= seconds_left < LONGEST_SECONDS:
-            self._ends = time.monotonic() + seconds_left
+    def _set_end(self, seconds_left: Any) -> None:
+        if isinstance(seconds_left, int | float) and 0 <= seconds_left < MAX_SECONDS_LEFT:
+            self._expected_end = time.monotonic() + seconds_left
 
     def _seconds_left(self) -> int | None:
         now = time.monotonic()
-        if self._ends is not None:
-            end = max(now, self._ends)
+        if self._expected_end is not None:
+            end = max(now, self._expected_end)
             after = sum(self._weights[self._part + 1 :]) / self._weights[self._part]
             return round(end - now + (end - self._begun) * after)
         elapsed = now - self._started
@@ -129,4 +129,4 @@ class Course:
 
 
 def _weight(step: dict[str, Any]) -> float:
-    return TRAINING_WEIGHS if step.get("kind") in KINDS else 1.0
+    return TRAINING_WEIGHT if step.get("kind") in KINDS else 1.0

@@ -1,4 +1,4 @@
-"""From a claimed record to a task for the child: records and blobs in, paths and numbers out.
+"""Turn a claimed record into a task for the child: records and blobs in, paths and numbers out.
 
 Raises `Refusal` when what the job names is no longer there.
 """
@@ -19,7 +19,7 @@ CODE_BYTES = 8 * 2**30
 """Address space that torch and ONNX Runtime take without using it."""
 
 
-class Fetch:
+class JobInput:
     def __init__(self, settings: Settings, records: Records, blobs: Blobs) -> None:
         self._settings, self._records, self._blobs = settings, records, blobs
 
@@ -35,11 +35,11 @@ class Fetch:
     def limits(self, item: Upload | Job) -> Limits:
         mapped = self._settings.max_unpacked_bytes + CODE_BYTES
         if isinstance(item, Job):
-            asked = JobRequest.model_validate(item.request).limits
+            requested = JobRequest.model_validate(item.request).limits
             return Limits(
-                seconds=min(asked.seconds, self._settings.max_job_seconds),
+                seconds=min(requested.seconds, self._settings.max_job_seconds),
                 memory_bytes=min(
-                    asked.memory_bytes, self._settings.max_job_memory_bytes or asked.memory_bytes
+                    requested.memory_bytes, self._settings.max_job_memory_bytes or requested.memory_bytes
                 ),
                 mapped_bytes=mapped,
             )
