@@ -18,11 +18,18 @@ from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
 from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, half_quadratic, nearest
-from worker.compression.quantization.weights.eligibility import Candidate, candidates, tell_twins
+from worker.compression.quantization.weights.eligibility import (
+    MATMULS_AND_CONV,
+    WeightLayer,
+    decide,
+    first_readers,
+    name_twins,
+    weight_layers,
+)
 from worker.compression.quantization.weights.gptq import Order, dead
 from worker.compression.quantization.weights.nbits_writer import NBitsWriter, Quantized
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision, changed, refuse_quantized
+from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, taken
 from worker.compression.steps.opset import raised
 
 OPSET_BLOCKS: Final = 21
@@ -40,29 +47,30 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     if step.method == "gptq" and context.calibration is None:
         raise Refusal("missing_data", "weight_only by gptq needs calibration data.", field="data.calibration")
     model, notes = _raised(model, step)
-    found = _candidates(model, step)
-    answer = changed(
+    layers = weight_layers(model)
+    decisions = _decisions(layers, step)
+    result = changed(
         model,
-        [LayerDecision(layer.node, layer.reason, layer.reason == NOT_SMALLER) for layer in found],
+        decisions,
         "MatMul, Gemm, Conv or Gather with a float32 weight",
         notes,
         {"bits": step.bits, "block": step.block, "symmetric": step.symmetric, "method": step.method},
     )
-    told = {str(row["name"]): row for row in answer.details["layers"]}
+    rows = {str(row["name"]): row for row in result.details["layers"]}
     writer = NBitsWriter(model, Spill(context.scratch / "weights.data"))
-    taken = [layer for layer in found if layer.reason is None and layer.is_first]
-    tell_twins((layer.linear for layer in taken if layer.linear is not None), told)
-    for done in _rounded(taken, model, step, context):
-        release(done.layer.weight)
-        told[str(done.layer.node.name)].update(_account(done, writer))
-    return answer
+    chosen = first_readers(layers, decisions)
+    name_twins(chosen, rows)
+    for rounded in _rounded(chosen, model, step, context):
+        release(rounded.layer.weight)
+        rows[str(rounded.layer.node.name)].update(_written(rounded, writer))
+    return result
 
 
 @dataclass(frozen=True)
 class Rounded:
     """A layer's codes; relative errors of the weight and, where its inputs are known, of its output."""
 
-    layer: Candidate
+    layer: WeightLayer
     result: Quantized
     weight_error: float
     output_error: float | None
@@ -70,7 +78,7 @@ class Rounded:
 
 
 def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
-    kinds = {layer.node.op_type for layer in _candidates(model, step) if layer.reason is None}
+    kinds = {node.op_type for node in taken(_decisions(weight_layers(model), step))}
     if "Conv" in kinds:
         return raised(model, OPSET_BLOCKS, "quantization in blocks")
     if step.bits == 3 and kinds:
@@ -78,25 +86,30 @@ def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
     return model, []
 
 
-def _candidates(model: ir.Model, step: WeightOnly) -> list[Candidate]:
-    """Layers that would not get smaller stay."""
-    found = candidates(model, step.layers, step.exclude)
-    return [
-        Candidate(x.node, x.weight, x.linear, NOT_SMALLER) if x.reason is None and not _pays(x, step) else x
-        for x in found
-    ]
+def _decisions(layers: list[WeightLayer], step: WeightOnly) -> list[LayerDecision]:
+    def stored_bytes(rows: int, inner: int) -> float:
+        scales = rows * -(-inner // (step.block or inner))
+        return rows * inner * step.bits / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES
+
+    return decide(
+        layers, step.layers, step.exclude, stored_bytes, (*MATMULS_AND_CONV, "Gather"), _why_no_nbits_product
+    )
 
 
-def _pays(layer: Candidate, step: WeightOnly) -> bool:
-    rows, inner = layer.rows
-    scales = rows * -(-inner // (step.block or inner))
+def _why_no_nbits_product(layer: Linear) -> str | None:
+    """MatMulNBits takes no vectors."""
+    return "its input is a single vector" if any(map(_multiplies_a_vector, layer.readers)) else None
+
+
+def _multiplies_a_vector(layer: Linear) -> bool:
+    data = layer.node.inputs[0]
     return (
-        rows * inner * step.bits / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES < rows * inner * 4
+        layer.node.op_type == "MatMul" and data is not None and data.shape is not None and len(data.shape) < 2
     )
 
 
 def _rounded(
-    layers: list[Candidate], model: ir.Model, step: WeightOnly, context: Context
+    layers: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context
 ) -> Iterator[Rounded]:
     """All layers, each when the one before is written. With GPTQ the sums are those of the float model."""
     fitted = [layer for layer in layers if step.method == "gptq" and layer.linear is not None]
@@ -118,7 +131,7 @@ def _moments(
     return moments(model, layers, samples, context.progress.advance)
 
 
-def _round(layer: Candidate, sums: Moments | None, step: WeightOnly) -> Rounded:
+def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounded:
     grid, inner = Grid(step.bits, step.symmetric), layer.rows[1]
     block = min(step.block or inner, inner)
     fit = nearest if step.method == "rtn" else half_quadratic
@@ -183,18 +196,18 @@ def _root(after: float, before: float) -> float:
     return float(np.sqrt(max(after, 0.0) / before)) if before > 0 else 0.0
 
 
-def _account(done: Rounded, writer: NBitsWriter) -> dict[str, Any]:
-    """Write the layer, and tell what it cost."""
-    layer, result = done.layer, done.result
+def _written(rounded: Rounded, writer: NBitsWriter) -> dict[str, Any]:
+    """Writes the layer, and reports what that cost."""
+    layer, result = rounded.layer, rounded.result
     assert layer.weight.const_value is not None
     before = layer.weight.const_value.nbytes
     stored_as, after = writer.write(layer.nodes, layer.weight, result)
     return {
         "bits": result.grid.bits,
         "block": result.fitted.block,
-        "weight_error": done.weight_error,
-        "output_error": done.output_error,
-        "dead_inputs": done.dead_inputs,
+        "weight_error": rounded.weight_error,
+        "output_error": rounded.output_error,
+        "dead_inputs": rounded.dead_inputs,
         "bytes_before": before,
         "bytes_after": after,
         "stored_as": stored_as,

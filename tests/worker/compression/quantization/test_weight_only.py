@@ -218,7 +218,7 @@ def test_what_stays_has_a_reason(tmp_path: Path) -> None:
     assert (made.changed, made.candidates) == (1, 6)
     assert reasons["taken"] is None
     for name, words in {
-        "shared": "other nodes",
+        "shared": "shared with another node",
         "left/out": "pattern",
         "tiny": "smaller",
         "broken": "NaN",
