@@ -19,7 +19,7 @@ from worker.compression.quantization.weights.codebook_step import (
     relative_error,
     store_few_values,
 )
-from worker.compression.quantization.weights.kmeans import centres, nearest
+from worker.compression.quantization.weights.kmeans import kmeans_centres, nearest_centres
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.weight_storage.codebook_weights import Array, Writer
 
@@ -55,11 +55,11 @@ def coded(row: Array, colors: int) -> tuple[Array, Array]:
     """uint8 codes of float32 [n], and the float32 codebook: zero first where there are zeros, the rest ascending."""
     zero = row == 0
     if not zero.any():
-        codebook = centres(row, colors)
-        return nearest(row, codebook), codebook
+        codebook = kmeans_centres(row, colors)
+        return nearest_centres(row, codebook), codebook
     codes, codebook = np.zeros(row.shape, np.uint8), np.zeros(1, np.float32)
     if not zero.all():
-        rest = centres(row[~zero], colors - 1)
-        codes[~zero] = nearest(row[~zero], rest) + 1
+        rest = kmeans_centres(row[~zero], colors - 1)
+        codes[~zero] = nearest_centres(row[~zero], rest) + 1
         codebook = np.concatenate([codebook, rest])
     return codes, codebook

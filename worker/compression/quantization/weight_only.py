@@ -1,4 +1,4 @@
-"""`weight_only`: weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
+"""`weight_only`: stores weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
 
 One layer at a time: its weight is read from the file, rounded (`block_affine`, `gptq`), packed, and
 written to a file of the step's own, from which it stays mapped: any model needs the memory of its largest layer.
@@ -17,7 +17,7 @@ from worker.compression.ir.mapped_tensors import Spill, release
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, half_quadratic, nearest
+from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, fit_range
 from worker.compression.quantization.weights.eligibility import (
     MATMULS_AND_CONV,
     WeightLayer,
@@ -26,7 +26,8 @@ from worker.compression.quantization.weights.eligibility import (
     name_twins,
     weight_layers,
 )
-from worker.compression.quantization.weights.gptq import Order, dead
+from worker.compression.quantization.weights.gptq import GptqRounder, dead_inputs
+from worker.compression.quantization.weights.hqq import fit_hqq
 from worker.compression.quantization.weights.nbits_writer import NBitsWriter, Quantized
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, taken
@@ -34,7 +35,7 @@ from worker.compression.steps.opset import raised
 
 OPSET_BLOCKS: Final = 21
 """The first opset whose DequantizeLinear has blocks and 4-bit integers."""
-TOGETHER: Final = 1 << 17
+MAX_WEIGHTS_AT_ONCE: Final = 1 << 17
 """Weights of one layer that are rounded at once; what is computed on the way takes about fifty bytes for each."""
 NODE_BYTES: Final = 300
 """What the nodes of a quantized layer take in the file, about."""
@@ -111,7 +112,7 @@ def _multiplies_a_vector(layer: Linear) -> bool:
 def _rounded(
     layers: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context
 ) -> Iterator[Rounded]:
-    """All layers, each when the one before is written. With GPTQ the sums are those of the float model."""
+    """Round all layers, each when the one before is written. With GPTQ the sums are those of the float model."""
     fitted = [layer for layer in layers if step.method == "gptq" and layer.linear is not None]
     if fitted:
         lines = [layer.linear for layer in fitted if layer.linear is not None]
@@ -134,19 +135,21 @@ def _moments(
 def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounded:
     grid, inner = Grid(step.bits, step.symmetric), layer.rows[1]
     block = min(step.block or inner, inner)
-    fit = nearest if step.method == "rtn" else half_quadratic
+    fit = fit_range if step.method == "rtn" else fit_hqq
     error = _Error()
     parts: list[tuple[Array, Fitted]] = []
     for group, matrix in enumerate(layer.matrix()):
-        second = None if sums is None else sums.second[group]
-        order = None if second is None else Order(second, step.act_order)
-        for w in _slices(matrix):
+        hessian = None if sums is None else sums.second[group]
+        rounder = None if hessian is None else GptqRounder(hessian, step.act_order)
+        for w in _row_slices(matrix):
             fitted = fit(w, grid, block)
             scale, zero = fitted.spread(inner)
             codes = (
-                grid.codes(w, scale, zero).astype(np.uint8) if order is None else order.codes(w, grid, fitted)
+                grid.codes(w, scale, zero).astype(np.uint8)
+                if rounder is None
+                else rounder.codes(w, grid, fitted)
             )
-            error.add(w, w - scale * (codes - zero), second)
+            error.add(w, w - scale * (codes - zero), hessian)
             parts.append((codes, fitted))
     result = Quantized(
         np.concatenate([codes for codes, _ in parts]),
@@ -157,14 +160,14 @@ def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounde
         ),
         grid,
     )
-    silent = 0 if sums is None else int(sum(dead(second).sum() for second in sums.second))
-    return Rounded(layer, result, error.of_weight, error.of_output, silent)
+    dead = 0 if sums is None else int(sum(dead_inputs(hessian).sum() for hessian in sums.second))
+    return Rounded(layer, result, error.of_weight, error.of_output, dead)
 
 
-def _slices(matrix: Array) -> Iterator[Array]:
-    together = max(1, TOGETHER // matrix.shape[1])
-    for begin in range(0, len(matrix), together):
-        yield matrix[begin : begin + together]
+def _row_slices(matrix: Array) -> Iterator[Array]:
+    count = max(1, MAX_WEIGHTS_AT_ONCE // matrix.shape[1])
+    for begin in range(0, len(matrix), count):
+        yield matrix[begin : begin + count]
 
 
 @dataclass
@@ -176,12 +179,12 @@ class _Error:
     output: float = 0.0
     output_before: float = 0.0
 
-    def add(self, w: Array, error: Array, second: Array | None) -> None:
+    def add(self, w: Array, error: Array, hessian: Array | None) -> None:
         self.weight += float((error.astype(np.float64) ** 2).sum())
         self.weight_before += float((w.astype(np.float64) ** 2).sum())
-        if second is not None:
-            self.output += float(((error @ second) * error).sum())
-            self.output_before += float(((w @ second) * w).sum())
+        if hessian is not None:
+            self.output += float(((error @ hessian) * error).sum())
+            self.output_before += float(((w @ hessian) * w).sum())
 
     @property
     def of_weight(self) -> float:
