@@ -20,6 +20,7 @@ from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed
+from worker.compression.steps.eligibility import EXCLUDED
 from worker.compression.steps.opset import raised
 
 OPSET: Final = 13
@@ -75,7 +76,7 @@ def _has_matrix(node: ir.Node) -> bool:
 def _why_ineligible(value: ir.Value, patterns: list[str]) -> str | None:
     readers = [use.node for use in value.uses()]
     if any(excluded(node, patterns) for node in readers):
-        return "excluded by pattern"
+        return EXCLUDED
     if any(node.op_type in FLOAT32_OPERATORS for node in readers):
         return "a scale of quantization keeps its precision"
     if value.is_graph_output():

@@ -38,6 +38,7 @@ from worker.compression.ir.naming import excluded
 from worker.compression.measure.feeds import random_feeds
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import SHOWN, LayerDecision, changed
+from worker.compression.steps.eligibility import EXCLUDED
 
 log = logging.getLogger(__name__)
 
@@ -163,7 +164,7 @@ def _overflow_notes(overflowing: dict[ir.Node, str], data: str) -> list[str]:
 
 def _why_ineligible(node: ir.Node, ports: Ports | None, patterns: list[str]) -> str | None:
     if excluded(node, patterns):
-        return "excluded by pattern"
+        return EXCLUDED
     if _moves_first_axis_back(node):
         return "ONNX Runtime crashes on a product that reads such a Transpose in float16"
     if ports is None:
