@@ -33,7 +33,7 @@ class Presence:
             id=new_id("wrk"),
             host=socket.gethostname()[:LONGEST],
             queues=tuple(sorted(queues)),
-            version=version("winnow"),
+            version=version("winnow-service"),
             started_at=now,
             last_seen=now,
             layers=layers,

@@ -17,7 +17,7 @@ from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.options import Options
 
-WINNOW: Final = version("winnow")
+WINNOW: Final = version("winnow-service")
 
 
 def assemble(
