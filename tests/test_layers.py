@@ -74,7 +74,7 @@ def test_a_broken_contract_would_be_found(tmp_path: Path) -> None:
     """The linter itself is at work: the same rule, turned against an import that exists, is reported."""
     config = tmp_path / "importlinter.toml"
     config.write_text(
-        '[tool.importlinter]\nroot_packages = ["app"]\ninclude_external_packages = true\n'
+        '[tool.importlinter]\nroot_packages = ["app", "winnow"]\ninclude_external_packages = true\n'
         '[[tool.importlinter.contracts]]\nname = "wrong on purpose"\ntype = "forbidden"\n'
         'source_modules = ["app.storage"]\nforbidden_modules = ["winnow.contract", "app.settings", "sqlalchemy"]\n'
     )

@@ -22,10 +22,10 @@ from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
 from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
 from winnow.client.files import check_readable
-from winnow.contract.admission import check_data_given, uses
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.job import DataUse, Job, JobRequest
-from winnow.contract.others import named_models
+from winnow.contract.needed_data import check_needed_data, uses
+from winnow.contract.other_models import named_models
 from winnow.contract.recipe import AnyStep
 
 
@@ -85,7 +85,7 @@ def run(
     _check_files(model, request)
     from_file = options.request is not None
     with naming_options(request, from_file=from_file):
-        _check_data_given(request)
+        _check_needed_data(request)
     if declaration is not None and not any(path.exists() for path in read[1:]):
         raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
     read_declaration(declaration)
@@ -216,10 +216,10 @@ def _check_files(model: Path, request: JobRequest) -> None:
             )
 
 
-def _check_data_given(request: JobRequest) -> None:
+def _check_needed_data(request: JobRequest) -> None:
     """What the service would refuse after it was started. Raises ServiceProblem."""
     refusals = Refusals()
-    check_data_given(refusals, request)
+    check_needed_data(refusals, request)
     try:
         refusals.raise_all()
     except Refusal as refusal:

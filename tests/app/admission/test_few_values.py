@@ -53,7 +53,7 @@ def test_a_model_without_such_layers_is_refused(few: dict[str, Any]) -> None:
     lstm = Layer(name="lstm", op="LSTM", weight=[1, 16, 4], macs=1)
     assert outcome(few, model=model_facts(layers=[convolution, lstm])) is None
     for step, layers, told in (
-        ({**few, "layers": "products"}, [convolution], "Set layers to all"),
+        ({**few, "layers": "products"}, [convolution], "Set layers to `all`"),
         ({**few, "exclude": ["conv"]}, [convolution, lstm], "LSTM"),
     ):
         problem = outcome(step, model=model_facts(layers=layers))
