@@ -4,9 +4,9 @@ STAMP := .venv/.installed
 
 .PHONY: demo test serve check fix bench clean
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml winnow/pyproject.toml constraints.txt
 	test -x $(PY) || python3 -m venv .venv
-	$(PY) -m pip install --quiet --editable '.[worker,dev]' --constraint constraints.txt
+	$(PY) -m pip install --quiet --editable ./winnow --editable '.[worker,dev]' --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)        ## train a small network, compress it over HTTP, print before and after
@@ -34,4 +34,4 @@ bench-%: $(STAMP)     ## one benchmark
 	$(PY) -m tests.benchmarks.$*
 
 clean:
-	rm -rf .venv var demo-output
+	rm -rf .venv build winnow/build var demo-output

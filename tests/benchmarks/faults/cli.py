@@ -48,7 +48,7 @@ HELD: dict[str, str] = {
     "wait(timeout=)": f"{CLIENT}::test_waiting_ends_at_its_timeout",
     "Client() reads WINNOW_URL": f"{CLIENT}::test_the_address_comes_from_the_environment",
     "a slice beyond the data is refused": (
-        "tests/winnow/contract/test_admission.py::test_a_slice_holds_a_sample_and_ends_within_the_data"
+        "tests/app/admission/test_check.py::test_a_slice_holds_a_sample_and_ends_within_the_data"
     ),
     "the library takes .pt2": "tests/worker/compression/test_main.py::test_a_pt2_is_converted_first",
     "the library names a missing file": (

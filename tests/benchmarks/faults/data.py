@@ -21,7 +21,7 @@ ROWS: Final = 400
 SEEDS: Final = (0, 1, 2)
 STEPS: Final = 7
 
-CONTRACT: Final = "tests/winnow/contract/test_"
+CONTRACT: Final = "tests/app/admission/test_"
 DATA: Final = "tests/worker/compression/data/test_"
 MEASURE: Final = "tests/worker/compression/measure/test_chance.py::test_"
 TRAINING: Final = "tests/worker/compression/engine/training/test_validation.py::test_"

@@ -26,7 +26,7 @@ from worker.compression.upload_gate.functions import MOST
 GRAPH: Final = "tests/worker/compression/graph"
 HELD: Final = {
     "patterns: matched linearly, as fnmatch means them": "tests/winnow/contract/test_glob.py",
-    "patterns: length, number and effort are bounded": "tests/winnow/contract/test_named_layers.py",
+    "patterns: length, number and effort are bounded": "tests/app/admission/test_named_layers.py",
     "a tar with one name twice shows no path": f"{GRAPH}/test_archive.py::"
     "test_a_name_that_stands_twice_is_refused_without_a_path_of_the_server",
     "tars: one strict reader": "tests/winnow/contract/test_strict_tar.py",

@@ -2,11 +2,11 @@
 
 from typing import Final
 
+from app.admission.model_state import ModelState
+from app.admission.named_layers import NamedLayers, distinct
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.model import Layer
-from winnow.contract.named_layers import NamedLayers, distinct
 from winnow.contract.recipe import Gradual, Sparsity, Training
-from winnow.contract.stages import Stage
 
 PRODUCTS: Final = frozenset({"Conv", "Gemm", "MatMul"})
 SHOWN: Final = 5
@@ -15,7 +15,7 @@ BLOCK: Final = (1, 4)
 
 
 def check_sparsity(
-    index: int, step: Sparsity, stage: Stage, named: NamedLayers, left: list[int], reshaped: bool
+    index: int, step: Sparsity, state: ModelState, named: NamedLayers, left: list[int], reshaped: bool
 ) -> None:
     """Raises `pattern_matches_nothing`, `nothing_to_compress`, `does_not_divide`.
 
@@ -34,15 +34,15 @@ def check_sparsity(
                 _check_divides(pattern, [named.layers[place] for place in places], step, field)
     refusals.raise_all()
     layers = [named.layers[i] for i in left if i in taken and named.layers[i].op in PRODUCTS]
-    _check_some(layers, step.structure, step.block, reshaped, stage, f"{where}.structure")
+    _check_some(layers, step.structure, step.block, reshaped, state, f"{where}.structure")
 
 
-def check_gradual(index: int, step: Training, stage: Stage, left: list[Layer], reshaped: bool) -> None:
+def check_gradual(index: int, step: Training, state: ModelState, left: list[Layer], reshaped: bool) -> None:
     """Raises `nothing_to_compress`. `left` are the layers that no pattern excludes."""
     if isinstance(step.gradual, Gradual):
         products = [layer for layer in left if layer.op in PRODUCTS]
         where = f"recipe.steps.{index}.gradual.structure"
-        _check_some(products, step.gradual.structure, BLOCK, reshaped, stage, where)
+        _check_some(products, step.gradual.structure, BLOCK, reshaped, state, where)
 
 
 def why_not(layer: Layer, structure: str, block: tuple[int, int]) -> str | None:
@@ -94,12 +94,12 @@ def _check_divides(name: str, layers: list[Layer], step: Sparsity, field: str) -
 
 
 def _check_some(
-    left: list[Layer], structure: str, block: tuple[int, int], reshaped: bool, stage: Stage, field: str
+    left: list[Layer], structure: str, block: tuple[int, int], reshaped: bool, state: ModelState, field: str
 ) -> None:
     if not left:
         raise Refusal(
             "nothing_to_compress",
-            f"{stage.model} has no Conv, Gemm or MatMul with a weight that is not left out.",
+            f"{state.model} has no Conv, Gemm or MatMul with a weight that is not left out.",
             field=field,
         )
     reasons = {layer.name: why_not(layer, structure, block) for layer in left}

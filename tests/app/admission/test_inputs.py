@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.admission.inputs import DTYPES, parse_input
 from winnow.contract.errors import Refusal
-from winnow.contract.inputs import DTYPES, parse_input
 from winnow.contract.model import TensorSpec
 
 names = st.from_regex(r"[A-Za-z_][\w.\-/]*", fullmatch=True).filter(str.isascii)

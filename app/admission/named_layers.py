@@ -3,11 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
+from app.admission.model_state import ModelState, lower_first
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.glob import Glob, glob, is_plain, matching_effort
 from winnow.contract.model import Layer
 from winnow.contract.recipe import AnyStep, ChannelPruning, Sparsity
-from winnow.contract.stages import Stage, low
 
 MAX_EFFORT: Final = 10**8
 """Steps of matching all patterns of a recipe; about half a second in the worst case that was found."""
@@ -15,9 +15,9 @@ MAX_EFFORT: Final = 10**8
 SHOWN: Final = 5
 
 
-def check_effort(steps: Iterable[tuple[AnyStep, Stage]]) -> None:
+def check_effort(steps: Iterable[tuple[AnyStep, ModelState]]) -> None:
     """Raises `invalid_request` where patterns and names are so many that comparing them would hold up the service."""
-    effort = sum(matching_effort(_patterns(step), _names(stage.facts.layers)) for step, stage in steps)
+    effort = sum(matching_effort(_patterns(step), _names(state.facts.layers)) for step, state in steps)
     if effort > MAX_EFFORT:
         raise Refusal(
             "invalid_request",
@@ -29,10 +29,10 @@ def check_effort(steps: Iterable[tuple[AnyStep, Stage]]) -> None:
 
 
 class NamedLayers:
-    """The layers of a stage by the names that patterns may use; layers are told by their place in the table."""
+    """The layers of a state by the names that patterns may use; layers are told by their place in the table."""
 
-    def __init__(self, stage: Stage) -> None:
-        self.stage, self.layers = stage, stage.facts.layers
+    def __init__(self, state: ModelState) -> None:
+        self.state, self.layers = state, state.facts.layers
         self._places: dict[str, list[int]] = {}
         for place, layer in enumerate(self.layers):
             for name in layer.names:
@@ -55,8 +55,8 @@ class NamedLayers:
             some = ", ".join(repr(layer.name) for layer in self.layers[:SHOWN]) or "none"
             raise Refusal(
                 "pattern_matches_nothing",
-                f"{pattern!r} matches none of the {len(self.layers)} layers of {low(self.stage.model)}, which are "
-                f"called like {some}. `*` stands for anything.",
+                f"{pattern!r} matches none of the {len(self.layers)} layers of {lower_first(self.state.model)}, "
+                f"which are called like {some}. `*` stands for anything.",
                 field=field,
             )
         return places

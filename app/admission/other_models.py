@@ -12,16 +12,6 @@ from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.recipe import ORIGINAL, ChannelPruning, Distillation, Taught
 
 
-def named_models(request: JobRequest) -> dict[str, str]:
-    """The other models that the steps name: id → the first field that names it."""
-    named: dict[str, str] = {}
-    for index, step in enumerate(request.recipe.steps):
-        inside = ".recovery" if isinstance(step, ChannelPruning) else ""
-        for name, id in step.models.items():
-            named.setdefault(id, f"recipe.steps.{index}{inside}.{name}")
-    return named
-
-
 def check_students(request: JobRequest, model: ModelFacts, others: Mapping[str, ModelFacts]) -> None:
     """The result is measured beside the upload, on the same data: by the names of inputs and outputs."""
     asked = request.evaluation and judged(request.evaluation.output, model)

@@ -1,8 +1,9 @@
 """Can a step train: is its output one that can be trained, do the labels mean it, does the teacher fit?"""
 
 from collections.abc import Iterable, Iterator
-from typing import Final, get_args
+from typing import Final
 
+from app.admission.model_state import ModelState
 from winnow.contract import fitting
 from winnow.contract.dataset import ArrayFacts, DatasetFacts
 from winnow.contract.errors import Refusal
@@ -13,35 +14,32 @@ from winnow.contract.recipe import (
     AnyStep,
     ChannelPruning,
     Distillation,
-    Finetune,
     QuantizationAwareTraining,
     Taught,
 )
-from winnow.contract.stages import Stage
+from winnow.contract.steps.training import Trains
 
 FIELD: Final = "data.training"
 
-Trains = Finetune | Distillation | QuantizationAwareTraining
-KINDS: Final = frozenset(get_args(step.model_fields["kind"].annotation)[0] for step in get_args(Trains))
-"""The kinds of steps that train."""
 
-
-def trainings(steps: Iterable[tuple[int, AnyStep, Stage]]) -> Iterator[tuple[str, Trains, Stage]]:
+def trainings(steps: Iterable[tuple[int, AnyStep, ModelState]]) -> Iterator[tuple[str, Trains, ModelState]]:
     """The steps that train, those inside others too: the path of each, and the model that it works on."""
-    for index, step, stage in steps:
+    for index, step, state in steps:
         if isinstance(step, Trains):
-            yield f"recipe.steps.{index}", step, stage
+            yield f"recipe.steps.{index}", step, state
         elif isinstance(step, ChannelPruning) and step.recovery is not None:
-            yield f"recipe.steps.{index}.recovery", step.recovery, stage
+            yield f"recipe.steps.{index}.recovery", step.recovery, state
 
 
-def check_training(where: str, step: Trains, stage: Stage, use: DataUse, dataset: DatasetFacts) -> TensorSpec:
+def check_training(
+    where: str, step: Trains, state: ModelState, use: DataUse, dataset: DatasetFacts
+) -> TensorSpec:
     """The output that is trained. Raises `unknown_output`, `nothing_to_train`, `missing_data`, `labels_do_not_fit`,
     `not_finite`."""
-    if stage.facts.parameters == 0:
-        detail = f"{stage.model} has no weights that {step.kind} could train."
+    if state.facts.parameters == 0:
+        detail = f"{state.model} has no weights that {step.kind} could train."
         raise Refusal("nothing_to_train", detail, field=f"{where}.kind")
-    output = _trained(step, where, stage.facts)
+    output = _trained(step, where, state.facts)
     if step.needs_labels:
         _check_labels(step, output, use, dataset)
     return output

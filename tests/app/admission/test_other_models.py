@@ -4,13 +4,14 @@ from typing import Any
 
 import pytest
 
+from app.admission.other_models import check_students, fed
 from tests.support.admission import DISTIL, QAT, STATIC, calibration, outcome, refused, training
 from tests.support.facts import dataset_facts, model_facts, tensor
 from winnow.contract.dataset import DatasetFacts, DatasetInput
 from winnow.contract.fitting import check_map
 from winnow.contract.job import JobRequest
 from winnow.contract.model import TensorSpec
-from winnow.contract.others import check_students, fed, named_models
+from winnow.contract.other_models import named_models
 
 TAUGHT = {**DISTIL, "teacher": "t"}
 STUDENT = {**DISTIL, "student": "s"}

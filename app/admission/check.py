@@ -6,18 +6,21 @@ What can be known only by running the model is left to the worker. Every refusal
 from collections.abc import Container, Mapping
 from typing import Final
 
+from app.admission.features import check_features
+from app.admission.integers import Integers, check_integers
+from app.admission.model_state import ModelState, check_takes, lower_first, model_states
+from app.admission.named_layers import NamedLayers, check_effort
+from app.admission.other_models import check_data, check_students, fed, judged
+from app.admission.pruning import check_pruning
+from app.admission.sparsity import check_gradual, check_sparsity
+from app.admission.training import check_teacher, check_training, trainings
+from app.admission.weights import check_weights
 from winnow.contract import fitting
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Refusal, Refusals
-from winnow.contract.features import check_features
-from winnow.contract.few_values import check_few_values
-from winnow.contract.integers import Integers, check_integers
-from winnow.contract.job import DataUse, DataUses, JobRequest
-from winnow.contract.low_rank import check_low_rank
+from winnow.contract.job import JobRequest
 from winnow.contract.model import ModelFacts
-from winnow.contract.named_layers import NamedLayers, check_effort
-from winnow.contract.others import check_data, check_students, fed, judged
-from winnow.contract.pruning import check_pruning
+from winnow.contract.needed_data import check_needed_data, uses
 from winnow.contract.recipe import (
     ORIGINAL,
     AnyStep,
@@ -32,11 +35,7 @@ from winnow.contract.recipe import (
     WeightOnly,
 )
 from winnow.contract.shapes import Shapes, input_shapes
-from winnow.contract.sparsity import check_gradual, check_sparsity
-from winnow.contract.stages import Stage, check_takes, low, stages
-from winnow.contract.steps.base import Need
-from winnow.contract.training import Trains, check_teacher, check_training, trainings
-from winnow.contract.weights import check_weights
+from winnow.contract.steps.training import Trains
 
 MAX_ELEMENTS: Final = 2**31
 """Of one input: what a protobuf tensor holds, more or less."""
@@ -54,15 +53,15 @@ def check(
     facts there is refused elsewhere, and what follows from them is not asked."""
     refusals = Refusals()
     others = others or {}
-    steps = list(stages(request.recipe, model, others))
-    for index, step, stage in steps:
+    steps = list(model_states(request.recipe, model, others))
+    for index, step, state in steps:
         with refusals:
-            check_takes(index, step, stage, request.data.calibration is not None)
+            check_takes(index, step, state, request.data.calibration is not None)
     with refusals:
-        check_effort((step, stage) for _, step, stage in steps)
-        for index, step, stage in steps:
-            _check_layers(refusals, request, index, step, stage)
-    check_data_given(refusals, request)
+        check_effort((step, state) for _, step, state in steps)
+        for index, step, state in steps:
+            _check_layers(refusals, request, index, step, state)
+    check_needed_data(refusals, request)
     with refusals:
         check_students(request, model, others)
     with refusals:
@@ -74,10 +73,10 @@ def check(
     with refusals:
         _check_labels(request, model, datasets)
     if "training" in known:
-        for where, training, stage in trainings(steps):
+        for where, training, state in trainings(steps):
             with refusals:
                 _check_training(
-                    request, where, training, stage, datasets, {ORIGINAL: model, **others}, augmenting
+                    request, where, training, state, datasets, {ORIGINAL: model, **others}, augmenting
                 )
     if len(known) == len(uses(request.data)):
         with refusals:
@@ -85,37 +84,29 @@ def check(
     refusals.raise_all()
 
 
-def check_data_given(refusals: Refusals, request: JobRequest) -> None:
-    """Keeps `missing_data` for each step, and for what is required, that lacks data: asked of the request alone."""
-    for index, step in enumerate(request.recipe.steps):
-        for need in sorted(step.required):
-            with refusals:
-                _check_need(request, index, step, need)
-    with refusals:
-        _check_evaluation(request)
-
-
-def _check_layers(refusals: Refusals, request: JobRequest, index: int, step: AnyStep, stage: Stage) -> None:
+def _check_layers(
+    refusals: Refusals, request: JobRequest, index: int, step: AnyStep, state: ModelState
+) -> None:
     """Its patterns name layers and leave some, and these are of a kind that it takes."""
-    named = NamedLayers(stage)
+    named = NamedLayers(state)
     if isinstance(step, ChannelPruning) and step.recovery is not None:
         with refusals:
             named.matched_by_all(step.recovery.patterns, f"recipe.steps.{index}.recovery.exclude")
     with refusals:
         excluded = named.matched_by_all(step.patterns, f"recipe.steps.{index}.exclude")
         left = [place for place in range(len(named.layers)) if place not in excluded]
-        _check_something_left(index, step, stage, len(left))
-        _check_own(index, step, stage, named, left, request.recipe.steps[:index])
+        _check_something_left(index, step, state, len(left))
+        _check_own(index, step, state, named, left, request.recipe.steps[:index])
         if isinstance(step, Integers):
             layers = [named.layers[place] for place in left]
-            check_integers(index, step, stage, layers, request.data.calibration is not None)
+            check_integers(index, step, state, layers, request.data.calibration is not None)
 
 
 def _check_training(
     request: JobRequest,
     where: str,
     step: Trains,
-    stage: Stage,
+    state: ModelState,
     datasets: Mapping[str, DatasetFacts],
     teachers: Mapping[str, ModelFacts],
     augmenting: Container[str],
@@ -125,34 +116,28 @@ def _check_training(
     if isinstance(step, Taught):
         before = int(where.split(".")[2])
         first = before == 0 or (isinstance(step, Distillation) and step.student is not None)
-        check_features(where, step, stage, first and not where.endswith("recovery"), teachers)
-    output = check_training(where, step, stage, use, datasets[use.dataset])
+        check_features(where, step, state, first and not where.endswith("recovery"), teachers)
+    output = check_training(where, step, state, use, datasets[use.dataset])
     if isinstance(step, Taught) and step.needs_teacher and step.teacher in teachers:
         check_teacher(where, step, output, teachers[step.teacher])
         _check_cache(where, step, use.dataset in augmenting)
 
 
-def uses(data: DataUses) -> dict[str, DataUse]:
-    """The data that was given, by role."""
-    given = {role: getattr(data, role) for role in DataUses.model_fields}
-    return {role: use for role, use in given.items() if use is not None}
-
-
-def _check_something_left(index: int, step: AnyStep, stage: Stage, left: int) -> None:
+def _check_something_left(index: int, step: AnyStep, state: ModelState, left: int) -> None:
     """Without layers there is nothing to quantize; patterns that leave out every layer leave nothing to do."""
-    layers = stage.facts.layers
+    layers = state.facts.layers
     if not layers and step.quantizes:
         raise Refusal(
             "nothing_to_quantize",
-            f"{stage.model} has no layers with weights, so there is nothing that {step.kind} could quantize. Leave the "
+            f"{state.model} has no layers with weights, so there is nothing that {step.kind} could quantize. Leave the "
             "step out.",
             field=f"recipe.steps.{index}.kind",
         )
     if layers and step.patterns and not left:
         raise Refusal(
             _nothing_to_do(step),
-            f"`exclude` matches all {len(layers)} layers of {low(stage.model)}, so {step.kind} would change nothing. "
-            "Leave a pattern out, or the step.",
+            f"`exclude` matches all {len(layers)} layers of {lower_first(state.model)}, so {step.kind} would change "
+            "nothing. Leave a pattern out, or the step.",
             field=f"recipe.steps.{index}.exclude",
         )
 
@@ -165,47 +150,23 @@ def _nothing_to_do(step: AnyStep) -> str:
 
 
 def _check_own(
-    index: int, step: AnyStep, stage: Stage, named: NamedLayers, left: list[int], before: list[AnyStep]
+    index: int, step: AnyStep, state: ModelState, named: NamedLayers, left: list[int], before: list[AnyStep]
 ) -> None:
     """What only steps of this kind are refused for. `left`: the places of the layers that are not excluded."""
     reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
     layers = [named.layers[place] for place in left]
     match step:
         case ChannelPruning():
-            check_pruning(index, step, stage)
-        case LowRank():
-            check_low_rank(index, step, stage, layers)
+            check_pruning(index, step, state)
         case Sparsity():
-            check_sparsity(index, step, stage, named, left, reshaped)
+            check_sparsity(index, step, state, named, left, reshaped)
         case WeightOnly():
-            check_weights(index, step, stage)
-        case Palette() | Binary():
-            check_few_values(index, step, stage, layers)
+            # All layers: that all eligible ones are excluded is no reason to refuse.
+            check_weights(index, step, state, named.layers)
+        case Palette() | Binary() | LowRank():
+            check_weights(index, step, state, layers)
         case Training():
-            check_gradual(index, step, stage, layers, reshaped)
-
-
-def _check_need(request: JobRequest, index: int, step: AnyStep, need: Need) -> None:
-    if getattr(request.data, need) is None:
-        raise Refusal(
-            "missing_data",
-            f"Step {index} ({step.kind}) needs {need} data. Upload an .npz to /v1/datasets and name it "
-            f"in data.{need}.{step.without_data if need == 'calibration' else ''}",
-            field=f"data.{need}",
-        )
-
-
-def _check_evaluation(request: JobRequest) -> None:
-    if request.require.max_metric_drop is not None and request.evaluation is None:
-        detail = (
-            'require.max_metric_drop needs a metric. Give one, for example "evaluation": {"metric": "top1"}.'
-        )
-        raise Refusal("missing_data", detail, field="evaluation")
-    if request.evaluation is not None and request.data.evaluation is None:
-        detail = (
-            f"The metric {request.evaluation.metric} needs labelled data. Name a dataset in data.evaluation."
-        )
-        raise Refusal("missing_data", detail, field="data.evaluation")
+            check_gradual(index, step, state, layers, reshaped)
 
 
 def _check_output(request: JobRequest, model: ModelFacts) -> None:

@@ -2,15 +2,15 @@
 
 from collections.abc import Mapping
 
+from app.admission.model_state import ModelState
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.model import ModelFacts
 from winnow.contract.nearest import nearest
 from winnow.contract.recipe import Taught
-from winnow.contract.stages import Stage
 
 
 def check_features(
-    where: str, step: Taught, stage: Stage, first: bool, teachers: Mapping[str, ModelFacts]
+    where: str, step: Taught, state: ModelState, first: bool, teachers: Mapping[str, ModelFacts]
 ) -> None:
     """Raises `unknown_value`, with the nearest name. `first`: the step works on a model as it was uploaded; what
     others made of it is known to the worker alone."""
@@ -23,7 +23,7 @@ def check_features(
                 _check_value(f"{path}.teacher", "teacher", pair.teacher, teacher)
         if pair.weight and first:
             with refusals:
-                _check_value(f"{path}.student", "student", pair.student, stage.facts)
+                _check_value(f"{path}.student", "student", pair.student, state.facts)
     refusals.raise_all()
 
 

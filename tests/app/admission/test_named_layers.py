@@ -5,12 +5,12 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
+from app.admission.model_state import ModelState
+from app.admission.named_layers import MAX_EFFORT, NamedLayers
 from tests.support.admission import outcome
 from tests.support.facts import model_facts
 from winnow.contract.job import JobRequest
 from winnow.contract.model import Layer, ModelFacts
-from winnow.contract.named_layers import MAX_EFFORT, NamedLayers
-from winnow.contract.stages import Stage
 
 
 def many_layers(count: int, table: str | None = None) -> ModelFacts:
@@ -80,7 +80,7 @@ def test_an_effort_that_is_too_large_hides_no_other_fault() -> None:
 
 
 def test_a_table_is_another_name_of_the_layer() -> None:
-    named = NamedLayers(Stage("The model", many_layers(2, table="word_embeddings")))
+    named = NamedLayers(ModelState("The model", many_layers(2, table="word_embeddings")))
     assert named.matched("word_*", "exclude.0") == [0, 1]
     assert named.matched("word_embeddings", "exclude.0") == [0, 1]
     assert named.matched_by_all(["*1/*", "word_*"], "exclude") == {0, 1}
