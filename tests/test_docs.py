@@ -156,7 +156,7 @@ def test_every_problem_code_says_what_to_do(code: str) -> None:
 def make_targets() -> set[str]:
     makefile = (ROOT / "Makefile").read_text()
     targets = set(re.findall(r"^([a-z][a-z-]*):", makefile, flags=re.MULTILINE))
-    folder = ROOT / "tests" / "benchmarks"
+    folder = ROOT / "benchmarks"
     benchmarks = [*folder.glob("[a-z]*.py"), *(main.parent for main in folder.glob("*/__main__.py"))]
     return targets | {"bench-" + benchmark.stem for benchmark in benchmarks}
 
