@@ -12,7 +12,7 @@ from winnow.contract.dataset import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import DataUse, JobRequest
 from winnow.contract.model import TensorSpec
-from winnow.contract.others import named_models
+from winnow.contract.other_models import named_models
 from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Rows, Work
 
 CODE_BYTES = 8 * 2**30

@@ -33,7 +33,7 @@ class Presence:
             id=new_id("wrk"),
             host=socket.gethostname()[:MAX_HOST_CHARACTERS],
             queues=tuple(sorted(queues)),
-            version=version("winnow"),
+            version=version("winnow-service"),
             started_at=now,
             last_seen=now,
             layers=layers,

@@ -11,7 +11,7 @@ from collections import deque
 from typing import Any
 
 from app.storage.records import Event, Job
-from winnow.contract.training import KINDS
+from winnow.contract.steps.training import TRAINING_KINDS
 from worker.child.spec import Advanced, Logged, Note, StepBegun
 
 MAX_PENDING_EVENTS = 1000
@@ -129,4 +129,4 @@ class ProgressRecord:
 
 
 def _weight(step: dict[str, Any]) -> float:
-    return TRAINING_WEIGHT if step.get("kind") in KINDS else 1.0
+    return TRAINING_WEIGHT if step.get("kind") in TRAINING_KINDS else 1.0

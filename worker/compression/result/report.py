@@ -21,7 +21,7 @@ from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, s
 from worker.compression.options import Options
 from worker.compression.upload import Upload
 
-WINNOW: Final = version("winnow")
+WINNOW: Final = version("winnow-service")
 
 
 def assemble(

@@ -7,15 +7,15 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
-from worker.compression.ir.naming import Names, excluded
+from worker.compression.ir.naming import Names
 from worker.compression.layers.channel_statistics import SAMPLES, Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.quantization.integer.embeddings import quantize_tables, tables
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation, smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import sums_for_residuals
-from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
 from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.eligibility import why_ineligible
 
 QUANTIZED = frozenset({"MatMul", "Gemm", "LSTM"})
 
@@ -63,7 +63,7 @@ class Dynamic:
     def _layers(self, model: ir.Model) -> tuple[list[LayerDecision], list[LayerDecision]]:
         """Products and recurrent layers; tables."""
         products = [
-            LayerDecision(node, _objection(node, self.patterns))
+            LayerDecision(node, _why_ineligible(node, self.patterns))
             for node in model.graph
             if node.domain in ("", "ai.onnx") and node.op_type in QUANTIZED
         ]
@@ -75,17 +75,15 @@ def _smoothable(nodes: Iterable[ir.Node]) -> list[Linear]:
     return [layer for layer in filter(None, map(linear, nodes)) if behind_normalisation(layer)]
 
 
-def _objection(node: ir.Node, patterns: list[str]) -> str | None:
-    if excluded(node, patterns):
-        return "excluded by pattern"
+def _why_ineligible(node: ir.Node, patterns: list[str]) -> str | None:
     weights = node.inputs[1:3] if node.op_type == "LSTM" else node.inputs[1:2]
-    if any(w is None or w.const_value is None or w.const_value.dtype != ir.DataType.FLOAT for w in weights):
-        return "its weight is no float32 initializer"
-    if not all(map(finite, weights)):  # type: ignore[arg-type]
-        return NOT_FINITE
+    return why_ineligible(node, weights, patterns, rule=lambda: _why_no_kernel(node))
+
+
+def _why_no_kernel(node: ir.Node) -> str | None:
     if node.inputs[0] is None or node.inputs[0].const_value is not None:
         return "its input is a constant"
-    if node.op_type == "MatMul" and len(weights[0].const_value.shape) != 2:  # type: ignore[union-attr]
+    if node.op_type == "MatMul" and len(node.inputs[1].const_value.shape) != 2:  # type: ignore[union-attr]
         return "its weight is not a matrix"
     if node.op_type == "Gemm" and not _plain(node):
         return "transA, alpha or beta differ from their defaults"

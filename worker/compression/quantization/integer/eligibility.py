@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from worker.compression.ir.naming import excluded
 from worker.compression.quantization.integer.pad_values import adds_values
-from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
 from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.eligibility import why_ineligible
 
 WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
 FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
@@ -71,7 +71,7 @@ def select(model: ir.Model, patterns: list[str], left: Mapping[str, str] | None 
     """`left`: why the layer of that name stays float, besides those that a pattern excludes."""
     left = left or {}
     layers = [
-        LayerDecision(node, _objection(node, patterns) or left.get(str(node.name)))
+        LayerDecision(node, _why_ineligible(node, patterns) or left.get(str(node.name)))
         for node in model.graph
         if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | FLOAT_ONLY
     ]
@@ -96,15 +96,18 @@ def weight_axis(node: ir.Node) -> int | None:
     return None
 
 
-def _objection(node: ir.Node, patterns: list[str]) -> str | None:
-    if excluded(node, patterns):
-        return "excluded by pattern"
-    if node.op_type in FLOAT_ONLY:
-        return f"{node.op_type} has no integer kernel for Q/DQ pairs"
+def _why_ineligible(node: ir.Node, patterns: list[str]) -> str | None:
+    lacks_kernel = (
+        f"{node.op_type} has no integer kernel for Q/DQ pairs" if node.op_type in FLOAT_ONLY else None
+    )
+    return why_ineligible(
+        node, node.inputs[1:2], patterns, operator=lacks_kernel, rule=lambda: _why_no_kernel(node)
+    )
+
+
+def _why_no_kernel(node: ir.Node) -> str | None:
     if weight_axis(node) is None:
-        return "its second input is no float32 weight"
-    if not finite(node.inputs[1]):  # type: ignore[arg-type]
-        return NOT_FINITE
+        return "its weight is not a matrix"
     data = node.inputs[0]
     if data is None or data.const_value is not None:
         return "its input is a constant"
@@ -114,10 +117,6 @@ def _objection(node: ir.Node, patterns: list[str]) -> str | None:
         _number(node, "beta", 1),
     ) != (0, 1, 1):
         return "transA, alpha or beta differ from their defaults"
-    return _bias_objection(node)
-
-
-def _bias_objection(node: ir.Node) -> str | None:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None:
         return None

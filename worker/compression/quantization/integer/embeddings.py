@@ -13,10 +13,10 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.ir.naming import excluded
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
-from worker.compression.quantization.weights.eligibility import finite, gathers_rows
+from worker.compression.quantization.weights.eligibility import gathers_rows
 from worker.compression.steps.decisions import LayerDecision
+from worker.compression.steps.eligibility import why_ineligible
 
 LEAST: Final = 1 << 16
 """Numbers of a table that is worth three more nodes: it saves 192 KiB."""
@@ -35,7 +35,7 @@ def tables(
     """
     left = left or {}
     layers = [
-        LayerDecision(node, _objection(node, patterns) or left.get(str(node.name)))
+        LayerDecision(node, _why_ineligible(node, patterns) or left.get(str(node.name)))
         for node in model.graph
         if node.op_type == "Gather" and node.domain in ("", "ai.onnx") and _table(node) is not None
     ]
@@ -62,17 +62,16 @@ def _table(node: ir.Node) -> ir.Value | None:
     return value if is_matrix else None
 
 
-def _objection(node: ir.Node, patterns: list[str]) -> str | None:
+def _why_ineligible(node: ir.Node, patterns: list[str]) -> str | None:
+    def rule() -> str | None:
+        assert table is not None
+        assert table.const_value is not None
+        if not gathers_rows(node, table):
+            return "it does not gather whole rows of a matrix"
+        return "its table is small" if table.const_value.size < LEAST else None
+
     table = _table(node)
-    assert table is not None
-    assert table.const_value is not None
-    if excluded(node, patterns):
-        return "excluded by pattern"
-    if not gathers_rows(node, table):
-        return "it does not gather whole rows of a matrix"
-    if table.const_value.size < LEAST:
-        return "its table is small"
-    return None if finite(table) else "its table has NaN or infinity"
+    return why_ineligible(node, [table], patterns, rule=rule)
 
 
 def _read_by(node: ir.Node, taken: Collection[ir.Node]) -> bool:
