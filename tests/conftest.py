@@ -10,6 +10,8 @@ os.environ.setdefault("WINNOW_QUIET_WAIT_SECONDS", "0")
 """Tests run beside each other: nothing would ever be quiet."""
 os.environ["WINNOW_MEASURE_LOCK"] = str(Path(tempfile.gettempdir(), f"winnow-test-{os.getpid()}.lock"))
 """None asks how fast something is, so none waits for another's measurement."""
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Before torch and numpy are imported: threads that spin for each other take the cores of the tests beside them."""
 
 
 @pytest.fixture
