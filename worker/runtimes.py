@@ -14,7 +14,6 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 ASK_SECONDS = 60.0
-PROVIDERS = {"CPUExecutionProvider": "onnxruntime-cpu", "CUDAExecutionProvider": "onnxruntime-cuda"}
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 LONGEST = 100
 
@@ -35,8 +34,9 @@ def installed_runtimes() -> dict[str, str]:
 def main() -> None:
     import onnxruntime
 
-    available = [PROVIDERS[name] for name in onnxruntime.get_available_providers() if name in PROVIDERS]
-    found = dict.fromkeys(sorted(available), onnxruntime.__version__)
+    from worker.compression.runtime.session import PROVIDERS, providers
+
+    found = dict.fromkeys(sorted(PROVIDERS[name] for name in providers()), onnxruntime.__version__)
     packages = {"openvino-cpu": "openvino", "torch": "torch"}
     found |= {name: of for name, package in packages.items() if (of := _version(package)) is not None}
     if (driver := _driver()) is not None:
