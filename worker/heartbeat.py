@@ -3,7 +3,7 @@
     every L/3       renew the lease; refused means fenced
     every 0.5 s     read whether to stop; report, if there is something new
 
-A store that cannot be reached is asked again; the work goes on for as long as the lease lasts.
+A database that cannot be reached is asked again; the work goes on for as long as the lease lasts.
 """
 
 import logging

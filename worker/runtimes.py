@@ -14,7 +14,6 @@ from pathlib import Path
 log = logging.getLogger(__name__)
 
 TIMEOUT_SECONDS = 60.0
-PROVIDERS = {"CPUExecutionProvider": "onnxruntime-cpu", "CUDAExecutionProvider": "onnxruntime-cuda"}
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
 MAX_VERSION_CHARACTERS = 100
 
@@ -37,8 +36,9 @@ def installed_runtimes() -> dict[str, str]:
 def main() -> None:
     import onnxruntime
 
-    available = [PROVIDERS[name] for name in onnxruntime.get_available_providers() if name in PROVIDERS]
-    versions = dict.fromkeys(sorted(available), onnxruntime.__version__)
+    from worker.compression.runtime.session import PROVIDERS, providers
+
+    versions = dict.fromkeys(sorted(PROVIDERS[name] for name in providers()), onnxruntime.__version__)
     packages = {"openvino-cpu": "openvino", "torch": "torch"}
     versions |= {
         name: installed for name, package in packages.items() if (installed := _version(package)) is not None

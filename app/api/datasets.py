@@ -14,7 +14,7 @@ from app.api.deps import DatasetId, Owner, Parts, Service
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
-from app.api.sniff import check_dataset
+from app.api.sniff import dataset_format
 from app.api.waiting import Wait
 from app.storage.ports import Conflict
 from app.storage.records import Wake
@@ -70,8 +70,7 @@ async def upload_dataset(
     """Send an `.npz` as the body, or as a form: `-F file=@data.npz -F declaration=@declaration.json`."""
 
     def describe(asked: DatasetOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
-        check_dataset(file)
-        return "npz", _declared(asked.declaration)
+        return dataset_format(file), _declared(asked.declaration)
 
     def check(asked: DatasetOptions) -> None:
         _declared(asked.declaration)

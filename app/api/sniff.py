@@ -8,14 +8,15 @@ Nothing here loads anything: only signatures, an archive's list of names, and th
 """
 
 import re
-from typing import BinaryIO, Final, Literal
+from typing import BinaryIO, Final, Literal, assert_never
 
 from app.api.archive import tar_names, zip_names
 from app.api.onnx_fields import check_onnx
+from winnow.contract.dataset import DatasetFormat
 from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFormat
 
-Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "npz", "pickle"]
+Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "pickle"] | DatasetFormat
 
 HEAD: Final = 1024
 _USE_INSTEAD: Final = "Upload .onnx (torch.onnx.export) or .pt2 (torch.export.save), which carry no code."
@@ -81,6 +82,8 @@ def model_format(file: BinaryIO, asked: str, allow_torchscript: bool) -> ModelFo
             found: ModelFormat = "onnx"
         case "torch_export" | "torchscript" as kind:
             found = kind
+        case _ as kind:
+            assert_never(kind)
     if asked not in ("auto", found):
         detail = (
             f"format={asked} was asked for, but the bytes are {found}. Leave format out, or send that file."
@@ -89,11 +92,11 @@ def model_format(file: BinaryIO, asked: str, allow_torchscript: bool) -> ModelFo
     return found
 
 
-def check_dataset(file: BinaryIO) -> None:
-    """Raises `unknown_format` and `pickle_refused` unless the file is an `.npz`."""
+def dataset_format(file: BinaryIO) -> DatasetFormat:
+    """The format of a dataset. Raises `unknown_format` and `pickle_refused` for what is none."""
     match sniffed_or_text(file):
         case "npz":
-            return
+            return "npz"
         case "pickle":
             raise Refusal(
                 "pickle_refused", "The file is a pickle. Save the arrays with numpy.savez(path, NAME=array)."

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Annotated, Any, BinaryIO, Final, TypeVar
+from typing import Annotated, Any, BinaryIO, Final, TypeVar, get_args
 
 from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -21,10 +21,14 @@ from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
 from winnow.contract.base import ResponseModel
+from winnow.contract.dataset import DatasetFormat
 from winnow.contract.errors import Refusal, Refusals
 
 PREFIX: Final[dict[UploadKind, Any]] = {"model": "mdl", "dataset": "dst"}
-_SUFFIXES: Final = (".torchscript.pt", ".onnx", ".pt2", ".pth", ".pt", ".npz", ".tar", ".zip")
+_SUFFIXES: Final = (
+    *(".torchscript.pt", ".onnx", ".pt2", ".pth", ".pt", ".tar", ".zip"),
+    *(f".{format}" for format in get_args(DatasetFormat)),
+)
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
@@ -195,8 +199,8 @@ def _suffix(parts: Parts, upload: Upload) -> str:
             return ".pt2"
         case "torchscript":
             return ".torchscript.pt"
-        case _:
-            return ".npz"
+        case dataset:
+            return f".{dataset}"
 
 
 def clean(name: str) -> str:

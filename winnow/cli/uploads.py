@@ -3,7 +3,7 @@
 import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, get_args
 
 import typer
 
@@ -12,7 +12,7 @@ from winnow.cli.screen import answer, out
 from winnow.cli.shared import Json, Url, errors_in_words, transfer
 from winnow.client import Client
 from winnow.client.client import LOCAL
-from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.dataset import Dataset, DatasetFormat, Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import Model
 from winnow.contract.strict_json import read_model
@@ -114,7 +114,7 @@ def is_dataset(file: Path, said: bool | None, declaration: Path | None) -> bool:
         with zipfile.ZipFile(file) as archive:
             names = archive.namelist()
     except (OSError, zipfile.BadZipFile):
-        return file.suffix == ".npz"
+        return file.suffix.removeprefix(".") in get_args(DatasetFormat)
     return bool(names) and all(name.endswith(".npy") for name in names)
 
 

@@ -20,6 +20,8 @@ MAX_INPUTS: Final = 1000
 MAX_CHANNELS: Final = 10_000
 Positive = Annotated[float, Field(gt=0)]
 Augmentation = Literal["horizontal_flip", "padded_crop"]
+DatasetFormat = Literal["npz"]
+"""Also what the names of such files end with."""
 
 
 class InputDeclaration(RequestModel):

@@ -1,7 +1,6 @@
 """A recipe: steps, told apart by a required `kind`, and what the result must meet.
 
-To add a technique: one member of the union here (the classes lie in `steps/`), one file in
-`worker/compression/techniques/`, one `case` in its `__init__.py`, one paragraph in `docs/techniques.md`.
+How to add a technique: docs/architecture.md, "Where do I add…".
 """
 
 from typing import Annotated

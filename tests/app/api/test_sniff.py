@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.api.sniff import check_dataset, model_format, sniffed
+from app.api.sniff import dataset_format, model_format, sniffed
 from tests.app.api.conftest import ONNX, zipped
 from tests.support.refusals import refusal
 from winnow.contract.errors import Refusal
@@ -141,9 +141,9 @@ def test_a_name_that_stands_twice_is_refused_at_the_door() -> None:
 
 @pytest.mark.parametrize("content", [ONNX, STATE_DICT, PT2, b"<html>", ONNX[:-1], b"\x80\x04\x95junk", b"x"])
 def test_a_dataset_is_an_npz_and_nothing_else(content: bytes) -> None:
-    check_dataset(io.BytesIO(NPZ))
+    assert dataset_format(io.BytesIO(NPZ)) == "npz"
     with pytest.raises(Refusal) as caught:
-        check_dataset(io.BytesIO(content))
+        dataset_format(io.BytesIO(content))
     assert caught.value.problem.code in ("unknown_format", "pickle_refused")
 
 

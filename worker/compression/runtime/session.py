@@ -3,10 +3,13 @@
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 import onnxruntime as ort
 
 FATAL_ONLY = 4
+PROVIDERS: Final = {"CUDAExecutionProvider": "onnxruntime-cuda", "CPUExecutionProvider": "onnxruntime-cpu"}
+"""Execution providers, the first that is there goes first; and what a worker calls them among its runtimes."""
 
 
 def open_session(model: Path, threads: int) -> ort.InferenceSession:
@@ -55,8 +58,7 @@ def open_cpu_session(
 
 def providers() -> list[str]:
     """List providers: CUDA first where there is one; the CPU takes what CUDA cannot."""
-    wanted = ("CUDAExecutionProvider", "CPUExecutionProvider")
-    return [name for name in wanted if name in ort.get_available_providers()]
+    return [name for name in PROVIDERS if name in ort.get_available_providers()]
 
 
 def usable_threads() -> int:
