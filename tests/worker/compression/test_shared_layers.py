@@ -122,8 +122,8 @@ def test_the_report_says_whose_weight_it_is(step: dict[str, Any], tmp_path: Path
 def test_where_a_pattern_names_one_reader_all_stay(kind: str, tmp_path: Path) -> None:
     made = done(head(shared=True), tmp_path / "one", kind=kind, exclude=["conv2"])
     rows = {row["name"]: row for row in made.details["layers"]}
-    assert rows["conv2"]["reason"] == "excluded by a pattern"
-    assert rows["conv1"]["reason"] == "a layer with the same weight is excluded by a pattern"
+    assert rows["conv2"]["reason"] == "excluded by pattern"
+    assert rows["conv1"]["reason"] == "a layer with the same weight is excluded by pattern"
     assert rows["product1"]["quantized"]
 
 
@@ -150,7 +150,10 @@ def test_a_weight_that_something_else_reads_stays(tmp_path: Path) -> None:
         Context(tmp_path, 0, Silent()),
     )
     rows = {row["name"]: row for row in made.details["layers"]}
-    assert (rows["product"]["reason"], rows["last"]["quantized"]) == ("other nodes read its weight too", True)
+    assert (rows["product"]["reason"], rows["last"]["quantized"]) == (
+        "its weight is shared with another node",
+        True,
+    )
 
 
 def test_all_readers_are_remembered_where_zeros_grow() -> None:

@@ -20,6 +20,7 @@ from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed
+from worker.compression.steps.eligibility import EXCLUDED
 from worker.compression.steps.opset import raised
 
 OPSET: Final = 13
@@ -32,7 +33,9 @@ LARGEST: Final = (2 - 2.0**-7) * 2.0**127
 def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> StepResult:
     """Raises `Refusal` `nothing_to_quantize`, `step_failed` when the opset cannot be raised."""
     model, notes = raised(model, OPSET, "a Cast from bfloat16")
-    kept = {value: why for value in _weights(model) if (why := _objection(value, step.exclude)) is not None}
+    kept = {
+        value: why for value in _weights(model) if (why := _why_ineligible(value, step.exclude)) is not None
+    }
     layers = [
         LayerDecision(node, reason, reason == TOO_FEW and _has_matrix(node))
         for node, reason in _reasons(model, kept)
@@ -69,10 +72,10 @@ def _has_matrix(node: ir.Node) -> bool:
     return any(weight is not None and len(weight.shape) > 1 for weight in weights)
 
 
-def _objection(value: ir.Value, patterns: list[str]) -> str | None:
+def _why_ineligible(value: ir.Value, patterns: list[str]) -> str | None:
     readers = [use.node for use in value.uses()]
     if any(excluded(node, patterns) for node in readers):
-        return "excluded by pattern"
+        return EXCLUDED
     if any(node.op_type in KEPT for node in readers):
         return "a scale of quantization keeps its precision"
     if value.is_graph_output():

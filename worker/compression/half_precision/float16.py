@@ -32,6 +32,7 @@ from worker.compression.ir.naming import Names, excluded
 from worker.compression.measure.feeds import random_feeds
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import SHOWN, LayerDecision, changed
+from worker.compression.steps.eligibility import EXCLUDED
 
 log = logging.getLogger(__name__)
 
@@ -120,7 +121,7 @@ def chosen(
     opset, halves, reasons = opset_of(model), {}, {}
     for node in model.graph:
         found = ports(node, opset, wide)
-        reason = _objection(node, found, exclude)
+        reason = _why_ineligible(node, found, exclude)
         if reason is not None:
             reasons[node] = reason
         elif found is not None:
@@ -147,9 +148,9 @@ def _told(wide: dict[ir.Node, str], data: str) -> list[str]:
     return [f"{len(wide)} nodes stay in float32, with casts around them: {'; '.join(shown)}{rest}."]
 
 
-def _objection(node: ir.Node, found: Ports | None, patterns: list[str]) -> str | None:
+def _why_ineligible(node: ir.Node, found: Ports | None, patterns: list[str]) -> str | None:
     if excluded(node, patterns):
-        return "excluded by pattern"
+        return EXCLUDED
     if _moves_first_back(node):
         return "ONNX Runtime crashes on a product that reads such a Transpose in float16"
     if found is None:

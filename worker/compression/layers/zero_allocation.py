@@ -12,6 +12,8 @@ from typing import Final
 
 import numpy as np
 
+from worker.compression.layers.convex_hull import lower_hull, slope
+
 Curve = Sequence[tuple[float, float]]
 """(share of zeros, relative error of the output), from no zeros on."""
 
@@ -49,7 +51,7 @@ def by_error(curves: Sequence[Curve], sizes: Sequence[int], share: float) -> lis
     segments = [
         (error, layer, zeros)
         for layer, (curve, size) in enumerate(zip(curves, sizes, strict=True))
-        for error, zeros in _hull(curve, size)
+        for error, zeros in _pieces(curve, size)
     ]
     left, given = share * sum(sizes), [0.0] * len(sizes)
     for _, layer, zeros in sorted(segments):
@@ -59,18 +61,10 @@ def by_error(curves: Sequence[Curve], sizes: Sequence[int], share: float) -> lis
     return given
 
 
-def _hull(curve: Curve, size: int) -> list[tuple[float, float]]:
+def _pieces(curve: Curve, size: int) -> list[tuple[float, float]]:
     """(error for each zero, zeros) of the pieces of the curve's lower convex hull, which rise."""
-    hull: list[tuple[float, float]] = []
-    for point in curve:
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) >= _slope(hull[-1], point):
-            hull.pop()
-        hull.append(point)
-    return [(_slope(a, b) / size, (b[0] - a[0]) * size) for a, b in pairwise(hull)]
-
-
-def _slope(a: tuple[float, float], b: tuple[float, float]) -> float:
-    return (b[1] - a[1]) / (b[0] - a[0])
+    hull = lower_hull(curve, lambda point: point)
+    return [(slope(a, b) / size, (b[0] - a[0]) * size) for a, b in pairwise(hull)]
 
 
 def with_zeros_there(zeros: Sequence[float], there: Sequence[int]) -> list[float]:

@@ -8,12 +8,11 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import LowRank
 from worker.compression.graph.shapes.shapes import with_shapes
-from worker.compression.ir.naming import excluded
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.low_rank.decompositions import Cost, Geometry, geometry
 from worker.compression.low_rank.layer_study import Study, ways
 from worker.compression.low_rank.rank_allocation import Option
-from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
+from worker.compression.steps.eligibility import NOT_PLAIN, why_ineligible
 
 PRODUCTS: Final = ("Conv", "Gemm", "MatMul")
 OTHERS: Final = ("ConvTranspose", "LSTM", "GRU", "RNN")
@@ -72,7 +71,7 @@ def _found(model: ir.Model, step: LowRank) -> Iterator[tuple[ir.Node, Linear | N
     for node in model.graph:
         if node.domain in ("", "ai.onnx") and node.op_type in (*PRODUCTS, *OTHERS):
             layer = linear(node)
-            yield node, layer, _objection(node, layer, step)
+            yield node, layer, _why_ineligible(node, layer, step)
 
 
 def _case(
@@ -91,17 +90,15 @@ def _case(
     return Case(node, reason=_no_way(size, step))
 
 
-def _objection(node: ir.Node, layer: Linear | None, step: LowRank) -> str | None:
-    if excluded(node, step.exclude):
-        return "excluded by pattern"
-    if node.op_type in OTHERS:
-        return f"{node.op_type} is not factorised"
-    if layer is not None:
-        return None if finite(layer.weight) else NOT_FINITE
-    weight = node.inputs[1]
-    if weight is not None and weight.const_value is not None and len(weight.uses()) > 1:
-        return "its weight is shared with another node"
-    return "it is no plain product with a constant float32 weight"
+def _why_ineligible(node: ir.Node, layer: Linear | None, step: LowRank) -> str | None:
+    return why_ineligible(
+        node,
+        node.inputs[1:2],
+        step.exclude,
+        operator=f"{node.op_type} is not factorised" if node.op_type in OTHERS else None,
+        readers=[node],
+        rule=lambda: None if layer is not None else NOT_PLAIN,
+    )
 
 
 def _no_way(size: Geometry, step: LowRank) -> str:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from worker.compression.layers.convex_hull import Point, lower_hull, slope
 from worker.compression.low_rank.decompositions import Cost, Split
 
 
@@ -42,10 +43,10 @@ def spread(layers: Sequence[Sequence[Option]], budget: float, measure: Measure) 
 
     The first option of a layer is what it is.
     """
-    hulls = [hull(options, measure) for options in layers]
+    hulls = [_hull(options, measure) for options in layers]
     chosen = [points[0] for points in hulls]
     steps = sorted(
-        (_slope(a, b, measure), layer, number)
+        (slope(_point(a, measure), _point(b, measure)), layer, number)
         for layer, points in enumerate(hulls)
         for number, (a, b) in enumerate(pairwise(points), 1)
     )
@@ -58,24 +59,15 @@ def spread(layers: Sequence[Sequence[Option]], budget: float, measure: Measure) 
     return _given_back(layers, chosen, budget - spent, measure)
 
 
-def hull(options: Iterable[Option], measure: Measure) -> list[Option]:
-    """The lower convex hull of penalty over cost, from the dearest to the cheapest."""
-    points: list[Option] = []
-    for option in sorted(options, key=lambda x: (-measure(x.cost), x.penalty)):
-        if points and measure(points[-1].cost) == measure(option.cost):
-            continue
-        while points and option.penalty <= points[-1].penalty:
-            points.pop()  # dearer and no better
-        while len(points) > 1 and _slope(points[-2], points[-1], measure) >= _slope(
-            points[-1], option, measure
-        ):
-            points.pop()
-        points.append(option)
-    return points
+def _hull(options: Sequence[Option], measure: Measure) -> list[Option]:
+    """The lower convex hull of penalty over cost, from the option that loses the least to the cheapest."""
+    best = min(options, key=lambda option: (option.penalty, measure(option.cost)))
+    cheaper = (option for option in options if measure(option.cost) <= measure(best.cost))
+    return lower_hull(cheaper, lambda option: _point(option, measure))
 
 
-def _slope(dear: Option, cheap: Option, measure: Measure) -> float:
-    return (cheap.penalty - dear.penalty) / (measure(dear.cost) - measure(cheap.cost))
+def _point(option: Option, measure: Measure) -> Point:
+    return -measure(option.cost), option.penalty
 
 
 def _given_back(

@@ -167,7 +167,7 @@ def test_layers_that_stay_are_named_with_the_reason() -> None:
     rows = done(digits_net(), layers="products", exclude=["conv1"]).details["layers"]
     reasons = {row["name"]: row["reason"] for row in rows}
     assert reasons == {
-        "conv1": "excluded by a pattern",
+        "conv1": "excluded by pattern",
         "conv2": "only products are asked for",
         "head/gemm": None,
     }

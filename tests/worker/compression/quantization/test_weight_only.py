@@ -29,7 +29,7 @@ from worker.compression.graph.facts.weights import layers
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.progress import Silent
 from worker.compression.quantization.weight_only import weight_only
-from worker.compression.quantization.weights.block_affine import Grid, nearest
+from worker.compression.quantization.weights.block_affine import Grid, fit_range
 from worker.compression.steps.context import Context, StepResult
 
 EXACT_DB = 100
@@ -52,7 +52,7 @@ def normal(*shape: int, seed: int = 0) -> Any:
 def rounded(weight: Any, bits: int, symmetric: bool, block: int) -> Any:
     """[out, in] rounded to nearest, by the formula."""
     grid = Grid(bits, symmetric)
-    scale, zero = nearest(weight, grid, min(block or weight.shape[1], weight.shape[1])).spread(
+    scale, zero = fit_range(weight, grid, min(block or weight.shape[1], weight.shape[1])).spread(
         weight.shape[1]
     )
     return scale * (grid.codes(weight, scale, zero) - zero)
@@ -218,7 +218,7 @@ def test_what_stays_has_a_reason(tmp_path: Path) -> None:
     assert (made.changed, made.candidates) == (1, 6)
     assert reasons["taken"] is None
     for name, words in {
-        "shared": "other nodes",
+        "shared": "shared with another node",
         "left/out": "pattern",
         "tiny": "smaller",
         "broken": "NaN",

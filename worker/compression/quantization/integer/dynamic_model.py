@@ -15,8 +15,8 @@ from worker.compression.quantization.integer.embeddings import quantize_embeddin
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation, smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
-from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
 from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.eligibility import why_ineligible
 
 
 @dataclass
@@ -75,17 +75,14 @@ def _smoothable(nodes: Iterable[ir.Node]) -> list[Linear]:
 
 
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
-    """Say why a product or recurrent layer stays float; None where it can be quantized."""
-    if not edit.may_change(node):
-        return "excluded by pattern"
     weights = node.inputs[1:3] if node.op_type == "LSTM" else node.inputs[1:2]
-    if any(w is None or w.const_value is None or w.const_value.dtype != ir.DataType.FLOAT for w in weights):
-        return "its weight is no float32 initializer"
-    if not all(map(finite, weights)):  # type: ignore[arg-type]
-        return NOT_FINITE
+    return why_ineligible(node, weights, edit.exclude, rule=lambda: _why_no_kernel(node))
+
+
+def _why_no_kernel(node: ir.Node) -> str | None:
     if node.inputs[0] is None or node.inputs[0].const_value is not None:
         return "its input is a constant"
-    if node.op_type == "MatMul" and len(weights[0].const_value.shape) != 2:  # type: ignore[union-attr]
+    if node.op_type == "MatMul" and len(node.inputs[1].const_value.shape) != 2:  # type: ignore[union-attr]
         return "its weight is not a matrix"
     if node.op_type == "Gemm" and not _plain(node):
         return "transA, alpha or beta differ from their defaults"

@@ -17,8 +17,8 @@ import onnx_ir as ir
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
 from worker.compression.quantization.integer.pad_values import adds_values
-from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
 from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.eligibility import why_ineligible
 
 WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
 """What `int8_static` and `int8` look for, as a refusal says it."""
@@ -99,15 +99,17 @@ def weight_axis(node: ir.Node) -> int | None:
 
 
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
-    """Say why a layer stays float; None where it can be quantized."""
-    if not edit.may_change(node):
-        return "excluded by pattern"
-    if node.op_type in FLOAT_ONLY:
-        return f"{node.op_type} has no integer kernel for Q/DQ pairs"
+    lacks_kernel = (
+        f"{node.op_type} has no integer kernel for Q/DQ pairs" if node.op_type in FLOAT_ONLY else None
+    )
+    return why_ineligible(
+        node, node.inputs[1:2], edit.exclude, operator=lacks_kernel, rule=lambda: _why_no_kernel(node)
+    )
+
+
+def _why_no_kernel(node: ir.Node) -> str | None:
     if weight_axis(node) is None:
-        return "its second input is no float32 weight"
-    if not finite(node.inputs[1]):  # type: ignore[arg-type]
-        return NOT_FINITE
+        return "its weight is not a matrix"
     data = node.inputs[0]
     if data is None or data.const_value is not None:
         return "its input is a constant"
@@ -117,10 +119,6 @@ def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
         _number(node, "beta", 1),
     ) != (0, 1, 1):
         return "transA, alpha or beta differ from their defaults"
-    return _why_bias_ineligible(node)
-
-
-def _why_bias_ineligible(node: ir.Node) -> str | None:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None:
         return None

@@ -15,8 +15,9 @@ import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
-from worker.compression.quantization.weights.eligibility import finite, gathers_rows
+from worker.compression.quantization.weights.eligibility import gathers_rows
 from worker.compression.steps.decisions import LayerDecision
+from worker.compression.steps.eligibility import why_ineligible
 
 MIN_TABLE_NUMBERS: Final = 1 << 16
 """A table of so many is worth three more nodes: it saves 192 KiB."""
@@ -60,17 +61,15 @@ def _table(node: ir.Node) -> ir.Value | None:
 
 
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
-    """Say why a Gather's table stays float whoever reads it; None where it can be quantized."""
+    def rule() -> str | None:
+        assert table is not None
+        assert table.const_value is not None
+        if not gathers_rows(node, table):
+            return "it does not gather whole rows of a matrix"
+        return "its table is small" if table.const_value.size < MIN_TABLE_NUMBERS else None
+
     table = _table(node)
-    assert table is not None
-    assert table.const_value is not None
-    if not edit.may_change(node):
-        return "excluded by pattern"
-    if not gathers_rows(node, table):
-        return "it does not gather whole rows of a matrix"
-    if table.const_value.size < MIN_TABLE_NUMBERS:
-        return "its table is small"
-    return None if finite(table) else "its table has NaN or infinity"
+    return why_ineligible(node, [table], edit.exclude, rule=rule)
 
 
 def _read_by(node: ir.Node, taken: Collection[ir.Node]) -> bool:

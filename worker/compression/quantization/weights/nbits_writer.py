@@ -47,8 +47,8 @@ class NBitsWriter:
         self._shared: dict[bytes, ir.Value] = {}
 
     def write(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> tuple[str, int]:
-        """Let the nodes, in order, read the layer's codes in place of its weight. Answers the operator and the bytes
-        stored."""
+        """Let the nodes, in order, read the layer's codes in place of its weight. Returns the operator and the
+        bytes stored."""
         before = set(self._model.graph.initializers)
         match nodes[0].op_type:
             case "Conv":
@@ -81,7 +81,7 @@ class NBitsWriter:
         self._model.graph.insert_before(nodes[0], expansion.nodes)
         for node in nodes:
             self._product(node, constants, attributes)
-        return "MatMulNBits" + expansion.told
+        return "MatMulNBits" + expansion.report_suffix
 
     def _product(self, node: ir.Node, constants: list[ir.Value | None], attributes: dict[str, int]) -> None:
         product = self._operator("MatMulNBits", [node.inputs[0], *constants], attributes, node)
@@ -110,7 +110,7 @@ class NBitsWriter:
         }
         gather = self._operator("GatherBlockQuantized", inputs, attributes, node)
         self._replace(node, [*expansion.nodes, gather])
-        return "GatherBlockQuantized" + expansion.told
+        return "GatherBlockQuantized" + expansion.report_suffix
 
     def _convolution(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
         expansion, grid, fitted = self._expansion(), layer.grid, layer.fitted
@@ -136,7 +136,7 @@ class NBitsWriter:
         for node in nodes:
             node.replace_input_with(1, restored)
         self._model.graph.insert_before(nodes[0], expansion.nodes)
-        return "DequantizeLinear" + expansion.told
+        return "DequantizeLinear" + expansion.report_suffix
 
     def _codes(self, expansion: Expansion, weight: ir.Value, layer: Quantized, codes: Array) -> ir.Value:
         """Bytes as MatMulNBits and GatherBlockQuantized read them, packed along the last axis."""
