@@ -11,6 +11,7 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS_AND_LSTM
 from worker.compression.layers.channel_statistics import SAMPLES, Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
+from worker.compression.quantization.integer.eligibility import is_plain_gemm
 from worker.compression.quantization.integer.embeddings import quantize_embeddings, select_embeddings
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation, smooth
@@ -84,13 +85,8 @@ def _why_no_kernel(node: ir.Node) -> str | None:
         return "its input is a constant"
     if node.op_type == "MatMul" and len(node.inputs[1].const_value.shape) != 2:  # type: ignore[union-attr]
         return "its weight is not a matrix"
-    if node.op_type == "Gemm" and not _plain(node):
+    if node.op_type == "Gemm" and not is_plain_gemm(node):
         return "transA, alpha or beta differ from their defaults"
     if node.op_type == "LSTM" and "layout" in node.attributes and node.attributes["layout"].as_int():
         return "its layout is batch first, which the quantized LSTM lacks"
     return None
-
-
-def _plain(node: ir.Node) -> bool:
-    defaults = {"transA": 0.0, "alpha": 1.0, "beta": 1.0}
-    return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)

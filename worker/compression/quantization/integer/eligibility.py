@@ -92,7 +92,7 @@ def weight_axis(node: ir.Node) -> int | None:
         case "Conv":
             return 0
         case "Gemm":
-            return 0 if _number(node, "transB", 0) else 1
+            return 0 if node.attributes.get_int("transB", 0) else 1
         case "MatMul" if rank == 2:
             return 1
     return None
@@ -113,11 +113,7 @@ def _why_no_kernel(node: ir.Node) -> str | None:
     data = node.inputs[0]
     if data is None or data.const_value is not None:
         return "its input is a constant"
-    if node.op_type == "Gemm" and (
-        _number(node, "transA", 0),
-        _number(node, "alpha", 1),
-        _number(node, "beta", 1),
-    ) != (0, 1, 1):
+    if node.op_type == "Gemm" and not is_plain_gemm(node):
         return "transA, alpha or beta differ from their defaults"
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None:
@@ -129,9 +125,10 @@ def _why_no_kernel(node: ir.Node) -> str | None:
     return None
 
 
-def _number(node: ir.Node, name: str, default: float) -> float:
-    attribute = node.attributes.get(name)
-    return default if attribute is None else float(attribute.value)
+def is_plain_gemm(node: ir.Node) -> bool:
+    """Whether it neither scales nor transposes what it multiplies."""
+    defaults = {"transA": 0.0, "alpha": 1.0, "beta": 1.0}
+    return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)
 
 
 def _data_input(node: ir.Node) -> ir.Value:
