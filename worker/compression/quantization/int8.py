@@ -25,8 +25,8 @@ from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.float_layers import layers, refuse_without_data
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.acceptance import Meets, meeting
-from worker.compression.quantization.search.exclusion import exclude
+from worker.compression.quantization.search.acceptance import Acceptance, acceptance_rule
+from worker.compression.quantization.search.exclusion import exclude_sensitive
 from worker.compression.quantization.search.int8_candidates import (
     SMOOTH,
     Way,
@@ -36,9 +36,9 @@ from worker.compression.quantization.search.int8_candidates import (
     smoothable,
     static,
 )
-from worker.compression.quantization.search.output_error import Judge, Judged
-from worker.compression.quantization.search.sensitivity import measured_gains
-from worker.compression.quantization.search.winner import Entry, chosen
+from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.sensitivity import measure_gains
+from worker.compression.quantization.search.winner import CandidateResult, choose_winner
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized, rows
 from worker.compression.steps.opset import raised
@@ -60,7 +60,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     original = model
     model, notes = raised(model, OPSET, "quantization per channel")
     calibration, judged = _split(context, step)
-    judge = Judge(model, judged, context.scratch, context.evaluation) if judged is not None else None
+    judge = OutputComparer(model, judged, context.scratch, context.evaluation) if judged is not None else None
     meets, asked = _asked(step, context, judge)
     ways = [Way("float", "float", lambda: model), *_dynamic_ways(model, step, calibration, context.seed)]
     details: dict[str, object] = {"prefer": step.prefer, "asked": asked, "seed": context.seed}
@@ -76,10 +76,10 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     if len(ways) == 1:
         _refuse(model, step, ways[0], with_data=judge is not None)
     entries = _measured(ways, judge, meets, context)
-    best, why = chosen(entries, step.prefer, _most_bytes(entries[0], context))
+    best, why = choose_winner(entries, step.prefer, _most_bytes(entries[0], context))
     won = ways[best]
     log.info("int8 chose %s", won.name)
-    details |= {"chosen": won.name, "why": why, "candidates": [entry.told() for entry in entries]}
+    details |= {"chosen": won.name, "why": why, "candidates": [entry.as_report() for entry in entries]}
     said = [*(warned if won.kind == "int8_static" else []), *_said(ways, entries, best, why)]
     able = layers(model, step.patterns, won, with_data=judge is not None)
     if won.kind == "float":
@@ -94,7 +94,7 @@ def _refuse(model: ir.Model, step: Int8, way: Way, *, with_data: bool) -> None:
     changed(model, layers(model, step.patterns, way, with_data=with_data), WANTED, [])
 
 
-def _most_bytes(original: Entry, context: Context) -> int:
+def _most_bytes(original: CandidateResult, context: Context) -> int:
     """What a file may have: no more than the float model or the upload, with what an artifact says of itself."""
     upload = context.upload_bytes
     return original.bytes if upload is None else min(original.bytes, upload) - STAMP_BYTES
@@ -116,10 +116,10 @@ def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None
     return replace(all_rows, rows=rows[~picked]), replace(all_rows, rows=rows[picked])
 
 
-def _asked(step: Int8, context: Context, judge: Judge | None) -> tuple[Meets, str]:
+def _asked(step: Int8, context: Context, judge: OutputComparer | None) -> tuple[Acceptance, str]:
     labelled = judge is not None and judge.labelled
     if step.max_drop is None:
-        return meeting(context.require, labelled)
+        return acceptance_rule(context.require, labelled)
     most = step.max_drop
     if labelled:
         return (lambda judged: judged.drop is not None and judged.drop <= most), f"drop ≤ {most:g}"
@@ -132,11 +132,11 @@ class Calibrated:
 
     static: Static
     target: object
-    judged: dict[str, Judged]
+    judged: dict[str, OutputQuality]
     name: str
 
     @property
-    def outcome(self) -> Judged:
+    def outcome(self) -> OutputQuality:
         return self.judged[self.name]
 
 
@@ -154,7 +154,7 @@ def _dynamic_ways(model: ir.Model, step: Int8, samples: Samples | None, seed: in
 
 
 def _static_ways(
-    model: ir.Model, step: Int8, context: Context, samples: Samples, judge: Judge, meets: Meets
+    model: ir.Model, step: Int8, context: Context, samples: Samples, judge: OutputComparer, meets: Acceptance
 ) -> tuple[list[Way], dict[str, object], list[str]]:
     """Calibrated once, and once more after smoothing where that helps; what is built on has the best outputs.
 
@@ -171,20 +171,20 @@ def _static_ways(
     best = max(found, key=lambda one: one.outcome.snr_db)
     base = best.static
     feed = next(samples.take(1).batches(1))
-    gains = measured_gains(base, feed, context.scratch, context.progress)
+    gains = measure_gains(base, feed, context.scratch, context.progress)
     ways = [static(one.static, f"static, {one.name}") for one in found]
     ways.append(static(base, "static, signed activations", signed=True))
     ways += partly_static(base, gains)
     told: dict[str, object] = {
         "target": best.target,
-        "calibrations": {name: judged.told() for one in found for name, judged in one.judged.items()},
+        "calibrations": {name: judged.as_report() for one in found for name, judged in one.judged.items()},
     }
-    excluded = exclude(base, judge, meets, lambda: gains, _part(context, 0.4, 0.4))
-    told |= {"sensitivity": [one.told() for one in excluded.ranked], "exclusions": excluded.steps}
-    if excluded.left:
-        ways.append(static(base, "static, without the most sensitive", excluded.left))
-        both = slower(gains) | excluded.left
-        if len(both) > len(excluded.left) and base.quantizable(both):
+    excluded = exclude_sensitive(base, judge, meets, lambda: gains, _part(context, 0.4, 0.4))
+    told |= {"sensitivity": [one.as_report() for one in excluded.ranked], "exclusions": excluded.steps}
+    if excluded.reasons:
+        ways.append(static(base, "static, without the most sensitive", excluded.reasons))
+        both = slower(gains) | excluded.reasons
+        if len(both) > len(excluded.reasons) and base.quantizable(both):
             ways.append(static(base, "static, without sensitive and slower ones", both))
     return ways, told, base.unvarying()
 
@@ -193,7 +193,7 @@ def _calibrated(
     model: ir.Model,
     step: Int8,
     samples: Samples,
-    judge: Judge,
+    judge: OutputComparer,
     alpha: float | None,
     told: Callable[[float], None],
 ) -> Calibrated | None:
@@ -208,7 +208,7 @@ def _calibrated(
     judged = {method: judge(base.quantized(method=method)) for method in METHODS}
     base.method = max(METHODS, key=lambda method: judged[method].snr_db)
     before = "" if alpha is None else "smoothed, "
-    named: dict[str, Judged] = {before + method: one for method, one in judged.items()}
+    named: dict[str, OutputQuality] = {before + method: one for method, one in judged.items()}
     return Calibrated(base, details["target"], named, before + base.method)
 
 
@@ -217,12 +217,14 @@ def _part(context: Context, begun: float, size: float) -> Callable[[float], None
     return lambda share: context.progress.advance(begun + size * share)
 
 
-def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: Context) -> list[Entry]:
+def _measured(
+    ways: Sequence[Way], judge: OutputComparer | None, meets: Acceptance, context: Context
+) -> list[CandidateResult]:
     """An entry for each way; graphs are made one at a time."""
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
     networks: list[Network] = []
     sizes: list[int] = []
-    found: list[Judged | None] = []
+    found: list[OutputQuality | None] = []
     for number, way in enumerate(ways):
         graph, path = way.make(), context.scratch / f"candidate-{number}.onnx"
         model_files.save(graph, path, context.upload)
@@ -233,7 +235,7 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
     times = race(networks, feed, context.seed, context.progress)
     context.progress.advance(0.9)
     return [
-        Entry(
+        CandidateResult(
             way.name,
             len(way.layers),
             size,
@@ -248,11 +250,15 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
     ]
 
 
-def _said(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) -> list[str]:
+def _said(ways: Sequence[Way], entries: Sequence[CandidateResult], best: int, why: str) -> list[str]:
     """What the user should know: who won, and when there was nothing to win."""
     won, original = entries[best], entries[0]
     if best == 0:
-        smaller = [i for i in range(1, len(entries)) if entries[i].kept and entries[i].bytes < original.bytes]
+        smaller = [
+            i
+            for i in range(1, len(entries))
+            if entries[i].keeps_quality and entries[i].bytes < original.bytes
+        ]
         said = f"The model stays as it was. {why}"
         if not smaller:
             return [said]

@@ -28,7 +28,7 @@ from worker.compression.steps.decisions import LayerDecision, changed, refuse_qu
 from worker.compression.steps.opset import raised
 
 if TYPE_CHECKING:
-    from worker.compression.quantization.search.exclusion import Excluded
+    from worker.compression.quantization.search.exclusion import Exclusion
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
         made = static.quantized()
         return replace(answer, model=made, notes=[*answer.notes, *_warned(static, made, context)])
     excluded, asked = _excluded(static, context, next(told))
-    layers = static.told(excluded.left)
+    layers = static.told(excluded.reasons)
     answer.details.update(_told(excluded, asked))
     if not excluded.met:
         return _kept(original, layers, answer, asked)
     answer.details.update(layers=rows(layers))
-    return replace(answer, model=static.quantized(excluded.left), changed=len(taken(layers)))
+    return replace(answer, model=static.quantized(excluded.reasons), changed=len(taken(layers)))
 
 
 def _kept(original: ir.Model, layers: list[LayerDecision], answer: StepResult, asked: str) -> StepResult:
@@ -125,20 +125,20 @@ def _round(static: Static, told: Callable[[float], None]) -> None:
         static.rounded[layer.name] = learned(layer.matrix(), sums.second, static.weights.limit)
 
 
-def _excluded(static: Static, context: Context, told: Callable[[float], None]) -> tuple["Excluded", str]:
+def _excluded(static: Static, context: Context, told: Callable[[float], None]) -> tuple["Exclusion", str]:
     """What `exclude: "auto"` leaves out, and what it was asked for, in words."""
-    from worker.compression.quantization.search.acceptance import meeting
-    from worker.compression.quantization.search.exclusion import exclude
-    from worker.compression.quantization.search.output_error import Judge
-    from worker.compression.quantization.search.sensitivity import measured_gains
+    from worker.compression.quantization.search.acceptance import acceptance_rule
+    from worker.compression.quantization.search.exclusion import exclude_sensitive
+    from worker.compression.quantization.search.output_error import OutputComparer
+    from worker.compression.quantization.search.sensitivity import measure_gains
 
-    judge = Judge(
+    judge = OutputComparer(
         static.model, static.samples.draw(JUDGED, context.seed), context.scratch, context.evaluation
     )
-    meets, asked = meeting(context.require, judge.labelled)
+    meets, asked = acceptance_rule(context.require, judge.labelled)
     feed = next(static.samples.take(1).batches(1))
-    excluded = exclude(
-        static, judge, meets, lambda: measured_gains(static, feed, context.scratch, context.progress), told
+    excluded = exclude_sensitive(
+        static, judge, meets, lambda: measure_gains(static, feed, context.scratch, context.progress), told
     )
     return excluded, asked
 
@@ -146,9 +146,9 @@ def _excluded(static: Static, context: Context, told: Callable[[float], None]) -
 def _warned(static: Static, made: ir.Model, context: Context) -> list[str]:
     """Where the outputs suffer, what to do; judged on a few of the samples that the ranges come from."""
     from worker.compression.quantization.search.acceptance import HARMLESS_DB
-    from worker.compression.quantization.search.output_error import Judge
+    from worker.compression.quantization.search.output_error import OutputComparer
 
-    found = Judge(static.model, static.samples.take(WARNED), context.scratch)(made)
+    found = OutputComparer(static.model, static.samples.take(WARNED), context.scratch)(made)
     if found.snr_db >= HARMLESS_DB:
         return []
     return [
@@ -158,11 +158,11 @@ def _warned(static: Static, made: ir.Model, context: Context) -> list[str]:
     ]
 
 
-def _told(excluded: "Excluded", asked: str) -> dict[str, Any]:
+def _told(excluded: "Exclusion", asked: str) -> dict[str, Any]:
     return {
         "asked_on_calibration_data": asked,
-        "found_on_calibration_data": excluded.judged.told(),
-        "sensitivity": [one.told() for one in excluded.ranked],
+        "found_on_calibration_data": excluded.judged.as_report(),
+        "sensitivity": [one.as_report() for one in excluded.ranked],
         "exclusions": excluded.steps,
     }
 

@@ -30,12 +30,12 @@ from worker.compression.quantization.search.bit_allocation import (
     Choice,
     Move,
     bits_after,
-    moves,
-    prefix,
+    count_needed,
+    order_moves,
 )
 from worker.compression.quantization.search.layer_profile import layer_times, profile
-from worker.compression.quantization.search.output_error import Judge, Judged
-from worker.compression.quantization.search.sensitivity import sensitivities
+from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
@@ -78,12 +78,14 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     answer = changed(static.model, static.selection().layers, WANTED, [*notes, *more])
     calibrated(static, settings, lambda share: context.progress.advance(0.2 * share))
     answer.notes.extend(static.unvarying())
-    judge = Judge(static.model, samples.draw(JUDGED, context.seed), context.scratch, context.evaluation)
+    judge = OutputComparer(
+        static.model, samples.draw(JUDGED, context.seed), context.scratch, context.evaluation
+    )
     total_bytes = context.file_bytes(original)
     facts = _facts(
         static, step, judge, total_bytes, context, lambda share: context.progress.advance(0.2 + 0.7 * share)
     )
-    ordered = moves(_choices(facts, step))
+    ordered = order_moves(_choices(facts, step))
     count = _count(ordered, facts, step, lambda taken: _quantized(static, taken), judge, context.file_bytes)
     chosen, made = bits_after(ordered[:count]), _quantized(static, ordered[:count])
     ratio, speedup = context.file_bytes(made) / facts.total_bytes, _speedup(facts, chosen)
@@ -96,7 +98,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
-        "found_on_calibration_data": judged.told(),
+        "found_on_calibration_data": judged.as_report(),
         "estimated_speedup": None if speedup is None else round(speedup, 3),
         "size_ratio": round(ratio, 4),
         "layers": _rows(answer, facts, chosen),
@@ -113,7 +115,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
 def _facts(
     static: Static,
     step: MixedPrecision,
-    judge: Judge,
+    judge: OutputComparer,
     total_bytes: int,
     context: Context,
     told: Callable[[float], None],
@@ -145,7 +147,7 @@ def _facts(
 
 def _measured(
     static: Static,
-    judge: Judge,
+    judge: OutputComparer,
     limits: Mapping[int, int],
     size: Mapping[str, int],
     told: Callable[[float], None],
@@ -153,7 +155,7 @@ def _measured(
     """Noise shares and SNRs by layer and bits."""
     snr: dict[str, dict[int, float]] = {name: {} for name in size}
     for part, bits in enumerate(BITS):
-        found = sensitivities(
+        found = measure_sensitivities(
             static,
             judge,
             {},
@@ -171,11 +173,11 @@ def _by_hessian(
     static: Static, limits: Mapping[int, int], context: Context, told: Callable[[float], None]
 ) -> dict[str, dict[int, float]]:
     """Ω by layer and bits; layers that share their weight have none, and stay float."""
-    from worker.compression.quantization.search.hessian_trace import traces
+    from worker.compression.quantization.search.hessian_trace import hessian_traces
 
     layers, model = static.layers(), static.model.clone()
     untie_batchnorms(model)
-    found = traces(model, layers, static.samples.take(PROBED), context.seed, told)
+    found = hessian_traces(model, layers, static.samples.take(PROBED), context.seed, told)
     return {
         layer.name: {b: found[layer.name] * _moved(layer.matrix(), limits[b]) for b in BITS}
         for layer in layers
@@ -205,7 +207,7 @@ def _count(
     facts: Facts,
     step: MixedPrecision,
     made: Callable[[list[Move]], ir.Model],
-    judge: Judge,
+    judge: OutputComparer,
     file_bytes: Callable[[ir.Model], int],
 ) -> int:
     """How many moves are made: all when the budget cannot be reached."""
@@ -214,11 +216,11 @@ def _count(
         return _last(len(ordered), lambda count: judge(made(ordered[:count])).snr_db >= least)
     if step.min_speedup is not None:
         whole = sum(facts.bytes.values()) if facts.total_ms is None else facts.total_ms
-        count = prefix(ordered, whole * (1 - 1 / step.min_speedup))
+        count = count_needed(ordered, whole * (1 - 1 / step.min_speedup))
         return len(ordered) if count is None else count
     most = math.floor((step.max_size_ratio or 1) * facts.total_bytes)
     needed: float = facts.total_bytes - most
-    while (count := prefix(ordered, needed)) is not None:
+    while (count := count_needed(ordered, needed)) is not None:
         over = file_bytes(made(ordered[:count])) - most
         if over <= 0:
             return count
@@ -267,7 +269,9 @@ def _speedup(facts: Facts, chosen: Mapping[str, int]) -> float | None:
     return facts.total_ms / max(facts.total_ms - sum(gains), 1e-9)
 
 
-def _target(step: MixedPrecision, speedup: float | None, ratio: float, judged: Judged) -> RequirementResult:
+def _target(
+    step: MixedPrecision, speedup: float | None, ratio: float, judged: OutputQuality
+) -> RequirementResult:
     found: float | None
     if step.max_size_ratio is not None:
         name, asked, found = "max_size_ratio", step.max_size_ratio, ratio
