@@ -20,6 +20,7 @@ from tests.support.uneven import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Evaluation
 from winnow.contract.recipe import Requirements
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.network import Network
 from worker.compression.measure.timing.fastest import race
 from worker.compression.measure.timing.quiet import Patience
@@ -36,7 +37,7 @@ from worker.compression.quantization.search.sensitivity import measure_gains, me
 @pytest.fixture
 def static(tmp_path: Path) -> Static:
     net = uneven_net()
-    made = Static(net, [], WeightRange(127, []), samples(tmp_path, net, image=images()), "minmax")
+    made = Static(GraphEdit(net), WeightRange(127, []), samples(tmp_path, net, image=images()), "minmax")
     made.observe(lambda _: None)
     return made
 
