@@ -75,7 +75,6 @@ def _smoothable(nodes: Iterable[ir.Node]) -> list[Linear]:
 
 
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
-    """Say why a product or recurrent layer stays float; None where it can be quantized."""
     weights = node.inputs[1:3] if node.op_type == "LSTM" else node.inputs[1:2]
     return why_ineligible(node, weights, edit.exclude, rule=lambda: _why_no_kernel(node))
 

@@ -99,7 +99,6 @@ def weight_axis(node: ir.Node) -> int | None:
 
 
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
-    """Say why a layer stays float; None where it can be quantized."""
     lacks_kernel = (
         f"{node.op_type} has no integer kernel for Q/DQ pairs" if node.op_type in FLOAT_ONLY else None
     )
@@ -120,10 +119,6 @@ def _why_no_kernel(node: ir.Node) -> str | None:
         _number(node, "beta", 1),
     ) != (0, 1, 1):
         return "transA, alpha or beta differ from their defaults"
-    return _why_bias_ineligible(node)
-
-
-def _why_bias_ineligible(node: ir.Node) -> str | None:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None:
         return None

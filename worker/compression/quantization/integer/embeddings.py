@@ -61,8 +61,6 @@ def _table(node: ir.Node) -> ir.Value | None:
 
 
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
-    """Say why a Gather's table stays float whoever reads it; None where it can be quantized."""
-
     def rule() -> str | None:
         assert table is not None
         assert table.const_value is not None
