@@ -23,7 +23,7 @@ from worker.compression.graph.normal_form.in_float32 import in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.half_precision.float_types import check_types, give_back
+from worker.compression.half_precision.float_types import check_types, restore_float_types
 from worker.compression.inspection import check_runs, open_model
 from worker.compression.materials import Materials
 from worker.compression.measure.apart.comparison import LARGE_BYTES, compare_apart
@@ -101,13 +101,13 @@ def compress(
         try:
             graph, steps = _run(original.clone(), recipe.steps, materials, kept)
         except TrainingDiverged as diverged:
-            give_back(diverged.model, types)
+            restore_float_types(diverged.model, types)
             model_files.save_one_file(diverged.model, out_dir / ARTIFACT)
             raise
 
         done = [step for step, told in zip(recipe.steps, steps, strict=True) if told.changed]
         if done:
-            steps = _with_notes(steps, give_back(graph, materials.types(recipe.steps)))
+            steps = _with_notes(steps, restore_float_types(graph, materials.types(recipe.steps)))
             graph, notes = artifact_file.with_packing_opset(graph, done)
             steps = _with_notes(steps, notes)
         else:

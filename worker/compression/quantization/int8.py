@@ -22,12 +22,12 @@ from worker.compression.onnx_files import model_files
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.eligibility import WANTED
 from worker.compression.quantization.integer.hardware import weight_range
-from worker.compression.quantization.search.acceptance import Meets, meeting
+from worker.compression.quantization.search.acceptance import Acceptance, acceptance_rule
 from worker.compression.quantization.search.float_layers import list_layers, refuse_without_data
 from worker.compression.quantization.search.int8_candidates import SMOOTH, Way, dynamic, smoothable
-from worker.compression.quantization.search.output_error import Judge, Judged
+from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.quantization.search.static_candidates import static_candidates
-from worker.compression.quantization.search.winner import Entry, chosen
+from worker.compression.quantization.search.winner import CandidateResult, choose_winner
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized, rows
 from worker.compression.steps.opset import raised
@@ -49,7 +49,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     model, notes = raised(model, OPSET, "quantization per channel")
     edit = GraphEdit(model, step.patterns)
     calibration, judged = _split(context, step)
-    judge = Judge(model, judged, context.scratch, context.evaluation) if judged is not None else None
+    judge = OutputComparer(model, judged, context.scratch, context.evaluation) if judged is not None else None
     meets, required = _requirement(step, context, judge)
     ways = [Way("float", "float", lambda: model), *_dynamic_ways(edit, calibration, context.seed)]
     details: dict[str, object] = {"prefer": step.prefer, "asked": required, "seed": context.seed}
@@ -66,10 +66,10 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     if len(ways) == 1:
         _refuse(edit, ways[0], with_data=judge is not None)
     entries = _measured(ways, judge, meets, context)
-    best, why = chosen(entries, step.prefer, _most_bytes(entries[0], context))
+    best, why = choose_winner(entries, step.prefer, _most_bytes(entries[0], context))
     winner = ways[best]
     log.info("int8 chose %s", winner.name)
-    details |= {"chosen": winner.name, "why": why, "candidates": [entry.told() for entry in entries]}
+    details |= {"chosen": winner.name, "why": why, "candidates": [entry.as_report() for entry in entries]}
     outcome = [*(warnings if winner.kind == "int8_static" else []), *_outcome(ways, entries, best, why)]
     layers = list_layers(edit, winner, with_data=judge is not None)
     if winner.kind == "float":
@@ -84,7 +84,7 @@ def _refuse(edit: GraphEdit, way: Way, *, with_data: bool) -> None:
     changed(edit.model, list_layers(edit, way, with_data=with_data), WANTED, [])
 
 
-def _most_bytes(original: Entry, context: Context) -> int:
+def _most_bytes(original: CandidateResult, context: Context) -> int:
     """What a file may have: no more than the float model or the upload, with what an artifact says of itself."""
     upload = context.upload_bytes
     return original.bytes if upload is None else min(original.bytes, upload) - STAMP_BYTES
@@ -106,11 +106,11 @@ def _split(context: Context, step: Int8) -> tuple[Samples | None, Samples | None
     return replace(all_rows, rows=rows[~picked]), replace(all_rows, rows=rows[picked])
 
 
-def _requirement(step: Int8, context: Context, judge: Judge | None) -> tuple[Meets, str]:
+def _requirement(step: Int8, context: Context, judge: OutputComparer | None) -> tuple[Acceptance, str]:
     """Whether a candidate is good enough, and in words what that is."""
     labelled = judge is not None and judge.labelled
     if step.max_drop is None:
-        return meeting(context.require, labelled)
+        return acceptance_rule(context.require, labelled)
     most = step.max_drop
     if labelled:
         return (lambda judged: judged.drop is not None and judged.drop <= most), f"drop ≤ {most:g}"
@@ -130,12 +130,14 @@ def _dynamic_ways(edit: GraphEdit, samples: Samples | None, seed: int) -> list[W
     return ways
 
 
-def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: Context) -> list[Entry]:
+def _measured(
+    ways: Sequence[Way], judge: OutputComparer | None, meets: Acceptance, context: Context
+) -> list[CandidateResult]:
     """An entry for each way; graphs are made one at a time."""
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
     networks: list[Network] = []
     sizes: list[int] = []
-    qualities: list[Judged | None] = []
+    qualities: list[OutputQuality | None] = []
     for number, way in enumerate(ways):
         graph, path = way.make(), context.scratch / f"candidate-{number}.onnx"
         model_files.save(graph, path, context.upload)
@@ -146,7 +148,7 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
     times = race(networks, feed, context.seed, context.progress)
     context.progress.advance(0.9)
     return [
-        Entry(
+        CandidateResult(
             way.name,
             len(way.layers),
             size,
@@ -161,11 +163,15 @@ def _measured(ways: Sequence[Way], judge: Judge | None, meets: Meets, context: C
     ]
 
 
-def _outcome(ways: Sequence[Way], entries: Sequence[Entry], best: int, why: str) -> list[str]:
+def _outcome(ways: Sequence[Way], entries: Sequence[CandidateResult], best: int, why: str) -> list[str]:
     """Say who won, and when there was nothing to win."""
     winner, original = entries[best], entries[0]
     if best == 0:
-        smaller = [i for i in range(1, len(entries)) if entries[i].kept and entries[i].bytes < original.bytes]
+        smaller = [
+            i
+            for i in range(1, len(entries))
+            if entries[i].keeps_quality and entries[i].bytes < original.bytes
+        ]
         unchanged = f"The model stays as it was. {why}"
         if not smaller:
             return [unchanged]

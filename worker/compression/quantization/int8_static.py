@@ -18,10 +18,10 @@ from worker.compression.progress import Progress, Within
 from worker.compression.quantization.integer.eligibility import WANTED
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
-from worker.compression.quantization.search.acceptance import HARMLESS_DB, meeting
-from worker.compression.quantization.search.exclusion import Excluded, exclude
-from worker.compression.quantization.search.output_error import Judge
-from worker.compression.quantization.search.sensitivity import measured_gains
+from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
+from worker.compression.quantization.search.exclusion import Exclusion, exclude_sensitive
+from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, rows, taken
 from worker.compression.steps.opset import raised
@@ -94,17 +94,17 @@ def _without_sensitive(
 ) -> StepResult:
     """Leave out what `exclude: "auto"` has to; the float model, where nothing in integers reaches what is required."""
     samples = static.samples.draw(MAX_JUDGED_SAMPLES, context.seed)
-    judge = Judge(static.model, samples, context.scratch, context.evaluation)
-    meets, required = meeting(context.require, judge.labelled)
+    judge = OutputComparer(static.model, samples, context.scratch, context.evaluation)
+    meets, required = acceptance_rule(context.require, judge.labelled)
     feed = next(static.samples.take(1).batches(1))
-    excluded = exclude(
+    excluded = exclude_sensitive(
         static,
         judge,
         meets,
-        lambda: measured_gains(static, feed, context.scratch, context.progress),
+        lambda: measure_gains(static, feed, context.scratch, context.progress),
         report_progress,
     )
-    layers = static.decisions(excluded.left)
+    layers = static.decisions(excluded.reasons)
     if not excluded.met:
         layers = [
             LayerDecision(layer.node, layer.reason or "even alone it misses what is asked")
@@ -112,24 +112,24 @@ def _without_sensitive(
         ]
     details = result.details | _as_report(excluded, required) | {"layers": rows(layers)}
     if excluded.met:
-        quantized = static.quantized(excluded.left)
+        quantized = static.quantized(excluded.reasons)
         return replace(result, model=quantized, changed=len(taken(layers)), details=details)
     note = f"Even with every layer but one in float the calibration data misses {required}: the model stays as it was."
     return replace(result, model=original, changed=0, notes=[note], details=details)
 
 
-def _as_report(excluded: Excluded, required: str) -> dict[str, Any]:
+def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
     return {
         "asked_on_calibration_data": required,
-        "found_on_calibration_data": excluded.judged.told(),
-        "sensitivity": [layer.told() for layer in excluded.ranked],
+        "found_on_calibration_data": excluded.judged.as_report(),
+        "sensitivity": [layer.as_report() for layer in excluded.ranked],
         "exclusions": excluded.steps,
     }
 
 
 def _warnings(static: Static, quantized: ir.Model, context: Context) -> list[str]:
     """Say what to do where the outputs suffer; judged on a few of the samples that the ranges come from."""
-    judged = Judge(static.model, static.samples.take(WARNING_SAMPLES), context.scratch)(quantized)
+    judged = OutputComparer(static.model, static.samples.take(WARNING_SAMPLES), context.scratch)(quantized)
     if judged.snr_db >= HARMLESS_DB:
         return []
     return [

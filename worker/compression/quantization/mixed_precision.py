@@ -20,9 +20,15 @@ from worker.compression.progress import Within
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
-from worker.compression.quantization.search.bit_allocation import FLOAT, Move, bits_after, moves, prefix
+from worker.compression.quantization.search.bit_allocation import (
+    FLOAT,
+    Move,
+    bits_after,
+    count_needed,
+    order_moves,
+)
 from worker.compression.quantization.search.layer_costs import LayerCosts, layer_costs
-from worker.compression.quantization.search.output_error import Judge, Judged
+from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
@@ -55,10 +61,10 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     calibrate(static, settings, Within(context.progress, 0, 0.2).advance)
     result.notes.extend(static.unvarying())
     judged_samples = samples.draw(MAX_JUDGED_SAMPLES, context.seed)
-    judge = Judge(static.model, judged_samples, context.scratch, context.evaluation)
+    judge = OutputComparer(static.model, judged_samples, context.scratch, context.evaluation)
     total_bytes = context.file_bytes(original)
     costs = layer_costs(static, judge, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
-    ordered = moves(costs.choices(for_speed=step.min_speedup is not None))
+    ordered = order_moves(costs.choices(for_speed=step.min_speedup is not None))
     count = _count(
         ordered, costs, step, total_bytes, lambda taken: _quantized(static, taken), judge, context.file_bytes
     )
@@ -73,7 +79,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
-        "found_on_calibration_data": judged.told(),
+        "found_on_calibration_data": judged.as_report(),
         "estimated_speedup": None if speedup is None else round(speedup, 3),
         "size_ratio": round(ratio, 4),
         "layers": _rows(result, costs, chosen),
@@ -93,7 +99,7 @@ def _count(
     step: MixedPrecision,
     total_bytes: int,
     quantized: Callable[[list[Move]], ir.Model],
-    judge: Judge,
+    judge: OutputComparer,
     file_bytes: Callable[[ir.Model], int],
 ) -> int:
     """Say how many moves are made: all when the budget cannot be reached."""
@@ -102,11 +108,11 @@ def _count(
         return _largest(len(ordered), lambda count: judge(quantized(ordered[:count])).snr_db >= least)
     if step.min_speedup is not None:
         whole = sum(costs.bytes.values()) if costs.total_ms is None else costs.total_ms
-        count = prefix(ordered, whole * (1 - 1 / step.min_speedup))
+        count = count_needed(ordered, whole * (1 - 1 / step.min_speedup))
         return len(ordered) if count is None else count
     most = math.floor((step.max_size_ratio or 1) * total_bytes)
     needed: float = total_bytes - most
-    while (count := prefix(ordered, needed)) is not None:
+    while (count := count_needed(ordered, needed)) is not None:
         over = file_bytes(quantized(ordered[:count])) - most
         if over <= 0:
             return count
@@ -132,7 +138,9 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
     return static.quantized(float_reasons, limits=limits)
 
 
-def _target(step: MixedPrecision, speedup: float | None, ratio: float, judged: Judged) -> RequirementResult:
+def _target(
+    step: MixedPrecision, speedup: float | None, ratio: float, judged: OutputQuality
+) -> RequirementResult:
     wanted: float
     measured: float | None
     if step.max_size_ratio is not None:

@@ -20,8 +20,8 @@ from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.bit_allocation import FLOAT, Choice
 from worker.compression.quantization.search.layer_profile import layer_times, profile
-from worker.compression.quantization.search.output_error import Judge
-from worker.compression.quantization.search.sensitivity import sensitivities
+from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context
 
 BITS: Final = (8, 4)
@@ -65,7 +65,7 @@ class LayerCosts:
 
 def layer_costs(
     static: Static,
-    judge: Judge,
+    judge: OutputComparer,
     context: Context,
     sensitivity: Literal["measured", "hessian"],
     progress: Progress,
@@ -97,13 +97,13 @@ def layer_costs(
 
 
 def _measured_snr(
-    static: Static, judge: Judge, limits: Mapping[int, int], progress: Progress
+    static: Static, judge: OutputComparer, limits: Mapping[int, int], progress: Progress
 ) -> dict[str, dict[int, float]]:
     """By layer and bits."""
     snr: dict[str, dict[int, float]] = {str(node.name): {} for node in static.selection().weighted}
     for number, bits in enumerate(BITS):
         part = Within(progress, number / len(BITS), (number + 1) / len(BITS))
-        for layer in sensitivities(
+        for layer in measure_sensitivities(
             static, judge, {}, part.advance, samples=MAX_ALONE_SAMPLES, limit=limits[bits]
         ):
             snr[layer.name][bits] = layer.judged.snr_db
@@ -114,11 +114,11 @@ def _by_hessian(
     static: Static, limits: Mapping[int, int], seed: int, report_progress: Callable[[float], None]
 ) -> dict[str, dict[int, float]]:
     """Ω by layer and bits; layers that share their weight have none, and stay float."""
-    from worker.compression.quantization.search.hessian_trace import traces  # imports torch
+    from worker.compression.quantization.search.hessian_trace import hessian_traces  # imports torch
 
     layers, model = static.layers(), static.model.clone()
     untie_batchnorms(model)
-    trace = traces(model, layers, static.samples.take(MAX_PROBED_SAMPLES), seed, report_progress)
+    trace = hessian_traces(model, layers, static.samples.take(MAX_PROBED_SAMPLES), seed, report_progress)
     return {
         layer.name: {b: trace[layer.name] * _rounding_error(layer.matrix(), limits[b]) for b in BITS}
         for layer in layers

@@ -14,8 +14,8 @@ from worker.compression.progress import Within
 from worker.compression.quantization.calibration.histogram import Method
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
-from worker.compression.quantization.search.acceptance import Meets
-from worker.compression.quantization.search.exclusion import exclude
+from worker.compression.quantization.search.acceptance import Acceptance
+from worker.compression.quantization.search.exclusion import exclude_sensitive
 from worker.compression.quantization.search.int8_candidates import (
     SMOOTH,
     Way,
@@ -24,8 +24,8 @@ from worker.compression.quantization.search.int8_candidates import (
     smoothable,
     static,
 )
-from worker.compression.quantization.search.output_error import Judge, Judged
-from worker.compression.quantization.search.sensitivity import measured_gains
+from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.steps.context import Context
 
 METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
@@ -46,16 +46,16 @@ class Calibrated:
 
     static: Static
     target: object
-    judged: dict[str, Judged]
+    judged: dict[str, OutputQuality]
     name: str
 
     @property
-    def outcome(self) -> Judged:
+    def outcome(self) -> OutputQuality:
         return self.judged[self.name]
 
 
 def static_candidates(
-    edit: GraphEdit, context: Context, samples: Samples, judge: Judge, meets: Meets
+    edit: GraphEdit, context: Context, samples: Samples, judge: OutputComparer, meets: Acceptance
 ) -> StaticCandidates:
     """Calibrate, and list what is worth trying; nothing where nothing can be quantized statically.
 
@@ -72,21 +72,23 @@ def static_candidates(
     best = max(calibrations, key=lambda calibrated: calibrated.outcome.snr_db)
     base = best.static
     feed = next(samples.take(1).batches(1))
-    gains = measured_gains(base, feed, context.scratch, context.progress)
+    gains = measure_gains(base, feed, context.scratch, context.progress)
     ways = [static(calibrated.static, f"static, {calibrated.name}") for calibrated in calibrations]
     ways.append(static(base, "static, signed activations", signed=True))
     ways += partly_static(base, gains)
-    excluded = exclude(base, judge, meets, lambda: gains, Within(context.progress, 0.4, 0.8).advance)
-    if excluded.left:
-        ways.append(static(base, "static, without the most sensitive", excluded.left))
-        both = slower(gains) | excluded.left
-        if len(both) > len(excluded.left) and base.quantizable(both):
+    excluded = exclude_sensitive(
+        base, judge, meets, lambda: gains, Within(context.progress, 0.4, 0.8).advance
+    )
+    if excluded.reasons:
+        ways.append(static(base, "static, without the most sensitive", excluded.reasons))
+        both = slower(gains) | excluded.reasons
+        if len(both) > len(excluded.reasons) and base.quantizable(both):
             ways.append(static(base, "static, without sensitive and slower ones", both))
     by_name = {name: judged for calibrated in calibrations for name, judged in calibrated.judged.items()}
     details: dict[str, object] = {
         "target": best.target,
-        "calibrations": {name: judged.told() for name, judged in by_name.items()},
-        "sensitivity": [layer.told() for layer in excluded.ranked],
+        "calibrations": {name: judged.as_report() for name, judged in by_name.items()},
+        "sensitivity": [layer.as_report() for layer in excluded.ranked],
         "exclusions": excluded.steps,
     }
     return StaticCandidates(ways, details, base.unvarying())
@@ -95,7 +97,7 @@ def static_candidates(
 def _calibrated(
     edit: GraphEdit,
     samples: Samples,
-    judge: Judge,
+    judge: OutputComparer,
     alpha: float | None,
     report_progress: Callable[[float], None],
 ) -> Calibrated | None:

@@ -33,8 +33,8 @@ from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.float_layers import FLOAT_WON, list_layers
 from worker.compression.quantization.search.int8_candidates import Way
-from worker.compression.quantization.search.output_error import Judge
-from worker.compression.quantization.search.sensitivity import sensitivities
+from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context, StepResult
 
 IDS = np.random.default_rng(3).integers(0, 2048, (48, 6))
@@ -135,7 +135,7 @@ def test_a_table_is_judged_with_all_that_read_it(form: str, tmp_path: Path) -> N
         GraphEdit(net), WeightRange(127, []), samples(tmp_path, net, ids=IDS), "minmax", embeddings=True
     )
     static.observe(lambda _: None)
-    found = sensitivities(static, Judge(net, static.samples, tmp_path), {}, lambda _: None)
+    found = measure_sensitivities(static, OutputComparer(net, static.samples, tmp_path), {}, lambda _: None)
     told = {one.name: one.judged.snr_db for one in found}
     assert told.keys() == {"words", "head", "other"} | ({"again"} if form == "twice" else set())
     assert max(told.values()) < 80, "each moves the outputs"

@@ -6,7 +6,7 @@ import pytest
 
 from worker.compression.training.loop import watch as module
 from worker.compression.training.loop.batches import Batch
-from worker.compression.training.loop.watch import Watch
+from worker.compression.training.loop.training_progress import Watch
 
 BATCH = Batch({}, None, np.arange(10))
 
