@@ -53,10 +53,15 @@ def dynamic(base: Dynamic) -> Way:
 
 
 def static(
-    base: Static, name: str, left: Mapping[str, str] | None = None, *, signed: bool | None = None
+    base: Static, name: str, float_reasons: Mapping[str, str] | None = None, *, signed: bool | None = None
 ) -> Way:
     """With the calibration that `base` has."""
-    return Way(name, "int8_static", lambda: base.quantized(left, signed=signed), base.decisions(left))
+    return Way(
+        name,
+        "int8_static",
+        lambda: base.quantized(float_reasons, signed=signed),
+        base.decisions(float_reasons),
+    )
 
 
 def slower(gains: Mapping[str, Gain]) -> dict[str, str]:
@@ -82,10 +87,10 @@ def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Way]:
         "without depthwise": those(_depthwise, "depthwise convolutions stay float"),
     }
     ways, seen = [], set()
-    for name, left in kinds.items():
-        if 0 < len(left) < len(nodes) and frozenset(left) not in seen:
-            seen.add(frozenset(left))
-            ways.append(static(base, f"static, {name}", left))
+    for name, float_reasons in kinds.items():
+        if 0 < len(float_reasons) < len(nodes) and frozenset(float_reasons) not in seen:
+            seen.add(frozenset(float_reasons))
+            ways.append(static(base, f"static, {name}", float_reasons))
     return ways
 
 
