@@ -26,6 +26,7 @@ from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.onnx_files import model_files
@@ -111,7 +112,7 @@ def _onnx_runtime(path: Path, form: QuantFormat, source: Source, folder: Path) -
     model = model_files.load(path)
     tidy(model)
     model, _ = raised(normalise(model), 13, "scales per channel")
-    nodes = [str(node.name) for node in select(model, []).nodes]
+    nodes = [str(node.name) for node in select(GraphEdit(model)).nodes]
     reader = _Reader(model, source, folder)
     plain, out = folder / "plain.onnx", folder / "theirs.onnx"
     model_files.save(model, plain)

@@ -14,12 +14,12 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
 from worker.compression.ir.mapped_tensors import MappedTensors, release
+from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
 from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, fit_range
 from worker.compression.quantization.weights.eligibility import (
-    MATMULS_AND_CONV,
     WeightLayer,
     decide,
     first_readers,
@@ -93,7 +93,7 @@ def _decisions(layers: list[WeightLayer], step: WeightOnly) -> list[LayerDecisio
         return rows * inner * step.bits / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES
 
     return decide(
-        layers, step.layers, step.exclude, stored_bytes, (*MATMULS_AND_CONV, "Gather"), _why_no_nbits_product
+        layers, step.layers, step.exclude, stored_bytes, MATMULS_CONV_AND_GATHER, _why_no_nbits_product
     )
 
 

@@ -19,7 +19,7 @@ from worker.compression.layers import zero_allocation
 from worker.compression.layers.linear import by_weight
 from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.steps.targets import zeros_targets
-from worker.compression.training.loop.zeros import Growth, Zeros
+from worker.compression.training.loop.zero_masks import Growth, Zeros
 from worker.compression.weight_storage.sparse_layers import remember_sparse, sparse_layers
 
 BLOCK = (1, 4)

@@ -30,6 +30,7 @@ from winnow.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.integer.static_model import Static
@@ -240,7 +241,7 @@ def test_what_a_concat_alone_reads_has_the_scale_of_what_it_gives(tmp_path: Path
     scales = {name: float(parameters(made, name)[0]) for name in "abpcj"}
     assert scales["b"] == scales["p"] == scales["c"] == scales["j"] > 2 * scales["a"]
     assert snr_db(run(net, {"x": x}), run(made, {"x": x})) > 27
-    static = Static(net, [], weight_range("full"), data)
+    static = Static(GraphEdit(net), weight_range("full"), data)
     static.observe(lambda _: None)
     apart = static.quantized({"last": "stays float"})
     assert len({float(parameters(apart, name)[0]) for name in "abc"}) == 3

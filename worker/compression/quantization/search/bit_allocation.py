@@ -37,18 +37,18 @@ class Move:
         return self.cost / self.gain
 
 
-def moves(choices: Mapping[str, Sequence[Choice]]) -> list[Move]:
+def order_moves(choices: Mapping[str, Sequence[Choice]]) -> list[Move]:
     """List all that gain something, cheapest first; moves of one layer in their order."""
     unordered = [move for layer, options in choices.items() for move in _moves_of(layer, options)]
     return sorted(unordered, key=lambda move: move.price)
 
 
-def bits_after(moves: Sequence[Move]) -> dict[str, int]:
+def bits_after(made: Sequence[Move]) -> dict[str, int]:
     """The bits of the layers that were moved."""
-    return {move.layer: move.bits for move in moves}
+    return {move.layer: move.bits for move in made}
 
 
-def prefix(ordered: Sequence[Move], needed: float) -> int | None:
+def count_needed(ordered: Sequence[Move], needed: float) -> int | None:
     """Count the moves that it takes to gain at least `needed`; None when all together do not."""
     gained = 0.0
     if gained >= needed:

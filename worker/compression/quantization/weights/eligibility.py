@@ -9,13 +9,12 @@ from typing import Final, Literal
 import onnx_ir as ir
 
 from worker.compression.graph.nodes.weights import weights_of
+from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
 from worker.compression.layers.linear import Linear, by_weight
 from worker.compression.quantization.weights.block_affine import Array
 from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision
 from worker.compression.steps.eligibility import NOT_PLAIN, why_ineligible
 
-MATMULS: Final = ("MatMul", "Gemm")
-MATMULS_AND_CONV: Final = (*MATMULS, "Conv")
 FLOATS: Final = (ir.DataType.FLOAT, ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE)
 
 
@@ -75,7 +74,7 @@ def decide(
 
     def operator_reason(kind: str) -> str | None:
         if kind not in operators:
-            return f"{kind} is none of {', '.join(operators)}"
+            return f"{kind} is none of {', '.join(sorted(operators))}"
         return "only products are asked for" if asked_for == "products" and kind not in MATMULS else None
 
     def own_reason(layer: WeightLayer) -> str | None:

@@ -19,14 +19,14 @@ from worker.compression.training.goal.student_teacher import Pair
 from worker.compression.training.loop.descent import descend, optimizer_for, schedule, set_rate
 from worker.compression.training.loop.divergence import Diverged, Divergence
 from worker.compression.training.loop.rate import CAREFUL, RangeTest, search_rate, steps_for_search
+from worker.compression.training.loop.training_progress import Watch
 from worker.compression.training.loop.validate import (
     Validation,
     better_beyond_noise,
     validate,
     worse_beyond_noise,
 )
-from worker.compression.training.loop.watch import Watch
-from worker.compression.training.loop.zeros import Zeros
+from worker.compression.training.loop.zero_masks import Zeros
 
 OBSERVED = 8
 """Batches that restored normalisations are measured on."""

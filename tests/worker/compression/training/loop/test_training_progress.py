@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.loop import watch as module
-from worker.compression.training.loop.watch import Watch
+from worker.compression.training.loop import training_progress as module
+from worker.compression.training.loop.training_progress import Watch
 
 BATCH = Batch({}, None, np.arange(10))
 
