@@ -18,7 +18,7 @@ ROLES = ("input", "scale", "bias", "mean", "variance")
 
 
 def fold_batchnorms(model: ir.Model, patterns: list[str]) -> int:
-    """Fold what can be folded in the main graph, in place; excluded nodes stay. Answers how many were."""
+    """Fold what can be folded in the main graph, in place; excluded nodes stay. Returns how many were."""
     names = Names(model)
     pairs = [(node, conv) for node in model.graph if (conv := _foldable(node, patterns)) is not None]
     for norm, conv in pairs:
@@ -43,7 +43,7 @@ def untie_batchnorms(model: ir.Model) -> None:
 
 
 def _foldable(norm: ir.Node, patterns: list[str]) -> ir.Node | None:
-    """The convolution that this batch normalisation goes into."""
+    """Find the convolution that this batch normalisation folds into; None where it cannot."""
     if norm.op_type != "BatchNormalization" or norm.domain not in ("", "ai.onnx"):
         return None
     conv = norm.inputs[0].producer() if norm.inputs[0] is not None else None
@@ -72,7 +72,7 @@ def _fold(graph: ir.Graph, norm: ir.Node, conv: ir.Node, names: Names) -> None:
 
 
 def _bridge(graph: ir.Graph, norm: ir.Node, conv: ir.Node) -> None:
-    """The convolution gives what the normalisation gave, under that name."""
+    """Let the convolution's output take the place of the normalisation's, under that name."""
     before, after = conv.outputs[0], norm.outputs[0]
     before.shape, before.type = after.shape, after.type
     ir.convenience.replace_all_uses_with(after, before, replace_graph_outputs=True)

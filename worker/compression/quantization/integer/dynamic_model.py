@@ -8,7 +8,7 @@ from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
 from worker.compression.ir.naming import Names, excluded
-from worker.compression.layers.channel_statistics import SAMPLES, Channels, input_channels
+from worker.compression.layers.channel_statistics import MAX_SAMPLES, Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.quantization.integer.embeddings import quantize_tables, tables
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
@@ -42,7 +42,7 @@ class Dynamic:
     def observe(self, samples: Samples, seed: int) -> None:
         """Look at what is smoothed. Raises what `Observer` raises."""
         layers = _smoothable(taken(self._layers(self.model)[0]))
-        self.seen = input_channels(self.model, layers, samples.draw(SAMPLES, seed))
+        self.seen = input_channels(self.model, layers, samples.draw(MAX_SAMPLES, seed))
 
     def quantized(self, told: Callable[[float], None] = lambda _: None) -> ir.Model:
         """The model with integer products. `told` hears the share of the work that is done."""

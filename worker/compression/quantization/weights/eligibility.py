@@ -11,7 +11,7 @@ import onnx_ir as ir
 from worker.compression.graph.facts.weights import weights_of
 from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.naming import excluded
-from worker.compression.layers.linear import Linear, by_weight
+from worker.compression.layers.linear import Linear, layers_by_weight
 from worker.compression.quantization.weights.block_affine import Array
 
 PRODUCTS: Final = ("MatMul", "Gemm")
@@ -71,7 +71,7 @@ def candidates(model: ir.Model, layers: Literal["all", "products"], exclude: lis
 
 def readers(model: ir.Model) -> dict[ir.Node, Linear]:
     """The layer of each node that is a product; nodes with the same weight are one."""
-    return {reader.node: layer for layer in by_weight(model) for reader in layer.readers}
+    return {reader.node: layer for layer in layers_by_weight(model) for reader in layer.readers}
 
 
 def tell_twins(layers: Iterable[Linear], told: dict[str, dict[str, object]]) -> None:
