@@ -17,11 +17,11 @@ from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.layers.input_moments import Moments, moments
-from worker.compression.layers.linear import by_weight
+from worker.compression.layers.linear import layers_by_weight
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.sparsity_masks import sparse
+from worker.compression.training.sparsity_masks import plan_sparsity
 from worker.compression.weight_storage.sparse_layers import sparse_layers
 
 RNG = np.random.default_rng(0)
@@ -104,7 +104,7 @@ def test_moments_are_those_of_all_readers(tmp_path: Path) -> None:
 
 
 def _moments(net: ir.Model, folder: Path) -> Iterator[Moments]:
-    found = moments(net, by_weight(net), samples(folder, net, x=X), lambda _: None)
+    found = moments(net, layers_by_weight(net), samples(folder, net, x=X), lambda _: None)
     return (sums for layer, sums in sorted(found, key=lambda pair: pair[0].name))
 
 
@@ -160,6 +160,6 @@ def test_all_readers_are_remembered_where_zeros_grow() -> None:
     """In integers each may have a copy of its own, whose zeros are known by its name alone."""
     net = head(shared=True)
     step = Finetune.model_validate({"kind": "finetune", "gradual": {"sparsity": 0.5}})
-    found = sparse(net, as_module(net), step)
+    found = plan_sparsity(net, as_module(net), step)
     assert sparse_layers(net) == {"conv1", "conv2", "product1", "product2"}
     assert [row["name"] for row in found.details()] == ["conv1", "product1"]

@@ -73,7 +73,7 @@ def _fold(edit: GraphEdit, norm: ir.Node, conv: ir.Node) -> None:
 
 
 def _bridge(graph: ir.Graph, norm: ir.Node, conv: ir.Node) -> None:
-    """The convolution gives what the normalisation gave, under that name."""
+    """Let the convolution's output take the place of the normalisation's, under that name."""
     before, after = conv.outputs[0], norm.outputs[0]
     before.shape, before.type = after.shape, after.type
     ir.convenience.replace_all_uses_with(after, before, replace_graph_outputs=True)

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.layers.input_moments import ROWS, held_together
+from worker.compression.layers.input_moments import MAX_ROWS, runs_within_memory
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array, Observer
 
@@ -87,10 +87,10 @@ def measure_drift(
     both = (Observer(model, values).run(samples) for model in (original, changed))
     for before, after in zip(*both, strict=True):
         for layer, sums, x, y in zip(layers, drifts, before.values, after.values, strict=True):
-            sums.add(layer.columns(x, ROWS), layer.columns(y, ROWS))
+            sums.add(layer.columns(x, MAX_ROWS), layer.columns(y, MAX_ROWS))
     return drifts
 
 
 def runs_for_one_pass(layers: Sequence[Linear]) -> Iterator[list[Linear]]:
     """Group layers into runs for one pass over the data each, whose sums can be held at once."""
-    return held_together(layers, matrices=2, most=-(-len(layers) // MAX_PASSES))
+    return runs_within_memory(layers, matrices=2, max_layers=-(-len(layers) // MAX_PASSES))

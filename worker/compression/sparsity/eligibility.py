@@ -8,7 +8,7 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.glob import matches_any
 from winnow.contract.recipe import Sparsity
-from worker.compression.layers.linear import Linear, by_weight
+from worker.compression.layers.linear import Linear, layers_by_weight
 from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.steps.decisions import left_inside
 
@@ -31,13 +31,13 @@ def sparsity_layers(model: ir.Model, step: Sparsity) -> SparsityLayers:
     """
     structure = Structure.named(step.structure, step.block)
     layers = SparsityLayers([], [])
-    for layer in by_weight(model):
+    for layer in layers_by_weight(model):
         names = [reader.name for reader in layer.readers]
         if layer.excluded(step.exclude) or (
             step.layers and not any(matches_any(name, step.layers) for name in names)
         ):
             continue
-        why = structure.why_not(layer)
+        why = structure.why_ineligible(layer)
         if why is not None and set(names) & set(step.layers):
             raise Refusal(
                 "does_not_divide",

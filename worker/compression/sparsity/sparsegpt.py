@@ -36,7 +36,7 @@ def sparsegpt(weight: Array, hessian: Array, structure: Structure, count: int) -
     """
     weight = weight.astype(np.float64)
     already = weight == 0
-    if structure.unit == 1 and not structure.of:
+    if structure.unit == 1 and not structure.m:
         count = max(count, int(already.sum()))
     plain = np.where(structure.weakest(np.where(already, -1.0, weight**2), count) | already, 0.0, weight)
     damped = _damped(hessian)
@@ -65,8 +65,8 @@ def _sweep(
     weight, zeros = weight.copy(), np.zeros(weight.shape, bool)
     upper = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
     inner = weight.shape[2]
-    for start in range(0, inner, structure.searched):
-        end = min(start + structure.searched, inner)
+    for start in range(0, inner, structure.block_columns):
+        end = min(start + structure.block_columns, inner)
         run, corner = weight[:, :, start:end], upper[:, start:end, start:end]
         scores = run**2 / np.diagonal(corner, axis1=1, axis2=2)[:, None, :] ** 2
         wanted = _zeros_before(structure, count, already, end) - _zeros_before(
@@ -86,8 +86,8 @@ def _sweep(
 def _zeros_before(structure: Structure, count: int, already: Mask, end: int) -> int:
     """Count the zeros due in the columns before `end`: those that are zero already, and their share of the new ones."""
     first = already[:, :, :end]
-    if structure.of:
-        return structure.most(first.shape)
+    if structure.m:
+        return structure.max_zeros(first.shape)
     if structure.unit > 1:
         columns = int(already.shape[2])
         return round(count * end / columns / structure.unit) * structure.unit

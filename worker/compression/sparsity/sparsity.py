@@ -21,7 +21,7 @@ from worker.compression.layers import zero_allocation
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
-from worker.compression.layers.sparsity_pattern import Structure, in_order
+from worker.compression.layers.sparsity_pattern import Structure, pattern_order
 from worker.compression.runtime.observe import Array
 from worker.compression.sparsity.eligibility import SHOWN, SparsityLayers, sparsity_layers
 from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
@@ -44,7 +44,7 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
     samples = _samples(step, context)
     gradient_scores = _gradient_scores(model, layers.taken, step, samples)
     wanted = _wanted_zeros(model, layers.taken, structure, step, gradient_scores, samples)
-    counts = [min(count, structure.most(x.shape)) for x, count in zip(layers.taken, wanted, strict=True)]
+    counts = [min(count, structure.max_zeros(x.shape)) for x, count in zip(layers.taken, wanted, strict=True)]
     rows = []
     for number, (layer, sums) in enumerate(_with_moments(model, layers.taken, step, samples, context)):
         rows.append(_sparsify(layer, sums, gradient_scores, structure, step, counts[number]))
@@ -101,8 +101,8 @@ def _wanted_zeros(
 ) -> list[int]:
     """Decide how many weights of each layer are to be zero."""
     sizes = [int(np.prod(layer.shape)) for layer in layers]
-    if structure.of:
-        return [structure.most(layer.shape) for layer in layers]
+    if structure.m:
+        return [structure.max_zeros(layer.shape) for layer in layers]
     match step.distribution:
         case "uniform":
             zeros = zero_allocation.uniform(sizes, step.zeros)
@@ -116,24 +116,22 @@ def _wanted_zeros(
             ]
             zeros = zero_allocation.by_error(curves, sizes, step.zeros)
     if step.distribution != "uniform":
-        zeros = zero_allocation.with_zeros_there(
-            zeros, [int((layer.matrix() == 0).sum()) for layer in layers]
-        )
-    return zero_allocation.whole(zeros, structure.unit)
+        zeros = zero_allocation.with_floor(zeros, [int((layer.matrix() == 0).sum()) for layer in layers])
+    return zero_allocation.whole_units(zeros, structure.unit)
 
 
 def _error_curve(
     layer: Linear, sums: Moments, gradient_scores: dict[str, Array], structure: Structure, step: Sparsity
 ) -> zero_allocation.Curve:
     """Measure how much of the output's energy is lost at each share of zeros, nothing made up for."""
-    order, weight = in_order(layer), layer.matrix().astype(np.float64)
+    order, weight = pattern_order(layer), layer.matrix().astype(np.float64)
     scores = _scores(layer, sums, gradient_scores, step)[:, :, order]
     hessian = sums.second[:, order][:, :, order]
     weight = weight[:, :, order]
     energy = output_error(weight, np.zeros_like(weight), hessian) or 1.0
     curve, size = [], weight.size
-    for share in zero_allocation.grid(step.zeros):
-        count = min(round(share * size), structure.most(weight.shape))
+    for share in zero_allocation.curve_shares(step.zeros):
+        count = min(round(share * size), structure.max_zeros(weight.shape))
         masked = np.where(structure.weakest(scores, count), 0.0, weight)
         curve.append((share, output_error(weight, masked, hessian) / energy))
     return curve
@@ -163,7 +161,7 @@ def _sparsify(
     count: int,
 ) -> dict[str, Any]:
     """Set the layer's zeros; returns its row of the report."""
-    order, weight = in_order(layer), layer.matrix()
+    order, weight = pattern_order(layer), layer.matrix()
     before, hessian = int((weight == 0).sum()), None
     ordered = weight[:, :, order].astype(np.float64)
     if sums is not None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
 
-STRUCTURES = [Structure(), Structure(kept=2, of=4), Structure(1, 4), Structure(2, 2)]
+STRUCTURES = [Structure(), Structure(n=2, m=4), Structure(1, 4), Structure(2, 2)]
 
 
 def data(kind: str, groups: int, rows: int, inner: int, seed: int) -> Any:
@@ -56,8 +56,8 @@ def test_never_worse_than_magnitude_whatever_the_data(
     weight[there] = 0
     x = data(kind, groups, rows, inner, seed)
     second = x.swapaxes(1, 2) @ x / rows
-    most = structure.most(weight.shape)
-    count = most if structure.of else min(round(share * weight.size) // structure.unit * structure.unit, most)
+    most = structure.max_zeros(weight.shape)
+    count = most if structure.m else min(round(share * weight.size) // structure.unit * structure.unit, most)
     found = sparsegpt(weight, second, structure, count)
     assert np.isfinite(found).all()
     assert (found == 0).sum() >= count
@@ -68,14 +68,14 @@ def test_never_worse_than_magnitude_whatever_the_data(
     plain = np.where(structure.weakest(np.where(there, -1.0, weight.astype(float) ** 2), count), 0, weight)
     energy = output_error(weight, np.zeros_like(weight), second)
     assert output_error(weight, found, second) <= output_error(weight, plain, second) + 1e-9 * energy
-    if structure.of:
+    if structure.m:
         left = (found != 0).reshape(groups, 4, runs, 4).sum(-1)
-        assert (left <= structure.kept).all()
+        assert (left <= structure.n).all()
 
 
 @pytest.mark.parametrize(
     ("structure", "share", "at_most"),
-    [(Structure(), 0.5, 0.6), (Structure(kept=2, of=4), 0.5, 0.6), (Structure(), 0.75, 0.6)],
+    [(Structure(), 0.5, 0.6), (Structure(n=2, m=4), 0.5, 0.6), (Structure(), 0.75, 0.6)],
 )
 def test_on_correlated_inputs_it_loses_far_less(structure: Structure, share: float, at_most: float) -> None:
     """At most 60 % of magnitude's error, with inputs as they are behind a ReLU; the share is exact."""

@@ -9,7 +9,7 @@ from onnx_ir.passes import common as passes
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS_AND_LSTM
-from worker.compression.layers.channel_statistics import SAMPLES, Channels, input_channels
+from worker.compression.layers.channel_statistics import MAX_SAMPLES, Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.quantization.integer.eligibility import is_plain_gemm
 from worker.compression.quantization.integer.embeddings import quantize_embeddings, select_embeddings
@@ -41,7 +41,7 @@ class Dynamic:
     def observe(self, samples: Samples, seed: int) -> None:
         """Look at what is smoothed. Raises what `Observer` raises."""
         layers = _smoothable(taken(_select(self.edit)[0]))
-        self.channels = input_channels(self.edit.model, layers, samples.draw(SAMPLES, seed))
+        self.channels = input_channels(self.edit.model, layers, samples.draw(MAX_SAMPLES, seed))
 
     def quantized(self, report_progress: Callable[[float], None] = lambda _: None) -> ir.Model:
         """Write the model with integer products."""

@@ -1,4 +1,4 @@
-"""How a training goes: told at least every two seconds, and drawn as curves."""
+"""Reports how a training goes, at least every two seconds, and draws its curves."""
 
 import threading
 import time
@@ -13,11 +13,11 @@ from torch.utils.tensorboard import SummaryWriter
 from worker.compression.progress import Progress
 from worker.compression.training.feeding.batches import Batch
 
-TELL_SECONDS = 1.5
+MAX_REPORT_SECONDS = 1.5
 
 
-class Watch:
-    """Keeps what is known of a training and tells it, from a thread of its own: a step may take longer than that.
+class TrainingProgress:
+    """Collects what is known of a training and reports it, from a thread of its own: a step may take longer than that.
 
     `with Watch(…) as watch:` begins and ends the telling. `tests` are the steps that a range test may take: they are
     work like the others.
@@ -25,26 +25,26 @@ class Watch:
     fraction = done / all     seconds left = seconds spent on steps · (all − done) / done     done, all: steps and tests
     """
 
-    def __init__(self, progress: Progress, curves: Path, epochs: int, steps: int, tests: int) -> None:
+    def __init__(self, progress: Progress, curves: Path, epochs: int, steps: int, test_steps: int) -> None:
         self._progress, self._epochs, self._steps = progress, epochs, steps
-        self._tests, self._tested, self._testing = tests, 0, False
+        self._test_steps, self._tested, self._testing = test_steps, 0, False
         self._writer = SummaryWriter(str(curves), flush_secs=5)
         self._begun = time.monotonic()
         self._samples, self._doing, self._logged = 0, "training", ""
         self._known: dict[str, Any] = {"epoch": 0, "step": 0, "steps": steps}
         self._idle, self._paused = 0.0, 0.0
         self._over = threading.Event()
-        self._teller = threading.Thread(target=self._tell_on, daemon=True)
+        self._reporter = threading.Thread(target=self._report_on, daemon=True)
 
     def __enter__(self) -> Self:
-        self._teller.start()
+        self._reporter.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._over.set()
-        self._teller.join()
+        self._reporter.join()
         self._writer.close()
 
     def stepped(self, epoch: int, step: int, samples: int, loss: float, rate: float) -> None:
@@ -62,7 +62,7 @@ class Watch:
 
     @contextmanager
     def doing(self, what: str) -> Iterator[None]:
-        """Something that is no training step, and takes time."""
+        """Name something that takes time and is no training step, while it is done."""
         self._doing, self._paused = what, time.monotonic()
         yield
         self._idle += time.monotonic() - self._paused
@@ -70,10 +70,10 @@ class Watch:
 
     @contextmanager
     def testing(self, batches: Iterator[Batch]) -> Iterator[Iterator[Batch]]:
-        """A range test, on the batches that this gives; it may need fewer than expected."""
+        """Count a range test's steps as the batches that it takes; it may need fewer than expected."""
         self._doing, self._testing = "looking for a learning rate", True
         yield self._counted(batches)
-        self._tests = self._tested
+        self._test_steps = self._tested
         self._doing, self._testing = "training", False
 
     def _counted(self, batches: Iterator[Batch]) -> Iterator[Batch]:
@@ -84,7 +84,7 @@ class Watch:
 
     @property
     def step(self) -> int:
-        """The last one that was made."""
+        """The number of the last step that was made."""
         return int(self._known["step"])
 
     @property
@@ -96,14 +96,14 @@ class Watch:
         """Seconds spent on steps and tests."""
         return (self._paused or time.monotonic()) - self._begun - self._idle
 
-    def _tell_on(self) -> None:
-        while not self._over.wait(TELL_SECONDS):
-            self._tell()
+    def _report_on(self) -> None:
+        while not self._over.wait(MAX_REPORT_SECONDS):
+            self._report()
 
-    def _tell(self) -> None:
+    def _report(self) -> None:
         known = self._values()
         step = int(known["step"])
-        self._progress.advance(min(1.0, (self._tested + step) / (self._tests + self._steps)))
+        self._progress.advance(min(1.0, (self._tested + step) / (self._test_steps + self._steps)))
         if step == 0 or self._doing != "training":
             if self._doing != self._logged:  # once: the progress goes on beside it
                 self._progress.log(self._prelude(step), **known)
@@ -119,15 +119,15 @@ class Watch:
 
     def _prelude(self, step: int) -> str:
         if self._testing:
-            return f"{self._doing}, at most {self._tests} steps"
+            return f"{self._doing}, at most {self._test_steps} steps"
         return f"{self._doing}: step {step} of {self._steps} done"
 
     def _values(self) -> dict[str, Any]:
         step = int(self._known["step"])
         done = self._tested + step
-        left = self._busy * (self._tests + self._steps - done) / done if done else None
+        seconds_left = self._busy * (self._test_steps + self._steps - done) / done if done else None
         return {
             **self._known,
             "samples_per_second": round(self.samples_per_second, 1),
-            "seconds_left": None if left is None else round(left, 1),
+            "seconds_left": None if seconds_left is None else round(seconds_left, 1),
         }
