@@ -85,8 +85,7 @@ def _facts(array: Array) -> ArrayFacts:
 
 
 def _range(array: Array) -> tuple[float, float, list[int] | None]:
-    """Find the smallest and largest finite value, and the index of the first one that is not finite (in storage
-    order)."""
+    """Find the smallest and largest finite value, and the index (in storage order) of the first not finite."""
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     flat = array.reshape(-1, order=order)  # type: ignore[call-overload]
     low, high, first = math.inf, -math.inf, None

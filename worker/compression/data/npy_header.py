@@ -91,8 +91,7 @@ def _dtype(text: str) -> np.dtype[Any]:
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
-    """Bound the shape. An array of no elements may say any shape in no bytes: what is made of its rows must not take
-    memory either."""
+    """Bound the shape: an array of no elements may claim any in no bytes, and its rows must not take memory."""
     if len(shape) > MAX_DIMENSIONS:
         raise BadHeader(f"it has {len(shape)} dimensions, more than {MAX_DIMENSIONS}")
     if math.prod(max(length, 1) for length in shape) > 2**56:

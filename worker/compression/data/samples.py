@@ -1,5 +1,4 @@
-"""Read rows of one opened dataset as feeds for one model. Arrays stay memory-mapped: one batch at a time is in
-memory."""
+"""Read rows of one opened dataset as feeds for one model; arrays stay mapped, one batch is in memory."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace

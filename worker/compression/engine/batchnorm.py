@@ -125,8 +125,7 @@ def _with_bias(convolution: Function, bias: torch.Tensor) -> Function:
 
 
 def _can_be_normalised(call: Call, module: GraphModule) -> bool:
-    """Whether it is a convolution with a weight of its own, not the last layer, and nothing that normalises behind it
-    already."""
+    """Whether it is a convolution with a weight of its own, not the last layer, and not normalised already."""
     node, parameters = call.node, dict(module.named_parameters())
     if node.op_type != "Conv" or _weight(call) not in parameters:
         return False

@@ -27,8 +27,7 @@ BIAS: Final = ir.DataType.INT32
 
 
 def reader_of(value: ir.Value) -> ir.Node | None:
-    """Find the node that alone reads this integer initializer as a weight or bias: a DequantizeLinear, or the Cast of a
-    binary weight's signs; else None."""
+    """Find the DequantizeLinear, or Cast of a binary weight's signs, that alone reads this integer initializer."""
     stored = value.const_value
     if stored is None or stored.dtype not in (WEIGHTS | {BIAS}):
         return None

@@ -24,8 +24,7 @@ from worker.compression.progress import Progress
 def compare_apart(
     comparing: Comparing, scratch: Path, progress: Progress, processes: MeasuringProcesses
 ) -> Comparison:
-    """Compare in another process. Raises what `compare` raises; `model_does_not_run` when the process ends before it
-    has answered."""
+    """Compare in another process. Raises what `compare` raises; `model_does_not_run` when the process ends early."""
     try:
         return processes.compare(comparing, scratch, progress)
     except ProcessEnded as ended:

@@ -42,13 +42,11 @@ class Network:
         return str(self.session.get_providers()[0])
 
     def fit(self, feed: Feed) -> Feed:
-        """Return the feed with each array in the dtype that this network takes (float16 inputs, say), a single number
-        too."""
+        """Return the feed, single numbers too, in the dtypes that this network takes (float16 inputs, say)."""
         return {i.name: np.require(feed[i.name], np.dtype(i.dtype), ["C"]) for i in self.inputs}
 
     def run(self, feed: Feed, outputs: list[str] | None = None) -> list[Array]:
-        """Run and return the named outputs, all tensors without names, the samples in front. Refuses with
-        `model_does_not_run`."""
+        """Run and return the named outputs, or all tensors, samples in front. Refuses with `model_does_not_run`."""
         names = self.outputs if outputs is None else outputs
         try:
             results = self.session.run(names, self.fit(feed))

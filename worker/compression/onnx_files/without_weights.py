@@ -12,8 +12,7 @@ MAX_KEPT_BYTES: Final = 4096
 
 @contextmanager
 def without_weights(model: ir.Model) -> Iterator[dict[str, ir.TensorProtocol]]:
-    """Make large and external initializers of the main graph mere references meanwhile; yields the tensors they
-    were."""
+    """Make large and external initializers of the main graph mere references meanwhile; yield their tensors."""
     weights = {
         name: value.const_value
         for name, value in model.graph.initializers.items()

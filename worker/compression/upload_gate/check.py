@@ -70,8 +70,7 @@ def _check_magic(content: bytes) -> None:
 
 
 def _check_known(model: onnx.ModelProto) -> None:
-    """Refuse unknown fields: ONNX Runtime has a parser of its own, perhaps of a newer ONNX: what it reads has to be
-    what is checked here."""
+    """Refuse unknown fields: ONNX Runtime's own parser, perhaps of a newer ONNX, must read what is checked here."""
     size = model.ByteSize()
     model.DiscardUnknownFields()
     if model.ByteSize() != size:

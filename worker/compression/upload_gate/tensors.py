@@ -103,8 +103,7 @@ def _check_external(tensor: onnx.TensorProto, folder: Path | None) -> None:
 
 
 def _plain_file(tensor: onnx.TensorProto, path: Path) -> int:
-    """Return the size of a regular file with one link. A hard link could be anybody's file, and ONNX Runtime reads
-    it."""
+    """Return the size of a regular file with one link: a hard link could be anybody's, and ONNX Runtime reads it."""
     try:
         status = path.lstat()
     except (OSError, ValueError) as error:

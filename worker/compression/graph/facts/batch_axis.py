@@ -58,8 +58,7 @@ def _inputs(model: ir.Model) -> list[ir.Value]:
 
 
 def _read_by_layers(model: ir.Model, inputs: list[ir.Value]) -> set[str]:
-    """Find the dimensions of inputs that recurrent layers take for their batch. All shapes of the model become
-    symbols."""
+    """Find the dimensions that recurrent layers take for their batch. All shapes of the model become symbols."""
     for number, value in enumerate(inputs):
         value.shape = ir.Shape([_symbol(number, axis, dim) for axis, dim in enumerate(value.shape or ())])
     _infer_anew(model)

@@ -1,5 +1,4 @@
-"""Bound what may be computed while a graph is folded: a node costs a session of ONNX Runtime, and some very much
-more."""
+"""Bound what folding may compute: a node costs a session of ONNX Runtime, and some very much more."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -30,8 +29,7 @@ MAX_NODE_MACS: Final = 10**9
 
 @dataclass
 class Allowance:
-    """What may still be computed for one model: nodes (a millisecond each), bytes of their inputs, and
-    multiplications."""
+    """What may still be computed for one model: nodes (a millisecond each), bytes of inputs, multiplications."""
 
     nodes: int = 2_000
     bytes: int = 4 * 2**30

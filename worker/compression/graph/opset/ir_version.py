@@ -1,5 +1,4 @@
-"""Find the lowest IR version that a model can be stored in: the version of the file format, beside that of its
-operators."""
+"""Find the lowest IR version (of the file format, beside that of its operators) that can hold a model."""
 
 from typing import Final
 

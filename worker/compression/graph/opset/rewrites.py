@@ -55,8 +55,7 @@ def write_out_softmax(model: ir.Model) -> None:
 
 
 def keep_resize_meaning(model: ir.Model) -> None:
-    """Write out what Resize of opset 10 and Upsample meant: no half pixels; nearest rounds down, and up where it
-    shrinks."""
+    """Write out what Resize of opset 10 and Upsample meant: no half pixels; nearest rounds down, up if shrinking."""
     names = Names(model)
     for node in list(_nodes(model, "Resize")):
         node.attributes["coordinate_transformation_mode"] = ir.AttrString(

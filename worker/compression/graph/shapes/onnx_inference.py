@@ -59,8 +59,7 @@ def _weights_as_inputs(graph: ir.Graph) -> Iterator[None]:
 
 
 def _take_types(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
-    """Take over the types of the values of a graph and of those inside it. Both have the same nodes in the same
-    order."""
+    """Take over the types of a graph's values and of those inside it. Both have the same nodes in order."""
     infos = (*inferred.value_info, *inferred.input, *inferred.output)
     types = {info.name: info.type for info in infos if info.HasField("type")}
     for value in (*graph.inputs, *graph.initializers.values(), *graph.outputs):
@@ -88,8 +87,7 @@ def _set(value: ir.Value, types: Mapping[str, onnx.TypeProto]) -> None:
 
 
 def _set_container(value: ir.Value, inferred: onnx.TypeProto | None) -> None:
-    """Set the type of a sequence or optional that nothing was known of; without it a reader would take it for a
-    tensor."""
+    """Set the type of a sequence or optional of unknown type; without it a reader would take it for a tensor."""
     if value.type is None and inferred is not None and inferred.WhichOneof("value") in _CONTAINERS:
         value.type = ir.serde.deserialize_type_proto_for_type(inferred)
 

@@ -30,8 +30,7 @@ def median_interval(values: npt.ArrayLike, seed: int) -> Interval:
 
 
 def paired_mean_intervals(pairs: npt.ArrayLike, seed: int) -> list[Interval]:
-    """Compute intervals of the two column means of `pairs` [n, 2] and of first − second; a sample is drawn with both
-    its values."""
+    """Compute intervals of both column means of `pairs` [n, 2] and of first − second, drawing whole rows."""
     x = np.asarray(pairs, np.float64)
     if len(np.unique(x, axis=0)) <= MAX_DISTINCT_ROWS:
         return resampled_intervals(x, lambda rows, weights: _with_difference(weights @ rows / len(x)), seed)
@@ -47,8 +46,7 @@ def _with_difference(means: Array) -> Array:
 
 
 def resampled_intervals(rows: npt.ArrayLike, statistic: Statistic, seed: int) -> list[Interval]:
-    """Compute the interval of each quantity that `statistic` computes from weighted rows [n, d]; quick while few rows
-    differ."""
+    """Compute intervals of what `statistic` computes from weighted rows [n, d]; quick while few rows differ."""
     distinct, counts = np.unique(np.asarray(rows, np.float64), axis=0, return_counts=True)
     rng = np.random.default_rng(seed)
     chances = counts / counts.sum()

@@ -100,8 +100,7 @@ def _plan(round_ms: float, faster_ms: float, rounds: int) -> tuple[int, int]:
 
 
 def warm_up_ms(network: Network, feed: Feed) -> float:
-    """Run for a while; return the milliseconds of the last run. The first run is the one that reports why a network
-    does not run."""
+    """Run for a while; return the last run's milliseconds. The first run reports why a network does not run."""
     network.run(feed)
     spent, last = 0.0, 0.0
     while spent < WARM_UP_MS:

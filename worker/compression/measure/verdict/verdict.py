@@ -49,8 +49,7 @@ def verdict(
 
 
 def _least_db(parity: list[Parity], uncompared: Mapping[str, str]) -> float | None:
-    """Return the SNR of the output where it is least; infinite where nothing moved, None where one could not be
-    compared."""
+    """Return the least SNR of all outputs; infinite where nothing moved, None where one could not be compared."""
     if uncompared or not parity or any(p.max_error is None for p in parity):
         return None
     return min(_db(p) for p in parity)

@@ -1,5 +1,4 @@
-"""Convert TorchScript to ONNX. Off unless the operator allows it: a script can read and write files when it is
-loaded."""
+"""Convert TorchScript to ONNX. Off unless the operator allows it: loading a script can read and write files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -97,8 +96,7 @@ def _dynamic(spec: TensorSpec) -> dict[int, str]:
 
 
 def _output_names(result: Any) -> list[str]:
-    """Name results `output`, or `output_0`, `output_1`, … in the order in which nested tuples, lists and dictionaries
-    flatten."""
+    """Name results `output`, or `output_0`, `output_1`, … in the order in which nested containers flatten."""
     from torch.utils import _pytree
 
     count = len(_pytree.tree_leaves(result))

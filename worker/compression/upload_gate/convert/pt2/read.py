@@ -55,8 +55,7 @@ def _check_amount(document: Any) -> None:
 
 
 def read_config(files: Zipped, kind: str) -> PayloadConfig:
-    """Read what the weights or the constants are. Raises `Refusal` `pickle_refused`, `invalid_model`,
-    `unsafe_archive`."""
+    """Read what weights or constants are. Raises `Refusal` `pickle_refused`, `invalid_model`, `unsafe_archive`."""
     document = _document(files, CONFIGS[kind])
     for name, entry in _entries(document):
         path = entry.get("path_name")
