@@ -1,8 +1,8 @@
-"""The model as it was, a candidate of every step that chooses what it changes: it wins over a larger file that is not
-measurably faster.
+"""Keeps the model as it was where a step's file is larger and not measurably faster: a candidate of every step that
+chooses what it changes.
 
-Steps that do what they are told to every layer (`int8_static`, `float16`, `sparsity`, …) hand over what was asked for,
-and the verdict recommends.
+Steps that change every layer (`int8_static`, `float16`, `sparsity`, …) hand over what the recipe says, and the verdict
+recommends.
 """
 
 from dataclasses import replace
@@ -28,27 +28,27 @@ from worker.compression.measure.verdict.recommendation import MIN_TELLING_SPEEDU
 from worker.compression.onnx_files import model_files
 from worker.compression.steps.context import Context, StepResult
 
-NODES_BYTES: Final = 1 << 20
-"""What a step's own nodes take, at most: weights that lose more need not be weighed."""
+MAX_NODES_BYTES: Final = 1 << 20
+"""What a step's own nodes take: where weights shrink by more, files need not be compared."""
 
 
 def apply_or_keep(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
-    """The step's answer, or that the model stays as it was. Raises what `apply` does."""
+    """Apply the step, or keep the model as it was. Raises what `apply` does."""
     if not chooses(step):
         return apply(model, step, context)
     original, weights = model.clone(), model_files.weight_bytes(model)
     after = apply(model, step, context)
-    if not after.changed or model_files.weight_bytes(after.model) < weights - NODES_BYTES:
+    if not after.changed or model_files.weight_bytes(after.model) < weights - MAX_NODES_BYTES:
         return after
-    packed = isinstance(step, Palette | Binary)
-    most, found = _most_bytes(original, context), context.file_bytes(after.model, packed=packed)
-    if found <= most:
+    limit = _max_bytes(original, context)
+    size = context.file_bytes(after.model, packed=isinstance(step, Palette | Binary))
+    if size <= limit:
         return after
     if _is_faster(original, after.model, context):
         return replace(
-            after, notes=[*after.notes, f"{found} bytes in place of {most}, but measurably faster."]
+            after, notes=[*after.notes, f"{size} bytes in place of {limit}, but measurably faster."]
         )
-    return _kept(original, after, most, found)
+    return _unchanged(original, after, limit, size)
 
 
 def chooses(step: AnyStep) -> bool:
@@ -58,13 +58,13 @@ def chooses(step: AnyStep) -> bool:
     return isinstance(step, WeightOnly | Palette | Binary | BFloat16 | LowRank | ChannelPruning)
 
 
-def _most_bytes(original: ir.Model, context: Context) -> int:
+def _max_bytes(original: ir.Model, context: Context) -> int:
     before = context.file_bytes(original)
     return before if context.upload_bytes is None else min(before, context.upload_bytes)
 
 
 def _is_faster(original: ir.Model, after: ir.Model, context: Context) -> bool:
-    """Measurably: the lower bound of the speed-up is beyond what two sessions of one file differ by."""
+    """Measure whether the lower bound of the speed-up is beyond what two sessions of one file differ by."""
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
     networks: list[Network] = []
     for name, graph in (("the model", original), ("the result", after)):
@@ -77,9 +77,9 @@ def _is_faster(original: ir.Model, after: ir.Model, context: Context) -> bool:
     return timed.untold is None and timed.interval[0] > 1 + MIN_TELLING_SPEEDUP
 
 
-def _kept(original: ir.Model, after: StepResult, most: int, found: int) -> StepResult:
-    """`details.tried` has what the step had done."""
-    why = f"the file would have {found} bytes in place of {most}, and is not measurably faster"
+def _unchanged(original: ir.Model, after: StepResult, limit: int, size: int) -> StepResult:
+    """Hand over the model as it was; `details.tried` has what the step had done."""
+    why = f"the file would have {size} bytes in place of {limit}, and is not measurably faster"
     targets = [
         target.model_copy(update={"met": False, "measured": 0.0, "why": f"Nothing was changed: {why}."})
         for target in after.targets

@@ -4,6 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
+from worker.compression.graph.facts.weights import dtype_name
 from worker.compression.ir.naming import Names
 
 
@@ -20,6 +21,16 @@ def insert_cast(graph: ir.Graph, value: ir.Value, to: ir.DataType, name: str, na
     return output
 
 
+def cast_output(graph: ir.Graph, value: ir.Value, to: ir.DataType, names: Names) -> None:
+    """Cast an output of the graph to this type, under the name that it has."""
+    name = str(value.name)
+    value.name = names.fresh(f"{name}_{dtype_name(value.dtype or ir.DataType.FLOAT)}")
+    output = insert_cast(graph, value, to, name, names)
+    for index, other in enumerate(graph.outputs):
+        if other is value:
+            graph.outputs[index] = output
+
+
 def max_finite(array: npt.NDArray[np.floating]) -> float:
-    """The largest magnitude that is neither infinite nor NaN; 0 of none."""
+    """Find the largest magnitude that is neither infinite nor NaN; 0 of none."""
     return float(np.abs(array[np.isfinite(array)]).max(initial=0))

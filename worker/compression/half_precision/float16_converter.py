@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.half_precision.casting import insert_cast
+from worker.compression.half_precision.casting import cast_output, insert_cast
 from worker.compression.half_precision.float16_ports import Ports, find_ports, is_tensor
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names
@@ -45,13 +45,13 @@ class Converter:
             self._widen(value)
             value.type = ir.TensorType(HALF)  # a clone shares the type of what it was made from
         for value in to_float:
-            self._cast_output(value, FLOAT)
+            cast_output(self._graph, value, FLOAT, self._names)
         for value in to_half:
-            self._cast_output(value, HALF)
+            cast_output(self._graph, value, HALF, self._names)
         return narrowed
 
     def _float32_outputs(self) -> list[ir.Value]:
-        """The model's outputs that nodes without a float16 form make (Loop, If, SequenceAt, Cast): they are cast."""
+        """List outputs that nodes without a float16 form make (Loop, If, SequenceAt, Cast): they are cast."""
         makers = [(value, value.producer()) for value in self._graph.outputs if value.dtype == FLOAT]
         return [
             v
@@ -76,16 +76,6 @@ class Converter:
 
     def _takes_half(self, node: ir.Node, index: int) -> bool:
         return node in self._halves and index in self._halves[node].inputs
-
-    def _cast_output(self, value: ir.Value, to: ir.DataType) -> None:
-        """Cast an output of the model to this type, under the name that it has."""
-        name = value.name
-        value.name = self._names.fresh(f"{name}_{'float16' if to == FLOAT else 'float32'}")
-        turned = self._cast(value, to, f"{name}_cast")
-        turned.name = name
-        for index, output in enumerate(self._graph.outputs):
-            if output is value:
-                self._graph.outputs[index] = turned
 
     def _cast(self, value: ir.Value, to: ir.DataType, wish: str) -> ir.Value:
         return insert_cast(self._graph, value, to, self._names.fresh(wish), self._names)

@@ -20,7 +20,7 @@ from worker.compression.graph.facts.facts import is_quantized
 from worker.compression.graph.nodes.weights import dtype_name, layers
 from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, float_types_note
 from worker.compression.half_precision.bfloat16 import store_as
-from worker.compression.half_precision.casting import insert_cast, max_finite
+from worker.compression.half_precision.casting import cast_output, insert_cast, max_finite
 from worker.compression.half_precision.float16 import float16_nodes
 from worker.compression.half_precision.float16_converter import Converter
 from worker.compression.half_precision.float16_ports import FLOAT32_OPERATORS
@@ -132,10 +132,7 @@ def _cast_signature(model: ir.Model, types: FloatTypes) -> None:
         wide = insert_cast(graph, value, FLOAT, names.fresh(f"{value.name}_float32"), names)
         for use in uses:
             use.node.replace_input_with(use.idx, wide)
-    for index, value in enumerate(graph.outputs):
+    for value in list(graph.outputs):
         kind = types.outputs.get(str(value.name))
-        if kind is None or value.dtype != FLOAT:
-            continue
-        name = str(value.name)
-        value.name = names.fresh(f"{name}_float32")
-        graph.outputs[index] = insert_cast(graph, value, kind, name, names)
+        if kind is not None and value.dtype == FLOAT:
+            cast_output(graph, value, kind, names)

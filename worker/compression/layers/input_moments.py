@@ -34,7 +34,7 @@ class Moments:
         return cls(np.zeros((groups, inner, inner)), np.zeros((groups, inner)))
 
     def add(self, x: Array) -> None:
-        """float32 [groups, rows, in]"""
+        """Add rows, float32 [groups, rows, in]."""
         with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
             self.second += x.swapaxes(1, 2) @ x
         self.first += x.sum(1, dtype=np.float64)

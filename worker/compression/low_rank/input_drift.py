@@ -45,7 +45,7 @@ class Drift:
         return cls(np.zeros(square), np.zeros(square), np.zeros(flat), np.zeros(flat))
 
     def add(self, x: Array, changed: Array) -> None:
-        """float32 [groups, rows, in] each"""
+        """Add rows of both, float32 [groups, rows, in]."""
         self.cross += x.swapaxes(1, 2) @ changed
         self.second += changed.swapaxes(1, 2) @ changed
         self.before += x.sum(1, dtype=np.float64)

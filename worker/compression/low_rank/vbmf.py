@@ -34,9 +34,8 @@ def vbmf_rank(matrix: Array) -> int:
     alpha = small / large
     tau = TAU_FACTOR * np.sqrt(alpha)
     bar = (1 + tau) * (1 + alpha / tau)
-    max_rank = max(
-        0, min(int(np.ceil(small / (1 + alpha))) - 1, small - 1)
-    )  # more signals cannot be told from noise
+    # more signals than this cannot be told from noise
+    max_rank = max(0, min(int(np.ceil(small / (1 + alpha))) - 1, small - 1))
     bounds = max(squares[max_rank] / bar, squares[max_rank:].mean()), squares.mean()
     noise = minimize_scalar(
         lambda log: _free_energy(squares / np.exp(log), alpha, bar), bounds=np.log(bounds), method="bounded"

@@ -1,4 +1,4 @@
-"""Zeros with the least error at a layer's output, and the weights that stay made up for them.
+"""SparseGPT: zeros with the least error at a layer's output, for which the weights that stay make up.
 
     min ‖W X - W' X‖²  over W' with zeros;   H = X Xᵀ,   H⁻¹ = Uᵀ U
     column by column (SparseGPT, Frantar & Alistarh 2023, arXiv:2301.00774):

@@ -12,7 +12,7 @@ from worker.compression.training.train_step import TrainingGoal, train_model
 
 
 def finetune(model: ir.Model, step: Finetune, context: Context) -> StepResult:
-    """Raises what `train_model` raises."""
+    """Train on labels. Raises what `train_model` raises."""
     labels, shape = context.training(inputs_of(model)).targets, output_of(model, step.output).shape
     classes = labels is None or mean_classes(labels, None if shape is None else tuple(shape))
     meaning: Meaning = "classification" if classes else "regression"

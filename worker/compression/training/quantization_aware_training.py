@@ -16,7 +16,7 @@ QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 def quantization_aware_training(
     model: ir.Model, step: QuantizationAwareTraining, context: Context
 ) -> StepResult:
-    """Raises `not_quantized` and what `train_model` raises."""
+    """Train through the rounding. Raises `not_quantized` and what `train_model` raises."""
     if not {node.op_type for node in model.graph} >= QDQ:
         raise Refusal(
             "not_quantized",

@@ -22,7 +22,7 @@ COLOURS = (1, 3, 4)
 def augmented(
     feeds: dict[str, torch.Tensor], kinds: Iterable[Augmentation], generator: torch.Generator
 ) -> dict[str, torch.Tensor]:
-    """The feeds with every image of float numbers changed; others as they are."""
+    """Change every image of float numbers; other feeds stay as they are."""
     kinds = tuple(kinds)
     images = [x for x in feeds.values() if x.ndim == IMAGE_AXES and x.is_floating_point()]
     if not kinds or not images:

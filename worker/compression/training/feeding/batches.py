@@ -45,11 +45,11 @@ class Batches:
     augment: tuple[Augmentation, ...] = ()
 
     def __len__(self) -> int:
-        """Whole batches; a smaller rest counts only where there is no whole one."""
+        """Count whole batches; a smaller rest counts only where there is no whole one."""
         return max(1, len(self.rows) // self.size)
 
     def shuffled(self, seed: int) -> Iterator[Batch]:
-        """Whole batches in an order that follows from the seed; what is left over has its turn in another epoch."""
+        """Go through whole batches, in an order that follows from the seed; the rest has its turn in another epoch."""
         generator = np.random.default_rng(seed)
         order = generator.permutation(self.rows)
         chunks = [np.sort(order[i * self.size : (i + 1) * self.size]) for i in range(len(self))]
@@ -63,7 +63,7 @@ class Batches:
         return self._ahead([self.rows[start : start + self.size] for start in ends])
 
     def _ahead(self, chunks: list[Rows]) -> Iterator[Batch]:
-        """The next batch is read while this one is worked on."""
+        """Read the next batch while this one is worked on."""
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(self._read, chunks[0])
             for chunk in chunks[1:]:

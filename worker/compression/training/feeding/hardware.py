@@ -30,7 +30,7 @@ class Hardware:
         return {name: self._laid_out(x) for name, x in feeds.items()} if self.channels_last else feeds
 
     def _laid_out(self, x: torch.Tensor) -> torch.Tensor:
-        """Of 4 axes those of images: torch has no such layout for the rest."""
+        """Lay out images, with 4 axes, channels last: torch has no such layout for other ranks."""
         return x.contiguous(memory_format=torch.channels_last) if x.ndim == IMAGE_AXES else x
 
     def arithmetic(self) -> AbstractContextManager[object]:
@@ -42,7 +42,7 @@ class Hardware:
 
 
 def hardware_for(settings: Training) -> Hardware:
-    """Raises `Refusal` `step_failed` when CUDA is asked for and not there."""
+    """Choose device and precision. Raises `Refusal` `step_failed` when CUDA is asked for and not there."""
     has_cuda = torch.cuda.is_available()
     if settings.device == "cuda" and not has_cuda:
         raise Refusal(

@@ -12,7 +12,7 @@ class Smoothed:
     steps: int = 0
 
     def add(self, x: float) -> float:
-        """The mean after this value."""
+        """Add a value; returns the mean with it."""
         self.value = self.memory * self.value + (1 - self.memory) * x
         self.steps += 1
         return self.value / (1 - self.memory**self.steps)

@@ -80,15 +80,12 @@ def train(pair: StudentTeacher, run: Run) -> TrainingResult:
     training, held_out = split(run.samples, settings.validation, settings.batch_size, run.augment, run.seed)
     total = settings.steps or settings.epochs * len(training)
     test_steps = steps_for_search(total) if settings.learning_rate is None else 0
-    with TrainingProgress(
-        run.progress, run.curves, -(-total // len(training)), total, test_steps
-    ) as progress:
+    epochs = -(-total // len(training))
+    with TrainingProgress(run.progress, run.curves, epochs, total, test_steps) as progress:
         if run.restores:
             with progress.doing("measuring for batch normalisation"):
-                observed = (
-                    pair.feeds(batch) for batch in islice(training.shuffled(run.seed), BATCHNORM_BATCHES)
-                )
-                result.restored = batchnorm.restore(pair.module, observed, run.frozen)
+                batches = islice(training.shuffled(run.seed), BATCHNORM_BATCHES)
+                result.restored = batchnorm.restore(pair.module, map(pair.feeds, batches), run.frozen)
         result.rate, result.range_test = _rate(pair, run, training, test_steps, progress)
         _descend(pair, run, training, held_out, total, result, progress)
         result.samples_per_second = progress.samples_per_second

@@ -19,10 +19,10 @@ MAX_REPORT_SECONDS = 1.5
 class TrainingProgress:
     """Collects what is known of a training and reports it, from a thread of its own: a step may take longer than that.
 
-    `with Watch(…) as watch:` begins and ends the telling. `tests` are the steps that a range test may take: they are
-    work like the others.
+    `with TrainingProgress(…) as progress:` begins and ends the reports. `test_steps` are those that a range test may
+    take: they are work like the others.
 
-    fraction = done / all     seconds left = seconds spent on steps · (all − done) / done     done, all: steps and tests
+    fraction = done / all     seconds left = seconds spent on steps · (all − done) / done     done, all: of both kinds
     """
 
     def __init__(self, progress: Progress, curves: Path, epochs: int, steps: int, test_steps: int) -> None:

@@ -58,12 +58,12 @@ def test_a_loss_is_the_weighted_sum_of_its_parts() -> None:
 def test_right_answers_are_counted_against_labels_else_the_teacher() -> None:
     student = {"logits": torch.eye(4, 10)}
     objective = Objective(LossWeights(soft=1), HEAD, HEAD)
-    found = objective.right(student, student, batch(torch.tensor([0, 1, 2, 9])))
+    found = objective.count_matches(student, student, batch(torch.tensor([0, 1, 2, 9])))
     assert found is not None
-    assert (found.name, found.right, found.answers) == ("top1", 3, 4)
-    agreed = objective.right(student, student, batch(None))
+    assert (found.name, found.matches, found.count) == ("top1", 3, 4)
+    agreed = objective.count_matches(student, student, batch(None))
     assert agreed is not None
-    assert (agreed.name, agreed.right) == ("agreement", 4)
+    assert (agreed.name, agreed.matches) == ("agreement", 4)
 
 
 def test_a_projection_bridges_widths_and_sizes_and_can_be_learned() -> None:
