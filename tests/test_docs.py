@@ -181,6 +181,15 @@ def test_relative_links_lead_somewhere(page: Path) -> None:
             assert fragment in {anchor(heading) for heading in headings}, link
 
 
+@pytest.mark.parametrize("heading", ["Where is it decided?", "Where do I add…"])
+def test_files_and_folders_that_lead_a_newcomer_exist(heading: str) -> None:
+    text = sections(DOCS / "architecture.md")[heading]
+    named = set(re.findall(r"`([a-z_][\w/]*/(?:[\w/]+\.\w+)?)`", text))
+    roots = (ROOT, ROOT / "worker" / "compression")
+    assert len(named) > 10
+    assert {path for path in named if not any((root / path).exists() for root in roots)} == set()
+
+
 def test_every_decision_is_in_the_list_with_its_title() -> None:
     listed = dict(
         re.findall(

@@ -7,7 +7,7 @@ from typing import Final, TypeVar
 
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from winnow.contract.errors import Refusal
-from winnow.contract.job import DataUse, Metric
+from winnow.contract.job import ERRORS, DataUse, Metric
 from winnow.contract.model import ModelFacts, TensorSpec
 
 RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2}
@@ -48,7 +48,7 @@ def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, datase
         )
     labels = dataset.arrays[dataset.target]
     check_finite(field, use, dataset.target, labels)
-    if metric == "mse":
+    if metric in ERRORS:
         _check_numbers(field, metric, dataset.target, labels, output)
         return
     check_numeric(field, metric, dataset.target, labels)

@@ -13,6 +13,8 @@ from winnow.contract.report import Outcome, RequirementResult
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 Metric = Literal["top1", "top5", "precision", "recall", "mse"]
+ERRORS: Final[frozenset[str]] = frozenset({"mse"})
+"""Metrics of which less is better, and whose labels are numbers, not classes."""
 
 FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 

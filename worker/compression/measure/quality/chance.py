@@ -10,7 +10,7 @@ from typing import Any, assert_never
 import numpy as np
 import numpy.typing as npt
 
-from winnow.contract.job import Metric
+from winnow.contract.job import ERRORS, Metric
 from winnow.contract.report import Quality
 
 Array = npt.NDArray[Any]
@@ -44,7 +44,7 @@ def original_notes(metric: Metric, quality: Quality, labels: Array, outcomes: Ar
         notes.append(f"All labels are {labels.flat[0]:g}: {metric} cannot tell a good model from a constant.")
     if metric in ("top1", "precision", "recall") and len(outcomes) > 1 and len(np.unique(outcomes)) == 1:
         notes.append(f"The original answers class {int(outcomes[0])} for every sample.")
-    if (high >= chance and chance > 0) if metric == "mse" else low <= chance:
+    if (high >= chance and chance > 0) if metric in ERRORS else low <= chance:
         notes.append(
             "The original cannot be told from chance on this data: what compression costs cannot be judged by it. "
             "Check scale, mean, std and layout of the inputs, and that the labels are the model's classes."

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from winnow.contract.base import Interval
 from winnow.contract.errors import Refusal
 from winnow.contract.fitting import columns
-from winnow.contract.job import Metric
+from winnow.contract.job import ERRORS, Metric
 from worker.compression.measure.quality.bootstrap import resampled_intervals
 
 Array = npt.NDArray[Any]
@@ -54,7 +54,7 @@ def metric_value(metric: Metric, labels: Array, predictions: Array) -> float:
 
 def check_labels(metric: Metric, scores: Array, labels: Array) -> None:
     """Check all labels against the scores of one batch: class numbers in range, or finite numbers for `mse`."""
-    if metric == "mse":
+    if metric in ERRORS:
         _check_numbers(labels)
     else:
         _check_classes(labels, None if answers_classes(scores, len(scores)) else scores.shape[1], scores)

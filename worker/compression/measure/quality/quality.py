@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from winnow.contract.base import Interval
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Evaluation, Metric
+from winnow.contract.job import ERRORS, Evaluation, Metric
 from winnow.contract.report import Quality
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
@@ -115,7 +115,7 @@ def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
             field="data.evaluation",
         )
     labels = np.asarray(samples.labels)
-    return samples, labels if metric == "mse" else class_numbers(labels)
+    return samples, labels if metric in ERRORS else class_numbers(labels)
 
 
 def judge(
@@ -135,7 +135,7 @@ def judge(
         after=after,
         before_interval=intervals[0],
         after_interval=intervals[1],
-        drop=after - before if metric == "mse" else before - after,
+        drop=after - before if metric in ERRORS else before - after,
         drop_interval=intervals[2],
         held_out=held_out,
     )
@@ -151,7 +151,7 @@ def _intervals(metric: Metric, labels: Array, both_outcomes: Array, seed: int) -
         case _:
             scores = both_outcomes.astype(np.float64)
     before, after, (low, high) = paired_mean_intervals(scores, seed)
-    return [before, after, (-high, -low) if metric == "mse" else (low, high)]
+    return [before, after, (-high, -low) if metric in ERRORS else (low, high)]
 
 
 def _notes(quality: Quality) -> list[str]:

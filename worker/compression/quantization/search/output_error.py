@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Evaluation
+from winnow.contract.job import ERRORS, Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
@@ -57,7 +57,7 @@ class OutputComparer:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
         self._folder = folder
         self._metric = metric if metric is not None and samples.labels is not None else None
-        if metric is not None and metric.metric != "mse":
+        if metric is not None and metric.metric not in ERRORS:
             samples = samples.with_class_numbers()
         self._batch_axes: Axes | None = None
         network = self.network(model, "the float model")
@@ -132,7 +132,7 @@ class OutputComparer:
 
     def _drop(self, before: float, after: float) -> float:
         assert self._metric is not None
-        return after - before if self._metric.metric == "mse" else before - after
+        return after - before if self._metric.metric in ERRORS else before - after
 
 
 def _snr(pairs: list[tuple[Array, Array]]) -> float:
