@@ -4,7 +4,7 @@ import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from worker.compression.graph.facts.weights import dtype_name
+from worker.compression.graph.nodes.weights import dtype_name
 from worker.compression.ir.naming import Names
 
 
