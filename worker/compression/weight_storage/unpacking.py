@@ -192,8 +192,8 @@ def _outside(node: onnx.NodeProto) -> tuple[str, list[bytes]]:
     return node.op_type, sorted(entry.SerializeToString() for entry in node.attribute)
 
 
-def _is_equal(one: TensorProto, other: TensorProto) -> bool:
+def _is_equal(tensor: TensorProto, other: TensorProto) -> bool:
     """By bits, so that NaN is equal to itself."""
-    if one.data_type != other.data_type or list(one.dims) != list(other.dims):
+    if tensor.data_type != other.data_type or list(tensor.dims) != list(other.dims):
         return False
-    return bool(numpy_helper.to_array(one).tobytes() == numpy_helper.to_array(other).tobytes())
+    return bool(numpy_helper.to_array(tensor).tobytes() == numpy_helper.to_array(other).tobytes())
