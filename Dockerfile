@@ -8,22 +8,28 @@ ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
-RUN python -m venv /opt/winnow && mkdir app worker && touch app/__init__.py worker/__init__.py
+RUN python -m venv /opt/winnow
 COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY winnow/pyproject.toml winnow/
+# Folders in place of the packages, which the two pyproject.toml name.
+RUN mkdir -p app worker winnow/cli winnow/client winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip
 
 FROM dependencies AS build-app
-RUN /opt/winnow/bin/pip install '.[postgres]' --constraint constraints.txt
+RUN /opt/winnow/bin/pip install ./winnow '.[postgres]' --constraint constraints.txt
 COPY app app
+COPY winnow winnow
 COPY worker worker
-RUN /opt/winnow/bin/pip install --no-deps --force-reinstall .
+RUN /opt/winnow/bin/pip install --no-deps --force-reinstall ./winnow .
 
 FROM dependencies AS build-worker
 # PyPI's torch for Linux brings CUDA. For CPU only: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG TORCH_INDEX=https://pypi.org/simple
-RUN /opt/winnow/bin/pip install '.[worker,postgres]' --constraint constraints.txt --extra-index-url "${TORCH_INDEX}"
+RUN /opt/winnow/bin/pip install ./winnow '.[worker,postgres]' --constraint constraints.txt \
+    --extra-index-url "${TORCH_INDEX}"
 COPY app app
+COPY winnow winnow
 COPY worker worker
-RUN /opt/winnow/bin/pip install --no-deps --force-reinstall .
+RUN /opt/winnow/bin/pip install --no-deps --force-reinstall ./winnow .
 
 FROM ${PYTHON_IMAGE} AS runtime
 # A fixed uid, so that volumes keep their owner from one release to the next.

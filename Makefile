@@ -4,9 +4,9 @@ STAMP := .venv/.installed
 
 .PHONY: demo test serve check fix bench clean
 
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml winnow/pyproject.toml constraints.txt
 	test -x $(PY) || python3 -m venv .venv
-	$(PY) -m pip install --quiet --editable '.[worker,dev]' --constraint constraints.txt
+	$(PY) -m pip install --quiet --editable ./winnow --editable '.[worker,dev]' --constraint constraints.txt
 	touch $@
 
 demo: $(STAMP)        ## train a small network, compress it over HTTP, print before and after
@@ -31,7 +31,7 @@ fix: $(STAMP)         ## what `check` complains of and a tool can mend
 bench: bench-models bench-overhead bench-chaos bench-training bench-channel_groups bench-pruning bench-sparsity bench-low_rank bench-int8 bench-weight_only bench-deep_compression bench-peers bench-hostile bench-faults   ## every benchmark; each prints one table
 
 bench-%: $(STAMP)     ## one benchmark
-	$(PY) -m tests.benchmarks.$*
+	$(PY) -m benchmarks.$*
 
 clean:
-	rm -rf .venv var demo-output
+	rm -rf .venv build winnow/build var demo-output

@@ -90,7 +90,9 @@ def work(settings: Settings, queue: Literal["work", "inspect"]) -> NoReturn:
 
 def _check_installed() -> None:
     if find_spec("onnxruntime") is None:
-        raise CannotStart("This installation has no worker. Install it with `pip install 'winnow[worker]'`.")
+        raise CannotStart(
+            "This installation has no worker. Install it with `pip install ./winnow '.[worker]'`."
+        )
 
 
 def _application(settings: Settings) -> FastAPI:

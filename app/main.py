@@ -67,7 +67,7 @@ def create_app(
     )
     app = Application(
         title="Winnow",
-        version=version("winnow"),
+        version=version("winnow-service"),
         description=DESCRIPTION,
         lifespan=_lifespan,
         redirect_slashes=False,

@@ -10,20 +10,27 @@ os.environ.setdefault("WINNOW_QUIET_WAIT_SECONDS", "0")
 """Tests run beside each other: nothing would ever be quiet."""
 os.environ["WINNOW_MEASURE_LOCK"] = str(Path(tempfile.gettempdir(), f"winnow-test-{os.getpid()}.lock"))
 """None asks how fast something is, so none waits for another's measurement."""
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+"""Before torch and numpy are imported: threads that spin for each other take the cores of the tests beside them."""
 
 
 @pytest.fixture
 def all_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times are told whatever else runs: for tests that ask for one."""
-    others = ("disturbance.MOST_OTHERS", "disturbance.MOST_WAITED")
-    for bound in (*others, "interleaved.ALMOST", "interleaved.MOST_CONTROL", "interleaved.WIDEST"):
+    others = ("disturbance.MAX_OTHERS_SHARE", "disturbance.MAX_WAITED_SHARE")
+    for bound in (
+        *others,
+        "interleaved.MAX_TIMES_FASTEST",
+        "interleaved.MAX_CONTROL_RATIO",
+        "interleaved.MAX_INTERVAL_RATIO",
+    ):
         monkeypatch.setattr(f"worker.compression.measure.timing.{bound}", float("inf"))
 
 
 @pytest.fixture
 def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time is told in this process: every machine is too busy."""
-    monkeypatch.setattr("worker.compression.measure.timing.disturbance.MOST_OTHERS", -1.0)
+    monkeypatch.setattr("worker.compression.measure.timing.disturbance.MAX_OTHERS_SHARE", -1.0)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

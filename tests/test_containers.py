@@ -7,6 +7,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ def stages() -> dict[str, str]:
     """Dockerfile stage name → its text."""
     parts = re.split(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def modules(top: str) -> Iterator[Path]:
+    """What git would have: no folder `build` that an install has left."""
+    return (file for file in (ROOT / top).rglob("*.py") if "build" not in file.relative_to(ROOT).parts)
 
 
 def test_hadolint_has_no_complaint() -> None:
@@ -77,13 +83,34 @@ def test_everything_the_build_copies_is_let_through_by_dockerignore() -> None:
         )
         for source in line.split()[:-1]
     }
-    assert copied == allowed
+    assert {source.partition("/")[0] for source in copied} == allowed
     assert all((ROOT / name).exists() for name in copied)
 
 
 def test_every_folder_of_modules_is_a_package_so_that_a_wheel_holds_it() -> None:
-    folders = {file.parent for top in ("app", "worker") for file in (ROOT / top).rglob("*.py")}
+    folders = {file.parent for top in ("app", "winnow", "worker") for file in modules(top)}
     assert [folder for folder in sorted(folders) if not (folder / "__init__.py").exists()] == []
+
+
+def test_the_client_lists_its_packages_and_the_image_makes_their_folders_before_it_copies_them() -> None:
+    listed = tomllib.loads((ROOT / "winnow" / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    folders = {file.parent.relative_to(ROOT) for file in modules("winnow")}
+    assert {Path(*name.split(".")) for name in listed} == folders
+    [made] = re.findall(r"^RUN mkdir -p (.+)$", stages()["dependencies"], flags=re.MULTILINE)
+    paths = {Path(name) for name in made.split()}
+    assert {path for folder in paths for path in (folder, *folder.parents)} >= folders
+
+
+def test_both_distributions_are_of_one_version_and_installed_in_one_call() -> None:
+    service, client = (
+        tomllib.loads((ROOT / path / "pyproject.toml").read_text())["project"] for path in (".", "winnow")
+    )
+    assert service["version"] == client["version"]
+    assert f"winnow-client=={client['version']}" in service["dependencies"]
+    for file in ("Dockerfile", "Makefile"):
+        calls = re.findall(r"pip install (.+)", (ROOT / file).read_text())
+        assert calls
+        assert all("./winnow" in call for call in calls), file
 
 
 def test_compose_has_the_four_services() -> None:

@@ -28,10 +28,12 @@ def layers(container: str) -> list[set[str]]:
 
 
 def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
-    entry, server, faces, stores, _, base, hosts = layers("app")
-    assert entry >= {"main"}
+    commands, entry, server, faces, admission, stores, base, hosts = layers("app")
+    assert commands == {"commands"}
+    assert entry >= {"main", "embedded"}
     assert server == {"server"}
     assert faces == {"api"}
+    assert admission == {"admission"}
     assert stores >= {"queue", "storage"}
     assert base == {"settings"}
     assert hosts == {"hosts"}
@@ -60,7 +62,8 @@ def test_celery_is_on_top_of_the_worker_and_the_library_at_its_bottom() -> None:
     ("source", "forbidden"),
     [
         ("app", {"worker", "torch", "onnx", "onnx_ir", "onnxruntime", "numpy"}),
-        ("worker", {"app.main", "winnow.cli", "app.api", "winnow.client"}),
+        ("winnow", {"app", "worker", "fastapi", "celery", "sqlalchemy", "torch"}),
+        ("worker", {"app.main", "app.commands", "app.api", "winnow.cli", "winnow.client"}),
         ("worker.compression", {"app.queue", "app.storage", "app.settings"}),
         ("worker.compression", {"celery", "fastapi", "redis", "sqlalchemy"}),
         ("winnow.contract", {"fastapi", "sqlalchemy", "celery"}),

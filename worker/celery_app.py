@@ -37,7 +37,7 @@ from celery.worker import state
 from app.queue import TASK, CeleryQueue, celery_application
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
-from worker.child.sandbox import die_with_parent
+from worker.compression.measure.apart.parent import die_with_parent
 from worker.housekeeping import Housekeeping
 from worker.runner import Runner
 

@@ -15,14 +15,14 @@ from app.storage.ports import Blobs, BlobWriter
 
 log = logging.getLogger(__name__)
 
-MOST_BYTES: Final = 64 * 2**20
+MAX_BYTES: Final = 64 * 2**20
 """Of event files: more than hours of training write. What is beyond is left out."""
-MOST_FILES: Final = 1000
+MAX_FILES: Final = 1000
 CHUNK: Final = 2**20
 
 
 def pack(folder: Path, blobs: Blobs) -> tuple[str, int] | None:
-    """(SHA-256, size) of the zip; None when there is no event file. Raises `Refusal` `disk_full`.
+    """Store the zip and return its (SHA-256, size); None when there is no event file. Raises `Refusal` `disk_full`.
 
     The same files make the same bytes.
     """
@@ -48,7 +48,7 @@ def _files(folder: Path) -> Iterator[Path]:
             if file.is_symlink() or not file.is_file() or not str(file).isprintable():
                 continue
             count, size = count + 1, size + file.stat().st_size
-            if count > MOST_FILES or size > MOST_BYTES:
+            if count > MAX_FILES or size > MAX_BYTES:
                 log.warning("%s holds more curves than are kept", folder)
                 return
             yield file
@@ -58,10 +58,10 @@ def _add(archive: zipfile.ZipFile, file: Path, name: str) -> None:
     entry = zipfile.ZipInfo(name)  # of 1980, so that equal files make equal zips
     entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
     with open_plain(file) as source, archive.open(entry, "w") as target:
-        left = MOST_BYTES
-        while left > 0 and (chunk := source.read(min(CHUNK, left))):
+        remaining = MAX_BYTES
+        while remaining > 0 and (chunk := source.read(min(CHUNK, remaining))):
             target.write(chunk)
-            left -= len(chunk)
+            remaining -= len(chunk)
 
 
 class _Stream:

@@ -16,7 +16,7 @@ from app.storage.ports import Records
 from app.storage.records import Job, Upload
 from worker.child.spec import Note
 from worker.child.supervise import TICK_SECONDS, Reason
-from worker.course import Course
+from worker.progress_record import ProgressRecord
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -31,18 +31,18 @@ class Heartbeat:
         self, records: Records, item: Upload | Job, lease_seconds: float, stopping: Callable[[], bool]
     ) -> None:
         self._records, self._item, self._lease, self._stopping = records, item, lease_seconds, stopping
-        self._course = Course(item) if isinstance(item, Job) else None
+        self._progress = ProgressRecord(item) if isinstance(item, Job) else None
         now = time.monotonic()
         self._lasts_until, self._renew_at, self._ask_at = now + lease_seconds, now + lease_seconds / 3, now
 
     def note(self, note: Note) -> None:
-        if self._course is not None:
-            self._course.note(note)
+        if self._progress is not None:
+            self._progress.note(note)
 
     def crashed(self, how: str) -> None:
         log.warning("%s, attempt %d: %s", self._item.id, self._item.attempt, how)
-        if self._course is not None:
-            self._course.crashed(how)
+        if self._progress is not None:
+            self._progress.crashed(how)
         self.report()
 
     def tick(self) -> Reason | None:
@@ -55,17 +55,17 @@ class Heartbeat:
             return None
         self._ask_at = now + ASK_SECONDS
         self.report()
-        return self._asked_to_stop(now)
+        return self._stop_reason(now)
 
     def report(self) -> None:
-        report = self._course and self._course.take()
-        if self._course is None or not report:
+        report = self._progress and self._progress.take()
+        if self._progress is None or not report:
             return
         try:
             self._records.report(self._item.id, self._item.attempt, **report)
         except Exception as error:
             log.warning("the store does not take the progress of %s: %s", self._item.id, error)
-            self._course.put_back(report)
+            self._progress.put_back(report)
 
     def during(self, work: Callable[[], T]) -> T:
         """Do something long in a thread and keep the lease meanwhile. Raises what `work` raises."""
@@ -89,15 +89,15 @@ class Heartbeat:
     def _renew(self, now: float) -> bool:
         """True too when the store could not be asked and the lease still lasts."""
         try:
-            kept = self._records.renew(self._item.id, self._item.attempt, time.time(), self._lease)
+            renewed = self._records.renew(self._item.id, self._item.attempt, time.time(), self._lease)
         except Exception as error:
             log.warning("the lease of %s could not be renewed: %s", self._item.id, error)
             self._renew_at = now + ASK_SECONDS
             return now < self._lasts_until
         self._lasts_until, self._renew_at = now + self._lease, now + self._lease / 3
-        return kept
+        return renewed
 
-    def _asked_to_stop(self, now: float) -> Reason | None:
+    def _stop_reason(self, now: float) -> Reason | None:
         """The flag is also up when fenced; the lease tells which."""
         try:
             if not self._records.cancel_requested(self._item.id, self._item.attempt):

@@ -15,8 +15,8 @@ from worker.runtimes import installed_runtimes
 
 log = logging.getLogger(__name__)
 
-SEEN_SECONDS = 15.0
-LONGEST = 100
+PUT_SECONDS = 15.0
+MAX_HOST_CHARACTERS = 100
 
 
 class Presence:
@@ -24,16 +24,16 @@ class Presence:
 
     def __init__(self, queues: Iterable[str]) -> None:
         now, layers = time.time(), available_layers()
-        if missing := [name for name, given in layers.items() if not given] or (
+        if missing := [name for name, holds in layers.items() if not holds] or (
             [] if layers else ["layer at all"]
         ):
             log.warning("the kernel or container gives children no %s; see /readyz", ", no ".join(missing))
         self._put_at = 0.0
         self._worker = Worker(
             id=new_id("wrk"),
-            host=socket.gethostname()[:LONGEST],
+            host=socket.gethostname()[:MAX_HOST_CHARACTERS],
             queues=tuple(sorted(queues)),
-            version=version("winnow"),
+            version=version("winnow-service"),
             started_at=now,
             last_seen=now,
             layers=layers,
@@ -41,8 +41,8 @@ class Presence:
         )
 
     def put(self, records: Records) -> None:
-        """Once in `SEEN_SECONDS`, however often it is called."""
-        if time.monotonic() - self._put_at < SEEN_SECONDS:
+        """Once in `PUT_SECONDS`, however often it is called."""
+        if time.monotonic() - self._put_at < PUT_SECONDS:
             return
         now = time.time()
         records.worker_seen(replace(self._worker, last_seen=now), now - FORGET_WORKER_SECONDS)

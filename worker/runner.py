@@ -17,10 +17,10 @@ from app.storage.ports import Blobs, Records
 from app.storage.records import Job, Upload, Wake
 from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
-from worker.fetch import Fetch
 from worker.heartbeat import Heartbeat
+from worker.job_input import JobInput
+from worker.job_output import store_of_failed, store_results
 from worker.scratch import RETRYABLE, Scratch
-from worker.store import rescue, store
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ class Runner:
     ) -> None:
         self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
         self._stopping, self._child = stopping, child
-        self._fetch = Fetch(settings, records, blobs)
+        self._input = JobInput(settings, records, blobs)
         self._scratch = Scratch(settings.scratch_dir)
 
     def run(self, id: str) -> None:
@@ -74,12 +74,12 @@ class Runner:
 
     def _work(self, item: Upload | Job, folder: Path, heartbeat: Heartbeat) -> Ending:
         try:
-            task = self._fetch.task(item, folder)
+            task = self._input.task(item, folder)
         except Refusal as refusal:
             return Failed(refusal.problem)
         return supervise(
             task,
-            self._fetch.limits(item),
+            self._input.limits(item),
             folder,
             heartbeat,
             self._child,
@@ -97,11 +97,11 @@ class Runner:
             case Finished(result=result):
                 pass
             case Failed(problem=problem) if isinstance(item, Job):
-                return ending, heartbeat.during(lambda: rescue(problem, folder, curves, self._blobs))
+                return ending, heartbeat.during(lambda: store_of_failed(problem, folder, curves, self._blobs))
             case _:
                 return ending, {}
         try:
-            return ending, heartbeat.during(lambda: store(item, result, folder, curves, self._blobs))
+            return ending, heartbeat.during(lambda: store_results(item, result, folder, curves, self._blobs))
         except Refusal as refusal:
             return Failed(refusal.problem), {}
         except Exception as error:  # whatever a child made up

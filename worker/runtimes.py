@@ -13,9 +13,9 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 
-ASK_SECONDS = 60.0
+TIMEOUT_SECONDS = 60.0
 NVIDIA_DRIVER = Path("/proc/driver/nvidia/version")
-LONGEST = 100
+MAX_VERSION_CHARACTERS = 100
 
 
 def installed_runtimes() -> dict[str, str]:
@@ -23,12 +23,14 @@ def installed_runtimes() -> dict[str, str]:
     command = [sys.executable, "-P", "-m", __name__]
     environment = {"PYTHONPATH": str(Path(__file__).parents[1])}
     try:
-        asked = subprocess.run(command, capture_output=True, timeout=ASK_SECONDS, check=True, env=environment)
+        process = subprocess.run(
+            command, capture_output=True, timeout=TIMEOUT_SECONDS, check=True, env=environment
+        )
     except (OSError, subprocess.SubprocessError) as error:
         log.warning("could not find out which runtimes are installed: %s", error)
         return {}
-    found: dict[str, str] = json.loads(asked.stdout.splitlines()[-1])  # behind what libraries print
-    return {name: told[:LONGEST] for name, told in found.items()}
+    versions: dict[str, str] = json.loads(process.stdout.splitlines()[-1])  # behind what libraries print
+    return {name: number[:MAX_VERSION_CHARACTERS] for name, number in versions.items()}
 
 
 def main() -> None:
@@ -36,12 +38,14 @@ def main() -> None:
 
     from worker.compression.runtime.session import PROVIDERS, providers
 
-    found = dict.fromkeys(sorted(PROVIDERS[name] for name in providers()), onnxruntime.__version__)
+    versions = dict.fromkeys(sorted(PROVIDERS[name] for name in providers()), onnxruntime.__version__)
     packages = {"openvino-cpu": "openvino", "torch": "torch"}
-    found |= {name: of for name, package in packages.items() if (of := _version(package)) is not None}
+    versions |= {
+        name: installed for name, package in packages.items() if (installed := _version(package)) is not None
+    }
     if (driver := _driver()) is not None:
-        found["nvidia-driver"] = driver
-    print(json.dumps(found))
+        versions["nvidia-driver"] = driver
+    print(json.dumps(versions))
 
 
 def _version(package: str) -> str | None:
@@ -53,10 +57,10 @@ def _version(package: str) -> str | None:
 
 def _driver() -> str | None:
     try:
-        told = re.search(r"Kernel Module.*?\s(\d+[\d.]*)\s", NVIDIA_DRIVER.read_text())
+        match = re.search(r"Kernel Module.*?\s(\d+[\d.]*)\s", NVIDIA_DRIVER.read_text())
     except OSError:
         return None
-    return told[1] if told else None
+    return match[1] if match else None
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ from typing import Annotated, Any, BinaryIO, Final, Literal
 from fastapi import Depends, Query, Request, Response
 from pydantic import StringConstraints
 
+from app.admission.inputs import parse_input
 from app.api import uploads, views
 from app.api.content import CONTENT
 from app.api.deps import ModelId, Owner, Service
@@ -15,7 +16,6 @@ from app.api.router import Router
 from app.api.sniff import model_format
 from app.api.waiting import Wait
 from winnow.contract.errors import Refusal, Refusals
-from winnow.contract.inputs import parse_input
 from winnow.contract.model import Model
 
 router = Router(prefix="/v1/models", tags=["models"])

@@ -4,6 +4,7 @@ import hashlib
 import json
 import logging
 
+from app.admission.check import check
 from app.api.deps import Parts
 from app.api.job_limits import check_limits, lowered
 from app.api.times import now
@@ -11,13 +12,12 @@ from app.api.uploads import find
 from app.storage.ids import new_id
 from app.storage.ports import Gone, KeyReused
 from app.storage.records import IdempotencyKey, Job, Upload, Wake
-from winnow.contract import admission
-from winnow.contract.admission import uses
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
 from winnow.contract.job import DataUse, JobRequest
 from winnow.contract.model import ModelFacts
-from winnow.contract.others import named_models
+from winnow.contract.needed_data import check_needed_data, uses
+from winnow.contract.other_models import named_models
 
 log = logging.getLogger(__name__)
 
@@ -77,9 +77,9 @@ def _check(parts: Parts, owner: str, request: JobRequest) -> None:
         if request.model in models:
             facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
             augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
-            admission.check(request, models[request.model], facts, models, augmenting)
+            check(request, models[request.model], facts, models, augmenting)
         else:
-            admission.check_data_given(refusals, request)
+            check_needed_data(refusals, request)
     refusals.raise_all()
 
 

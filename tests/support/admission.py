@@ -2,9 +2,9 @@
 
 from typing import Any
 
+from app.admission.check import check
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.refusals import refusal
-from winnow.contract.admission import check
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Problem
 from winnow.contract.job import JobRequest

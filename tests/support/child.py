@@ -16,7 +16,7 @@ from winnow.contract.errors import Refusal
 from worker.child import __main__ as entry
 from worker.child.spec import Compress, InspectDataset, InspectModel, Task
 from worker.compression.progress import Progress
-from worker.curves import MOST_BYTES
+from worker.curves import MAX_BYTES
 
 FACTS: dict[str, Any] = {"samples": 3, "arrays": {}, "inputs": {}, "target": None}
 PAIR = {"before": 2, "after": 1, "ratio": 0.5}
@@ -133,7 +133,7 @@ def _train(task: Compress, order: str, progress: Progress) -> None:
         (task.out_dir / "curves" / "folder").symlink_to("/etc")
         os.mkfifo(curves / "pipe")
         with (curves / "zzz").open("wb") as file:
-            file.truncate(MOST_BYTES)
+            file.truncate(MAX_BYTES)
     if order == "train once":
         os.kill(os.getpid(), signal.SIGKILL)
 

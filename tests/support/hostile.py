@@ -31,6 +31,7 @@ from worker.child import kernel
 from worker.child.seccomp import FS_IOC_SETFLAGS
 from worker.child.spec import InspectDataset, LoadModel, Measure, Task
 from worker.child.syscalls import CHECKED, REFUSED, machine, numbers
+from worker.compression.measure.apart.parent import PR_SET_PDEATHSIG
 
 libc = ctypes.CDLL(None, use_errno=True)
 Victim = dict[str, Any]
@@ -234,7 +235,7 @@ def perform(task: Task, messages: Any) -> dict[str, Any]:
             start_stray(Path("stray"))
             raise Refusal("invalid_dataset", "no")
         case "stray, then kill the guard":
-            libc.prctl(kernel.PR_SET_PDEATHSIG, 0, 0, 0, 0)
+            libc.prctl(PR_SET_PDEATHSIG, 0, 0, 0, 0)
             start_stray(Path("stray"))
             os.kill(os.getppid(), signal.SIGKILL)
             time.sleep(600)

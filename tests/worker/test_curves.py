@@ -67,7 +67,7 @@ def test_names_that_no_zip_can_hold_are_left_out(folder: Path, blobs: Blobs) -> 
     assert names(folder, blobs) == ["0-finetune/a", "0-finetune/deep/b", "2-distillation/c"]
 
 
-@pytest.mark.parametrize(("bound", "value"), [("MOST_FILES", 2), ("MOST_BYTES", 30_000)])
+@pytest.mark.parametrize(("bound", "value"), [("MAX_FILES", 2), ("MAX_BYTES", 30_000)])
 def test_there_are_bounds(
     folder: Path, blobs: Blobs, monkeypatch: pytest.MonkeyPatch, bound: str, value: int
 ) -> None:

@@ -22,7 +22,7 @@ def test_a_worker_is_put_once_in_a_while_with_its_layers_and_runtimes() -> None:
     records, presence = MemoryRecords(), Presence(["work"])
     presence.put(records)
     (worker,) = records.workers(0.0)
-    assert (worker.queues, worker.version) == (("work",), version("winnow"))
+    assert (worker.queues, worker.version) == (("work",), version("winnow-service"))
     assert worker.layers == available_layers()
     assert worker.runtimes == installed_runtimes()
     assert "/" not in json.dumps([worker.layers, worker.runtimes]), "no paths: this is shown to everybody"

@@ -11,10 +11,11 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from app.environment import unknown_variables
-from winnow.cli import jobs, run, service, steps, things, uploads
+from winnow.cli import jobs, run, steps, things, uploads
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import answer, say
+from winnow.cli.service import add_service_command
+from winnow.cli.variables import unknown_variables
 from winnow.client import ClientError, ServiceProblem
 
 UsageError: Any = typer.BadParameter.__mro__[1]
@@ -67,7 +68,7 @@ def _os_sentence(error: OSError) -> str:
 
 def _version(asked: bool) -> None:
     if asked:
-        answer(f"winnow {version('winnow')}")
+        answer(f"winnow {version('winnow-client')}")
         raise typer.Exit
 
 
@@ -90,11 +91,11 @@ def _options(
 ) -> None: ...
 
 
+commands.command()(run.run)
+commands.command()(steps.steps)
+add_service_command(commands, "serve")
+add_service_command(commands, "worker")
 for command in (
-    run.run,
-    steps.steps,
-    service.serve,
-    service.worker,
     uploads.upload,
     uploads.models,
     uploads.datasets,

@@ -16,8 +16,8 @@ from winnow.cli.screen import answer, clean, out, say
 from winnow.cli.shared import Json, Url, transfer
 from winnow.client import Client, JobFailed
 from winnow.client.client import LOCAL
-from winnow.contract.admission import uses
 from winnow.contract.job import Job, JobRequest, JobState, LogRecord
+from winnow.contract.needed_data import uses
 
 JobId = Annotated[str, typer.Argument(metavar="JOB", help="The job's id, job_…")]
 

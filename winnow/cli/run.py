@@ -1,6 +1,5 @@
 """`run`: upload, submit, watch, report and download in one go, on a service of its own if there is none."""
 
-import os
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -17,16 +16,16 @@ from winnow.cli.naming import job_in_options, naming_options
 from winnow.cli.options import JobOptions, unpack_options
 from winnow.cli.report import report_tables
 from winnow.cli.screen import answer, out, say
-from winnow.cli.service import settings
+from winnow.cli.service import service_part
 from winnow.cli.shared import Json, terminable
 from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
 from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
 from winnow.client.files import check_readable
-from winnow.contract.admission import check_data_given, uses
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.job import DataUse, Job, JobRequest
-from winnow.contract.others import named_models
+from winnow.contract.needed_data import check_needed_data, uses
+from winnow.contract.other_models import named_models
 from winnow.contract.recipe import AnyStep
 
 
@@ -86,7 +85,7 @@ def run(
     _check_files(model, request)
     from_file = options.request is not None
     with naming_options(request, from_file=from_file):
-        _check_data_given(request)
+        _check_needed_data(request)
     if declaration is not None and not any(path.exists() for path in read[1:]):
         raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
     read_declaration(declaration)
@@ -111,32 +110,14 @@ def run(
     raise typer.Exit(code)
 
 
-USERS_LOCK = Path.home() / ".cache" / "winnow" / "measure.lock"
-"""What runs that have no data folder exclude each other by."""
-
-
 @contextmanager
 def _service(url: str | None, data_dir: Path | None) -> Iterator[str]:
     """The address of the service; one that had to be started is stopped at the end."""
     if url is not None:
         yield url
         return
-    from app import embedded
-
-    with tempfile.TemporaryDirectory(prefix="winnow-") as scratch:
-        chosen = settings(
-            host="127.0.0.1",
-            port=0,
-            data_dir=data_dir or Path(scratch),
-            measure_lock=None if data_dir or "WINNOW_MEASURE_LOCK" in os.environ else USERS_LOCK,
-            log_level=os.environ.get("WINNOW_LOG_LEVEL", "WARNING"),
-        )
-        say("starting a service for this run")
-        try:
-            with embedded.running(chosen) as address:
-                yield address
-        except embedded.CannotStart as error:
-            raise ClientError(str(error)) from error
+    with service_part("run")(data_dir) as address:
+        yield address
 
 
 def _upload_all(
@@ -235,10 +216,10 @@ def _check_files(model: Path, request: JobRequest) -> None:
             )
 
 
-def _check_data_given(request: JobRequest) -> None:
+def _check_needed_data(request: JobRequest) -> None:
     """What the service would refuse after it was started. Raises ServiceProblem."""
     refusals = Refusals()
-    check_data_given(refusals, request)
+    check_needed_data(refusals, request)
     try:
         refusals.raise_all()
     except Refusal as refusal:

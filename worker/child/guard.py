@@ -14,8 +14,8 @@ import os
 import signal
 from typing import NoReturn
 
-from worker.child.sandbox import die_with_parent
 from worker.child.strays import adopt_strays, end_descendants
+from worker.compression.measure.apart.parent import die_with_parent
 
 UNUSUAL_EXIT = 70
 """The work ended in a way that the guard cannot repeat."""

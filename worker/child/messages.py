@@ -14,11 +14,11 @@ from worker.child.spec import (
     CompareModels,
     Done,
     Ended,
+    FromChild,
     LoadModel,
     Logged,
     Measure,
     Measuring,
-    Message,
     Refused,
     Rows,
     StepBegun,
@@ -46,7 +46,7 @@ class Messages:
         self._patience_seconds = patience_seconds
         self._one_at_a_time, self._one_request = threading.Lock(), threading.Lock()
 
-    def send(self, message: Message) -> None:
+    def send(self, message: FromChild) -> None:
         line = memoryview(message.model_dump_json(fallback=_plain).encode() + b"\n")
         with self._one_at_a_time:
             while line:

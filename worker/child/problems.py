@@ -36,8 +36,8 @@ def _stopped(what: str, seconds: float) -> str:
 
 
 def too_large(task: Task, limit: int, used: int) -> Problem:
-    found = f"The work used {used:,} bytes of memory; its limit is {limit:,}. "
-    return _memory(task, found)
+    cause = f"The work used {used:,} bytes of memory; its limit is {limit:,}. "
+    return _memory(task, cause)
 
 
 def of(error: BaseException, task: Task) -> Problem:
@@ -51,10 +51,10 @@ def of(error: BaseException, task: Task) -> Problem:
     return _unexpected(type(error).__name__, task)
 
 
-def _memory(task: Task, found: str) -> Problem:
+def _memory(task: Task, cause: str) -> Problem:
     if isinstance(task, Compress | LoadModel | CompareModels):
-        return Refusal("memory_limit_exceeded", found + SMALLER, field="limits.memory_bytes").problem
-    return Refusal("memory_limit_exceeded", found + OPERATOR_MEMORY).problem
+        return Refusal("memory_limit_exceeded", cause + SMALLER, field="limits.memory_bytes").problem
+    return Refusal("memory_limit_exceeded", cause + OPERATOR_MEMORY).problem
 
 
 def _unexpected(name: str, task: Task) -> Problem:

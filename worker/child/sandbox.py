@@ -15,6 +15,7 @@ from pathlib import Path
 
 from worker.child import kernel, landlock, seccomp
 from worker.child.landlock import Reach
+from worker.compression.measure.apart.parent import die_with_parent
 
 log = logging.getLogger(__name__)
 
@@ -25,18 +26,6 @@ MAX_LIMIT = 2**63 - 1
 Layers = dict[str, bool | int]
 """Which layers hold: {"network_namespace": true, "no_capabilities": true, "no_new_privileges": true, "landlock": the
 ABI or 0, "seccomp": true}."""
-
-
-def die_with_parent(signum: signal.Signals, parent: int) -> None:
-    """Ask the kernel for `signum` when the thread that started this process ends.
-
-    The parent may have died before the call: then exit here. A change of credentials clears the wish, so `enter`
-    repeats it.
-    """
-    with contextlib.suppress(OSError):
-        kernel.prctl(kernel.PR_SET_PDEATHSIG, int(signum))
-    if os.getppid() != parent:
-        os._exit(1)
 
 
 def enter(

@@ -3,19 +3,24 @@
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, TypeAdapter
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from winnow.contract.base import RequestModel
 from winnow.contract.dataset import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 
-MOST_THREADS = 1024
+MAX_THREADS = 1024
 
 
-class InspectModel(RequestModel):
+class Message(BaseModel):
+    """What is sent between processes, JSON both ways: neither unknown fields nor NaN."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+
+
+class InspectModel(Message):
     kind: Literal["inspect_model"]
     path: Path
     format: ModelFormat
@@ -25,7 +30,7 @@ class InspectModel(RequestModel):
     max_unpacked_bytes: int
 
 
-class InspectDataset(RequestModel):
+class InspectDataset(Message):
     kind: Literal["inspect_dataset"]
     path: Path
     declaration: Declaration
@@ -33,7 +38,7 @@ class InspectDataset(RequestModel):
     max_unpacked_bytes: int
 
 
-class Rows(RequestModel):
+class Rows(Message):
     """`worker.compression.data.source.Source`, as JSON."""
 
     path: Path
@@ -42,7 +47,7 @@ class Rows(RequestModel):
     map: dict[str, str]
 
 
-class Compress(RequestModel):
+class Compress(Message):
     """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in)."""
 
     kind: Literal["compress"]
@@ -60,16 +65,16 @@ class Compress(RequestModel):
     max_unpacked_bytes: int
 
 
-class LoadModel(RequestModel):
+class LoadModel(Message):
     """Measure loading and running a model in a fresh process; `feed` is the `.npz` of its inputs."""
 
     kind: Literal["load_model"]
     model: Path
     feed: Path
-    threads: int = Field(ge=1, le=MOST_THREADS)
+    threads: int = Field(ge=1, le=MAX_THREADS)
 
 
-class CompareModels(RequestModel):
+class CompareModels(Message):
     """`worker.compression.measure.apart.processes.Comparing`, as JSON."""
 
     kind: Literal["compare_models"]
@@ -94,7 +99,7 @@ Measuring = LoadModel | CompareModels
 Task = Annotated[Work | Measuring, Field(discriminator="kind")]
 
 
-class Limits(RequestModel):
+class Limits(Message):
     """`memory_bytes` is for all processes of the work; `mapped_bytes` what files may take of the address space."""
 
     seconds: float
@@ -102,7 +107,7 @@ class Limits(RequestModel):
     mapped_bytes: int
 
 
-class Files(RequestModel):
+class Files(Message):
     """What a child may open besides its libraries.
 
     Its `own` folder to write in, folders that the attempts of a job have `shared`, and what is `lent` to it to read.
@@ -113,7 +118,7 @@ class Files(RequestModel):
     lent: list[Path] = Field(default_factory=list)
 
 
-class Spec(RequestModel):
+class Spec(Message):
     """`parent` is the process that started the guard: when it is gone, so is the reason to work.
 
     `filtered`: under Landlock and the filter on system calls, where the kernel has them. `patience_seconds`: a worker
@@ -128,42 +133,42 @@ class Spec(RequestModel):
     patience_seconds: float = 30.0
 
 
-class StepBegun(RequestModel):
+class StepBegun(Message):
     type: Literal["step"] = "step"
     index: int
     kind: str
 
 
-class Advanced(RequestModel):
+class Advanced(Message):
     type: Literal["advance"] = "advance"
     fraction: float
 
 
-class Logged(RequestModel):
+class Logged(Message):
     type: Literal["log"] = "log"
     message: str
     level: Literal["info", "warning", "error"] = "info"
     values: dict[str, Any] = Field(default_factory=dict)
 
 
-class Done(RequestModel):
+class Done(Message):
     type: Literal["done"] = "done"
     result: dict[str, Any]
 
 
-class Refused(RequestModel):
+class Refused(Message):
     type: Literal["refused"] = "refused"
     problem: Problem
 
 
-class Measure(RequestModel):
+class Measure(Message):
     """To be done in a process of its own; the child waits for the answer."""
 
     type: Literal["measure"] = "measure"
     task: Annotated[Measuring, Field(discriminator="kind")]
 
 
-class Ended(RequestModel):
+class Ended(Message):
     """The measuring process ended without an answer, or was not started."""
 
     type: Literal["ended"] = "ended"
@@ -173,11 +178,11 @@ class Ended(RequestModel):
 Note = StepBegun | Advanced | Logged
 """A message on the way."""
 
-Message = StepBegun | Advanced | Logged | Done | Refused | Measure
+FromChild = StepBegun | Advanced | Logged | Done | Refused | Measure
 """From the child to the worker."""
 
 Answer = Done | Refused | Ended
 """From the worker to the child, one for each `Measure`."""
 
-MESSAGE: TypeAdapter[Message] = TypeAdapter(Annotated[Message, Field(discriminator="type")])
+FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(discriminator="type")])
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="type")])

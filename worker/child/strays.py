@@ -35,15 +35,15 @@ def end_descendants(spared: Collection[int] = ()) -> bool:
     Whoever starts processes faster than they are killed is met again in the next round, until none is left.
     """
     deadline = time.monotonic() + END_SECONDS
-    while left := _descendants(spared):
-        for process in left:
+    while remaining := _descendants(spared):
+        for process in remaining:
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
         for process in own_children().difference(spared):
             with suppress(OSError):
                 os.waitpid(process, os.WNOHANG)
         if time.monotonic() > deadline:
-            log.error("%d processes could not be ended: %s", len(left), left[:20])
+            log.error("%d processes could not be ended: %s", len(remaining), remaining[:20])
             return False
         time.sleep(PAUSE_SECONDS)
     return True

@@ -31,7 +31,7 @@ from worker.child.files import lent_to_measure, named_files
 from worker.child.pipes import Lines, Outgoing
 from worker.child.spawn import Child, spawn
 from worker.child.spec import (
-    MESSAGE,
+    FROM_CHILD,
     Advanced,
     Answer,
     Done,
@@ -54,7 +54,7 @@ log = logging.getLogger(__name__)
 CHILD = "worker.child"
 TICK_SECONDS = 0.25
 GUARD_SECONDS = 2.0
-MESSAGE_BYTES = 64 * 2**20
+FROM_CHILD_BYTES = 64 * 2**20
 STDERR_BYTES, STDERR_LINE_BYTES = 256 * 2**10, 8192
 
 Reason = Literal["cancelled", "fenced", "shutdown"]
@@ -155,7 +155,7 @@ class _Supervision:
         """The ending that was told, measured or asked for, or how the child crashed."""
         orders, stderr = Outgoing(child.orders), Lines(child.stderr, STDERR_LINE_BYTES)
         orders.add(spec.model_dump_json().encode())
-        messages = Lines(child.messages, MESSAGE_BYTES)
+        messages = Lines(child.messages, FROM_CHILD_BYTES)
         while (ending := self._over) is None:
             guard_ended = self._wait(child, orders, stderr)
             for line in (lines := messages.read()):
@@ -200,7 +200,7 @@ class _Supervision:
 
     def _hear(self, line: bytes, spec: Spec, orders: Outgoing) -> Ending | None:
         try:
-            message = MESSAGE.validate_json(line)
+            message = FROM_CHILD.validate_json(line)
         except ValidationError:
             log.warning("%s: sent what is no message: %.200r", self._name, line)
             return None

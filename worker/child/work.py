@@ -63,7 +63,7 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
 def _inspect_model(task: InspectModel) -> dict[str, Any]:
     from worker.compression.inspection import inspect_model
 
-    found = inspect_model(
+    inspected = inspect_model(
         task.path,
         task.format,
         task.declared,
@@ -71,11 +71,11 @@ def _inspect_model(task: InspectModel) -> dict[str, Any]:
         allow_torchscript=task.allow_torchscript,
         max_unpacked_bytes=task.max_unpacked_bytes,
     )
-    converted = str(found.converted) if found.converted else None
+    converted = str(inspected.converted) if inspected.converted else None
     return {
-        "facts": found.facts.model_dump(mode="json"),
+        "facts": inspected.facts.model_dump(mode="json"),
         "converted": converted,
-        "unpacked_bytes": found.unpacked_bytes,
+        "unpacked_bytes": inspected.unpacked_bytes,
     }
 
 

@@ -13,7 +13,7 @@ from typing import Any
 from winnow.contract.dataset import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import DataUse, JobRequest
-from winnow.contract.others import named_models
+from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
 from worker.compression.data.open import MAX_UNPACKED_BYTES
 from worker.compression.data.source import Data, Source

@@ -40,7 +40,8 @@ from worker.compression.quantization.int8_static import int8_static
 from worker.compression.quantization.mixed_precision import mixed_precision
 from worker.compression.quantization.palette import palette
 from worker.compression.quantization.weight_only import weight_only
-from worker.compression.sparsity.sparsity import layers_of, sparsity
+from worker.compression.sparsity.eligibility import sparsity_layers
+from worker.compression.sparsity.sparsity import sparsity
 from worker.compression.steps.context import Context, StepResult
 
 
@@ -56,7 +57,7 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
             model, reshaped = other(step.student), False
         reshaped = reshaped or isinstance(step, ChannelPruning | LowRank)
         if isinstance(step, Sparsity) and not reshaped:
-            layers_of(model, step)
+            sparsity_layers(model, step)
         training = step.recovery if isinstance(step, ChannelPruning) else step
         if not isinstance(training, Training) and not _asks_gradients(step):
             continue

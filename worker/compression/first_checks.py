@@ -9,7 +9,7 @@ from worker.compression.half_precision.float_types import check_types
 from worker.compression.materials import Materials
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.compare import ORIGINAL, check_baseline
-from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.feeds import benchmark_feed
 
 
 def check_job(steps: Sequence[AnyStep], materials: Materials) -> None:
@@ -45,5 +45,5 @@ def _run_once(materials: Materials) -> None:
     upload, data, options = materials.upload, materials.data, materials.options
     inputs, benchmark = inputs_of(upload.normal_form), options.benchmark
     samples = materials.samples(data.evaluation or data.calibration, inputs)
-    feed, _ = one_feed(inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, options.seed)
+    feed, _ = benchmark_feed(inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, options.seed)
     measure_fresh(upload.path, feed, benchmark.thread_counts[0], ORIGINAL, options.processes)

@@ -21,10 +21,10 @@ from winnow.contract.recipe import (
     WeightOnly,
 )
 from worker.compression.apply import apply
-from worker.compression.measure.feeds import one_feed
+from worker.compression.measure.feeds import benchmark_feed
 from worker.compression.measure.network import Network
-from worker.compression.measure.timing.fastest import race
-from worker.compression.measure.verdict.recommendation import FLOOR
+from worker.compression.measure.timing.fastest import time_candidates
+from worker.compression.measure.verdict.recommendation import MIN_TELLING_SPEEDUP
 from worker.compression.onnx_files import model_files
 from worker.compression.steps.context import Context, StepResult
 
@@ -70,9 +70,11 @@ def _is_faster(original: ir.Model, after: ir.Model, context: Context) -> bool:
     for name, graph in (("the model", original), ("the result", after)):
         model_files.save(graph, path := context.scratch / f"weighed-{len(networks)}.onnx", context.upload)
         networks.append(Network(path, threads, name))
-    feed, _ = one_feed(networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed)
-    timed = race(networks, feed, context.seed, context.progress)[1]
-    return timed.untold is None and timed.interval[0] > 1 + FLOOR
+    feed, _ = benchmark_feed(
+        networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed
+    )
+    timed = time_candidates(networks, feed, context.seed, context.progress)[1]
+    return timed.untold is None and timed.interval[0] > 1 + MIN_TELLING_SPEEDUP
 
 
 def _kept(original: ir.Model, after: StepResult, most: int, found: int) -> StepResult:

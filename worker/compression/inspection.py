@@ -1,4 +1,4 @@
-"""Inspect an upload: through the gate, to ONNX, into normal form, into ONNX Runtime; answer what it is."""
+"""Inspect an upload: through the gate, to ONNX, into normal form, into ONNX Runtime; return what it is."""
 
 import logging
 from collections import Counter
@@ -8,7 +8,6 @@ from tempfile import mkdtemp
 from typing import Final, assert_never
 
 import onnx
-import onnxruntime
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFacts, ModelFormat, TensorSpec
@@ -20,6 +19,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import check_types, has_empty_batch, open_dimensions
 from worker.compression.onnx_files.single_file import without_raw_data
 from worker.compression.onnx_files.sizes import bytes_of
+from worker.compression.runtime.session import open_cpu_session
 from worker.compression.upload_gate import check
 from worker.compression.upload_gate.archive import is_archive, unpack
 from worker.compression.upload_gate.convert import torch_export, torchscript
@@ -54,7 +54,8 @@ def inspect_model(
     allow_torchscript: bool,
     max_unpacked_bytes: int,
 ) -> Inspected:
-    """What the upload is, once it has passed every check. `scratch` is a folder of this inspection's own.
+    """Inspect an upload and return its facts once it has passed every check. `scratch` is a folder of this inspection's
+    own.
 
     Raises `Refusal` with the reason; never anything else for what a file contains, short of `MemoryError`.
     """
@@ -72,15 +73,15 @@ def inspect_model(
             runnable = converted
         case _:
             assert_never(format)
-    found = _facts(runnable)
-    _check_layers(found)
+    model_facts = _facts(runnable)
+    _check_layers(model_facts)
     check_runs(runnable)
     unpacked = bytes_of(runnable) if format == "onnx" and runnable != path else None
-    return Inspected(found, None if format == "onnx" else converted, unpacked)
+    return Inspected(model_facts, None if format == "onnx" else converted, unpacked)
 
 
 def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:
-    """The plain `.onnx` of an upload: itself, or unpacked into `scratch` where it is a tar or zip. Gate passed.
+    """Check an upload and return its plain `.onnx`: itself, or unpacked into `scratch` where it is a tar or zip.
 
     Raises `Refusal`: see `gate.check_onnx` and `archive.unpack`; `unsupported_type`.
     """
@@ -95,13 +96,13 @@ def open_model(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Path:
 
 
 def _workable(path: Path, folder: Path) -> Path:
-    """The model itself; or a copy in `folder` where it declares a batch of 0, for which nothing could be run.
+    """Return the model itself; or a copy in `folder` where it declares a batch of 0, for which nothing could be run.
 
     Raises `Refusal` `unsupported_type` where inputs or outputs are not made of numbers.
     """
-    skeleton = without_raw_data(path)
-    check_types(skeleton)
-    if not has_empty_batch(skeleton):
+    bare = without_raw_data(path)
+    check_types(bare)
+    if not has_empty_batch(bare):
         return path
     model = onnx.load(str(path), load_external_data=False)
     open_dimensions(model)
@@ -121,33 +122,27 @@ def _facts(path: Path) -> ModelFacts:
         raise Refusal("invalid_model", f"The graph is not valid: {_sentence(error, path)}") from error
 
 
-def _check_layers(found: ModelFacts) -> None:
-    """The layer table goes with every answer that shows the model, and is gone through for every job."""
-    if len(found.layers) > MAX_LAYERS:
+def _check_layers(model_facts: ModelFacts) -> None:
+    """Bound the layer table: it goes with every response that shows the model, and every job walks it."""
+    if len(model_facts.layers) > MAX_LAYERS:
         raise Refusal(
             "model_too_complex",
-            f"The model has {len(found.layers)} layers with weights; {MAX_LAYERS} are the most. Export it with loops "
-            "instead of unrolled steps.",
+            f"The model has {len(model_facts.layers)} layers with weights; {MAX_LAYERS} are the most. Export it with "
+            "loops instead of unrolled steps.",
         )
 
 
 def check_runs(path: Path) -> None:
-    """ONNX Runtime must be able to make a session of the model as uploaded: the baseline of all comparisons.
+    """Check that ONNX Runtime can make a session of the model as uploaded: the baseline of all comparisons.
 
     Without its folding of constants, which computes for as long as the file wants it to, and of large graphs without
     what takes time quadratic in the number of nodes. Raises `Refusal` `model_does_not_run`.
     """
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
     model = without_raw_data(path)
     _check_names(model)
-    if expanded_size(model).nodes > MAX_OPTIMIZED_NODES:
-        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    optimize = expanded_size(model).nodes <= MAX_OPTIMIZED_NODES
     try:
-        onnxruntime.InferenceSession(
-            path, options, providers=["CPUExecutionProvider"], disabled_optimizers=["ConstantFolding"]
-        )
+        open_cpu_session(path, optimize=optimize, without_optimizers=["ConstantFolding"])
     except MemoryError:
         raise
     except Exception as error:
@@ -155,7 +150,7 @@ def check_runs(path: Path) -> None:
 
 
 def _check_names(model: onnx.ModelProto) -> None:
-    """ONNX Runtime wants the nodes of a graph to differ in their names, where they have one."""
+    """Refuse nodes of one name in a graph, as ONNX Runtime does."""
     for graph in (model.graph, *messages(model.graph, onnx.GraphProto)):
         names = Counter(node.name for node in graph.node if node.name)
         if (twice := next((name for name, count in names.items() if count > 1), None)) is not None:
@@ -168,7 +163,7 @@ def _check_names(model: onnx.ModelProto) -> None:
 
 
 def _sentence(error: BaseException, path: Path) -> str:
-    """The innermost reason in one line, without paths of this machine."""
+    """Return the innermost reason in one line, without paths of this machine."""
     while error.__cause__ is not None:
         error = error.__cause__
     text = " ".join(str(error).split()) or type(error).__name__

@@ -18,7 +18,7 @@ from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
-from worker.compression.half_precision.float_types import give_back
+from worker.compression.half_precision.float_types import restore_float_types
 from worker.compression.inspection import open_model
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.signature import Signature
@@ -111,7 +111,7 @@ class Materials:
         if self.upload.float_types.stored is None:
             return graph
         copy = graph.clone()
-        give_back(copy, self.upload.float_types)
+        restore_float_types(copy, self.upload.float_types)
         return copy
 
     def _loaded(self, name: str) -> ir.Model:

@@ -12,7 +12,7 @@ from worker.compression.checkpoint import Checkpoints
 from worker.compression.float_candidate import apply_or_keep
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.half_precision.float_types import give_back
+from worker.compression.half_precision.float_types import restore_float_types
 from worker.compression.materials import Materials
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
@@ -33,8 +33,8 @@ def run_steps(
             checkpoints.keep(graph, steps[: index + 1], report)
             reports.append(report)
     except TrainingDiverged as diverged:
-        give_back(diverged.model, materials.upload.float_types)
-        model_files.save_one_file(diverged.model, best_weights)
+        restore_float_types(diverged.model, materials.upload.float_types)
+        model_files.save_single_file(diverged.model, best_weights)
         raise
     return graph, reports
 

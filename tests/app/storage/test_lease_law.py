@@ -147,7 +147,7 @@ class LeaseLaw(RuleBasedStateMachine):
 
     @precondition(somebody_works)
     @rule(n=N, late=LATE, blame=st.booleans())
-    def give_back(self, n: int, late: int, blame: bool) -> None:
+    def restore_float_types(self, n: int, late: int, blame: bool) -> None:
         id, before = self.picked(n)
         assert self.both.release(id, before.attempt - late, self.now, blame) == holds(before, late)
         assert holds(before, late) or self.find(id) == before

@@ -5,7 +5,8 @@ honest file is converted first, so that what torch itself imports is there. One 
 
     {"outcome": "harmless" | "converted" | a code | "leaked …", "suspects": ["open …", "import …", …]}
 
-With `--loader`, torch's own loader opens the files instead: to see that the attacks are real, and would be seen.
+With `--loader`, torch's own loader opens the files instead, and no honest one before: to see that the attacks are real,
+and would be seen.
 """
 
 import json
@@ -81,10 +82,12 @@ def main() -> None:
     folder, raw = Path(sys.argv[1]), "--loader" in sys.argv
     watch = Watch()
     honest = folder / "honest.onnx"
-    torch_export.convert(HONEST, honest, max_bytes=2**30)
+    if not raw:
+        torch_export.convert(HONEST, honest, max_bytes=2**30)
     known = _roots()
     sys.addaudithook(watch)
-    rebuild(HONEST, honest, max_bytes=2**30)
+    if not raw:
+        rebuild(HONEST, honest, max_bytes=2**30)
     for path in sorted(folder.glob("*.pt2"), key=lambda path: int(path.stem)):
         watch.suspects, watch.folder = [], str(folder)
         outcome = _loaded(path) if raw else _converted(path, honest.read_bytes())

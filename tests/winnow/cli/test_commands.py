@@ -282,7 +282,7 @@ def test_steps_are_shown_as_the_contract_has_them(ask: Ask) -> None:
 
 
 def test_the_version_is_said(ask: Ask) -> None:
-    assert ask("--version").stdout.strip() == f"winnow {version('winnow')}"
+    assert ask("--version").stdout.strip() == f"winnow {version('winnow-client')}"
 
 
 def test_a_misspelled_variable_is_told(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,8 @@ import pytest
 from winnow.cli.needs import needed, needed_by_settings
 from winnow.cli.options import KINDS, JobOptions
 from winnow.cli.steps import needed_in_words
-from winnow.contract.admission import check_data_given
 from winnow.contract.errors import Refusals
+from winnow.contract.needed_data import check_needed_data
 
 REQUIRED_SETTINGS = {"mixed_precision": " max_size_ratio=0.5"}
 VALUES = {"smooth": "0.5", "recovery": '\'{"kind": "finetune"}\' rounds=2'}
@@ -16,7 +16,7 @@ VALUES = {"smooth": "0.5", "recovery": '\'{"kind": "finetune"}\' rounds=2'}
 def missing(step: str) -> set[str]:
     """The data that a job of this step is refused for, where it is given none."""
     refusals = Refusals()
-    check_data_given(refusals, JobOptions(step=[step]).job("mdl_1"))
+    check_needed_data(refusals, JobOptions(step=[step]).job("mdl_1"))
     assert all(one.problem.code == "missing_data" for one in refusals.kept)
     return {str(one.problem.field).removeprefix("data.") for one in refusals.kept}
 

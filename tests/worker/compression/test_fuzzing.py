@@ -10,7 +10,7 @@ import pytest
 
 from tests.support.fuzzing import FORMATS, Format, mutants, read, seeds
 
-SECONDS = float(os.environ.get("WINNOW_FUZZ_SECONDS", "60"))
+SECONDS = float(os.environ.get("WINNOW_FUZZ_SECONDS", "18"))
 """For all formats together. How many mutations that is depends on the machine; `make bench-hostile` counts them."""
 SEED = int(os.environ.get("WINNOW_FUZZ_SEED", "0"))
 

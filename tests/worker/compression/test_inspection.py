@@ -10,10 +10,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from app.admission.inputs import parse_input
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
 from winnow.contract.errors import Refusal
-from winnow.contract.inputs import parse_input
 from winnow.contract.model import ModelFormat
 from worker.compression.inspection import Inspected, inspect_model, open_model
 

@@ -17,12 +17,12 @@ from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.layers.input_moments import Moments, moments
-from worker.compression.layers.linear import by_weight
+from worker.compression.layers.linear import layers_by_weight
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.sparsity_masks import sparse
-from worker.compression.weight_storage.sparse_layers import recalled
+from worker.compression.training.sparsity_masks import plan_sparsity
+from worker.compression.weight_storage.sparse_layers import sparse_layers
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((8, 16, 8, 8)).astype(np.float32)
@@ -74,7 +74,7 @@ def answers(made: StepResult) -> list[Any]:
 
 
 def size(net: ir.Model, folder: Path) -> int:
-    model_files.save_one_file(net, folder / "net.onnx")
+    model_files.save_single_file(net, folder / "net.onnx")
     return (folder / "net.onnx").stat().st_size
 
 
@@ -104,7 +104,7 @@ def test_moments_are_those_of_all_readers(tmp_path: Path) -> None:
 
 
 def _moments(net: ir.Model, folder: Path) -> Iterator[Moments]:
-    found = moments(net, by_weight(net), samples(folder, net, x=X), lambda _: None)
+    found = moments(net, layers_by_weight(net), samples(folder, net, x=X), lambda _: None)
     return (sums for layer, sums in sorted(found, key=lambda pair: pair[0].name))
 
 
@@ -122,8 +122,8 @@ def test_the_report_says_whose_weight_it_is(step: dict[str, Any], tmp_path: Path
 def test_where_a_pattern_names_one_reader_all_stay(kind: str, tmp_path: Path) -> None:
     made = done(head(shared=True), tmp_path / "one", kind=kind, exclude=["conv2"])
     rows = {row["name"]: row for row in made.details["layers"]}
-    assert rows["conv2"]["reason"] == "excluded by a pattern"
-    assert rows["conv1"]["reason"] == "a layer with the same weight is excluded by a pattern"
+    assert rows["conv2"]["reason"] == "excluded by pattern"
+    assert rows["conv1"]["reason"] == "a layer with the same weight is excluded by pattern"
     assert rows["product1"]["quantized"]
 
 
@@ -150,13 +150,16 @@ def test_a_weight_that_something_else_reads_stays(tmp_path: Path) -> None:
         Context(tmp_path, 0, Silent()),
     )
     rows = {row["name"]: row for row in made.details["layers"]}
-    assert (rows["product"]["reason"], rows["last"]["quantized"]) == ("other nodes read its weight too", True)
+    assert (rows["product"]["reason"], rows["last"]["quantized"]) == (
+        "its weight is shared with another node",
+        True,
+    )
 
 
 def test_all_readers_are_remembered_where_zeros_grow() -> None:
     """In integers each may have a copy of its own, whose zeros are known by its name alone."""
     net = head(shared=True)
     step = Finetune.model_validate({"kind": "finetune", "gradual": {"sparsity": 0.5}})
-    found = sparse(net, as_module(net), step)
-    assert recalled(net) == {"conv1", "conv2", "product1", "product2"}
+    found = plan_sparsity(net, as_module(net), step)
+    assert sparse_layers(net) == {"conv1", "conv2", "product1", "product2"}
     assert [row["name"] for row in found.details()] == ["conv1", "product1"]

@@ -21,7 +21,7 @@ from worker.compression.graph.facts.batch_axis import batch_axes
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.inspection import inspect_model
 from worker.compression.measure.network import Network
-from worker.compression.measure.quality.parity import Moved, compare_outputs
+from worker.compression.measure.quality.parity import OutputDifference, compare_outputs
 from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
@@ -188,7 +188,7 @@ def test_a_table_that_is_no_batch_is_one_sample_each(tmp_path: Path) -> None:
     feeds = [({"x": rows(8, 8)}, 8)]
     parity, _, _ = compare_outputs(network, network, feeds, "evaluation", lambda done: None)
     assert {entry.output for entry in parity} == {"y", "anchors"}
-    moved = Moved("anchors")
+    moved = OutputDifference("anchors")
     anchors = network.run(feeds[0][0], ["anchors"])[0]
     moved.add(anchors, anchors, 8, batched=network.batch_axes["anchors"] is not None)
     assert len(moved.cosines) == 1

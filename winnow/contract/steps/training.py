@@ -1,6 +1,6 @@
 """Steps that train the weights of the graph."""
 
-from typing import Annotated, ClassVar, Literal, Self
+from typing import Annotated, ClassVar, Final, Literal, Self, get_args
 
 from pydantic import Field, model_validator
 
@@ -227,3 +227,10 @@ class QuantizationAwareTraining(Taught):
                 "that quantizes; keep_zeros keeps them here"
             )
         return self
+
+
+Trains = Finetune | Distillation | QuantizationAwareTraining
+"""The steps that train."""
+TRAINING_KINDS: Final = frozenset(
+    get_args(step.model_fields["kind"].annotation)[0] for step in get_args(Trains)
+)

@@ -16,16 +16,16 @@ from worker.compression.channel_pruning import report
 from worker.compression.channel_pruning.cost_targets import (
     Bench,
     Forecaster,
-    Left,
-    TimeUntold,
-    left_of,
-    left_without_time,
+    RemainingCost,
+    TimeNotMeasurable,
+    remaining_cost,
+    remaining_cost_without_time,
 )
-from worker.compression.channel_pruning.criteria_activation import any_seen
-from worker.compression.channel_pruning.pools import Kept, Pools, pools
-from worker.compression.channel_pruning.reconstruction import Repaired, repair
+from worker.compression.channel_pruning.criteria_activation import any_observable
+from worker.compression.channel_pruning.pools import ChannelCounts, Pools, competing_pools
+from worker.compression.channel_pruning.reconstruction import Reconstruction, reconstruct
 from worker.compression.channel_pruning.report import Round
-from worker.compression.channel_pruning.scores import scores
+from worker.compression.channel_pruning.scores import score_channels
 from worker.compression.channel_pruning.search import Cut, smallest_cut
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut
@@ -39,18 +39,18 @@ from worker.compression.steps.decisions import refuse_quantized
 
 
 def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> StepResult:
-    """A target that cannot be reached gives the most that can be cut, and says so in `targets`.
+    """Cut channels until the target is reached; where it cannot be, all that can be cut goes, and `targets` say so.
 
     Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data`, `shape_needed`, `not_finite`,
     `model_does_not_run`, and what the steps of `recovery` raise.
     """
     refuse_quantized(model)
     untie_batchnorms(model)
-    found = channel_groups(model)
-    groups = prunable(model, found, step)
+    all_groups = channel_groups(model)
+    groups = prunable_groups(model, all_groups, step)
     if not groups:
-        raise Refusal("nothing_to_compress", report.why_not(found), field="recipe.steps")
-    criterion = step.criterion or criterion_for(model, groups, context.calibration)
+        raise Refusal("nothing_to_compress", report.why_nothing_to_cut(all_groups), field="recipe.steps")
+    criterion = step.criterion or default_criterion(model, groups, context.calibration)
     step = step.model_copy(update={"criterion": criterion})
     bench = Bench(
         context.benchmark,
@@ -60,43 +60,43 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         context.progress,
         context.shapes,
     )
-    left = left_of(model, step, bench, groups)
+    cost = remaining_cost(model, step, bench, groups)
     rounds: list[Round] = []
-    untold: str | None = None
+    why_untimed: str | None = None
     for number in range(1, step.rounds + 1):
         if rounds:
-            groups = prunable(rounds[-1].model, channel_groups(rounds[-1].model), step)
+            groups = prunable_groups(rounds[-1].model, channel_groups(rounds[-1].model), step)
         if not groups:
             break
-        most = (1 - step.amount) ** (number / step.rounds)
+        target = (1 - step.amount) ** (number / step.rounds)
         part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
         network = rounds[-1].model if rounds else model
         within = replace(context, progress=part)
         try:
-            done = one_round(network, groups, step, within, left, most)
-        except TimeUntold as reason:
-            left, instead = left_without_time(model, bench)
-            untold = f"No time could be told: {reason}. The {instead} decided in its place."
-            done = one_round(network, groups, step, within, left, most)
-        rounds.append(done)
+            pruned = prune_once(network, groups, step, within, cost, target)
+        except TimeNotMeasurable as reason:
+            cost, substitute = remaining_cost_without_time(model, bench)
+            why_untimed = f"No time could be told: {reason}. The {substitute} decided in its place."
+            pruned = prune_once(network, groups, step, within, cost, target)
+        rounds.append(pruned)
         if step.recovery is not None and number < step.rounds:
-            _train(done.model, step.recovery, replace(context, progress=part), number)
-    return _changed(model, step, bench, found, rounds, untold)
+            _train(pruned.model, step.recovery, replace(context, progress=part), number)
+    return _result(model, step, bench, all_groups, rounds, why_untimed)
 
 
-def criterion_for(
+def default_criterion(
     model: ir.Model, groups: Sequence[Group], samples: Samples | None
 ) -> Literal["taylor", "activation", "l2"]:
-    """The best that there is data for, and an engine: gradients need all operators in torch (decision 0015)."""
+    """Choose the best criterion that there is data for; gradients need all operators in torch (decision 0015)."""
     if samples is None:
         return "l2"
     if _has_gradient(model):
         return "taylor"
-    return "activation" if any_seen(model, groups) else "l2"
+    return "activation" if any_observable(model, groups) else "l2"
 
 
 def _has_gradient(model: ir.Model) -> bool:
-    from worker.compression.engine.working import check_runs  # torch
+    from worker.compression.engine.working import check_runs  # needs torch
 
     try:
         check_runs(model)
@@ -106,118 +106,120 @@ def _has_gradient(model: ir.Model) -> bool:
     return first is None or first.is_floating_point()
 
 
-def prunable(model: ir.Model, found: Groups, step: ChannelPruning) -> list[Group]:
-    """The groups that no excluded layer makes a channel of."""
-    kept = {
+def prunable_groups(model: ir.Model, groups: Groups, step: ChannelPruning) -> list[Group]:
+    """List the groups that no excluded layer makes a channel of."""
+    excluded_names = {
         str(node.name)
         for node in ir.traversal.RecursiveGraphIterator(model.graph)
         if excluded(node, step.exclude)
     }
-    return [group for group in found.groups if not kept & set(group.producers)]
+    return [group for group in groups.groups if not excluded_names & set(group.producers)]
 
 
-def one_round(
+def prune_once(
     model: ir.Model,
     groups: Sequence[Group],
     step: ChannelPruning,
     context: Context,
-    left: Left,
-    most: float,
+    cost: RemainingCost,
+    target: float,
 ) -> Round:
-    """Judge, cut until no more than `most` is left, repair."""
+    """Score the channels, cut until no more than `target` of the cost remains, reconstruct the layers behind."""
     samples = None if context.calibration is None else context.calibration.draw(step.samples, context.seed)
-    judged = scores(
+    scores = score_channels(
         model, groups, step, samples, context.seed, lambda done: context.progress.advance(0.3 * done)
     )
-    competing = pools(model, groups, judged.values, step.scope, step.round_to)
-    found, smaller = _smallest(model, groups, competing, left, most, exact=not left.timed)
-    repaired = _repaired(model, smaller, groups, competing.losers(found.kept), step, samples, context)
-    return Round(smaller, groups, found, judged.instead, repaired)
+    pools = competing_pools(model, groups, scores.values, step.scope, step.round_to)
+    smallest, smaller = _smallest(model, groups, pools, cost, target)
+    pruned = pools.pruned_channels(smallest.counts)
+    reconstructed = _reconstructed(model, smaller, groups, pruned, step, samples, context)
+    return Round(smaller, groups, smallest, scores.judged_by_l2, reconstructed)
 
 
 def _smallest(
-    model: ir.Model, groups: Sequence[Group], competing: Pools, left: Left, most: float, *, exact: bool
+    model: ir.Model, groups: Sequence[Group], pools: Pools, cost: RemainingCost, target: float
 ) -> tuple[Cut, ir.Model]:
-    """The smallest cut, and the network after it. A forecast that does not hold for that network decides nothing."""
+    """Find the smallest cut, and the network after it. A forecast that does not hold for that network decides
+    nothing."""
 
-    def without(kept: Kept) -> ir.Model:
-        lost = zip(groups, competing.losers(kept), strict=True)
-        return cut(model, [group.channels[index] for group, indices in lost for index in indices])
+    def network(counts: ChannelCounts) -> ir.Model:
+        pruned = zip(groups, pools.pruned_channels(counts), strict=True)
+        return cut(model, [group.channels[index] for group, indices in pruned for index in indices])
 
-    if (forecast := _forecast(model, groups, left)) is not None:
-        found = smallest_cut(competing, lambda kept: forecast(competing.losers(kept)), most)
-        smaller = without(found.kept)
-        share = left.of(smaller, found.kept)
-        if (share <= most) == found.reached:
-            return replace(found, left=share), smaller
-    found = smallest_cut(competing, lambda kept: left.of(without(kept), kept), most, exact=exact)
-    return found, without(found.kept)
+    if (forecast := _forecast(model, groups, cost)) is not None:
+        smallest = smallest_cut(pools, lambda counts: forecast(pools.pruned_channels(counts)), target)
+        smaller = network(smallest.counts)
+        share = cost.of(smaller, smallest.counts)
+        if (share <= target) == smallest.reached:
+            return replace(smallest, remaining=share), smaller
+    exact = not cost.timed
+    smallest = smallest_cut(pools, lambda counts: cost.of(network(counts), counts), target, exact=exact)
+    return smallest, network(smallest.counts)
 
 
-def _forecast(model: ir.Model, groups: Sequence[Group], left: Left) -> Forecaster | None:
-    """None where it has to be measured, or where the channels are others for the shapes of the job."""
+def _forecast(model: ir.Model, groups: Sequence[Group], cost: RemainingCost) -> Forecaster | None:
+    """Prepare a forecast; None where the cost has to be measured, or the channels are others for the job's shapes."""
     try:
-        return None if left.forecast is None else left.forecast(model, groups)
+        return None if cost.forecast is None else cost.forecast(model, groups)
     except KeyError:
         return None
 
 
-def _repaired(
+def _reconstructed(
     model: ir.Model,
     smaller: ir.Model,
     groups: Sequence[Group],
-    losers: Sequence[Array],
+    pruned: Sequence[Array],
     step: ChannelPruning,
     samples: Samples | None,
     context: Context,
-) -> list[Repaired]:
-    """By default where there is calibration data."""
+) -> list[Reconstruction]:
+    """Fit the layers behind the cut, by default where there is calibration data."""
     if samples is None or step.repair is False:
         return []
-    gone: dict[str, list[int]] = {}
-    for group, indices in zip(groups, losers, strict=True):
+    pruned_outputs: dict[str, list[int]] = {}
+    for group, indices in zip(groups, pruned, strict=True):
         for part in (part for index in indices for part in group.channels[index].parts):
             if part.role == "output":
-                gone.setdefault(part.initializer, []).extend(part.indices)
-    told = Within(context.progress, 0.4, 1.0)
-    return repair(model, smaller, gone, samples, step.exclude, told.advance)
+                pruned_outputs.setdefault(part.initializer, []).extend(part.indices)
+    progress = Within(context.progress, 0.4, 1.0)
+    return reconstruct(model, smaller, pruned_outputs, samples, step.exclude, progress.advance)
 
 
 def _train(model: ir.Model, step: Finetune | Distillation, context: Context, number: int) -> None:
-    """In place. Its files lie apart from those of the other rounds."""
+    """Train in place, with files apart from those of the other rounds."""
     folder = context.scratch / f"recovery-{number}"
     folder.mkdir()
     own = replace(context, scratch=folder, curves=context.curves / f"round-{number}")
     if isinstance(step, Finetune):
-        from worker.compression.training.finetune import finetune  # torch
+        from worker.compression.training.finetune import finetune  # needs torch
 
         finetune(model, step, own)
     else:
-        from worker.compression.training.distillation import distillation  # torch
+        from worker.compression.training.distillation import distillation  # needs torch
 
         distillation(model, step, own)
 
 
-def _changed(
+def _result(
     model: ir.Model,
     step: ChannelPruning,
     bench: Bench,
-    found: Groups,
+    all_groups: Groups,
     rounds: Sequence[Round],
-    untold: str | None,
+    why_untimed: str | None,
 ) -> StepResult:
-    groups = report.groups(found, rounds)
+    groups = report.group_rows(all_groups, rounds)
     last = rounds[-1].model
     details: dict[str, Any] = {
         "criterion": step.criterion,
         "scope": step.scope,
         "macs": [bench.macs(model), bench.macs(last)],
         "parameters": [parameters(model), parameters(last)],
-        "rounds": [report.told(each) for each in rounds],
+        "rounds": [report.as_report(each) for each in rounds],
         "groups": groups,
     }
     changed = sum(row["channels_after"] < row["channels"] for row in groups)
-    reached = report.target(step, rounds[-1].cut, untold)
-    return StepResult(
-        last, changed, len(found.groups), report.notes(step, rounds, untold), details, [reached]
-    )
+    target = report.target_result(step, rounds[-1].cut, why_untimed)
+    notes = report.notes(step, rounds, why_untimed)
+    return StepResult(last, changed, len(all_groups.groups), notes, details, [target])

@@ -1,4 +1,4 @@
-"""The numbers of a channel: what its parts are in the initializers that they lie in."""
+"""Reads the numbers of a channel: the slices of initializers that its parts name."""
 
 from collections.abc import Iterator
 
@@ -9,7 +9,7 @@ from worker.compression.graph.channels import Channel, Group, Part
 from worker.compression.runtime.observe import Array
 
 
-class Stored:
+class Initializers:
     """Initializers by name, those inside branches too, each read once."""
 
     def __init__(self, model: ir.Model) -> None:
@@ -26,23 +26,23 @@ class Stored:
         return self._arrays[name]
 
     def slice(self, part: Part, array: Array | None = None) -> Array:
-        """float64, flat; of another array of the same shape where one is given."""
+        """Take a part's numbers, float64 and flat, from its initializer or another array of that shape (a gradient)."""
         source = self.array(part.initializer) if array is None else array
         return np.take(source, part.indices, part.axis).astype(np.float64).ravel()
 
 
-def made_by(channel: Channel) -> Iterator[Part]:
-    """The parts that a channel comes from; not those of the layers that read it."""
+def producing_parts(channel: Channel) -> Iterator[Part]:
+    """List the parts that make a channel; not those of the layers that read it."""
     return (part for part in channel.parts if part.role != "input")
 
 
-def filters(stored: Stored, group: Group) -> list[Array]:
-    """The weights that make each channel, one vector for each, without biases and other vectors."""
+def channel_filters(initializers: Initializers, group: Group) -> list[Array]:
+    """Join the weights that make each channel into one vector for each, without biases and other vectors."""
     return [
-        np.concatenate([np.zeros(0), *(stored.slice(part) for part in _weights(stored, channel))])
+        np.concatenate([np.zeros(0), *(initializers.slice(part) for part in _weights(initializers, channel))])
         for channel in group.channels
     ]
 
 
-def _weights(stored: Stored, channel: Channel) -> Iterator[Part]:
-    return (p for p in channel.parts if p.role == "output" and stored.array(p.initializer).ndim > 1)
+def _weights(initializers: Initializers, channel: Channel) -> Iterator[Part]:
+    return (p for p in channel.parts if p.role == "output" and initializers.array(p.initializer).ndim > 1)

@@ -1,4 +1,4 @@
-"""`activation`: the mean square of what a channel carries, behind its activation function, on calibration samples.
+"""The criterion `activation`: the mean square of a channel's values, behind its activation function, on samples.
 
 E[a²] over samples and positions, summed over all layers that make the channel (cf. Hu et al. 2016, arXiv:1607.03250).
 """
@@ -14,7 +14,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
 from worker.compression.runtime.observe import Array, Observer
 
-FUNCTIONS: Final = frozenset(
+CHANNELWISE_FUNCTIONS: Final = frozenset(
     {"BatchNormalization", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Elu"}
     | {"Selu", "Celu", "Tanh", "Softplus", "Gelu", "Mish", "Swish"}
 )
@@ -23,17 +23,17 @@ FUNCTIONS: Final = frozenset(
 
 @dataclass(frozen=True)
 class Tap:
-    """Where the channels of a group are seen: index `places[i]` along `axis` of `value` is channel i, −1: not there."""
+    """Where a group's channels are observed: channel i is at `positions[i]` along `axis` of `value`; −1: nowhere."""
 
     value: str
     axis: int
-    places: Array
+    positions: Array
 
 
-def energies(
-    model: ir.Model, groups: Sequence[Group], samples: Samples, told: Callable[[float], None]
+def activation_energies(
+    model: ir.Model, groups: Sequence[Group], samples: Samples, report_progress: Callable[[float], None]
 ) -> list[Array | None]:
-    """float64, one number for each channel of each group; None where no Conv, Gemm or MatMul makes it.
+    """Score each channel of each group, float64; None for a group that no Conv, Gemm or MatMul makes.
 
     Raises what `Observer` raises.
     """
@@ -41,29 +41,29 @@ def energies(
     values = list(dict.fromkeys(tap.value for group in taps for tap in group))
     sums: dict[tuple[str, int], Array] = {}
     done = 0
-    for seen in Observer(model, values).run(samples) if values else ():
-        there = dict(zip(values, seen.values, strict=True))
+    for batch in Observer(model, values).run(samples) if values else ():
+        arrays = dict(zip(values, batch.values, strict=True))
         for key in {(tap.value, tap.axis) for group in taps for tap in group}:
-            x = np.moveaxis(there[key[0]].astype(np.float64), key[1], -1)
+            x = np.moveaxis(arrays[key[0]].astype(np.float64), key[1], -1)
             mean = (x**2).reshape(-1, x.shape[-1]).mean(0)
-            sums[key] = sums.get(key, 0.0) + mean * (seen.rows / len(samples))
-        done += seen.rows
-        told(min(1.0, done / len(samples)))
-    return [_of_group(group, found, sums) for group, found in zip(groups, taps, strict=True)]
+            sums[key] = sums.get(key, 0.0) + mean * (batch.rows / len(samples))
+        done += batch.rows
+        report_progress(min(1.0, done / len(samples)))
+    return [_group_energy(group, own, sums) for group, own in zip(groups, taps, strict=True)]
 
 
-def any_seen(model: ir.Model, groups: Sequence[Group]) -> bool:
-    """Does a Conv, Gemm or MatMul make the channels of one of these groups?"""
+def any_observable(model: ir.Model, groups: Sequence[Group]) -> bool:
+    """Whether a Conv, Gemm or MatMul makes the channels of one of these groups."""
     return any(_taps(model, group) for group in groups)
 
 
-def _of_group(group: Group, taps: list[Tap], sums: dict[tuple[str, int], Array]) -> Array | None:
+def _group_energy(group: Group, taps: list[Tap], sums: dict[tuple[str, int], Array]) -> Array | None:
     if not taps:
         return None
     total = np.zeros(len(group.channels))
     for tap in taps:
-        there = tap.places >= 0
-        total[there] += sums[tap.value, tap.axis][tap.places[there]]
+        observed = tap.positions >= 0
+        total[observed] += sums[tap.value, tap.axis][tap.positions[observed]]
     return total
 
 
@@ -76,21 +76,21 @@ def _taps_of(node: ir.Node, group: Group) -> Iterator[Tap]:
     weight = node.inputs[1] if len(node.inputs) > 1 else None
     if weight is None or node.op_type not in ("Conv", "Gemm", "MatMul"):
         return
-    places = np.full(len(group.channels), -1)
+    positions = np.full(len(group.channels), -1)
     for index, channel in enumerate(group.channels):
         for part in channel.parts:
             if part.initializer == weight.name and part.role == "output":
-                places[index] = part.indices[0]
-    if (places >= 0).any():
-        yield Tap(str(_behind(node).name), 1 if node.op_type == "Conv" else -1, places)
+                positions[index] = part.indices[0]
+    if (positions >= 0).any():
+        yield Tap(str(_activated(node).name), 1 if node.op_type == "Conv" else -1, positions)
 
 
-def _behind(node: ir.Node) -> ir.Value:
-    """What the activation function behind a node answers, where nothing else reads in between."""
+def _activated(node: ir.Node) -> ir.Value:
+    """Follow a node's output through the functions behind it, as long as nothing else reads in between."""
     value = node.outputs[0]
     while len(uses := value.uses()) == 1 and not value.is_graph_output():
         (use,) = uses
-        if use.idx != 0 or use.node.op_type not in FUNCTIONS:
+        if use.idx != 0 or use.node.op_type not in CHANNELWISE_FUNCTIONS:
             break
         value = use.node.outputs[0]
     return value

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 
 from winnow.contract.errors import Refusal
-from worker.compression.channel_pruning.channel_slices import Stored, made_by
+from worker.compression.channel_pruning.channel_slices import Initializers, producing_parts
 from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module
@@ -30,38 +30,40 @@ from worker.compression.training.goal.head import Head, head_of
 BATCH = 8
 
 
-def sensitivities(
+def gradient_scores(
     model: ir.Model,
     groups: Sequence[Group],
     kind: Literal["taylor", "fisher"],
     samples: Samples,
-    told: Callable[[float], None],
+    report_progress: Callable[[float], None],
 ) -> list[Array]:
-    """float64, one number for each channel of each group. `told` hears the share of the work that is done.
+    """Score each channel of each group, float64.
 
     Raises `Refusal` `unsupported_operator`, `not_finite`, `nothing_to_train` where the first output has no gradient.
     """
-    head, stored = head_of(model, None, "auto"), Stored(model)
+    head, initializers = head_of(model, None, "auto"), Initializers(model)
     samples = samples.with_class_numbers()
     module = as_module(model, [head.value]).eval()
     learned = dict(module.named_parameters())
-    parts = [[[p for p in made_by(c) if p.initializer in learned] for c in g.channels] for g in groups]
-    found = [np.zeros(len(group.channels)) for group in groups]
+    parts = [
+        [[p for p in producing_parts(c) if p.initializer in learned] for c in g.channels] for g in groups
+    ]
+    totals = [np.zeros(len(group.channels)) for group in groups]
     batches = Batches(samples, np.asarray(samples.rows), samples.fixed_batch or BATCH)
     done = 0
     for batch in batches.ordered():
         gradients = _gradients(module, head, batch)
-        for scores, channels in zip(found, parts, strict=True):
+        for scores, channels in zip(totals, parts, strict=True):
             for index, channel in enumerate(channels):
                 products = [
-                    stored.slice(part) * stored.slice(part, gradients[part.initializer])
+                    initializers.slice(part) * initializers.slice(part, gradients[part.initializer])
                     for part in channel
                     if part.initializer in gradients
                 ]
                 scores[index] += _score(kind, products)
         done += len(batch)
-        told(done / len(samples))
-    return [scores / max(1, len(batches)) for scores in found]
+        report_progress(done / len(samples))
+    return [scores / max(1, len(batches)) for scores in totals]
 
 
 def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
@@ -72,29 +74,29 @@ def _score(kind: Literal["taylor", "fisher"], products: list[Array]) -> float:
 
 def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array]:
     parameters = {name: p for name, p in module.named_parameters() if p.requires_grad}
-    answer = head.read(module(batch.feeds))
-    if not answer.requires_grad:
+    output = head.read(module(batch.feeds))
+    if not output.requires_grad:
         raise Refusal(
             "nothing_to_train",
             f"Output {head.output!r} has no gradient: integers, or an operator such as ArgMax before it. Choose the "
             "criterion activation or l2.",
         )
-    found = torch.autograd.grad(
-        _loss(answer, head, batch.labels), list(parameters.values()), allow_unused=True
+    gradients = torch.autograd.grad(
+        _loss(output, head, batch.labels), list(parameters.values()), allow_unused=True
     )
-    return {name: g.numpy() for name, g in zip(parameters, found, strict=True) if g is not None}
+    return {name: g.numpy() for name, g in zip(parameters, gradients, strict=True) if g is not None}
 
 
-def _loss(answer: torch.Tensor, head: Head, labels: torch.Tensor | None) -> torch.Tensor:
+def _loss(output: torch.Tensor, head: Head, labels: torch.Tensor | None) -> torch.Tensor:
     if head.meaning != "classification":
-        return answer.float().square().sum() / len(answer)
-    return functional.cross_entropy(answer, _classes(answer, labels))
+        return output.float().square().sum() / len(output)
+    return functional.cross_entropy(output, _classes(output, labels))
 
 
-def _classes(answer: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-    """Labels where they are numbers of these classes, one a sample."""
-    if labels is not None and not labels.is_floating_point() and labels.numel() == len(answer):
-        classes = labels.long().view(len(answer))
-        if int(classes.min()) >= 0 and int(classes.max()) < answer.shape[1]:
+def _classes(output: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
+    """Take the labels where they are numbers of these classes, one a sample, else the most likely classes."""
+    if labels is not None and not labels.is_floating_point() and labels.numel() == len(output):
+        classes = labels.long().view(len(output))
+        if int(classes.min()) >= 0 and int(classes.max()) < output.shape[1]:
             return classes
-    return answer.detach().argmax(1)
+    return output.detach().argmax(1)

@@ -1,4 +1,4 @@
-"""The order in which layers depend on each other, and the part of a graph that a value needs."""
+"""Sorts layers by what they depend on, and cuts out the part of a graph that some values need."""
 
 from collections.abc import Sequence
 
@@ -8,31 +8,31 @@ from onnx_ir.passes import common as passes
 from worker.compression.layers.linear import Linear
 
 
-def levels(model: ir.Model, layers: Sequence[Linear], before: ir.Model) -> list[list[Linear]]:
-    """The layers behind the first change from `before`, those together that do not depend on each other, in order.
+def dependency_levels(model: ir.Model, layers: Sequence[Linear], before: ir.Model) -> list[list[Linear]]:
+    """Group the layers behind the first change from `before`, in order: together those that are independent.
 
     A node is changed when a shape of its constants is, or when what reaches it is.
     """
     wanted = {layer.name: layer for layer in layers}
     depth: dict[str, int] = {}
     changed: set[str] = set()
-    found: dict[int, list[Linear]] = {}
+    by_level: dict[int, list[Linear]] = {}
     for node in model.graph:
         names = [str(value.name) for value in node.inputs if value is not None]
         new = any(name in changed or _differs(name, model, before) for name in names)
         level = max((depth.get(name, 0) for name in names), default=0)
         if new and (layer := wanted.get(str(node.name))) is not None:
-            found.setdefault(level, []).append(layer)
+            by_level.setdefault(level, []).append(layer)
             level += 1
         for value in node.outputs:
             depth[str(value.name)] = level
             if new:
                 changed.add(str(value.name))
-    return [found[level] for level in sorted(found)]
+    return [by_level[level] for level in sorted(by_level)]
 
 
-def prefix(model: ir.Model, values: Sequence[str]) -> ir.Model:
-    """A copy (weights shared) that computes these values alone."""
+def subgraph_for(model: ir.Model, values: Sequence[str]) -> ir.Model:
+    """Make a copy (weights shared) that computes these values alone."""
     copy = model.clone()
     made = {str(value.name): value for node in copy.graph for value in node.outputs}
     wanted = [made[name] for name in values if name in made]

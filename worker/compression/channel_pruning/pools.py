@@ -1,4 +1,4 @@
-"""Which groups of channels compete with each other, and how many channels each keeps when a share of a pool goes.
+"""Lets groups of channels compete in pools: how many channels each group keeps when a share of its pool goes.
 
     layer        every group is a pool of its own
     global       one pool of all groups
@@ -18,11 +18,11 @@ import onnx_ir as ir
 from worker.compression.graph.channels import Group
 from worker.compression.runtime.observe import Array
 
-WIDE: Final = 16
+MIN_ROUNDED_CHANNELS: Final = 16
 """Channels of a group from which on it is rounded to `LANES` by itself."""
 LANES: Final = 8
 
-Kept = tuple[int, ...]
+ChannelCounts = tuple[int, ...]
 """How many channels each group keeps."""
 
 
@@ -35,42 +35,44 @@ class Pools:
     members: Sequence[Sequence[int]]
     multiples: Sequence[int]
 
-    def kept(self, share: float) -> Kept:
-        """What each group keeps when this share of every pool goes; never more for a larger share."""
-        found = [0] * len(self.scores)
+    def counts_without(self, share: float) -> ChannelCounts:
+        """Count what each group keeps when this share of every pool goes; never more for a larger share."""
+        counts = [0] * len(self.scores)
         for groups in self.members:
-            for group, count in zip(groups, self._of_pool(groups, share), strict=True):
-                found[group] = rounded(count, len(self.scores[group]), self.multiples[group])
-        return tuple(found)
+            for group, count in zip(groups, self._pool_counts(groups, share), strict=True):
+                counts[group] = rounded_count(count, len(self.scores[group]), self.multiples[group])
+        return tuple(counts)
 
-    def _of_pool(self, groups: Sequence[int], share: float) -> list[int]:
+    def _pool_counts(self, groups: Sequence[int], share: float) -> list[int]:
         owners = np.concatenate([np.full(len(self.scores[g]), i) for i, g in enumerate(groups)])
         order = np.argsort(np.concatenate([self.scores[g] for g in groups]), kind="stable")
-        gone = owners[order[: round(share * len(owners))]]
-        lost = np.bincount(gone, minlength=len(groups))
-        return [max(1, len(self.scores[g]) - int(n)) for g, n in zip(groups, lost, strict=True)]
+        owners_of_pruned = owners[order[: round(share * len(owners))]]
+        pruned = np.bincount(owners_of_pruned, minlength=len(groups))
+        return [max(1, len(self.scores[g]) - int(n)) for g, n in zip(groups, pruned, strict=True)]
 
-    def losers(self, kept: Kept) -> list[Array]:
-        """The channels of each group that go: those of the lowest score."""
+    def pruned_channels(self, counts: ChannelCounts) -> list[Array]:
+        """List the channels of each group that go: those of the lowest score."""
         return [
             np.sort(np.argsort(scores, kind="stable")[: len(scores) - count])
-            for scores, count in zip(self.scores, kept, strict=True)
+            for scores, count in zip(self.scores, counts, strict=True)
         ]
 
 
-def rounded(count: int, of: int, multiple: int) -> int:
-    """The nearest multiple that is not 0; all of them where none goes, or that would be more than there are."""
-    return of if count == of else min(of, max(1, round(count / multiple)) * multiple)
+def rounded_count(count: int, size: int, multiple: int) -> int:
+    """Round to the nearest multiple that is not 0; to `size` where none goes, or the multiple would be larger."""
+    return size if count == size else min(size, max(1, round(count / multiple)) * multiple)
 
 
-def pools(
+def competing_pools(
     model: ir.Model,
     groups: Sequence[Group],
     scores: Sequence[Array],
     scope: Literal["global", "layer", "isomorphic"],
     round_to: int | None,
 ) -> Pools:
-    multiples = [round_to or (LANES if len(group.channels) >= WIDE else 1) for group in groups]
+    multiples = [
+        round_to or (LANES if len(group.channels) >= MIN_ROUNDED_CHANNELS else 1) for group in groups
+    ]
     return Pools(scores, _members(model, groups, scope), multiples)
 
 
@@ -84,14 +86,14 @@ def _members(
         case "layer":
             return [[number] for number in numbers]
         case "isomorphic":
-            alike: dict[object, list[int]] = {}
+            by_structure: dict[object, list[int]] = {}
             for number in numbers:
-                alike.setdefault(structure(model, groups[number]), []).append(number)
-            return list(alike.values())
+                by_structure.setdefault(group_structure(model, groups[number]), []).append(number)
+            return list(by_structure.values())
 
 
-def structure(model: ir.Model, group: Group) -> tuple[object, ...]:
-    """What groups that are built alike have in common: their layers' operators, and the axes that a cut goes along."""
+def group_structure(model: ir.Model, group: Group) -> tuple[object, ...]:
+    """Describe what groups that are built alike share: their layers' operators, and the axes that a cut goes along."""
     operators = {str(node.name): node.op_type for node in ir.traversal.RecursiveGraphIterator(model.graph)}
     layers = [[operators.get(name, "") for name in names] for names in (group.producers, group.consumers)]
     parts = [(part.role, part.axis) for part in group.channels[0].parts]

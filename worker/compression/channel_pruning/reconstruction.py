@@ -1,10 +1,10 @@
-"""Least-squares repair: after a cut, each linear layer is fitted to what the whole network's layer answers.
+"""Least-squares reconstruction: after a cut, each linear layer is fitted to the outputs of the whole network's layer.
 
     W', b' = argmin Σ ‖y − W x' − b‖² + λ ‖W − W_S‖²   =  (Σ y zᵀ + λ [W_S 0]) (Σ z zᵀ + λ diag(1, …, 1, 0))⁻¹
 
-y: outputs of the layer in the whole network, for the channels that are left;  x': what reaches it in the network that
-is cut and repaired up to there, as the matrix rows that it multiplies;  z = [x' 1] (z = x' for a MatMul, which has no
-bias);  W_S: the weights that the cut left.  λ is the one of `DAMPINGS` times the mean of Σ x'² that leaves the least
+y: outputs of the layer in the whole network, for the channels that remain;  x': what reaches it in the network that is
+cut, and fitted up to there, as the matrix rows that it multiplies;  z = [x' 1] (z = x' for a MatMul, which has no
+bias);  W_S: the weights after the cut.  λ is the one of `DAMPINGS` times the mean of Σ x'² that leaves the least
 error on rows held out of the fit; where none leaves less than W_S does, the layer stays as it is.
 (He et al. 2017, arXiv:1707.06168; Luo et al. 2017, arXiv:1707.06342)
 """
@@ -16,32 +16,32 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.channel_pruning.dependency_levels import levels, prefix
+from worker.compression.channel_pruning.dependency_levels import dependency_levels, subgraph_for
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.cost import macs
 from worker.compression.layers.bias import Bias, bias_of
-from worker.compression.layers.im2col import chosen
+from worker.compression.layers.im2col import sampled_rows
 from worker.compression.layers.linear import Linear, linears
 from worker.compression.runtime.observe import Array, Observer
 
-ROWS_FOR_EACH: Final = 64
-"""Rows for each number that is fitted; of more (a convolution has one for each position), a random part is counted."""
-HELD_OUT: Final = 4
+ROWS_PER_NUMBER: Final = 64
+"""Rows for each number that is fitted; of more (a convolution has one for each position) a random part is taken."""
+HELD_OUT_EVERY: Final = 4
 """Every fourth batch chooses λ."""
 DAMPINGS: Final = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-NOTHING: Final = 1e-6
-"""A relative error that float32 makes by itself."""
+MIN_ERROR: Final = 1e-6
+"""A relative error that float32 arithmetic makes by itself: no smaller one is worth a fit."""
 BATCH: Final = 32
-BATCHES: Final = 8
-"""At least, where there are as many samples: enough to hold some out."""
-AFFORDABLE: Final = 10**12
-"""Multiply-accumulates; where the samples would take more, only some of them are used, `FEWEST` at least."""
-FEWEST: Final = 32
+MIN_BATCHES: Final = 8
+"""Where there are as many samples: enough to hold some out."""
+MAX_MACS: Final = 10**12
+"""Multiply-accumulates of all passes; where the samples would take more, fewer are used, `MIN_SAMPLES` at least."""
+MIN_SAMPLES: Final = 32
 
 
 @dataclass(frozen=True)
-class Repaired:
-    """Error of the layer's outputs on held-out rows, relative to their variance, as the cut left it and at last."""
+class Reconstruction:
+    """Error of a layer's outputs on held-out rows, relative to their variance: after the cut, and after the fit."""
 
     name: str
     before: float
@@ -49,7 +49,7 @@ class Repaired:
 
 
 @dataclass
-class Fit:
+class LeastSquares:
     """Sums for each group: Σ y zᵀ [groups, out, in (+1)], Σ z zᵀ [groups, in (+1), in (+1)], Σ y² and Σ y."""
 
     cross: Array
@@ -59,12 +59,12 @@ class Fit:
     rows: int = 0
 
     @classmethod
-    def none(cls, shape: tuple[int, int, int]) -> "Fit":
+    def empty(cls, shape: tuple[int, int, int]) -> "LeastSquares":
         groups, outer, inner = shape
         return cls(np.zeros(shape), np.zeros((groups, inner, inner)), 0.0, np.zeros((groups, outer)))
 
     def add(self, z: Array, y: Array) -> None:
-        """float32 [groups, rows, in (+1)] and [groups, rows, out]."""
+        """Add rows, float32: z [groups, rows, in (+1)] and y [groups, rows, out]."""
         self.cross += y.swapaxes(1, 2) @ z
         self.second += z.swapaxes(1, 2) @ z
         self.squares += float((y.astype(np.float64) ** 2).sum())
@@ -72,22 +72,22 @@ class Fit:
         self.rows += z.shape[1]
 
     def error(self, weights: Array) -> float:
-        """Σ ‖y − W z‖² relative to Σ ‖y − mean y‖²."""
-        left = self.squares - 2 * (weights * self.cross).sum() + ((weights @ self.second) * weights).sum()
+        """Compute Σ ‖y − W z‖² relative to Σ ‖y − mean y‖²."""
+        error = self.squares - 2 * (weights * self.cross).sum() + ((weights @ self.second) * weights).sum()
         variance = self.squares - (self.first**2).sum() / max(1, self.rows)
-        return max(0.0, float(left / variance)) if variance > 0 else 0.0
+        return max(0.0, float(error / variance)) if variance > 0 else 0.0
 
     def solved(self, before: Array, damping: float, free: int) -> Array:
-        """The weights of least error; the last `free` columns are not held to what they were."""
+        """Solve for the weights of least error; the last `free` columns (the bias) are not drawn to `before`."""
         inner = self.second.shape[1]
         diagonal = np.diagonal(self.second, axis1=1, axis2=2)[:, : inner - free]
         ridge = damping * diagonal.mean(1) + np.finfo(np.float32).tiny
-        held = ridge[:, None] * np.concatenate([np.ones(inner - free), np.zeros(free)])
-        system = self.second + held[:, :, None] * np.eye(inner)
-        return np.linalg.solve(system, (self.cross + before * held[:, None]).swapaxes(1, 2)).swapaxes(1, 2)
+        penalty = ridge[:, None] * np.concatenate([np.ones(inner - free), np.zeros(free)])
+        system = self.second + penalty[:, :, None] * np.eye(inner)
+        return np.linalg.solve(system, (self.cross + before * penalty[:, None]).swapaxes(1, 2)).swapaxes(1, 2)
 
-    def __add__(self, other: "Fit") -> "Fit":
-        return Fit(
+    def __add__(self, other: "LeastSquares") -> "LeastSquares":
+        return LeastSquares(
             self.cross + other.cross,
             self.second + other.second,
             self.squares + other.squares,
@@ -96,95 +96,97 @@ class Fit:
         )
 
 
-def repair(
+def reconstruct(
     whole: ir.Model,
     cut: ir.Model,
-    gone: Mapping[str, Iterable[int]],
+    pruned: Mapping[str, Iterable[int]],
     samples: Samples,
     exclude: Iterable[str],
-    told: Callable[[float], None],
-) -> list[Repaired]:
+    report_progress: Callable[[float], None],
+) -> list[Reconstruction]:
     """Fit the layers of `cut` behind its first change, in place, from the first to the last.
 
-    `gone`: the outputs that a layer of `whole` has lost, by the name of its weight. Raises what `Observer` raises.
+    `pruned`: the outputs that a layer of `whole` has lost, by the name of its weight. Raises what `Observer` raises.
     """
     exclude = list(exclude)
-    there = {layer.name: layer for layer in linears(whole)}
-    steps = levels(cut, [layer for layer in linears(cut, exclude) if layer.name in there], whole)
-    samples = samples.take(_affordable(whole, len(steps)))
-    found: list[Repaired] = []
-    for number, layers in enumerate(steps):
-        pairs = [(there[layer.name], layer) for layer in layers]
-        found += _fitted(whole, cut, pairs, gone, samples)
-        told((number + 1) / len(steps))
-    return found
+    original = {layer.name: layer for layer in linears(whole)}
+    levels = dependency_levels(cut, [x for x in linears(cut, exclude) if x.name in original], whole)
+    samples = samples.take(_affordable_samples(whole, len(levels)))
+    reconstructions: list[Reconstruction] = []
+    for number, layers in enumerate(levels):
+        pairs = [(original[layer.name], layer) for layer in layers]
+        reconstructions += _fit_level(whole, cut, pairs, pruned, samples)
+        report_progress((number + 1) / len(levels))
+    return reconstructions
 
 
-def _fitted(
+def _fit_level(
     whole: ir.Model,
     cut: ir.Model,
     pairs: list[tuple[Linear, Linear]],
-    gone: Mapping[str, Iterable[int]],
+    pruned: Mapping[str, Iterable[int]],
     samples: Samples,
-) -> Iterator[Repaired]:
+) -> Iterator[Reconstruction]:
+    """Fit layers that do not depend on each other, in one pass over the data; every fourth batch is held out."""
     layers = [(layer, bias) for _, layer in pairs if (bias := bias_of(cut, layer)) is not None]
-    olds = {layer.name: old for old, layer in pairs}
-    kept = {layer.name: _kept(olds[layer.name], gone) for layer, _ in layers}
-    sums = {layer.name: [Fit.none(_sizes(layer, bias)) for _ in range(2)] for layer, bias in layers}
-    outputs = {layer.name: str(olds[layer.name].node.outputs[0].name) for layer, _ in layers}
-    size, batches = _both(whole, cut, outputs, layers, samples)
-    for number, (answers, reaching) in enumerate(batches):
+    original = {layer.name: old for old, layer in pairs}
+    remaining = {layer.name: _remaining_outputs(original[layer.name], pruned) for layer, _ in layers}
+    sums = {layer.name: [LeastSquares.empty(_sizes(layer, bias)) for _ in range(2)] for layer, bias in layers}
+    outputs = {layer.name: str(original[layer.name].node.outputs[0].name) for layer, _ in layers}
+    size, batches = _run_both(whole, cut, outputs, layers, samples)
+    for number, (targets, data) in enumerate(batches):
         for layer, bias in layers:
-            most = -(-ROWS_FOR_EACH * layer.shape[2] * size // len(samples))
-            z = bias.widened(layer.columns(reaching[layer.data], most))
-            y = _rows(olds[layer.name], answers[outputs[layer.name]], most)[:, kept[layer.name]]
+            max_rows = -(-ROWS_PER_NUMBER * layer.shape[2] * size // len(samples))
+            z = bias.widened(layer.columns(data[layer.data], max_rows))
+            y = _rows(original[layer.name], targets[outputs[layer.name]], max_rows)[:, remaining[layer.name]]
             groups, outer, _ = layer.shape
             y = y.reshape(len(y), groups, outer).swapaxes(0, 1)
-            sums[layer.name][number % HELD_OUT == 1].add(z, y)
+            sums[layer.name][number % HELD_OUT_EVERY == 1].add(z, y)
     for layer, bias in layers:
-        yield _improved(layer, bias, *sums[layer.name])
+        yield _fit(layer, bias, *sums[layer.name])
 
 
-def _improved(layer: Linear, bias: Bias, fit: Fit, judge: Fit) -> Repaired:
+def _fit(layer: Linear, bias: Bias, training: LeastSquares, held_out: LeastSquares) -> Reconstruction:
+    """Give the layer the weights of the damping that leaves the least error, where that is less than before."""
     before, free = bias.joined(layer.matrix()), bias.columns
-    judge = judge if judge.rows else fit
-    tried = {damping: judge.error(fit.solved(before, damping, free)) for damping in DAMPINGS}
-    best = min(tried, key=lambda damping: tried[damping])
+    judge = held_out if held_out.rows else training
+    errors = {damping: judge.error(training.solved(before, damping, free)) for damping in DAMPINGS}
+    best = min(errors, key=lambda damping: errors[damping])
     error = judge.error(before)
-    if error < NOTHING or tried[best] >= error:
-        return Repaired(layer.name, error, error)
-    everything = fit if judge is fit else fit + judge
-    layer.put(bias.put(everything.solved(before, best, free)))
-    return Repaired(layer.name, error, tried[best])
+    if error < MIN_ERROR or errors[best] >= error:
+        return Reconstruction(layer.name, error, error)
+    layer.put(bias.put((training + held_out).solved(before, best, free)))
+    return Reconstruction(layer.name, error, errors[best])
 
 
-def _both(
+def _run_both(
     whole: ir.Model,
     cut: ir.Model,
     outputs: Mapping[str, str],
     layers: list[tuple[Linear, Bias]],
     samples: Samples,
 ) -> tuple[int, Iterator[tuple[dict[str, Array], dict[str, Array]]]]:
-    """Samples of a batch; batch by batch the outputs of the whole network's layers, and what reaches the cut one's."""
-    asked = list(dict.fromkeys(outputs.values()))
-    wanted = list(dict.fromkeys(layer.data for layer, _ in layers))
-    first, second = Observer(prefix(whole, asked), asked), Observer(prefix(cut, wanted), wanted)
-    most = max(1, len(samples) // BATCHES)
-    size = min(BATCH, most, first.batch_size(samples), second.batch_size(samples))
+    """Run both networks side by side: samples of a batch, and batch by batch the outputs of the whole network's layers
+    with the data that reaches the cut one's."""
+    targets = list(dict.fromkeys(outputs.values()))
+    data = list(dict.fromkeys(layer.data for layer, _ in layers))
+    first, second = Observer(subgraph_for(whole, targets), targets), Observer(subgraph_for(cut, data), data)
+    max_size = max(1, len(samples) // MIN_BATCHES)
+    size = min(BATCH, max_size, first.batch_size(samples), second.batch_size(samples))
     pairs = zip(first.run(samples, size), second.run(samples, size), strict=True)
     return size, (
-        (dict(zip(asked, a.values, strict=True)), dict(zip(wanted, b.values, strict=True))) for a, b in pairs
+        (dict(zip(targets, a.values, strict=True)), dict(zip(data, b.values, strict=True))) for a, b in pairs
     )
 
 
-def _affordable(model: ir.Model, levels: int) -> int:
-    """For each level the whole network is run about half, and the cut one too."""
-    return max(FEWEST, AFFORDABLE // max(1, levels * (macs(model) or 1)))
+def _affordable_samples(model: ir.Model, level_count: int) -> int:
+    """Count the samples within `MAX_MACS`: at each level both networks run about half, together one network."""
+    return max(MIN_SAMPLES, MAX_MACS // max(1, level_count * (macs(model) or 1)))
 
 
-def _kept(layer: Linear, gone: Mapping[str, Iterable[int]]) -> Array:
+def _remaining_outputs(layer: Linear, pruned: Mapping[str, Iterable[int]]) -> Array:
     groups, outer, _ = layer.shape
-    return np.delete(np.arange(groups * outer), list(gone.get(str(layer.weight.name), ())))
+    return np.delete(np.arange(groups * outer), list(pruned.get(str(layer.weight.name), ())))
 
 
 def _sizes(layer: Linear, bias: Bias) -> tuple[int, int, int]:
@@ -192,10 +194,10 @@ def _sizes(layer: Linear, bias: Bias) -> tuple[int, int, int]:
     return groups, outer, inner + bias.columns
 
 
-def _rows(layer: Linear, y: Array, most: int) -> Array:
-    """[rows, out], the rows that `Linear.columns` gives of the layer's data."""
+def _rows(layer: Linear, y: Array, max_rows: int) -> Array:
+    """Take the rows of a layer's output, [rows, out], that `Linear.columns` takes of its data."""
     y = np.moveaxis(y, 1, -1) if layer.node.op_type == "Conv" else y
     rows = y.reshape(-1, y.shape[-1])
     if layer.node.op_type == "Conv":
-        return rows[chosen(len(rows), most)]
-    return rows[:: max(1, -(-len(rows) // most))]
+        return rows[sampled_rows(len(rows), max_rows)]
+    return rows[:: max(1, -(-len(rows) // max_rows))]

@@ -1,4 +1,4 @@
-"""What was cut and what was not, in words and numbers for the report."""
+"""Reports what was cut and what was not, in words and numbers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import ChannelPruning
 from winnow.contract.report import RequirementResult
-from worker.compression.channel_pruning.reconstruction import Repaired
+from worker.compression.channel_pruning.reconstruction import Reconstruction
 from worker.compression.channel_pruning.search import Cut
 from worker.compression.graph.channels import Group, Groups, describe
-from worker.compression.measure.timing.interleaved import ANEW
+from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 
 SHOWN: Final = 4
 """Reasons and names that a sentence lists."""
@@ -19,62 +19,64 @@ SHOWN: Final = 4
 
 @dataclass(frozen=True)
 class Round:
-    """One cut of `groups`: the network after it, groups that were judged by l2, and what the repair did."""
+    """One cut of `groups`: the network after it, the names of groups that were `judged_by_l2`, and how well the layers
+    behind were reconstructed."""
 
     model: ir.Model
     groups: Sequence[Group]
     cut: Cut
-    instead: list[str]
-    repaired: list[Repaired]
+    judged_by_l2: list[str]
+    reconstructed: list[Reconstruction]
 
 
-def groups(found: Groups, rounds: Sequence[Round]) -> list[dict[str, Any]]:
-    """Each group with what it couples and its channels before and after; then what is pinned, and why."""
-    kept = {group.name: len(group.channels) for group in found.groups}
+def group_rows(groups: Groups, rounds: Sequence[Round]) -> list[dict[str, Any]]:
+    """List each group with what it couples and its channels before and after; then what is pinned, and why."""
+    counts = {group.name: len(group.channels) for group in groups.groups}
     for each in rounds:  # a group of one channel is none for the next round
-        kept |= {group.name: count for group, count in zip(each.groups, each.cut.kept, strict=True)}
+        counts |= {group.name: count for group, count in zip(each.groups, each.cut.counts, strict=True)}
     return [
-        row | {"channels_after": row["channels"] if row["pinned"] else kept[row["name"]]}
-        for row in describe(found)
+        row | {"channels_after": row["channels"] if row["pinned"] else counts[row["name"]]}
+        for row in describe(groups)
     ]
 
 
-def told(each: Round) -> dict[str, Any]:
+def as_report(each: Round) -> dict[str, Any]:
     return {
-        "left": each.cut.left,
+        "left": each.cut.remaining,
         "repaired": [
             {"layer": r.name, "relative_error_before": r.before, "relative_error_after": r.after}
-            for r in each.repaired
+            for r in each.reconstructed
         ],
     }
 
 
-def notes(step: ChannelPruning, rounds: Sequence[Round], untold: str | None) -> list[str]:
-    """`untold`: why no latency could be told, None where it could or was not asked for."""
-    times = [_timed(rounds[-1].cut)] if step.target == "latency" else []
-    said = times if untold is None else [untold]
-    if instead := sorted({name for each in rounds for name in each.instead}):
-        criterion = f"{step.criterion} says nothing of {len(instead)} groups, which were judged by l2"
-        said.insert(0, f"{criterion}: {_few(instead)}.")
-    return said
+def notes(step: ChannelPruning, rounds: Sequence[Round], why_untimed: str | None) -> list[str]:
+    """Write the step's notes. `why_untimed`: why no latency could be measured, None where it could or is no target."""
+    times = [_time_note(rounds[-1].cut)] if step.target == "latency" else []
+    sentences = times if why_untimed is None else [why_untimed]
+    if by_l2 := sorted({name for each in rounds for name in each.judged_by_l2}):
+        criterion = f"{step.criterion} says nothing of {len(by_l2)} groups, which were judged by l2"
+        sentences.insert(0, f"{criterion}: {_few(by_l2)}.")
+    return sentences
 
 
-def _timed(found: Cut) -> str:
-    return f"As it was cut, before any repair, the network took {found.left:.1%} of the time before the step; {ANEW}."
+def _time_note(cut: Cut) -> str:
+    share = f"{cut.remaining:.1%} of the time before the step"
+    return f"As it was cut, before any repair, the network took {share}; {MEASURED_ANEW_NOTE}."
 
 
-def target(step: ChannelPruning, found: Cut, untold: str | None = None) -> RequirementResult:
-    """The step's own target, reached or not; not where a time could not be told, as `untold` says."""
-    if untold is not None:
+def target_result(step: ChannelPruning, cut: Cut, why_untimed: str | None = None) -> RequirementResult:
+    """Say whether the step's target was reached; it was not where a time could not be measured (`why_untimed`)."""
+    if why_untimed is not None:
         return RequirementResult(
             name=f"channel_pruning.{step.target}",
             asked=step.amount,
             measured=None,
             interval=None,
             met=False,
-            why=untold,
+            why=why_untimed,
         )
-    gone = 1 - found.left
+    gone = 1 - cut.remaining
     finer = "" if step.round_to == 1 else ", or set round_to to 1"
     why = (
         f"{step.amount:.1%} of the {step.target} were to go, and {gone:.1%} is the most that can be cut: what is left "
@@ -85,16 +87,16 @@ def target(step: ChannelPruning, found: Cut, untold: str | None = None) -> Requi
         asked=step.amount,
         measured=gone,
         interval=None,
-        met=found.reached,
-        why=None if found.reached else why,
+        met=cut.reached,
+        why=None if cut.reached else why,
     )
 
 
-def why_not(found: Groups) -> str:
-    """What keeps every channel where it is."""
-    if found.groups:
-        return f"`exclude` leaves none of the {len(found.groups)} groups of channels that could be cut."
-    reasons = [f"{pinned.channels} of {pinned.node}: {pinned.reason}" for pinned in found.pinned]
+def why_nothing_to_cut(groups: Groups) -> str:
+    """Say what keeps every channel where it is."""
+    if groups.groups:
+        return f"`exclude` leaves none of the {len(groups.groups)} groups of channels that could be cut."
+    reasons = [f"{pinned.channels} of {pinned.node}: {pinned.reason}" for pinned in groups.pinned]
     listed = _few(reasons) if reasons else "no layer with a weight makes any"
     return f"The model has no channels that can be cut ({listed})."
 

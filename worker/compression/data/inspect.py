@@ -1,4 +1,4 @@
-"""What an archive holds, found in constant memory."""
+"""Inspect what an archive holds, in constant memory."""
 
 import math
 from pathlib import Path
@@ -14,13 +14,13 @@ from worker.compression.data.preprocess import NUMERIC, completed, made
 from worker.compression.data.suspicious import dataset_notes
 
 CHUNK = 1 << 20
-"""Elements looked at together."""
+"""Elements read at a time."""
 
 
 def inspect_dataset(
     path: Path, declaration: Declaration, scratch: Path, *, max_unpacked_bytes: int
 ) -> DatasetFacts:
-    """dtype, shape and range of every array, and what the declaration makes of them.
+    """Describe dtype, shape and range of every array, and what the declaration makes of them.
 
     Refuses with `invalid_declaration` (arrays that are not there, rows or channels that do not match),
     `labels_do_not_fit`, `invalid_dataset`, `unsafe_archive`, `pickle_refused`.
@@ -39,7 +39,7 @@ def inspect_dataset(
 
 
 def array_facts(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, ArrayFacts]:
-    """What the archive holds, whatever was declared of it. Refuses what `open_arrays` refuses."""
+    """Describe the arrays of the archive, whatever was declared of it. Refuses what `open_arrays` refuses."""
     arrays = open_arrays(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     return {name: _facts(array) for name, array in arrays.items()}
 
@@ -85,7 +85,7 @@ def _facts(array: Array) -> ArrayFacts:
 
 
 def _range(array: Array) -> tuple[float, float, list[int] | None]:
-    """Smallest and largest finite value, and the index of the first one that is not finite (in storage order)."""
+    """Find the smallest and largest finite value, and the index (in storage order) of the first not finite."""
     order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
     flat = array.reshape(-1, order=order)  # type: ignore[call-overload]
     low, high, first = math.inf, -math.inf, None

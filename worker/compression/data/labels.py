@@ -1,4 +1,5 @@
-"""Labels as class numbers: whole numbers of any dtype, or one-hot ones, of which the column of the one is the class.
+"""Read labels as class numbers: whole numbers of any dtype, or one-hot ones, of which the column of the one is the
+class.
 
 One-hot are rows [N, C], or places [N, C, …] such as pixels, with the classes along axis 1.
 """
@@ -12,16 +13,15 @@ import numpy.typing as npt
 from winnow.contract.fitting import columns
 
 Array = npt.NDArray[Any]
-NUMBERS = "biuf"
-EXACT = 2**53
+NUMERIC_KINDS = "biuf"
+MAX_EXACT_FLOAT = 2**53
 """Whole floats below this are themselves."""
-ROWS = 1 << 16
-"""Looked at together."""
+ROWS_AT_A_TIME = 1 << 16
 
 
 def class_numbers(labels: Array, *, one_hot: bool = True) -> Array:
-    """One class number for each row or place of one-hot labels (where `one_hot` allows them), whole floats as integers,
-    and anything else as it is."""
+    """Return one class number for each row or place of one-hot labels (where `one_hot` allows them), whole floats as
+    integers, and anything else as it is."""
     if one_hot and is_one_hot(labels):
         classes = np.concatenate([_by_class(part).argmax(axis=1) for part in _parts(labels)])
         return classes.reshape(len(labels), *labels.shape[2:]) if _is_dense(labels) else classes.reshape(-1)
@@ -29,10 +29,10 @@ def class_numbers(labels: Array, *, one_hot: bool = True) -> Array:
 
 
 def is_one_hot(labels: Array) -> bool:
-    """Rows of two columns or more (axes of length one aside), or places with two classes or more, each with a single
-    one, all else zero."""
+    """Whether they are rows of two columns or more (axes of length one aside), or places with two classes or more, each
+    with a single one, all else zero."""
     several = columns(labels.shape)
-    if labels.dtype.kind not in NUMBERS or not several or not len(labels):
+    if labels.dtype.kind not in NUMERIC_KINDS or not several or not len(labels):
         return False
     if len(several) > 1 and labels.shape[1] == 1:
         return False
@@ -40,9 +40,9 @@ def is_one_hot(labels: Array) -> bool:
 
 
 def is_whole(labels: Array) -> bool:
-    """Integers, booleans, or floats that are integers."""
+    """Whether they are integers, booleans, or floats that are integers."""
     if labels.dtype.kind != "f":
-        return labels.dtype.kind in NUMBERS
+        return labels.dtype.kind in NUMERIC_KINDS
     return all(_all_whole(part) for part in _parts(labels))
 
 
@@ -66,11 +66,11 @@ def may_be_one_hot(labels: Array, output: Sequence[object] | None) -> bool:
 
 def _all_whole(part: Array) -> bool:
     wide = part.astype(np.float64)
-    return bool((np.abs(wide) < EXACT).all() and (wide == np.round(wide)).all())
+    return bool((np.abs(wide) < MAX_EXACT_FLOAT).all() and (wide == np.round(wide)).all())
 
 
 def _parts(labels: Array) -> list[Array]:
-    return [labels[start : start + ROWS] for start in range(0, len(labels), ROWS)]
+    return [labels[start : start + ROWS_AT_A_TIME] for start in range(0, len(labels), ROWS_AT_A_TIME)]
 
 
 def _is_dense(labels: Array) -> bool:
@@ -78,7 +78,7 @@ def _is_dense(labels: Array) -> bool:
 
 
 def _by_class(part: Array) -> Array:
-    """[N, classes, places], one place for rows."""
+    """Reshape to [N, classes, places], one place for rows."""
     return part.reshape(len(part), part.shape[1] if _is_dense(part) else -1, -1 if _is_dense(part) else 1)
 
 

@@ -1,4 +1,4 @@
-"""The header of a `.npy`, read by a grammar of ours: numpy evaluates it as Python, and knows dtypes that are programs.
+"""Read the header of a `.npy` by a grammar of ours: numpy evaluates it as Python, and knows dtypes that are programs.
 
 \\x93NUMPY, version 1.0 or 2.0, length, {'descr': '<f4', 'fortran_order': False, 'shape': (3, 4), } and spaces
 """
@@ -51,7 +51,7 @@ class NpyHeader:
 
     @property
     def size_bytes(self) -> int:
-        """Of header and values."""
+        """Bytes of header and values."""
         return self.offset + math.prod(self.shape) * self.dtype.itemsize
 
 
@@ -69,7 +69,7 @@ def read_header(stream: Readable) -> NpyHeader:
 
 
 def parse_header(text: str, offset: int) -> NpyHeader:
-    """Raises `BadHeader`, `HoldsPickles`."""
+    """Parse the text of a header. Raises `BadHeader`, `HoldsPickles`."""
     fields = _HEADER.fullmatch(text)
     if fields is None or not _SHAPE.fullmatch(fields[3]):
         raise BadHeader(
@@ -91,7 +91,7 @@ def _dtype(text: str) -> np.dtype[Any]:
 
 
 def _check_shape(shape: tuple[int, ...]) -> None:
-    """An array of no elements may say any shape in no bytes: what is made of its rows must not take memory either."""
+    """Bound the shape: an array of no elements may claim any in no bytes, and its rows must not take memory."""
     if len(shape) > MAX_DIMENSIONS:
         raise BadHeader(f"it has {len(shape)} dimensions, more than {MAX_DIMENSIONS}")
     if math.prod(max(length, 1) for length in shape) > 2**56:
@@ -101,10 +101,10 @@ def _check_shape(shape: tuple[int, ...]) -> None:
 
 
 def _exactly(stream: Readable, length: int) -> bytes:
-    parts, left = [], length
-    while left and (part := stream.read(left)):
+    parts, remaining = [], length
+    while remaining and (part := stream.read(remaining)):
         parts.append(part)
-        left -= len(part)
-    if left:
+        remaining -= len(part)
+    if remaining:
         raise BadHeader("it ends before its header does")
     return b"".join(parts)

@@ -1,4 +1,4 @@
-"""Brings a source and a model's inputs together, and says exactly what does not fit."""
+"""Bring a source and a model's inputs together, and say exactly what does not fit."""
 
 from pathlib import Path
 
@@ -19,7 +19,7 @@ MAX_UNPACKED_BYTES = 32 * 2**30
 def open_samples(
     source: Source, inputs: list[TensorSpec], scratch: Path, *, max_unpacked_bytes: int = MAX_UNPACKED_BYTES
 ) -> Samples:
-    """The source's rows as feeds for a model with these inputs.
+    """Open the source's rows as feeds for a model with these inputs.
 
     Refuses with `inputs_do_not_fit`, `unknown_input`, `labels_do_not_fit`, `empty_slice`,
     `slice_beyond_data`, `invalid_declaration`, and what `open_arrays` refuses.
@@ -46,7 +46,7 @@ def open_samples(
 
 
 def check_arrays(declaration: Declaration, arrays: dict[str, Array]) -> None:
-    """Every array that a (completed) declaration names is there."""
+    """Check that every array that a (completed) declaration names exists."""
     wanted = {f"inputs.{name}": made.array for name, made in declaration.inputs.items()}
     if declaration.targets is not None:
         wanted["targets"] = declaration.targets.array
@@ -91,11 +91,11 @@ def _check_rows(columns: list[Column]) -> None:
 
 
 def check_labels(targets: Array | None, rows: int) -> None:
-    """As many labels as rows."""
-    given = None if targets is None else targets.shape[:1]
-    if given is not None and given != (rows,):
+    """Check that there are as many labels as rows."""
+    label_shape = None if targets is None else targets.shape[:1]
+    if label_shape is not None and label_shape != (rows,):
         raise Refusal(
             "labels_do_not_fit",
-            f"The data has {rows} rows, the labels have {given[0] if given else 'none'}. "
+            f"The data has {rows} rows, the labels have {label_shape[0] if label_shape else 'none'}. "
             "There must be one label per row.",
         )

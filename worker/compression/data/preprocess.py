@@ -1,4 +1,4 @@
-"""From rows of an array to a model's input:
+"""Turn rows of an array into a model's input:
 
     x = (transpose(rows) * scale - mean) / std
 
@@ -21,7 +21,7 @@ LABELS = "labels"
 
 
 def completed(declaration: Declaration, arrays: dict[str, Array]) -> Declaration:
-    """The declaration with its defaults spelled out: every numeric array an input, `labels` the target."""
+    """Return the declaration with its defaults spelled out: every numeric array an input, `labels` the target."""
     targets = declaration.targets
     if targets is None and LABELS in arrays and not _uses(declaration, LABELS):
         targets = Declaration.model_validate({"targets": {"array": LABELS}}).targets
@@ -38,7 +38,7 @@ def _uses(declaration: Declaration, array: str) -> bool:
 
 
 def preprocess(rows: Array, how: InputDeclaration) -> Array:
-    """Rows of shape (n, …) as the declaration makes them; float32 as soon as there is arithmetic to do."""
+    """Make rows of shape (n, …) as the declaration makes them; float32 as soon as there is arithmetic to do."""
     x = np.asarray(rows)
     if how.layout is not None:
         x = np.moveaxis(x, -1, 1)
@@ -57,7 +57,7 @@ def preprocess(rows: Array, how: InputDeclaration) -> Array:
 
 
 def made(name: str, array: Array, how: InputDeclaration) -> tuple[np.dtype[Any], tuple[int, ...]]:
-    """dtype and shape of one sample, without reading any; `invalid_declaration` when it cannot be made."""
+    """Compute dtype and shape of one sample, without reading any; `invalid_declaration` when it cannot be made."""
     if array.dtype.kind not in NUMERIC or array.ndim == 0:
         raise _refused(
             name, f"array {how.array!r} is {array.dtype} {list(array.shape)}, expected rows of numbers"

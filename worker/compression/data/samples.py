@@ -1,4 +1,4 @@
-"""Rows of one opened dataset as feeds for one model. Arrays stay memory-mapped: one batch at a time is in memory."""
+"""Read rows of one opened dataset as feeds for one model; arrays stay mapped, one batch is in memory."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -94,7 +94,7 @@ class Samples:
 
     @property
     def shapes(self) -> dict[str, list[int]]:
-        """Of the inputs, as one row has them."""
+        """Shapes of the inputs, as one row has them."""
         return {name: list(x.shape) for name, x in next(self.take(1).batches(1)).items()}
 
     @property
@@ -103,27 +103,27 @@ class Samples:
         return None if self.targets is None else _select(self.targets, self.rows)
 
     def with_class_numbers(self, *, one_hot: bool = True) -> "Samples":
-        """The same with labels that are class numbers, where they can be read as such."""
+        """Return the same samples with labels that are class numbers, where they can be read as such."""
         if self.targets is None:
             return self
         return replace(self, targets=class_numbers(self.targets, one_hot=one_hot))
 
     def batches(self, size: int) -> Iterator[dict[str, Array]]:
-        """Feeds of `size` rows in order, the last one shorter; of `fixed_batch` rows where the model fixes it.
+        """Yield feeds of `size` rows in order, the last one shorter; of `fixed_batch` rows where the model fixes it.
 
         Raises `not_finite` naming array and index, `inputs_do_not_fit` when integers exceed the input's dtype.
         """
         yield from (feed for feed, _ in self.counted_batches(size))
 
     def counted_batches(self, size: int) -> Iterator[tuple[dict[str, Array], int]]:
-        """The same, each with the number of its rows: no axis of the feeds has to tell it."""
+        """Yield the same, each with the number of its rows: no axis of the feeds has to tell it."""
         size = self.fixed_batch or size
         for start in range(0, len(self), size):
             rows = self.rows[start : start + size]
             yield self._feed(rows), len(rows)
 
     def at(self, rows: Array) -> tuple[dict[str, Array], Array | None]:
-        """Feeds and labels of these ascending rows of the arrays. Raises like `batches`."""
+        """Return feeds and labels of these ascending rows of the arrays. Raises like `batches`."""
         return self._feed(rows), None if self.targets is None else _select(self.targets, rows)
 
     def _feed(self, rows: Rows) -> dict[str, Array]:
@@ -132,18 +132,18 @@ class Samples:
         return feeds | {c.spec.name: c.feed(sizes, len(rows)) for c in self.constants}
 
     def draw(self, n: int, seed: int) -> "Samples":
-        """`n` rows chosen without replacement, in ascending order; all of them when there are no more."""
+        """Draw `n` rows chosen without replacement, in ascending order; all of them when there are no more."""
         if n >= len(self):
             return self
         chosen = np.random.default_rng(seed).choice(len(self), self._full(n), replace=False)
         return replace(self, rows=np.asarray(self.rows)[np.sort(chosen)])
 
     def take(self, n: int) -> "Samples":
-        """The first `n` rows, or all."""
+        """Take the first `n` rows, or all."""
         return replace(self, rows=self.rows[: self._full(n)])
 
     def _full(self, n: int) -> int:
-        """Whole batches only where the model fixes their size, and at least one."""
+        """Round down to whole batches where the model fixes their size, and at least one."""
         batch = self.fixed_batch or 1
         return max(batch, n - n % batch)
 

@@ -1,4 +1,4 @@
-"""Which rows of which archive become which inputs."""
+"""Say which rows of which archive become which inputs."""
 
 from dataclasses import dataclass, field, replace
 from pathlib import Path

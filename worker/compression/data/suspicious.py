@@ -1,4 +1,4 @@
-"""What looks wrong with data without being a reason to refuse it."""
+"""Note what looks wrong with data without being a reason to refuse it."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -8,12 +8,12 @@ from worker.compression.data.preprocess import calculates
 from worker.compression.data.samples import Column, Samples
 
 PIXEL_MAX: Final = 255
-IMAGE_AXES: Final = 3
+MIN_IMAGE_AXES: Final = 3
 """Rows, height and width at least: fewer axes are no pictures."""
 
 
 def dataset_notes(declaration: Declaration, arrays: dict[str, ArrayFacts]) -> list[str]:
-    """Of inputs that look unscaled, and of labels that are all equal. `declaration` has its defaults spelled out."""
+    """Note inputs that look unscaled, and labels that are all equal. `declaration` has its defaults spelled out."""
     notes = [
         note for name, how in declaration.inputs.items() for note in _input(name, how, arrays[how.array])
     ]
@@ -23,7 +23,7 @@ def dataset_notes(declaration: Declaration, arrays: dict[str, ArrayFacts]) -> li
 
 
 def unscaled_inputs(samples: Samples) -> list[str]:
-    """Float inputs of a model that are made from integers or booleans without a declared scale."""
+    """Note float inputs of a model that are made from integers or booleans without a declared scale."""
     return [
         f"Input {column.spec.name!r} takes {column.spec.dtype}, and is given the {column.array.dtype} numbers of "
         f"{column.how.array!r} as they are: its declaration has no scale, mean or std. If the model was trained on "
@@ -41,11 +41,11 @@ def _raw(column: Column) -> bool:
 def _input(name: str, how: InputDeclaration, array: ArrayFacts) -> Iterator[str]:
     if calculates(how) or array.min is None or array.max is None:
         return
-    told = f"Input {name!r} is made from {array.dtype} numbers from {array.min:g} to {array.max:g}, without a scale"
+    sentence = f"Input {name!r} is made from {array.dtype} numbers from {array.min:g} to {array.max:g}, without a scale"
     if not array.dtype.startswith("float"):
-        yield f"{told}: right for a model of whole numbers; one that takes floats gets them as they are."
-    elif len(array.shape) >= IMAGE_AXES and array.whole and array.min >= 0 and 1 < array.max <= PIXEL_MAX:
-        yield f"{told}: they look like pixels. If the model was trained on other numbers, declare scale, mean, std."
+        yield f"{sentence}: right for a model of whole numbers; one that takes floats gets them as they are."
+    elif len(array.shape) >= MIN_IMAGE_AXES and array.whole and array.min >= 0 and 1 < array.max <= PIXEL_MAX:
+        yield f"{sentence}: they look like pixels. If the model was trained on other numbers, declare scale, mean, std."
 
 
 def _labels(name: str, array: ArrayFacts) -> Iterator[str]:

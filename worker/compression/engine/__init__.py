@@ -3,6 +3,6 @@
 operators/     one table from operator to torch function, a file for each family
 module.py      GraphModule: the graph as a list of calls
 trainable.py   which initializers training may change
-working.py     the graph as the engine reads it, and the weights back into the graph that was given
+working.py     the graph as the engine reads it, and the trained weights back into the original graph
 batchnorm.py   batch normalisation put back for training, and folded again
 """

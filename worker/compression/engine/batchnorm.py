@@ -1,4 +1,4 @@
-"""Batch normalisation put back behind convolutions for training, and folded away again.
+"""Put batch normalisation back behind convolutions for training, and fold it away again.
 
 Exported networks come with it folded into the weights, and such weights diverge at rates that others train well at.
 Behind each convolution y = w·x + b goes a normalisation that changes nothing to begin with,
@@ -23,7 +23,9 @@ from worker.compression.engine.operators.modes import several
 EPSILON = 1e-5
 MOMENTUM = 0.1
 """Of the running statistics, as torch counts it."""
-WEIGHTED = frozenset({"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "BatchNormalization"})
+LAYERS_WITH_WEIGHTS = frozenset(
+    {"Conv", "ConvTranspose", "Gemm", "MatMul", "LSTM", "GRU", "RNN", "BatchNormalization"}
+)
 
 
 class Normalised(nn.Module):
@@ -53,7 +55,7 @@ class Normalised(nn.Module):
         )
 
     def _observe(self, y: torch.Tensor) -> None:
-        """Mean over the batches of each batch's mean and variance: what training will run with."""
+        """Update the mean over the batches of each batch's mean and variance: what training will run with."""
         axes = [axis for axis in range(y.ndim) if axis != 1]
         variance, mean = torch.var_mean(y.detach().float(), axes, correction=0)
         self.seen += 1
@@ -62,7 +64,7 @@ class Normalised(nn.Module):
 
     @torch.no_grad()
     def begin(self) -> None:
-        """From here on it normalises: so that nothing changes, to begin with."""
+        """Start normalising, so that nothing changes to begin with."""
         self.observing = False
         self.weight.copy_((self.variance + EPSILON).sqrt())
         self.bias.copy_(self.mean)
@@ -70,7 +72,7 @@ class Normalised(nn.Module):
     def folded(
         self, weight: torch.Tensor, bias: torch.Tensor | None, axis: int
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Weight and bias of the convolution alone that does the same."""
+        """Return weight and bias of the convolution alone that does the same."""
         factor = self.weight / (self.variance + EPSILON).sqrt()
         shape = [-1 if i == axis else 1 for i in range(weight.ndim)]
         shifted = -self.mean if bias is None else bias - self.mean
@@ -79,11 +81,13 @@ class Normalised(nn.Module):
 
 @torch.no_grad()
 def restore(module: GraphModule, batches: Iterable[Feeds], frozen: frozenset[str] = frozenset()) -> int:
-    """Put normalisations behind all convolutions that can have one, measured on these feeds; answers how many.
+    """Put normalisations behind all convolutions that can have one, measured on these feeds; return how many.
 
     No output of the module in evaluation changes by more than rounding. `frozen` are nodes left as they are.
     """
-    calls = [call for call in module.calls if _can_have_one(call, module) and call.node.name not in frozen]
+    calls = [
+        call for call in module.calls if _can_be_normalised(call, module) and call.node.name not in frozen
+    ]
     for call in calls:
         call.function = Normalised(call.function, module.weight(_weight(call)))
         module.parts.append(call.function)
@@ -98,7 +102,7 @@ def restore(module: GraphModule, batches: Iterable[Feeds], frozen: frozenset[str
 
 @torch.no_grad()
 def fold(module: GraphModule) -> dict[str, torch.Tensor]:
-    """Fold every restored normalisation into its convolution; the biases that are new, by the node's name."""
+    """Fold every restored normalisation into its convolution; return the new biases by the node's name."""
     added: dict[str, torch.Tensor] = {}
     for call in module.calls:
         if not isinstance(call.function, Normalised):
@@ -120,8 +124,8 @@ def _with_bias(convolution: Function, bias: torch.Tensor) -> Function:
     return lambda x, weight, none=None: convolution(x, weight, bias)
 
 
-def _can_have_one(call: Call, module: GraphModule) -> bool:
-    """A convolution with a weight of its own, not the last layer, and nothing that normalises behind it already."""
+def _can_be_normalised(call: Call, module: GraphModule) -> bool:
+    """Whether it is a convolution with a weight of its own, not the last layer, and not normalised already."""
     node, parameters = call.node, dict(module.named_parameters())
     if node.op_type != "Conv" or _weight(call) not in parameters:
         return False
@@ -138,7 +142,7 @@ def _feeds_a_layer(value: ir.Value) -> bool:
     waiting, seen = [value], {value}
     while waiting:
         for use in waiting.pop().uses():
-            if use.node.op_type in WEIGHTED:
+            if use.node.op_type in LAYERS_WITH_WEIGHTS:
                 return True
             fresh = [output for output in use.node.outputs if output not in seen]
             seen.update(fresh)

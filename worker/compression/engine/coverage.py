@@ -1,4 +1,4 @@
-"""Which nodes the engine can run: asked before any work is done."""
+"""Tell which nodes the engine can run, before any work is done."""
 
 import onnx_ir as ir
 
@@ -9,15 +9,15 @@ from worker.compression.engine.operators import TABLE
 
 
 def operator_of(node: ir.Node) -> Operator:
-    """Raises `Refusal` `unsupported_operator` naming operator and node."""
-    found = TABLE.get((node.domain if node.domain != "ai.onnx" else "", node.op_type))
-    if found is None:
+    """Look the operator up. Raises `Refusal` `unsupported_operator` naming operator and node."""
+    operator = TABLE.get((node.domain if node.domain != "ai.onnx" else "", node.op_type))
+    if operator is None:
         raise _refused(node, "the engine has no torch function for it")
-    return found
+    return operator
 
 
 def function_of(node: ir.Node, opset: int) -> Function:
-    """The node as a torch function. Raises `Refusal` `unsupported_operator`."""
+    """Make the node a torch function. Raises `Refusal` `unsupported_operator`."""
     try:
         return operator_of(node).build(Attributes(node, opset))
     except Unsupported as error:

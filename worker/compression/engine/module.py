@@ -1,4 +1,4 @@
-"""The ONNX graph as a `torch.nn.Module`: a list of calls, walked once per forward."""
+"""Make the ONNX graph a `torch.nn.Module`: a list of calls, walked once per forward."""
 
 from collections.abc import Container, Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.weight_storage.codebook_weights import HALF
 
 Feeds = Mapping[str, torch.Tensor]
-SMALLEST_SCALE = 1e-8
+MIN_SCALE = 1e-8
 
 
 @dataclass
@@ -70,36 +70,36 @@ class GraphModule(nn.Module):
         self.parts = nn.ModuleList(c.function for c in self.calls if isinstance(c.function, nn.Module))
 
     def forward(self, feeds: Feeds) -> dict[str, torch.Tensor]:
-        """The wanted values by name, from the graph's inputs by name."""
+        """Compute the wanted values by name, from the graph's inputs by name."""
         values = self._loaded(feeds)
         for call in self.calls:
-            given = [None if slot is None else values[slot] for slot in call.reads]
-            answer = call.function(*self._together(given, call.host))
-            if not isinstance(answer, tuple):
-                answer = (answer,)
-            for slot, value in zip(call.writes, answer, strict=False):
+            arguments = [None if slot is None else values[slot] for slot in call.reads]
+            results = call.function(*self._on_one_device(arguments, call.host))
+            if not isinstance(results, tuple):
+                results = (results,)
+            for slot, value in zip(call.writes, results, strict=False):
                 if slot is not None:
                     values[slot] = value
             for slot in call.frees:
                 values[slot] = None
-        return {name: self._found(values[self._slots[name]]) for name in self.wanted}
+        return {name: self._present(values[self._slots[name]]) for name in self.wanted}
 
     def weight(self, name: str) -> nn.Parameter:
-        """The parameter of that ONNX name. Raises `KeyError`."""
-        found = self._parameters[name]
-        assert found is not None
-        return found
+        """Return the parameter of that ONNX name. Raises `KeyError`."""
+        parameter = self._parameters[name]
+        assert parameter is not None
+        return parameter
 
     def freeze(self, nodes: Container[str]) -> None:
-        """From here on these do in training what they do in evaluation."""
+        """Let these nodes do in training what they do in evaluation, from here on."""
         frozen = [call.function for call in self.calls if call.node.name in nodes]
         self.parts = nn.ModuleList(part for part in self.parts if part.eval() not in frozen)
 
     @torch.no_grad()
     def constrain(self) -> None:
-        """Scales stay positive and latent signs within ±½, whatever a step of training did to them."""
+        """Keep scales positive and latent signs within ±½, whatever a step of training did to them."""
         for scale in self.scales:
-            scale.clamp_(min=SMALLEST_SCALE)
+            scale.clamp_(min=MIN_SCALE)
         for latents in self.signs:
             latents.clamp_(-HALF, HALF)
 
@@ -123,15 +123,19 @@ class GraphModule(nn.Module):
             values[slot] = tensor
         return values
 
-    def _together(self, given: list[torch.Tensor | None], host: tuple[int, ...]) -> list[torch.Tensor | None]:
-        """On a GPU: what is computed with has to be where the rest is."""
-        devices = {value.device for i, value in enumerate(given) if value is not None and i not in host}
+    def _on_one_device(
+        self, arguments: list[torch.Tensor | None], host: tuple[int, ...]
+    ) -> list[torch.Tensor | None]:
+        """Move arguments to one device. On a GPU, what is computed with has to be where the rest is."""
+        devices = {value.device for i, value in enumerate(arguments) if value is not None and i not in host}
         if len(devices) < 2:
-            return given
+            return arguments
         target = next(device for device in devices if device.type != "cpu")
-        return [v if v is None or i in host else v.to(target, non_blocking=True) for i, v in enumerate(given)]
+        return [
+            v if v is None or i in host else v.to(target, non_blocking=True) for i, v in enumerate(arguments)
+        ]
 
-    def _found(self, value: torch.Tensor | None) -> torch.Tensor:
+    def _present(self, value: torch.Tensor | None) -> torch.Tensor:
         assert value is not None
         return value
 
@@ -141,7 +145,7 @@ class GraphModule(nn.Module):
         return self._slots.setdefault(value.name, len(self._slots))
 
     def _keep(self, value: ir.Value) -> None:
-        """Registered beside torch's own check of names, which forbids the dots that ONNX names have."""
+        """Register an initializer past torch's own check of names, which forbids the dots that ONNX names have."""
         name, stored = str(value.name), value.const_value
         assert stored is not None
         tensor = to_torch(stored)
@@ -176,9 +180,9 @@ class GraphModule(nn.Module):
         return Call(node, function, reads, writes, operator_of(node).host)
 
     def _free_early(self) -> None:
-        """Each value is let go after its last reader, so that evaluation holds no more than it needs."""
-        kept = {self._slots[name] for name in self.wanted}
-        seen: set[int] = set(kept)
+        """Plan to free each value after its last reader, so that evaluation holds no more than it needs."""
+        needed = {self._slots[name] for name in self.wanted}
+        seen: set[int] = set(needed)
         for call in reversed(self.calls):
             last = {slot for slot in (*call.reads, *call.writes) if slot is not None} - seen
             call.frees = tuple(last)
@@ -186,23 +190,23 @@ class GraphModule(nn.Module):
 
 
 def _needed(graph: ir.Graph, wanted: set[str]) -> Iterator[ir.Node]:
-    """The nodes that compute the wanted values, in the graph's order. Raises `Refusal` `unknown_value`."""
+    """Yield the nodes that compute the wanted values, in the graph's order. Raises `Refusal` `unknown_value`."""
     known = {str(v.name) for node in graph for v in node.outputs} | {str(v.name) for v in graph.inputs}
     if missing := sorted(wanted - known):
         some = ", ".join(repr(str(node.outputs[0].name)) for node in list(graph)[-3:])
         raise Refusal(
             "unknown_value", f"The model computes no value {missing[0]!r}; its last ones are {some}."
         )
-    names, kept = set(wanted), set()
+    names, needed = set(wanted), set()
     for node in reversed(graph):
         if any(value.name in names for value in node.outputs):
-            kept.add(node)
+            needed.add(node)
             names |= {value.name for value in node.inputs if value is not None and value.name}
-    return (node for node in graph if node in kept)
+    return (node for node in graph if node in needed)
 
 
 def _without_fused(nodes: list[ir.Node], wanted: set[str]) -> list[ir.Node]:
-    """Without the QuantizeLinears that are run together with the DequantizeLinears behind them."""
+    """Leave out the QuantizeLinears that are run together with the DequantizeLinears behind them."""
     return [
         node
         for node in nodes

@@ -1,4 +1,4 @@
-"""What an operator is to the engine: a function that reads a node's attributes once and answers a torch function."""
+"""What an operator is to the engine: a function that reads a node's attributes once and returns a torch function."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""What makes a graph of integers trainable: its weights as floats, and pairs of Q/DQ nodes as one function.
+"""Make a graph of integers trainable: its weights as floats, and pairs of Q/DQ nodes as one function.
 
     int initializer ─ DQ ─ node      a latent float weight w, initially (q − z) s;  the DQ is fake_quantize(w, s)
     int32 initializer ─ DQ ─ node    a bias: a latent float, read as it is: its rounding is far below the weights'
@@ -6,7 +6,7 @@
     signs ─ Cast ─ Sub(½) ─ Mul(s)   a latent w in [−½, ½], initially q − ½;  the Cast is fake_quantize(w + ½, 1)
 
 At the end q = clamp(round(w / s) + z), and a bias gets the scale that integer kernels ask for: that of the data times
-that of the weight. Of a binary weight (`shared_weights`) q = round(w + ½): as its latents never leave their range,
+that of the weight. Of a binary weight (`codebook_weights`) q = round(w + ½): as its latents never leave their range,
 the gradients are those of BinaryConnect (Courbariaux et al. 2015, arXiv:1511.00363), in units of the channel's scale.
 """
 
@@ -20,21 +20,20 @@ from worker.compression.engine.operator import Function
 from worker.compression.engine.operators.fakequant import RANGES, along, fake_quantize
 from worker.compression.engine.operators.quantization import bounds
 from worker.compression.engine.tensors import to_torch
-from worker.compression.weight_storage.codebook_weights import HALF, of_codes
+from worker.compression.weight_storage.codebook_weights import HALF, weight_of_codes
 
 WEIGHTS: Final = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4})
 BIAS: Final = ir.DataType.INT32
 
 
 def reader_of(value: ir.Value) -> ir.Node | None:
-    """The node that alone reads this integer initializer as a weight or bias: a DequantizeLinear, or the Cast of a
-    binary weight's signs; else None."""
+    """Find the DequantizeLinear, or Cast of a binary weight's signs, that alone reads this integer initializer."""
     stored = value.const_value
     if stored is None or stored.dtype not in (WEIGHTS | {BIAS}):
         return None
     readers = [use.node for use in value.uses() if use.idx == 0]
-    if (shared := of_codes(value)) is not None:
-        return readers[0] if shared.binary and shared.bits == 1 else None
+    if (weight := weight_of_codes(value)) is not None:
+        return readers[0] if weight.binary and weight.bits == 1 else None
     alone = len(readers) == 1 and len(value.uses()) == 1 and readers[0].op_type == "DequantizeLinear"
     if not alone or "block_size" in readers[0].attributes:
         return None
@@ -52,7 +51,7 @@ def reads_signs(reader: ir.Node) -> bool:
 
 
 def latent(value: ir.Value, reader: ir.Node) -> torch.Tensor:
-    """The floats that the integers stand for."""
+    """Return the floats that the integers stand for."""
     assert value.const_value is not None
     integers = to_torch(value.const_value)
     if reads_signs(reader):
@@ -65,20 +64,20 @@ def latent(value: ir.Value, reader: ir.Node) -> torch.Tensor:
 
 
 def latent_function(value: ir.Value, reader: ir.Node) -> Function:
-    """What the reader of a latent weight does: (weight, scale, zero point) → weight as it will be stored; of signs
+    """Make what the reader of a latent weight does: (weight, scale, zero point) → weight as it will be stored; of signs
     weight → 0 or 1."""
     assert value.const_value is not None
     if reads_signs(reader):
-        one = torch.ones(())
-        return lambda weight: fake_quantize(weight + HALF, one, 0.0, 0, 1)
+        unit = torch.ones(())
+        return lambda weight: fake_quantize(weight + HALF, unit, 0.0, 0, 1)
     if is_bias(value):
         return lambda weight, scale, zero=None: weight
     return _fake(limits(value), _axis(reader), _constant(reader, 2))
 
 
 def limits(value: ir.Value) -> tuple[int, int]:
-    """What the integers may become: no farther from zero than they are, where their range was chosen to be narrower
-    than their type's (7 bits for CPUs whose kernels would cut off larger sums)."""
+    """Bound what the integers may become: no farther from zero than they are, where their range was chosen to be
+    narrower than their type's (7 bits for CPUs whose kernels would cut off larger sums)."""
     assert value.const_value is not None
     low, high = RANGES.get(value.const_value.dtype.name, (-(2**31) + 1, 2**31 - 1))
     if low == 0 or is_bias(value):
@@ -88,7 +87,7 @@ def limits(value: ir.Value) -> tuple[int, int]:
 
 
 def fused(node: ir.Node) -> ir.Node | None:
-    """The QuantizeLinear whose answer this DequantizeLinear turns back with the same scale and zero point."""
+    """Find the QuantizeLinear whose result this DequantizeLinear turns back with the same scale and zero point."""
     before = node.inputs[0].producer() if node.op_type == "DequantizeLinear" and node.inputs[0] else None
     if before is None or before.op_type != "QuantizeLinear" or before.domain != node.domain:
         return None
@@ -103,7 +102,7 @@ def fused_function(quantize: ir.Node) -> Function:
 
 
 def integers(weight: torch.Tensor, value: ir.Value, reader: ir.Node) -> torch.Tensor:
-    """clamp(round(w / s) + z), as whole numbers in floats, with the scale as it is stored; of signs 0 and 1."""
+    """Compute clamp(round(w / s) + z), as whole numbers in floats, with the scale as it is stored; of signs 0 and 1."""
     if reads_signs(reader):
         return (weight + HALF).round().clamp(0, 1)
     (low, high), scale, zero = limits(value), _constant(reader, 1), _constant(reader, 2)
@@ -119,9 +118,9 @@ def _fake(within: tuple[int, int], axis: int, zero: torch.Tensor | None) -> Func
     low, high = within
     fixed: Any = 0.0 if zero is None or not zero.any() else float(zero) if zero.numel() == 1 else None
 
-    def run(x: torch.Tensor, scale: torch.Tensor, given: torch.Tensor | None = None) -> torch.Tensor:
+    def run(x: torch.Tensor, scale: torch.Tensor, zero_input: torch.Tensor | None = None) -> torch.Tensor:
         return fake_quantize(
-            x, scale, given if fixed is None and given is not None else fixed, low, high, axis
+            x, scale, zero_input if fixed is None and zero_input is not None else fixed, low, high, axis
         )
 
     return run

@@ -1,4 +1,4 @@
-"""All that training changes in a module, kept apart and put back.
+"""Copy all that training changes in a module, and restore it.
 
 torch's own `load_state_dict` takes the dots in ONNX names for submodules.
 """
@@ -12,13 +12,13 @@ Snapshot = list[torch.Tensor]
 
 
 @torch.no_grad()
-def taken(module: nn.Module) -> Snapshot:
-    """Copies of parameters and buffers."""
+def take_snapshot(module: nn.Module) -> Snapshot:
+    """Copy parameters and buffers."""
     return [tensor.detach().clone() for tensor in chain(module.parameters(), module.buffers())]
 
 
 @torch.no_grad()
-def put_back(module: nn.Module, snapshot: Snapshot) -> None:
-    """Into the same module, in place."""
-    for tensor, kept in zip(chain(module.parameters(), module.buffers()), snapshot, strict=True):
-        tensor.copy_(kept)
+def restore_snapshot(module: nn.Module, snapshot: Snapshot) -> None:
+    """Write the copies back into the same module, in place."""
+    for tensor, copy in zip(chain(module.parameters(), module.buffers()), snapshot, strict=True):
+        tensor.copy_(copy)

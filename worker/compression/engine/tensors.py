@@ -1,4 +1,4 @@
-"""Initializers as torch tensors, copied, whatever their dtype."""
+"""Turn initializers into torch tensors, copied, whatever their dtype."""
 
 from typing import Final
 
@@ -10,7 +10,8 @@ FLOATS: Final = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FL
 
 
 def to_torch(tensor: ir.TensorProtocol) -> torch.Tensor:
-    """bfloat16 stays what it is; integers of less than 8 bits become int8 or uint8, unsigned ones of 16 to 64 int64."""
+    """Copy into a torch tensor. bfloat16 stays what it is; integers of less than 8 bits become int8 or uint8, unsigned
+    ones of 16 to 64 int64."""
     array = tensor.numpy()
     if tensor.dtype == ir.DataType.BFLOAT16:
         return torch.from_numpy(array.astype(np.float32)).bfloat16()

@@ -1,4 +1,4 @@
-"""Which initializers training may change: those that a node weighs its input with.
+"""Tell which initializers training may change: those that a node weighs its input with.
 
 Not the exponent of a Pow, the bounds of a Clip, a scale of 1/√d or the mean that is subtracted from the image. So: a
 float initializer at a weight position of its operator's row in the table; at an element-wise operator only where it
@@ -15,10 +15,14 @@ import onnx_ir as ir
 from worker.compression.engine.coverage import operator_of
 from worker.compression.engine.quantized import is_bias, reader_of
 from worker.compression.graph.nodes.weights import scales_rows
-from worker.compression.weight_storage.codebook_weights import of_codes, of_learnt, shared_weight
+from worker.compression.weight_storage.codebook_weights import (
+    codebook_weight_of,
+    weight_of_codes,
+    weight_of_learnt,
+)
 
 ELEMENTWISE: Final = frozenset({"Add", "Sub", "Mul", "Div", "Sum", "Mean"})
-PASSING: Final = frozenset(
+PASSES_WEIGHT_ON: Final = frozenset(
     {"Transpose", "Reshape", "Unsqueeze", "Squeeze", "Identity", "Flatten", "DequantizeLinear"}
 )
 """What may stand between an initializer and the node that weighs with it."""
@@ -29,15 +33,15 @@ def trainable(value: ir.Value) -> bool:
     if value.const_value is None:
         return False
     if value.const_value.dtype != ir.DataType.FLOAT:
-        signs = of_codes(value)
+        signs = weight_of_codes(value)
         return reader_of(value) is not None and _weighed(value if signs is None else signs.value)
     return _weighed(value)
 
 
 def is_scale(value: ir.Value) -> bool:
     """Whether it is the scale of Q/DQ nodes, or those of a weight's signs."""
-    if (shared := of_learnt(value)) is not None:
-        return shared.binary
+    if (weight := weight_of_learnt(value)) is not None:
+        return weight.binary
     return any(
         use.idx == 1 and use.node.op_type in ("QuantizeLinear", "DequantizeLinear") for use in value.uses()
     )
@@ -45,29 +49,29 @@ def is_scale(value: ir.Value) -> bool:
 
 def is_codebook(value: ir.Value) -> bool:
     """Whether it holds the values that a weight's codes stand for."""
-    shared = of_learnt(value)
-    return shared is not None and not shared.binary
+    weight = weight_of_learnt(value)
+    return weight is not None and not weight.binary
 
 
 def feeding(node: ir.Node) -> set[str]:
-    """The initializers that the node weighs with, directly or through nodes that only pass them on or make a weight of
-    few values; the scales of those that are quantized too."""
-    if shared_weight(node.outputs[0]) is not None:
+    """Find the initializers that the node weighs with, directly or through nodes that only pass them on or make a
+    weight of few values; the scales of those that are quantized too."""
+    if codebook_weight_of(node.outputs[0]) is not None:
         return set()  # they are the layer's
-    found: set[str] = set()
+    names: set[str] = set()
     waiting = [node.inputs[i] for i in operator_of(node).weights if i < len(node.inputs)]
     while waiting:
         value = waiting.pop()
         producer = None if value is None else value.producer()
         if value is not None and value.is_initializer():
-            found.add(str(value.name))
-        elif (shared := shared_weight(value)) is not None:
-            found |= {str(shared.learnt.name), str(shared.codes.name)}
-        elif producer is not None and producer.op_type in PASSING:
+            names.add(str(value.name))
+        elif (weight := codebook_weight_of(value)) is not None:
+            names |= {str(weight.learnt.name), str(weight.codes.name)}
+        elif producer is not None and producer.op_type in PASSES_WEIGHT_ON:
             waiting.append(producer.inputs[0])
             if producer.op_type == "DequantizeLinear" and _is_constant(producer.inputs[0]):
                 waiting.append(producer.inputs[1])
-    return found if node.op_type not in PASSING and node.op_type != "QuantizeLinear" else set()
+    return names if node.op_type not in PASSES_WEIGHT_ON and node.op_type != "QuantizeLinear" else set()
 
 
 def _weighed(value: ir.Value) -> bool:
@@ -75,7 +79,7 @@ def _weighed(value: ir.Value) -> bool:
 
 
 def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
-    if node.op_type in PASSING and index == 0:
+    if node.op_type in PASSES_WEIGHT_ON and index == 0:
         return _weighed(node.outputs[0])
     if index not in operator_of(node).weights:
         return False
@@ -94,7 +98,7 @@ def _weighs(node: ir.Node, index: int, value: ir.Value) -> bool:
 
 
 def _counted(value: ir.Value) -> bool:
-    """Whole or half numbers beyond 1, or infinity: nobody learned these."""
+    """Whether they are whole or half numbers beyond 1, or infinity: nobody learned these."""
     while (producer := value.producer()) is not None and producer.inputs[0] is not None:
         value = producer.inputs[0]
     if value.const_value is None:

@@ -1,4 +1,4 @@
-"""A graph as the engine reads it, and trained weights back into the graph that was given.
+"""Make a module of a graph, and write trained weights back into that graph.
 
 The engine may need operators at a newer version than the model has. Then it works on a raised copy; names survive, so
 the weights go back into the graph as it was, whose opset never changes for training.
@@ -22,12 +22,12 @@ from worker.compression.ir.constants import new_constant
 
 
 def as_module(model: ir.Model, wanted: Iterable[str] | None = None) -> GraphModule:
-    """Raises `Refusal` `unsupported_operator`."""
+    """Make a module of the graph, raised for working. Raises `Refusal` `unsupported_operator`."""
     return GraphModule(_raised(model), wanted)
 
 
 def check_runs(model: ir.Model) -> None:
-    """Raises `Refusal` `unsupported_operator` for the first node that the engine cannot run, as it stands there."""
+    """Raise `Refusal` `unsupported_operator` for the first node that the engine cannot run."""
     raised = _raised(model)
     for node in raised.graph:
         function_of(node, opset_of(raised) if not node.domain else raised.opset_imports.get(node.domain, 1))
@@ -76,7 +76,7 @@ def _store(value: ir.Value, tensor: torch.Tensor) -> None:
 
 
 def _store_integers(value: ir.Value, reader: ir.Node, latent: torch.Tensor) -> None:
-    """With the scale as it was just stored; a bias first gets the one that follows from its layer's."""
+    """Store integers, with the scale as it was just stored; a bias first gets the one that follows from its layer's."""
     if is_bias(value) and (product := _scale_of_layer(reader)) is not None:
         scale = reader.inputs[1]
         assert scale is not None
@@ -85,8 +85,8 @@ def _store_integers(value: ir.Value, reader: ir.Node, latent: torch.Tensor) -> N
 
 
 def _leave_room(node: ir.Node, trained: Mapping[str, torch.Tensor]) -> None:
-    """The weight's scale grows where the layer's bias, in int32, would have outgrown it: see `scales_for_bias`. A bias
-    in float becomes one too, when ONNX Runtime loads the model."""
+    """Raise the weight's scale where the layer's bias, in int32, would have outgrown it: see `scales_for_bias`. A bias
+    in float becomes int32 too, when ONNX Runtime loads the model."""
     value = node.inputs[2] if node.op_type in ("Conv", "Gemm") and len(node.inputs) > 2 else None
     reader = None if value is None else value.producer()
     source = value if reader is None or reader.op_type != "DequantizeLinear" else reader.inputs[0]
@@ -104,14 +104,14 @@ def _leave_room(node: ir.Node, trained: Mapping[str, torch.Tensor]) -> None:
 
 
 def _scale_read(value: ir.Value | None) -> ir.Value | None:
-    """The constant scale of the DequantizeLinear that gives the value."""
+    """Find the constant scale of the DequantizeLinear that gives the value."""
     producer = None if value is None else value.producer()
     scale = producer.inputs[1] if producer is not None and producer.op_type == "DequantizeLinear" else None
     return None if scale is None or scale.const_value is None else scale
 
 
 def _scale_of_layer(reader: ir.Node) -> torch.Tensor | None:
-    """Of the data times that of the weight; None where one of them is not quantized, or several layers share it."""
+    """Multiply the scales of data and weight; None where one of them is not quantized, or several layers share it."""
     uses = list(reader.outputs[0].uses())
     if len(uses) != 1 or uses[0].idx != 2:
         return None

@@ -10,57 +10,61 @@ most. (Wang & Kanwar, BFloat16: the secret to high performance on Cloud TPUs, 20
 
 from typing import Final
 
-import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import BFloat16
 from worker.compression.graph.nodes.weights import dtype_name
-from worker.compression.half_precision.float16_ports import KEPT
+from worker.compression.half_precision.casting import insert_cast, max_finite
+from worker.compression.half_precision.float16_ports import FLOAT32_OPERATORS
 from worker.compression.ir.constants import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed
+from worker.compression.steps.eligibility import EXCLUDED
 from worker.compression.steps.opset import raised
 
 OPSET: Final = 13
-FEWEST: Final = 128
+MIN_ELEMENTS: Final = 128
 """Elements of a weight: a Cast with its names takes the bytes that fewer of them save."""
-TOO_FEW: Final = f"fewer than {FEWEST} elements: the Cast would take more bytes than it saves"
-LARGEST: Final = (2 - 2.0**-7) * 2.0**127
+TOO_FEW: Final = f"fewer than {MIN_ELEMENTS} elements: the Cast would take more bytes than it saves"
+MAX_BFLOAT16: Final = (2 - 2.0**-7) * 2.0**127
 
 
 def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> StepResult:
-    """Raises `Refusal` `nothing_to_quantize`, `step_failed` when the opset cannot be raised."""
+    """Store weights in bfloat16, in place.
+
+    Raises `Refusal` `nothing_to_quantize`, `step_failed` when the opset cannot be raised.
+    """
     model, notes = raised(model, OPSET, "a Cast from bfloat16")
-    kept = {value: why for value in _weights(model) if (why := _objection(value, step.exclude)) is not None}
+    ineligible = {v: why for v in _weights(model) if (why := _why_ineligible(v, step.exclude)) is not None}
     layers = [
         LayerDecision(node, reason, reason == TOO_FEW and _has_matrix(node))
-        for node, reason in _reasons(model, kept)
+        for node, reason in _reasons(model, ineligible)
     ]
-    answer = changed(model, layers, f"float32 weights of {FEWEST} or more elements", notes)
+    result = changed(model, layers, f"float32 weights of {MIN_ELEMENTS} or more elements", notes)
     names = Names(model)
-    stored = [value for value in _weights(model) if value not in kept]
+    stored = [value for value in _weights(model) if value not in ineligible]
     for done, value in enumerate(stored, 1):
         store_as(ir.DataType.BFLOAT16, value, names)
         context.progress.advance(done / len(stored))
-    return answer
+    return result
 
 
 def _weights(model: ir.Model) -> list[ir.Value]:
     return [v for v in model.graph.initializers.values() if v.dtype == ir.DataType.FLOAT and v.uses()]
 
 
-def _reasons(model: ir.Model, kept: dict[ir.Value, str]) -> list[tuple[ir.Node, str | None]]:
-    """Each node with weights: None where one of them is stored in bfloat16, else why none is."""
-    found = []
+def _reasons(model: ir.Model, ineligible: dict[ir.Value, str]) -> list[tuple[ir.Node, str | None]]:
+    """List the nodes with weights: None where one of them is stored in bfloat16, else why none is."""
+    reasons_by_node = []
     for node in model.graph:
         weights = [
             v for v in node.inputs if v is not None and v.is_initializer() and v.dtype == ir.DataType.FLOAT
         ]
         if weights:
-            reasons = [kept.get(value) for value in weights]
-            found.append((node, None if None in reasons else reasons[0]))
-    return found
+            reasons = [ineligible.get(value) for value in weights]
+            reasons_by_node.append((node, None if None in reasons else reasons[0]))
+    return reasons_by_node
 
 
 def _has_matrix(node: ir.Node) -> bool:
@@ -69,38 +73,34 @@ def _has_matrix(node: ir.Node) -> bool:
     return any(weight is not None and len(weight.shape) > 1 for weight in weights)
 
 
-def _objection(value: ir.Value, patterns: list[str]) -> str | None:
+def _why_ineligible(value: ir.Value, patterns: list[str]) -> str | None:
     readers = [use.node for use in value.uses()]
     if any(excluded(node, patterns) for node in readers):
-        return "excluded by pattern"
-    if any(node.op_type in KEPT for node in readers):
+        return EXCLUDED
+    if any(node.op_type in FLOAT32_OPERATORS for node in readers):
         return "a scale of quantization keeps its precision"
     if value.is_graph_output():
         return "the weight is an output of the model"
     assert value.const_value is not None
-    if value.const_value.size < FEWEST:
+    if value.const_value.size < MIN_ELEMENTS:
         return TOO_FEW
-    array = value.const_value.numpy()
-    if np.abs(array[np.isfinite(array)]).max(initial=0) > LARGEST:
-        return f"a weight exceeds {LARGEST:.4g}, the largest bfloat16"
+    if max_finite(value.const_value.numpy()) > MAX_BFLOAT16:
+        return f"a weight exceeds {MAX_BFLOAT16:.4g}, the largest bfloat16"
     return None
 
 
 def store_as(dtype: ir.DataType, value: ir.Value, names: Names, small: ir.Value | None = None) -> None:
-    """The weight rounded to `dtype` and a Cast, before everything else in its graph: subgraphs may read it too.
+    """Replace a weight by one rounded to `dtype` and a Cast of it.
 
     `small`: the rounded weight, where the graph has it already.
     """
     graph = value.graph
     assert value.const_value is not None
     assert graph is not None
-    name = names.fresh(f"{value.name}_{dtype_name(dtype)}")
     if small is None:
+        name = names.fresh(f"{value.name}_{dtype_name(dtype)}")
         small = new_constant(graph, name, value.const_value.numpy().astype(dtype.numpy()))
-    cast = ir.node("Cast", [small], {"to": ir.DataType.FLOAT.value}, name=names.fresh(f"{name}_Cast"))
-    wide = cast.outputs[0]
-    wide.name, wide.shape, wide.dtype = names.fresh(f"{value.name}_float32"), value.shape, ir.DataType.FLOAT
-    graph.insert_before(graph[0], cast)
+    wide = insert_cast(graph, small, ir.DataType.FLOAT, names.fresh(f"{value.name}_float32"), names)
     for use in value.uses():
         use.node.replace_input_with(use.idx, wide)
     del graph.initializers[str(value.name)]

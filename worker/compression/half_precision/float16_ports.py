@@ -13,7 +13,9 @@ import onnx_ir as ir
 
 FLOAT, HALF = "tensor(float)", "tensor(float16)"
 
-KEPT = frozenset({"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "CastLike"})
+FLOAT32_OPERATORS = frozenset(
+    {"QuantizeLinear", "DequantizeLinear", "DynamicQuantizeLinear", "Cast", "CastLike"}
+)
 """Quantization keeps float32 scales; a Cast says itself what it gives."""
 
 
@@ -25,13 +27,13 @@ class Ports:
     outputs: list[int]
 
 
-def ports(node: ir.Node, opset: int, wide: Container[str] = ()) -> Ports | None:
-    """None when the node has to stay in float32, or has nothing to do with floats.
+def find_ports(node: ir.Node, opset: int, float32_inputs: Container[str] = ()) -> Ports | None:
+    """Find what of a node can be float16; None when it has to stay in float32, or has nothing to do with floats.
 
-    `wide`: names of inputs that stay float32 where the operator allows it beside float16, as statistics of a
+    `float32_inputs`: names of inputs that stay float32 where the operator allows it beside float16, as statistics of a
     BatchNormalization.
     """
-    if node.domain not in ("", "ai.onnx") or node.op_type in KEPT or has_subgraph(node):
+    if node.domain not in ("", "ai.onnx") or node.op_type in FLOAT32_OPERATORS or has_subgraph(node):
         return None
     if any(not is_tensor(value) for value in (*node.inputs, *node.outputs) if value is not None):
         return None
@@ -44,9 +46,9 @@ def ports(node: ir.Node, opset: int, wide: Container[str] = ()) -> Ports | None:
     outputs = list(_bound(node.outputs, schema.outputs))
     chosen = {kind for _, value, kind in inputs if value.dtype == ir.DataType.FLOAT and kind in allowed}
     produced = {kind for _, value, kind in outputs if value.dtype == ir.DataType.FLOAT}
-    chosen -= {kind for _, value, kind in inputs if kind not in produced and value.name in wide}
+    chosen -= {kind for _, value, kind in inputs if kind not in produced and value.name in float32_inputs}
     unknown = any(
-        value.dtype is None and any("(float)" in one for one in allowed.get(kind, {kind}))
+        value.dtype is None and any("(float)" in name for name in allowed.get(kind, {kind}))
         for _, value, kind in [*inputs, *outputs]
     )
     if not chosen or unknown or not produced <= chosen or not all(HALF in allowed[kind] for kind in chosen):
@@ -60,14 +62,14 @@ def ports(node: ir.Node, opset: int, wide: Container[str] = ()) -> Ports | None:
 def _bound(
     values: Sequence[ir.Value | None], formal: "list[onnx.defs.OpSchema.FormalParameter]"
 ) -> Iterator[tuple[int, ir.Value, str]]:
-    """(index, value, type variable or fixed type) of what is not left out; the last formal may be variadic."""
+    """List (index, value, type variable or fixed type) of what is not left out; the last formal may be variadic."""
     for index, value in enumerate(values):
         if value is not None and value.name and formal:
             yield index, value, formal[min(index, len(formal) - 1)].type_str
 
 
 def is_tensor(value: ir.Value) -> bool:
-    """Or of no type that is known; sequences and optionals have one."""
+    """Whether it is a tensor, or of no type that is known; sequences and optionals have one."""
     return value.type is None or isinstance(value.type, ir.TensorType)
 
 

@@ -18,20 +18,22 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import AnyStep, BFloat16, Distillation, Float16
 from worker.compression.graph.facts.facts import is_quantized
 from worker.compression.graph.nodes.weights import dtype_name, layers
-from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, told
+from worker.compression.graph.normal_form.in_float32 import FLOAT, FloatTypes, float_types_note
 from worker.compression.half_precision.bfloat16 import store_as
-from worker.compression.half_precision.float16 import Converter, chosen
-from worker.compression.half_precision.float16_ports import KEPT
+from worker.compression.half_precision.casting import insert_cast, max_finite
+from worker.compression.half_precision.float16 import float16_nodes
+from worker.compression.half_precision.float16_converter import Converter
+from worker.compression.half_precision.float16_ports import FLOAT32_OPERATORS
 from worker.compression.ir.naming import Names
 
-FEWEST: Final = 32
+MIN_ELEMENTS: Final = 32
 """Elements of a constant: a Cast in a compact file takes about the 64 bytes that fewer of them save."""
 HALVES: Final = (ir.DataType.FLOAT16, ir.DataType.BFLOAT16)
 
 
 def check_types(model: ir.Model, types: FloatTypes, steps: Sequence[AnyStep]) -> None:
     """Refuse steps that store weights in 16 bits where all are. Raises `Refusal` `nothing_to_quantize`."""
-    if any(weight.value.name in types.wide_weights for _, found in layers(model) for weight in found):
+    if any(weight.value.name in types.wide_weights for _, weights in layers(model) for weight in weights):
         return
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
@@ -45,11 +47,11 @@ def check_types(model: ir.Model, types: FloatTypes, steps: Sequence[AnyStep]) ->
             )
 
 
-def give_back(model: ir.Model, types: FloatTypes) -> list[str]:
-    """Change the model in place; notes for the report."""
+def restore_float_types(model: ir.Model, types: FloatTypes) -> list[str]:
+    """Turn the model's floats back, in place, into what the upload has; returns notes for the report."""
     if types.stored is None:
         return []
-    notes, halves = [told(types)], {}
+    notes, halves = [float_types_note(types)], {}
     if types.computed == ir.DataType.FLOAT16 and not is_quantized(model):
         halves = _compute_in_half(model, types)
         notes.append("The artifact computes in float16, as the upload does.")
@@ -64,8 +66,8 @@ def give_back(model: ir.Model, types: FloatTypes) -> list[str]:
 
 
 def _compute_in_half(model: ir.Model, types: FloatTypes) -> dict[ir.Value, ir.Value]:
-    """Every node that can, but for those that were float32. Answers the float16 forms of float32 values."""
-    halves, _ = chosen(model, [], types.wide_weights)
+    """Convert every node that can be, but for those that were float32. Returns the float16 forms of float32 values."""
+    halves, _ = float16_nodes(model, [], types.wide_weights)
     halves = {node: ports for node, ports in halves.items() if node.name not in types.wide_nodes}
     signature = {**types.inputs, **types.outputs}
     narrowed = Converter(model, halves).convert(
@@ -76,10 +78,13 @@ def _compute_in_half(model: ir.Model, types: FloatTypes) -> dict[ir.Value, ir.Va
 
 
 def _store_weights(model: ir.Model, types: FloatTypes, halves: dict[ir.Value, ir.Value]) -> int:
-    """Weights of layers, and what else is a number of that type. `halves`: float16 forms that are there already."""
+    """Store the layers' weights in the upload's type, and other constants that are numbers of it; returns how many.
+
+    `halves`: float16 forms that the graph has already.
+    """
     assert types.stored is not None
     largest = float(np.finfo(np.float16).max) if types.stored == ir.DataType.FLOAT16 else np.inf
-    of_layers = {weight.value for _, found in layers(model) for weight in found}
+    of_layers = {weight.value for _, weights in layers(model) for weight in weights}
     names, count = Names(model), 0
     for graph in list(model.graphs()):
         for value in list(graph.initializers.values()):
@@ -90,19 +95,24 @@ def _store_weights(model: ir.Model, types: FloatTypes, halves: dict[ir.Value, ir
 
 
 def _is_storable(value: ir.Value, types: FloatTypes, largest: float | None) -> bool:
-    """`largest`: of what may be rounded; None where nothing may be lost."""
+    """`largest`: the magnitude up to which numbers may be rounded; None where they must not change."""
     tensor = value.const_value
-    if tensor is None or tensor.dtype != FLOAT or tensor.size < FEWEST or value.name in types.wide_weights:
+    if (
+        tensor is None
+        or tensor.dtype != FLOAT
+        or tensor.size < MIN_ELEMENTS
+        or value.name in types.wide_weights
+    ):
         return False
-    if value.is_graph_output() or any(use.node.op_type in KEPT for use in value.uses()):
+    if value.is_graph_output() or any(use.node.op_type in FLOAT32_OPERATORS for use in value.uses()):
         return False
     array = tensor.numpy()
     if largest is None:
-        return _is_kept(array, types)
-    return bool(np.abs(array[np.isfinite(array)]).max(initial=0) <= largest)
+        return _is_lossless(array, types)
+    return max_finite(array) <= largest
 
 
-def _is_kept(array: NDArray[Any], types: FloatTypes) -> bool:
+def _is_lossless(array: NDArray[Any], types: FloatTypes) -> bool:
     assert types.stored is not None
     with np.errstate(over="ignore"):
         return bool(
@@ -111,7 +121,7 @@ def _is_kept(array: NDArray[Any], types: FloatTypes) -> bool:
 
 
 def _cast_signature(model: ir.Model, types: FloatTypes) -> None:
-    """Casts behind inputs and before outputs that are float32 now and were not."""
+    """Put Casts behind inputs and before outputs that are float32 now and were not."""
     graph, names = model.graph, Names(model)
     for value in graph.inputs:
         kind = types.inputs.get(str(value.name))
@@ -119,7 +129,7 @@ def _cast_signature(model: ir.Model, types: FloatTypes) -> None:
             continue
         uses = list(value.uses())
         value.type = ir.TensorType(kind)
-        wide = _cast(graph, value, FLOAT, names.fresh(f"{value.name}_float32"), names, first=True)
+        wide = insert_cast(graph, value, FLOAT, names.fresh(f"{value.name}_float32"), names)
         for use in uses:
             use.node.replace_input_with(use.idx, wide)
     for index, value in enumerate(graph.outputs):
@@ -128,17 +138,4 @@ def _cast_signature(model: ir.Model, types: FloatTypes) -> None:
             continue
         name = str(value.name)
         value.name = names.fresh(f"{name}_float32")
-        graph.outputs[index] = _cast(graph, value, kind, name, names)
-
-
-def _cast(
-    graph: ir.Graph, value: ir.Value, to: ir.DataType, name: str, names: Names, *, first: bool = False
-) -> ir.Value:
-    node = ir.node("Cast", [value], {"to": to.value}, name=names.fresh(f"{name}_Cast"))
-    result = node.outputs[0]
-    result.name, result.shape, result.type = name, value.shape, ir.TensorType(to)
-    if first:
-        graph.insert_before(graph[0], node)
-    else:
-        graph.append(node)
-    return result
+        graph.outputs[index] = insert_cast(graph, value, kind, name, names)

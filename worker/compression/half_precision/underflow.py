@@ -1,11 +1,11 @@
-"""Which nodes of a half-precision graph must compute in float32 because a constant of theirs vanishes in float16.
+"""Finds the nodes of a half-precision graph that must stay in float32 because a constant vanishes in float16.
 
     vanishes   the largest |c| > 0 of a constant is below 2⁻¹⁴, the smallest normal float16; of a divisor, any is, and
                of what is added or bounds, any is where something steep reads the result
 
 A sum with 10⁻¹⁰ under a logarithm is the case: in float16 it is a sum with 0. What makes much of little (`STEEP`) and
 reads such a node has to read it in float32, so it stays too, with what stands between and only
-moves or scales (`GOES_ON`).
+moves or scales (`PASSES_ON`).
 """
 
 from collections.abc import Iterable, Iterator
@@ -17,10 +17,10 @@ import onnx_ir as ir
 
 from worker.compression.half_precision.float16_ports import Ports
 
-SMALLEST: Final = float(np.finfo(np.float16).smallest_normal)
+MIN_NORMAL: Final = float(np.finfo(np.float16).smallest_normal)
 STEEP: Final = frozenset({"Log", "Sqrt", "Reciprocal", "Div", "Pow"})
 ADDS: Final = frozenset({"Add", "Sub", "Sum", "Max", "Min", "Clip", "Where"})
-GOES_ON: Final = frozenset(
+PASSES_ON: Final = frozenset(
     {
         "Reshape",
         "Transpose",
@@ -37,33 +37,33 @@ GOES_ON: Final = frozenset(
 )
 
 
-def vanishing(halves: dict[ir.Node, Ports]) -> dict[ir.Node, str]:
-    """Each node that stays float32, and why."""
-    found: dict[ir.Node, str] = {}
+def vanishing_nodes(halves: dict[ir.Node, Ports]) -> dict[ir.Node, str]:
+    """Find each node that stays float32, and why."""
+    reasons: dict[ir.Node, str] = {}
     for node, ports in halves.items():
         behind = _until_steep(node, halves)
         if (why := _vanishes(node, ports, steep=bool(behind))) is not None:
-            found[node] = why
-            found |= {n: "reads a constant that vanishes in float16" for n in behind if n not in found}
-    return found
+            reasons[node] = why
+            reasons |= {n: "reads a constant that vanishes in float16" for n in behind if n not in reasons}
+    return reasons
 
 
 def _until_steep(node: ir.Node, halves: dict[ir.Node, Ports]) -> list[ir.Node]:
-    """The steep nodes that read its results, and all between."""
-    found: dict[ir.Node, None] = {}
+    """List the steep nodes that read its results, and all between."""
+    nodes: dict[ir.Node, None] = {}
     waiting: list[tuple[ir.Node, tuple[ir.Node, ...]]] = [(node, ())]
-    seen = {node}
+    visited = {node}
     while waiting:
-        last, way = waiting.pop()
+        last, path = waiting.pop()
         for reader in _readers(last.outputs):
             if reader not in halves:
                 continue
             if reader.op_type in STEEP:
-                found |= dict.fromkeys((*way, reader))
-            if reader.op_type in GOES_ON | STEEP and reader not in seen:
-                seen.add(reader)
-                waiting.append((reader, (*way, reader)))
-    return list(found)
+                nodes |= dict.fromkeys((*path, reader))
+            if reader.op_type in PASSES_ON | STEEP and reader not in visited:
+                visited.add(reader)
+                waiting.append((reader, (*path, reader)))
+    return list(nodes)
 
 
 def _vanishes(node: ir.Node, ports: Ports, *, steep: bool) -> str | None:
@@ -73,14 +73,14 @@ def _vanishes(node: ir.Node, ports: Ports, *, steep: bool) -> str | None:
             continue
         any_counts = (node.op_type == "Div" and index == 1) or (steep and node.op_type in ADDS)
         if _is_lost(value.const_value.numpy(), any_counts):
-            return f"a constant, {value.name}, vanishes in float16, whose smallest normal number is {SMALLEST:.2g}"
+            return f"a constant, {value.name}, vanishes in float16, whose smallest normal number is {MIN_NORMAL:.2g}"
     return None
 
 
 def _is_lost(array: npt.NDArray[Any], any_counts: bool) -> bool:
     sizes = np.abs(array.astype(np.float64))
     sizes = sizes[(sizes > 0) & np.isfinite(sizes)]
-    return bool(sizes.size and (sizes.min() if any_counts else sizes.max()) < SMALLEST)
+    return bool(sizes.size and (sizes.min() if any_counts else sizes.max()) < MIN_NORMAL)
 
 
 def _readers(values: Iterable[ir.Value]) -> Iterator[ir.Node]:

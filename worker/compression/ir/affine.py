@@ -1,11 +1,11 @@
 """Affine quantization to 8 bits: real = scale · (integer − zero point).
 
-Activations are uint8 and asymmetric, which is what x86 multiplies fast, or int8 and symmetric (see `kernels`). Weights
+Activations are uint8 and asymmetric, which is what x86 multiplies fast, or int8 and symmetric (see `hardware`). Weights
 are int8 and symmetric, one scale per output channel:
 
     scale_c = max|w_c| / limit                    (Krishnamoorthi 2018, arXiv:1806.08342)
 
-The limit is 127, or 64 where the CPU would cut off sums of larger products: see `kernels`.
+The limit is 127, or 64 where the CPU would cut off sums of larger products: see `hardware`.
 """
 
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""New constants of a graph."""
+"""Add constants to a graph."""
 
 from typing import Any
 
@@ -8,12 +8,12 @@ import onnx_ir as ir
 
 
 def new_constant(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
-    """A new initializer of the graph, under a name that is free."""
+    """Add an initializer to the graph, under a name that is free."""
     return registered(graph, ir.tensor(np.asarray(array, order="C"), name=name))
 
 
 def registered(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
-    """The same of a tensor that has its name, wherever its bytes lie."""
+    """Add a tensor that has its name as an initializer, wherever its bytes lie."""
     shape = ir.Shape(tensor.shape.numpy())
     value = ir.Value(name=tensor.name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
     graph.register_initializer(value)

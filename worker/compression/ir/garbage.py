@@ -1,4 +1,4 @@
-"""Python's search for garbage in cycles, put off where it costs much and finds little."""
+"""Put off Python's search for garbage in cycles where it costs much and finds little."""
 
 import gc
 from collections.abc import Iterator
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_garbage_collection() -> Iterator[None]:
-    """What is in no cycle is freed all the same. Also a decorator."""
+    """Switch the search off meanwhile; what is in no cycle is freed all the same. Also a decorator."""
     enabled = gc.isenabled()
     gc.disable()
     try:

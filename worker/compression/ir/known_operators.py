@@ -1,4 +1,4 @@
-"""Only operators that ONNX or ONNX Runtime bring along: nothing a model needs may come from outside."""
+"""Allow only operators that ONNX or ONNX Runtime bring along: nothing a model needs may come from outside."""
 
 from functools import cache
 from typing import Final
@@ -14,7 +14,7 @@ DOMAINS: Final = frozenset({"", "ai.onnx.ml", "com.microsoft"})
 READS_FILES: Final = frozenset({"EPContext", "Snpe"})
 """Operators of com.microsoft that carry compiled code or the path of it."""
 
-NAMED_AT_MOST: Final = 5
+MAX_NAMED: Final = 5
 
 
 def check_operators(model: onnx.ModelProto) -> None:
@@ -32,7 +32,7 @@ def check_operators(model: onnx.ModelProto) -> None:
         names = list(dict.fromkeys(f"{node.op_type} of {_named(node)}" for node in foreign))
         raise Refusal(
             "custom_operator",
-            f"The model needs {', '.join(names[:NAMED_AT_MOST])}{' and more' if len(names) > NAMED_AT_MOST else ''}: "
+            f"The model needs {', '.join(names[:MAX_NAMED])}{' and more' if len(names) > MAX_NAMED else ''}: "
             "operators that neither ONNX nor ONNX Runtime has. Export it without them, for example with pre- and "
             "post-processing left out of the graph.",
             layer=foreign[0].name or None,
@@ -54,6 +54,6 @@ def _known(domain: str, operator: str) -> bool:
 
 @cache
 def _all() -> frozenset[tuple[str, str]]:
-    """Every (domain, operator) with a schema in onnx or in this build of ONNX Runtime."""
+    """Collect every (domain, operator) with a schema in onnx or in this build of ONNX Runtime."""
     schemas = [*defs.get_all_schemas_with_history(), *runtime.get_all_operator_schema()]
     return frozenset((schema.domain, schema.name) for schema in schemas)

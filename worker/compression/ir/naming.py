@@ -1,4 +1,4 @@
-"""Names: which nodes a pattern leaves out, and new values that collide with nothing."""
+"""Match nodes to patterns of names, and make names that collide with nothing."""
 
 from collections.abc import Iterable
 
@@ -14,13 +14,13 @@ def excluded(node: ir.Node, patterns: Iterable[str]) -> bool:
 
 
 def table_name(node: ir.Node) -> str | None:
-    """Of the constant that a Gather takes from; None for other nodes."""
+    """Return the name of the constant that a Gather takes from; None for other nodes."""
     table = node.inputs[0] if node.op_type == "Gather" else None
     return table.name if table is not None and table.is_initializer() else None
 
 
 class Names:
-    """Hands out names that no value and no node of the model has, in subgraphs either."""
+    """A source of names that no value and no node of the model has, in subgraphs either."""
 
     def __init__(self, model: ir.Model) -> None:
         self._taken: set[str | None] = set()

@@ -1,4 +1,4 @@
-"""Walks over an ONNX protobuf, before any library has made sense of it."""
+"""Walk over an ONNX protobuf, before any library has made sense of it."""
 
 from collections.abc import Iterator
 from functools import cache
@@ -11,7 +11,7 @@ M = TypeVar("M", bound=Message)
 
 
 def messages(root: Message, kind: type[M]) -> Iterator[M]:
-    """Every message of a kind below the root, each before what it holds: in subgraphs, functions, sparse values,
+    """Yield every message of a kind below the root, each before what it holds: in subgraphs, functions, sparse values,
     training graphs, anywhere. Fields that cannot hold one are not entered.
     """
     waiting = _inside(root, kind)
@@ -23,7 +23,7 @@ def messages(root: Message, kind: type[M]) -> Iterator[M]:
 
 
 def texts(message: Message) -> Iterator[tuple[str, str | bytes]]:
-    """Its own texts, each with its field's name; bytes where one is not UTF-8."""
+    """Yield the message's own texts, each with its field's name; bytes where one is not UTF-8."""
     for name, repeated in _texts(message.DESCRIPTOR):
         value = getattr(message, name)
         if not repeated:
@@ -34,15 +34,15 @@ def texts(message: Message) -> Iterator[tuple[str, str | bytes]]:
 
 
 def _inside(message: Message, kind: type[Message]) -> list[Message]:
-    """The messages that its fields hold and that may lead to one of the kind, the last one first."""
-    found: list[Message] = []
+    """Find the messages that its fields hold and that may lead to one of the kind, the last one first."""
+    inner: list[Message] = []
     for name, repeated in _fields(message.DESCRIPTOR, kind.DESCRIPTOR):
         if repeated:
-            found += getattr(message, name)
+            inner += getattr(message, name)
         elif message.HasField(name):
-            found.append(getattr(message, name))
-    found.reverse()
-    return found
+            inner.append(getattr(message, name))
+    inner.reverse()
+    return inner
 
 
 @cache
@@ -53,7 +53,7 @@ def _texts(holder: Descriptor) -> tuple[tuple[str, bool], ...]:
 
 @cache
 def _fields(holder: Descriptor, wanted: Descriptor | None) -> tuple[tuple[str, bool], ...]:
-    """Names of the fields that lead to the wanted message (None: to any), and whether they repeat."""
+    """Find the names of the fields that lead to the wanted message (None: to any), and whether they repeat."""
     return tuple(
         (field.name, field.is_repeated)
         for field in holder.fields
@@ -63,7 +63,7 @@ def _fields(holder: Descriptor, wanted: Descriptor | None) -> tuple[tuple[str, b
 
 @cache
 def _reached(start: Descriptor) -> frozenset[Descriptor]:
-    """The kinds of messages that one of this kind may be or hold, however deep."""
+    """Find the kinds of messages that one of this kind may be or hold, however deep."""
     known, waiting = {start}, [start]
     while waiting:
         fields: list[FieldDescriptor] = list(waiting.pop().fields)

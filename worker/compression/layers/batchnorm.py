@@ -9,20 +9,19 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.affine import Array
-from worker.compression.ir.constants import new_constant
-from worker.compression.ir.naming import Names, excluded
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.naming import Names
 
 EPSILON = 1e-5
 """Of BatchNormalization, where the node gives none."""
 ROLES = ("input", "scale", "bias", "mean", "variance")
 
 
-def fold_batchnorms(model: ir.Model, patterns: list[str]) -> int:
-    """Fold what can be folded in the main graph, in place; excluded nodes stay. Answers how many were."""
-    names = Names(model)
-    pairs = [(node, conv) for node in model.graph if (conv := _foldable(node, patterns)) is not None]
+def fold_batchnorms(edit: GraphEdit) -> int:
+    """Fold what can be folded in the main graph, and answer how many were; excluded nodes stay."""
+    pairs = [(node, conv) for node in edit.graph if (conv := _foldable(edit, node)) is not None]
     for norm, conv in pairs:
-        _fold(model.graph, norm, conv, names)
+        _fold(edit, norm, conv)
     return len(pairs)
 
 
@@ -42,7 +41,7 @@ def untie_batchnorms(model: ir.Model) -> None:
                 node.replace_input_with(index, copy)
 
 
-def _foldable(norm: ir.Node, patterns: list[str]) -> ir.Node | None:
+def _foldable(edit: GraphEdit, norm: ir.Node) -> ir.Node | None:
     """The convolution that this batch normalisation goes into."""
     if norm.op_type != "BatchNormalization" or norm.domain not in ("", "ai.onnx"):
         return None
@@ -55,10 +54,10 @@ def _foldable(norm: ir.Node, patterns: list[str]) -> ir.Node | None:
     trains = "training_mode" in norm.attributes and norm.attributes["training_mode"].as_int() == 1
     if not (alone and constant and biased) or trains or any(o.uses() for o in norm.outputs[1:]):
         return None
-    return None if excluded(conv, patterns) or excluded(norm, patterns) else conv
+    return conv if edit.may_change(conv) and edit.may_change(norm) else None
 
 
-def _fold(graph: ir.Graph, norm: ir.Node, conv: ir.Node, names: Names) -> None:
+def _fold(edit: GraphEdit, norm: ir.Node, conv: ir.Node) -> None:
     gamma, beta, mean, variance = (_float(norm, i) for i in range(1, 5))
     epsilon = norm.attributes["epsilon"].as_float() if "epsilon" in norm.attributes else EPSILON
     factor = gamma / np.sqrt(variance + epsilon)
@@ -66,22 +65,20 @@ def _fold(graph: ir.Graph, norm: ir.Node, conv: ir.Node, names: Names) -> None:
     bias = _float(conv, 2) if _array(conv, 2) is not None else np.zeros_like(mean)
     scaled = weight * factor.reshape(-1, *[1] * (weight.ndim - 1))
     conv.resize_inputs(3)
-    _replace(graph, conv, 1, scaled, names, f"{conv.inputs[1].name}_folded")  # type: ignore[union-attr]
-    _replace(graph, conv, 2, (bias - mean) * factor + beta, names, f"{conv.name}_bias_folded")
-    _bridge(graph, norm, conv)
+    shifted = (bias - mean) * factor + beta
+    wish = f"{conv.inputs[1].name}_folded"  # type: ignore[union-attr]
+    conv.replace_input_with(1, edit.new_constant(wish, scaled.astype(np.float32)))
+    conv.replace_input_with(2, edit.new_constant(f"{conv.name}_bias_folded", shifted.astype(np.float32)))
+    _bridge(edit.graph, norm, conv)
 
 
 def _bridge(graph: ir.Graph, norm: ir.Node, conv: ir.Node) -> None:
-    """The convolution gives what the normalisation gave, under that name."""
+    """Let the convolution's output take the place of the normalisation's, under that name."""
     before, after = conv.outputs[0], norm.outputs[0]
     before.shape, before.type = after.shape, after.type
     ir.convenience.replace_all_uses_with(after, before, replace_graph_outputs=True)
     graph.remove(norm, safe=True)
     before.name = after.name
-
-
-def _replace(graph: ir.Graph, node: ir.Node, index: int, array: Array, names: Names, name: str) -> None:
-    node.replace_input_with(index, new_constant(graph, names.fresh(name), array.astype(np.float32)))
 
 
 def _array(node: ir.Node, index: int) -> ir.TensorProtocol | None:

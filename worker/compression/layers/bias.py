@@ -1,4 +1,4 @@
-"""The bias of a layer: whether it can take something up, and how it is one more column of the matrix."""
+"""Treats the bias of a layer as one more column of its matrix, and says whether it can be changed."""
 
 from dataclasses import dataclass
 
@@ -34,11 +34,11 @@ class Bias:
     columns: int
 
     def widened(self, x: Array) -> Array:
-        """float32 [groups, rows, in + columns]: what the matrix with its bias multiplies."""
+        """Add the ones that the bias multiplies, float32 [groups, rows, in + columns]."""
         return np.concatenate([x, np.ones((*x.shape[:2], self.columns), np.float32)], 2)
 
     def joined(self, matrix: Array) -> Array:
-        """float64 [groups, out, in + columns]"""
+        """Add the bias as a column, float64 [groups, out, in + columns]."""
         groups, outer, _ = matrix.shape
         value = self.layer.bias
         numbers = np.zeros(groups * outer) if value is None else _stored(value)
@@ -46,7 +46,7 @@ class Bias:
         return np.concatenate([matrix.astype(np.float64), column], 2)
 
     def put(self, joined: Array) -> Array:
-        """Store the bias column; answers the rest."""
+        """Store the bias column; returns the rest."""
         if not self.columns:
             return joined
         array = np.ascontiguousarray(joined[:, :, -1].reshape(-1), np.float32)
@@ -61,7 +61,8 @@ class Bias:
 
 
 def bias_of(model: ir.Model, layer: Linear) -> Bias | None:
-    """None where the bias is computed, shared, or not one number for each output: the layer cannot be fitted."""
+    """Make the bias of a layer; None where it is computed, shared, or not one number for each output: such a layer
+    cannot be fitted."""
     return Bias(model, layer, int(takes_bias(layer))) if owns_bias(layer) else None
 
 

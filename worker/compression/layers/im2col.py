@@ -1,4 +1,4 @@
-"""What a convolution's kernel sees at each position of its output, as rows of a matrix (im2col)."""
+"""Lays out what a convolution's kernel sees at each position of its output as rows of a matrix (im2col)."""
 
 from dataclasses import dataclass
 
@@ -12,7 +12,7 @@ from worker.compression.runtime.observe import Array
 
 @dataclass(frozen=True)
 class Window:
-    """One number for each spatial axis; `pads` None means as much as the operator's auto_pad asks."""
+    """A convolution's window, one number for each spatial axis; `pads` None: as much as the node's auto_pad says."""
 
     kernel: tuple[int, ...]
     strides: tuple[int, ...]
@@ -22,7 +22,7 @@ class Window:
 
     @classmethod
     def of(cls, node: ir.Node, kernel: tuple[int, ...]) -> "Window":
-        """Of a Conv with a kernel of this size."""
+        """Read the window of a Conv with a kernel of this size."""
         rank, ones = len(kernel), [1] * len(kernel)
         auto = node.attributes.get_string("auto_pad", "NOTSET")
         flat = list(node.attributes.get_ints("pads", [0] * 2 * rank))
@@ -36,7 +36,7 @@ class Window:
         )
 
     def padding(self, sizes: tuple[int, ...]) -> list[tuple[int, int]]:
-        """Before and behind, of each spatial axis of data of these sizes."""
+        """Compute the padding before and behind, of each spatial axis of data of these sizes."""
         if self.pads is not None:
             return list(self.pads)
         if self.auto == "VALID":
@@ -52,10 +52,10 @@ class Window:
         return (small, total - small) if self.auto == "SAME_UPPER" else (total - small, small)
 
 
-def patches(x: Array, window: Window, groups: int = 1, most: int | None = None) -> Array:
-    """float32 [groups, rows, (channels / groups) · Πkernel] of data [N, channels, …], all positions of all samples.
+def patches(x: Array, window: Window, groups: int = 1, max_rows: int | None = None) -> Array:
+    """Lay out data [N, channels, …] as float32 [groups, rows, (channels / groups) · Πkernel], a row for each position.
 
-    `most` rows at most, drawn without replacement, the same ones for data of the same size.
+    `max_rows` at most, drawn without replacement, the same ones for data of the same size.
     """
     rank = len(window.kernel)
     padded = np.pad(x, [(0, 0), (0, 0), *window.padding(x.shape[2:])])
@@ -65,14 +65,14 @@ def patches(x: Array, window: Window, groups: int = 1, most: int | None = None) 
     views = views[(slice(None), slice(None), *steps, *(slice(None, None, d) for d in window.dilations))]
     samples, channels, positions = x.shape[0], x.shape[1], views.shape[2 : 2 + rank]
     views = np.moveaxis(views, 1, 1 + rank)  # [N, positions…, channels, kernel…]
-    rows = chosen(samples * int(np.prod(positions)), most)
+    rows = sampled_rows(samples * int(np.prod(positions)), max_rows)
     picked = views[np.unravel_index(rows, (samples, *positions))]
     inner = channels // groups * int(np.prod(window.kernel))
     return np.ascontiguousarray(picked.reshape(len(rows), groups, inner).swapaxes(0, 1), np.float32)
 
 
-def chosen(count: int, most: int | None) -> npt.NDArray[np.int64]:
-    """Ascending numbers of the rows that are counted: all, or `most` of them, which follow from the count alone."""
-    if most is None or count <= most:
+def sampled_rows(count: int, max_rows: int | None) -> npt.NDArray[np.int64]:
+    """Choose rows, in ascending order: all, or `max_rows` of them, which follow from the count alone."""
+    if max_rows is None or count <= max_rows:
         return np.arange(count)
-    return np.sort(np.random.default_rng(count).choice(count, most, replace=False))
+    return np.sort(np.random.default_rng(count).choice(count, max_rows, replace=False))

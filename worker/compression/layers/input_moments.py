@@ -1,6 +1,6 @@
-"""First and second moments of what reaches each layer, streamed: H = Σ x xᵀ over the rows that it multiplies.
+"""Measures first and second moments of what reaches each layer, streamed: H = Σ x xᵀ over the rows that it multiplies.
 
-All layer-wise methods (least-squares repair, Wanda, SparseGPT, whitened low rank, GPTQ) need no more of the data.
+All layer-wise methods (least-squares reconstruction, Wanda, SparseGPT, whitened low rank, GPTQ) need no more data.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -14,10 +14,10 @@ from worker.compression.data.samples import Samples
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array, Observer
 
-HELD = 1 << 30
+MAX_HELD_BYTES = 1 << 30
 """Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""
-ROWS = 1 << 14
-"""Rows of one layer and batch that are counted; of more, a random part."""
+MAX_ROWS = 1 << 14
+"""Rows of one layer and batch that are summed; of more, a random part."""
 
 
 @dataclass
@@ -29,13 +29,13 @@ class Moments:
     rows: int = 0
 
     @classmethod
-    def none(cls, layer: Linear) -> "Moments":
+    def empty(cls, layer: Linear) -> "Moments":
         groups, _, inner = layer.shape
         return cls(np.zeros((groups, inner, inner)), np.zeros((groups, inner)))
 
     def add(self, x: Array) -> None:
         """float32 [groups, rows, in]"""
-        with np.errstate(over="ignore", invalid="ignore"):  # looked for at the end
+        with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
             self.second += x.swapaxes(1, 2) @ x
         self.first += x.sum(1, dtype=np.float64)
         self.rows += x.shape[1]
@@ -47,25 +47,23 @@ class Moments:
 
 
 def moments(
-    model: ir.Model, layers: Sequence[Linear], samples: Samples, told: Callable[[float], None]
+    model: ir.Model, layers: Sequence[Linear], samples: Samples, report_progress: Callable[[float], None]
 ) -> Iterator[tuple[Linear, Moments]]:
-    """Of each layer, in order, over all that reads its weight. `told` hears the share of the work that is done.
+    """Sum up the moments of each layer, in order, over all that reads its weight.
 
     Raises `not_finite` naming the layer whose inputs' squares overflow, and what `Observer` raises.
     """
-    parts = list(held_together(layers))
-    for number, part in enumerate(parts):
-        found = [Moments.none(layer) for layer in part]
+    runs = list(runs_within_memory(layers))
+    for number, run in enumerate(runs):
+        pairs = [(layer, Moments.empty(layer)) for layer in run]
         done = 0
-        readers = [
-            (reader, sums) for layer, sums in zip(part, found, strict=True) for reader in layer.readers
-        ]
+        readers = [(reader, sums) for layer, sums in pairs for reader in layer.readers]
         for batch in Observer(model, [reader.data for reader, _ in readers]).run(samples):
             for (reader, sums), x in zip(readers, batch.values, strict=True):
-                sums.add(reader.columns(x, ROWS))
+                sums.add(reader.columns(x, MAX_ROWS))
             done += batch.rows
-            told((number + min(1.0, done / len(samples))) / len(parts))
-        for layer, sums in zip(part, found, strict=True):
+            report_progress((number + min(1.0, done / len(samples))) / len(runs))
+        for layer, sums in pairs:
             _check_finite(layer, sums)
             yield layer, sums
 
@@ -79,19 +77,19 @@ def _check_finite(layer: Linear, sums: Moments) -> None:
         )
 
 
-def held_together(
-    layers: Sequence[Linear], matrices: int = 1, most: int | None = None
+def runs_within_memory(
+    layers: Sequence[Linear], matrices: int = 1, max_layers: int | None = None
 ) -> Iterator[list[Linear]]:
-    """Runs of layers, `most` at a time, whose sums of so many matrices [in, in] each can be held at once."""
-    part: list[Linear] = []
-    held = 0
+    """Split layers into runs whose sums, so many `matrices` [in, in] for each, fit into `MAX_HELD_BYTES`."""
+    run: list[Linear] = []
+    run_bytes = 0
     for layer in layers:
         groups, _, inner = layer.shape
         size = matrices * 8 * groups * inner * inner
-        if part and (len(part) == most or held + size > HELD):
-            yield part
-            part, held = [], 0
-        part.append(layer)
-        held += size
-    if part:
-        yield part
+        if run and (len(run) == max_layers or run_bytes + size > MAX_HELD_BYTES):
+            yield run
+            run, run_bytes = [], 0
+        run.append(layer)
+        run_bytes += size
+    if run:
+        yield run

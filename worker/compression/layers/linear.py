@@ -72,7 +72,7 @@ class Linear:
         return 1 if self.node.op_type == "Conv" else -1
 
     def by_column(self, numbers: Array) -> Array:
-        """[groups, in] of one number for each channel of the data, those of all groups."""
+        """Spread one number for each channel of the data, those of all groups, over the columns: [groups, in]."""
         inner = self.shape[2]
         columns: Array = np.repeat(
             numbers.reshape(self.groups, self.channels), inner // self.channels, axis=1
@@ -80,7 +80,7 @@ class Linear:
         return columns
 
     def matrix(self) -> Array:
-        """float32 [groups, out, in], a copy."""
+        """Copy the weight as a matrix, float32 [groups, out, in]."""
         return np.array(self.laid_out(self._stored()), np.float32, order="C")
 
     def put(self, matrix: Array) -> None:
@@ -89,28 +89,28 @@ class Linear:
         self.weight.const_value = ir.tensor(stored, name=self.weight.name)
 
     def laid_out(self, stored: Array) -> Array:
-        """[groups, out, in] of an array that is laid out as the weight is."""
+        """Lay out an array of the weight's shape as the matrix is: [groups, out, in]."""
         turned = stored.T if self.node.op_type != "Conv" and not self.outputs_first else stored
         matrix: Array = np.reshape(turned, self.shape)
         return matrix
 
     def stored(self, matrix: Array) -> Array:
-        """An array [groups, out, in] laid out as the weight is."""
+        """Lay out an array [groups, out, in] as the weight is stored."""
         if self.node.op_type == "Conv":
             shaped: Array = np.reshape(matrix, self.dims)
             return shaped
         turned: Array = matrix[0] if self.outputs_first else matrix[0].T
         return turned
 
-    def columns(self, x: Array, most: int | None = None) -> Array:
-        """What the matrix multiplies, float32 [groups, rows, in], from the node's data.
+    def columns(self, x: Array, max_rows: int | None = None) -> Array:
+        """Lay out the node's data as what the matrix multiplies, float32 [groups, rows, in].
 
-        `most` rows at most, spread evenly; a convolution has one row for each sample and position of the output.
+        `max_rows` at most, spread evenly; a convolution has one row for each sample and position of the output.
         """
         if self.node.op_type == "Conv":
-            return patches(x, Window.of(self.node, self.dims[2:]), self.groups, most)
+            return patches(x, Window.of(self.node, self.dims[2:]), self.groups, max_rows)
         rows = x.reshape(-1, x.shape[-1])
-        return rows[None, :: _stride(len(rows), most)]
+        return rows[None, :: _stride(len(rows), max_rows)]
 
     @property
     def layout(self) -> tuple[bool, int, bool]:
@@ -127,39 +127,40 @@ class Linear:
 
 
 def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
-    """The layers of the main graph that are matrix products with a weight of their own, in order, without those that a
-    pattern excludes."""
+    """List the layers of the main graph that are matrix products with a weight of their own, in order, without those
+    that a pattern excludes."""
     patterns = list(exclude)
-    for layer in by_weight(model):
+    for layer in layers_by_weight(model):
         if not layer.twins and not layer.excluded(patterns):
             yield layer
 
 
-def by_weight(model: ir.Model) -> list[Linear]:
-    """One layer for each weight of the main graph's products: the first that reads it, with the others as its twins.
+def layers_by_weight(model: ir.Model) -> list[Linear]:
+    """List one layer for each weight of the main graph's products: the first that reads it, the others as its twins.
 
-    A weight that something else reads too, or layers that lay it out differently, makes none.
+    A weight that something else reads too, or that layers lay out differently, makes no layer.
     """
     readers: dict[ir.Value, list[Linear]] = {}
     for node in model.graph:
-        found = _product(node)
-        if found is not None:
-            readers.setdefault(found.weight, []).append(found)
+        layer = _product(node)
+        if layer is not None:
+            readers.setdefault(layer.weight, []).append(layer)
     return [
-        replace(found[0], twins=tuple(found[1:]))
-        for weight, found in readers.items()
-        if len(weight.uses()) == len(found) and len({layer.layout for layer in found}) == 1
+        replace(layers[0], twins=tuple(layers[1:]))
+        for weight, layers in readers.items()
+        if len(weight.uses()) == len(layers) and len({layer.layout for layer in layers}) == 1
     ]
 
 
 def linear(node: ir.Node) -> Linear | None:
-    """The layer that this node is, None where it is none or something else reads its weight too."""
-    found = _product(node)
-    return found if found is not None and len(found.weight.uses()) == 1 else None
+    """Make the layer of a node, None where it is none or something else reads its weight too."""
+    layer = _product(node)
+    return layer if layer is not None and len(layer.weight.uses()) == 1 else None
 
 
 def _product(node: ir.Node) -> Linear | None:
-    """None for other operators, weights that are not constant float32 or empty, and scaled or transposed products."""
+    """Make the layer of a node; None for other operators, weights that are not constant float32 or empty, and products
+    that are scaled or transposed."""
     if node.domain not in ("", "ai.onnx") or node.op_type not in ("Conv", "Gemm", "MatMul"):
         return None
     weight = node.inputs[1]
@@ -188,5 +189,5 @@ def _input(node: ir.Node, index: int) -> ir.Value:
     return value
 
 
-def _stride(rows: int, most: int | None) -> int:
-    return 1 if most is None else max(1, -(-rows // most))
+def _stride(rows: int, max_rows: int | None) -> int:
+    return 1 if max_rows is None else max(1, -(-rows // max_rows))

@@ -1,4 +1,4 @@
-"""Which weights of a layer become zero together, and which go first.
+"""Sparsity patterns: which weights of a layer become zero together, and which go first.
 
     unstructured   each weight alone
     block          r outputs × c inputs
@@ -20,64 +20,64 @@ from worker.compression.runtime.observe import Array
 
 Mask = npt.NDArray[np.bool_]
 
-SEARCHED: Final = 128
-"""Columns among which the weights that go are chosen together, where a method goes through a layer column by column."""
+MAX_BLOCK_COLUMNS: Final = 128
+"""Columns among which a method that goes through a layer column by column chooses the weights that go."""
 
 
-def in_order(layer: Linear) -> Array:
-    """The columns of the layer's matrix so that neighbours are input channels: matrix[:, :, in_order(layer)]."""
+def pattern_order(layer: Linear) -> Array:
+    """Order the columns of a layer so that neighbours are input channels: matrix[:, :, in_order(layer)]."""
     columns = np.arange(layer.shape[2])
     return columns.reshape(layer.channels, -1).T.reshape(-1)
 
 
 @dataclass(frozen=True)
 class Structure:
-    """Blocks of `rows` × `columns`; for N:M, `kept` of every `of`, else `of` is 0."""
+    """Blocks of `rows` × `columns` go together; for N:M, `n` of every `m` stay, else `m` is 0."""
 
     rows: int = 1
     columns: int = 1
-    kept: int = 0
-    of: int = 0
+    n: int = 0
+    m: int = 0
 
     @classmethod
     def named(cls, name: str, block: tuple[int, int]) -> "Structure":
-        """As the contract names them."""
+        """Make the structure that the contract calls by this name."""
         if ":" in name:
-            kept, of = map(int, name.split(":"))
-            return cls(kept=kept, of=of)
+            n, m = map(int, name.split(":"))
+            return cls(n=n, m=m)
         return cls(*block) if name == "block" else cls()
 
     @property
-    def step(self) -> int:
-        """Columns that cannot be told apart."""
-        return self.of or self.columns
+    def columns_per_unit(self) -> int:
+        """Columns that a layer's inputs have to divide by."""
+        return self.m or self.columns
 
     @property
-    def searched(self) -> int:
-        """Columns that are chosen from together."""
-        return self.of or max(1, SEARCHED // self.columns) * self.columns
+    def block_columns(self) -> int:
+        """Columns among which the weights that go are chosen together."""
+        return self.m or max(1, MAX_BLOCK_COLUMNS // self.columns) * self.columns
 
     @property
     def unit(self) -> int:
         """Weights that go together."""
         return self.rows * self.columns
 
-    def why_not(self, layer: Linear) -> str | None:
-        """Why a layer cannot have this structure, with its sizes."""
+    def why_ineligible(self, layer: Linear) -> str | None:
+        """Say why a layer cannot have this structure, with its sizes."""
         inner, outer = layer.channels, layer.shape[1]
-        if inner % self.step:
-            return f"{inner} inputs in a row do not divide by {self.step}"
+        if inner % self.columns_per_unit:
+            return f"{inner} inputs in a row do not divide by {self.columns_per_unit}"
         return f"{outer} outputs do not divide by {self.rows}" if outer % self.rows else None
 
-    def most(self, shape: tuple[int, ...]) -> int:
-        """Weights that can go, at most: a layer keeps something."""
+    def max_zeros(self, shape: tuple[int, ...]) -> int:
+        """Count the weights that can go: a layer keeps one unit at least."""
         size = int(np.prod(shape))
-        return size // self.of * (self.of - self.kept) if self.of else size - self.unit
+        return size // self.m * (self.m - self.n) if self.m else size - self.unit
 
     def weakest(self, scores: Array, count: int) -> Mask:
-        """The `count` weights (whole units, rounded down) of lowest score; of equals the first."""
+        """Mask the `count` weights (whole units, rounded down) of lowest score; of equals the first."""
         units = self._units(scores)
-        if self.of:
+        if self.m:
             units = np.where(self._may_go(units), units, np.inf)
         chosen = np.zeros(units.size, bool)
         chosen[np.argsort(units, axis=None, kind="stable")[: count // self.unit]] = True
@@ -92,8 +92,8 @@ class Structure:
         return sums
 
     def _may_go(self, scores: Array) -> Mask:
-        """Of every M the M - N lowest."""
+        """Mask the M - N lowest of every M: N:M weights go within these only."""
         groups, outer, inner = scores.shape
-        runs = scores.reshape(groups, outer, inner // self.of, self.of)
+        runs = scores.reshape(groups, outer, inner // self.m, self.m)
         ranks = runs.argsort(-1, kind="stable").argsort(-1, kind="stable")
-        return (ranks < self.of - self.kept).reshape(scores.shape)
+        return (ranks < self.m - self.n).reshape(scores.shape)

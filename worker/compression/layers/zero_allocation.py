@@ -1,4 +1,4 @@
-"""How many of a model's zeros each layer gets.
+"""Allocates a model's zeros to its layers.
 
 uniform        the same share s
 Erdős–Rényi    density ∝ Σ dims / Π dims of the weight, at most 1 (Mocanu et al. 2018; with kernels: RigL,
@@ -12,24 +12,27 @@ from typing import Final
 
 import numpy as np
 
+from worker.compression.layers.convex_hull import lower_hull, slope
+
 Curve = Sequence[tuple[float, float]]
 """(share of zeros, relative error of the output), from no zeros on."""
 
-GRID: Final = 20
+CURVE_POINTS: Final = 20
 
 
 def uniform(sizes: Sequence[int], share: float) -> list[float]:
+    """Give each layer the same share of zeros."""
     return [share * size for size in sizes]
 
 
 def erdos_renyi(shapes: Sequence[tuple[int, ...]], share: float) -> list[float]:
-    """Zeros of each weight, from the dimensions that it is stored with."""
+    """Give larger layers more zeros, from the dimensions that each weight is stored with."""
     sizes = np.array([np.prod(shape) for shape in shapes], float)
     raw = np.array([sum(shape) for shape in shapes]) / sizes
     dense = np.zeros(len(sizes), bool)
     while True:
-        left = (1 - share) * sizes.sum() - sizes[dense].sum()
-        scale = left / (raw * sizes)[~dense].sum()
+        nonzeros = (1 - share) * sizes.sum() - sizes[dense].sum()
+        scale = nonzeros / (raw * sizes)[~dense].sum()
         over = ~dense & (scale * raw > 1)
         if not over.any():
             break
@@ -38,55 +41,47 @@ def erdos_renyi(shapes: Sequence[tuple[int, ...]], share: float) -> list[float]:
     return [float(x) for x in (1 - density) * sizes]
 
 
-def grid(share: float) -> list[float]:
-    """Shares at which curves are measured."""
+def curve_shares(share: float) -> list[float]:
+    """List the shares of zeros at which curves are measured."""
     last = max(0.95, (1 + share) / 2)
-    return [last * step / GRID for step in range(GRID + 1)]
+    return [last * step / CURVE_POINTS for step in range(CURVE_POINTS + 1)]
 
 
 def by_error(curves: Sequence[Curve], sizes: Sequence[int], share: float) -> list[float]:
-    """Cheapest zeros first, all layers together: one threshold on the error that a zero costs."""
+    """Take the cheapest zeros first, all layers together: one threshold on the error that a zero costs."""
     segments = [
         (error, layer, zeros)
         for layer, (curve, size) in enumerate(zip(curves, sizes, strict=True))
-        for error, zeros in _hull(curve, size)
+        for error, zeros in _pieces(curve, size)
     ]
-    left, given = share * sum(sizes), [0.0] * len(sizes)
+    rest, allocated = share * sum(sizes), [0.0] * len(sizes)
     for _, layer, zeros in sorted(segments):
-        taken = min(left, zeros)
-        given[layer] += taken
-        left -= taken
-    return given
+        taken = min(rest, zeros)
+        allocated[layer] += taken
+        rest -= taken
+    return allocated
 
 
-def _hull(curve: Curve, size: int) -> list[tuple[float, float]]:
+def _pieces(curve: Curve, size: int) -> list[tuple[float, float]]:
     """(error for each zero, zeros) of the pieces of the curve's lower convex hull, which rise."""
-    hull: list[tuple[float, float]] = []
-    for point in curve:
-        while len(hull) > 1 and _slope(hull[-2], hull[-1]) >= _slope(hull[-1], point):
-            hull.pop()
-        hull.append(point)
-    return [(_slope(a, b) / size, (b[0] - a[0]) * size) for a, b in pairwise(hull)]
+    hull = lower_hull(curve, lambda point: point)
+    return [(slope(a, b) / size, (b[0] - a[0]) * size) for a, b in pairwise(hull)]
 
 
-def _slope(a: tuple[float, float], b: tuple[float, float]) -> float:
-    return (b[1] - a[1]) / (b[0] - a[0])
-
-
-def with_zeros_there(zeros: Sequence[float], there: Sequence[int]) -> list[float]:
-    """The same sum, no layer with fewer zeros than it has: those that have more leave less for the others."""
-    given, floor = np.array(zeros, float), np.array(there, float)
-    total = given.sum()
-    while (given < floor).any():
-        given = np.maximum(given, floor)
-        free = given > floor
-        if not free.any() or (left := total - given[~free].sum()) <= 0:
+def with_floor(zeros: Sequence[float], existing: Sequence[int]) -> list[float]:
+    """Give no layer fewer zeros than it has, at the same sum: layers that have more leave less for the others."""
+    allocated, floor = np.array(zeros, float), np.array(existing, float)
+    total = allocated.sum()
+    while (allocated < floor).any():
+        allocated = np.maximum(allocated, floor)
+        free = allocated > floor
+        if not free.any() or (rest := total - allocated[~free].sum()) <= 0:
             return [float(x) for x in floor]
-        given[free] *= left / given[free].sum()
-    return [float(x) for x in given]
+        allocated[free] *= rest / allocated[free].sum()
+    return [float(x) for x in allocated]
 
 
-def whole(zeros: Sequence[float], unit: int) -> list[int]:
-    """Whole units; each off by less than one, and their sum by half of one."""
+def whole_units(zeros: Sequence[float], unit: int) -> list[int]:
+    """Round to whole units; each is off by less than one, and their sum by half of one."""
     ends = np.concatenate([[0], np.round(np.cumsum(zeros) / unit + 1e-9)])
     return [int(count) * unit for count in np.diff(ends)]

@@ -23,13 +23,13 @@ WINDOW: Final = ("kernel_shape", "strides", "pads", "dilations", "auto_pad")
 
 
 def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | None, names: Names) -> None:
-    """Replace the layer by its parts [groups, rows, columns], in place; `bias` [outputs] None leaves it as it is."""
+    """Replace the layer by its parts [groups, rows, columns], in place; without `bias` [outputs] it keeps its own."""
     node, old = layer.node, layer.weight
     if node.op_type == "Conv":
         _convolutions(layer, split, parts, names)
     else:
         first = _constant(node, parts[0][0].T, f"{old.name}_in", names)
-        _before(node, "MatMul", [node.inputs[0], first], {}, "in", names)
+        _insert_before(node, "MatMul", [node.inputs[0], first], {}, "in", names)
         outputs_first = bool(node.attributes.get_int("transB", 0))
         last = parts[1][0] if outputs_first else parts[1][0].T
         node.replace_input_with(1, _constant(node, last, f"{old.name}_out", names))
@@ -41,8 +41,11 @@ def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | Non
         node.graph.initializers.pop(old.name)
 
 
-def whole(part: str, layers: Container[str]) -> str:
-    """The one of these layers that a node is a part of, by its name; the name itself where it is none."""
+def original_layer(part: str, layers: Container[str]) -> str:
+    """Name the one of these layers that a node is a part of; the node's own name where it is part of none.
+
+    Layers may be split again, so that parts have parts: endings are taken off one after the other.
+    """
     name = part
     while name not in layers and (ending := PART.search(name)) is not None:
         name = name[: ending.start()]
@@ -52,45 +55,45 @@ def whole(part: str, layers: Container[str]) -> str:
 def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names) -> None:
     node = layer.node
     kernel = layer.dims[2:]
-    whole, none = [True] * len(kernel), [False] * len(kernel)
+    all_axes, no_axes = [True] * len(kernel), [False] * len(kernel)
     spans = {
-        "svd": [whole, none],
-        "channel": [whole, none],
+        "svd": [all_axes, no_axes],
+        "channel": [all_axes, no_axes],
         "spatial": [[True, False], [False, True]],
-        "tucker": [none, whole, none],
+        "tucker": [no_axes, all_axes, no_axes],
     }[split.way]
-    given = {name: node.attributes[name] for name in WINDOW if name in node.attributes}
+    window = {name: node.attributes[name] for name in WINDOW if name in node.attributes}
     suffixes = ["in", "core", "out"] if len(parts) == 3 else ["in", "out"]
     for part, spanned, suffix in zip(parts, spans, suffixes, strict=True):
-        size = [k if there else 1 for k, there in zip(kernel, spanned, strict=True)]
+        size = [k if spans else 1 for k, spans in zip(kernel, spanned, strict=True)]
         groups, rows, columns = part.shape
         array = part.reshape(groups * rows, columns // int(np.prod(size)), *size)
         weight = _constant(node, array, f"{layer.weight.name}_{suffix}", names)
-        attributes = _spanning(given, size, spanned) | {"group": ir.AttrInt64("group", groups)}
+        attributes = _window_along(window, size, spanned) | {"group": ir.AttrInt64("group", groups)}
         if suffix == "out":
             node.replace_input_with(1, weight)
             for name in WINDOW:
                 node.attributes.pop(name, None)
             node.attributes.update(attributes)
         else:
-            _before(node, "Conv", [node.inputs[0], weight], attributes, suffix, names)
+            _insert_before(node, "Conv", [node.inputs[0], weight], attributes, suffix, names)
 
 
-def _spanning(given: dict[str, ir.Attr], size: list[int], spanned: list[bool]) -> dict[str, ir.Attr]:
-    """The attributes of a part: along an axis that it does not span it moves by one and pads nothing."""
-    found: dict[str, ir.Attr] = {"kernel_shape": ir.AttrInt64s("kernel_shape", size)}
+def _window_along(window: dict[str, ir.Attr], size: list[int], spanned: list[bool]) -> dict[str, ir.Attr]:
+    """Make the window attributes of a part: along an axis that it does not span it moves by one and pads nothing."""
+    attributes: dict[str, ir.Attr] = {"kernel_shape": ir.AttrInt64s("kernel_shape", size)}
     for name, neutral in (("strides", 1), ("dilations", 1), ("pads", 0)):
-        if name in given:
-            values = given[name].as_ints()
-            there = spanned * (len(values) // len(spanned))
-            kept = [v if spans else neutral for v, spans in zip(values, there, strict=True)]
-            found[name] = ir.AttrInt64s(name, kept)
-    if "auto_pad" in given and any(spanned):
-        found["auto_pad"] = given["auto_pad"]
-    return found
+        if name in window:
+            values = window[name].as_ints()
+            axes = spanned * (len(values) // len(spanned))  # pads: all beginnings, then all ends
+            own = [v if spans else neutral for v, spans in zip(values, axes, strict=True)]
+            attributes[name] = ir.AttrInt64s(name, own)
+    if "auto_pad" in window and any(spanned):
+        attributes["auto_pad"] = window["auto_pad"]
+    return attributes
 
 
-def _before(
+def _insert_before(
     node: ir.Node,
     op: str,
     inputs: list[ir.Value | None],
@@ -98,9 +101,9 @@ def _before(
     suffix: str,
     names: Names,
 ) -> None:
-    """A node between this one and its data."""
+    """Insert a node between this one and its data."""
     output = ir.Value(name=names.fresh(f"{node.name}_{suffix}_output"), type=ir.TensorType(ir.DataType.FLOAT))
-    made = ir.Node(
+    part = ir.Node(
         "",
         op,
         inputs,
@@ -109,7 +112,7 @@ def _before(
         name=names.fresh(f"{node.name}_{suffix}"),
     )
     assert node.graph is not None
-    node.graph.insert_before(node, made)
+    node.graph.insert_before(node, part)
     node.replace_input_with(0, output)
 
 

@@ -1,4 +1,4 @@
-"""What reaches a layer after the layers before it were changed, x', beside what reached it, x; streamed.
+"""Measures what reaches a layer after the layers before it were changed, x', beside what reached it, x; streamed.
 
     K = E x x'ᵀ,  C' = E x' x'ᵀ                         (centred where a bias takes the means up)
     M = (W K + λ W) (C' + λ)⁻¹                          minimises E |W x - M x'|² + λ |M - W|²
@@ -15,13 +15,13 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.layers.input_moments import ROWS, held_together
+from worker.compression.layers.input_moments import MAX_ROWS, runs_within_memory
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array, Observer
 
-PASSES: Final = 8
-"""Over the data, more or less: layers that follow on one another are looked at together, as if only those before all of
-them were changed."""
+MAX_PASSES: Final = 8
+"""Passes over the data, more or less: layers that follow on one another are measured in one pass, as if only those
+before all of them were changed."""
 
 ROUNDING: Final = 1e-6
 """Of the mean square of the inputs. It matters where means are large beside deviations."""
@@ -39,7 +39,7 @@ class Drift:
     rows: int = 0
 
     @classmethod
-    def none(cls, layer: Linear) -> "Drift":
+    def empty(cls, layer: Linear) -> "Drift":
         groups, _, inner = layer.shape
         square, flat = (groups, inner, inner), (groups, inner)
         return cls(np.zeros(square), np.zeros(square), np.zeros(flat), np.zeros(flat))
@@ -53,17 +53,17 @@ class Drift:
         self.rows += x.shape[1]
 
     def averaged(self, centred: bool) -> "Drift":
-        """Means in place of sums, and covariances in place of second moments."""
+        """Turn sums into means, and second moments into covariances where they are `centred`."""
         cross, second = self.cross / self.rows, self.second / self.rows
         before, after = self.before / self.rows, self.after / self.rows
         if centred:
-            floor = rounding(second)
+            floor = rounding_noise(second)
             cross += floor - before[:, :, None] * after[:, None, :]
             second += floor - after[:, :, None] * after[:, None, :]
         return Drift(cross, second, before, after, self.rows)
 
     def compensated(self, weight: Array) -> Array:
-        """M of averages, float64 [groups, out, in]."""
+        """Solve for M, float64 [groups, out, in], of averages (`averaged`)."""
         inner = weight.shape[2]
         trace = np.trace(self.second, axis1=1, axis2=2)[:, None, None] / inner
         damping = np.where(trace > 0, trace, 1.0) * (inner / self.rows) * np.eye(inner)
@@ -71,24 +71,26 @@ class Drift:
         return np.linalg.solve(self.second + damping, wanted.swapaxes(1, 2)).swapaxes(1, 2)
 
 
-def rounding(second: Array) -> Array:
-    """What float32 sums of squares leave uncertain, as noise of its own on each input: [groups, in, in]."""
+def rounding_noise(second: Array) -> Array:
+    """Estimate what float32 sums of squares leave uncertain, as noise of its own on each input: [groups, in, in]."""
     inner = second.shape[-1]
     noise: Array = ROUNDING * np.trace(second, axis1=1, axis2=2)[:, None, None] / inner * np.eye(inner)
     return noise
 
 
-def drift(original: ir.Model, changed: ir.Model, layers: Sequence[Linear], samples: Samples) -> list[Drift]:
-    """Of each layer. Raises what `Observer` raises."""
+def measure_drift(
+    original: ir.Model, changed: ir.Model, layers: Sequence[Linear], samples: Samples
+) -> list[Drift]:
+    """Sum up the drift of each layer's inputs. Raises what `Observer` raises."""
     values = [layer.data for layer in layers]
-    found = [Drift.none(layer) for layer in layers]
+    drifts = [Drift.empty(layer) for layer in layers]
     both = (Observer(model, values).run(samples) for model in (original, changed))
     for before, after in zip(*both, strict=True):
-        for layer, sums, x, y in zip(layers, found, before.values, after.values, strict=True):
-            sums.add(layer.columns(x, ROWS), layer.columns(y, ROWS))
-    return found
+        for layer, sums, x, y in zip(layers, drifts, before.values, after.values, strict=True):
+            sums.add(layer.columns(x, MAX_ROWS), layer.columns(y, MAX_ROWS))
+    return drifts
 
 
-def together(layers: Sequence[Linear]) -> Iterator[list[Linear]]:
-    """Runs of layers for one pass, whose sums can be held at once."""
-    return held_together(layers, matrices=2, most=-(-len(layers) // PASSES))
+def runs_for_one_pass(layers: Sequence[Linear]) -> Iterator[list[Linear]]:
+    """Group layers into runs for one pass over the data each, whose sums can be held at once."""
+    return runs_within_memory(layers, matrices=2, max_layers=-(-len(layers) // MAX_PASSES))

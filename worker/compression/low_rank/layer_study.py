@@ -1,4 +1,4 @@
-"""A layer that may be factorised: what it could become, and at last what it becomes."""
+"""Works out what one layer could become (`rank_options`, `vbmf_options`) and at last what it becomes (`factorised`)."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,24 +12,30 @@ from worker.compression.data.samples import Samples
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
-from worker.compression.low_rank.decompositions import Geometry, Split, Way, quick, quickened
-from worker.compression.low_rank.input_drift import Drift, rounding
+from worker.compression.low_rank.decompositions import (
+    Geometry,
+    Split,
+    Way,
+    is_fast_rank,
+    rounded_to_fast_rank,
+)
+from worker.compression.low_rank.input_drift import Drift, rounding_noise
 from worker.compression.low_rank.rank_allocation import Option
-from worker.compression.low_rank.reduced_rank import ReducedRank, whole
+from worker.compression.low_rank.reduced_rank import ReducedRank, recomposed
 from worker.compression.low_rank.vbmf import vbmf_rank
 from worker.compression.runtime.observe import Array
 
-WIDEST: Final = 8192
-"""Inputs of a group, at most, whose covariance is taken: it has the square of that, 512 MiB. Wider layers are fitted to
-their weights."""
+MAX_COVARIANCE_INPUTS: Final = 8192
+"""Inputs of a group whose covariance is taken: it is their number squared, 512 MiB. Wider layers are fitted to their
+weights."""
 
 Convolution = Literal["auto", "tucker", "spatial", "channel"]
 
 
 @dataclass(frozen=True)
-class Seen:
-    """What is known of a layer's inputs: their mean [groups, inner], None where no bias could take it up, and, in a
-    file, the covariance [groups, inner, inner] (without a mean the second moment), float32."""
+class InputStatistics:
+    """Of a layer's inputs the mean [groups, inner], None where no bias could take it up, and, in a file, the covariance
+    [groups, inner, inner] (without a mean the second moment), float32."""
 
     path: Path
     mean: Array | None
@@ -40,7 +46,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Fitted:
+class Factorisation:
     """What a layer becomes; `bias` None: as it was. `error`: the share of its outputs' energy that is lost, also by the
     layers before it; without data, of its weights'."""
 
@@ -51,57 +57,60 @@ class Fitted:
 
 
 @dataclass
-class Study:
-    """`seen` is None where the weights alone are fitted."""
+class LayerStudy:
+    """`inputs` is None where the weights alone are fitted."""
 
     layer: Linear
     geometry: Geometry
-    seen: Seen | None = None
+    inputs: InputStatistics | None = None
 
-    def look(self, convolution: Convolution) -> Iterator[Option]:
-        """Every way with its ranks."""
+    def rank_options(self, convolution: Convolution) -> Iterator[Option]:
+        """List every way with its ranks, and what is lost with them."""
         problem = self._problem()
         for way in ways(self.geometry, convolution):
             for split, lost in problem.errors(way):
-                if all(map(quick, split.ranks)):
-                    yield Option(self.geometry.of(split), split, lost)
+                if all(map(is_fast_rank, split.ranks)):
+                    yield Option(self.geometry.cost_of(split), split, lost)
 
-    def look_behind_noise(self, convolution: Convolution) -> Iterator[Option]:
-        """Each way with the ranks that the weights have behind their noise; none of a way where all is noise."""
+    def vbmf_options(self, convolution: Convolution) -> Iterator[Option]:
+        """List each way with the ranks that the weights have behind their noise; none of a way where all is noise."""
         for way in ways(self.geometry, convolution):
-            ranks = tuple(map(_rank_behind_noise, self._unfolded(way)))
+            ranks = tuple(map(_vbmf_rank, self._unfolded(way)))
             if all(ranks):
                 split = Split(way, ranks)
-                yield Option(self.geometry.of(split), split)
+                yield Option(self.geometry.cost_of(split), split)
 
-    def fitted(self, split: Split, drift: Drift | None = None) -> Fitted:
-        """`drift`: of the layer's inputs since layers before it were changed, sums; needs `seen`."""
-        if drift is not None and self.seen is not None:
-            return self._compensated(split, drift.averaged(self.seen.mean is not None), self.seen)
+    def factorised(self, split: Split, drift: Drift | None = None) -> Factorisation:
+        """Fit the parts of a split. `drift`: sums over the layer's inputs since layers before it were changed; needs
+        `inputs`."""
+        if drift is not None and self.inputs is not None:
+            return self._compensated(split, drift.averaged(self.inputs.mean is not None), self.inputs)
         problem = self._problem()
         parts = problem.parts(split)
-        return Fitted(split, parts, None, problem.error(self._whole(split, parts)))
+        return Factorisation(split, parts, None, problem.error(self._recomposed(split, parts)))
 
-    def _compensated(self, split: Split, drift: Drift, seen: Seen) -> Fitted:
+    def _compensated(self, split: Split, drift: Drift, inputs: InputStatistics) -> Factorisation:
+        """Fit the parts so that they answer the changed inputs as the layer answered the original ones."""
         weight = self.layer.matrix().astype(np.float64)
         parts = ReducedRank(drift.compensated(weight), drift.second, self.geometry).parts(split)
-        made = self._whole(split, parts)
-        energy = _product(weight @ seen.covariance(), weight)
-        lost = energy - 2 * _product(weight @ drift.cross, made) + _product(made @ drift.second, made)
+        new = self._recomposed(split, parts)
+        # E |W x - W' x'|² = tr W C Wᵀ - 2 tr W K W'ᵀ + tr W' C' W'ᵀ
+        energy = _trace(weight @ inputs.covariance(), weight)
+        lost = energy - 2 * _trace(weight @ drift.cross, new) + _trace(new @ drift.second, new)
         bias = None
-        if seen.mean is not None:
-            bias = self._bias(weight @ drift.before[:, :, None] - made @ drift.after[:, :, None])
-        return Fitted(split, parts, bias, max(0.0, lost / energy) if energy > 0 else 0.0)
+        if inputs.mean is not None:
+            bias = self._shifted_bias(weight @ drift.before[:, :, None] - new @ drift.after[:, :, None])
+        return Factorisation(split, parts, bias, max(0.0, lost / energy) if energy > 0 else 0.0)
 
-    def _whole(self, split: Split, parts: list[Array]) -> Array:
-        return whole(split, parts, self.geometry.kept(split.way))
+    def _recomposed(self, split: Split, parts: list[Array]) -> Array:
+        return recomposed(split, parts, self.geometry.later_positions(split.way))
 
     def _problem(self) -> ReducedRank:
-        covariance = None if self.seen is None else self.seen.covariance()
+        covariance = None if self.inputs is None else self.inputs.covariance()
         return ReducedRank(self.layer.matrix(), covariance, self.geometry)
 
-    def _bias(self, shift: Array) -> Array:
-        """The bias that keeps the mean of the outputs, which moved by so much."""
+    def _shifted_bias(self, shift: Array) -> Array:
+        """Move the bias so that the mean of the outputs, which fell by `shift`, stays."""
         bias = self.layer.bias
         if bias is None or bias.const_value is None:
             return shift.ravel()
@@ -109,7 +118,7 @@ class Study:
         return moved
 
     def _unfolded(self, way: Way) -> Iterator[Array]:
-        """For each rank of a way, the matrices [groups, …] that have it."""
+        """Unfold the weight, for each rank of a way, into the matrices [groups, …] that have this rank."""
         weight, inputs = self.layer.matrix(), self.geometry.inputs
         groups, out, _ = weight.shape
         match way:
@@ -125,42 +134,41 @@ class Study:
 
 
 def ways(geometry: Geometry, convolution: Convolution) -> tuple[Way, ...]:
-    """Those that a layer has, of what is asked for convolutions. A depthwise convolution is split when it is asked for:
-    its parts move more data than they save."""
-    there = geometry.ways
+    """List the ways that a layer has, of those that the step allows. A depthwise convolution is split only when its way
+    is named: its parts move more data than they save."""
     if convolution == "auto":
-        return there if geometry.out > 1 else ()
-    return tuple(way for way in there if way in ("svd", convolution))
+        return geometry.ways if geometry.out > 1 else ()
+    return tuple(way for way in geometry.ways if way in ("svd", convolution))
 
 
-def observe(
+def observe_inputs(
     model: ir.Model,
-    studies: Sequence[Study],
+    studies: Sequence[LayerStudy],
     samples: Samples,
     folder: Path,
-    told: Callable[[float], None],
+    report_progress: Callable[[float], None],
 ) -> None:
-    """Fill `seen` of each study whose inputs are not too many; raises what `moments` raises."""
-    narrow = {study.layer: study for study in studies if study.layer.shape[2] <= WIDEST}
-    for number, (layer, found) in enumerate(moments(model, list(narrow), samples, told)):
-        narrow[layer].seen = _seen(layer, found, folder / f"{number}.npy")
+    """Fill `inputs` of each study whose inputs are not too many; raises what `moments` raises."""
+    narrow = {study.layer: study for study in studies if study.layer.shape[2] <= MAX_COVARIANCE_INPUTS}
+    for number, (layer, sums) in enumerate(moments(model, list(narrow), samples, report_progress)):
+        narrow[layer].inputs = _statistics(layer, sums, folder / f"{number}.npy")
 
 
-def _rank_behind_noise(matrices: Array) -> int:
-    """Of the group that needs most."""
+def _vbmf_rank(matrices: Array) -> int:
+    """Estimate the rank of the group that needs most, made a fast one."""
     most: int = min(matrices.shape[1:])
-    return min(quickened(max(map(vbmf_rank, matrices))), most)
+    return min(rounded_to_fast_rank(max(map(vbmf_rank, matrices))), most)
 
 
-def _product(a: Array, b: Array) -> float:
-    """tr A Bᵀ, over all groups."""
+def _trace(a: Array, b: Array) -> float:
+    """Compute tr A Bᵀ, summed over groups."""
     return float(np.sum(a * b))
 
 
-def _seen(layer: Linear, found: Moments, path: Path) -> Seen:
-    second, mean = found.second / found.rows, found.first / found.rows
+def _statistics(layer: Linear, sums: Moments, path: Path) -> InputStatistics:
+    second, mean = sums.second / sums.rows, sums.first / sums.rows
     centred = takes_bias(layer)
     if centred:
-        second = second + rounding(second) - mean[:, :, None] * mean[:, None, :]
+        second = second + rounding_noise(second) - mean[:, :, None] * mean[:, None, :]
     np.save(path, second.astype(np.float32))
-    return Seen(path, mean if centred else None)
+    return InputStatistics(path, mean if centred else None)

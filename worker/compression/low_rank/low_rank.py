@@ -14,41 +14,62 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import LowRank
 from worker.compression.data.samples import Samples
 from worker.compression.ir.naming import Names
-from worker.compression.low_rank.candidates import NOMINAL, Case, cases, decided, looked_at
+from worker.compression.low_rank.candidates import (
+    NOMINAL_COSTS,
+    Candidate,
+    find_candidates,
+    with_decision,
+    with_options,
+)
 from worker.compression.low_rank.decompositions import Split
 from worker.compression.low_rank.graph_surgery import factorise
-from worker.compression.low_rank.input_drift import drift, together
-from worker.compression.low_rank.layer_study import WIDEST, Fitted, Study, observe
-from worker.compression.low_rank.rank_allocation import Option, cheapest, spread
-from worker.compression.low_rank.report import account, target
+from worker.compression.low_rank.input_drift import measure_drift, runs_for_one_pass
+from worker.compression.low_rank.layer_study import (
+    MAX_COVARIANCE_INPUTS,
+    Factorisation,
+    LayerStudy,
+    observe_inputs,
+)
+from worker.compression.low_rank.rank_allocation import Option, allocate_ranks, cheapest
+from worker.compression.low_rank.report import as_report, target_result
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, refuse_quantized, why_not
 
 
 def low_rank(model: ir.Model, step: LowRank, context: Context) -> StepResult:
-    """Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data` and what `Observer` raises."""
+    """Split layers into smaller ones, in place.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data` and what `Observer` raises.
+    """
     refuse_quantized(model)
     samples = _samples(step, context)
-    found, counted = cases(model, step, context.shapes or None)
+    candidates, counted = find_candidates(model, step, context.shapes or None)
     if samples is not None:
-        studies = [case.study for case in found if case.study is not None]
-        observe(model, studies, samples, context.scratch, lambda done: context.progress.advance(done / 2))
-    found = _chosen([looked_at(case, step) for case in found], step)
-    tasks = [
-        (case.study, case.chosen.split) for case in found if case.study and case.chosen and case.chosen.split
-    ]
-    if not any(case.study for case in found):
-        raise _nothing(model, found)
-    fitted = _replaced(model, tasks, samples, lambda done: context.progress.advance((1 + done) / 2))
+        studies = [candidate.study for candidate in candidates if candidate.study is not None]
+        observe_inputs(
+            model, studies, samples, context.scratch, lambda done: context.progress.advance(done / 2)
+        )
+    candidates = _with_decisions([with_options(candidate, step) for candidate in candidates], step)
+    tasks = [(c.study, c.chosen.split) for c in candidates if c.study and c.chosen and c.chosen.split]
+    if not any(candidate.study for candidate in candidates):
+        raise _nothing_to_compress(model, candidates)
+    factorisations = _replace_layers(
+        model, tasks, samples, lambda done: context.progress.advance((1 + done) / 2)
+    )
     details = {"data_aware": samples is not None, "samples": 0 if samples is None else len(samples)}
-    details |= account(found, fitted, counted)
+    details |= as_report(candidates, factorisations, counted)
     return StepResult(
-        model, len(fitted), len(found), _notes(model, found, samples, counted), details, target(step, found)
+        model,
+        len(factorisations),
+        len(candidates),
+        _notes(model, candidates, samples, counted),
+        details,
+        target_result(step, candidates),
     )
 
 
 def _samples(step: LowRank, context: Context) -> Samples | None:
-    """None where the weights alone are fitted."""
+    """Draw the samples to fit to; None where the weights alone are fitted."""
     if step.data_aware is False or (step.data_aware is None and context.calibration is None):
         return None
     if context.calibration is None:
@@ -57,61 +78,62 @@ def _samples(step: LowRank, context: Context) -> Samples | None:
     return context.calibration.draw(step.samples, context.seed)
 
 
-def _chosen(found: Sequence[Case], step: LowRank) -> list[Case]:
-    """With one option for each case that has some, and a reason where it is to stay what it is."""
-    able = [case for case in found if case.options]
-    options = iter(_options(able, step))
-    return [decided(case, next(options), step) if case.options else case for case in found]
+def _with_decisions(candidates: Sequence[Candidate], step: LowRank) -> list[Candidate]:
+    """Choose an option of each candidate that has some, with the reason where it stays as it is."""
+    options = iter(_chosen_options([c.options for c in candidates if c.options], step))
+    return [with_decision(c, next(options), step) if c.options else c for c in candidates]
 
 
-def _options(able: Sequence[Case], step: LowRank) -> list[Option]:
+def _chosen_options(layers: Sequence[Sequence[Option]], step: LowRank) -> list[Option]:
     match step.rank:
         case "energy":
-            return [cheapest(case.options, 1 - step.energy) for case in able]
+            return [cheapest(options, 1 - step.energy) for options in layers]
         case "vbmf":
-            return [cheapest(case.options) for case in able]
-    before = [getattr(case.options[0].cost, step.rank) for case in able]
+            return [cheapest(options) for options in layers]
+    before = [getattr(options[0].cost, step.rank) for options in layers]
     budget = sum(before) * (1 - step.amount)
-    return spread([case.options for case in able], budget, lambda cost: int(getattr(cost, step.rank)))
+    return allocate_ranks(layers, budget, lambda cost: int(getattr(cost, step.rank)))
 
 
-def _replaced(
+def _replace_layers(
     model: ir.Model,
-    tasks: Sequence[tuple[Study, Split]],
+    tasks: Sequence[tuple[LayerStudy, Split]],
     samples: Samples | None,
-    told: Callable[[float], None],
-) -> dict[ir.Node, Fitted]:
+    report_progress: Callable[[float], None],
+) -> dict[ir.Node, Factorisation]:
     """Replace the layers, in order: with data, each by what answers the inputs that those before it leave."""
     original, names = model.clone(), Names(model)
     splits = {study.layer: (study, split) for study, split in tasks}
-    fitted: dict[ir.Node, Fitted] = {}
-    for part in together(list(splits)):
-        seen = [layer for layer in part if splits[layer][0].seen is not None]
-        found = drift(original, model, seen, samples) if samples is not None and seen else []
-        moved = dict(zip(seen, found, strict=False))
-        for layer in part:
+    factorisations: dict[ir.Node, Factorisation] = {}
+    for run in runs_for_one_pass(list(splits)):
+        measured = [layer for layer in run if splits[layer][0].inputs is not None]
+        drifts = measure_drift(original, model, measured, samples) if samples is not None and measured else []
+        drift_of = dict(zip(measured, drifts, strict=False))
+        for layer in run:
             study, split = splits[layer]
-            fitted[layer.node] = made = study.fitted(split, moved.get(layer))
-            factorise(layer, split, made.parts, made.bias, names)
-        told(len(fitted) / len(tasks))
-    return fitted
+            factorisations[layer.node] = new = study.factorised(split, drift_of.get(layer))
+            factorise(layer, split, new.parts, new.bias, names)
+        report_progress(len(factorisations) / len(tasks))
+    return factorisations
 
 
-def _nothing(model: ir.Model, found: list[Case]) -> Refusal:
+def _nothing_to_compress(model: ir.Model, candidates: list[Candidate]) -> Refusal:
     wanted = "Conv, Gemm or MatMul whose parts have fewer multiplications than the whole"
-    return Refusal("nothing_to_compress", f"low_rank looks for {wanted}; {_left(model, found)}")
+    return Refusal("nothing_to_compress", f"low_rank looks for {wanted}; {_why_unchanged(model, candidates)}")
 
 
-def _left(model: ir.Model, found: list[Case]) -> str:
-    return why_not(model, [LayerDecision(case.node, case.reason) for case in found])
+def _why_unchanged(model: ir.Model, candidates: list[Candidate]) -> str:
+    return why_not(model, [LayerDecision(candidate.node, candidate.reason) for candidate in candidates])
 
 
-def _notes(model: ir.Model, found: list[Case], samples: Samples | None, counted: bool) -> list[str]:
-    notes = [] if counted else [NOMINAL]
-    if not any(case.chosen and case.chosen.split for case in found):
-        notes.append(f"The model stays as it was: {_left(model, found)}")
-    wide = [case.node.name for case in found if case.study is not None and case.study.seen is None]
+def _notes(model: ir.Model, candidates: list[Candidate], samples: Samples | None, counted: bool) -> list[str]:
+    notes = [] if counted else [NOMINAL_COSTS]
+    if not any(candidate.chosen and candidate.chosen.split for candidate in candidates):
+        notes.append(f"The model stays as it was: {_why_unchanged(model, candidates)}")
+    wide = [c.node.name for c in candidates if c.study is not None and c.study.inputs is None]
     if samples is not None and wide:
         listed = ", ".join(map(str, wide))
-        notes.append(f"More than {WIDEST} inputs: fitted to the weights alone, not on data: {listed}.")
+        notes.append(
+            f"More than {MAX_COVARIANCE_INPUTS} inputs: fitted to the weights alone, not on data: {listed}."
+        )
     return notes

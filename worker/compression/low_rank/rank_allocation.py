@@ -1,4 +1,4 @@
-"""Which ranks: of all that a layer could have, one option each.
+"""Chooses ranks: for each layer one of the options that it has.
 
 Spread over layers, the energy that they keep together, Π (1 - lost), is to be largest within a budget (Zhang et al.
 2015). Each layer gives up what is cheapest per unit saved: steps along the convex hull of -log(1 - lost) over cost, the
@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+from worker.compression.layers.convex_hull import Point, lower_hull, slope
 from worker.compression.low_rank.decompositions import Cost, Split
 
 
@@ -30,69 +31,58 @@ Measure = Callable[[Cost], int]
 
 
 def cheapest(options: Iterable[Option], most_lost: float = 1.0) -> Option:
-    """The one with the fewest MACs that loses no more than this. The first, that loses nothing, is among them."""
+    """Choose the option with the fewest MACs that loses no more than this: the layer as it is loses nothing."""
     return min(
         (option for option in options if option.lost <= most_lost),
         key=lambda option: (option.cost.macs, option.lost),
     )
 
 
-def spread(layers: Sequence[Sequence[Option]], budget: float, measure: Measure) -> list[Option]:
-    """One option of each layer, that cost no more than the budget altogether; the cheapest where that is too little.
+def allocate_ranks(layers: Sequence[Sequence[Option]], budget: float, measure: Measure) -> list[Option]:
+    """Choose one option of each layer, within the budget altogether; the cheapest where that is too little.
 
     The first option of a layer is what it is.
     """
-    hulls = [hull(options, measure) for options in layers]
-    chosen = [points[0] for points in hulls]
+    hulls = [_hull(options, measure) for options in layers]
+    choices = [points[0] for points in hulls]
     steps = sorted(
-        (_slope(a, b, measure), layer, number)
+        (slope(_point(a, measure), _point(b, measure)), layer, number)
         for layer, points in enumerate(hulls)
         for number, (a, b) in enumerate(pairwise(points), 1)
     )
-    spent = sum(measure(option.cost) for option in chosen)
+    spent = sum(measure(option.cost) for option in choices)
     for _, layer, number in steps:
         if spent <= budget:
             break
-        spent += measure(hulls[layer][number].cost) - measure(chosen[layer].cost)
-        chosen[layer] = hulls[layer][number]
-    return _given_back(layers, chosen, budget - spent, measure)
+        spent += measure(hulls[layer][number].cost) - measure(choices[layer].cost)
+        choices[layer] = hulls[layer][number]
+    _spend(budget - spent, layers, choices, measure)
+    return choices
 
 
-def hull(options: Iterable[Option], measure: Measure) -> list[Option]:
-    """The lower convex hull of penalty over cost, from the dearest to the cheapest."""
-    points: list[Option] = []
-    for option in sorted(options, key=lambda x: (-measure(x.cost), x.penalty)):
-        if points and measure(points[-1].cost) == measure(option.cost):
-            continue
-        while points and option.penalty <= points[-1].penalty:
-            points.pop()  # dearer and no better
-        while len(points) > 1 and _slope(points[-2], points[-1], measure) >= _slope(
-            points[-1], option, measure
-        ):
-            points.pop()
-        points.append(option)
-    return points
+def _hull(options: Sequence[Option], measure: Measure) -> list[Option]:
+    """Find the lower convex hull of penalty over cost, from the option that loses the least to the cheapest."""
+    best = min(options, key=lambda option: (option.penalty, measure(option.cost)))
+    cheaper = (option for option in options if measure(option.cost) <= measure(best.cost))
+    return lower_hull(cheaper, lambda option: _point(option, measure))
 
 
-def _slope(dear: Option, cheap: Option, measure: Measure) -> float:
-    return (cheap.penalty - dear.penalty) / (measure(dear.cost) - measure(cheap.cost))
+def _point(option: Option, measure: Measure) -> Point:
+    return -measure(option.cost), option.penalty
 
 
-def _given_back(
-    layers: Sequence[Sequence[Option]], chosen: list[Option], left: float, measure: Measure
-) -> list[Option]:
-    """Spend what is left of the budget, the largest gain first."""
-    while left > 0:
+def _spend(rest: float, layers: Sequence[Sequence[Option]], choices: list[Option], measure: Measure) -> None:
+    """Spend the rest of the budget on better options, the largest gain first."""
+    while rest > 0:
         better = [
-            (chosen[layer].penalty - option.penalty, layer, option)
+            (choices[layer].penalty - option.penalty, layer, option)
             for layer, options in enumerate(layers)
             for option in options
-            if option.penalty < chosen[layer].penalty
-            and measure(option.cost) - measure(chosen[layer].cost) <= left
+            if option.penalty < choices[layer].penalty
+            and measure(option.cost) - measure(choices[layer].cost) <= rest
         ]
         if not better:
             break
-        _, layer, option = max(better, key=lambda found: found[0])
-        left -= measure(option.cost) - measure(chosen[layer].cost)
-        chosen[layer] = option
-    return chosen
+        _, layer, option = max(better, key=lambda entry: entry[0])
+        rest -= measure(option.cost) - measure(choices[layer].cost)
+        choices[layer] = option

@@ -1,4 +1,4 @@
-"""What `low_rank` did to each layer, what that saved, and whether the target was reached."""
+"""Reports what `low_rank` did to each layer, what that saved, and whether the target was reached."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,28 +7,30 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import LowRank
 from winnow.contract.report import RequirementResult
-from worker.compression.low_rank.candidates import Case
+from worker.compression.low_rank.candidates import Candidate
 from worker.compression.low_rank.decompositions import Cost
-from worker.compression.low_rank.layer_study import Fitted
+from worker.compression.low_rank.layer_study import Factorisation
 
 ROUNDING = 1e-9
 
 
-def account(cases: Sequence[Case], fitted: Mapping[ir.Node, Fitted], counted: bool) -> dict[str, Any]:
-    """Of `able` layers, which have a split that saves something, of `touched` ones, and of each.
+def as_report(
+    candidates: Sequence[Candidate], factorisations: Mapping[ir.Node, Factorisation], counted: bool
+) -> dict[str, Any]:
+    """Sum up the costs of `able` layers, which have a split that saves something, and of `touched` ones; list each.
 
     Pairs are before and after. Multiplications are null where the shapes are not known (not `counted`).
     """
-    pairs = _costs(cases)
+    pairs = _costs(candidates)
     return {
         "able": _saved(pairs, counted),
         "touched": _saved([pair for pair in pairs if pair[0] != pair[1]], counted),
-        "layers": [_row(case, fitted.get(case.node), counted) for case in cases],
+        "layers": [_row(each, factorisations.get(each.node), counted) for each in candidates],
     }
 
 
-def _costs(cases: Sequence[Case]) -> list[tuple[Cost, Cost]]:
-    return [(case.options[0].cost, case.chosen.cost) for case in cases if case.chosen is not None]
+def _costs(candidates: Sequence[Candidate]) -> list[tuple[Cost, Cost]]:
+    return [(each.options[0].cost, each.chosen.cost) for each in candidates if each.chosen is not None]
 
 
 def _saved(pairs: Sequence[tuple[Cost, Cost]], counted: bool) -> dict[str, Any]:
@@ -40,29 +42,30 @@ def _sums(pairs: Sequence[tuple[Cost, Cost]], name: str) -> list[int]:
     return [sum(getattr(pair[at], name) for pair in pairs) for at in (0, 1)]
 
 
-def _row(case: Case, fitted: Fitted | None, counted: bool) -> dict[str, Any]:
-    row: dict[str, Any] = {"name": case.node.name, "op": case.node.op_type, "reason": case.reason}
-    if case.study is None:
+def _row(candidate: Candidate, new: Factorisation | None, counted: bool) -> dict[str, Any]:
+    node, study = candidate.node, candidate.study
+    row: dict[str, Any] = {"name": node.name, "op": node.op_type, "reason": candidate.reason}
+    if study is None:
         return row
-    before = case.study.geometry.cost
-    after = before if case.chosen is None else case.chosen.cost
+    before = study.geometry.cost
+    after = before if candidate.chosen is None else candidate.chosen.cost
     row["macs"] = [before.macs, after.macs] if counted else None
     row["parameters"] = [before.parameters, after.parameters]
-    if fitted is None:
+    if new is None:
         return row
     return row | {
-        "how": fitted.split.way,
-        "ranks": list(fitted.split.ranks),
-        "fitted": "weights" if case.study.seen is None else "outputs",
-        "error": round(fitted.error, 6),
+        "how": new.split.way,
+        "ranks": list(new.split.ranks),
+        "fitted": "weights" if study.inputs is None else "outputs",
+        "error": round(new.error, 6),
     }
 
 
-def target(step: LowRank, cases: Sequence[Case]) -> list[RequirementResult]:
-    """Of ranks that follow from a share."""
+def target_result(step: LowRank, candidates: Sequence[Candidate]) -> list[RequirementResult]:
+    """Say whether the step's target was reached; nothing where ranks follow from no target."""
     if step.rank not in ("macs", "parameters"):
         return []
-    pairs = _costs(cases)
+    pairs = _costs(candidates)
     before, after = _sums(pairs, step.rank)
     share = 1 - after / before if before else 0.0
     met = share >= step.amount - ROUNDING

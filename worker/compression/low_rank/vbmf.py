@@ -1,4 +1,4 @@
-"""The rank of a matrix seen through noise: empirical variational Bayesian matrix factorisation in closed form.
+"""The rank of a matrix behind its noise: empirical variational Bayesian matrix factorisation (VBMF) in closed form.
 
 For Y [L, M], L ≤ M, α = L / M, singular values γ and noise variance σ²:
 
@@ -18,24 +18,26 @@ from scipy.optimize import minimize_scalar
 
 from worker.compression.runtime.observe import Array
 
-TAU: Final = 2.5129
-TINY: Final = 1e-12
-"""Of the largest squared singular value: smaller ones are rounding, and count as that much."""
+TAU_FACTOR: Final = 2.5129
+MIN_SQUARE: Final = 1e-12
+"""Share of the largest squared singular value: smaller ones are rounding, and count as that much."""
 
 
 def vbmf_rank(matrix: Array) -> int:
-    """How many components of a matrix [rows, columns] are not noise: 0 where all may be."""
+    """Estimate how many components of a matrix [rows, columns] are not noise: 0 where all may be."""
     small, large = sorted(matrix.shape)
     wide = matrix.astype(np.float64)
     squares = np.linalg.eigvalsh(wide @ wide.T if len(wide) == small else wide.T @ wide)[::-1]
     if squares[0] <= 0:
         return 0
-    squares = squares.clip(TINY * squares[0]) / large
+    squares = squares.clip(MIN_SQUARE * squares[0]) / large
     alpha = small / large
-    tau = TAU * np.sqrt(alpha)
+    tau = TAU_FACTOR * np.sqrt(alpha)
     bar = (1 + tau) * (1 + alpha / tau)
-    most = max(0, min(int(np.ceil(small / (1 + alpha))) - 1, small - 1))  # signals that can be told
-    bounds = max(squares[most] / bar, squares[most:].mean()), squares.mean()
+    max_rank = max(
+        0, min(int(np.ceil(small / (1 + alpha))) - 1, small - 1)
+    )  # more signals cannot be told from noise
+    bounds = max(squares[max_rank] / bar, squares[max_rank:].mean()), squares.mean()
     noise = minimize_scalar(
         lambda log: _free_energy(squares / np.exp(log), alpha, bar), bounds=np.log(bounds), method="bounded"
     )
@@ -46,5 +48,5 @@ def _free_energy(x: Array, alpha: float, bar: float) -> float:
     signal, noise = x[x > bar], x[x <= bar]
     above = signal - 1 - alpha
     tau = (above + np.sqrt(above**2 - 4 * alpha)) / 2
-    told = signal - tau + np.log((tau + 1) / signal) + alpha * np.log(tau / alpha + 1)
-    return float((noise - np.log(noise)).sum() + told.sum())
+    energy = signal - tau + np.log((tau + 1) / signal) + alpha * np.log(tau / alpha + 1)
+    return float((noise - np.log(noise)).sum() + energy.sum())

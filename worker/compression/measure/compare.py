@@ -1,4 +1,4 @@
-"""Everything that is measured about a candidate, beside the model it was made from."""
+"""Measure a candidate beside the model it was made from: speed, quality, outputs, memory."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,9 +11,14 @@ from worker.compression.data.suspicious import unscaled_inputs
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe
-from worker.compression.measure.feeds import batch_for, counted, one_feed, random_feeds
+from worker.compression.measure.feeds import batch_for, benchmark_feed, counted, random_feeds
 from worker.compression.measure.network import Feed, Network
-from worker.compression.measure.quality.parity import MOST_SAMPLES, RANDOM_SAMPLES, DataName, compare_outputs
+from worker.compression.measure.quality.parity import (
+    MAX_COMPARED_SAMPLES,
+    RANDOM_SAMPLES,
+    DataName,
+    compare_outputs,
+)
 from worker.compression.measure.quality.quality import check_quality, measure_quality, original_quality
 from worker.compression.measure.timing.latency import Timed, measure_latencies
 from worker.compression.measure.timing.lock import measuring
@@ -83,7 +88,7 @@ def check_baseline(
     benchmark: Benchmark,
     seed: int,
 ) -> list[str]:
-    """What is to be known of the original and its data before any work, for people: its own quality first.
+    """Check the original and its data before any work; return what people should know, its own quality first.
 
     Refuses what `compare` would refuse about the original, the data and the request.
     """
@@ -105,7 +110,7 @@ def _check(
     benchmark: Benchmark,
 ) -> None:
     data = evaluation if evaluation is not None else calibration
-    feeds = [one_feed(original.inputs, n, benchmark.shapes, data, 0)[0] for n in benchmark.batch_sizes]
+    feeds = [benchmark_feed(original.inputs, n, benchmark.shapes, data, 0)[0] for n in benchmark.batch_sizes]
     original.run(feeds[0])
     if metric is not None:
         check_quality(original, evaluation, metric)
@@ -125,9 +130,13 @@ def _parity(
 ) -> tuple[list[Parity], dict[str, str], list[str]]:
     name: DataName = "evaluation"
     if evaluation is not None:
-        feeds, total = _sampled(evaluation, seed), min(MOST_SAMPLES, len(evaluation))
+        feeds, total = _sampled(evaluation, seed), min(MAX_COMPARED_SAMPLES, len(evaluation))
     elif calibration is not None:
-        name, feeds, total = "calibration", _sampled(calibration, seed), min(MOST_SAMPLES, len(calibration))
+        name, feeds, total = (
+            "calibration",
+            _sampled(calibration, seed),
+            min(MAX_COMPARED_SAMPLES, len(calibration)),
+        )
     else:
         batch = benchmark.batch_sizes[0]
         shapes = input_shapes(pair[0].inputs, batch, benchmark.shapes)
@@ -138,7 +147,7 @@ def _parity(
 
 
 def _sampled(samples: Samples, seed: int) -> Iterator[tuple[Feed, int]]:
-    return counted(samples.draw(MOST_SAMPLES, seed), batch_for(samples))
+    return counted(samples.draw(MAX_COMPARED_SAMPLES, seed), batch_for(samples))
 
 
 def _quality(
@@ -151,10 +160,10 @@ def _quality(
 ) -> tuple[list[Quality], list[str], int]:
     if metric is None or evaluation is None:
         return [], [], 0
-    found, notes, nan_samples = measure_quality(
+    measured, notes, nan_samples = measure_quality(
         *pair, evaluation, metric, held_out=held_out, seed=seed, tick=tick
     )
-    return [found], notes, nan_samples
+    return [measured], notes, nan_samples
 
 
 def _fresh(
@@ -166,17 +175,17 @@ def _fresh(
     processes: MeasuringProcesses,
     patience: Patience,
 ) -> list[Loaded]:
-    """Both models at the first benchmark entry, each in a process of its own."""
-    feed, _ = one_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
-    given = list(zip(models, pair, (ORIGINAL, COMPRESSED), strict=True))
+    """Load both models at the first benchmark entry, each in a process of its own."""
+    feed, _ = benchmark_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
+    loads = list(zip(models, pair, (ORIGINAL, COMPRESSED), strict=True))
 
     def loaded() -> list[Loaded]:
         return [
             measure_fresh(model, network.fit(feed), benchmark.thread_counts[0], role, processes)
-            for model, network, role in given
+            for model, network, role in loads
         ]
 
-    return patience.until_told(loaded, _disturbed)
+    return patience.until_quiet(loaded, _disturbed)
 
 
 def _disturbed(fresh: list[Loaded]) -> str | None:
@@ -200,7 +209,7 @@ def _timing_notes(timed: list[Timed]) -> list[str]:
 
 
 def _parts(progress: Progress, weights: list[float]) -> Iterator[Callable[[float], None]]:
-    """One function per part; told the fraction of its part, it advances the whole."""
+    """Yield a function per part: called with the fraction of its part, it advances the whole."""
     total, start = sum(weights), 0.0
     for weight in weights:
         yield lambda fraction, start=start, weight=weight: progress.advance(  # type: ignore[misc]

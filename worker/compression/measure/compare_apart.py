@@ -1,4 +1,4 @@
-"""The comparison in a process of its own, for models whose weights the caller had better not hold.
+"""Compare in a process of its own, for models whose weights the caller had better not hold.
 
     python -m worker.compression.measure.compare_apart COMPARING.json COMPARED.json
 
@@ -14,7 +14,7 @@ from winnow.contract.errors import Problem, Refusal
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.measure.apart.fresh import die_with_parent
+from worker.compression.measure.apart.parent import die_with_parent
 from worker.compression.measure.apart.processes import Comparing, Comparison, MeasuringProcesses, ProcessEnded
 from worker.compression.measure.apart.subprocesses import COMPARED, COMPARING, Subprocesses
 from worker.compression.measure.compare import compare
@@ -24,7 +24,7 @@ from worker.compression.progress import Progress
 def compare_apart(
     comparing: Comparing, scratch: Path, progress: Progress, processes: MeasuringProcesses
 ) -> Comparison:
-    """Raises what `compare` raises; `model_does_not_run` when the process ends before it has answered."""
+    """Compare in another process. Raises what `compare` raises; `model_does_not_run` when the process ends early."""
     try:
         return processes.compare(comparing, scratch, progress)
     except ProcessEnded as ended:

@@ -1,4 +1,4 @@
-"""The machine that the numbers are from."""
+"""Describe the machine that the numbers are from."""
 
 import os
 import platform
@@ -13,7 +13,7 @@ TELLING_FLAGS = {
     *("amx_int8", "amx_bf16", "amx_tile", "asimddp", "i8mm", "bf16", "sve", "fphp", "asimdhp"),
 }
 """What int8 and half-precision kernels choose by; `asimddp` is Arm's dot product."""
-PACKAGES = ("winnow", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "numpy")
+PACKAGES = ("winnow-service", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "numpy")
 
 
 def describe(intra_op_threads: int) -> Environment:
@@ -30,10 +30,11 @@ def describe(intra_op_threads: int) -> Environment:
 
 
 def _versions() -> dict[str, str]:
-    found = {}
+    versions = {}
     for name in PACKAGES:
         try:
-            found[name] = metadata.version(name)
+            # the report calls the service `winnow`
+            versions[name.removesuffix("-service")] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return found
+    return versions

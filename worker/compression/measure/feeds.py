@@ -1,4 +1,4 @@
-"""What a network is fed with while it is timed or compared: the data's samples, else random numbers."""
+"""Make what a network is fed with while it is timed or compared: the data's samples, else random numbers."""
 
 from collections.abc import Iterator
 
@@ -10,19 +10,23 @@ from winnow.contract.shapes import Shapes, batch_axes, input_shapes
 from worker.compression.data.samples import Samples
 from worker.compression.measure.network import Array, Feed
 
-BATCH_BYTES = 2 * 2**20
-MOST_PER_BATCH = 32
+MAX_BATCH_BYTES = 2 * 2**20
+MAX_SAMPLES_PER_BATCH = 32
 
 
-def one_feed(
-    specs: list[TensorSpec], batch: int, given: dict[str, list[int]], samples: Samples | None, seed: int
+def benchmark_feed(
+    specs: list[TensorSpec],
+    batch: int,
+    requested_shapes: dict[str, list[int]],
+    samples: Samples | None,
+    seed: int,
 ) -> tuple[Feed, list[str]]:
-    """A feed of `batch` samples, and the names of the inputs for which random numbers had to stand in.
+    """Make a feed of `batch` samples; return it and the names of the inputs for which random numbers had to stand in.
 
     Samples are repeated where there are too few. Refuses as `input_shapes` does.
     """
     example = next(samples.take(batch).batches(batch)) if samples is not None else {}
-    shapes = input_shapes(specs, batch, given, {name: x.shape for name, x in example.items()})
+    shapes = input_shapes(specs, batch, requested_shapes, {name: x.shape for name, x in example.items()})
     axes = batch_axes(specs)
     feed = {s.name: _stretched(example[s.name], axes[s.name], batch) for s in specs if s.name in example}
     feed = {name: x for name, x in feed.items() if x.shape == shapes[name]}
@@ -31,14 +35,16 @@ def one_feed(
 
 
 def counted(samples: Samples, size: int) -> Iterator[tuple[Feed, int]]:
-    """The feeds of all samples, each with the number of samples in it."""
+    """Yield the feeds of all samples, each with the number of samples in it."""
     yield from samples.counted_batches(size)
 
 
 def batch_for(samples: Samples) -> int:
-    """Samples per run where speed is not measured: few enough that their inputs take at most 2 MiB."""
-    one = next(samples.take(1).batches(1))
-    return max(1, min(MOST_PER_BATCH, BATCH_BYTES // max(1, sum(x.nbytes for x in one.values()))))
+    """Return how many samples to run at once where speed is not measured: their inputs take at most 2 MiB."""
+    sample = next(samples.take(1).batches(1))
+    return max(
+        1, min(MAX_SAMPLES_PER_BATCH, MAX_BATCH_BYTES // max(1, sum(x.nbytes for x in sample.values())))
+    )
 
 
 def random_feeds(specs: list[TensorSpec], shapes: Shapes, count: int, seed: int) -> Iterator[Feed]:
@@ -47,7 +53,7 @@ def random_feeds(specs: list[TensorSpec], shapes: Shapes, count: int, seed: int)
 
 
 def random_feed(specs: list[TensorSpec], shapes: Shapes, seed: int) -> Feed:
-    """Standard normal floats, bytes over their whole range, other integers 0 or 1 (safe as an index or mask)."""
+    """Make standard normal floats, bytes over their whole range, other integers 0 or 1 (safe as an index or mask)."""
     rng = np.random.default_rng(seed)
     return {spec.name: _random(spec, shapes[spec.name], rng) for spec in specs}
 

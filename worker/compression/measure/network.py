@@ -1,4 +1,4 @@
-"""An ONNX file ready to run, with errors that a user understands."""
+"""Run an ONNX file, with errors that a user understands."""
 
 from pathlib import Path
 from typing import Any
@@ -42,17 +42,17 @@ class Network:
         return str(self.session.get_providers()[0])
 
     def fit(self, feed: Feed) -> Feed:
-        """The feed with each array in the dtype that this network takes (float16 inputs, say), a single number too."""
+        """Return the feed, single numbers too, in the dtypes that this network takes (float16 inputs, say)."""
         return {i.name: np.require(feed[i.name], np.dtype(i.dtype), ["C"]) for i in self.inputs}
 
     def run(self, feed: Feed, outputs: list[str] | None = None) -> list[Array]:
-        """The named outputs, all tensors without names, the samples in front. Refuses with `model_does_not_run`."""
+        """Run and return the named outputs, or all tensors, samples in front. Refuses with `model_does_not_run`."""
         names = self.outputs if outputs is None else outputs
         try:
-            answers = self.session.run(names, self.fit(feed))
-            return [_front(x, self.batch_axes.get(n, 0)) for n, x in zip(names, answers, strict=True)]
+            results = self.session.run(names, self.fit(feed))
+            return [_front(x, self.batch_axes.get(n, 0)) for n, x in zip(names, results, strict=True)]
         except Exception as error:
-            raise self._refusal(f"failed on inputs {shapes_told(feed)}", error) from error
+            raise self._refusal(f"failed on inputs {shapes_text(feed)}", error) from error
 
     def _refusal(self, what: str, error: Exception) -> Refusal:
         reason = str(error).replace(str(self._file), self._file.name).strip() or type(error).__name__
@@ -60,7 +60,7 @@ class Network:
 
 
 def _numeric(value: ort.NodeArg) -> bool:
-    """A tensor of a dtype that numpy has."""
+    """Whether it is a tensor of a dtype that numpy has."""
     try:
         return np.dtype(_spec(value, {}).dtype).kind in "biuf"
     except TypeError:
@@ -68,11 +68,11 @@ def _numeric(value: ort.NodeArg) -> bool:
 
 
 def _front(x: Array, axis: int | None) -> Array:
-    """The batch is the first axis of the answer; what has none, or is of rank 0, is left as it is."""
+    """Move the batch to the first axis of the result; what has none, or is of rank 0, is left as it is."""
     return np.moveaxis(x, axis, 0) if axis and isinstance(x, np.ndarray) and x.ndim > axis else x
 
 
-def shapes_told(feed: Feed) -> str:
+def shapes_text(feed: Feed) -> str:
     return ", ".join(f"{name} {list(x.shape)}" for name, x in feed.items())
 
 

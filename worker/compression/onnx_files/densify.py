@@ -1,4 +1,4 @@
-"""Sparse tensors made dense. onnx-ir drops `sparse_initializer` without a word, so this comes before it.
+"""Make sparse tensors dense. onnx-ir drops `sparse_initializer` without a word, so this comes before it.
 
 A sparse tensor is its non-zero `values` and their `indices`: `[n]` positions in the flattened tensor, or `[n, rank]`
 coordinates (onnx/docs/IR.md). Storing sparse again is a serialisation, done at the very end if at all.
@@ -16,7 +16,7 @@ from worker.compression.ir.protobuf_walk import messages
 
 
 def densify(model: onnx.ModelProto, base_dir: Path) -> int:
-    """Replace every sparse initializer and sparse Constant, in subgraphs and functions too. Answers how many.
+    """Replace every sparse initializer and sparse Constant, in subgraphs and functions too. Returns how many.
 
     Raises `Refusal` `invalid_model` for indices outside the shape.
     """

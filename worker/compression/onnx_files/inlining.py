@@ -1,4 +1,4 @@
-"""Calls of a model's own functions replaced by their bodies, by onnx's inliner.
+"""Replace calls of a model's own functions by their bodies, by onnx's inliner.
 
 onnx-ir's pass looks for a free name from 2 on for each value: quadratic in the calls of a function.
 """
@@ -19,19 +19,19 @@ def inline(proto: onnx.ModelProto) -> None:
         return
     _give_defaults(proto)
     try:
-        answer = inliner.inline_local_functions(_without_weights(proto))
+        inlined = inliner.inline_local_functions(_without_weights(proto))
     except RuntimeError as error:
         raise ValueError(f"A function of the model cannot be inlined: {error}") from error
     for field in ("node", "value_info"):
         proto.graph.ClearField(field)
-        getattr(proto.graph, field).extend(getattr(answer.graph, field))
+        getattr(proto.graph, field).extend(getattr(inlined.graph, field))
     for field in ("functions", "opset_import"):
         proto.ClearField(field)
-        getattr(proto, field).extend(getattr(answer, field))
+        getattr(proto, field).extend(getattr(inlined, field))
 
 
 def _without_weights(proto: onnx.ModelProto) -> onnx.ModelProto:
-    """Initializers are told by name and not copied: a new name is none of theirs."""
+    """Copy the model with the names of its initializers alone: a new name must be none of theirs."""
     names = (
         *(t.name for t in proto.graph.initializer),
         *(t.values.name for t in proto.graph.sparse_initializer),
@@ -57,5 +57,5 @@ def _give_defaults(proto: onnx.ModelProto) -> None:
     defaults = {(domain_of(f), f.name, f.overload): f.attribute_proto for f in proto.functions}
     for node in messages(proto, onnx.NodeProto):
         if known := defaults.get((domain_of(node), node.op_type, node.overload)):
-            given = {attribute.name for attribute in node.attribute}
-            node.attribute.extend(default for default in known if default.name not in given)
+            taken_names = {attribute.name for attribute in node.attribute}
+            node.attribute.extend(default for default in known if default.name not in taken_names)

@@ -1,4 +1,4 @@
-"""ONNX files in and out, and the lineage written into them.
+"""Read and write ONNX files, and the lineage in them.
 
 External weights stay memory-mapped from `load` to `save`; below 2 GB a model is one file, above it its weights lie in
 `<name>.data` beside it.
@@ -18,15 +18,15 @@ from worker.compression.onnx_files import single_file
 from worker.compression.onnx_files.densify import densify
 from worker.compression.onnx_files.inlining import inline
 from worker.compression.onnx_files.signature import open_dimensions
-from worker.compression.weight_storage.drop_defaults import NOTHING, UploadNames, make_compact
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames, make_compact
 from worker.compression.weight_storage.smallest_form import Packing, pack
 from worker.compression.weight_storage.unpacking import unpack
 
 log = logging.getLogger(__name__)
 
 PREFIX = "winnow."
-SMALL_BYTES = 4096
-ONE_FILE_BYTES = 2**31 - 2**26
+MAX_READ_BYTES = 4096
+MAX_SINGLE_FILE_BYTES = 2**31 - 2**26
 """A protobuf message ends at 2 GiB; 64 MiB are left for the graph itself."""
 
 
@@ -57,22 +57,22 @@ def save(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None
     With the names of the upload that file is compact, as the artifact is.
     """
     path.unlink(missing_ok=True)
-    if weight_bytes(model) < ONE_FILE_BYTES:
+    if weight_bytes(model) < MAX_SINGLE_FILE_BYTES:
         single_file.write(model, path, upload)
     else:
         ir.save(model, path, external_data=f"{path.name}.data")
 
 
-def save_one_file(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Path:
+def save_single_file(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Path:
     """Write the model as one `.onnx`. Raises `Refusal` `step_failed` when its weights do not fit into one."""
-    _check_fits_one(model)
+    _check_fits_one_file(model)
     save(model, path, upload)
     return path
 
 
-def save_packed(model: ir.Model, path: Path, upload: UploadNames = NOTHING) -> Packing:
-    """Write the model as one `.onnx`, compact, each tensor in its smallest form. Raises like `save_one_file`."""
-    _check_fits_one(model)
+def save_packed(model: ir.Model, path: Path, upload: UploadNames = NO_UPLOAD_NAMES) -> Packing:
+    """Write the model as one `.onnx`, compact, each tensor in its smallest form. Raises like `save_single_file`."""
+    _check_fits_one_file(model)
     proto = ir.to_proto(external_data.load_to_model(model))
     make_compact(proto, upload)
     packing = pack(proto)
@@ -80,8 +80,8 @@ def save_packed(model: ir.Model, path: Path, upload: UploadNames = NOTHING) -> P
     return packing
 
 
-def _check_fits_one(model: ir.Model) -> None:
-    if (size := weight_bytes(model)) >= ONE_FILE_BYTES:
+def _check_fits_one_file(model: ir.Model) -> None:
+    if (size := weight_bytes(model)) >= MAX_SINGLE_FILE_BYTES:
         raise Refusal(
             "step_failed",
             f"The result has {size} bytes of weights, and one ONNX file holds less than 2 GiB. "
@@ -90,7 +90,7 @@ def _check_fits_one(model: ir.Model) -> None:
 
 
 def _name_default_domain(proto: onnx.ModelProto) -> None:
-    """ONNX's own domain has two names, and onnx-ir's passes know only the empty one."""
+    """Write the default domain as "": ONNX's own has two names, and onnx-ir's passes know only the empty one."""
     for kind in (onnx.NodeProto, onnx.OperatorSetIdProto):
         for item in messages(proto, kind):
             if item.domain == "ai.onnx":
@@ -103,7 +103,7 @@ def _read_small(model: ir.Model) -> None:
         for value in graph.initializers.values():
             tensor = value.const_value
             if isinstance(tensor, ir.ExternalTensor) and (
-                graph is not model.graph or tensor.nbytes <= SMALL_BYTES
+                graph is not model.graph or tensor.nbytes <= MAX_READ_BYTES
             ):
                 value.const_value = _in_memory(tensor)
     for body in (model.graph, *(function.graph for function in model.functions.values())):
@@ -118,11 +118,11 @@ def _in_memory(tensor: ir.ExternalTensor) -> "ir.Tensor[Any]":
 
 
 def weight_bytes(model: ir.Model) -> int:
-    """Bytes of all initializers, in subgraphs too."""
+    """Count the bytes of all initializers, in subgraphs too."""
     values = (value for graph in model.graphs() for value in graph.initializers.values())
     return sum(value.const_value.nbytes for value in values if value.const_value is not None)
 
 
 def stamp(model: ir.Model, facts: dict[str, str]) -> None:
-    """Write facts into the model's own `metadata_props` under `winnow.*`; what else is there stays."""
+    """Write facts into the model's own `metadata_props` under `winnow.*`; other properties stay."""
     model.metadata_props.update({PREFIX + key.removeprefix(PREFIX): value for key, value in facts.items()})

@@ -1,4 +1,4 @@
-"""Inputs and outputs of a model: which types can be worked with, which sizes are open, and keeping them as uploaded."""
+"""Check inputs and outputs of a model: which types can be worked with, which sizes are open; keep them as uploaded."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -39,10 +39,10 @@ def check_types(model: onnx.ModelProto) -> None:
                 f"The model's value {value.name!r} is {_kind(value)}, not a tensor.{ZIPMAP}",
             )
     if not any(_is_numeric(value) for value in model.graph.output):
-        told = ", ".join(f"{value.name!r} ({_kind(value)})" for value in model.graph.output)
+        kinds = ", ".join(f"{value.name!r} ({_kind(value)})" for value in model.graph.output)
         raise Refusal(
             "unsupported_type",
-            f"None of the model's outputs is a tensor of numbers: {told}. There is nothing to compare the result by. "
+            f"None of the model's outputs is a tensor of numbers: {kinds}. There is nothing to compare the result by. "
             "Export it with its scores as a tensor.",
         )
 

@@ -1,4 +1,4 @@
-"""One `.onnx` file, written and looked at without its weights ever being in memory together.
+"""Write and read one `.onnx` file without its weights ever being in memory together.
 
 A protobuf message is fields one after another, and a message inside another is its length and its bytes. So the file is
 the model without its graph, the graph's length, the graph without its initializers, and then each of those: its length,
@@ -13,21 +13,22 @@ from typing import IO, Final
 import onnx
 import onnx_ir as ir
 
-from worker.compression.onnx_files.without_weights import SHOWN_BYTES, without_weights
+from worker.compression.onnx_files.without_weights import MAX_KEPT_BYTES, without_weights
 from worker.compression.weight_storage.drop_defaults import UploadNames, make_compact
 
 GRAPH, INITIALIZER, RAW_DATA = 7, 5, 9
 """Numbers of the fields in ModelProto, GraphProto and TensorProto."""
-BYTES: Final = 2
+WIRE_BYTES: Final = 2
 """The wire type of what has a length."""
-FIXED: Final = {1: 8, 5: 4}
+FIXED_SIZES: Final = {1: 8, 5: 4}
 """wire type → bytes"""
 
 
 def write(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None:
-    """All weights inside; together with the graph they have to be less than 2 GiB. Weights may be mapped from files.
+    """Write the model with all weights inside; together with the graph they have to be less than 2 GiB. Weights may be
+    mapped from files.
 
-    With the names of the upload the file says what it has to and no more (`compact`).
+    With the names of the upload the file says what it has to and no more (`drop_defaults`).
     """
     with without_weights(model) as large:
         proto = ir.to_proto(model)
@@ -56,7 +57,7 @@ def _bytes(tensor: ir.TensorProtocol | None) -> int:
 
 
 def _head(reference: onnx.TensorProto) -> bytes:
-    """All of a tensor but its bytes, and how many of them follow."""
+    """Serialize all of a tensor but its bytes, and how many of them follow."""
     size = int(next(entry.value for entry in reference.external_data if entry.key == "length"))
     tensor = onnx.TensorProto()
     tensor.CopyFrom(reference)
@@ -76,19 +77,19 @@ def _pour(tensor: ir.TensorProtocol, file: IO[bytes]) -> None:
 
 
 def without_raw_data(path: Path) -> onnx.ModelProto:
-    """The file's message, in which large initializers have lost their `raw_data`. It has to be a valid message."""
+    """Read the file's message, in which large initializers have lost their `raw_data`. It has to be a valid message."""
     model = onnx.ModelProto()
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         for number, whole, inner in _fields(content, 0, len(content)):
             is_graph = number == GRAPH
-            parts = _kept(content, *inner) if is_graph else [content[slice(*whole)]]
+            parts = _parts_without_weights(content, *inner) if is_graph else [content[slice(*whole)]]
             model.MergeFromString(_framed(GRAPH, b"".join(parts)) if is_graph else b"".join(parts))
     return model
 
 
-def _kept(content: mmap.mmap, begin: int, end: int) -> Iterator[bytes]:
+def _parts_without_weights(content: mmap.mmap, begin: int, end: int) -> Iterator[bytes]:
     for number, whole, inner in _fields(content, begin, end):
-        if number == INITIALIZER and whole[1] - whole[0] > SHOWN_BYTES:
+        if number == INITIALIZER and whole[1] - whole[0] > MAX_KEPT_BYTES:
             parts = _fields(content, *inner)
             yield _framed(
                 INITIALIZER, b"".join(content[slice(*part)] for n, part, _ in parts if n != RAW_DATA)
@@ -100,15 +101,15 @@ def _kept(content: mmap.mmap, begin: int, end: int) -> Iterator[bytes]:
 def _fields(
     content: mmap.mmap, begin: int, end: int
 ) -> Iterator[tuple[int, tuple[int, int], tuple[int, int]]]:
-    """Number, where all of it is, and where its content is."""
+    """Yield for each field its number, where all of it is, and where its content is."""
     while begin < end:
         tag, at = _varint(content, begin)
         kind = tag & 7
-        if kind == BYTES:
+        if kind == WIRE_BYTES:
             length, at = _varint(content, at)
             after = at + length
         else:
-            after = at + FIXED[kind] if kind in FIXED else _varint(content, at)[1]
+            after = at + FIXED_SIZES[kind] if kind in FIXED_SIZES else _varint(content, at)[1]
         yield tag >> 3, (begin, after), (at, after)
         begin = after
 
@@ -118,8 +119,8 @@ def _framed(number: int, content: bytes) -> bytes:
 
 
 def _prefix(number: int, length: int) -> bytes:
-    """The tag of a field, and its length."""
-    coded = bytearray([number << 3 | BYTES])
+    """Encode the tag of a field, and its length."""
+    coded = bytearray([number << 3 | WIRE_BYTES])
     while length > 0x7F:
         coded.append(length & 0x7F | 0x80)
         length >>= 7

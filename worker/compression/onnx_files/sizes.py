@@ -1,4 +1,4 @@
-"""Files on disk: how large, and what they hash to."""
+"""Measure files on disk, and hash them."""
 
 import hashlib
 from pathlib import Path
@@ -14,18 +14,18 @@ CHUNK_BYTES: Final = 2**20
 
 
 def sha256_of(path: Path) -> str:
-    """The SHA-256 of the file's bytes, in hex."""
+    """Compute the SHA-256 of the file's bytes, in hex."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def bytes_of(path: Path) -> int:
-    """Bytes of an ONNX file with the external data that it names."""
+    """Count the bytes of an ONNX file with the external data that it names."""
     return sum(part.stat().st_size for part in _parts(path))
 
 
 def compressed_bytes_of(path: Path) -> int:
-    """The same as zstd, each file by itself, as a download sends it."""
+    """Count the bytes of the same files as zstd, each by itself, as a download sends them."""
     return sum(_compressed(part) for part in _parts(path))
 
 

@@ -12,45 +12,23 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import Binary
-from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import Linear
-from worker.compression.quantization.palette import relative_error
-from worker.compression.quantization.weights.codebook_eligibility import (
-    FOR_SIZE,
-    OPSET,
-    candidates,
+from worker.compression.quantization.weights.codebook_step import (
     per_output,
-    taken,
+    relative_error,
+    store_few_values,
 )
-from worker.compression.quantization.weights.eligibility import tell_twins
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import changed, refuse_quantized
-from worker.compression.steps.opset import raised
-from worker.compression.weight_storage.codebook_weights import Writer
+from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 
 def binary(model: ir.Model, step: Binary, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
-    refuse_quantized(model)
-    model, notes = raised(model, OPSET, "unpacking signs")
-    found = candidates(model, step.layers, step.exclude, bits=1, channel_bytes=4, fixed=0)
-    answer = changed(
-        model,
-        [layer.told for layer in found],
-        "Conv, Gemm or MatMul with a float32 weight",
-        [*notes, FOR_SIZE],
-    )
-    told = {str(row["name"]): row for row in answer.details["layers"]}
-    writer, layers = Writer(model, Names(model).fresh), list(taken(found))
-    tell_twins(layers, told)
-    for number, layer in enumerate(layers):
-        told[layer.name].update(_signs(layer, writer))
-        context.progress.advance((number + 1) / len(layers))
-    return answer
+    return store_few_values(model, step, context, bits=1, row_bytes=4, fixed_bytes=0, store=_store_signs)
 
 
-def _signs(layer: Linear, writer: Writer) -> dict[str, Any]:
-    """Give the layer its signs and scales, and tell what that cost."""
+def _store_signs(layer: Linear, writer: CodebookWriter) -> dict[str, Any]:
+    """Gives the layer its signs and scales, and reports what that cost."""
     matrix = layer.matrix()
     scale = np.abs(matrix).mean(axis=2, dtype=np.float64).astype(np.float32)
     plus = matrix >= 0

@@ -2,12 +2,12 @@
 
     MatMul, Gemm   x, s_x, z_x = DynamicQuantizeLinear(X);  Y = s_x s_w · MatMulInteger(x, w, z_x) (+ bias)
     LSTM           com.microsoft DynamicQuantizeLSTM, which does the same inside
-    Gather         rows of an int8 table, as floats (`tables`)
+    Gather         rows of an int8 table, as floats (`embeddings`)
 
 in the form that ONNX Runtime fuses into one kernel. Weights are int8 per output channel, in the range that the CPU
-multiplies exactly (`kernels`). Convolutions are left out: ConvInteger has no fast kernel on the CPU, and the range of a
-whole feature map has to be found on every run, so it is usually slower than float32. Subgraphs (If, Loop) stay as they
-are. Outliers behind layer normalisations can go into the weights beforehand (`smoothquant`).
+multiplies exactly (`hardware`). Convolutions are left out: ConvInteger has no fast kernel on the CPU, and the range of
+a whole feature map has to be found on every run, so it is usually slower than float32. Subgraphs (If, Loop) stay as
+they are. Outliers behind layer normalisations can go into the weights beforehand (`smoothquant`).
 """
 
 from dataclasses import replace
@@ -16,6 +16,7 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Dynamic
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.steps.context import Context, StepResult
@@ -36,15 +37,15 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> StepRe
         )
     model, notes = raised(model, OPSET, "dynamic quantization")
     weights = weight_range(step.weight_range)
-    dynamic = Dynamic(model, step.exclude, weights.limit, step.smooth)
-    answer = changed(
+    dynamic = Dynamic(GraphEdit(model, step.exclude), weights.limit, step.smooth)
+    result = changed(
         model,
-        dynamic.told(),
+        dynamic.decisions(),
         "MatMul, Gemm or LSTM with a float32 weight, or an embedding table",
         [*notes, *weights.notes],
         weights.details(),
     )
     if step.smooth is not None and context.calibration is not None:
         dynamic.observe(context.calibration, context.seed)
-        answer.details["layers_smoothed"] = len(dynamic.seen)
-    return replace(answer, model=dynamic.quantized(context.progress.advance))
+        result.details["layers_smoothed"] = len(dynamic.channels)
+    return replace(result, model=dynamic.quantized(context.progress.advance))

@@ -1,46 +1,39 @@
 """`int8_static`: weights int8 per channel, activations uint8, ranges from calibration data.
 
 Stored as Q/DQ pairs around the float operators, which ONNX Runtime fuses into integer kernels. Embedding tables are
-int8 too (`tables`), but for TensorRT, which takes integers behind Q/DQ nodes only.
+int8 too (`embeddings`), but for TensorRT, which takes integers behind Q/DQ nodes only.
 """
 
-import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Static
-from worker.compression.data.samples import Samples
-from worker.compression.ir.naming import Names
-from worker.compression.layers.batchnorm import fold_batchnorms
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
-from worker.compression.quantization.integer.hardware import four_bits, target, weight_range
+from worker.compression.progress import Progress, Within
+from worker.compression.quantization.integer.eligibility import WANTED
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.preparation.equalization import equalize
-from worker.compression.quantization.preparation.mean_to_pool import pools_for_means
-from worker.compression.quantization.preparation.smoothquant import smooth
-from worker.compression.quantization.preparation.unfuse_skip_layernorm import sums_for_residuals
+from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
+from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
+from worker.compression.quantization.search.exclusion import Exclusion, exclude_sensitive
+from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, rows, taken
 from worker.compression.steps.opset import raised
-
-if TYPE_CHECKING:
-    from worker.compression.quantization.search.exclusion import Excluded
-
-log = logging.getLogger(__name__)
 
 OPSET = 13
 """The first opset in which a scale can be given per channel."""
 OPSET_FOUR_BITS = 21
 """The first opset with 4-bit integers."""
-WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
-WARNED = 8
-"""Samples on which the result is looked at, to say when it is poor."""
-JUDGED = 64
-"""Samples of the calibration data, at most, on which `exclude: "auto"` judges."""
+WARNING_SAMPLES = 8
+"""On which the result is looked at, to say when it is poor."""
+MAX_JUDGED_SAMPLES = 64
+"""Of the calibration data, on which `exclude: "auto"` judges."""
 
 
 def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResult:
@@ -48,126 +41,99 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     refuse_quantized(model)
     if context.calibration is None or not len(context.calibration):
         raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
-    samples, original = context.calibration.draw(step.samples, context.seed), model.clone()
-    static, notes, details = prepared(model, step, samples)
-    answer = changed(static.model, static.told(), WANTED, notes, details)
-    told = _parts(context.progress.advance, 3 if step.exclude == "auto" else 1 + step.adaround)
-    answer.details.update(samples=len(samples), seed=context.seed, **calibrated(static, step, next(told)))
-    answer.notes.extend(static.unvarying())
+    samples = context.calibration.draw(step.samples, context.seed)
+    original, settings = model.clone(), _settings(step)
+    if step.weight_bits == 4:
+        model, notes = raised(model, OPSET_FOUR_BITS, "a weight of 4 bits")
+    else:
+        model, notes = raised(model, OPSET, "quantization per channel")
+    static, details = prepare(GraphEdit(model, step.patterns), settings, samples)
+    result = changed(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
+    parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)
+    result.details.update(samples=len(samples), seed=context.seed, **calibrate(static, settings, next(parts)))
+    result.notes.extend(static.unvarying())
     if step.adaround:
-        _round(static, next(told))
-    if step.exclude != "auto":
-        made = static.quantized()
-        return replace(answer, model=made, notes=[*answer.notes, *_warned(static, made, context)])
-    excluded, asked = _excluded(static, context, next(told))
-    layers = static.told(excluded.left)
-    answer.details.update(_told(excluded, asked))
-    if not excluded.met:
-        return _kept(original, layers, answer, asked)
-    answer.details.update(layers=rows(layers))
-    return replace(answer, model=static.quantized(excluded.left), changed=len(taken(layers)))
+        _learn_rounding(static, next(parts))
+    if step.exclude == "auto":
+        return _without_sensitive(static, context, original, result, next(parts))
+    quantized = static.quantized()
+    return replace(result, model=quantized, notes=[*result.notes, *_warnings(static, quantized, context)])
 
 
-def _kept(original: ir.Model, layers: list[LayerDecision], answer: StepResult, asked: str) -> StepResult:
-    """The float model: nothing in integers reaches what is asked."""
-    note = f"Even with every layer but one in float the calibration data misses {asked}: the model stays as it was."
-    told = [
-        LayerDecision(layer.node, layer.reason or "even alone it misses what is asked") for layer in layers
-    ]
-    return replace(
-        answer, model=original, changed=0, notes=[note], details={**answer.details, "layers": rows(told)}
+def _settings(step: Int8Static) -> StaticSettings:
+    return StaticSettings(
+        step.calibration,
+        step.percentile,
+        step.target,
+        step.weight_bits,
+        step.weight_range,
+        step.equalize,
+        step.smooth,
+        step.bias_correction,
     )
 
 
-def prepared(
-    model: ir.Model, step: Int8Static, samples: Samples
-) -> tuple[Static, list[str], dict[str, object]]:
-    """Before anything is measured; the model may be changed. Also notes, and details for the report."""
-    narrow = step.weight_bits == 4
-    model, notes = (
-        raised(model, OPSET_FOUR_BITS, "a weight of 4 bits")
-        if narrow
-        else raised(model, OPSET, "quantization per channel")
-    )
-    folded = fold_batchnorms(model, step.patterns)
-    pools_for_means(model, step.patterns)
-    machine, facts = target(step.target)
-    weights = four_bits() if narrow else weight_range(step.weight_range, facts.exact)
-    static = Static(model, step.patterns, weights, samples, step.calibration, step.percentile, facts)
-    if machine != "cuda":
-        static.embeddings = True
-        sums_for_residuals(model, step.patterns)
-    details = {"calibration": step.calibration, "target": machine, **weights.details()}
-    return static, [*notes, *weights.notes], {**details, "batchnorms_folded": folded}
+def _parts(progress: Progress, count: int) -> Iterator[Callable[[float], None]]:
+    """Split the progress into parts of equal weight."""
+    return (Within(progress, part / count, (part + 1) / count).advance for part in range(count))
 
 
-def calibrated(static: Static, step: Int8Static, told: Callable[[float], None]) -> dict[str, Any]:
-    """Measures what the settings ask for, and evens channels out before."""
-    details: dict[str, Any] = {}
-    seen = static.input_channels() if step.equalize or step.smooth is not None else {}
-    if step.equalize:
-        details["pairs_equalized"] = equalize(static.layers(), seen)
-        seen = static.input_channels()
-    if step.smooth is not None:
-        graph, names = static.model.graph, Names(static.model)
-        details["layers_smoothed"] = smooth(graph, static.layers(), seen, step.smooth, names.fresh)
-    static.observe(told)
-    if step.bias_correction:
-        static.means = {name: found.mean for name, found in static.input_channels(ranges=False).items()}
-        details["biases_corrected"] = len(static.means)
-    return details
+def _learn_rounding(static: Static, report_progress: Callable[[float], None]) -> None:
+    from worker.compression.quantization.preparation.adaround import learn_rounding  # imports torch
+
+    for layer, sums in moments(static.model, static.layers(), static.samples, report_progress):
+        static.rounded[layer.name] = learn_rounding(layer.matrix(), sums.second, static.weights.limit)
 
 
-def _round(static: Static, told: Callable[[float], None]) -> None:
-    from worker.compression.quantization.preparation.adaround import learned
-
-    for layer, sums in moments(static.model, static.layers(), static.samples, told):
-        static.rounded[layer.name] = learned(layer.matrix(), sums.second, static.weights.limit)
-
-
-def _excluded(static: Static, context: Context, told: Callable[[float], None]) -> tuple["Excluded", str]:
-    """What `exclude: "auto"` leaves out, and what it was asked for, in words."""
-    from worker.compression.quantization.search.acceptance import meeting
-    from worker.compression.quantization.search.exclusion import exclude
-    from worker.compression.quantization.search.output_error import Judge
-    from worker.compression.quantization.search.sensitivity import measured_gains
-
-    judge = Judge(
-        static.model, static.samples.draw(JUDGED, context.seed), context.scratch, context.evaluation
-    )
-    meets, asked = meeting(context.require, judge.labelled)
+def _without_sensitive(
+    static: Static,
+    context: Context,
+    original: ir.Model,
+    result: StepResult,
+    report_progress: Callable[[float], None],
+) -> StepResult:
+    """Leave out what `exclude: "auto"` has to; the float model, where nothing in integers reaches what is required."""
+    samples = static.samples.draw(MAX_JUDGED_SAMPLES, context.seed)
+    judge = OutputComparer(static.model, samples, context.scratch, context.evaluation)
+    meets, required = acceptance_rule(context.require, judge.labelled)
     feed = next(static.samples.take(1).batches(1))
-    excluded = exclude(
-        static, judge, meets, lambda: measured_gains(static, feed, context.scratch, context.progress), told
+    excluded = exclude_sensitive(
+        static,
+        judge,
+        meets,
+        lambda: measure_gains(static, feed, context.scratch, context.progress),
+        report_progress,
     )
-    return excluded, asked
+    layers = static.decisions(excluded.reasons)
+    if not excluded.met:
+        layers = [
+            LayerDecision(layer.node, layer.reason or "even alone it misses what is asked")
+            for layer in layers
+        ]
+    details = result.details | _as_report(excluded, required) | {"layers": rows(layers)}
+    if excluded.met:
+        quantized = static.quantized(excluded.reasons)
+        return replace(result, model=quantized, changed=len(taken(layers)), details=details)
+    note = f"Even with every layer but one in float the calibration data misses {required}: the model stays as it was."
+    return replace(result, model=original, changed=0, notes=[note], details=details)
 
 
-def _warned(static: Static, made: ir.Model, context: Context) -> list[str]:
-    """Where the outputs suffer, what to do; judged on a few of the samples that the ranges come from."""
-    from worker.compression.quantization.search.acceptance import HARMLESS_DB
-    from worker.compression.quantization.search.output_error import Judge
-
-    found = Judge(static.model, static.samples.take(WARNED), context.scratch)(made)
-    if found.snr_db >= HARMLESS_DB:
-        return []
-    return [
-        f"The outputs are {found.snr_db:.1f} dB above their error on calibration data, less than the {HARMLESS_DB:g} "
-        'dB that count as harmless. If that is too little: exclude: "auto" finds the layers to blame and leaves them '
-        "in float, and int8 tries other ways besides."
-    ]
-
-
-def _told(excluded: "Excluded", asked: str) -> dict[str, Any]:
+def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
     return {
-        "asked_on_calibration_data": asked,
-        "found_on_calibration_data": excluded.judged.told(),
-        "sensitivity": [one.told() for one in excluded.ranked],
+        "asked_on_calibration_data": required,
+        "found_on_calibration_data": excluded.judged.as_report(),
+        "sensitivity": [layer.as_report() for layer in excluded.ranked],
         "exclusions": excluded.steps,
     }
 
 
-def _parts(told: Callable[[float], None], count: int) -> Any:
-    """One function per part of equal weight."""
-    for part in range(count):
-        yield lambda share, part=part: told((part + share) / count)
+def _warnings(static: Static, quantized: ir.Model, context: Context) -> list[str]:
+    """Say what to do where the outputs suffer; judged on a few of the samples that the ranges come from."""
+    judged = OutputComparer(static.model, static.samples.take(WARNING_SAMPLES), context.scratch)(quantized)
+    if judged.snr_db >= HARMLESS_DB:
+        return []
+    return [
+        f"The outputs are {judged.snr_db:.1f} dB above their error on calibration data, less than the {HARMLESS_DB:g} "
+        'dB that count as harmless. If that is too little: exclude: "auto" finds the layers to blame and leaves them '
+        "in float, and int8 tries other ways besides."
+    ]

@@ -6,54 +6,35 @@ A weight that is zero stays zero, and no other becomes zero: where there are zer
 theirs. So zeros of a step before survive, and what comes after knows which they are.
 """
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import Palette
-from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import Linear
-from worker.compression.quantization.weights.codebook_eligibility import (
-    FOR_SIZE,
-    OPSET,
-    candidates,
+from worker.compression.quantization.weights.codebook_step import (
     per_output,
-    taken,
+    relative_error,
+    store_few_values,
 )
-from worker.compression.quantization.weights.eligibility import tell_twins
-from worker.compression.quantization.weights.kmeans import centres, nearest
+from worker.compression.quantization.weights.kmeans import kmeans_centres, nearest_centres
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import changed, refuse_quantized
-from worker.compression.steps.opset import raised
-from worker.compression.weight_storage.codebook_weights import Array, Writer
+from worker.compression.weight_storage.codebook_weights import Array, CodebookWriter
 
 
 def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
-    refuse_quantized(model)
-    model, notes = raised(model, OPSET, "unpacking a palette")
-    bits, each = (step.colors - 1).bit_length(), 4 * step.colors
-    sizes = (each + 4, 0) if step.codebook == "channel" else (0, each)
-    found = candidates(model, step.layers, step.exclude, bits, *sizes)
-    answer = changed(
-        model,
-        [layer.told for layer in found],
-        "Conv, Gemm or MatMul with a float32 weight",
-        [*notes, FOR_SIZE],
-        {"colors": step.colors, "codebook": step.codebook},
-    )
-    told = {str(row["name"]): row for row in answer.details["layers"]}
-    writer, layers = Writer(model, Names(model).fresh), list(taken(found))
-    tell_twins(layers, told)
-    for number, layer in enumerate(layers):
-        told[layer.name].update(_share(layer, step, writer))
-        context.progress.advance((number + 1) / len(layers))
-    return answer
+    bits, codebook_bytes = (step.colors - 1).bit_length(), 4 * step.colors
+    row_bytes, fixed_bytes = (codebook_bytes + 4, 0) if step.codebook == "channel" else (0, codebook_bytes)
+    details: dict[str, object] = {"colors": step.colors, "codebook": step.codebook}
+    store = partial(_store_palette, step)
+    return store_few_values(model, step, context, bits, row_bytes, fixed_bytes, store, details)
 
 
-def _share(layer: Linear, step: Palette, writer: Writer) -> dict[str, Any]:
-    """Give the layer its codebook, and tell what that cost."""
+def _store_palette(step: Palette, layer: Linear, writer: CodebookWriter) -> dict[str, Any]:
+    """Gives the layer its codebook, and reports what that cost."""
     matrix = layer.matrix()
     rows = matrix.reshape(1, -1) if step.codebook == "tensor" else matrix.reshape(-1, matrix.shape[2])
     parts = [coded(row, step.colors) for row in rows]
@@ -74,17 +55,11 @@ def coded(row: Array, colors: int) -> tuple[Array, Array]:
     """uint8 codes of float32 [n], and the float32 codebook: zero first where there are zeros, the rest ascending."""
     zero = row == 0
     if not zero.any():
-        codebook = centres(row, colors)
-        return nearest(row, codebook), codebook
+        codebook = kmeans_centres(row, colors)
+        return nearest_centres(row, codebook), codebook
     codes, codebook = np.zeros(row.shape, np.uint8), np.zeros(1, np.float32)
     if not zero.all():
-        rest = centres(row[~zero], colors - 1)
-        codes[~zero] = nearest(row[~zero], rest) + 1
+        rest = kmeans_centres(row[~zero], colors - 1)
+        codes[~zero] = nearest_centres(row[~zero], rest) + 1
         codebook = np.concatenate([codebook, rest])
     return codes, codebook
-
-
-def relative_error(before: Array, after: Array) -> float:
-    """‖after - before‖ / ‖before‖; 0 where there is nothing."""
-    size = float(np.linalg.norm(before.astype(np.float64)))
-    return float(np.linalg.norm(after.astype(np.float64) - before)) / size if size > 0 else 0.0

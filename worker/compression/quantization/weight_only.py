@@ -1,4 +1,4 @@
-"""`weight_only`: weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
+"""`weight_only`: stores weights in 8, 4, 3 or 2 bits with a scale for each block of inputs; activations stay float.
 
 One layer at a time: its weight is read from the file, rounded (`block_affine`, `gptq`), packed, and
 written to a file of the step's own, from which it stays mapped: any model needs the memory of its largest layer.
@@ -13,21 +13,29 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
-from worker.compression.ir.mapped_tensors import Spill, release
+from worker.compression.ir.mapped_tensors import MappedTensors, release
+from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, half_quadratic, nearest
-from worker.compression.quantization.weights.eligibility import Candidate, candidates, tell_twins
-from worker.compression.quantization.weights.gptq import Order, dead
+from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, fit_range
+from worker.compression.quantization.weights.eligibility import (
+    WeightLayer,
+    decide,
+    first_readers,
+    name_twins,
+    weight_layers,
+)
+from worker.compression.quantization.weights.gptq import GptqRounder, dead_inputs
+from worker.compression.quantization.weights.hqq import fit_hqq
 from worker.compression.quantization.weights.nbits_writer import NBitsWriter, Quantized
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision, changed, refuse_quantized
+from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, taken
 from worker.compression.steps.opset import raised
 
 OPSET_BLOCKS: Final = 21
 """The first opset whose DequantizeLinear has blocks and 4-bit integers."""
-TOGETHER: Final = 1 << 17
+MAX_WEIGHTS_AT_ONCE: Final = 1 << 17
 """Weights of one layer that are rounded at once; what is computed on the way takes about fifty bytes for each."""
 NODE_BYTES: Final = 300
 """What the nodes of a quantized layer take in the file, about."""
@@ -40,29 +48,30 @@ def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResu
     if step.method == "gptq" and context.calibration is None:
         raise Refusal("missing_data", "weight_only by gptq needs calibration data.", field="data.calibration")
     model, notes = _raised(model, step)
-    found = _candidates(model, step)
-    answer = changed(
+    layers = weight_layers(model)
+    decisions = _decisions(layers, step)
+    result = changed(
         model,
-        [LayerDecision(layer.node, layer.reason, layer.reason == NOT_SMALLER) for layer in found],
+        decisions,
         "MatMul, Gemm, Conv or Gather with a float32 weight",
         notes,
         {"bits": step.bits, "block": step.block, "symmetric": step.symmetric, "method": step.method},
     )
-    told = {str(row["name"]): row for row in answer.details["layers"]}
-    writer = NBitsWriter(model, Spill(context.scratch / "weights.data"))
-    taken = [layer for layer in found if layer.reason is None and layer.is_first]
-    tell_twins((layer.linear for layer in taken if layer.linear is not None), told)
-    for done in _rounded(taken, model, step, context):
-        release(done.layer.weight)
-        told[str(done.layer.node.name)].update(_account(done, writer))
-    return answer
+    rows = {str(row["name"]): row for row in result.details["layers"]}
+    writer = NBitsWriter(model, MappedTensors(context.scratch / "weights.data"))
+    chosen = first_readers(layers, decisions)
+    name_twins(chosen, rows)
+    for rounded in _rounded(chosen, model, step, context):
+        release(rounded.layer.weight)
+        rows[str(rounded.layer.node.name)].update(_written(rounded, writer))
+    return result
 
 
 @dataclass(frozen=True)
 class Rounded:
     """A layer's codes; relative errors of the weight and, where its inputs are known, of its output."""
 
-    layer: Candidate
+    layer: WeightLayer
     result: Quantized
     weight_error: float
     output_error: float | None
@@ -70,7 +79,7 @@ class Rounded:
 
 
 def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
-    kinds = {layer.node.op_type for layer in _candidates(model, step) if layer.reason is None}
+    kinds = {node.op_type for node in taken(_decisions(weight_layers(model), step))}
     if "Conv" in kinds:
         return raised(model, OPSET_BLOCKS, "quantization in blocks")
     if step.bits == 3 and kinds:
@@ -78,27 +87,32 @@ def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
     return model, []
 
 
-def _candidates(model: ir.Model, step: WeightOnly) -> list[Candidate]:
-    """Layers that would not get smaller stay."""
-    found = candidates(model, step.layers, step.exclude)
-    return [
-        Candidate(x.node, x.weight, x.linear, NOT_SMALLER) if x.reason is None and not _pays(x, step) else x
-        for x in found
-    ]
+def _decisions(layers: list[WeightLayer], step: WeightOnly) -> list[LayerDecision]:
+    def stored_bytes(rows: int, inner: int) -> float:
+        scales = rows * -(-inner // (step.block or inner))
+        return rows * inner * step.bits / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES
+
+    return decide(
+        layers, step.layers, step.exclude, stored_bytes, MATMULS_CONV_AND_GATHER, _why_no_nbits_product
+    )
 
 
-def _pays(layer: Candidate, step: WeightOnly) -> bool:
-    rows, inner = layer.rows
-    scales = rows * -(-inner // (step.block or inner))
+def _why_no_nbits_product(layer: Linear) -> str | None:
+    """MatMulNBits takes no vectors."""
+    return "its input is a single vector" if any(map(_multiplies_a_vector, layer.readers)) else None
+
+
+def _multiplies_a_vector(layer: Linear) -> bool:
+    data = layer.node.inputs[0]
     return (
-        rows * inner * step.bits / 8 + scales * (4 if step.symmetric else 5) + NODE_BYTES < rows * inner * 4
+        layer.node.op_type == "MatMul" and data is not None and data.shape is not None and len(data.shape) < 2
     )
 
 
 def _rounded(
-    layers: list[Candidate], model: ir.Model, step: WeightOnly, context: Context
+    layers: list[WeightLayer], model: ir.Model, step: WeightOnly, context: Context
 ) -> Iterator[Rounded]:
-    """All layers, each when the one before is written. With GPTQ the sums are those of the float model."""
+    """Round all layers, each when the one before is written. With GPTQ the sums are those of the float model."""
     fitted = [layer for layer in layers if step.method == "gptq" and layer.linear is not None]
     if fitted:
         lines = [layer.linear for layer in fitted if layer.linear is not None]
@@ -118,22 +132,24 @@ def _moments(
     return moments(model, layers, samples, context.progress.advance)
 
 
-def _round(layer: Candidate, sums: Moments | None, step: WeightOnly) -> Rounded:
+def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounded:
     grid, inner = Grid(step.bits, step.symmetric), layer.rows[1]
     block = min(step.block or inner, inner)
-    fit = nearest if step.method == "rtn" else half_quadratic
+    fit = fit_range if step.method == "rtn" else fit_hqq
     error = _Error()
     parts: list[tuple[Array, Fitted]] = []
     for group, matrix in enumerate(layer.matrix()):
-        second = None if sums is None else sums.second[group]
-        order = None if second is None else Order(second, step.act_order)
-        for w in _slices(matrix):
+        hessian = None if sums is None else sums.second[group]
+        rounder = None if hessian is None else GptqRounder(hessian, step.act_order)
+        for w in _row_slices(matrix):
             fitted = fit(w, grid, block)
             scale, zero = fitted.spread(inner)
             codes = (
-                grid.codes(w, scale, zero).astype(np.uint8) if order is None else order.codes(w, grid, fitted)
+                grid.codes(w, scale, zero).astype(np.uint8)
+                if rounder is None
+                else rounder.codes(w, grid, fitted)
             )
-            error.add(w, w - scale * (codes - zero), second)
+            error.add(w, w - scale * (codes - zero), hessian)
             parts.append((codes, fitted))
     result = Quantized(
         np.concatenate([codes for codes, _ in parts]),
@@ -144,14 +160,14 @@ def _round(layer: Candidate, sums: Moments | None, step: WeightOnly) -> Rounded:
         ),
         grid,
     )
-    silent = 0 if sums is None else int(sum(dead(second).sum() for second in sums.second))
-    return Rounded(layer, result, error.of_weight, error.of_output, silent)
+    dead = 0 if sums is None else int(sum(dead_inputs(hessian).sum() for hessian in sums.second))
+    return Rounded(layer, result, error.of_weight, error.of_output, dead)
 
 
-def _slices(matrix: Array) -> Iterator[Array]:
-    together = max(1, TOGETHER // matrix.shape[1])
-    for begin in range(0, len(matrix), together):
-        yield matrix[begin : begin + together]
+def _row_slices(matrix: Array) -> Iterator[Array]:
+    count = max(1, MAX_WEIGHTS_AT_ONCE // matrix.shape[1])
+    for begin in range(0, len(matrix), count):
+        yield matrix[begin : begin + count]
 
 
 @dataclass
@@ -163,12 +179,12 @@ class _Error:
     output: float = 0.0
     output_before: float = 0.0
 
-    def add(self, w: Array, error: Array, second: Array | None) -> None:
+    def add(self, w: Array, error: Array, hessian: Array | None) -> None:
         self.weight += float((error.astype(np.float64) ** 2).sum())
         self.weight_before += float((w.astype(np.float64) ** 2).sum())
-        if second is not None:
-            self.output += float(((error @ second) * error).sum())
-            self.output_before += float(((w @ second) * w).sum())
+        if hessian is not None:
+            self.output += float(((error @ hessian) * error).sum())
+            self.output_before += float(((w @ hessian) * w).sum())
 
     @property
     def of_weight(self) -> float:
@@ -183,18 +199,18 @@ def _root(after: float, before: float) -> float:
     return float(np.sqrt(max(after, 0.0) / before)) if before > 0 else 0.0
 
 
-def _account(done: Rounded, writer: NBitsWriter) -> dict[str, Any]:
-    """Write the layer, and tell what it cost."""
-    layer, result = done.layer, done.result
+def _written(rounded: Rounded, writer: NBitsWriter) -> dict[str, Any]:
+    """Writes the layer, and reports what that cost."""
+    layer, result = rounded.layer, rounded.result
     assert layer.weight.const_value is not None
     before = layer.weight.const_value.nbytes
     stored_as, after = writer.write(layer.nodes, layer.weight, result)
     return {
         "bits": result.grid.bits,
         "block": result.fitted.block,
-        "weight_error": done.weight_error,
-        "output_error": done.output_error,
-        "dead_inputs": done.dead_inputs,
+        "weight_error": rounded.weight_error,
+        "output_error": rounded.output_error,
+        "dead_inputs": rounded.dead_inputs,
         "bytes_before": before,
         "bytes_after": after,
         "stored_as": stored_as,

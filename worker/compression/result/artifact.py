@@ -11,7 +11,7 @@ from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.recipe import AnyStep, Recipe
 from winnow.contract.report import StepReport
 from worker.compression.graph.normal_form.tidy import tidy
-from worker.compression.half_precision.float_types import give_back
+from worker.compression.half_precision.float_types import restore_float_types
 from worker.compression.materials import Materials
 from worker.compression.measure.apart.processes import Comparison
 from worker.compression.onnx_files import model_files
@@ -55,7 +55,7 @@ def finish(
     upload = materials.upload
     effective = [step for step, report in zip(steps, reports, strict=True) if report.changed]
     if effective:
-        reports = _with_notes(reports, give_back(graph, materials.types(steps)))
+        reports = _with_notes(reports, restore_float_types(graph, materials.types(steps)))
         graph, notes = storage.with_packing_opset(graph, effective)
         reports = _with_notes(reports, notes)
     else:

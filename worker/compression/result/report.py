@@ -12,7 +12,7 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency, LayerReport, Pair, Report, StepReport
 from worker.compression.graph.facts import cost
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.low_rank.graph_surgery import whole
+from worker.compression.low_rank.graph_surgery import original_layer
 from worker.compression.measure.apart.processes import Comparison
 from worker.compression.measure.compare import pair_of
 from worker.compression.measure.verdict.requirements import judge, outcome_of
@@ -21,7 +21,7 @@ from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, s
 from worker.compression.options import Options
 from worker.compression.upload import Upload
 
-WINNOW: Final = version("winnow")
+WINNOW: Final = version("winnow-service")
 
 
 def assemble(
@@ -112,7 +112,7 @@ def layers(before: ir.Model, after: ir.Model, shapes: dict[str, list[int]] | Non
     originals = cost.layer_table(before, shapes)
     parts: dict[str, list[cost.LayerCost]] = {layer.name: [] for layer in originals}
     for part in cost.layer_table(after, shapes):
-        parts.get(whole(part.name, parts), []).append(part)
+        parts.get(original_layer(part.name, parts), []).append(part)
     return [_layer(layer, parts[layer.name]) for layer in originals]
 
 

@@ -24,7 +24,7 @@ def write(graph: ir.Model, path: Path, steps: Sequence[AnyStep], upload: UploadN
     """One `.onnx`, compact, packed when the last step that says so asks for it. Raises `Refusal` `step_failed`."""
     if packs(steps):
         return model_files.save_packed(graph, path, upload)
-    model_files.save_one_file(graph, path, upload)
+    model_files.save_single_file(graph, path, upload)
     return None
 
 

@@ -1,1 +1,1 @@
-"""ONNX Runtime: sessions, one node computed alone, values inside a graph watched while it runs."""
+"""ONNX Runtime: sessions, one node computed alone, values inside a graph observed while it runs."""

@@ -1,4 +1,4 @@
-"""What this machine's processor says of itself in /proc/cpuinfo."""
+"""Read what this machine's processor says of itself in /proc/cpuinfo."""
 
 from pathlib import Path
 
@@ -6,7 +6,7 @@ CPUINFO = Path("/proc/cpuinfo")
 
 
 def cpu_facts() -> dict[str, str]:
-    """The first processor's lines; nothing where there is no such file."""
+    """Read the first processor's lines; nothing where there is no such file."""
     if not CPUINFO.exists():
         return {}
     lines = CPUINFO.read_text().split("\n\n")[0].splitlines()
@@ -14,6 +14,6 @@ def cpu_facts() -> dict[str, str]:
 
 
 def cpu_flags() -> frozenset[str]:
-    """Its instruction sets: `flags` on x86, `Features` on Arm."""
+    """Return its instruction sets: `flags` on x86, `Features` on Arm."""
     facts = cpu_facts()
     return frozenset((facts.get("flags") or facts.get("Features") or "").split())

@@ -1,4 +1,4 @@
-"""One node computed on constants by ONNX Runtime: what it would answer when the model runs, to the bit."""
+"""Compute one node on constants by ONNX Runtime: what it would give when the model runs, to the bit."""
 
 import logging
 from collections.abc import Sequence
@@ -8,16 +8,17 @@ from typing import Any, Final
 import numpy as np
 import onnx
 import onnx_ir as ir
-import onnxruntime
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
+
+from worker.compression.runtime.session import open_cpu_session
 
 log = logging.getLogger(__name__)
 
 Array = NDArray[Any]
 
-SHOWN: Final = 1024
-"""Elements of a constant that onnx is shown to tell the size of a result: shapes, sizes, axes."""
+MAX_SHOWN_ELEMENTS: Final = 1024
+"""Elements of a constant that onnx sees, to infer the size of a result: shapes, sizes, axes."""
 
 UNKNOWN_BUT_BOUNDED: Final = frozenset({"NonZero", "Unique", "Compress"})
 """Operators whose result has a size that only the data tell, and never much more of it than of the data."""
@@ -25,7 +26,7 @@ UNKNOWN_BUT_BOUNDED: Final = frozenset({"NonZero", "Unique", "Compress"})
 
 @dataclass(frozen=True)
 class Call:
-    """A node with the arrays it is given; None stands for an optional input that is left out."""
+    """A node with its input arrays; None stands for an optional input that is left out."""
 
     node: ir.Node
     opset: int
@@ -37,7 +38,7 @@ class Call:
 
 
 def expected_bytes(call: Call) -> int | None:
-    """Bytes of the results, told without computing them (a lower bound for `NonZero` and the like).
+    """Infer the bytes of the results without computing them (a lower bound for `NonZero` and the like).
 
     None where the size cannot be told or a result is no tensor of plain numbers.
     """
@@ -58,7 +59,7 @@ def expected_bytes(call: Call) -> int | None:
 
 
 def evaluate(call: Call) -> dict[str, Array] | None:
-    """Results by name; None where ONNX Runtime has no kernel for these types or refuses the values."""
+    """Compute the results by name; None where ONNX Runtime has no kernel for these types or refuses the values."""
     types = _result_types(call)
     if types is None:
         return None
@@ -72,14 +73,8 @@ def evaluate(call: Call) -> dict[str, Array] | None:
     opset = helper.make_opsetid("", call.opset)
     version = helper.find_min_ir_version_for([opset], ignore_unknown=True)
     model = helper.make_model(graph, opset_imports=[opset], ir_version=version)
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        session = onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
+        session = open_cpu_session(model.SerializeToString(), optimize=False)
         return dict(zip(types, session.run(list(types), feeds), strict=True))
     except Exception:  # an operator that cannot be computed now is left for when the model runs
         log.debug("%s is not folded", call.node.name, exc_info=True)
@@ -98,11 +93,11 @@ def accepts(reader: ir.Node, opset: int, results: dict[str, Array]) -> bool:
             continue
         name = str(value.name)
         array = results.get(name)
-        if array is None and value.const_value is not None and value.const_value.size <= SHOWN:
+        if array is None and value.const_value is not None and value.const_value.size <= MAX_SHOWN_ELEMENTS:
             data[name] = ir.serde.serialize_tensor(value.const_value)
         if array is not None:
             types[name] = _type(array)
-            if array.size <= SHOWN:
+            if array.size <= MAX_SHOWN_ELEMENTS:
                 data[name] = numpy_helper.from_array(array, name)
         elif value.type is not None:
             types[name] = ir.serde.serialize_type(value.type)
@@ -128,21 +123,27 @@ def has_graph(node: ir.Node) -> bool:
 
 
 def _result_types(call: Call) -> dict[str, onnx.TypeProto] | None:
-    """The type of each result that has a name, None if onnx cannot tell all of them."""
+    """Infer the type of each result that has a name, None if onnx cannot infer all of them."""
     names = [str(value.name) for value in call.node.outputs if value.name]
     feeds = call.feeds()
     try:
-        found = shape_inference.infer_node_outputs(
+        inferred = shape_inference.infer_node_outputs(
             onnx.defs.get_schema(call.node.op_type, call.opset, call.node.domain),
             ir.serde.serialize_node(call.node),
             {name: _type(array) for name, array in feeds.items()},
-            {name: numpy_helper.from_array(a, name) for name, a in feeds.items() if a.size <= SHOWN},
+            {
+                name: numpy_helper.from_array(a, name)
+                for name, a in feeds.items()
+                if a.size <= MAX_SHOWN_ELEMENTS
+            },
             opset_imports=[helper.make_opsetid("", call.opset)],
         )
     except Exception:  # onnx raises RuntimeError, ValueError and its own kinds for what does not fit
         log.debug("the results of %s cannot be told", call.node.name, exc_info=True)
         return None
-    known = {name: found[name] for name in names if name in found and found[name].HasField("tensor_type")}
+    known = {
+        name: inferred[name] for name in names if name in inferred and inferred[name].HasField("tensor_type")
+    }
     return known if len(known) == len(names) else None
 
 
@@ -156,14 +157,14 @@ def _result(name: str, kind: onnx.TypeProto) -> onnx.ValueInfoProto:
 
 
 def _is_plain(kind: int) -> bool:
-    return ir.DataType(kind) in PLAIN
+    return ir.DataType(kind) in PLAIN_DTYPES
 
 
 def _product(dims: Sequence[onnx.TensorShapeProto.Dimension]) -> int:
     return int(np.prod([dim.dim_value for dim in dims], dtype=np.float64)) if dims else 1
 
 
-PLAIN: Final = frozenset(
+PLAIN_DTYPES: Final = frozenset(
     ir.DataType[name]
     for name in (
         "FLOAT16", "FLOAT", "DOUBLE", "BOOL",

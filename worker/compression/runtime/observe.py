@@ -1,4 +1,4 @@
-"""Values inside a graph while ONNX Runtime runs it, batch by batch: at most `BATCH_BYTES` of them at a time."""
+"""Observe values inside a graph while ONNX Runtime runs it, batch by batch, at most `MAX_OBSERVED_BYTES` at a time."""
 
 import os
 from collections import Counter
@@ -13,11 +13,12 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
+from worker.compression.runtime.session import open_cpu_session
 
 Array = npt.NDArray[Any]
 
-BATCH = 32
-BATCH_BYTES = 32 << 20
+MAX_BATCH = 32
+MAX_OBSERVED_BYTES = 32 << 20
 """Observed values of one batch, at most; the batch shrinks where single samples are large."""
 
 
@@ -32,8 +33,8 @@ class Batches(Protocol):
 
 
 @dataclass(frozen=True)
-class Seen:
-    """One batch: the rows in it, the observed values in the order that was asked for, and (least, largest) of each.
+class ObservedBatch:
+    """One batch: the rows in it, the observed values in the order of `Observer.values`, and (least, largest) of each.
 
     Of a value without elements the extremes are (inf, -inf); of all values they are missing where nothing was checked.
     """
@@ -51,8 +52,10 @@ class Observer:
         self._model, self.values = model, values
         self._session = _session(model, values)
 
-    def run(self, samples: Batches, size: int | None = None, *, checked: bool = False) -> Iterator[Seen]:
-        """All samples in order, `size` at a time or as many as `batch_size` says.
+    def run(
+        self, samples: Batches, size: int | None = None, *, checked: bool = False
+    ) -> Iterator[ObservedBatch]:
+        """Run all samples in order, `size` at a time or as many as `batch_size` says.
 
         `checked`: these samples were run before, and need not be looked through again. Raises `not_finite` naming
         the layer with NaN or infinity, `model_does_not_run`.
@@ -65,43 +68,43 @@ class Observer:
             yield seen
 
     def batch_size(self, samples: Batches) -> int:
-        """Of which the observed values take at most `BATCH_BYTES`."""
+        """Choose the batch size at which the observed values take at most `MAX_OBSERVED_BYTES`."""
         observed = self._once(next(samples.take(1).batches(1)), 1).values
-        return int(np.clip(BATCH_BYTES // max(1, sum(x.nbytes for x in observed)), 1, BATCH))
+        return int(np.clip(MAX_OBSERVED_BYTES // max(1, sum(x.nbytes for x in observed)), 1, MAX_BATCH))
 
-    def _once(self, feeds: dict[str, Array], rows: int) -> Seen:
-        asked = [name for name in self.values if name not in feeds]
-        try:  # asked for nothing, it gives everything
-            answers = self._session.run(asked, feeds) if asked else []
+    def _once(self, feeds: dict[str, Array], rows: int) -> ObservedBatch:
+        computed = [name for name in self.values if name not in feeds]
+        try:  # run(None or []) would compute every output
+            results = self._session.run(computed, feeds) if computed else []
         except Exception as error:  # ONNX Runtime's own types, which have no common base
             raise _broken(error) from error
-        given = feeds | dict(zip(asked, answers, strict=True))
-        return Seen(rows, [given[name] for name in self.values])
+        all_values = feeds | dict(zip(computed, results, strict=True))
+        return ObservedBatch(rows, [all_values[name] for name in self.values])
 
 
 def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
     model, folder = _mapped(model)
     proto = ir.to_proto(model)
-    there = {output.name for output in proto.graph.output} | {value.name for value in proto.graph.input}
+    known_names = {output.name for output in proto.graph.output} | {value.name for value in proto.graph.input}
     typed = {value.name: value for value in proto.graph.value_info}
     for name in dict.fromkeys(values):
-        if name not in there:
+        if name not in known_names:
             known = typed.get(name) or onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, None)
             proto.graph.output.append(known)
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = len(os.sched_getaffinity(0))
-    options.log_severity_level = 3
+    entries = {}
     if folder is not None:
-        options.add_session_config_entry("session.model_external_initializers_file_folder_path", folder)
-        options.add_session_config_entry("session.disable_prepacking", "1")  # it copies every weight
+        entries["session.model_external_initializers_file_folder_path"] = folder
+        entries["session.disable_prepacking"] = "1"  # it copies every weight
     try:
-        return ort.InferenceSession(proto.SerializeToString(), options, providers=["CPUExecutionProvider"])
+        return open_cpu_session(
+            proto.SerializeToString(), threads=len(os.sched_getaffinity(0)), entries=entries
+        )
     except Exception as error:  # ONNX Runtime's own types, which have no common base
         raise _broken(error) from error
 
 
 def _mapped(model: ir.Model) -> tuple[ir.Model, str | None]:
-    """The model, and the folder that its external weights lie in; what lies in any other is read into a copy."""
+    """Return the model and the folder of its external weights; what lies in any other is read into a copy."""
     outside = [v for v in model.graph.initializers.values() if isinstance(v.const_value, ir.ExternalTensor)]
     sizes: Counter[str] = Counter()
     for value in outside:

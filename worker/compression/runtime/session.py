@@ -1,6 +1,7 @@
-"""The one place that makes ONNX Runtime sessions. Imports nothing of ours: `fresh` measures its memory."""
+"""Make ONNX Runtime sessions; nothing else does. Imports nothing of ours: `fresh` measures its memory."""
 
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +13,7 @@ PROVIDERS: Final = {"CUDAExecutionProvider": "onnxruntime-cuda", "CPUExecutionPr
 
 
 def open_session(model: Path, threads: int) -> ort.InferenceSession:
-    """A session on CUDA where this ONNX Runtime has it, else on the CPU. Raises what ONNX Runtime raises.
+    """Make a session to be timed: on CUDA where this ONNX Runtime has it, else on the CPU. Raises what it raises.
 
     Worker threads stop spinning when a run ends: two sessions take turns in one process, and the idle one's
     threads would otherwise burn the cores that the other is timed on.
@@ -27,11 +28,39 @@ def open_session(model: Path, threads: int) -> ort.InferenceSession:
     return ort.InferenceSession(str(model), options, providers=providers())
 
 
+def open_cpu_session(
+    model: Path | bytes,
+    *,
+    threads: int = 1,
+    optimize: bool = True,
+    without_optimizers: Sequence[str] = (),
+    entries: Mapping[str, str] | None = None,
+    profile_prefix: Path | None = None,
+) -> ort.InferenceSession:
+    """Make a session that nobody times, on the CPU. Raises what ONNX Runtime raises; its types have no common base.
+
+    `threads` 0: as many as ONNX Runtime likes. `entries` are those of its session configuration.
+    """
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = FATAL_ONLY
+    if not optimize:
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    for name, value in (entries or {}).items():
+        options.add_session_config_entry(name, value)
+    if profile_prefix is not None:
+        options.enable_profiling = True
+        options.profile_file_prefix = str(profile_prefix)
+    source = model if isinstance(model, bytes) else str(model)
+    disabled = list(without_optimizers)
+    return ort.InferenceSession(source, options, ["CPUExecutionProvider"], disabled_optimizers=disabled)
+
+
 def providers() -> list[str]:
-    """CUDA first where there is one; the CPU takes what CUDA cannot."""
+    """List providers: CUDA first where there is one; the CPU takes what CUDA cannot."""
     return [name for name in PROVIDERS if name in ort.get_available_providers()]
 
 
 def usable_threads() -> int:
-    """The cores that this process may use, at most 16: what is not timed may use them all."""
+    """Count the cores that this process may use, at most 16: what is not timed may use them all."""
     return min(16, len(os.sched_getaffinity(0)))

@@ -18,54 +18,62 @@ from worker.compression.layers.sparsity_pattern import Mask, Structure
 from worker.compression.runtime.observe import Array
 
 DAMPING: Final = 0.01
-EXACT: Final = 2e11
-"""Rows × inputs³, up to which what is left is solved for exactly: seconds on two cores."""
+MAX_EXACT_COST: Final = 2e11
+"""Rows × inputs³ up to which the weights that stay are solved for exactly: seconds on two cores."""
 
 
-def output_error(weight: Array, changed: Array, second: Array) -> float:
-    """‖W X - W' X‖², from H."""
+def output_error(weight: Array, changed: Array, hessian: Array) -> float:
+    """Compute ‖W X - W' X‖², from H."""
     difference = changed.astype(np.float64) - weight
-    return float(np.einsum("goi,gij,goj->", difference, second, difference, optimize=True))
+    return float(np.einsum("goi,gij,goj->", difference, hessian, difference, optimize=True))
 
 
-def with_zeros(weight: Array, second: Array, structure: Structure, count: int) -> Array:
-    """[groups, out, in] float64 with `count` zeros, those that are there already among them (all of them, unless whole
-    blocks go).
+def sparsegpt(weight: Array, hessian: Array, structure: Structure, count: int) -> Array:
+    """Set `count` weights to zero and adjust the others, float64 [groups, out, in].
 
-    `weight` [groups, out, in] and `second` (H) [groups, in, in] are in the structure's order.
+    Weights that are zero already are among the `count` (all of them, unless whole blocks go). `weight`
+    [groups, out, in] and `hessian` [groups, in, in] are in the structure's order.
     """
     weight = weight.astype(np.float64)
-    there = weight == 0
-    if structure.unit == 1 and not structure.of:
-        count = max(count, int(there.sum()))
-    plain = np.where(structure.weakest(np.where(there, -1.0, weight**2), count) | there, 0.0, weight)
-    damped = _damped(second)
-    swept, zeros = _sweep(weight, damped, structure, count, there)
+    already = weight == 0
+    if structure.unit == 1 and not structure.m:
+        count = max(count, int(already.sum()))
+    plain = np.where(structure.weakest(np.where(already, -1.0, weight**2), count) | already, 0.0, weight)
+    damped = _damped(hessian)
+    swept, zeros = _sweep(weight, damped, structure, count, already)
     candidates = [plain, swept]
-    if weight.shape[0] * weight.shape[1] * weight.shape[2] ** 3 <= EXACT:
+    if weight.shape[0] * weight.shape[1] * weight.shape[2] ** 3 <= MAX_EXACT_COST:
         candidates.append(_refitted(weight, damped, zeros))
-    return min(candidates, key=lambda found: output_error(weight, found, second))
+    return min(candidates, key=lambda candidate: output_error(weight, candidate, hessian))
 
 
-def _damped(second: Array) -> Array:
-    """H with a diagonal that gives it an inverse; the identity where no input was ever anything but zero."""
-    mean = np.diagonal(second, axis1=1, axis2=2).mean(1)
+def _damped(hessian: Array) -> Array:
+    """Damp H with a diagonal that gives it an inverse; the identity where no input was ever anything but zero."""
+    mean = np.diagonal(hessian, axis1=1, axis2=2).mean(1)
     added = np.where(mean > 0, DAMPING * mean, 1.0)
-    return second + added[:, None, None] * np.eye(second.shape[1])
+    return hessian + added[:, None, None] * np.eye(hessian.shape[1])
 
 
-def _sweep(weight: Array, damped: Array, structure: Structure, count: int, there: Mask) -> tuple[Array, Mask]:
-    """All columns from left to right; as many zeros in each run of them as is its share."""
+def _sweep(
+    weight: Array, damped: Array, structure: Structure, count: int, already: Mask
+) -> tuple[Array, Mask]:
+    """Go through the columns from left to right, with as many zeros in each block of them as is its share.
+
+    The error of a weight that goes is spread over the columns behind it at once within its block, over later blocks
+    when the block is done (the lazy updates of GPTQ).
+    """
     weight, zeros = weight.copy(), np.zeros(weight.shape, bool)
     upper = np.linalg.cholesky(np.linalg.inv(damped)).swapaxes(1, 2)
     inner = weight.shape[2]
-    for start in range(0, inner, structure.searched):
-        end = min(start + structure.searched, inner)
+    for start in range(0, inner, structure.block_columns):
+        end = min(start + structure.block_columns, inner)
         run, corner = weight[:, :, start:end], upper[:, start:end, start:end]
         scores = run**2 / np.diagonal(corner, axis1=1, axis2=2)[:, None, :] ** 2
-        wanted = _due(structure, count, there, end) - _due(structure, count, there, start)
-        go = structure.weakest(np.where(there[:, :, start:end], -1.0, scores), wanted)
-        zeros[:, :, start:end] = go | there[:, :, start:end] if structure.unit == 1 else go
+        wanted = _zeros_before(structure, count, already, end) - _zeros_before(
+            structure, count, already, start
+        )
+        go = structure.weakest(np.where(already[:, :, start:end], -1.0, scores), wanted)
+        zeros[:, :, start:end] = go | already[:, :, start:end] if structure.unit == 1 else go
         errors = np.zeros_like(run)
         for j in range(end - start):
             errors[:, :, j] = np.where(go[:, :, j], run[:, :, j], 0.0) / corner[:, None, j, j]
@@ -75,23 +83,23 @@ def _sweep(weight: Array, damped: Array, structure: Structure, count: int, there
     return weight, zeros
 
 
-def _due(structure: Structure, count: int, there: Mask, end: int) -> int:
-    """Zeros in the columns before `end`: their share, those that are there already and of the others as many."""
-    first = there[:, :, :end]
-    if structure.of:
-        return structure.most(first.shape)
+def _zeros_before(structure: Structure, count: int, already: Mask, end: int) -> int:
+    """Count the zeros due in the columns before `end`: those that are zero already, and their share of the new ones."""
+    first = already[:, :, :end]
+    if structure.m:
+        return structure.max_zeros(first.shape)
     if structure.unit > 1:
-        columns = int(there.shape[2])
+        columns = int(already.shape[2])
         return round(count * end / columns / structure.unit) * structure.unit
-    new, share = count - int(there.sum()), int((~first).sum()) / max(1, int((~there).sum()))
+    new, share = count - int(already.sum()), int((~first).sum()) / max(1, int((~already).sum()))
     return int(first.sum()) + round(new * share)
 
 
 def _refitted(weight: Array, damped: Array, zeros: Mask) -> Array:
-    """The best of all weights with these zeros, row by row, from the inputs that stay."""
-    found = np.zeros_like(weight)
+    """Solve for the best of all weights with these zeros, row by row, from the inputs that stay."""
+    refitted = np.zeros_like(weight)
     for group, row in np.ndindex(*weight.shape[:2]):
         stay = np.flatnonzero(~zeros[group, row])
         target = weight[group, row] @ damped[group][:, stay]
-        found[group, row, stay] = np.linalg.solve(damped[group][np.ix_(stay, stay)], target)
-    return found
+        refitted[group, row, stay] = np.linalg.solve(damped[group][np.ix_(stay, stay)], target)
+    return refitted

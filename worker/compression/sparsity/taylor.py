@@ -1,4 +1,4 @@
-"""What a weight does to the model's outputs, to first order, without labels.
+"""Scores weights by what they do to the model's outputs, to first order, without labels.
 
     s = Σ_samples ‖∂y/∂w · w‖²  =  E_r [ (w · ∂⟨r, y⟩/∂w)² ],   r ~ N(0, I)
 
@@ -23,29 +23,30 @@ BATCH: Final = 8
 
 
 def taylor(model: ir.Model, layers: Sequence[Linear], samples: Samples) -> dict[str, Array]:
-    """By the layer's name, float64 [groups, out, in]. Zeros for what no output depends on.
+    """Score each weight, by the layer's name, float64 [groups, out, in]. Zeros for what no output depends on.
 
     Raises `Refusal` `unsupported_operator`.
     """
     module = as_module(model).eval()
     noise = torch.Generator().manual_seed(0)
     parameters = dict(module.named_parameters())
-    found = {layer.name: np.zeros(layer.shape) for layer in layers}
-    there = [layer for layer in layers if str(layer.weight.name) in parameters]
-    weights = [parameters[str(layer.weight.name)] for layer in there]
+    scores = {layer.name: np.zeros(layer.shape) for layer in layers}
+    learned = [layer for layer in layers if str(layer.weight.name) in parameters]
+    weights = [parameters[str(layer.weight.name)] for layer in learned]
     for feeds in samples.batches(BATCH):
-        answers = module({name: torch.from_numpy(np.array(x)) for name, x in feeds.items()})
-        projected = [_projected(y, noise) for y in answers.values() if y.requires_grad]
+        outputs = module({name: torch.from_numpy(np.array(x)) for name, x in feeds.items()})
+        projected = [_projected(y, noise) for y in outputs.values() if y.requires_grad]
         if not projected:
             break
         gradients = torch.autograd.grad(torch.stack(projected).sum(), weights, allow_unused=True)
-        for layer, weight, gradient in zip(there, weights, gradients, strict=True):
+        for layer, weight, gradient in zip(learned, weights, gradients, strict=True):
             if gradient is not None:
                 moved = (weight.detach() * gradient).double().numpy()
-                found[layer.name] += layer.laid_out(moved) ** 2
-    return found
+                scores[layer.name] += layer.laid_out(moved) ** 2
+    return scores
 
 
 def _projected(y: torch.Tensor, noise: torch.Generator) -> torch.Tensor:
+    """⟨r, y⟩ of a random r, y scaled to a mean square of 1."""
     scale = y.detach().square().mean().sqrt().clamp(min=1e-12)
     return (y * torch.randn(y.shape, generator=noise)).sum() / scale

@@ -19,15 +19,15 @@ from worker.compression.data.samples import Samples
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Progress
-from worker.compression.weight_storage.drop_defaults import NOTHING, UploadNames
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 
 def _itself(model: ir.Model) -> ir.Model:
     return model
 
 
-def _nothing(asked: object) -> NoReturn:
-    raise Refusal("missing_data", f"The step asks for {asked}, which was not given.")
+def _refuse_missing(what: object) -> NoReturn:
+    raise Refusal("missing_data", f"The step asks for {what}, which was not given.")
 
 
 @dataclass(frozen=True)
@@ -54,9 +54,9 @@ class Context:
     benchmark: Benchmark = field(default_factory=Benchmark)
     curves: Path = Path()
     augment: tuple[Augmentation, ...] = ()
-    training: Callable[[list[TensorSpec]], Samples] = _nothing
-    model: Callable[[str], ir.Model] = _nothing
-    upload: UploadNames = NOTHING
+    training: Callable[[list[TensorSpec]], Samples] = _refuse_missing
+    model: Callable[[str], ir.Model] = _refuse_missing
+    upload: UploadNames = NO_UPLOAD_NAMES
     upload_bytes: int | None = None
     as_written: Callable[[ir.Model], ir.Model] = _itself
 

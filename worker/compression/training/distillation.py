@@ -4,10 +4,10 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Distillation
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.train_step import lesson_of, trained
+from worker.compression.training.train_step import train_model, training_goal
 
 
 def distillation(model: ir.Model, step: Distillation, context: Context) -> StepResult:
-    """A `student` takes the model's place. Raises what `trained` raises."""
+    """A `student` takes the model's place. Raises what `train_model` raises."""
     student = model if step.student is None else context.model(step.student)
-    return trained(student, step, context, lesson_of(step, context))
+    return train_model(student, step, context, training_goal(step, context))

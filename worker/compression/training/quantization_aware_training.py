@@ -8,7 +8,7 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import QuantizationAwareTraining
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.training.train_step import lesson_of, trained
+from worker.compression.training.train_step import train_model, training_goal
 
 QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -16,11 +16,11 @@ QDQ = frozenset({"QuantizeLinear", "DequantizeLinear"})
 def quantization_aware_training(
     model: ir.Model, step: QuantizationAwareTraining, context: Context
 ) -> StepResult:
-    """Raises `not_quantized` and what `trained` raises."""
+    """Raises `not_quantized` and what `train_model` raises."""
     if not {node.op_type for node in model.graph} >= QDQ:
         raise Refusal(
             "not_quantized",
             "quantization_aware_training trains through QuantizeLinear and DequantizeLinear nodes, and the model has "
             "none. Put int8_static before it.",
         )
-    return trained(model, step, context, lesson_of(step, context))
+    return train_model(model, step, context, training_goal(step, context))

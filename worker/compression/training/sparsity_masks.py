@@ -1,4 +1,7 @@
-"""The zeros of a training step: those that are there and stay, and those that are to grow (`gradual`)."""
+"""Plans the zeros of a training step before it begins: those that stay (`keep_zeros`), and where more grow (`gradual`).
+
+During the training `loop.zero_masks` carries the plan out.
+"""
 
 from collections import defaultdict
 from dataclasses import dataclass, field
@@ -16,72 +19,72 @@ from winnow.contract.steps.training import zeros_of
 from worker.compression.engine.module import GraphModule
 from worker.compression.graph.nodes.weights import Weight, layers
 from worker.compression.layers import zero_allocation
-from worker.compression.layers.linear import by_weight
+from worker.compression.layers.linear import layers_by_weight
 from worker.compression.layers.sparsity_pattern import Structure
 from worker.compression.steps.targets import zeros_targets
-from worker.compression.training.loop.zeros import Growth, Zeros
-from worker.compression.weight_storage.sparse_layers import recalled, remember
+from worker.compression.training.loop.zero_masks import Growth, ZeroMasks
+from worker.compression.weight_storage.sparse_layers import remember_sparse, sparse_layers
 
 BLOCK = (1, 4)
-"""Of gradual zeros in blocks."""
+"""Outputs × inputs of gradual zeros in blocks."""
 
 
 @dataclass(frozen=True)
-class Sparse:
-    """`zeros` for the training; `targets` and `notes` for the report; `readers` are the nodes' names by their weights'.
+class SparsityPlan:
+    """`masks` for the training; `targets` and `notes` for the report; `readers` are the nodes' names by their weights'.
     `palettes`: by its codebook, the share of a weight that is zero."""
 
-    zeros: Zeros
+    masks: ZeroMasks
     readers: dict[str, list[str]]
     palettes: dict[str, float]
     targets: list[RequirementResult] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     def details(self) -> list[dict[str, Any]]:
-        """Each layer with the share of zeros that it has in the end."""
+        """List each layer with the share of zeros that it has in the end."""
         return [
             {
                 "name": self.readers.get(weight, [weight])[0],
                 "zeros": round(self.palettes.get(weight, share), 6),
             }
-            for weight, share in sorted(self.zeros.shares().items())
+            for weight, share in sorted(self.masks.shares().items())
         ]
 
 
-def sparse(model: ir.Model, module: GraphModule, step: Training) -> Sparse:
-    """Raises `nothing_to_compress` when `gradual` finds no layer that its structure fits."""
+def plan_sparsity(model: ir.Model, module: GraphModule, step: Training) -> SparsityPlan:
+    """Plan a training's zeros. Raises `nothing_to_compress` when `gradual` finds no layer that its structure fits."""
     learning = {name: p for name, p in module.named_parameters() if p.requires_grad}
     weights: dict[str, Weight] = {}
     readers: dict[str, list[str]] = defaultdict(list)
-    for node, found in layers(model):
-        for weight in found:
-            weights[_learns(weight)] = weight
-            readers[_learns(weight)].append(str(node.name))
-    palettes = {learns: w.zeros() / w.size for learns, w in weights.items() if w.shared is not None}
-    masked = _masked(model, readers, learning) if step.keep_zeros else {}
+    for node, weights_of_node in layers(model):
+        for weight in weights_of_node:
+            weights[_learned(weight)] = weight
+            readers[_learned(weight)].append(str(node.name))
+    palettes = {name: w.zeros() / w.size for name, w in weights.items() if w.codebook is not None}
+    existing = _existing_zeros(model, readers, learning) if step.keep_zeros else {}
     growth, targets, notes = _growth(model, step.gradual, learning)
-    zeros = Zeros(learning, masked, growth)
-    remember(model, (name for weight in zeros.shares() for name in readers.get(weight, ())))
-    return Sparse(zeros, readers, palettes, targets, notes)
+    masks = ZeroMasks(learning, existing, growth)
+    remember_sparse(model, (name for weight in masks.shares() for name in readers.get(weight, ())))
+    return SparsityPlan(masks, readers, palettes, targets, notes)
 
 
-def _learns(weight: Weight) -> str:
-    """The constant that training changes: of a palette, its codebook, whose zero then stays zero."""
-    return str((weight.value if weight.shared is None else weight.shared.learnt).name)
+def _learned(weight: Weight) -> str:
+    """Name the constant that training changes: of a palette, its codebook, whose zero then stays zero."""
+    return str((weight.value if weight.codebook is None else weight.codebook.learnt).name)
 
 
-def _masked(
+def _existing_zeros(
     model: ir.Model, readers: dict[str, list[str]], learning: dict[str, nn.Parameter]
 ) -> dict[str, torch.Tensor]:
-    """Weights with some zeros, by value. Rounding makes zeros too: of integers only those that a step made sparse."""
-    known, found = recalled(model), {}
+    """Mask the zeros of weights that have some. Rounding makes zeros too: of integers only those that a step made."""
+    sparse, masks = sparse_layers(model), {}
     for weight, nodes in readers.items():
-        if weight not in learning or (_is_integer(model, weight) and known.isdisjoint(nodes)):
+        if weight not in learning or (_is_integer(model, weight) and sparse.isdisjoint(nodes)):
             continue
         zero = learning[weight].detach() == 0
         if zero.any() and not zero.all():
-            found[weight] = zero
-    return found
+            masks[weight] = zero
+    return masks
 
 
 def _is_integer(model: ir.Model, weight: str) -> bool:
@@ -95,9 +98,13 @@ def _growth(
     if gradual is None:
         return None, [], []
     structure = Structure.named(gradual.structure, BLOCK)
-    there = [layer for layer in by_weight(model) if str(layer.weight.name) in learning]
-    taken = [layer for layer in there if structure.why_not(layer) is None]
-    skipped = [f"{layer.name} ({why})" for layer in there if (why := structure.why_not(layer)) is not None]
+    candidates = [layer for layer in layers_by_weight(model) if str(layer.weight.name) in learning]
+    taken = [layer for layer in candidates if structure.why_ineligible(layer) is None]
+    skipped = [
+        f"{layer.name} ({why})"
+        for layer in candidates
+        if (why := structure.why_ineligible(layer)) is not None
+    ]
     if not taken:
         raise Refusal(
             "nothing_to_compress",
@@ -106,10 +113,10 @@ def _growth(
         )
     sizes = [int(np.prod(layer.shape)) for layer in taken]
     share = zeros_of(gradual.structure, gradual.sparsity)
-    wanted = zero_allocation.whole(zero_allocation.uniform(sizes, share), structure.unit)
-    if structure.of:
-        wanted = [structure.most(layer.shape) for layer in taken]
-    goals = [min(count, structure.most(layer.shape)) for count, layer in zip(wanted, taken, strict=True)]
+    wanted = zero_allocation.whole_units(zero_allocation.uniform(sizes, share), structure.unit)
+    if structure.m:
+        wanted = [structure.max_zeros(layer.shape) for layer in taken]
+    goals = [min(count, structure.max_zeros(layer.shape)) for count, layer in zip(wanted, taken, strict=True)]
     notes = [f"Skipped, {gradual.structure} does not fit {len(skipped)}: {', '.join(skipped[:8])}."]
     return (
         Growth(taken, goals, structure, gradual.until),

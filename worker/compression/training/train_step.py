@@ -1,4 +1,4 @@
-"""What the steps that train have in common: from a graph and a step to the same graph with better weights."""
+"""Trains a graph as a step asks: what `finetune`, `distillation` and `quantization_aware_training` share."""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -22,33 +22,33 @@ from worker.compression.training.feeding.batches import validation_rows
 from worker.compression.training.feeding.hardware import Hardware, hardware_for
 from worker.compression.training.goal.fit import check_fit
 from worker.compression.training.goal.head import Meaning, head_of, output_of
-from worker.compression.training.goal.objective import Objective, Weights
-from worker.compression.training.goal.student_teacher import Pair
+from worker.compression.training.goal.objective import LossWeights, Objective
+from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.goal.teacher import Teacher
-from worker.compression.training.loop.train import Run, Trained, train
-from worker.compression.training.sparsity_masks import Sparse, sparse
+from worker.compression.training.loop.train import Epoch, Run, TrainingResult, train
+from worker.compression.training.sparsity_masks import SparsityPlan, plan_sparsity
 
 
 @dataclass(frozen=True)
-class Lesson:
+class TrainingGoal:
     """What is to be learned: the parts of the loss, what the output means, and the teacher's graph if there is one."""
 
-    weights: Weights
+    weights: LossWeights
     meaning: Meaning | Literal["auto"]
     teacher: ir.Model | None = None
     cached: bool = False
 
 
-def lesson_of(step: Taught, context: Context) -> Lesson:
-    """The parts that weigh something; the teacher only where one of them asks it."""
+def training_goal(step: Taught, context: Context) -> TrainingGoal:
+    """Make a step's goal: the parts of the loss that weigh something, the teacher only where one of them needs it."""
     features = tuple(pair for pair in step.features if pair.weight)
-    weights = Weights(step.soft, step.hard, step.labels, features, step.temperature, step.label_smoothing)
+    weights = LossWeights(step.soft, step.hard, step.labels, features, step.temperature, step.label_smoothing)
     teacher = context.model(step.teacher) if weights.teacher else None
     meaning = "classification" if step.head == "auto" and step.hard else step.head
-    return Lesson(weights, meaning, teacher, step.cache_teacher)
+    return TrainingGoal(weights, meaning, teacher, step.cache_teacher)
 
 
-def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -> StepResult:
+def train_model(model: ir.Model, step: Training, context: Context, goal: TrainingGoal) -> StepResult:
     """Train the model's weights in place.
 
     Raises `TrainingDiverged`; `Refusal` `unsupported_operator`, `nothing_to_train`, `missing_data`, `not_finite`,
@@ -57,21 +57,21 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     """
     hardware = hardware_for(step)
     untie_batchnorms(model)
-    samples = context.training(_inputs(model, lesson.teacher))
-    pair = _pair(model, step, lesson, hardware, samples, context)
+    samples = context.training(_inputs(model, goal.teacher))
+    pair = _pair(model, step, goal, hardware, samples, context)
     samples = _labelled(samples, model, pair)
     frozen = frozenset(str(node.name) for node in model.graph if excluded(node, step.exclude))
     layers, learning = _freeze(pair.module, frozen)
-    zeros = sparse(model, pair.module, step)
+    sparsity = plan_sparsity(model, pair.module, step)
     check_fit(pair, samples)
-    augment = tuple(context.augment) if step.augment and not lesson.cached else ()
+    augment = tuple(context.augment) if step.augment and not goal.cached else ()
     run = Run(
         settings=step,
         samples=samples,
         augment=augment,
         restores=step.batchnorm == "restored",  # decision 0014
         frozen=frozen,
-        zeros=zeros.zeros,
+        masks=sparsity.masks,
         seed=context.seed,
         progress=context.progress,
         curves=context.curves,
@@ -80,44 +80,49 @@ def trained(model: ir.Model, step: Training, context: Context, lesson: Lesson) -
     write_back(pair.module, model, result.biases)
     if result.diverged is not None:
         raise _diverged(model, result)
-    notes = [*_notes(result, step, samples), *zeros.notes]
-    details = _details(result, hardware, lesson, zeros)
-    return StepResult(model, learning, layers, notes, details, zeros.targets)
+    notes = [*_notes(result, step, samples), *sparsity.notes]
+    details = _details(result, hardware, goal, sparsity)
+    return StepResult(model, learning, layers, notes, details, sparsity.targets)
 
 
 def _inputs(model: ir.Model, teacher: ir.Model | None) -> list[TensorSpec]:
-    """Of the student, and what the teacher takes besides."""
+    """List the student's inputs, and what the teacher takes besides."""
     own = inputs_of(model)
     others = inputs_of(teacher) if teacher is not None else []
     return own + [spec for spec in others if spec.name not in {known.name for known in own}]
 
 
 def _pair(
-    model: ir.Model, step: Training, lesson: Lesson, hardware: Hardware, samples: Samples, context: Context
-) -> Pair:
-    head = head_of(model, step.output, lesson.meaning)
-    taught = (
-        None
-        if lesson.teacher is None
-        else head_of(lesson.teacher, _same(lesson.teacher, head.output), head.meaning)
-    )
-    objective = Objective(lesson.weights, head, taught)
+    model: ir.Model,
+    step: Training,
+    goal: TrainingGoal,
+    hardware: Hardware,
+    samples: Samples,
+    context: Context,
+) -> StudentTeacher:
+    head = head_of(model, step.output, goal.meaning)
+    teacher_head = None
+    if goal.teacher is not None:
+        teacher_head = head_of(goal.teacher, _same_output(goal.teacher, head.output), head.meaning)
+    objective = Objective(goal.weights, head, teacher_head)
     module = as_module(model, objective.student_values)
     teacher = None
-    if lesson.teacher is not None:
-        asked = as_module(lesson.teacher, objective.teacher_values)
-        hardware.place(asked)
+    if goal.teacher is not None:
+        teacher_module = as_module(goal.teacher, objective.teacher_values)
+        hardware.place(teacher_module)
         rows = int(samples.rows[-1]) + 1
-        rows_apart = taught is None or taught.batch_axis == 0  # time first: answers have no row of their own
-        folder = context.scratch if lesson.cached and rows_apart else None
-        teacher = Teacher(asked, hardware, rows, folder)
+        rows_apart = (
+            teacher_head is None or teacher_head.batch_axis == 0
+        )  # time first: no row for each sample
+        folder = context.scratch if goal.cached and rows_apart else None
+        teacher = Teacher(teacher_module, hardware, rows, folder)
     for part in (module, objective):
         hardware.place(part)
-    return Pair(module, objective, teacher, hardware)
+    return StudentTeacher(module, objective, teacher, hardware)
 
 
-def _labelled(samples: Samples, model: ir.Model, pair: Pair) -> Samples:
-    """With class numbers for labels, where the output means classes."""
+def _labelled(samples: Samples, model: ir.Model, pair: StudentTeacher) -> Samples:
+    """Turn labels into class numbers, where the output means classes."""
     head = pair.objective.student
     if head.meaning != "classification":
         return samples
@@ -128,49 +133,51 @@ def _labelled(samples: Samples, model: ir.Model, pair: Pair) -> Samples:
     return samples.with_class_numbers(one_hot=one_hot)
 
 
-def _same(teacher: ir.Model, output: str) -> str | None:
-    """The teacher's output of that name, else its first."""
+def _same_output(teacher: ir.Model, output: str) -> str | None:
+    """Name the teacher's output of that name; None for its first where it has none."""
     return output if any(value.name == output for value in teacher.graph.outputs) else None
 
 
 def _freeze(module: GraphModule, frozen: frozenset[str]) -> tuple[int, int]:
-    """Answers how many nodes have weights, and how many of them learn: a frozen node keeps its weights even where
-    others share them, and its statistics. Raises `nothing_to_train`."""
+    """Freeze the weights of these nodes, even where others share them, and their statistics.
+
+    Returns how many nodes have weights, and how many of them learn. Raises `nothing_to_train`.
+    """
     parameters = dict(module.named_parameters())
     layers = {call.node: feeding(call.node) & parameters.keys() for call in module.calls}
     weighted = [names for names in layers.values() if names]
-    kept = set().union(*(names for node, names in layers.items() if node.name in frozen))
-    for name in kept:
+    fixed = set().union(*(names for node, names in layers.items() if node.name in frozen))
+    for name in fixed:
         parameters[name].requires_grad_(False)
     module.freeze(frozen)
-    learning = [names for names in weighted if names - kept]
+    learning = [names for names in weighted if names - fixed]
     if not learning:
         why = "all of them are excluded" if weighted else "the output does not depend on any that are float32"
         raise Refusal("nothing_to_train", f"There are no weights to train: {why}.")
     return len(weighted), len(learning)
 
 
-def _diverged(model: ir.Model, result: Trained) -> TrainingDiverged:
-    best = result.best.epoch if result.best is not None else 0
-    kept = f"the weights after epoch {best}" if best else "the weights it began with"
+def _diverged(model: ir.Model, training: TrainingResult) -> TrainingDiverged:
+    best = training.best.epoch if training.best is not None else 0
+    best_weights = f"the weights after epoch {best}" if best else "the weights it began with"
     return TrainingDiverged(
         model,
-        f"The training stopped because {result.diverged}, at a learning rate of {result.rate:.3g}. The best so far, "
-        f"{kept}, are kept as the artifact. Give a lower learning_rate, or a lower clip_norm.",
+        f"The training stopped because {training.diverged}, at a learning rate of {training.rate:.3g}. The best so "
+        f"far, {best_weights}, are kept as the artifact. Give a lower learning_rate, or a lower clip_norm.",
     )
 
 
-def _notes(result: Trained, step: Training, samples: Samples) -> list[str]:
+def _notes(training: TrainingResult, step: Training, samples: Samples) -> list[str]:
     notes = []
     if samples.fixed_batch not in (None, step.batch_size):
         notes.append(f"The model takes batches of {samples.fixed_batch} only: trained with those.")
-    if result.tested is not None:
+    if training.range_test is not None:
         notes.append(
-            f"Learning rate {result.rate:.3g}, found by a range test of {len(result.tested.rates)} steps."
+            f"Learning rate {training.rate:.3g}, found by a range test of {len(training.range_test.rates)} steps."
         )
     elif step.learning_rate is None:
-        notes.append(f"Learning rate {result.rate:.3g}: the training is too short to search one.")
-    if result.best is not None and result.best.epoch == 0 and len(result.epochs) > 1:
+        notes.append(f"Learning rate {training.rate:.3g}: the training is too short to search one.")
+    if training.best is not None and training.best.epoch == 0 and len(training.epochs) > 1:
         held = validation_rows(len(samples), step.validation)
         rows = f"the {held} validation rows" if held else "rows that it was trained on"
         notes.append(
@@ -180,28 +187,31 @@ def _notes(result: Trained, step: Training, samples: Samples) -> list[str]:
     return notes
 
 
-def _details(result: Trained, hardware: Hardware, lesson: Lesson, zeros: Sparse) -> dict[str, Any]:
+def _details(
+    training: TrainingResult, hardware: Hardware, goal: TrainingGoal, sparsity: SparsityPlan
+) -> dict[str, Any]:
     return {
-        "learning_rate": result.rate,
-        "batchnorm": f"restored behind {result.restored} convolutions" if result.restored else "folded",
-        "epochs": [_told(entry) for entry in result.epochs],
-        "best_epoch": result.best.epoch if result.best is not None else None,
-        "samples_per_second": round(result.samples_per_second, 1),
+        "learning_rate": training.rate,
+        "batchnorm": f"restored behind {training.restored} convolutions" if training.restored else "folded",
+        "epochs": [_as_report(entry) for entry in training.epochs],
+        "best_epoch": training.best.epoch if training.best is not None else None,
+        "samples_per_second": round(training.samples_per_second, 1),
         "hardware": str(hardware),
-        "zeros": zeros.details(),
+        "zeros": sparsity.details(),
         "range_test": None
-        if result.tested is None
-        else {"rates": result.tested.rates, "losses": result.tested.losses},
+        if training.range_test is None
+        else {"rates": training.range_test.rates, "losses": training.range_test.losses},
     }
 
 
-def _told(entry: Any) -> dict[str, Any]:
-    found = entry.validation
+def _as_report(entry: Epoch) -> dict[str, Any]:
+    validation = entry.validation
+    metric = None if validation is None else validation.metric
     return {
         "epoch": entry.epoch,
         "step": entry.step,
         "loss": entry.loss,
-        "validation_loss": None if found is None else found.loss,
-        "metric": None if found is None or found.metric is None else found.metric[1],
-        "metric_name": None if found is None or found.metric is None else found.metric[0],
+        "validation_loss": None if validation is None else validation.loss,
+        "metric": None if metric is None else metric[1],
+        "metric_name": None if metric is None else metric[0],
     }

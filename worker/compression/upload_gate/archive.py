@@ -1,7 +1,7 @@
-"""ONNX with external data as a tar or zip, unpacked without trusting anything in it.
+"""Unpack ONNX with external data from a tar or zip, without trusting anything in it.
 
-Names, sizes and places are what the strict readers of `winnow.contract` tell; the API has seen the same. Refused too is
-what unpacks to more than allowed, and anything but exactly one `.onnx`.
+Names, sizes and places are as the strict readers of `winnow.contract` read them; the API has seen the same. Refused too
+is what unpacks to more than allowed, and anything but exactly one `.onnx`.
 """
 
 from collections.abc import Iterable, Iterator
@@ -27,7 +27,7 @@ def is_archive(path: Path) -> bool:
 
 
 def unpack(path: Path, folder: Path, *, max_bytes: int) -> Path:
-    """Unpack into `folder` (made here) and answer the path of its one `.onnx`.
+    """Unpack into `folder` (made here) and return the path of its one `.onnx`.
 
     Raises `Refusal` `unsafe_archive`, or `invalid_model` when there is not exactly one `.onnx`.
     """
@@ -45,7 +45,7 @@ def unpack(path: Path, folder: Path, *, max_bytes: int) -> Path:
 
 
 def _files(path: Path, max_bytes: int) -> Iterator[tuple[str, Iterable[bytes]]]:
-    """Names and contents; a file is what it begins like, whatever it ends like."""
+    """Yield names and contents; a file is what it begins like, whatever it ends like."""
     with path.open("rb") as file:
         if file.read(2) == b"PK":
             packed = open_zip(file, max_bytes=max_bytes)
@@ -59,7 +59,7 @@ def _files(path: Path, max_bytes: int) -> Iterator[tuple[str, Iterable[bytes]]]:
 
 
 def _is_litter(name: str) -> bool:
-    """What macOS adds to archives."""
+    """Whether macOS added it to the archive."""
     path = PurePosixPath(name)
     return "__MACOSX" in path.parts or path.name.startswith("._") or path.name == ".DS_Store"
 
@@ -80,9 +80,9 @@ def _the_model(files: list[Path], folder: Path) -> Path:
         )
     models = [file for file in files if file.suffix.lower() == ".onnx"]
     if len(models) != 1:
-        found = ", ".join(sorted(str(file.relative_to(folder)) for file in models)[:5]) or "none"
+        names = ", ".join(sorted(str(file.relative_to(folder)) for file in models)[:5]) or "none"
         raise Refusal(
             "invalid_model",
-            f"The archive should hold exactly one .onnx file with its external data; it holds {found}.",
+            f"The archive should hold exactly one .onnx file with its external data; it holds {names}.",
         )
     return models[0]

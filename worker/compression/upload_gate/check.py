@@ -1,4 +1,4 @@
-"""What a file has to pass before a library works on it. Nothing here computes, allocates or follows a path.
+"""Check what a file has to pass before a library works on it. Nothing here computes, allocates or follows a path.
 
 The order is that of what each check may rely on: size, protobuf, how much there is, then tensors and operators.
 """
@@ -70,7 +70,7 @@ def _check_magic(content: bytes) -> None:
 
 
 def _check_known(model: onnx.ModelProto) -> None:
-    """ONNX Runtime has a parser of its own, perhaps of a newer ONNX: what it reads has to be what is checked here."""
+    """Refuse unknown fields: ONNX Runtime's own parser, perhaps of a newer ONNX, must read what is checked here."""
     size = model.ByteSize()
     model.DiscardUnknownFields()
     if model.ByteSize() != size:
@@ -83,13 +83,13 @@ def _check_known(model: onnx.ModelProto) -> None:
 def _check_complete(model: onnx.ModelProto) -> None:
     missing = [
         name
-        for name, there in (
+        for name, present in (
             ("graph", model.HasField("graph")),
             ("nodes", len(model.graph.node)),
             ("outputs", len(model.graph.output)),
             ("opset_import", len(model.opset_import)),
         )
-        if not there
+        if not present
     ]
     if missing:
         raise Refusal(

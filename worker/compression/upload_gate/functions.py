@@ -1,4 +1,4 @@
-"""How large a model becomes when its functions are inlined, found by counting, without inlining.
+"""Count how large a model becomes when its functions are inlined, without inlining.
 
 A file of 1.6 kB with 25 functions that each call the one before twice expands to 2²⁵ nodes.
 """
@@ -46,7 +46,7 @@ class Size:
         return Size(*(times * value for value in vars(self).values()))
 
 
-MOST: Final = Size(
+MAX_SIZE: Final = Size(
     nodes=25_000,
     graphs=2_000,
     tensors=20_000,
@@ -74,29 +74,29 @@ def check_expansion(model: onnx.ModelProto) -> None:
 
 
 def expanded_size(model: onnx.ModelProto) -> Size:
-    """The size with all functions inlined. Raises as `check_expansion`."""
+    """Compute the size with all functions inlined. Raises as `check_expansion`."""
     bodies = {(domain_of(f), f.name, _overload(f)): f for f in model.functions}
     return _expanded(model.graph, bodies, {}, ())
 
 
 def _check(size: Size) -> None:
-    beyond = [name for name, most in vars(MOST).items() if getattr(size, name) > most]
+    beyond = [name for name, limit in vars(MAX_SIZE).items() if getattr(size, name) > limit]
     if beyond:
-        told = ", ".join(
-            f"{getattr(size, name)} {name} ({getattr(MOST, name)} are the most)" for name in beyond
+        excess = ", ".join(
+            f"{getattr(size, name)} {name} ({getattr(MAX_SIZE, name)} are the most)" for name in beyond
         )
         raise Refusal(
             "model_too_complex",
-            f"With its functions inlined this model has {told}. Export it with loops instead of unrolled steps, or "
+            f"With its functions inlined this model has {excess}. Export it with loops instead of unrolled steps, or "
             "with less beside the network.",
         )
 
 
 def _own(body: Message) -> Size:
-    """The size without what calls of functions add; of more parts than are allowed, no more are counted."""
+    """Compute the size without what calls of functions add; of more parts than are allowed, no more are counted."""
     counts: Counter[type[Message]] = Counter()
     links = names = 0
-    for message in chain([body], islice(messages(body, Message), MOST.parts + 1)):
+    for message in chain([body], islice(messages(body, Message), MAX_SIZE.parts + 1)):
         counts[type(message)] += 1
         if isinstance(message, onnx.NodeProto):
             links += (len(message.input) + len(message.output)) ** 2
@@ -113,7 +113,7 @@ def _own(body: Message) -> Size:
 
 
 def _characters(message: Message) -> int:
-    """Of its own texts. Raises `invalid_model` for one that is not UTF-8."""
+    """Count the characters of its own texts. Raises `invalid_model` for one that is not UTF-8."""
     total = 0
     for field, text in texts(message):
         if isinstance(text, bytes):

@@ -1,4 +1,4 @@
-"""Every tensor of a file holds what it declares, and what lies outside the file lies in a plain file beside it."""
+"""Check that every tensor of a file holds what it declares, or lies in a plain file beside it."""
 
 import math
 import stat
@@ -19,7 +19,7 @@ MAX_DENSE_BYTES: Final = 2**31
 
 
 def check_tensors(model: onnx.ModelProto, folder: Path | None) -> None:
-    """Look at every tensor, also in subgraphs, functions and sparse values. `folder` holds the external data.
+    """Check every tensor, also in subgraphs, functions and sparse values. `folder` holds the external data.
 
     Raises `Refusal` `unsafe_external_data` (None for `folder`: any external tensor) or `invalid_model`.
     """
@@ -37,7 +37,7 @@ def check_tensors(model: onnx.ModelProto, folder: Path | None) -> None:
 
 
 def byte_count(tensor: onnx.TensorProto) -> int | None:
-    """The bytes that dtype and shape promise; None for strings, which have no fixed length."""
+    """Compute the bytes that dtype and shape promise; None for strings, which have no fixed length."""
     if tensor.data_type == onnx.TensorProto.STRING:
         return None
     return -(-_count(tensor.dims) * _dtype(tensor).bitwidth // 8)
@@ -70,7 +70,7 @@ def _check_length(tensor: onnx.TensorProto) -> None:
 
 
 def _entries(tensor: onnx.TensorProto, dtype: ir.DataType) -> int:
-    """Entries of the typed field: complex numbers take two, several numbers below a byte share one."""
+    """Count the entries of the typed field: complex numbers take two, several numbers below a byte share one."""
     count = _count(tensor.dims)
     if dtype in (ir.DataType.COMPLEX64, ir.DataType.COMPLEX128):
         return count * 2
@@ -103,7 +103,7 @@ def _check_external(tensor: onnx.TensorProto, folder: Path | None) -> None:
 
 
 def _plain_file(tensor: onnx.TensorProto, path: Path) -> int:
-    """The size of a regular file with one link. A hard link could be anybody's file, and ONNX Runtime reads it."""
+    """Return the size of a regular file with one link: a hard link could be anybody's, and ONNX Runtime reads it."""
     try:
         status = path.lstat()
     except (OSError, ValueError) as error:

@@ -1,6 +1,7 @@
-"""Whole numbers of 2, 3, 4 or 8 bits in bytes, and back.
+"""Pack whole numbers of 2, 3, 4 or 8 bits into bytes, and unpack them.
 
-`packed` is the layout that MatMulNBits and GatherBlockQuantized read: along the last axis, the first in the low bits.
+`pack_bits` writes the layout that MatMulNBits and GatherBlockQuantized read: along the last axis, the first in the low
+bits.
 
 Bytes that hold two numbers of 2 or 3 bits in 4 bits each (*pairs*) are stored in fewer: four of them in three bytes
 (*planes*), or two in one. A few shifts and masks, which ONNX Runtime does once, on loading, bring them back:
@@ -20,8 +21,8 @@ PLANES: Final = {3: (3, 4), 2: (1, 2)}
 """bits → planes as stored, and as pairs."""
 
 
-def packed(codes: Bytes, bits: int) -> Bytes:
-    """uint8 [..., ceil(n · bits / 8)] of uint8 [..., n]; bits 2, 4 or 8."""
+def pack_bits(codes: Bytes, bits: int) -> Bytes:
+    """Pack uint8 [..., n] into uint8 [..., ceil(n · bits / 8)]; bits 2, 4 or 8."""
     per = 8 // bits
     padding = [(0, 0)] * (codes.ndim - 1) + [(0, -codes.shape[-1] % per)]
     parts = np.pad(codes, padding).reshape(*codes.shape[:-1], -1, per)
@@ -31,15 +32,15 @@ def packed(codes: Bytes, bits: int) -> Bytes:
     return result
 
 
-def unpacked(stored: Bytes, bits: int, count: int) -> Bytes:
-    """The first `count` numbers of the last axis, uint8 [..., count]."""
+def unpack_bits(stored: Bytes, bits: int, count: int) -> Bytes:
+    """Unpack the first `count` numbers of the last axis, uint8 [..., count]."""
     shifts = np.arange(0, 8, bits, dtype=np.uint8)
     codes = (stored[..., None] >> shifts) & np.uint8((1 << bits) - 1)
     return codes.reshape(*stored.shape[:-1], -1)[..., :count]
 
 
-def planes(pairs: Bytes, bits: int) -> Bytes:
-    """uint8 [planes, n] of any pairs, which are read in order; n is as many as needed, zeros at the end."""
+def pairs_to_planes(pairs: Bytes, bits: int) -> Bytes:
+    """Store pairs of any shape, in order, as planes: uint8 [planes, n], filled up with zeros."""
     stored, wide = PLANES[bits]
     flat = pairs.reshape(-1)
     parts = np.pad(flat, (0, -flat.size % wide)).reshape(wide, -1)
@@ -49,8 +50,8 @@ def planes(pairs: Bytes, bits: int) -> Bytes:
     return np.stack([parts[i] | spread[i] for i in range(stored)])
 
 
-def pairs(stored: Bytes, bits: int, count: int) -> Bytes:
-    """The first `count` pairs, uint8 [count], of planes."""
+def planes_to_pairs(stored: Bytes, bits: int, count: int) -> Bytes:
+    """Bring back the first `count` pairs, uint8 [count], from planes."""
     if bits == 2:
         parts: list[Any] = [stored[0] & 0x33, stored[0] >> 2 & 0x33]
     else:

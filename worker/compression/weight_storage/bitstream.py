@@ -1,11 +1,11 @@
-"""Codes in as few bits as the largest of them needs, and the nodes that look them up when the model is loaded.
+"""Store codes in as few bits as the largest of them needs, with the nodes that look them up when the model is loaded.
 
 group    so many codes that they take 8 to 14 bits; its number lies in planes of 8, 4 and 2 bits, each in whole bytes
 table    [2^bits, codes of a group]        the codes of every number, made once for each width
 codes    = table[number]                   reshaped to the tensor's shape
 
 What is done to each code by itself (`moved`: a Cast, a codebook, a shift) is done to the few rows of the table instead.
-ONNX Runtime folds nodes one by one and holds all that they answer until it has loaded the model, so what counts is how
+ONNX Runtime folds nodes one by one and holds all their results until it has loaded the model, so what counts is how
 little of it is as large as the tensor: here the rows and their shape, where bits taken apart were eight times as much.
 """
 
@@ -35,7 +35,7 @@ class Stored:
     shared_nodes: dict[str, onnx.NodeProto] = field(default_factory=dict)
 
     def bytes(self, present: "Stored | None" = None) -> int:
-        """In the file; what `present` shares already costs nothing."""
+        """Bytes in the file; what `present` shares already costs nothing."""
         known = present or Stored()
         shared = [part for name, part in self.shared_constants.items() if name not in known.shared_constants]
         tables = [node for name, node in self.shared_nodes.items() if name not in known.shared_nodes]
@@ -69,16 +69,16 @@ class Moved:
     limit: int | None = None
 
     def write(self, stored: Stored, source: str, start: str) -> str:
-        """Put them behind `source` in place of the codes. Answers what the last one makes. What is done to a table that
-        is shared is shared too, as far as it is the same."""
+        """Put the nodes behind `source` in place of the codes; return the last one's output. What is done to a table
+        that is shared is shared too, as far as it is the same."""
         for number, node in enumerate(self.nodes):
             made = onnx.NodeProto()
             made.CopyFrom(node)
             made.ClearField("name")
             made.input[read_index(node)] = source
             if source in stored.shared_nodes and node.op_type != "Gather":  # each has a codebook of its own
-                told = [*node.input[1:], *(str(entry.i) for entry in node.attribute)]
-                source = made.output[0] = "_".join((source, *told))
+                arguments = [*node.input[1:], *(str(entry.i) for entry in node.attribute)]
+                source = made.output[0] = "_".join((source, *arguments))
                 stored.shared_nodes.setdefault(source, made)
             else:
                 source = made.output[0] = f"{start}y{number}"
@@ -87,7 +87,7 @@ class Moved:
 
 
 def read_index(node: onnx.NodeProto) -> int:
-    """Of the input that a moved node's codes come by."""
+    """Return the index of the input that a moved node's codes come by."""
     return 1 if node.op_type == "Gather" else 0
 
 
@@ -96,7 +96,7 @@ def width_of(codes: Array) -> int:
 
 
 def add_codes(stored: Stored, codes: Array, start: str, prefix: str, moved: Moved) -> str:
-    """Add uint8 codes of any shape, as `moved` makes them: what it answers has one row for each group of codes."""
+    """Add uint8 codes of any shape, as `moved` makes them; the result has one row for each group of codes."""
     width = width_of(codes)
     bits = PLANES[width]
     each = sum(bits) // width
@@ -129,7 +129,7 @@ def add_reshaped(
 
 
 def held(codes: Array) -> int:
-    """How many values the rows have that `add_codes` answers."""
+    """Count the values in the rows that `add_codes` returns."""
     bits, width = PLANES[width_of(codes)], width_of(codes)
     each = sum(bits) // width
     groups = -(-codes.size // each)
@@ -137,7 +137,7 @@ def held(codes: Array) -> int:
 
 
 def stored_codes(name: str, codes: Array, start: str, prefix: str, moved: Moved) -> Stored:
-    """The tensor `name` that `moved` makes of uint8 codes. Names begin with `start`, those of what is shared with
+    """Make the tensor `name` that `moved` makes of uint8 codes. Names begin with `start`, those of what is shared with
     `prefix`."""
     stored = Stored()
     rows = add_codes(stored, codes, start, prefix, moved)
@@ -146,7 +146,7 @@ def stored_codes(name: str, codes: Array, start: str, prefix: str, moved: Moved)
 
 
 def add_table(stored: Stored, width: int, prefix: str) -> str:
-    """int32 [2^bits of a group, codes of a group]"""
+    """Add the table of codes, int32 [2^bits of a group, codes of a group]."""
     bits = sum(PLANES[width])
     limits = [stored.integer(prefix, value) for value in (0, 1 << bits, 1)]
     column = stored.shared_constant(f"{prefix}col", np.array([-1, 1]))
@@ -158,7 +158,7 @@ def add_table(stored: Stored, width: int, prefix: str) -> str:
 
 
 def decoded(planes: Sequence[Array], width: int, size: int) -> Array | None:
-    """uint8 [size] of a group's planes, uint8 each; None where they are not so many."""
+    """Decode the planes of groups, uint8 each, into uint8 [size]; None where they are not so many."""
     bits = PLANES[width]
     if len(planes) != len(bits) or any(plane.dtype != np.uint8 or plane.ndim != 1 for plane in planes):
         return None
@@ -178,8 +178,8 @@ def decoded(planes: Sequence[Array], width: int, size: int) -> Array | None:
 
 
 def _add_numbers(stored: Stored, numbers: Array, bits: Sequence[int], start: str, prefix: str) -> str:
-    """int32 [groups]"""
-    below, answer = sum(bits), ""
+    """Add what makes the numbers of groups, int32 [groups], from their planes."""
+    below, number = sum(bits), ""
     for plane, count in enumerate(bits):
         below -= count
         part = (numbers >> below) & ((1 << count) - 1)
@@ -191,10 +191,10 @@ def _add_numbers(stored: Stored, numbers: Array, bits: Sequence[int], start: str
             flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
             read = stored.node("Reshape", [read, flat], f"{at}f")
         if plane:
-            raised = stored.node("Mul", [answer, stored.integer(prefix, 1 << count)], f"{at}u")
+            raised = stored.node("Mul", [number, stored.integer(prefix, 1 << count)], f"{at}u")
             read = stored.node("Add", [raised, read], f"{at}v")
-        answer = read
-    return answer
+        number = read
+    return number
 
 
 def _steps(width: int, each: int) -> Array:
@@ -202,5 +202,5 @@ def _steps(width: int, each: int) -> Array:
 
 
 def _steps_down(count: int) -> Array:
-    """By how many bits the parts of a byte are shifted."""
+    """Return by how many bits the parts of a byte are shifted."""
     return np.arange(8 - count, -1, -count)

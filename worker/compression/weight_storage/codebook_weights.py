@@ -1,11 +1,11 @@
-"""Weights that take few values, as they lie in a graph: small whole numbers, and nodes that make them floats again.
+"""Read and write weights that take few values: codes (small whole numbers) in the graph, and nodes that look them up.
 
     palette     codes uint8 ─ Cast ─ Gather(codebook) ─ layer                          one codebook
                 codes uint8 ─ Cast ─ Add(offsets) ─ Gather(codebook) ─ layer           one after another, a channel each
     binary      codes uint8 ─ Cast ─ Sub(½) ─ Mul(scale) ─ layer                       w = ± scale / 2
 
 All inputs are constant, so ONNX Runtime computes the weight when it loads the model. Normalising leaves the nodes as
-they are, since a Cast that widens stays. `packing` stores the codes in as few bits as they need.
+they are, since a Cast that widens stays. `smallest_form` stores the codes in as few bits as they need.
 """
 
 from collections.abc import Callable
@@ -24,7 +24,7 @@ HALF: Final = 0.5
 
 
 @dataclass(frozen=True)
-class SharedWeight:
+class CodebookWeight:
     """`value` is what the layer reads, `codes` are uint8 in its shape; `learnt` is the float constant that says what
     they stand for: a codebook, or the scales of a binary weight."""
 
@@ -36,7 +36,7 @@ class SharedWeight:
 
     @property
     def bits(self) -> int:
-        """Of a code."""
+        """Bits that the largest code needs."""
         return max(1, int(_array(self.codes).max(initial=0)).bit_length())
 
     def expanded(self) -> Array:
@@ -48,38 +48,44 @@ class SharedWeight:
         return np.asarray(learnt[places])
 
 
-def shared_weight(value: ir.Value | None) -> SharedWeight | None:
-    """What a layer reads, when it is made of few values; None for all else."""
+def codebook_weight_of(value: ir.Value | None) -> CodebookWeight | None:
+    """Find the weight behind a value that a layer reads; None where it is not made of few values."""
     node = None if value is None else value.producer()
     if node is None or node.domain not in ("", "ai.onnx"):
         return None
-    return _palette(node) if node.op_type == "Gather" else _binary(node) if node.op_type == "Mul" else None
+    return (
+        _codebook_weight(node)
+        if node.op_type == "Gather"
+        else _binary_weight(node)
+        if node.op_type == "Mul"
+        else None
+    )
 
 
-def of_codes(codes: ir.Value) -> SharedWeight | None:
-    """The weight that these codes belong to; None for other constants."""
+def weight_of_codes(codes: ir.Value) -> CodebookWeight | None:
+    """Find the weight that these codes belong to; None for other constants."""
     value = codes
     for _ in range(3):
         readers = [use.node for use in value.uses()]
         if len(readers) != 1:
             return None
         value = readers[0].outputs[0]
-        found = shared_weight(value)
-        if found is not None:
-            return found if found.codes is codes else None
+        weight = codebook_weight_of(value)
+        if weight is not None:
+            return weight if weight.codes is codes else None
     return None
 
 
-def of_learnt(value: ir.Value) -> SharedWeight | None:
-    """The weight whose codebook or scales this constant is; None for other constants."""
+def weight_of_learnt(value: ir.Value) -> CodebookWeight | None:
+    """Find the weight whose codebook or scales this constant is; None for other constants."""
     readers = [use.node for use in value.uses()]
-    found = shared_weight(readers[0].outputs[0]) if len(readers) == 1 else None
-    return found if found is not None and found.learnt is value else None
+    weight = codebook_weight_of(readers[0].outputs[0]) if len(readers) == 1 else None
+    return weight if weight is not None and weight.learnt is value else None
 
 
 @dataclass(frozen=True)
-class Writer:
-    """Puts such weights into a graph. `fresh` answers a name that nothing has yet."""
+class CodebookWriter:
+    """Puts such weights into a graph. `fresh` makes a name that nothing has yet."""
 
     model: ir.Model
     fresh: Callable[[str], str]
@@ -114,7 +120,7 @@ class Writer:
         return made
 
     def _read(self, weight: ir.Value, made: ir.Node) -> None:
-        """Every reader of the weight reads the last node's answer, under the weight's name."""
+        """Let every reader of the weight read the last node's result, under the weight's name."""
         value = made.outputs[0]
         self.model.graph.initializers.pop(str(weight.name))
         value.shape, value.dtype, value.name = weight.shape, ir.DataType.FLOAT, weight.name
@@ -124,7 +130,7 @@ class Writer:
         return new_constant(self.model.graph, self.fresh(name), array)
 
 
-def _palette(gather: ir.Node) -> SharedWeight | None:
+def _codebook_weight(gather: ir.Node) -> CodebookWeight | None:
     table, places = gather.inputs[0], gather.inputs[1]
     if not _is_float(table, 1) or gather.attributes.get_int("axis", 0) != 0 or places is None:
         return None
@@ -136,10 +142,10 @@ def _palette(gather: ir.Node) -> SharedWeight | None:
         source = None if source.inputs[0] is None else source.inputs[0].producer()
     codes = _codes(source)
     assert table is not None
-    return None if codes is None else SharedWeight(gather.outputs[0], codes, table, offsets, binary=False)
+    return None if codes is None else CodebookWeight(gather.outputs[0], codes, table, offsets, binary=False)
 
 
-def _binary(product: ir.Node) -> SharedWeight | None:
+def _binary_weight(product: ir.Node) -> CodebookWeight | None:
     signs, scale = product.inputs[0], product.inputs[1]
     less = None if signs is None else signs.producer()
     if less is None or less.op_type != "Sub" or scale is None or not _is_float(scale):
@@ -148,7 +154,7 @@ def _binary(product: ir.Node) -> SharedWeight | None:
     if half is None or half.const_value is None or half.const_value.numpy().tolist() != HALF:
         return None
     codes = _codes(None if less.inputs[0] is None else less.inputs[0].producer())
-    return None if codes is None else SharedWeight(product.outputs[0], codes, scale, None, binary=True)
+    return None if codes is None else CodebookWeight(product.outputs[0], codes, scale, None, binary=True)
 
 
 def _codes(cast: ir.Node | None) -> ir.Value | None:

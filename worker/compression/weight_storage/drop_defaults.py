@@ -23,7 +23,7 @@ from onnx import TensorProto, defs, helper, numpy_helper
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.weight_storage.bias_scales import derive_bias_scales
 
-SMALL_BYTES: Final = 4096
+MAX_COMPARED_BYTES: Final = 4096
 """Constants up to this size are compared with each other; larger ones are weights."""
 
 
@@ -36,7 +36,7 @@ class UploadNames:
     shaped: frozenset[str] = frozenset()
 
 
-NOTHING: Final = UploadNames()
+NO_UPLOAD_NAMES: Final = UploadNames()
 """All names are ours."""
 
 
@@ -54,9 +54,10 @@ def names_in(model: onnx.ModelProto) -> UploadNames:
 def make_compact(
     model: onnx.ModelProto, upload: UploadNames, elsewhere: Container[str] = ()
 ) -> Mapping[str, str]:
-    """In place; what the main graph and its subgraphs compute stays the same, to the bit. Names are unique.
+    """Make the file smaller in place; what the main graph and its subgraphs compute stays the same, to the bit. Names
+    are unique.
 
-    `elsewhere`: initializers whose bytes are not in the message. Answers the values that are renamed, old to new.
+    `elsewhere`: initializers whose bytes are not in the message. Returns the values that are renamed, old to new.
     """
     version = next((entry.version for entry in model.opset_import if entry.domain == ""), 1)
     for node in messages(model.graph, onnx.NodeProto):
@@ -65,9 +66,9 @@ def make_compact(
         if node.name not in upload.nodes:
             node.ClearField("name")
     for graph in _graphs(model):
-        kept = [value for value in graph.value_info if value.name in upload.shaped]
+        uploaded = [value for value in graph.value_info if value.name in upload.shaped]
         del graph.value_info[:]
-        graph.value_info.extend(kept)
+        graph.value_info.extend(uploaded)
     _leave_out_zero_points(model, _small(model, elsewhere))
     _derive_bias_scales(model, _small(model, elsewhere), upload)
     _share(model, _small(model, elsewhere), upload)
@@ -83,9 +84,9 @@ def _drop_defaults(node: onnx.NodeProto, version: int) -> None:
         known = defs.get_schema(node.op_type, version, "").attributes
     except defs.SchemaError:
         return  # a function of the model's own
-    kept = [entry for entry in node.attribute if not _is_default(entry, known.get(entry.name))]
+    needed = [entry for entry in node.attribute if not _is_default(entry, known.get(entry.name))]
     del node.attribute[:]
-    node.attribute.extend(kept)
+    node.attribute.extend(needed)
 
 
 def _is_default(entry: onnx.AttributeProto, known: "defs.OpSchema.Attribute | None") -> bool:
@@ -95,22 +96,22 @@ def _is_default(entry: onnx.AttributeProto, known: "defs.OpSchema.Attribute | No
 
 
 def _small(model: onnx.ModelProto, elsewhere: Container[str]) -> dict[str, TensorProto]:
-    there = [tensor for tensor in model.graph.initializer if tensor.name not in elsewhere]
-    return {tensor.name: tensor for tensor in there if tensor.ByteSize() <= SMALL_BYTES}
+    inside = [tensor for tensor in model.graph.initializer if tensor.name not in elsewhere]
+    return {tensor.name: tensor for tensor in inside if tensor.ByteSize() <= MAX_COMPARED_BYTES}
 
 
 def _leave_out_zero_points(model: onnx.ModelProto, small: Mapping[str, TensorProto]) -> None:
-    """Of constants; not those of a Gemm's weight: ONNX Runtime's integer Gemm, and what moves activations as integers,
-    asks for zero points, but for none of a bias (int32)."""
+    """Leave out zero points of constants; not those of a Gemm's weight: ONNX Runtime's integer Gemm, and what moves
+    activations as integers, asks for zero points, but for none of a bias (int32)."""
     nodes = list(messages(model.graph, onnx.NodeProto))
-    asked = {name for node in nodes if node.op_type == "Gemm" for name in node.input}
+    gemm_inputs = {name for node in nodes if node.op_type == "Gemm" for name in node.input}
     constants = {tensor.name for tensor in model.graph.initializer}
     for node in nodes:
         if node.op_type == "DequantizeLinear" and node.domain == "" and len(node.input) == 3:
             zero_point = small.get(node.input[2])
             if zero_point is None or node.input[0] not in constants:
                 continue
-            needed = node.output[0] in asked and zero_point.data_type != TensorProto.INT32
+            needed = node.output[0] in gemm_inputs and zero_point.data_type != TensorProto.INT32
             if not needed and not numpy_helper.to_array(zero_point).any():
                 del node.input[2:]
     _drop_unread(model, small)
@@ -137,9 +138,9 @@ def _share(model: onnx.ModelProto, small: Mapping[str, TensorProto], upload: Upl
         bare = TensorProto()
         bare.CopyFrom(tensor)
         bare.ClearField("name")
-        one = first.setdefault(bare.SerializeToString(deterministic=True), name)
-        if one != name and name not in upload.values:
-            same[name] = one
+        same_constant = first.setdefault(bare.SerializeToString(deterministic=True), name)
+        if same_constant != name and name not in upload.values:
+            same[name] = same_constant
     _rename_inputs(model, same)
     _drop_unread(model, same)
 
@@ -152,21 +153,21 @@ def _rename_inputs(model: onnx.ModelProto, names: Mapping[str, str]) -> None:
 
 
 def _drop_unread(model: onnx.ModelProto, among: Container[str]) -> None:
-    """Those constants of the main graph that nothing reads any more; not those that are the default of an input, which
-    without it has to be given."""
+    """Drop those constants of the main graph that nothing reads any more; not those that are the default of an input,
+    which without it has to be given."""
     read = {name for node in messages(model.graph, onnx.NodeProto) for name in node.input}
     read |= {value.name for graph in _graphs(model) for value in (*graph.input, *graph.output)}
-    kept = [t for t in model.graph.initializer if t.name in read or t.name not in among]
+    remaining = [t for t in model.graph.initializer if t.name in read or t.name not in among]
     del model.graph.initializer[:]
-    model.graph.initializer.extend(kept)
+    model.graph.initializer.extend(remaining)
 
 
 def _shorten(model: onnx.ModelProto, upload: UploadNames) -> dict[str, str]:
-    """The names that are read most often become the shortest."""
+    """Give the shortest names to what is read most often."""
     graphs = _graphs(model)
     fixed = upload.values | {value.name for value in (*model.graph.input, *model.graph.output)}
-    said = Counter(name for graph in graphs for name in _names(graph))
-    ours = [name for name, _ in said.most_common() if name and name not in fixed]
+    uses = Counter(name for graph in graphs for name in _names(graph))
+    ours = [name for name, _ in uses.most_common() if name and name not in fixed]
     short = (name for name in _short_names() if name not in fixed)
     renamed = dict(zip(ours, short, strict=False))
     _rename_inputs(model, renamed)
@@ -180,7 +181,7 @@ def _shorten(model: onnx.ModelProto, upload: UploadNames) -> dict[str, str]:
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[str]:
-    """Once for each time that the file says it."""
+    """Yield each name as often as the file says it."""
     for node in graph.node:
         yield from (*node.input, *node.output)
     yield from (part.name for part in (*graph.initializer, *graph.value_info, *graph.input, *graph.output))

@@ -1,5 +1,5 @@
-"""Weights that lie in a graph packed in bytes: what MatMulNBits and GatherBlockQuantized read, and planes behind any
-reader; see `nbits` for the layouts."""
+"""Read weights that lie in a graph packed in bytes: those of MatMulNBits and GatherBlockQuantized, and planes behind
+any reader; see `bit_layout` for the layouts."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -18,7 +18,7 @@ READERS: Final[dict[str, int]] = {"MatMulNBits": 1, "GatherBlockQuantized": 0, "
 
 
 @dataclass(frozen=True)
-class Packed:
+class NBitsWeight:
     """A weight `stored` in so many bits for `reader`, of which it has `rows` × `inner` numbers."""
 
     reader: ir.Node
@@ -32,15 +32,15 @@ class Packed:
         return self.rows * self.inner
 
     def codes(self) -> Bytes:
-        """uint8 [rows, inner]"""
+        """Unpack the weight, uint8 [rows, inner]."""
         stored = _array(self.stored)
         if _is_planes(self.stored):
             return self._of_planes(stored)
         per_row = stored.reshape(self.rows, -1)
-        return bit_layout.unpacked(per_row, self.bits, self.inner)
+        return bit_layout.unpack_bits(per_row, self.bits, self.inner)
 
     def zeros(self) -> int:
-        """How many of the numbers stand for zero."""
+        """Count the numbers that stand for zero."""
         codes, zero = self.codes(), self._zero_points()
         block = self.reader.attributes.get_int("block_size", self.inner) or self.inner
         spread = np.repeat(zero, block, axis=1)[:, : self.inner] if zero.size > 1 else zero
@@ -50,7 +50,9 @@ class Packed:
         block = self.reader.attributes.get_int("block_size", self.inner)
         padded = self.inner + (-self.inner % block if self.reader.op_type == "MatMulNBits" else 0)
         count = -(-self.rows * padded // 2)
-        flat = bit_layout.unpacked(bit_layout.pairs(stored, self.bits, count), 4, self.rows * padded)
+        flat = bit_layout.unpack_bits(
+            bit_layout.planes_to_pairs(stored, self.bits, count), 4, self.rows * padded
+        )
         return flat.reshape(self.rows, padded)[:, : self.inner]
 
     def _zero_points(self) -> Bytes:
@@ -65,15 +67,15 @@ class Packed:
         if self.reader.op_type == "DequantizeLinear":
             return stored
         width = self.reader.attributes.get_int("bits", 4)
-        return bit_layout.unpacked(stored, width, stored.shape[1] * 8 // width)
+        return bit_layout.unpack_bits(stored, width, stored.shape[1] * 8 // width)
 
 
-def packed(reader: ir.Node) -> Packed | None:
-    """The packed weight that a node reads; None where it reads none, or one with a byte for each number."""
+def nbits_weight_of(reader: ir.Node) -> NBitsWeight | None:
+    """Find the packed weight that a node reads; None where it reads none, or one with a byte for each number."""
     index = READERS.get(reader.op_type)
     if index is None or reader.inputs[index] is None:
         return None
-    value = source(reader.inputs[index])
+    value = packed_source(reader.inputs[index])
     if value is None or value.const_value is None or value.const_value.dtype != ir.DataType.UINT8:
         return None
     planes = _is_planes(value)
@@ -89,18 +91,18 @@ def packed(reader: ir.Node) -> Packed | None:
                 return None
             width = 8 if reader.op_type == "DequantizeLinear" else reader.attributes.get_int("bits", 4)
             rows, inner = dims[0], dims[1] * 8 // width
-    return Packed(reader, value, bits, rows, inner)
+    return NBitsWeight(reader, value, bits, rows, inner)
 
 
 def reader_of(value: ir.Value) -> ir.Node | None:
-    """The node that reads what planes are unpacked to; None for other values."""
+    """Find the node that reads what planes are unpacked to; None for other values."""
     while any(use.node.op_type in UNPACKING for use in value.uses()):
         value = next(use.node for use in value.uses() if use.node.op_type in UNPACKING).outputs[0]
     return next((use.node for use in value.uses() if READERS.get(use.node.op_type) == use.idx), None)
 
 
-def source(value: ir.Value | None) -> ir.Value | None:
-    """The constant that a value is unpacked from: itself, or planes."""
+def packed_source(value: ir.Value | None) -> ir.Value | None:
+    """Find the constant that a value is unpacked from: itself, or planes."""
     while value is not None and value.const_value is None:
         node = value.producer()
         if node is None or node.op_type not in UNPACKING:

@@ -7,7 +7,7 @@
         value  = [0, kept…][place]                   by GatherElements, which is six times as fast as Gather; reshaped
                                                      to the tensor's shape, under the tensor's name
 
-    bits           of codes (`shared_weights`): as many bits a value as the largest needs (`bit_codes`); what a bitmask
+    bits           of `codebook_weights`: as many bits a code as the largest needs (`bitstream`); what a bitmask
                    keeps of codes is stored so too
     SparseTensor   b + 8 bytes for each value that is not zero, as a Constant (the checker's full check, which asks for
                    dense inputs, refuses sparse initializers of most operators; runtimes read both)

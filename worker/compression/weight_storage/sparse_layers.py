@@ -1,4 +1,4 @@
-"""Which layers were made sparse, kept with the model: once weights are 8-bit numbers their own zeros no longer tell,
+"""Remember in the model which layers were made sparse: once weights are 8-bit numbers their own zeros no longer tell,
 since rounding makes zeros too."""
 
 import json
@@ -10,16 +10,16 @@ import onnx_ir as ir
 KEY: Final = "winnow.sparse_layers"
 
 
-def remember(model: ir.Model, names: Iterable[str]) -> None:
+def remember_sparse(model: ir.Model, names: Iterable[str]) -> None:
     """Add these nodes to those that are known already."""
-    if known := recalled(model) | set(names):
+    if known := sparse_layers(model) | set(names):
         model.metadata_props[KEY] = json.dumps(sorted(known))
 
 
-def recalled(model: ir.Model) -> set[str]:
-    """The nodes' names; none from a record that is not ours."""
+def sparse_layers(model: ir.Model) -> set[str]:
+    """Return the names of the nodes; none from a record that is not ours."""
     try:
-        found = json.loads(model.metadata_props.get(KEY, "[]"))
+        names = json.loads(model.metadata_props.get(KEY, "[]"))
     except ValueError:
         return set()
-    return {name for name in found if isinstance(name, str)} if isinstance(found, list) else set()
+    return {name for name in names if isinstance(name, str)} if isinstance(names, list) else set()

@@ -1,4 +1,4 @@
-"""What `packing` stored found again and made dense: the nodes are compared with those that packing would write."""
+"""Make dense what `smallest_form` stored: the nodes are compared with those that packing would write."""
 
 from typing import Any, Final
 

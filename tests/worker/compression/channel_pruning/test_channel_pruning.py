@@ -18,11 +18,11 @@ from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
-from worker.compression.channel_pruning.channel_pruning import criterion_for
-from worker.compression.channel_pruning.criteria_gradients import sensitivities
+from worker.compression.channel_pruning.channel_pruning import default_criterion
+from worker.compression.channel_pruning.criteria_gradients import gradient_scores
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.channels import channel_groups
-from worker.compression.measure.timing.interleaved import ANEW
+from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
 
@@ -102,9 +102,9 @@ def test_a_model_without_gradients_is_judged_by_its_activations(tmp_path: Path) 
     ]
     net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
     data, groups = samples(tmp_path, net, x=np.zeros((8, 4), np.float32)), channel_groups(net).groups
-    assert criterion_for(net, groups, data) == "activation"
-    assert criterion_for(net, [replace(group, producers=()) for group in groups], data) == "l2"
-    assert criterion_for(net, groups, None) == "l2"
+    assert default_criterion(net, groups, data) == "activation"
+    assert default_criterion(net, [replace(group, producers=()) for group in groups], data) == "l2"
+    assert default_criterion(net, groups, None) == "l2"
 
 
 def test_an_output_without_gradient_is_judged_by_activations_and_refuses_taylor(tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_an_output_without_gradient_is_judged_by_activations_and_refuses_taylor(
     net = model(nodes, {"x": ["N", 4]}, {"y": ["N"]}, weights, infer=False)
     net.graph.outputs[0].dtype = ir.DataType.INT64
     data, groups = samples(tmp_path, net, x=np.ones((8, 4), np.float32)), channel_groups(net).groups
-    assert criterion_for(net, groups, data) == "activation"
+    assert default_criterion(net, groups, data) == "activation"
     with pytest.raises(Refusal, match="has no gradient"):
-        sensitivities(net, groups, "taylor", data, lambda _: None)
+        gradient_scores(net, groups, "taylor", data, lambda _: None)
 
 
 def test_repair_is_what_saves_the_accuracy(files: Digits, tmp_path: Path) -> None:
@@ -156,7 +156,8 @@ def test_a_measured_latency_is_a_target(files: Digits, tmp_path: Path) -> None:
     assert result.measured is not None
     assert result.met == (result.measured >= 0.02)
     assert any(
-        f"{1 - result.measured:.1%} of the time" in note and ANEW in note for note in report.steps[0].notes
+        f"{1 - result.measured:.1%} of the time" in note and MEASURED_ANEW_NOTE in note
+        for note in report.steps[0].notes
     )
     assert report.outcome == ("unchecked" if result.met else "requirements_not_met")
 

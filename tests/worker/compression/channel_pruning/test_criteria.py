@@ -11,10 +11,10 @@ from tests.support.small_nets import model, node, samples
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import ChannelPruning
 from worker.compression.channel_pruning import criteria_norms
-from worker.compression.channel_pruning.channel_slices import Stored
-from worker.compression.channel_pruning.criteria_activation import energies
-from worker.compression.channel_pruning.criteria_gradients import sensitivities
-from worker.compression.channel_pruning.scores import scores
+from worker.compression.channel_pruning.channel_slices import Initializers
+from worker.compression.channel_pruning.criteria_activation import activation_energies
+from worker.compression.channel_pruning.criteria_gradients import gradient_scores
+from worker.compression.channel_pruning.scores import score_channels
 from worker.compression.graph.channels import channel_groups
 
 W1 = [[1.0, -2.0], [3.0, 4.0], [0.0, 0.5]]
@@ -61,7 +61,7 @@ def only_group(net: ir.Model) -> Any:
 
 def test_norms_are_those_of_the_filters_without_biases() -> None:
     net = gemms()
-    stored, group = Stored(net), only_group(net)
+    stored, group = Initializers(net), only_group(net)
     assert criteria_norms.l1(stored, group).tolist() == [3.0, 7.0, 0.5]
     assert criteria_norms.l2(stored, group).tolist() == [np.sqrt(5), 5.0, 0.5]
 
@@ -70,22 +70,24 @@ def test_fpgm_is_the_sum_of_the_distances_to_all_filters() -> None:
     net = gemms()
     w = np.array(W1)
     expected = [sum(np.linalg.norm(a - b) for b in w) for a in w]
-    np.testing.assert_allclose(criteria_norms.fpgm(Stored(net), only_group(net)), expected, rtol=1e-12)
+    np.testing.assert_allclose(criteria_norms.fpgm(Initializers(net), only_group(net)), expected, rtol=1e-12)
 
 
 def test_batchnorm_scale_is_the_size_of_gamma() -> None:
     net = normed()
-    found = criteria_norms.batchnorm_scale(net, Stored(net), only_group(net))
+    found = criteria_norms.batchnorm_scale(net, Initializers(net), only_group(net))
     assert found is not None
     assert found.tolist() == [3.0, 1.0, 0.5, 2.0]
     net = gemms()
-    assert criteria_norms.batchnorm_scale(net, Stored(net), only_group(net)) is None
+    assert criteria_norms.batchnorm_scale(net, Initializers(net), only_group(net)) is None
 
 
 def test_activation_is_the_mean_square_behind_the_activation_function(tmp_path: Path) -> None:
     """float32 in ONNX Runtime: a relative difference of 1e-6 at most."""
     net, x = gemms(), np.random.default_rng(1).normal(size=(70, 2)).astype(np.float32)
-    (found,) = energies(net, channel_groups(net).groups, samples(tmp_path, net, x=x), lambda _: None)
+    (found,) = activation_energies(
+        net, channel_groups(net).groups, samples(tmp_path, net, x=x), lambda _: None
+    )
     expected = (np.maximum(x @ np.array(W1).T + BIAS, 0) ** 2).mean(0)
     np.testing.assert_allclose(found, expected, rtol=1e-6)
 
@@ -96,7 +98,7 @@ def test_gradient_criteria_follow_their_formulas(tmp_path: Path, kind: Any) -> N
     rng = np.random.default_rng(2)
     x, labels = rng.normal(size=(8, 2)).astype(np.float32), rng.integers(0, 2, 8)
     net = gemms()
-    (found,) = sensitivities(
+    (found,) = gradient_scores(
         net, channel_groups(net).groups, kind, samples(tmp_path, net, x=x, labels=labels), lambda _: None
     )
     w1, b1, w2 = np.array(W1), np.array(BIAS), np.array([[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]])
@@ -112,7 +114,7 @@ def test_gradient_criteria_follow_their_formulas(tmp_path: Path, kind: Any) -> N
 def test_taylor_needs_no_labels_and_no_classes(tmp_path: Path) -> None:
     x = np.random.default_rng(3).normal(size=(16, 1, 2, 2)).astype(np.float32)
     net = normed()
-    (found,) = sensitivities(
+    (found,) = gradient_scores(
         net, channel_groups(net).groups, "taylor", samples(tmp_path, net, x=x), lambda _: None
     )
     assert (found > 0).all()
@@ -125,15 +127,15 @@ def asked(criterion: str) -> ChannelPruning:
 @pytest.mark.parametrize("criterion", ["l1", "l2", "fpgm", "random"])
 def test_scores_have_mean_one_in_each_group(criterion: str) -> None:
     net = gemms()
-    found = scores(net, channel_groups(net).groups, asked(criterion), None, 0, lambda _: None)
+    found = score_channels(net, channel_groups(net).groups, asked(criterion), None, 0, lambda _: None)
     assert found.values[0].mean() == pytest.approx(1, rel=1e-12)
-    assert found.instead == []
+    assert found.judged_by_l2 == []
 
 
 def test_random_scores_follow_from_the_seed() -> None:
     net = gemms()
     once, again, other = (
-        scores(net, channel_groups(net).groups, asked("random"), None, seed, lambda _: None).values[0]
+        score_channels(net, channel_groups(net).groups, asked("random"), None, seed, lambda _: None).values[0]
         for seed in (4, 4, 5)
     )
     assert once.tolist() == again.tolist()
@@ -143,6 +145,6 @@ def test_random_scores_follow_from_the_seed() -> None:
 def test_a_criterion_without_anything_to_read_is_refused_with_advice() -> None:
     net = gemms()
     with pytest.raises(Refusal) as caught:
-        scores(net, channel_groups(net).groups, asked("batchnorm_scale"), None, 0, lambda _: None)
+        score_channels(net, channel_groups(net).groups, asked("batchnorm_scale"), None, 0, lambda _: None)
     assert caught.value.problem.code == "nothing_to_compress"
     assert "Use l2" in caught.value.problem.detail

@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 
 from tests.support.small_nets import digits_net, digits_samples, model, node, run, samples
-from worker.compression.channel_pruning.reconstruction import Repaired, repair
+from worker.compression.channel_pruning.reconstruction import Reconstruction, reconstruct
 from worker.compression.graph.channels import channel_groups, cut
 
 CHAINS = ("Conv", "Gemm", "MatMul")
@@ -62,7 +62,7 @@ def test_what_the_rest_can_express_is_restored_exactly(tmp_path: Path, op: str, 
     smaller, gone = without(net, 4, 5)
     x = inputs(net)
     before = np.abs(run(smaller, {"x": x}) - run(net, {"x": x})).max()
-    repair(net, smaller, gone, samples(tmp_path, net, x=x), [], lambda _: None)
+    reconstruct(net, smaller, gone, samples(tmp_path, net, x=x), [], lambda _: None)
     whole = run(net, {"x": x})
     assert before > 0.3 * np.abs(whole).max()
     assert np.abs(run(smaller, {"x": x}) - whole).max() <= 0.01 * np.abs(whole).max()
@@ -91,7 +91,7 @@ def test_repair_lowers_the_error_of_every_layer_and_of_the_network_on_unseen_row
     data = digits_samples(tmp_path)
     unseen = next(data.draw(1797, 0).batches(1797))["image"][1000:]
     before = error(net, smaller, unseen)
-    found = repair(net, smaller, gone, data.take(1000), [], lambda _: None)
+    found = reconstruct(net, smaller, gone, data.take(1000), [], lambda _: None)
     assert error(net, smaller, unseen) <= 0.5 * before
     assert [each.name for each in found] == ["conv1", "conv2", "head/gemm"]
     assert all(each.after <= each.before for each in found)
@@ -102,7 +102,7 @@ def test_excluded_layers_and_those_before_the_cut_stay(tmp_path: Path) -> None:
     net, smaller, gone = digits_halved()
     initializers = smaller.graph.initializers
     values = {name: initializers[name].const_value.numpy().copy() for name in ("w1", "w3")}  # type: ignore[union-attr]
-    repair(net, smaller, gone, digits_samples(tmp_path).take(300), ["head/*"], lambda _: None)
+    reconstruct(net, smaller, gone, digits_samples(tmp_path).take(300), ["head/*"], lambda _: None)
     after = {name: initializers[name].const_value.numpy() for name in values}  # type: ignore[union-attr]
     for name, value in values.items():
         np.testing.assert_array_equal(after[name], value)
@@ -119,6 +119,6 @@ def test_a_fit_that_does_not_help_on_held_out_rows_is_not_taken(tmp_path: Path) 
     net.graph.initializers["w2"].const_value = ir.tensor(dead, name="w2")
     smaller = cut(net, [group.channels[5]])
     x = inputs(net)
-    found = repair(net, smaller, {"w1": [5]}, samples(tmp_path, net, x=x), [], lambda _: None)
-    assert all(isinstance(each, Repaired) and each.after <= each.before + 1e-6 for each in found)
+    found = reconstruct(net, smaller, {"w1": [5]}, samples(tmp_path, net, x=x), [], lambda _: None)
+    assert all(isinstance(each, Reconstruction) and each.after <= each.before + 1e-6 for each in found)
     np.testing.assert_allclose(run(smaller, {"x": x}), run(net, {"x": x}), rtol=1e-3, atol=1e-3)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.small_nets import digits_net
-from worker.compression.channel_pruning.pools import Kept, Pools, pools, rounded
+from worker.compression.channel_pruning.pools import ChannelCounts, Pools, competing_pools, rounded_count
 from worker.compression.channel_pruning.search import smallest_cut
 from worker.compression.graph.channels import channel_groups
 
@@ -29,7 +29,7 @@ def made(case: Case) -> Pools:
     return Pools([rng.random(size) for size in sizes], members, multiples[: len(sizes)])
 
 
-def quadratic(sizes: Sequence[int], kept: Kept) -> float:
+def quadratic(sizes: Sequence[int], kept: ChannelCounts) -> float:
     """Like multiply-accumulates of a chain: what a layer makes times what it reads."""
     chain = [3, *kept]
     whole = [3, *sizes]
@@ -42,14 +42,14 @@ def test_one_channel_of_each_group_stays_and_a_larger_share_never_keeps_more(
     case: Case, a: float, b: float
 ) -> None:
     found = made(case)
-    less, more = found.kept(max(a, b)), found.kept(min(a, b))
+    less, more = found.counts_without(max(a, b)), found.counts_without(min(a, b))
     assert all(1 <= few <= many <= size for few, many, size in zip(less, more, case[0], strict=True))
 
 
 @settings(max_examples=200, deadline=None)
 @given(CASES, st.floats(0, 1))
 def test_what_is_cut_into_is_a_multiple(case: Case, share: float) -> None:
-    for kept, size, multiple in zip(made(case).kept(share), case[0], case[1], strict=False):
+    for kept, size, multiple in zip(made(case).counts_without(share), case[0], case[1], strict=False):
         assert kept == size or kept % multiple == 0
 
 
@@ -59,36 +59,36 @@ def test_a_target_is_met_within_one_step_of_one_group(case: Case, most: float) -
     """Of the groups that were cut, one could not have kept a step more; or the target is out of reach."""
     pool, sizes = made(case), case[0]
     found = smallest_cut(pool, lambda kept: quadratic(sizes, kept), most)
-    assert found.left == quadratic(sizes, found.kept)
-    assert found.reached == (quadratic(sizes, pool.kept(1.0)) <= most)
+    assert found.remaining == quadratic(sizes, found.counts)
+    assert found.reached == (quadratic(sizes, pool.counts_without(1.0)) <= most)
     if not found.reached:
-        assert found.kept == pool.kept(1.0)
+        assert found.counts == pool.counts_without(1.0)
         return
-    assert found.left <= most
+    assert found.remaining <= most
     steps = [
-        (*found.kept[:i], min(size, kept + multiple), *found.kept[i + 1 :])
-        for i, (kept, size, multiple) in enumerate(zip(found.kept, sizes, case[1], strict=False))
+        (*found.counts[:i], min(size, kept + multiple), *found.counts[i + 1 :])
+        for i, (kept, size, multiple) in enumerate(zip(found.counts, sizes, case[1], strict=False))
     ]
     assert any(quadratic(sizes, step) > most for step in steps)
 
 
 def test_the_channels_of_the_lowest_score_go() -> None:
     found = Pools([np.array([0.5, 2.0, 0.1, 1.4]), np.array([1.5, 0.4, 1.1])], [[0, 1]], [1, 1])
-    assert found.kept(3 / 7) == (2, 2)
-    assert [each.tolist() for each in found.losers((2, 2))] == [[0, 2], [1]]
+    assert found.counts_without(3 / 7) == (2, 2)
+    assert [each.tolist() for each in found.pruned_channels((2, 2))] == [[0, 2], [1]]
 
 
 def test_rounding_takes_the_nearest_multiple_and_never_none_or_too_many() -> None:
-    assert [rounded(count, 20, 8) for count in (1, 5, 11, 13, 19, 20)] == [8, 8, 8, 16, 16, 20]
-    assert rounded(3, 6, 8) == 6
+    assert [rounded_count(count, 20, 8) for count in (1, 5, 11, 13, 19, 20)] == [8, 8, 8, 16, 16, 20]
+    assert rounded_count(3, 6, 8) == 6
 
 
 def test_wide_groups_are_rounded_to_eight_by_themselves() -> None:
     net = digits_net()
     groups = channel_groups(net).groups
     ones = [np.ones(len(group.channels)) for group in groups]
-    assert list(pools(net, groups, ones, "layer", None).multiples) == [8, 8]
-    assert list(pools(net, groups, ones, "layer", 3).multiples) == [3, 3]
+    assert list(competing_pools(net, groups, ones, "layer", None).multiples) == [8, 8]
+    assert list(competing_pools(net, groups, ones, "layer", 3).multiples) == [3, 3]
 
 
 def test_groups_that_are_built_alike_compete() -> None:
@@ -96,16 +96,16 @@ def test_groups_that_are_built_alike_compete() -> None:
     net = digits_net()
     groups = channel_groups(net).groups
     ones = [np.ones(len(group.channels)) for group in groups]
-    assert list(pools(net, groups, ones, "isomorphic", None).members) == [[0], [1]]
-    assert list(pools(net, groups, ones, "global", None).members) == [[0, 1]]
+    assert list(competing_pools(net, groups, ones, "isomorphic", None).members) == [[0], [1]]
+    assert list(competing_pools(net, groups, ones, "global", None).members) == [[0, 1]]
     twice = [groups[0], groups[1], groups[0]]
-    assert list(pools(net, twice, ones, "isomorphic", None).members) == [[0, 2], [1]]
+    assert list(competing_pools(net, twice, ones, "isomorphic", None).members) == [[0, 2], [1]]
 
 
 def test_a_measured_cost_is_never_asked_twice_for_the_same_cut() -> None:
-    asked: list[Kept] = []
+    asked: list[ChannelCounts] = []
 
-    def cost(kept: Kept) -> float:
+    def cost(kept: ChannelCounts) -> float:
         asked.append(kept)
         return quadratic([16, 16], kept)
 

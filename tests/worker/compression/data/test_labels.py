@@ -18,7 +18,7 @@ def test_one_hot_rows_are_their_class(classes: list[int], dtype: str, axis: bool
     rows = np.eye(7, dtype=dtype)[classes]
     rows = rows[:, None] if axis else rows
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labels, "ROWS", 3)
+        patch.setattr(labels, "ROWS_AT_A_TIME", 3)
         assert is_one_hot(rows)
         assert class_numbers(rows).tolist() == classes
         assert class_numbers(rows, one_hot=False).shape == rows.shape
@@ -29,7 +29,7 @@ def test_one_hot_places_are_their_classes_along_axis_1(classes: np.ndarray, dtyp
     """Read in parts of any size; only for an output of that rank, which has classes."""
     places = np.moveaxis(np.eye(4, dtype=dtype)[classes], -1, 1)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(labels, "ROWS", 3)
+        patch.setattr(labels, "ROWS_AT_A_TIME", 3)
         assert is_one_hot(places)
         assert (class_numbers(places) == classes).all()
     assert mean_classes(places.astype(np.float32), ("N", 4, 2, 3))

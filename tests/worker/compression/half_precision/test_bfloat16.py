@@ -124,11 +124,6 @@ def test_small_weights_stay_float32_since_a_cast_takes_more_than_it_saves() -> N
     assert "fewer than 128 elements" in made.notes[0]
 
 
-def test_twice_is_refused() -> None:
-    with pytest.raises(Refusal, match="nothing_to_quantize"):
-        store_small(store_small(digits_net()).model)
-
-
 def test_a_whole_job_returns_a_file_of_half_the_size(tmp_path: Path) -> None:
     net = digits_net(11)
     model_files.save(net, tmp_path / "net.onnx")

@@ -26,7 +26,6 @@ from tests.support.small_nets import (
     snr_db,
 )
 from tests.worker.compression.quantization.test_int8_static import branching
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Float16, Int8Static
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
@@ -163,11 +162,6 @@ def test_a_product_behind_a_transposition_of_the_first_axis_runs(perm: Any, dims
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
         found = pool.submit(answer, half, x).result()
     assert snr_db(run(net, {"x": x}), found) > 40
-
-
-def test_twice_is_refused() -> None:
-    with pytest.raises(Refusal, match="nothing_to_quantize"):
-        halve(halve(digits_net()).model)
 
 
 def logarithm(epsilon: float, *, kind: str = "Add") -> ir.Model:

@@ -17,7 +17,7 @@ from winnow.contract.recipe import AnyStep, Recipe
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.in_float32 import in_float32
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.half_precision.float_types import check_types, give_back
+from worker.compression.half_precision.float_types import check_types, restore_float_types
 from worker.compression.progress import Silent
 from worker.compression.result.storage import write
 from worker.compression.steps.context import Context
@@ -48,7 +48,7 @@ def artifact(model: onnx.ModelProto, folder: Path, *steps: AnyStep, data: Any = 
         changed = apply(graph, step, Context(place, 0, Silent(), given))
         assert changed.changed
         graph = normalise(changed.model)
-    give_back(graph, types)
+    restore_float_types(graph, types)
     write(graph, folder / "artifact.onnx", steps, names_in(model))
     made = onnx.load(folder / "artifact.onnx")
     onnx.checker.check_model(made, full_check=True)

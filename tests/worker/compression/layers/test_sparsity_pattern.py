@@ -10,7 +10,7 @@ from onnx import helper
 
 from tests.support.small_nets import model
 from worker.compression.layers.linear import Linear, linears
-from worker.compression.layers.sparsity_pattern import Structure, in_order
+from worker.compression.layers.sparsity_pattern import Structure, pattern_order
 
 
 def convolution(weight: Any, group: int = 1) -> Linear:
@@ -25,7 +25,7 @@ def test_neighbours_in_order_are_input_channels_at_one_position() -> None:
     weight = np.arange(8 * 4 * 3 * 3).reshape(8, 4, 3, 3)
     layer = convolution(weight)
     assert layer.channels == 4
-    ordered = layer.matrix()[:, :, in_order(layer)]
+    ordered = layer.matrix()[:, :, pattern_order(layer)]
     assert ordered[0, 2, :4].tolist() == weight[2, :, 0, 0].tolist()
     assert ordered[0, 2, 4:8].tolist() == weight[2, :, 0, 1].tolist()
 
@@ -43,9 +43,9 @@ def test_every_run_of_m_keeps_n_or_more_and_exactly_n_in_the_end(
     groups: int, outer: int, runs: int, kept_of: tuple[int, int], share: float, seed: int
 ) -> None:
     kept, of = kept_of
-    structure = Structure(kept=kept, of=of)
+    structure = Structure(n=kept, m=of)
     scores = np.random.default_rng(seed).integers(0, 5, (groups, outer, runs * of)).astype(float)
-    most = structure.most(scores.shape)
+    most = structure.max_zeros(scores.shape)
     for count in (round(share * most), most):
         gone = structure.weakest(scores, count)
         assert gone.sum() == count
@@ -77,9 +77,9 @@ def test_blocks_go_whole_the_weakest_first(
 @pytest.mark.parametrize(
     ("weight", "group", "structure", "why"),
     [
-        ((8, 4, 3, 3), 1, Structure(kept=2, of=4), None),
-        ((8, 3, 3, 3), 1, Structure(kept=2, of=4), "3 inputs"),
-        ((8, 1, 3, 3), 8, Structure(kept=2, of=4), "1 inputs"),
+        ((8, 4, 3, 3), 1, Structure(n=2, m=4), None),
+        ((8, 3, 3, 3), 1, Structure(n=2, m=4), "3 inputs"),
+        ((8, 1, 3, 3), 8, Structure(n=2, m=4), "1 inputs"),
         ((8, 4, 3, 3), 2, Structure(4, 4), None),
         ((6, 4, 3, 3), 1, Structure(4, 4), "6 outputs"),
         ((6, 4, 3, 3), 1, Structure(), None),
@@ -88,5 +88,5 @@ def test_blocks_go_whole_the_weakest_first(
 def test_what_does_not_divide_is_told_with_its_sizes(
     weight: tuple[int, ...], group: int, structure: Structure, why: str | None
 ) -> None:
-    found = structure.why_not(convolution(np.zeros(weight), group))
+    found = structure.why_ineligible(convolution(np.zeros(weight), group))
     assert found is None if why is None else found is not None and found.startswith(why)

@@ -39,7 +39,7 @@ def test_zeros_by_error_have_the_sum_and_go_where_they_cost_least(
     sizes: list[int], share: float, seed: int
 ) -> None:
     rng = np.random.default_rng(seed)
-    shares = zero_allocation.grid(share)
+    shares = zero_allocation.curve_shares(share)
     curves = [
         [(s, float(e)) for s, e in zip(shares, np.r_[0, rng.random(len(shares) - 1).cumsum()], strict=True)]
         for _ in sizes
@@ -50,7 +50,7 @@ def test_zeros_by_error_have_the_sum_and_go_where_they_cost_least(
 
 
 def test_a_layer_that_costs_ten_times_as_much_gets_fewer() -> None:
-    shares = zero_allocation.grid(0.5)
+    shares = zero_allocation.curve_shares(0.5)
     cheap, dear = [(s, s**2) for s in shares], [(s, 10 * s**2) for s in shares]
     first, second = zero_allocation.by_error([cheap, dear], [1000, 1000], 0.5)
     assert first > 800
@@ -60,7 +60,7 @@ def test_a_layer_that_costs_ten_times_as_much_gets_fewer() -> None:
 @settings(max_examples=100, deadline=None)
 @given(zeros=st.lists(st.floats(0, 1000), min_size=1, max_size=8), unit=st.integers(1, 8))
 def test_whole_units_are_off_by_less_than_one_and_their_sum_by_half(zeros: list[float], unit: int) -> None:
-    counts = zero_allocation.whole(zeros, unit)
+    counts = zero_allocation.whole_units(zeros, unit)
     assert all(count % unit == 0 for count in counts)
     assert all(abs(c - z) < unit + 1e-3 for c, z in zip(counts, zeros, strict=True))
     assert abs(sum(counts) - sum(zeros)) <= unit / 2 + 1e-3
@@ -70,6 +70,6 @@ def test_whole_units_are_off_by_less_than_one_and_their_sum_by_half(zeros: list[
 @given(layers=st.lists(st.tuples(st.floats(0.1, 100), st.integers(0, 100)), min_size=1, max_size=8))
 def test_zeros_that_are_there_count(layers: list[tuple[float, int]]) -> None:
     wanted, there = [z for z, _ in layers], [t for _, t in layers]
-    found = zero_allocation.with_zeros_there(wanted, there)
+    found = zero_allocation.with_floor(wanted, there)
     assert all(f >= t - 1e-6 for f, t in zip(found, there, strict=True))
     assert sum(found) == pytest.approx(max(sum(wanted), sum(there)), rel=1e-6)

@@ -11,9 +11,16 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import linears
-from worker.compression.low_rank.decompositions import Geometry, Positions, Split, geometry, quick, quickened
+from worker.compression.low_rank.decompositions import (
+    Geometry,
+    OutputRows,
+    Split,
+    geometry,
+    is_fast_rank,
+    rounded_to_fast_rank,
+)
 from worker.compression.low_rank.graph_surgery import factorise
-from worker.compression.low_rank.layer_study import Study
+from worker.compression.low_rank.layer_study import LayerStudy
 
 
 @pytest.mark.parametrize(
@@ -29,14 +36,14 @@ def test_a_convolution(split: Any, groups: int, strides: list[int]) -> None:
     size = geometry(layer, next(iter(with_shapes(net).graph)))
     assert size is not None
     assert (size.cost.macs, size.cost.parameters) == (cost.macs(net), weight.size)
-    factorise(layer, split, Study(layer, size).fitted(split).parts, None, Names(net))
+    factorise(layer, split, LayerStudy(layer, size).factorised(split).parts, None, Names(net))
     net = normalise(net)
-    planned = size.of(split)
+    planned = size.cost_of(split)
     assert (planned.macs, planned.parameters) == (cost.macs(net), cost.parameters(net))
 
 
 def test_which_ways_there_are() -> None:
-    at = Positions(1, 1, 1)
+    at = OutputRows(1, 1, 1)
     assert Geometry(1, 8, 4, (), at).ways == ("svd",)
     assert Geometry(1, 8, 4, (1, 1), at).ways == ("svd",)
     assert Geometry(1, 8, 4, (3,), at).ways == ("channel", "tucker")
@@ -47,5 +54,5 @@ def test_which_ways_there_are() -> None:
 
 
 def test_wide_ranks_are_multiples_of_eight() -> None:
-    assert [rank for rank in range(1, 34) if quick(rank)] == [*range(1, 17), 24, 32]
-    assert [quickened(rank) for rank in (0, 5, 16, 17, 24, 25)] == [0, 5, 16, 24, 24, 32]
+    assert [rank for rank in range(1, 34) if is_fast_rank(rank)] == [*range(1, 17), 24, 32]
+    assert [rounded_to_fast_rank(rank) for rank in (0, 5, 16, 17, 24, 25)] == [0, 5, 16, 24, 24, 32]

@@ -15,13 +15,13 @@ from worker.compression.ir.naming import Names
 from worker.compression.layers.linear import linears
 from worker.compression.low_rank.decompositions import Split, geometry
 from worker.compression.low_rank.graph_surgery import factorise
-from worker.compression.low_rank.layer_study import Study
+from worker.compression.low_rank.layer_study import LayerStudy
 
 TOLERANCE = 1e-4
 """Relative to the largest output: float32 products, one after the other."""
 
 
-def full(study: Study, way: Any) -> Split:
+def full(study: LayerStudy, way: Any) -> Split:
     size = study.geometry
     out, inputs = size.out, size.inputs
     ranks = {"tucker": (inputs, out), "spatial": (inputs * size.kernel[0],) if size.kernel else ()}
@@ -34,8 +34,8 @@ def check(net: ir.Model, x: Any, way: Any, parts: int) -> None:
     shaped = next(found for found in with_shapes(net).graph if found.name == layer.name)
     size = geometry(layer, shaped)
     assert size is not None
-    study = Study(layer, size)
-    fitted = study.fitted(full(study, way))
+    study = LayerStudy(layer, size)
+    fitted = study.factorised(full(study, way))
     assert fitted.error < 1e-10
     factorise(layer, fitted.split, fitted.parts, fitted.bias, Names(net))
     net = normalise(net)

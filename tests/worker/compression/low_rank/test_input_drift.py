@@ -8,7 +8,7 @@ from numpy.random import Generator
 
 from tests.support.small_nets import model, node
 from worker.compression.layers.linear import Linear, linears
-from worker.compression.low_rank.input_drift import PASSES, Drift, together
+from worker.compression.low_rank.input_drift import MAX_PASSES, Drift, runs_for_one_pass
 
 OUT, INNER = 4, 6
 
@@ -30,7 +30,7 @@ def gone(rng: Generator, rows: int) -> tuple[Any, Any]:
 
 
 def drifted(*batches: tuple[Any, Any]) -> Drift:
-    sums = Drift.none(layer())
+    sums = Drift.empty(layer())
     for x, moved in batches:
         sums.add(x, moved)
     return sums
@@ -70,7 +70,7 @@ def test_where_nothing_moved_the_weights_stay() -> None:
 
 def test_layers_are_looked_at_in_order_and_in_few_passes() -> None:
     layers = [layer() for _ in range(19)]
-    parts = list(together(layers))
+    parts = list(runs_for_one_pass(layers))
     assert [found for part in parts for found in part] == layers
-    assert len(parts) <= PASSES
-    assert list(together(layers[:3])) == [[found] for found in layers[:3]]
+    assert len(parts) <= MAX_PASSES
+    assert list(runs_for_one_pass(layers[:3])) == [[found] for found in layers[:3]]

@@ -231,11 +231,6 @@ def test_inputs_far_from_zero_do_no_harm(tmp_path: Path, convolution: str) -> No
     assert snr_db(expected, run(changed.model, {"x": x})) > 50
 
 
-def test_data_that_are_asked_for_and_missing_are_refused(tmp_path: Path) -> None:
-    with pytest.raises(Refusal, match="missing_data"):
-        done(tmp_path, data_aware=True)
-
-
 # --- through the library
 
 

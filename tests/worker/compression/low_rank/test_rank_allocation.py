@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.compression.low_rank.decompositions import Cost, Split
-from worker.compression.low_rank.rank_allocation import Option, cheapest, spread
+from worker.compression.low_rank.rank_allocation import Option, allocate_ranks, cheapest
 
 
 def option(macs: int, lost: float) -> Option:
@@ -41,7 +41,7 @@ def test_the_budget_is_kept_where_it_can_be_and_nearly_all_that_can_be_kept_is(
     seed: int, budget: int
 ) -> None:
     found = layers(seed, 3)
-    chosen = spread(found, budget, macs)
+    chosen = allocate_ranks(found, budget, macs)
     able = [every for every in product(*found) if total(every) <= budget]
     if not able:
         assert [x.cost for x in chosen] == [min(x, key=lambda o: o.cost.macs).cost for x in found]
@@ -58,7 +58,7 @@ def test_the_budget_is_kept_where_it_can_be_and_nearly_all_that_can_be_kept_is(
 def test_what_is_spent_is_spent_in_the_best_way_up_to_one_step(seed: int, cut: int) -> None:
     """Nothing beats it that costs no more than it did before its last step: the hull's own guarantee."""
     found = layers(seed, 3)
-    chosen = spread(found, 300 - cut, macs)
+    chosen = allocate_ranks(found, 300 - cut, macs)
     slack = 100  # one layer's step, at most
     best = min(
         (sum(o.penalty for o in every) for every in product(*found) if total(every) <= total(chosen) - slack),

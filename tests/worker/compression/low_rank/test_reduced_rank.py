@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.compression.low_rank.decompositions import Geometry, Positions, Split
-from worker.compression.low_rank.reduced_rank import ReducedRank, whole
+from worker.compression.low_rank.decompositions import Geometry, OutputRows, Split
+from worker.compression.low_rank.reduced_rank import ReducedRank, recomposed
 
 EXACT = 1e-8
 """Of energies: float64, conditions up to 1e6."""
@@ -21,7 +21,7 @@ def problem(
     """Weights, and a covariance whose directions differ a hundredfold, in part never seen."""
     rng = np.random.default_rng(seed)
     inner = inputs * math.prod(kernel)
-    geometry = Geometry(groups, out, inputs, kernel, Positions(1, 1, 1))
+    geometry = Geometry(groups, out, inputs, kernel, OutputRows(1, 1, 1))
     weight = rng.normal(size=(groups, out, inner)).astype(np.float32)
     mixing = rng.normal(size=(groups, inner, inner)) * np.geomspace(1, 0.01, inner)
     mixing[:, -1] = 0 if inner > 1 else 1
@@ -50,11 +50,11 @@ def test_fitted_on_data_no_split_loses_more_of_the_outputs_than_fitted_to_the_we
     geometry, weight, covariance = problem(out, inputs, kernel, groups, seed)
     aware, plain = ReducedRank(weight, covariance, geometry), ReducedRank(weight, None, geometry)
     for way in geometry.ways:
-        s = geometry.kept(way)
+        s = geometry.later_positions(way)
         for split, promised in aware.errors(way):
-            fitted = aware.error(whole(split, aware.parts(split), s))
+            fitted = aware.error(recomposed(split, aware.parts(split), s))
             assert abs(fitted - promised) <= EXACT
-            assert fitted <= aware.error(whole(split, plain.parts(split), s)) + EXACT
+            assert fitted <= aware.error(recomposed(split, plain.parts(split), s)) + EXACT
 
 
 def test_the_error_is_the_share_of_the_energy_that_is_lost() -> None:
@@ -62,7 +62,7 @@ def test_the_error_is_the_share_of_the_energy_that_is_lost() -> None:
     geometry, weight, covariance = problem(5, 4, (3, 3))
     aware, plain = ReducedRank(weight, covariance, geometry), ReducedRank(weight, None, geometry)
     for split in (Split("channel", (2,)), Split("spatial", (4,)), Split("tucker", (2, 3))):
-        other = whole(split, aware.parts(split), geometry.kept(split.way))
+        other = recomposed(split, aware.parts(split), geometry.later_positions(split.way))
         assert aware.error(other) == pytest.approx(lost(weight, other, covariance), abs=1e-4)
         assert plain.error(other) == pytest.approx(lost(weight, other, np.eye(36)[None]), abs=1e-9)
 
@@ -97,7 +97,7 @@ def test_with_data_a_split_in_two_is_the_best_there_is() -> None:
     u, s, v = np.linalg.svd(weight[0].astype(np.float64) @ root)
     best = (u[:, :3] * s[:3]) @ v[:3] @ np.linalg.inv(root)
     fitted = ReducedRank(weight, covariance, geometry).parts(Split("svd", (3,)))
-    np.testing.assert_allclose(whole(Split("svd", (3,)), fitted, 1)[0], best, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(recomposed(Split("svd", (3,)), fitted, 1)[0], best, rtol=1e-6, atol=1e-6)
 
 
 def test_weights_that_answer_nothing_lose_nothing() -> None:

@@ -28,7 +28,7 @@ def test_external_weights_stay_outside_memory_until_saved_into_one_file(tmp_path
 def test_weights_beyond_one_protobuf_lie_beside_the_model(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(model_files, "ONE_FILE_BYTES", 1000)
+    monkeypatch.setattr(model_files, "MAX_SINGLE_FILE_BYTES", 1000)
     path = tmp_path / "large.onnx"
     model_files.save(ir.from_proto(graphs.mlp()), path)
     assert {file.name for file in tmp_path.iterdir()} == {"large.onnx", "large.onnx.data"}

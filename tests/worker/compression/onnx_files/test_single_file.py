@@ -9,7 +9,7 @@ import pytest
 from ml_dtypes import uint4
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.onnx_files import model_files, single_file
 from worker.compression.onnx_files.sizes import bytes_of
 
@@ -63,10 +63,10 @@ def test_a_file_is_weighed_with_its_external_data_and_without_reading_weights(tm
 
 
 def test_spilled_tensors_are_the_arrays(tmp_path: Path) -> None:
-    spill, rng = Spill(tmp_path / "w.data"), np.random.default_rng(0)
+    spill, rng = MappedTensors(tmp_path / "w.data"), np.random.default_rng(0)
     codes, floats = rng.integers(0, 16, (99, 101), np.uint8), rng.standard_normal((70, 80)).astype(np.float32)
-    halves = spill.tensor("halves", codes, ir.DataType.UINT4)
+    halves = spill.append("halves", codes, ir.DataType.UINT4)
     assert halves.nbytes == 5000
     np.testing.assert_array_equal(halves.numpy().astype(np.uint8), codes)
-    np.testing.assert_array_equal(spill.tensor("floats", floats).numpy(), floats)
-    np.testing.assert_array_equal(spill.tensor("small", floats[:2, :2]).numpy(), floats[:2, :2])
+    np.testing.assert_array_equal(spill.append("floats", floats).numpy(), floats)
+    np.testing.assert_array_equal(spill.append("small", floats[:2, :2]).numpy(), floats[:2, :2])

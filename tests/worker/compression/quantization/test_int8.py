@@ -165,21 +165,6 @@ def test_excluded_layers_stay_float_in_every_candidate(tmp_path: Path) -> None:
     assert max(row["layers"] for row in rows(made).values()) == 1
 
 
-def test_a_net_without_weights_is_refused(tmp_path: Path) -> None:
-    net = model([node("Relu", "x", "y", "relu")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
-    with pytest.raises(Refusal) as caught:
-        best(net, tmp_path, samples(tmp_path, net, x=np.zeros((9, 4), np.float32)))
-    assert caught.value.problem.code == "nothing_to_quantize"
-
-
-def test_what_is_quantized_already_is_refused(tmp_path: Path) -> None:
-    data = digits_samples(tmp_path)
-    made = best(digits_net(), tmp_path, data, prefer="quality")
-    with pytest.raises(Refusal) as caught:
-        best(made.model, tmp_path, data)
-    assert caught.value.problem.code == "already_quantized"
-
-
 @pytest.mark.usefixtures("none_told")
 def test_what_cannot_be_timed_is_chosen_without_time_and_the_report_says_so(tmp_path: Path) -> None:
     made = best(digits_net(), tmp_path, digits_samples(tmp_path))

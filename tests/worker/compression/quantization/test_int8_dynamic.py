@@ -163,18 +163,6 @@ def test_only_the_classifier_of_a_convolutional_net_is_taken() -> None:
     assert made.model.graph.outputs[0].name == "logits"
 
 
-@pytest.mark.parametrize("op", ["Relu", "MatMul"])
-def test_nothing_to_quantize_is_refused(op: str) -> None:
-    net = model([node(op, "x" if op == "Relu" else "x x", "y", "only")], {"x": [4, 4]}, {"y": [4, 4]}, {})
-    with pytest.raises(Refusal, match=f"nothing_to_quantize.*{op}"):
-        quantize(net)
-
-
-def test_twice_is_refused() -> None:
-    with pytest.raises(Refusal, match="already_quantized"):
-        quantize(quantize(mlp()).model)
-
-
 @pytest.mark.parametrize("normalised", [True, False])
 def test_outliers_behind_a_normalisation_go_into_the_weights(normalised: bool, tmp_path: Path) -> None:
     """At least 8 dB better and without another node; elsewhere nothing is smoothed."""

@@ -30,6 +30,7 @@ from winnow.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.integer.static_model import Static
@@ -240,7 +241,7 @@ def test_what_a_concat_alone_reads_has_the_scale_of_what_it_gives(tmp_path: Path
     scales = {name: float(parameters(made, name)[0]) for name in "abpcj"}
     assert scales["b"] == scales["p"] == scales["c"] == scales["j"] > 2 * scales["a"]
     assert snr_db(run(net, {"x": x}), run(made, {"x": x})) > 27
-    static = Static(net, [], weight_range("full"), data)
+    static = Static(GraphEdit(net), weight_range("full"), data)
     static.observe(lambda _: None)
     apart = static.quantized({"last": "stays float"})
     assert len({float(parameters(apart, name)[0]) for name in "abc"}) == 3
@@ -358,27 +359,10 @@ def branching() -> ir.Model:
     return model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
 
 
-def test_what_is_quantized_already_is_refused(tmp_path: Path) -> None:
-    data = digits_samples(tmp_path)
-    made = quantize(digits_net(), tmp_path, data, samples=16)
-    assert refused(made.model, tmp_path, data).problem.code == "already_quantized"
-
-
-def test_a_net_without_weights_is_refused_with_what_it_has(tmp_path: Path) -> None:
-    net = model([node("Relu", "x", "y", "relu")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
-    problem = refused(net, tmp_path, samples(tmp_path, net, x=np.zeros((3, 4), np.float32))).problem
-    assert problem.code == "nothing_to_quantize"
-    assert "1 × Relu" in problem.detail
-
-
 def test_excluding_everything_is_refused(tmp_path: Path) -> None:
     problem = refused(digits_net(), tmp_path, digits_samples(tmp_path), exclude=["*"]).problem
     assert problem.code == "nothing_to_quantize"
     assert "excluded by pattern" in problem.detail
-
-
-def test_without_data_it_is_refused(tmp_path: Path) -> None:
-    assert refused(digits_net(), tmp_path, None).problem.code == "missing_data"
 
 
 def test_an_activation_that_overflows_names_its_layer(tmp_path: Path) -> None:

@@ -23,6 +23,8 @@ from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
+from worker.compression.quantization.int8_static import _settings
+from worker.compression.quantization.integer.static_preparation import StaticSettings
 from worker.compression.steps.context import Context, StepResult
 
 
@@ -40,6 +42,11 @@ def lost(net: ir.Model, folder: Path, **step: Any) -> float:
     data = samples(folder, net, image=images())
     before = run(net.clone(), {"image": images()})
     return snr_db(before, run(quantize(net, folder, data, **step).model, {"image": images()}))
+
+
+def test_what_is_not_asked_for_is_the_same_for_every_technique() -> None:
+    """`int8` and `mixed_precision` make settings without a step of the wire."""
+    assert _settings(Int8Static.model_validate({"kind": "int8_static"})) == StaticSettings()
 
 
 def test_equalising_saves_a_network_whose_channels_differ(tmp_path: Path) -> None:

@@ -10,22 +10,19 @@ import pytest
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
-    model,
     named,
-    node,
     run,
     samples,
     snr_db,
 )
 from tests.support.uneven import images, uneven_net
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import MixedPrecision
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files.model_files import save, weight_bytes
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.weight_storage.drop_defaults import NOTHING
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES
 
 
 def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> StepResult:
@@ -36,7 +33,7 @@ def mixed(net: ir.Model, folder: Path, data: Samples, **step: Any) -> StepResult
 
 
 def _saved(net: ir.Model, folder: Path) -> int:
-    save(net, folder / "saved.onnx", NOTHING)
+    save(net, folder / "saved.onnx", NO_UPLOAD_NAMES)
     return (folder / "saved.onnx").stat().st_size
 
 
@@ -129,10 +126,3 @@ def test_what_never_changed_is_named(tmp_path: Path) -> None:
     data = samples(tmp_path, digits_net(), image=np.full((16, 1, 8, 8), 0.5, np.float32))
     made = mixed(digits_net(), tmp_path, data, max_size_ratio=0.5)
     assert any("Constant on all of the calibration data: 'image' (always 0.5)" in note for note in made.notes)
-
-
-def test_a_net_without_weights_is_refused(tmp_path: Path) -> None:
-    net = model([node("Relu", "x", "y", "relu")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
-    with pytest.raises(Refusal) as caught:
-        mixed(net, tmp_path, samples(tmp_path, net, x=np.zeros((9, 4), np.float32)), max_size_ratio=0.5)
-    assert caught.value.problem.code == "nothing_to_quantize"

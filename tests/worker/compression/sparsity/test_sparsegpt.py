@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.compression.layers.sparsity_pattern import Structure
-from worker.compression.sparsity.sparsegpt import output_error, with_zeros
+from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
 
-STRUCTURES = [Structure(), Structure(kept=2, of=4), Structure(1, 4), Structure(2, 2)]
+STRUCTURES = [Structure(), Structure(n=2, m=4), Structure(1, 4), Structure(2, 2)]
 
 
 def data(kind: str, groups: int, rows: int, inner: int, seed: int) -> Any:
@@ -56,9 +56,9 @@ def test_never_worse_than_magnitude_whatever_the_data(
     weight[there] = 0
     x = data(kind, groups, rows, inner, seed)
     second = x.swapaxes(1, 2) @ x / rows
-    most = structure.most(weight.shape)
-    count = most if structure.of else min(round(share * weight.size) // structure.unit * structure.unit, most)
-    found = with_zeros(weight, second, structure, count)
+    most = structure.max_zeros(weight.shape)
+    count = most if structure.m else min(round(share * weight.size) // structure.unit * structure.unit, most)
+    found = sparsegpt(weight, second, structure, count)
     assert np.isfinite(found).all()
     assert (found == 0).sum() >= count
     if structure.unit == 1:
@@ -68,14 +68,14 @@ def test_never_worse_than_magnitude_whatever_the_data(
     plain = np.where(structure.weakest(np.where(there, -1.0, weight.astype(float) ** 2), count), 0, weight)
     energy = output_error(weight, np.zeros_like(weight), second)
     assert output_error(weight, found, second) <= output_error(weight, plain, second) + 1e-9 * energy
-    if structure.of:
+    if structure.m:
         left = (found != 0).reshape(groups, 4, runs, 4).sum(-1)
-        assert (left <= structure.kept).all()
+        assert (left <= structure.n).all()
 
 
 @pytest.mark.parametrize(
     ("structure", "share", "at_most"),
-    [(Structure(), 0.5, 0.6), (Structure(kept=2, of=4), 0.5, 0.6), (Structure(), 0.75, 0.6)],
+    [(Structure(), 0.5, 0.6), (Structure(n=2, m=4), 0.5, 0.6), (Structure(), 0.75, 0.6)],
 )
 def test_on_correlated_inputs_it_loses_far_less(structure: Structure, share: float, at_most: float) -> None:
     """At most 60 % of magnitude's error, with inputs as they are behind a ReLU; the share is exact."""
@@ -83,7 +83,7 @@ def test_on_correlated_inputs_it_loses_far_less(structure: Structure, share: flo
     second = x.swapaxes(1, 2) @ x / 2000
     weight = np.random.default_rng(1).normal(size=(1, 32, 256)).astype(np.float32)
     count = round(share * weight.size)
-    found = with_zeros(weight, second, structure, count)
+    found = sparsegpt(weight, second, structure, count)
     plain = np.where(structure.weakest(weight.astype(float) ** 2, count), 0, weight)
     assert (found == 0).sum() == count
     assert output_error(weight, found, second) < at_most * output_error(weight, plain, second)
@@ -94,7 +94,7 @@ def test_with_the_zeros_known_the_rest_is_the_least_squares_answer() -> None:
     x = data("mixed", 1, 4000, 32, 3)
     second = x.swapaxes(1, 2) @ x / 4000
     weight = np.random.default_rng(2).normal(size=(1, 6, 32)).astype(np.float32)
-    found = with_zeros(weight, second, Structure(), 96)
+    found = sparsegpt(weight, second, Structure(), 96)
     best = np.zeros_like(found)
     for row in range(6):
         stay = np.flatnonzero(found[0, row])
@@ -108,6 +108,6 @@ def test_zeros_that_are_there_count_and_stay() -> None:
     weight = np.random.default_rng(1).normal(size=(1, 8, 64)).astype(np.float32)
     there = np.random.default_rng(2).random(weight.shape) < 0.3
     weight[there] = 0
-    found = with_zeros(weight, second, Structure(), 256)
+    found = sparsegpt(weight, second, Structure(), 256)
     assert (found == 0).sum() == 256
     assert (found[there] == 0).all()

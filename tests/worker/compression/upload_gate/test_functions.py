@@ -13,7 +13,7 @@ from tests.support.hostile_graphs import SHAPES, branches, chain, inputs, output
 from tests.support.refusals import refusal
 from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.check import check_onnx
-from worker.compression.upload_gate.functions import MOST, Size, check_expansion
+from worker.compression.upload_gate.functions import MAX_SIZE, Size, check_expansion
 
 
 def refused(model: onnx.ModelProto) -> str:
@@ -30,9 +30,9 @@ def test_a_hundred_thousand_nodes_are_refused_by_counting() -> None:
 @pytest.fixture
 def most(monkeypatch: pytest.MonkeyPatch) -> Size:
     """A hundredth of what is allowed, so that the graphs are small."""
-    less = Size(*(value // 100 for value in vars(MOST).values()))
-    less = replace(less, ends=MOST.ends, graphs=MOST.graphs)
-    monkeypatch.setattr("worker.compression.upload_gate.functions.MOST", less)
+    less = Size(*(value // 100 for value in vars(MAX_SIZE).values()))
+    less = replace(less, ends=MAX_SIZE.ends, graphs=MAX_SIZE.graphs)
+    monkeypatch.setattr("worker.compression.upload_gate.functions.MAX_SIZE", less)
     return less
 
 
@@ -49,13 +49,13 @@ def test_wide_nodes_count_by_the_square(most: Size) -> None:
 
 
 def test_as_many_ends_as_are_allowed_pass_and_one_more_does_not() -> None:
-    check_expansion(inputs(MOST.ends - 1))
-    assert "ends" in refused(inputs(MOST.ends))
-    assert "ends" in refused(outputs(MOST.ends))
+    check_expansion(inputs(MAX_SIZE.ends - 1))
+    assert "ends" in refused(inputs(MAX_SIZE.ends))
+    assert "ends" in refused(outputs(MAX_SIZE.ends))
 
 
 def test_an_input_with_a_default_is_no_end() -> None:
-    model = weights(2 * MOST.ends)
+    model = weights(2 * MAX_SIZE.ends)
     model.graph.input.extend(
         helper.make_tensor_value_info(t.name, TensorProto.FLOAT, t.dims) for t in model.graph.initializer
     )
@@ -63,8 +63,8 @@ def test_an_input_with_a_default_is_no_end() -> None:
 
 
 def test_graphs_inside_nodes_are_counted() -> None:
-    check_expansion(branches(MOST.graphs // 2 - 1))
-    assert "graphs" in refused(branches(MOST.graphs // 2))
+    check_expansion(branches(MAX_SIZE.graphs // 2 - 1))
+    assert "graphs" in refused(branches(MAX_SIZE.graphs // 2))
 
 
 def test_no_more_parts_are_counted_than_are_allowed(most: Size) -> None:
@@ -78,25 +78,25 @@ def test_many_of_anything_are_refused(name: str, most: Size) -> None:
 
 
 def _attributes(model: onnx.ModelProto) -> None:
-    for number in range(MOST.parts // 100):
+    for number in range(MAX_SIZE.parts // 100):
         model.graph.node[0].attribute.add(name=f"a{number}", type=onnx.AttributeProto.INT, i=1)
 
 
 def _metadata(model: onnx.ModelProto) -> None:
-    for number in range(MOST.parts // 100):
+    for number in range(MAX_SIZE.parts // 100):
         model.metadata_props.add(key=f"k{number}")
 
 
 def _names(model: onnx.ModelProto) -> None:
-    model.graph.node[0].name = "n" * (MOST.names // 100 + 1)
+    model.graph.node[0].name = "n" * (MAX_SIZE.names // 100 + 1)
 
 
 def _dimension(model: onnx.ModelProto) -> None:
-    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n" * (MOST.names // 100 + 1)
+    model.graph.input[0].type.tensor_type.shape.dim[0].dim_param = "n" * (MAX_SIZE.names // 100 + 1)
 
 
 def _attribute(model: onnx.ModelProto) -> None:
-    model.graph.node[0].attribute.add(name="n" * (MOST.names // 100 + 1))
+    model.graph.node[0].attribute.add(name="n" * (MAX_SIZE.names // 100 + 1))
 
 
 @pytest.mark.parametrize("more", [_attributes, _metadata, _names, _dimension, _attribute])

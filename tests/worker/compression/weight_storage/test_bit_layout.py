@@ -5,7 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
-from worker.compression.weight_storage.bit_layout import packed, pairs, planes, unpacked
+from worker.compression.weight_storage.bit_layout import (
+    pack_bits,
+    pairs_to_planes,
+    planes_to_pairs,
+    unpack_bits,
+)
 
 SEEDS = st.integers(0, 1000)
 
@@ -17,15 +22,15 @@ def numbers(bits: int, shape: tuple[int, ...], seed: int) -> np.ndarray:
 @given(bits=st.sampled_from([2, 4, 8]), rows=st.integers(1, 5), count=st.integers(1, 70), seed=SEEDS)
 def test_packed_bytes_hold_all_numbers(bits: int, rows: int, count: int, seed: int) -> None:
     codes = numbers(bits, (rows, count), seed)
-    stored = packed(codes, bits)
+    stored = pack_bits(codes, bits)
     assert stored.shape == (rows, -(-count * bits // 8))
-    assert_array_equal(unpacked(stored, bits, count), codes)
+    assert_array_equal(unpack_bits(stored, bits, count), codes)
 
 
 @given(bits=st.sampled_from([2, 3]), count=st.integers(1, 200), seed=SEEDS)
 def test_planes_hold_all_numbers_in_as_many_bits(bits: int, count: int, seed: int) -> None:
     codes = numbers(bits, (count,), seed)
-    bytes_of_pairs = packed(codes, 4)
-    stored = planes(bytes_of_pairs, bits)
+    bytes_of_pairs = pack_bits(codes, 4)
+    stored = pairs_to_planes(bytes_of_pairs, bits)
     assert stored.size <= -(-count * bits // 8) + 3
-    assert_array_equal(unpacked(pairs(stored, bits, bytes_of_pairs.size), 4, count), codes)
+    assert_array_equal(unpack_bits(planes_to_pairs(stored, bits, bytes_of_pairs.size), 4, count), codes)

@@ -22,7 +22,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context
-from worker.compression.weight_storage.drop_defaults import NOTHING, make_compact, names_in
+from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, make_compact, names_in
 
 
 def wordy() -> onnx.ModelProto:
@@ -52,7 +52,7 @@ def answer(model: onnx.ModelProto) -> np.ndarray:
 
 def test_defaults_go_and_what_says_something_stays() -> None:
     model = wordy()
-    make_compact(model, NOTHING)
+    make_compact(model, NO_UPLOAD_NAMES)
     onnx.checker.check_model(model, full_check=True)
     left = {node.op_type: {entry.name for entry in node.attribute} for node in model.graph.node}
     assert left == {"Conv": {"pads"}, "Flatten": set(), "Mul": set(), "Gemm": {"transB"}}
@@ -187,7 +187,7 @@ def _kernels(path: Path) -> Counter[str]:
 def test_it_computes_what_it_did() -> None:
     model = wordy()
     before = answer(model)
-    make_compact(model, NOTHING)
+    make_compact(model, NO_UPLOAD_NAMES)
     np.testing.assert_array_equal(answer(model), before)
 
 

@@ -13,7 +13,7 @@ Integers = Callable[[torch.Tensor | None], list[int] | None]
 def integers(attributes: Attributes, name: str) -> Integers:
     """A function from the input (None: left out) to the numbers."""
     fixed = attributes.integers(name)
-    return lambda given: fixed if given is None else given.tolist()
+    return lambda values: fixed if values is None else values.tolist()
 
 
 def constant(attributes: Attributes, index: int) -> Any:

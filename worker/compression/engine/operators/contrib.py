@@ -77,8 +77,8 @@ def skip_layer_norm(attributes: Attributes) -> Function:
         bias: torch.Tensor | None = None,
     ) -> tuple[torch.Tensor | None, ...]:
         total = x + skip if bias is None else x + skip + bias
-        found = layer_statistics(total, -1, epsilon) if statistics else (None, None)
-        return functional.layer_norm(total, total.shape[-1:], scale, beta, epsilon), *found, total
+        moments = layer_statistics(total, -1, epsilon) if statistics else (None, None)
+        return functional.layer_norm(total, total.shape[-1:], scale, beta, epsilon), *moments, total
 
     return run
 

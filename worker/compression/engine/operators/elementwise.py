@@ -91,8 +91,8 @@ def is_inf(attributes: Attributes) -> Function:
     below, above = attributes.integer("detect_negative", 1), attributes.integer("detect_positive", 1)
     if below and above:
         return torch.isinf
-    found = -torch.inf if below else torch.inf
-    return lambda x: x == found if below or above else torch.zeros_like(x, dtype=torch.bool)
+    infinity = -torch.inf if below else torch.inf
+    return lambda x: x == infinity if below or above else torch.zeros_like(x, dtype=torch.bool)
 
 
 UNARY: Final[dict[str, Function]] = {

@@ -51,13 +51,13 @@ class FakeQuantize(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, zero: Zero, lo: int, hi: int) -> torch.Tensor:
         ratio = x.to(scale.dtype) / scale
         whole = ratio.round()
-        kept = whole.clamp(_less(lo, zero), _less(hi, zero))
-        inside = whole == kept
+        clamped = whole.clamp(_less(lo, zero), _less(hi, zero))
+        inside = whole == clamped
         learnt = ctx.needs_input_grad[1]
-        ctx.save_for_backward(inside, torch.where(inside, kept - ratio, kept) if learnt else None)
+        ctx.save_for_backward(inside, torch.where(inside, clamped - ratio, clamped) if learnt else None)
         ctx.factor = gradient_scale(x.numel(), scale.numel(), hi)
         ctx.shape, ctx.dtype = scale.shape, x.dtype
-        return kept * scale
+        return clamped * scale
 
     @staticmethod
     @once_differentiable

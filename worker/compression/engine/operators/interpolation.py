@@ -56,10 +56,10 @@ class Interpolation:
     def places(self, size: int, wanted: int, scale: float) -> Array:
         """x(o) for each o: in float32 as in ONNX Runtime, so that what lies between two goes the same way."""
         each = np.arange(wanted, dtype=np.float32)
-        found = TRANSFORMATIONS[self.transformation](
+        positions = TRANSFORMATIONS[self.transformation](
             each, np.float32(size), np.float32(wanted), np.float32(scale)
         )
-        return found.astype(np.float64)
+        return positions.astype(np.float64)
 
     def nearest(self, places: Array, size: int) -> NDArray[np.int64]:
         rounded = ROUNDINGS[self.rounding](places).astype(np.int64)

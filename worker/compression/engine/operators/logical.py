@@ -10,8 +10,8 @@ from worker.compression.engine.operators.elementwise import BROADCASTS, plain
 
 
 def bit_shift(attributes: Attributes) -> Function:
-    left = attributes.text("direction", "") == "LEFT"
-    return torch.bitwise_left_shift if left else torch.bitwise_right_shift
+    shifts_left = attributes.text("direction", "") == "LEFT"
+    return torch.bitwise_left_shift if shifts_left else torch.bitwise_right_shift
 
 
 OPERATORS: Final[dict[str, Operator]] = {

@@ -52,8 +52,8 @@ def _batch_statistics(epsilon: float, momentum: float) -> Function:
     def run(x: torch.Tensor, scale: Any, bias: Any, mean: Any, variance: Any) -> tuple[torch.Tensor, ...]:
         y = functional.batch_norm(x, None, None, scale, bias, True, 0.0, epsilon)
         axes = [axis for axis in range(x.ndim) if axis != 1]
-        found, middle = torch.var_mean(x, axes, correction=0)
-        return y, mean.lerp(middle, 1 - momentum), variance.lerp(found, 1 - momentum)
+        batch_variance, batch_mean = torch.var_mean(x, axes, correction=0)
+        return y, mean.lerp(batch_mean, 1 - momentum), variance.lerp(batch_variance, 1 - momentum)
 
     return run
 
@@ -74,8 +74,8 @@ class Dropout(nn.Module):
 class DropoutWithMask(Dropout):
     def forward(self, x: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         share = self.ratio if self.training else 0.0
-        kept = torch.rand_like(x) >= share
-        return x * kept / (1.0 - share), kept
+        mask = torch.rand_like(x) >= share
+        return x * mask / (1.0 - share), mask
 
 
 def dropout(attributes: Attributes) -> Function:
@@ -83,8 +83,8 @@ def dropout(attributes: Attributes) -> Function:
     inputs = attributes.node.inputs
     if len(inputs) > 2 and inputs[2] is not None and single(constant(attributes, 2)) is not False:
         raise Unsupported("it drops values at random in evaluation too (training_mode)")
-    given = len(inputs) > 1 and inputs[1] is not None
-    ratio = single(constant(attributes, 1)) if given else attributes.number("ratio", 0.5)
+    has_ratio_input = len(inputs) > 1 and inputs[1] is not None
+    ratio = single(constant(attributes, 1)) if has_ratio_input else attributes.number("ratio", 0.5)
     if ratio is None:
         raise Unsupported("its ratio is computed")
     return (DropoutWithMask if outputs_used(attributes) > 1 else Dropout)(ratio)

@@ -44,8 +44,8 @@ def squeeze(attributes: Attributes) -> Function:
     axes_of = integers(attributes, "axes")
 
     def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
-        found = axes_of(axes)
-        return x.squeeze() if found is None else x.squeeze(found)
+        unit_axes = axes_of(axes)
+        return x.squeeze() if unit_axes is None else x.squeeze(unit_axes)
 
     return run
 
@@ -55,9 +55,9 @@ def unsqueeze(attributes: Attributes) -> Function:
     axes_of = integers(attributes, "axes")
 
     def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
-        found = axes_of(axes) or []
-        rank = x.ndim + len(found)
-        for axis in sorted(axis % rank for axis in found):
+        unit_axes = axes_of(axes) or []
+        rank = x.ndim + len(unit_axes)
+        for axis in sorted(axis % rank for axis in unit_axes):
             x = x.unsqueeze(axis)
         return x
 
@@ -74,8 +74,8 @@ def split(attributes: Attributes) -> Function:
     axis, parts, lengths_of = attributes.integer("axis", 0), attributes.outputs, integers(attributes, "split")
 
     def run(x: torch.Tensor, lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
-        found = lengths_of(lengths)
-        return torch.split(x, -(-x.shape[axis] // parts) if found is None else found, axis)
+        sizes = lengths_of(lengths)
+        return torch.split(x, -(-x.shape[axis] // parts) if sizes is None else sizes, axis)
 
     return run
 

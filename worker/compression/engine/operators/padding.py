@@ -22,11 +22,11 @@ def pad(attributes: Attributes) -> Function:
         value: torch.Tensor | None = None,
         axes: torch.Tensor | None = None,
     ) -> torch.Tensor:
-        found = pads_of(pads) or []
-        half = len(found) // 2
+        amounts = pads_of(pads) or []
+        half = len(amounts) // 2
         pairs = dict.fromkeys(range(x.ndim), (0, 0))
         for i, axis in enumerate(range(half) if axes is None else axes.tolist()):
-            pairs[axis % x.ndim] = (found[i], found[i + half])
+            pairs[axis % x.ndim] = (amounts[i], amounts[i + half])
         if mode != "constant":
             return _repeated(x, pairs, mode)
         fill = number if value is None or fixed is not None else value.item()

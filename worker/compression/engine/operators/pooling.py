@@ -27,8 +27,8 @@ def max_pool(attributes: Attributes) -> Function:
         if (even := _torchs(here, kernel)) is not None and x.is_floating_point() and not places:
             return pool(x, kernel, here.strides, even, here.dilations, ceil)
         wide = functional.pad(x.to(_float(x)), _covering(x, kernel, here, ceil), value=-torch.inf)
-        y, found = pool(wide, kernel, here.strides, 0, here.dilations, return_indices=True)
-        return y.to(x.dtype), _in_whole(found, wide.shape, x.shape, here, columns)
+        y, indices = pool(wide, kernel, here.strides, 0, here.dilations, return_indices=True)
+        return y.to(x.dtype), _indices_in_whole(indices, wide.shape, x.shape, here, columns)
 
     return run
 
@@ -100,20 +100,20 @@ def _sums(x: torch.Tensor, kernel: Sequence[int], here: Placed) -> torch.Tensor:
     return sums.reshape(*x.shape[:2], *sums.shape[2:])
 
 
-def _in_whole(
-    found: torch.Tensor, wide: Sequence[int], narrow: Sequence[int], here: Placed, columns: bool
+def _indices_in_whole(
+    indices: torch.Tensor, wide: Sequence[int], narrow: Sequence[int], here: Placed, columns: bool
 ) -> torch.Tensor:
     """Indices in one padded plane as indices in the whole tensor without padding."""
-    place, step = torch.zeros_like(found), 1
+    place, step = torch.zeros_like(indices), 1
     steps = {}
     axes = range(2, len(wide))
     for axis in axes if columns else reversed(axes):
         steps[axis] = step
         step *= narrow[axis]
     for axis in reversed(axes):
-        place += (found % wide[axis] - here.pads[axis - 2][0]) * steps[axis]
-        found = found // wide[axis]
-    planes = torch.arange(narrow[0] * narrow[1], device=found.device) * step
+        place += (indices % wide[axis] - here.pads[axis - 2][0]) * steps[axis]
+        indices = indices // wide[axis]
+    planes = torch.arange(narrow[0] * narrow[1], device=indices.device) * step
     return place + planes.reshape(*narrow[:2], *[1] * len(axes))
 
 

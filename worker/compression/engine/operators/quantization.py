@@ -23,10 +23,10 @@ class Quantize(torch.autograd.Function):
     def forward(ctx: Any, x: torch.Tensor, scale: torch.Tensor, zero: Zero, lo: int, hi: int) -> torch.Tensor:
         ratio = x.to(scale.dtype) / scale
         whole = ratio.round() + zero
-        kept = whole.clamp(lo, hi)
-        ctx.save_for_backward(whole == kept, ratio, scale)
+        clamped = whole.clamp(lo, hi)
+        ctx.save_for_backward(whole == clamped, ratio, scale)
         ctx.factor, ctx.dtype = gradient_scale(x.numel(), scale.numel(), hi), x.dtype
-        return kept
+        return clamped
 
     @staticmethod
     @once_differentiable
@@ -82,8 +82,8 @@ def bounds(node: ir.Node) -> tuple[int, int]:
     dtype = ir.DataType.UINT8
     if zero is not None and zero.dtype is not None:
         dtype = zero.dtype
-    elif (asked := node.attributes.get("output_dtype")) is not None and asked.as_int():
-        dtype = ir.DataType(asked.as_int())
+    elif (output_dtype := node.attributes.get("output_dtype")) is not None and output_dtype.as_int():
+        dtype = ir.DataType(output_dtype.as_int())
     if dtype.name not in RANGES:
         raise Unsupported(f"the engine does not quantize to {dtype.name}")
     return RANGES[dtype.name]

@@ -28,7 +28,7 @@ FUSED: Final[dict[tuple[str, str], Callable[..., Any]]] = {
 
 
 @dataclass(frozen=True)
-class Given:
+class Operands:
     """The inputs with time first; `states` are h (and c), `peep` is LSTM's P."""
 
     x: torch.Tensor
@@ -40,7 +40,7 @@ class Given:
     peep: torch.Tensor | None = None
 
 
-Answer = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
+Sequences = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
 """Y [T, N, D · hidden] and the last states."""
 
 
@@ -51,11 +51,11 @@ def recurrent(kind: str) -> Build:
         fused = _fused(cells, kind)
 
         def run(*inputs: torch.Tensor | None) -> tuple[torch.Tensor, ...]:
-            given = _given(inputs, kind, layout)
-            if fused is not None and given.peep is None:
-                y, states = _by_torch(given, fused, direction, ORDER[kind])
+            operands = _operands(inputs, kind, layout)
+            if fused is not None and operands.peep is None:
+                y, states = _by_torch(operands, fused, direction, ORDER[kind])
             else:
-                y, states = _by_steps(given, cells, direction)
+                y, states = _by_steps(operands, cells, direction)
             y = y.reshape(*y.shape[:2], len(cells), -1)
             if layout:
                 return y.transpose(0, 1), *(state.transpose(0, 1) for state in states)
@@ -90,7 +90,7 @@ def _fused(cells: list[Cell], kind: str) -> Callable[..., Any] | None:
     return FUSED.get((kind, first.activations[-1])) if plain and usual else None
 
 
-def _given(inputs: tuple[torch.Tensor | None, ...], kind: str, layout: int) -> Given:
+def _operands(inputs: tuple[torch.Tensor | None, ...], kind: str, layout: int) -> Operands:
     """What is left out is zero. All in the weights' type, which autocast does not change for a loop."""
     x, w, r, b, lengths, h, c, peep = (*inputs, *[None] * 8)[:8]
     assert x is not None
@@ -98,29 +98,32 @@ def _given(inputs: tuple[torch.Tensor | None, ...], kind: str, layout: int) -> G
     assert r is not None
     x = (x.transpose(0, 1) if layout else x).to(w.dtype)
     zero = x.new_zeros(w.shape[0], x.shape[1], r.shape[2])
-    given = (h, c) if kind == "LSTM" else (h,)
+    first_states = (h, c) if kind == "LSTM" else (h,)
     states = tuple(
-        zero if s is None else (s.transpose(0, 1) if layout else s).to(w.dtype).contiguous() for s in given
+        zero if s is None else (s.transpose(0, 1) if layout else s).to(w.dtype).contiguous()
+        for s in first_states
     )
     if b is None:
         b = w.new_zeros(w.shape[0], 2 * w.shape[1])
     if lengths is not None and bool((lengths == x.shape[0]).all()):
         lengths = None
-    return Given(x, w, r, b, lengths, states, peep)
+    return Operands(x, w, r, b, lengths, states, peep)
 
 
-def _by_torch(given: Given, function: Callable[..., Any], direction: str, order: list[int]) -> Answer:
-    weights = [part for d in range(given.w.shape[0]) for part in _flat(given, d, order)]
+def _by_torch(
+    operands: Operands, function: Callable[..., Any], direction: str, order: list[int]
+) -> Sequences:
+    weights = [part for d in range(operands.w.shape[0]) for part in _flat(operands, d, order)]
     both = direction == "bidirectional"
-    x = _turned(given.x, given.lengths) if direction == "reverse" else given.x
-    states = given.states if len(given.states) > 1 else given.states[0]
+    x = _reversed(operands.x, operands.lengths) if direction == "reverse" else operands.x
+    states = operands.states if len(operands.states) > 1 else operands.states[0]
     # oneDNN has no LSTM in bfloat16 on most CPUs
     with torch.autocast("cpu", enabled=False):
-        if given.lengths is None:
+        if operands.lengths is None:
             y, *last = function(x, states, weights, True, 1, 0.0, False, both, False)
         else:
-            y, last = _packed(x, given.lengths, states, weights, function, both)
-    return (_turned(y, given.lengths) if direction == "reverse" else y), tuple(last)
+            y, last = _packed(x, operands.lengths, states, weights, function, both)
+    return (_reversed(y, operands.lengths) if direction == "reverse" else y), tuple(last)
 
 
 def _packed(
@@ -139,30 +142,30 @@ def _packed(
     return y, [state.index_select(1, back) for state in last]
 
 
-def _flat(given: Given, d: int, order: list[int]) -> tuple[torch.Tensor, ...]:
+def _flat(operands: Operands, d: int, order: list[int]) -> tuple[torch.Tensor, ...]:
     """W, R and both biases of one direction with the gates in torch's order."""
-    parts = (given.w[d], given.r[d], *given.b[d].chunk(2))
+    parts = (operands.w[d], operands.r[d], *operands.b[d].chunk(2))
     if len(order) == 1:
         return parts
     count = len(order)
     return tuple(torch.cat([part.chunk(count)[i] for i in order]) for part in parts)
 
 
-def _by_steps(given: Given, cells: list[Cell], direction: str) -> Answer:
+def _by_steps(operands: Operands, cells: list[Cell], direction: str) -> Sequences:
     outputs, states = [], []
     for d, cell in enumerate(cells):
         backwards = direction == "reverse" or d == 1
-        bias, recurrent_bias = given.b[d].chunk(2)
-        x = torch.nn.functional.linear(given.x, given.w[d], bias)
-        x = _turned(x, given.lengths) if backwards else x
-        step = cell.step(given.r[d], recurrent_bias, None if given.peep is None else given.peep[d])
-        y, last = walk(step, x, tuple(state[d] for state in given.states), given.lengths)
-        outputs.append(_turned(y, given.lengths) if backwards else y)
+        bias, recurrent_bias = operands.b[d].chunk(2)
+        x = torch.nn.functional.linear(operands.x, operands.w[d], bias)
+        x = _reversed(x, operands.lengths) if backwards else x
+        step = cell.step(operands.r[d], recurrent_bias, None if operands.peep is None else operands.peep[d])
+        y, last = walk(step, x, tuple(state[d] for state in operands.states), operands.lengths)
+        outputs.append(_reversed(y, operands.lengths) if backwards else y)
         states.append(last)
     return torch.cat(outputs, -1), tuple(torch.stack(each) for each in zip(*states, strict=True))
 
 
-def _turned(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
+def _reversed(x: torch.Tensor, lengths: torch.Tensor | None) -> torch.Tensor:
     """Backwards in time, each row within its length."""
     return x.flip(0) if lengths is None else reversed_within(x, lengths)
 

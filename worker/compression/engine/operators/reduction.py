@@ -14,7 +14,7 @@ Over = Callable[[torch.Tensor, list[int], bool], torch.Tensor]
 
 
 def over(function: Over, each: Callable[[torch.Tensor], torch.Tensor] | None = None) -> Build:
-    """A reduction. Without axes it is over all, or with `noop_with_empty_axes` over none: then `each` is left."""
+    """Make a reduction. Without axes it is over all, or with `noop_with_empty_axes` over none: then `each` is left."""
 
     def build(attributes: Attributes) -> Function:
         keep, none = (
@@ -24,11 +24,11 @@ def over(function: Over, each: Callable[[torch.Tensor], torch.Tensor] | None = N
         axes_of = integers(attributes, "axes")
 
         def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
-            found = axes_of(axes)
-            if not found and none:
+            reduced = axes_of(axes)
+            if not reduced and none:
                 return x if each is None else each(x)
             return (
-                function(x, found or list(range(x.ndim)), keep) if x.ndim else function(x[None], [0], False)
+                function(x, reduced or list(range(x.ndim)), keep) if x.ndim else function(x[None], [0], False)
             )
 
         return run
@@ -81,8 +81,8 @@ def log_sum(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
 def norm(order: int) -> Over:
     def run(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
         real = x if x.is_floating_point() else x.double()
-        found: torch.Tensor = torch.linalg.vector_norm(real, order, axes, keep)
-        return found.to(x.dtype)
+        norm: torch.Tensor = torch.linalg.vector_norm(real, order, axes, keep)
+        return norm.to(x.dtype)
 
     return run
 
@@ -95,8 +95,8 @@ def place(function: Function) -> Build:
         last = bool(attributes.integer("select_last_index", 0))
 
         def run(x: torch.Tensor) -> torch.Tensor:
-            found: torch.Tensor = function(x.flip(axis) if last else x, axis, keep)
-            return x.shape[axis] - 1 - found if last else found
+            place: torch.Tensor = function(x.flip(axis) if last else x, axis, keep)
+            return x.shape[axis] - 1 - place if last else place
 
         return run
 

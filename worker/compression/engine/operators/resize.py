@@ -26,8 +26,8 @@ def resize(attributes: Attributes) -> Function:
     known = attributes.numbers("scales") or constant(attributes, 2 if modern else 1)
 
     def run(x: torch.Tensor, *rest: torch.Tensor | None) -> torch.Tensor:
-        given, sizes = (*(rest if modern else (None, *rest)), None, None, None)[1:3]
-        scales = known or (given.tolist() if given is not None and given.numel() else None)
+        scale_input, sizes = (*(rest if modern else (None, *rest)), None, None, None)[1:3]
+        scales = known or (scale_input.tolist() if scale_input is not None and scale_input.numel() else None)
         places = [axis % x.ndim for axis in axes] if axes else list(range(x.ndim))
         if scales is None:
             assert sizes is not None

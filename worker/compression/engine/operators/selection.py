@@ -110,12 +110,12 @@ def non_max_suppression(attributes: Attributes) -> Function:
         count = 0 if most is None else int(most.item())
         covered = 0.0 if overlap is None else float(overlap.item())
         lower, upper = _corners(boxes.detach(), bool(centred))
-        found = [
+        selected = [
             (n, c, box)
             for n, c in product(range(scores.shape[0]), range(scores.shape[1]))
             for box in _best(lower[n], upper[n], scores[n, c], least, covered)[:count]
         ]
-        return torch.tensor(found, dtype=torch.int64, device=boxes.device).reshape(-1, 3)
+        return torch.tensor(selected, dtype=torch.int64, device=boxes.device).reshape(-1, 3)
 
     return run
 
@@ -130,16 +130,16 @@ def _corners(boxes: torch.Tensor, centred: bool) -> tuple[torch.Tensor, torch.Te
 def _best(
     lower: torch.Tensor, upper: torch.Tensor, scores: torch.Tensor, least: torch.Tensor | None, covered: float
 ) -> list[int]:
-    left = torch.sort(scores, descending=True, stable=True).indices
-    left = left if least is None else left[scores[left] > least.item()]
-    area, kept = (upper - lower).prod(-1), []
-    while len(left):
-        box, left = left[0], left[1:]
-        kept.append(int(box))
-        sides = torch.minimum(upper[box], upper[left]) - torch.maximum(lower[box], lower[left])
+    remaining = torch.sort(scores, descending=True, stable=True).indices
+    remaining = remaining if least is None else remaining[scores[remaining] > least.item()]
+    area, chosen = (upper - lower).prod(-1), []
+    while len(remaining):
+        box, remaining = remaining[0], remaining[1:]
+        chosen.append(int(box))
+        sides = torch.minimum(upper[box], upper[remaining]) - torch.maximum(lower[box], lower[remaining])
         both = sides.clamp_min(0).prod(-1)
-        left = left[both <= covered * (area[box] + area[left] - both)]
-    return kept
+        remaining = remaining[both <= covered * (area[box] + area[remaining] - both)]
+    return chosen
 
 
 OPERATORS: Final[dict[str, Operator]] = {

@@ -47,10 +47,10 @@ class Window:
         """The window `kernel` over x [N, C, …]; the same object every time unless it depends on x's shape."""
         if self.auto.startswith("SAME"):
             return self._same(x.shape[2:], kernel)
-        found = self._fixed.get(len(kernel))
-        if found is None:
-            found = self._fixed[len(kernel)] = self._explicit(len(kernel))
-        return found
+        windows = self._fixed.get(len(kernel))
+        if windows is None:
+            windows = self._fixed[len(kernel)] = self._explicit(len(kernel))
+        return windows
 
     def _explicit(self, axes: int) -> Placed:
         pads = self.pads or [0] * 2 * axes

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.graph.channels.labelling import Labelling
 from worker.compression.graph.channels.ledger import Vector, joined
-from worker.compression.graph.channels.run import Run
 
 Role = Literal["output", "input", "other"]
 
@@ -68,15 +68,15 @@ class Groups:
     pinned: tuple[Pinned, ...]
 
 
-def groups_of(run: Run) -> tuple[Groups, dict[Channel, int]]:
-    """The account of a label run, and the class of each channel."""
-    channels = list(_channels(run))
-    groups = Groups(tuple(_groups(run, channels)), tuple(_pinned(run)))
+def groups_of(labelling: Labelling) -> tuple[Groups, dict[Channel, int]]:
+    """Return the channel groups of a labelled model, and the class of each channel."""
+    channels = list(_channels(labelling))
+    groups = Groups(tuple(_groups(labelling, channels)), tuple(_pinned(labelling)))
     return groups, {channel: root for root, channel in channels}
 
 
 def describe(groups: Groups) -> list[dict[str, Any]]:
-    """The readable account, for a report: what each group couples, then what cannot be cut and why (`pinned`)."""
+    """Return the groups readably, for a report: what each group couples, then what cannot be cut and why (`pinned`)."""
     free = [_row(g.name, len(g.channels), g.producers, g.consumers, None) for g in groups.groups]
     return free + [_row(p.node, p.channels, (p.node,), (), p.reason) for p in groups.pinned]
 
@@ -93,8 +93,11 @@ def _row(
     }
 
 
-def _groups(run: Run, channels: list[tuple[int, Channel]]) -> Iterator[Group]:
-    producers, consumers = _layers(run, run.book.producers), _layers(run, run.book.consumers)
+def _groups(labelling: Labelling, channels: list[tuple[int, Channel]]) -> Iterator[Group]:
+    producers, consumers = (
+        _layers(labelling, labelling.run.producers),
+        _layers(labelling, labelling.run.consumers),
+    )
     alike: dict[tuple[Any, ...], list[tuple[int, Channel]]] = {}
     for root, channel in channels:
         key = tuple((part.initializer, part.axis, len(part.indices), part.role) for part in channel.parts)
@@ -112,41 +115,41 @@ def _groups(run: Run, channels: list[tuple[int, Channel]]) -> Iterator[Group]:
         )
 
 
-def _layers(run: Run, noted: list[tuple[ir.Node, Vector]]) -> dict[int, tuple[str, ...]]:
+def _layers(labelling: Labelling, noted: list[tuple[ir.Node, Vector]]) -> dict[int, tuple[str, ...]]:
     """For each class that can be cut the nodes that have noted it, in the order of the graph."""
-    free = set(run.free().tolist())
-    found: dict[int, dict[str, None]] = {}
+    free = set(labelling.free().tolist())
+    layers: dict[int, dict[str, None]] = {}
     for node, labels in noted:
-        for root in np.unique(run.classes[labels]).tolist():
+        for root in np.unique(labelling.classes[labels]).tolist():
             if root in free:
-                found.setdefault(root, {})[str(node.name)] = None
-    return {root: tuple(names) for root, names in found.items()}
+                layers.setdefault(root, {})[str(node.name)] = None
+    return {root: tuple(names) for root, names in layers.items()}
 
 
-def _channels(run: Run) -> Iterator[tuple[int, Channel]]:
+def _channels(labelling: Labelling) -> Iterator[tuple[int, Channel]]:
     """Classes that can be cut and their parts, in the order in which layers make them."""
-    free = run.free()
-    made = run.classes[joined([labels for _, labels in run.book.producers])]
+    free = labelling.free()
+    made = labelling.classes[joined([labels for _, labels in labelling.run.producers])]
     firsts, places = np.unique(made, return_index=True)
     order = places[np.searchsorted(firsts, free)]
     parts: dict[int, list[Part]] = {}
-    for root, part in _parts(run, free):
+    for root, part in _parts(labelling, free):
         parts.setdefault(root, []).append(part)
     for root in free[np.argsort(order)].tolist():
         yield root, Channel(tuple(parts[root]))
 
 
-def _parts(run: Run, free: Vector) -> Iterator[tuple[int, Part]]:
-    roles = _roles(run)
-    is_free = np.zeros(run.book.ledger.count, bool)
+def _parts(labelling: Labelling, free: Vector) -> Iterator[tuple[int, Part]]:
+    roles = _roles(labelling)
+    is_free = np.zeros(labelling.run.ledger.count, bool)
     is_free[free] = True
-    for name, axis, labels in _initializer_axes(run):
-        roots = run.classes[labels]
-        there = np.flatnonzero(is_free[roots])
-        there = there[np.argsort(roots[there], kind="stable")]
-        ends = [0, *(np.flatnonzero(np.diff(roots[there])) + 1).tolist(), len(there)]
-        for start, end in pairwise(ends) if len(there) else ():
-            indices = there[start:end]
+    for name, axis, labels in _initializer_axes(labelling):
+        roots = labelling.classes[labels]
+        places = np.flatnonzero(is_free[roots])
+        places = places[np.argsort(roots[places], kind="stable")]
+        ends = [0, *(np.flatnonzero(np.diff(roots[places])) + 1).tolist(), len(places)]
+        for start, end in pairwise(ends) if len(places) else ():
+            indices = places[start:end]
             role = roles[labels[indices[0]]]
             yield int(roots[indices[0]]), Part(name, axis, tuple(indices.tolist()), ROLES[role])
 
@@ -154,28 +157,28 @@ def _parts(run: Run, free: Vector) -> Iterator[tuple[int, Part]]:
 ROLES: tuple[Role, ...] = ("other", "input", "output")
 
 
-def _roles(run: Run) -> Vector:
-    roles = np.zeros(run.book.ledger.count, np.int64)
-    roles[joined([labels for _, labels in run.book.consumers])] = ROLES.index("input")
-    roles[joined([labels for _, labels in run.book.producers])] = ROLES.index("output")
+def _roles(labelling: Labelling) -> Vector:
+    roles = np.zeros(labelling.run.ledger.count, np.int64)
+    roles[joined([labels for _, labels in labelling.run.consumers])] = ROLES.index("input")
+    roles[joined([labels for _, labels in labelling.run.producers])] = ROLES.index("output")
     return roles
 
 
-def _initializer_axes(run: Run) -> Iterator[tuple[str, int, Vector]]:
+def _initializer_axes(labelling: Labelling) -> Iterator[tuple[str, int, Vector]]:
     """Every axis of an initializer that has labels."""
-    for value, labelled in run.values.items():
+    for value, labelled in labelling.values.items():
         if value.is_initializer():
             for axis, vector in enumerate(labelled.axes):
                 if vector is not None:
                     yield str(value.name), axis, vector
 
 
-def _pinned(run: Run) -> Iterator[Pinned]:
+def _pinned(labelling: Labelling) -> Iterator[Pinned]:
     """One entry for each node and reason."""
-    reasons = run.book.ledger.reasons
+    reasons = labelling.run.ledger.reasons
     counts: dict[tuple[str, str], int] = {}
-    for node, labels in run.book.producers:
-        for number in run.why[labels].tolist():
+    for node, labels in labelling.run.producers:
+        for number in labelling.reasons[labels].tolist():
             if number >= 0:
                 key = str(node.name), reasons[number]
                 counts[key] = counts.get(key, 0) + 1

@@ -1,4 +1,4 @@
-"""What a repair sees: one node, the labels of its values, and which of them are cut."""
+"""One node whose sizes a cut changes, with the labels of its values and ways to say sizes again."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,8 +15,8 @@ Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Repair:
-    """One node with the labels of its values, and which labels are cut."""
+class Fixup:
+    """A node to be fixed after a cut. `cut`: for each label whether it is cut."""
 
     node: ir.Node
     values: dict[ir.Value, Labelled]
@@ -24,34 +24,34 @@ class Repair:
     opset: int
     numbers: dict[ir.Value, list[int]]
 
-    def before(self, index: int = 0) -> Labelled | None:
+    def input_labels(self, index: int = 0) -> Labelled | None:
         value = self.node.inputs[index] if index < len(self.node.inputs) else None
         return None if value is None else self.values.get(value)
 
-    def behind(self, index: int = 0) -> Labelled | None:
+    def output_labels(self, index: int = 0) -> Labelled | None:
         return self.values.get(self.node.outputs[index])
 
-    def stays(self, labelled: Labelled | None, axis: int) -> Mask | None:
-        """Which indices along the axis stay; None where all do."""
+    def kept_mask(self, labelled: Labelled | None, axis: int) -> Mask | None:
+        """Which indices along the axis are kept; None where all are."""
         vector = None if labelled is None else labelled.axes[axis]
         if vector is None or not self.cut[vector].any():
             return None
         return ~self.cut[vector]
 
-    def changed(self, labelled: Labelled | None) -> dict[int, int]:
+    def new_sizes(self, labelled: Labelled | None) -> dict[int, int]:
         """Axis → its new size, for the axes that become shorter."""
         axes = range(len(labelled.axes)) if labelled is not None else ()
-        found = {axis: self.stays(labelled, axis) for axis in axes}
-        return {axis: int(mask.sum()) for axis, mask in found.items() if mask is not None}
+        masks = {axis: self.kept_mask(labelled, axis) for axis in axes}
+        return {axis: int(mask.sum()) for axis, mask in masks.items() if mask is not None}
 
-    def write(self, name: str, index: int, numbers: Sequence[int]) -> None:
-        """Say numbers where the node has them, in its attribute or its input."""
+    def write_numbers(self, name: str, index: int, numbers: Sequence[int]) -> None:
+        """Write numbers where the node has them, in its attribute or its input."""
         if name in self.node.attributes or index < 0:
             self.node.attributes[name] = ir.AttrInt64s(name, list(numbers))
         else:
-            self.put(index, np.array(numbers, np.int64))
+            self.set_input(index, np.array(numbers, np.int64))
 
-    def put(self, index: int, array: NDArray[Any]) -> None:
+    def set_input(self, index: int, array: NDArray[Any]) -> None:
         """Give the node a constant of its own."""
         old = self.node.inputs[index] if index < len(self.node.inputs) else None
         if old is not None and old.const_value is not None:
@@ -60,8 +60,8 @@ class Repair:
         self.node.resize_inputs(max(len(self.node.inputs), index + 1))
         self.node.replace_input_with(index, value)
 
-    def entries(self, index: int, new: dict[int, int], *, relative: tuple[int, ...] = ()) -> None:
-        """Say some entries of a shape again; of a computed one too. What is in `relative` follows by itself."""
+    def set_entries(self, index: int, new: dict[int, int], *, relative: tuple[int, ...] = ()) -> None:
+        """Write some entries of a shape anew, computed or not. What is in `relative` (−1, say) follows by itself."""
         value = self.node.inputs[index]
         assert value is not None
         array = constant(self.node, index)
@@ -70,9 +70,9 @@ class Repair:
             for place, size in new.items():
                 if fixed[place] not in relative:
                     fixed[place] = size
-            self.put(index, fixed)
+            self.set_input(index, fixed)
             return
-        _override(self.node, index, value, new, len(self.behind().shape))  # type: ignore[union-attr]
+        _override(self.node, index, value, new, len(self.output_labels().shape))  # type: ignore[union-attr]
 
 
 def _register(node: ir.Node, what: str, array: NDArray[Any]) -> ir.Value:
@@ -87,7 +87,7 @@ def _register(node: ir.Node, what: str, array: NDArray[Any]) -> ir.Value:
 
 
 def _override(node: ir.Node, index: int, value: ir.Value, new: dict[int, int], rank: int) -> None:
-    """Where(these places, these numbers, the computed shape)."""
+    """Put Where(these places, these numbers, the computed shape) in front of the node."""
     graph = node.graph
     assert graph is not None
     places, numbers = np.zeros(rank, bool), np.zeros(rank, np.int64)

@@ -1,4 +1,4 @@
-"""What a cut leaves of a network, counted from its labels: nothing is built.
+"""Count from its labels what a cut leaves of a network: nothing is built.
 
 axis         keeps the indices whose class is not cut
 parameters   Σ over constants of what they count · Π over their axes of kept / size
@@ -12,9 +12,9 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.account import Group, groups_of
+from worker.compression.graph.channels.labelling import label
 from worker.compression.graph.channels.ledger import Vector
 from worker.compression.graph.channels.node_view import Labelled
-from worker.compression.graph.channels.run import label
 from worker.compression.graph.facts.cost import macs_of_shaped
 from worker.compression.graph.facts.parameters import count_of
 from worker.compression.graph.nodes.formulas import FORMULAS
@@ -25,7 +25,7 @@ Gone = NDArray[np.bool_]
 
 
 class Forecast:
-    """Of cuts of these groups of one model, for inputs of these shapes.
+    """Counts of cuts of these groups of one model, for inputs of these shapes.
 
     It can be wrong where a size follows from the number of channels in a way that no label carries: check what was
     decided by it on the network that was cut.
@@ -36,36 +36,39 @@ class Forecast:
     ) -> None:
         """Raises `KeyError` where the groups are others for these shapes."""
         self._model = with_shapes(model, shapes)
-        run = label(self._model)
-        roots = groups_of(run)[1]
+        labelling = label(self._model)
+        roots = groups_of(labelling)[1]
         self._roots = [np.array([roots[channel] for channel in group.channels]) for group in groups]
-        self._classes = run.classes
+        self._classes = labelling.classes
         self._constants = [
-            (count, run.values.get(value))
+            (count, labelling.values.get(value))
             for graph in self._model.graphs()
             for value in graph.initializers.values()
             if (count := count_of(value))
         ]
-        self._sizes = [(v, v.shape, run.values[v]) for v in _of_linear_nodes(self._model) if v in run.values]
+        self._sizes = [
+            (v, v.shape, labelling.values[v]) for v in _of_linear_nodes(self._model) if v in labelling.values
+        ]
 
-    def parameters(self, losers: Sequence[Vector]) -> int:
-        """`losers`: of each group the channels that go, by their index."""
-        gone = self._gone(losers)
+    def parameters(self, cut_channels: Sequence[Vector]) -> int:
+        """`cut_channels`: of each group the indices of the channels that are cut."""
+        gone = self._cut_labels(cut_channels)
         return sum(
-            count if labelled is None else _kept(count, labelled, gone) for count, labelled in self._constants
+            count if labelled is None else _kept_count(count, labelled, gone)
+            for count, labelled in self._constants
         )
 
-    def macs(self, losers: Sequence[Vector]) -> int | None:
-        """None where a shape is unknown. `losers`: as of `parameters`."""
-        gone = self._gone(losers)
+    def macs(self, cut_channels: Sequence[Vector]) -> int | None:
+        """None where a shape is unknown. `cut_channels`: as for `parameters`."""
+        gone = self._cut_labels(cut_channels)
         for value, shape, labelled in self._sizes:
             if shape is not None:
                 value.shape = _shortened(shape, labelled.axes, gone)
         return macs_of_shaped(self._model)
 
-    def _gone(self, losers: Sequence[Vector]) -> Gone:
+    def _cut_labels(self, cut_channels: Sequence[Vector]) -> Gone:
         cut = np.zeros(len(self._classes), bool)
-        for roots, indices in zip(self._roots, losers, strict=True):
+        for roots, indices in zip(self._roots, cut_channels, strict=True):
             cut[roots[indices]] = True
         return cut[self._classes]
 
@@ -76,7 +79,7 @@ def _of_linear_nodes(model: ir.Model) -> set[ir.Value]:
     return {value for node in nodes for value in (*node.inputs, *node.outputs) if value is not None}
 
 
-def _kept(count: int, labelled: Labelled, gone: Gone) -> int:
+def _kept_count(count: int, labelled: Labelled, gone: Gone) -> int:
     for vector in labelled.vectors():
         count = count * int(np.count_nonzero(~gone[vector])) // len(vector)
     return count

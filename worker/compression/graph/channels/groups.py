@@ -1,4 +1,4 @@
-"""Channel groups of a model, held to a trial: what the checker refuses after a cut is pinned, never offered."""
+"""Find the channel groups of a model, and try them: what the checker refuses after a cut is pinned, never offered."""
 
 from typing import Final
 
@@ -8,11 +8,11 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.graph.channels.account import Channel, Group, Groups, Pinned, groups_of
-from worker.compression.graph.channels.run import BROKEN, label
+from worker.compression.graph.channels.labelling import RULE_ERRORS, label
 from worker.compression.graph.channels.surgery import remove
 from worker.compression.ir.garbage import no_garbage_collection
 
-TRIED: Final = 3
+TRIAL_STRIDE: Final = 3
 """Every third channel of each group is cut in the trial."""
 
 
@@ -27,16 +27,16 @@ def channel_groups(model: ir.Model) -> Groups:
     if isinstance(groups, Groups):
         return groups
     whole, _ = groups_of(label(model.clone()))
-    if _complaint(model.clone()) is not None:
+    if _checker_error(model.clone()) is not None:
         return whole  # the checker has nothing to say about a cut where it refuses the model itself
     refused = _refused(model, list(whole.groups))
-    kept = tuple(group for group in whole.groups if group.name not in refused)
+    accepted = tuple(group for group in whole.groups if group.name not in refused)
     pinned = (Pinned(g.name, len(g.channels), refused[g.name]) for g in whole.groups if g.name in refused)
-    return Groups(kept, (*whole.pinned, *pinned))
+    return Groups(accepted, (*whole.pinned, *pinned))
 
 
 def _refused(model: ir.Model, groups: list[Group]) -> dict[str, str]:
-    """The groups that cannot be cut, with the checker's sentence, by halving."""
+    """Find by halving the groups that cannot be cut, with the checker's sentence."""
     result = _cut_every_third(model, {group.name for group in groups})
     if isinstance(result, Groups):
         return {}
@@ -47,25 +47,25 @@ def _refused(model: ir.Model, groups: list[Group]) -> dict[str, str]:
 
 
 def _cut_every_third(model: ir.Model, names: set[str] | None) -> Groups | str:
-    """The groups if a model without some channels of those named (None: all) is valid, else what is wrong with it."""
+    """Return the groups if a model without some channels of those named (None: all) is valid, else its error."""
     copy = model.clone()
-    run = label(copy)
-    groups, roots = groups_of(run)
+    labelling = label(copy)
+    groups, roots = groups_of(labelling)
     chosen = {c for g in groups.groups if names is None or g.name in names for c in every_third(g)}
     classes = [roots[channel] for channel in chosen]
     try:
-        remove(run, copy, np.array(classes, np.int64))
-    except BROKEN as error:
+        remove(labelling, copy, np.array(classes, np.int64))
+    except RULE_ERRORS as error:
         return f"{type(error).__name__}: {error}"
-    complaint = _complaint(copy)
-    return groups if complaint is None else complaint
+    refusal = _checker_error(copy)
+    return groups if refusal is None else refusal
 
 
 def every_third(group: Group) -> tuple[Channel, ...]:
-    return group.channels[:-1:TRIED]
+    return group.channels[:-1:TRIAL_STRIDE]
 
 
-def _complaint(model: ir.Model) -> str | None:
+def _checker_error(model: ir.Model) -> str | None:
     try:
         passes.CheckerPass(full_check=True)(model)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:

@@ -1,6 +1,6 @@
-"""Labels, which of them are one channel, and which must stay.
+"""Record which labels are one channel, and which must stay.
 
-Rules only note pairs and pins; classes are the connected components of all pairs, found once at the end.
+Rules only note pairs and pins; classes are the connected components of all pairs, computed once at the end.
 """
 
 from collections.abc import Sequence
@@ -16,12 +16,12 @@ NONE: Final = np.zeros(0, np.int64)
 
 
 class Ledger:
-    """The book of one label run."""
+    """The labels of one label run, and what was noted about them."""
 
     def __init__(self) -> None:
         self.count = 0
         self.stretched: set[int] = set()
-        """Labels of axes that were stretched from size 1: no channels unless they meet some."""
+        """Labels of axes that were stretched from size 1: no channels unless they share labels with some."""
         self.reasons: list[str] = []
         self._pairs: list[tuple[Vector, Vector]] = []
         self._pinned: list[Vector] = []
@@ -31,31 +31,31 @@ class Ledger:
         return np.arange(self.count - size, self.count, dtype=np.int64)
 
     def unite(self, first: Vector, second: Vector) -> None:
-        """Index by index the same channel. Raises `ValueError` where one has more than the other."""
+        """Note that both are the same channels, index by index. Raises `ValueError` where one has more."""
         if first.shape != second.shape:
-            raise ValueError(f"{first.shape} labels meet {second.shape}")
+            raise ValueError(f"{first.shape} labels do not match the size of {second.shape}")
         if first is not second:
             self._pairs.append((first, second))
 
     def pin(self, labels: Vector, reason: str) -> None:
-        """These channels stay, and that is why."""
+        """Note that these channels stay, and why."""
         self._pinned.append(labels.reshape(-1))
         self.reasons.append(reason)
 
     def classes(self) -> Vector:
-        """The smallest label of its class, for each label."""
+        """Return for each label the smallest one of its class."""
         pairs = self._pairs
         return components(self.count, joined([a for a, _ in pairs]), joined([b for _, b in pairs]))
 
-    def why(self, classes: Vector) -> Vector:
-        """The index of the first reason that pins its class, −1 where none does, for each label."""
+    def reason_of_labels(self, classes: Vector) -> Vector:
+        """Return for each label the index of the first reason that pins its class, −1 where none does."""
         none = len(self.reasons)
         first = np.full(self.count, none, np.int64)
         sizes = [len(labels) for labels in self._pinned]
         numbers = np.repeat(np.arange(len(sizes)), sizes)
         np.minimum.at(first, classes[joined(self._pinned)], numbers)
-        found = first[classes]
-        return np.where(found == none, -1, found)
+        index = first[classes]
+        return np.where(index == none, -1, index)
 
 
 def joined(vectors: Sequence[Vector]) -> Vector:
@@ -63,7 +63,7 @@ def joined(vectors: Sequence[Vector]) -> Vector:
 
 
 def components(count: int, first: Vector, second: Vector) -> Vector:
-    """Connected components by hooking the larger root to the smaller and halving all paths, until nothing changes."""
+    """Find connected components by hooking the larger root to the smaller and halving paths until nothing changes."""
     root = np.arange(count, dtype=np.int64)
     while True:
         a, b = root[first], root[second]

@@ -19,7 +19,7 @@ Axes = tuple[Vector | None, ...]
 Shape = tuple[int, ...]
 
 UNKNOWN: Final = 0
-"""The size of a dimension that nothing tells: it meets no other."""
+"""The size of a dimension that nothing tells: it matches no other."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +58,8 @@ class Split:
 
 
 @dataclass
-class Book:
-    """All that rules note: labels and unions, the axes of weights that layers make or read, and choices."""
+class LabelRun:
+    """All that rules note in one pass: labels and unions, the axes of weights that layers make or read, and choices."""
 
     ledger: Ledger = field(default_factory=Ledger)
     producers: list[tuple[ir.Node, Vector]] = field(default_factory=list)
@@ -71,20 +71,20 @@ class Book:
 
 
 @dataclass
-class Step:
-    """One node of the run. `inputs` has None for what is left out."""
+class NodeView:
+    """One node of the label run. `inputs` has None for what is left out."""
 
     node: ir.Node
     opset: int
     inputs: Sequence[Labelled | None]
     shapes: Sequence[Shape]
-    book: Book
+    run: LabelRun
     _choices: int = 0
 
     def __str__(self) -> str:
         return f"{self.node.op_type} '{self.node.name}'"
 
-    def given(self, index: int = 0) -> Labelled:
+    def required(self, index: int = 0) -> Labelled:
         value = self.optional(index)
         assert value is not None, f"{self} lacks input {index}"
         return value
@@ -97,23 +97,23 @@ class Step:
         return constant(self.node, index)
 
     def fresh(self, size: int) -> Vector | None:
-        return self.book.ledger.fresh(size) if size > 1 else None
+        return self.run.ledger.fresh(size) if size > 1 else None
 
     def stretched(self, size: int) -> Vector | None:
         vector = self.fresh(size)
-        self.book.ledger.stretched.update(() if vector is None else vector.tolist())
+        self.run.ledger.stretched.update(() if vector is None else vector.tolist())
         return vector
 
     def is_stretched(self, vector: Vector) -> bool:
-        return int(vector[0]) in self.book.ledger.stretched
+        return int(vector[0]) in self.run.ledger.stretched
 
     def unite(self, first: Vector | None, second: Vector | None) -> None:
         if first is not None and second is not None:
-            self.book.ledger.unite(first, second)
+            self.run.ledger.unite(first, second)
 
     def pin(self, vector: Vector | None, reason: str) -> None:
         if vector is not None:
-            self.book.ledger.pin(vector, reason)
+            self.run.ledger.pin(vector, reason)
 
     def pin_all(self, reason: str) -> None:
         for value in self.inputs:
@@ -121,56 +121,56 @@ class Step:
                 for vector in value.vectors():
                     self.pin(vector, reason)
 
-    def meet(self, *pairs: tuple[Vector | None, int], origin: str = "") -> Vector | None:
-        """Axes that lie on each other. Size 1 is stretched; one without labels pins the others, and then none has."""
+    def share_labels(self, *pairs: tuple[Vector | None, int], origin: str = "") -> Vector | None:
+        """Unite the labels of axes that match in size. Size 1 is stretched; one without labels pins the others."""
         wide = [(vector, size) for vector, size in pairs if size != 1]
         labelled = sorted((vector for vector, _ in wide if vector is not None), key=self.is_stretched)
         for other in labelled[1:]:
             self.unite(labelled[0], other)
         if labelled and len(labelled) < len(wide):
-            self.pin(labelled[0], f"{self} joins them with {origin or 'an axis that no weight makes'}")
+            self.pin(labelled[0], f"{self} joins them with {origin or 'an axis that no weight produces'}")
             return None
         return labelled[0] if labelled else None
 
-    def fold(self, vector: Vector | None, sizes: Sequence[int], kept: int) -> Vector | None:
-        """One channel for each index of axis `kept` of `vector.reshape(sizes)`."""
-        if vector is None or sizes[kept] == 1:
+    def fold(self, vector: Vector | None, sizes: Sequence[int], axis: int) -> Vector | None:
+        """Make one channel of each index of this axis of `vector.reshape(sizes)`."""
+        if vector is None or sizes[axis] == 1:
             if vector is not None:
                 self.unite(vector, np.broadcast_to(vector[:1], vector.shape))
             return None if vector is None else vector[:1]
-        table = np.moveaxis(vector.reshape(sizes), kept, 0).reshape(sizes[kept], -1)
+        table = np.moveaxis(vector.reshape(sizes), axis, 0).reshape(sizes[axis], -1)
         self.unite(table, np.broadcast_to(table[:, :1], table.shape))
         return table[:, 0]
 
     def choose(self, vector: Vector, sizes: Sequence[int]) -> int:
-        """By which of these sizes channels stay apart: by the largest, unless a run has shown that to be useless."""
+        """Choose by which of these sizes channels stay apart: the largest, unless a run showed that to be useless."""
         key = (str(self.node.name), self._choices)
         self._choices += 1
         order = sorted((i for i, size in enumerate(sizes) if size > 1), key=lambda i: (-sizes[i], -i)) or [0]
-        self.book.splits.append(Split(key, vector, tuple(sizes), len(order)))
-        return order[self.book.choices.get(key, 0) % len(order)]
+        self.run.splits.append(Split(key, vector, tuple(sizes), len(order)))
+        return order[self.run.choices.get(key, 0) % len(order)]
 
-    def makes(self, vector: Vector | None) -> None:
-        """The node's weight has them along its output axis."""
+    def produces(self, vector: Vector | None) -> None:
+        """Note that the node's weight has them along its output axis."""
         if vector is not None:
-            self.book.producers.append((self.node, vector.reshape(-1)))
+            self.run.producers.append((self.node, vector.reshape(-1)))
 
-    def reads(self, vector: Vector | None) -> None:
-        """The node's weight has them along its input axis."""
+    def consumes(self, vector: Vector | None) -> None:
+        """Note that the node's weight has them along its input axis."""
         if vector is not None:
-            self.book.consumers.append((self.node, vector.reshape(-1)))
+            self.run.consumers.append((self.node, vector.reshape(-1)))
 
     def result(self, axes: Sequence[Vector | None], *, zero: bool = False, output: int = 0) -> Labelled:
-        """An output with these labels. Axes of size 1 have none: a channel that is left alone on its axis stays."""
+        """Make an output with these labels. Axes of size 1 have none: a channel that is alone on its axis stays."""
         shape = self.shapes[output]
         for vector, size in zip(axes, shape, strict=True):
             if size == 1:
                 self.pin(vector, f"{self} leaves one of them alone on its axis")
-        kept = [None if size == 1 else v for v, size in zip(axes, shape, strict=True)]
-        return Labelled(shape, tuple(kept), zero)
+        longer = [None if size == 1 else v for v, size in zip(axes, shape, strict=True)]
+        return Labelled(shape, tuple(longer), zero)
 
-    def plain(self, output: int = 0) -> Labelled:
-        """An output without labels."""
+    def unlabelled(self, output: int = 0) -> Labelled:
+        """Make an output without labels."""
         return self.result([None] * len(self.shapes[output]), output=output)
 
 

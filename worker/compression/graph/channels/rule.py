@@ -1,8 +1,8 @@
-"""What a rule is: a node's labels from those of its inputs, noting what becomes one channel and what must stay."""
+"""A rule gives a node's labels from those of its inputs, and notes what becomes one channel and what must stay."""
 
 from collections.abc import Callable
 
-from worker.compression.graph.channels.node_view import Labelled, Step
+from worker.compression.graph.channels.node_view import Labelled, NodeView
 
-Rule = Callable[[Step], Labelled | list[Labelled]]
+Rule = Callable[[NodeView], Labelled | list[Labelled]]
 """One answer for the first output or one for each; outputs without an answer have no labels."""

@@ -1,6 +1,6 @@
-"""What a node says about the sizes of its values, said again after a cut: one short function for each operator.
+"""Adapt what nodes say about the sizes of their values to a cut: one short function for each operator.
 
-The labels before and behind a node tell every number: how many are left in a piece, before a bound, along an axis.
+The labels of inputs and results give every number: how many are kept in a piece, before a bound, along an axis.
 """
 
 from collections.abc import Callable
@@ -9,86 +9,88 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.graph.channels.fixup import Mask, Repair
+from worker.compression.graph.channels.fixup import Fixup, Mask
 from worker.compression.graph.channels.node_view import Labelled, constant, integers
 
 SPLIT_BY_INPUT: Final = 13
 
 
-def groups(w: int) -> Callable[[Repair], None]:
-    """`group`: how many of them have a channel left."""
+def groups(w: int) -> Callable[[Fixup], None]:
+    """Set `group` to the number of groups that keep a channel; `w` is the index of the weight."""
 
-    def repair(it: Repair) -> None:
-        count = it.node.attributes.get_int("group", 1)
-        weight = it.before(w)
+    def set_group(fixup: Fixup) -> None:
+        count = fixup.node.attributes.get_int("group", 1)
+        weight = fixup.input_labels(w)
         assert weight is not None
         axis = weight.axes[0]
-        if count == 1 or axis is None or not it.cut[axis].any():
+        if count == 1 or axis is None or not fixup.cut[axis].any():
             return
-        left = (~it.cut[axis]).reshape(count, -1).any(1).sum()
-        it.node.attributes["group"] = ir.AttrInt64("group", int(left))
+        remaining = (~fixup.cut[axis]).reshape(count, -1).any(1).sum()
+        fixup.node.attributes["group"] = ir.AttrInt64("group", int(remaining))
 
-    return repair
-
-
-def shape_of_result(index: int, relative: tuple[int, ...] = ()) -> Callable[[Repair], None]:
-    """An input that is the shape of the result."""
-
-    def repair(it: Repair) -> None:
-        if new := it.changed(it.behind()):
-            it.entries(index, new, relative=relative)
-
-    return repair
+    return set_group
 
 
-def reshape(it: Repair) -> None:
-    """0 stays where it still copies the right size, −1 is what is left."""
-    new = it.changed(it.behind())
+def shape_of_result(index: int, relative: tuple[int, ...] = ()) -> Callable[[Fixup], None]:
+    """Change the input that is the shape of the result."""
+
+    def set_shape(fixup: Fixup) -> None:
+        if new := fixup.new_sizes(fixup.output_labels()):
+            fixup.set_entries(index, new, relative=relative)
+
+    return set_shape
+
+
+def reshape(fixup: Fixup) -> None:
+    """Change the target shape: 0 stays where it still copies the right size, −1 follows from the rest."""
+    new = fixup.new_sizes(fixup.output_labels())
     if not new:
         return
-    source, shape = it.before(), constant(it.node, 1)
-    copies = shape is not None and not it.node.attributes.get_int("allowzero", 0)
-    sizes = it.changed(source)
+    source, shape = fixup.input_labels(), constant(fixup.node, 1)
+    copies = shape is not None and not fixup.node.attributes.get_int("allowzero", 0)
+    sizes = fixup.new_sizes(source)
     follows = {a for a, n in new.items() if copies and shape[a] == 0 and sizes.get(a) == n}  # type: ignore[index]
-    it.entries(1, {a: n for a, n in new.items() if a not in follows}, relative=(-1,))
+    fixup.set_entries(1, {a: n for a, n in new.items() if a not in follows}, relative=(-1,))
 
 
-def split(it: Repair) -> None:
-    x = it.before()
-    axis = it.node.attributes.get_int("axis", 0)
-    if it.stays(x, axis) is None:
+def split(fixup: Fixup) -> None:
+    x = fixup.input_labels()
+    axis = fixup.node.attributes.get_int("axis", 0)
+    if fixup.kept_mask(x, axis) is None:
         return
     sizes = []
-    for output in range(len(it.node.outputs)):
-        piece = it.behind(output)
+    for output in range(len(fixup.node.outputs)):
+        piece = fixup.output_labels(output)
         assert piece is not None
-        mask = it.stays(piece, axis)
+        mask = fixup.kept_mask(piece, axis)
         sizes.append(piece.shape[axis] if mask is None else int(mask.sum()))
-    it.node.attributes.pop("num_outputs", None)
-    it.write("split", 1 if it.opset >= SPLIT_BY_INPUT else -1, sizes)
+    fixup.node.attributes.pop("num_outputs", None)
+    fixup.write_numbers("split", 1 if fixup.opset >= SPLIT_BY_INPUT else -1, sizes)
 
 
-def slice_(it: Repair) -> None:
-    """A bound moves by what is cut before it."""
-    x = it.before()
-    starts, ends = (integers(it.node, n, i, it.numbers) for n, i in (("starts", 1), ("ends", 2)))
-    if x is None or starts is None or ends is None or not it.changed(x):
+def slice_(fixup: Fixup) -> None:
+    """Move each bound by what is cut before it."""
+    x = fixup.input_labels()
+    starts, ends = (integers(fixup.node, n, i, fixup.numbers) for n, i in (("starts", 1), ("ends", 2)))
+    if x is None or starts is None or ends is None or not fixup.new_sizes(x):
         return
-    axes = integers(it.node, "axes", 3) or list(range(len(starts)))
-    steps = integers(it.node, "steps", 4) or [1] * len(starts)
+    axes = integers(fixup.node, "axes", 3) or list(range(len(starts)))
+    steps = integers(fixup.node, "steps", 4) or [1] * len(starts)
     for place, axis in enumerate(axes):
-        mask = it.stays(x, axis)
+        mask = fixup.kept_mask(x, axis)
         if mask is not None:
             size = len(mask)
             first, last, _ = slice(starts[place], ends[place], steps[place]).indices(size)
             starts[place], ends[place] = _bounds(mask, first, last, steps[place])
-    it.write("starts", 1, starts)
-    it.write("ends", 2, ends)
+    fixup.write_numbers("starts", 1, starts)
+    fixup.write_numbers("ends", 2, ends)
 
 
 def _bounds(mask: Mask, first: int, last: int, step: int) -> tuple[int, int]:
-    """Forward: what stays before each bound; neighbours that are stepped over stay or go together, so a start keeps its
-    place among them. Backward: what stays up to each bound, and before all is −size − 1.
+    """Count bounds after the cut.
+
+    Forward: what is kept before each bound; neighbours that are stepped over stay or go together, so a start keeps its
+    place among them. Backward: what is kept up to each bound, and before all is −size − 1.
     """
     if step > 0:
         run = first - first % step
@@ -97,83 +99,85 @@ def _bounds(mask: Mask, first: int, last: int, step: int) -> tuple[int, int]:
     return int(mask[: first + 1].sum()) - 1, end if end >= 0 else -len(mask) - 1
 
 
-def pad(it: Repair) -> None:
-    behind = it.behind()
-    pads = integers(it.node, "pads", 1)
-    if behind is None or pads is None or not it.changed(behind):
+def pad(fixup: Fixup) -> None:
+    behind = fixup.output_labels()
+    pads = integers(fixup.node, "pads", 1)
+    if behind is None or pads is None or not fixup.new_sizes(behind):
         return
     half = len(pads) // 2
-    for place, axis in enumerate(integers(it.node, "axes", 3) or range(half)):
-        mask = it.stays(behind, axis)
+    for place, axis in enumerate(integers(fixup.node, "axes", 3) or range(half)):
+        mask = fixup.kept_mask(behind, axis)
         if mask is not None:
             before, after = pads[place], pads[place + half]
-            pads[place] = _left(it, behind, axis, 0, before)
-            pads[place + half] = _left(it, behind, axis, behind.shape[axis] - after, after)
-    it.write("pads", 1, pads)
+            pads[place] = _kept_count(fixup, behind, axis, 0, before)
+            pads[place + half] = _kept_count(fixup, behind, axis, behind.shape[axis] - after, after)
+    fixup.write_numbers("pads", 1, pads)
 
 
-def _left(it: Repair, behind: Labelled, axis: int, start: int, size: int) -> int:
+def _kept_count(fixup: Fixup, behind: Labelled, axis: int, start: int, size: int) -> int:
     vector = behind.axes[axis]
     assert vector is not None
-    return int((~it.cut[vector[start : start + size]]).sum()) if size > 0 else size
+    return int((~fixup.cut[vector[start : start + size]]).sum()) if size > 0 else size
 
 
-def gather(it: Repair) -> None:
-    """Indices that stay, counted anew."""
-    x, chosen = it.before(), constant(it.node, 1)
-    axis = it.node.attributes.get_int("axis", 0)
-    mask = it.stays(x, axis)
+def gather(fixup: Fixup) -> None:
+    """Renumber constant indices, without those that are cut."""
+    x, chosen = fixup.input_labels(), constant(fixup.node, 1)
+    axis = fixup.node.attributes.get_int("axis", 0)
+    mask = fixup.kept_mask(x, axis)
     if mask is None or chosen is None:
         return
     places = np.cumsum(mask) - 1
     wanted = chosen % len(mask)
-    it.put(1, places[wanted[mask[wanted]]] if chosen.ndim else places[wanted])
+    fixup.set_input(1, places[wanted[mask[wanted]]] if chosen.ndim else places[wanted])
 
 
-def gather_nd(it: Repair) -> None:
-    mask, chosen = it.stays(it.before(), 0), constant(it.node, 1)
+def gather_nd(fixup: Fixup) -> None:
+    mask, chosen = fixup.kept_mask(fixup.input_labels(), 0), constant(fixup.node, 1)
     if mask is not None and chosen is not None:
         wanted = chosen % len(mask)
-        it.put(1, (np.cumsum(mask) - 1)[wanted[mask[wanted[:, 0]]]])
+        fixup.set_input(1, (np.cumsum(mask) - 1)[wanted[mask[wanted[:, 0]]]])
 
 
-def tile(it: Repair) -> None:
-    """Only an axis of size 1 is repeated for the sake of channels."""
-    before, behind = it.before(), it.behind()
+def tile(fixup: Fixup) -> None:
+    """Change repeats along axes of size 1: no others are repeated for the sake of channels."""
+    before, behind = fixup.input_labels(), fixup.output_labels()
     new = {
-        axis: n for axis, n in it.changed(behind).items() if before is not None and before.shape[axis] == 1
+        axis: n
+        for axis, n in fixup.new_sizes(behind).items()
+        if before is not None and before.shape[axis] == 1
     }
     if new:
-        it.entries(1, new)
+        fixup.set_entries(1, new)
 
 
-def resize(it: Repair) -> None:
-    """Sizes, where they are given; the axes they are for may be named."""
-    behind = it.behind()
-    if len(it.node.inputs) < 4 or it.node.inputs[3] is None or behind is None:
+def resize(fixup: Fixup) -> None:
+    """Change explicit sizes; the axes they are for may be named."""
+    behind = fixup.output_labels()
+    if len(fixup.node.inputs) < 4 or fixup.node.inputs[3] is None or behind is None:
         return
-    named = list(it.node.attributes.get_ints("axes") or range(len(behind.shape)))
-    new = {named.index(axis): n for axis, n in it.changed(behind).items() if axis in named}
+    named = list(fixup.node.attributes.get_ints("axes") or range(len(behind.shape)))
+    new = {named.index(axis): n for axis, n in fixup.new_sizes(behind).items() if axis in named}
     if new:
-        it.entries(3, new)
+        fixup.set_entries(3, new)
 
 
-def hidden_size(it: Repair) -> None:
-    mask = it.stays(it.before(2), 2)
+def hidden_size(fixup: Fixup) -> None:
+    mask = fixup.kept_mask(fixup.input_labels(2), 2)
     if mask is not None:
-        it.node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", int(mask.sum()))
+        fixup.node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", int(mask.sum()))
 
 
-def num_groups(it: Repair) -> None:
-    count = it.node.attributes.get_int("num_groups", 1)
-    mask = it.stays(it.before(), 1)
+def num_groups(fixup: Fixup) -> None:
+    count = fixup.node.attributes.get_int("num_groups", 1)
+    mask = fixup.kept_mask(fixup.input_labels(), 1)
     if mask is not None:
-        it.node.attributes["num_groups"] = ir.AttrInt64(
+        fixup.node.attributes["num_groups"] = ir.AttrInt64(
             "num_groups", int(mask.reshape(count, -1).any(1).sum())
         )
 
 
-REPAIRS: Final[dict[str, Callable[[Repair], None]]] = {
+FIXUPS: Final[dict[str, Callable[[Fixup], None]]] = {
     "Conv": groups(1),
     "FusedConv": groups(1),
     "ConvInteger": groups(1),

@@ -1,4 +1,4 @@
-"""Numbers that a graph computes from shapes, entry by entry: which are known, and which channels they count.
+"""Follow numbers that a graph computes from shapes, entry by entry: which are known, which channels they count.
 
 Exporters write x[:, : C // 2] as Shape → Gather → Div → Slice where other dimensions are open. An axis with labels
 comes from a weight, so its size is known, and so is what follows from it and from constants.
@@ -14,7 +14,7 @@ import onnx_ir as ir
 from worker.compression.graph.channels.ledger import Vector
 from worker.compression.graph.channels.node_view import Labelled, constant
 
-MOST_ENTRIES: Final = 64
+MAX_ENTRIES: Final = 64
 ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {
     "Add": operator.add,
     "Sub": operator.sub,
@@ -35,23 +35,23 @@ class Entry:
 Entries = list[Entry]
 
 
-def follow(node: ir.Node, known: Mapping[ir.Value, Entries], x: Labelled | None) -> Entries | None:
-    """The entries of what the node answers; None where it is no arithmetic on shapes."""
+def computed_entries(node: ir.Node, known: Mapping[ir.Value, Entries], x: Labelled | None) -> Entries | None:
+    """Return the entries of the node's result; None where it is no arithmetic on shapes."""
     if node.op_type == "Shape" and x is not None:
         end = node.attributes.get("end")
         part = slice(node.attributes.get_int("start", 0), None if end is None else end.as_int())
         return [Entry(None) if v is None else Entry(size, (v,)) for v, size in x.pairs()[part]]
     if not any(value in known for value in node.inputs if value is not None):
         return None
-    given = [_entries(node, index, known) for index in range(len(node.inputs))]
+    inputs = [_entries(node, index, known) for index in range(len(node.inputs))]
     if node.op_type in PASSES_ON:
-        return given[0]
+        return inputs[0]
     if node.op_type == "Concat":
-        return None if None in given else [entry for part in given if part is not None for entry in part]
-    if node.op_type in ("Gather", "Slice") and given[0] is not None:
-        return _chosen(node, given[0])
-    if node.op_type in ARITHMETIC and given[0] is not None and given[1] is not None:
-        return _combined(ARITHMETIC[node.op_type], given[0], given[1])
+        return None if None in inputs else [entry for part in inputs if part is not None for entry in part]
+    if node.op_type in ("Gather", "Slice") and inputs[0] is not None:
+        return _chosen(node, inputs[0])
+    if node.op_type in ARITHMETIC and inputs[0] is not None and inputs[1] is not None:
+        return _combined(ARITHMETIC[node.op_type], inputs[0], inputs[1])
     return None
 
 
@@ -59,14 +59,14 @@ def _entries(node: ir.Node, index: int, known: Mapping[ir.Value, Entries]) -> En
     value, array = node.inputs[index], constant(node, index)
     if value is not None and value in known:
         return known[value]
-    if array is None or array.size > MOST_ENTRIES or array.dtype.kind != "i":
+    if array is None or array.size > MAX_ENTRIES or array.dtype.kind != "i":
         return None
     return [Entry(int(number)) for number in array.reshape(-1)]
 
 
 def _chosen(node: ir.Node, entries: Entries) -> Entries | None:
     arguments = [constant(node, index) for index in range(1, len(node.inputs))]
-    if any(array is None or array.size > MOST_ENTRIES for array in arguments):
+    if any(array is None or array.size > MAX_ENTRIES for array in arguments):
         return None
     numbers = [array.reshape(-1).tolist() for array in arguments if array is not None]
     if node.op_type == "Gather":

@@ -1,4 +1,4 @@
-"""Cutting channels: slices of initializers are deleted, and whatever says a size is said again.
+"""Cut channels: delete slices of initializers, and adapt whatever says a size.
 
 cut = the classes of the channels given;  every axis keeps the indices whose class is not cut
 """
@@ -10,35 +10,35 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.graph.channels.account import Channel, Groups, groups_of
-from worker.compression.graph.channels.fixup import Mask, Repair
+from worker.compression.graph.channels.fixup import Fixup, Mask
+from worker.compression.graph.channels.labelling import Labelling, label
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.run import Run, label
-from worker.compression.graph.channels.shape_fixups import REPAIRS
+from worker.compression.graph.channels.shape_fixups import FIXUPS
 from worker.compression.graph.normal_form.tracing import trace
 from worker.compression.graph.opset.conversion import opset_of
 
 
 def cut(model: ir.Model, channels: Iterable[Channel]) -> ir.Model:
-    """A copy without these channels; weights that lose nothing are shared with the model given.
+    """Make a copy without these channels; weights that lose nothing are shared with the model given.
 
     Raises `ValueError` for a channel that the model does not have or that is pinned, and when none of a group would
     stay.
     """
     copy = model.clone()
-    run = label(copy)
+    labelling = label(copy)
     chosen = set(channels)
-    groups, roots = groups_of(run)
-    one_stays(groups, chosen)
+    groups, roots = groups_of(labelling)
+    require_one_kept(groups, chosen)
     if missing := chosen - set(roots):
         raise ValueError(
             f"not a channel of this model: {next(iter(missing)).parts[:1]}, and {len(missing) - 1} more"
         )
-    remove(run, copy, np.array([roots[channel] for channel in chosen], np.int64))
+    remove(labelling, copy, np.array([roots[channel] for channel in chosen], np.int64))
     trace(copy)
     return copy
 
 
-def one_stays(groups: Groups, chosen: set[Channel]) -> None:
+def require_one_kept(groups: Groups, chosen: set[Channel]) -> None:
     for group in groups.groups:
         if chosen.issuperset(group.channels):
             raise ValueError(
@@ -46,14 +46,14 @@ def one_stays(groups: Groups, chosen: set[Channel]) -> None:
             )
 
 
-def remove(run: Run, model: ir.Model, classes: Vector) -> None:
-    """Cut these classes out of the model that was run, in place. All inferred shapes are forgotten."""
-    gone = np.isin(run.classes, classes)
+def remove(labelling: Labelling, model: ir.Model, classes: Vector) -> None:
+    """Cut these classes out of the labelled model, in place. All inferred shapes are forgotten."""
+    gone = np.isin(labelling.classes, classes)
     opset = opset_of(model)
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
-        if node.op_type in REPAIRS and node.outputs[0] in run.values:
-            REPAIRS[node.op_type](Repair(node, run.values, gone, opset, run.book.numbers))
-    for value, labelled in run.values.items():
+        if node.op_type in FIXUPS and node.outputs[0] in labelling.values:
+            FIXUPS[node.op_type](Fixup(node, labelling.values, gone, opset, labelling.run.numbers))
+    for value, labelled in labelling.values.items():
         if value.is_initializer():
             _shorten(value, [None if v is None else ~gone[v] for v in labelled.axes])
     passes.RemoveUnusedNodesPass()(model)
@@ -63,10 +63,10 @@ def remove(run: Run, model: ir.Model, classes: Vector) -> None:
                 value.shape = None
 
 
-def _shorten(value: ir.Value, stays: list[Mask | None]) -> None:
+def _shorten(value: ir.Value, masks: list[Mask | None]) -> None:
     tensor = value.const_value
     assert tensor is not None
-    cuts = [(axis, mask) for axis, mask in enumerate(stays) if mask is not None and not mask.all()]
+    cuts = [(axis, mask) for axis, mask in enumerate(masks) if mask is not None and not mask.all()]
     if not cuts:
         return
     array = tensor.numpy()

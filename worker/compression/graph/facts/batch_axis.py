@@ -1,4 +1,4 @@
-"""Which axis of an input or output counts the samples. It is the first, unless the graph says otherwise.
+"""Find which axis of an input or output counts the samples. It is the first, unless the graph says otherwise.
 
 Recurrent layers of layout 0 read [steps, batch, features]; whichever axis of an input becomes their batch is the batch,
 through any Transpose between. Without them an axis is the batch that is called one (`batch`, `N`) where the first is
@@ -13,7 +13,7 @@ import onnx
 import onnx_ir as ir
 
 from worker.compression.graph.shapes.onnx_inference import infer_by_onnx
-from worker.compression.graph.shapes.shapes import BATCH
+from worker.compression.graph.shapes.shapes import BATCH_NAME
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.onnx_files.single_file import without_raw_data
 
@@ -25,23 +25,23 @@ Axes = dict[str, int | None]
 
 
 def batch_axes(model: ir.Model) -> Axes:
-    """Of each input and output by name; None where none counts the samples. The model is not changed."""
+    """Find the batch axis of each input and output by name; None where there is none. The model is not changed."""
     inputs = _inputs(model)
     declared = {str(v.name): v.shape for v in inputs if v.shape is not None}
-    batch = _named(inputs)
+    batch = _batch_names(inputs)
     if any(node.op_type in RECURRENT for node in ir.traversal.RecursiveGraphIterator(model.graph)):
         model = model.clone()
         inputs = _inputs(model)
         batch = _read_by_layers(model, inputs) or batch
-    found: Axes = {str(v.name): _axis(v.shape, batch, 0) for v in inputs}
-    is_open = any(_is_open(declared[name], axis) for name, axis in found.items())
+    axes: Axes = {str(v.name): _axis(v.shape, batch, 0) for v in inputs}
+    is_open = any(_is_open(declared[name], axis) for name, axis in axes.items())
     for value in model.graph.outputs:
-        found[str(value.name)] = _axis(value.shape, batch, _without_name(value.shape, is_open))
-    return found
+        axes[str(value.name)] = _axis(value.shape, batch, _without_name(value.shape, is_open))
+    return axes
 
 
 def batch_axes_of(path: Path) -> Axes:
-    """The same of a file, without reading its weights, and its nodes only where some are recurrent."""
+    """Find the batch axes of a file without reading its weights, and its nodes only where some are recurrent."""
     proto = without_raw_data(path)
     if not any(node.op_type in RECURRENT for node in messages(proto, onnx.NodeProto)):
         del proto.graph.node[:]
@@ -52,13 +52,13 @@ def batch_axes_of(path: Path) -> Axes:
 
 
 def _inputs(model: ir.Model) -> list[ir.Value]:
-    """Those that data is given for, as far as their rank is known."""
+    """The inputs that data is given for, as far as their rank is known."""
     initializers = model.graph.initializers
     return [v for v in model.graph.inputs if v.name not in initializers and v.shape is not None]
 
 
 def _read_by_layers(model: ir.Model, inputs: list[ir.Value]) -> set[str]:
-    """The dimensions of inputs that recurrent layers take for their batch. All shapes of the model become symbols."""
+    """Find the dimensions that recurrent layers take for their batch. All shapes of the model become symbols."""
     for number, value in enumerate(inputs):
         value.shape = ir.Shape([_symbol(number, axis, dim) for axis, dim in enumerate(value.shape or ())])
     _infer_anew(model)
@@ -68,17 +68,17 @@ def _read_by_layers(model: ir.Model, inputs: list[ir.Value]) -> set[str]:
 
 
 def _symbol(number: int, axis: int, dim: int | ir.SymbolicDim) -> str:
-    """The name that the dimension has, else one of its own, for numbers too."""
+    """Return the name that the dimension has, else one of its own, for numbers too."""
     if isinstance(dim, ir.SymbolicDim) and dim.value:
         return dim.value
     return f"winnow_{number}_{axis}"
 
 
-def _named(inputs: Iterable[ir.Value]) -> set[str]:
-    """What the batch is called: by the inputs' first axes, else by any other."""
+def _batch_names(inputs: Iterable[ir.Value]) -> set[str]:
+    """Find what the batch is called: by the inputs' first axes, else by any other."""
     shapes = [value.shape for value in inputs if value.shape is not None and len(value.shape)]
     first = {symbol for shape in shapes for symbol in _symbols(shape[:1])}
-    named = {symbol for shape in shapes for symbol in _symbols(shape) if BATCH.match(symbol)}
+    named = {symbol for shape in shapes for symbol in _symbols(shape) if BATCH_NAME.match(symbol)}
     return first & named or named
 
 
@@ -98,7 +98,7 @@ def _infer_anew(model: ir.Model) -> None:
 
 
 def _batch_symbols(node: ir.Node) -> Iterator[str]:
-    """Of the batch that a recurrent layer reads."""
+    """Yield the symbols of the batch that a recurrent layer reads."""
     inside = 0 if node.attributes.get_int("layout", 0) else 1
     for index, axis in ((X, inside), (LENGTHS, 0), (STATE, inside), (CELL, inside)):
         value = node.inputs[index] if index < len(node.inputs) else None

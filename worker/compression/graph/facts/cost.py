@@ -1,4 +1,4 @@
-"""What a graph costs: parameters, multiply-accumulates, zeros, and all of it per layer."""
+"""Count what a graph costs: parameters, multiply-accumulates, zeros, and all of it per layer."""
 
 from dataclasses import dataclass
 
@@ -30,7 +30,7 @@ class LayerCost:
 
 
 def macs(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> int | None:
-    """Multiply-accumulates for these input shapes (batch 1 where nothing is given); None where one is unknown.
+    """Count multiply-accumulates for these input shapes (batch 1 where nothing is given); None where one is unknown.
 
     Of an If, the dearer branch counts. A loop's body runs an unknown number of times: None if it has linear layers.
     """
@@ -38,42 +38,42 @@ def macs(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> int | N
 
 
 def macs_of_shaped(shaped: ir.Model) -> int | None:
-    """The same of a model whose shapes are inferred for its inputs already."""
+    """Count multiply-accumulates of a model whose shapes are inferred for its inputs already."""
     return _graph_macs(shaped.graph)
 
 
 def sparsity(model: ir.Model) -> float:
     """Share of zeros among the weights of all layers, 0–1. A quantized weight is zero at its zero point."""
-    weights = {id(weight.value): weight for _, found in layers(model) for weight in found}.values()
+    weights = {id(weight.value): weight for _, of_layer in layers(model) for weight in of_layer}.values()
     total = sum(weight.size for weight in weights)
-    return sum(map(_zeros, weights)) / total if total else 0.0
+    return sum(map(_count_zeros, weights)) / total if total else 0.0
 
 
-def _zeros(weight: Weight) -> int:
-    found = weight.zeros()
+def _count_zeros(weight: Weight) -> int:
+    zeros = weight.zeros()
     release(weight.value)
-    return found
+    return zeros
 
 
 def layer_table(model: ir.Model, shapes: dict[str, list[int]] | None = None) -> list[LayerCost]:
-    """Every node with a weight, in the order of the graph, subgraphs included."""
+    """List every node with a weight, in the order of the graph, subgraphs included."""
     return layers_of_shaped(with_shapes(model, shapes))
 
 
 def layers_of_shaped(shaped: ir.Model) -> list[LayerCost]:
-    """The same of a model whose shapes are inferred for its inputs already."""
-    return [_layer(node, found) for node, found in layers(shaped)]
+    """List the layers of a model whose shapes are inferred for its inputs already."""
+    return [_layer(node, weights) for node, weights in layers(shaped)]
 
 
-def _layer(node: ir.Node, found: list[Weight]) -> LayerCost:
+def _layer(node: ir.Node, weights: list[Weight]) -> LayerCost:
     return LayerCost(
         name=node.name or "",
         op=node.op_type,
-        weight=found[0].shape,
-        dtype=found[0].dtype,
-        parameters=sum(weight.size for weight in found),
+        weight=weights[0].shape,
+        dtype=weights[0].dtype,
+        parameters=sum(weight.size for weight in weights),
         macs=node_macs(node),
-        size_bytes=sum(weight.nbytes for weight in found),
+        size_bytes=sum(weight.nbytes for weight in weights),
         table=table_name(node),
     )
 

@@ -1,4 +1,4 @@
-"""What a model is, in the words of the contract."""
+"""Gather the facts of a model, in the words of the contract."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -40,7 +40,7 @@ QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQ
 
 
 def facts(model: ir.Model) -> ModelFacts:
-    """Facts of a normalised model. MACs are those of one sample, null where a shape is open."""
+    """Gather the facts of a normalised model. MACs are those of one sample, null where a shape is open."""
     shaped, axes = with_shapes(model), batch_axes(model)
     return ModelFacts(
         opset=opset_of(model),
@@ -59,14 +59,14 @@ def facts(model: ir.Model) -> ModelFacts:
 
 
 def _values(model: ir.Model) -> list[str] | None:
-    """What features can name: inputs, and outputs of the graph's own nodes."""
+    """List what `features` of a distillation can name: inputs, and outputs of the graph's own nodes."""
     values = [*model.graph.inputs, *(value for node in model.graph for value in node.outputs)]
     names = [value.name for value in values if value.name]
     return names if len(names) <= MAX_VALUES and sum(map(len, names)) <= MAX_VALUE_CHARACTERS else None
 
 
 def inputs_of(model: ir.Model) -> list[TensorSpec]:
-    """The inputs of a normalised model: what data has to fit."""
+    """Describe the inputs of a normalised model: what data has to fit."""
     axes = batch_axes(model)
     return [_spec(value, axes) for value in model.graph.inputs]
 
@@ -77,7 +77,7 @@ def is_quantized(model: ir.Model) -> bool:
 
 
 def quantized_nodes(model: ir.Model) -> Iterator[ir.Node]:
-    """Those that do, subgraphs included; a Gather of rows that get their scales behind is one of them."""
+    """Yield the nodes that do, subgraphs included; a Gather of rows that get their scales behind is one of them."""
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         known = node.op_type in QUANTIZED or node.op_type.startswith(QUANTIZED_FAMILIES)
         if known or gathers_integer_rows(node):
@@ -85,7 +85,7 @@ def quantized_nodes(model: ir.Model) -> Iterator[ir.Node]:
 
 
 def operators(model: ir.Model) -> dict[str, int]:
-    """Operators by count, most frequent first, subgraphs included; other domains than ONNX's are named."""
+    """Count operators, most frequent first, subgraphs included; other domains than ONNX's are named."""
     names = (_operator(node) for node in ir.traversal.RecursiveGraphIterator(model.graph))
     return dict(Counter(names).most_common())
 

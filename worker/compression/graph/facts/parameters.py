@@ -1,12 +1,12 @@
-"""How many numbers a network has learnt."""
+"""Count the numbers that a network has learnt."""
 
 from typing import Final
 
 import onnx_ir as ir
 
 from worker.compression.graph.nodes.weights import gathers_bytes, scales_rows
-from worker.compression.weight_storage.codebook_weights import of_codes, of_learnt
-from worker.compression.weight_storage.nbits_weights import packed, reader_of
+from worker.compression.weight_storage.codebook_weights import weight_of_codes, weight_of_learnt
+from worker.compression.weight_storage.nbits_weights import nbits_weight_of, reader_of
 
 LEARNT_INTEGERS: Final[dict[str, tuple[int, ...]]] = {
     "DequantizeLinear": (0,),
@@ -26,7 +26,7 @@ LEARNT_INTEGERS: Final[dict[str, tuple[int, ...]]] = {
 }
 """operator → inputs where an integer constant is learnt."""
 
-STEERING: Final[dict[str, tuple[int, ...]]] = {
+NOT_LEARNT: Final[dict[str, tuple[int, ...]]] = {
     "QuantizeLinear": (1, 2),
     "DequantizeLinear": (1, 2),
     "QLinearConv": (1, 2, 4, 5, 6, 7),
@@ -47,7 +47,7 @@ STEERING: Final[dict[str, tuple[int, ...]]] = {
 }
 """operator → inputs where a constant is a setting or a running statistic, not something learnt."""
 
-OF_LAYERS: Final[dict[str, tuple[int, ...]]] = {
+LEARNT_SCALARS: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1, 2),
     "ConvTranspose": (1, 2),
     "QLinearConv": (3, 8),
@@ -61,7 +61,7 @@ OF_LAYERS: Final[dict[str, tuple[int, ...]]] = {
 
 
 def parameters(model: ir.Model) -> int:
-    """Numbers the network has learnt: the elements of its float and quantized constants.
+    """Count the numbers the network has learnt: the elements of its float and quantized constants.
 
     Not counted: integers that only steer shapes, single numbers outside layers (a clip's bound, a power), scales,
     codebooks and zero points, and the running statistics of batch normalisation, as published networks are counted.
@@ -71,25 +71,25 @@ def parameters(model: ir.Model) -> int:
 
 
 def count_of(value: ir.Value) -> int:
-    """The numbers of one constant that were learnt."""
+    """Count the numbers of one constant that were learnt."""
     tensor = value.const_value
     uses = [(use.node, use.idx) for use in value.uses()]
     if tensor is None or tensor.size == 0 or (tensor.size == 1 and not any(_in_layer(*use) for use in uses)):
         return 0
     if all(
-        index in STEERING.get(node.op_type, ()) or _meets_dynamic_scale(node) or scales_rows(node)
+        index in NOT_LEARNT.get(node.op_type, ()) or _scales_dynamic_result(node) or scales_rows(node)
         for node, index in uses
     ):
         return 0
     if tensor.dtype.is_floating_point():
-        return int(tensor.size) if of_learnt(value) is None else 0
-    if of_codes(value) is not None:
+        return int(tensor.size) if weight_of_learnt(value) is None else 0
+    if weight_of_codes(value) is not None:
         return int(tensor.size)
     learnt = next((n for n, i in uses if _reads_learnt(n, i)), reader_of(value))
     if learnt is None:
         return 0
-    few = packed(learnt)
-    return int(tensor.size) if few is None else few.size if few.stored is value else 0
+    nbits = nbits_weight_of(learnt)
+    return int(tensor.size) if nbits is None else nbits.size if nbits.stored is value else 0
 
 
 def _reads_learnt(node: ir.Node, index: int) -> bool:
@@ -99,10 +99,10 @@ def _reads_learnt(node: ir.Node, index: int) -> bool:
 def _in_layer(node: ir.Node, index: int) -> bool:
     if node.op_type == "DequantizeLinear" and index == 0:
         return any(_in_layer(use.node, use.idx) for use in node.outputs[0].uses())
-    return index in OF_LAYERS.get(node.op_type, ())
+    return index in LEARNT_SCALARS.get(node.op_type, ())
 
 
-def _meets_dynamic_scale(node: ir.Node) -> bool:
+def _scales_dynamic_result(node: ir.Node) -> bool:
     """Whether the node multiplies the scale of DynamicQuantizeLinear: its other factor is a weight's scale."""
     if node.op_type != "Mul":
         return False

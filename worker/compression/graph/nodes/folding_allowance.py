@@ -1,4 +1,4 @@
-"""How much may be computed while a graph is folded: a node costs a session of ONNX Runtime, and some very much more."""
+"""Bound what folding may compute: a node costs a session of ONNX Runtime, and some very much more."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -29,14 +29,14 @@ MAX_NODE_MACS: Final = 10**9
 
 @dataclass
 class Allowance:
-    """What is left for one model: nodes (a millisecond each), bytes of their inputs, and multiplications."""
+    """What may still be computed for one model: nodes (a millisecond each), bytes of inputs, multiplications."""
 
     nodes: int = 2_000
     bytes: int = 4 * 2**30
     macs: int = 5 * 10**9
 
     def covers(self, node: ir.Node, elements: int, size_bytes: int) -> bool:
-        """Whether a node with inputs of this size may be computed; if so, it is taken off."""
+        """Whether a node with inputs of this size may be computed; if so, its cost is taken off."""
         macs = _macs(node, elements)
         if macs is None or macs > self.macs or size_bytes > self.bytes or self.nodes <= 0:
             return False

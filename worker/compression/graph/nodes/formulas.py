@@ -1,4 +1,4 @@
-"""Multiply-accumulates of one node.
+"""Count the multiply-accumulates of one node.
 
 MACs count the multiplications of linear layers, as published networks are compared: biases, activations and
 normalisations are not counted. For an output of shape [N, M, …] with weight [M, C/g, k…]:
@@ -16,38 +16,38 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.graph.nodes.known_shapes import numbers
+from worker.compression.graph.nodes.known_shapes import static_dims
 from worker.compression.graph.nodes.weights import weights_of
 
 
 def node_macs(node: ir.Node) -> int | None:
-    """MACs of one node: 0 where it is no linear layer, None where its shapes are unknown."""
+    """Count the MACs of one node: 0 where it is no linear layer, None where its shapes are unknown."""
     formula = FORMULAS.get(node.op_type)
     return 0 if formula is None else formula(node)
 
 
 def _conv(weight: int, *, by_input: bool = False) -> Callable[[ir.Node], int | None]:
     def formula(node: ir.Node) -> int | None:
-        kernel = numbers(node.inputs[weight])
-        positions = numbers(node.inputs[0] if by_input else node.outputs[0])
+        kernel = static_dims(node.inputs[weight])
+        positions = static_dims(node.inputs[0] if by_input else node.outputs[0])
         return None if kernel is None or positions is None else math.prod(positions) * math.prod(kernel[1:])
 
     return formula
 
 
-def _product(left: int = 0, right: int = 1) -> Callable[[ir.Node], int | None]:
-    """|output| · K, with K the last axis of the left operand (the first when transposed)."""
+def _matmul(a: int = 0, b: int = 1) -> Callable[[ir.Node], int | None]:
+    """|output| · K, with K the last axis of operand `a` (the first when transposed)."""
 
     def formula(node: ir.Node) -> int | None:
-        output, inner = numbers(node.outputs[0]), _inner(node, left, right)
+        output, inner = static_dims(node.outputs[0]), _inner(node, a, b)
         return None if output is None or inner is None else math.prod(output) * inner
 
     return formula
 
 
-def _inner(node: ir.Node, left: int, right: int) -> int | None:
-    for index, flag, straight in ((left, "transA", -1), (right, "transB", -2)):
-        shape = numbers(node.inputs[index])
+def _inner(node: ir.Node, a: int, b: int) -> int | None:
+    for index, flag, straight in ((a, "transA", -1), (b, "transB", -2)):
+        shape = static_dims(node.inputs[index])
         if not shape:
             continue
         transposed = node.attributes.get_int(flag, 0)
@@ -58,17 +58,17 @@ def _inner(node: ir.Node, left: int, right: int) -> int | None:
 
 
 def _recurrent(node: ir.Node) -> int | None:
-    sequence, found = numbers(node.inputs[0]), weights_of(node)
-    if sequence is None or not found:
+    sequence, weights = static_dims(node.inputs[0]), weights_of(node)
+    if sequence is None or not weights:
         return None
-    sizes = [numbers(weight.value) for weight in found]
+    sizes = [static_dims(weight.value) for weight in weights]
     return sequence[0] * sequence[1] * sum(math.prod(size or ()) for size in sizes)
 
 
 def _einsum(node: ir.Node) -> int | None:
     equation = node.attributes.get_string("equation", "").replace(" ", "")
     terms = equation.split("->")[0].split(",")
-    shapes = [numbers(value) for value in node.inputs]
+    shapes = [static_dims(value) for value in node.inputs]
     if "." in equation or len(terms) != 2:
         return None
     lengths: dict[str, int] = {}
@@ -80,7 +80,7 @@ def _einsum(node: ir.Node) -> int | None:
 
 
 def _n_bits(node: ir.Node) -> int | None:
-    output = numbers(node.outputs[0])
+    output = static_dims(node.outputs[0])
     return None if output is None else math.prod(output) * node.attributes.get_int("K", 0)
 
 
@@ -89,20 +89,20 @@ FORMULAS: Final[dict[str, Callable[[ir.Node], int | None]]] = {
     "ConvInteger": _conv(1),
     "QLinearConv": _conv(3),
     "ConvTranspose": _conv(1, by_input=True),
-    "MatMul": _product(),
-    "MatMulInteger": _product(),
-    "QLinearMatMul": _product(0, 3),
-    "Gemm": _product(),
+    "MatMul": _matmul(),
+    "MatMulInteger": _matmul(),
+    "QLinearMatMul": _matmul(0, 3),
+    "Gemm": _matmul(),
     "LSTM": _recurrent,
     "GRU": _recurrent,
     "RNN": _recurrent,
     "Einsum": _einsum,
     "FusedConv": _conv(1),
-    "FusedMatMul": _product(),
-    "FusedGemm": _product(),
-    "QGemm": _product(0, 3),
-    "DynamicQuantizeMatMul": _product(),
-    "MatMulIntegerToFloat": _product(),
+    "FusedMatMul": _matmul(),
+    "FusedGemm": _matmul(),
+    "QGemm": _matmul(0, 3),
+    "DynamicQuantizeMatMul": _matmul(),
+    "MatMulIntegerToFloat": _matmul(),
     "DynamicQuantizeLSTM": _recurrent,
     "MatMulNBits": _n_bits,
 }

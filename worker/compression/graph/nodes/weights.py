@@ -1,4 +1,4 @@
-"""Which constant is a node's weight, however it is stored: as floats, quantized, or behind a DequantizeLinear."""
+"""Find the constant that is a node's weight, however it is stored: as floats, quantized, behind a DequantizeLinear."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,10 +8,10 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from worker.compression.weight_storage.codebook_weights import SharedWeight, shared_weight
-from worker.compression.weight_storage.nbits_weights import Packed, packed
+from worker.compression.weight_storage.codebook_weights import CodebookWeight, codebook_weight_of
+from worker.compression.weight_storage.nbits_weights import NBitsWeight, nbits_weight_of
 
-WEIGHTED: Final[dict[str, tuple[int, ...]]] = {
+WEIGHT_INPUTS: Final[dict[str, tuple[int, ...]]] = {
     "Conv": (1,),
     "ConvTranspose": (1,),
     "ConvInteger": (1,),
@@ -64,44 +64,44 @@ PASSES_THROUGH: Final = frozenset(
 class Weight:
     """A constant and the zero point it is stored with (None: zero is zero).
 
-    `packed`: several numbers in a byte. `shared`: it holds codes of few values.
+    `nbits`: several numbers in a byte. `codebook`: it holds codes of few values.
     """
 
     value: ir.Value
     zero_point: ir.Value | None = None
-    packed: Packed | None = None
-    shared: SharedWeight | None = None
+    nbits: NBitsWeight | None = None
+    codebook: CodebookWeight | None = None
 
     @property
     def shape(self) -> list[int]:
-        if self.packed is not None:
-            return [self.packed.rows, self.packed.inner]
+        if self.nbits is not None:
+            return [self.nbits.rows, self.nbits.inner]
         return [int(dim) for dim in _tensor(self.value).shape.numpy()]
 
     @property
     def size(self) -> int:
-        return int(_tensor(self.value).size) if self.packed is None else self.packed.size
+        return int(_tensor(self.value).size) if self.nbits is None else self.nbits.size
 
     @property
     def dtype(self) -> str:
-        if self.packed is not None:
-            return f"uint{self.packed.bits}"
-        if self.shared is not None:
-            return f"uint{self.shared.bits}"
+        if self.nbits is not None:
+            return f"uint{self.nbits.bits}"
+        if self.codebook is not None:
+            return f"uint{self.codebook.bits}"
         return dtype_name(_tensor(self.value).dtype)
 
     @property
     def nbytes(self) -> int:
-        """Of the numbers as stored, without scales and zero points; of shared values the codes."""
-        if self.shared is not None:
-            return -(-self.size * self.shared.bits // 8)
+        """Bytes of the numbers as stored, without scales and zero points; of a codebook's weight the codes."""
+        if self.codebook is not None:
+            return -(-self.size * self.codebook.bits // 8)
         return int(_tensor(self.value).nbytes)
 
     def zeros(self) -> int:
-        """How many of the values stand for zero. The zero point goes along the axis whose length it has."""
-        if self.packed is not None:
-            return self.packed.zeros()
-        array = _tensor(self.value).numpy() if self.shared is None else self.shared.expanded()
+        """Count the values that stand for zero. The zero point goes along the axis whose length it has."""
+        if self.nbits is not None:
+            return self.nbits.zeros()
+        array = _tensor(self.value).numpy() if self.codebook is None else self.codebook.expanded()
         if self.zero_point is None or self.zero_point.const_value is None:
             return int(array.size - np.count_nonzero(array))
         return int(np.count_nonzero(array == _broadcast(self.zero_point.const_value.numpy(), array.shape)))
@@ -113,32 +113,32 @@ def dtype_name(dtype: ir.DataType) -> str:
 
 
 def weights_of(node: ir.Node) -> list[Weight]:
-    """The weights of a layer: two for a recurrent one (input and recurrence), one or none for others."""
-    if node.op_type not in WEIGHTED or node.domain not in ("", "ai.onnx", "com.microsoft"):
+    """Find the weights of a layer: two for a recurrent one (input and recurrence), one or none for others."""
+    if node.op_type not in WEIGHT_INPUTS or node.domain not in ("", "ai.onnx", "com.microsoft"):
         return []
-    found = [w for index in WEIGHTED[node.op_type] if (w := _weight(node, index)) is not None]
-    return found if node.op_type in RECURRENT else found[:1]
+    weights = [w for index in WEIGHT_INPUTS[node.op_type] if (w := _weight(node, index)) is not None]
+    return weights if node.op_type in RECURRENT else weights[:1]
 
 
 def layers(model: ir.Model) -> Iterator[tuple[ir.Node, list[Weight]]]:
-    """Every node that has a weight, in subgraphs too."""
+    """Yield every node that has a weight, in subgraphs too."""
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
-        if found := weights_of(node):
-            yield node, found
+        if weights := weights_of(node):
+            yield node, weights
 
 
 def _weight(node: ir.Node, index: int) -> Weight | None:
     if index >= len(node.inputs) or (value := node.inputs[index]) is None:
         return None
-    if (few := packed(node)) is not None:
-        return Weight(few.stored, packed=few)
+    if (nbits := nbits_weight_of(node)) is not None:
+        return Weight(nbits.stored, nbits=nbits)
     zero_point = _input(node, ZERO_POINT.get(node.op_type))
     while value.const_value is None:
-        if (shared := shared_weight(value)) is not None:
-            return Weight(shared.codes, shared=shared)
+        if (codebook := codebook_weight_of(value)) is not None:
+            return Weight(codebook.codes, codebook=codebook)
         source = value.producer()
-        if source is not None and (few := packed(source)) is not None:
-            return Weight(few.stored, packed=few)
+        if source is not None and (nbits := nbits_weight_of(source)) is not None:
+            return Weight(nbits.stored, nbits=nbits)
         if source is None or source.op_type not in PASSES_THROUGH or source.inputs[0] is None:
             return None
         if source.op_type == "DequantizeLinear":

@@ -1,19 +1,19 @@
-"""An If whose condition is a constant is the branch it takes.
+"""Replace an If whose condition is a constant by the branch it takes.
 
 Exporters write one wherever a shape is asked at run time (`squeeze` of an axis that may be 1); once the shape
-arithmetic is folded the answer is known, and training and quantization see the layers inside.
+arithmetic is folded the condition is known, and training and quantization see the layers inside.
 """
 
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.runtime.evaluate import PLAIN, Array, accepts
+from worker.compression.runtime.evaluate import PLAIN_DTYPES, Array, accepts
 
 
 def take_branches(model: ir.Model) -> bool:
-    """Put the taken branch of every decided If in its place, in subgraphs too. Answers whether there was any.
+    """Put the taken branch of every decided If in its place, in subgraphs too. Returns whether there was any.
 
-    Names of the branch are kept; those that are taken already are left to `NameOnce`.
+    Names of the branch are kept; those that are taken already are made unique by `NameOnce`.
     """
     opset, taken = opset_of(model), 0
     for node in list(ir.traversal.RecursiveGraphIterator(model.graph)):
@@ -22,7 +22,7 @@ def take_branches(model: ir.Model) -> bool:
             continue
         if can_be_taken(node, condition, opset):
             _take(node, _branch(node, condition))
-            _let_go(_branch(node, not condition))
+            _drop_inputs(_branch(node, not condition))
             taken += 1
     return taken > 0
 
@@ -34,8 +34,8 @@ def can_be_taken(node: ir.Node, condition: bool, opset: int) -> bool:
     """
     results = {
         str(value.name): constant
-        for value, answer in zip(node.outputs, _branch(node, condition).outputs, strict=True)
-        if (constant := _constant(answer)) is not None
+        for value, output in zip(node.outputs, _branch(node, condition).outputs, strict=True)
+        if (constant := _constant(output)) is not None
     }
     readers = {use.node for value in node.outputs for use in value.uses()}
     return all(accepts(reader, opset, results) for reader in readers)
@@ -54,7 +54,7 @@ def _constant(value: ir.Value) -> Array | None:
     ):
         value = source.inputs[0]
     tensor = value.const_value
-    return tensor.numpy() if tensor is not None and tensor.dtype in PLAIN else None
+    return tensor.numpy() if tensor is not None and tensor.dtype in PLAIN_DTYPES else None
 
 
 def _condition(node: ir.Node) -> bool | None:
@@ -69,25 +69,25 @@ def _condition(node: ir.Node) -> bool | None:
 def _take(node: ir.Node, branch: ir.Graph) -> None:
     graph = node.graph
     assert isinstance(graph, ir.Graph)
-    answers = list(branch.outputs)
+    outputs = list(branch.outputs)
     branch.outputs.clear()
     for key in list(branch.initializers):
         _adopt(branch.initializers.pop(key), graph)
     nodes = list(branch)
     branch.remove(nodes)
     graph.insert_before(node, nodes)
-    for value, answer in zip(node.outputs, answers, strict=True):
+    for value, output in zip(node.outputs, outputs, strict=True):
         # an Identity keeps the output's name; where that is not needed normalising drops it again
-        alias = ir.Node("", "Identity", [answer], name=f"{node.name}_{value.name}")
-        given = alias.outputs[0]
-        given.name, given.type, given.shape = value.name, value.type, value.shape
+        alias = ir.Node("", "Identity", [output], name=f"{node.name}_{value.name}")
+        alias_output = alias.outputs[0]
+        alias_output.name, alias_output.type, alias_output.shape = value.name, value.type, value.shape
         graph.insert_before(node, alias)
-        value.replace_all_uses_with(given, replace_graph_outputs=True)
+        value.replace_all_uses_with(alias_output, replace_graph_outputs=True)
     graph.remove(node, safe=True)
 
 
-def _let_go(branch: ir.Graph) -> None:
-    """What only the other branch read is read by nobody now."""
+def _drop_inputs(branch: ir.Graph) -> None:
+    """Let the branch that is not taken read nothing, so that what only it read is unused."""
     for node in ir.traversal.RecursiveGraphIterator(branch):
         for index in range(len(node.inputs)):
             node.replace_input_with(index, None)

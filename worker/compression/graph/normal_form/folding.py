@@ -1,11 +1,11 @@
-"""What is computed from constants alone is computed once.
+"""Compute once what is computed from constants alone.
 
     initializers ─► Transpose ─► value      becomes      the initializer `value`
     Shape(x), x of static shape             becomes      its numbers
     Gather(Shape(x), 1), x of [N, 3, …]     becomes      3
 
 A node stays where folding would undo or cost something: quantization and its inverse, the unpacking of bits, anything
-random, what answers a graph's output, a result larger than the constants it frees by more than `SPARE` bytes, a Cast
+random, what gives a graph's output, a result larger than the constants it frees by more than `MAX_ADDED_BYTES`, a Cast
 that widens (that is how weights are stored smaller), and computations on external weights of large models, which stay
 mapped from the file.
 """
@@ -20,9 +20,9 @@ from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import can_be_taken
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.onnx_files.model_files import SMALL_BYTES
+from worker.compression.onnx_files.model_files import MAX_READ_BYTES
 from worker.compression.runtime.evaluate import (
-    PLAIN,
+    PLAIN_DTYPES,
     Array,
     Call,
     accepts,
@@ -31,14 +31,14 @@ from worker.compression.runtime.evaluate import (
     has_graph,
 )
 
-SPARE: Final = 4096
+MAX_ADDED_BYTES: Final = 4096
 """Bytes that a folded node may add to the model: position ids, masks, a recurrent net's initial state."""
 
-SPARE_OF_CAST: Final = 64
+MAX_ADDED_BYTES_OF_CAST: Final = 64
 LARGE_EXTERNAL_BYTES: Final = 2**28
 """External weights of this size together are never computed with: the results would lie in memory."""
 
-STAYS: Final = frozenset(
+NEVER_FOLDED: Final = frozenset(
     {
         "QuantizeLinear",
         "DequantizeLinear",
@@ -58,11 +58,11 @@ ITERATES: Final = frozenset({"Loop", "Scan", "SequenceMap"})
 """Shapes in their bodies may change from one round to the next."""
 
 UNKNOWN_DIMS: Final = (7919, 104729)
-"""Two numbers that an unknown dimension is tried as: an answer that is the same for both does not depend on it."""
+"""Two numbers that an unknown dimension is tried as: a result that is the same for both does not depend on it."""
 
 
 def fold(model: ir.Model, traced: Traced, allowance: Allowance) -> bool:
-    """Replace what can be computed now by initializers, subgraphs included. Answers whether there was anything."""
+    """Replace what can be computed now by initializers, subgraphs included. Returns whether there was anything."""
     plan = _Plan(model, traced, allowance)
     for node, iterated in _nodes(model.graph):
         plan.consider(node, iterated)
@@ -86,7 +86,7 @@ def _nodes(graph: ir.Graph, iterated: bool = False) -> Iterator[tuple[ir.Node, b
 
 
 class _Plan:
-    """What would be folded, in the order of the graph, before anything is changed."""
+    """The nodes that would be folded, in the order of the graph, before anything is changed."""
 
     def __init__(self, model: ir.Model, traced: Traced, allowance: Allowance) -> None:
         self._allowance = allowance
@@ -97,14 +97,14 @@ class _Plan:
 
     def consider(self, node: ir.Node, iterated: bool) -> None:
         """Compute a node if it can and may be folded."""
-        if node.domain != "" or node.op_type in STAYS or not node.inputs or has_graph(node):
+        if node.domain != "" or node.op_type in NEVER_FOLDED or not node.inputs or has_graph(node):
             return
         if self._allowance.nodes <= 0 or any(value.is_graph_output() for value in node.outputs):
             return  # an output stays computed: not every runtime lets it be a constant
         results = self._of_shape(node) if not iterated else None
         if results is None:
             results = self._of_constants(node)
-        if results is not None and _bytes(results) <= self._allowed(node):
+        if results is not None and _bytes(results) <= self._max_bytes(node):
             self.results[node] = results
 
     def drop_what_readers_refuse(self) -> None:
@@ -137,8 +137,8 @@ class _Plan:
         assert value.const_value is not None
         return value.const_value.numpy()
 
-    def _allowed(self, node: ir.Node) -> int:
-        """Bytes that the results may have: those of the constants that nobody else reads, and a little."""
+    def _max_bytes(self, node: ir.Node) -> int:
+        """Bound the bytes of the results: those of the constants that nobody else reads, and a little."""
         freed = {
             value: self._array(value).nbytes
             for value in node.inputs
@@ -146,7 +146,8 @@ class _Plan:
             and self._is_constant(value)
             and all(use.node is node for use in value.uses())
         }
-        return sum(freed.values()) + (SPARE_OF_CAST if node.op_type.startswith("Cast") else SPARE)
+        added = MAX_ADDED_BYTES_OF_CAST if node.op_type.startswith("Cast") else MAX_ADDED_BYTES
+        return sum(freed.values()) + added
 
     def _of_constants(self, node: ir.Node) -> dict[str, Array] | None:
         if not all(value is None or self._is_constant(value) for value in node.inputs):
@@ -155,14 +156,14 @@ class _Plan:
         arrays = [None if value is None else self._array(value) for value in node.inputs]
         call = Call(node, self._opset, arrays)
         expected = expected_bytes(call)
-        if expected is None or expected > self._allowed(node):
+        if expected is None or expected > self._max_bytes(node):
             return None
         read = [array for array in arrays if array is not None]
         size = sum(array.size for array in read), sum(array.nbytes for array in read)
         return evaluate(call) if self._allowance.covers(node, *size) else None
 
     def _of_shape(self, node: ir.Node) -> dict[str, Array] | None:
-        """What a Shape, a Size, or a choice from a Shape answers, where the dimensions asked for are static."""
+        """Compute a Shape, a Size, or a choice from a Shape, where the dimensions it needs are static."""
         name, source = str(node.outputs[0].name), node.inputs[0]
         if node.op_type in ("Shape", "Size"):
             dims = self._dims(source)
@@ -197,7 +198,7 @@ class _Plan:
         return first if all(np.array_equal(first[name], second[name]) for name in first) else None
 
     def _dims(self, value: ir.Value | None) -> list[int | None] | None:
-        """The dimensions that follow from the model's inputs; what it merely declares may be stale."""
+        """Return the dimensions that follow from the model's inputs; what it merely declares may be stale."""
         if value is None:
             return None
         if value.const_value is not None:
@@ -211,9 +212,9 @@ class _Plan:
         tensor = value.const_value
         if tensor is None or not value.is_initializer() or value.is_graph_input():
             return False
-        if self._external_stays and isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > SMALL_BYTES:
+        if self._external_stays and isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > MAX_READ_BYTES:
             return False
-        return tensor.dtype in PLAIN
+        return tensor.dtype in PLAIN_DTYPES
 
 
 def _external_bytes(model: ir.Model) -> int:
@@ -232,7 +233,7 @@ def _bytes(results: dict[str, Array]) -> int:
 
 
 def _replace(node: ir.Node, results: dict[str, Array]) -> None:
-    """Initializers in the node's own graph, under the names of its outputs."""
+    """Put initializers into the node's own graph, under the names of its outputs."""
     graph = node.graph
     assert isinstance(graph, ir.Graph)
     for value in node.outputs:

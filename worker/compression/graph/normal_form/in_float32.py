@@ -1,4 +1,4 @@
-"""A model whose layers are in float16, bfloat16 or float64, or only stored so, as the steps see it: all of it float32.
+"""Turn a model whose layers are in float16, bfloat16 or float64, or only stored so, into float32 for the steps.
 
     Conv(x: float16, w: float16)              ─►  Conv(x: float32, w: float32)
     Conv(x: float32, Cast(w: float16))        ─►  Conv(x: float32, w: float32)
@@ -16,12 +16,12 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from worker.compression.graph.nodes.weights import WEIGHTED, dtype_name, layers
+from worker.compression.graph.nodes.weights import WEIGHT_INPUTS, dtype_name, layers
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.ir.mapped_tensors import MappedTensors
 
 FLOAT: Final = ir.DataType.FLOAT
-OTHERS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
+OTHER_FLOATS: Final = frozenset({ir.DataType.FLOAT16, ir.DataType.BFLOAT16, ir.DataType.DOUBLE})
 SAYS_TYPE: Final = frozenset({"to", "dtype", "output_datatype", "output_dtype", "stash_type"})
 """Attributes whose number is a type."""
 
@@ -42,51 +42,56 @@ class FloatTypes:
     wide_weights: frozenset[str]
 
 
-NOTHING: Final = FloatTypes(None, None, {}, {}, frozenset(), frozenset())
+ALL_FLOAT32: Final = FloatTypes(None, None, {}, {}, frozenset(), frozenset())
 
 
 def in_float32(model: ir.Model, scratch: Path) -> tuple[ir.Model, FloatTypes]:
-    """The model, in normal form, in float32; itself where every layer is that already. Large weights go to `scratch`.
+    """Return the model, in normal form, in float32; itself where every layer is that already. Large weights go to
+    `scratch`.
 
     Raises `Refusal` `step_failed` for a float64 constant that float32 cannot hold.
     """
     computed, stored = _computed(model), _stored(model)
     if computed is None and stored is None:
-        return model, NOTHING
-    found, model = _types(model, computed, stored), model.clone()
+        return model, ALL_FLOAT32
+    types, model = _types(model, computed, stored), model.clone()
     scratch.mkdir(parents=True, exist_ok=True)
-    spill = Spill(scratch / f"{len(list(scratch.iterdir()))}.data")
+    mapped = MappedTensors(scratch / f"{len(list(scratch.iterdir()))}.data")
     if computed is not None:
-        _turn_all(model, spill)
-    _undo_casts(model, spill)
+        _all_to_float32(model, mapped)
+    _undo_casts(model, mapped)
     _skip_casts(model)
-    return normalise(model), found
+    return normalise(model), types
 
 
-def _turn_all(model: ir.Model, spill: Spill) -> None:
+def _all_to_float32(model: ir.Model, mapped: MappedTensors) -> None:
     for graph in model.graphs():
         for value in [*graph.inputs, *graph.outputs, *graph.initializers.values()]:
-            _turn(value, spill if graph is model.graph else None)
+            _to_float32(value, mapped if graph is model.graph else None)
     for node in ir.traversal.RecursiveGraphIterator(model.graph):
         for value in node.outputs:
-            _turn(value, None)
-        _turn_attributes(node)
-        _say_type(node)
+            _to_float32(value, None)
+        _attributes_to_float32(node)
+        _cast_like_to_cast(node)
 
 
 def _computed(model: ir.Model) -> ir.DataType | None:
-    """The type of the first layer's result that is no float32 float, where its weight is of that type too."""
-    for node, found in layers(model):
-        weight = found[0].value
-        kinds = {value.dtype for value in (*node.inputs, *node.outputs) if value is not None}
-        if weight.dtype in OTHERS & kinds and any(value.dtype == weight.dtype for value in node.outputs):
+    """Find the type of the first layer's result that is no float32 float, where its weight is of that type too."""
+    for node, weights in layers(model):
+        weight = weights[0].value
+        dtypes = {value.dtype for value in (*node.inputs, *node.outputs) if value is not None}
+        if weight.dtype in OTHER_FLOATS & dtypes and any(
+            value.dtype == weight.dtype for value in node.outputs
+        ):
             return weight.dtype
     return None
 
 
 def _stored(model: ir.Model) -> ir.DataType | None:
-    kinds = [w.value.dtype for node, found in layers(model) for w in found if node.op_type in WEIGHTED]
-    return next((kind for kind in kinds if kind in OTHERS), None)
+    dtypes = [
+        w.value.dtype for node, weights in layers(model) for w in weights if node.op_type in WEIGHT_INPUTS
+    ]
+    return next((dtype for dtype in dtypes if dtype in OTHER_FLOATS), None)
 
 
 def _types(model: ir.Model, computed: ir.DataType | None, stored: ir.DataType | None) -> FloatTypes:
@@ -94,42 +99,42 @@ def _types(model: ir.Model, computed: ir.DataType | None, stored: ir.DataType | 
     return FloatTypes(
         computed,
         stored,
-        {str(v.name): v.dtype for v in graph.inputs if v.dtype in OTHERS},
-        {str(v.name): v.dtype for v in graph.outputs if v.dtype in OTHERS},
+        {str(v.name): v.dtype for v in graph.inputs if v.dtype in OTHER_FLOATS},
+        {str(v.name): v.dtype for v in graph.outputs if v.dtype in OTHER_FLOATS},
         frozenset(str(n.name) for n in graph if any(v.dtype == FLOAT for v in n.outputs)),
         frozenset(str(v.name) for g in model.graphs() for v in g.initializers.values() if v.dtype == FLOAT),
     )
 
 
-def _turn(value: ir.Value, spill: Spill | None) -> None:
-    """The value is float32, its constant too; also inside sequences and optionals."""
-    if value.const_value is not None and value.const_value.dtype in OTHERS:
-        value.const_value = _widened(value.const_value, spill)
+def _to_float32(value: ir.Value, mapped: MappedTensors | None) -> None:
+    """Make the value float32, its constant too; also inside sequences and optionals."""
+    if value.const_value is not None and value.const_value.dtype in OTHER_FLOATS:
+        value.const_value = _widened(value.const_value, mapped)
     if value.type is not None:
-        value.type = _turned(value.type)
+        value.type = _float32_type(value.type)
 
 
-def _turned(kind: ir.TypeProtocol) -> ir.TypeProtocol:
+def _float32_type(kind: ir.TypeProtocol) -> ir.TypeProtocol:
     match kind:
-        case ir.TensorType() if kind.dtype in OTHERS:
+        case ir.TensorType() if kind.dtype in OTHER_FLOATS:
             return ir.TensorType(FLOAT)
         case ir.SequenceType():
-            return ir.SequenceType(_turned(kind.elem_type))
+            return ir.SequenceType(_float32_type(kind.elem_type))
         case ir.OptionalType():
-            return ir.OptionalType(_turned(kind.elem_type))
+            return ir.OptionalType(_float32_type(kind.elem_type))
     return kind
 
 
-def _turn_attributes(node: ir.Node) -> None:
+def _attributes_to_float32(node: ir.Node) -> None:
     for name, attribute in list(node.attributes.items()):
-        if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in OTHERS:
+        if attribute.type == ir.AttributeType.TENSOR and attribute.value.dtype in OTHER_FLOATS:
             node.attributes[name] = ir.AttrTensor(name, _widened(attribute.value, None))
-        elif name in SAYS_TYPE and attribute.type == ir.AttributeType.INT and attribute.value in OTHERS:
+        elif name in SAYS_TYPE and attribute.type == ir.AttributeType.INT and attribute.value in OTHER_FLOATS:
             node.attributes[name] = ir.AttrInt64(name, FLOAT.value)
 
 
-def _say_type(node: ir.Node) -> None:
-    """A CastLike becomes a Cast: it would keep a weight that it only reads the type of."""
+def _cast_like_to_cast(node: ir.Node) -> None:
+    """Turn a CastLike into a Cast: it would keep a weight that it only reads the type of."""
     like = node.inputs[1] if node.op_type == "CastLike" and node.domain == "" else None
     if like is not None and like.dtype is not None:
         node.op_type, node.attributes["to"] = "Cast", ir.AttrInt64("to", like.dtype.value)
@@ -137,7 +142,7 @@ def _say_type(node: ir.Node) -> None:
         node.resize_inputs(1)
 
 
-def _widened(tensor: ir.TensorProtocol, spill: Spill | None) -> ir.TensorProtocol:
+def _widened(tensor: ir.TensorProtocol, mapped: MappedTensors | None) -> ir.TensorProtocol:
     array = tensor.numpy()
     with np.errstate(over="ignore", under="ignore"):
         wide = np.asarray(array.astype(np.float32))
@@ -147,18 +152,18 @@ def _widened(tensor: ir.TensorProtocol, spill: Spill | None) -> ir.TensorProtoco
             f"The model computes in float64 and its constant {tensor.name!r} is infinity or zero in float32, in which "
             "steps work. Export the model in float32.",
         )
-    return ir.tensor(wide, name=tensor.name) if spill is None else spill.tensor(str(tensor.name), wide)
+    return ir.tensor(wide, name=tensor.name) if mapped is None else mapped.append(str(tensor.name), wide)
 
 
 def _is_lost(array: np.ndarray, wide: np.ndarray) -> bool:
     return bool((np.isfinite(array) & ~np.isfinite(wide)).any() or ((array != 0) & (wide == 0)).any())
 
 
-def _undo_casts(model: ir.Model, spill: Spill) -> None:
-    """A weight that is stored in another type and cast to float32 is a float32 weight."""
+def _undo_casts(model: ir.Model, mapped: MappedTensors) -> None:
+    """Make a weight that is stored in another type and cast to float32 a float32 weight."""
     for node in list(_casts(model)):
         value = node.inputs[0]
-        if value is None or value.const_value is None or value.const_value.dtype not in OTHERS:
+        if value is None or value.const_value is None or value.const_value.dtype not in OTHER_FLOATS:
             continue
         readers = [use.node for use in value.uses()]
         casts = [reader for reader in readers if _can_be_skipped(reader)]
@@ -166,13 +171,13 @@ def _undo_casts(model: ir.Model, spill: Spill) -> None:
             continue
         graph = value.graph
         assert graph is not None
-        _turn(value, spill if graph is model.graph else None)
+        _to_float32(value, mapped if graph is model.graph else None)
         for cast in casts:
             cast.outputs[0].replace_all_uses_with(value)
 
 
 def _skip_casts(model: ir.Model) -> None:
-    """A Cast of float32 to float32 does nothing."""
+    """Skip each Cast of float32 to float32."""
     for node in list(_casts(model)):
         value, result = node.inputs[0], node.outputs[0]
         if value is not None and value.dtype == FLOAT and _can_be_skipped(node):
@@ -185,13 +190,13 @@ def _casts(model: ir.Model) -> Iterator[ir.Node]:
 
 
 def _can_be_skipped(node: ir.Node) -> bool:
-    """A Cast to float32 that gives no output of a graph."""
+    """Whether it is a Cast to float32 that gives no output of a graph."""
     gives_float = node.op_type == "Cast" and node.attributes.get_int("to", 0) == FLOAT.value
     return gives_float and not node.outputs[0].is_graph_output()
 
 
-def told(types: FloatTypes) -> str:
-    """What the report says of it."""
+def float_types_note(types: FloatTypes) -> str:
+    """Say for the report in which types the upload is."""
     assert types.stored is not None
     kind = dtype_name(types.stored)
     if types.computed is None:

@@ -1,4 +1,4 @@
-"""One shape for every ONNX graph, so that whatever comes after knows one kind of weight: the plain initializer.
+"""Bring every ONNX graph into one form, in which whatever comes after meets one kind of weight: plain initializers.
 
 Functions are inlined, Constant nodes lifted, initializers taken out of the graph's inputs, what is computed from
 constants alone is folded, decided branches are taken, Identity and unused nodes dropped, every node named once, shapes
@@ -15,17 +15,17 @@ from winnow.contract.errors import Refusal
 from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import take_branches
 from worker.compression.graph.normal_form.folding import fold
-from worker.compression.graph.normal_form.tracing import rounds, trace
+from worker.compression.graph.normal_form.tracing import affordable_rounds, trace
 from worker.compression.graph.normal_form.unique_names import NameOnce
 from worker.compression.graph.opset.ir_version import INITIALIZERS_ALONE
-from worker.compression.graph.shapes.onnx_inference import shown
+from worker.compression.graph.shapes.onnx_inference import proto_for_onnx
 
-MOST_ROUNDS: Final = 32
+MAX_ROUNDS: Final = 32
 """Of folding and taking branches. Either form runs; honest exports need two or three."""
 
 
 def normalise(model: ir.Model) -> ir.Model:
-    """The model in normal form; the one given is changed. Sparse tensors were made dense by `store.load`.
+    """Bring the model into normal form; the one passed in is changed. `model_files.load` made sparse tensors dense.
 
     Raises `Refusal` `invalid_model` when the ONNX checker refuses the result.
     """
@@ -40,7 +40,7 @@ def normalise(model: ir.Model) -> ir.Model:
     )(model).model
     traced = trace(model)
     allowance = Allowance()
-    for _ in range(rounds(model, MOST_ROUNDS)):
+    for _ in range(affordable_rounds(model, MAX_ROUNDS)):
         if not fold(model, traced, allowance) | take_branches(model):  # either makes room for the other
             break
         CLEAN(model)
@@ -52,7 +52,7 @@ def normalise(model: ir.Model) -> ir.Model:
 def check(model: ir.Model) -> None:
     """Run the ONNX checker. Raises `Refusal` `invalid_model` with its sentence."""
     try:
-        onnx.checker.check_model(shown(model))
+        onnx.checker.check_model(proto_for_onnx(model))
     except onnx.checker.ValidationError as error:
         raise Refusal("invalid_model", f"The ONNX checker refuses this model: {error}") from error
 
@@ -61,13 +61,13 @@ class SkipIdentities(ir.passes.InPlacePass):
     """Let whoever reads an Identity read its input. onnx-ir's own pass also joins outputs of subgraphs, wrongly."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        found = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if _can_be_skipped(n)]
-        for node in found:
+        identities = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if _can_be_skipped(n)]
+        for node in identities:
             assert node.graph is not None
             assert node.inputs[0] is not None
             node.outputs[0].replace_all_uses_with(node.inputs[0])
             node.graph.remove(node, safe=True)
-        return ir.passes.PassResult(model, modified=bool(found))
+        return ir.passes.PassResult(model, modified=bool(identities))
 
 
 def _can_be_skipped(node: ir.Node) -> bool:

@@ -16,7 +16,7 @@ DEBUG_VALUE = re.compile(r'File "[^"]+", line \d+|(^|[\s"\'=])(/|[A-Za-z]:\\)[^\
 
 
 def tidy(model: ir.Model) -> int:
-    """Remove debug records in place. Answers the bytes that this alone saves in the file."""
+    """Remove debug records in place. Returns the bytes that this alone saves in the file."""
     tensors = list(_tensors(model))
     for tensor in tensors:
         tensor.metadata_props.clear()  # onnx-ir writes those of a protobuf tensor twice; the protobuf has its own

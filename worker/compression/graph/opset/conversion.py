@@ -1,7 +1,7 @@
-"""Which operator set a model uses, raising it for working and lowering it again.
+"""Raise a model's opset for working, and lower it again.
 
 Up by onnx's own C++ converter, never silently: onnxscript's wrote invalid graphs for several published models, onnx's
-took all of them within 1.2e-6; what it gets wrong `opset_rewrites` writes first. Down by the label alone, and only as
+took all of them within 1.2e-6; what it gets wrong `rewrites` writes first. Down by the label alone, and only as
 far as every node means the same there.
 """
 
@@ -26,12 +26,12 @@ log = logging.getLogger(__name__)
 
 
 def opset_of(model: ir.Model) -> int:
-    """The version of the default operator set (1 where a model imports none)."""
+    """Return the version of the default operator set (1 where a model imports none)."""
     return model.opset_imports.get("", model.opset_imports.get("ai.onnx", 1))
 
 
 def raise_opset(model: ir.Model, minimum: int) -> ir.Model:
-    """The same model if its opset is `minimum` or more, else one converted to exactly `minimum`.
+    """Return the same model if its opset is `minimum` or more, else one converted to exactly `minimum`.
 
     Weights are shared with the model given, never copied, so they may be of any size.
     Raises onnx's `ConvertError` or `RuntimeError`, or `ValueError`, where an operator has no way up, `ValidationError`
@@ -53,7 +53,7 @@ def raise_opset(model: ir.Model, minimum: int) -> ir.Model:
 
 
 def _converted(model: ir.Model, opset: int) -> ir.Model:
-    """By onnx's converter, which keeps neither metadata nor doc strings, then with shapes inferred."""
+    """Convert by onnx's converter, which keeps neither metadata nor doc strings, then with shapes inferred."""
     if opset_of(model) == opset:
         return model
     with without_weights(model) as weights:
@@ -70,7 +70,8 @@ def _converted(model: ir.Model, opset: int) -> ir.Model:
 
 
 def raise_for(model: ir.Model, wanted: Callable[[ir.Node], int]) -> ir.Model:
-    """The model if every node's operator has version `wanted(node)` or later, else one at the smallest such opset.
+    """Return the model if every node's operator has version `wanted(node)` or later, else one at the smallest such
+    opset.
 
     Only nodes of ONNX's own domain are asked about. Raises `ValueError` for a version that no opset has, and what
     `raise_opset` raises.
@@ -82,12 +83,12 @@ def raise_for(model: ir.Model, wanted: Callable[[ir.Node], int]) -> ir.Model:
 
 
 def lower_opset(model: ir.Model, floor: int, *, ir_floor: int = INITIALIZERS_ALONE) -> ir.Model:
-    """The same model, called by the lowest opset from `floor` on at which each of its nodes means what it means now.
+    """Label the same model with the lowest opset from `floor` on at which each of its nodes means what it means now.
 
     The IR version goes back as well, not below `ir_floor` nor below what the content needs.
     """
     current = opset_of(model)
-    lowest = next((k for k in range(floor, current) if _speaks(model, current, k)), current)
+    lowest = next((k for k in range(floor, current) if _is_valid_at(model, current, k)), current)
     if lowest < current:
         log.info("the opset goes back from %d to %d", current, lowest)
         for imports in (model.opset_imports, *(f.opset_imports for f in model.functions.values())):
@@ -115,7 +116,7 @@ def _nodes(model: ir.Model) -> Iterator[ir.Node]:
         yield from (node for node in ir.traversal.RecursiveGraphIterator(body) if node.domain == "")
 
 
-def _speaks(model: ir.Model, current: int, opset: int) -> bool:
+def _is_valid_at(model: ir.Model, current: int, opset: int) -> bool:
     # a function that imports another opset than the model does is left alone, and the model with it
     if any(f.opset_imports.get("", current) != current for f in model.functions.values()):
         return False

@@ -1,4 +1,4 @@
-"""The lowest IR version that a model can be stored in: the version of the file format, beside that of its operators."""
+"""Find the lowest IR version (of the file format, beside that of its operators) that can hold a model."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ INITIALIZERS_ALONE: Final = 4
 
 
 def version_for_opset(opset: int) -> int:
-    """The IR version that came with an opset."""
+    """Return the IR version that came with an opset."""
     return int(helper.find_min_ir_version_for([helper.make_opsetid("", opset)], ignore_unknown=True))
 
 
 def version_for_content(model: ir.Model) -> int:
-    """The first IR version that knows the types, functions and records in the model."""
+    """Find the first IR version that knows the types, functions and records in the model."""
     needed = INITIALIZERS_ALONE
     if model.functions:
         needed = max(needed, 8 if all(f.overload == "" for f in model.functions.values()) else 10)

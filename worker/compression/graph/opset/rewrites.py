@@ -1,4 +1,4 @@
-"""What onnx's converter of opsets gets wrong, written so that it cannot.
+"""Rewrite what onnx's converter of opsets gets wrong, so that it cannot.
 
 Found by comparing every operator over its versions and the values of its attributes in ONNX Runtime
 (`make bench-faults`, part graphs). A rewrite stands between two steps of the converter; what has no rewrite is refused.
@@ -24,7 +24,7 @@ class Rewrite:
 
 
 def check_convertible(model: ir.Model, current: int, minimum: int) -> None:
-    """Raise `ValueError` where the converter's answer would compute something else."""
+    """Raise `ValueError` where the converter's result would compute something else."""
     if current <= SCAN_WITH_BATCH < minimum and (node := next(_nodes(model, "Scan"), None)):
         raise ValueError(
             f"Scan ({node.name}) of opset {SCAN_WITH_BATCH} has a batch in front, which later opsets do not know"
@@ -55,7 +55,7 @@ def write_out_softmax(model: ir.Model) -> None:
 
 
 def keep_resize_meaning(model: ir.Model) -> None:
-    """Say what Resize of opset 10 and Upsample meant: no half pixels; nearest rounds down, and up where it shrinks."""
+    """Write out what Resize of opset 10 and Upsample meant: no half pixels; nearest rounds down, up if shrinking."""
     names = Names(model)
     for node in list(_nodes(model, "Resize")):
         node.attributes["coordinate_transformation_mode"] = ir.AttrString(
@@ -76,8 +76,8 @@ def _keep_rounding(node: ir.Node, names: Names) -> None:
     )
     if not (shrinks and grows):
         return
-    one = _constant(node, names, np.array([1], np.float32))
-    larger, smaller = (_inserted(node, names, kind, [scales, one]) for kind in ("Max", "Min"))
+    ones = _constant(node, names, np.array([1], np.float32))
+    larger, smaller = (_inserted(node, names, kind, [scales, ones]) for kind in ("Max", "Min"))
     node.replace_input_with(2, larger)
     behind = _insert_behind(node, names, "Resize", [node.inputs[1], smaller])
     for name, attribute in node.attributes.items():
@@ -92,7 +92,7 @@ def separate_masks(model: ir.Model) -> None:
         if len(node.outputs) < 2 or not (node.outputs[1].uses() or node.outputs[1].is_graph_output()):
             continue
         mask, dtype = node.outputs[1], node.outputs[1].dtype
-        kept = ir.Node("", "Identity", [node.inputs[0]], name=names.fresh(f"{node.name}_kept"))
+        passed_on = ir.Node("", "Identity", [node.inputs[0]], name=names.fresh(f"{node.name}_kept"))
         zero = ir.Tensor(np.zeros(1, (dtype or ir.DataType.BOOL).numpy()), name="value")
         shape = _inserted(node, names, "Shape", [node.inputs[0]])
         filled = ir.Node(
@@ -103,8 +103,8 @@ def separate_masks(model: ir.Model) -> None:
             name=names.fresh(f"{node.name}_mask"),
         )
         assert node.graph is not None
-        node.graph.insert_before(node, [kept, filled])
-        for old, new in ((node.outputs[0], kept.outputs[0]), (mask, filled.outputs[0])):
+        node.graph.insert_before(node, [passed_on, filled])
+        for old, new in ((node.outputs[0], passed_on.outputs[0]), (mask, filled.outputs[0])):
             ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
             new.name, new.shape, new.type = old.name, old.shape, old.type
         node.graph.remove(node, safe=True)
@@ -136,7 +136,7 @@ def _prelus_without_kernel(model: ir.Model) -> Iterator[ir.Node]:
 
 
 def _nodes(model: ir.Model, *operators: str) -> Iterator[ir.Node]:
-    """Of ONNX's own domain, in subgraphs and functions too."""
+    """Yield nodes of these operators of ONNX's own domain, in subgraphs and functions too."""
     bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
     for body in bodies:
         for node in ir.traversal.RecursiveGraphIterator(body):
@@ -147,7 +147,7 @@ def _nodes(model: ir.Model, *operators: str) -> Iterator[ir.Node]:
 def _inserted(
     node: ir.Node, names: Names, kind: str, inputs: list[ir.Value | None], **attributes: int
 ) -> ir.Value:
-    """What a new node in front of this one answers."""
+    """Put a new node in front of this one; return its output."""
     new = ir.Node(
         "",
         kind,
@@ -162,7 +162,7 @@ def _inserted(
 
 
 def _insert_behind(node: ir.Node, names: Names, kind: str, more: list[ir.Value | None]) -> ir.Node:
-    """A new node that takes the answer of this one and `more`, and whose answer has that one's name and uses."""
+    """Put a node behind this one that takes its output and `more`, and takes over its output's name and uses."""
     new = ir.Node("", kind, [node.outputs[0], *more], name=names.fresh(f"{node.name}_{kind}"))
     before, after = node.outputs[0], new.outputs[0]
     assert node.graph is not None

@@ -1,4 +1,4 @@
-"""Which version of an operator a model speaks, and where a newer version says nothing new.
+"""Find which version of an operator a model uses, and where a newer version means the same.
 
 Most new versions of the operators that every graph has (Reshape, Cast, Transpose, If, …) only allow more types, or add
 attributes whose default is what was before. A node that uses neither means the same in both. Read side by side in the
@@ -34,8 +34,8 @@ SAME_BUT_FOR_TYPES: Final = frozenset(
 WRAP_SINCE: Final = 19
 """A mode of Pad that came without an attribute or a type of its own."""
 
-SINCE: Final = 13
-UNTIL: Final = 25
+FIRST_READ_OPSET: Final = 13
+LAST_READ_OPSET: Final = 25
 """The opsets whose documents were read."""
 
 
@@ -68,7 +68,8 @@ def means_the_same(node: ir.Node, current: int, other: int) -> bool:
         return False
     if now == then:
         return True
-    return node.op_type in SAME_BUT_FOR_TYPES and other >= SINCE and current <= UNTIL and _fits(node, other)
+    were_read = other >= FIRST_READ_OPSET and current <= LAST_READ_OPSET
+    return node.op_type in SAME_BUT_FOR_TYPES and were_read and _fits(node, other)
 
 
 def _fits(node: ir.Node, opset: int) -> bool:

@@ -1,6 +1,6 @@
-"""Shape inference by onnx, its answers put into the graph.
+"""Infer shapes by onnx, and put them into the graph.
 
-onnx-ir's own pass builds a second graph of the answer, and takes time quadratic in the number of initializers; it also
+onnx-ir's own pass builds a second graph of the result, and takes time quadratic in the number of initializers; it also
 takes the elements' dtype of a sequence for the dtype of a tensor.
 """
 
@@ -16,26 +16,26 @@ from worker.compression.graph.shapes.stand_ins import put_stand_ins
 
 log = logging.getLogger(__name__)
 
-SHOWN_BYTES: Final = 1000
-"""Of a constant that onnx sees the numbers of: shapes and axes, not weights."""
+MAX_SHOWN_BYTES: Final = 1000
+"""Bytes of a constant up to which onnx sees its numbers: shapes and axes, not weights."""
 
 
 def infer_by_onnx(model: ir.Model, *, data_prop: bool = True) -> None:
-    """Set the shapes and dtypes that onnx tells, in place; the model is left as it is where onnx fails."""
+    """Set the shapes and dtypes that onnx infers, in place; the model is left as it is where onnx fails."""
     try:
-        proto = shown(model)
+        proto = proto_for_onnx(model)
         put_stand_ins(proto.graph)
-        answer = onnx.shape_inference.infer_shapes(
+        inferred = onnx.shape_inference.infer_shapes(
             proto, check_type=False, strict_mode=False, data_prop=data_prop
         )
     except Exception:
         log.warning("onnx could not infer shapes; the model is left as it is", exc_info=True)
         return
-    _take(model.graph, answer.graph)
+    _take_types(model.graph, inferred.graph)
 
 
-def shown(model: ir.Model) -> onnx.ModelProto:
-    """The model as onnx's C++ is given it: initializers are inputs too, and large ones nothing else."""
+def proto_for_onnx(model: ir.Model) -> onnx.ModelProto:
+    """Make the model that onnx's C++ gets: initializers are inputs too, and large ones nothing else."""
     with _weights_as_inputs(model.graph):
         return ir.to_proto(model)
 
@@ -47,7 +47,7 @@ def _weights_as_inputs(graph: ir.Graph) -> Iterator[None]:
     graph.inputs.extend(value for name, value in initializers.items() if name not in known)
     for name, value in initializers.items():
         tensor = value.const_value
-        if tensor is None or tensor.nbytes > SHOWN_BYTES:
+        if tensor is None or tensor.nbytes > MAX_SHOWN_BYTES:
             graph.initializers.pop(name)
     try:
         yield
@@ -58,38 +58,38 @@ def _weights_as_inputs(graph: ir.Graph) -> Iterator[None]:
         graph.initializers.update(initializers)
 
 
-def _take(graph: ir.Graph, answer: onnx.GraphProto) -> None:
-    """What is told of the values of a graph and of those inside it. Both have the same nodes in the same order."""
-    infos = (*answer.value_info, *answer.input, *answer.output)
-    told = {info.name: info.type for info in infos if info.HasField("type")}
+def _take_types(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
+    """Take over the types of a graph's values and of those inside it. Both have the same nodes in order."""
+    infos = (*inferred.value_info, *inferred.input, *inferred.output)
+    types = {info.name: info.type for info in infos if info.HasField("type")}
     for value in (*graph.inputs, *graph.initializers.values(), *graph.outputs):
-        _set(value, told)
-    for node, answered in zip(graph, answer.node, strict=True):
+        _set(value, types)
+    for node, inferred_node in zip(graph, inferred.node, strict=True):
         for value in node.outputs:
-            _set(value, told)
+            _set(value, types)
         if any(attribute.type in _GRAPHS for attribute in node.attributes.values()):
-            for inside, one in zip(_graphs(node), _graph_protos(node, answered), strict=True):
-                _take(inside, one)
+            for inside, inner_proto in zip(_graphs(node), _graph_protos(node, inferred_node), strict=True):
+                _take_types(inside, inner_proto)
 
 
-def _set(value: ir.Value, told: Mapping[str, onnx.TypeProto]) -> None:
-    answer = told.get(value.name or "")
-    if answer is None or not answer.HasField("tensor_type"):
-        _set_container(value, answer)
+def _set(value: ir.Value, types: Mapping[str, onnx.TypeProto]) -> None:
+    inferred = types.get(value.name or "")
+    if inferred is None or not inferred.HasField("tensor_type"):
+        _set_container(value, inferred)
         return
     if value.type is not None and not isinstance(value.type, ir.TensorType):
         return
-    tensor = answer.tensor_type
+    tensor = inferred.tensor_type
     if tensor.elem_type and value.dtype != tensor.elem_type:
         value.dtype = ir.DataType(tensor.elem_type)
     if tensor.HasField("shape") and (shape := _shape(tensor.shape)) != value.shape:
         value.shape = shape
 
 
-def _set_container(value: ir.Value, answer: onnx.TypeProto | None) -> None:
-    """A sequence or an optional that nothing was known of; without it a reader would take it for a tensor."""
-    if value.type is None and answer is not None and answer.WhichOneof("value") in _CONTAINERS:
-        value.type = ir.serde.deserialize_type_proto_for_type(answer)
+def _set_container(value: ir.Value, inferred: onnx.TypeProto | None) -> None:
+    """Set the type of a sequence or optional of unknown type; without it a reader would take it for a tensor."""
+    if value.type is None and inferred is not None and inferred.WhichOneof("value") in _CONTAINERS:
+        value.type = ir.serde.deserialize_type_proto_for_type(inferred)
 
 
 _CONTAINERS: Final = ("sequence_type", "optional_type")
@@ -121,8 +121,8 @@ def _graphs(node: ir.Node) -> Iterator[ir.Graph]:
             yield from attribute.as_graphs()
 
 
-def _graph_protos(node: ir.Node, answered: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
-    for attribute in sorted(answered.attribute, key=lambda attribute: attribute.name):
+def _graph_protos(node: ir.Node, inferred_node: onnx.NodeProto) -> Iterator[onnx.GraphProto]:
+    for attribute in sorted(inferred_node.attribute, key=lambda attribute: attribute.name):
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g
         elif attribute.type == onnx.AttributeProto.GRAPHS:

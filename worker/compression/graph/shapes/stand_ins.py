@@ -1,4 +1,4 @@
-"""Operators that onnx knows in place of ONNX Runtime's own, where both answer with the same shape and type.
+"""Replace ONNX Runtime's own operators by ones that onnx knows and whose results have the same shape and type.
 
 For shape inference alone: onnx leaves everything behind an operator of another domain without a shape.
 """
@@ -7,9 +7,9 @@ from typing import Final
 
 import onnx
 
-SAME: Final = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
+STANDARD_FORMS: Final = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
 """Their first inputs and attributes are those of the standard operator."""
-PRODUCTS: Final = frozenset({"DynamicQuantizeMatMul", "FusedMatMul"})
+MICROSOFT_MATMULS: Final = frozenset({"DynamicQuantizeMatMul", "FusedMatMul"})
 TRANSPOSED: Final = ("transA", "transB", "transBatchA", "transBatchB")
 
 
@@ -36,18 +36,18 @@ def _replace(node: onnx.NodeProto, added: list[onnx.ValueInfoProto]) -> None:
         shape = [numbers["K"], numbers["N"]]
         added.append(onnx.helper.make_tensor_value_info(weight, onnx.TensorProto.FLOAT, shape))
         _become(node, "MatMul", [node.input[0], weight], [])
-    elif node.op_type in PRODUCTS and not any(map(numbers.get, TRANSPOSED)):
+    elif node.op_type in MICROSOFT_MATMULS and not any(map(numbers.get, TRANSPOSED)):
         _become(node, "MatMul", list(node.input[:2]), [])
-    elif node.op_type in SAME:
-        kept = [a for a in node.attribute if not a.name.startswith("activation")]
-        _become(node, SAME[node.op_type], list(node.input[:3]), kept)
+    elif node.op_type in STANDARD_FORMS:
+        attributes = [a for a in node.attribute if not a.name.startswith("activation")]
+        _become(node, STANDARD_FORMS[node.op_type], list(node.input[:3]), attributes)
 
 
 def _become(
     node: onnx.NodeProto, operator: str, inputs: list[str], attributes: list[onnx.AttributeProto]
 ) -> None:
-    kept = [onnx.AttributeProto.FromString(attribute.SerializeToString()) for attribute in attributes]
+    copies = [onnx.AttributeProto.FromString(attribute.SerializeToString()) for attribute in attributes]
     node.op_type, node.domain = operator, ""
     del node.input[:], node.attribute[:]
     node.input.extend(inputs)
-    node.attribute.extend(kept)
+    node.attribute.extend(copies)

@@ -1,4 +1,4 @@
-"""Load time and peak memory of one model in a process that has done nothing else.
+"""Measure load time and peak memory of one model in a process that has done nothing else.
 
     python -m worker.compression.measure.apart.fresh MODEL FEED.npz THREADS
 
@@ -9,10 +9,7 @@ and their arrays as `0`, `1`, … This process imports only numpy and ONNX Runti
 started it.
 """
 
-import ctypes
 import json
-import os
-import signal
 import sys
 import threading
 import time
@@ -20,17 +17,17 @@ from pathlib import Path
 
 import numpy as np
 
+from worker.compression.measure.apart.parent import die_with_parent
 from worker.compression.measure.timing.disturbance import Watch
 from worker.compression.runtime.session import open_session
 
 STATUS = Path("/proc/self/status")
-PR_SET_PDEATHSIG = 1
 POLL_SECONDS = 0.0005
 INFERENCES = 3
-MOST_LOADS = 11
-LOWEST = 0.1
-LOAD_BUDGET_SECONDS = 1.0
-"""More sessions are made until this long has passed."""
+MAX_LOADS = 11
+FAST_QUANTILE = 0.1
+MIN_TOTAL_SECONDS = 1.0
+"""More sessions are made until loading has taken this long together."""
 
 
 class PeakMemory:
@@ -71,13 +68,13 @@ def measure(model: Path, feed: dict[str, np.ndarray], threads: int) -> dict[str,
         for _ in range(INFERENCES):
             session.run(None, feed)
     del session
-    while len(loads) < MOST_LOADS and sum(loads) < LOAD_BUDGET_SECONDS:
+    while len(loads) < MAX_LOADS and sum(loads) < MIN_TOTAL_SECONDS:
         start = time.perf_counter()
         open_session(model, threads)
         loads.append(time.perf_counter() - start)
     seen = watch.seen()
     return {
-        "load_ms": 1000 * float(np.quantile(loads, LOWEST)),
+        "load_ms": 1000 * float(np.quantile(loads, FAST_QUANTILE)),
         "peak_rss_bytes": peak.bytes,
         "others": seen.others,
         "waited": seen.waited,
@@ -85,18 +82,9 @@ def measure(model: Path, feed: dict[str, np.ndarray], threads: int) -> dict[str,
 
 
 def feed_of(path: Path) -> dict[str, np.ndarray]:
-    """The inputs by name, as `measure_fresh` wrote them."""
+    """Read the inputs by name, as `measure_fresh` wrote them."""
     with np.load(path, allow_pickle=False) as arrays:
         return {str(name): arrays[str(i)] for i, name in enumerate(arrays["names"])}
-
-
-def die_with_parent() -> None:
-    """SIGKILL when the thread that started this process ends, also when it ended before this call."""
-    if sys.platform == "linux":
-        parent = os.getppid()
-        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-        if os.getppid() != parent:
-            os._exit(1)
 
 
 def main() -> None:

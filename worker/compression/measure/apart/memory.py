@@ -1,4 +1,4 @@
-"""What loading and running a model takes, in a fresh process."""
+"""Measure what loading and running a model takes, in a fresh process."""
 
 import tempfile
 from pathlib import Path
@@ -11,7 +11,7 @@ from worker.compression.measure.network import Feed
 
 
 def measure_fresh(model: Path, feed: Feed, threads: int, role: str, processes: MeasuringProcesses) -> Loaded:
-    """In a process of its own. Refuses with `model_does_not_run` when it fails or takes longer than 10 minutes."""
+    """Measure in a process of its own. Refuses with `model_does_not_run` when it fails or takes over 10 minutes."""
     with tempfile.TemporaryDirectory(prefix="winnow-fresh-") as folder:
         arrays = Path(folder) / "feed.npz"
         np.savez(

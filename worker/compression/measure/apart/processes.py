@@ -34,8 +34,8 @@ class Loaded:
 
     @property
     def untold(self) -> str | None:
-        """Why the time tells nothing, as a clause; None where it does."""
-        return Disturbance(self.others, self.waited).told()
+        """Say why the time tells nothing, as a clause; None where it tells something."""
+        return Disturbance(self.others, self.waited).why_untold()
 
 
 @dataclass(frozen=True)

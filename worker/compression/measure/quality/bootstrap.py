@@ -1,4 +1,4 @@
-"""Percentile bootstrap intervals (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
+"""Compute percentile bootstrap intervals (Efron & Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13).
 
 Samples are drawn with replacement 1,000 times and the statistic computed for each draw; the interval goes from
 its 2.5th to its 97.5th percentile. It always contains the estimate itself: where resampling is biased (macro
@@ -18,21 +18,21 @@ Statistic = Callable[[Array, Array], Array]
 """(distinct rows [k, d], their weights [b, k]) → one value per draw and quantity [b, m]."""
 
 RESAMPLES = 1000
-FEW_DISTINCT = 256
-CELLS_AT_ONCE = 4_000_000
+MAX_DISTINCT_ROWS = 256
+MAX_BLOCK_CELLS = 4_000_000
 
 
 def median_interval(values: npt.ArrayLike, seed: int) -> Interval:
-    """Of the median of `values` [n]."""
+    """Compute the interval of the median of `values` [n]."""
     x = np.asarray(values, np.float64)
     drawn = x[np.random.default_rng(seed).integers(0, len(x), (RESAMPLES, len(x)))]
     return interval(np.median(drawn, axis=1), float(np.median(x)))
 
 
 def paired_mean_intervals(pairs: npt.ArrayLike, seed: int) -> list[Interval]:
-    """Of the two column means of `pairs` [n, 2] and of first − second; a sample is drawn with both its values."""
+    """Compute intervals of both column means of `pairs` [n, 2] and of first − second, drawing whole rows."""
     x = np.asarray(pairs, np.float64)
-    if len(np.unique(x, axis=0)) <= FEW_DISTINCT:
+    if len(np.unique(x, axis=0)) <= MAX_DISTINCT_ROWS:
         return resampled_intervals(x, lambda rows, weights: _with_difference(weights @ rows / len(x)), seed)
     columns = np.ascontiguousarray(x.T)
     means = np.concatenate(
@@ -46,7 +46,7 @@ def _with_difference(means: Array) -> Array:
 
 
 def resampled_intervals(rows: npt.ArrayLike, statistic: Statistic, seed: int) -> list[Interval]:
-    """Of each quantity that `statistic` computes from weighted rows [n, d]; quick while few rows differ."""
+    """Compute intervals of what `statistic` computes from weighted rows [n, d]; quick while few rows differ."""
     distinct, counts = np.unique(np.asarray(rows, np.float64), axis=0, return_counts=True)
     rng = np.random.default_rng(seed)
     chances = counts / counts.sum()
@@ -74,5 +74,5 @@ def _draws(n: int, seed: int) -> Iterator[npt.NDArray[np.int32]]:
 
 def _blocks(width: int) -> list[int]:
     """RESAMPLES split so that a block times `width` stays small in memory."""
-    size = max(1, min(RESAMPLES, CELLS_AT_ONCE // max(1, width)))
+    size = max(1, min(RESAMPLES, MAX_BLOCK_CELLS // max(1, width)))
     return [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]

@@ -1,4 +1,5 @@
-"""Is the original better than guessing? A metric of a model that is not says nothing of what compression cost.
+"""Tell whether the original is better than guessing. A metric of a model that is not says nothing of what compression
+cost.
 
 Chance is what the best constant answer reaches: the share of the most frequent class for top1, of the five most
 frequent for top5, 1/classes for macro averages, and for mse the labels' variance (the answer is their mean).
@@ -16,7 +17,7 @@ Array = npt.NDArray[Any]
 
 
 def chance_level(metric: Metric, labels: Array) -> float:
-    """What one answer for all samples would reach at best, on these labels [n, …]."""
+    """Compute what one answer for all samples would reach at best, on these labels [n, …]."""
     if metric == "mse":
         return float(np.var(labels.astype(np.float64), axis=0).mean())
     counts = np.sort(np.unique(labels, return_counts=True)[1])[::-1]
@@ -32,7 +33,7 @@ def chance_level(metric: Metric, labels: Array) -> float:
 
 
 def original_notes(metric: Metric, quality: Quality, labels: Array, outcomes: Array) -> list[str]:
-    """What speaks against the original's quality: `outcomes` [n] are its, as `metrics.outcomes` gives them."""
+    """Note what speaks against the original's quality: `outcomes` [n] are its, as `metrics.outcomes` gives them."""
     chance = chance_level(metric, labels)
     low, high = quality.before_interval
     notes = [

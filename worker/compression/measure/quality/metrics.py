@@ -1,4 +1,4 @@
-"""What a metric needs of one sample, and its value over all of them (scikit-learn's functions).
+"""Compute what a metric needs of one sample, and its value over all of them (scikit-learn's functions).
 
 scikit-learn takes a second to import, so only jobs that evaluate pay for it.
 """
@@ -19,11 +19,11 @@ Floats = npt.NDArray[np.float64]
 
 NO_CLASS = -1
 """The prediction where the scores are not numbers; always wrong."""
-HUGE = float(np.finfo(np.float32).max)
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
 
 
 def outcomes(metric: Metric, scores: Array, labels: Array) -> Array:
-    """Of each sample in a batch: predicted class, hit or squared error. Refuses with `labels_do_not_fit`."""
+    """Compute of each sample in a batch: predicted class, hit or squared error. Refuses with `labels_do_not_fit`."""
     match metric:
         case "top1" | "precision" | "recall":
             return predicted(scores, labels)
@@ -35,47 +35,47 @@ def outcomes(metric: Metric, scores: Array, labels: Array) -> Array:
             assert_never(metric)
 
 
-def value(metric: Metric, labels: Array, found: Array) -> float:
-    """The metric over all samples. Macro averages go over the classes that occur among the labels."""
+def metric_value(metric: Metric, labels: Array, predictions: Array) -> float:
+    """Compute the metric over all samples. Macro averages go over the classes that occur among the labels."""
     from sklearn import metrics
 
     truth = labels.ravel()
     match metric:
         case "top1":
-            return float(metrics.accuracy_score(truth, found))
+            return float(metrics.accuracy_score(truth, predictions))
         case "precision" | "recall":
             score = metrics.precision_score if metric == "precision" else metrics.recall_score
-            return float(score(truth, found, labels=np.unique(truth), average="macro", zero_division=0))
+            return float(score(truth, predictions, labels=np.unique(truth), average="macro", zero_division=0))
         case "top5" | "mse":
-            return float(np.mean(found))
+            return float(np.mean(predictions))
         case _:
             assert_never(metric)
 
 
 def check_labels(metric: Metric, scores: Array, labels: Array) -> None:
-    """All labels against the scores of one batch: class numbers in range, or finite numbers for `mse`."""
+    """Check all labels against the scores of one batch: class numbers in range, or finite numbers for `mse`."""
     if metric in ERRORS:
         _check_numbers(labels)
     else:
-        _check_classes(labels, None if named(scores, len(scores)) else scores.shape[1], scores)
+        _check_classes(labels, None if answers_classes(scores, len(scores)) else scores.shape[1], scores)
 
 
-def named(scores: Array, n: int) -> bool:
-    """The model answers classes, not scores."""
+def answers_classes(scores: Array, n: int) -> bool:
+    """Whether the model answers classes, not scores."""
     return scores.dtype.kind in "iu" and scores.size == n
 
 
 def predicted(scores: Array, labels: Array) -> Array:
-    """The best class of [n, classes] scores, or the classes [n] that the model itself names."""
-    if named(scores, len(labels)):
+    """Return the best class of [n, classes] scores, or the classes [n] that the model itself names."""
+    if answers_classes(scores, len(labels)):
         _check_classes(labels, None, scores)
         return scores.reshape(-1).astype(np.int64)
-    found = class_scores(scores, labels)
-    return np.where(np.isnan(found).any(axis=1), NO_CLASS, found.argmax(axis=1))
+    flat = class_scores(scores, labels)
+    return np.where(np.isnan(flat).any(axis=1), NO_CLASS, flat.argmax(axis=1))
 
 
 def class_scores(scores: Array, labels: Array) -> Array:
-    """Scores as [n, classes], axes of length one behind dropped; labels checked against them."""
+    """Return scores as [n, classes], axes of length one behind dropped; labels checked against them."""
     flat = scores.reshape(scores.shape[:2]) if scores.ndim > 2 and scores[0, 0].size == 1 else scores
     if flat.ndim != 2 or flat.shape[1] < 2 or len(flat) != len(labels):
         raise Refusal(
@@ -96,7 +96,7 @@ def among_best(scores: Array, labels: Array, k: int) -> Array:
 
 
 def squared_errors(outputs: Array, targets: Array) -> Array:
-    """The mean squared error of each sample, at most the largest float32, which also stands for NaN."""
+    """Compute the mean squared error of each sample, at most the largest float32, which also stands for NaN."""
     from sklearn.metrics import mean_squared_error
 
     n = len(targets)
@@ -108,14 +108,14 @@ def squared_errors(outputs: Array, targets: Array) -> Array:
             field="evaluation.output",
         )
     _check_numbers(targets)
-    truth, found = (np.asarray(v, np.float64).reshape(n, -1) for v in (targets, outputs))
-    finite: Array = np.asarray(np.isfinite(found).all(axis=1))
-    errors = mean_squared_error(truth.T, np.where(finite[:, None], found, 0).T, multioutput="raw_values")
-    return np.where(finite, np.minimum(errors, HUGE), HUGE)
+    truth, values = (np.asarray(v, np.float64).reshape(n, -1) for v in (targets, outputs))
+    finite: Array = np.asarray(np.isfinite(values).all(axis=1))
+    errors = mean_squared_error(truth.T, np.where(finite[:, None], values, 0).T, multioutput="raw_values")
+    return np.where(finite, np.minimum(errors, MAX_FLOAT32), MAX_FLOAT32)
 
 
 def _alike(a: Array, b: Array) -> bool:
-    """The same shape but for axes of length one."""
+    """Whether the shapes are the same but for axes of length one."""
     return columns(a.shape) == columns(b.shape)
 
 
@@ -149,13 +149,13 @@ def _check_classes(labels: Array, classes: int | None, scores: Array) -> None:
         )
 
 
-def macro_intervals(metric: Metric, labels: Array, found: Array, seed: int) -> list[Interval]:
-    """Intervals of a macro average before, after and of its drop; `found` [n, 2] are predicted classes.
+def macro_intervals(metric: Metric, labels: Array, predictions: Array, seed: int) -> list[Interval]:
+    """Compute intervals of a macro average before, after and of its drop; `predictions` [n, 2] are predicted classes.
 
     A class that a draw leaves out is left out of its average.
     """
     classes, truth = np.unique(labels.ravel(), return_inverse=True)
-    rows = np.column_stack([truth, _codes(found[:, 0], classes), _codes(found[:, 1], classes)])
+    rows = np.column_stack([truth, _codes(predictions[:, 0], classes), _codes(predictions[:, 1], classes)])
 
     def statistic(distinct: Floats, weights: Floats) -> Floats:
         cells = distinct.astype(np.int64)
@@ -171,11 +171,11 @@ def _codes(predictions: Array, classes: Array) -> Array:
     return np.where(classes[at] == predictions, at, len(classes))
 
 
-def _macro(metric: Metric, truth: Array, found: Array, weights: Floats, classes: int) -> Floats:
+def _macro(metric: Metric, truth: Array, predictions: Array, weights: Floats, classes: int) -> Floats:
     """Weighted cells [k] and weights [b, k] → the macro average of each draw [b]."""
     support = _per_class(weights, truth, classes)
-    hits = _per_class(weights * (truth == found), truth, classes)
-    whole = support if metric == "recall" else _per_class(weights, found, classes)
+    hits = _per_class(weights * (truth == predictions), truth, classes)
+    whole = support if metric == "recall" else _per_class(weights, predictions, classes)
     scores = hits / np.maximum(whole, 1)
     present = support > 0
     averages: Floats = (scores * present).sum(axis=1) / present.sum(axis=1)

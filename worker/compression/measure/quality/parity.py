@@ -1,4 +1,4 @@
-"""How far every output moved, sample by sample, for models with labels and without.
+"""Measure how far every output moved, sample by sample, for models with labels and without.
 
 With x the original's output and y the candidate's, both as float64:
 
@@ -22,12 +22,12 @@ import numpy as np
 from winnow.contract.report import Parity
 from worker.compression.measure.network import Array, Feed, Network
 
-MOST_SAMPLES = 256
+MAX_COMPARED_SAMPLES = 256
 """Of the evaluation data, else of the calibration data, are compared."""
 RANDOM_SAMPLES = 16
 ALMOST_ZERO = 1e-6
-HUGE = float(np.finfo(np.float32).max)
-LARGEST_ERROR = float(np.nextafter(HUGE, 0))
+MAX_FLOAT32 = float(np.finfo(np.float32).max)
+LARGEST_ERROR = float(np.nextafter(MAX_FLOAT32, 0))
 """Of finite values: only what is broken has more."""
 TINY = float(np.finfo(np.float32).tiny)
 
@@ -35,7 +35,7 @@ DataName = Literal["evaluation", "calibration", "random"]
 
 
 @dataclass
-class Moved:
+class OutputDifference:
     """Running sums over one output: of its `size` values the `elements` that can be compared, `broken` among them.
     `not_finite` are those of the original and of the candidate."""
 
@@ -59,7 +59,7 @@ class Moved:
     other_shape: str | None = None
 
     def add(self, before: Array, after: Array, batch: int, batched: bool = True) -> None:
-        """One batch. Outputs of other shapes (a detector that keeps fewer boxes) cannot be compared."""
+        """Add one batch. Outputs of other shapes (a detector that keeps fewer boxes) cannot be compared."""
         if before.shape != after.shape:
             self.other_shape = f"{list(before.shape)} became {list(after.shape)}"
             return
@@ -79,9 +79,9 @@ class Moved:
             same = (before.argmax(axis=1) == after.argmax(axis=1)) & ~np.isnan(after).any(axis=1)
             self.same_top1 += same[~np.isnan(before).any(axis=1)].tolist()
 
-    def _accumulate(self, x: Array, y: Array, told: Array, broken: Array) -> None:
-        error = np.where(broken, HUGE, np.abs(x - y).clip(max=LARGEST_ERROR))
-        self.elements += int(told.sum())
+    def _accumulate(self, x: Array, y: Array, defined: Array, broken: Array) -> None:
+        error = np.where(broken, MAX_FLOAT32, np.abs(x - y).clip(max=LARGEST_ERROR))
+        self.elements += int(defined.sum())
         self.broken += int(broken.sum())
         self.signal += float((x * x).sum())
         self.other += float((y * y).sum())
@@ -104,7 +104,9 @@ class Moved:
             else None,
             max_error=self.max_error if self.elements else None,
             mean_error=self.absolute / self.elements if self.elements else None,
-            max_relative_error=min(self.max_error / max(self.largest, TINY), HUGE) if self.elements else None,
+            max_relative_error=min(self.max_error / max(self.largest, TINY), MAX_FLOAT32)
+            if self.elements
+            else None,
             top1_agreement=float(np.mean(self.same_top1))
             if self.ranked and self.same_top1 and self.elements
             else None,
@@ -128,87 +130,88 @@ def compare_outputs(
     data: DataName,
     tick: Callable[[int], None],
 ) -> tuple[list[Parity], dict[str, str], list[str]]:
-    """One entry per output that both have; of each other output of the original why it has none; and notes.
+    """Compare all outputs: one entry per output that both have; of each other output of the original why it has none;
+    and notes.
 
     `feeds` come with the number of samples in each; `tick` is told the samples done.
     """
     names = [name for name in before.outputs if name in after.outputs]
-    moved, samples = [Moved(name) for name in names], 0
+    differences, samples = [OutputDifference(name) for name in names], 0
     for feed, batch in feeds:
-        for one, x, y in zip(moved, before.run(feed, names), after.run(feed, names), strict=True):
-            one.add(x, y, batch, before.batch_axes.get(one.name, 0) is not None)
+        for output, x, y in zip(differences, before.run(feed, names), after.run(feed, names), strict=True):
+            output.add(x, y, batch, before.batch_axes.get(output.name, 0) is not None)
         samples += batch
         tick(samples)
-    compared = [one for one in moved if one.size and one.other_shape is None]
-    entries = [one.result(samples, data) for one in compared]
-    return entries, _uncompared(before, moved), _notes(before, after, moved)
+    compared = [output for output in differences if output.size and output.other_shape is None]
+    entries = [output.result(samples, data) for output in compared]
+    return entries, _uncompared(before, differences), _notes(before, after, differences)
 
 
-def _uncompared(before: Network, moved: list[Moved]) -> dict[str, str]:
-    """Outputs of the original of which nothing, or not every sample, could be compared."""
-    of = {one.name: one for one in moved}
-    found = dict.fromkeys(before.other_outputs, "it is no tensor")
+def _uncompared(before: Network, differences: list[OutputDifference]) -> dict[str, str]:
+    """Say why of outputs of the original nothing, or not every sample, could be compared."""
+    of = {output.name: output for output in differences}
+    reasons = dict.fromkeys(before.other_outputs, "it is no tensor")
     for name in before.outputs:
         if name not in of:
-            found[name] = "it is gone from the compressed model"
+            reasons[name] = "it is gone from the compressed model"
         elif (shape := of[name].other_shape) is not None:
-            found[name] = f"its shape {shape}"
+            reasons[name] = f"its shape {shape}"
         elif not of[name].size:
-            found[name] = "it is empty in every sample"
-    return found
+            reasons[name] = "it is empty in every sample"
+    return reasons
 
 
 def cosines(x: Array, y: Array) -> list[float]:
-    """Of the rows [n, d] that are not almost zero in x; 0 where y is zero."""
-    told = np.sqrt((x * x).mean(axis=1)) > ALMOST_ZERO
+    """Cosines of the rows [n, d] that are not almost zero in x; 0 where y is zero."""
+    defined = np.sqrt((x * x).mean(axis=1)) > ALMOST_ZERO
     norms = np.linalg.norm(x, axis=1) * np.linalg.norm(y, axis=1)
     dots = (x * y).sum(axis=1)
     values = np.divide(dots, norms, out=np.zeros_like(dots), where=norms > 0)
-    return [float(value) for value in np.clip(values, -1.0, 1.0)[told]]
+    return [float(value) for value in np.clip(values, -1.0, 1.0)[defined]]
 
 
 def comparable(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:
-    """(x, y, told, broken) of float64 [samples, d]: both within float32's range, and zero where they are not compared;
-    where x says what y has to be; and where y is not that by more than an error."""
-    told = ~np.isnan(x).any(axis=1, keepdims=True) & ~(np.isinf(x) & (x == y))
-    compared = told & np.isfinite(x) & np.isfinite(y)
-    x, y = (np.clip(np.where(compared, v, 0.0), -HUGE, HUGE) for v in (x, y))
-    return x, y, told, told & ~compared
+    """Return (x, y, defined, broken) of float64 [samples, d]: both within float32's range, and zero where they are not
+    compared; where x says what y has to be; and where y is not that by more than an error."""
+    defined = ~np.isnan(x).any(axis=1, keepdims=True) & ~(np.isinf(x) & (x == y))
+    compared = defined & np.isfinite(x) & np.isfinite(y)
+    x, y = (np.clip(np.where(compared, v, 0.0), -MAX_FLOAT32, MAX_FLOAT32) for v in (x, y))
+    return x, y, defined, defined & ~compared
 
 
-def is_broken(found: Parity) -> bool:
+def is_broken(parity: Parity) -> bool:
     """Whether NaN or infinity came in, or an infinity went."""
-    return found.max_error is not None and found.max_error >= HUGE
+    return parity.max_error is not None and parity.max_error >= MAX_FLOAT32
 
 
 def not_finite(x: Array) -> int:
     return int(x.size - np.isfinite(x).sum())
 
 
-def _notes(before: Network, after: Network, moved: list[Moved]) -> list[str]:
+def _notes(before: Network, after: Network, differences: list[OutputDifference]) -> list[str]:
     notes: list[Any] = [
-        f"Output {one.name!r} was not compared: its shape {one.other_shape}."
-        for one in moved
-        if one.other_shape
+        f"Output {output.name!r} was not compared: its shape {output.other_shape}."
+        for output in differences
+        if output.other_shape
     ]
-    notes += [_told(one) for one in moved if any(one.not_finite)]
+    notes += [_not_finite_note(output) for output in differences if any(output.not_finite)]
     notes += [f"Output {name!r} is no tensor and was not compared." for name in before.other_outputs]
     gone = [name for name in before.outputs if name not in after.outputs]
     return notes + [f"Output {name!r} is gone from the compressed model." for name in gone]
 
 
-def _told(one: Moved) -> str:
-    """What is not finite, on which side, and what follows."""
-    before, after = one.not_finite
-    told = (
-        f"Output {one.name!r} is NaN or infinite at {before} of {one.size} values in the original and at {after} in "
-        "the compressed model. "
+def _not_finite_note(output: OutputDifference) -> str:
+    """Say what is not finite, on which side, and what follows."""
+    before, after = output.not_finite
+    text = (
+        f"Output {output.name!r} is NaN or infinite at {before} of {output.size} values in the original and at {after} "
+        "in the compressed model. "
     )
-    if one.broken:
-        return told + (
-            f"The original has a value at {one.broken} of them that the compressed model lost: there the error counts "
-            "as the largest float32, and the cosine as 0."
+    if output.broken:
+        return text + (
+            f"The original has a value at {output.broken} of them that the compressed model lost: there the error "
+            "counts as the largest float32, and the cosine as 0."
         )
-    if not one.elements:
-        return told + "Nothing of it can be compared, so it has no cosine, SNR or errors."
-    return told + "Its cosine, SNR and errors leave out samples with NaN, and infinities that both have."
+    if not output.elements:
+        return text + "Nothing of it can be compared, so it has no cosine, SNR or errors."
+    return text + "Its cosine, SNR and errors leave out samples with NaN, and infinities that both have."

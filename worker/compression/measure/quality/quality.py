@@ -1,4 +1,4 @@
-"""A metric on labelled data, before and after, and the bootstrap interval of what was lost.
+"""Measure a metric on labelled data, before and after, with the bootstrap interval of what was lost.
 
 Data goes through both models batch by batch; what is kept of a sample is its *outcome*: the predicted class (top1,
 precision, recall), whether the label is among the five best (top5), or its mean squared error (mse). The interval
@@ -21,13 +21,13 @@ from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.bootstrap import paired_mean_intervals
 from worker.compression.measure.quality.chance import original_notes
-from worker.compression.measure.quality.metrics import check_labels, macro_intervals, outcomes, value
+from worker.compression.measure.quality.metrics import check_labels, macro_intervals, metric_value, outcomes
 
 Array = npt.NDArray[Any]
 RULE_OF_THREE = 3
 """Of n samples without a change, up to 3/n may change unseen (95 %)."""
-FEW_SAMPLES = 300
-FIRST_SAMPLES = 500
+MIN_SAMPLES_WITHOUT_NOTE = 300
+MAX_ORIGINAL_SAMPLES = 500
 """Rows that the original is judged on before any work."""
 
 
@@ -41,7 +41,7 @@ def measure_quality(
     seed: int,
     tick: Callable[[float], None],
 ) -> tuple[Quality, list[str], int]:
-    """The metric over all samples, notes, and how many samples have NaN in the candidate alone.
+    """Measure the metric over all samples; return it, notes, and how many samples have NaN in the candidate alone.
 
     Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`.
     """
@@ -52,48 +52,48 @@ def measure_quality(
         truth = labels[done : done + rows]
         both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
         nan = [np.isnan(x.reshape(rows, -1)).any(axis=1) for x in outputs]
-        unusable += [int(found.sum()) for found in (*nan, nan[1] & ~nan[0])]
+        unusable += [int(mask.sum()) for mask in (*nan, nan[1] & ~nan[0])]
         done += rows
         tick(done / len(samples))
-    found = np.concatenate(both)
-    quality = judge(evaluation.metric, labels, found, output, held_out=held_out, seed=seed)
-    judged = original_notes(evaluation.metric, quality, labels, found[:, 0])
-    notes = [*judged, *_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())]
+    both_outcomes = np.concatenate(both)
+    quality = judge(evaluation.metric, labels, both_outcomes, output, held_out=held_out, seed=seed)
+    original = original_notes(evaluation.metric, quality, labels, both_outcomes[:, 0])
+    notes = [*original, *_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())]
     return quality, notes, int(unusable[2])
 
 
 def original_quality(
     network: Network, samples: Samples | None, evaluation: Evaluation, seed: int
 ) -> list[str]:
-    """What is to be known before any work: the original's own quality on some of the rows, and what is wrong with it.
+    """Measure the original's own quality on some of the rows before any work; return notes on what is wrong with it.
 
-    Of what `check_quality` has let through.
+    Call after `check_quality`.
     """
-    given, _ = labelled(samples, evaluation.metric)
-    some, labels = labelled(given.draw(FIRST_SAMPLES, seed), evaluation.metric)
-    output, found, done = chosen_output(network, evaluation), [], 0
+    labelled_samples, _ = labelled(samples, evaluation.metric)
+    some, labels = labelled(labelled_samples.draw(MAX_ORIGINAL_SAMPLES, seed), evaluation.metric)
+    output, batches, done = chosen_output(network, evaluation), [], 0
     for feed, rows in counted(some, batch_for(some)):
         scores = network.run(feed, [output])[0]
-        found.append(outcomes(evaluation.metric, scores, labels[done : done + rows]))
+        batches.append(outcomes(evaluation.metric, scores, labels[done : done + rows]))
         done += rows
-    own = np.concatenate(found)
+    own = np.concatenate(batches)
     both = np.stack([own, own], axis=1)
     quality = judge(evaluation.metric, labels, both, output, held_out=True, seed=seed)
     return original_notes(evaluation.metric, quality, labels, own)
 
 
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
-    """Refuses what `measure_quality` would: one batch is run, all labels are looked at."""
+    """Refuse what `measure_quality` would: one batch is run, all labels are looked at."""
     output = chosen_output(network, evaluation)
-    given, labels = labelled(samples, evaluation.metric)
-    feed, rows = next(counted(given, batch_for(given)))
+    labelled_samples, labels = labelled(samples, evaluation.metric)
+    feed, rows = next(counted(labelled_samples, batch_for(labelled_samples)))
     scores = network.run(feed, [output])[0]
     outcomes(evaluation.metric, scores, labels[:rows])
     check_labels(evaluation.metric, scores, labels)
 
 
 def chosen_output(network: Network, evaluation: Evaluation) -> str:
-    """The output asked for, or the model's first."""
+    """Return the requested output, or the model's first."""
     if evaluation.output is None:
         return network.outputs[0]
     if evaluation.output not in network.outputs:
@@ -106,7 +106,7 @@ def chosen_output(network: Network, evaluation: Evaluation) -> str:
 
 
 def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
-    """The samples and their labels: class numbers but for `mse`. Raises `Refusal` `missing_data`."""
+    """Return the samples and their labels: class numbers but for `mse`. Raises `Refusal` `missing_data`."""
     if samples is None or samples.labels is None:
         raise Refusal(
             "missing_data",
@@ -118,14 +118,19 @@ def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
     return samples, labels if metric in ERRORS else class_numbers(labels)
 
 
-def judge(metric: Metric, labels: Array, found: Array, output: str, *, held_out: bool, seed: int) -> Quality:
-    """`found` [n, 2]: the outcomes of each sample before and after."""
-    before, after = value(metric, labels, found[:, 0]), value(metric, labels, found[:, 1])
-    intervals = _intervals(metric, labels, found, seed)
+def judge(
+    metric: Metric, labels: Array, both_outcomes: Array, output: str, *, held_out: bool, seed: int
+) -> Quality:
+    """Compute the metric and its intervals from `both_outcomes` [n, 2]: of each sample before and after."""
+    before, after = (
+        metric_value(metric, labels, both_outcomes[:, 0]),
+        metric_value(metric, labels, both_outcomes[:, 1]),
+    )
+    intervals = _intervals(metric, labels, both_outcomes, seed)
     return Quality(
         metric=metric,
         output=output,
-        samples=len(found),
+        samples=len(both_outcomes),
         before=before,
         after=after,
         before_interval=intervals[0],
@@ -136,15 +141,15 @@ def judge(metric: Metric, labels: Array, found: Array, output: str, *, held_out:
     )
 
 
-def _intervals(metric: Metric, labels: Array, found: Array, seed: int) -> list[Interval]:
-    """Of the value before, of the value after, and of the drop."""
+def _intervals(metric: Metric, labels: Array, both_outcomes: Array, seed: int) -> list[Interval]:
+    """Compute intervals of the value before, of the value after, and of the drop."""
     match metric:
         case "precision" | "recall":
-            return macro_intervals(metric, labels, found, seed)
+            return macro_intervals(metric, labels, both_outcomes, seed)
         case "top1":
-            scores = (found == labels.reshape(-1, 1)).astype(np.float64)
+            scores = (both_outcomes == labels.reshape(-1, 1)).astype(np.float64)
         case _:
-            scores = found.astype(np.float64)
+            scores = both_outcomes.astype(np.float64)
     before, after, (low, high) = paired_mean_intervals(scores, seed)
     return [before, after, (-high, -low) if metric in ERRORS else (low, high)]
 
@@ -155,7 +160,7 @@ def _notes(quality: Quality) -> list[str]:
         notes.append(
             "Evaluation shares samples with calibration or training: the quality is not that on unseen data."
         )
-    if quality.samples < FEW_SAMPLES:
+    if quality.samples < MIN_SAMPLES_WITHOUT_NOTE:
         notes.append(
             f"{quality.samples} evaluation samples: changes to fewer than 1 in "
             f"{max(1, quality.samples // RULE_OF_THREE)} samples can go unseen."

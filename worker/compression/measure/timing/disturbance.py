@@ -1,10 +1,10 @@
-"""What else ran on this process's CPUs while something was timed, by the kernel's own accounts in /proc.
+"""Tell what else ran on this process's CPUs while something was timed, by the kernel's own accounts in /proc.
 
     others   CPU time of everybody else and what the hypervisor gave away, of all the time that our CPUs had
     waited   how long our threads were ready to run and had no CPU, of the time that passed, for each thread timed
 
 The kernel counts CPU time in ticks of 10 ms: one tick of each CPU may be a mistake, and is left out.
-Nothing of ours is imported: `fresh` measures its memory. What /proc does not tell counts as 0.
+Nothing of ours is imported: `fresh` measures its memory. What /proc lacks counts as 0.
 """
 
 import os
@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, NamedTuple
 
-MOST_OTHERS: Final = 0.1
+MAX_OTHERS_SHARE: Final = 0.1
 """Quiet recordings on two cores had at most 0.01, those beside one busy process 0.5 and more."""
-MOST_WAITED: Final = 0.05
+MAX_WAITED_SHARE: Final = 0.05
 """Quiet recordings had 0.00, those beside two busy processes 0.37 and more."""
 STAT: Final = Path("/proc/stat")
 TASKS: Final = Path("/proc/self/task")
@@ -29,11 +29,11 @@ class Disturbance:
     others: float
     waited: float
 
-    def told(self) -> str | None:
-        """Why times beside it tell nothing, as a clause; None where it was quiet enough."""
-        if self.others > MOST_OTHERS:
+    def why_untold(self) -> str | None:
+        """Say why times beside it tell nothing, as a clause; None where it was quiet enough."""
+        if self.others > MAX_OTHERS_SHARE:
             return f"other programs used {min(1.0, self.others):.0%} of the CPUs"
-        if self.waited > MOST_WAITED:
+        if self.waited > MAX_WAITED_SHARE:
             return f"what was timed waited for a CPU for {min(1.0, self.waited):.0%} of the time"
         return None
 

@@ -1,4 +1,5 @@
-"""Which of several candidates is the fastest: all timed in turns, in one process, under the machine's measuring lock.
+"""Find which of several candidates is the fastest: all timed in turns, in one process, under the machine's measuring
+lock.
 
 `interleaved` says what a round is, and when a speed-up cannot be told.
 """
@@ -11,16 +12,16 @@ import numpy as np
 from winnow.contract.base import Interval
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.timing.disturbance import Watch
-from worker.compression.measure.timing.interleaved import Turns, in_turns, run_times
+from worker.compression.measure.timing.interleaved import Turns, run_times, time_in_turns
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress
 
 ROUNDS = 11
 ROUND_MS = 20.0
-MOST_RUNS = 50
-BUDGET_MS = 60_000.0
-FEWEST_ROUNDS = 5
+MAX_RUNS = 50
+MAX_TOTAL_MS = 60_000.0
+MIN_ROUNDS = 5
 
 
 @dataclass(frozen=True)
@@ -33,12 +34,13 @@ class Timed:
     untold: str | None = None
 
 
-def race(networks: Sequence[Network], feed: Feed, seed: int, progress: Progress) -> list[Timed]:
-    """In the order given; the first is what the others are compared with. Raises `model_does_not_run`."""
+def time_candidates(networks: Sequence[Network], feed: Feed, seed: int, progress: Progress) -> list[Timed]:
+    """Time all networks, in their order; the first is what the others are compared with. Raises
+    `model_does_not_run`."""
     feeds = [network.fit(feed) for network in networks]
     with measuring(progress):
-        turns = Patience(progress).until_told(
-            lambda: _turns(networks, feeds), lambda found: _untold(found, seed)
+        turns = Patience(progress).until_quiet(
+            lambda: _turns(networks, feeds), lambda measured: _untold(measured, seed)
         )
     untold = _untold(turns, seed)
     first = Timed(float(np.median(turns.times[0])), 1.0, (1.0, 1.0), untold)
@@ -48,10 +50,10 @@ def race(networks: Sequence[Network], feed: Feed, seed: int, progress: Progress)
 def _turns(networks: Sequence[Network], feeds: Sequence[Feed]) -> Turns:
     watch = Watch(networks[0].threads)
     once = [_warm(network, fitted) for network, fitted in zip(networks, feeds, strict=True)]
-    runs = [max(1, min(MOST_RUNS, int(np.ceil(ROUND_MS / max(time, 1e-3))))) for time in once]
+    runs = [max(1, min(MAX_RUNS, int(np.ceil(ROUND_MS / max(time, 1e-3))))) for time in once]
     one_round = sum(time * count for time, count in zip([*once, once[0]], [*runs, runs[0]], strict=True))
-    rounds = max(FEWEST_ROUNDS, min(ROUNDS, int(BUDGET_MS / max(one_round, 1e-3))))
-    return in_turns(networks, feeds, runs, rounds, watch)
+    rounds = max(MIN_ROUNDS, min(ROUNDS, int(MAX_TOTAL_MS / max(one_round, 1e-3))))
+    return time_in_turns(networks, feeds, runs, rounds, watch)
 
 
 def _untold(turns: Turns, seed: int) -> str | None:

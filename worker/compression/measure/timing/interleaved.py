@@ -1,4 +1,4 @@
-"""Networks timed in turns, the first of them twice a round: it is what the others are compared with, and the control.
+"""Time networks in turns, the first of them twice a round: it is what the others are compared with, and the control.
 
 A round runs each for some 20 ms and then the first once more; every other round has those in between in the opposite
 order. With q the lowest tenth of a block's runs, what nothing interrupted,
@@ -9,7 +9,7 @@ order. With q the lowest tenth of a block's runs, what nothing interrupted,
 and of both the median with its 95 % bootstrap interval, over the rounds in which both ran almost as fast as they ever
 did. (The virtual machine on which this was made changes between two speeds, and none of its accounts tells why:
 resnet20 took 0.73 or 1.0 ms, and was 1.32 or 1.21 times as fast after pruning. What lasts longer than the measurement
-stays unseen.) No number is told where others used the CPUs meanwhile, where the first
+stays unseen.) No number is given where others used the CPUs meanwhile, where the first
 differs from itself, or where rounds differ too much.
 """
 
@@ -27,19 +27,19 @@ from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.bootstrap import median_interval
 from worker.compression.measure.timing.disturbance import Disturbance, Watch
 
-LOWEST: Final = 0.1
-"""Of the runs of a block. Chosen on 21 recordings of three networks beside busy processes, where the interval of the
-median of a block was 2.7 times as wide (6.3 against 2.3 %); on 17 of four other networks it was 2.3 times (19 against
-8 %). The minimum did as well as the tenth on both."""
-ALMOST: Final = 1.15
+FAST_QUANTILE: Final = 0.1
+"""Of the runs of a block, below which nothing interrupted them. Chosen on 21 recordings of three networks beside busy
+processes, where the interval of the median of a block was 2.7 times as wide (6.3 against 2.3 %); on 17 of four other
+networks it was 2.3 times (19 against 8 %). The minimum did as well as the tenth on both."""
+MAX_TIMES_FASTEST: Final = 1.15
 """Times the fastest round: between the two speeds of a core, and above the noise of one."""
-FEWEST: Final = 4
-"""Rounds that have to be almost as fast."""
-ANEW: Final = "the verdict's speed-up is measured anew, on the finished artifact"
+MIN_FAST_ROUNDS: Final = 4
+"""Rounds that have to be almost as fast as the fastest."""
+MEASURED_ANEW_NOTE: Final = "the verdict's speed-up is measured anew, on the finished artifact"
 """What a step says beside a speed of its own: the two differ."""
-MOST_CONTROL: Final = 1.05
+MAX_CONTROL_RATIO: Final = 1.05
 """The first against itself: so far its interval may lie from 1."""
-WIDEST: Final = 1.5
+MAX_INTERVAL_RATIO: Final = 1.5
 """Upper over lower bound of a speed-up that tells something."""
 
 Array = npt.NDArray[np.float64]
@@ -55,32 +55,32 @@ class Turns:
 
     def ratios(self, index: int) -> Array:
         """The speed-up in each round [rounds]."""
-        return self._first() / lowest(self.times[index])
+        return self._first() / fast_times(self.times[index])
 
     def undisturbed(self, index: int) -> Array:
         """The speed-up in those rounds in which both were almost as fast as they ever were."""
-        both = self._first(), lowest(self.times[index])
-        return self.ratios(index)[np.all([each <= ALMOST * each.min() for each in both], axis=0)]
+        both = self._first(), fast_times(self.times[index])
+        return self.ratios(index)[np.all([each <= MAX_TIMES_FASTEST * each.min() for each in both], axis=0)]
 
     def _first(self) -> Array:
-        return (lowest(self.times[0]) + lowest(self.control)) / 2
+        return (fast_times(self.times[0]) + fast_times(self.control)) / 2
 
     def controls(self) -> Array:
         """The first against itself in each round [rounds]."""
-        return lowest(self.times[0]) / lowest(self.control)
+        return fast_times(self.times[0]) / fast_times(self.control)
 
     def untold(self, index: int, seed: int) -> str | None:
-        """Why a speed-up tells nothing, as a clause; None where it does."""
-        if (why := self.disturbance.told()) is not None:
+        """Say why a speed-up tells nothing, as a clause; None where it tells something."""
+        if (why := self.disturbance.why_untold()) is not None:
             return why
         low, high = median_interval(self.controls(), seed)
-        if low > MOST_CONTROL or high < 1 / MOST_CONTROL:
+        if low > MAX_CONTROL_RATIO or high < 1 / MAX_CONTROL_RATIO:
             return f"the original differed from itself by a factor of {low:.2f} to {high:.2f}"
-        found = self.undisturbed(index)
-        if len(found) < FEWEST:
-            return f"only {len(found)} of {len(self.control)} rounds were almost as fast as the fastest"
-        low, high = median_interval(found, seed)
-        if high > WIDEST * low:
+        ratios = self.undisturbed(index)
+        if len(ratios) < MIN_FAST_ROUNDS:
+            return f"only {len(ratios)} of {len(self.control)} rounds were almost as fast as the fastest"
+        low, high = median_interval(ratios, seed)
+        if high > MAX_INTERVAL_RATIO * low:
             return f"rounds differed so much that the speed-up may be {low:.2f} as well as {high:.2f}"
         return None
 
@@ -89,16 +89,16 @@ class Turns:
         return float(np.median(ratios)), median_interval(ratios, seed)
 
 
-def lowest(times: Array) -> Array:
-    """Of each round, [rounds]."""
-    return np.quantile(times, LOWEST, axis=1)
+def fast_times(times: Array) -> Array:
+    """Return the lowest tenth of each round, [rounds]."""
+    return np.quantile(times, FAST_QUANTILE, axis=1)
 
 
-def in_turns(
+def time_in_turns(
     networks: Sequence[Network], feeds: Sequence[Feed], runs: Sequence[int], rounds: int, watch: Watch
 ) -> Turns:
-    """`runs` of each network a round. The watch had better begin before they are warmed up: a small network's rounds
-    are over before the kernel has counted much."""
+    """Time `runs` of each network a round. The watch had better begin before they are warmed up: a small network's
+    rounds are over before the kernel has counted much."""
     times = [np.empty((rounds, count)) for count in runs]
     control = np.empty((rounds, runs[0]))
     between = range(1, len(networks))
@@ -111,7 +111,7 @@ def in_turns(
 
 
 def run_times(network: Network, feed: Feed, runs: int) -> list[float]:
-    """Milliseconds of each of them, inputs and outputs in the host's memory."""
+    """Return the milliseconds of each run, inputs and outputs in the host's memory."""
     run, clock, times = network.session.run, perf_counter_ns, []
     for _ in range(runs):
         start = clock()

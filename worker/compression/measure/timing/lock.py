@@ -1,4 +1,4 @@
-"""One timed measurement at a time per machine: two at once would slow each other down."""
+"""Lock the machine for one timed measurement at a time: two at once would slow each other down."""
 
 import logging
 import os
@@ -19,7 +19,7 @@ WAIT_SECONDS = 1800.0
 
 
 def lock_path() -> Path:
-    """The file that the variable names, as the service's workers set it; else one of this user's own."""
+    """Return the file that the variable names, as the service's workers set it; else one of this user's own."""
     return Path(os.environ.get(PATH_VARIABLE) or Path.home() / ".cache" / "winnow" / "measure.lock")
 
 

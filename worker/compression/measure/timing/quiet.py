@@ -1,4 +1,4 @@
-"""Waiting until nothing else runs on this machine, for a bounded time; and measuring again what was disturbed."""
+"""Wait until nothing else runs on this machine, for a bounded time; and measure again what was disturbed."""
 
 import os
 import time
@@ -21,34 +21,34 @@ class Patience:
     def __init__(self, progress: Progress) -> None:
         self.progress = progress
         self._seconds = float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS)
-        self._left = self._seconds
-        self._told = False
+        self._seconds_left = self._seconds
+        self._announced = False
 
     @property
-    def left(self) -> bool:
-        return self._left > 0
+    def has_time(self) -> bool:
+        return self._seconds_left > 0
 
     def wait(self) -> None:
-        """Until it is quiet or the time is used up. This process must do nothing meanwhile."""
-        while self.left and (why := self._look()) is not None:
-            if not self._told:
+        """Wait until it is quiet or the time is used up. This process must do nothing meanwhile."""
+        while self.has_time and (why := self._look()) is not None:
+            if not self._announced:
                 self.progress.log(f"waiting for a quiet machine, {self._seconds:g} s at most: {why}")
-                self._told = True
+                self._announced = True
 
     def _look(self) -> str | None:
         watch = Watch()
         time.sleep(LOOK_SECONDS)
-        why = watch.seen().told()
+        why = watch.seen().why_untold()
         if why is not None:
-            self._left -= LOOK_SECONDS
+            self._seconds_left -= LOOK_SECONDS
         return why
 
-    def until_told(self, measure: Callable[[], T], untold: Callable[[T], str | None]) -> T:
-        """What `measure` gives in a quiet moment: once more while `untold` has a reason and time is left."""
+    def until_quiet(self, measure: Callable[[], T], untold: Callable[[T], str | None]) -> T:
+        """Measure in a quiet moment; once more while `untold` gives a reason and there is time."""
         while True:
             self.wait()
             begun = time.monotonic()
-            found = measure()
-            if untold(found) is None or not self.left:
-                return found
-            self._left -= time.monotonic() - begun
+            measured = measure()
+            if untold(measured) is None or not self.has_time:
+                return measured
+            self._seconds_left -= time.monotonic() - begun

@@ -1,4 +1,4 @@
-"""Whether to use the result or to keep the original, where nobody said what matters: by defaults, in one place.
+"""Recommend to use the result or to keep the original, where nobody said what matters: by defaults, in one place.
 
     speed     slower: the upper bound of the speed-up is below 1; what cannot be told counts as not slower
     size      larger: more bytes
@@ -6,7 +6,8 @@
               above its error
 
 Used is what changed anything, is whole, keeps the quality, and is neither slower nor larger, or clearly better in one
-of both: the speed-up's interval lies beyond `FLOOR`, or the file is at most `CLEARLY_SMALLER` of the original.
+of both: the speed-up's interval lies beyond `MIN_TELLING_SPEEDUP`, or the file is at most `MAX_CLEARLY_SMALLER_RATIO`
+of the original.
 """
 
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from typing import Final, Literal
 
 Recommendation = Literal["use_result", "keep_original"]
 
-FLOOR: Final = 0.02
+MIN_TELLING_SPEEDUP: Final = 0.02
 """Two sessions of one and the same file differ by up to 2 % in speed, steadily, by where their memory lies (seen with
 four of the shared models): an interval within 2 % of 1 tells nothing, however narrow it is."""
-CLEARLY_SMALLER: Final = 0.9
-LEAST_DB: Final = 20.0
+MAX_CLEARLY_SMALLER_RATIO: Final = 0.9
+MIN_SNR_DB: Final = 20.0
 
 
 @dataclass(frozen=True)
@@ -35,26 +36,26 @@ class Measured:
 
 
 def recommend(measured: Measured) -> tuple[Recommendation, str]:
-    """What to do, and the reason in a sentence."""
+    """Return what to do, and the reason in a sentence."""
     if (against := _against(measured)) is not None:
         return "keep_original", against
     cost = _cost(measured)
     gain = _gain(measured)
     if cost and not gain:
         return "keep_original", f"It is {cost}, and not clearly better in anything."
-    kept = (
+    quality = (
         "no loss of quality can be told"
         if measured.drop
         else "every output is at least 20 dB above its error"
     )
     return (
         "use_result",
-        f"It is {gain or 'neither slower nor larger'}{f', though {cost}' if cost else ''}, and {kept}.",
+        f"It is {gain or 'neither slower nor larger'}{f', though {cost}' if cost else ''}, and {quality}.",
     )
 
 
 def _against(measured: Measured) -> str | None:
-    """What no gain in speed or size makes up for."""
+    """Say what no gain in speed or size makes up for; None where there is nothing."""
     if measured.changed == 0:
         return "No step changed anything."
     if measured.broken is not None:
@@ -64,7 +65,7 @@ def _against(measured: Measured) -> str | None:
         return None if low <= 0 else f"The quality is worse by {low:.4f} to {high:.4f} (95 %)."
     if measured.snr_db is None:
         return "Not every output could be compared with the original's, and there are no labels to judge by."
-    if measured.snr_db < LEAST_DB:
+    if measured.snr_db < MIN_SNR_DB:
         return f"An output is only {measured.snr_db:.1f} dB above its error, and there are no labels to judge by."
     return None
 
@@ -75,5 +76,9 @@ def _cost(measured: Measured) -> str:
 
 
 def _gain(measured: Measured) -> str:
-    words = ["faster"] if measured.speedup is not None and measured.speedup[0] > 1 + FLOOR else []
-    return " and ".join(words + (["clearly smaller"] if measured.size_ratio <= CLEARLY_SMALLER else []))
+    words = (
+        ["faster"] if measured.speedup is not None and measured.speedup[0] > 1 + MIN_TELLING_SPEEDUP else []
+    )
+    return " and ".join(
+        words + (["clearly smaller"] if measured.size_ratio <= MAX_CLEARLY_SMALLER_RATIO else [])
+    )

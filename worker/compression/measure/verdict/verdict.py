@@ -1,4 +1,4 @@
-"""The result in plain words, also when it is not what one hoped for."""
+"""Say the result in plain words, also when it is not what one hoped for."""
 
 import math
 from collections.abc import Mapping
@@ -6,8 +6,8 @@ from types import MappingProxyType
 
 from winnow.contract.report import Latency, Pair, Parity, Quality, Verdict
 from worker.compression.measure.quality.parity import is_broken
-from worker.compression.measure.verdict.recommendation import FLOOR, Measured, recommend
-from worker.compression.measure.verdict.requirements import BY_ITSELF, broken_outputs
+from worker.compression.measure.verdict.recommendation import MIN_TELLING_SPEEDUP, Measured, recommend
+from worker.compression.measure.verdict.requirements import MAX_ERROR_OF_SAME, broken_outputs
 
 
 def verdict(
@@ -49,24 +49,24 @@ def verdict(
 
 
 def _least_db(parity: list[Parity], uncompared: Mapping[str, str]) -> float | None:
-    """Of the output where it is least; infinite where nothing moved, None where one could not be compared."""
+    """Return the least SNR of all outputs; infinite where nothing moved, None where one could not be compared."""
     if uncompared or not parity or any(p.max_error is None for p in parity):
         return None
     return min(_db(p) for p in parity)
 
 
-def _db(found: Parity) -> float:
-    """Integers and outputs of zeros have none: they moved or they did not."""
-    if found.max_error is not None and found.max_error <= BY_ITSELF:
+def _db(parity: Parity) -> float:
+    """Return the SNR in dB. Integers and outputs of zeros have none: they moved or they did not."""
+    if parity.max_error is not None and parity.max_error <= MAX_ERROR_OF_SAME:
         return math.inf
-    return -math.inf if found.snr_db is None else found.snr_db
+    return -math.inf if parity.snr_db is None else parity.snr_db
 
 
-def is_faster(found: Latency) -> bool | None:
-    if found.speedup_interval is None:
+def is_faster(latency: Latency) -> bool | None:
+    if latency.speedup_interval is None:
         return None
-    low, high = found.speedup_interval
-    return True if low > 1 + FLOOR else False if high < 1 - FLOOR else None
+    low, high = latency.speedup_interval
+    return True if low > 1 + MIN_TELLING_SPEEDUP else False if high < 1 - MIN_TELLING_SPEEDUP else None
 
 
 def _size(size: Pair) -> str:
@@ -77,42 +77,42 @@ def _size(size: Pair) -> str:
     return f"{word}: {size.before} to {size.after} bytes{ratio}."
 
 
-def _speed(found: Latency) -> str:
-    where = f"at batch {found.batch_size} on {found.threads} thread(s)"
-    if found.speedup is None or found.speedup_interval is None:
-        return f"Speed {where} could not be told: {found.untold}. Measure again while nothing else runs."
-    low, high = found.speedup_interval
-    times = f"medians of all runs {found.baseline_ms.p50:.3g} and {found.candidate_ms.p50:.3g} ms"
-    match is_faster(found):
+def _speed(latency: Latency) -> str:
+    where = f"at batch {latency.batch_size} on {latency.threads} thread(s)"
+    if latency.speedup is None or latency.speedup_interval is None:
+        return f"Speed {where} could not be told: {latency.untold}. Measure again while nothing else runs."
+    low, high = latency.speedup_interval
+    times = f"medians of all runs {latency.baseline_ms.p50:.3g} and {latency.candidate_ms.p50:.3g} ms"
+    match is_faster(latency):
         case True:
-            return f"{found.speedup:.2f} times as fast {where} (95 %: {low:.2f} to {high:.2f}): {times}."
+            return f"{latency.speedup:.2f} times as fast {where} (95 %: {low:.2f} to {high:.2f}): {times}."
         case False:
             return (
-                f"Slower {where}: {found.speedup:.2f} times the original's speed (95 %: {low:.2f} to {high:.2f}): "
+                f"Slower {where}: {latency.speedup:.2f} times the original's speed (95 %: {low:.2f} to {high:.2f}): "
                 f"{times}. On this machine the original is the better choice for speed."
             )
         case _:
             return (
-                f"Neither faster nor slower {where} as far as can be told: {found.speedup:.2f} times the original's "
+                f"Neither faster nor slower {where} as far as can be told: {latency.speedup:.2f} times the original's "
                 f"speed (95 %: {low:.2f} to {high:.2f}): {times}."
             )
 
 
-def _quality(found: Quality) -> str:
-    low, high = found.drop_interval
-    change = f"{found.metric} went from {found.before:.4f} to {found.after:.4f}"
-    data = f"on {found.samples} {'held-out' if found.held_out else 'not held-out'} samples"
+def _quality(quality: Quality) -> str:
+    low, high = quality.drop_interval
+    change = f"{quality.metric} went from {quality.before:.4f} to {quality.after:.4f}"
+    data = f"on {quality.samples} {'held-out' if quality.held_out else 'not held-out'} samples"
     if low > 0:
-        return f"Worse: {change} {data}, a loss of {found.drop:.4f} (95 %: {low:.4f} to {high:.4f})."
+        return f"Worse: {change} {data}, a loss of {quality.drop:.4f} (95 %: {low:.4f} to {high:.4f})."
     if high < 0:
-        return f"Better: {change} {data}, a gain of {-found.drop:.4f} (95 %: {-high:.4f} to {-low:.4f})."
+        return f"Better: {change} {data}, a gain of {-quality.drop:.4f} (95 %: {-high:.4f} to {-low:.4f})."
     return (
         f"No loss that can be told from chance: {change} {data} (95 % of the loss: {low:.4f} to {high:.4f})."
     )
 
 
 def _beyond_comparing(parity: list[Parity]) -> list[str]:
-    """What is not finite is said first, whatever else was measured."""
+    """Say first what is not finite, whatever else was measured."""
     broken = [
         f"Broken: the compressed model's output {p.output!r} is NaN or infinite where the original's is not, or lost "
         f"an infinity, on {p.samples} {p.data} samples."
@@ -128,15 +128,15 @@ def _beyond_comparing(parity: list[Parity]) -> list[str]:
 
 
 def _parity(parity: list[Parity]) -> list[str]:
-    """The output that moved most of those that can be compared."""
+    """Say which output moved most of those that can be compared."""
     if not parity:
         return ["The outputs could not be compared."]
-    told = [
+    comparable = [
         (p.max_relative_error, p) for p in parity if p.max_relative_error is not None and not is_broken(p)
     ]
-    if not told:
+    if not comparable:
         return []
-    largest, worst = max(told, key=lambda pair: pair[0])
+    largest, worst = max(comparable, key=lambda pair: pair[0])
     cosine = f"cosine {worst.cosine:.6f}, " if worst.cosine is not None else ""
     sentence = (
         f"Output {worst.output!r} moved most: {cosine}largest error {worst.max_error:.3g} "

@@ -11,8 +11,8 @@ from worker.compression.ir.affine import Range
 SILU_LOW, HARDSWISH_LOW = -8.0, -3.0
 
 
-def gated(value: ir.Value, measured: Range) -> Range:
-    """The measured range, cut where every reader of the value is the same kind of gate."""
+def cut_below_gates(value: ir.Value, measured: Range) -> Range:
+    """Cut the measured range where every reader of the value is the same kind of gate."""
     low = _lowest(value)
     return measured if low is None else Range(max(measured.low, low), max(measured.high, low))
 

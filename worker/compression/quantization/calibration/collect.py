@@ -12,28 +12,28 @@ from worker.compression.quantization.calibration.histogram import Distribution
 from worker.compression.runtime.observe import Observer
 
 
-def distributions(
+def collect_distributions(
     model: ir.Model,
     values: Iterable[str],
     samples: Samples,
-    told: Callable[[float], None],
+    report_progress: Callable[[float], None],
     *,
     histograms: bool = True,
 ) -> dict[str, Distribution]:
-    """Of each of these float values over the samples. `told` hears the share of the work that is done.
+    """Collect the distribution of each of these float values over the samples.
 
     Without `histograms` only `minmax` can be asked for. Raises `Refusal` `not_finite` naming the layer that gave NaN or
     infinity, `model_does_not_run`.
     """
-    seen = {name: Distribution() for name in values}
-    if not seen:
-        return seen
+    distributions = {name: Distribution() for name in values}
+    if not distributions:
+        return distributions
     done = 0
-    for batch in Observer(model, list(seen)).run(samples):
-        for one, x, extremes in zip(seen.values(), batch.values, batch.extremes, strict=True):
-            one.extend(*extremes)
+    for batch in Observer(model, list(distributions)).run(samples):
+        for seen, x, extremes in zip(distributions.values(), batch.values, batch.extremes, strict=True):
+            seen.extend(*extremes)
             if histograms:
-                one.count(x, batch.rows / len(samples))
+                seen.count(x, batch.rows / len(samples))
         done += batch.rows
-        told(min(1.0, done / len(samples)))
-    return seen
+        report_progress(min(1.0, done / len(samples)))
+    return distributions

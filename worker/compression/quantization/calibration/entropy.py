@@ -41,12 +41,12 @@ def _folded(counts: Array, low: float, high: float) -> tuple[Array, float]:
 
 
 def _divergence(magnitudes: Array, n: int, levels: int) -> float:
-    kept = magnitudes[:n].astype(np.float64)
-    reference = kept.copy()
+    inside = magnitudes[:n].astype(np.float64)
+    reference = inside.copy()
     reference[-1] += magnitudes[n:].sum()
     group = np.arange(n) * levels // n
     filled = (reference > 0).astype(np.float64)
-    mass, room = np.bincount(group, kept, levels), np.bincount(group, filled, levels)
+    mass, room = np.bincount(group, inside, levels), np.bincount(group, filled, levels)
     quantized = np.divide(mass, room, out=np.zeros(levels), where=room > 0)[group] * filled
     return _kl(reference, quantized)
 
@@ -54,5 +54,5 @@ def _divergence(magnitudes: Array, n: int, levels: int) -> float:
 def _kl(p: Array, q: Array) -> float:
     """Where p has something and q nothing, q counts as `FLOOR`: costly, yet what is rare may be cut off."""
     p, q = p / max(p.sum(), 1), np.maximum(q / max(q.sum(), 1), FLOOR)
-    there = p > 0
-    return float((p[there] * np.log(p[there] / q[there])).sum())
+    some = p > 0
+    return float((p[some] * np.log(p[some] / q[some])).sum())

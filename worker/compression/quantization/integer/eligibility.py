@@ -14,12 +14,14 @@ from dataclasses import dataclass
 
 import onnx_ir as ir
 
-from worker.compression.ir.naming import excluded
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
 from worker.compression.quantization.integer.pad_values import adds_values
-from worker.compression.quantization.weights.eligibility import NOT_FINITE, finite
 from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.eligibility import why_ineligible
 
-WEIGHTED = frozenset({"Conv", "Gemm", "MatMul"})
+WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
+"""What `int8_static` and `int8` look for, as a refusal says it."""
 FLOAT_ONLY = frozenset({"ConvTranspose", "LSTM", "GRU", "RNN"})
 """Have weights, but no integer kernel that reads Q/DQ pairs: counted, never changed."""
 JOINING = frozenset({"Add", "Concat", "Mul", "Sigmoid", "LeakyRelu", "GlobalAveragePool", "AveragePool"})
@@ -67,17 +69,17 @@ class Selection:
         return None
 
 
-def select(model: ir.Model, patterns: list[str], left: Mapping[str, str] | None = None) -> Selection:
-    """`left`: why the layer of that name stays float, besides those that a pattern excludes."""
-    left = left or {}
+def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> Selection:
+    """Choose what is quantized. `float_reasons`: why the layer of that name stays float, besides the excluded ones."""
+    float_reasons = float_reasons or {}
     layers = [
-        LayerDecision(node, _objection(node, patterns) or left.get(str(node.name)))
-        for node in model.graph
-        if node.domain in ("", "ai.onnx") and node.op_type in WEIGHTED | FLOAT_ONLY
+        LayerDecision(node, _why_ineligible(edit, node) or float_reasons.get(str(node.name)))
+        for node in edit.graph
+        if node.domain in ("", "ai.onnx") and node.op_type in MATMULS_AND_CONV | FLOAT_ONLY
     ]
     weighted = {layer.node for layer in layers if layer.reason is None}
-    nodes = _connected(model.graph, weighted, patterns)
-    return Selection(layers, frozenset(nodes), list(_values(model.graph, nodes)))
+    nodes = _connected(edit, weighted)
+    return Selection(layers, frozenset(nodes), list(_values(edit.graph, nodes)))
 
 
 def weight_axis(node: ir.Node) -> int | None:
@@ -90,34 +92,29 @@ def weight_axis(node: ir.Node) -> int | None:
         case "Conv":
             return 0
         case "Gemm":
-            return 0 if _number(node, "transB", 0) else 1
+            return 0 if node.attributes.get_int("transB", 0) else 1
         case "MatMul" if rank == 2:
             return 1
     return None
 
 
-def _objection(node: ir.Node, patterns: list[str]) -> str | None:
-    if excluded(node, patterns):
-        return "excluded by pattern"
-    if node.op_type in FLOAT_ONLY:
-        return f"{node.op_type} has no integer kernel for Q/DQ pairs"
+def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
+    lacks_kernel = (
+        f"{node.op_type} has no integer kernel for Q/DQ pairs" if node.op_type in FLOAT_ONLY else None
+    )
+    return why_ineligible(
+        node, node.inputs[1:2], edit.exclude, operator=lacks_kernel, rule=lambda: _why_no_kernel(node)
+    )
+
+
+def _why_no_kernel(node: ir.Node) -> str | None:
     if weight_axis(node) is None:
-        return "its second input is no float32 weight"
-    if not finite(node.inputs[1]):  # type: ignore[arg-type]
-        return NOT_FINITE
+        return "its weight is not a matrix"
     data = node.inputs[0]
     if data is None or data.const_value is not None:
         return "its input is a constant"
-    if node.op_type == "Gemm" and (
-        _number(node, "transA", 0),
-        _number(node, "alpha", 1),
-        _number(node, "beta", 1),
-    ) != (0, 1, 1):
+    if node.op_type == "Gemm" and not is_plain_gemm(node):
         return "transA, alpha or beta differ from their defaults"
-    return _bias_objection(node)
-
-
-def _bias_objection(node: ir.Node) -> str | None:
     bias = node.inputs[2] if len(node.inputs) > 2 else None
     if bias is None:
         return None
@@ -128,9 +125,10 @@ def _bias_objection(node: ir.Node) -> str | None:
     return None
 
 
-def _number(node: ir.Node, name: str, default: float) -> float:
-    attribute = node.attributes.get(name)
-    return default if attribute is None else float(attribute.value)
+def is_plain_gemm(node: ir.Node) -> bool:
+    """Whether it neither scales nor transposes what it multiplies."""
+    defaults = {"transA": 0.0, "alpha": 1.0, "beta": 1.0}
+    return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)
 
 
 def _data_input(node: ir.Node) -> ir.Value:
@@ -139,14 +137,14 @@ def _data_input(node: ir.Node) -> ir.Value:
     return value
 
 
-def _connected(graph: ir.Graph, weighted: set[ir.Node], patterns: list[str]) -> set[ir.Node]:
+def _connected(edit: GraphEdit, weighted: set[ir.Node]) -> set[ir.Node]:
     """The weighted nodes and all between them: drop what hangs loose until nothing does."""
     between = {
         node
-        for node in graph
+        for node in edit.graph
         if node.domain in ("", "ai.onnx")
         and (node.op_type in JOINING | CLIPPING or carries(node))
-        and not excluded(node, patterns)
+        and edit.may_change(node)
     }
     while True:
         nodes = weighted | between
@@ -203,7 +201,7 @@ def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
         and any(reader.op_type == "Add" for reader in readers)
         and _like_a_matrix(_data_input(node))
     )
-    if node.op_type in ("Gemm", "MatMul") and not added and not any(reader in nodes for reader in readers):
+    if node.op_type in MATMULS and not added and not any(reader in nodes for reader in readers):
         return
     yield value
 

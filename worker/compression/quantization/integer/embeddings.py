@@ -13,30 +13,28 @@ from typing import Final
 
 import onnx_ir as ir
 
-from worker.compression.ir.naming import excluded
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
-from worker.compression.quantization.weights.eligibility import finite, gathers_rows
+from worker.compression.quantization.weights.eligibility import gathers_rows
 from worker.compression.steps.decisions import LayerDecision
+from worker.compression.steps.eligibility import why_ineligible
 
-LEAST: Final = 1 << 16
-"""Numbers of a table that is worth three more nodes: it saves 192 KiB."""
+MIN_TABLE_NUMBERS: Final = 1 << 16
+"""A table of so many is worth three more nodes: it saves 192 KiB."""
 
 
-def tables(
-    model: ir.Model,
-    patterns: list[str],
-    products: Collection[ir.Node] = (),
-    left: Mapping[str, str] | None = None,
+def select_embeddings(
+    edit: GraphEdit, products: Collection[ir.Node] = (), float_reasons: Mapping[str, str] | None = None
 ) -> list[LayerDecision]:
-    """Every Gather of the main graph with a float32 table [rows, n].
+    """Decide about every Gather of the main graph with a float32 table [rows, n].
 
-    A table that other nodes read as floats too stays; `products` are those that read integers. `left` says by name why
-    a Gather stays float, besides those that a pattern excludes.
+    A table that other nodes read as floats too stays; `products` are those that read integers. `float_reasons` says by
+    name why a Gather stays float, besides the excluded ones.
     """
-    left = left or {}
+    float_reasons = float_reasons or {}
     layers = [
-        LayerDecision(node, _objection(node, patterns) or left.get(str(node.name)))
-        for node in model.graph
+        LayerDecision(node, _why_ineligible(edit, node) or float_reasons.get(str(node.name)))
+        for node in edit.graph
         if node.op_type == "Gather" and node.domain in ("", "ai.onnx") and _table(node) is not None
     ]
     taken = {*products, *(layer.node for layer in layers if layer.reason is None)}
@@ -48,8 +46,8 @@ def tables(
     ]
 
 
-def quantize_tables(writer: IntegerWriter, layers: Iterable[LayerDecision]) -> None:
-    """In place, those of `tables` that have no reason against it."""
+def quantize_embeddings(writer: IntegerWriter, layers: Iterable[LayerDecision]) -> None:
+    """Write the tables of those that have no reason to stay float as integers."""
     for layer in layers:
         if layer.reason is None:
             writer.write_table(layer.node)
@@ -62,17 +60,16 @@ def _table(node: ir.Node) -> ir.Value | None:
     return value if is_matrix else None
 
 
-def _objection(node: ir.Node, patterns: list[str]) -> str | None:
+def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
+    def rule() -> str | None:
+        assert table is not None
+        assert table.const_value is not None
+        if not gathers_rows(node, table):
+            return "it does not gather whole rows of a matrix"
+        return "its table is small" if table.const_value.size < MIN_TABLE_NUMBERS else None
+
     table = _table(node)
-    assert table is not None
-    assert table.const_value is not None
-    if excluded(node, patterns):
-        return "excluded by pattern"
-    if not gathers_rows(node, table):
-        return "it does not gather whole rows of a matrix"
-    if table.const_value.size < LEAST:
-        return "its table is small"
-    return None if finite(table) else "its table has NaN or infinity"
+    return why_ineligible(node, [table], edit.exclude, rule=rule)
 
 
 def _read_by(node: ir.Node, taken: Collection[ir.Node]) -> bool:

@@ -28,9 +28,10 @@ from typing import Final, Literal, assert_never
 
 from worker.compression.runtime.cpu import cpu_flags
 
-Asked = Literal["auto", "full", "reduced"]
+WeightRangeChoice = Literal["auto", "full", "reduced"]
 
-FULL, REDUCED, FOUR_BITS = 127, 64, 7
+FULL_LIMIT, REDUCED_LIMIT, FOUR_BITS_LIMIT = 127, 64, 7
+"""Weights lie in ± these."""
 VNNI = frozenset({"avx512_vnni", "avx_vnni"})
 X86 = frozenset({"x86_64", "amd64", "i386", "i686"})
 
@@ -44,7 +45,7 @@ class WeightRange:
 
     def details(self) -> dict[str, object]:
         return {
-            "weight_bits": self.limit.bit_length() + (self.limit != REDUCED),
+            "weight_bits": self.limit.bit_length() + (self.limit != REDUCED_LIMIT),
             "weight_range": [-self.limit, self.limit],
         }
 
@@ -66,37 +67,38 @@ TARGETS: Final[dict[str, Target]] = {
 }
 
 
-def target(asked: str) -> tuple[str, Target]:
-    """The machine of that name and what it does well; `auto` is the CPU that this runs on."""
-    name = this_machine() if asked == "auto" else asked
+def resolve_target(choice: str) -> tuple[str, Target]:
+    """Name the machine and what it does well; `auto` is the CPU that this runs on."""
+    name = this_machine() if choice == "auto" else choice
     return name, TARGETS[name]
 
 
 def this_machine() -> str:
+    """Name the target that this CPU is."""
     if platform.machine().lower() not in X86:
         return "arm"
     return "cpu_vnni" if multiplies_exactly(platform.machine(), cpu_flags()) else "cpu"
 
 
-def weight_range(asked: Asked, exact: bool | None = None) -> WeightRange:
-    """The range asked for; with `auto` the one that the target multiplies exactly, by itself this machine's CPU."""
+def weight_range(choice: WeightRangeChoice, exact: bool | None = None) -> WeightRange:
+    """Resolve a choice: `auto` is the range that the target multiplies exactly, by itself this machine's CPU."""
     if exact is None:
         exact = TARGETS[this_machine()].exact
-    match asked:
+    match choice:
         case "auto" if exact:
-            return WeightRange(FULL, [])
+            return WeightRange(FULL_LIMIT, [])
         case "auto":
-            return WeightRange(REDUCED, [_NARROWED])
+            return WeightRange(REDUCED_LIMIT, [_NARROWED])
         case "full":
-            return WeightRange(FULL, [] if exact else [_SATURATES])
+            return WeightRange(FULL_LIMIT, [] if exact else [_SATURATES])
         case "reduced":
-            return WeightRange(REDUCED, [])
-    assert_never(asked)
+            return WeightRange(REDUCED_LIMIT, [])
+    assert_never(choice)
 
 
 def four_bits() -> WeightRange:
     """Weights in ±7. Runtimes multiply them as floats: they are for size."""
-    return WeightRange(FOUR_BITS, [_FOR_SIZE])
+    return WeightRange(FOUR_BITS_LIMIT, [_FOR_SIZE])
 
 
 def multiplies_exactly(machine: str, flags: Set[str]) -> bool:

@@ -6,9 +6,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.affine import Array, quantized_weight, weight_scales
-from worker.compression.ir.constants import new_constant
-from worker.compression.ir.naming import Names
-from worker.compression.quantization.integer.hardware import FULL
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.quantization.integer.hardware import FULL_LIMIT
 
 MICROSOFT = "com.microsoft"
 LSTM_INPUTS = 8
@@ -20,13 +19,12 @@ class IntegerWriter:
 
     def __init__(
         self,
-        model: ir.Model,
+        edit: GraphEdit,
         weight_limit: int,
         stored: Mapping[ir.Value, tuple[ir.Value, ir.Value]] | None = None,
     ) -> None:
         """`stored`: integers [rows, n] and scales [rows] of weights that were quantized before."""
-        self._model, self._graph, self._limit = model, model.graph, weight_limit
-        self._names = Names(model)
+        self._edit, self._graph, self._limit = edit, edit.graph, weight_limit
         self._quantized: dict[ir.Value, list[ir.Value]] = {}
         self._stored = dict(stored or {})
         self._row_scales: dict[ir.Value, ir.Value] = {}
@@ -46,21 +44,17 @@ class IntegerWriter:
         assert data is not None
         integers, scales, zeros = self._weight(node, transposed)
         x, x_scale, x_zero = self._activation(data, node)
-        product = self._op("MatMulInteger", [x, integers, x_zero, zeros], f"{name}_int32")
-        as_float = self._op("Cast", [product.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value})
-        scale = self._op("Mul", [x_scale, scales], f"{name}_scale")
-        nodes = [
-            product,
-            as_float,
-            scale,
-            self._op("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled"),
-        ]
+        product = self._edit.new_node("MatMulInteger", [x, integers, x_zero, zeros], f"{name}_int32")
+        as_float = self._edit.new_node(
+            "Cast", [product.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value}
+        )
+        scale = self._edit.new_node("Mul", [x_scale, scales], f"{name}_scale")
+        scaled = self._edit.new_node("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")
+        nodes = [product, as_float, scale, scaled]
         bias = node.inputs[2] if len(node.inputs) > 2 else None
         if bias is not None:
-            nodes.append(self._op("Add", [nodes[-1].outputs[0], bias], f"{name}_biased"))
-        self._graph.insert_before(node, nodes)
-        self._replace(node, nodes[-1])
-        product.name = name
+            nodes.append(self._edit.new_node("Add", [scaled.outputs[0], bias], f"{name}_biased"))
+        self._edit.replace_node(node, nodes)
 
     def _write_lstm(self, node: ir.Node) -> None:
         """W [directions, 4·hidden, in] and R likewise; both lie transposed in the quantized form."""
@@ -72,11 +66,11 @@ class IntegerWriter:
             scales = np.stack([weight_scales(part, 1, self._limit) for part in weight])
             parts = zip(weight, scales, strict=True)
             integers = np.stack([quantized_weight(part, own, 1, self._limit) for part, own in parts])
-            inputs[index] = self._initializer(f"{wish}_quantized", integers)
-            extra.append(self._initializer(f"{wish}_scale", scales))
-            extra.append(self._initializer(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)))
+            inputs[index] = self._edit.new_constant(f"{wish}_quantized", integers)
+            extra.append(self._edit.new_constant(f"{wish}_scale", scales))
+            extra.append(self._edit.new_constant(f"{wish}_zero_point", np.zeros(scales.shape, np.int8)))
         attributes = {k: a for k, a in node.attributes.items() if k != "layout"}
-        self._model.opset_imports.setdefault(MICROSOFT, 1)
+        self._edit.model.opset_imports.setdefault(MICROSOFT, 1)
         quantized = ir.Node(
             MICROSOFT,
             "DynamicQuantizeLSTM",
@@ -84,10 +78,7 @@ class IntegerWriter:
             attributes.values(),
             num_outputs=len(node.outputs),
         )
-        self._graph.insert_before(node, quantized)
-        name = node.name
-        self._replace(node, quantized)
-        quantized.name = name
+        self._edit.replace_node(node, [quantized])
 
     def write_table(self, node: ir.Node) -> None:
         """Gather of the rows of a float32 table [rows, n], from int8 ones of which each has a scale.
@@ -96,30 +87,31 @@ class IntegerWriter:
         """
         (table, indices), name = node.inputs, str(node.name)
         assert table is not None
-        assert indices is not None
+        assert table.const_value is not None
         if table not in self._stored:
             alone = all(use.node.op_type == "Gather" for use in table.uses())
-            self._store(table, FULL if alone else self._limit)
+            limit = FULL_LIMIT if alone else self._limit
+            self._stored[table] = self._quantize(str(table.name), table.const_value.numpy(), 0, limit)
         integers, scales = self._stored[table]
         if table not in self._row_scales:
             assert scales.const_value is not None
             by_row = scales.const_value.numpy()[:, None]
-            self._row_scales[table] = self._initializer(f"{table.name}_row_scale", by_row)
-        rows = self._op("Gather", [integers, indices], f"{name}_integers")
-        as_float = self._op("Cast", [rows.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value})
-        scale = self._op("Gather", [self._row_scales[table], indices], f"{name}_scale")
-        scaled = self._op("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")
-        self._graph.insert_before(node, [rows, as_float, scale, scaled])
-        self._replace(node, scaled)
-        rows.name = name
+            self._row_scales[table] = self._edit.new_constant(f"{table.name}_row_scale", by_row)
+        rows = self._edit.new_node("Gather", [integers, indices], f"{name}_integers")
+        as_float = self._edit.new_node(
+            "Cast", [rows.outputs[0]], f"{name}_unscaled", {"to": ir.DataType.FLOAT.value}
+        )
+        scale = self._edit.new_node("Gather", [self._row_scales[table], indices], f"{name}_scale")
+        scaled = self._edit.new_node("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")
+        self._edit.replace_node(node, [rows, as_float, scale, scaled])
 
     def _activation(self, value: ir.Value, reader: ir.Node) -> list[ir.Value]:
         """Integers, scale and zero point of a value."""
         if value not in self._quantized:
-            wish = self._names.fresh(f"{value.name}_quantized")
-            node = ir.Node("", "DynamicQuantizeLinear", [value], num_outputs=3, name=wish)
+            name = self._edit.fresh_name(f"{value.name}_quantized")
+            node = ir.Node("", "DynamicQuantizeLinear", [value], num_outputs=3, name=name)
             for output, part in zip(node.outputs, ("integers", "scale", "zero_point"), strict=True):
-                output.name = self._names.fresh(f"{value.name}_{part}")
+                output.name = self._edit.fresh_name(f"{value.name}_{part}")
             producer = value.producer()
             if producer is not None:
                 self._graph.insert_after(producer, node)
@@ -136,7 +128,7 @@ class IntegerWriter:
         if key not in self._weights:
             if transposed and weight in self._stored:
                 stored, scales = self._stored[weight]
-                turned = self._op("Transpose", [stored], f"{stored.name}_turned")
+                turned = self._edit.new_node("Transpose", [stored], f"{stored.name}_turned")
                 self._graph.insert_before(node, turned)
                 integers = turned.outputs[0]
             else:
@@ -144,36 +136,15 @@ class IntegerWriter:
                 integers, scales = self._quantize(str(weight.name), array, 1, self._limit)
             assert scales.const_value is not None
             zeros = np.zeros_like(scales.const_value.numpy(), np.int8)
-            self._weights[key] = [integers, scales, self._initializer(f"{weight.name}_zero_point", zeros)]
+            zero_points = self._edit.new_constant(f"{weight.name}_zero_point", zeros)
+            self._weights[key] = [integers, scales, zero_points]
         return self._weights[key]
-
-    def _store(self, table: ir.Value, limit: int) -> None:
-        assert table.const_value is not None
-        self._stored[table] = self._quantize(str(table.name), table.const_value.numpy(), 0, limit)
 
     def _quantize(self, name: str, array: Array, axis: int, limit: int) -> tuple[ir.Value, ir.Value]:
         """Integers and the scales of an axis."""
         scales = weight_scales(array, axis, limit)
-        integers = quantized_weight(array, scales, axis, limit)
-        return self._initializer(f"{name}_quantized", integers), self._initializer(f"{name}_scale", scales)
-
-    def _replace(self, old: ir.Node, new: ir.Node) -> None:
-        """The new node's outputs take the place and the names of the old one's."""
-        for before, after in zip(old.outputs, new.outputs, strict=True):
-            name, after.shape, after.type = before.name, before.shape, before.type
-            ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
-            before.name, after.name = None, name
-        self._graph.remove(old, safe=True)
-
-    def _op(
-        self, op: str, inputs: list[ir.Value], output: str, attributes: dict[str, int] | None = None
-    ) -> ir.Node:
-        node = ir.node(op, inputs, attributes, name=self._names.fresh(f"{output}_{op}"))
-        node.outputs[0].name = self._names.fresh(output)
-        return node
-
-    def _initializer(self, wish: str, array: Array) -> ir.Value:
-        return new_constant(self._graph, self._names.fresh(wish), array)
+        integers = self._edit.new_constant(f"{name}_quantized", quantized_weight(array, scales, axis, limit))
+        return integers, self._edit.new_constant(f"{name}_scale", scales)
 
 
 def _array(node: ir.Node, index: int) -> Array:

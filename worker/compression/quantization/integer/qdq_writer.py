@@ -21,10 +21,9 @@ from worker.compression.ir.affine import (
     scales_for_bias,
     weight_scales,
 )
-from worker.compression.ir.constants import new_constant
-from worker.compression.ir.naming import Names
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.eligibility import Selection, weight_axis
-from worker.compression.quantization.integer.hardware import FOUR_BITS
+from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
 from worker.compression.quantization.integer.pad_values import pads_zeros
 
 
@@ -33,27 +32,27 @@ class QdqWriter:
 
     def __init__(
         self,
-        model: ir.Model,
+        edit: GraphEdit,
         weight_limit: int,
         limits: Mapping[str, int] | None = None,
         *,
         signed: bool = False,
         float_bias: bool = False,
     ) -> None:
-        """`limits` are those of single layers, by name; weights within `FOUR_BITS` are stored in four.
+        """`limits` are those of single layers, by name; weights within `FOUR_BITS_LIMIT` are stored in four.
 
         `signed`: activations are int8 around 0. `float_bias`: biases stay as they are.
         """
         self._signed, self._float_bias = signed, float_bias
-        self._graph, self._limit = model.graph, weight_limit
+        self._edit, self._graph, self._limit = edit, edit.graph, weight_limit
         self._limits = limits or {}
-        self._names = Names(model)
         self._affine: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         self._written: dict[tuple[ir.Value, int, int, bytes], ir.Value] = {}
         self.rows: dict[ir.Value, tuple[ir.Value, ir.Value]] = {}
         """int8 [rows, n] and scales [rows], of float weights [rows, n] that are products' transposed ones."""
 
     def write(self, selection: Selection, ranges: dict[str, Range]) -> None:
+        """Quantize what is selected, with these ranges of activations by the names of their sources."""
         for value in selection.values:
             self._affine[value] = self._parameters(value, selection, ranges)
         for node in selection.weighted:
@@ -77,8 +76,8 @@ class QdqWriter:
             return self._affine[source]
         scale, zero_point = ranges[str(source.name)].affine(signed=self._signed)
         self._affine[source] = (
-            self._initializer(f"{source.name}_scale", scale),
-            self._initializer(f"{source.name}_zero_point", zero_point),
+            self._edit.new_constant(f"{source.name}_scale", scale),
+            self._edit.new_constant(f"{source.name}_zero_point", zero_point),
         )
         return self._affine[source]
 
@@ -87,8 +86,10 @@ class QdqWriter:
             use for use in value.uses() if value.producer() in selection.nodes or use.node in selection.nodes
         ]
         scale, zero_point = self._affine[value]
-        quantize = self._node("QuantizeLinear", [value, scale, zero_point], f"{value.name}_quantized")
-        dequantize = self._node(
+        quantize = self._edit.new_node(
+            "QuantizeLinear", [value, scale, zero_point], f"{value.name}_quantized"
+        )
+        dequantize = self._edit.new_node(
             "DequantizeLinear", [quantize.outputs[0], scale, zero_point], f"{value.name}_dequantized"
         )
         quantize.outputs[0].shape = dequantize.outputs[0].shape = value.shape
@@ -102,7 +103,7 @@ class QdqWriter:
     def _take_output(self, value: ir.Value, dequantized: ir.Value) -> None:
         """The graph's output keeps its name, and is now what the dequantization gives."""
         name = value.name
-        value.name = self._names.fresh(f"{name}_float")
+        value.name = self._edit.fresh_name(f"{name}_float")
         dequantized.name = name
         dequantized.type, dequantized.shape = value.type, value.shape
         for index, output in enumerate(self._graph.outputs):
@@ -125,7 +126,7 @@ class QdqWriter:
                 bias_scales = scales * activation.numpy()
                 integers = quantized_bias(bias.reshape(-1), bias_scales)
                 node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))
-        source, stored = _input(node, 1), ir.DataType.INT4 if limit <= FOUR_BITS else ir.DataType.INT8
+        source, stored = _input(node, 1), ir.DataType.INT4 if limit <= FOUR_BITS_LIMIT else ir.DataType.INT8
         key = source, axis, limit, scales.tobytes()
         if key not in self._written:
             integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
@@ -140,11 +141,11 @@ class QdqWriter:
         """What the node is to read in place of its input."""
         name = _input(node, index).name
         inputs = [
-            self._initializer(f"{name}_quantized", integers),
-            self._initializer(f"{name}_scale", scales.astype(np.float32)),
-            self._initializer(f"{name}_zero_point", np.zeros(scales.shape, integers.dtype)),
+            self._edit.new_constant(f"{name}_quantized", integers),
+            self._edit.new_constant(f"{name}_scale", scales.astype(np.float32)),
+            self._edit.new_constant(f"{name}_zero_point", np.zeros(scales.shape, integers.dtype)),
         ]
-        dequantize = self._node("DequantizeLinear", inputs, f"{name}_dequantized", axis=axis)
+        dequantize = self._edit.new_node("DequantizeLinear", inputs, f"{name}_dequantized", {"axis": axis})
         dequantize.outputs[0].shape, dequantize.outputs[0].dtype = inputs[0].shape, ir.DataType.FLOAT
         self._graph.insert_before(node, dequantize)
         return dequantize.outputs[0]
@@ -167,15 +168,6 @@ class QdqWriter:
         name, value = node.name, padded.name
         self._graph.remove([quantize, node], safe=True)
         pad.name, pad.outputs[0].name = name, value
-
-    def _node(self, op: str, inputs: list[ir.Value], output: str, **attributes: int) -> ir.Node:
-        name = self._names.fresh(output)
-        node = ir.node(op, inputs, attributes=attributes or None, name=self._names.fresh(f"{name}_{op}"))
-        node.outputs[0].name = name
-        return node
-
-    def _initializer(self, name: str, array: Array) -> ir.Value:
-        return new_constant(self._graph, self._names.fresh(name), array)
 
     def _insert_after(self, value: ir.Value, nodes: list[ir.Node]) -> None:
         producer = value.producer()

@@ -23,10 +23,10 @@ BETAS = 20.0, 2.0
 LOW, HIGH = -0.1, 1.1
 
 
-def learned(matrix: Array, second: Array, limit: int, iterations: int = ITERATIONS) -> Array:
-    """float32 [groups, out, in]: the weights on their grid. `second` [groups, in, in] are sums of x xᵀ."""
+def learn_rounding(matrix: Array, hessian: Array, limit: int, iterations: int = ITERATIONS) -> Array:
+    """Learn the weights [groups, out, in] on their grid, float32. `hessian` [groups, in, in] are sums of x xᵀ."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    w, h = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (matrix, second))
+    w, h = (torch.as_tensor(x, dtype=torch.float32, device=device) for x in (matrix, hessian))
     tiny = torch.finfo(torch.float32).tiny
     scales = (w.abs().amax(2, keepdim=True) / limit).to(torch.float32)
     scales = torch.where(scales < tiny, torch.ones_like(scales), scales)

@@ -10,39 +10,38 @@ corrected at once.
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Array
 
 
-def shift(layer: Linear, rounded: Array, mean: Array) -> Array:
-    """float64 [out]: how much rounding the matrix [groups, out, in] moves each output's mean. `mean` [channels]."""
-    rounding = rounded.astype(np.float64) - layer.matrix()
-    moved: Array = np.einsum("goi,gi->go", rounding, layer.by_column(mean))
-    return moved.reshape(-1)
+def mean_shift(layer: Linear, rounded: Array, mean: Array) -> Array:
+    """Compute how much rounding the matrix to `rounded` [groups, out, in] moves each output's mean, float64 [out].
 
-
-def correct(graph: ir.Graph, layer: Linear, moved: Array, name: str) -> bool:
-    """Take `moved` [out] off the bias: of the node, or of the sum behind a MatMul. False where there is no place.
-
-    A new bias gets `name`.
+    `mean` [channels] is that of the layer's data.
     """
-    place = _place(layer)
+    rounding = rounded.astype(np.float64) - layer.matrix()
+    shift: Array = np.einsum("goi,gi->go", rounding, layer.by_column(mean))
+    return shift.reshape(-1)
+
+
+def correct_bias(edit: GraphEdit, layer: Linear, shift: Array) -> bool:
+    """Take `shift` [out] off the bias: of the node, or of the sum behind a MatMul. False where neither has one."""
+    place = _bias_input(layer)
     if place is None:
         return False
     node, index = place
     value = node.inputs[index] if index < len(node.inputs) else None
     before = 0.0 if value is None or value.const_value is None else value.const_value.numpy()
-    bias = (before - moved).astype(np.float32)
-    corrected = new_constant(graph, name, bias)
+    corrected = edit.new_constant(f"{layer.name}_bias", (before - shift).astype(np.float32))
     if index >= len(node.inputs):
         node.resize_inputs(index + 1)
     node.replace_input_with(index, corrected)
     return True
 
 
-def _place(layer: Linear) -> tuple[ir.Node, int] | None:
+def _bias_input(layer: Linear) -> tuple[ir.Node, int] | None:
     """The node and the input that is its bias."""
     if layer.node.op_type != "MatMul":
         return (layer.node, 2) if takes_bias(layer) else None

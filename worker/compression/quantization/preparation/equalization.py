@@ -26,20 +26,20 @@ from worker.compression.quantization.preparation.channel_scaling import (
 from worker.compression.runtime.observe import Array
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"})
-WIDEST = 1e3
-"""Between the largest and the smallest factor of a pair, each way: a channel that is almost dead stays so."""
+MAX_FACTOR = 1e3
+"""From a pair's mean factor, each way: a channel that is almost dead stays so."""
 
 
-def equalize(layers: Sequence[Linear], seen: Mapping[str, Channels]) -> int:
-    """In place; answers how many pairs there were. `seen`: of each layer's data, by the layer's name."""
+def equalize(layers: Sequence[Linear], channels: Mapping[str, Channels]) -> int:
+    """Equalise every pair of layers, and answer how many there were. `channels`: of each layer's data, by its name."""
     by_node = {layer.node: layer for layer in layers}
     pairs = [
         (first, second)
         for second in layers
-        if second.name in seen and (first := _before(second, by_node)) is not None
+        if second.name in channels and (first := _before(second, by_node)) is not None
     ]
     for first, second in pairs:
-        factors = _factors(second, seen[second.name])
+        factors = _factors(second, channels[second.name])
         scale_outputs(first, 1 / factors)
         scale_inputs(second, factors)
     return len(pairs)
@@ -52,23 +52,23 @@ def _before(layer: Linear, by_node: Mapping[ir.Node, Linear]) -> Linear | None:
         node = value.producer()
         if node is None:
             return None
-        if (found := by_node.get(node)) is not None:
-            outputs = found.shape[0] * found.shape[1]
-            alike = outputs == layer.groups * layer.channels and found.node.op_type == layer.node.op_type
-            return found if alike and owns_bias(found) else None
+        if (before := by_node.get(node)) is not None:
+            outputs = before.shape[0] * before.shape[1]
+            alike = outputs == layer.groups * layer.channels and before.node.op_type == layer.node.op_type
+            return before if alike and owns_bias(before) else None
         if node.op_type not in HOMOGENEOUS:
             return None
         value = node.inputs[0]
     return None
 
 
-def _factors(layer: Linear, seen: Channels) -> Array:
+def _factors(layer: Linear, channels: Channels) -> Array:
     """float64 [channels], around 1."""
-    ranges, sizes = seen.largest, column_sizes(layer)
+    ranges, sizes = channels.largest, column_sizes(layer)
     depthwise = layer.shape[0] == len(ranges)
     raw = ranges if depthwise else np.sqrt(ranges / np.where(sizes > 0, sizes, 1))
     alive = (ranges > 0) & (sizes > 0)
     if not alive.any():
         return np.ones(len(ranges))
     middle = np.exp(np.log(raw[alive]).mean())
-    return np.where(alive, np.clip(raw / middle, 1 / WIDEST, WIDEST), 1.0)
+    return np.where(alive, np.clip(raw / middle, 1 / MAX_FACTOR, MAX_FACTOR), 1.0)

@@ -8,19 +8,19 @@ same numbers and is left alone.
 
 import onnx_ir as ir
 
-from worker.compression.ir.naming import excluded
+from worker.compression.ir.edit import GraphEdit
 
 
-def sums_for_residuals(model: ir.Model, patterns: list[str]) -> int:
-    """In place, where the two would be fused; answers how many. Nodes that a pattern matches stay."""
-    found = [
+def unfuse_skip_layernorms(edit: GraphEdit) -> int:
+    """Write Sum for every Add that would be fused, and answer how many; excluded nodes stay."""
+    residuals = [
         node
-        for node in model.graph
-        if node.op_type == "Add" and _would_be_fused(node) and not excluded(node, patterns)
+        for node in edit.graph
+        if node.op_type == "Add" and _would_be_fused(node) and edit.may_change(node)
     ]
-    for node in found:
+    for node in residuals:
         node.op_type = "Sum"
-    return len(found)
+    return len(residuals)
 
 
 def _would_be_fused(add: ir.Node) -> bool:

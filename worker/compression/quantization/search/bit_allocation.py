@@ -7,6 +7,9 @@ of the knapsack, as in HAWQ-V2's Pareto frontier), and otherwise off by one move
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
+
+from worker.compression.layers.convex_hull import lower_hull
 
 FLOAT = 32
 
@@ -34,19 +37,19 @@ class Move:
         return self.cost / self.gain
 
 
-def moves(choices: Mapping[str, Sequence[Choice]]) -> list[Move]:
-    """All that gain something, cheapest first; moves of one layer in their order."""
-    found = [move for layer, given in choices.items() for move in _hull(layer, given)]
-    return sorted(found, key=lambda move: move.price)
+def order_moves(choices: Mapping[str, Sequence[Choice]]) -> list[Move]:
+    """List all that gain something, cheapest first; moves of one layer in their order."""
+    unordered = [move for layer, options in choices.items() for move in _moves_of(layer, options)]
+    return sorted(unordered, key=lambda move: move.price)
 
 
-def bits_after(taken: Sequence[Move]) -> dict[str, int]:
-    """Of the layers that were moved."""
-    return {move.layer: move.bits for move in taken}
+def bits_after(made: Sequence[Move]) -> dict[str, int]:
+    """The bits of the layers that were moved."""
+    return {move.layer: move.bits for move in made}
 
 
-def prefix(ordered: Sequence[Move], needed: float) -> int | None:
-    """How many moves gain at least `needed`; None when all together do not."""
+def count_needed(ordered: Sequence[Move], needed: float) -> int | None:
+    """Count the moves that it takes to gain at least `needed`; None when all together do not."""
     gained = 0.0
     if gained >= needed:
         return 0
@@ -57,11 +60,8 @@ def prefix(ordered: Sequence[Move], needed: float) -> int | None:
     return None
 
 
-def _hull(layer: str, given: Sequence[Choice]) -> list[Move]:
-    """From float along the lower convex hull of (gain, cost)."""
-    at, left, path = Choice(FLOAT, 0.0, 0.0), list(given), []
-    while ahead := [choice for choice in left if choice.gain > at.gain]:
-        best = min(ahead, key=lambda c: (max(0.0, c.cost - at.cost) / (c.gain - at.gain), -c.gain))
-        path.append(Move(layer, best.bits, max(0.0, best.cost - at.cost), best.gain - at.gain))
-        at = best
-    return path
+def _moves_of(layer: str, choices: Sequence[Choice]) -> list[Move]:
+    """From float along the lower convex hull of cost over gain."""
+    gaining = (choice for choice in choices if choice.gain > 0)
+    hull = lower_hull([Choice(FLOAT, 0.0, 0.0), *gaining], lambda choice: (choice.gain, choice.cost))
+    return [Move(layer, b.bits, b.cost - a.cost, b.gain - a.gain) for a, b in pairwise(hull)]

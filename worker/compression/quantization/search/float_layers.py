@@ -10,47 +10,49 @@ from collections import Counter
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from worker.compression.quantization.integer.eligibility import FLOAT_ONLY, WEIGHTED, select
-from worker.compression.quantization.integer.embeddings import tables
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.operator_sets import MATMULS_AND_CONV
+from worker.compression.quantization.integer.eligibility import FLOAT_ONLY, select
+from worker.compression.quantization.integer.embeddings import select_embeddings
 from worker.compression.quantization.search.int8_candidates import Way
-from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.decisions import LayerDecision
 
 FLOAT_WON = "the float model is the best that was tried"
 OTHERWISE = "another way was the best that was tried, and leaves it in float"
 
 
-def layers(model: ir.Model, patterns: list[str], way: Way, *, with_data: bool) -> list[LayerDecision]:
-    """All of them, in the graph's order; those without a reason are quantized."""
-    weighted = [node for node in model.graph if node.op_type in WEIGHTED | FLOAT_ONLY]
-    won = {str(layer.node.name): layer.reason for layer in way.told}
-    static = {str(layer.node.name): layer.reason for layer in select(model, patterns).layers}
-    embeddings = {layer.node: layer.reason for layer in tables(model, patterns, weighted)}
-    against = static | {str(node.name): reason for node, reason in embeddings.items()}
+def list_layers(edit: GraphEdit, winner: Way, *, with_data: bool) -> list[LayerDecision]:
+    """List all of them, in the graph's order; those without a reason are quantized."""
+    weighted = [node for node in edit.graph if node.op_type in MATMULS_AND_CONV | FLOAT_ONLY]
+    by_winner = {str(layer.node.name): layer.reason for layer in winner.decisions}
+    static = {str(layer.node.name): layer.reason for layer in select(edit).layers}
+    embeddings = {layer.node: layer.reason for layer in select_embeddings(edit, weighted)}
+    ineligible = static | {str(node.name): reason for node, reason in embeddings.items()}
 
     def reason(node: ir.Node) -> str | None:
         name = str(node.name)
-        if name in won:
-            return won[name]
-        if (objection := against.get(name)) is not None:
-            return objection
-        if not with_data and node.op_type in WEIGHTED:
+        if name in by_winner:
+            return by_winner[name]
+        if (why := ineligible.get(name)) is not None:
+            return why
+        if not with_data and node.op_type in MATMULS_AND_CONV:
             return f"calibration data is missing: only static quantization takes {node.op_type}"
-        return FLOAT_WON if way.kind == "float" else OTHERWISE
+        return FLOAT_WON if winner.kind == "float" else OTHERWISE
 
     return [
-        LayerDecision(node, reason(node)) for node in model.graph if node in weighted or node in embeddings
+        LayerDecision(node, reason(node)) for node in edit.graph if node in weighted or node in embeddings
     ]
 
 
-def refuse_without_data(model: ir.Model, patterns: list[str]) -> None:
+def refuse_without_data(edit: GraphEdit) -> None:
     """Raises `missing_data` where data is all that static quantization lacks."""
-    able = Counter(node.op_type for node in taken(select(model, patterns).layers))
-    if not able:
+    eligible = Counter(node.op_type for node in select(edit).weighted)
+    if not eligible:
         return
-    there = ", ".join(f"{count} × {op}" for op, count in able.most_common())
+    operators = ", ".join(f"{count} × {op}" for op, count in eligible.most_common())
     raise Refusal(
         "missing_data",
-        f"int8 needs calibration data for this model: {there} can be quantized, but only with ranges that are measured "
-        "on it. Give data.calibration.",
+        f"int8 needs calibration data for this model: {operators} can be quantized, but only with ranges that are "
+        "measured on it. Give data.calibration.",
         field="data.calibration",
     )

@@ -13,6 +13,7 @@ from typing import Final, Literal
 
 import onnx_ir as ir
 
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.linear import linears
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.static_model import Static
@@ -25,37 +26,42 @@ SMOOTH: Final = 0.7
 pays, and how much more matters little (MiniLM, dynamic: 18.8 dB without, 21.5 with 0.5, 21.7 with 0.7, 21.2 with 1)."""
 
 
-def smoothable(model: ir.Model, patterns: list[str]) -> bool:
+def smoothable(edit: GraphEdit) -> bool:
     """Whether a product multiplies what a layer normalisation gives."""
-    return any(map(behind_normalisation, linears(model, patterns)))
+    return any(map(behind_normalisation, linears(edit.model, edit.exclude)))
 
 
 @dataclass(frozen=True)
 class Way:
-    """`told` are the layers that could be quantized, and why some are not. `make` gives the graph, a new one each time:
-    none is held while others are tried."""
+    """`decisions` are the layers that could be quantized, and why some are not. `make` gives the graph, a new one each
+    time: none is held while others are tried."""
 
     name: str
     kind: Literal["float", "int8_static", "int8_dynamic"]
     make: Callable[[], ir.Model]
-    told: Sequence[LayerDecision] = ()
+    decisions: Sequence[LayerDecision] = ()
 
     @property
     def layers(self) -> list[str]:
         """The names of those that are quantized."""
-        return [str(node.name) for node in taken(self.told)]
+        return [str(node.name) for node in taken(self.decisions)]
 
 
 def dynamic(base: Dynamic) -> Way:
     name = "dynamic" if base.alpha is None else "dynamic, smoothed"
-    return Way(name, "int8_dynamic", base.quantized, base.told())
+    return Way(name, "int8_dynamic", base.quantized, base.decisions())
 
 
 def static(
-    base: Static, name: str, left: Mapping[str, str] | None = None, *, signed: bool | None = None
+    base: Static, name: str, float_reasons: Mapping[str, str] | None = None, *, signed: bool | None = None
 ) -> Way:
     """With the calibration that `base` has."""
-    return Way(name, "int8_static", lambda: base.quantized(left, signed=signed), base.told(left))
+    return Way(
+        name,
+        "int8_static",
+        lambda: base.quantized(float_reasons, signed=signed),
+        base.decisions(float_reasons),
+    )
 
 
 def slower(gains: Mapping[str, Gain]) -> dict[str, str]:
@@ -81,10 +87,10 @@ def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Way]:
         "without depthwise": those(_depthwise, "depthwise convolutions stay float"),
     }
     ways, seen = [], set()
-    for name, left in kinds.items():
-        if 0 < len(left) < len(nodes) and frozenset(left) not in seen:
-            seen.add(frozenset(left))
-            ways.append(static(base, f"static, {name}", left))
+    for name, float_reasons in kinds.items():
+        if 0 < len(float_reasons) < len(nodes) and frozenset(float_reasons) not in seen:
+            seen.add(frozenset(float_reasons))
+            ways.append(static(base, f"static, {name}", float_reasons))
     return ways
 
 

@@ -1,4 +1,4 @@
-"""How long each layer takes by ONNX Runtime's own profile: one thread, the lowest tenth of the runs.
+"""Measures how long each layer takes by ONNX Runtime's own profile: one thread, the lowest tenth of the runs.
 
 Under the machine's measuring lock, in a quiet moment; nothing is told of a time beside which others used the CPUs.
 """
@@ -13,14 +13,14 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-import onnxruntime as ort
 
 from worker.compression.measure.network import Feed
 from worker.compression.measure.timing.disturbance import Watch
-from worker.compression.measure.timing.interleaved import LOWEST
+from worker.compression.measure.timing.interleaved import FAST_QUANTILE
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
+from worker.compression.runtime.session import open_cpu_session
 
 RUNS = 15
 KERNEL = "_kernel_time"
@@ -31,7 +31,7 @@ RENAMED = re.compile(r"(_token_\d+|_nchwc|/.*Fusion.*)$")
 def layer_times(
     model: ir.Model, feed: Feed, names: Iterable[str], folder: Path, patience: Patience
 ) -> dict[str, float]:
-    """Milliseconds of each of these nodes, what was fused into it included; missing where it cannot be told."""
+    """Measure the milliseconds of each of these nodes, what was fused into it included, as far as it can be told."""
     wanted = set(names)
     owners = _owners(model, wanted)
     times: dict[str, float] = defaultdict(float)
@@ -44,36 +44,33 @@ def layer_times(
 
 
 def profile(model: ir.Model, feed: Feed, folder: Path, patience: Patience) -> dict[str, float]:
-    """Milliseconds of each node of the optimized graph, by its name there; none where the machine was too busy."""
+    """Measure the milliseconds of each node of the optimized graph; of none where the machine was too busy."""
     with measuring(patience.progress):
-        events, untold = patience.until_told(lambda: _profiled(model, feed, folder), lambda found: found[1])
-    found: dict[str, list[float]] = defaultdict(list)
+        events, untold = patience.until_quiet(
+            lambda: _profiled(model, feed, folder), lambda result: result[1]
+        )
+    durations: dict[str, list[float]] = defaultdict(list)
     for event in [] if untold else events:
         if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
-            found[event["name"].removesuffix(KERNEL)].append(event["dur"] / 1000)
-    return {name: float(np.quantile(times, LOWEST)) for name, times in found.items()}
+            durations[event["name"].removesuffix(KERNEL)].append(event["dur"] / 1000)
+    return {name: float(np.quantile(times, FAST_QUANTILE)) for name, times in durations.items()}
 
 
 def _profiled(model: ir.Model, feed: Feed, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
-    """The events of ONNX Runtime's profile, and why their times tell nothing, None where they do."""
+    """Collect the events of ONNX Runtime's profile, and why their times tell nothing, None where they do."""
     with TemporaryDirectory(dir=folder) as name:
         path = Path(name) / "model.onnx"
         model_files.save(model, path)
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.log_severity_level = 4
-        options.enable_profiling = True
-        options.profile_file_prefix = str(Path(name) / "profile")
-        session = ort.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+        session = open_cpu_session(path, profile_prefix=Path(name) / "profile")
         watch = Watch()
         for _ in range(RUNS):
             session.run(None, feed)
-        untold = watch.seen().told()
+        untold = watch.seen().why_untold()
         return json.loads(Path(session.end_profiling()).read_text()), untold
 
 
 def _owners(model: ir.Model, wanted: set[str]) -> dict[str, str]:
-    """Value → the layer that computes it, alone or with what may be fused into it: element-wise functions of it."""
+    """Map each value to the layer that computes it, alone or with element-wise functions that may be fused into it."""
     owners: dict[str, str] = {}
     for node in model.graph:
         fed = [owners[str(v.name)] for v in node.inputs if v is not None and str(v.name) in owners]

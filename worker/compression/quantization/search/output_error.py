@@ -1,4 +1,4 @@
-"""How far a candidate's outputs are from the float model's, and what it loses of a metric.
+"""Measures how far a candidate's outputs are from the float model's, and what it loses of a metric.
 
     snr_db   10 log10( Σ x² / Σ (x − y)² ), of the output where it is least
     cosine   of x and y, sample by sample on the average, of the output where it is least
@@ -21,34 +21,34 @@ from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.network import Array, Feed, Network
-from worker.compression.measure.quality.metrics import outcomes, value
+from worker.compression.measure.quality.metrics import metric_value, outcomes
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import usable_threads
 
-HELD_BYTES = 256 << 20
+MAX_HELD_BYTES = 256 << 20
 """Of the float model's outputs, which are kept; fewer samples are judged where theirs are larger."""
 EXACT_DB = 200.0
 """Where nothing moved, or less than can be told."""
 
 
 @dataclass(frozen=True)
-class Judged:
-    """`metric` and `drop` are None without labels."""
+class OutputQuality:
+    """Of a candidate against the float model. `metric` and `drop` are None without labels."""
 
     snr_db: float
     cosine: float
     metric: float | None = None
     drop: float | None = None
 
-    def told(self) -> dict[str, float | None]:
-        """For a report."""
+    def as_report(self) -> dict[str, float | None]:
+        """Make the fields of a report."""
         return {"snr_db": round(self.snr_db, 2), "cosine": round(self.cosine, 6)} | (
             {} if self.metric is None else {"metric": self.metric, "metric_drop": self.drop}
         )
 
 
-class Judge:
+class OutputComparer:
     """Holds the float model's outputs on the samples. `metric` is used where the samples have labels."""
 
     def __init__(
@@ -66,10 +66,10 @@ class Judge:
         names, answers = network.outputs, network.run(first)
         floats = [n for n, x in zip(names, answers, strict=True) if x.dtype.kind == "f" and x.size]
         self._scored = None if self._metric is None else self._metric.output or names[0]
-        self._asked = list(dict.fromkeys([*floats, *([self._scored] if self._scored else [])]))
+        self._names = list(dict.fromkeys([*floats, *([self._scored] if self._scored else [])]))
         size = sum(x.nbytes for x in answers)
-        self.samples = samples.take(max(1, HELD_BYTES // max(1, size)))
-        self._expected = [network.run(feed, self._asked) for feed, _ in self._feeds()]
+        self.samples = samples.take(max(1, MAX_HELD_BYTES // max(1, size)))
+        self._expected = [network.run(feed, self._names) for feed, _ in self._feeds()]
         self._outputs = [
             i
             for i in range(len(floats))
@@ -94,25 +94,25 @@ class Judge:
             model_files.save(model, path)
             return Network(path, threads or usable_threads(), role, self._batch_axes)
 
-    def __call__(self, model: ir.Model, most: int | None = None) -> Judged:
-        """On the first `most` samples or a few more, to whole batches. Raises `model_does_not_run`."""
+    def __call__(self, model: ir.Model, max_samples: int | None = None) -> OutputQuality:
+        """Compare on the first `max_samples` or a few more, to whole batches. Raises `model_does_not_run`."""
         network = self.network(model, "a candidate")
-        found: list[list[Array]] = []
+        outputs: list[list[Array]] = []
         done = 0
         for feed, rows in self._feeds():
-            found.append(network.run(feed, self._asked))
+            outputs.append(network.run(feed, self._names))
             done += rows
-            if most is not None and done >= most:
+            if max_samples is not None and done >= max_samples:
                 break
-        expected = self._expected[: len(found)]
+        expected = self._expected[: len(outputs)]
         pairs = [
-            [(x[i], y[i]) for x, y in zip(expected, found, strict=True) if x[i].size or y[i].size]
+            [(x[i], y[i]) for x, y in zip(expected, outputs, strict=True) if x[i].size or y[i].size]
             for i in self._outputs
         ]
-        metric = self._value(found)
-        before = self._before if len(found) == len(self._expected) else self._value(expected)
+        metric = self._value(outputs)
+        before = self._before if len(outputs) == len(self._expected) else self._value(expected)
         drop = None if metric is None or before is None else self._drop(before, metric)
-        return Judged(
+        return OutputQuality(
             min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop
         )
 
@@ -122,13 +122,13 @@ class Judge:
     def _value(self, outputs: list[list[Array]]) -> float | None:
         if self._metric is None or self._scored is None or self.samples.labels is None:
             return None
-        labels, at, found = np.asarray(self.samples.labels), self._asked.index(self._scored), []
+        labels, at, results = np.asarray(self.samples.labels), self._names.index(self._scored), []
         start = 0
         for (_, rows), answers in zip(self._feeds(), outputs, strict=False):
             truth = labels[start : start + rows]
-            found.append(outcomes(self._metric.metric, answers[at], truth))
+            results.append(outcomes(self._metric.metric, answers[at], truth))
             start += rows
-        return value(self._metric.metric, labels[:start], np.concatenate(found))
+        return metric_value(self._metric.metric, labels[:start], np.concatenate(results))
 
     def _drop(self, before: float, after: float) -> float:
         assert self._metric is not None
@@ -151,15 +151,15 @@ def _snr(pairs: list[tuple[Array, Array]]) -> float:
 
 
 def _cosine(pairs: list[tuple[Array, Array]]) -> float:
-    found: list[float] = []
+    by_row: list[float] = []
     for x, y in pairs:
         if x.shape != y.shape:
             return -1.0
         a, b, _, broken = _pair(x, y)
         if broken.any():
             return -1.0
-        found += cosines(a, b)
-    return float(np.mean(found)) if found else 1.0
+        by_row += cosines(a, b)
+    return float(np.mean(by_row)) if by_row else 1.0
 
 
 def _pair(x: Array, y: Array) -> tuple[Array, Array, Array, Array]:

@@ -1,4 +1,4 @@
-"""What quantizing each layer alone costs at the outputs, and what it gains in bytes and time.
+"""Measures what quantizing each layer alone costs at the outputs, and what it gains in bytes and time.
 
 All other layers stay float, so that the noise at the outputs is this layer's own:
 
@@ -22,7 +22,7 @@ from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.layer_profile import layer_times
-from worker.compression.quantization.search.output_error import Judge, Judged
+from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 
 FLOAT_BITS = 32
 
@@ -35,11 +35,11 @@ class Gain:
     milliseconds: float | None
 
 
-UNKNOWN = Gain(0, None)
-TOLD_SECONDS = 20.0
-"""For a table that nothing is chosen by: it is told so far."""
-ALONE = 8
-"""Samples on which single layers are judged."""
+UNKNOWN_GAIN = Gain(0, None)
+MAX_REPORT_SECONDS = 20.0
+"""For a ranking that nothing is chosen by: it is reported as far as it comes."""
+MAX_SINGLE_LAYER_SAMPLES = 8
+"""On which a layer alone is judged."""
 
 
 @dataclass(frozen=True)
@@ -48,79 +48,83 @@ class Sensitivity:
 
     name: str
     op: str
-    judged: Judged
+    judged: OutputQuality
     gain: Gain
 
-    def told(self) -> dict[str, Any]:
-        """A row of a report."""
+    def as_report(self) -> dict[str, Any]:
+        """Make a row of a report."""
         saved = self.gain.milliseconds
         return {
             "name": self.name,
             "op": self.op,
-            **self.judged.told(),
+            **self.judged.as_report(),
             "bytes_saved": self.gain.bytes,
             "ms_saved": None if saved is None else round(saved, 4),
         }
 
 
-def sensitivities(
+def measure_sensitivities(
     static: Static,
-    judge: Judge,
+    judge: OutputComparer,
     gains: Mapping[str, Gain],
-    told: Callable[[float], None],
+    report_progress: Callable[[float], None],
     *,
     samples: int | None = None,
     limit: int | None = None,
     seconds: float = math.inf,
 ) -> list[Sensitivity]:
-    """Of every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights. None is
-    begun after so many `seconds`, but the first.
+    """Measure every layer that can be quantized, in the graph's order; `limit` in place of the usual one of weights.
+    After so many `seconds` none is begun, but the first.
 
     `gains` may be left empty where they are not asked for. A table is quantized with all that read it.
     """
     layers = static.quantizable()
     names = [str(node.name) for node in layers]
-    found: list[Sensitivity] = []
+    measured: list[Sensitivity] = []
     end = time.monotonic() + seconds
     for number, node in enumerate(layers, 1):
-        if found and time.monotonic() > end:
+        if measured and time.monotonic() > end:
             break
         name = str(node.name)
         limits = None if limit is None else {name: limit}
-        alone = static.quantized(others(names, _together(node)), limits=limits)
-        found.append(Sensitivity(name, node.op_type, judge(alone, samples), gains.get(name, UNKNOWN)))
-        told(number / len(layers))
-    return found
+        alone = static.quantized(all_but(names, _table_readers(node)), limits=limits)
+        measured.append(Sensitivity(name, node.op_type, judge(alone, samples), gains.get(name, UNKNOWN_GAIN)))
+        report_progress(number / len(layers))
+    return measured
 
 
-def ranked(
+def rank_by_sensitivity(
     static: Static,
-    judge: Judge,
+    judge: OutputComparer,
     gains: Mapping[str, Gain],
-    told: Callable[[float], None],
+    report_progress: Callable[[float], None],
     seconds: float = math.inf,
 ) -> list[Sensitivity]:
-    """The most sensitive first."""
-    found = sensitivities(static, judge, gains, told, samples=ALONE, seconds=seconds)
-    return sorted(found, key=lambda one: one.judged.snr_db)
+    """Measure all layers and list the most sensitive first."""
+    unordered = measure_sensitivities(
+        static, judge, gains, report_progress, samples=MAX_SINGLE_LAYER_SAMPLES, seconds=seconds
+    )
+    return sorted(unordered, key=lambda layer: layer.judged.snr_db)
 
 
-def _together(node: ir.Node) -> set[str]:
+def _table_readers(node: ir.Node) -> set[str]:
     """A layer's name; of an embedding those of all readers of its table, which is int8 for all of them or for none."""
     table = node.inputs[0] if node.op_type == "Gather" else None
     return {str(node.name)} if table is None else {str(use.node.name) for use in table.uses()}
 
 
-def others(names: Iterable[str], kept: set[str]) -> dict[str, str]:
-    """Every layer but those, with the reason why it stays float for now."""
-    return {name: "stays float while others are measured" for name in names if name not in kept}
+def all_but(names: Iterable[str], measured: set[str]) -> dict[str, str]:
+    """Name every layer but those, with the reason why it stays float for now."""
+    return {name: "stays float while others are measured" for name in names if name not in measured}
 
 
-def measured_gains(
+def measure_gains(
     static: Static, feed: Feed, folder: Path, progress: Progress, bits: int = 8
 ) -> dict[str, Gain]:
-    """Of every layer, by profiling the float model and the one with all layers quantized. What a table's rows cost
-    when they become floats again cannot be told from the profile, and no time where the machine was too busy."""
+    """Measure the gain of every layer by profiling the float model and the one with all layers quantized.
+
+    What an embedding's rows cost when they become floats again cannot be told from the profile, nor can any time where
+    the machine was too busy."""
     patience = Patience(progress)
     nodes = static.quantizable()
     layers = [str(node.name) for node in nodes if node.op_type != "Gather"]

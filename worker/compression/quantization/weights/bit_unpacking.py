@@ -1,4 +1,4 @@
-"""The nodes that bring planes of 2 or 3 bits back to pairs or bytes; see `bit_layout` for the layout."""
+"""Makes the nodes that bring planes of 2 or 3 bits back to pairs or bytes; see `bit_layout` for the layout."""
 
 from collections.abc import Callable, Sequence
 from typing import Any, Final
@@ -14,19 +14,19 @@ OPSET: Final = 18
 
 
 class Expansion:
-    """Nodes of one layer, in order. `constant` makes an initializer, or answers the one that there is."""
+    """Nodes of one layer, in order. `constant` makes an initializer, or returns the one that there is."""
 
     def __init__(self, constant: Callable[[str, Any], ir.Value], names: Names) -> None:
         self.nodes: list[ir.Node] = []
         self._constant, self._names = constant, names
 
     @property
-    def told(self) -> str:
+    def report_suffix(self) -> str:
         """What a report adds to the operator that reads the result."""
         return " of planes" if any(node.op_type == "BitwiseAnd" for node in self.nodes) else ""
 
     def pairs(self, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
-        """uint8 of this shape, the first pairs of the planes."""
+        """Unpack the first pairs of the planes, uint8 of this shape."""
         mask, rest = (0x77, 0x88) if bits == 3 else (0x33, 0xCC)
         low = self.node("BitwiseAnd", [planes, self._byte(mask)])
         high = self.node("BitwiseAnd", [planes, self._byte(rest)])
@@ -38,7 +38,7 @@ class Expansion:
         return self._first(self.node("Concat", [low, high], {"axis": 0}), planes, bits, shape)
 
     def codes(self, planes: ir.Value, bits: int, shape: Sequence[int]) -> ir.Value:
-        """uint8 of this shape, one number in each byte."""
+        """Unpack one number into each byte, uint8 of this shape."""
         count = -(-int(np.prod(shape)) // 2)
         pairs = self.pairs(planes, bits, (count, 1))
         low = self.node("BitwiseAnd", [pairs, self._byte(0x0F)])
@@ -47,7 +47,7 @@ class Expansion:
         return self.reshaped(self._sliced(flat, 2 * count, int(np.prod(shape))), shape)
 
     def filled(self, number: int, shape: Sequence[int]) -> ir.Value:
-        """uint8 of this shape, all of it one number."""
+        """Fill uint8 of this shape with one number."""
         return self.node("Expand", [self._byte(number), self._small("shape", np.asarray(shape, np.int64))])
 
     def reshaped(self, value: ir.Value, shape: Sequence[int]) -> ir.Value:
@@ -56,7 +56,7 @@ class Expansion:
     def node(
         self, kind: str, inputs: Sequence[ir.Value], attributes: dict[str, Any] | None = None
     ) -> ir.Value:
-        """The output of a new node. There are many of them, so their names are short."""
+        """Add a node and return its output. There are many of them, so their names are short."""
         made = ir.node(kind, list(inputs), attributes or {}, name=self._names.fresh("unpack"))
         made.outputs[0].name = self._names.fresh("unpacked")
         self.nodes.append(made)

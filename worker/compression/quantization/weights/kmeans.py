@@ -1,4 +1,4 @@
-"""k-means in one dimension: the few values that stand for many with the least squared error.
+"""Finds the few values that stand for many with the least squared error: k-means in one dimension.
 
     min over c₁ < … < c_k of  Σ_i min_j (x_i - c_j)²
 
@@ -18,25 +18,25 @@ import numpy.typing as npt
 
 Array = npt.NDArray[Any]
 
-POINTS: Final = 128
-"""At least; four for each value asked for, where that is more."""
-ROUNDS: Final = 30
+MIN_POINTS: Final = 128
+"""That are clustered exactly; four for each centre, where that is more."""
+MAX_ROUNDS: Final = 30
 
 
-def centres(values: Array, k: int) -> Array:
-    """float32 [≤ k], ascending and distinct, of float [n], n ≥ 1; fewer where there are fewer distinct values."""
+def kmeans_centres(values: Array, k: int) -> Array:
+    """Choose float32 [≤ k] of float [n], n ≥ 1, ascending and distinct; fewer where there are fewer distinct values."""
     distinct, counts = np.unique(np.asarray(values, np.float32), return_counts=True)
     if len(distinct) <= k:
         return distinct
     x, weight = distinct.astype(np.float64), counts.astype(np.float64)
-    begun = [_exact(*_sliced(x, weight, max(POINTS, 4 * k)), k), np.linspace(x[0], x[-1], k)]
-    found = [_lloyd(x, weight, start) for start in begun]
-    best = min(found, key=lambda c: float((weight * (x - c[_nearest(x, c)]) ** 2).sum()))
+    starts = [_exact(*_sliced(x, weight, max(MIN_POINTS, 4 * k)), k), np.linspace(x[0], x[-1], k)]
+    candidates = [_lloyd(x, weight, start) for start in starts]
+    best = min(candidates, key=lambda c: float((weight * (x - c[_nearest(x, c)]) ** 2).sum()))
     return np.unique(best.astype(np.float32))
 
 
-def nearest(values: Array, codebook: Array) -> Array:
-    """uint8 in the values' shape: which of the ascending codebook is nearest to each."""
+def nearest_centres(values: Array, codebook: Array) -> Array:
+    """Tell which of the ascending codebook is nearest to each value, uint8 in their shape."""
     return _nearest(np.asarray(values, np.float32), codebook).astype(np.uint8)
 
 
@@ -45,9 +45,9 @@ def _nearest(x: Array, c: Array) -> Array:
 
 
 def _lloyd(x: Array, weight: Array, c: Array) -> Array:
-    """x sorted. A cluster that became empty keeps its centre."""
+    """Iterate on sorted x until nothing moves. A cluster that became empty keeps its centre."""
     sums, mass = _running(weight * x), _running(weight)
-    for _ in range(ROUNDS):
+    for _ in range(MAX_ROUNDS):
         ends = np.concatenate([[0], np.searchsorted(x, (c[1:] + c[:-1]) / 2), [len(x)]])
         inside = np.diff(mass[ends])
         means = np.divide(np.diff(sums[ends]), inside, out=c.copy(), where=inside > 0)
@@ -58,7 +58,7 @@ def _lloyd(x: Array, weight: Array, c: Array) -> Array:
 
 
 def _sliced(x: Array, weight: Array, points: int) -> tuple[Array, Array]:
-    """Means and weights of slices: a third of equal weight, of equal width, and of as many distinct values each."""
+    """Average slices: a third of equal weight, a third of equal width, a third of as many distinct values each."""
     if len(x) <= points:
         return x, weight
     mass, third = _running(weight), points // 3 + 1
@@ -71,7 +71,7 @@ def _sliced(x: Array, weight: Array, points: int) -> tuple[Array, Array]:
 
 
 def _exact(x: Array, weight: Array, k: int) -> Array:
-    """The k means of the best intervals of the sorted points."""
+    """Compute the k means of the best intervals of the sorted points."""
     mass, sums, squares = _running(weight), _running(weight * x), _running(weight * x * x)
     inside = mass[None, :] - mass[:, None]
     first = sums[None, :] - sums[:, None]

@@ -15,11 +15,11 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.constants import registered
-from worker.compression.ir.mapped_tensors import Spill
+from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import Names
 from worker.compression.quantization.weights.bit_unpacking import Expansion
 from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid
-from worker.compression.weight_storage.bit_layout import packed, planes
+from worker.compression.weight_storage.bit_layout import pack_bits, pairs_to_planes
 
 MICROSOFT: Final = "com.microsoft"
 INT8_ARITHMETIC: Final = 4
@@ -42,13 +42,13 @@ class Quantized:
 class NBitsWriter:
     """Writes into one model; large tensors go through `spill`."""
 
-    def __init__(self, model: ir.Model, spill: Spill) -> None:
+    def __init__(self, model: ir.Model, spill: MappedTensors) -> None:
         self._model, self._spill, self._names = model, spill, Names(model)
         self._shared: dict[bytes, ir.Value] = {}
 
     def write(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> tuple[str, int]:
-        """Let the nodes, in order, read the layer's codes in place of its weight. Answers the operator and the bytes
-        stored."""
+        """Let the nodes, in order, read the layer's codes in place of its weight. Returns the operator and the
+        bytes stored."""
         before = set(self._model.graph.initializers)
         match nodes[0].op_type:
             case "Conv":
@@ -81,7 +81,7 @@ class NBitsWriter:
         self._model.graph.insert_before(nodes[0], expansion.nodes)
         for node in nodes:
             self._product(node, constants, attributes)
-        return "MatMulNBits" + expansion.told
+        return "MatMulNBits" + expansion.report_suffix
 
     def _product(self, node: ir.Node, constants: list[ir.Value | None], attributes: dict[str, int]) -> None:
         product = self._operator("MatMulNBits", [node.inputs[0], *constants], attributes, node)
@@ -110,7 +110,7 @@ class NBitsWriter:
         }
         gather = self._operator("GatherBlockQuantized", inputs, attributes, node)
         self._replace(node, [*expansion.nodes, gather])
-        return "GatherBlockQuantized" + expansion.told
+        return "GatherBlockQuantized" + expansion.report_suffix
 
     def _convolution(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
         expansion, grid, fitted = self._expansion(), layer.grid, layer.fitted
@@ -136,18 +136,20 @@ class NBitsWriter:
         for node in nodes:
             node.replace_input_with(1, restored)
         self._model.graph.insert_before(nodes[0], expansion.nodes)
-        return "DequantizeLinear" + expansion.told
+        return "DequantizeLinear" + expansion.report_suffix
 
     def _codes(self, expansion: Expansion, weight: ir.Value, layer: Quantized, codes: Array) -> ir.Value:
         """Bytes as MatMulNBits and GatherBlockQuantized read them, packed along the last axis."""
         bits = width(layer.grid.bits)
         if bits == layer.grid.bits or not in_planes(layer):
-            return self._constant(f"{weight.name}_quantized", packed(codes, bits))
+            return self._constant(f"{weight.name}_quantized", pack_bits(codes, bits))
         shape = (*codes.shape[:-1], codes.shape[-1] // 2)
         return expansion.pairs(self._planes(weight, codes, layer.grid), layer.grid.bits, shape)
 
     def _planes(self, weight: ir.Value, codes: Array, grid: Grid) -> ir.Value:
-        return self._constant(f"{weight.name}_planes", planes(packed(codes.reshape(-1), 4), grid.bits))
+        return self._constant(
+            f"{weight.name}_planes", pairs_to_planes(pack_bits(codes.reshape(-1), 4), grid.bits)
+        )
 
     def _zero_points(
         self, expansion: Expansion, weight: ir.Value, grid: Grid, zero: Array
@@ -156,7 +158,7 @@ class NBitsWriter:
         bits = width(grid.bits)
         if grid.symmetric and grid.bits == bits:
             return None
-        stored = packed(zero.astype(np.uint8), bits)
+        stored = pack_bits(zero.astype(np.uint8), bits)
         if grid.symmetric:
             return expansion.filled(grid.middle * 0x11, stored.shape)
         return self._constant(f"{weight.name}_zero_point", stored)
@@ -189,7 +191,7 @@ class NBitsWriter:
         return self._shared[key]
 
     def _constant(self, name: str, array: Array, dtype: ir.DataType | None = None) -> ir.Value:
-        return registered(self._model.graph, self._spill.tensor(self._names.fresh(name), array, dtype))
+        return registered(self._model.graph, self._spill.append(self._names.fresh(name), array, dtype))
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.training.feeding.augment import augmented
 
 Rows = npt.NDArray[np.int64]
-NUMBERS = "biuf"
+NUMBER_KINDS = "biuf"
 """Kinds of labels that can be learned from."""
 
 
@@ -75,36 +75,36 @@ class Batches:
     def _read(self, rows: Rows) -> Batch:
         feeds, labels = self.samples.at(rows)
         tensors = {name: torch.from_numpy(_writable(x)) for name, x in feeds.items()}
-        if labels is None or labels.dtype.kind not in NUMBERS:
+        if labels is None or labels.dtype.kind not in NUMBER_KINDS:
             return Batch(tensors, None, rows)
         return Batch(tensors, torch.from_numpy(_writable(labels)), rows)
 
 
 VALIDATION_SHARE = 0.05
-ENOUGH_VALIDATION_ROWS = 200
-"""Below this many rows the share grows, to a fifth of the data: 20 rows could not tell a loss of five points."""
+FEW_VALIDATION_ROWS = 200
+"""Below this many rows the share grows, to a fifth of the data: 20 rows cannot show a loss of five points."""
 
 
 def validation_rows(rows: int, share: float | None) -> int:
-    """How many rows are held out; without a share a twentieth, more where that is few."""
+    """Count the rows that are held out; without a share a twentieth, more where that is few."""
     if share is not None:
         return int(rows * share)
-    return max(int(rows * VALIDATION_SHARE), min(ENOUGH_VALIDATION_ROWS, rows // 5))
+    return max(int(rows * VALIDATION_SHARE), min(FEW_VALIDATION_ROWS, rows // 5))
 
 
 def split(
     samples: Samples, share: float | None, size: int, augment: tuple[Augmentation, ...], seed: int
 ) -> tuple[Batches, Batches | None]:
-    """Training and validation rows, drawn with the seed; None where the share gives no row."""
+    """Draw training and validation rows with the seed; None where the share gives no row."""
     rows, size = np.asarray(samples.rows), samples.fixed_batch or size
     fixed = samples.fixed_batch or 1
-    held = validation_rows(len(rows), share) // fixed * fixed
+    held_out = validation_rows(len(rows), share) // fixed * fixed
     order = np.random.default_rng(seed).permutation(rows)
-    training = Batches(samples, np.sort(order[held:]), min(size, len(rows) - held), augment)
-    return training, Batches(samples, np.sort(order[:held]), size) if held else None
+    training = Batches(samples, np.sort(order[held_out:]), min(size, len(rows) - held_out), augment)
+    return training, Batches(samples, np.sort(order[:held_out]), size) if held_out else None
 
 
 def _writable(x: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """torch shares memory with numpy, and a mapped file is read-only."""
+    """Copy what is read-only, as mapped files are: torch shares memory with numpy. Unsigned integers become int64."""
     wide = x.astype(np.int64) if x.dtype.kind == "u" and x.dtype.itemsize > 1 else x
     return wide if wide.flags.writeable else wide.copy()

@@ -43,12 +43,12 @@ class Hardware:
 
 def hardware_for(settings: Training) -> Hardware:
     """Raises `Refusal` `step_failed` when CUDA is asked for and not there."""
-    there = torch.cuda.is_available()
-    if settings.device == "cuda" and not there:
+    has_cuda = torch.cuda.is_available()
+    if settings.device == "cuda" and not has_cuda:
         raise Refusal(
             "step_failed", "The step asks for CUDA, but this worker has no GPU. Use device auto or cpu."
         )
-    device = torch.device("cuda" if there and settings.device != "cpu" else "cpu")
+    device = torch.device("cuda" if has_cuda and settings.device != "cpu" else "cpu")
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
     half = settings.precision == "bfloat16" or (settings.precision == "auto" and able)
     return Hardware(device, half, settings.channels_last)

@@ -1,5 +1,4 @@
-"""Values inside two networks, brought to one form so that they can be compared (FitNets: Romero et al. 2015,
-arXiv:1412.6550).
+"""Compares values inside two networks, brought to one form (FitNets: Romero et al. 2015, arXiv:1412.6550).
 
 Channels are the axis behind the batch for images [N, C, H, W], the last one else. Where widths differ a linear
 projection of the student's, learned with it and thrown away at the end, bridges them; larger maps are pooled.
@@ -27,7 +26,7 @@ class Projections(nn.Module):
         self._made = [False] * len(self._index)
 
     def distance(self, pair: FeaturePair, student: torch.Tensor, teacher: torch.Tensor) -> torch.Tensor:
-        """Mean squared difference. Raises `Refusal` `teacher_does_not_fit`."""
+        """Compute the mean squared difference. Raises `Refusal` `teacher_does_not_fit`."""
         own, others = _channels_last(student), _channels_last(teacher)
         if own.ndim != others.ndim:
             raise _refused(pair, student, teacher)

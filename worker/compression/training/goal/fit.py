@@ -1,65 +1,65 @@
-"""What must fit before a training begins: labels to classes, the teacher's answers to the student's."""
+"""Checks what must fit before a training begins: labels to classes, the teacher's outputs to the student's."""
 
 import numpy as np
 import torch
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
-from worker.compression.training.feeding.batches import NUMBERS, Batch, Batches
-from worker.compression.training.goal.student_teacher import Answers, Pair
+from worker.compression.training.feeding.batches import NUMBER_KINDS, Batch, Batches
+from worker.compression.training.goal.student_teacher import Outputs, StudentTeacher
 
 
-def check_fit(pair: Pair, samples: Samples) -> None:
-    """One small batch through both; this also makes the projections of features, so that they can be learned.
+def check_fit(pair: StudentTeacher, samples: Samples) -> None:
+    """Run one small batch through both; this also makes the projections of features, so that they can be learned.
 
     Raises `Refusal` `missing_data`, `labels_do_not_fit`, `not_finite`, `teacher_does_not_fit`, `nothing_to_train`.
     """
     rows = np.asarray(samples.rows)[: samples.fixed_batch or 2]
     batch = next(Batches(samples, rows, len(rows)).ordered())
     pair.learning.eval()
-    own, taught, here = _answers(pair, batch)
-    answer = pair.objective.student.read(own)
-    _check_answer(answer, pair)
+    student, teacher, placed = _checked_outputs(pair, batch)
+    output = pair.objective.student.read(student)
+    _check_output(output, pair)
     if pair.objective.weights.labels:
-        _check_labels(samples, answer, pair.objective.student.meaning == "classification")
+        _check_labels(samples, output, pair.objective.student.meaning == "classification")
     if pair.objective.weights.soft or pair.objective.weights.hard:
         assert pair.objective.teacher is not None
-        _check_teacher(answer, pair.objective.teacher.read(taught), pair)
-    _check_loss(pair.objective.loss(own, taught, here), pair)
+        _check_teacher(output, pair.objective.teacher.read(teacher), pair)
+    _check_loss(pair.objective.loss(student, teacher, placed), pair)
     pair.objective.to(pair.hardware.device)
 
 
-def _answers(pair: Pair, batch: Batch) -> tuple[Answers, Answers, Batch]:
-    """The teacher is fed with what the student takes, which its own file may not fit."""
+def _checked_outputs(pair: StudentTeacher, batch: Batch) -> tuple[Outputs, Outputs, Batch]:
+    """Run both, and refuse a teacher that cannot take what the student takes."""
     if pair.teacher is not None:
         try:
-            pair.teacher.answers(batch.to(pair.hardware.device))
+            pair.teacher.outputs(batch.to(pair.hardware.device))
         except (RuntimeError, IndexError, ValueError) as error:
             raise Refusal(
                 "teacher_does_not_fit",
                 f"The teacher cannot answer to {len(batch)} samples as the student takes them: {error}. Choose one "
                 "whose inputs have the student's shapes, exported with an open batch dimension.",
             ) from error
-    return pair.answers(batch)
+    return pair.outputs(batch)
 
 
-def _check_answer(answer: torch.Tensor, pair: Pair) -> None:
+def _check_output(output: torch.Tensor, pair: StudentTeacher) -> None:
     head, weights = pair.objective.student, pair.objective.weights
-    if not answer.is_floating_point():
+    if not output.is_floating_point():
         raise Refusal(
             "nothing_to_train",
-            f"Output {head.output!r} is {_dtype(answer)}, and only reals can be trained.",
+            f"Output {head.output!r} is {_dtype(output)}, and only reals can be trained.",
         )
     classes = head.meaning == "classification" or weights.hard
-    if classes and (answer.ndim < 2 or answer.shape[1] == 1):
+    if classes and (output.ndim < 2 or output.shape[1] == 1):
         raise Refusal(
             "labels_do_not_fit" if weights.labels else "nothing_to_train",
-            f"Output {head.output!r} has the shape {['rows', *answer.shape[1:]]}: there are no classes to choose from. "
+            f"Output {head.output!r} has the shape {['rows', *output.shape[1:]]}: there are no classes to choose from. "
             "Learn numbers: from labels that are reals (float32), or with head regression.",
         )
 
 
-def _check_loss(loss: torch.Tensor, pair: Pair) -> None:
+def _check_loss(loss: torch.Tensor, pair: StudentTeacher) -> None:
     if not torch.isfinite(loss):
         raise Refusal(
             "not_finite",
@@ -78,25 +78,25 @@ def _dtype(x: torch.Tensor) -> str:
     return str(x.dtype).removeprefix("torch.")
 
 
-def _check_teacher(answer: torch.Tensor, taught: torch.Tensor, pair: Pair) -> None:
-    if answer.shape == taught.shape:
+def _check_teacher(output: torch.Tensor, teacher: torch.Tensor, pair: StudentTeacher) -> None:
+    if output.shape == teacher.shape:
         return
     assert pair.objective.teacher is not None
     raise Refusal(
         "teacher_does_not_fit",
-        f"For {len(answer)} samples the teacher's output {pair.objective.teacher.output!r} has the shape "
-        f"{list(taught.shape)}, the student's {pair.objective.student.output!r} {list(answer.shape)}. They have to "
+        f"For {len(output)} samples the teacher's output {pair.objective.teacher.output!r} has the shape "
+        f"{list(teacher.shape)}, the student's {pair.objective.student.output!r} {list(output.shape)}. They have to "
         "be the same: choose another teacher, or another output.",
     )
 
 
-def _check_labels(samples: Samples, answer: torch.Tensor, classes: bool) -> None:
+def _check_labels(samples: Samples, output: torch.Tensor, classes: bool) -> None:
     labels = samples.labels
     if labels is None:
         raise Refusal(
             "missing_data", "The step needs labels, and the training data has none.", field="data.training"
         )
-    if labels.dtype.kind not in NUMBERS:
+    if labels.dtype.kind not in NUMBER_KINDS:
         raise _refused(f"they are {labels.dtype}, no numbers")
     if labels.dtype.kind == "f":
         if not np.isfinite(labels).all():
@@ -105,16 +105,16 @@ def _check_labels(samples: Samples, answer: torch.Tensor, classes: bool) -> None
         if classes:
             raise _refused("classes are whole numbers, these labels are reals (set head to regression?)")
     if not classes:
-        if labels[:1].size != answer[:1].numel():
+        if labels[:1].size != output[:1].numel():
             raise _refused(
-                f"a label has the shape {list(labels.shape[1:])}, an answer {list(answer.shape[1:])}"
+                f"a label has the shape {list(labels.shape[1:])}, an answer {list(output.shape[1:])}"
             )
         return
-    if labels[:1].size * answer.shape[1] != answer[:1].numel():
-        raise _refused(f"a label has the shape {list(labels.shape[1:])}, an answer {list(answer.shape[1:])}")
+    if labels[:1].size * output.shape[1] != output[:1].numel():
+        raise _refused(f"a label has the shape {list(labels.shape[1:])}, an answer {list(output.shape[1:])}")
     low, high = int(labels.min()), int(labels.max())
-    if low < 0 or high >= answer.shape[1]:
-        raise _refused(f"they go from {low} to {high}, the output has {answer.shape[1]} classes from 0")
+    if low < 0 or high >= output.shape[1]:
+        raise _refused(f"they go from {low} to {high}, the output has {output.shape[1]} classes from 0")
 
 
 def _refused(why: str, code: str = "labels_do_not_fit") -> Refusal:

@@ -21,7 +21,7 @@ Values = Mapping[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Weights:
+class LossWeights:
     """How much each part of the loss counts; a part that weighs nothing is not computed."""
 
     soft: float = 0.0
@@ -37,55 +37,55 @@ class Weights:
 
 
 @dataclass(frozen=True)
-class Right:
-    """How many of a batch's answers were the wanted class. `name` says whose: top1, agreement."""
+class ClassMatches:
+    """How many of `count` answers were the wanted class. `name` says whose class: top1, agreement."""
 
     name: str
-    right: int
-    answers: int
+    matches: int
+    count: int
 
 
 class Objective(nn.Module):
     """`student` and `teacher` are the heads that are compared. Parameters: the projections of features, if any."""
 
-    def __init__(self, weights: Weights, student: Head, teacher: Head | None) -> None:
+    def __init__(self, weights: LossWeights, student: Head, teacher: Head | None) -> None:
         super().__init__()
         self.weights, self.student, self.teacher = weights, student, teacher
         self.projections = Projections(weights.features)
 
     @property
     def student_values(self) -> list[str]:
-        """What the student has to compute."""
+        """Names of the values that the student has to compute."""
         return list(dict.fromkeys([self.student.value, *(pair.student for pair in self.weights.features)]))
 
     @property
     def teacher_values(self) -> list[str]:
-        """What the teacher has to compute."""
+        """Names of the values that the teacher has to compute."""
         if self.teacher is None:
             return []
         return list(dict.fromkeys([self.teacher.value, *(pair.teacher for pair in self.weights.features)]))
 
     def loss(self, student: Values, teacher: Values, batch: Batch) -> torch.Tensor:
-        """A scalar. Autocast may have given less than float32: the loss is taken in at least that."""
-        weights, answer = self.weights, _wide(self.student.read(student))
-        total = answer.new_zeros(())
+        """Compute the loss, a scalar, in float32 at least: under autocast values may come in less."""
+        weights, output = self.weights, _wide(self.student.read(student))
+        total = output.new_zeros(())
         if weights.soft or weights.hard:
             assert self.teacher is not None
-            taught = _wide(self.teacher.read(teacher))
+            teacher_output = _wide(self.teacher.read(teacher))
             if weights.soft:
-                total = total + weights.soft * self._like(answer, taught)
+                total = total + weights.soft * self._teacher_loss(output, teacher_output)
             if weights.hard:
-                total = total + weights.hard * cross_entropy(answer, taught.argmax(1))
+                total = total + weights.hard * cross_entropy(output, teacher_output.argmax(1))
         if weights.labels:
             assert batch.labels is not None
-            total = total + weights.labels * self._labelled(answer, batch.labels)
+            total = total + weights.labels * self._label_loss(output, batch.labels)
         for pair in weights.features:
             own, others = _wide(student[pair.student]), _wide(teacher[pair.teacher])
             total = total + pair.weight * self.projections.distance(pair, own, others)
         return total
 
-    def right(self, student: Values, teacher: Values, batch: Batch) -> Right | None:
-        """Against the labels, or the teacher where none fit; None for what is no class."""
+    def count_matches(self, student: Values, teacher: Values, batch: Batch) -> ClassMatches | None:
+        """Compare classes with the labels, or the teacher's where none fit; None for what is no class."""
         if self.student.meaning != "classification":
             return None
         chosen, labels = self.student.read(student).argmax(1), batch.labels
@@ -95,28 +95,28 @@ class Objective(nn.Module):
             name, wanted = "agreement", self.teacher.read(teacher).argmax(1)
         else:
             return None
-        return Right(name, int((chosen == wanted).sum()), chosen.numel())
+        return ClassMatches(name, int((chosen == wanted).sum()), chosen.numel())
 
-    def _like(self, answer: torch.Tensor, taught: torch.Tensor) -> torch.Tensor:
+    def _teacher_loss(self, output: torch.Tensor, teacher_output: torch.Tensor) -> torch.Tensor:
         match self.student.meaning:
             case "classification":
-                return soft_labels(answer, taught, self.weights.temperature)
+                return soft_labels(output, teacher_output, self.weights.temperature)
             case "regression":
-                return squared_error(answer, taught)
+                return squared_error(output, teacher_output)
             case "embedding":
-                return direction(answer, taught)
+                return direction(output, teacher_output)
             case _:
                 assert_never(self.student.meaning)
 
-    def _labelled(self, answer: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+    def _label_loss(self, output: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
         match self.student.meaning:
             case "classification":
-                classes = labels.long().view(len(answer), *answer.shape[2:])
-                return cross_entropy(answer, classes, self.weights.smoothing)
+                classes = labels.long().view(len(output), *output.shape[2:])
+                return cross_entropy(output, classes, self.weights.smoothing)
             case "regression":
-                return squared_error(answer, labels.to(answer.dtype).view(answer.shape))
+                return squared_error(output, labels.to(output.dtype).view(output.shape))
             case "embedding":
-                return direction(answer, labels.to(answer.dtype).view(answer.shape))
+                return direction(output, labels.to(output.dtype).view(output.shape))
             case _:
                 assert_never(self.student.meaning)
 

@@ -11,11 +11,11 @@ from worker.compression.training.feeding.hardware import Hardware
 from worker.compression.training.goal.objective import Objective
 from worker.compression.training.goal.teacher import Teacher
 
-Answers = dict[str, torch.Tensor]
+Outputs = dict[str, torch.Tensor]
 
 
 @dataclass(frozen=True)
-class Pair:
+class StudentTeacher:
     """Everything is on one device. Batches come from the host."""
 
     module: GraphModule
@@ -28,25 +28,25 @@ class Pair:
         """All that has parameters to learn: the student, and projections that are thrown away at the end."""
         return nn.ModuleList([self.module, self.objective])
 
-    def here(self, batch: Batch) -> Answers:
-        """The feeds, where the module is."""
+    def feeds(self, batch: Batch) -> Outputs:
+        """Place the feeds where the module is."""
         return self.hardware.feeds(batch.to(self.hardware.device).feeds)
 
-    def answers(self, batch: Batch) -> tuple[Answers, Answers, Batch]:
-        """The student's values, the teacher's, and the batch where they are."""
-        here = batch.to(self.hardware.device)
-        taught = self.teacher.answers(here) if self.teacher is not None else {}
+    def outputs(self, batch: Batch) -> tuple[Outputs, Outputs, Batch]:
+        """Run both: the student's values, the teacher's, and the batch on their device."""
+        placed = batch.to(self.hardware.device)
+        teacher = self.teacher.outputs(placed) if self.teacher is not None else {}
         with self.hardware.arithmetic():
-            own = self.module(self.hardware.feeds(here.feeds))
-        return own, taught, here
+            student = self.module(self.hardware.feeds(placed.feeds))
+        return student, teacher, placed
 
     def loss(self, batch: Batch) -> torch.Tensor:
-        return self.objective.loss(*self.answers(batch))
+        return self.objective.loss(*self.outputs(batch))
 
     @torch.no_grad()
-    def ignorant(self, batch: Batch) -> float:
-        """The loss of a student that answers zero to everything."""
-        own, taught, here = self.answers(batch)
+    def zero_student_loss(self, batch: Batch) -> float:
+        """Compute the loss of a student that answers zero to everything."""
+        student, teacher, placed = self.outputs(batch)
         return float(
-            self.objective.loss({name: torch.zeros_like(x) for name, x in own.items()}, taught, here)
+            self.objective.loss({name: torch.zeros_like(x) for name, x in student.items()}, teacher, placed)
         )

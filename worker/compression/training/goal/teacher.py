@@ -1,6 +1,6 @@
-"""The teacher: another graph, run once a batch without gradients; on request its answers are kept on disk.
+"""The teacher: another graph, run once a batch without gradients; on request its outputs are cached on disk.
 
-A kept answer is found again by its row's number, so it is that of the row as it is: not augmented.
+The cache goes by a row's number, so its outputs are those of the row as it is: not augmented.
 """
 
 from pathlib import Path
@@ -15,34 +15,34 @@ from worker.compression.training.feeding.hardware import Hardware
 
 
 class Teacher:
-    """`folder` is where answers are kept; None to compute them anew each time."""
+    """`folder` is where outputs are cached; None to compute them anew each time."""
 
     def __init__(self, module: GraphModule, hardware: Hardware, rows: int, folder: Path | None) -> None:
         self.module, self._hardware, self._rows, self._folder = module, hardware, rows, folder
-        self._kept: dict[str, np.memmap] = {}
+        self._cached: dict[str, np.memmap] = {}
         self._shapes: dict[str, torch.Size] = {}
-        self._known = np.zeros(rows, bool)
+        self._cached_rows = np.zeros(rows, bool)
         module.eval().requires_grad_(False)
 
     @torch.no_grad()
-    def answers(self, batch: Batch) -> dict[str, torch.Tensor]:
-        """The values that it was made for, in float32, one row a sample."""
-        if self._folder is not None and self._known[batch.rows].all():
-            kept = {name: torch.from_numpy(store[batch.rows]) for name, store in self._kept.items()}
+    def outputs(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Compute the module's values, or read them from the cache, in float32, one row a sample."""
+        if self._folder is not None and self._cached_rows[batch.rows].all():
+            cached = {name: torch.from_numpy(store[batch.rows]) for name, store in self._cached.items()}
             return {
                 name: value.to(self._hardware.device).view(-1, *self._shapes[name])
-                for name, value in kept.items()
+                for name, value in cached.items()
             }
         with self._hardware.arithmetic():
-            answers = self.module(self._hardware.feeds(batch.feeds))
-        answers = {name: value.float() for name, value in answers.items()}
+            outputs = self.module(self._hardware.feeds(batch.feeds))
+        outputs = {name: value.float() for name, value in outputs.items()}
         if self._folder is not None:
-            self._keep(answers, batch)
-        return answers
+            self._cache(outputs, batch)
+        return outputs
 
-    def _keep(self, answers: dict[str, torch.Tensor], batch: Batch) -> None:
-        """One flat row a sample: a sample that is a whole input (time first) may have an answer of any length."""
-        for index, (name, value) in enumerate(answers.items()):
+    def _cache(self, outputs: dict[str, torch.Tensor], batch: Batch) -> None:
+        """Cache one flat row a sample: of a sample that is a whole input (time first) outputs have any length."""
+        for index, (name, value) in enumerate(outputs.items()):
             if len(value) != len(batch) > 1:
                 raise Refusal(
                     "teacher_does_not_fit",
@@ -50,11 +50,11 @@ class Teacher:
                     "kept sample by sample. Leave cache_teacher out.",
                 )
             flat = value.reshape(len(batch), -1).cpu().numpy()
-            if name not in self._kept:
+            if name not in self._cached:
                 assert self._folder is not None
                 self._shapes[name] = value.shape[1:]
-                self._kept[name] = np.lib.format.open_memmap(
+                self._cached[name] = np.lib.format.open_memmap(
                     self._folder / f"teacher-{index}.npy", "w+", np.float32, (self._rows, flat.shape[1])
                 )
-            self._kept[name][batch.rows] = flat
-        self._known[batch.rows] = True
+            self._cached[name][batch.rows] = flat
+        self._cached_rows[batch.rows] = True

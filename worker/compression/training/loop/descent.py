@@ -20,25 +20,25 @@ MOMENTUM = 0.9
 def optimizer_for(
     parameters: Iterable[nn.Parameter], settings: Training, rate: float, scales: Iterable[nn.Parameter] = ()
 ) -> torch.optim.Optimizer:
-    """Vectors and scalars in a group of their own, which does not decay.
+    """Make the optimizer: vectors and scalars are in a group of their own, which does not decay.
 
     AdamW moves everything by about the rate, whatever its size, and a quantization scale (or the values of a codebook)
     may be far smaller than that: it moves by the rate times its own size. No scale decays.
     """
     learning = {id(p): p for p in parameters}
-    apart = {id(scale): scale for scale in scales if id(scale) in learning}
+    scale_parameters = {id(scale): scale for scale in scales if id(scale) in learning}
     relative = settings.optimizer == "adamw"
-    given = [p for key, p in learning.items() if key not in apart]
+    regular = [p for key, p in learning.items() if key not in scale_parameters]
     groups = [
-        {"params": [p for p in given if p.ndim > 1], "weight_decay": settings.weight_decay, "factor": 1.0},
-        {"params": [p for p in given if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
+        {"params": [p for p in regular if p.ndim > 1], "weight_decay": settings.weight_decay, "factor": 1.0},
+        {"params": [p for p in regular if p.ndim <= 1], "weight_decay": 0.0, "factor": 1.0},
         *(
             {
                 "params": [p],
                 "weight_decay": 0.0,
                 "factor": float(p.detach().abs().mean()) if relative else 1.0,
             }
-            for p in apart.values()
+            for p in scale_parameters.values()
         ),
     ]
     groups = [group for group in groups if group["params"]]
@@ -53,7 +53,7 @@ def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
 
 
 def schedule(settings: Training, total: int) -> Callable[[int], float]:
-    """Step number → factor of the peak rate."""
+    """Make the schedule: step number → factor of the peak rate."""
     warm = round(settings.warmup * total)
 
     def factor(step: int) -> float:
@@ -66,10 +66,10 @@ def schedule(settings: Training, total: int) -> Callable[[int], float]:
     return factor
 
 
-def descend(
+def optimizer_step(
     optimizer: torch.optim.Optimizer, loss: torch.Tensor, parameters: list[nn.Parameter], clip: float | None
 ) -> None:
-    """One step. The gradient's norm over all weights is cut to `clip`."""
+    """Make one step downhill. The gradient's norm over all weights is cut to `clip`."""
     optimizer.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     if clip is not None:

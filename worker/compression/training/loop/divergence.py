@@ -1,4 +1,4 @@
-"""When a training has diverged: its loss is NaN or infinite, or has exploded.
+"""Detects that a training has diverged: its loss is NaN or infinite, or has exploded.
 
 Exploded: over the last steps it is several times as high as both what it began with and the loss of a student that
 answers zero to everything. One that starts as its teacher begins at nearly no loss, hence the second.
@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from worker.compression.training.loop.smooth import Smoothed
 
-EXPLODED = 3.0
+MAX_RISE = 3.0
+"""Times the larger of the first loss and a zero student's, above which the loss has exploded."""
 
 
 class Diverged(Exception):
@@ -18,19 +19,19 @@ class Diverged(Exception):
 
 @dataclass
 class Divergence:
-    """Looks at every loss. `ignorant` is the loss of a student that answers zero."""
+    """Checks every loss. `zero_student_loss` is the loss of a student that answers zero to everything."""
 
-    ignorant: float
+    zero_student_loss: float
     smoothed: Smoothed = field(default_factory=Smoothed)
-    began: float | None = None
+    first_loss: float | None = None
 
-    def look(self, loss: float) -> float:
-        """The smoothed loss. Raises `Diverged`."""
+    def check(self, loss: float) -> float:
+        """Smooth the losses, with this one. Raises `Diverged`."""
         if not math.isfinite(loss):
             raise Diverged(f"the loss became {loss}")
-        now = self.smoothed.add(loss)
-        if self.began is None:
-            self.began = loss
-        if now > EXPLODED * max(self.began, self.ignorant):
-            raise Diverged(f"the loss rose from {self.began:.4g} to {now:.4g}")
-        return now
+        smoothed_loss = self.smoothed.add(loss)
+        if self.first_loss is None:
+            self.first_loss = loss
+        if smoothed_loss > MAX_RISE * max(self.first_loss, self.zero_student_loss):
+            raise Diverged(f"the loss rose from {self.first_loss:.4g} to {smoothed_loss:.4g}")
+        return smoothed_loss

@@ -1,4 +1,4 @@
-"""A learning rate that is found, not guessed: the range test (Smith 2017, arXiv:1506.01186).
+"""Searches a learning rate by the range test (Smith 2017, arXiv:1506.01186).
 
 The rate rises geometrically from step to step while the loss is watched, smoothed. It falls, then rises again; where
 it is clearly above what it was in the beginning the rate is too high. Weights and
@@ -16,31 +16,31 @@ import torch
 from torch import nn
 
 from winnow.contract.recipe import Training
-from worker.compression.engine.snapshot import put_back, taken
+from worker.compression.engine.snapshot import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.batches import Batch
-from worker.compression.training.loop.descent import descend, optimizer_for, set_rate
+from worker.compression.training.loop.descent import optimizer_for, optimizer_step, set_rate
 from worker.compression.training.loop.smooth import Smoothed
 
-STEPS = 60
-FEWEST_STEPS = 14
+MAX_STEPS = 60
+MIN_STEPS = 14
 """With fewer the rate would rise by more than twofold a step."""
-SHARE_OF_TRAINING = 0.25
-CAREFUL = {"adamw": 1e-4, "sgd": 1e-3}
+MAX_SHARE_OF_TRAINING = 0.25
+CAREFUL_RATES = {"adamw": 1e-4, "sgd": 1e-3}
 """Rates of a training that is too short to search one."""
-LONG_STEPS = 30
+MIN_STEPS_FROM_LOWEST = 30
 """Shorter tests begin at the careful rate, to rise less from step to step."""
-BEGINNING = 1 / 6
+BASELINE_SHARE = 1 / 6
 """Share of the steps, at rates that change next to nothing, that say how high the loss was."""
 CHECK_COST = 2
 """Steps that checking a rate takes: one, and a look at the loss before and behind it."""
-LOWERED = 3.0
+LOWERED_BY = 3.0
 MAX_CHECKS = 2
-LOWEST = {"adamw": 1e-5, "sgd": 1e-5}
-HIGHEST = {"adamw": 0.03, "sgd": 1.0}
-SHARE = 0.1
-"""Of the rate that is too high: what is safe."""
-WORSE = 1.2
-"""How far above the beginning is clearly above: smoothed losses of single batches still differ by a tenth or so."""
+MIN_RATES = {"adamw": 1e-5, "sgd": 1e-5}
+MAX_RATES = {"adamw": 0.03, "sgd": 1.0}
+SAFE_SHARE = 0.1
+"""Share of the rate that is too high, which is safe."""
+MAX_RISE = 1.2
+"""Times the beginning's loss that is clearly above it: smoothed losses of single batches still differ by a tenth."""
 MEMORY = 0.8
 
 
@@ -54,9 +54,9 @@ class RangeTest:
 
 
 def steps_for_search(total: int) -> int:
-    """How many steps the search for a rate may take before a training of `total` steps; 0 for no search."""
-    allowed = min(STEPS, int(total * SHARE_OF_TRAINING))
-    return allowed if allowed >= FEWEST_STEPS else 0
+    """Count the steps that the search for a rate may take before a training of `total` steps; 0 for no search."""
+    allowed = min(MAX_STEPS, int(total * MAX_SHARE_OF_TRAINING))
+    return allowed if allowed >= MIN_STEPS else 0
 
 
 def search_rate(
@@ -73,12 +73,12 @@ def search_rate(
     Takes at most `steps` steps in all; the module is as before when this returns.
     """
     testing = steps - CHECK_COST * MAX_CHECKS
-    tested = range_test(module, loss_of, batches, settings, scales, testing)
-    careful = CAREFUL[settings.optimizer]
-    for rate in (tested.proposed, tested.proposed / LOWERED):
+    test = range_test(module, loss_of, batches, settings, scales, testing)
+    careful = CAREFUL_RATES[settings.optimizer]
+    for rate in (test.proposed, test.proposed / LOWERED_BY):
         if _improves(module, loss_of, next(batches), settings, scales, rate):
-            return replace(tested, proposed=rate)
-    return replace(tested, proposed=min(careful, tested.proposed / LOWERED))
+            return replace(test, proposed=rate)
+    return replace(test, proposed=min(careful, test.proposed / LOWERED_BY))
 
 
 def _improves(
@@ -90,14 +90,14 @@ def _improves(
     rate: float,
 ) -> bool:
     """Whether a step at this rate leaves the loss of its own batch no higher than it was."""
-    before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
+    before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
     optimizer = optimizer_for(parameters, settings, rate, scales)
     set_rate(optimizer, rate)
     loss = loss_of(batch)
-    descend(optimizer, loss, parameters, settings.clip_norm)
+    optimizer_step(optimizer, loss, parameters, settings.clip_norm)
     with torch.no_grad():
         behind = float(loss_of(batch))
-    put_back(module, before)
+    restore_snapshot(module, before)
     return behind <= float(loss.detach())
 
 
@@ -107,13 +107,14 @@ def range_test(
     batches: Iterator[Batch],
     settings: Training,
     scales: list[nn.Parameter],
-    steps: int = STEPS,
+    steps: int = MAX_STEPS,
 ) -> RangeTest:
-    """At most so many steps; `loss_of` is the training loss of a batch. The module is as before when this returns."""
-    beginning = max(1, round(steps * BEGINNING))
-    before, parameters = taken(module), [p for p in module.parameters() if p.requires_grad]
-    low = (LOWEST if steps >= LONG_STEPS else CAREFUL)[settings.optimizer]
-    high = HIGHEST[settings.optimizer]
+    """Run the range test, `steps` at most; `loss_of` is the training loss of a batch. The module is as before when this
+    returns."""
+    beginning = max(1, round(steps * BASELINE_SHARE))
+    before, parameters = take_snapshot(module), [p for p in module.parameters() if p.requires_grad]
+    low = (MIN_RATES if steps >= MIN_STEPS_FROM_LOWEST else CAREFUL_RATES)[settings.optimizer]
+    high = MAX_RATES[settings.optimizer]
     optimizer = optimizer_for(parameters, settings, low, scales)
     smoothed = Smoothed(MEMORY)
     rates: list[float] = []
@@ -123,18 +124,18 @@ def range_test(
         set_rate(optimizer, rates[-1])
         loss = loss_of(batch)
         losses.append(smoothed.add(float(loss.detach())))
-        if index >= beginning and not losses[-1] <= WORSE * max(losses[:beginning]):
+        if index >= beginning and not losses[-1] <= MAX_RISE * max(losses[:beginning]):
             break
-        descend(optimizer, loss, parameters, settings.clip_norm)
-    put_back(module, before)
+        optimizer_step(optimizer, loss, parameters, settings.clip_norm)
+    restore_snapshot(module, before)
     return RangeTest(rates, losses, _proposed(rates, losses, beginning))
 
 
 def _proposed(rates: list[float], losses: list[float], beginning: int) -> float:
-    """Half the rate at which the loss was lowest, but at least a tenth of the one that is too high.
+    """Propose half the rate at which the loss was lowest, but at least a tenth of the one that is too high.
 
     Steps at rates that change next to nothing do not count: their losses differ by the batches alone.
     """
     learning = range(min(beginning, len(losses) - 1), len(losses))
     lowest = min(learning, key=lambda index: losses[index])
-    return max(rates[lowest] / 2, SHARE * rates[-1])
+    return max(rates[lowest] / 2, SAFE_SHARE * rates[-1])

@@ -1,4 +1,4 @@
-"""One training, top to bottom: the module given comes out with better weights."""
+"""Trains a module, top to bottom: it comes out with better weights."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
@@ -12,26 +12,26 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Training
 from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
-from worker.compression.engine.snapshot import Snapshot, put_back, taken
+from worker.compression.engine.snapshot import Snapshot, restore_snapshot, take_snapshot
 from worker.compression.progress import Progress
 from worker.compression.training.feeding.batches import Batch, Batches, split
-from worker.compression.training.goal.student_teacher import Pair
-from worker.compression.training.loop.descent import descend, optimizer_for, schedule, set_rate
+from worker.compression.training.goal.student_teacher import StudentTeacher
+from worker.compression.training.loop.descent import optimizer_for, optimizer_step, schedule, set_rate
 from worker.compression.training.loop.divergence import Diverged, Divergence
-from worker.compression.training.loop.rate import CAREFUL, RangeTest, search_rate, steps_for_search
+from worker.compression.training.loop.rate import CAREFUL_RATES, RangeTest, search_rate, steps_for_search
+from worker.compression.training.loop.training_progress import TrainingProgress
 from worker.compression.training.loop.validate import (
     Validation,
     better_beyond_noise,
     validate,
     worse_beyond_noise,
 )
-from worker.compression.training.loop.watch import Watch
-from worker.compression.training.loop.zeros import Zeros
+from worker.compression.training.loop.zero_masks import ZeroMasks
 
-OBSERVED = 8
+BATCHNORM_BATCHES = 8
 """Batches that restored normalisations are measured on."""
-SEEN_ROWS = 256
-"""Of the training data, to compare end and beginning where no rows were held out."""
+COMPARED_ROWS = 256
+"""Rows of the training data on which end and beginning are compared where none were held out."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Run:
     augment: tuple[Augmentation, ...]
     restores: bool
     frozen: frozenset[str]
-    zeros: Zeros
+    masks: ZeroMasks
     seed: int
     progress: Progress
     curves: Path
@@ -60,90 +60,96 @@ class Epoch:
 
 
 @dataclass
-class Trained:
-    """`biases` are new, from folding, by node; `diverged` says how, when it did: then the best so far is kept."""
+class TrainingResult:
+    """`biases` are new, from folding, by node; `diverged` says how, when it did: then the best weights so far stay."""
 
     epochs: list[Epoch] = field(default_factory=list)
     best: Epoch | None = None
     rate: float = 0.0
-    tested: RangeTest | None = None
+    range_test: RangeTest | None = None
     restored: int = 0
     biases: dict[str, torch.Tensor] = field(default_factory=dict)
     diverged: str | None = None
     samples_per_second: float = 0.0
 
 
-def train(pair: Pair, run: Run) -> Trained:
-    """The pair's module is left with the weights of the best epoch, normalisations folded."""
-    settings, trained = run.settings, Trained()
+def train(pair: StudentTeacher, run: Run) -> TrainingResult:
+    """Train the pair's module: it ends with the weights of the best epoch, normalisations folded."""
+    settings, result = run.settings, TrainingResult()
     torch.manual_seed(run.seed)
-    training, held = split(run.samples, settings.validation, settings.batch_size, run.augment, run.seed)
+    training, held_out = split(run.samples, settings.validation, settings.batch_size, run.augment, run.seed)
     total = settings.steps or settings.epochs * len(training)
-    tests = steps_for_search(total) if settings.learning_rate is None else 0
-    with Watch(run.progress, run.curves, -(-total // len(training)), total, tests) as watch:
+    test_steps = steps_for_search(total) if settings.learning_rate is None else 0
+    with TrainingProgress(
+        run.progress, run.curves, -(-total // len(training)), total, test_steps
+    ) as progress:
         if run.restores:
-            with watch.doing("measuring for batch normalisation"):
-                observed = (pair.here(batch) for batch in islice(training.shuffled(run.seed), OBSERVED))
-                trained.restored = batchnorm.restore(pair.module, observed, run.frozen)
-        trained.rate, trained.tested = _rate(pair, run, training, tests, watch)
-        _descend(pair, run, training, held, total, trained, watch)
-        trained.samples_per_second = watch.samples_per_second
-    trained.biases = batchnorm.fold(pair.module)
-    if trained.diverged is None:
-        run.zeros.keep()
-    return trained
+            with progress.doing("measuring for batch normalisation"):
+                observed = (
+                    pair.feeds(batch) for batch in islice(training.shuffled(run.seed), BATCHNORM_BATCHES)
+                )
+                result.restored = batchnorm.restore(pair.module, observed, run.frozen)
+        result.rate, result.range_test = _rate(pair, run, training, test_steps, progress)
+        _descend(pair, run, training, held_out, total, result, progress)
+        result.samples_per_second = progress.samples_per_second
+    result.biases = batchnorm.fold(pair.module)
+    if result.diverged is None:
+        run.masks.apply()
+    return result
 
 
 def _rate(
-    pair: Pair, run: Run, training: Batches, tests: int, watch: Watch
+    pair: StudentTeacher, run: Run, training: Batches, test_steps: int, progress: TrainingProgress
 ) -> tuple[float, RangeTest | None]:
     if run.settings.learning_rate is not None:
         return run.settings.learning_rate, None
-    if not tests:
-        return CAREFUL[run.settings.optimizer], None
+    if not test_steps:
+        return CAREFUL_RATES[run.settings.optimizer], None
     pair.learning.train()
     endless = (batch for _, batch in _endless(training, run.seed + 1))
-    with watch.testing(endless) as batches:
-        tested = search_rate(pair.learning, pair.loss, batches, run.settings, pair.module.relative, tests)
-    return tested.proposed, tested
+    with progress.testing(endless) as batches:
+        range_test = search_rate(
+            pair.learning, pair.loss, batches, run.settings, pair.module.relative, test_steps
+        )
+    return range_test.proposed, range_test
 
 
 def _descend(
-    pair: Pair,
+    pair: StudentTeacher,
     run: Run,
     training: Batches,
-    held: Batches | None,
+    held_out: Batches | None,
     total: int,
-    trained: Trained,
-    watch: Watch,
+    result: TrainingResult,
+    progress: TrainingProgress,
 ) -> None:
-    """Steps, epoch by epoch; at the end the module has the weights of the best one."""
+    """Make steps, epoch by epoch; at the end the module has the weights of the best one."""
     settings = run.settings
     parameters = [p for p in pair.learning.parameters() if p.requires_grad]
-    optimizer = optimizer_for(parameters, settings, trained.rate, pair.module.relative)
+    optimizer = optimizer_for(parameters, settings, result.rate, pair.module.relative)
     factor = schedule(settings, total)
-    best = _Best(pair, trained, training, held, watch, run.zeros)
-    best.look(0, 0, None)
+    best = _Best(pair, result, training, held_out, progress, run.masks)
+    best.validate(0, 0, None)
     pair.learning.train()
     divergence: Divergence | None = None
     try:
         for step, (epoch, batch) in enumerate(islice(_endless(training, run.seed), total), 1):
-            divergence = divergence or Divergence(pair.ignorant(batch))
-            rate = trained.rate * factor(step - 1)
+            divergence = divergence or Divergence(pair.zero_student_loss(batch))
+            rate = result.rate * factor(step - 1)
             set_rate(optimizer, rate)
             loss = pair.loss(batch)
-            smoothed = divergence.look(float(loss.detach()))
-            descend(optimizer, loss, parameters, settings.clip_norm)
+            smoothed = divergence.check(float(loss.detach()))
+            optimizer_step(optimizer, loss, parameters, settings.clip_norm)
             pair.module.constrain()
-            run.zeros.after(step, total)
-            watch.stepped(epoch, step, len(batch), smoothed, rate)
+            run.masks.after_step(step, total)
+            progress.stepped(epoch, step, len(batch), smoothed, rate)
             if step % len(training) == 0 or step == total:
-                best.look(epoch, step, smoothed)
-                if settings.patience is not None and best.waited(epoch) >= settings.patience:
+                best.validate(epoch, step, smoothed)
+                if settings.patience is not None and best.epochs_without_gain(epoch) >= settings.patience:
                     break
     except Diverged as error:
-        trained.diverged = f"{error} at step {watch.step + 1} of {total}"
-    best.keep()
+        result.diverged = f"{error} at step {progress.step + 1} of {total}"
+    best.restore()
 
 
 class _Best:
@@ -155,54 +161,61 @@ class _Best:
 
     def __init__(
         self,
-        pair: Pair,
-        trained: Trained,
+        pair: StudentTeacher,
+        result: TrainingResult,
         training: Batches,
-        held: Batches | None,
-        watch: Watch,
-        zeros: Zeros,
+        held_out: Batches | None,
+        progress: TrainingProgress,
+        masks: ZeroMasks,
     ) -> None:
-        self._pair, self._trained, self._held, self._watch = pair, trained, held, watch
-        self._zeros, self._sound = zeros, False
-        self._seen = replace(training, rows=training.rows[: _whole(training, SEEN_ROWS)], augment=())
+        self._pair, self._result, self._held_out, self._progress = pair, result, held_out, progress
+        self._masks, self._best_has_all_zeros = masks, False
+        self._compared = replace(
+            training, rows=training.rows[: _whole_batches(training, COMPARED_ROWS)], augment=()
+        )
         self._snapshot: Snapshot = []
         self._beginning: tuple[Validation, Snapshot] | None = None
 
-    def waited(self, epoch: int) -> int:
-        """Epochs without a better one; none while zeros still grow."""
-        return epoch - self._trained.best.epoch if self._trained.best is not None and self._sound else 0
+    def epochs_without_gain(self, epoch: int) -> int:
+        """Count the epochs since the best one; none while zeros still grow."""
+        best = self._result.best
+        return 0 if best is None or not self._best_has_all_zeros else epoch - best.epoch
 
-    def look(self, epoch: int, step: int, loss: float | None) -> None:
-        """Raises `Diverged` when the validation loss is no number, `Refusal` `not_finite` where it never was one."""
-        found = None
-        if self._held is not None:
-            with self._watch.doing("validating"):
-                found = validate(self._pair, self._held)
-            self._watch.validated(step, found.loss, found.metric)
-            if found.loss != found.loss:
+    def validate(self, epoch: int, step: int, loss: float | None) -> None:
+        """Validate, and keep the weights where they are the best so far.
+
+        Raises `Diverged` when the validation loss is no number, `Refusal` `not_finite` where it never was one.
+        """
+        validation = None
+        if self._held_out is not None:
+            with self._progress.doing("validating"):
+                validation = validate(self._pair, self._held_out)
+            self._progress.validated(step, validation.loss, validation.metric)
+            if validation.loss != validation.loss:
                 raise Diverged("the validation loss became NaN") if epoch else _never_finite()
-        if epoch == 0 and self._zeros.complete:
-            kept = [] if self._held is not None else taken(self._pair.learning)
-            self._beginning = found or validate(self._pair, self._seen), kept
-        entry = Epoch(epoch, step, loss, found)
-        self._trained.epochs.append(entry)
+        if epoch == 0 and self._masks.complete:
+            snapshot = [] if self._held_out is not None else take_snapshot(self._pair.learning)
+            self._beginning = validation or validate(self._pair, self._compared), snapshot
+        entry = Epoch(epoch, step, loss, validation)
+        self._result.epochs.append(entry)
         if self._better(entry):
-            self._sound = self._zeros.complete
-            self._trained.best, self._snapshot = entry, taken(self._pair.learning)
+            self._best_has_all_zeros = self._masks.complete
+            self._result.best, self._snapshot = entry, take_snapshot(self._pair.learning)
 
-    def keep(self) -> None:
-        put_back(self._pair.learning, self._snapshot)
-        if self._held is None and self._beginning is not None:
-            begun, snapshot = self._beginning
-            if worse_beyond_noise(begun, validate(self._pair, self._seen)):
-                put_back(self._pair.learning, snapshot)
-                self._trained.best = self._trained.epochs[0]
+    def restore(self) -> None:
+        """Put the best weights back."""
+        restore_snapshot(self._pair.learning, self._snapshot)
+        if self._held_out is None and self._beginning is not None:
+            before, snapshot = self._beginning
+            if worse_beyond_noise(before, validate(self._pair, self._compared)):
+                restore_snapshot(self._pair.learning, snapshot)
+                self._result.best = self._result.epochs[0]
 
     def _better(self, entry: Epoch) -> bool:
-        best = self._trained.best
-        if best is None or self._sound != self._zeros.complete:
+        best = self._result.best
+        if best is None or self._best_has_all_zeros != self._masks.complete:
             return True
-        if not self._zeros.complete:
+        if not self._masks.complete:
             return False
         if best.validation is None or entry.validation is None:
             return True
@@ -211,8 +224,8 @@ class _Best:
         return entry.validation.loss < best.validation.loss
 
 
-def _whole(training: Batches, rows: int) -> int:
-    """So many rows, in batches that the model takes."""
+def _whole_batches(training: Batches, rows: int) -> int:
+    """Round a number of rows to batches that the model takes."""
     fixed = training.samples.fixed_batch or 1
     return max(fixed, rows // fixed * fixed)
 
@@ -226,7 +239,7 @@ def _never_finite() -> Refusal:
 
 
 def _endless(training: Batches, seed: int) -> Iterator[tuple[int, Batch]]:
-    """Epoch after epoch, counted from 1, each in an order of its own."""
+    """Go through epoch after epoch, counted from 1, each in an order of its own."""
     epoch = 0
     while True:
         epoch += 1

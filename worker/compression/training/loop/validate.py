@@ -1,4 +1,4 @@
-"""Losses on rows that were held out, and whether they tell that one set of weights is better than another."""
+"""Validates on rows that were held out, and tells whether one set of weights is better than another beyond noise."""
 
 import math
 from dataclasses import dataclass
@@ -7,11 +7,11 @@ import torch
 
 from worker.compression.training.feeding.batches import Batch, Batches
 from worker.compression.training.goal.objective import Values
-from worker.compression.training.goal.student_teacher import Pair
+from worker.compression.training.goal.student_teacher import StudentTeacher
 
 MAX_PARTS = 1024
-"""Losses that are kept of one validation, each of as many rows."""
-FEWEST_PARTS = 4
+"""Losses that one validation keeps, each of as many rows."""
+MIN_PARTS = 4
 """Fewer losses have no spread to go by."""
 NORMAL = 1.96
 """Of 95 %, both sides."""
@@ -30,38 +30,39 @@ class Validation:
 
 
 @torch.no_grad()
-def validate(pair: Pair, batches: Batches) -> Validation:
+def validate(pair: StudentTeacher, batches: Batches) -> Validation:
+    """Compute loss and metric on all rows, without training."""
     pair.learning.eval()
     parts: list[tuple[float, int]] = []
-    right, answers, name = 0, 0, ""
+    correct, count, name = 0, 0, ""
     size = -(-len(batches.rows) // MAX_PARTS)
     for batch in batches.ordered():
-        own, taught, here = pair.answers(batch)
-        parts += _losses(pair, own, taught, here, size)
-        if (found := pair.objective.right(own, taught, here)) is not None:
-            name, right, answers = found.name, right + found.right, answers + found.answers
+        student, teacher, placed = pair.outputs(batch)
+        parts += _losses(pair, student, teacher, placed, size)
+        if (matches := pair.objective.count_matches(student, teacher, placed)) is not None:
+            name, correct, count = matches.name, correct + matches.matches, count + matches.count
     pair.learning.train()
     total, rows = sum(loss * n for loss, n in parts), sum(n for _, n in parts)
-    metric = (name, right / answers) if answers else None
+    metric = (name, correct / count) if count else None
     return Validation(total / rows, metric, tuple(loss for loss, _ in parts))
 
 
-def better_beyond_noise(begun: Validation, now: Validation) -> bool:
-    """Whether the rows tell that `now` has the lower loss (95 %, paired by row), and no worse metric."""
-    if begun.metric is not None and now.metric is not None and now.metric[1] < begun.metric[1]:
+def better_beyond_noise(before: Validation, after: Validation) -> bool:
+    """Whether the rows tell that `after` has the lower loss (95 %, paired by row), and no worse metric."""
+    if before.metric is not None and after.metric is not None and after.metric[1] < before.metric[1]:
         return False
-    return _interval(begun, now)[0] > 0
+    return _interval(before, after)[0] > 0
 
 
-def worse_beyond_noise(begun: Validation, now: Validation) -> bool:
-    """Whether the rows tell that `now` has the higher loss (95 %, paired by row)."""
-    return _interval(begun, now)[1] < 0
+def worse_beyond_noise(before: Validation, after: Validation) -> bool:
+    """Whether the rows tell that `after` has the higher loss (95 %, paired by row)."""
+    return _interval(before, after)[1] < 0
 
 
-def _interval(begun: Validation, now: Validation) -> tuple[float, float]:
-    """Of the mean by which the loss fell: Student's, its quantile by the expansion of Cornish and Fisher."""
-    falls = torch.tensor(begun.losses, dtype=torch.float64) - torch.tensor(now.losses, dtype=torch.float64)
-    if len(falls) < FEWEST_PARTS:
+def _interval(before: Validation, after: Validation) -> tuple[float, float]:
+    """Bound the mean by which the loss fell: Student's t, its quantile by the expansion of Cornish and Fisher."""
+    falls = torch.tensor(before.losses, dtype=torch.float64) - torch.tensor(after.losses, dtype=torch.float64)
+    if len(falls) < MIN_PARTS:
         return -math.inf, math.inf
     freedom = len(falls) - 1
     quantile = NORMAL + 2.37 / freedom + 2.82 / freedom**2
@@ -69,16 +70,18 @@ def _interval(begun: Validation, now: Validation) -> tuple[float, float]:
     return mean - half, mean + half
 
 
-def _losses(pair: Pair, own: Values, taught: Values, batch: Batch, size: int) -> list[tuple[float, int]]:
-    """The loss of every `size` rows, and how many they are; of the whole batch where rows cannot be told apart."""
+def _losses(
+    pair: StudentTeacher, student: Values, teacher: Values, batch: Batch, size: int
+) -> list[tuple[float, int]]:
+    """Compute the loss of every `size` rows, and count them; of the whole batch where values have no row each."""
     rows = len(batch)
-    apart = all(x.ndim and len(x) == rows for x in [*own.values(), *taught.values()])
+    apart = all(x.ndim and len(x) == rows for x in [*student.values(), *teacher.values()])
     if not apart:
-        return [(float(pair.objective.loss(own, taught, batch)), rows)]
+        return [(float(pair.objective.loss(student, teacher, batch)), rows)]
     cuts = [slice(start, min(start + size, rows)) for start in range(0, rows, size)]
     return [
         (
-            float(pair.objective.loss(_cut(own, cut), _cut(taught, cut), _rows(batch, cut))),
+            float(pair.objective.loss(_cut(student, cut), _cut(teacher, cut), _rows(batch, cut))),
             cut.stop - cut.start,
         )
         for cut in cuts

@@ -34,16 +34,16 @@ def is_pickle(content: bytes) -> bool:
 
 def foreign_globals(content: bytes) -> list[str]:
     """What a pickle calls besides the makers of tensors, as `module.name`; a note where it cannot be read."""
-    found: list[str] = []
+    names: list[str] = []
     try:
         for opcode, argument, _ in pickletools.genops(content):
             if opcode.name in INDIRECT:
-                found.append(f"an indirect name ({opcode.name})")
+                names.append(f"an indirect name ({opcode.name})")
             elif opcode.name == "GLOBAL" and not _makes_tensors(*str(argument).split(" ", 1)):
-                found.append(str(argument).replace(" ", "."))
+                names.append(str(argument).replace(" ", "."))
     except (ValueError, IndexError, UnicodeDecodeError, OverflowError) as error:
-        found.append(f"something unreadable ({error})")
-    return list(dict.fromkeys(found))
+        names.append(f"something unreadable ({error})")
+    return list(dict.fromkeys(names))
 
 
 def _makes_tensors(module: str, name: str = "") -> bool:

@@ -1,4 +1,4 @@
-"""`.pt2` (torch.export) to ONNX. torch loads an archive that was written from what was read, never the upload."""
+"""Convert `.pt2` (torch.export) to ONNX. torch loads an archive written from what was read, never the upload."""
 
 import pickle
 from collections.abc import Iterator

@@ -1,4 +1,4 @@
-"""TorchScript to ONNX. Off unless the operator allows it: a script can read and write files when it is loaded."""
+"""Convert TorchScript to ONNX. Off unless the operator allows it: loading a script can read and write files."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -72,7 +72,7 @@ def _exported(path: Path, target: Path, declared: list[TensorSpec]) -> ir.Model:
 
 
 def _tried(module: Any, declared: list[TensorSpec]) -> tuple[tuple["torch.Tensor", ...], list[str]]:
-    """Inputs with which the module runs, and names for what it answers."""
+    """Find inputs with which the module runs, and names for its results."""
     batches = {spec.shape[0] for spec in declared if spec.shape}
     for length in LENGTHS:
         examples = tuple(_example(spec, batches, length) for spec in declared)
@@ -96,7 +96,7 @@ def _dynamic(spec: TensorSpec) -> dict[int, str]:
 
 
 def _output_names(result: Any) -> list[str]:
-    """`output`, or `output_0`, `output_1`, … in the order in which nested tuples, lists and dictionaries flatten."""
+    """Name results `output`, or `output_0`, `output_1`, … in the order in which nested containers flatten."""
     from torch.utils import _pytree
 
     count = len(_pytree.tree_leaves(result))

@@ -1,4 +1,4 @@
-"""PyTorch's files are zips of one folder. They are looked at here before torch sees them, and not unpacked."""
+"""Read PyTorch's files, zips of one folder, before torch sees them, without unpacking them."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,20 +25,20 @@ class Zipped:
     names: dict[str, str]
 
     def read(self, name: str, *, limit: int) -> bytes:
-        """The content. Raises `BrokenZip`, and `Refusal` `unsafe_archive` above `limit` bytes."""
+        """Read the content. Raises `BrokenZip`, and `Refusal` `unsafe_archive` above `limit` bytes."""
         return self.archive.read(self.names[name], limit=limit)
 
     def stream(self, name: str) -> MemberStream:
         return self.archive.stream(self.names[name])
 
     def size(self, name: str) -> int:
-        """Bytes, unpacked."""
+        """Return the bytes, unpacked."""
         return self.archive.members[self.names[name]].size_bytes
 
 
 @contextmanager
 def opened(path: Path, *, max_bytes: int) -> Iterator[Zipped]:
-    """The archive, read in the only way in which it can be.
+    """Open the archive, read in the only way in which it can be.
 
     Raises `Refusal`: `pickle_refused` for what is no archive but a pickle, `unsafe_archive`, `invalid_model`.
     """

@@ -25,7 +25,7 @@ def test_the_first_reason_pins_the_whole_class() -> None:
     ledger.unite(a, b)
     ledger.pin(b[1:], "first")
     ledger.pin(a[2:], "second")
-    why = ledger.why(ledger.classes())
+    why = ledger.reason_of_labels(ledger.classes())
     assert why.tolist() == [-1, 0, 0, -1, 0, 0]
     assert ledger.reasons[why[1]] == "first"
 

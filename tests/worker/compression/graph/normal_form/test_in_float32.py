@@ -13,7 +13,7 @@ from tests.support.float_types import Form, written_in
 from tests.support.ort import run
 from winnow.contract.errors import Refusal
 from worker.compression.graph.nodes.weights import layers
-from worker.compression.graph.normal_form.in_float32 import NOTHING, OTHERS, in_float32
+from worker.compression.graph.normal_form.in_float32 import ALL_FLOAT32, OTHER_FLOATS, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 
@@ -48,7 +48,7 @@ def test_no_other_float_is_left_beside_subgraphs_sequences_and_optionals(
 ) -> None:
     x = np.random.default_rng(1).standard_normal((3, 4)).astype(np.float32)
     wide = widened(written_in(through(kind), form), tmp_path)
-    assert not [v for v in wide.graph.initializers.values() if v.dtype in OTHERS]
+    assert not [v for v in wide.graph.initializers.values() if v.dtype in OTHER_FLOATS]
     for answer, expected in zip(run(wide, {"x": x}), run(through(kind), {"x": x}), strict=True):
         np.testing.assert_allclose(answer, expected, atol=2e-2)
 
@@ -57,7 +57,7 @@ def test_a_float32_model_is_left_as_it_is(tmp_path: Path) -> None:
     model = normalise(ir.from_proto(graphs.cnn()))
     wide, types = in_float32(model, tmp_path / "wide")
     assert wide is model
-    assert types == NOTHING
+    assert types == ALL_FLOAT32
     assert not (tmp_path / "wide").exists()
 
 

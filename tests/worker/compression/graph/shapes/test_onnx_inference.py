@@ -15,7 +15,7 @@ from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form import tracing
 from worker.compression.graph.normal_form.folding import fold
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.graph.normal_form.tracing import MOST_VISITS, rounds, trace
+from worker.compression.graph.normal_form.tracing import MAX_NODE_VISITS, affordable_rounds, trace
 from worker.compression.graph.shapes import shapes
 from worker.compression.graph.shapes.onnx_inference import infer_by_onnx
 from worker.compression.inspection import inspect_model
@@ -57,8 +57,8 @@ def test_shapes_are_inferred_once_where_the_inputs_say_all(monkeypatch: pytest.M
 
 
 def test_rounds_get_fewer_as_graphs_get_larger() -> None:
-    assert rounds(ir.from_proto(chain(10)), 32) == 32
-    assert rounds(ir.from_proto(chain(8_000)), 32) * 8_000 <= MOST_VISITS
+    assert affordable_rounds(ir.from_proto(chain(10)), 32) == 32
+    assert affordable_rounds(ir.from_proto(chain(8_000)), 32) * 8_000 <= MAX_NODE_VISITS
 
 
 def test_no_more_is_folded_than_allowed_and_the_rest_still_runs() -> None:

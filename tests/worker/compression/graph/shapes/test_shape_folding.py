@@ -9,7 +9,7 @@ from onnx import TensorProto, helper
 from onnxscript.optimizer import _constant_folding
 
 from tests.support.graphs import IR_VERSION
-from worker.compression.graph.nodes.known_shapes import numbers, results
+from worker.compression.graph.nodes.known_shapes import node_outputs, static_dims
 from worker.compression.graph.shapes.shapes import with_shapes
 
 FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
@@ -51,7 +51,7 @@ def test_a_shape_that_is_computed_is_told(computed: list[str]) -> None:
             constants=[helper.make_tensor("one", INT, [1], [1])],
         )
     )
-    assert {v.name: numbers(v) for v in results(found)}["y"] == [1, 24]
+    assert {v.name: static_dims(v) for v in node_outputs(found)}["y"] == [1, 24]
     assert "ReduceProd" in computed
 
 

@@ -18,7 +18,7 @@ from worker.compression.measure.apart.subprocesses import Subprocesses
 MIB = 2**20
 PARENT = """
 import subprocess, sys, time
-code = "import sys, time; from worker.compression.measure.apart.fresh import die_with_parent; die_with_parent()"
+code = "import sys, time; from worker.compression.measure.apart.parent import die_with_parent; die_with_parent()"
 code += "; print('up', flush=True); time.sleep(600)"
 child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
 child.stdout.readline()

@@ -4,11 +4,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from winnow.contract.report import Parity
-from worker.compression.measure.quality.parity import HUGE, Moved, is_broken
+from worker.compression.measure.quality.parity import MAX_FLOAT32, OutputDifference, is_broken
 
 
 def parity(*batches: tuple[np.ndarray, np.ndarray]) -> Parity:
-    moved = Moved("y")
+    moved = OutputDifference("y")
     for before, after in batches:
         moved.add(before, after, len(before))
     return moved.result(sum(len(before) for before, _ in batches), "random")
@@ -100,7 +100,7 @@ def test_a_single_value_that_is_not_finite_any_more_breaks_the_output(bad: float
     told = parity((x, y))
     assert is_broken(told)
     assert not is_broken(parity((x, x + 1)))
-    assert (told.cosine, told.max_error) == (0, HUGE)
+    assert (told.cosine, told.max_error) == (0, MAX_FLOAT32)
     assert told.top1_agreement == (1 if x[7].argmax() == y[7].argmax() and not np.isnan(bad) else 0.99)
     assert np.isfinite([told.mean_error, told.max_relative_error, told.snr_db]).all()
     assert told.snr_db < -500  # type: ignore[operator]
@@ -108,10 +108,10 @@ def test_a_single_value_that_is_not_finite_any_more_breaks_the_output(bad: float
 
 def test_the_largest_error_of_finite_values_breaks_nothing() -> None:
     """Masks are often filled with the least float32: it is a number, and so is what takes its place."""
-    x = np.array([[-HUGE, 1.0, 2.0]])
+    x = np.array([[-MAX_FLOAT32, 1.0, 2.0]])
     told = parity((x, np.abs(x)))
     assert not is_broken(told)
-    assert told.max_error == pytest.approx(HUGE)
+    assert told.max_error == pytest.approx(MAX_FLOAT32)
 
 
 @pytest.mark.parametrize("dtype", ["int64", "uint8", "bool"])
@@ -123,6 +123,6 @@ def test_integers_have_errors_only(dtype: str) -> None:
 
 
 def test_outputs_of_another_shape_are_not_compared() -> None:
-    moved = Moved("boxes")
+    moved = OutputDifference("boxes")
     moved.add(np.zeros((3, 4)), np.zeros((2, 4)), 1)
     assert moved.other_shape == "[3, 4] became [2, 4]"

@@ -89,19 +89,19 @@ def test_a_quiet_machine_is_waited_for_so_long_and_no_longer(monkeypatch: pytest
     monkeypatch.setenv(quiet.WAIT_VARIABLE, "0.5")
     heard, begun, tries = Heard(), time.monotonic(), []
     patience = Patience(heard)
-    patience.until_told(lambda: tries.append(1), lambda _: "it is busy")
+    patience.until_quiet(lambda: tries.append(1), lambda _: "it is busy")
     assert 0.5 <= time.monotonic() - begun < 30
     assert len(tries) == 1
-    assert not patience.left
+    assert not patience.has_time
     (said,) = heard.messages
     assert said.startswith("waiting for a quiet machine, 0.5 s at most: other programs used")
 
 
 def test_what_was_disturbed_is_measured_again_while_time_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(quiet.WAIT_VARIABLE, "600")
-    monkeypatch.setattr(disturbance, "MOST_OTHERS", np.inf)
+    monkeypatch.setattr(disturbance, "MAX_OTHERS_SHARE", np.inf)
     tries = []
-    found = Patience(Silent()).until_told(
+    found = Patience(Silent()).until_quiet(
         lambda: tries.append(1) or len(tries), lambda number: None if number == 3 else "it was busy"
     )
     assert found == 3
@@ -123,7 +123,7 @@ def test_our_own_work_is_nobody_elses(tmp_path: Path, monkeypatch: pytest.Monkey
     accounts(time.process_time())
     assert watch.seen().others == 0
     accounts(time.process_time() + 600)
-    assert watch.seen().told() is not None
+    assert watch.seen().why_untold() is not None
 
 
 def test_what_the_kernel_does_not_tell_counts_as_quiet(
@@ -131,7 +131,7 @@ def test_what_the_kernel_does_not_tell_counts_as_quiet(
 ) -> None:
     monkeypatch.setattr(disturbance, "STAT", tmp_path / "none")
     monkeypatch.setattr(disturbance, "TASKS", tmp_path / "none")
-    assert Watch(usable_threads()).seen().told() is None
+    assert Watch(usable_threads()).seen().why_untold() is None
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from tests.worker.compression.measure.verdict.test_requirements import HALF, latency, parity, quality
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import Parity, RequirementResult
-from worker.compression.measure.quality.parity import HUGE
+from worker.compression.measure.quality.parity import MAX_FLOAT32
 from worker.compression.measure.verdict.recommendation import (
-    CLEARLY_SMALLER,
-    FLOOR,
-    LEAST_DB,
+    MAX_CLEARLY_SMALLER_RATIO,
+    MIN_SNR_DB,
+    MIN_TELLING_SPEEDUP,
     Measured,
     recommend,
 )
@@ -39,9 +39,9 @@ measured = st.builds(
 def test_use_is_recommended_exactly_where_all_of_the_defaults_hold(m: Measured) -> None:
     """The rule of the issue, written a second time."""
     slower = m.speedup is not None and m.speedup[1] < 1
-    faster = m.speedup is not None and m.speedup[0] > 1 + FLOOR
-    worth = (not slower and m.size_ratio <= 1) or faster or m.size_ratio <= CLEARLY_SMALLER
-    kept = m.drop[0] <= 0 if m.drop is not None else m.snr_db is not None and m.snr_db >= LEAST_DB
+    faster = m.speedup is not None and m.speedup[0] > 1 + MIN_TELLING_SPEEDUP
+    worth = (not slower and m.size_ratio <= 1) or faster or m.size_ratio <= MAX_CLEARLY_SMALLER_RATIO
+    kept = m.drop[0] <= 0 if m.drop is not None else m.snr_db is not None and m.snr_db >= MIN_SNR_DB
     use = m.changed > 0 and m.broken is None and worth and kept
     advice, because = recommend(m)
     assert (advice == "use_result") == use
@@ -108,7 +108,7 @@ def test_integers_that_moved_meet_no_cosine_and_those_that_did_not_are_no_hindra
 
 
 def test_what_is_broken_is_never_accepted_whatever_was_asked() -> None:
-    bad = [parity("b", 0.0).model_copy(update={"max_error": HUGE})]
+    bad = [parity("b", 0.0).model_copy(update={"max_error": MAX_FLOAT32})]
     nothing = {"latency": [latency(2, 1.9, 2.1)], "size_bytes": HALF}
     for found, nan in ((bad, 0), ([parity("b", 1.0)], 3)):
         given = {"quality": [quality(0, 0, 0)], "parity": found, "nan_samples": nan} | nothing

@@ -2,7 +2,7 @@ import pytest
 
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import Latency, Pair, Parity, Percentiles, Quality
-from worker.compression.measure.quality.parity import HUGE
+from worker.compression.measure.quality.parity import MAX_FLOAT32
 from worker.compression.measure.verdict.requirements import judge
 from worker.compression.measure.verdict.verdict import verdict
 
@@ -104,7 +104,10 @@ def test_the_worst_output_decides_the_cosine() -> None:
 def test_an_output_that_is_broken_or_beyond_comparing_meets_no_cosine(asked: float) -> None:
     nan = dict.fromkeys(("max_error", "mean_error", "max_relative_error"))
     for bad, measured in (
-        (parity("b", 0.0).model_copy(update={"max_error": HUGE, "max_relative_error": HUGE}), 0.0),
+        (
+            parity("b", 0.0).model_copy(update={"max_error": MAX_FLOAT32, "max_relative_error": MAX_FLOAT32}),
+            0.0,
+        ),
         (parity("b", None).model_copy(update=nan), None),
     ):
         found = [parity("a", 0.999), bad]

@@ -15,7 +15,7 @@ from tests.support.small_nets import model, node, samples
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.quantization.calibration import histogram
-from worker.compression.quantization.calibration.collect import distributions
+from worker.compression.quantization.calibration.collect import collect_distributions
 from worker.compression.quantization.calibration.entropy import threshold
 from worker.compression.quantization.calibration.histogram import Distribution
 from worker.compression.runtime import observe
@@ -27,7 +27,7 @@ def observed(folder: Path, x: Any, method: Any, percentile: float = 99.0) -> Ran
 
 
 def calibrate(net: ir.Model, data: Samples, method: Any, percentile: float = 99) -> Range:
-    return distributions(net, ["y"], data, lambda _: None)["y"].range(method, percentile)
+    return collect_distributions(net, ["y"], data, lambda _: None)["y"].range(method, percentile)
 
 
 @settings(max_examples=15, deadline=None)
@@ -109,12 +109,12 @@ SIZES: list[int] = []
 def test_batches_shrink_to_the_memory_there_is(
     budget: int, largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(observe, "BATCH_BYTES", budget)
+    monkeypatch.setattr(observe, "MAX_OBSERVED_BYTES", budget)
     net = model([node("Neg", "x", "y", "neg")], {"x": ["N", 50]}, {"y": ["N", 50]}, {})
     data = samples(tmp_path, net, x=np.ones((64, 50), np.float32))
     SIZES.clear()
     lazy = Counted(data.columns, data.constants, data.targets, data.rows)
-    distributions(net, ["y"], lazy, lambda _: None, histograms=False)
+    collect_distributions(net, ["y"], lazy, lambda _: None, histograms=False)
     assert max(SIZES[1:]) == largest
     assert sum(SIZES[1:]) == 64
 

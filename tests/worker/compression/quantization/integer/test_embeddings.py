@@ -26,14 +26,15 @@ from worker.compression.engine.working import as_module
 from worker.compression.graph.facts.cost import parameters
 from worker.compression.graph.facts.facts import facts
 from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.float_layers import FLOAT_WON, layers
+from worker.compression.quantization.search.float_layers import FLOAT_WON, list_layers
 from worker.compression.quantization.search.int8_candidates import Way
-from worker.compression.quantization.search.output_error import Judge
-from worker.compression.quantization.search.sensitivity import sensitivities
+from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context, StepResult
 
 IDS = np.random.default_rng(3).integers(0, 2048, (48, 6))
@@ -46,7 +47,7 @@ def quantized(net: ir.Model, folder: Path, kind: str = "int8_dynamic", **step: A
 
 
 def stored(made: StepResult, folder: Path) -> int:
-    model_files.save_one_file(made.model, folder / "out.onnx")
+    model_files.save_single_file(made.model, folder / "out.onnx")
     return (folder / "out.onnx").stat().st_size
 
 
@@ -130,9 +131,11 @@ def test_the_search_leaves_a_sensitive_table_in_float(kind: str, tmp_path: Path)
 def test_a_table_is_judged_with_all_that_read_it(form: str, tmp_path: Path) -> None:
     """Alone it could not be int8 at all, and would look harmless."""
     net = embedding_net(**{form: True})
-    static = Static(net, [], WeightRange(127, []), samples(tmp_path, net, ids=IDS), "minmax", embeddings=True)
+    static = Static(
+        GraphEdit(net), WeightRange(127, []), samples(tmp_path, net, ids=IDS), "minmax", embeddings=True
+    )
     static.observe(lambda _: None)
-    found = sensitivities(static, Judge(net, static.samples, tmp_path), {}, lambda _: None)
+    found = measure_sensitivities(static, OutputComparer(net, static.samples, tmp_path), {}, lambda _: None)
     told = {one.name: one.judged.snr_db for one in found}
     assert told.keys() == {"words", "head", "other"} | ({"again"} if form == "twice" else set())
     assert max(told.values()) < 80, "each moves the outputs"
@@ -158,7 +161,7 @@ def test_the_search_ends_where_two_layers_are_int8_together_or_not_at_all_and_ke
 
 def test_the_float_model_says_of_no_layer_that_another_one_keeps_it(tmp_path: Path) -> None:
     net = embedding_net(tied=True)
-    told = layers(net, [], Way("float", "float", lambda: net), with_data=True)
+    told = list_layers(GraphEdit(net), Way("float", "float", lambda: net), with_data=True)
     reasons = {str(layer.node.name): layer.reason for layer in told}
     assert reasons["words"] == reasons["head"] == FLOAT_WON
     assert reasons["places"] == "its table is small"

@@ -34,7 +34,7 @@ def test_x86_needs_vnni(machine: str, flags: set[str], exact: bool) -> None:
     ],
 )
 def test_auto_follows_the_cpu_and_a_wish_is_obeyed(
-    asked: hardware.Asked, flags: set[str], limit: int, told: str, monkeypatch: pytest.MonkeyPatch
+    asked: hardware.WeightRangeChoice, flags: set[str], limit: int, told: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(hardware, "cpu_flags", lambda: frozenset(flags))
     monkeypatch.setattr(hardware.platform, "machine", lambda: "x86_64")
@@ -44,6 +44,6 @@ def test_auto_follows_the_cpu_and_a_wish_is_obeyed(
     assert bool(found.notes) == bool(told)
 
 
-@pytest.mark.parametrize("limit", [hardware.REDUCED])
+@pytest.mark.parametrize("limit", [hardware.REDUCED_LIMIT])
 def test_two_products_of_the_reduced_range_fit_16_bits(limit: int) -> None:
     assert 2 * 255 * limit <= 2**15 - 1 < 2 * 255 * (limit + 1)

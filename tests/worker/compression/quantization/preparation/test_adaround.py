@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from worker.compression.ir.affine import round_to_nearest
-from worker.compression.quantization.preparation.adaround import learned
+from worker.compression.quantization.preparation.adaround import learn_rounding
 
 
 def error(moved: np.ndarray, second: np.ndarray) -> float:
@@ -28,7 +28,7 @@ def test_it_is_never_worse_and_stays_on_the_grid(
     matrix = rng.normal(size=(groups, outputs, inner)).astype(np.float32)
     x = rng.normal(size=(groups, 40, inner)) @ rng.normal(size=(groups, inner, inner))
     second = x.swapaxes(1, 2) @ x
-    rounded = learned(matrix, second, limit, 150)
+    rounded = learn_rounding(matrix, second, limit, 150)
     nearest = round_to_nearest(matrix, limit)
     assert error(rounded - matrix, second) <= error(nearest - matrix, second) * 1.0001 + 1e-9
     np.testing.assert_allclose(round_to_nearest(rounded, limit), rounded, atol=1e-6)
@@ -42,17 +42,17 @@ def test_correlated_inputs_are_made_use_of() -> None:
     matrix = rng.normal(size=(1, 8, 32)).astype(np.float32)
     x = np.repeat(rng.normal(size=(1, 200, 16)), 2, axis=2)
     second = x.swapaxes(1, 2) @ x
-    ours = error(learned(matrix, second, 7) - matrix, second)
+    ours = error(learn_rounding(matrix, second, 7) - matrix, second)
     assert ours < 0.67 * error(round_to_nearest(matrix, 7) - matrix, second)
 
 
 def test_zeros_stay_zeros() -> None:
     matrix = np.zeros((1, 2, 3), np.float32)
-    assert not learned(matrix, np.eye(3)[None], 7, 5).any()
+    assert not learn_rounding(matrix, np.eye(3)[None], 7, 5).any()
 
 
 @pytest.mark.parametrize("limit", [7])
 def test_the_same_twice(limit: int) -> None:
     matrix = np.random.default_rng(3).normal(size=(1, 4, 6)).astype(np.float32)
-    first, second = (learned(matrix, np.eye(6)[None], limit, 50) for _ in range(2))
+    first, second = (learn_rounding(matrix, np.eye(6)[None], limit, 50) for _ in range(2))
     np.testing.assert_array_equal(first, second)

@@ -5,7 +5,13 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.compression.quantization.search.bit_allocation import FLOAT, Choice, bits_after, moves, prefix
+from worker.compression.quantization.search.bit_allocation import (
+    FLOAT,
+    Choice,
+    bits_after,
+    count_needed,
+    order_moves,
+)
 
 costs = st.tuples(st.floats(0, 10), st.floats(0, 10))
 layers = st.dictionaries(st.sampled_from("abcd"), st.tuples(costs, st.integers(1, 100)), min_size=1)
@@ -22,7 +28,7 @@ def choices(given: dict[str, tuple[tuple[float, float], int]]) -> dict[str, list
 def test_a_layer_only_ever_loses_bits_and_ends_at_four(
     drawn: dict[str, tuple[tuple[float, float], int]],
 ) -> None:
-    ordered = moves(choices(drawn))
+    ordered = order_moves(choices(drawn))
     at = dict.fromkeys(drawn, FLOAT)
     for move in ordered:
         assert move.bits < at[move.layer]
@@ -36,7 +42,7 @@ def test_no_other_choice_gains_as_much_for_less(
     drawn: dict[str, tuple[tuple[float, float], int]], taken: int
 ) -> None:
     given_choices = choices(drawn)
-    ordered = moves(given_choices)[:taken]
+    ordered = order_moves(given_choices)[:taken]
     gain, cost = sum(m.gain for m in ordered), sum(m.cost for m in ordered)
     for picked in product(*([Choice(FLOAT, 0, 0), *options] for options in given_choices.values())):
         if sum(c.gain for c in picked) >= gain + 1e-9:
@@ -44,10 +50,18 @@ def test_no_other_choice_gains_as_much_for_less(
 
 
 def test_a_prefix_is_the_shortest_that_gains_enough() -> None:
-    ordered = moves({"a": [Choice(8, 1, 10)], "b": [Choice(8, 5, 10)]})
-    assert [prefix(ordered, needed) for needed in (-1, 0, 1, 10, 11, 20, 21)] == [0, 0, 1, 1, 2, 2, None]
+    ordered = order_moves({"a": [Choice(8, 1, 10)], "b": [Choice(8, 5, 10)]})
+    assert [count_needed(ordered, needed) for needed in (-1, 0, 1, 10, 11, 20, 21)] == [
+        0,
+        0,
+        1,
+        1,
+        2,
+        2,
+        None,
+    ]
     assert bits_after(ordered[:1]) == {"a": 8}
 
 
 def test_what_gains_nothing_is_no_move() -> None:
-    assert moves({"a": [Choice(8, 0.1, -1), Choice(4, 0.2, 0)]}) == []
+    assert order_moves({"a": [Choice(8, 0.1, -1), Choice(4, 0.2, 0)]}) == []

@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.support.small_nets import model, node, samples
 from worker.compression.layers.linear import linears
-from worker.compression.quantization.search.hessian_trace import traces
+from worker.compression.quantization.search.hessian_trace import hessian_traces
 
 
 def test_of_a_product_it_is_the_sum_of_squared_inputs(tmp_path: Path) -> None:
@@ -16,7 +16,7 @@ def test_of_a_product_it_is_the_sum_of_squared_inputs(tmp_path: Path) -> None:
     nodes = [node("MatMul", "x w1", "h", "first"), node("MatMul", "h w2", "y", "second")]
     weights = {n: rng.normal(size=s).astype(np.float32) for n, s in (("w1", (6, 5)), ("w2", (5, 4)))}
     net = model(nodes, {"x": ["N", 6]}, {"y": ["N", 4]}, weights)
-    found = traces(net, list(linears(net)), samples(tmp_path, net, x=x), 0, lambda _: None)
+    found = hessian_traces(net, list(linears(net)), samples(tmp_path, net, x=x), 0, lambda _: None)
     batch = 4
     hidden = x @ weights["w1"]
     second = batch * (hidden**2).sum(1).mean() * 4 / 20

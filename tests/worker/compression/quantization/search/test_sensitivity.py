@@ -20,32 +20,33 @@ from tests.support.uneven import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Evaluation
 from winnow.contract.recipe import Requirements
+from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.network import Network
-from worker.compression.measure.timing.fastest import race
+from worker.compression.measure.timing.fastest import time_candidates
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
-from worker.compression.quantization.search.acceptance import meeting
+from worker.compression.quantization.search.acceptance import acceptance_rule
 from worker.compression.quantization.search.layer_profile import layer_times
-from worker.compression.quantization.search.output_error import EXACT_DB, Judge, Judged
-from worker.compression.quantization.search.sensitivity import measured_gains, sensitivities
+from worker.compression.quantization.search.output_error import EXACT_DB, OutputComparer, OutputQuality
+from worker.compression.quantization.search.sensitivity import measure_gains, measure_sensitivities
 
 
 @pytest.fixture
 def static(tmp_path: Path) -> Static:
     net = uneven_net()
-    made = Static(net, [], WeightRange(127, []), samples(tmp_path, net, image=images()), "minmax")
+    made = Static(GraphEdit(net), WeightRange(127, []), samples(tmp_path, net, image=images()), "minmax")
     made.observe(lambda _: None)
     return made
 
 
 @pytest.mark.usefixtures("all_told")
 def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_path: Path) -> None:
-    judge = Judge(static.model, static.samples, tmp_path)
-    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
-    found = sensitivities(static, judge, gains, lambda _: None)
+    judge = OutputComparer(static.model, static.samples, tmp_path)
+    gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    found = measure_sensitivities(static, judge, gains, lambda _: None)
     assert [one.name for one in found] == ["conv1", "conv2", "conv3", "head"]
     ranked = sorted(found, key=lambda one: one.judged.snr_db)
     assert {ranked[0].name, ranked[1].name} == {"conv1", "conv2"}
@@ -58,15 +59,15 @@ def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_pa
 
 def test_noises_add_up(static: Static, tmp_path: Path) -> None:
     """The noise of all layers is that of the single ones together, within 3 dB."""
-    judge = Judge(static.model, static.samples, tmp_path)
-    gains = measured_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
-    found = sensitivities(static, judge, gains, lambda _: None)
+    judge = OutputComparer(static.model, static.samples, tmp_path)
+    gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    found = measure_sensitivities(static, judge, gains, lambda _: None)
     together = -10 * np.log10(sum(10 ** (-one.judged.snr_db / 10) for one in found))
     assert abs(judge(static.quantized()).snr_db - together) < 3
 
 
 def test_the_judge_says_what_a_comparison_by_hand_says(static: Static, tmp_path: Path) -> None:
-    judge, made = Judge(static.model, static.samples, tmp_path), static.quantized()
+    judge, made = OutputComparer(static.model, static.samples, tmp_path), static.quantized()
     x = {"image": images()}
     expected = snr_db(run(static.model, x), run(made, x))
     assert judge(made).snr_db == pytest.approx(expected, abs=0.01)
@@ -75,7 +76,7 @@ def test_the_judge_says_what_a_comparison_by_hand_says(static: Static, tmp_path:
 
 def test_with_labels_the_drop_of_the_metric_is_judged(tmp_path: Path) -> None:
     data = digits_samples(tmp_path)
-    judge = Judge(digits_net(), data, tmp_path, Evaluation(metric="top1"))
+    judge = OutputComparer(digits_net(), data, tmp_path, Evaluation(metric="top1"))
     labels, x = np.asarray(data.labels), next(data.batches(2000))["image"]
     broken = digits_net()
     head = next(n for n in broken.graph if n.name == "head/gemm")
@@ -93,8 +94,11 @@ def test_a_float_model_that_answers_nan_is_no_judge(static: Static, tmp_path: Pa
     weight = next(v for v in broken.graph.initializers.values() if v.const_value is not None)
     weight.const_value = ir.tensor(np.full(weight.const_value.shape.numpy(), np.nan, np.float32))  # type: ignore[union-attr]
     with pytest.raises(Refusal, match="NaN or infinity in all of its answers"):
-        Judge(broken, static.samples, tmp_path)
-    assert Judge(static.model, static.samples, tmp_path)(broken).told() == {"snr_db": -EXACT_DB, "cosine": -1}
+        OutputComparer(broken, static.samples, tmp_path)
+    assert OutputComparer(static.model, static.samples, tmp_path)(broken).as_report() == {
+        "snr_db": -EXACT_DB,
+        "cosine": -1,
+    }
 
 
 def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
@@ -110,8 +114,8 @@ def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
     net = model(nodes, {"x": ["N", 16]}, {"y": ["K", 8]}, weights)
     x = rng.normal(size=(80, 16)).astype(np.float32)
     x[::40] *= 1000
-    judge = Judge(net, samples(tmp_path, net, x=x), tmp_path)
-    assert judge(net).told() == {"snr_db": EXACT_DB, "cosine": 1}
+    judge = OutputComparer(net, samples(tmp_path, net, x=x), tmp_path)
+    assert judge(net).as_report() == {"snr_db": EXACT_DB, "cosine": 1}
 
 
 @pytest.mark.usefixtures("all_told")
@@ -127,19 +131,19 @@ def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
 @pytest.mark.parametrize(
     ("require", "labelled", "judged", "met"),
     [
-        (Requirements(), False, Judged(20.1, 0.9), True),
-        (Requirements(), False, Judged(19.9, 0.99), False),
-        (Requirements(min_cosine=0.9), False, Judged(5, 0.91), True),
-        (Requirements(min_cosine=0.9, max_metric_drop=0.01), True, Judged(5, 0.91, 0.8, 0.02), False),
-        (Requirements(max_metric_drop=0.01), True, Judged(5, 0.5, 0.8, 0.01), True),
-        (Requirements(max_metric_drop=0.01), False, Judged(5, 0.5), False),
-        (Requirements(min_speedup=2), False, Judged(25, 0.5), True),
+        (Requirements(), False, OutputQuality(20.1, 0.9), True),
+        (Requirements(), False, OutputQuality(19.9, 0.99), False),
+        (Requirements(min_cosine=0.9), False, OutputQuality(5, 0.91), True),
+        (Requirements(min_cosine=0.9, max_metric_drop=0.01), True, OutputQuality(5, 0.91, 0.8, 0.02), False),
+        (Requirements(max_metric_drop=0.01), True, OutputQuality(5, 0.5, 0.8, 0.01), True),
+        (Requirements(max_metric_drop=0.01), False, OutputQuality(5, 0.5), False),
+        (Requirements(min_speedup=2), False, OutputQuality(25, 0.5), True),
     ],
 )
 def test_what_is_required_is_judged_where_it_can_be(
-    require: Requirements, labelled: bool, judged: Judged, met: bool
+    require: Requirements, labelled: bool, judged: OutputQuality, met: bool
 ) -> None:
-    assert meeting(require, labelled)[0](judged) is met
+    assert acceptance_rule(require, labelled)[0](judged) is met
 
 
 @pytest.mark.usefixtures("all_told")
@@ -159,7 +163,7 @@ def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path
         model_files.save(net, tmp_path / f"{number}.onnx")
         networks.append(Network(tmp_path / f"{number}.onnx", 1, "it"))
     feed = {"x": np.zeros((1, 16, 16, 16), np.float32)}
-    first, second, third = race(networks, feed, 0, Silent())
+    first, second, third = time_candidates(networks, feed, 0, Silent())
     assert first.speedup == 1
     assert second.speedup < 1 / 3 + 0.05
     assert 1 / 1.5 < third.speedup < 1.5

@@ -6,15 +6,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.compression.quantization.search.output_error import Judged
-from worker.compression.quantization.search.winner import NOT_SLOWER, Entry, chosen
+from worker.compression.quantization.search.output_error import OutputQuality
+from worker.compression.quantization.search.winner import MIN_SPEEDUP, CandidateResult, choose_winner
 
 
-def entry(name: str, speedup: float, snr: float, size: int = 30, kept: bool = True) -> Entry:
-    return Entry(name, 1, size, speedup, (speedup, speedup), 1 / speedup, Judged(snr, 0.99), kept)
+def entry(name: str, speedup: float, snr: float, size: int = 30, kept: bool = True) -> CandidateResult:
+    return CandidateResult(
+        name, 1, size, speedup, (speedup, speedup), 1 / speedup, OutputQuality(snr, 0.99), kept
+    )
 
 
-FLOAT = Entry("float", 0, 100, 1.0, (1.0, 1.0), 1.0, None, True)
+FLOAT = CandidateResult("float", 0, 100, 1.0, (1.0, 1.0), 1.0, None, True)
 
 
 @pytest.mark.parametrize(
@@ -38,9 +40,9 @@ FLOAT = Entry("float", 0, 100, 1.0, (1.0, 1.0), 1.0, None, True)
         ("latency", [entry("a", 2.0, 40, size=124), entry("b", 1.1, 30)], "b"),
     ],
 )
-def test_the_winner(prefer: Literal["latency", "quality"], rest: list[Entry], winner: str) -> None:
+def test_the_winner(prefer: Literal["latency", "quality"], rest: list[CandidateResult], winner: str) -> None:
     entries = [FLOAT, *rest]
-    assert entries[chosen(entries, prefer)[0]].name == winner
+    assert entries[choose_winner(entries, prefer)[0]].name == winner
 
 
 numbers = st.tuples(st.floats(0.2, 5), st.floats(-5, 60), st.integers(10, 120), st.booleans())
@@ -51,10 +53,10 @@ def test_the_fastest_is_never_slower_than_the_float_model_while_quality_is_kept(
     rest: list[tuple[float, float, int, bool]],
 ) -> None:
     entries = [FLOAT, *(entry(str(i), *numbers) for i, numbers in enumerate(rest))]
-    best = entries[chosen(entries, "latency")[0]]
-    kept = [e for e in entries[1:] if e.kept and e.bytes <= FLOAT.bytes]
+    best = entries[choose_winner(entries, "latency")[0]]
+    kept = [e for e in entries[1:] if e.keeps_quality and e.bytes <= FLOAT.bytes]
     assert best is FLOAT or best in kept
-    assert best.speedup >= min(1.0, 0.99 * NOT_SLOWER)
+    assert best.speedup >= min(1.0, 0.99 * MIN_SPEEDUP)
     assert best is FLOAT or best.speedup >= 0.99 * max(e.speedup for e in kept)
 
 
@@ -63,7 +65,7 @@ def test_the_limit_is_a_limit_and_no_file_grows(
     rest: list[tuple[float, float, int, bool]], prefer: Literal["latency", "quality"]
 ) -> None:
     entries = [FLOAT, *(entry(str(i), *numbers) for i, numbers in enumerate(rest))]
-    best = entries[chosen(entries, prefer)[0]]
-    assert best.kept
+    best = entries[choose_winner(entries, prefer)[0]]
+    assert best.keeps_quality
     assert best.bytes <= FLOAT.bytes
     assert best is FLOAT or best.bytes < FLOAT.bytes or best.not_slower

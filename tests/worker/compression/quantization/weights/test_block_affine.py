@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, half_quadratic, nearest
+from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, fit_range
+from worker.compression.quantization.weights.hqq import fit_hqq
 
 GRIDS = st.builds(Grid, st.sampled_from([2, 3, 4, 8]), st.booleans())
 ROUNDING = 1e-5
@@ -30,7 +31,7 @@ def test_rounding_to_nearest_errs_by_half_a_step_and_a_shifted_end_by_one(
 ) -> None:
     """A zero point is rounded too, so an end of the range may lie half a step outside."""
     w = weights(4, inner, seed, "skewed")
-    found, scale = restored(w, grid, nearest(w, grid, block))
+    found, scale = restored(w, grid, fit_range(w, grid, block))
     limit = 0.5 if grid.symmetric else 1.0
     assert (np.abs(w - found) <= scale * limit * (1 + ROUNDING) + 1e-7).all()
 
@@ -40,8 +41,7 @@ def test_rounding_to_nearest_errs_by_half_a_step_and_a_shifted_end_by_one(
 def test_fitted_scales_are_never_worse_than_the_range(grid: Grid, inner: int, block: int, seed: int) -> None:
     w = weights(4, inner, seed)
     errors = [
-        float(((w - restored(w, grid, fit(w, grid, block))[0]) ** 2).sum())
-        for fit in (half_quadratic, nearest)
+        float(((w - restored(w, grid, fit(w, grid, block))[0]) ** 2).sum()) for fit in (fit_hqq, fit_range)
     ]
     assert errors[0] <= errors[1] * (1 + ROUNDING) + 1e-12
 
@@ -51,12 +51,12 @@ def test_the_fewer_bits_the_more_the_fit_wins(bits: int, share: float) -> None:
     """Squared error on Gaussian weights in blocks of 32: of rounding's, at most this share."""
     w, grid = weights(64, 256, 0), Grid(bits, symmetric=False)
     fitted, ranged = (
-        float(((w - restored(w, grid, fit(w, grid, 32))[0]) ** 2).sum()) for fit in (half_quadratic, nearest)
+        float(((w - restored(w, grid, fit(w, grid, 32))[0]) ** 2).sum()) for fit in (fit_hqq, fit_range)
     )
     assert fitted <= share * ranged
 
 
-@pytest.mark.parametrize("fit", [nearest, half_quadratic])
+@pytest.mark.parametrize("fit", [fit_range, fit_hqq])
 @pytest.mark.parametrize("number", [0.0, 0.3, -1e-3, 1e30])
 @pytest.mark.parametrize("symmetric", [True, False])
 def test_constant_blocks_stay_what_they_are(fit: object, number: float, symmetric: bool) -> None:

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.compression.quantization.weights.block_affine import Array, Grid, nearest
-from worker.compression.quantization.weights.gptq import Order, dead
+from worker.compression.quantization.weights.block_affine import Array, Grid, fit_range
+from worker.compression.quantization.weights.gptq import GptqRounder, dead_inputs
 
 
 def inputs(rows: int, inner: int, rank: int, seed: int) -> Array:
@@ -15,10 +15,10 @@ def inputs(rows: int, inner: int, rank: int, seed: int) -> Array:
     return np.asarray(x + 0.1 * rng.standard_normal((rows, inner)))
 
 
-def moved(w: Array, codes: Array, grid: Grid, second: Array, block: int) -> float:
-    scale, zero = nearest(w, grid, block).spread(w.shape[1])
+def moved(w: Array, codes: Array, grid: Grid, hessian: Array, block: int) -> float:
+    scale, zero = fit_range(w, grid, block).spread(w.shape[1])
     error = w - scale * (codes - zero)
-    return float(np.trace(error @ second @ error.T))
+    return float(np.trace(error @ hessian @ error.T))
 
 
 @settings(max_examples=25, deadline=None)
@@ -35,18 +35,18 @@ def test_outputs_move_less_than_with_rounding_to_nearest(
 ) -> None:
     w = np.random.default_rng(seed).standard_normal((24, inner)).astype(np.float32)
     x, grid = inputs(400, inner, max(1, inner // 4), seed), Grid(bits, symmetric)
-    second, fitted = x.T @ x, nearest(w, grid, block)
+    hessian, fitted = x.T @ x, fit_range(w, grid, block)
     rounded = grid.codes(w, *fitted.spread(inner))
-    codes = Order(second, act_order).codes(w, grid, fitted)
+    codes = GptqRounder(hessian, act_order).codes(w, grid, fitted)
     assert codes.min() >= grid.lowest
     assert codes.max() <= grid.highest
-    assert moved(w, codes, grid, second, block) < moved(w, rounded, grid, second, block)
+    assert moved(w, codes, grid, hessian, block) < moved(w, rounded, grid, hessian, block)
 
 
 def test_independent_inputs_are_rounded_to_nearest() -> None:
     w, grid = np.random.default_rng(0).standard_normal((8, 64)).astype(np.float32), Grid(4, symmetric=False)
-    fitted = nearest(w, grid, 32)
-    codes = Order(np.diag(np.linspace(1, 2, 64)), act_order=True).codes(w, grid, fitted)
+    fitted = fit_range(w, grid, 32)
+    codes = GptqRounder(np.diag(np.linspace(1, 2, 64)), act_order=True).codes(w, grid, fitted)
     np.testing.assert_array_equal(codes, grid.codes(w, *fitted.spread(64)))
 
 
@@ -54,19 +54,19 @@ def test_independent_inputs_are_rounded_to_nearest() -> None:
 def test_inputs_that_were_never_there_are_rounded_to_nearest(act_order: bool) -> None:
     x = inputs(300, 40, 10, 0)
     x[:, 7:20] = 0
-    second, grid = x.T @ x, Grid(4, symmetric=True)
+    hessian, grid = x.T @ x, Grid(4, symmetric=True)
     w = np.random.default_rng(0).standard_normal((8, 40)).astype(np.float32)
-    fitted = nearest(w, grid, 40)
-    codes = Order(second, act_order).codes(w, grid, fitted)
+    fitted = fit_range(w, grid, 40)
+    codes = GptqRounder(hessian, act_order).codes(w, grid, fitted)
     np.testing.assert_array_equal(codes[:, 7:20], grid.codes(w, *fitted.spread(40))[:, 7:20])
-    assert dead(second).sum() == 13
+    assert dead_inputs(hessian).sum() == 13
 
 
 @pytest.mark.parametrize("value", [0.0, 1.0, 1e4])
 def test_constant_inputs_have_an_answer(value: float) -> None:
     x, grid = np.full((50, 30), value), Grid(4, symmetric=False)
     w = np.random.default_rng(0).standard_normal((5, 30)).astype(np.float32)
-    fitted = nearest(w, grid, 30)
-    codes = Order(x.T @ x, act_order=True).codes(w, grid, fitted)
+    fitted = fit_range(w, grid, 30)
+    codes = GptqRounder(x.T @ x, act_order=True).codes(w, grid, fitted)
     rounded = grid.codes(w, *fitted.spread(30))
     assert moved(w, codes, grid, x.T @ x, 30) <= moved(w, rounded, grid, x.T @ x, 30)

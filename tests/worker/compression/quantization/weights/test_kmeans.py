@@ -9,11 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as npst
 
-from worker.compression.quantization.weights.kmeans import centres, nearest
+from worker.compression.quantization.weights.kmeans import kmeans_centres, nearest_centres
 
 
 def error(x: Any, codebook: Any) -> float:
-    return float(((x.astype(np.float64) - codebook[nearest(x, codebook)]) ** 2).sum())
+    return float(((x.astype(np.float64) - codebook[nearest_centres(x, codebook)]) ** 2).sum())
 
 
 def best_error(x: Any, k: int) -> float:
@@ -30,7 +30,7 @@ def best_error(x: Any, k: int) -> float:
 )
 def test_of_few_points_it_finds_the_least_error(x: Any, k: int) -> None:
     k = min(k, len(x))
-    assert error(x, centres(x, k)) <= best_error(x, k) + 1e-5
+    assert error(x, kmeans_centres(x, k)) <= best_error(x, k) + 1e-5
 
 
 @settings(max_examples=60, deadline=None)
@@ -39,7 +39,7 @@ def test_of_few_points_it_finds_the_least_error(x: Any, k: int) -> None:
     k=st.integers(2, 40),
 )
 def test_the_values_are_ascending_distinct_and_at_most_k(x: Any, k: int) -> None:
-    codebook = centres(x, k)
+    codebook = kmeans_centres(x, k)
     assert 1 <= len(codebook) <= min(k, len(np.unique(x)))
     assert (np.diff(codebook) > 0).all()
     assert x.min() <= codebook[0]
@@ -56,20 +56,20 @@ def test_it_is_never_worse_than_even_steps(draw: str, k: int) -> None:
     if draw == "spike":
         x[:19_000] = 0.5
     even = np.linspace(x.min(), x.max(), k, dtype=np.float32)
-    assert error(x, centres(x, k)) <= error(x, even) * (1 + 1e-6)
+    assert error(x, kmeans_centres(x, k)) <= error(x, even) * (1 + 1e-6)
 
 
 def test_of_many_points_it_comes_within_two_percent_of_the_best_known_for_a_normal() -> None:
     """16 levels of a normal distribution: distortion 0.009497 (Max 1960, table I)."""
     x = np.random.default_rng(0).normal(size=200_000).astype(np.float32)
-    assert error(x, centres(x, 16)) / len(x) == pytest.approx(0.009497, rel=0.02)
+    assert error(x, kmeans_centres(x, 16)) / len(x) == pytest.approx(0.009497, rel=0.02)
 
 
 def test_it_is_the_same_every_time_in_any_order() -> None:
     x = np.random.default_rng(1).normal(size=5000).astype(np.float32)
-    assert np.array_equal(centres(x, 16), centres(x[::-1].copy(), 16))
+    assert np.array_equal(kmeans_centres(x, 16), kmeans_centres(x[::-1].copy(), 16))
 
 
 def test_fewer_distinct_values_than_asked_for_are_kept_as_they_are() -> None:
     x = np.array([3, 1, 3, 2, 1], np.float32)
-    assert centres(x, 8).tolist() == [1, 2, 3]
+    assert kmeans_centres(x, 8).tolist() == [1, 2, 3]

@@ -10,7 +10,7 @@ from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Projections
 from worker.compression.training.goal.head import Head
 from worker.compression.training.goal.losses import direction, soft_labels
-from worker.compression.training.goal.objective import Objective, Weights
+from worker.compression.training.goal.objective import LossWeights, Objective
 
 HEAD = Head("logits", "logits", "classification")
 
@@ -47,7 +47,9 @@ def test_a_loss_is_the_weighted_sum_of_its_parts() -> None:
     given = batch(torch.tensor([1, 2, 3, 4]))
 
     def loss(**weights: float) -> float:
-        return float(Objective(Weights(temperature=2.0, **weights), HEAD, HEAD).loss(student, teacher, given))
+        return float(
+            Objective(LossWeights(temperature=2.0, **weights), HEAD, HEAD).loss(student, teacher, given)
+        )
 
     both = 2 * loss(soft=1) + 3 * loss(labels=1) + 0.5 * loss(hard=1)
     assert loss(soft=2, labels=3, hard=0.5) == pytest.approx(both, rel=1e-5)
@@ -55,7 +57,7 @@ def test_a_loss_is_the_weighted_sum_of_its_parts() -> None:
 
 def test_right_answers_are_counted_against_labels_else_the_teacher() -> None:
     student = {"logits": torch.eye(4, 10)}
-    objective = Objective(Weights(soft=1), HEAD, HEAD)
+    objective = Objective(LossWeights(soft=1), HEAD, HEAD)
     found = objective.right(student, student, batch(torch.tensor([0, 1, 2, 9])))
     assert found is not None
     assert (found.name, found.right, found.answers) == ("top1", 3, 4)

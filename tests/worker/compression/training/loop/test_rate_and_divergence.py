@@ -41,17 +41,17 @@ def test_sgd_is_proposed_a_rate_below_the_edge_of_stability(curvature: float) ->
 
 @given(st.floats(0.01, 10), st.lists(st.floats(-0.5, 0.5), min_size=50, max_size=200))
 def test_noise_around_a_level_is_no_divergence(level: float, noise: list[float]) -> None:
-    watch = Divergence(ignorant=level)
+    watch = Divergence(zero_student_loss=level)
     for part in noise:
-        watch.look(level * (1 + part))
+        watch.check(level * (1 + part))
 
 
 @pytest.mark.parametrize("loss", [math.nan, math.inf, 1e6])
 def test_what_is_no_number_or_explodes_is(loss: float) -> None:
-    watch = Divergence(ignorant=1.0)
-    watch.look(1.0)
+    watch = Divergence(zero_student_loss=1.0)
+    watch.check(1.0)
     with pytest.raises(Diverged):
-        watch.look(loss)
+        watch.check(loss)
 
 
 @given(st.floats(-1e3, 1e3), st.integers(1, 50))

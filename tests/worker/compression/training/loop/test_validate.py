@@ -82,7 +82,7 @@ def search(monkeypatch_rate: float) -> tuple[float, int]:
 def test_a_rate_that_makes_its_own_batch_worse_is_lowered() -> None:
     """AdamW steps by about the rate: more than twice the distance to the minimum makes it worse."""
     assert search(1e-3)[0] == 1e-3
-    assert search(3e-3)[0] == 3e-3 / rate.LOWERED
+    assert search(3e-3)[0] == 3e-3 / rate.LOWERED_BY
     careful, drawn = search(1e-1)
-    assert careful == rate.CAREFUL["adamw"]
+    assert careful == rate.CAREFUL_RATES["adamw"]
     assert drawn + rate.MAX_CHECKS <= 20

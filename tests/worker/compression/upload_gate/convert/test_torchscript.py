@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from app.admission.inputs import parse_input
 from tests.support.ort import largest_difference, run
 from winnow.contract.errors import Refusal
-from winnow.contract.inputs import parse_input
 from worker.compression.onnx_files import model_files
 from worker.compression.upload_gate.convert import torchscript
 

@@ -5,31 +5,31 @@ Without `scale` it is 1 / √width: a narrower one would change it, so Q and K k
 
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, Step
+from worker.compression.graph.channels.node_view import Labelled, NodeView
 from worker.compression.graph.channels.rule import Rule
 from worker.compression.graph.channels.rules.linear import contract
 
 Q, K, V, MASK, FIRST_OPTION = range(5)
 
 
-def attention(step: Step) -> Labelled:
-    q, k, v = (step.given(index) for index in (Q, K, V))
-    options = [value for value in step.inputs[FIRST_OPTION:] if value is not None]
+def attention(view: NodeView) -> Labelled:
+    q, k, v = (view.required(index) for index in (Q, K, V))
+    options = [value for value in view.inputs[FIRST_OPTION:] if value is not None]
     if options or any(len(value.shape) != 4 for value in (q, k, v)) or q.shape[1] != k.shape[1]:
-        step.pin_all(f"no rule for this form of {step}")
-        return step.plain()
-    if "scale" in step.node.attributes:
-        contract(step, q, k, (q.axes[3], q.shape[3]), (k.axes[3], k.shape[3]))
+        view.pin_all(f"no rule for this form of {view}")
+        return view.unlabelled()
+    if "scale" in view.node.attributes:
+        contract(view, q, k, (q.axes[3], q.shape[3]), (k.axes[3], k.shape[3]))
     else:
         for value in (q, k):
-            step.pin(value.axes[3], f"{step} is scaled by how many there are")
-    heads = step.meet(*((value.axes[1], value.shape[1]) for value in (q, k, v)), origin=v.origin)
-    mask = step.optional(MASK)
+            view.pin(value.axes[3], f"{view} is scaled by how many there are")
+    heads = view.share_labels(*((value.axes[1], value.shape[1]) for value in (q, k, v)), origin=v.origin)
+    mask = view.optional(MASK)
     if mask is not None and len(mask.shape) > 2 and mask.shape[-3] != 1:
-        heads = step.meet((heads, q.shape[1]), (mask.axes[-3], mask.shape[-3]), origin=mask.origin)
+        heads = view.share_labels((heads, q.shape[1]), (mask.axes[-3], mask.shape[-3]), origin=mask.origin)
     for value in (k, v):
-        step.pin(value.axes[2], f"{step} normalises over them")
-    return step.result([q.axes[0], heads, q.axes[2], v.axes[3]], zero=v.zero)
+        view.pin(value.axes[2], f"{view} normalises over them")
+    return view.result([q.axes[0], heads, q.axes[2], v.axes[3]], zero=v.zero)
 
 
 RULES: Final[dict[str, Rule]] = {"Attention": attention}

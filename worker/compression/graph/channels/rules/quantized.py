@@ -2,49 +2,57 @@
 
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, Step
+from worker.compression.graph.channels.node_view import Labelled, NodeView
 from worker.compression.graph.channels.rule import Rule
-from worker.compression.graph.channels.rules.elementwise import any_zero, broadcast, elementwise, kept, never
+from worker.compression.graph.channels.rules.elementwise import (
+    any_factor_zero,
+    broadcast,
+    elementwise,
+    keeps_zero,
+    never_zero,
+)
 from worker.compression.graph.channels.rules.movement import joined_along
 
 
-def by_axis(step: Step) -> Labelled:
+def by_axis(view: NodeView) -> Labelled:
     """QuantizeLinear and DequantizeLinear."""
-    x = step.given()
+    x = view.required()
     axes = list(x.axes)
-    axis = step.node.attributes.get_int("axis", 1)
-    for parameter in (step.given(1), step.optional(2)):
+    axis = view.node.attributes.get_int("axis", 1)
+    for parameter in (view.required(1), view.optional(2)):
         if parameter is None or all(size == 1 for size in parameter.shape):
             continue
         if len(parameter.shape) > 1:
             for vector in (*x.vectors(), *parameter.vectors()):
-                step.pin(vector, f"{step} has a scale for each block of them")
+                view.pin(vector, f"{view} has a scale for each block of them")
             continue
         axis %= len(x.shape)
-        met = step.meet((axes[axis], x.shape[axis]), (parameter.axes[0], parameter.shape[0]), origin=x.origin)
+        met = view.share_labels(
+            (axes[axis], x.shape[axis]), (parameter.axes[0], parameter.shape[0]), origin=x.origin
+        )
         axes[axis] = met if axes[axis] is None else axes[axis]
-    return step.result(axes, zero=x.zero)
+    return view.result(axes, zero=x.zero)
 
 
-def dynamic(step: Step) -> Labelled:
-    return step.result(step.given().axes, zero=step.given().zero)
+def dynamic(view: NodeView) -> Labelled:
+    return view.result(view.required().axes, zero=view.required().zero)
 
 
-def sum_of_two(step: Step) -> Labelled:
+def sum_of_two(view: NodeView) -> Labelled:
     """a, its scale and zero point, b, its scale and zero point."""
-    a, b = step.given(0), step.given(3)
-    return step.result(broadcast(step, [a, b]), zero=a.zero and b.zero and len(a.shape) == len(b.shape))
+    a, b = view.required(0), view.required(3)
+    return view.result(broadcast(view, [a, b]), zero=a.zero and b.zero and len(a.shape) == len(b.shape))
 
 
-def product_of_two(step: Step) -> Labelled:
-    values = [step.given(0), step.given(3)]
-    return step.result(broadcast(step, values), zero=any_zero(step, values))
+def product_of_two(view: NodeView) -> Labelled:
+    values = [view.required(0), view.required(3)]
+    return view.result(broadcast(view, values), zero=any_factor_zero(view, values))
 
 
-def concat(step: Step) -> Labelled:
+def concat(view: NodeView) -> Labelled:
     """Scale and zero point of the result, then each part with its own."""
-    values = [value for value in step.inputs[2::3] if value is not None]
-    return joined_along(step, values, step.node.attributes.get_int("axis", 1))
+    values = [value for value in view.inputs[2::3] if value is not None]
+    return joined_along(view, values, view.node.attributes.get_int("axis", 1))
 
 
 RULES: Final[dict[str, Rule]] = {
@@ -54,6 +62,6 @@ RULES: Final[dict[str, Rule]] = {
     "QLinearAdd": sum_of_two,
     "QLinearMul": product_of_two,
     "QLinearConcat": concat,
-    "QLinearLeakyRelu": elementwise(kept, slice(1)),
-    "QLinearSigmoid": elementwise(never, slice(1)),
+    "QLinearLeakyRelu": elementwise(keeps_zero, slice(1)),
+    "QLinearSigmoid": elementwise(never_zero, slice(1)),
 }

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import UNKNOWN, Labelled, Step
+from worker.compression.graph.channels.node_view import UNKNOWN, Labelled, NodeView
 from worker.compression.graph.channels.rule import Rule
 
 
@@ -25,12 +25,12 @@ class Piece:
     labels: Vector | None = None
 
 
-def reshape(step: Step) -> Labelled:
-    x, shape = step.given(), step.shapes[0]
+def reshape(view: NodeView) -> Labelled:
+    x, shape = view.required(), view.shapes[0]
     axes: list[Vector | None] = [None] * len(shape)
     if UNKNOWN in (*x.shape, *shape) or math.prod(x.shape) != math.prod(shape):
-        step.pin_all(f"{step} has a shape that only the data tell")
-        return step.result(axes)
+        view.pin_all(f"{view} has a shape that only the data tell")
+        return view.result(axes)
     for ins, outs in blocks(x.shape, shape):
         labelled = [x.axes[axis] for axis in ins]
         if all(vector is None for vector in labelled):
@@ -38,44 +38,46 @@ def reshape(step: Step) -> Labelled:
         parts = pieces([x.shape[axis] for axis in ins], [shape[axis] for axis in outs])
         if parts is None:
             for vector in labelled:
-                step.pin(vector, f"{step} cuts across them")
+                view.pin(vector, f"{view} cuts across them")
             continue
-        filled = _fill(step, labelled, parts)
+        filled = _fill(view, labelled, parts)
         for place, axis in enumerate(outs):
-            axes[axis] = _together(step, filled[place])
-    return step.result(axes, zero=x.zero)
+            axes[axis] = _together(view, filled[place])
+    return view.result(axes, zero=x.zero)
 
 
 def blocks(before: Sequence[int], after: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
     """The smallest runs of axes with the same product, without axes of size 1."""
-    left = [axis for axis, size in enumerate(before) if size != 1]
-    right = [axis for axis, size in enumerate(after) if size != 1]
-    while left and right:
-        ins, outs = [left.pop(0)], [right.pop(0)]
+    before_axes = [axis for axis, size in enumerate(before) if size != 1]
+    after_axes = [axis for axis, size in enumerate(after) if size != 1]
+    while before_axes and after_axes:
+        ins, outs = [before_axes.pop(0)], [after_axes.pop(0)]
         while (a := math.prod(before[i] for i in ins)) != (b := math.prod(after[i] for i in outs)):
-            (ins if a < b else outs).append((left if a < b else right).pop(0))
+            (ins if a < b else outs).append((before_axes if a < b else after_axes).pop(0))
         yield ins, outs
 
 
 def pieces(ins: Sequence[int], outs: Sequence[int]) -> list[list[tuple[int, int]]] | None:
     """For each output axis the (input axis, size) it is made of; None where axes are cut across."""
     made: list[list[tuple[int, int]]] = [[] for _ in outs]
-    source, target, left, room = 0, 0, ins[0], outs[0]
+    source, target, rest, room = 0, 0, ins[0], outs[0]
     while True:
-        size = min(left, room)
-        if left % size or room % size:
+        size = min(rest, room)
+        if rest % size or room % size:
             return None
         made[target].append((source, size))
-        left, room = left // size, room // size
-        if left == 1 and (source := source + 1) < len(ins):
-            left = ins[source]
+        rest, room = rest // size, room // size
+        if rest == 1 and (source := source + 1) < len(ins):
+            rest = ins[source]
         if room == 1 and (target := target + 1) < len(outs):
             room = outs[target]
         if source == len(ins) or target == len(outs):
             return made
 
 
-def _fill(step: Step, labelled: list[Vector | None], parts: list[list[tuple[int, int]]]) -> list[list[Piece]]:
+def _fill(
+    view: NodeView, labelled: list[Vector | None], parts: list[list[tuple[int, int]]]
+) -> list[list[Piece]]:
     """Give the labels of each input axis to the one piece that keeps them."""
     filled = [[Piece(size) for _, size in part] for part in parts]
     for source, vector in enumerate(labelled):
@@ -85,23 +87,23 @@ def _fill(step: Step, labelled: list[Vector | None], parts: list[list[tuple[int,
             (o, i) for o, part in enumerate(parts) for i, (axis, _) in enumerate(part) if axis == source
         ]
         sizes = [parts[o][i][1] for o, i in places]
-        kept = step.choose(vector, sizes) if len(places) > 1 else 0
-        o, i = places[kept]
-        filled[o][i] = Piece(sizes[kept], step.fold(vector, sizes, kept))
+        chosen = view.choose(vector, sizes) if len(places) > 1 else 0
+        o, i = places[chosen]
+        filled[o][i] = Piece(sizes[chosen], view.fold(vector, sizes, chosen))
     return filled
 
 
-def _together(step: Step, parts: list[Piece]) -> Vector | None:
+def _together(view: NodeView, parts: list[Piece]) -> Vector | None:
     """Each label for all the indices that its piece is part of."""
     labelled = [(i, piece.labels) for i, piece in enumerate(parts) if piece.labels is not None]
     if not labelled:
         return None
-    kept, labels = max(labelled, key=lambda pair: (not step.is_stretched(pair[1]), len(pair[1])))
+    widest, labels = max(labelled, key=lambda pair: (not view.is_stretched(pair[1]), len(pair[1])))
     for i, others in labelled:
-        if i != kept:
-            step.pin(others, f"{step} joins them with other channels")
+        if i != widest:
+            view.pin(others, f"{view} joins them with other channels")
     sizes = [piece.size for piece in parts]
-    along = [size if i == kept else 1 for i, size in enumerate(sizes)]
+    along = [size if i == widest else 1 for i, size in enumerate(sizes)]
     return np.broadcast_to(labels.reshape(along), sizes).reshape(-1)
 
 

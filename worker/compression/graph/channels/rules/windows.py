@@ -2,35 +2,35 @@
 
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, Step
+from worker.compression.graph.channels.node_view import Labelled, NodeView
 from worker.compression.graph.channels.rule import Rule
 
 
-def window(step: Step) -> Labelled:
+def window(view: NodeView) -> Labelled:
     """Pooling, and sampling at given places."""
-    x = step.given()
+    x = view.required()
     for vector in x.axes[2:]:
-        step.pin(vector, f"{step} slides over them")
-    if len(step.shapes) > 1 and step.node.outputs[1].uses():
-        step.pin(x.axes[1], f"{step} also answers places among all values")
-    behind = [None] * (len(step.shapes[0]) - 2)
-    return step.result([x.axes[0], x.axes[1], *behind], zero=x.zero)
+        view.pin(vector, f"{view} slides over them")
+    if len(view.shapes) > 1 and view.node.outputs[1].uses():
+        view.pin(x.axes[1], f"{view} also answers places among all values")
+    behind = [None] * (len(view.shapes[0]) - 2)
+    return view.result([x.axes[0], x.axes[1], *behind], zero=x.zero)
 
 
-def roi(step: Step) -> Labelled:
-    x = step.given()
-    return step.result([None, x.axes[1], *[None] * (len(step.shapes[0]) - 2)], zero=x.zero)
+def roi(view: NodeView) -> Labelled:
+    x = view.required()
+    return view.result([None, x.axes[1], *[None] * (len(view.shapes[0]) - 2)], zero=x.zero)
 
 
-def resize(step: Step) -> Labelled:
+def resize(view: NodeView) -> Labelled:
     """Axes that keep their size keep their labels."""
-    x = step.given()
+    x = view.required()
     axes = []
-    for vector, before, after in zip(x.axes, x.shape, step.shapes[0], strict=True):
+    for vector, before, after in zip(x.axes, x.shape, view.shapes[0], strict=True):
         if before != after:
-            step.pin(vector, f"{step} interpolates over them")
+            view.pin(vector, f"{view} interpolates over them")
         axes.append(vector if before == after else None)
-    return step.result(axes, zero=x.zero)
+    return view.result(axes, zero=x.zero)
 
 
 POOLS: Final = (

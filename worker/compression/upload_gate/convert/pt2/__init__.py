@@ -1,4 +1,4 @@
-"""A `.pt2` read by us and written anew, because torch's loader runs what it finds in one.
+"""Read a `.pt2` and write it anew, because torch's loader runs what it finds in one.
 
 torch 2.13's `torch.export.load` unpickles weights and constants, evaluates shape expressions (sympy's `sympify` is
 `eval`), imports modules that a tree specification names, opens compiled libraries, resolves operators by `getattr`,

@@ -113,16 +113,16 @@ class _Parser:
 
     def _assumptions(self) -> str:
         """`, positive=True, integer=True`, or nothing."""
-        given: dict[str, str] = {}
+        assumptions: dict[str, str] = {}
         while self.rest and self.rest[-1] == ", ":
             self.rest.pop()
             name = self._next()
             self._expect("=")
             value = self._next()
-            if name not in ASSUMPTIONS or name in given or value not in ("True", "False"):
+            if name not in ASSUMPTIONS or name in assumptions or value not in ("True", "False"):
                 raise ValueError(f"a symbol cannot be {name[:40]}={value[:40]}")
-            given[name] = value
-        return "".join(f", {name}={value}" for name, value in given.items())
+            assumptions[name] = value
+        return "".join(f", {name}={value}" for name, value in assumptions.items())
 
     def _precision(self) -> int:
         self._expect(", ", "precision", "=")

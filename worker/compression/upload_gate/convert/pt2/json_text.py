@@ -1,4 +1,4 @@
-"""JSON that is read once and in one way: no key twice, no NaN, not too deep."""
+"""Read JSON once and in one way: no key twice, no NaN, not too deep."""
 
 import json
 from collections.abc import Iterator
@@ -32,8 +32,8 @@ def containers(document: Any) -> Iterator[dict[str, Any] | list[Any]]:
         yield from level
         level = [
             value
-            for one in level
-            for value in (one.values() if isinstance(one, dict) else one)
+            for container in level
+            for value in (container.values() if isinstance(container, dict) else container)
             if isinstance(value, dict | list)
         ]
 

@@ -29,7 +29,7 @@ TOUCHING: Final = frozenset({"aten::from_file", "aten::_print"})
 
 
 def known_operator(target: str) -> str:
-    """The target, if it is one that computes. Raises `ValueError`."""
+    """Return the target, if it is one that computes. Raises `ValueError`."""
     if target in PLAIN:
         return target
     if match := QUALIFIED.fullmatch(target):

@@ -29,7 +29,7 @@ def check_payloads(files: Zipped, configs: dict[str, PayloadConfig], *, max_byte
 
 
 def _checked_bytes(files: Zipped, member: str, name: str, meta: PayloadMeta) -> int:
-    """Bytes of the tensor's values, each counted where it stands in the tensor."""
+    """Count the bytes of the tensor's values, each counted where it stands in the tensor."""
     if member not in files.names:
         raise invalid(f"The archive has no {member}, where {name[:100]} should be.")
     try:
@@ -37,14 +37,14 @@ def _checked_bytes(files: Zipped, member: str, name: str, meta: PayloadMeta) -> 
     except ValueError as error:
         raise invalid(f"{name[:100]} in the archive: {error}.") from error
     item = ITEM_BYTES[meta.tensor_meta.dtype]
-    there = files.size(member)
-    if there % item or reach * item > there or (values == 0) != (there == 0):
-        raise invalid(f"{name[:100]} needs {reach * item} bytes; {member} in the archive has {there}.")
+    size = files.size(member)
+    if size % item or reach * item > size or (values == 0) != (size == 0):
+        raise invalid(f"{name[:100]} needs {reach * item} bytes; {member} in the archive has {size}.")
     return values * item
 
 
 def _extent(meta: TensorMeta) -> tuple[int, int]:
-    """How many values the tensor has, and how many elements of its storage it reaches over."""
+    """Count the values of the tensor, and the elements of its storage it reaches over."""
     sizes, strides = [fixed(size) for size in meta.sizes], [fixed(stride) for stride in meta.strides]
     offset = fixed(meta.storage_offset)
     if len(sizes) != len(strides) or min([offset, *sizes, *strides]) < 0:

@@ -162,6 +162,6 @@ class PayloadConfig(Data):
 
 
 def schema_version(document: Any) -> tuple[Any, Any]:
-    """(major, minor) of a document that is not checked yet; None for what is not there."""
+    """Return (major, minor) of a document that is not checked yet; None for what is not there."""
     version = document.get("schema_version") if isinstance(document, dict) else None
     return (version.get("major"), version.get("minor")) if isinstance(version, dict) else (None, None)

@@ -39,23 +39,23 @@ def read_program(files: Zipped) -> ExportedProgram:
 
 
 def _check_amount(document: Any) -> None:
-    """Of all graphs together, those inside nodes too. Raises `Refusal` `model_too_complex`."""
-    objects = [one for one in containers(document) if isinstance(one, dict)]
-    nodes = sum(len(one["nodes"]) for one in objects if isinstance(one.get("nodes"), list))
-    characters = sum(len(str(one["expr_str"])) for one in objects if "expr_str" in one)
-    for found, most, what in (
+    """Bound all graphs together, those inside nodes too. Raises `Refusal` `model_too_complex`."""
+    objects = [entry for entry in containers(document) if isinstance(entry, dict)]
+    nodes = sum(len(entry["nodes"]) for entry in objects if isinstance(entry.get("nodes"), list))
+    characters = sum(len(str(entry["expr_str"])) for entry in objects if "expr_str" in entry)
+    for count, limit, what in (
         (nodes, MAX_NODES, "nodes"),
         (characters, MAX_EXPRESSIONS, "characters of shape expressions"),
     ):
-        if found > most:
-            asked = "Export it with loops instead of unrolled steps."
+        if count > limit:
+            advice = "Export it with loops instead of unrolled steps."
             raise Refusal(
-                "model_too_complex", f"The program has {found} {what}; {most} are the most. {asked}"
+                "model_too_complex", f"The program has {count} {what}; {limit} are the most. {advice}"
             )
 
 
 def read_config(files: Zipped, kind: str) -> PayloadConfig:
-    """What the weights or the constants are. Raises `Refusal` `pickle_refused`, `invalid_model`, `unsafe_archive`."""
+    """Read what weights or constants are. Raises `Refusal` `pickle_refused`, `invalid_model`, `unsafe_archive`."""
     document = _document(files, CONFIGS[kind])
     for name, entry in _entries(document):
         path = entry.get("path_name")

@@ -1,0 +1,221 @@
+"""Can this job work? Asked at `POST /v1/jobs`, before a worker is touched, of facts that inspection has found.
+
+What can be known only by running the model is left to the worker. Every refusal carries the path of the field.
+"""
+
+from collections.abc import Container, Mapping
+from typing import Final
+
+from app.admission.features import check_features
+from app.admission.integers import Integers, check_integers
+from app.admission.model_state import ModelState, check_takes, lower_first, model_states
+from app.admission.named_layers import NamedLayers, check_effort
+from app.admission.other_models import check_data, check_students, fed, judged
+from app.admission.pruning import check_pruning
+from app.admission.sparsity import check_gradual, check_sparsity
+from app.admission.training import check_teacher, check_training, trainings
+from app.admission.weights import check_weights
+from winnow.contract import fitting
+from winnow.contract.dataset import DatasetFacts
+from winnow.contract.errors import Refusal, Refusals
+from winnow.contract.job import JobRequest
+from winnow.contract.model import ModelFacts
+from winnow.contract.needed_data import check_needed_data, uses
+from winnow.contract.recipe import (
+    ORIGINAL,
+    AnyStep,
+    Binary,
+    ChannelPruning,
+    Distillation,
+    LowRank,
+    Palette,
+    Sparsity,
+    Taught,
+    Training,
+    WeightOnly,
+)
+from winnow.contract.shapes import Shapes, input_shapes
+from winnow.contract.steps.training import Trains
+
+MAX_ELEMENTS: Final = 2**31
+"""Of one input: what a protobuf tensor holds, more or less."""
+
+
+def check(
+    request: JobRequest,
+    model: ModelFacts,
+    datasets: Mapping[str, DatasetFacts],
+    others: Mapping[str, ModelFacts] | None = None,
+    augmenting: Container[str] = (),
+) -> None:
+    """Raises Refusal, with every fault that does not follow from another. By id: the facts of the `datasets` and
+    `others` (teachers, students) that the request names, and the datasets that declare augmentation. What has no
+    facts there is refused elsewhere, and what follows from them is not asked."""
+    refusals = Refusals()
+    others = others or {}
+    steps = list(model_states(request.recipe, model, others))
+    for index, step, state in steps:
+        with refusals:
+            check_takes(index, step, state, request.data.calibration is not None)
+    with refusals:
+        check_effort((step, state) for _, step, state in steps)
+        for index, step, state in steps:
+            _check_layers(refusals, request, index, step, state)
+    check_needed_data(refusals, request)
+    with refusals:
+        check_students(request, model, others)
+    with refusals:
+        _check_output(request, model)
+    known = {role: use for role, use in uses(request.data).items() if use.dataset in datasets}
+    for role, use in known.items():
+        with refusals:
+            check_data(role, use, fed(request, role, model, others), datasets[use.dataset])
+    with refusals:
+        _check_labels(request, model, datasets)
+    if "training" in known:
+        for where, training, state in trainings(steps):
+            with refusals:
+                _check_training(
+                    request, where, training, state, datasets, {ORIGINAL: model, **others}, augmenting
+                )
+    if len(known) == len(uses(request.data)):
+        with refusals:
+            _check_shapes(request, model, datasets)
+    refusals.raise_all()
+
+
+def _check_layers(
+    refusals: Refusals, request: JobRequest, index: int, step: AnyStep, state: ModelState
+) -> None:
+    """Its patterns name layers and leave some, and these are of a kind that it takes."""
+    named = NamedLayers(state)
+    if isinstance(step, ChannelPruning) and step.recovery is not None:
+        with refusals:
+            named.matched_by_all(step.recovery.patterns, f"recipe.steps.{index}.recovery.exclude")
+    with refusals:
+        excluded = named.matched_by_all(step.patterns, f"recipe.steps.{index}.exclude")
+        left = [place for place in range(len(named.layers)) if place not in excluded]
+        _check_something_left(index, step, state, len(left))
+        _check_own(index, step, state, named, left, request.recipe.steps[:index])
+        if isinstance(step, Integers):
+            layers = [named.layers[place] for place in left]
+            check_integers(index, step, state, layers, request.data.calibration is not None)
+
+
+def _check_training(
+    request: JobRequest,
+    where: str,
+    step: Trains,
+    state: ModelState,
+    datasets: Mapping[str, DatasetFacts],
+    teachers: Mapping[str, ModelFacts],
+    augmenting: Container[str],
+) -> None:
+    use = request.data.training
+    assert use is not None
+    if isinstance(step, Taught):
+        before = int(where.split(".")[2])
+        first = before == 0 or (isinstance(step, Distillation) and step.student is not None)
+        check_features(where, step, state, first and not where.endswith("recovery"), teachers)
+    output = check_training(where, step, state, use, datasets[use.dataset])
+    if isinstance(step, Taught) and step.needs_teacher and step.teacher in teachers:
+        check_teacher(where, step, output, teachers[step.teacher])
+        _check_cache(where, step, use.dataset in augmenting)
+
+
+def _check_something_left(index: int, step: AnyStep, state: ModelState, left: int) -> None:
+    """Without layers there is nothing to quantize; patterns that leave out every layer leave nothing to do."""
+    layers = state.facts.layers
+    if not layers and step.quantizes:
+        raise Refusal(
+            "nothing_to_quantize",
+            f"{state.model} has no layers with weights, so there is nothing that {step.kind} could quantize. Leave the "
+            "step out.",
+            field=f"recipe.steps.{index}.kind",
+        )
+    if layers and step.patterns and not left:
+        raise Refusal(
+            _nothing_to_do(step),
+            f"`exclude` matches all {len(layers)} layers of {lower_first(state.model)}, so {step.kind} would change "
+            "nothing. Leave a pattern out, or the step.",
+            field=f"recipe.steps.{index}.exclude",
+        )
+
+
+def _nothing_to_do(step: AnyStep) -> str:
+    if isinstance(step, Training):
+        return "nothing_to_train"
+    compresses = isinstance(step, ChannelPruning | Sparsity | LowRank)
+    return "nothing_to_compress" if compresses else "nothing_to_quantize"
+
+
+def _check_own(
+    index: int, step: AnyStep, state: ModelState, named: NamedLayers, left: list[int], before: list[AnyStep]
+) -> None:
+    """What only steps of this kind are refused for. `left`: the places of the layers that are not excluded."""
+    reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
+    layers = [named.layers[place] for place in left]
+    match step:
+        case ChannelPruning():
+            check_pruning(index, step, state)
+        case Sparsity():
+            check_sparsity(index, step, state, named, left, reshaped)
+        case WeightOnly():
+            # All layers: that all eligible ones are excluded is no reason to refuse.
+            check_weights(index, step, state, named.layers)
+        case Palette() | Binary() | LowRank():
+            check_weights(index, step, state, layers)
+        case Training():
+            check_gradual(index, step, state, layers, reshaped)
+
+
+def _check_output(request: JobRequest, model: ModelFacts) -> None:
+    names = [output.name for output in model.outputs]
+    if request.evaluation is not None and request.evaluation.output not in (None, *names):
+        listed = ", ".join(map(repr, names))
+        detail = f"The model has no output {request.evaluation.output!r}; it has {listed}."
+        raise Refusal("unknown_output", detail, field="evaluation.output")
+
+
+def _check_cache(where: str, step: Taught, augmenting: bool) -> None:
+    if step.cache_teacher and step.augment and augmenting:
+        detail = (
+            "The dataset declares augmentation, with which the teacher sees other samples in every epoch: its outputs "
+            "cannot be kept. Set augment to false for this step, or leave cache_teacher out."
+        )
+        raise Refusal("invalid_request", detail, field=f"{where}.cache_teacher")
+
+
+def _check_labels(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
+    use, evaluation = request.data.evaluation, request.evaluation
+    if use is not None and evaluation is not None and use.dataset in datasets:
+        fitting.check_labels(use, evaluation.metric, judged(evaluation.output, model), datasets[use.dataset])
+
+
+def _check_shapes(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
+    """One concrete shape per input at every batch size, from the model, `benchmark.shapes`, or the data."""
+    example = _example(request, model, datasets)
+    for batch in request.benchmark.batch_sizes:
+        shapes = input_shapes(model.inputs, batch, request.benchmark.shapes, example)
+        for name, shape in shapes.items():
+            if _elements(shape) > MAX_ELEMENTS:
+                raise Refusal(
+                    "inputs_do_not_fit",
+                    f"Input {name!r} of shape {list(shape)} has more than {MAX_ELEMENTS} elements.",
+                    field=f"benchmark.shapes.{name}"
+                    if name in request.benchmark.shapes
+                    else "benchmark.batch_sizes",
+                )
+
+
+def _elements(shape: tuple[int, ...]) -> int:
+    elements = 1
+    for dimension in shape:
+        elements *= dimension
+    return elements
+
+
+def _example(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> Shapes:
+    """The shapes that the data gives, at batch size 1."""
+    use = request.data.evaluation or request.data.calibration
+    return fitting.shapes(use, model, datasets[use.dataset]) if use is not None else {}

@@ -1,0 +1,153 @@
+"""Can a step train: is its output one that can be trained, do the labels mean it, does the teacher fit?"""
+
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from app.admission.model_state import ModelState
+from winnow.contract import fitting
+from winnow.contract.dataset import ArrayFacts, DatasetFacts
+from winnow.contract.errors import Refusal
+from winnow.contract.job import DataUse
+from winnow.contract.model import ModelFacts, TensorSpec
+from winnow.contract.recipe import (
+    ORIGINAL,
+    AnyStep,
+    ChannelPruning,
+    Distillation,
+    QuantizationAwareTraining,
+    Taught,
+)
+from winnow.contract.steps.training import Trains
+
+FIELD: Final = "data.training"
+
+
+def trainings(steps: Iterable[tuple[int, AnyStep, ModelState]]) -> Iterator[tuple[str, Trains, ModelState]]:
+    """The steps that train, those inside others too: the path of each, and the model that it works on."""
+    for index, step, state in steps:
+        if isinstance(step, Trains):
+            yield f"recipe.steps.{index}", step, state
+        elif isinstance(step, ChannelPruning) and step.recovery is not None:
+            yield f"recipe.steps.{index}.recovery", step.recovery, state
+
+
+def check_training(
+    where: str, step: Trains, state: ModelState, use: DataUse, dataset: DatasetFacts
+) -> TensorSpec:
+    """The output that is trained. Raises `unknown_output`, `nothing_to_train`, `missing_data`, `labels_do_not_fit`,
+    `not_finite`."""
+    if state.facts.parameters == 0:
+        detail = f"{state.model} has no weights that {step.kind} could train."
+        raise Refusal("nothing_to_train", detail, field=f"{where}.kind")
+    output = _trained(step, where, state.facts)
+    if step.needs_labels:
+        _check_labels(step, output, use, dataset)
+    return output
+
+
+def check_teacher(
+    where: str, step: Distillation | QuantizationAwareTraining, output: TensorSpec, teacher: ModelFacts
+) -> None:
+    """Both answers are compared number by number. Raises `teacher_does_not_fit`."""
+    if not (step.soft > 0 or step.hard > 0):
+        return  # features have projections
+    taught = same_output(output.name, teacher)
+    if taught is not None and _is_float(taught) and _alike(taught, output):
+        return
+    found = "nothing" if taught is None else f"{taught.name!r}, {fitting.told(taught)}"
+    whose = "the upload" if step.teacher == ORIGINAL else step.teacher
+    raise Refusal(
+        "teacher_does_not_fit",
+        f"The student's output {output.name!r} is {fitting.told(output)}, the teacher ({whose}) answers {found}. Both "
+        "have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, or "
+        "learn from `features` alone (soft 0, hard 0).",
+        field=f"{where}.teacher",
+    )
+
+
+def same_output(name: str, model: ModelFacts) -> TensorSpec | None:
+    """The teacher's counterpart of an output: the one of that name, else its first."""
+    return next((output for output in model.outputs if output.name == name), next(iter(model.outputs), None))
+
+
+def _trained(step: Trains, where: str, model: ModelFacts) -> TensorSpec:
+    output = next((output for output in model.outputs if step.output in (None, output.name)), None)
+    listed = ", ".join(f"{output.name!r} ({output.dtype})" for output in model.outputs)
+    if output is None:
+        detail = f"There is no output {step.output!r}; the model that {step.kind} trains has {listed}."
+        raise Refusal("unknown_output", detail, field=f"{where}.output")
+    if not _is_float(output):
+        detail = (
+            f"Output {output.name!r} is {output.dtype}, and only reals can be trained; there are {listed}."
+        )
+        raise Refusal("nothing_to_train", detail, field=f"{where}.output")
+    return output
+
+
+def _check_labels(step: Trains, output: TensorSpec, use: DataUse, dataset: DatasetFacts) -> None:
+    if dataset.target is None:
+        raise Refusal(
+            "missing_data",
+            f"{step.kind} learns from labels, but the dataset has none. Add an array 'labels', or name one in its "
+            "declaration under targets; without any labels, distillation learns from a teacher.",
+            field=FIELD,
+        )
+    labels = dataset.arrays[dataset.target]
+    fitting.check_finite(FIELD, use, dataset.target, labels)
+    fitting.check_numeric(FIELD, step.kind, dataset.target, labels)
+    given, classes = fitting.kind_of(labels.dtype), _classes(step, output)
+    if _one_hot(labels, output) and classes is not False:
+        fitting.check_one_hot(FIELD, dataset.target, labels, output)
+    elif (_whole_classes(labels, output) and classes is not False) or (
+        given in fitting.INTEGERS and classes is not False
+    ):
+        fitting.check_class_labels(FIELD, step.kind, dataset.target, labels, output)
+    elif given in (*fitting.INTEGERS, "float") and classes is not True:
+        fitting.check_number_labels(FIELD, step.kind, dataset.target, labels, output)
+    else:
+        wanted = "class numbers, whole numbers from 0" if classes else "numbers"
+        detail = f"{step.kind} learns {wanted}; the labels {dataset.target!r} are {labels.dtype}."
+        raise Refusal("labels_do_not_fit", detail, field=FIELD)
+
+
+def _has_classes(output: TensorSpec) -> bool:
+    """[N, C] or [N, C, …] with C not 1."""
+    return len(output.shape) >= 2 and output.shape[1] != 1
+
+
+def _one_hot(labels: ArrayFacts, output: TensorSpec) -> bool:
+    """One-hot rows for an output [N, C], one-hot places for an output [N, C, …]."""
+    rank = len(output.shape)
+    form = len(fitting.columns(labels.shape)) == 1 if rank == 2 else len(labels.shape) == rank
+    return bool(labels.one_hot) and _has_classes(output) and form
+
+
+def _whole_classes(labels: ArrayFacts, output: TensorSpec) -> bool:
+    """One whole number a sample (or place), written as a real, for an output that has classes."""
+    rank = len(output.shape)
+    single = not fitting.columns(labels.shape) if rank == 2 else len(labels.shape) == rank - 1
+    return bool(labels.whole) and _has_classes(output) and single
+
+
+def _classes(step: Trains, output: TensorSpec) -> bool | None:
+    """Whether labels are class numbers; None: whole ones are, reals mean regression."""
+    if not isinstance(step, Taught):
+        return None
+    if step.head != "auto":
+        return step.head == "classification"
+    if step.hard > 0:
+        return True
+    return None if len(output.shape) in (0, 2) and output.shape[1:] != [1] else False
+
+
+def _is_float(spec: TensorSpec) -> bool:
+    return fitting.kind_of(spec.dtype) in ("float", "bfloat")
+
+
+def _alike(teacher: TensorSpec, student: TensorSpec) -> bool:
+    """The same behind the batch, where both say; no dimensions at all means that nothing is known."""
+    if not teacher.shape or not student.shape:
+        return True
+    pairs = zip(teacher.shape[1:], student.shape[1:], strict=False)
+    known = ((t, s) for t, s in pairs if isinstance(t, int) and isinstance(s, int))
+    return len(teacher.shape) == len(student.shape) and all(t == s for t, s in known)

@@ -1,0 +1,1 @@
+"""What the service adds to `winnow`, by the entry points of the group `winnow.commands` in pyproject.toml."""

@@ -1,0 +1,6 @@
+"""Prints the table."""
+
+from benchmarks import hostile
+from benchmarks.parts import print_parts
+
+print_parts(hostile, "What strangers do")

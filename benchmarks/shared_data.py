@@ -1,0 +1,196 @@
+"""Data that fits each model of ../shared: its own where there is some, else CIFAR images enlarged, else a signal.
+
+Random noise misleads calibration and parity alike, so it is never used. Synthetic signals are labelled as such.
+"""
+
+import sys
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.ndimage import zoom
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+IMAGENET = {"mean": [0.485, 0.456, 0.406], "std": [0.229, 0.224, 0.225]}
+UNIT = {"scale": 1 / 255}
+ENLARGED = 192
+"""Images enlarged for a model without labels: two thirds calibrate, one third is held out."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Arrays, how a model reads them, which rows calibrate and which are held out, and where they come from."""
+
+    origin: str
+    arrays: dict[str, np.ndarray]
+    declaration: dict[str, Any]
+    calibration: tuple[int, int]
+    evaluation: tuple[int, int]
+    metric: str | None = None
+    shapes: dict[str, list[int]] = field(default_factory=dict)
+
+
+def shared_or_exit() -> Path:
+    """The folder, or a sentence and exit status 0: it may be absent."""
+    if not (SHARED / "models").is_dir():
+        print(f"{SHARED} is not here: nothing to measure.")
+        sys.exit(0)
+    return SHARED
+
+
+def prepare(model: str) -> Prepared:
+    """What fits the model file of that name. Raises `KeyError` for a name that is not known."""
+    stem = model.split(".")[0] if not model.startswith("squeezenet") else "squeezenet"
+    match stem:
+        case "lenet5-mnist":
+            return _mnist()
+        case "resnet20-cifar10":
+            return _cifar("input")
+        case "resnet20-cifar10-jpeg":
+            return _cifar("x")
+        case "dscnn-kws":
+            return _keywords()
+        case "squeezenet":
+            return _images({"data": ((224, 224), {**UNIT, **IMAGENET})})
+        case "yolox_nano":
+            return _images({"images": ((416, 416), {})})
+        case "ppocrv3-det":
+            return _images({"x": ((320, 320), {**UNIT, **IMAGENET})}, shapes={"x": [1, 3, 320, 320]})
+        case "ultraface-rfb-320":
+            return _images({"input": ((240, 320), {"scale": 1.0, "mean": [127.0] * 3, "std": [128.0] * 3})})
+        case "vittracker":
+            pixels = {**UNIT, **IMAGENET}
+            return _images({"template": ((128, 128), pixels), "search": ((256, 256), pixels)})
+        case "super-resolution":
+            return _luminance()
+        case "silero-vad-op18":
+            return _speech_windows()
+        case "dtln-1":
+            return _spectra()
+    raise KeyError(f"no data is known for {model}")
+
+
+@cache
+def _archive(name: str) -> dict[str, np.ndarray]:
+    with np.load(SHARED / "data" / name) as archive:
+        return {key: archive[key] for key in archive.files}
+
+
+def _mnist() -> Prepared:
+    archive = _archive("mnist.npz")
+    images = np.concatenate([archive["x_train"][:1000], archive["x_test"]])
+    labels = np.concatenate([archive["y_train"][:1000], archive["y_test"]])
+    return Prepared(
+        origin="MNIST",
+        arrays={"x": images, "y": labels},
+        declaration={"inputs": {"image": {"array": "x", "add_axis": 1, **UNIT}}, "targets": {"array": "y"}},
+        calibration=(0, 1000),
+        evaluation=(1000, 11000),
+        metric="top1",
+    )
+
+
+def _cifar(input_name: str) -> Prepared:
+    archive = _archive("cifar10_subset.npz")
+    images = np.concatenate([archive["x_train"][:1000], archive["x_test"]])
+    labels = np.concatenate([archive["y_train"][:1000], archive["y_test"]])
+    pixels = {"array": "x", "layout": "NHWC->NCHW", **UNIT, **IMAGENET}
+    return Prepared(
+        origin="CIFAR-10 subset",
+        arrays={"x": images, "y": labels},
+        declaration={"inputs": {input_name: pixels}, "targets": {"array": "y"}},
+        calibration=(0, 1000),
+        evaluation=(1000, 5000),
+        metric="top1",
+    )
+
+
+def _keywords() -> Prepared:
+    archive = _archive("kws01_test.npz")
+    return Prepared(
+        origin="keyword MFCC",
+        arrays={"x": archive["x"], "y": archive["y"]},
+        declaration={"inputs": {"mfcc": {"array": "x"}}, "targets": {"array": "y"}},
+        calibration=(0, 200),
+        evaluation=(200, 1000),
+        metric="top1",
+    )
+
+
+def _enlarge(height: int, width: int) -> np.ndarray:
+    """CIFAR test images, bilinear, as uint8 [n, height, width, 3]."""
+    images = _archive("cifar10_subset.npz")["x_test"][:ENLARGED]
+    factors = (1, height / 32, width / 32, 1)
+    return zoom(images.astype(np.float32), factors, order=1).round().clip(0, 255).astype(np.uint8)
+
+
+def _images(
+    inputs: dict[str, tuple[tuple[int, int], dict[str, Any]]], shapes: dict[str, list[int]] | None = None
+) -> Prepared:
+    declared = {
+        name: {"array": name, "layout": "NHWC->NCHW", **pixels} for name, (_, pixels) in inputs.items()
+    }
+    return _held_out(
+        "enlarged CIFAR images",
+        {name: _enlarge(*size) for name, (size, _) in inputs.items()},
+        {"inputs": declared},
+        shapes,
+    )
+
+
+def _luminance() -> Prepared:
+    gray = _enlarge(224, 224).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+    arrays = {"y": gray.round().astype(np.uint8)}
+    return _held_out(
+        "enlarged CIFAR images (luminance)",
+        arrays,
+        {"inputs": {"input": {"array": "y", "add_axis": 1, **UNIT}}},
+    )
+
+
+def _speech_windows() -> Prepared:
+    """576 samples at 16 kHz a window, the recurrent state zero."""
+    windows = _signal(ENLARGED * 576).reshape(ENLARGED, 576)
+    state = np.zeros((ENLARGED, 2, 1, 128), np.float32)
+    return _held_out(
+        "synthetic signal",
+        {"audio": windows, "state": state},
+        {
+            "inputs": {"input": {"array": "audio"}, "state": {"array": "state"}},
+            "constants": {"sr": 16000},
+        },
+        {"input": [1, 576]},
+    )
+
+
+def _spectra() -> Prepared:
+    """Magnitudes of 512-sample windows, the recurrent state zero."""
+    windows = _signal(ENLARGED * 512).reshape(ENLARGED, 512)
+    magnitudes = np.abs(np.fft.rfft(windows, axis=1)).astype(np.float32)
+    return _held_out(
+        "synthetic signal",
+        {"magnitude": magnitudes[:, None, :], "state": np.zeros((ENLARGED, 2, 128, 2), np.float32)},
+        {"inputs": {"input_2": {"array": "magnitude"}, "input_3": {"array": "state"}}},
+    )
+
+
+def _signal(samples: int) -> np.ndarray:
+    """A voiced-like sound: harmonics of a gliding pitch under a syllable-rate envelope, a little noise, 16 kHz."""
+    t = np.arange(samples) / 16000
+    pitch = 2 * np.pi * np.cumsum(120 + 40 * np.sin(2 * np.pi * 0.7 * t)) / 16000
+    voice = sum(np.sin(k * pitch) / k for k in range(1, 12))
+    envelope = np.clip(np.sin(2 * np.pi * 3 * t), 0, 1)
+    noise = np.random.default_rng(0).standard_normal(samples)
+    return (0.2 * voice * envelope + 0.005 * noise).astype(np.float32)
+
+
+def _held_out(
+    origin: str,
+    arrays: dict[str, np.ndarray],
+    declaration: dict[str, Any],
+    shapes: dict[str, list[int]] | None = None,
+) -> Prepared:
+    cut = ENLARGED * 2 // 3
+    return Prepared(origin, arrays, declaration, (0, cut), (cut, ENLARGED), None, shapes or {})

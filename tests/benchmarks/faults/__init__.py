@@ -1,5 +1,0 @@
-"""`make bench-faults`: verdicts that misled, graphs that came out wrong, files larger than they need be, and what holds
-against each of it.
-
-`python -m tests.benchmarks.faults [PART …]` prints one table of all parts, or of those named.
-"""

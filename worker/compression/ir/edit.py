@@ -1,0 +1,60 @@
+"""Changing a graph: which nodes a step may change, new names, constants and nodes, one node in place of another."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy.typing as npt
+import onnx_ir as ir
+
+from worker.compression.ir import constants
+from worker.compression.ir.naming import Names, excluded
+
+
+class GraphEdit:
+    """The changes that one step makes to one graph; made once, and handed to all that take part.
+
+    Nodes that a pattern of `exclude` matches stay as they are. Names that it hands out collide with nothing.
+    """
+
+    def __init__(self, model: ir.Model, exclude: Iterable[str] = ()) -> None:
+        self.model, self.graph, self.exclude = model, model.graph, tuple(exclude)
+        self._names = Names(model)
+
+    def on_clone(self) -> "GraphEdit":
+        """Edit a copy of the model by the same patterns."""
+        return GraphEdit(self.model.clone(), self.exclude)
+
+    def may_change(self, node: ir.Node) -> bool:
+        """Whether no pattern excludes the node."""
+        return not excluded(node, self.exclude)
+
+    def fresh_name(self, wish: str) -> str:
+        """Answer the wish, or with a number behind it what no value and no node has."""
+        return self._names.fresh(wish)
+
+    def new_constant(self, wish: str, array: npt.NDArray[Any]) -> ir.Value:
+        """Add an initializer under a fresh name."""
+        return constants.new_constant(self.graph, self.fresh_name(wish), array)
+
+    def new_node(
+        self,
+        op_type: str,
+        inputs: Sequence[ir.Value | None],
+        output: str,
+        attributes: Mapping[str, Any] | None = None,
+    ) -> ir.Node:
+        """Make a node with one output, under fresh names. It is in no graph yet."""
+        name = self.fresh_name(output)
+        node = ir.node(op_type, inputs, attributes, name=self.fresh_name(f"{name}_{op_type}"))
+        node.outputs[0].name = name
+        return node
+
+    def replace_node(self, old: ir.Node, nodes: Sequence[ir.Node]) -> None:
+        """Put nodes in a node's place: the first takes its name, the outputs of the last those of its outputs."""
+        self.graph.insert_before(old, nodes)
+        for before, after in zip(old.outputs, nodes[-1].outputs, strict=True):
+            name, after.shape, after.type = before.name, before.shape, before.type
+            ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
+            before.name, after.name = None, name  # a value that is no longer there must not hold the name
+        self.graph.remove(old, safe=True)
+        nodes[0].name = old.name

@@ -1,0 +1,74 @@
+"""From a float graph to one that is ready for static quantization: rewritten, evened out, its ranges measured."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from worker.compression.data.samples import Samples
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.layers.batchnorm import fold_batchnorms
+from worker.compression.quantization.calibration.histogram import Method
+from worker.compression.quantization.integer.hardware import (
+    WeightRangeChoice,
+    four_bits,
+    resolve_target,
+    weight_range,
+)
+from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.preparation.equalization import equalize
+from worker.compression.quantization.preparation.mean_to_pool import replace_means_with_pools
+from worker.compression.quantization.preparation.smoothquant import smooth
+from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
+
+
+@dataclass(frozen=True)
+class StaticSettings:
+    """What `int8_static` can be asked for besides the nodes it leaves alone, and what `int8` and `mixed_precision` want
+    of static quantization. `target` and `weight_range` may be "auto"; `smooth` is SmoothQuant's alpha."""
+
+    calibration: Method = "percentile"
+    percentile: float = 99.99
+    target: str = "auto"
+    weight_bits: int = 8
+    weight_range: WeightRangeChoice = "auto"
+    equalize: bool = False
+    smooth: float | None = None
+    bias_correction: bool = True
+
+
+def prepare(edit: GraphEdit, settings: StaticSettings, samples: Samples) -> tuple[Static, dict[str, object]]:
+    """Rewrite the graph for integer kernels, before anything is measured; with details for the report."""
+    folded = fold_batchnorms(edit)
+    replace_means_with_pools(edit)
+    machine, target = resolve_target(settings.target)
+    weights = four_bits() if settings.weight_bits == 4 else weight_range(settings.weight_range, target.exact)
+    static = Static(edit, weights, samples, settings.calibration, settings.percentile, target)
+    if (
+        machine != "cuda"
+    ):  # TensorRT takes integers behind Q/DQ nodes only, and fuses no SkipLayerNormalization
+        static.embeddings = True
+        unfuse_skip_layernorms(edit)
+    details = {"calibration": settings.calibration, "target": machine, **weights.details()}
+    return static, {**details, "batchnorms_folded": folded}
+
+
+def calibrate(
+    static: Static, settings: StaticSettings, report_progress: Callable[[float], None]
+) -> dict[str, Any]:
+    """Even channels out as the settings ask, then measure the ranges; answers details for the report.
+
+    Raises what `Observer` raises.
+    """
+    details: dict[str, Any] = {}
+    channels = static.input_channels() if settings.equalize or settings.smooth is not None else {}
+    if settings.equalize:
+        details["pairs_equalized"] = equalize(static.layers(), channels)
+        channels = static.input_channels()
+    if settings.smooth is not None:
+        details["layers_smoothed"] = smooth(static.edit, static.layers(), channels, settings.smooth)
+    static.observe(report_progress)
+    if settings.bias_correction:
+        means = static.input_channels(ranges=False)
+        static.means = {name: of_layer.mean for name, of_layer in means.items()}
+        details["biases_corrected"] = len(static.means)
+    return details

@@ -1,0 +1,130 @@
+"""What each layer costs at 8 and 4 bits, and what it gains: what `mixed_precision` chooses by.
+
+    measured   cost of a layer at b bits: the noise it alone brings to the outputs, Σ (y − y_l)² / Σ y²
+    hessian    Ω = Tr(H) / n · ‖Q(W) − W‖²                                       (HAWQ-V2, see `hessian_trace`)
+
+Gains are bytes of weights, or milliseconds by the profile of float, 8-bit and 4-bit kernels.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+
+from worker.compression.ir.affine import round_to_nearest
+from worker.compression.layers.batchnorm import untie_batchnorms
+from worker.compression.measure.timing.quiet import Patience
+from worker.compression.progress import Progress, Within
+from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
+from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.search.bit_allocation import FLOAT, Choice
+from worker.compression.quantization.search.layer_profile import layer_times, profile
+from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.sensitivity import measure_sensitivities
+from worker.compression.steps.context import Context
+
+BITS: Final = (8, 4)
+MAX_ALONE_SAMPLES, MAX_PROBED_SAMPLES = 8, 32
+"""On which single layers are judged, and the Hessian is probed."""
+
+
+@dataclass(frozen=True)
+class LayerCosts:
+    """By layer: its bytes in float, and by bits costs, milliseconds, and SNRs where they were measured. `total_ms`: of
+    the whole model, None where the machine was too busy to tell, and no layer has a time then."""
+
+    bytes: dict[str, int]
+    costs: dict[str, dict[int, float]]
+    times: dict[str, dict[int, float]]
+    snr_db: dict[str, dict[int, float]]
+    total_ms: float | None
+
+    def choices(self, *, for_speed: bool) -> dict[str, list[Choice]]:
+        """List what each layer costs and gains at each number of bits: time where that counts and could be told."""
+        gain = self._saved_ms if for_speed and self.total_ms is not None else self._saved_bytes
+        return {
+            name: [Choice(bits, cost, gain(name, bits)) for bits, cost in by_bits.items()]
+            for name, by_bits in self.costs.items()
+        }
+
+    def _saved_bytes(self, name: str, bits: int) -> float:
+        return self.bytes[name] * (FLOAT - bits) / FLOAT
+
+    def _saved_ms(self, name: str, bits: int) -> float:
+        times = self.times[name]
+        return times[FLOAT] - times[bits] if {FLOAT, bits} <= times.keys() else 0.0
+
+    def speedup(self, chosen: Mapping[str, int]) -> float | None:
+        """Estimate how many times as fast the model is with layers in these bits; None where no time could be told."""
+        if self.total_ms is None:
+            return None
+        saved = sum(self._saved_ms(name, bits) for name, bits in chosen.items())
+        return self.total_ms / max(self.total_ms - saved, 1e-9)
+
+
+def layer_costs(
+    static: Static,
+    judge: OutputComparer,
+    context: Context,
+    sensitivity: Literal["measured", "hessian"],
+    progress: Progress,
+) -> LayerCosts:
+    """Measure time and sensitivity of every layer that can be quantized. Raises what `traces` raises."""
+    nodes = {str(node.name): node for node in static.selection().weighted}
+    feed = next(static.samples.take(1).batches(1))
+    limits = {8: static.weights.limit, 4: FOUR_BITS_LIMIT}
+    patience = Patience(context.progress)
+    quantized = {b: static.quantized(limits=dict.fromkeys(nodes, limits[b])) for b in BITS}
+    graphs = {**quantized, FLOAT: static.model}
+    times = {b: layer_times(graph, feed, nodes, context.scratch, patience) for b, graph in graphs.items()}
+    total_ms = sum(profile(static.model, feed, context.scratch, patience).values()) or None
+    told_all = total_ms is not None and all(times.values())
+    size = {name: int(node.inputs[1].const_value.nbytes) for name, node in nodes.items()}  # type: ignore[union-attr]
+    snr: dict[str, dict[int, float]] = {}
+    if sensitivity == "measured":
+        snr = _measured_snr(static, judge, limits, progress)
+        costs = {name: {b: 10 ** (-db / 10) for b, db in by_bits.items()} for name, by_bits in snr.items()}
+    else:
+        costs = _by_hessian(static, limits, context.seed, progress.advance)
+    return LayerCosts(
+        bytes=size,
+        costs=costs,
+        times={name: {b: t[name] for b, t in times.items() if told_all and name in t} for name in nodes},
+        snr_db=snr,
+        total_ms=total_ms if told_all else None,
+    )
+
+
+def _measured_snr(
+    static: Static, judge: OutputComparer, limits: Mapping[int, int], progress: Progress
+) -> dict[str, dict[int, float]]:
+    """By layer and bits."""
+    snr: dict[str, dict[int, float]] = {str(node.name): {} for node in static.selection().weighted}
+    for number, bits in enumerate(BITS):
+        part = Within(progress, number / len(BITS), (number + 1) / len(BITS))
+        for layer in measure_sensitivities(
+            static, judge, {}, part.advance, samples=MAX_ALONE_SAMPLES, limit=limits[bits]
+        ):
+            snr[layer.name][bits] = layer.judged.snr_db
+    return snr
+
+
+def _by_hessian(
+    static: Static, limits: Mapping[int, int], seed: int, report_progress: Callable[[float], None]
+) -> dict[str, dict[int, float]]:
+    """Ω by layer and bits; layers that share their weight have none, and stay float."""
+    from worker.compression.quantization.search.hessian_trace import hessian_traces  # imports torch
+
+    layers, model = static.layers(), static.model.clone()
+    untie_batchnorms(model)
+    trace = hessian_traces(model, layers, static.samples.take(MAX_PROBED_SAMPLES), seed, report_progress)
+    return {
+        layer.name: {b: trace[layer.name] * _rounding_error(layer.matrix(), limits[b]) for b in BITS}
+        for layer in layers
+    }
+
+
+def _rounding_error(matrix: np.ndarray, limit: int) -> float:
+    """‖Q(W) − W‖²"""
+    return float(((round_to_nearest(matrix, limit) - matrix).astype(np.float64) ** 2).sum())

@@ -1,0 +1,114 @@
+"""The static candidates of `int8`: calibrated once, and once more after smoothing where that helps.
+
+Whichever of them and of the methods has the best outputs is what the others build on: signed activations, kinds of
+layers left in float, and the most sensitive layers left in float.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final
+
+from worker.compression.data.samples import Samples
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.progress import Within
+from worker.compression.quantization.calibration.histogram import Method
+from worker.compression.quantization.integer.static_model import Static
+from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
+from worker.compression.quantization.search.acceptance import Acceptance
+from worker.compression.quantization.search.exclusion import exclude_sensitive
+from worker.compression.quantization.search.int8_candidates import (
+    SMOOTH,
+    Way,
+    partly_static,
+    slower,
+    smoothable,
+    static,
+)
+from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.sensitivity import measure_gains
+from worker.compression.steps.context import Context
+
+METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
+
+
+@dataclass(frozen=True)
+class StaticCandidates:
+    """`details` and `notes` are for the report, the notes only where one of these wins."""
+
+    ways: list[Way] = field(default_factory=list)
+    details: dict[str, object] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Ready to be quantized, by the method of the best outputs; `judged` has those of all methods."""
+
+    static: Static
+    target: object
+    judged: dict[str, OutputQuality]
+    name: str
+
+    @property
+    def outcome(self) -> OutputQuality:
+        return self.judged[self.name]
+
+
+def static_candidates(
+    edit: GraphEdit, context: Context, samples: Samples, judge: OutputComparer, meets: Acceptance
+) -> StaticCandidates:
+    """Calibrate, and list what is worth trying; nothing where nothing can be quantized statically.
+
+    Takes the first 0.8 of the step's progress. Raises what `Observer` raises.
+    """
+    alphas = [None, SMOOTH] if smoothable(edit) else [None]
+    calibrations: list[Calibrated] = []
+    for number, alpha in enumerate(alphas):
+        part = Within(context.progress, 0.4 * number / len(alphas), 0.4 * (number + 1) / len(alphas))
+        calibrated = _calibrated(edit, samples, judge, alpha, part.advance)
+        if calibrated is None:
+            return StaticCandidates()
+        calibrations.append(calibrated)
+    best = max(calibrations, key=lambda calibrated: calibrated.outcome.snr_db)
+    base = best.static
+    feed = next(samples.take(1).batches(1))
+    gains = measure_gains(base, feed, context.scratch, context.progress)
+    ways = [static(calibrated.static, f"static, {calibrated.name}") for calibrated in calibrations]
+    ways.append(static(base, "static, signed activations", signed=True))
+    ways += partly_static(base, gains)
+    excluded = exclude_sensitive(
+        base, judge, meets, lambda: gains, Within(context.progress, 0.4, 0.8).advance
+    )
+    if excluded.reasons:
+        ways.append(static(base, "static, without the most sensitive", excluded.reasons))
+        both = slower(gains) | excluded.reasons
+        if len(both) > len(excluded.reasons) and base.quantizable(both):
+            ways.append(static(base, "static, without sensitive and slower ones", both))
+    by_name = {name: judged for calibrated in calibrations for name, judged in calibrated.judged.items()}
+    details: dict[str, object] = {
+        "target": best.target,
+        "calibrations": {name: judged.as_report() for name, judged in by_name.items()},
+        "sensitivity": [layer.as_report() for layer in excluded.ranked],
+        "exclusions": excluded.steps,
+    }
+    return StaticCandidates(ways, details, base.unvarying())
+
+
+def _calibrated(
+    edit: GraphEdit,
+    samples: Samples,
+    judge: OutputComparer,
+    alpha: float | None,
+    report_progress: Callable[[float], None],
+) -> Calibrated | None:
+    """None where nothing can be quantized statically."""
+    settings = StaticSettings(calibration="mse", smooth=alpha)
+    base, details = prepare(edit.on_clone(), settings, samples)
+    if not base.selection().weighted:
+        return None
+    calibrate(base, settings, report_progress)
+    judged = {method: judge(base.quantized(method=method)) for method in METHODS}
+    base.method = max(METHODS, key=lambda method: judged[method].snr_db)
+    before = "" if alpha is None else "smoothed, "
+    by_name = {f"{before}{method}": quality for method, quality in judged.items()}
+    return Calibrated(base, details["target"], by_name, before + base.method)

@@ -1,0 +1,81 @@
+"""Gives each layer a weight of few values: the step that `palette` and `binary` have in common."""
+
+from collections.abc import Callable
+from typing import Any, Final
+
+import numpy as np
+import onnx_ir as ir
+
+from winnow.contract.recipe import Binary, Palette
+from worker.compression.ir.naming import Names
+from worker.compression.layers.linear import Linear
+from worker.compression.quantization.weights.eligibility import (
+    decide,
+    first_readers,
+    name_twins,
+    weight_layers,
+)
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.opset import raised
+from worker.compression.weight_storage.codebook_weights import Array, CodebookWriter
+
+OPSET: Final = 11
+"""The first with the operators that codes are unpacked by."""
+NODE_BYTES: Final = 350
+"""What the nodes of a layer take in the file, about: those of its codes and those that unpack them."""
+FOR_SIZE: Final = (
+    "This is for the size of the file: ONNX Runtime makes the weights floats when it loads the model, which then runs "
+    "as the float model does; loading takes longer."
+)
+
+
+def store_few_values(
+    model: ir.Model,
+    step: Palette | Binary,
+    context: Context,
+    bits: int,
+    row_bytes: int,
+    fixed_bytes: int,
+    store: Callable[[Linear, CodebookWriter], dict[str, Any]],
+    details: dict[str, object] | None = None,
+) -> StepResult:
+    """Lets `store` write each layer and answer its row of the report. A code takes `bits`, besides `row_bytes` for each
+    output and `fixed_bytes`.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
+    refuse_quantized(model)
+    model, notes = raised(model, OPSET, f"unpacking {'signs' if step.kind == 'binary' else 'a palette'}")
+    layers = weight_layers(model)
+    decisions = decide(
+        layers,
+        step.layers,
+        step.exclude,
+        lambda rows, inner: rows * inner * bits / 8 + rows * row_bytes + fixed_bytes + NODE_BYTES,
+    )
+    wanted = "Conv, Gemm or MatMul with a float32 weight"
+    result = changed(model, decisions, wanted, [*notes, FOR_SIZE], details)
+    rows = {str(row["name"]): row for row in result.details["layers"]}
+    writer, chosen = CodebookWriter(model, Names(model).fresh), first_readers(layers, decisions)
+    name_twins(chosen, rows)
+    for number, layer in enumerate(chosen, 1):
+        assert layer.linear is not None
+        rows[layer.linear.name].update(store(layer.linear, writer))
+        context.progress.advance(number / len(chosen))
+    return result
+
+
+def per_output(layer: Linear, array: Array) -> Array:
+    """One value for each output ([out]) in a shape that broadcasts with the layer's weight as it is stored."""
+    groups, out, inner = layer.shape
+    spread = np.broadcast_to(array.reshape(groups, out, 1), (groups, out, inner))
+    stored = layer.stored(spread)
+    if layer.node.op_type == "Conv" or layer.outputs_first:
+        return np.ascontiguousarray(stored[(slice(None), *[slice(0, 1)] * (stored.ndim - 1))])
+    return np.ascontiguousarray(stored[:1])
+
+
+def relative_error(before: Array, after: Array) -> float:
+    """‖after - before‖ / ‖before‖; 0 where there is nothing."""
+    size = float(np.linalg.norm(before.astype(np.float64)))
+    return float(np.linalg.norm(after.astype(np.float64) - before)) / size if size > 0 else 0.0

@@ -1,0 +1,127 @@
+"""Turn a claimed record into a task for the child: records and blobs in, paths and numbers out.
+
+Raises `Refusal` when what the job names is no longer there.
+"""
+
+from pathlib import Path
+
+from app.settings import Settings
+from app.storage.ports import Blobs, Records
+from app.storage.records import Job, Upload, UploadKind
+from winnow.contract.dataset import Declaration
+from winnow.contract.errors import Refusal
+from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.model import TensorSpec
+from winnow.contract.other_models import named_models
+from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Rows, Work
+
+CODE_BYTES = 8 * 2**30
+"""Address space that torch and ONNX Runtime take without using it."""
+
+
+class JobInput:
+    def __init__(self, settings: Settings, records: Records, blobs: Blobs) -> None:
+        self._settings, self._records, self._blobs = settings, records, blobs
+
+    def task(self, item: Upload | Job, folder: Path) -> Work:
+        match item:
+            case Job():
+                return self._compress(item, JobRequest.model_validate(item.request), folder)
+            case Upload(kind="model"):
+                return self._inspect_model(item, folder)
+            case _:
+                return self._inspect_dataset(item, folder)
+
+    def limits(self, item: Upload | Job) -> Limits:
+        mapped = self._settings.max_unpacked_bytes + CODE_BYTES
+        if isinstance(item, Job):
+            requested = JobRequest.model_validate(item.request).limits
+            return Limits(
+                seconds=min(requested.seconds, self._settings.max_job_seconds),
+                memory_bytes=min(
+                    requested.memory_bytes, self._settings.max_job_memory_bytes or requested.memory_bytes
+                ),
+                mapped_bytes=mapped,
+            )
+        return Limits(
+            seconds=self._settings.inspect_seconds,
+            memory_bytes=self._settings.inspect_memory_bytes,
+            mapped_bytes=mapped,
+        )
+
+    def _inspect_model(self, model: Upload, folder: Path) -> InspectModel:
+        return InspectModel.model_validate(
+            {
+                "kind": "inspect_model",
+                "path": self._blob(model, model.sha256),
+                "format": model.format,
+                "declared": [TensorSpec.model_validate(spec) for spec in model.declaration.get("inputs", [])],
+                "scratch": folder,
+                "allow_torchscript": self._settings.allow_torchscript,
+                "max_unpacked_bytes": self._settings.max_unpacked_bytes,
+            }
+        )
+
+    def _inspect_dataset(self, dataset: Upload, folder: Path) -> InspectDataset:
+        return InspectDataset(
+            kind="inspect_dataset",
+            path=self._blob(dataset, dataset.sha256),
+            declaration=Declaration.model_validate(dataset.declaration),
+            scratch=folder,
+            max_unpacked_bytes=self._settings.max_unpacked_bytes,
+        )
+
+    def _compress(self, job: Job, request: JobRequest, folder: Path) -> Compress:
+        return Compress(
+            kind="compress",
+            model=self._model(job, request.model),
+            models={id: self._model(job, id) for id in named_models(request)},
+            recipe=request.recipe,
+            calibration=self._rows(job, request.data.calibration),
+            training=self._rows(job, request.data.training),
+            evaluation_data=self._rows(job, request.data.evaluation),
+            out_dir=folder,
+            evaluation=request.evaluation,
+            require=request.require,
+            benchmark=request.benchmark,
+            seed=request.seed,
+            max_unpacked_bytes=self._settings.max_unpacked_bytes,
+        )
+
+    def _model(self, job: Job, id: str) -> Path:
+        """ONNX that passed inspection: the upload, or what inspection made of it. Others are never opened again."""
+        model = self._upload(job, "model", id)
+        if model.format != "onnx" and model.converted is None:
+            raise Refusal(
+                "model_not_ready",
+                f"The model {id} was never converted to ONNX. Delete it, upload it again, then send the job again.",
+            )
+        return self._blob(model, model.converted or model.sha256)
+
+    def _rows(self, job: Job, use: DataUse | None) -> Rows | None:
+        if use is None:
+            return None
+        dataset = self._upload(job, "dataset", use.dataset)
+        return Rows(
+            path=self._blob(dataset, dataset.sha256),
+            declaration=Declaration.model_validate(dataset.declaration),
+            slice=use.slice,
+            map=use.map,
+        )
+
+    def _upload(self, job: Job, kind: UploadKind, id: str) -> Upload:
+        upload = self._records.upload(job.owner, kind, id)
+        if upload is None or upload.state != "ready":
+            state = "deleted" if upload is None else upload.state
+            code = "model_not_ready" if kind == "model" else "dataset_not_ready"
+            raise Refusal(code, f"The {kind} {id} is {state}. Upload it again, then send the job again.")
+        return upload
+
+    def _blob(self, upload: Upload, sha256: str) -> Path:
+        try:
+            return self._blobs.path(sha256)
+        except FileNotFoundError as error:
+            raise Refusal(
+                "storage_unavailable",
+                f"The bytes of {upload.id} are missing from the store. Delete it, upload it again, then retry.",
+            ) from error

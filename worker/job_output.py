@@ -1,0 +1,135 @@
+"""Store what the child left behind and say what its record becomes. The child is not trusted: everything is checked.
+
+Raises `Refusal` (`disk_full`), and `ValueError` for what is not as agreed.
+"""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import Field
+
+from app.storage.plain_file import open_plain
+from app.storage.ports import Blobs
+from app.storage.records import Job, Upload
+from winnow.contract.dataset import DatasetFacts, Rejected
+from winnow.contract.errors import Problem
+from winnow.contract.model import ModelFacts
+from winnow.contract.report import Report
+from worker.child.spec import Message
+from worker.curves import pack
+
+log = logging.getLogger(__name__)
+
+ARTIFACT, REPORT = "artifact.onnx", "report.json"
+
+MAX_REPORT_BYTES = 64 * 2**20
+"""More than twenty thousand layers take."""
+
+
+class Inspected(Message):
+    """The result of inspecting a model."""
+
+    facts: ModelFacts
+    converted: Path | None = None
+    unpacked_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
+
+
+def store_results(
+    item: Upload | Job, result: dict[str, Any], folder: Path, curves: Path, blobs: Blobs
+) -> dict[str, Any]:
+    """Return the changes that finish the record. The files are in the blobs when this returns."""
+    match item:
+        case Job():
+            return _job(folder, blobs) | _curves(curves, blobs)
+        case Upload(kind="model"):
+            return _model(result, folder, blobs)
+        case _:
+            return _dataset(result)
+
+
+def store_of_failed(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[str, Any]:
+    """Store what a failed job still has to give: curves, and the best weights of a training that diverged.
+
+    It has failed already: what cannot be stored is logged and left.
+    """
+    parts: list[Callable[[], dict[str, Any]]] = [lambda: _curves(curves, blobs)]
+    if problem.code == "training_diverged":
+        parts.append(lambda: _artifact(folder, blobs))
+    changes: dict[str, Any] = {}
+    for part in parts:
+        try:
+            changes |= part()
+        except Exception as error:
+            log.warning("%s: not everything could be stored of a failed job: %s", folder, error)
+    return changes
+
+
+def _dataset(result: dict[str, Any]) -> dict[str, Any]:
+    """Of what does not fit its declaration the arrays are facts, too."""
+    if "rejected" in result:
+        rejected = Rejected.model_validate(result["rejected"])
+        fields = rejected.model_dump(mode="json")
+        return {"state": "rejected", "facts": {"arrays": fields["arrays"]}, "problem": fields["problem"]}
+    facts = DatasetFacts.model_validate(result["facts"])
+    return {"state": "ready", "facts": facts.model_dump(mode="json"), "problem": None}
+
+
+def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:
+    inspected = Inspected.model_validate(result)
+    sha256 = blobs.put_file(_inside(folder, inspected.converted))[0] if inspected.converted else None
+    size = {"size_bytes": inspected.unpacked_bytes} if inspected.unpacked_bytes is not None else {}
+    return {
+        "state": "ready",
+        "facts": inspected.facts.model_dump(mode="json"),
+        "converted": sha256,
+        "problem": None,
+        **size,
+    }
+
+
+def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
+    report_file = _inside(folder, folder / REPORT)
+    report = Report.model_validate_json(_bounded(report_file))
+    artifact = _artifact(folder, blobs)
+    report_sha256, _ = blobs.put_file(report_file)
+    return {
+        "state": "succeeded",
+        "outcome": report.outcome,
+        "requirements": [entry.model_dump(mode="json") for entry in report.requirements],
+        "report_sha256": report_sha256,
+        "graph_sha256": report.graph_sha256,
+        "problem": None,
+        **artifact,
+    }
+
+
+def _bounded(file: Path) -> bytes:
+    with open_plain(file) as opened:
+        content = opened.read(MAX_REPORT_BYTES + 1)
+    if len(content) > MAX_REPORT_BYTES:
+        raise ValueError(f"{file} is larger than {MAX_REPORT_BYTES:,} bytes")
+    return content
+
+
+def _artifact(folder: Path, blobs: Blobs) -> dict[str, Any]:
+    sha256, size = blobs.put_file(_inside(folder, folder / ARTIFACT))
+    return {"artifact_sha256": sha256, "artifact_bytes": size}
+
+
+def _curves(folder: Path, blobs: Blobs) -> dict[str, Any]:
+    """Nothing when the job trained nothing. A job is never lost for its curves, unless the disk is full."""
+    try:
+        packed = pack(_inside(folder.parent, folder), blobs)
+    except (ValueError, OSError) as error:
+        log.warning("%s: the curves could not be kept: %s", folder, error)
+        packed = None
+    return {} if packed is None else {"curves_sha256": packed[0], "curves_bytes": packed[1]}
+
+
+def _inside(folder: Path, file: Path) -> Path:
+    """The file, if it really lies in the folder: a link could have us publish any file of ours."""
+    if file.is_symlink() or not file.resolve().is_relative_to(folder.resolve()):
+        raise ValueError(f"{file} lies outside {folder}")
+    return file
