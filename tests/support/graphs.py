@@ -4,6 +4,7 @@
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -34,7 +35,7 @@ def cnn(*, channels: int = 8, size: int = 8, opset: int = 18, seed: int = 0) -> 
         helper.make_node("Flatten", ["f"], ["g"], name="flatten"),
         helper.make_node("Gemm", ["g", "fc.weight", "fc.bias"], ["logits"], name="fc", transB=1),
     ]
-    return _model(nodes, {"image": ["N", 3, size, size]}, {"logits": ["N", 10]}, weights, opset)
+    return of(nodes, {"image": ["N", 3, size, size]}, {"logits": ["N", 10]}, weights, opset)
 
 
 def mlp(*, inputs: int = 64, hidden: int = 32, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
@@ -53,7 +54,7 @@ def mlp(*, inputs: int = 64, hidden: int = 32, opset: int = 18, seed: int = 0) -
         helper.make_node("MatMul", ["c", "w2"], ["d"], name="layer2"),
         helper.make_node("Add", ["d", "b2"], ["logits"], name="bias2"),
     ]
-    return _model(nodes, {"features": ["N", inputs]}, {"logits": ["N", 10]}, weights, opset)
+    return of(nodes, {"features": ["N", inputs]}, {"logits": ["N", 10]}, weights, opset)
 
 
 def lstm(
@@ -75,7 +76,7 @@ def lstm(
         helper.make_node("Squeeze", ["y", "axes"], ["z"], name="squeeze"),
         helper.make_node("MatMul", ["z", "proj"], ["scores"], name="projection"),
     ]
-    return _model(nodes, {"signal": [steps, "N", inputs]}, {"scores": [steps, "N", 4]}, weights, opset)
+    return of(nodes, {"signal": [steps, "N", inputs]}, {"scores": [steps, "N", 4]}, weights, opset)
 
 
 def branches(*, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
@@ -91,7 +92,7 @@ def branches(*, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
             else_branch=_branch("else", _normal(rng, 4, 4)),
         )
     ]
-    model = _model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {}, opset)
+    model = of(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {}, opset)
     model.graph.input.append(helper.make_tensor_value_info("flag", TensorProto.BOOL, []))
     return model
 
@@ -100,7 +101,7 @@ def siblings(*, seed: int = 0) -> onnx.ModelProto:
     """All layers in the branches of an If, which use the same names: x[N,3,8,8], flag[] → y[N,10]."""
     rng = np.random.default_rng(seed)
     chosen = {name: _pooled_convolutions(rng) for name in ("then_branch", "else_branch")}
-    model = _model(
+    model = of(
         [helper.make_node("If", ["flag"], ["y"], **chosen)], {"x": ["N", 3, 8, 8]}, {"y": ["N", 10]}, {}, 18
     )
     model.graph.input.append(helper.make_tensor_value_info("flag", TensorProto.BOOL, []))
@@ -183,7 +184,7 @@ def with_functions() -> onnx.ModelProto:
         helper.make_node("Layer", ["features", "w1", "b1"], ["h"], name="first", domain="local"),
         helper.make_node("Affine", ["h", "w2", "b2"], ["logits"], name="second", domain="local"),
     ]
-    model = _model(nodes, {"features": ["N", 64]}, {"logits": ["N", 10]}, weights, 18)
+    model = of(nodes, {"features": ["N", 64]}, {"logits": ["N", 10]}, weights, 18)
     model.opset_import.append(helper.make_opsetid("local", 1))
     model.functions.extend([affine, layer])
     return model
@@ -224,13 +225,23 @@ def with_external_data(folder: Path, name: str = "model.onnx", data: str = "mode
 
 def of(
     nodes: list[onnx.NodeProto],
-    inputs: dict[str, list[int | str]],
-    outputs: dict[str, list[int | str]],
-    constants: dict[str, np.ndarray],
+    inputs: dict[str, list[Any]],
+    outputs: dict[str, list[Any]],
+    weights: dict[str, Any],
     opset: int = 18,
+    *,
+    inputs_are: int = TensorProto.FLOAT,
+    ir_version: int = IR_VERSION,
 ) -> onnx.ModelProto:
-    """A model of these nodes; inputs and outputs are float32."""
-    return _model(nodes, inputs, outputs, constants, opset)
+    """A model of these nodes; outputs are float32."""
+    graph = helper.make_graph(
+        nodes,
+        "graph",
+        [helper.make_tensor_value_info(name, inputs_are, shape) for name, shape in inputs.items()],
+        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
+        [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
+    )
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
 
 
 def feeds(model: onnx.ModelProto, *, batch: int = 3, seed: int = 1) -> dict[str, np.ndarray]:
@@ -245,23 +256,6 @@ def feeds(model: onnx.ModelProto, *, batch: int = 3, seed: int = 1) -> dict[str,
         boolean = value.type.tensor_type.elem_type == TensorProto.BOOL
         made[value.name] = np.ones(shape, bool) if boolean else _normal(rng, *shape)
     return made
-
-
-def _model(
-    nodes: list[onnx.NodeProto],
-    inputs: dict[str, list[int | str]],
-    outputs: dict[str, list[int | str]],
-    weights: dict[str, np.ndarray],
-    opset: int,
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "graph",
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=IR_VERSION)
 
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:

@@ -8,9 +8,10 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper
 from sklearn.datasets import load_digits
 
+from tests.support import graphs
 from winnow.contract.model import TensorSpec
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
@@ -26,19 +27,11 @@ def model(
     outputs: dict[str, list[Any]],
     weights: dict[str, Any],
     opset: int = 17,
-    infer: bool = True,
     inputs_are: int = FLOAT,
 ) -> ir.Model:
     """A normalised float32 model."""
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info(name, inputs_are, shape) for name, shape in inputs.items()],
-        [helper.make_tensor_value_info(name, FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
-    )
-    proto = helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
-    return normalise(ir.from_proto(proto))
+    made = graphs.of(nodes, inputs, outputs, weights, opset, inputs_are=inputs_are, ir_version=8)
+    return normalise(ir.from_proto(made))
 
 
 def node(op: str, inputs: str, outputs: str, name: str, **attributes: Any) -> onnx.NodeProto:

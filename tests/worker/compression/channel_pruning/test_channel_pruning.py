@@ -115,7 +115,7 @@ def test_an_output_without_gradient_is_judged_by_activations_and_refuses_taylor(
         node("MatMul", "h w", "z", "second"),
         node("ArgMax", "z", "y", "best", axis=1, keepdims=0),
     ]
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N"]}, weights, infer=False)
+    net = model(nodes, {"x": ["N", 4]}, {"y": ["N"]}, weights)
     net.graph.outputs[0].dtype = ir.DataType.INT64
     data, groups = samples(tmp_path, net, x=np.ones((8, 4), np.float32)), channel_groups(net).groups
     assert default_criterion(net, groups, data) == "activation"

@@ -182,9 +182,7 @@ def test_every_layer_that_is_left_alone_has_its_reason(tmp_path: Path) -> None:
     nodes[6].input[1] = "more"
     weights["more"] = rng.normal(size=(16, 8, 3, 3))
     weights = {name: array.astype(np.float32) for name, array in weights.items()}
-    net = model(
-        nodes, {"x": ["N", 8, 6, 6]}, {"y": ["N", 16, 12, 12], "z": ["N", 2, 12, 12]}, weights, infer=False
-    )
+    net = model(nodes, {"x": ["N", 8, 6, 6]}, {"y": ["N", 16, 12, 12], "z": ["N", 2, 12, 12]}, weights)
     found = rows(done(tmp_path, net, exclude=["kept/*"]))
     assert {name: row["reason"] for name, row in found.items()} == {
         "depthwise": "depthwise: there are no channels to bring together",
