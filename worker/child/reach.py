@@ -10,7 +10,7 @@ from pathlib import Path
 from worker.child.landlock import Reach
 
 OUR_CODE = Path(__file__).parents[2]
-"""The folder that holds `app` and `worker`. Not to be opened as a whole: the data may lie in it."""
+"""The folder that holds `app`, `winnow` and `worker`. Not to be opened as a whole: the data may lie in it."""
 
 SYSTEM_LIBRARIES = (
     "/lib",
@@ -41,7 +41,7 @@ GPUS = "/dev/nvidia*"
 
 def always(module: str, *, cuda: bool) -> Reach:
     """For a child that runs this module; with the GPUs where there is CUDA."""
-    own = ("app", "worker", module.partition(".")[0])
+    own = ("app", "winnow", "worker", module.partition(".")[0])
     gpus = tuple(Path("/").glob(GPUS[1:])) if cuda else ()
     return Reach(
         readable=(

@@ -1,7 +1,7 @@
 """More than thirty models for `int8`: those of ../shared, architectures of torchvision with random weights, plain ones.
 
-torchvision comes with the extra `bench` (`pip install -e ./winnow -e '.[worker,dev,bench]' -c constraints.txt`). Without it its
-models are missing, and the table's count is not met.
+torchvision comes with the extra `bench` (`pip install -e ./winnow -e '.[worker,dev,bench]' -c constraints.txt`).
+Without it its models are missing, and the table's count is not met.
 """
 
 import importlib
