@@ -2,6 +2,7 @@ import pytest
 from pydantic import ValidationError
 
 from app.settings import Settings
+from winnow.cli.variables import SETTINGS
 
 
 def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -18,3 +19,8 @@ def test_what_would_fail_later_is_refused_at_once(
     monkeypatch.setenv(variable, value)
     with pytest.raises(ValidationError):
         Settings()
+
+
+def test_the_client_knows_every_variable() -> None:
+    """It says of any other that nothing reads it, also where no service is installed."""
+    assert tuple(Settings.model_fields) == SETTINGS
