@@ -44,10 +44,10 @@ HELD: Final = {
     "names of feature values": CONTRACT + "features.py::test_a_wrong_name_is_told_with_the_nearest",
     "target MACs with sizes from evaluation data": "tests/worker/compression/channel_pruning/test_channel_pruning.py"
     "::test_any_data_tells_the_sizes_that_macs_are_counted_with",
-    "a rejected dataset shows its arrays": "tests/worker/test_store.py::test_a_rejected_dataset_keeps_its_arrays",
+    "a rejected dataset shows its arrays": "tests/worker/test_job_output.py::test_a_rejected_dataset_keeps_its_arrays",
     "the search's share of the work": TRAINING + "a_search_takes_at_most_a_quarter_of_the_steps",
     "a rate is checked": TRAINING + "a_rate_that_makes_its_own_batch_worse_is_lowered",
-    "the log of a search is one line": "tests/worker/compression/training/loop/test_watch.py"
+    "the log of a search is one line": "tests/worker/compression/training/loop/test_training_progress.py"
     "::test_a_range_test_is_work_and_tells_its_steps",
     "enough validation rows": TRAINING + "few_rows_give_a_larger_share",
     "what the rows cannot tell changes nothing": TRAINING + "noise_is_no_progress",

@@ -24,7 +24,7 @@ HELD = {
         "::test_every_step_makes_the_same_graph_in_another_process"
     ),
     "layers tell all parts of a factorised layer": (
-        "tests/worker/compression/test_report.py::test_what_layers_have_after_adds_up_to_the_models"
+        "tests/worker/compression/result/test_report.py::test_what_layers_have_after_adds_up_to_the_models"
     ),
     "a user computes graph_sha256": (
         "tests/winnow/contract/test_graph_hash.py::test_a_user_finds_the_same_with_onnx_alone"

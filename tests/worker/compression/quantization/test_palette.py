@@ -220,7 +220,7 @@ def weights_of(path: Path) -> dict[str, CodebookWeight]:
 
 DISTILLATION = {
     "kind": "distillation",
-    "epochs": 3,
+    "epochs": 5,
     "batch_size": 50,
     "validation": 0.1,
     "learning_rate": 3e-3,
