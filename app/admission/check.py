@@ -94,11 +94,11 @@ def _check_layers(
             named.matched_by_all(step.recovery.patterns, f"recipe.steps.{index}.recovery.exclude")
     with refusals:
         excluded = named.matched_by_all(step.patterns, f"recipe.steps.{index}.exclude")
-        left = [place for place in range(len(named.layers)) if place not in excluded]
-        _check_something_left(index, step, state, len(left))
-        _check_own(index, step, state, named, left, request.recipe.steps[:index])
+        included = [place for place in range(len(named.layers)) if place not in excluded]
+        _check_something_left(index, step, state, len(included))
+        _check_own(index, step, state, named, included, request.recipe.steps[:index])
         if isinstance(step, Integers):
-            layers = [named.layers[place] for place in left]
+            layers = [named.layers[place] for place in included]
             check_integers(index, step, state, layers, request.data.calibration is not None)
 
 
@@ -123,7 +123,7 @@ def _check_training(
         _check_cache(where, step, use.dataset in augmenting)
 
 
-def _check_something_left(index: int, step: AnyStep, state: ModelState, left: int) -> None:
+def _check_something_left(index: int, step: AnyStep, state: ModelState, included: int) -> None:
     """Without layers there is nothing to quantize; patterns that leave out every layer leave nothing to do."""
     layers = state.facts.layers
     if not layers and step.quantizes:
@@ -133,7 +133,7 @@ def _check_something_left(index: int, step: AnyStep, state: ModelState, left: in
             "step out.",
             field=f"recipe.steps.{index}.kind",
         )
-    if layers and step.patterns and not left:
+    if layers and step.patterns and not included:
         raise Refusal(
             _nothing_to_do(step),
             f"`exclude` matches all {len(layers)} layers of {lower_first(state.model)}, so {step.kind} would change "
@@ -150,16 +150,21 @@ def _nothing_to_do(step: AnyStep) -> str:
 
 
 def _check_own(
-    index: int, step: AnyStep, state: ModelState, named: NamedLayers, left: list[int], before: list[AnyStep]
+    index: int,
+    step: AnyStep,
+    state: ModelState,
+    named: NamedLayers,
+    included: list[int],
+    before: list[AnyStep],
 ) -> None:
-    """What only steps of this kind are refused for. `left`: the places of the layers that are not excluded."""
+    """What only steps of this kind are refused for. `included`: the places of the layers that are not excluded."""
     reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
-    layers = [named.layers[place] for place in left]
+    layers = [named.layers[place] for place in included]
     match step:
         case ChannelPruning():
             check_pruning(index, step, state)
         case Sparsity():
-            check_sparsity(index, step, state, named, left, reshaped)
+            check_sparsity(index, step, state, named, included, reshaped)
         case WeightOnly():
             # All layers: that all eligible ones are excluded is no reason to refuse.
             check_weights(index, step, state, named.layers)

@@ -19,13 +19,13 @@ Integers = Int8 | Int8Static | Int8Dynamic | MixedPrecision
 
 
 def check_integers(
-    index: int, step: Integers, state: ModelState, left: list[Layer], calibrated: bool
+    index: int, step: Integers, state: ModelState, included: list[Layer], calibrated: bool
 ) -> None:
-    """Raises `missing_data` where calibration data would give it layers, else `nothing_to_quantize`. `left` are the
+    """Raises `missing_data` where calibration data would give it layers, else `nothing_to_quantize`. `included` are the
     layers that no pattern excludes."""
-    operators = Counter(layer.op for layer in left)
+    operators = Counter(layer.op for layer in included)
     eligible = _eligible(step, calibrated)
-    if not left or operators.keys() - (KNOWN - eligible):
+    if not included or operators.keys() - (KNOWN - eligible):
         return
     has = ", ".join(f"{count} × {op}" for op, count in operators.most_common(5))
     model, taken = lower_first(state.model), ", ".join(sorted(eligible))

@@ -15,15 +15,15 @@ BLOCK: Final = (1, 4)
 
 
 def check_sparsity(
-    index: int, step: Sparsity, state: ModelState, named: NamedLayers, left: list[int], reshaped: bool
+    index: int, step: Sparsity, state: ModelState, named: NamedLayers, included: list[int], reshaped: bool
 ) -> None:
     """Raises `pattern_matches_nothing`, `nothing_to_compress`, `does_not_divide`.
 
-    `left`: the places of the layers that no pattern excludes. `reshaped`: a step before changes sizes, which then are
-    the worker's to check.
+    `included`: the places of the layers that no pattern excludes. `reshaped`: a step before changes sizes, which then
+    are the worker's to check.
     """
     where = f"recipe.steps.{index}"
-    taken: set[int] = set() if step.layers else set(left)
+    taken: set[int] = set() if step.layers else set(included)
     refusals = Refusals()
     for pattern, position in distinct(step.layers).items():
         with refusals:
@@ -33,14 +33,16 @@ def check_sparsity(
             if not reshaped:
                 _check_divides(pattern, [named.layers[place] for place in places], step, field)
     refusals.raise_all()
-    layers = [named.layers[i] for i in left if i in taken and named.layers[i].op in PRODUCTS]
+    layers = [named.layers[i] for i in included if i in taken and named.layers[i].op in PRODUCTS]
     _check_some(layers, step.structure, step.block, reshaped, state, f"{where}.structure")
 
 
-def check_gradual(index: int, step: Training, state: ModelState, left: list[Layer], reshaped: bool) -> None:
-    """Raises `nothing_to_compress`. `left` are the layers that no pattern excludes."""
+def check_gradual(
+    index: int, step: Training, state: ModelState, included: list[Layer], reshaped: bool
+) -> None:
+    """Raises `nothing_to_compress`. `included` are the layers that no pattern excludes."""
     if isinstance(step.gradual, Gradual):
-        products = [layer for layer in left if layer.op in PRODUCTS]
+        products = [layer for layer in included if layer.op in PRODUCTS]
         where = f"recipe.steps.{index}.gradual.structure"
         _check_some(products, step.gradual.structure, BLOCK, reshaped, state, where)
 
@@ -94,15 +96,20 @@ def _check_divides(name: str, layers: list[Layer], step: Sparsity, field: str) -
 
 
 def _check_some(
-    left: list[Layer], structure: str, block: tuple[int, int], reshaped: bool, state: ModelState, field: str
+    included: list[Layer],
+    structure: str,
+    block: tuple[int, int],
+    reshaped: bool,
+    state: ModelState,
+    field: str,
 ) -> None:
-    if not left:
+    if not included:
         raise Refusal(
             "nothing_to_compress",
             f"{state.model} has no Conv, Gemm or MatMul with a weight that is not left out.",
             field=field,
         )
-    reasons = {layer.name: why_not(layer, structure, block) for layer in left}
+    reasons = {layer.name: why_not(layer, structure, block) for layer in included}
     if not reshaped and all(reasons.values()):
         listed = ", ".join(f"{name!r}: {why}" for name, why in list(reasons.items())[:SHOWN])
         raise Refusal(

@@ -54,12 +54,12 @@ def check_teacher(
     taught = same_output(output.name, teacher)
     if taught is not None and _is_float(taught) and _alike(taught, output):
         return
-    found = "nothing" if taught is None else f"{taught.name!r}, {fitting.told(taught)}"
+    found = "nothing" if taught is None else f"{taught.name!r}, {fitting.spec_text(taught)}"
     whose = "the upload" if step.teacher == ORIGINAL else step.teacher
     raise Refusal(
         "teacher_does_not_fit",
-        f"The student's output {output.name!r} is {fitting.told(output)}, the teacher ({whose}) answers {found}. Both "
-        "have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, or "
+        f"The student's output {output.name!r} is {fitting.spec_text(output)}, the teacher ({whose}) answers {found}. "
+        "Both have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, or "
         "learn from `features` alone (soft 0, hard 0).",
         field=f"{where}.teacher",
     )

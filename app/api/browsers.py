@@ -12,7 +12,7 @@ from typing import Final
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from app.api.problems import answer
+from app.api.problems import respond
 from app.hosts import Authority, is_address, is_allowed, parse_authority
 from winnow.contract.errors import Refusal
 
@@ -38,7 +38,7 @@ class KnownHostsAndOrigins:
             try:
                 check_request(scope["method"], scope["path"], Headers(scope=scope), self._hosts)
             except Refusal as refusal:
-                return await answer(refusal)(scope, receive, send)
+                return await respond(refusal)(scope, receive, send)
         return await self._app(scope, receive, send)
 
 

@@ -12,7 +12,7 @@ from starlette.types import Receive, Scope, Send
 
 from app.api.conditional import etag, not_modified, satisfiable, unchanged
 from app.api.encoded import CODING, in_container, wants_container
-from app.api.problems import answer
+from app.api.problems import respond
 from app.storage.ports import Blobs
 from winnow.contract.errors import Refusal
 
@@ -79,7 +79,7 @@ class Download(FileResponse):
         possible = satisfiable(asked, size) if fresh and scope["method"] == "GET" else None
         if possible is False:
             detail = f"The content has {size} bytes; {asked!r} asks for none of them."
-            refused = answer(Refusal("range_not_satisfiable", detail), {"content-range": f"bytes */{size}"})
+            refused = respond(Refusal("range_not_satisfiable", detail), {"content-range": f"bytes */{size}"})
             return await refused(scope, receive, send)
         if possible is None:
             scope = {**scope, "headers": [(k, v) for k, v in scope["headers"] if k != b"range"]}

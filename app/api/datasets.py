@@ -69,11 +69,11 @@ async def upload_dataset(
 ) -> Dataset:
     """Send an `.npz` as the body, or as a form: `-F file=@data.npz -F declaration=@declaration.json`."""
 
-    def describe(asked: DatasetOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
-        return dataset_format(file), _declared(asked.declaration)
+    def describe(options: DatasetOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
+        return dataset_format(file), _declared(options.declaration)
 
-    def check(asked: DatasetOptions) -> None:
-        _declared(asked.declaration)
+    def check(options: DatasetOptions) -> None:
+        _declared(options.declaration)
 
     upload, new = await uploads.take(request, service, owner, "dataset", DatasetOptions, check, describe)
     uploads.created(response, upload, new)
@@ -102,7 +102,9 @@ async def get_dataset(
     id: DatasetId, request: Request, service: Service, owner: Owner, wait: Wait = 0
 ) -> Response:
     """How it stands; `wait` and If-None-Match are cheap ways to wait until it is inspected."""
-    return uploads.shown(request, await uploads.found(service, owner, "dataset", id, wait), views.dataset)
+    return uploads.shown(
+        request, await uploads.find_upload(service, owner, "dataset", id, wait), views.dataset
+    )
 
 
 @router.patch(
@@ -116,7 +118,7 @@ async def declare_dataset(
 ) -> Dataset:
     """Replace the declaration, before a job has used the dataset. It is inspected again."""
     await run_in_threadpool(_redeclare, id, change.declaration, service, owner)
-    return views.dataset(await uploads.found(service, owner, "dataset", id, wait))
+    return views.dataset(await uploads.find_upload(service, owner, "dataset", id, wait))
 
 
 def _redeclare(id: str, declaration: Declaration, service: Parts, owner: str) -> None:

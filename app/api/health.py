@@ -64,7 +64,7 @@ async def livez() -> Alive:
 async def readyz(request: Request, response: Response) -> Readiness:
     """Answers within two seconds, whatever hangs; asked often, it tells an answer of the last second again."""
     asking: Asking = request.app.state.readiness
-    found = await asking.found()
+    found = await asking.current()
     works = found.database and found.disk
     if not works:
         response.status_code = 503

@@ -55,7 +55,7 @@ def maxima(settings: Settings) -> dict[str, int]:
     }
 
 
-def check_limits(settings: Settings, asked: Limits) -> None:
+def check_limits(settings: Settings, limits: Limits) -> None:
     """Raises `invalid_request` for what asks for more than is allowed."""
     errors = [
         FieldError(
@@ -63,14 +63,14 @@ def check_limits(settings: Settings, asked: Limits) -> None:
             detail=f"This service allows at most {most}, not {value}; its operator sets that with {VARIABLES[name]}.",
         )
         for name, most in maxima(settings).items()
-        if name in asked.model_fields_set and (value := getattr(asked, name)) > most
+        if name in limits.model_fields_set and (value := getattr(limits, name)) > most
     ]
     if errors:
         raise refusal_of_fields(errors)
 
 
-def lowered(settings: Settings, asked: Limits) -> Limits:
+def lowered(settings: Settings, limits: Limits) -> Limits:
     """What is left out is at most what is allowed."""
-    return asked.model_copy(
-        update={name: min(getattr(asked, name), most) for name, most in maxima(settings).items()}
+    return limits.model_copy(
+        update={name: min(getattr(limits, name), most) for name, most in maxima(settings).items()}
     )

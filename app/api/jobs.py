@@ -72,7 +72,7 @@ def _position(parts: Parts, job: records.Job) -> int | None:
     responses=documented(*_REFUSED),
 )
 async def submit_job(
-    asked: Annotated[JobRequest, Body(openapi_examples=examples.JOBS)],
+    job_request: Annotated[JobRequest, Body(openapi_examples=examples.JOBS)],
     response: Response,
     service: Service,
     owner: Owner,
@@ -89,7 +89,7 @@ async def submit_job(
     wait: Wait = 0,
 ) -> Job:
     """Ask for a compression. What cannot work is refused here, with the path of the field."""
-    job, _ = await run_in_threadpool(submit, service, owner, asked, idempotency_key)
+    job, _ = await run_in_threadpool(submit, service, owner, job_request, idempotency_key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     job = await _moved(service, job, wait) or job
     return await run_in_threadpool(shown, service, job)
@@ -148,9 +148,9 @@ def _shown(parts: Parts, jobs: list[records.Job]) -> list[Job]:
     return [views.job(job, positions.get(job.id)) for job in jobs]
 
 
-def _tags(given: list[str]) -> dict[str, str]:
+def _tags(texts: list[str]) -> dict[str, str]:
     tags: dict[str, str] = {}
-    for text in given:
+    for text in texts:
         cut = min((at for at in (text.find(":"), text.find("=")) if at > 0), default=0)
         key, value = text[:cut], text[cut + 1 :]
         if not key or tags.setdefault(key, value) != value:

@@ -67,24 +67,24 @@ async def upload_model(
 ) -> Model:
     """Send a model: its bytes as the body (`curl -X POST -T model.onnx`), or as a form (`-F file=@model.onnx`)."""
 
-    def describe(asked: ModelOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
-        found = model_format(file, asked.format, service.settings.allow_torchscript)
-        return found, _declaration(asked.input or [], found)
+    def describe(options: ModelOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
+        found = model_format(file, options.format, service.settings.allow_torchscript)
+        return found, _declaration(options.input or [], found)
 
     upload, new = await uploads.take(request, service, owner, "model", ModelOptions, _check, describe)
     uploads.created(response, upload, new)
     return views.model(upload)
 
 
-def _check(asked: ModelOptions) -> None:
+def _check(options: ModelOptions) -> None:
     """What can be told without the file. Raises `invalid_request`."""
-    refusals, given = Refusals(), asked.input or []
-    for text in given:
+    refusals, declared = Refusals(), options.input or []
+    for text in declared:
         with refusals:
             parse_input(text)
     with refusals:
-        if given and asked.format not in ("auto", TORCHSCRIPT):
-            raise _carries_its_own(asked.format)
+        if declared and options.format not in ("auto", TORCHSCRIPT):
+            raise _carries_its_own(options.format)
     refusals.raise_all()
 
 
@@ -93,17 +93,17 @@ def _carries_its_own(format: str) -> Refusal:
     return Refusal("invalid_request", detail, field="input")
 
 
-def _declaration(given: list[str], format: str) -> dict[str, Any]:
-    if format == TORCHSCRIPT and not given:
+def _declaration(declared: list[str], format: str) -> dict[str, Any]:
+    if format == TORCHSCRIPT and not declared:
         raise Refusal(
             "inputs_undeclared",
             "TorchScript does not say what its inputs are. Add &input=NAME:float32[N,3,224,224] for each of them, "
             "in order.",
             field="input",
         )
-    if format != TORCHSCRIPT and given:
+    if format != TORCHSCRIPT and declared:
         raise _carries_its_own(format)
-    return {"inputs": [parse_input(text).model_dump() for text in given]} if given else {}
+    return {"inputs": [parse_input(text).model_dump() for text in declared]} if declared else {}
 
 
 @router.get("", operation_id="list_models", responses=documented())
@@ -123,7 +123,7 @@ async def get_model(
     id: ModelId, request: Request, service: Service, owner: Owner, wait: Wait = 0
 ) -> Response:
     """How it stands; `wait` and If-None-Match are cheap ways to wait until it is inspected."""
-    return uploads.shown(request, await uploads.found(service, owner, "model", id, wait), views.model)
+    return uploads.shown(request, await uploads.find_upload(service, owner, "model", id, wait), views.model)
 
 
 @router.get(

@@ -61,7 +61,7 @@ def _printable(value: Any, longest: int = LONGEST) -> Any:
             return value
 
 
-def answer(refusal: Refusal, headers: Mapping[str, str] | None = None) -> ProblemResponse:
+def respond(refusal: Refusal, headers: Mapping[str, str] | None = None) -> ProblemResponse:
     return ProblemResponse(refusal.problem, headers)
 
 
@@ -90,7 +90,7 @@ def install(app: FastAPI) -> None:
 
 def _refusal(request: Request, error: Exception) -> Response:
     assert isinstance(error, Refusal)
-    return answer(error)
+    return respond(error)
 
 
 def _http(request: Request, error: Exception) -> Response:
@@ -98,7 +98,7 @@ def _http(request: Request, error: Exception) -> Response:
     if error.status_code == 405:
         return _not_that_method(request)
     code, detail = _BY_STATUS.get(error.status_code, ("malformed_request", str(error.detail)))
-    return answer(Refusal(code, detail), error.headers)
+    return respond(Refusal(code, detail), error.headers)
 
 
 def _not_that_method(request: Request) -> Response:
@@ -107,12 +107,12 @@ def _not_that_method(request: Request) -> Response:
     if request.method == "OPTIONS":
         return Response(status_code=204, headers={"allow": methods})
     detail = f"This address does not answer {request.method[:20]}; it answers {methods}."
-    return answer(Refusal("method_not_allowed", detail), {"allow": methods})
+    return respond(Refusal("method_not_allowed", detail), {"allow": methods})
 
 
 def _gone(request: Request, error: Exception) -> Response:
     """The client hung up: nobody reads this, and it is no failure of ours."""
-    return answer(Refusal("malformed_request", "The connection was closed before the request was complete."))
+    return respond(Refusal("malformed_request", "The connection was closed before the request was complete."))
 
 
 def _not_stored(request: Request, error: Exception) -> Response:
@@ -125,12 +125,12 @@ def _not_stored(request: Request, error: Exception) -> Response:
         detail = (
             "The service's disk has no room left. Try again later, or tell its operator. Nothing was stored."
         )
-        return answer(Refusal("disk_full", detail))
+        return respond(Refusal("disk_full", detail))
     what = "bytes" if isinstance(error, OSError) else "records"
     detail = (
         f"The {what} cannot be read or stored now. Try again in a moment; /readyz says when it works again."
     )
-    return answer(Refusal("storage_unavailable", detail), {"retry-after": RETRY_SECONDS})
+    return respond(Refusal("storage_unavailable", detail), {"retry-after": RETRY_SECONDS})
 
 
 def is_full(error: Exception) -> bool:
@@ -145,11 +145,11 @@ def is_full(error: Exception) -> bool:
 def _unexpected(request: Request, error: Exception) -> Response:
     """Starlette raises the error again afterwards, and the server logs its traceback; the client never sees it."""
     log.error("%s %s failed: %s", request.method, address(request.scope), type(error).__name__)
-    return answer(
+    return respond(
         Refusal("internal_error", "Something failed on our side and was logged. Nothing stored is lost.")
     )
 
 
 def _invalid(request: Request, error: Exception) -> Response:
     assert isinstance(error, RequestValidationError)
-    return answer(refusal_of_fields(located_errors(error.errors())))
+    return respond(refusal_of_fields(located_errors(error.errors())))

@@ -41,10 +41,10 @@ class Probe(Generic[Answer]):
             now = time.monotonic()
             if self._future is None or (self._future.done() and now - self._asked_at > FRESH_SECONDS):
                 self._future, self._asked_at = Future(), now
-                Thread(target=self._answer, args=[self._future], name="probe", daemon=True).start()
+                Thread(target=self._probe, args=[self._future], name="probe", daemon=True).start()
             return self._future, max(0.0, self._asked_at + ANSWER_SECONDS - now)
 
-    def _answer(self, future: Future[Answer]) -> None:
+    def _probe(self, future: Future[Answer]) -> None:
         try:
             future.set_result(self._question())
         except BaseException as error:  # whatever a store raises, it means the same here
@@ -68,7 +68,7 @@ class Readiness:
         self._disk = Probe(parts.blobs.ping)
         self._broker = Probe(parts.queue.ping)
 
-    async def found(self) -> Found:
+    async def current(self) -> Found:
         """In `ANSWER_SECONDS` at most."""
         workers, disk, broker = await asyncio.gather(
             _answered(self._database, None), _answered(self._disk, False), _answered(self._broker, False)

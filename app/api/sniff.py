@@ -61,7 +61,7 @@ def sniffed(file: BinaryIO) -> Kind:
     return "onnx"
 
 
-def model_format(file: BinaryIO, asked: str, allow_torchscript: bool) -> ModelFormat:
+def model_format(file: BinaryIO, expected: str, allow_torchscript: bool) -> ModelFormat:
     """The format of a model, checked against the one that was asked for (`auto`: whatever it is)."""
     match sniffed(file):
         case "pickle":
@@ -84,10 +84,8 @@ def model_format(file: BinaryIO, asked: str, allow_torchscript: bool) -> ModelFo
             found = kind
         case _ as kind:
             assert_never(kind)
-    if asked not in ("auto", found):
-        detail = (
-            f"format={asked} was asked for, but the bytes are {found}. Leave format out, or send that file."
-        )
+    if expected not in ("auto", found):
+        detail = f"format={expected} was asked for, but the bytes are {found}. Leave format out, or send that file."
         raise Refusal("unknown_format", detail, field="format")
     return found
 

@@ -79,10 +79,10 @@ def parameters(request: Request, form: Iterable[tuple[str, str]], refusals: Refu
     Leaves out what is faulty, and keeps `invalid_request` as for parameters in the address.
     """
     fields = _fields(request.scope["route"], Query)
-    given = QueryParams([*request.query_params.multi_items(), *form])
-    errors = _text_errors(given.multi_items(), fields)
+    sent = QueryParams([*request.query_params.multi_items(), *form])
+    errors = _text_errors(sent.multi_items(), fields)
     faulty = {error.path for error in errors}
-    values, invalid = request_params_to_args([f for f in fields if f.alias not in faulty], given)
+    values, invalid = request_params_to_args([f for f in fields if f.alias not in faulty], sent)
     with refusals:
         if errors := errors + located_errors(invalid):
             raise refusal_of_fields(errors)
@@ -96,8 +96,8 @@ def check_parameters(route: APIRoute, request: Request) -> None:
     errors += _text_errors(request.query_params.multi_items(), queries)
     errors += _header_errors(request.headers, headers)
     faulty = {error.path for error in errors}
-    for fields, given in ((queries, request.query_params), (headers, request.headers)):
-        _, invalid = request_params_to_args([f for f in fields if f.alias not in faulty], given)
+    for fields, sent in ((queries, request.query_params), (headers, request.headers)):
+        _, invalid = request_params_to_args([f for f in fields if f.alias not in faulty], sent)
         errors += located_errors(invalid)
     if errors:
         raise refusal_of_fields(errors)
@@ -112,12 +112,12 @@ def _path_errors(values: Mapping[str, Any]) -> list[FieldError]:
     return [FieldError(path=name, detail=why) for name, why in whys.items() if why is not None]
 
 
-def _text_errors(given: Sequence[tuple[str, str]], fields: Sequence[ModelField]) -> list[FieldError]:
-    if len(given) > MAX_PARAMETERS:
+def _text_errors(sent: Sequence[tuple[str, str]], fields: Sequence[ModelField]) -> list[FieldError]:
+    if len(sent) > MAX_PARAMETERS:
         return [FieldError(path="", detail=f"The address has more than {MAX_PARAMETERS} parameters.")]
     known = {field.alias: field for field in fields}
     texts: dict[str, list[str]] = {}
-    for name, text in given:
+    for name, text in sent:
         texts.setdefault(name, []).append(text)
     found = {name: _text_error(name, several, known) for name, several in texts.items()}
     return [FieldError(path=name, detail=detail) for name, detail in found.items() if detail is not None]
@@ -173,6 +173,6 @@ def _check_is_json(content_type: str | None) -> None:
     message["content-type"] = content_type or "nothing"
     charset = message.get_content_charset("utf-8")
     if message.get_content_type() != "application/json" or charset != "utf-8":
-        given = f"it came with `{content_type[:100]}`" if content_type else "it came without a Content-Type"
-        detail = f"{JSON_NEEDED} Its text is UTF-8; {given}."
+        sent = f"it came with `{content_type[:100]}`" if content_type else "it came without a Content-Type"
+        detail = f"{JSON_NEEDED} Its text is UTF-8; {sent}."
         raise Refusal("unsupported_media_type", detail, field="content-type")

@@ -91,15 +91,15 @@ async def take(
 
     def read(form: Iterable[tuple[str, str]]) -> Options:
         refusals = Refusals()
-        asked = options(**parameters(request, form, refusals))
+        chosen = options(**parameters(request, form, refusals))
         with refusals:
-            check(asked)
+            check(chosen)
         refusals.raise_all()
-        return asked
+        return chosen
 
-    received, asked = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
-    upload, new = await run_in_threadpool(_record, received, asked, parts, owner, kind, describe)
-    return await _settled(parts, upload, asked.wait) or upload, new
+    received, chosen = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
+    upload, new = await run_in_threadpool(_record, received, chosen, parts, owner, kind, describe)
+    return await _settled(parts, upload, chosen.wait) or upload, new
 
 
 async def _settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
@@ -110,7 +110,7 @@ async def _settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
 
 def _record(
     received: Received,
-    asked: Options,
+    chosen: Options,
     parts: Parts,
     owner: str,
     kind: UploadKind,
@@ -120,8 +120,8 @@ def _record(
     if file is None:
         raise Refusal("storage_unavailable", "The bytes that just came are gone again. Send them once more.")
     with file:
-        format, declaration = describe(asked, file)
-    given = clean(asked.name or "") or stem(clean(received.filename or ""))
+        format, declaration = describe(chosen, file)
+    given = clean(chosen.name or "") or stem(clean(received.filename or ""))
     upload = Upload(
         id=new_id(PREFIX[kind]),
         owner=owner,
@@ -156,7 +156,7 @@ def find(parts: Parts, owner: str, kind: UploadKind, id: str, field: str | None 
     return upload
 
 
-async def found(parts: Parts, owner: str, kind: UploadKind, id: str, wait: int) -> Upload:
+async def find_upload(parts: Parts, owner: str, kind: UploadKind, id: str, wait: int) -> Upload:
     """The upload once its state has changed, or as it stands after `wait` seconds. Raises `not_found`."""
     upload = await run_in_threadpool(find, parts, owner, kind, id)
     if (last := await _settled(parts, upload, wait)) is None:

@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 
 from winnow.cli import jobs, run, steps, things, uploads
 from winnow.cli.exits import PROBLEM
-from winnow.cli.screen import answer, say
+from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command
 from winnow.cli.variables import unknown_variables
 from winnow.client import ClientError, ServiceProblem
@@ -38,7 +38,7 @@ class Sentences(TyperGroup):
         except UsageError as error:
             if not as_json:
                 raise
-            answer(json.dumps({"code": "usage", "detail": error.format_message()}))
+            print_result(json.dumps({"code": "usage", "detail": error.format_message()}))
             raise
         except OSError as error:
             if error.errno == errno.EPIPE:
@@ -50,7 +50,7 @@ class Sentences(TyperGroup):
 def _fail(sentence: str, code: int, problem: dict[str, Any], as_json: bool) -> NoReturn:
     say(f"winnow: {sentence}")
     if as_json:
-        answer(json.dumps(problem))
+        print_result(json.dumps(problem))
     raise typer.Exit(code)
 
 
@@ -66,9 +66,9 @@ def _os_sentence(error: OSError) -> str:
     return f"{error.strerror or error}{where}"
 
 
-def _version(asked: bool) -> None:
-    if asked:
-        answer(f"winnow {version('winnow-client')}")
+def _version(wanted: bool) -> None:
+    if wanted:
+        print_result(f"winnow {version('winnow-client')}")
         raise typer.Exit
 
 

@@ -70,7 +70,7 @@ def _with_bar(console: Console, client: Client, id: str) -> Job:
         task = bar.add_task(id, total=1.0, left="")
         for job in client.watch(id):
             bar.text = said(job)
-            bar.update(task, completed=_done(job), description=phase(job), left=_left(job))
+            bar.update(task, completed=_done(job), description=phase(job), left=_time_left(job))
     return job
 
 
@@ -79,7 +79,10 @@ def _with_lines(client: Client, id: str) -> Job:
     for job in client.watch(id):
         stage = (phase(job), int(job.progress * 10))
         if stage != told:
-            say(f"{id}: " + " ".join(filter(None, (phase(job), f"{_done(job):.0%}", _left(job), said(job)))))
+            say(
+                f"{id}: "
+                + " ".join(filter(None, (phase(job), f"{_done(job):.0%}", _time_left(job), said(job))))
+            )
         told = stage
     return job
 
@@ -88,7 +91,7 @@ def _done(job: Job) -> float:
     return 1.0 if job.state == "succeeded" else job.progress
 
 
-def _left(job: Job) -> str:
+def _time_left(job: Job) -> str:
     if job.seconds_left is None or job.state in FINISHED:
         return ""
     return f"{units.duration(job.seconds_left)} left"

@@ -12,7 +12,7 @@ from winnow.cli.following import conclude, follow
 from winnow.cli.naming import in_options, job_in_options, naming_options
 from winnow.cli.options import JobOptions, pairs, unpack_options
 from winnow.cli.report import report_tables
-from winnow.cli.screen import answer, clean, out, say
+from winnow.cli.screen import clean, out, print_result, say
 from winnow.cli.shared import Json, Url, transfer
 from winnow.client import Client, JobFailed
 from winnow.client.client import LOCAL
@@ -44,7 +44,7 @@ def submit(
         with naming_options(request, from_file=options.request is not None):
             job = client.submit(request)
         if not (as_json and watch):
-            answer(job.model_dump_json(indent=2) if as_json else job.id)
+            print_result(job.model_dump_json(indent=2) if as_json else job.id)
         if watch:
             watch_to_end(client, job.id, as_json, from_file=options.request is not None)
         elif not as_json:
@@ -79,7 +79,7 @@ def watch_to_end(client: Client, id: str, as_json: bool = False, *, from_file: b
         say(f"{id} goes on; `winnow watch {id}` follows it again, `winnow cancel {id}` stops it")
         raise typer.Exit(INTERRUPTED) from None
     if as_json:
-        answer(job.model_dump_json(indent=2))
+        print_result(job.model_dump_json(indent=2))
     code = conclude(job if from_file else job_in_options(job))
     if job.state == "failed" and job.artifact is not None:
         say(f"its best weights so far, not measured, can be had with `winnow download {id}`")
@@ -109,7 +109,7 @@ def jobs(
         first = [job for job, _ in zip(found, range(limit), strict=False)]
     if as_json:
         for job in first:
-            answer(job.model_dump_json())
+            print_result(job.model_dump_json())
     else:
         out().print(job_list(first))
 
@@ -143,7 +143,7 @@ def logs(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
     with Client(url) as client:
         for record in client.logs(job):
             if as_json:
-                answer(record.model_dump_json())
+                print_result(record.model_dump_json())
             else:
                 out().print(_line(record), soft_wrap=True)
 
@@ -161,7 +161,7 @@ def report(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
             raise JobFailed(job_in_options(state))
         found = client.report(job)
     if as_json:
-        answer(found.model_dump_json(indent=2))
+        print_result(found.model_dump_json(indent=2))
     else:
         out().print(report_tables(found))
 
@@ -211,13 +211,13 @@ def fetch(client: Client, job: str, to: Path, zstd: bool = False) -> Path:
 
 def _tell(job: Job, as_json: bool) -> None:
     if as_json:
-        answer(job.model_dump_json(indent=2))
+        print_result(job.model_dump_json(indent=2))
     else:
         say(f"{job.id}: {standing(job)}")
 
 
 def _tell_file(job: str, path: Path, as_json: bool) -> None:
-    answer(json.dumps({"job": job, "file": str(path)}) if as_json else str(path))
+    print_result(json.dumps({"job": job, "file": str(path)}) if as_json else str(path))
 
 
 def _line(record: LogRecord) -> str:

@@ -145,7 +145,7 @@ class JobOptions:
             "max_size_ratio": self.max_size_ratio,
             "min_cosine": self.min_cosine,
         }
-        evaluation = given({"metric": self.metric, "output": self.output})
+        evaluation = without_none({"metric": self.metric, "output": self.output})
         asked = {
             "name": self.name,
             "tags": pairs("--tag", self.tag),
@@ -154,10 +154,10 @@ class JobOptions:
             "data": data,
             "evaluation": evaluation or None,
             "require": require,
-            "benchmark": given(benchmark),
-            "limits": given({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
+            "benchmark": without_none(benchmark),
+            "limits": without_none({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
         }
-        return given(asked)
+        return without_none(asked)
 
 
 def unpack_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -242,7 +242,7 @@ def whole(option: str, text: str) -> int:
         raise typer.BadParameter(f"{option}: {text!r} is not a whole number") from None
 
 
-def given(values: dict[str, Any]) -> dict[str, Any]:
+def without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
 
 

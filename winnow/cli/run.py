@@ -15,7 +15,7 @@ from winnow.cli.jobs import fetch
 from winnow.cli.naming import job_in_options, naming_options
 from winnow.cli.options import JobOptions, unpack_options
 from winnow.cli.report import report_tables
-from winnow.cli.screen import answer, out, say
+from winnow.cli.screen import out, print_result, say
 from winnow.cli.service import service_part
 from winnow.cli.shared import Json, terminable
 from winnow.cli.targets import nothing_half, target_of, write_whole
@@ -97,7 +97,7 @@ def run(
         job = job if from_file else job_in_options(job)
         code = conclude(job)
         if as_json and job.problem is not None:
-            answer(job.problem.model_dump_json(indent=2))
+            print_result(job.problem.model_dump_json(indent=2))
         if curves is not None and job.curves is None:
             say("there are no curves: nothing was trained")
         elif curves is not None:
@@ -174,7 +174,7 @@ def _deliver_all(client: Client, job: Job, result: Path, report: Path, force: bo
     """The report on the screen and both files where they were to go; PROBLEM where one of them is elsewhere."""
     told = client.report(job.id)
     if as_json:
-        answer(told.model_dump_json(indent=2))
+        print_result(told.model_dump_json(indent=2))
     else:
         out().print(report_tables(told))
 

@@ -29,7 +29,7 @@ def say(text: str) -> None:
     err().print(clean(text), soft_wrap=True)
 
 
-def answer(text: str) -> None:
+def print_result(text: str) -> None:
     """A result as it is, never wrapped: an id or JSON."""
     out().print(text, soft_wrap=True)
 

@@ -12,7 +12,7 @@ from rich.console import Group, RenderableType
 
 from winnow.cli.needs import needed, needed_by_settings
 from winnow.cli.options import KINDS, no_kind
-from winnow.cli.screen import Column, answer, out, table
+from winnow.cli.screen import Column, out, print_result, table
 from winnow.cli.shared import Json
 from winnow.contract.steps.base import Step
 
@@ -30,7 +30,7 @@ def steps(kind: Kind = None, as_json: Json = False) -> None:
         raise typer.BadParameter(no_kind(kind))
     if as_json:
         chosen = KINDS if kind is None else {kind: KINDS[kind]}
-        answer(json.dumps({name: _described(step) for name, step in chosen.items()}, indent=2))
+        print_result(json.dumps({name: _described(step) for name, step in chosen.items()}, indent=2))
     elif kind is None:
         rows = [(name, needed_data(step), first_sentence(step)) for name, step in KINDS.items()]
         out().print(table(None, [("kind", "left"), ("needs data", "left"), ("what it does", "left")], rows))

@@ -6,7 +6,7 @@ import typer
 
 from winnow.cli.facts import dataset_facts, job_facts, model_facts
 from winnow.cli.naming import job_in_options
-from winnow.cli.screen import answer, out, say
+from winnow.cli.screen import out, print_result, say
 from winnow.cli.shared import Json, Url
 from winnow.client import Client
 from winnow.client.client import LOCAL
@@ -28,13 +28,15 @@ def show(id: Id, url: Url = LOCAL, as_json: Json = False) -> None:
         match id[:4]:
             case "mdl_":
                 model = client.model(id)
-                answer(model.model_dump_json(indent=2)) if as_json else out().print(model_facts(model))
+                print_result(model.model_dump_json(indent=2)) if as_json else out().print(model_facts(model))
             case "dst_":
                 dataset = client.dataset(id)
-                answer(dataset.model_dump_json(indent=2)) if as_json else out().print(dataset_facts(dataset))
+                print_result(dataset.model_dump_json(indent=2)) if as_json else out().print(
+                    dataset_facts(dataset)
+                )
             case _:
                 job = client.job(id)
-                answer(job.model_dump_json(indent=2)) if as_json else out().print(
+                print_result(job.model_dump_json(indent=2)) if as_json else out().print(
                     job_facts(job_in_options(job))
                 )
 
@@ -56,7 +58,7 @@ def delete(ids: Ids, url: Url = LOCAL, as_json: Json = False) -> None:
                     client.delete_dataset(id)
                 case _:
                     client.delete_job(id)
-            answer(f'{{"deleted": "{id}"}}') if as_json else say(f"{id} is deleted")
+            print_result(f'{{"deleted": "{id}"}}') if as_json else say(f"{id} is deleted")
 
 
 def _check(id: str) -> None:

@@ -49,13 +49,13 @@ def number(value: float | None, interval: Interval | None = None, digits: int = 
     return f"{value:.{digits}g}{bounds}"
 
 
-def compared(value: float | None, asked: float, interval: Interval | None = None) -> str:
+def compared(value: float | None, target: float, interval: Interval | None = None) -> str:
     """A number with as many digits as tell it from what was asked: 0.999993 of 1 is not `1`."""
     digits = 4
     while (
-        value not in (None, asked)
+        value not in (None, target)
         and digits < 17
-        and number(value, None, digits) == number(asked, None, digits)
+        and number(value, None, digits) == number(target, None, digits)
     ):
         digits += 1
     return number(value, interval, digits)

@@ -8,7 +8,7 @@ from typing import Annotated, get_args
 import typer
 
 from winnow.cli.facts import dataset_facts, model_facts, upload_list
-from winnow.cli.screen import answer, out
+from winnow.cli.screen import out, print_result
 from winnow.cli.shared import Json, Url, errors_in_words, transfer
 from winnow.client import Client
 from winnow.client.client import LOCAL
@@ -60,7 +60,7 @@ def upload(
         else:
             shown = send_model(client, file, input or [], name)
     if as_json or quiet:
-        answer(shown.model_dump_json(indent=2) if as_json else shown.id)
+        print_result(shown.model_dump_json(indent=2) if as_json else shown.id)
     else:
         out().print(model_facts(shown) if isinstance(shown, Model) else dataset_facts(shown))
 
@@ -90,7 +90,7 @@ def _list(uploads: Iterator[Model] | Iterator[Dataset], as_json: bool) -> None:
         out().print(upload_list(uploads))
         return
     for upload in uploads:
-        answer(upload.model_dump_json())
+        print_result(upload.model_dump_json())
 
 
 def send_model(client: Client, file: Path, inputs: list[str], name: str | None = None) -> Model:

@@ -100,7 +100,7 @@ class Client:
             },
             timeout=UPLOAD_TIMEOUT,
         )
-        model = self._transport.told(Model, response)
+        model = self._transport.parsed(Model, response)
         _check_arrived(body, model)
         return self.wait_model(model.id) if wait else model
 
@@ -127,15 +127,15 @@ class Client:
                 files={"declaration": (None, text, "application/json"), "file": ("data.npz", file)},
                 timeout=UPLOAD_TIMEOUT,
             )
-        dataset = self._transport.told(Dataset, response)
+        dataset = self._transport.parsed(Dataset, response)
         _check_arrived(body, dataset)
         return self.wait_dataset(dataset.id) if wait else dataset
 
     def model(self, id: str) -> Model:
-        return self._transport.told(Model, self._transport.get(_path("models", id)))
+        return self._transport.parsed(Model, self._transport.get(_path("models", id)))
 
     def dataset(self, id: str) -> Dataset:
-        return self._transport.told(Dataset, self._transport.get(_path("datasets", id)))
+        return self._transport.parsed(Dataset, self._transport.get(_path("datasets", id)))
 
     def models(self) -> Iterator[Model]:
         return self._transport.page(Model, "/v1/models", {})
@@ -180,10 +180,10 @@ class Client:
                 "Idempotency-Key": idempotency_key or str(uuid.uuid4()),
             },
         )
-        return self._transport.told(Job, response)
+        return self._transport.parsed(Job, response)
 
     def job(self, id: str) -> Job:
-        return self._transport.told(Job, self._transport.get(_path("jobs", id)))
+        return self._transport.parsed(Job, self._transport.get(_path("jobs", id)))
 
     def jobs(
         self,
@@ -242,10 +242,10 @@ class Client:
         return self._transport.page(LogRecord, _path("jobs", id, "logs"), {})
 
     def cancel(self, id: str) -> Job:
-        return self._transport.told(Job, self._transport.request("POST", _path("jobs", id, "cancel")))
+        return self._transport.parsed(Job, self._transport.request("POST", _path("jobs", id, "cancel")))
 
     def retry(self, id: str) -> Job:
-        return self._transport.told(
+        return self._transport.parsed(
             Job, self._transport.request("POST", _path("jobs", id, "retry"), again=False)
         )
 
@@ -253,7 +253,7 @@ class Client:
         self._transport.request("DELETE", _path("jobs", id), again=False)
 
     def report(self, id: str) -> Report:
-        return self._transport.told(Report, self._transport.get(_path("jobs", id, "report")))
+        return self._transport.parsed(Report, self._transport.get(_path("jobs", id, "report")))
 
     def download(
         self, id: str, path: str | Path, on_progress: OnProgress | None = None, *, compressed: bool = False

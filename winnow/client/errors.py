@@ -82,10 +82,10 @@ class JobFailed(ServiceProblem):
 class UnexpectedAnswer(ClientError):
     """`status` is the HTTP status of what was answered."""
 
-    def __init__(self, url: str, status: int, found: str) -> None:
+    def __init__(self, url: str, status: int, content: str) -> None:
         self.status = status
         super().__init__(
-            f"{url} answered HTTP {status} with {found}; is this a Winnow service of this version?"
+            f"{url} answered HTTP {status} with {content}; is this a Winnow service of this version?"
         )
 
 

@@ -61,7 +61,7 @@ class Transport:
         except (httpx.TransportError, httpx.DecodingError) as error:
             raise self._unreachable(error) from error
 
-    def told(self, kind: type[T], response: httpx.Response) -> T:
+    def parsed(self, kind: type[T], response: httpx.Response) -> T:
         """The body as a contract object. Fields that a newer service adds are ignored."""
         try:
             return kind.model_validate_json(response.content, extra="ignore")

@@ -40,7 +40,7 @@ def versions(
     deadline = None if timeout is None else time.monotonic() + timeout
     while True:
         response = patiently(partial(_look, transport, path, etag, wait), patience)
-        thing = seen if response.status_code == httpx.codes.NOT_MODIFIED else transport.told(kind, response)
+        thing = seen if response.status_code == httpx.codes.NOT_MODIFIED else transport.parsed(kind, response)
         pause = min(pause * 1.5, SLOW) if thing == seen else QUICK
         if thing is not None and thing != seen:
             seen, etag = thing, response.headers.get("etag")

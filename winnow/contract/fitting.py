@@ -23,12 +23,12 @@ def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFact
     check_map(use.map, model.inputs, field)
     arrays = set()
     for spec in model.inputs:
-        given = _given(field, use, spec, dataset)
-        check_kind(spec, given.dtype, field)
-        if given.array is not None:
-            arrays.add(given.array)
-            _check_shape(field, spec, given)
-            check_finite(field, use, given.array, dataset.arrays[given.array])
+        offer = _input_of(field, use, spec, dataset)
+        check_kind(spec, offer.dtype, field)
+        if offer.array is not None:
+            arrays.add(offer.array)
+            _check_shape(field, spec, offer)
+            check_finite(field, use, offer.array, dataset.arrays[offer.array])
     if not arrays:
         raise Refusal(
             "inputs_do_not_fit", "No input of the model is made from an array of the dataset.", field=field
@@ -66,20 +66,20 @@ def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, 
     """The shape that the data gives each input, at batch size 1."""
     found = {}
     for spec in model.inputs:
-        given = dataset.inputs.get(use.map.get(spec.name, spec.name))
-        if given is not None and given.array is not None:
+        offer = dataset.inputs.get(use.map.get(spec.name, spec.name))
+        if offer is not None and offer.array is not None:
             found[spec.name] = (
-                tuple(given.shape) if _whole(spec, given) else tuple(with_batch(spec, given.shape, 1))
+                tuple(offer.shape) if _whole(spec, offer) else tuple(with_batch(spec, offer.shape, 1))
             )
     return found
 
 
-def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) -> DatasetInput:
+def _input_of(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) -> DatasetInput:
     name = use.map.get(spec.name, spec.name)
     if name not in dataset.inputs:
         raise Refusal(
             "inputs_do_not_fit",
-            f"The model's input {spec.name!r} ({told(spec)}) needs {name!r}, but the dataset has "
+            f"The model's input {spec.name!r} ({spec_text(spec)}) needs {name!r}, but the dataset has "
             f'{listed(dataset.inputs)}. Name one of them, for example "map": '
             f'{{"{spec.name}": "{next(iter(dataset.inputs), "…")}"}}, or declare it.',
             field=f"{field}.map.{spec.name}" if spec.name in use.map else f"{field}.map",
@@ -87,12 +87,12 @@ def _given(field: str, use: DataUse, spec: TensorSpec, dataset: DatasetFacts) ->
     return dataset.inputs[name]
 
 
-def _check_shape(field: str, spec: TensorSpec, given: DatasetInput) -> None:
-    if not fits(spec.shape, with_batch(spec, given.shape, None)) and not _whole(spec, given):
+def _check_shape(field: str, spec: TensorSpec, offer: DatasetInput) -> None:
+    if not fits(spec.shape, with_batch(spec, offer.shape, None)) and not _whole(spec, offer):
         raise Refusal(
             "inputs_do_not_fit",
-            f"The model's input {spec.name!r} takes {told(spec)}, but {given.array!r} of the dataset gives "
-            f"{given.dtype} {['rows', *given.shape]}. Change the declaration (layout, add_axis, scale) or the data.",
+            f"The model's input {spec.name!r} takes {spec_text(spec)}, but {offer.array!r} of the dataset gives "
+            f"{offer.dtype} {['rows', *offer.shape]}. Change the declaration (layout, add_axis, scale) or the data.",
             field=field,
         )
 
@@ -172,8 +172,8 @@ def _check_scores(metric: Metric, output: TensorSpec | None) -> None:
     if not rest or rest[0] == 1 or any(isinstance(d, int) and d != 1 for d in rest[1:]):
         raise Refusal(
             "labels_do_not_fit",
-            f"{metric} needs an output of scores [samples, classes]; {output.name!r} is {told(output)}. Name another "
-            "output in evaluation.output, or use the metric mse.",
+            f"{metric} needs an output of scores [samples, classes]; {output.name!r} is {spec_text(output)}. Name "
+            "another output in evaluation.output, or use the metric mse.",
             field="evaluation.output",
         )
 
@@ -201,8 +201,8 @@ def check_class_labels(field: str, kind: str, name: str, labels: ArrayFacts, out
     if len(output.shape) == 1 or (len(output.shape) > 1 and output.shape[1] == 1):
         raise Refusal(
             "labels_do_not_fit",
-            f"Output {output.name!r} is {told(output)}: it has no classes to choose from, and the labels {name!r} are "
-            f"{labels.dtype}, which {kind} takes for class numbers. Give labels of float32 to learn numbers, or "
+            f"Output {output.name!r} is {spec_text(output)}: it has no classes to choose from, and the labels {name!r} "
+            f"are {labels.dtype}, which {kind} takes for class numbers. Give labels of float32 to learn numbers, or "
             "choose another `output`.",
             field=field,
         )
@@ -220,27 +220,27 @@ def _check_label_shape(
 ) -> None:
     """Axes of length 1 do not count; behind an output of unknown rank nothing is known."""
     expected = [d for d in wanted[1:] if d != 1]
-    given = columns(labels.shape)
-    open_ended = len(given) < len(expected) and not all(isinstance(d, int) for d in expected)
-    if output.shape and not open_ended and not fits(expected, given):
+    offer = columns(labels.shape)
+    open_ended = len(offer) < len(expected) and not all(isinstance(d, int) for d in expected)
+    if output.shape and not open_ended and not fits(expected, offer):
         per_sample = ["?" if d is None else d for d in wanted[1:]]
         raise Refusal(
             "labels_do_not_fit",
-            f"Output {output.name!r} is {told(output)} and needs labels of the shape {['rows', *per_sample]}; "
+            f"Output {output.name!r} is {spec_text(output)} and needs labels of the shape {['rows', *per_sample]}; "
             f"{name!r} has {labels.shape}.",
             field=field,
         )
 
 
-def _whole(spec: TensorSpec, given: DatasetInput) -> bool:
+def _whole(spec: TensorSpec, offer: DatasetInput) -> bool:
     """One row is the whole input, batch axis included."""
-    return not fits(spec.shape, with_batch(spec, given.shape, None)) and fits(spec.shape, given.shape)
+    return not fits(spec.shape, with_batch(spec, offer.shape, None)) and fits(spec.shape, offer.shape)
 
 
 def _batch(field: str, model: ModelFacts, use: DataUse, dataset: DatasetFacts) -> int:
     made = [(spec, dataset.inputs[use.map.get(spec.name, spec.name)]) for spec in model.inputs]
-    made = [(spec, given) for spec, given in made if given.array is not None]
-    if any(_whole(spec, given) for spec, given in made):
+    made = [(spec, offer) for spec, offer in made if offer.array is not None]
+    if any(_whole(spec, offer) for spec, offer in made):
         return 1
     return fixed_batch([spec for spec, _ in made], field) or 1
 
@@ -298,20 +298,20 @@ def with_batch(spec: TensorSpec, sample: Iterable[Size], batch: Size) -> list[Si
     return shape
 
 
-def fits(wanted: list[int | str | None], given: Iterable[int | None]) -> bool:
+def fits(wanted: list[int | str | None], offer: Iterable[int | None]) -> bool:
     """Same rank, and equal wherever the model gives a number (a None given is the free batch axis)."""
-    offered = list(given)
+    offered = list(offer)
     pairs = zip(wanted, offered, strict=False)
     return len(wanted) == len(offered) and all(not isinstance(w, int) or g in (w, None) for w, g in pairs)
 
 
-def check_kind(spec: TensorSpec, given: str, field: str | None = None) -> None:
+def check_kind(spec: TensorSpec, offer: str, field: str | None = None) -> None:
     """Raises `inputs_do_not_fit` when an input cannot be made of numbers of that dtype."""
-    wanted, offered = RANK.get(kind_of(spec.dtype)), RANK.get(kind_of(given))
+    wanted, offered = RANK.get(kind_of(spec.dtype)), RANK.get(kind_of(offer))
     if wanted is None or offered is None or offered > wanted:
         raise Refusal(
             "inputs_do_not_fit",
-            f"The model's input {spec.name!r} takes {spec.dtype}, the dataset gives {given}. Give it an array "
+            f"The model's input {spec.name!r} takes {spec.dtype}, the dataset gives {offer}. Give it an array "
             "of that kind.",
             field=field,
         )
@@ -321,7 +321,7 @@ def kind_of(dtype: str) -> str:
     return dtype.rstrip("0123456789")
 
 
-def told(spec: TensorSpec) -> str:
+def spec_text(spec: TensorSpec) -> str:
     return f"{spec.dtype} {['?' if d is None else d for d in spec.shape]}"
 
 

@@ -46,7 +46,7 @@ def field_errors(
     each place, of the first `MAX_COLLECTED` places."""
     sentences: dict[str, list[str]] = {}
     for error in errors:
-        keys, value = _found(error["loc"], sent, error["type"] in ("missing", "extra_forbidden"))
+        keys, value = _located(error["loc"], sent, error["type"] in ("missing", "extra_forbidden"))
         if error["type"] in ("union_tag_invalid", "union_tag_not_found"):
             keys.append("kind")
         place = ".".join(filter(None, (where, ".".join(map(str, keys)))))
@@ -146,7 +146,7 @@ def _shown(value: Any) -> str:
             return text if len(text) <= MAX_SHOWN else f"{text[:MAX_SHOWN]}…"
 
 
-def _found(loc: Iterable[Any], value: Any, ends_with_key: bool) -> tuple[list[Any], Any]:
+def _located(loc: Iterable[Any], value: Any, ends_with_key: bool) -> tuple[list[Any], Any]:
     """`loc` without the tags and branches of unions that pydantic puts between the keys of its path, and the value
     there. What was not `sent` is left out, unless it is the missing or unwanted key itself at the end."""
     keys, loc = [], list(loc)

@@ -13,18 +13,18 @@ Shapes = dict[str, tuple[int, ...]]
 
 
 def input_shapes(
-    specs: list[TensorSpec], batch: int, given: dict[str, list[int]], example: Shapes | None = None
+    specs: list[TensorSpec], batch: int, shapes: dict[str, list[int]], example: Shapes | None = None
 ) -> Shapes:
-    """A concrete shape per input; `given` is `benchmark.shapes`, `example` the data's at any batch size.
+    """A concrete shape per input; `shapes` is `benchmark.shapes`, `example` the data's at any batch size.
 
     Refuses with `shape_needed`, `batch_size_fixed`, `unknown_input` and `inputs_do_not_fit`.
     """
     axes = batch_axes(specs)
-    _check_given(specs, batch, given, axes)
+    _check_given(specs, batch, shapes, axes)
     if not any(axes.values()):
         _check_fixed(specs, batch)
     return {
-        spec.name: _shape(spec, batch, axes[spec.name], given.get(spec.name), (example or {}).get(spec.name))
+        spec.name: _shape(spec, batch, axes[spec.name], shapes.get(spec.name), (example or {}).get(spec.name))
         for spec in specs
     }
 
@@ -58,10 +58,10 @@ def _recurrent(shape: list[Dimension]) -> bool:
 
 
 def _shape(
-    spec: TensorSpec, batch: int, axes: set[int], given: list[int] | None, example: tuple[int, ...] | None
+    spec: TensorSpec, batch: int, axes: set[int], shapes: list[int] | None, example: tuple[int, ...] | None
 ) -> tuple[int, ...]:
-    if given is not None:
-        return tuple(batch if axis in axes and n == 1 else n for axis, n in enumerate(given))
+    if shapes is not None:
+        return tuple(batch if axis in axes and n == 1 else n for axis, n in enumerate(shapes))
     known: list[Dimension] = [batch if axis in axes else d for axis, d in enumerate(spec.shape)]
     if example is not None and len(example) == len(known):
         known = [d if isinstance(d, int) else n for d, n in zip(known, example, strict=True)]
@@ -86,10 +86,10 @@ def _needed(spec: TensorSpec, known: list[Dimension]) -> Refusal:
 
 
 def _check_given(
-    specs: list[TensorSpec], batch: int, given: dict[str, list[int]], axes: dict[str, set[int]]
+    specs: list[TensorSpec], batch: int, shapes: dict[str, list[int]], axes: dict[str, set[int]]
 ) -> None:
     by_name = {spec.name: spec for spec in specs}
-    for name, shape in given.items():
+    for name, shape in shapes.items():
         field = f"benchmark.shapes.{name}"
         if name not in by_name:
             raise Refusal(

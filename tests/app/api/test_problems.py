@@ -173,7 +173,7 @@ def test_every_code_can_be_documented() -> None:
     problems.install(app)
     listed = problems.documented("not_found", "in_use", "model_not_ready")
     assert listed[409]["description"] == "`in_use`, `model_not_ready`"
-    assert problems.answer(Refusal("not_found", "x")).media_type == "application/problem+json"
+    assert problems.respond(Refusal("not_found", "x")).media_type == "application/problem+json"
 
 
 @pytest.fixture

@@ -48,13 +48,13 @@ def tarred(members: dict[str, bytes], kind: bytes = tarfile.REGTYPE) -> bytes:
     return buffer.getvalue()
 
 
-def found(content: bytes, asked: str = "auto", allow: bool = True) -> str:
-    return model_format(io.BytesIO(content), asked, allow)
+def found(content: bytes, expected: str = "auto", allow: bool = True) -> str:
+    return model_format(io.BytesIO(content), expected, allow)
 
 
-def refused(content: bytes, asked: str = "auto", allow: bool = True) -> tuple[str, str]:
+def refused(content: bytes, expected: str = "auto", allow: bool = True) -> tuple[str, str]:
     with pytest.raises(Refusal) as caught:
-        found(content, asked, allow)
+        found(content, expected, allow)
     return caught.value.problem.code, caught.value.problem.detail
 
 
@@ -71,7 +71,7 @@ def refused(content: bytes, asked: str = "auto", allow: bool = True) -> tuple[st
 )
 def test_formats_are_told_from_the_content(content: bytes, format: str) -> None:
     assert found(content) == format
-    assert found(content, asked=format) == format
+    assert found(content, expected=format) == format
 
 
 @pytest.mark.parametrize(
@@ -121,7 +121,7 @@ def test_torchscript_is_off_unless_the_operator_allows_it() -> None:
 
 
 def test_a_format_that_the_bytes_are_not_is_refused() -> None:
-    assert refused(ONNX, asked="torch_export")[0] == "unknown_format"
+    assert refused(ONNX, expected="torch_export")[0] == "unknown_format"
 
 
 def test_a_directory_too_large_to_read_is_refused_unread() -> None:

@@ -64,7 +64,7 @@ def _column(spec: TensorSpec, name: str, declaration: Declaration, arrays: dict[
         offered = {*declaration.inputs, *declaration.constants}
         raise Refusal(
             "inputs_do_not_fit",
-            f"The model's input {spec.name!r} ({fitting.told(spec)}) needs {name!r}, but the dataset has "
+            f"The model's input {spec.name!r} ({fitting.spec_text(spec)}) needs {name!r}, but the dataset has "
             f"{fitting.listed(offered)}. Name one of them in the data's map, or declare it.",
         )
     how = declaration.inputs[name]
@@ -76,8 +76,8 @@ def _column(spec: TensorSpec, name: str, declaration: Declaration, arrays: dict[
     if not (batched or whole):
         raise Refusal(
             "inputs_do_not_fit",
-            f"The model's input {spec.name!r} takes {fitting.told(spec)}, but {name!r} of the dataset gives {dtype} "
-            f"{['rows', *sample]}. Change the declaration (layout, add_axis, scale) or the data.",
+            f"The model's input {spec.name!r} takes {fitting.spec_text(spec)}, but {name!r} of the dataset gives "
+            f"{dtype} {['rows', *sample]}. Change the declaration (layout, add_axis, scale) or the data.",
         )
     return Column(spec, array, how, whole=not batched)
 
