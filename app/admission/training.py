@@ -59,8 +59,8 @@ def check_teacher(
     raise Refusal(
         "teacher_does_not_fit",
         f"The student's output {output.name!r} is {fitting.spec_text(output)}, the teacher ({whose}) answers {found}. "
-        "Both have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, or "
-        "learn from `features` alone (soft 0, hard 0).",
+        "Both have to be real numbers with the same dimensions behind the batch. Choose another `output` or teacher, "
+        "or learn from `features` alone (soft 0, hard 0).",
         field=f"{where}.teacher",
     )
 
