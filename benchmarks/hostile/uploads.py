@@ -35,7 +35,7 @@ HELD = {
     ".pt2: real programs still convert": f"{PT2}/test_architectures.py",
     "one strict reader of zips; 10^5 members before the directory is read": "tests/winnow/contract/test_strict_zip.py",
     "TorchScript is off by default": "tests/worker/compression/upload_gate/convert/test_torchscript.py",
-    "60 s of fuzzing in the tests": "tests/worker/compression/test_fuzzing.py",
+    "18 s of fuzzing in the tests": "tests/worker/compression/test_fuzzing.py",
 }
 
 
