@@ -19,16 +19,12 @@ def table_name(node: ir.Node) -> str | None:
     return table.name if table is not None and table.is_initializer() else None
 
 
-class Names:
-    """A source of names that no value and no node of the model has, in subgraphs either."""
+class FreshNames:
+    """Names that are given once each: the wish itself, or with the next free number behind it."""
 
-    def __init__(self, model: ir.Model) -> None:
+    def __init__(self) -> None:
         self._taken: set[str | None] = set()
         self._last: dict[str, int] = {}
-        for graph in model.graphs():
-            self._taken |= {value.name for value in graph.inputs} | set(graph.initializers)
-            for node in graph:
-                self._taken |= {node.name, *(value.name for value in node.outputs)}
 
     def fresh(self, wish: str) -> str:
         name, number = wish, self._last.get(wish, 0)
@@ -38,3 +34,14 @@ class Names:
         self._taken.add(name)
         self._last[wish] = number
         return name
+
+
+class Names(FreshNames):
+    """A source of names that no value and no node of the model has, in subgraphs either."""
+
+    def __init__(self, model: ir.Model) -> None:
+        super().__init__()
+        for graph in model.graphs():
+            self._taken |= {value.name for value in graph.inputs} | set(graph.initializers)
+            for node in graph:
+                self._taken |= {node.name, *(value.name for value in node.outputs)}

@@ -29,7 +29,7 @@ from onnx import TensorProto, helper, numpy_helper
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitstream import Moved, Stored
 from worker.compression.weight_storage.readers import Readers, readers_of
-from worker.compression.weight_storage.stacked_codebooks import stack_codebooks
+from worker.compression.weight_storage.stacked_codebooks import axis_of, stack_codebooks
 
 Array = npt.NDArray[Any]
 
@@ -167,8 +167,8 @@ def is_each_by_itself(node: onnx.NodeProto, name: str, constants: dict[str, Tens
             return bool(node.input[0] == name)
         case "Gather":
             table = constants.get(node.input[0])
-            along = any(entry.name == "axis" and entry.i != 0 for entry in node.attribute)
-            return bool(node.input[1] == name and table is not None and len(table.dims) == 1 and not along)
+            rows = axis_of(node) == 0
+            return bool(node.input[1] == name and table is not None and len(table.dims) == 1 and rows)
         case "Sub":
             less = constants.get(node.input[1])
             return bool(node.input[0] == name and less is not None and not less.dims)

@@ -44,12 +44,17 @@ def stack_codebooks(graph: onnx.GraphProto, opset: int, prefix: str) -> None:
 
 def unstack_codebooks(graph: onnx.GraphProto) -> None:
     """Give each codebook that was stacked a lookup of its own again, in place. What only looks alike stays."""
-    constants, readers = _constants(graph), readers_of(graph)
+    constants = _constants(graph)
     sources = {name: node for node in graph.node for name in node.output}
-    for split in [node for node in graph.node if node.op_type == "Split" and len(node.input) == 1]:
-        lookup = sources.get(split.input[0])
-        books = _stacked_books(split, lookup, constants)
-        if lookup is None or books is None or not _are_only_looked_up(split.output, readers, constants, 1):
+    stacked = []
+    for split in graph.node:
+        lookup = sources.get(split.input[0]) if split.op_type == "Split" and len(split.input) == 1 else None
+        books = None if lookup is None else _stacked_books(split, lookup, constants)
+        if lookup is not None and books is not None:
+            stacked.append((split, lookup, books))
+    readers = readers_of(graph) if stacked else {}  # a walk through all subgraphs, at every load of a model
+    for split, lookup, books in stacked:
+        if not _are_only_looked_up(split.output, readers, constants, 1):
             continue
         apart = []
         for output, book in zip(split.output, books, strict=True):
@@ -70,7 +75,7 @@ def _lookups(
     readers = readers_of(graph)
     lookups = defaultdict(list)
     for node in graph.node:
-        book = constants.get(node.input[0]) if node.op_type == "Gather" and not _axis(node) else None
+        book = constants.get(node.input[0]) if node.op_type == "Gather" and not axis_of(node) else None
         if (
             book is not None
             and len(book.dims) == 1
@@ -83,10 +88,10 @@ def _lookups(
 
 
 def _stacked_books(
-    split: onnx.NodeProto, lookup: onnx.NodeProto | None, constants: dict[str, TensorProto]
+    split: onnx.NodeProto, lookup: onnx.NodeProto, constants: dict[str, TensorProto]
 ) -> npt.NDArray[Any] | None:
     """[N, K], where a Split takes a lookup in N codebooks apart."""
-    if lookup is None or lookup.op_type != "Gather" or _axis(lookup) != 1 or _axis(split):
+    if lookup.op_type != "Gather" or axis_of(lookup) != 1 or axis_of(split):
         return None
     books = constants.get(lookup.input[0])
     if books is None or len(books.dims) != 2 or books.dims[0] != len(split.output):
@@ -101,7 +106,7 @@ def _are_only_looked_up(
     """Whether numbers are looked up in the tables along this axis, and all that is found goes to a known shape."""
     for table in tables:
         for node in readers.get(table, []):
-            if node is None or node.op_type != "Gather" or _axis(node) != axis or node.input[0] != table:
+            if node is None or node.op_type != "Gather" or axis_of(node) != axis or node.input[0] != table:
                 return False
             if node.input[1] == table or not _are_only_reshaped(node.output[0], readers, constants):
                 return False
@@ -142,5 +147,5 @@ def _look_along(graph: onnx.GraphProto, tables: Iterable[str], axis: int) -> Non
                 node.attribute.append(helper.make_attribute("axis", axis))
 
 
-def _axis(node: onnx.NodeProto) -> int:
+def axis_of(node: onnx.NodeProto) -> int:
     return next((int(entry.i) for entry in node.attribute if entry.name == "axis"), 0)

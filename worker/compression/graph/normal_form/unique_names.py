@@ -4,6 +4,8 @@ from collections.abc import Iterator
 
 import onnx_ir as ir
 
+from worker.compression.ir.naming import FreshNames
+
 
 class NameOnce(ir.passes.InPlacePass):
     """Every node and every value has a name of its own, in subgraphs too: sibling branches may use the same names, and
@@ -13,30 +15,15 @@ class NameOnce(ir.passes.InPlacePass):
     """
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
-        nodes, values = _Taken(), _Taken()
+        nodes, values = FreshNames(), FreshNames()
         renamed = False
         for value in dict.fromkeys(_values(model)):
-            renamed |= value.name != (name := values.own(value.name or "v"))
+            renamed |= value.name != (name := values.fresh(value.name or "v"))
             value.name = name
         for node in ir.traversal.RecursiveGraphIterator(model.graph):
-            renamed |= node.name != (name := nodes.own(node.name or node.op_type))
+            renamed |= node.name != (name := nodes.fresh(node.name or node.op_type))
             node.name = name
         return ir.passes.PassResult(model, modified=renamed)
-
-
-class _Taken:
-    def __init__(self) -> None:
-        self._names: set[str] = set()
-        self._last: dict[str, int] = {}
-
-    def own(self, wish: str) -> str:
-        name, number = wish, self._last.get(wish, 0)
-        while name in self._names:
-            number += 1
-            name = f"{wish}_{number}"
-        self._names.add(name)
-        self._last[wish] = number
-        return name
 
 
 def _values(model: ir.Model) -> Iterator[ir.Value]:

@@ -97,10 +97,6 @@ def where(view: NodeView) -> Labelled:
     return view.result(broadcast(view, [condition, *values]), zero=all(value.zero for value in values))
 
 
-def unary(view: NodeView) -> Labelled:
-    return view.result(view.required().axes, zero=view.required().zero)
-
-
 def dropout(view: NodeView) -> list[Labelled]:
     return [
         view.result(view.required().axes, zero=view.required().zero, output=i)
