@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks.shared_data import SHARED, UNIT, shared_or_exit
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report

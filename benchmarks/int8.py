@@ -19,7 +19,7 @@ from rich.table import Table
 
 from benchmarks.shared_data import SHARED, prepare, shared_or_exit
 from benchmarks.speed import speed_told
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe

@@ -21,7 +21,7 @@ from app.embedded import running
 from app.settings import Settings
 from benchmarks.shared_data import SHARED, prepare, shared_or_exit
 from winnow.client import Client
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import JobRequest
 
 MODEL = "resnet20-cifar10-jpeg.onnx"

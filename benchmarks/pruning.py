@@ -15,7 +15,7 @@ import onnx
 from benchmarks.shared_data import IMAGENET, SHARED, UNIT, prepare
 from benchmarks.speed import speed_told
 from benchmarks.table import Row, measure
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe

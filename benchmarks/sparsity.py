@@ -15,7 +15,7 @@ import numpy as np
 from benchmarks.shared_data import IMAGENET, SHARED, UNIT
 from benchmarks.speed import speed_told
 from benchmarks.table import measure
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report

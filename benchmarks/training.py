@@ -18,7 +18,7 @@ from tests.support.halved import halved
 from tests.support.ort import largest_difference, run
 from tests.support.plain_resnet import engine_speed
 from tests.support.students import student
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe

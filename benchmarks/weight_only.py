@@ -19,7 +19,7 @@ from benchmarks.table import Row, measure
 from tests.support.large import large_transformer
 from tests.support.minilm import encoded, minilm
 from tests.support.sentences import SENTENCES
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report

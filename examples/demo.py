@@ -21,14 +21,14 @@ from winnow.cli.report import report_tables
 from winnow.cli.screen import out, say
 from winnow.cli.shared import terminable
 from winnow.client import Client, ClientError
-from winnow.contract.dataset import Declaration, InputDeclaration, TargetDeclaration
+from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
 from winnow.contract.job import DataUse, DataUses, Evaluation, Job, JobRequest
 from winnow.contract.recipe import Int8Static, Recipe, Requirements
 
 OUTPUT = Path("demo-output")
 DECLARATION = Declaration(
-    inputs={"image": InputDeclaration(array="images", layout="NHWC->NCHW", scale=1 / 255)},
-    targets=TargetDeclaration(array="labels"),
+    inputs={"image": ArrayInput(array="images", layout="NHWC->NCHW", scale=1 / 255)},
+    targets=ArrayTarget(array="labels"),
 )
 
 

@@ -42,7 +42,8 @@ if TYPE_CHECKING:
         UnusableFile,
         UploadRejected,
     )
-    from winnow.contract.dataset import Dataset, Declaration
+    from winnow.contract.dataset import Dataset
+    from winnow.contract.declaration import Declaration
     from winnow.contract.errors import Problem
     from winnow.contract.job import Job, JobRequest
     from winnow.contract.model import Model
@@ -51,7 +52,10 @@ if TYPE_CHECKING:
 else:
     HOMES = (
         "client",
-        *(f"contract.{name}" for name in ("dataset", "errors", "job", "model", "recipe", "report")),
+        *(
+            f"contract.{name}"
+            for name in ("dataset", "declaration", "errors", "job", "model", "recipe", "report")
+        ),
     )
 
     def __getattr__(name: str) -> object:

@@ -8,7 +8,7 @@ from pathlib import Path
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
 from app.storage.records import Job, Upload, UploadKind
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import DataUse, JobRequest
 from winnow.contract.model import TensorSpec

@@ -19,7 +19,8 @@ from app.api.waiting import Wait
 from app.storage.ports import Conflict
 from app.storage.records import Wake
 from winnow.contract.base import RequestModel
-from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.dataset import Dataset
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_json import read_model
 

@@ -68,9 +68,9 @@ def model_format(file: BinaryIO, expected: str, allow_torchscript: bool) -> Mode
             raise Refusal(
                 "pickle_refused", f"The file is a pickled model, which may run code. {_USE_INSTEAD}"
             )
-        case "npz":
+        case "npz" | "npy" | "zip" | "tar" | "parquet" | "csv" | "jsonl" | "wav" | "flac" as kind:
             raise unknown(
-                "The file is an .npz of arrays: that is a dataset, not a model. Upload it as one (POST /v1/datasets)."
+                f"The file is a dataset ({kind}), not a model. Upload it as one (POST /v1/datasets)."
             )
         case "torchscript" if not allow_torchscript:
             raise Refusal(

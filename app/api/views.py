@@ -6,7 +6,8 @@ from typing import Any
 from app.api.conditional import etag
 from app.api.times import at, maybe_at
 from app.storage import records
-from winnow.contract.dataset import Dataset, DatasetFacts, Declaration
+from winnow.contract.dataset import Dataset, DatasetFacts
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.job import Artifact, Job, JobRequest
 from winnow.contract.model import Model, ModelFacts

@@ -8,7 +8,7 @@ import numpy as np
 
 from benchmarks.parts import ROOT, Row
 from tests.support.digits import DECLARATION, EVALUATION, digits
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report

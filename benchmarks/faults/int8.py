@@ -14,7 +14,7 @@ import numpy as np
 
 from benchmarks.faults.int8_models import Case, cases
 from benchmarks.parts import Row
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency, Report

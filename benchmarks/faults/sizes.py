@@ -16,7 +16,7 @@ from onnxruntime.quantization import CalibrationDataReader, QuantFormat, QuantTy
 from benchmarks.parts import Row
 from benchmarks.shared_data import SHARED, Prepared, prepare
 from tests.support.mobilenet import mobilenet
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe

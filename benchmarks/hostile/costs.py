@@ -130,7 +130,7 @@ def _timed(item: str, ask: Callable[[], Any]) -> Row:
 def _datasets(folder: Path) -> Iterator[Row]:
     np.savez(folder / "many.npz", **{f"x{i}": np.zeros(2, np.float32) for i in range(9_999)})
     before = time.process_time()
-    from winnow.contract.dataset import Declaration
+    from winnow.contract.declaration import Declaration
     from worker.compression.data.inspect import inspect_dataset
 
     facts = inspect_dataset(folder / "many.npz", Declaration(), folder, max_unpacked_bytes=2**30)

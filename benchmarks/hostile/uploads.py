@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.parts import Row
 from tests.support.fuzzing import FORMATS, Format, mutants, read
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from worker.child.spec import InspectDataset, InspectModel, Limits, Note
 from worker.child.supervise import Crashed, Failed, Finished, Stopped, supervise
 

@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from benchmarks.shared_data import SHARED, prepare
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source

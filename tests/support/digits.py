@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 
 TRAINED, CALIBRATION = 1000, (1000, 1200)
 EVALUATION = (1200, 1797)

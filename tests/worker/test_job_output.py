@@ -8,7 +8,8 @@ import numpy as np
 from app.api.views import dataset as shown
 from app.storage import records
 from app.storage.memory_blobs import MemoryBlobs
-from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.dataset import Dataset
+from winnow.contract.declaration import Declaration
 from worker.child.spec import InspectDataset
 from worker.child.work import perform
 from worker.job_output import store_results

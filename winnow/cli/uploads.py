@@ -12,7 +12,8 @@ from winnow.cli.screen import out, print_result
 from winnow.cli.shared import Json, Url, errors_in_words, transfer
 from winnow.client import Client
 from winnow.client.client import LOCAL
-from winnow.contract.dataset import Dataset, DatasetFormat, Declaration
+from winnow.contract.dataset import Dataset, DatasetFormat
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import Model
 from winnow.contract.strict_json import read_model

@@ -31,7 +31,8 @@ from winnow.client.files import FileBody, OnProgress
 from winnow.client.plain import plain
 from winnow.client.transport import TIMEOUT, Transport
 from winnow.client.watching import QUICK, patiently, versions
-from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.dataset import Dataset
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report

@@ -1,92 +1,28 @@
-"""A dataset: arrays in an `.npz` and a declaration of how they become a model's inputs.
-
-A sample of input `i` is made from row `r` of its array as
-
-    x = (transpose(array[r]) * scale - mean) / std
-
-where `mean` and `std` go along the channel axis, and `layout` moves the last axis to the front.
-"""
+"""A dataset: the columns of a file, and what inspection learns of them. `declaration` says how they are read."""
 
 from datetime import datetime
-from typing import Annotated, Final, Literal
+from typing import Literal
 
 from pydantic import Field
 
-from winnow.contract.base import RequestModel, ResponseModel, Whole64
+from winnow.contract.base import ResponseModel
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.model import UploadState
 
-MAX_INPUTS: Final = 1000
-MAX_CHANNELS: Final = 10_000
-Positive = Annotated[float, Field(gt=0)]
-Augmentation = Literal["horizontal_flip", "padded_crop"]
-DatasetFormat = Literal["npz"]
+DatasetFormat = Literal["npz", "npy", "zip", "tar", "parquet", "csv", "jsonl", "wav", "flac"]
 """Also what the names of such files end with."""
 
 
-class InputDeclaration(RequestModel):
-    """How one array becomes one input. All but `array` is optional; integers become float32 when scaled."""
-
-    array: str = Field(description="The array of the archive that the input is made of.")
-    layout: Literal["NHWC->NCHW"] | None = Field(
-        default=None,
-        description="How the last axis, the channels, goes to the front; null to leave the axes as they are.",
-    )
-    add_axis: int | None = Field(
-        default=None,
-        ge=-32,
-        le=32,
-        description="Insert an axis of length 1 here (counted with the batch axis), after layout.",
-    )
-    scale: float | None = Field(
-        default=None, description="Factor for every number, before mean and std; null for none."
-    )
-    mean: list[float] | None = Field(
-        default=None,
-        max_length=MAX_CHANNELS,
-        description="Subtracted after scaling, one number for each channel, or one for all; null for none.",
-    )
-    std: list[Positive] | None = Field(
-        default=None,
-        max_length=MAX_CHANNELS,
-        description="Divided by at the end, one number for each channel, or one for all; null for none.",
-    )
-
-
-class TargetDeclaration(RequestModel):
-    array: str = Field(description="The array of the archive that holds the labels, one row for each sample.")
-
-
-class Declaration(RequestModel):
-    """How the arrays are to be read. Without one, every array is an input by its own name, `labels` the target."""
-
-    inputs: dict[str, InputDeclaration] = Field(
-        description="The inputs by the dataset's own names, which a job can map to a model's; empty for "
-        "every array "
-        "by its own name.",
-        default_factory=dict,
-        max_length=MAX_INPUTS,
-    )
-    constants: dict[str, Whole64 | float | bool] = Field(
-        default_factory=dict,
-        max_length=MAX_INPUTS,
-        description="Inputs that are the same number for every sample.",
-    )
-    targets: TargetDeclaration | None = Field(
-        default=None, description="The labels; null for the array `labels`, where there is one."
-    )
-    augment: list[Augmentation] = Field(
-        default_factory=list,
-        max_length=10,
-        description="Kept for training steps; measuring and calibrating never augment.",
-    )
-
-
 class ArrayFacts(ResponseModel):
-    """One array of the archive. `min`, `max` ignore what is not finite; `first_not_finite` is an index into it."""
+    """One array or column. `min`, `max` ignore what is not finite; `first_not_finite` is an index into it."""
 
-    dtype: str = Field(description="Type of its elements, as numpy names it.")
-    shape: list[int] = Field(description="Its size along each axis, the samples first.")
+    dtype: str = Field(
+        description="Type of its elements, as numpy names it; `image`, `audio`, `text`, `boxes` where it is that."
+    )
+    shape: list[int | None] = Field(
+        description="Its size along each axis, the samples first; null along axes that differ from sample to sample."
+    )
     min: float | None = Field(description="The smallest of its finite numbers; null where it has none.")
     max: float | None = Field(description="The largest of its finite numbers; null where it has none.")
     finite: bool = Field(description="Whether no number is NaN or infinite.")
@@ -108,8 +44,10 @@ class DatasetInput(ResponseModel):
     """An input as the declaration makes it: `shape` is that of one sample, without the batch axis."""
 
     dtype: str = Field(description="Type of its elements, after scaling.")
-    shape: list[int] = Field(description="Of one sample, without the axis of the samples.")
-    array: str | None = Field(description="The array that it is made of; null for a constant.")
+    shape: list[int | None] = Field(
+        description="Of one sample, without the axis of the samples; null along axes that differ from sample to sample."
+    )
+    array: str | None = Field(description="The array or column that it is made of; null for a constant.")
 
 
 class DatasetFacts(ResponseModel):
@@ -118,7 +56,14 @@ class DatasetFacts(ResponseModel):
     samples: int = Field(description="Number of samples: the rows that all arrays have.")
     arrays: dict[str, ArrayFacts] = Field(description="The arrays of the archive by name.")
     inputs: dict[str, DatasetInput] = Field(description="The inputs as declared, by name.")
-    target: str | None = Field(description="The array that holds the labels; null where there are none.")
+    target: str | None = Field(
+        description="The array or column that holds the labels; null where there are none."
+    )
+    classes: list[str] | None = Field(
+        default=None,
+        description="Names of the classes in the order of their numbers; null where none are known.",
+    )
+    skipped: int = Field(default=0, description="Samples that were left out because they cannot be read.")
     notes: list[str] = Field(
         default_factory=list, description="What looks wrong with the data without being refused, for people."
     )

@@ -63,14 +63,13 @@ def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, datase
 
 
 def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, tuple[int, ...]]:
-    """The shape that the data gives each input, at batch size 1."""
+    """The shape that the data gives each input, at batch size 1; 1 along axes that differ from sample to sample."""
     found = {}
     for spec in model.inputs:
         offer = dataset.inputs.get(use.map.get(spec.name, spec.name))
         if offer is not None and offer.array is not None:
-            found[spec.name] = (
-                tuple(offer.shape) if _whole(spec, offer) else tuple(with_batch(spec, offer.shape, 1))
-            )
+            shape = offer.shape if _whole(spec, offer) else with_batch(spec, offer.shape, 1)
+            found[spec.name] = tuple(1 if size is None else size for size in shape)
     return found
 
 
@@ -127,7 +126,7 @@ def check_numeric(field: str, needs: str, name: str, labels: ArrayFacts) -> None
     )
 
 
-def columns(shape: Sequence[int]) -> list[int]:
+def columns(shape: Sequence[int | None]) -> list[int | None]:
     """The axes of one label that count: those of length 1 do not."""
     return [d for d in shape[1:] if d != 1]
 

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints
 
 from winnow.contract.base import RequestModel, ResponseModel
-from winnow.contract.dataset import MAX_INPUTS
+from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult

@@ -5,7 +5,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.model import ModelFormat, TensorSpec

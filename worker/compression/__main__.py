@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import DataUse, JobRequest
 from winnow.contract.other_models import named_models

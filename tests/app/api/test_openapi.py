@@ -8,7 +8,8 @@ import pytest
 from app.api import examples
 from app.api.openapi import corpus
 from tests.support.served import Served, served
-from winnow.contract.dataset import Dataset, Declaration
+from winnow.contract.dataset import Dataset
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import CODES, Problem
 from winnow.contract.job import Job, JobRequest, LogRecord
 from winnow.contract.model import Model

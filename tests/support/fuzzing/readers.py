@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Final, Literal, get_args
 
 from app.api.sniff import sniffed
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 
 Format = Literal["pt2", "torchscript", "npz", "onnx", "onnx in zip", "onnx in tar"]

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tests.support.extremes import all_of, extreme
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import JobRequest
 from winnow.contract.recipe import AnyStep
 

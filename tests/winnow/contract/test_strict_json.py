@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from pydantic import BaseModel
 
 from tests.support.refusals import refusal
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import MAX_COLLECTED, Problem, Refusal
 from winnow.contract.job import JobRequest
 from winnow.contract.strict_json import MAX_COMMAS, MAX_LEVELS, MAX_PATH_CHARACTERS, read_json, read_model

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.worker.child.test_shut_in import LAYERS, Watcher
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from worker.child.spec import InspectDataset, Limits
 from worker.child.supervise import Finished, supervise
 

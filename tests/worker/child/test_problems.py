@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
 from worker.child import problems

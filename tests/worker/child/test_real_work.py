@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from tests.support.graphs import cnn
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements

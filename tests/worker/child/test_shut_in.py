@@ -15,7 +15,7 @@ import pytest
 
 from tests.support.child import FACTS
 from tests.support.hostile import ATTEMPTS
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from worker.child.layers import available_layers
 from worker.child.spec import InspectDataset, Limits, Logged, Note
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise

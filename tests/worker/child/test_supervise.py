@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from worker.child.layers import available_layers
 from worker.child.spawn import spawn
 from worker.child.spec import (

@@ -11,7 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from app.admission.inputs import parse_input
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat
 from winnow.contract.recipe import Recipe

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.digits import EVALUATION, digits
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data, Source

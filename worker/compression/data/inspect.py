@@ -5,13 +5,17 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput, Declaration
+from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
+from worker.compression.data.declared import completed, input_reader, target_array, target_name
+from worker.compression.data.formats.opening import open_table
+from worker.compression.data.inputs.array import NUMERIC
+from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.labels import is_one_hot, is_whole
-from worker.compression.data.npz import Array, open_arrays
-from worker.compression.data.open import check_arrays, check_labels
-from worker.compression.data.preprocess import NUMERIC, completed, made
+from worker.compression.data.open import check_labels
 from worker.compression.data.suspicious import dataset_notes
+from worker.compression.data.table import Array, Table
 
 CHUNK = 1 << 20
 """Elements read at a time."""
@@ -25,37 +29,45 @@ def inspect_dataset(
     Refuses with `invalid_declaration` (arrays that are not there, rows or channels that do not match),
     `labels_do_not_fit`, `invalid_dataset`, `unsafe_archive`, `pickle_refused`.
     """
-    arrays = open_arrays(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
-    full = completed(declaration, arrays)
-    check_arrays(full, arrays)
-    inputs = {name: _input(name, full, arrays) for name in full.inputs}
-    samples = _samples(full, arrays)
-    target = full.targets.array if full.targets else None
-    check_labels(arrays[target] if target else None, samples)
+    table = open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    full = completed(declaration, table)
+    readers = {name: input_reader(name, how, table) for name, how in full.inputs.items()}
+    targets = target_array(full.targets, table) if full.targets else None
+    samples = _samples(readers)
+    check_labels(targets, samples)
+    inputs = {name: _input(reader) for name, reader in readers.items()}
     constants = {name: _constant(value) for name, value in full.constants.items()}
-    facts = {name: _facts(array) for name, array in arrays.items()}
-    notes = dataset_notes(full, facts)
-    return DatasetFacts(samples=samples, arrays=facts, inputs=inputs | constants, target=target, notes=notes)
+    facts = _columns(table)
+    return DatasetFacts(
+        samples=samples,
+        arrays=facts,
+        inputs=inputs | constants,
+        target=target_name(full.targets) if full.targets else None,
+        classes=table.classes,
+        skipped=table.skipped,
+        notes=[*table.notes, *dataset_notes(full, facts)],
+    )
 
 
 def array_facts(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, ArrayFacts]:
     """Describe the arrays of the archive, whatever was declared of it. Refuses what `open_arrays` refuses."""
-    arrays = open_arrays(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
-    return {name: _facts(array) for name, array in arrays.items()}
+    return _columns(open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes))
 
 
-def _input(name: str, declaration: Declaration, arrays: dict[str, Array]) -> DatasetInput:
-    how = declaration.inputs[name]
-    dtype, shape = made(name, arrays[how.array], how)
-    return DatasetInput(dtype=dtype.name, shape=list(shape), array=how.array)
+def _columns(table: Table) -> dict[str, ArrayFacts]:
+    return {name: _facts(array) for name, array in table.arrays.items()}
+
+
+def _input(reader: InputReader) -> DatasetInput:
+    return DatasetInput(dtype=reader.dtype.name, shape=list(reader.shape), array=reader.column)
 
 
 def _constant(value: int | float | bool) -> DatasetInput:
     return DatasetInput(dtype=np.asarray(value).dtype.name, shape=[], array=None)
 
 
-def _samples(declaration: Declaration, arrays: dict[str, Array]) -> int:
-    lengths = {how.array: len(arrays[how.array]) for how in declaration.inputs.values()}
+def _samples(readers: dict[str, InputReader]) -> int:
+    lengths = {reader.column: len(reader) for reader in readers.values()}
     if not lengths:
         raise Refusal("invalid_dataset", "The archive has no array of numbers that could be an input.")
     if len(set(lengths.values())) > 1:

@@ -2,51 +2,34 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from winnow.contract.dataset import InputDeclaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
+from worker.compression.data.inputs.array import not_finite
+from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.labels import class_numbers
-from worker.compression.data.preprocess import preprocess
-
-Array = npt.NDArray[Any]
-Rows = range | Array
-"""Ascending row numbers of the arrays."""
+from worker.compression.data.table import Array, Rows, select
 
 
 @dataclass(frozen=True)
 class Column:
-    """One model input and the array it is made from. `whole`: one row is the whole input, batch axis included."""
+    """One model input and what it is made from. `whole`: one row is the whole input, batch axis included."""
 
     spec: TensorSpec
-    array: Array
-    how: InputDeclaration
+    reader: InputReader
     whole: bool
 
     def feed(self, rows: Rows) -> Array:
-        raw = _select(self.array, rows)
-        with np.errstate(over="ignore"):  # what overflows is found and named below
-            x = self._cast(preprocess(raw, self.how))
-        self._check_finite(raw, x, rows)
+        x = self._cast(self.reader.read(rows))
+        if x.dtype.kind == "f" and not np.isfinite(x).all():
+            row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
+            raise not_finite(self.reader.column, [int(rows[row]), *rest])
         if self.whole:
             return np.asarray(x[0])  # the only number of a row would be no array
         axis = self.spec.batch_axis or 0
         return np.ascontiguousarray(np.moveaxis(x, 0, axis)) if axis else x
-
-    def _check_finite(self, raw: Array, x: Array, rows: Rows) -> None:
-        for values in (raw, x):
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                row, *rest = np.argwhere(~np.isfinite(values))[0].tolist()
-                where = [int(rows[row]), *rest]
-                raise Refusal(
-                    "not_finite",
-                    f"Array {self.how.array!r} gives NaN or infinity at {where} for input "
-                    f"{self.spec.name!r}. Remove such samples, or choose a slice without them.",
-                )
 
     def _cast(self, x: Array) -> Array:
         dtype = np.dtype(self.spec.dtype)
@@ -55,10 +38,11 @@ class Column:
             if int(x.min()) < limits.min or int(x.max()) > limits.max:
                 raise Refusal(
                     "inputs_do_not_fit",
-                    f"Input {self.spec.name!r} takes {dtype}, but array {self.how.array!r} has values from "
+                    f"Input {self.spec.name!r} takes {dtype}, but {self.reader.column!r} has values from "
                     f"{x.min()} to {x.max()}.",
                 )
-        return np.require(x, dtype, ["C", "A"])
+        with np.errstate(over="ignore"):
+            return np.require(x, dtype, ["C", "A"])
 
 
 @dataclass(frozen=True)
@@ -100,7 +84,7 @@ class Samples:
     @property
     def labels(self) -> Array | None:
         """Row by row in the order of `batches`; None without a target."""
-        return None if self.targets is None else _select(self.targets, self.rows)
+        return None if self.targets is None else select(self.targets, self.rows)
 
     def with_class_numbers(self, *, one_hot: bool = True) -> "Samples":
         """Return the same samples with labels that are class numbers, where they can be read as such."""
@@ -119,12 +103,23 @@ class Samples:
         """Yield the same, each with the number of its rows: no axis of the feeds has to tell it."""
         size = self.fixed_batch or size
         for start in range(0, len(self), size):
-            rows = self.rows[start : start + size]
-            yield self._feed(rows), len(rows)
+            for rows in self._of_one_shape(self.rows[start : start + size]):
+                yield self._feed(rows), len(rows)
+
+    def _of_one_shape(self, rows: Rows) -> Iterator[Rows]:
+        """Split rows, in their order, where an input changes its shape and nothing pads it."""
+        start, shapes = 0, [self._row_shapes(int(row)) for row in rows]
+        for end in range(1, len(rows) + 1):
+            if end == len(rows) or shapes[end] != shapes[start]:
+                yield rows[start:end]
+                start = end
+
+    def _row_shapes(self, row: int) -> list[tuple[int, ...] | None]:
+        return [column.reader.row_shape(row) for column in self.columns]
 
     def at(self, rows: Array) -> tuple[dict[str, Array], Array | None]:
         """Return feeds and labels of these ascending rows of the arrays. Raises like `batches`."""
-        return self._feed(rows), None if self.targets is None else _select(self.targets, rows)
+        return self._feed(rows), None if self.targets is None else select(self.targets, rows)
 
     def _feed(self, rows: Rows) -> dict[str, Array]:
         feeds = {column.spec.name: column.feed(rows) for column in self.columns}
@@ -146,12 +141,6 @@ class Samples:
         """Round down to whole batches where the model fixes their size, and at least one."""
         batch = self.fixed_batch or 1
         return max(batch, n - n % batch)
-
-
-def _select(array: Array, rows: Rows) -> Array:
-    if isinstance(rows, range):
-        return array[rows.start : rows.stop]
-    return array[rows]
 
 
 def _sizes(feeds: Iterable[tuple[TensorSpec, Array]]) -> Iterator[tuple[str, int]]:

@@ -3,8 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from winnow.contract.dataset import ArrayFacts, Declaration, InputDeclaration
-from worker.compression.data.preprocess import calculates
+import numpy as np
+
+from winnow.contract.dataset import ArrayFacts
+from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
+from worker.compression.data.inputs.array import calculates
 from worker.compression.data.samples import Column, Samples
 
 PIXEL_MAX: Final = 255
@@ -15,9 +18,12 @@ MIN_IMAGE_AXES: Final = 3
 def dataset_notes(declaration: Declaration, arrays: dict[str, ArrayFacts]) -> list[str]:
     """Note inputs that look unscaled, and labels that are all equal. `declaration` has its defaults spelled out."""
     notes = [
-        note for name, how in declaration.inputs.items() for note in _input(name, how, arrays[how.array])
+        note
+        for name, how in declaration.inputs.items()
+        if isinstance(how, ArrayInput)
+        for note in _input(name, how, arrays[how.array])
     ]
-    if declaration.targets is not None:
+    if isinstance(declaration.targets, ArrayTarget):
         notes += _labels(declaration.targets.array, arrays[declaration.targets.array])
     return notes
 
@@ -25,8 +31,8 @@ def dataset_notes(declaration: Declaration, arrays: dict[str, ArrayFacts]) -> li
 def unscaled_inputs(samples: Samples) -> list[str]:
     """Note float inputs of a model that are made from integers or booleans without a declared scale."""
     return [
-        f"Input {column.spec.name!r} takes {column.spec.dtype}, and is given the {column.array.dtype} numbers of "
-        f"{column.how.array!r} as they are: its declaration has no scale, mean or std. If the model was trained on "
+        f"Input {column.spec.name!r} takes {column.spec.dtype}, and is given the {column.reader.unscaled} numbers of "
+        f"{column.reader.column!r} as they are: its declaration has no scale, mean or std. If the model was trained on "
         "other numbers (0 to 1, say), declare them: what was measured means nothing otherwise."
         for column in samples.columns
         if _raw(column)
@@ -34,11 +40,13 @@ def unscaled_inputs(samples: Samples) -> list[str]:
 
 
 def _raw(column: Column) -> bool:
+    """Whether a float input is given integers or booleans as they are."""
     floats = column.spec.dtype.startswith(("float", "bfloat"))
-    return floats and column.array.dtype.kind in "biu" and not calculates(column.how)
+    dtype = column.reader.unscaled
+    return floats and dtype is not None and np.dtype(dtype).kind in "biu"
 
 
-def _input(name: str, how: InputDeclaration, array: ArrayFacts) -> Iterator[str]:
+def _input(name: str, how: ArrayInput, array: ArrayFacts) -> Iterator[str]:
     if calculates(how) or array.min is None or array.max is None:
         return
     sentence = f"Input {name!r} is made from {array.dtype} numbers from {array.min:g} to {array.max:g}, without a scale"

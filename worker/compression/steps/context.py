@@ -9,7 +9,7 @@ from typing import Any, NoReturn
 
 import onnx_ir as ir
 
-from winnow.contract.dataset import Augmentation
+from winnow.contract.declaration import Augmentation
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.model import TensorSpec

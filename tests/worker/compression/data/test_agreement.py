@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from tests.support.facts import model_facts
 from tests.support.refusals import refusal
 from winnow.contract import fitting
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.job import DataUse
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inspect import inspect_dataset

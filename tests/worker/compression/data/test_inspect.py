@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from winnow.contract.dataset import DatasetFacts, Declaration
+from winnow.contract.dataset import DatasetFacts
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from worker.compression.data import inspect
 from worker.compression.data.inspect import inspect_dataset

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from worker.compression.data.inspect import inspect_dataset
 
 SCALED = Declaration.model_validate({"inputs": {"x": {"array": "x", "scale": 1 / 255}}})

@@ -14,7 +14,7 @@ import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches
-from winnow.contract.dataset import Declaration
+from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Recipe

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 import torch
 from torch.nn import functional
 
-from winnow.contract.dataset import Augmentation
+from winnow.contract.declaration import Augmentation
 
 CROP = 8
 """An image is shifted by at most 1/CROP of its size: 4 pixels of 32."""

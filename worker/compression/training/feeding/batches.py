@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from winnow.contract.dataset import Augmentation
+from winnow.contract.declaration import Augmentation
 from worker.compression.data.samples import Samples
 from worker.compression.training.feeding.augment import augmented
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import torch
 
-from winnow.contract.dataset import Augmentation
+from winnow.contract.declaration import Augmentation
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Training
 from worker.compression.data.samples import Samples

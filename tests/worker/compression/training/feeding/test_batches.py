@@ -6,8 +6,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from winnow.contract.dataset import Augmentation, InputDeclaration
+from winnow.contract.declaration import ArrayInput, Augmentation
 from winnow.contract.model import TensorSpec
+from worker.compression.data.inputs.array import array_reader
 from worker.compression.data.samples import Column, Samples
 from worker.compression.training.feeding.augment import augmented
 from worker.compression.training.feeding.batches import split
@@ -17,7 +18,9 @@ def samples(rows: int, fixed: int | None = None) -> Samples:
     """Row i is the number i, and so is its label."""
     array = np.arange(rows, dtype=np.float32)[:, None]
     column = Column(
-        TensorSpec(name="x", dtype="float32", shape=["N", 1]), array, InputDeclaration(array="x"), False
+        TensorSpec(name="x", dtype="float32", shape=["N", 1]),
+        array_reader("x", array, ArrayInput(array="x")),
+        False,
     )
     return Samples((column,), (), np.arange(rows), range(rows), fixed)
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.npz import open_arrays
+from worker.compression.data.formats.npz import open_arrays
 
 CAP = 1 << 30
 

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
-from worker.compression.data.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
+from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
 
 log = logging.getLogger(__name__)
 

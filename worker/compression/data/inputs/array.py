@@ -6,44 +6,80 @@ in float32, `mean` and `std` along the channel axis: axis 1 of the result, or th
 (NHWC models); one number serves every channel.
 """
 
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from winnow.contract.dataset import Declaration, InputDeclaration
+from winnow.contract.declaration import ArrayInput, Scaled
 from winnow.contract.errors import Refusal
+from worker.compression.data.table import Array, Numbers, Rows, select
 
-Array = npt.NDArray[Any]
 NUMERIC = "biuf"
 """Kinds of dtypes that can be an input: bool, int, unsigned, float."""
-LABELS = "labels"
 
 
-def completed(declaration: Declaration, arrays: dict[str, Array]) -> Declaration:
-    """Return the declaration with its defaults spelled out: every numeric array an input, `labels` the target."""
-    targets = declaration.targets
-    if targets is None and LABELS in arrays and not _uses(declaration, LABELS):
-        targets = Declaration.model_validate({"targets": {"array": LABELS}}).targets
-    inputs = declaration.inputs
-    if not inputs:
-        taken = targets.array if targets else None
-        names = [name for name, array in arrays.items() if name != taken and array.dtype.kind in NUMERIC]
-        inputs = {name: InputDeclaration(array=name) for name in names}
-    return declaration.model_copy(update={"inputs": inputs, "targets": targets})
+@dataclass(frozen=True)
+class ArrayReader:
+    """An array of numbers, its rows as the declaration makes them."""
+
+    array: Numbers
+    how: ArrayInput
+    dtype: np.dtype[Any]
+    shape: tuple[int | None, ...]
+    rows_per_sample: int = 1
+
+    @property
+    def column(self) -> str:
+        return self.how.array
+
+    @property
+    def unscaled(self) -> str | None:
+        return None if calculates(self.how) else self.array.dtype.name
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def read(self, rows: Rows) -> Array:
+        """Raises `Refusal` `not_finite` where the array itself has NaN or infinity, or what is computed has."""
+        raw = select(self.array, rows)
+        with np.errstate(over="ignore"):  # what overflows is found and named below
+            x = preprocess(raw, self.how)
+        for values in (raw, x):
+            if values.dtype.kind == "f" and not np.isfinite(values).all():
+                row, *rest = np.argwhere(~np.isfinite(values))[0].tolist()
+                raise not_finite(self.how.array, [int(rows[row]), *rest])
+        return x
+
+    def row_shape(self, row: int) -> tuple[int, ...] | None:
+        return None
 
 
-def _uses(declaration: Declaration, array: str) -> bool:
-    return any(made.array == array for made in declaration.inputs.values())
+def array_reader(name: str, array: Numbers, how: ArrayInput) -> ArrayReader:
+    """Make the reader of one declared input. Raises `Refusal` `invalid_declaration` when it cannot be made."""
+    dtype, shape = made(name, array, how)
+    return ArrayReader(array, how, dtype, shape)
 
 
-def preprocess(rows: Array, how: InputDeclaration) -> Array:
+def not_finite(column: str, where: list[int]) -> Refusal:
+    return Refusal(
+        "not_finite",
+        f"Array {column!r} gives NaN or infinity at {where}. Remove such samples, or choose a slice without them.",
+    )
+
+
+def preprocess(rows: Array, how: ArrayInput) -> Array:
     """Make rows of shape (n, …) as the declaration makes them; float32 as soon as there is arithmetic to do."""
     x = np.asarray(rows)
     if how.layout is not None:
         x = np.moveaxis(x, -1, 1)
     if how.add_axis is not None:
         x = np.expand_dims(x, how.add_axis)
+    return scaled(x, how)
+
+
+def scaled(x: Array, how: Scaled) -> Array:
+    """Compute (x * scale - mean) / std in float32, `mean` and `std` along the channel axis; x itself without any."""
     if not calculates(how):
         return x
     x = x.astype(np.float32)
@@ -56,7 +92,7 @@ def preprocess(rows: Array, how: InputDeclaration) -> Array:
     return x
 
 
-def made(name: str, array: Array, how: InputDeclaration) -> tuple[np.dtype[Any], tuple[int, ...]]:
+def made(name: str, array: Numbers, how: ArrayInput) -> tuple[np.dtype[Any], tuple[int, ...]]:
     """Compute dtype and shape of one sample, without reading any; `invalid_declaration` when it cannot be made."""
     if array.dtype.kind not in NUMERIC or array.ndim == 0:
         raise _refused(
@@ -80,12 +116,12 @@ def _refused(name: str, why: str, key: str = "") -> Refusal:
     return Refusal("invalid_declaration", f"Input {name!r}: {why}.", field=f"declaration.inputs.{name}{key}")
 
 
-def calculates(how: InputDeclaration) -> bool:
+def calculates(how: Scaled) -> bool:
     """Whether the declaration scales, shifts or divides the numbers."""
     return how.scale is not None or how.mean is not None or how.std is not None
 
 
-def _moves(how: InputDeclaration) -> InputDeclaration:
+def _moves(how: ArrayInput) -> ArrayInput:
     return how.model_copy(update={"scale": None, "mean": None, "std": None})
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.compression.data.npy_header import BadHeader, HoldsPickles, parse_header, read_header
+from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, parse_header, read_header
 
 DTYPES = [
     *("b1", "i1", "i2", "i4", "i8", "u1", "u2", "u4", "u8", "f2", "f4", "f8", "c8", "c16"),

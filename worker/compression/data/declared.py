@@ -1,0 +1,90 @@
+"""Read a declaration against the columns that are there: its defaults, a reader for each input, the labels."""
+
+import numpy as np
+
+from winnow.contract import fitting
+from winnow.contract.declaration import (
+    AnnotationTarget,
+    ArrayInput,
+    ArrayTarget,
+    AudioInput,
+    ColumnTarget,
+    Declaration,
+    ImageInput,
+    InputDeclaration,
+    TableInput,
+    TargetDeclaration,
+    TextInput,
+)
+from winnow.contract.errors import Refusal
+from winnow.contract.model import TensorSpec
+from worker.compression.data.inputs.array import NUMERIC, array_reader
+from worker.compression.data.inputs.reader import InputReader
+from worker.compression.data.table import Array, Table
+
+LABELS = "labels"
+
+
+def completed(declaration: Declaration, table: Table) -> Declaration:
+    """Return the declaration with its defaults spelled out: every column of numbers an input, `labels` the target."""
+    targets = declaration.targets
+    if targets is None and LABELS in table.arrays and not _uses(declaration, LABELS):
+        targets = ArrayTarget(array=LABELS)
+    inputs = declaration.inputs
+    if not inputs:
+        target = targets.array if isinstance(targets, ArrayTarget) else None
+        arrays = table.arrays.items()
+        names = [name for name, array in arrays if name != target and array.dtype.kind in NUMERIC]
+        inputs = {name: ArrayInput(array=name) for name in names}
+    return declaration.model_copy(update={"inputs": inputs, "targets": targets})
+
+
+def _uses(declaration: Declaration, array: str) -> bool:
+    return any(isinstance(how, ArrayInput) and how.array == array for how in declaration.inputs.values())
+
+
+def input_reader(
+    name: str, how: InputDeclaration, table: Table, spec: TensorSpec | None = None
+) -> InputReader:
+    """Make the reader of the input that is declared as `name`; `spec` is the model's, where one is known.
+
+    Raises `Refusal` `invalid_declaration` where the columns do not have what is declared.
+    """
+    match how:
+        case ArrayInput():
+            return array_reader(name, _array(table, how.array, f"inputs.{name}.array"), how)
+        case ImageInput() | TextInput() | TableInput() | AudioInput():
+            raise _refused(f"Input {name!r}: {how.source} is not read yet.", f"inputs.{name}.from")
+
+
+def target_array(target: TargetDeclaration, table: Table) -> Array:
+    """Return the labels, one a sample. Raises `Refusal` `invalid_declaration`."""
+    match target:
+        case ArrayTarget():
+            return _array(table, target.array, "targets.array")
+        case ColumnTarget() | AnnotationTarget():
+            raise _refused(f"Labels from {target.source} are not read yet.", "targets.from")
+
+
+def target_name(target: TargetDeclaration) -> str:
+    """Return what the labels are called among the columns."""
+    match target:
+        case ArrayTarget():
+            return target.array
+        case ColumnTarget():
+            return target.column
+        case AnnotationTarget():
+            return {"folder": "label", "masks": "mask"}.get(target.source, "boxes")
+
+
+def _array(table: Table, name: str, where: str) -> Array:
+    arrays = table.arrays
+    if name not in arrays:
+        raise _refused(
+            f"The declaration names array {name!r}, but the archive has {fitting.listed(arrays)}.", where
+        )
+    return np.asanyarray(arrays[name])
+
+
+def _refused(detail: str, where: str) -> Refusal:
+    return Refusal("invalid_declaration", detail, field=f"declaration.{where}")

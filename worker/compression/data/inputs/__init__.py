@@ -1,0 +1,1 @@
+"""How columns become inputs: one module for each kind of declaration."""

@@ -1,0 +1,87 @@
+"""What every format of datasets is read as: named columns of one length, read row by row when they are needed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Rows = range | npt.NDArray[np.int64]
+"""Ascending row numbers."""
+
+
+class Numbers(Protocol):
+    """Numbers of one shape: a mapped array, or anything that is indexed by rows as one is."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def ndim(self) -> int: ...
+    def __len__(self) -> int: ...
+    def __getitem__(self, rows: Any, /) -> Any: ...
+
+
+class Ragged(Protocol):
+    """Numbers whose shape differs from row to row: `shape` is that of a row, None along the axes that differ."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def row_shape(self) -> tuple[int | None, ...]: ...
+    def __len__(self) -> int: ...
+    def row(self, row: int, /) -> Array: ...
+
+
+class Texts(Protocol):
+    """Words or sentences."""
+
+    def __len__(self) -> int: ...
+    def texts(self, rows: Rows, /) -> list[str]: ...
+
+
+class Files(Protocol):
+    """Encoded pictures or sounds. `place` says where a row lies, for people: a member's name, or `row 7`."""
+
+    @property
+    def holds(self) -> Literal["image", "audio"]: ...
+    def __len__(self) -> int: ...
+    def content(self, row: int, /) -> bytes: ...
+    def place(self, row: int, /) -> str: ...
+
+
+@dataclass(frozen=True)
+class Boxes:
+    """Of each picture its objects, float32 [objects, 5]: class number, then left, top, right, bottom in pixels of the
+    picture as stored, after its EXIF orientation."""
+
+    rows: Sequence[Array]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+
+@dataclass(frozen=True)
+class Table:
+    """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
+    them; `tokenizer` is the `tokenizer.json` that came with the texts; `skipped` rows could not be read."""
+
+    columns: dict[str, Numbers | Ragged | Texts | Files | Boxes]
+    classes: list[str] | None = None
+    tokenizer: bytes | None = None
+    skipped: int = 0
+    notes: list[str] = field(default_factory=list)
+
+    @property
+    def arrays(self) -> dict[str, Array]:
+        """The columns of numbers."""
+        return {name: c for name, c in self.columns.items() if isinstance(c, np.ndarray)}
+
+
+def select(array: Numbers, rows: Rows) -> Array:
+    """Return these rows; of a range a view where the array gives one."""
+    selected: Array = array[rows.start : rows.stop] if isinstance(rows, range) else array[rows]
+    return selected
