@@ -1,5 +1,7 @@
 """Read a declaration against the columns that are there: its defaults, a reader for each input, the labels."""
 
+from typing import Literal
+
 import numpy as np
 
 from winnow.contract import fitting
@@ -19,8 +21,10 @@ from winnow.contract.declaration import (
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import NUMERIC, array_reader
+from worker.compression.data.inputs.image import image_reader
 from worker.compression.data.inputs.reader import InputReader
-from worker.compression.data.table import Array, Table
+from worker.compression.data.scratch import Scratch
+from worker.compression.data.table import Array, Files, Table
 
 LABELS = "labels"
 
@@ -44,16 +48,24 @@ def _uses(declaration: Declaration, array: str) -> bool:
 
 
 def input_reader(
-    name: str, how: InputDeclaration, table: Table, spec: TensorSpec | None = None
+    name: str,
+    how: InputDeclaration,
+    table: Table,
+    spec: TensorSpec | None = None,
+    scratch: Scratch | None = None,
 ) -> InputReader:
-    """Make the reader of the input that is declared as `name`; `spec` is the model's, where one is known.
+    """Make the reader of the input that is declared as `name`; `spec` is the model's, where one is known. What is
+    decoded is kept in `scratch`, where there is one.
 
     Raises `Refusal` `invalid_declaration` where the columns do not have what is declared.
     """
     match how:
         case ArrayInput():
             return array_reader(name, _array(table, how.array, f"inputs.{name}.array"), how)
-        case ImageInput() | TextInput() | TableInput() | AudioInput():
+        case ImageInput():
+            column, files = _files(table, how.column, "image", f"inputs.{name}.column")
+            return image_reader(name, files, column, how, spec, scratch)
+        case TextInput() | TableInput() | AudioInput():
             raise _refused(f"Input {name!r}: {how.source} is not read yet.", f"inputs.{name}.from")
 
 
@@ -84,6 +96,27 @@ def _array(table: Table, name: str, where: str) -> Array:
             f"The declaration names array {name!r}, but the archive has {fitting.listed(arrays)}.", where
         )
     return np.asanyarray(arrays[name])
+
+
+def _files(table: Table, name: str | None, holds: Literal["image", "audio"], where: str) -> tuple[str, Files]:
+    """The column of files with this name, or the only one that holds such files."""
+    files = {
+        key: column
+        for key, column in table.columns.items()
+        if isinstance(column, Files) and column.holds == holds
+    }
+    files = {key: column for key, column in files.items() if key == (name or key)}
+    if name is None and "image" in files:
+        files = {"image": files["image"]}
+    if len(files) != 1:
+        wanted = (
+            f"column {name!r} of {holds}s" if name else f"one column of {holds}s, or its name under column"
+        )
+        raise _refused(
+            f"The declaration needs {wanted}, but the dataset has {fitting.listed(table.columns)}.", where
+        )
+    ((name, column),) = files.items()
+    return name, column
 
 
 def _refused(detail: str, where: str) -> Refusal:

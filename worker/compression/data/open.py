@@ -10,10 +10,10 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.declared import completed, input_reader, target_array
 from worker.compression.data.formats.opening import open_table
-from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.samples import Column, Constant, Samples
+from worker.compression.data.scratch import Scratch, scratch_of
 from worker.compression.data.source import Source
-from worker.compression.data.table import Array
+from worker.compression.data.table import Array, Table
 
 MAX_UNPACKED_BYTES = 32 * 2**30
 
@@ -28,7 +28,7 @@ def open_samples(
     """
     table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     declaration = completed(source.declaration, table)
-    readers = {name: input_reader(name, how, table) for name, how in declaration.inputs.items()}
+    kept = scratch_of(source.path, scratch, max_unpacked_bytes)
     fitting.check_map(source.map, inputs)
     columns, constants = [], []
     for spec in inputs:
@@ -38,7 +38,7 @@ def open_samples(
             fitting.check_kind(spec, np.asarray(value).dtype.name)
             constants.append(Constant(spec, value))
         else:
-            columns.append(_column(spec, name, declaration, readers))
+            columns.append(_column(spec, name, declaration, table, kept))
     rows = _rows(columns)
     targets = target_array(declaration.targets, table) if declaration.targets else None
     fixed = 1 if any(column.whole for column in columns) else fitting.fixed_batch(c.spec for c in columns)
@@ -48,15 +48,15 @@ def open_samples(
     )
 
 
-def _column(spec: TensorSpec, name: str, declaration: Declaration, readers: dict[str, InputReader]) -> Column:
-    if name not in readers:
+def _column(spec: TensorSpec, name: str, declaration: Declaration, table: Table, scratch: Scratch) -> Column:
+    if name not in declaration.inputs:
         offered = {*declaration.inputs, *declaration.constants}
         raise Refusal(
             "inputs_do_not_fit",
             f"The model's input {spec.name!r} ({fitting.spec_text(spec)}) needs {name!r}, but the dataset has "
             f"{fitting.listed(offered)}. Name one of them in the data's map, or declare it.",
         )
-    reader = readers[name]
+    reader = input_reader(name, declaration.inputs[name], table, spec, scratch)
     batched = fitting.fits(spec.shape, fitting.with_batch(spec, reader.shape, None))
     whole = fitting.fits(spec.shape, reader.shape)
     fitting.check_kind(spec, reader.dtype.name)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ class Texts(Protocol):
     def texts(self, rows: Rows, /) -> list[str]: ...
 
 
+@runtime_checkable
 class Files(Protocol):
     """Encoded pictures or sounds. `place` says where a row lies, for people: a member's name, or `row 7`."""
 
@@ -64,15 +65,20 @@ class Boxes:
         return len(self.rows)
 
 
+Column = Numbers | Ragged | Texts | Files | Boxes
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
-    them; `tokenizer` is the `tokenizer.json` that came with the texts; `skipped` rows could not be read."""
+    them; `tokenizer` is the `tokenizer.json` that came with the texts. `skipped` rows could not be read and are not
+    among the columns; `faults` says why, of the first ten."""
 
-    columns: dict[str, Numbers | Ragged | Texts | Files | Boxes]
+    columns: dict[str, Column]
     classes: list[str] | None = None
     tokenizer: bytes | None = None
     skipped: int = 0
+    faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
 
     @property
