@@ -1,5 +1,6 @@
 """Read a declaration against the columns that are there: its defaults, a reader for each input, the labels."""
 
+from collections.abc import Iterable
 from typing import Literal
 
 import numpy as np
@@ -21,17 +22,18 @@ from winnow.contract.declaration import (
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import NUMERIC, array_reader
-from worker.compression.data.inputs.image import image_reader
+from worker.compression.data.inputs.image import ImageReader, image_reader
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.scratch import Scratch
-from worker.compression.data.table import Array, Files, Table
+from worker.compression.data.table import Array, Files, Numbers, Table
+from worker.compression.data.targets.annotations import annotation_labels
 
 LABELS = "labels"
 
 
 def completed(declaration: Declaration, table: Table) -> Declaration:
     """Return the declaration with its defaults spelled out: every column of numbers an input, `labels` the target."""
-    targets = declaration.targets
+    targets = declaration.targets or _annotations(declaration, table)
     if targets is None and LABELS in table.arrays and not _uses(declaration, LABELS):
         targets = ArrayTarget(array=LABELS)
     inputs = declaration.inputs
@@ -40,7 +42,21 @@ def completed(declaration: Declaration, table: Table) -> Declaration:
         arrays = table.arrays.items()
         names = [name for name, array in arrays if name != target and array.dtype.kind in NUMERIC]
         inputs = {name: ArrayInput(array=name) for name in names}
+        if "image" in table.columns:
+            inputs = {"image": ImageInput(source="image", column="image")}
     return declaration.model_copy(update={"inputs": inputs, "targets": targets})
+
+
+def _annotations(declaration: Declaration, table: Table) -> TargetDeclaration | None:
+    """What an archive says of its pictures, where these are what the inputs are made of."""
+    pictures = not declaration.inputs or any(
+        isinstance(how, ImageInput) for how in declaration.inputs.values()
+    )
+    if not pictures or table.source is None:
+        return None
+    if table.source == "column":
+        return ColumnTarget(source="column", column="label") if "label" in table.columns else None
+    return AnnotationTarget(source=table.source)
 
 
 def _uses(declaration: Declaration, array: str) -> bool:
@@ -69,12 +85,18 @@ def input_reader(
             raise _refused(f"Input {name!r}: {how.source} is not read yet.", f"inputs.{name}.from")
 
 
-def target_array(target: TargetDeclaration, table: Table) -> Array:
-    """Return the labels, one a sample. Raises `Refusal` `invalid_declaration`."""
+def target_labels(target: TargetDeclaration, table: Table, readers: Iterable[InputReader]) -> Numbers:
+    """Return the labels, one a sample; those of pictures are placed as the `readers` place the pictures.
+
+    Raises `Refusal` `invalid_declaration`.
+    """
     match target:
         case ArrayTarget():
             return _array(table, target.array, "targets.array")
-        case ColumnTarget() | AnnotationTarget():
+        case AnnotationTarget():
+            pictures = next((reader for reader in readers if isinstance(reader, ImageReader)), None)
+            return annotation_labels(target, table, pictures)
+        case ColumnTarget():
             raise _refused(f"Labels from {target.source} are not read yet.", "targets.from")
 
 

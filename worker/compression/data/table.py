@@ -65,6 +65,8 @@ class Boxes:
         return len(self.rows)
 
 
+Source = Literal["folder", "column", "coco", "yolo", "voc", "masks"]
+"""What the labels of pictures were read from."""
 Column = Numbers | Ragged | Texts | Files | Boxes
 
 
@@ -72,7 +74,7 @@ Column = Numbers | Ragged | Texts | Files | Boxes
 class Table:
     """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
     them; `tokenizer` is the `tokenizer.json` that came with the texts. `skipped` rows could not be read and are not
-    among the columns; `faults` says why, of the first ten."""
+    among the columns; `faults` says why, of the first ten. `source` is where an archive has its labels."""
 
     columns: dict[str, Column]
     classes: list[str] | None = None
@@ -80,6 +82,7 @@ class Table:
     skipped: int = 0
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    source: Source | None = None
 
     @property
     def arrays(self) -> dict[str, Array]:

@@ -3,7 +3,7 @@
 import io
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -40,6 +40,15 @@ class Archive:
     path: Path
     names: Sequence[str]
     places: npt.NDArray[np.int64]
+
+    @cached_property
+    def numbers(self) -> dict[str, int]:
+        """The members' numbers by name."""
+        return {name: number for number, name in enumerate(self.names)}
+
+    def named(self, name: str, *, limit: int) -> bytes:
+        """As `content`, by name."""
+        return self.content(self.numbers[name], limit=limit)
 
     def content(self, number: int, *, limit: int = MAX_MEMBER_BYTES) -> bytes:
         """The whole content. Raises `Refusal` `unsafe_archive` above `limit` bytes, `invalid_dataset`."""

@@ -13,7 +13,14 @@ from worker.compression.data.inputs.array import calculates, preprocess
 from worker.compression.data.pictures.decode import BadPicture, Color, decoded, stored_size
 from worker.compression.data.pictures.decoded_rows import DecodedRows, decoded_rows
 from worker.compression.data.pictures.framing import placed_pixels
-from worker.compression.data.pictures.geometry import Geometry, Placement, frame_of, geometry_of, placement
+from worker.compression.data.pictures.geometry import (
+    Geometry,
+    Pair,
+    Placement,
+    frame_of,
+    geometry_of,
+    placement,
+)
 from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.data.scratch import Scratch
 from worker.compression.data.table import Array, Files, Rows
@@ -52,10 +59,16 @@ class ImageReader:
         if None not in self.shape:
             return None
         if not self.sizes[row].any():
-            self.sizes[row] = self._placement(row).frame
+            self.sizes[row] = self.placement(row).frame
         return tuple(self.sizes[row].tolist())
 
-    def _placement(self, row: int) -> Placement:
+    @property
+    def frame(self) -> Pair | None:
+        """Height and width of every input; None where they differ."""
+        return frame_of(self.geometry)
+
+    def placement(self, row: int) -> Placement:
+        """Where the picture lies in the input. Raises `Refusal` `invalid_dataset`."""
         try:
             return placement(stored_size(self.files.content(row)), self.geometry)
         except BadPicture as error:

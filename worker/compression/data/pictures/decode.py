@@ -61,17 +61,22 @@ def decoded(content: bytes) -> Image.Image:
     return _turned(_loaded(_opened(content)))
 
 
-def check_picture(content: bytes) -> None:
-    """Decode a picture for nothing but its faults. Raises `BadPicture`."""
+def check_picture(content: bytes) -> tuple[int, int]:
+    """Decode a picture for nothing but its faults, and return height and width. Raises `BadPicture`."""
     image = _opened(content)
+    size = _stored_size(image)
     if image.format == "JPEG":
         image.draft(None, (image.width // MAX_SHRINKING, image.height // MAX_SHRINKING))
     _loaded(image)
+    return size
 
 
 def stored_size(content: bytes) -> tuple[int, int]:
     """Read height and width, after EXIF orientation, from the header alone. Raises `BadPicture`."""
-    image = _opened(content)
+    return _stored_size(_opened(content))
+
+
+def _stored_size(image: Image.Image) -> tuple[int, int]:
     sideways = image.format != "TIFF" and _orientation(image) in (
         5,
         6,

@@ -6,24 +6,21 @@ Pictures are in `ImageFolder`'s order: by class, then by folder, then by name.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
+
+from worker.compression.data.formats.annotations.annotated import Annotated
+from worker.compression.data.formats.annotations.words import Names
+from worker.compression.data.table import Column
 
 SPLITS: Final = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
 
-@dataclass(frozen=True)
-class Foldered:
-    """Names in their order, with class numbers and, where the archive is split, the split of each."""
-
-    names: list[str]
-    classes: list[str]
-    labels: list[int]
-    splits: list[str] | None
-
-
-def by_folder(names: Sequence[str]) -> Foldered | None:
+def by_folder(names: Sequence[str]) -> Annotated | None:
     """Sort the names by the folders of their classes; None where a picture lies in none, or all in one."""
+    if not names:
+        return None
     depth = _common_depth(names)
     parts = [name.split("/")[depth:] for name in names]
     split = all(len(part) > 2 and part[0].lower() in SPLITS for part in parts)
@@ -37,12 +34,10 @@ def by_folder(names: Sequence[str]) -> Foldered | None:
         range(len(names)), key=lambda i: (parts[i][:at], parts[i][at], *_folder_and_name(names[i]))
     )
     number = {name: n for n, name in enumerate(classes)}
-    return Foldered(
-        [names[i] for i in order],
-        classes,
-        [number[parts[i][at]] for i in order],
-        [parts[i][0] for i in order] if split else None,
-    )
+    columns: dict[str, Column] = {"label": np.array([number[parts[i][at]] for i in order], np.int64)}
+    if split:
+        columns["split"] = Names([parts[i][0] for i in order])
+    return Annotated("folder", [names[i] for i in order], columns, classes)
 
 
 def _common_depth(names: Sequence[str]) -> int:
