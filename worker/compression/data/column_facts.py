@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from winnow.contract.dataset import ArrayFacts
-from worker.compression.data.checked.readable import Checked, Size
+from worker.compression.data.checked.readable import MASK, Checked, Size
 from worker.compression.data.inputs.array import NUMERIC
 from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.table import Array, Boxes, Column, Files, Table, Texts
@@ -17,7 +17,10 @@ CHUNK = 1 << 20
 def column_facts(table: Table, checked: Checked | None = None) -> dict[str, ArrayFacts]:
     """Describe every column; of pictures what was seen when they were `checked`."""
     sizes = checked.sizes if checked is not None else {}
-    return {name: _column(column, sizes.get(name, set())) for name, column in table.columns.items()}
+    facts = {name: _column(column, sizes.get(name, set())) for name, column in table.columns.items()}
+    if isinstance(table.columns.get(MASK), Files):
+        facts[MASK] = _described("uint8", [len(table.columns[MASK]), None, None], whole=True)
+    return facts
 
 
 def _column(column: Column, sizes: set[Size]) -> ArrayFacts:
@@ -37,8 +40,10 @@ def _column(column: Column, sizes: set[Size]) -> ArrayFacts:
             return _described(column.dtype.name, [len(column), *row])
 
 
-def _described(dtype: str, shape: list[int | None]) -> ArrayFacts:
-    return ArrayFacts(dtype=dtype, shape=shape, min=None, max=None, finite=True, first_not_finite=None)
+def _described(dtype: str, shape: list[int | None], whole: bool | None = None) -> ArrayFacts:
+    return ArrayFacts(
+        dtype=dtype, shape=shape, min=None, max=None, finite=True, first_not_finite=None, whole=whole
+    )
 
 
 def _facts(array: Array) -> ArrayFacts:

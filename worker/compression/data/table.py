@@ -12,6 +12,7 @@ Rows = range | npt.NDArray[np.int64]
 """Ascending row numbers."""
 
 
+@runtime_checkable
 class Numbers(Protocol):
     """Numbers of one shape: a mapped array, or anything that is indexed by rows as one is."""
 
@@ -25,6 +26,7 @@ class Numbers(Protocol):
     def __getitem__(self, rows: Any, /) -> Any: ...
 
 
+@runtime_checkable
 class Ragged(Protocol):
     """Numbers whose shape differs from row to row: `shape` is that of a row, None along the axes that differ."""
 
@@ -36,6 +38,7 @@ class Ragged(Protocol):
     def row(self, row: int, /) -> Array: ...
 
 
+@runtime_checkable
 class Texts(Protocol):
     """Words or sentences."""
 
