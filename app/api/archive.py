@@ -7,18 +7,18 @@ from winnow.contract.strict_tar import BrokenTar, open_tar
 from winnow.contract.strict_zip import BrokenZip, open_zip
 
 
-def zip_names(file: BinaryIO) -> list[str]:
+def zip_names(file: BinaryIO, max_members: int) -> list[str]:
     """Raises `unknown_format` for what cannot be read, and what `open_zip` refuses."""
     try:
-        return list(open_zip(file, ignore_case=False).members)
+        return list(open_zip(file, max_members=max_members, ignore_case=False).members)
     except BrokenZip as error:
         raise _unreadable("zip", error) from error
 
 
-def tar_names(file: BinaryIO) -> list[str]:
+def tar_names(file: BinaryIO, max_members: int, ignore_case: bool) -> list[str]:
     """Raises `unknown_format` for what cannot be read, and what `open_tar` refuses."""
     try:
-        return list(open_tar(file).members)
+        return list(open_tar(file, max_members=max_members, ignore_case=ignore_case).members)
     except BrokenTar as error:
         raise _unreadable("tar", error) from error
 

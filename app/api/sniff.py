@@ -1,13 +1,14 @@
 """What the bytes are, found in the bytes; a name proves nothing.
 
-    zip     .npz | .pt2 | TorchScript | pickled module | ONNX with external data
-    tar     ONNX with external data
+    zip     .npz | .pt2 | TorchScript | pickled module | ONNX with external data | pictures
+    tar     ONNX with external data | pictures
     other   ONNX, if its protobuf fields can be walked from the first byte to the last
 
 Nothing here loads anything: only signatures, an archive's list of names, and the outermost protobuf fields are read.
 """
 
 import re
+from pathlib import PurePosixPath
 from typing import BinaryIO, Final, Literal, assert_never
 
 from app.api.archive import tar_names, zip_names
@@ -17,6 +18,10 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFormat
 
 Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "pickle"] | DatasetFormat
+
+MAX_MODEL_MEMBERS: Final = 10_000
+MAX_DATASET_MEMBERS: Final = 1_000_000
+PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 HEAD: Final = 1024
 _USE_INSTEAD: Final = "Upload .onnx (torch.onnx.export) or .pt2 (torch.export.save), which carry no code."
@@ -45,13 +50,17 @@ _STRANGERS: Final[tuple[tuple[bytes, str, str], ...]] = (
 )
 
 
-def sniffed(file: BinaryIO) -> Kind:
-    """The kind of a complete file. Raises `unknown_format`, `invalid_model`, `unsafe_archive`, `pickle_refused`."""
+def sniffed(file: BinaryIO, max_members: int = MAX_MODEL_MEMBERS) -> Kind:
+    """The kind of a complete file; `max_members` bounds archives.
+
+    Raises `unknown_format`, `invalid_model`, `unsafe_archive`, `pickle_refused`.
+    """
     head = file.read(HEAD)
     if head.startswith(b"PK"):
-        return _zip(zip_names(file))
+        return _zip(zip_names(file, max_members))
     if head[_TAR_MAGIC[0] :].startswith(_TAR_MAGIC[1]):
-        return _onnx_archive(tar_names(file), "tar")
+        is_model = max_members == MAX_MODEL_MEMBERS
+        return _archive(tar_names(file, max_members, ignore_case=is_model), "tar")
     if re.match(rb"\x80[\x02-\x05][\x8a\x8c}\](cX\x95]", head):
         return "pickle"
     for pattern, what, do in _STRANGERS:
@@ -93,22 +102,23 @@ def model_format(file: BinaryIO, expected: str, allow_torchscript: bool) -> Mode
 def dataset_format(file: BinaryIO) -> DatasetFormat:
     """The format of a dataset. Raises `unknown_format` and `pickle_refused` for what is none."""
     match sniffed_or_text(file):
-        case "npz":
-            return "npz"
+        case "npz" | "zip" | "tar" as kind:
+            return kind
         case "pickle":
             raise Refusal(
                 "pickle_refused", "The file is a pickle. Save the arrays with numpy.savez(path, NAME=array)."
             )
         case _ as kind:
             raise unknown(
-                f"The file looks like {kind}. A dataset is an .npz: numpy.savez(path, NAME=array, labels=…)."
+                f"The file looks like {kind}. A dataset is an .npz (numpy.savez(path, NAME=array, labels=…)), or a zip "
+                "or tar of pictures."
             )
 
 
 def sniffed_or_text(file: BinaryIO) -> str:
     """As `sniffed`, for a place where no model is expected: what is no model either is simply unknown."""
     try:
-        return sniffed(file)
+        return sniffed(file, MAX_DATASET_MEMBERS)
     except Refusal as refusal:
         if refusal.problem.code == "invalid_model":
             return "nothing known"
@@ -127,17 +137,20 @@ def _zip(names: list[str]) -> Kind:
         return "npz"
     if any(name.lower().endswith(".keras") or name == "model.weights.h5" for name in bare):
         raise unknown("The file looks like a Keras archive. Export it to ONNX with tf2onnx.")
-    return _onnx_archive(names, "zip")
+    return _archive(names, "zip")
 
 
-def _onnx_archive(names: list[str], kind: str) -> Kind:
+def _archive(names: list[str], kind: Literal["zip", "tar"]) -> Kind:
+    """ONNX with external data, or pictures: `kind` itself."""
     models = [name for name in names if name.lower().endswith(".onnx")]
     if len(models) == 1:
         return "onnx_archive"
+    if not models and any(PurePosixPath(name).suffix.lower() in PICTURES for name in names):
+        return kind
     listed = ", ".join(repr(name[:80]) for name in (models or names)[:5]) or "nothing"
     raise unknown(
         f"The {kind} archive has {len(models)} .onnx files ({listed}); a model needs exactly one, with its "
-        "external data beside it. A dataset is an .npz of .npy arrays."
+        "external data beside it. A dataset is an .npz of .npy arrays, or an archive of pictures."
     )
 
 

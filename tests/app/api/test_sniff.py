@@ -113,6 +113,22 @@ def test_what_cannot_be_used_is_named(content: bytes, code: str, says: str) -> N
     assert says in told[1]
 
 
+def test_pictures_are_a_dataset_and_no_model() -> None:
+    for content, kind in (
+        (zipped({"a/1.JPG": b""}), "zip"),
+        (tarred({"a/1.png": b"", "A/1.png": b""}), "tar"),
+    ):
+        assert dataset_format(io.BytesIO(content)) == kind
+        assert "/v1/datasets" in refused(zipped({"a/1.JPG": b""}))[1]
+    assert found(zipped({"m.onnx": ONNX, "drawing.png": b""})) == "onnx"
+
+
+def test_a_dataset_may_have_more_members_than_a_model() -> None:
+    names = {f"{number}.png": b"" for number in range(10_001)}
+    assert dataset_format(io.BytesIO(zipped(names))) == "zip"
+    assert refused(zipped(names))[0] == "unsafe_archive"
+
+
 def test_torchscript_is_off_unless_the_operator_allows_it() -> None:
     code, detail = refused(TORCHSCRIPT, allow=False)
     assert code == "torchscript_disabled"
@@ -140,7 +156,7 @@ def test_a_name_that_stands_twice_is_refused_at_the_door() -> None:
 
 
 @pytest.mark.parametrize("content", [ONNX, STATE_DICT, PT2, b"<html>", ONNX[:-1], b"\x80\x04\x95junk", b"x"])
-def test_a_dataset_is_an_npz_and_nothing_else(content: bytes) -> None:
+def test_a_model_or_a_page_is_no_dataset(content: bytes) -> None:
     assert dataset_format(io.BytesIO(NPZ)) == "npz"
     with pytest.raises(Refusal) as caught:
         dataset_format(io.BytesIO(content))

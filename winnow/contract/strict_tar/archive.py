@@ -16,7 +16,7 @@ MAX_PADDING: Final = 2**20
 FILE, FOLDER, PAX, GLOBAL_PAX, LONG_NAME = b"0", b"5", b"x", b"g", b"L"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class TarMember:
     """A member; `offset` is where its bytes begin in the file. A folder's name ends with `/`."""
 
@@ -44,24 +44,27 @@ class TarArchive:
             at, left = at + len(chunk), left - len(chunk)
 
 
-def open_tar(file: BinaryIO, *, max_bytes: int | None = None) -> TarArchive:
+def open_tar(
+    file: BinaryIO, *, max_bytes: int | None = None, max_members: int = MAX_MEMBERS, ignore_case: bool = True
+) -> TarArchive:
     """The archive in a file that nobody vouches for, read by its headers.
 
-    `max_bytes` bounds what all members have together. Raises `BrokenTar`; `Refusal` `unsafe_archive` for names that
-    lead elsewhere or stand twice (by case alone, too), links and special files, too many members, too many bytes.
+    `max_bytes` bounds what all members have together; with `ignore_case`, names that differ only by case stand twice.
+    Raises `BrokenTar`; `Refusal` `unsafe_archive` for names that lead elsewhere or stand twice, links and special
+    files, too many members, too many bytes.
     """
-    members = list(_members(file, file.seek(0, os.SEEK_END)))
+    members = list(_members(file, file.seek(0, os.SEEK_END), max_members))
     for member in members:
         check_name(member.name)
-    check_distinct((member.name for member in members), ignore_case=True)
+    check_distinct((member.name for member in members), ignore_case=ignore_case)
     if max_bytes is not None and sum(member.size_bytes for member in members) > max_bytes:
         raise unsafe(f"its members have more than {max_bytes} bytes together")
     return TarArchive(file, {member.name: member for member in members if not member.name.endswith("/")})
 
 
-def _members(file: BinaryIO, size: int) -> Iterator[TarMember]:
+def _members(file: BinaryIO, size: int, max_members: int) -> Iterator[TarMember]:
     at, more = 0, dict[str, str]()
-    for _ in range(MAX_MEMBERS + 1):
+    for _ in range(max_members + 1):
         block = _read(file, at, BLOCK)
         if not any(block):
             return _check_end(file, at, size, more)
@@ -75,7 +78,7 @@ def _members(file: BinaryIO, size: int) -> Iterator[TarMember]:
             more = {}
         else:
             more = more | _more(header, _read(file, start, min(length, MAX_PAX_BYTES + 1)), more)
-    raise unsafe(f"it has more than {MAX_MEMBERS} members")
+    raise unsafe(f"it has more than {max_members} members")
 
 
 def _length(header: Header, more: dict[str, str]) -> int:

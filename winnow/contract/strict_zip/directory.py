@@ -9,6 +9,8 @@ from winnow.contract.strict_zip.end_record import ENTRY, FULL32, BrokenZip, read
 from winnow.contract.strict_zip.names import MAX_NAME_BYTES, unsafe
 
 MAX_DIRECTORY_BYTES: Final = 8 * 2**20
+DIRECTORY_BYTES_PER_MEMBER: Final = 256
+"""Where more members are read than these bytes have room for: entry, name and extra fields, on average."""
 
 LOCAL: Final = struct.Struct("<4sBx2H4x3I2H")
 EXTRA: Final = struct.Struct("<2H")
@@ -25,7 +27,7 @@ NEWEST: Final = 63
 """Version of the format, times ten. Python's reader goes no further."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Member:
     """A member; `offset` is where its `packed_bytes` begin in the file. A folder's name ends with `/`."""
 
@@ -41,7 +43,7 @@ class Member:
         return self.name.endswith("/")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Entry:
     """A member as the directory tells of it."""
 
@@ -62,8 +64,9 @@ def read_members(file: BinaryIO, *, max_members: int) -> list[Member]:
     end = read_end(file)
     if end.count > max_members:
         raise unsafe(f"it has {end.count} members, more than {max_members}")
-    if end.stop - end.start > MAX_DIRECTORY_BYTES:
-        raise unsafe(f"its directory has more than {MAX_DIRECTORY_BYTES} bytes")
+    most = max(MAX_DIRECTORY_BYTES, DIRECTORY_BYTES_PER_MEMBER * max_members)
+    if end.stop - end.start > most:
+        raise unsafe(f"its directory has more than {most} bytes")
     entries = _entries(read_exactly(file, end.start, end.stop - end.start), end.count)
     entries.sort(key=lambda entry: entry.header)
     borders = [*(entry.header for entry in entries), end.start]

@@ -1,5 +1,8 @@
 """Read a declaration against the columns that are there: its defaults, a reader for each input, the labels."""
 
+from collections.abc import Iterable
+from typing import Literal
+
 import numpy as np
 
 from winnow.contract import fitting
@@ -19,15 +22,18 @@ from winnow.contract.declaration import (
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import NUMERIC, array_reader
+from worker.compression.data.inputs.image import ImageReader, image_reader
 from worker.compression.data.inputs.reader import InputReader
-from worker.compression.data.table import Array, Table
+from worker.compression.data.scratch import Scratch
+from worker.compression.data.table import Array, Files, Numbers, Table
+from worker.compression.data.targets.annotations import annotation_labels
 
 LABELS = "labels"
 
 
 def completed(declaration: Declaration, table: Table) -> Declaration:
     """Return the declaration with its defaults spelled out: every column of numbers an input, `labels` the target."""
-    targets = declaration.targets
+    targets = declaration.targets or _annotations(declaration, table)
     if targets is None and LABELS in table.arrays and not _uses(declaration, LABELS):
         targets = ArrayTarget(array=LABELS)
     inputs = declaration.inputs
@@ -36,7 +42,21 @@ def completed(declaration: Declaration, table: Table) -> Declaration:
         arrays = table.arrays.items()
         names = [name for name, array in arrays if name != target and array.dtype.kind in NUMERIC]
         inputs = {name: ArrayInput(array=name) for name in names}
+        if "image" in table.columns:
+            inputs = {"image": ImageInput(source="image", column="image")}
     return declaration.model_copy(update={"inputs": inputs, "targets": targets})
+
+
+def _annotations(declaration: Declaration, table: Table) -> TargetDeclaration | None:
+    """What an archive says of its pictures, where these are what the inputs are made of."""
+    pictures = not declaration.inputs or any(
+        isinstance(how, ImageInput) for how in declaration.inputs.values()
+    )
+    if not pictures or table.source is None:
+        return None
+    if table.source == "column":
+        return ColumnTarget(source="column", column="label") if "label" in table.columns else None
+    return AnnotationTarget(source=table.source)
 
 
 def _uses(declaration: Declaration, array: str) -> bool:
@@ -44,25 +64,39 @@ def _uses(declaration: Declaration, array: str) -> bool:
 
 
 def input_reader(
-    name: str, how: InputDeclaration, table: Table, spec: TensorSpec | None = None
+    name: str,
+    how: InputDeclaration,
+    table: Table,
+    spec: TensorSpec | None = None,
+    scratch: Scratch | None = None,
 ) -> InputReader:
-    """Make the reader of the input that is declared as `name`; `spec` is the model's, where one is known.
+    """Make the reader of the input that is declared as `name`; `spec` is the model's, where one is known. What is
+    decoded is kept in `scratch`, where there is one.
 
     Raises `Refusal` `invalid_declaration` where the columns do not have what is declared.
     """
     match how:
         case ArrayInput():
             return array_reader(name, _array(table, how.array, f"inputs.{name}.array"), how)
-        case ImageInput() | TextInput() | TableInput() | AudioInput():
+        case ImageInput():
+            column, files = _files(table, how.column, "image", f"inputs.{name}.column")
+            return image_reader(name, files, column, how, spec, scratch)
+        case TextInput() | TableInput() | AudioInput():
             raise _refused(f"Input {name!r}: {how.source} is not read yet.", f"inputs.{name}.from")
 
 
-def target_array(target: TargetDeclaration, table: Table) -> Array:
-    """Return the labels, one a sample. Raises `Refusal` `invalid_declaration`."""
+def target_labels(target: TargetDeclaration, table: Table, readers: Iterable[InputReader]) -> Numbers:
+    """Return the labels, one a sample; those of pictures are placed as the `readers` place the pictures.
+
+    Raises `Refusal` `invalid_declaration`.
+    """
     match target:
         case ArrayTarget():
             return _array(table, target.array, "targets.array")
-        case ColumnTarget() | AnnotationTarget():
+        case AnnotationTarget():
+            pictures = next((reader for reader in readers if isinstance(reader, ImageReader)), None)
+            return annotation_labels(target, table, pictures)
+        case ColumnTarget():
             raise _refused(f"Labels from {target.source} are not read yet.", "targets.from")
 
 
@@ -84,6 +118,27 @@ def _array(table: Table, name: str, where: str) -> Array:
             f"The declaration names array {name!r}, but the archive has {fitting.listed(arrays)}.", where
         )
     return np.asanyarray(arrays[name])
+
+
+def _files(table: Table, name: str | None, holds: Literal["image", "audio"], where: str) -> tuple[str, Files]:
+    """The column of files with this name, or the only one that holds such files."""
+    files = {
+        key: column
+        for key, column in table.columns.items()
+        if isinstance(column, Files) and column.holds == holds
+    }
+    files = {key: column for key, column in files.items() if key == (name or key)}
+    if name is None and "image" in files:
+        files = {"image": files["image"]}
+    if len(files) != 1:
+        wanted = (
+            f"column {name!r} of {holds}s" if name else f"one column of {holds}s, or its name under column"
+        )
+        raise _refused(
+            f"The declaration needs {wanted}, but the dataset has {fitting.listed(table.columns)}.", where
+        )
+    ((name, column),) = files.items()
+    return name, column
 
 
 def _refused(detail: str, where: str) -> Refusal:

@@ -5,14 +5,12 @@ One-hot are rows [N, C], or places [N, C, …] such as pixels, with the classes 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.fitting import columns
+from worker.compression.data.table import Array, Numbers
 
-Array = npt.NDArray[Any]
 NUMERIC_KINDS = "biuf"
 MAX_EXACT_FLOAT = 2**53
 """Whole floats below this are themselves."""
@@ -28,7 +26,7 @@ def class_numbers(labels: Array, *, one_hot: bool = True) -> Array:
     return labels.astype(np.int64) if labels.dtype.kind == "f" and is_whole(labels) else labels
 
 
-def is_one_hot(labels: Array) -> bool:
+def is_one_hot(labels: Numbers) -> bool:
     """Whether they are rows of two columns or more (axes of length one aside), or places with two classes or more, each
     with a single one, all else zero."""
     several = columns(labels.shape)
@@ -39,14 +37,14 @@ def is_one_hot(labels: Array) -> bool:
     return all(_one_each(_by_class(part)) for part in _parts(labels))
 
 
-def is_whole(labels: Array) -> bool:
+def is_whole(labels: Numbers) -> bool:
     """Whether they are integers, booleans, or floats that are integers."""
     if labels.dtype.kind != "f":
         return labels.dtype.kind in NUMERIC_KINDS
     return all(_all_whole(part) for part in _parts(labels))
 
 
-def mean_classes(labels: Array, output: Sequence[object] | None) -> bool:
+def mean_classes(labels: Numbers, output: Sequence[object] | None) -> bool:
     """Whether training takes labels for classes: integers always; floats that are whole or one-hot where the output
     [N, C] or [N, C, …] has classes to choose from."""
     if labels.dtype.kind in "biu":
@@ -57,7 +55,7 @@ def mean_classes(labels: Array, output: Sequence[object] | None) -> bool:
     return (single and is_whole(labels)) or (may_be_one_hot(labels, output) and is_one_hot(labels))
 
 
-def may_be_one_hot(labels: Array, output: Sequence[object] | None) -> bool:
+def may_be_one_hot(labels: Numbers, output: Sequence[object] | None) -> bool:
     """Whether labels have the form in which they would be one-hot for an output of this shape."""
     if output is None or len(output) < 2:
         return False
@@ -69,11 +67,11 @@ def _all_whole(part: Array) -> bool:
     return bool((np.abs(wide) < MAX_EXACT_FLOAT).all() and (wide == np.round(wide)).all())
 
 
-def _parts(labels: Array) -> list[Array]:
+def _parts(labels: Numbers) -> list[Array]:
     return [labels[start : start + ROWS_AT_A_TIME] for start in range(0, len(labels), ROWS_AT_A_TIME)]
 
 
-def _is_dense(labels: Array) -> bool:
+def _is_dense(labels: Numbers) -> bool:
     return len(columns(labels.shape)) > 1
 
 

@@ -8,12 +8,13 @@ from winnow.contract import fitting
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.declared import completed, input_reader, target_array
+from worker.compression.data.checked.readable import readable_rows
+from worker.compression.data.declared import completed, input_reader, target_labels
 from worker.compression.data.formats.opening import open_table
-from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.samples import Column, Constant, Samples
+from worker.compression.data.scratch import Scratch, scratch_of
 from worker.compression.data.source import Source
-from worker.compression.data.table import Array
+from worker.compression.data.table import Numbers, Table
 
 MAX_UNPACKED_BYTES = 32 * 2**30
 
@@ -27,8 +28,9 @@ def open_samples(
     `slice_beyond_data`, `invalid_declaration`, and what `open_table` refuses.
     """
     table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    kept = scratch_of(source.path, scratch, max_unpacked_bytes)
+    table = readable_rows(table, source.declaration.skip_bad, kept)
     declaration = completed(source.declaration, table)
-    readers = {name: input_reader(name, how, table) for name, how in declaration.inputs.items()}
     fitting.check_map(source.map, inputs)
     columns, constants = [], []
     for spec in inputs:
@@ -38,9 +40,13 @@ def open_samples(
             fitting.check_kind(spec, np.asarray(value).dtype.name)
             constants.append(Constant(spec, value))
         else:
-            columns.append(_column(spec, name, declaration, readers))
+            columns.append(_column(spec, name, declaration, table, kept))
     rows = _rows(columns)
-    targets = target_array(declaration.targets, table) if declaration.targets else None
+    targets = (
+        target_labels(declaration.targets, table, [c.reader for c in columns])
+        if declaration.targets
+        else None
+    )
     fixed = 1 if any(column.whole for column in columns) else fitting.fixed_batch(c.spec for c in columns)
     check_labels(targets, rows)
     return Samples(
@@ -48,15 +54,15 @@ def open_samples(
     )
 
 
-def _column(spec: TensorSpec, name: str, declaration: Declaration, readers: dict[str, InputReader]) -> Column:
-    if name not in readers:
+def _column(spec: TensorSpec, name: str, declaration: Declaration, table: Table, scratch: Scratch) -> Column:
+    if name not in declaration.inputs:
         offered = {*declaration.inputs, *declaration.constants}
         raise Refusal(
             "inputs_do_not_fit",
             f"The model's input {spec.name!r} ({fitting.spec_text(spec)}) needs {name!r}, but the dataset has "
             f"{fitting.listed(offered)}. Name one of them in the data's map, or declare it.",
         )
-    reader = readers[name]
+    reader = input_reader(name, declaration.inputs[name], table, spec, scratch)
     batched = fitting.fits(spec.shape, fitting.with_batch(spec, reader.shape, None))
     whole = fitting.fits(spec.shape, reader.shape)
     fitting.check_kind(spec, reader.dtype.name)
@@ -78,7 +84,7 @@ def _rows(columns: list[Column]) -> int:
     return next(iter(lengths.values()))
 
 
-def check_labels(targets: Array | None, rows: int) -> None:
+def check_labels(targets: Numbers | None, rows: int) -> None:
     """Check that there are as many labels as rows."""
     label_shape = None if targets is None else targets.shape[:1]
     if label_shape is not None and label_shape != (rows,):

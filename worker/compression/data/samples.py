@@ -10,7 +10,7 @@ from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import not_finite
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.labels import class_numbers
-from worker.compression.data.table import Array, Rows, select
+from worker.compression.data.table import Array, Numbers, Rows, select
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class Samples:
 
     columns: tuple[Column, ...]
     constants: tuple[Constant, ...]
-    targets: Array | None
+    targets: Numbers | None
     rows: Rows
     fixed_batch: int | None = None
 
@@ -88,7 +88,7 @@ class Samples:
 
     def with_class_numbers(self, *, one_hot: bool = True) -> "Samples":
         """Return the same samples with labels that are class numbers, where they can be read as such."""
-        if self.targets is None:
+        if not isinstance(self.targets, np.ndarray):  # boxes and masks are made when they are read
             return self
         return replace(self, targets=class_numbers(self.targets, one_hot=one_hot))
 

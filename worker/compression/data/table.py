@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -12,6 +12,7 @@ Rows = range | npt.NDArray[np.int64]
 """Ascending row numbers."""
 
 
+@runtime_checkable
 class Numbers(Protocol):
     """Numbers of one shape: a mapped array, or anything that is indexed by rows as one is."""
 
@@ -25,6 +26,7 @@ class Numbers(Protocol):
     def __getitem__(self, rows: Any, /) -> Any: ...
 
 
+@runtime_checkable
 class Ragged(Protocol):
     """Numbers whose shape differs from row to row: `shape` is that of a row, None along the axes that differ."""
 
@@ -36,6 +38,7 @@ class Ragged(Protocol):
     def row(self, row: int, /) -> Array: ...
 
 
+@runtime_checkable
 class Texts(Protocol):
     """Words or sentences."""
 
@@ -43,6 +46,7 @@ class Texts(Protocol):
     def texts(self, rows: Rows, /) -> list[str]: ...
 
 
+@runtime_checkable
 class Files(Protocol):
     """Encoded pictures or sounds. `place` says where a row lies, for people: a member's name, or `row 7`."""
 
@@ -64,16 +68,24 @@ class Boxes:
         return len(self.rows)
 
 
+Source = Literal["folder", "column", "coco", "yolo", "voc", "masks"]
+"""What the labels of pictures were read from."""
+Column = Numbers | Ragged | Texts | Files | Boxes
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
-    them; `tokenizer` is the `tokenizer.json` that came with the texts; `skipped` rows could not be read."""
+    them; `tokenizer` is the `tokenizer.json` that came with the texts. `skipped` rows could not be read and are not
+    among the columns; `faults` says why, of the first ten. `source` is where an archive has its labels."""
 
-    columns: dict[str, Numbers | Ragged | Texts | Files | Boxes]
+    columns: dict[str, Column]
     classes: list[str] | None = None
     tokenizer: bytes | None = None
     skipped: int = 0
+    faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
+    source: Source | None = None
 
     @property
     def arrays(self) -> dict[str, Array]:

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
+from worker.compression.data.scratch import identity
 
 log = logging.getLogger(__name__)
 
@@ -97,7 +98,7 @@ def _mapped(path: Path, header: NpyHeader, offset: int) -> Array:
 
 def _unpacked(archive: ZipArchive, path: Path, member: Member, scratch: Path) -> Path:
     """The member as a file of its own. The rename makes it whole or absent, so what is there can be used again."""
-    folder = scratch / _identity(path)
+    folder = scratch / identity(path)
     target = folder / (hashlib.sha256(member.name.encode()).hexdigest()[:32] + ".npy")
     if target.exists() and target.stat().st_size == member.size_bytes:
         return target
@@ -112,10 +113,3 @@ def _unpacked(archive: ZipArchive, path: Path, member: Member, scratch: Path) ->
             raise
     log.info("unpacked %s of %s: %d bytes", member.name, path.name, member.size_bytes)
     return target
-
-
-def _identity(path: Path) -> str:
-    """Tells archives in one scratch apart: a file's place, size and time of change."""
-    facts = path.stat()
-    key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
-    return hashlib.sha256(key.encode()).hexdigest()[:32]

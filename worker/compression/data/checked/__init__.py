@@ -1,0 +1,1 @@
+"""Which rows of a table can be used: what is wrong with the others, and the table without them."""

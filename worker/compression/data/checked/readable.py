@@ -1,0 +1,118 @@
+"""See which rows can be read before any is needed: every picture is decoded once."""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Final
+
+import numpy as np
+
+from worker.compression.data.checked.faults import Faults, check_faults, with_faults
+from worker.compression.data.checked.rows import with_rows
+from worker.compression.data.pictures.decode import BadPicture, check_picture, stored_size
+from worker.compression.data.pictures.masks import decoded_mask
+from worker.compression.data.scratch import Scratch
+from worker.compression.data.table import Files, Table
+from worker.compression.data.threads import in_threads
+
+CHECK_SECONDS: Final = 120
+"""After these the rest of the pictures is checked by their headers; unless bad ones are to be skipped, for then which
+ones are must not depend on the machine."""
+AT_A_TIME: Final = 1024
+MASK: Final = "mask"
+
+Size = tuple[int, int]
+
+
+@dataclass
+class Checked:
+    """What was seen of the pictures: where bad rows lie and why they are, heights and widths by column (two of them
+    where they differ), and how many pictures were checked by their headers alone."""
+
+    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
+    sizes: dict[str, set[Size]] = field(default_factory=dict)
+    by_header: int = 0
+
+    @property
+    def notes(self) -> list[str]:
+        """What was not looked at."""
+        if not self.by_header:
+            return []
+        seconds, pictures = CHECK_SECONDS, self.by_header
+        return [
+            f"After {seconds} s, {pictures} pictures were left that were checked by their headers, not decoded."
+        ]
+
+
+def check_rows(table: Table, skip_bad: float) -> tuple[Table, Checked]:
+    """Decode every picture, and return the table without the bad ones.
+
+    Raises `Refusal` `invalid_dataset` naming the first bad ones where they are a larger share than `skip_bad`.
+    """
+    checked = Checked()
+    deadline = None if skip_bad else time.monotonic() + CHECK_SECONDS
+    for name, files in _pictures(table).items():
+        _check_column(name, files, checked, deadline)
+    table = _without(table, checked.bad)
+    check_faults(table, skip_bad)
+    return table, checked
+
+
+def readable_rows(table: Table, skip_bad: float, scratch: Scratch) -> Table:
+    """Return the table without the rows that inspection left out. Nothing is decoded where none was to be skipped; else
+    all is, once for all that is opened in this scratch."""
+    check_faults(table, skip_bad)
+    if not skip_bad or not _pictures(table):
+        return table
+    known = scratch.folder / f"{scratch.dataset}.bad.npy"
+    if not known.exists():
+        scratch.folder.mkdir(parents=True, exist_ok=True)
+        _, checked = check_rows(table, skip_bad)
+        np.save(known, np.array(sorted(checked.bad), np.int64))
+    return _without(table, {int(row): ("", "") for row in np.load(known)})
+
+
+def _pictures(table: Table) -> dict[str, Files]:
+    return {
+        name: column
+        for name, column in table.columns.items()
+        if isinstance(column, Files) and column.holds == "image"
+    }
+
+
+def _without(table: Table, bad: dict[int, tuple[str, str]]) -> Table:
+    if not bad:
+        return table
+    faults, rows = Faults(), max(map(len, table.columns.values()))
+    for row in sorted(bad):
+        faults.add(*bad[row])
+    return with_faults(with_rows(table, np.setdiff1d(np.arange(rows), list(bad))), faults)
+
+
+def _check_column(name: str, files: Files, checked: Checked, deadline: float | None) -> None:
+    decoding = _mask_size if name == MASK else check_picture
+    sizes = checked.sizes.setdefault(name, set())
+    for start in range(0, len(files), AT_A_TIME):
+        rows = range(start, min(start + AT_A_TIME, len(files)))
+        late = deadline is not None and time.monotonic() > deadline
+        checked.by_header += len(rows) if late else 0
+        check = partial(_checked, files, stored_size if late else decoding)
+        for row, size in zip(rows, in_threads(check, rows), strict=True):
+            if isinstance(size, str):
+                checked.bad.setdefault(row, (f"{files.place(row)} (row {row})", size))
+            elif len(sizes) < 2:
+                sizes.add(size)
+
+
+def _checked(files: Files, check: Callable[[bytes], Size], row: int) -> Size | str:
+    """Height and width, or why the picture is bad."""
+    try:
+        return check(files.content(row))
+    except BadPicture as error:
+        return str(error)
+
+
+def _mask_size(content: bytes) -> Size:
+    mask = decoded_mask(content)
+    return mask.height, mask.width

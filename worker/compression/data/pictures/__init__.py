@@ -1,0 +1,1 @@
+"""Pictures: decoded within bounds, placed in a frame, kept once decoded."""

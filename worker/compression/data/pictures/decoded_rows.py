@@ -1,0 +1,56 @@
+"""Keep decoded rows in a sparse file, so that an epoch or another trial does not decode them again.
+
+    a byte for each row, 1 where its pixels are there · then the pixels, uint8 [rows, height, width, channels]
+
+Pixels are written before their byte. What the disk has no room for is decoded again each time.
+"""
+
+import contextlib
+import hashlib
+import os
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+Pixels = npt.NDArray[np.uint8]
+PRESENT: Final = b"\1"
+
+
+class DecodedRows:
+    """Rows of one shape, by number. Any thread may read and write, each row of its own."""
+
+    def __init__(self, path: Path, rows: int, shape: tuple[int, ...]) -> None:
+        self._rows, self._shape, self._row_bytes = rows, shape, int(np.prod(shape))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
+        self._present = bytearray(os.pread(self._file.fileno(), rows, 0).ljust(rows, b"\0"))
+
+    def read(self, row: int) -> Pixels | None:
+        """The row; None where it was not written."""
+        if not self._present[row]:
+            return None
+        content = os.pread(self._file.fileno(), self._row_bytes, self._at(row))
+        return np.frombuffer(content, np.uint8).reshape(self._shape)
+
+    def write(self, row: int, pixels: Pixels) -> None:
+        """Keep the row, where there is room."""
+        with contextlib.suppress(OSError):
+            if os.pwrite(self._file.fileno(), pixels.tobytes(), self._at(row)) == self._row_bytes:
+                os.pwrite(self._file.fileno(), PRESENT, row)
+                self._present[row] = 1
+
+    def _at(self, row: int) -> int:
+        return self._rows + row * self._row_bytes
+
+
+def decoded_rows(
+    folder: Path, key: str, rows: int, shape: tuple[int, ...], *, max_bytes: int
+) -> DecodedRows | None:
+    """The file of what `key` describes (the dataset and how it is read); None where it could grow beyond `max_bytes`,
+    all such files in the folder counted."""
+    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.rows"
+    size = rows * (1 + int(np.prod(shape)))
+    others = sum(other.stat().st_size for other in folder.glob("*.rows") if other != path)
+    return DecodedRows(path, rows, shape) if size + others <= max_bytes else None

@@ -1,0 +1,1 @@
+"""Labels that are more than a column of numbers."""
