@@ -64,16 +64,21 @@ class Boxes:
         return len(self.rows)
 
 
+Column = Numbers | Ragged | Texts | Files | Boxes
+
+
 @dataclass(frozen=True)
 class Table:
     """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
-    them; `tokenizer` is the `tokenizer.json` that came with the texts; `skipped` rows could not be read."""
+    them; `tokenizer` is the `tokenizer.json` that came with the texts; `skipped` rows could not be read, and are in no
+    column, `faults` say why of the first ones."""
 
-    columns: dict[str, Numbers | Ragged | Texts | Files | Boxes]
+    columns: dict[str, Column]
     classes: list[str] | None = None
     tokenizer: bytes | None = None
     skipped: int = 0
     notes: list[str] = field(default_factory=list)
+    faults: list[str] = field(default_factory=list)
 
     @property
     def arrays(self) -> dict[str, Array]:

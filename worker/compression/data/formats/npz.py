@@ -61,8 +61,8 @@ def _check_names(archive: ZipArchive) -> None:
 def _open(archive: ZipArchive, path: Path, member: Member, scratch: Path) -> Array:
     header = _header(archive, member)
     if member.deflated:
-        return _mapped(_unpacked(archive, path, member, scratch), header, header.offset)
-    return _mapped(path, header, member.offset + header.offset)
+        return mapped(_unpacked(archive, path, member, scratch), header, header.offset)
+    return mapped(path, header, member.offset + header.offset)
 
 
 def _header(archive: ZipArchive, member: Member) -> NpyHeader:
@@ -88,7 +88,8 @@ def _lying(member: Member, why: str) -> Refusal:
     )
 
 
-def _mapped(path: Path, header: NpyHeader, offset: int) -> Array:
+def mapped(path: Path, header: NpyHeader, offset: int) -> Array:
+    """Map the values that begin at `offset`, read-only."""
     if math.prod(header.shape) == 0:
         return np.empty(header.shape, header.dtype)
     order: Literal["F", "C"] = "F" if header.fortran else "C"
@@ -97,7 +98,7 @@ def _mapped(path: Path, header: NpyHeader, offset: int) -> Array:
 
 def _unpacked(archive: ZipArchive, path: Path, member: Member, scratch: Path) -> Path:
     """The member as a file of its own. The rename makes it whole or absent, so what is there can be used again."""
-    folder = scratch / _identity(path)
+    folder = scratch / identity(path)
     target = folder / (hashlib.sha256(member.name.encode()).hexdigest()[:32] + ".npy")
     if target.exists() and target.stat().st_size == member.size_bytes:
         return target
@@ -114,7 +115,7 @@ def _unpacked(archive: ZipArchive, path: Path, member: Member, scratch: Path) ->
     return target
 
 
-def _identity(path: Path) -> str:
+def identity(path: Path) -> str:
     """Tells archives in one scratch apart: a file's place, size and time of change."""
     facts = path.stat()
     key = f"{path.resolve()}|{facts.st_size}|{facts.st_mtime_ns}"
