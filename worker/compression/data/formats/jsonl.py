@@ -173,9 +173,7 @@ def _row(line: bytes) -> dict[str, Value] | str:
         return f"it is no JSON ({str(error)[:80]})"
     if not isinstance(row, dict):
         return "it is no object of names and values"
-    return (
-        "it has a NUL character" if "\\u0000" in text and "\0" in json.dumps(row, ensure_ascii=False) else row
-    )
+    return "it has a NUL character" if "\\u0000" in text and "\\u0000" in json.dumps(row) else row
 
 
 def _broken(why: str) -> Refusal:
