@@ -21,7 +21,10 @@ Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "pickle"] 
 
 HEAD: Final = 1024
 _USE_INSTEAD: Final = "Upload .onnx (torch.onnx.export) or .pt2 (torch.export.save), which carry no code."
-_DATASETS: Final = ".npz or .npy, CSV, JSON lines, Parquet, WAV or FLAC, or an archive (zip, tar) of pictures, sounds or of tables"
+_DATASETS: Final = (
+    ".npz or .npy, CSV, JSON lines, Parquet, WAV or FLAC, "
+    "or an archive (zip, tar) of pictures, sounds or tables"
+)
 _TAR_MAGIC: Final = (257, b"ustar")
 
 _STRANGERS: Final[tuple[tuple[bytes, str, str], ...]] = (

@@ -1,6 +1,5 @@
 """Inspect what an archive holds, in constant memory."""
 
-import math
 from pathlib import Path
 
 import numpy as np
@@ -8,17 +7,20 @@ import numpy as np
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from worker.compression.data.declared import completed, input_reader, target_array, target_name
+from worker.compression.data.column_facts import column_facts, numbers_facts
+from worker.compression.data.declared import (
+    class_names,
+    completed,
+    input_reader,
+    target_array,
+    target_faults,
+    target_name,
+)
 from worker.compression.data.formats.opening import open_table
-from worker.compression.data.inputs.array import NUMERIC
 from worker.compression.data.inputs.reader import InputReader
-from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.open import check_labels
+from worker.compression.data.skipping import readable_rows
 from worker.compression.data.suspicious import dataset_notes
-from worker.compression.data.table import Array, Table
-
-CHUNK = 1 << 20
-"""Elements read at a time."""
 
 
 def inspect_dataset(
@@ -33,29 +35,29 @@ def inspect_dataset(
     full = completed(declaration, table)
     readers = {name: input_reader(name, how, table) for name, how in full.inputs.items()}
     targets = target_array(full.targets, table) if full.targets else None
-    samples = _samples(readers)
-    check_labels(targets, samples)
+    rows = _samples(readers)
+    check_labels(targets, rows)
+    sources = [*readers.values(), *target_faults(full.targets, table)]
+    readable = readable_rows(table, rows, sources, full.skip_bad)
     inputs = {name: _input(reader) for name, reader in readers.items()}
     constants = {name: _constant(value) for name, value in full.constants.items()}
-    facts = _columns(table)
+    facts = column_facts(table)
+    if targets is not None and full.targets is not None:
+        facts[target_name(full.targets)] = numbers_facts(targets)
     return DatasetFacts(
-        samples=samples,
+        samples=len(readable.rows),
         arrays=facts,
         inputs=inputs | constants,
         target=target_name(full.targets) if full.targets else None,
-        classes=table.classes,
-        skipped=table.skipped,
+        classes=class_names(full.targets, table),
+        skipped=readable.skipped,
         notes=[*table.notes, *dataset_notes(full, facts)],
     )
 
 
 def array_facts(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, ArrayFacts]:
-    """Describe the arrays of the archive, whatever was declared of it. Refuses what `open_arrays` refuses."""
-    return _columns(open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes))
-
-
-def _columns(table: Table) -> dict[str, ArrayFacts]:
-    return {name: _facts(array) for name, array in table.arrays.items()}
+    """Describe the columns of the dataset, whatever was declared of it. Refuses what `open_table` refuses."""
+    return column_facts(open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes))
 
 
 def _input(reader: InputReader) -> DatasetInput:
@@ -80,34 +82,3 @@ def _samples(readers: dict[str, InputReader]) -> int:
     if samples == 0:
         raise Refusal("invalid_dataset", f"The inputs have no rows: {', '.join(lengths)}.")
     return samples
-
-
-def _facts(array: Array) -> ArrayFacts:
-    low, high, first = _range(array) if array.dtype.kind in NUMERIC else (math.inf, -math.inf, None)
-    return ArrayFacts(
-        dtype=array.dtype.name,
-        shape=list(array.shape),
-        min=low if low <= high else None,
-        max=high if low <= high else None,
-        finite=first is None,
-        first_not_finite=first,
-        whole=low <= high and first is None and is_whole(array),
-        one_hot=(low, high) == (0, 1) and is_one_hot(array),
-    )
-
-
-def _range(array: Array) -> tuple[float, float, list[int] | None]:
-    """Find the smallest and largest finite value, and the index (in storage order) of the first not finite."""
-    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
-    flat = array.reshape(-1, order=order)  # type: ignore[call-overload]
-    low, high, first = math.inf, -math.inf, None
-    for start in range(0, flat.size, CHUNK):
-        chunk = flat[start : start + CHUNK]
-        finite = np.isfinite(chunk)
-        if first is None and not finite.all():
-            at = start + int(np.argmin(finite))
-            first = [int(i) for i in np.unravel_index(at, array.shape, order=order)]  # type: ignore[call-overload]
-        good = chunk if finite.all() else chunk[finite]
-        if good.size:
-            low, high = min(low, float(good.min())), max(high, float(good.max()))
-    return low, high, first

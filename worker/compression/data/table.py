@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ class Numbers(Protocol):
     def __getitem__(self, rows: Any, /) -> Any: ...
 
 
+@runtime_checkable
 class Ragged(Protocol):
     """Numbers whose shape differs from row to row: `shape` is that of a row, None along the axes that differ."""
 
@@ -36,6 +37,7 @@ class Ragged(Protocol):
     def row(self, row: int, /) -> Array: ...
 
 
+@runtime_checkable
 class Texts(Protocol):
     """Words or sentences."""
 
@@ -43,6 +45,7 @@ class Texts(Protocol):
     def texts(self, rows: Rows, /) -> list[str]: ...
 
 
+@runtime_checkable
 class Files(Protocol):
     """Encoded pictures or sounds. `place` says where a row lies, for people: a member's name, or `row 7`."""
 
@@ -71,7 +74,7 @@ Column = Numbers | Ragged | Texts | Files | Boxes
 class Table:
     """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
     them; `tokenizer` is the `tokenizer.json` that came with the texts; `skipped` rows could not be read, and are in no
-    column, `faults` say why of the first ones."""
+    column, `faults` say why of the first ones. `shared` is what readers of its columns make once and share."""
 
     columns: dict[str, Column]
     classes: list[str] | None = None
@@ -79,6 +82,7 @@ class Table:
     skipped: int = 0
     notes: list[str] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
+    shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def arrays(self) -> dict[str, Array]:

@@ -13,7 +13,7 @@ from hypothesis.extra import numpy as hnp
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from worker.compression.data import inspect
+from worker.compression.data import column_facts
 from worker.compression.data.inspect import inspect_dataset
 
 
@@ -43,7 +43,7 @@ def test_range_and_finiteness_are_those_of_the_array(
     folder = tmp_path_factory.mktemp("data")
     np.savez(folder / "a.npz", x=np.asfortranarray(array) if fortran else array)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(inspect, "CHUNK", 7)
+        patch.setattr(column_facts, "CHUNK", 7)
         facts = inspected(folder).arrays["x"]
     finite = array[np.isfinite(array)]
     assert facts.finite == (finite.size == array.size)

@@ -32,14 +32,16 @@ def write_csv(paths: Sequence[Path], files: ColumnFiles) -> None:
     """Append the rows of CSV files with one header. Refuses with `invalid_dataset`, `unsafe_archive`."""
     kinds: list[list[pa.DataType]] = []
     for path in paths:
-        names = _header(path)
+        header = _header(path)
+        blank = count(1)
+        names = [name or f"unnamed {next(blank)}" for name in header]
         if not kinds:
             kinds = [list(NUMBERS) for _ in names]
             for name in names:
                 files.add(name, "text")
         elif names != [column.name for column in files.columns]:
             raise _broken(f"the header of {path.name[:80]!r} differs from that of the files before it")
-        _Reading(path, names, files, kinds).run()
+        _Reading(path, header, files, kinds).run()
     for number, kept in enumerate(kinds):
         if kept and files.rows:
             _as_numbers(files, number, kept[0])
@@ -123,11 +125,9 @@ def _reader(
 def _header(path: Path) -> list[str]:
     try:
         with _reader(path, lambda _: "skip", None) as reader:
-            names = [str(name) for name in reader.schema.names]
+            return [str(name) for name in reader.schema.names]
     except (pa.ArrowException, UnicodeDecodeError) as error:
         raise _broken(_reason(error)) from error
-    blank = count(1)
-    return [name or f"unnamed {next(blank)}" for name in names]
 
 
 def _text(column: pa.Array) -> tuple[pa.Array, list[int]]:

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.table import Array, Rows
+from worker.compression.data.table import Array, Rows, Texts
 
 RowNumbers = npt.NDArray[np.int64]
 
@@ -63,6 +63,14 @@ class MappedTexts:
 
     def texts(self, rows: Rows) -> list[str]:
         return [self.blob[self.at.span(int(row))].tobytes().decode() for row in rows]
+
+
+def texts_or_none(column: Texts, rows: Rows) -> list[str | None]:
+    """Read texts, None for rows that have no value."""
+    missing = set(column.missing.tolist()) if isinstance(column, MappedTexts) else set()
+    if not missing:
+        return [*column.texts(rows)]
+    return [None if int(row) in missing else column.texts(np.array([row]))[0] for row in rows]
 
 
 @dataclass(frozen=True)

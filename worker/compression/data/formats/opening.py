@@ -73,8 +73,9 @@ def _archive(path: Path, scratch: Path, limit: int) -> Table:
         return sounds(archive.members, unpack_members(path, archive.members, folder, limit))
     members = unpack_members(path, archive.members, folder, limit)
     table = _table(archive.kind, members, scratch / f"{identity(path)}-columns", scratch, limit)
-    tokenizer = archive.tokenizer and read_tokenizer(path, archive.tokenizer, limit)
-    return replace(table, tokenizer=tokenizer or None)
+    if archive.tokenizer is None:
+        return table
+    return replace(table, tokenizer=read_tokenizer(path, archive.tokenizer, limit))
 
 
 def _table(kind: str, paths: list[Path], target: Path, scratch: Path, limit: int) -> Table:

@@ -1,0 +1,79 @@
+"""Describes columns, in constant memory: type, shape and range of each."""
+
+import math
+
+import numpy as np
+
+from winnow.contract.dataset import ArrayFacts
+from worker.compression.data.formats.mapped import MappedLists
+from worker.compression.data.inputs.array import NUMERIC
+from worker.compression.data.labels import is_one_hot, is_whole
+from worker.compression.data.table import Array, Boxes, Column, Files, Ragged, Table, Texts
+
+CHUNK = 1 << 20
+"""Elements read at a time."""
+
+
+def column_facts(table: Table) -> dict[str, ArrayFacts]:
+    """Describe every column by its name."""
+    return {name: _facts(column) for name, column in table.columns.items()}
+
+
+def _facts(column: Column) -> ArrayFacts:
+    if isinstance(column, np.ndarray):
+        return numbers_facts(column)
+    if isinstance(column, MappedLists):
+        return _list_facts(column)
+    if isinstance(column, Ragged):
+        return _without_numbers(column.dtype.name, [len(column), *column.row_shape])
+    if isinstance(column, Files):
+        return _without_numbers(column.holds, [len(column)])
+    kind = "text" if isinstance(column, Texts) else "boxes" if isinstance(column, Boxes) else "numbers"
+    return _without_numbers(kind, [len(column)])
+
+
+def _without_numbers(dtype: str, shape: list[int | None]) -> ArrayFacts:
+    return ArrayFacts(dtype=dtype, shape=shape, min=None, max=None, finite=True, first_not_finite=None)
+
+
+def _list_facts(lists: MappedLists) -> ArrayFacts:
+    """Describe the numbers of all rows; what is not finite first is an index into its row."""
+    facts = numbers_facts(lists.values)
+    first = facts.first_not_finite
+    if first is not None:
+        row = int(np.searchsorted(lists.at.ends, first[0], side="right"))
+        first = [row, first[0] - int(lists.at.span(row).start), *first[1:]]
+    shape = [len(lists), *lists.row_shape]
+    return facts.model_copy(update={"shape": shape, "first_not_finite": first, "one_hot": None})
+
+
+def numbers_facts(array: Array) -> ArrayFacts:
+    """Describe type, shape and range of an array, read piece by piece."""
+    low, high, first = _range(array) if array.dtype.kind in NUMERIC else (math.inf, -math.inf, None)
+    return ArrayFacts(
+        dtype=array.dtype.name,
+        shape=list(array.shape),
+        min=low if low <= high else None,
+        max=high if low <= high else None,
+        finite=first is None,
+        first_not_finite=first,
+        whole=low <= high and first is None and is_whole(array),
+        one_hot=(low, high) == (0, 1) and is_one_hot(array),
+    )
+
+
+def _range(array: Array) -> tuple[float, float, list[int] | None]:
+    """Find the smallest and largest finite value, and the index (in storage order) of the first not finite."""
+    order = "F" if array.flags.f_contiguous and not array.flags.c_contiguous else "C"
+    flat = array.reshape(-1, order=order)  # type: ignore[call-overload]
+    low, high, first = math.inf, -math.inf, None
+    for start in range(0, flat.size, CHUNK):
+        chunk = flat[start : start + CHUNK]
+        finite = np.isfinite(chunk)
+        if first is None and not finite.all():
+            at = start + int(np.argmin(finite))
+            first = [int(i) for i in np.unravel_index(at, array.shape, order=order)]  # type: ignore[call-overload]
+        good = chunk if finite.all() else chunk[finite]
+        if good.size:
+            low, high = min(low, float(good.min())), max(high, float(good.max()))
+    return low, high, first
