@@ -98,6 +98,14 @@ class Dataset(ResponseModel):
     target: str | None = Field(
         description="The array that holds the labels; null until it is ready, and where there are none."
     )
+    classes: list[str] | None = Field(
+        default=None,
+        description="Names of the classes in the order of their numbers; null until ready, and where none are known.",
+    )
+    skipped: int | None = Field(
+        default=None,
+        description="Samples that were left out because they cannot be read; null until it is ready.",
+    )
     notes: list[str] | None = Field(
         default=None,
         description="What looks wrong with the data without being refused, for people; null until it was inspected.",

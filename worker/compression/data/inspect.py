@@ -5,14 +5,22 @@ from pathlib import Path
 import numpy as np
 
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
-from winnow.contract.declaration import Declaration
+from winnow.contract.declaration import ColumnTarget, Declaration
 from winnow.contract.errors import Refusal
 from worker.compression.data.checked.readable import check_rows
-from worker.compression.data.column_facts import column_facts
-from worker.compression.data.declared import completed, input_reader, target_labels, target_name
+from worker.compression.data.column_facts import column_facts, numbers_facts
+from worker.compression.data.declared import (
+    class_names,
+    completed,
+    input_reader,
+    target_faults,
+    target_labels,
+    target_name,
+)
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.open import check_labels
+from worker.compression.data.skipping import readable_rows
 from worker.compression.data.suspicious import dataset_notes
 
 
@@ -29,24 +37,28 @@ def inspect_dataset(
     full = completed(declaration, table)
     readers = {name: input_reader(name, how, table) for name, how in full.inputs.items()}
     targets = target_labels(full.targets, table, readers.values()) if full.targets else None
-    samples = _samples(readers)
-    check_labels(targets, samples)
+    rows = _samples(readers)
+    check_labels(targets, rows)
+    sources = [*readers.values(), *target_faults(full.targets, table)]
+    readable = readable_rows(table, rows, sources, full.skip_bad)
     inputs = {name: _input(reader) for name, reader in readers.items()}
     constants = {name: _constant(value) for name, value in full.constants.items()}
     facts = column_facts(table, checked)
+    if isinstance(full.targets, ColumnTarget):
+        facts[full.targets.column] = numbers_facts(np.asarray(targets))
     return DatasetFacts(
-        samples=samples,
+        samples=len(readable.rows),
         arrays=facts,
         inputs=inputs | constants,
         target=target_name(full.targets) if full.targets else None,
-        classes=table.classes,
-        skipped=table.skipped,
+        classes=class_names(full.targets, table),
+        skipped=readable.skipped,
         notes=[*table.notes, *checked.notes, *dataset_notes(full, facts)],
     )
 
 
 def array_facts(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, ArrayFacts]:
-    """Describe the arrays of the archive, whatever was declared of it. Refuses what `open_arrays` refuses."""
+    """Describe the columns of the dataset, whatever was declared of it. Refuses what `open_table` refuses."""
     return column_facts(open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes))
 
 

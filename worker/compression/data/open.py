@@ -1,6 +1,9 @@
 """Bring a source and a model's inputs together, and say exactly what does not fit."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import Final
 
 import numpy as np
 
@@ -8,28 +11,36 @@ from winnow.contract import fitting
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.checked.readable import readable_rows
-from worker.compression.data.declared import completed, input_reader, target_labels
+from worker.compression.data.checked.readable import readable_table
+from worker.compression.data.declared import completed, input_reader, target_faults, target_labels
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.samples import Column, Constant, Samples
 from worker.compression.data.scratch import Scratch, scratch_of
+from worker.compression.data.skipping import readable_rows
 from worker.compression.data.source import Source
 from worker.compression.data.table import Numbers, Table
 
 MAX_UNPACKED_BYTES = 32 * 2**30
+NO_TABLES: Final[Mapping[str, int]] = MappingProxyType({})
 
 
 def open_samples(
-    source: Source, inputs: list[TensorSpec], scratch: Path, *, max_unpacked_bytes: int = MAX_UNPACKED_BYTES
+    source: Source,
+    inputs: list[TensorSpec],
+    scratch: Path,
+    *,
+    max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
+    entries: Mapping[str, int] = NO_TABLES,
 ) -> Samples:
-    """Open the source's rows as feeds for a model with these inputs.
+    """Open the source's rows as feeds for a model with these inputs; `entries` are those of the tables that inputs are
+    looked up in.
 
     Refuses with `inputs_do_not_fit`, `unknown_input`, `labels_do_not_fit`, `empty_slice`,
     `slice_beyond_data`, `invalid_declaration`, and what `open_table` refuses.
     """
     table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     kept = scratch_of(source.path, scratch, max_unpacked_bytes)
-    table = readable_rows(table, source.declaration.skip_bad, kept)
+    table = readable_table(table, source.declaration.skip_bad, kept)
     declaration = completed(source.declaration, table)
     fitting.check_map(source.map, inputs)
     columns, constants = [], []
@@ -40,7 +51,7 @@ def open_samples(
             fitting.check_kind(spec, np.asarray(value).dtype.name)
             constants.append(Constant(spec, value))
         else:
-            columns.append(_column(spec, name, declaration, table, kept))
+            columns.append(_column(spec, name, declaration, table, kept, entries.get(spec.name)))
     rows = _rows(columns)
     targets = (
         target_labels(declaration.targets, table, [c.reader for c in columns])
@@ -48,13 +59,41 @@ def open_samples(
         else None
     )
     fixed = 1 if any(column.whole for column in columns) else fitting.fixed_batch(c.spec for c in columns)
+    fixed = _fixed_samples(columns, fixed)
     check_labels(targets, rows)
-    return Samples(
-        tuple(columns), tuple(constants), targets, fitting.chosen_rows(source.slice, rows, fixed or 1), fixed
-    )
+    sources = [*(column.reader for column in columns), *target_faults(declaration.targets, table)]
+    readable = readable_rows(table, rows, sources, declaration.skip_bad)
+    chosen = fitting.chosen_rows(source.slice, len(readable.rows), fixed or 1)
+    return Samples(tuple(columns), tuple(constants), targets, readable.chosen(chosen), fixed)
 
 
-def _column(spec: TensorSpec, name: str, declaration: Declaration, table: Table, scratch: Scratch) -> Column:
+def _fixed_samples(columns: list[Column], fixed: int | None) -> int | None:
+    """Count the samples of a batch that the model fixes. Raises `Refusal` `inputs_do_not_fit`."""
+    per_sample = {column.reader.rows_per_sample for column in columns}
+    if len(per_sample) > 1:
+        raise Refusal(
+            "inputs_do_not_fit",
+            "Pairs of texts that are apart are two rows a sample, and other inputs are one: declare all of them as "
+            "texts of the same columns.",
+        )
+    rows = per_sample.pop()
+    if fixed is not None and fixed % rows:
+        raise Refusal(
+            "inputs_do_not_fit",
+            f"The model takes {fixed} rows at a time, and a pair of texts that are apart is two. Export it with an "
+            "open batch dimension.",
+        )
+    return fixed and fixed // rows
+
+
+def _column(
+    spec: TensorSpec,
+    name: str,
+    declaration: Declaration,
+    table: Table,
+    scratch: Scratch,
+    entries: int | None,
+) -> Column:
     if name not in declaration.inputs:
         offered = {*declaration.inputs, *declaration.constants}
         raise Refusal(
@@ -72,7 +111,7 @@ def _column(spec: TensorSpec, name: str, declaration: Declaration, table: Table,
             f"The model's input {spec.name!r} takes {fitting.spec_text(spec)}, but {name!r} of the dataset gives "
             f"{reader.dtype} {['rows', *reader.shape]}. Change the declaration (layout, add_axis, scale) or the data.",
         )
-    return Column(spec, reader, whole=not batched)
+    return Column(spec, reader, whole=not batched, entries=entries)
 
 
 def _rows(columns: list[Column]) -> int:

@@ -59,7 +59,7 @@ def check_rows(table: Table, skip_bad: float) -> tuple[Table, Checked]:
     return table, checked
 
 
-def readable_rows(table: Table, skip_bad: float, scratch: Scratch) -> Table:
+def readable_table(table: Table, skip_bad: float, scratch: Scratch) -> Table:
     """Return the table without the rows that inspection left out. Nothing is decoded where none was to be skipped; else
     all is, once for all that is opened in this scratch."""
     check_faults(table, skip_bad)
