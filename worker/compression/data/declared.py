@@ -137,7 +137,9 @@ def target_faults(target: TargetDeclaration | None, table: Table) -> list[Column
 
 def class_names(target: TargetDeclaration | None, table: Table) -> list[str] | None:
     """Return the names of the classes in the order of their numbers, where the data or the declaration has some."""
-    return column_labels(target, table).classes if isinstance(target, ColumnTarget) else table.classes
+    if isinstance(target, ColumnTarget):
+        return column_labels(target, table).classes
+    return (target.classes if isinstance(target, AnnotationTarget) else None) or table.classes
 
 
 def target_name(target: TargetDeclaration) -> str:

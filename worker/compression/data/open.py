@@ -11,9 +11,9 @@ from winnow.contract import fitting
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.checked.readable import readable_table
 from worker.compression.data.declared import completed, input_reader, target_faults, target_labels
 from worker.compression.data.formats.opening import open_table
+from worker.compression.data.pictures.checking import known_bad
 from worker.compression.data.samples import Column, Constant, Samples
 from worker.compression.data.scratch import Scratch, scratch_of
 from worker.compression.data.skipping import readable_rows
@@ -40,7 +40,6 @@ def open_samples(
     """
     table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     kept = scratch_of(source.path, scratch, max_unpacked_bytes)
-    table = readable_table(table, source.declaration.skip_bad, kept)
     declaration = completed(source.declaration, table)
     fitting.check_map(source.map, inputs)
     columns, constants = [], []
@@ -61,7 +60,8 @@ def open_samples(
     fixed = 1 if any(column.whole for column in columns) else fitting.fixed_batch(c.spec for c in columns)
     fixed = _fixed_samples(columns, fixed)
     check_labels(targets, rows)
-    sources = [*(column.reader for column in columns), *target_faults(declaration.targets, table)]
+    bad = known_bad(table, declaration.skip_bad, kept)
+    sources = [*(column.reader for column in columns), *target_faults(declaration.targets, table), bad]
     readable = readable_rows(table, rows, sources, declaration.skip_bad)
     chosen = fitting.chosen_rows(source.slice, len(readable.rows), fixed or 1)
     return Samples(tuple(columns), tuple(constants), targets, readable.chosen(chosen), fixed)

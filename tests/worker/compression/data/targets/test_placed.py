@@ -146,3 +146,13 @@ def test_labels_that_are_not_there_are_refused(targets: dict[str, Any], says: st
         opened(tmp_path, files, {}, targets)
     assert caught.value.problem.code == "invalid_declaration"
     assert says in caught.value.problem.detail
+
+
+def test_words_of_a_table_are_numbered_as_declared(tmp_path: Path) -> None:
+    files = {"labels.csv": b"file,label\n1.png,cat\n2.png,dog\n", "1.png": encoded(noise(4, 4))}
+    files["2.png"] = files["1.png"]
+    for classes, numbers in ((None, [0, 1]), (["dog", "fox", "cat"], [2, 0])):
+        targets = {"from": "column", "column": "label", "classes": classes}
+        labels = opened(tmp_path, files, {}, targets).labels
+        assert labels is not None
+        assert labels.tolist() == numbers

@@ -1,15 +1,13 @@
-"""See which rows can be read before any is needed: every picture is decoded once."""
+"""See which pictures can be read before any is needed: each is decoded once."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Final
 
 import numpy as np
 
-from worker.compression.data.checked.faults import Faults, check_faults, with_faults
-from worker.compression.data.checked.rows import with_rows
 from worker.compression.data.pictures.decode import BadPicture, check_picture, stored_size
 from worker.compression.data.pictures.masks import decoded_mask
 from worker.compression.data.scratch import Scratch
@@ -27,10 +25,10 @@ Size = tuple[int, int]
 
 @dataclass
 class Checked:
-    """What was seen of the pictures: where bad rows lie and why they are, heights and widths by column (two of them
-    where they differ), and how many pictures were checked by their headers alone."""
+    """What was seen of the pictures: why rows are bad, heights and widths by column (two of them where they differ),
+    and how many pictures were checked by their headers alone."""
 
-    bad: dict[int, tuple[str, str]] = field(default_factory=dict)
+    bad: dict[int, str] = field(default_factory=dict)
     sizes: dict[str, set[Size]] = field(default_factory=dict)
     by_header: int = 0
 
@@ -44,33 +42,30 @@ class Checked:
             f"After {seconds} s, {pictures} pictures were left that were checked by their headers, not decoded."
         ]
 
+    def faults(self) -> Iterator[tuple[int, str]]:
+        """Yield the bad rows."""
+        yield from self.bad.items()
 
-def check_rows(table: Table, skip_bad: float) -> tuple[Table, Checked]:
-    """Decode every picture, and return the table without the bad ones.
 
-    Raises `Refusal` `invalid_dataset` naming the first bad ones where they are a larger share than `skip_bad`.
-    """
+def check_pictures(table: Table, *, all_decoded: bool) -> Checked:
+    """Decode every picture; unless `all_decoded`, as many as there is time for."""
     checked = Checked()
-    deadline = None if skip_bad else time.monotonic() + CHECK_SECONDS
+    deadline = None if all_decoded else time.monotonic() + CHECK_SECONDS
     for name, files in _pictures(table).items():
         _check_column(name, files, checked, deadline)
-    table = _without(table, checked.bad)
-    check_faults(table, skip_bad)
-    return table, checked
+    return checked
 
 
-def readable_table(table: Table, skip_bad: float, scratch: Scratch) -> Table:
-    """Return the table without the rows that inspection left out. Nothing is decoded where none was to be skipped; else
-    all is, once for all that is opened in this scratch."""
-    check_faults(table, skip_bad)
+def known_bad(table: Table, skip_bad: float, scratch: Scratch) -> Checked:
+    """Return the rows that inspection left out. Nothing is decoded where none was to be skipped; else all is, once for
+    all that is opened in this scratch."""
     if not skip_bad or not _pictures(table):
-        return table
+        return Checked()
     known = scratch.folder / f"{scratch.dataset}.bad.npy"
     if not known.exists():
         scratch.folder.mkdir(parents=True, exist_ok=True)
-        _, checked = check_rows(table, skip_bad)
-        np.save(known, np.array(sorted(checked.bad), np.int64))
-    return _without(table, {int(row): ("", "") for row in np.load(known)})
+        np.save(known, np.array(sorted(check_pictures(table, all_decoded=True).bad), np.int64))
+    return Checked({int(row): "its picture cannot be used" for row in np.load(known)})
 
 
 def _pictures(table: Table) -> dict[str, Files]:
@@ -79,15 +74,6 @@ def _pictures(table: Table) -> dict[str, Files]:
         for name, column in table.columns.items()
         if isinstance(column, Files) and column.holds == "image"
     }
-
-
-def _without(table: Table, bad: dict[int, tuple[str, str]]) -> Table:
-    if not bad:
-        return table
-    faults, rows = Faults(), max(map(len, table.columns.values()))
-    for row in sorted(bad):
-        faults.add(*bad[row])
-    return with_faults(with_rows(table, np.setdiff1d(np.arange(rows), list(bad))), faults)
 
 
 def _check_column(name: str, files: Files, checked: Checked, deadline: float | None) -> None:
@@ -100,7 +86,7 @@ def _check_column(name: str, files: Files, checked: Checked, deadline: float | N
         check = partial(_checked, files, stored_size if late else decoding)
         for row, size in zip(rows, in_threads(check, rows), strict=True):
             if isinstance(size, str):
-                checked.bad.setdefault(row, (f"{files.place(row)} (row {row})", size))
+                checked.bad.setdefault(row, f"{files.place(row)}: {size}")
             elif len(sizes) < 2:
                 sizes.add(size)
 

@@ -11,9 +11,9 @@ from winnow.contract.dataset import DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.checked import readable
 from worker.compression.data.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
+from worker.compression.data.pictures import checking
 from worker.compression.data.source import Source
 
 GOOD = encoded(noise(4, 6))
@@ -54,10 +54,9 @@ def test_bad_pictures_refuse_the_dataset_and_the_first_ten_are_named(tmp_path: P
         inspected(folder_of(tmp_path, 20, 12))
     problem = caught.value.problem
     assert problem.code == "invalid_dataset"
-    assert "12 of 32 samples" in problem.detail
-    assert "first 10" in problem.detail
+    assert "12 of 32 rows" in problem.detail
     assert problem.detail.count("cannot be decoded") == 10
-    assert "a/00.png (row 0)" in problem.detail
+    assert "row 0: a/00.png: it cannot be decoded" in problem.detail
     with pytest.raises(Refusal):
         inspected(folder_of(tmp_path, 20, 12), skip_bad=0.3)
 
@@ -65,7 +64,7 @@ def test_bad_pictures_refuse_the_dataset_and_the_first_ten_are_named(tmp_path: P
 def test_bad_pictures_are_skipped_up_to_the_declared_share_and_counted(tmp_path: Path) -> None:
     path = folder_of(tmp_path, 9, 3)
     facts = inspected(path, skip_bad=0.25)
-    assert (facts.samples, facts.skipped, facts.arrays["label"].shape) == (9, 3, [9])
+    assert (facts.samples, facts.skipped, facts.arrays["label"].shape) == (9, 3, [12])
     declaration = Declaration.model_validate(
         {"inputs": {"x": {"from": "image"}}, "targets": {"from": "folder"}, "skip_bad": 0.25}
     )
@@ -81,21 +80,20 @@ def test_bad_pictures_are_skipped_up_to_the_declared_share_and_counted(tmp_path:
 
 def test_annotations_that_fit_nothing_count_as_bad_samples(tmp_path: Path) -> None:
     files = {"labels.csv": b"file,label\n1.png,0\nno.png,1\n", "1.png": GOOD}
-    targets = {"array": "label"}
     with pytest.raises(Refusal, match=r"labels\.csv row 1"):
-        inspected(zip_of(tmp_path / "a", files), targets=targets)
-    assert inspected(zip_of(tmp_path / "a", files), targets=targets, skip_bad=0.5).skipped == 1
+        inspected(zip_of(tmp_path / "a", files))
+    assert inspected(zip_of(tmp_path / "a", files), skip_bad=0.5).skipped == 1
 
 
 def test_beyond_its_time_a_check_looks_at_headers_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(readable, "CHECK_SECONDS", -1)
+    monkeypatch.setattr(checking, "CHECK_SECONDS", -1)
     facts = inspected(folder_of(tmp_path, 1, 1))
     assert facts.notes[0].endswith("2 pictures were left that were checked by their headers, not decoded.")
 
 
 def test_masks_are_checked_as_masks(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "a", {"images/1.png": GOOD, "masks/1.png": GOOD})
-    with pytest.raises(Refusal, match=r"masks/1\.png \(row 0\): its pixels are RGB"):
+    with pytest.raises(Refusal, match=r"row 0: masks/1\.png: its pixels are RGB"):
         inspected(path)
