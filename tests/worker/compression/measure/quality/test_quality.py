@@ -7,7 +7,7 @@ from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Metric
+from winnow.contract.evaluation import Metric
 from worker.compression.measure.quality.metrics import outcomes
 from worker.compression.measure.quality.quality import judge
 
