@@ -171,8 +171,8 @@ def _per_class(before: Value, after: Value) -> list[ClassQuality] | None:
 def _has_nan(outputs: list[Array], rows: int) -> Array:
     """Whether each sample has NaN in one of the outputs; all of a batch where the rows are not the samples'."""
     masks = [_nan_rows(x, rows) for x in outputs if x.dtype.kind == "f"]
-    nowhere: Array = np.zeros(rows, bool)
-    return np.logical_or.reduce([*masks, nowhere])
+    somewhere: Array = np.logical_or.reduce([*masks, np.zeros(rows, bool)])
+    return somewhere
 
 
 def _nan_rows(x: Array, rows: int) -> Array:

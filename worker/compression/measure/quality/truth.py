@@ -200,7 +200,7 @@ def _boxes(row: Any, classes: int | None, number: int) -> Array:
     boxes = boxes.reshape(0, BOX_COLUMNS) if not boxes.size else boxes
     if boxes.ndim != 2 or boxes.shape[1] != BOX_COLUMNS or not np.isfinite(boxes).all():
         raise _unfit(
-            f"Boxes are {BOX_COLUMNS} numbers each (class, left, top, right, bottom in pixels of the model's input), and "
+            f"A box is {BOX_COLUMNS} numbers (class, left, top, right, bottom in pixels of the model's input), and "
             f"row {number} has {list(boxes.shape)}."
         )
     boxes = boxes[boxes[:, 0] >= 0]

@@ -1,7 +1,7 @@
 """Several labels a sample: probabilities [n, labels] against 0 and 1, averaged over the labels (macro).
 
-Precision, recall and F1 count labels at `threshold`, and a label that never occurs as scikit-learn does: 0. ROC AUC and
-average precision leave out labels for which they are not defined, as torchmetrics does.
+Precision, recall and F1 count labels at `threshold`, and a label that never occurs as scikit-learn does: 0. ROC AUC is
+averaged over labels for which it is defined. Average precision of a label that never occurs is 0.
 """
 
 from collections.abc import Callable
@@ -90,14 +90,19 @@ def _ranked(
 
         score = metrics.roc_auc_score if metric == "roc_auc" else metrics.average_precision_score
         truth, scores = _sides(records)
-        defined = [c for c in range(truth.shape[1]) if _is_defined(metric, truth[:, c])]
+        columns = range(truth.shape[1])
+        defined = [c for c in columns if _is_defined(metric, truth[:, c])]
         values = {c: float(score(truth[:, c], scores[:, c])) for c in defined}
+        if metric == "average_precision":
+            values |= {c: 0.0 for c in columns if c not in values}
         return Value(float(np.mean(list(values.values()))) if values else undefined, values)
 
     def drawn(records: Array, weights: Floats) -> Floats:
         truth, scores = _sides(records)
         columns = range(truth.shape[1])
         values = np.stack([statistic(truth[:, c] > 0, scores[:, c], weights) for c in columns])
+        if metric == "average_precision":
+            values[~truth.any(axis=0)] = 0
         return mean_of_defined(values, undefined)
 
     return Measure(_scored, value, drawn, chance=chance, work=lambda records: 4 * records.size)

@@ -12,7 +12,6 @@ from winnow.contract.evaluation import Metric
 from worker.compression.measure.quality.measure import Array, Floats, Measure, Value, mean_measure, ratio
 
 Symbols = tuple[object, ...]
-SPACE = " "
 
 
 def sequence(metric: Metric, alphabet: list[str] | None) -> Measure:
@@ -51,7 +50,7 @@ def _word_edits(alphabet: list[str] | None) -> Callable[[list[Symbols], list[Sym
         )
 
     def words(symbols: Symbols) -> tuple[str, ...]:
-        return tuple("".join(map(str, symbols)).split(SPACE))
+        return tuple("".join(map(str, symbols)).split())
 
     def record(sequences: list[Symbols], truth: list[Symbols]) -> Array:
         return _edits([*map(words, sequences)], [*map(words, truth)])

@@ -79,6 +79,8 @@ def test_classification(classes: tuple[Array, Array]) -> None:
     }
     for metric, number in expected.items():
         same(value(classification(metric, logits=True), logits, labels), number)  # type: ignore[arg-type]
+    if np.ptp(np.sort(logits, axis=1)[:, -2:], axis=1).min() == 0:
+        return  # of classes that are equally likely torch takes another one
     same(
         value(classification("ece", logits=True), logits, labels),
         tm.classification.multiclass_calibration_error(t(shares), t(labels), 5, n_bins=15, norm="l1"),
@@ -294,6 +296,7 @@ def boxes_of(rng: np.random.Generator, images: int, classes: int) -> tuple[list[
         other = rng.integers(0, classes, int(rng.integers(0, 4)))
         far = rng.random((len(other), 2)) * 200
         boxes = np.concatenate([seen[:, 1:], np.column_stack([far, far + 30])])
+        boxes = np.concatenate([boxes[:, :2], np.maximum(boxes[:, 2:], boxes[:, :2])], axis=1)
         numbers = np.concatenate([seen[:, 0], other]).astype(np.int64)
         scores = np.round(rng.random(len(boxes)), 1)
         order = np.argsort(-scores, kind="stable")
