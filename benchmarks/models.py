@@ -21,7 +21,8 @@ from benchmarks.speed import speed_told
 from winnow.client import Client
 from winnow.client.errors import ServiceProblem, UploadRejected
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, DataUse, DataUses, Evaluation, JobRequest
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark, DataUse, DataUses, JobRequest
 from winnow.contract.model import Model
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report

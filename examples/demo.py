@@ -22,7 +22,8 @@ from winnow.cli.screen import out, say
 from winnow.cli.shared import terminable
 from winnow.client import Client, ClientError
 from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
-from winnow.contract.job import DataUse, DataUses, Evaluation, Job, JobRequest
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import DataUse, DataUses, Job, JobRequest
 from winnow.contract.recipe import Int8Static, Recipe, Requirements
 
 OUTPUT = Path("demo-output")

@@ -12,6 +12,7 @@ from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import DataUse, JobRequest
 from winnow.contract.model import TensorSpec
+from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Rows, Work
 
@@ -81,7 +82,7 @@ class JobInput:
             training=self._rows(job, request.data.training),
             evaluation_data=self._rows(job, request.data.evaluation),
             out_dir=folder,
-            evaluation=request.evaluation,
+            evaluation=measured(request),
             require=request.require,
             benchmark=request.benchmark,
             seed=request.seed,

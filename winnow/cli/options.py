@@ -17,7 +17,8 @@ from pydantic import BaseModel
 from winnow.cli.naming import problem_in_options
 from winnow.cli.shared import errors_in_words
 from winnow.contract.errors import Refusal
-from winnow.contract.job import JobRequest, Metric
+from winnow.contract.evaluation import Metric, Task
+from winnow.contract.job import JobRequest
 from winnow.contract.nearest import did_you_mean
 from winnow.contract.recipe import AnyStep
 from winnow.contract.steps.base import Step
@@ -51,13 +52,29 @@ class JobOptions:
         list[str] | None,
         typer.Option(metavar="INPUT=NAME", help="The dataset's name for an input of the model."),
     ] = None
-    metric: Annotated[str | None, typer.Option(help=f"One of {', '.join(get_args(Metric))}.")] = None
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What the model is for: {', '.join(get_args(Task))}, or auto to have it found out."
+        ),
+    ] = None
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Repeatable, the first decides; the usual one of --task if not given. "
+            f"{', '.join(get_args(Metric))}."
+        ),
+    ] = None
     output: Annotated[
         str | None, typer.Option(help="The model's output to judge; its first one if not given.")
     ] = None
     max_metric_drop: Annotated[float | None, typer.Option(help="0.01 is one point of top-1.")] = None
     min_speedup: Annotated[float | None, typer.Option(help="1.5 is one and a half times as fast.")] = None
     max_size_ratio: Annotated[float | None, typer.Option(help="0.5 is half the size.")] = None
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(help="Of the predictions with the original's; needs --task, and no labels."),
+    ] = None
     min_cosine: Annotated[float | None, typer.Option(help="Between the outputs before and after.")] = None
     batch_size: Annotated[
         list[int] | None, typer.Option(help="Measure with this batch size; repeatable.")
@@ -144,8 +161,17 @@ class JobOptions:
             "min_speedup": self.min_speedup,
             "max_size_ratio": self.max_size_ratio,
             "min_cosine": self.min_cosine,
+            "min_agreement": self.min_agreement,
         }
-        evaluation = without_none({"metric": self.metric, "output": self.output})
+        metrics = self.metric or []
+        evaluation = without_none(
+            {
+                "task": self.task,
+                "metric": metrics[0] if metrics else None,
+                "also": metrics[1:] or None,
+                "output": self.output,
+            }
+        )
         asked = {
             "name": self.name,
             "tags": pairs("--tag", self.tag),

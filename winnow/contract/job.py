@@ -8,13 +8,11 @@ from pydantic import Field, StringConstraints
 from winnow.contract.base import RequestModel, ResponseModel
 from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
+from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
-Metric = Literal["top1", "top5", "precision", "recall", "mse"]
-ERRORS: Final[frozenset[str]] = frozenset({"mse"})
-"""Metrics of which less is better, and whose labels are numbers, not classes."""
 
 FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -54,19 +52,6 @@ class DataUses(RequestModel):
     training: DataUse | None = Field(default=None, description="To train on; null for none.")
     evaluation: DataUse | None = Field(
         default=None, description="Held out, with labels, to measure quality on; null for none."
-    )
-
-
-class Evaluation(RequestModel):
-    """How quality is measured. `output` is the model's output to judge; its first one when left out."""
-
-    metric: Metric = Field(
-        description="The measure of quality: `top1`, `top5` (share of right classes), macro-averaged "
-        "`precision` and "
-        "`recall`, or `mse`."
-    )
-    output: str | None = Field(
-        default=None, description="Name of the model's output to judge; null for its first."
     )
 
 

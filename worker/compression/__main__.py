@@ -13,6 +13,7 @@ from typing import Any
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
 from worker.compression.data.open import MAX_UNPACKED_BYTES
@@ -69,7 +70,7 @@ def _compress(job: Path, out: Path) -> int:
         out,
         Printed(),
         options=Options(
-            request.evaluation,
+            measured(request),
             request.require,
             request.benchmark,
             request.seed,

@@ -81,11 +81,11 @@ class Materials:
         )
 
     def training(self, inputs: list[TensorSpec]) -> Samples:
-        """The training data. Raises `Refusal` `missing_data`."""
+        """The training data, in batches of rows of one length. Raises `Refusal` `missing_data`."""
         samples = self.samples(self.data.training, inputs)
         if samples is None:
             raise Refusal("missing_data", "The step needs training data.", field="data.training")
-        return samples
+        return samples.unpadded()
 
     def model(self, name: str) -> ir.Model:
         """The upload itself (`original`), or another by its id: in normal form and float32, the caller's own."""

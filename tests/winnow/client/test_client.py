@@ -13,7 +13,8 @@ from app.settings import Settings
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits
 from winnow.client import Client, JobFailed, ServiceProblem, UploadRejected
 from winnow.contract.dataset import Dataset
-from winnow.contract.job import Benchmark, DataUse, DataUses, Evaluation, Job, JobRequest
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark, DataUse, DataUses, Job, JobRequest
 from winnow.contract.model import Model
 from winnow.contract.recipe import Int8Dynamic, Int8Static, Recipe, Requirements
 

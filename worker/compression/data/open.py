@@ -13,8 +13,9 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.declared import completed, input_reader, target_faults, target_labels
 from worker.compression.data.formats.opening import open_table
+from worker.compression.data.model_inputs import Column, Constant
 from worker.compression.data.pictures.checking import known_bad
-from worker.compression.data.samples import Column, Constant, Samples
+from worker.compression.data.samples import Samples
 from worker.compression.data.scratch import Scratch, scratch_of
 from worker.compression.data.skipping import readable_rows
 from worker.compression.data.source import Source

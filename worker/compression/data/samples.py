@@ -6,76 +6,14 @@ from functools import cached_property
 
 import numpy as np
 
-from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inputs.array import not_finite
 from worker.compression.data.inputs.padding import PaddingReader, unpadded_reader
-from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.labels import class_numbers
+from worker.compression.data.model_inputs import Column, Constant
 from worker.compression.data.table import Array, Numbers, Rows, select
 
 RowShapes = tuple[tuple[int, ...] | None, ...]
 """Of one row in each column; None where it does not matter."""
-
-
-@dataclass(frozen=True)
-class Column:
-    """One model input and what it is made from. `whole`: one row is the whole input, batch axis included. `entries`: of
-    the table that the model looks the numbers up in, where it does."""
-
-    spec: TensorSpec
-    reader: InputReader
-    whole: bool
-    entries: int | None = None
-
-    def feed(self, rows: Rows) -> Array:
-        x = self._cast(self.reader.read(rows))
-        self._check_entries(x, rows)
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
-            raise not_finite(self.reader.column, [int(rows[row]), *rest])
-        if self.whole:
-            return np.asarray(x[0])  # the only number of a row would be no array
-        axis = self.spec.batch_axis or 0
-        return np.ascontiguousarray(np.moveaxis(x, 0, axis)) if axis else x
-
-    def _check_entries(self, x: Array, rows: Rows) -> None:
-        if self.entries is None or not x.size or (-self.entries <= x.min() and x.max() < self.entries):
-            return
-        at = int(np.argwhere((x < -self.entries) | (x >= self.entries))[0][0]) // self.reader.rows_per_sample
-        raise Refusal(
-            "inputs_do_not_fit",
-            f"Input {self.spec.name!r} looks its numbers up in a table of {self.entries} entries, and row "
-            f"{int(rows[at])} of {self.reader.column!r} gives numbers from {x.min()} to {x.max()}. They come from "
-            "another vocabulary: give the data the tokenizer that the model was trained with.",
-        )
-
-    def _cast(self, x: Array) -> Array:
-        dtype = np.dtype(self.spec.dtype)
-        if dtype.kind in "iu" and not np.can_cast(x.dtype, dtype) and x.size:
-            limits = np.iinfo(dtype)
-            if int(x.min()) < limits.min or int(x.max()) > limits.max:
-                raise Refusal(
-                    "inputs_do_not_fit",
-                    f"Input {self.spec.name!r} takes {dtype}, but {self.reader.column!r} has values from "
-                    f"{x.min()} to {x.max()}.",
-                )
-        with np.errstate(over="ignore"):
-            return np.require(x, dtype, ["C", "A"])
-
-
-@dataclass(frozen=True)
-class Constant:
-    """An input that is the same number for every sample."""
-
-    spec: TensorSpec
-    value: int | float | bool
-
-    def feed(self, sizes: dict[str, int], batch: int) -> Array:
-        """Open dimensions follow the other inputs by name; unnamed ones are the batch in front, else 1."""
-        named = [sizes.get(d) if isinstance(d, str) else d for d in self.spec.shape]
-        shape = [d if d is not None else batch if axis == 0 else 1 for axis, d in enumerate(named)]
-        return np.full(shape, self.value, np.dtype(self.spec.dtype))
 
 
 @dataclass(frozen=True)
@@ -181,9 +119,7 @@ class Samples:
         size = self.fixed_batch or size
         for group in self.groups if size == 1 or self.fixed_batch is None else [self.ordered_rows]:
             for start in range(0, len(group), size):
-                rows = group[start : start + size]
-                feeds = self._feed(rows)
-                yield Fed(feeds, len(rows), self._padded(feeds, int(rows[-1])))
+                yield self._fed(group[start : start + size])
 
     def _padded(self, feeds: dict[str, Array], longest: int) -> dict[int, int]:
         """Say which lengths are how long in truth, in a batch of rows of one true length, or of which this is the
@@ -202,9 +138,13 @@ class Samples:
     def _row_shapes(self, row: int) -> RowShapes:
         return tuple(column.reader.row_shape(row) for column in self.columns)
 
-    def at(self, rows: Array) -> tuple[dict[str, Array], Array | None]:
-        """Return feeds and labels of these ascending rows of the arrays. Raises like `batches`."""
-        return self._feed(rows), None if self.targets is None else select(self.targets, rows)
+    def at(self, rows: Array) -> tuple[Fed, Array | None]:
+        """Return feeds and labels of these rows of the arrays, which are of one shape. Raises like `batches`."""
+        return self._fed(rows), None if self.targets is None else select(self.targets, rows)
+
+    def _fed(self, rows: Rows) -> Fed:
+        feeds = self._feed(rows)
+        return Fed(feeds, len(rows), self._padded(feeds, int(rows[-1])))
 
     def _feed(self, rows: Rows) -> dict[str, Array]:
         feeds = {column.spec.name: column.feed(rows) for column in self.columns}
@@ -218,9 +158,22 @@ class Samples:
         chosen = np.random.default_rng(seed).choice(len(self), self._full(n), replace=False)
         return replace(self, rows=np.asarray(self.rows)[np.sort(chosen)])
 
+    def largest(self) -> "Samples":
+        """Take one batch of what is largest where rows differ: by it memory is measured."""
+        return replace(self, rows=self.groups[-1]).take(1)
+
+    @property
+    def is_ragged(self) -> bool:
+        """Whether rows differ in the shape in which they are fed."""
+        return len(self.groups) > 1
+
     def take(self, n: int) -> "Samples":
         """Take the first `n` rows, or all."""
         return replace(self, rows=self.rows[: self._full(n)])
+
+    def with_rows(self, rows: Rows) -> "Samples":
+        """Return these rows of the arrays."""
+        return replace(self, rows=rows)
 
     def _full(self, n: int) -> int:
         """Round down to whole batches where the model fixes their size, and at least one."""

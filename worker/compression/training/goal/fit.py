@@ -14,7 +14,7 @@ def check_fit(pair: StudentTeacher, samples: Samples) -> None:
 
     Raises `Refusal` `missing_data`, `labels_do_not_fit`, `not_finite`, `teacher_does_not_fit`, `nothing_to_train`.
     """
-    rows = np.asarray(samples.rows)[: samples.fixed_batch or 2]
+    rows = np.asarray(samples.groups[0])[: samples.fixed_batch or 2]
     batch = next(Batches(samples, rows, len(rows)).ordered())
     pair.learning.eval()
     student, teacher, placed = _checked_outputs(pair, batch)

@@ -90,7 +90,7 @@ def test_rows_of_csv_that_cannot_be_read_are_counted_and_named(tmp_path: Path) -
                 "f": st.floats(allow_nan=False, allow_infinity=False),
                 "t": st.text(st.characters(exclude_characters="\0", exclude_categories=["Cs"]), max_size=9),
                 "b": st.booleans(),
-                "r": st.lists(st.integers(0, 9), max_size=4),
+                "r": st.lists(st.integers(0, 9), min_size=1, max_size=4),
             }
         ),
         min_size=1,
