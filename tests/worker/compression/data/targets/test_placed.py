@@ -81,9 +81,9 @@ def test_boxes_are_in_pixels_of_the_input_cut_at_its_sides_and_dropped_outside(t
     assert labels[0].dtype == np.float32
     assert labels[0].tolist() == [[2, 0, 0, 10, 10], [1, 0, 2, 10, 6]]
     assert labels[1].shape == (0, 5)
-    feeds, chosen = samples.at(np.array([1]))
+    fed, chosen = samples.at(np.array([1]))
     assert chosen is not None
-    assert (feeds["x"].shape, len(chosen)) == ((1, 3, 10, 10), 1)
+    assert (fed.feeds["x"].shape, len(chosen)) == ((1, 3, 10, 10), 1)
 
 
 def test_masks_are_resampled_by_the_nearest_and_ignored_around(tmp_path: Path) -> None:
