@@ -61,7 +61,7 @@ def known_bad(table: Table, skip_bad: float, scratch: Scratch) -> Checked:
     all that is opened in this scratch."""
     if not skip_bad or not _pictures(table):
         return Checked()
-    known = scratch.folder / f"{scratch.dataset}.bad.npy"
+    known = scratch.file("bad pictures", "npy")
     if not known.exists():
         scratch.folder.mkdir(parents=True, exist_ok=True)
         np.save(known, np.array(sorted(check_pictures(table, all_decoded=True).bad), np.int64))
