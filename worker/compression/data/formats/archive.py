@@ -30,7 +30,7 @@ class Located(Protocol):
     def offset(self) -> int: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Archive:
     """`names` are the files, in ascending order; contents are read by their number there, by any thread.
 

@@ -6,6 +6,7 @@ folder for each class; the first of them counts, and masks count beside boxes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -42,8 +43,9 @@ class Members:
         return self.archive.names[int(self.numbers[row])]
 
 
+@lru_cache(maxsize=4)
 def pictures_table(archive: Archive) -> Table:
-    """Tell the archive's structure. Raises `Refusal` `invalid_dataset`, `unsafe_archive`."""
+    """Tell the archive's structure, once for each. Raises `Refusal` `invalid_dataset`, `unsafe_archive`."""
     names = [name for name in archive.names if is_picture(name)]
     masks = masks_of(names)
     drawn = set(masks.values())

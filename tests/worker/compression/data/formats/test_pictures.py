@@ -151,6 +151,28 @@ def test_coco_has_classes_in_the_order_of_ids_and_boxes_by_their_corners(tmp_pat
     assert read.notes == ["1 pictures are in no COCO file and left out."]
 
 
+def test_a_coco_file_in_each_split_names_the_pictures_beside_it(tmp_path: Path) -> None:
+    """Roboflow's layout: the same names and ids in every split."""
+    files = {f"{split}/a.png": PICTURE for split in ("train", "valid")}
+    for split, category in (("train", 3), ("valid", 90)):
+        annotations = [{"image_id": 0, "category_id": category, "bbox": [0, 0, 1, 1]}]
+        value = coco(images=[{"id": 0, "file_name": "a.png"}], annotations=annotations)
+        files[f"{split}/_annotations.coco.json"] = json.dumps(value).encode()
+    read = table(tmp_path, files)
+    assert names(read) == ["train/a.png", "valid/a.png"]
+    assert boxes(read) == [[[0, 0, 0, 1, 1]], [[1, 0, 0, 1, 1]]]
+
+
+def test_voc_files_beside_their_pictures_are_of_these(tmp_path: Path) -> None:
+    files = {f"{split}/a.png": PICTURE for split in ("train", "valid")}
+    files |= {
+        f"{split}/a.xml": voc(voc_object(split, 1, 1, 2, 2), filename="a.png") for split in ("train", "valid")
+    }
+    read = table(tmp_path, files)
+    assert (names(read), read.classes) == (["train/a.png", "valid/a.png"], ["train", "valid"])
+    assert [row[0][0] for row in boxes(read)] == [0, 1]
+
+
 @pytest.mark.parametrize(
     ("annotation", "says"),
     [

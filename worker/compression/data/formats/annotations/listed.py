@@ -7,14 +7,13 @@ numbered in their order.
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Any, Final
 
 import numpy as np
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.annotations.annotated import Annotated, Content
-from worker.compression.data.formats.annotations.paths import by_any_name
+from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.rows_of_text import rows_of_text
 from worker.compression.data.formats.annotations.words import Names
 from worker.compression.data.skipping import Faults
@@ -50,7 +49,7 @@ def read_listed(
     pictures: Sequence[str], others: Sequence[str], content: Content
 ) -> tuple[Annotated, list[str] | None] | None:
     """Read the archive's tables and the masks that they name; None where no table has a column of pictures."""
-    known = _Known(pictures)
+    known = Pictures(pictures)
     listed, columns = _Listed(), None
     for table in (name for name in others if name.endswith((".csv", ".jsonl"))):
         header, rows = rows_of_text(table, content(table, limit=MAX_BYTES))
@@ -69,26 +68,8 @@ def read_listed(
     return _annotated(listed), listed.masks or None
 
 
-class _Known:
-    """Pictures by what a table may call them."""
-
-    def __init__(self, pictures: Sequence[str]) -> None:
-        self._names = set(pictures)
-        self._ends = by_any_name(pictures)
-        self._stems = by_any_name(str(PurePosixPath(name).with_suffix("")) for name in pictures)
-        self._of_stem = {str(PurePosixPath(name).with_suffix("")): name for name in pictures}
-
-    def name(self, table: str, said: str) -> str | None:
-        folder = table.rpartition("/")[0]
-        own = f"{folder}/{said}" if folder else said
-        if own in self._names:
-            return own
-        stem = self._stems.get(said)
-        return self._ends.get(said) or (self._of_stem.get(stem) if stem else None)
-
-
 def _read_rows(
-    table: str, rows: Iterable[Mapping[str, Any]], file: str, known: _Known, listed: _Listed
+    table: str, rows: Iterable[Mapping[str, Any]], file: str, known: Pictures, listed: _Listed
 ) -> None:
     for number, row in enumerate(rows):
         mask = next((name for name in MASK_COLUMNS if name in row), None)
