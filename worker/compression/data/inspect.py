@@ -7,6 +7,7 @@ import numpy as np
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from winnow.contract.declaration import ColumnTarget, Declaration
 from winnow.contract.errors import Refusal
+from winnow.contract.fitting import STATE
 from worker.compression.data.checked.readable import check_rows
 from worker.compression.data.column_facts import column_facts, numbers_facts
 from worker.compression.data.declared import (
@@ -22,6 +23,7 @@ from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.open import check_labels
 from worker.compression.data.skipping import readable_rows
 from worker.compression.data.suspicious import dataset_notes
+from worker.compression.data.windows import labels_of_windows, sequences_of
 
 
 def inspect_dataset(
@@ -38,18 +40,21 @@ def inspect_dataset(
     readers = {name: input_reader(name, how, table) for name, how in full.inputs.items()}
     targets = target_labels(full.targets, table, readers.values()) if full.targets else None
     rows = _samples(readers)
+    targets = labels_of_windows(targets, list(readers.values()))
+    sequences_of(list(readers.values()), full.group, table)
     check_labels(targets, rows)
     sources = [*readers.values(), *target_faults(full.targets, table)]
     readable = readable_rows(table, rows, sources, full.skip_bad)
     inputs = {name: _input(reader) for name, reader in readers.items()}
     constants = {name: _constant(value) for name, value in full.constants.items()}
+    states = {name: DatasetInput(dtype=STATE, shape=[], array=None) for name in full.state.values()}
     facts = column_facts(table, checked)
     if isinstance(full.targets, ColumnTarget):
         facts[full.targets.column] = numbers_facts(np.asarray(targets))
     return DatasetFacts(
         samples=len(readable.rows),
         arrays=facts,
-        inputs=inputs | constants,
+        inputs=inputs | constants | states,
         target=target_name(full.targets) if full.targets else None,
         classes=class_names(full.targets, table),
         skipped=readable.skipped,
