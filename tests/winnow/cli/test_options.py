@@ -152,7 +152,7 @@ def test_a_request_comes_from_a_file_as_it_is(tmp_path: Path) -> None:
         ({"step": ["float16"], "task": "detection", "decode": "yolox nms=2"}, "--decode nms: .*at most 1"),
         ({"step": ["float16"], "task": "language", "decode": "yolox"}, "language takes argmax, not yolox"),
         ({"step": ["float16"], "metric": ["f1"], "bound": ["f1"]}, "--bound: give at least one of max_drop"),
-        ({"step": ["float16"], "metric": ["f1"], "bound": ["f2 min=1"]}, "--bound: .*Did you mean f1"),
+        ({"step": ["float16"], "metric": ["f1"], "bound": ["recal min=1"]}, "--bound: .*Did you mean recall"),
         ({"step": ["int8_statik"]}, "Did you mean int8_static"),
         ({"step": ["int8_static smaples=3"]}, "--step int8_static smaples: .*Did you mean samples"),
         (
