@@ -14,7 +14,9 @@ OPTIONS: Final = (
     (r"recipe(\.steps)?", "--step"),
     (r"data\.(calibration|training|evaluation)\.map(\.\S+)?", "--map"),
     (r"data\.(?P<name>calibration|training|evaluation)(\.dataset|\.slice)?(\.\d+)?", None),
+    (r"require\.metrics(\.\S+)?", "--bound"),
     (r"require\.(?P<name>\w+)", None),
+    (r"evaluation\.decode(\.(?P<setting>\w+)(\.\S+)?)?", "--decode"),
     (r"evaluation\.(?P<name>task|metric|output)", None),
     (r"evaluation(\.also(\.\d+)?)?", "--metric"),
     (r"benchmark\.batch_sizes(\.\d+)?", "--batch-size"),
@@ -32,7 +34,7 @@ NUMBERED: Final = re.compile(r"\bStep (\d+) \(")
 
 IN_SENTENCES: Final = re.compile(
     r"\b(?:recipe\.steps\.\d+(?:\.\w+)*|data\.(?:calibration|training|evaluation)(?:\.(?:map|slice))?"
-    r"|require\.\w+|evaluation\.\w+|benchmark\.(?:shapes|batch_sizes|threads|rounds)|limits\.\w+)"
+    r"|require\.\w+|evaluation\.decode\.\w+|evaluation\.\w+|benchmark\.(?:shapes|batch_sizes|threads|rounds)|limits\.\w+)"
 )
 """The paths that sentences of the service speak of."""
 
@@ -56,6 +58,8 @@ def as_option(path: str, kinds: Sequence[str] = ()) -> str:
             parts = match.groupdict()
             if parts.get("step") is not None:
                 return _step(int(parts["step"]), parts["rest"].removeprefix("."), kinds)
+            if parts.get("setting") is not None:
+                return f"{option} {parts['setting']}"
             name = (parts.get("name") or "").replace("_", "-")
             return f"--{name}" if option is None else option + name
     return path

@@ -71,7 +71,7 @@ class FirstBatch:
     def labels(self) -> Any:
         """Some of the labels; None without any."""
         samples = self.samples
-        return None if samples.targets is None else select(samples.targets, samples.rows[:LOOKED_AT])
+        return None if samples.targets is None else select(samples.targets, samples.ordered_rows[:LOOKED_AT])
 
 
 def propose(first: FirstBatch, decode: Decode | None) -> tuple[Task, Decode | None]:

@@ -101,8 +101,8 @@ def truth_of(
     if decoder.task in ("classification", "embedding") and isinstance(labels, np.ndarray):
         labels = class_numbers(labels, one_hot=decoder.task == "classification")
         if decoder.task == "classification":
-            _class_of_each(select(labels, samples.rows), classes, 0)
-    return Truth(labels, samples.rows, decoder, metrics, classes)
+            _class_of_each(select(labels, samples.ordered_rows), classes, 0)
+    return Truth(labels, samples.ordered_rows, decoder, metrics, classes)
 
 
 def _class_of_each(raw: Any, classes: int | None, start: int) -> Array:

@@ -48,10 +48,10 @@ def recommend(measured: Measured) -> tuple[Recommendation, str]:
     if cost and not gain:
         return "keep_original", f"It is {cost}, and not clearly better in anything."
     what = f"{gain or 'neither slower nor larger'}{f', though {cost}' if cost else ''}"
-    return "use_result", f"It is {what}, and {_kept(measured)}."
+    return "use_result", f"It is {what}, and {_quality(measured)}."
 
 
-def _kept(measured: Measured) -> str:
+def _quality(measured: Measured) -> str:
     if measured.drop is not None:
         return "no loss of quality can be told"
     if measured.agreement is not None:

@@ -49,8 +49,8 @@ def detection(metric: Metric, confident: float) -> Measure:
 
 
 def _against_truth(confident: float) -> Callable[[list[Detections], list[Array]], Array]:
-    def record(found: list[Detections], truth: list[Array]) -> Array:
-        return _column([matches(f, t, confident) for f, t in zip(found, truth, strict=True)])
+    def record(predicted: list[Detections], truth: list[Array]) -> Array:
+        return _column([matches(p, t, confident) for p, t in zip(predicted, truth, strict=True)])
 
     return record
 
@@ -58,9 +58,9 @@ def _against_truth(confident: float) -> Callable[[list[Detections], list[Array]]
 def _against_boxes(confident: float) -> Callable[[list[Detections], list[Detections]], Array]:
     """The original's confident boxes are the truth."""
 
-    def record(found: list[Detections], others: list[Detections]) -> Array:
+    def record(predicted: list[Detections], others: list[Detections]) -> Array:
         truth = [as_truth(other, confident) for other in others]
-        return _column([matches(f, t, confident) for f, t in zip(found, truth, strict=True)])
+        return _column([matches(p, t, confident) for p, t in zip(predicted, truth, strict=True)])
 
     return record
 
@@ -77,17 +77,17 @@ def _column(images: list[Matches]) -> Array:
     return records
 
 
-def matches(found: Detections, truth: Array, confident: float) -> Matches:
+def matches(predicted: Detections, truth: Array, confident: float) -> Matches:
     """Match boxes and truth as COCO does: the best box first takes the free one that it overlaps most."""
     order, hits = [], []
-    for number in np.unique(found.classes):
-        of_class = np.flatnonzero(found.classes == number)[:MAX_PER_CLASS]
+    for number in np.unique(predicted.classes):
+        of_class = np.flatnonzero(predicted.classes == number)[:MAX_PER_CLASS]
         order.append(of_class)
-        hits.append(_hits(found.boxes[of_class], truth[truth[:, 0] == number, 1:]))
+        hits.append(_hits(predicted.boxes[of_class], truth[truth[:, 0] == number, 1:]))
     places = np.concatenate(order) if order else np.zeros(0, np.int64)
     flags = np.concatenate(hits) if hits else np.zeros((0, len(OVERLAPS)), bool)
-    boxes = Detections(found.boxes[places], found.scores[places], found.classes[places])
-    return Matches(boxes, flags, truth, int((found.scores >= confident).sum()))
+    boxes = Detections(predicted.boxes[places], predicted.scores[places], predicted.classes[places])
+    return Matches(boxes, flags, truth, int((predicted.scores >= confident).sum()))
 
 
 def _hits(boxes: Array, truth: Array) -> Array:

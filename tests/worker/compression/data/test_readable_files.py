@@ -11,9 +11,9 @@ from winnow.contract.dataset import DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
+from worker.compression.data import readable_files
 from worker.compression.data.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
-from worker.compression.data.pictures import checking
 from worker.compression.data.source import Source
 
 GOOD = encoded(noise(4, 6))
@@ -88,7 +88,7 @@ def test_annotations_that_fit_nothing_count_as_bad_samples(tmp_path: Path) -> No
 def test_beyond_its_time_a_check_looks_at_headers_and_says_so(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(checking, "CHECK_SECONDS", -1)
+    monkeypatch.setattr(readable_files, "CHECK_SECONDS", -1)
     facts = inspected(folder_of(tmp_path, 1, 1))
     assert facts.notes[0].endswith("2 pictures were left that were checked by their headers, not decoded.")
 
