@@ -15,6 +15,7 @@ from winnow.contract.model import TensorSpec
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
+from worker.compression.data.suspicious import stretched_pictures
 
 CAP = 1 << 30
 
@@ -76,6 +77,11 @@ def test_pictures_of_any_size_are_batched_by_equal_shape_for_a_model_that_takes_
 def test_pictures_of_other_sizes_become_the_size_that_the_model_fixes(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "a", {"1.png": encoded(noise(8, 6)), "2.png": encoded(noise(7, 4))})
     assert fed(path, {"from": "image"}, ["N", 3, 5, 4]).shape == (2, 3, 5, 4)
+    (note,) = stretched_pictures(opened(path, {"from": "image"}, ["N", 3, 5, 4]))
+    assert "stretched to the 4 × 5 pixels" in note
+    assert "has 6 × 8" in note
+    for how, shape in (({"crop": [5, 4]}, ["N", 3, 5, 4]), ({}, ["N", 3, 4, 3]), ({}, ["N", 3, "h", "w"])):
+        assert stretched_pictures(opened(path, {"from": "image", **how}, shape)) == []
 
 
 def test_rows_are_decoded_once_and_read_from_scratch_then(tmp_path: Path) -> None:
