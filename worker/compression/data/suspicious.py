@@ -46,8 +46,8 @@ def stretched_pictures(samples: Samples) -> list[str]:
     """Note pictures that lose their proportions, because only the model says how large they are to be."""
     return [
         f"Pictures of {column.reader.column!r} are stretched to the {place.resized[1]} × {place.resized[0]} pixels "
-        f"that input {column.spec.name!r} takes (the first one has {place.stored[1]} × {place.stored[0]}): declare resize "
-        "and crop, or letterbox, as the model was trained."
+        f"that input {column.spec.name!r} takes (the first one has {place.stored[1]} × {place.stored[0]}): declare "
+        "resize and crop, or letterbox, as the model was trained."
         for column in samples.columns
         if isinstance(column.reader, ImageReader) and column.reader.undeclared_size and len(samples)
         if _changes_proportions(place := column.reader.placement(int(samples.rows[0])))
