@@ -54,7 +54,8 @@ class ImageReader:
     def read(self, rows: Rows) -> Array:
         """Raises `Refusal` `invalid_dataset` naming the picture that cannot be read."""
         made = list(in_threads(self._made, map(int, rows)))
-        return np.stack(made) if len(made) != 1 else made[0][None]
+        batch = np.empty((len(made), *made[0].shape), self.dtype)
+        return np.stack(made, out=batch)
 
     def row_shape(self, row: int) -> tuple[int, ...] | None:
         if None not in self.shape:
