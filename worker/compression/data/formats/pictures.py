@@ -18,11 +18,10 @@ from worker.compression.data.formats.annotations.folders import by_folder
 from worker.compression.data.formats.annotations.listed import read_listed
 from worker.compression.data.formats.annotations.masks import masks_of
 from worker.compression.data.formats.annotations.voc import read_voc
-from worker.compression.data.formats.annotations.words import Names
 from worker.compression.data.formats.annotations.yolo import in_pixels, read_yolo
 from worker.compression.data.formats.archive import Archive
 from worker.compression.data.formats.archive_kind import is_picture
-from worker.compression.data.table import Column, Table
+from worker.compression.data.table import Column, Table, Words
 
 
 @dataclass(frozen=True)
@@ -54,7 +53,7 @@ def pictures_table(archive: Archive) -> Table:
     image = Members(archive, np.array([numbers[name] for name in annotated.names], np.int64))
     columns: dict[str, Column] = {
         "image": image,
-        "file": Names(annotated.names),
+        "file": Words(annotated.names),
         **in_pixels(annotated, image),
     }
     drawn_for = listed_masks or [masks[name] for name in annotated.names if name in masks]

@@ -101,6 +101,14 @@ def test_a_table_of_ids_finds_pictures_without_their_endings(tmp_path: Path) -> 
     assert (read.classes, read.arrays["label"].tolist()) == (["boxer", "pug"], [1, 0])
 
 
+def test_the_column_of_pictures_may_be_called_anything(tmp_path: Path) -> None:
+    csv = b"id,picture name,label\n7,b,x\n8,a.png,y\n"
+    read = table(tmp_path, {"labels.csv": csv, "a.png": PICTURE, "b.png": PICTURE})
+    assert names(read) == ["b.png", "a.png"]
+    assert read.arrays["id"].tolist() == [7, 8]
+    assert table(tmp_path, {"notes.csv": b"when,what\n1,2\n", "a.png": PICTURE}).source is None
+
+
 def test_a_row_without_a_picture_is_a_fault_with_file_and_row(tmp_path: Path) -> None:
     read = table(tmp_path, {"labels.csv": b"file,label\nno.png,1\na.png,2\n", "a.png": PICTURE})
     assert (len(read.columns["image"]), read.skipped) == (1, 1)

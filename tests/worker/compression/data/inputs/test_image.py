@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -32,8 +34,15 @@ def fed(path: Path, how: dict[str, Any], shape: list[int | str | None], dtype: s
     return np.concatenate([feed["x"] for feed in opened(path, how, shape, dtype).batches(4)])
 
 
-@pytest.mark.parametrize("pack", [zip_of, tar_of])
-def test_an_archive_of_pngs_gives_the_tensors_of_the_same_npz_bit_for_bit(pack: Any, tmp_path: Path) -> None:
+def parquet_of(path: Path, files: dict[str, bytes]) -> Path:
+    """Pictures as Hugging Face's datasets has them."""
+    images = [{"bytes": content, "path": name} for name, content in files.items()]
+    pq.write_table(pa.table({"image": images}), path, row_group_size=4)
+    return path
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of, parquet_of])
+def test_pngs_give_the_tensors_of_the_same_npz_bit_for_bit(pack: Any, tmp_path: Path) -> None:
     pictures = np.stack([noise(9, 7, seed=i) for i in range(6)])
     archive = pack(tmp_path / "a", {f"{i}.png": encoded(picture) for i, picture in enumerate(pictures)})
     np.savez(tmp_path / "a.npz", x=pictures)

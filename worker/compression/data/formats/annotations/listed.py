@@ -1,12 +1,13 @@
 """Pictures with a table: `labels.csv`, or `metadata.csv`, `metadata.jsonl` as Hugging Face's imagefolder has them.
 
-One column names the picture, from the table's own folder or by any end of its path; the others are columns of the
-dataset. The classes are those of `label` (or what it is called, or the only other column): numbers as they are, words
-numbered in their order.
+One column names the picture, from the table's own folder or by any end of its path: the first that does so in the
+first row. The others are columns of the dataset. The classes are those of `label` (or what it is called, or the only
+other column): numbers as they are, words numbered in their order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
@@ -15,9 +16,8 @@ from winnow.contract.errors import Refusal
 from worker.compression.data.formats.annotations.annotated import Annotated, Content
 from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.rows_of_text import rows_of_text
-from worker.compression.data.formats.annotations.words import Names
 from worker.compression.data.skipping import Faults
-from worker.compression.data.table import Array, Column
+from worker.compression.data.table import Array, Column, Words
 
 MAX_BYTES: Final = 256 * 2**20
 FILE_COLUMNS: Final = (
@@ -53,8 +53,9 @@ def read_listed(
     listed, columns = _Listed(), None
     for table in (name for name in others if name.endswith((".csv", ".jsonl"))):
         header, rows = rows_of_text(table, content(table, limit=MAX_BYTES))
-        file = next((name for name in FILE_COLUMNS if name in header), None)
-        if file is None:
+        first = next(rows, None)
+        file = first and _file_column(table, header, first, known)
+        if first is None or not file:
             continue
         if columns not in (None, header):
             raise Refusal(
@@ -62,10 +63,17 @@ def read_listed(
                 f"The tables of the archive differ in their columns: {columns} and {header}.",
             )
         columns = header
-        _read_rows(table, rows, file, known, listed)
+        _read_rows(table, chain([first], rows), file, known, listed)
     if columns is None:
         return None
     return _annotated(listed), listed.masks or None
+
+
+def _file_column(table: str, header: list[str], first: Mapping[str, Any], known: Pictures) -> str | None:
+    """The column that names a picture in the first row, the usual names before others; else the first usual name."""
+    usual = [name for name in FILE_COLUMNS if name in header]
+    names = (name for name in [*usual, *header] if known.name(table, str(first[name])) is not None)
+    return next(names, usual[0] if usual else None)
 
 
 def _read_rows(
@@ -117,7 +125,7 @@ def _column(values: Sequence[Any]) -> Column | None:
     try:
         return np.array([float("nan") if value in ("", None) else float(value) for value in values])
     except ValueError:
-        return Names(["" if value is None else str(value) for value in values])
+        return Words(["" if value is None else str(value) for value in values])
 
 
 def _whole(value: Any) -> int:
@@ -127,7 +135,7 @@ def _whole(value: Any) -> int:
 
 
 def _classes(column: Column) -> tuple[Column, list[str] | None]:
-    if not isinstance(column, Names):
+    if not isinstance(column, Words):
         return column, None
     classes, numbers = np.unique(np.array(column.words, object), return_inverse=True)
     labels: Array = numbers.astype(np.int64)
