@@ -82,7 +82,7 @@ def test_a_csv_names_pictures_their_classes_and_what_else_it_has(tmp_path: Path)
 
 
 def test_metadata_jsonl_names_pictures_from_its_own_folder_and_masks(tmp_path: Path) -> None:
-    lines = [{"file_name": "0.png", "mask": "m/0.png", "text": "a", "objects": {"bbox": []}}]
+    lines = [{"file_name": "0.png", "mask": "m/0.png", "text": "a", "more": {"bbox": []}}]
     files = {f"{split}/{name}": PICTURE for split in ("train", "test") for name in ("0.png", "m/0.png")}
     content = json.dumps(lines[0]).encode()
     read = table(tmp_path, files | {"train/metadata.jsonl": content, "test/metadata.jsonl": content})
@@ -90,7 +90,7 @@ def test_metadata_jsonl_names_pictures_from_its_own_folder_and_masks(tmp_path: P
     mask = read.columns["mask"]
     assert isinstance(mask, Files)
     assert [mask.place(row) for row in range(2)] == ["test/m/0.png", "train/m/0.png"]
-    assert any("objects" in note for note in read.notes)
+    assert any("more" in note for note in read.notes)
 
 
 def test_a_table_of_ids_finds_pictures_without_their_endings(tmp_path: Path) -> None:
@@ -99,6 +99,21 @@ def test_a_table_of_ids_finds_pictures_without_their_endings(tmp_path: Path) -> 
     )
     assert names(read) == ["t/ff.jpg", "t/aa.jpg"]
     assert (read.classes, read.arrays["label"].tolist()) == (["boxer", "pug"], [1, 0])
+
+
+def test_metadata_jsonl_has_objects_as_hugging_face_writes_them(tmp_path: Path) -> None:
+    rows: list[Any] = [
+        {"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4.5], [0, 0, 10, 8]], "categories": [5, 0]}},
+        {"file_name": "b.png", "objects": {"bbox": [], "categories": []}},
+    ]
+    bad = [{"bbox": [[0, 0, 1, 1]], "categories": []}, {"bbox": [[0, 0, 1]], "categories": [0]}, 3]
+    bad += [{"bbox": [[0, 0, 1, 1]], "categories": [-1]}, {"bbox": [[0, 0, -1, 1]], "categories": [0]}]
+    rows += [{"file_name": "a.png", "objects": objects} for objects in bad]
+    files = {"metadata.jsonl": "\n".join(map(json.dumps, rows)).encode(), "a.png": PICTURE, "b.png": PICTURE}
+    read = table(tmp_path, files)
+    assert boxes(read) == [[[5, 1, 2, 4, 6.5], [0, 0, 0, 10, 8]], []]
+    assert (read.source, read.skipped) == ("coco", 5)
+    assert read.faults[0].startswith("metadata.jsonl row 2: ")
 
 
 def test_the_column_of_pictures_may_be_called_anything(tmp_path: Path) -> None:

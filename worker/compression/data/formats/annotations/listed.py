@@ -13,11 +13,14 @@ from typing import Any, Final
 import numpy as np
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats.annotations.annotated import Annotated, Content
+from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
+from worker.compression.data.formats.annotations.boxes import Box
+from worker.compression.data.formats.annotations.objects import COLUMN as OBJECTS
+from worker.compression.data.formats.annotations.objects import boxes_of
 from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.rows_of_text import rows_of_text
 from worker.compression.data.skipping import Faults
-from worker.compression.data.table import Array, Column, Words
+from worker.compression.data.table import Array, Boxes, Column, Source, Words
 
 MAX_BYTES: Final = 256 * 2**20
 FILE_COLUMNS: Final = (
@@ -37,10 +40,11 @@ MASK_COLUMNS: Final = ("mask", "mask_file_name", "mask_file", "mask_path")
 
 @dataclass
 class _Listed:
-    """Rows of all tables: the pictures, their masks where a column names them, and the values of the columns."""
+    """Rows of all tables: the pictures, their masks and objects where they have some, and the values of the columns."""
 
     names: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
+    objects: list[list[Box]] = field(default_factory=list)
     values: dict[str, list[Any]] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
 
@@ -88,11 +92,16 @@ def _read_rows(
                 f"{table} row {number}", f"{str(said)[:200]!r} is not in the archive, or not once"
             )
             continue
+        try:
+            listed.objects += [boxes_of(row[OBJECTS])] if OBJECTS in row else []
+        except ValueError as error:
+            listed.faults.add(f"{table} row {number}", str(error))
+            continue
         picture, *masks = files
         listed.names.append(str(picture))
         listed.masks += map(str, masks)
         for column, value in row.items():
-            if column not in (file, mask):
+            if column not in (file, mask, OBJECTS):
                 listed.values.setdefault(column, []).append(value)
 
 
@@ -111,7 +120,10 @@ def _annotated(listed: _Listed) -> Annotated:
     classes = None
     if label:
         columns["label"], classes = _classes(columns[label])
-    return Annotated("column", listed.names, columns, classes, listed.faults, notes)
+    if listed.objects:
+        columns["boxes"] = Boxes(flat_boxes(listed.objects))
+    source: Source = "coco" if listed.objects else "column"
+    return Annotated(source, listed.names, columns, classes, listed.faults, notes)
 
 
 def _column(values: Sequence[Any]) -> Column | None:
