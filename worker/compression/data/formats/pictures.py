@@ -17,6 +17,7 @@ from worker.compression.data.formats.annotations.coco import read_coco
 from worker.compression.data.formats.annotations.folders import by_folder
 from worker.compression.data.formats.annotations.listed import read_listed
 from worker.compression.data.formats.annotations.masks import masks_of
+from worker.compression.data.formats.annotations.named import MAX_CLASSES, MAX_COLUMNS, check_names
 from worker.compression.data.formats.annotations.voc import read_voc
 from worker.compression.data.formats.annotations.yolo import in_pixels, read_yolo
 from worker.compression.data.formats.archive import Archive
@@ -59,6 +60,8 @@ def pictures_table(archive: Archive) -> Table:
     drawn_for = listed_masks or [masks[name] for name in annotated.names if name in masks]
     if drawn_for and len(drawn_for) == len(annotated.names):
         columns["mask"] = Members(archive, np.array([numbers[name] for name in drawn_for], np.int64))
+    check_names("columns", list(columns), MAX_COLUMNS)
+    check_names("classes", annotated.classes or [], MAX_CLASSES)
     return Table(
         columns,
         annotated.classes,

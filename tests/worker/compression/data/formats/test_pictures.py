@@ -7,13 +7,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.pictures import encoded, noise, tar_of, zip_of
 from winnow.contract.errors import Refusal
+from worker.compression.data.column_facts import column_facts
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.table import Boxes, Files, Table, Texts
 
 CAP = 1 << 30
+KEYS = (
+    "id",
+    "file_name",
+    "name",
+    "image_id",
+    "category_id",
+    "bbox",
+    "objects",
+    "categories",
+    "label",
+    "mask",
+)
 PICTURE = encoded(noise(8, 10))
 """10 wide, 8 high."""
 
@@ -363,6 +378,64 @@ def test_masks_are_the_pngs_of_the_same_names_beside(image: str, mask: str, tmp_
 def test_a_class_that_is_called_mask_is_no_folder_of_masks(tmp_path: Path) -> None:
     read = table(tmp_path, {f"{name}/1.png": PICTURE for name in ("mask", "no_mask")})
     assert (read.source, read.classes) == ("folder", ["mask", "no_mask"])
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.just("a.png"),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.sampled_from([*KEYS, "x"]), inner, max_size=4)
+        | st.fixed_dictionaries(
+            dict.fromkeys(("images", "annotations", "categories"), st.lists(inner, max_size=3))
+        )
+    ),
+    max_leaves=20,
+)
+LINES = st.lists(
+    st.sampled_from(["0", "1", "0.5", "nan", "-1", "1e400", "\n", "a", "names:", "[", "}", "- x", "&a"])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    value=JSON,
+    words=LINES.map(lambda words: " ".join(words).encode()),
+    junk=st.binary(max_size=60),
+    name=st.sampled_from([
+        "metadata.jsonl", "labels.csv", "instances.json", "a.xml", "a.txt", "data.yaml", "classes.txt", "masks/a.png"
+    ]),
+    kind=st.sampled_from(["json", "words", "junk"]),
+)  # fmt: skip
+def test_junk_is_a_table_or_refused_and_never_an_accident(
+    value: Any, words: bytes, junk: bytes, name: str, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("junk")
+    content = {"json": json.dumps(value).encode(), "words": words, "junk": junk}[kind]
+    try:
+        read = table(folder, {"a.png": PICTURE, "a.txt": b"0 0.5 0.5 1 1", name: content})
+    except Refusal as refusal:
+        refusal.problem.model_dump_json().encode()
+        return
+    facts = column_facts(read)
+    assert all(fact.model_dump_json() for fact in facts.values())
+    json.dumps([read.classes, read.faults, read.notes], ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("name", ["\0", "x" * 1001, "\ud800"])
+def test_names_that_no_database_keeps_are_refused(name: str, tmp_path: Path) -> None:
+    value = coco(categories=[{"id": 90, "name": name}, {"id": 3, "name": "car"}])
+    assert (
+        refused(tmp_path, {"b.png": PICTURE, "instances.json": json.dumps(value).encode()})[0]
+        == "invalid_dataset"
+    )
+    row = json.dumps({"file_name": "b.png", name: 1}).encode()
+    assert refused(tmp_path, {"b.png": PICTURE, "metadata.jsonl": row})[0] == "invalid_dataset"
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/a.png", "a/../../b.png", "a\\b.png", "C:/a.png"])

@@ -130,8 +130,8 @@ def _box(each: dict[str, Any], numbers: Mapping[Any, int]) -> tuple[Box | None, 
     corner = each.get("bbox")
     if not isinstance(corner, list) or len(corner) != 4:
         return None, f"its bbox is {str(corner)[:80]}, four numbers were expected"
-    left, top, width, height = corner
     try:
+        left, top, width, height = map(float, corner)
         return box_of(numbers[category], left, top, left + width, top + height), None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         return None, f"its bbox is {corner}: {error}"

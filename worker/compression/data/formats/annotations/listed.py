@@ -136,7 +136,7 @@ def _column(values: Sequence[Any]) -> Column | None:
         pass
     try:
         return np.array([float("nan") if value in ("", None) else float(value) for value in values])
-    except ValueError:
+    except (ValueError, OverflowError):
         return Words(["" if value is None else str(value) for value in values])
 
 

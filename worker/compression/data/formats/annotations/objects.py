@@ -24,9 +24,9 @@ def _box(number: Any, corner: Any) -> Box:
     if not isinstance(number, int) or number < 0:
         raise ValueError(f"the category {str(number)[:40]!r} is no class number from 0")
     try:
-        x, y, width, height = corner
+        x, y, width, height = map(float, corner)
         return box_of(number, x, y, x + width, y + height)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ValueError(
             f"the bbox {str(corner)[:80]} is no left, top, width and height ({error})"
         ) from error
