@@ -10,7 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.small_nets import model, node, run, samples
+from tests.support.graphs import node
+from tests.support.small_nets import model_of, run, samples
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data
@@ -45,7 +46,7 @@ def small(kind: str, width: int) -> ir.Model:
     nodes = [node(kind, "x w", "a", "one", **more), node("Relu", "a", "r", "relu")]
     nodes.append(node(kind, "r v", "y", "two", **more))
     inner, outer = ([4, 6, 6], [3, 4, 4]) if conv else ([4], [3])
-    return model(nodes, {"x": ["N", *inner]}, {"y": ["N", *outer]}, weights)
+    return model_of(nodes, {"x": ["N", *inner]}, {"y": ["N", *outer]}, weights)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: " ".join(map(str, step.values())))

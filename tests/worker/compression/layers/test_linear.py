@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import helper
 
-from tests.support.small_nets import model, samples
+from tests.support.small_nets import model, model_of, samples
 from worker.compression.layers.bias import owns_bias, takes_bias
 from worker.compression.layers.input_moments import moments
 from worker.compression.layers.linear import Linear, linears
@@ -31,7 +31,7 @@ def one(net: ir.Model) -> Linear:
 
 def convolution(weight: Any, shape: list[int], **attributes: Any) -> ir.Model:
     node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", **attributes)
-    return model([node], {"x": shape}, {"y": [None] * len(shape)}, {"w": weight})
+    return model_of([node], {"x": shape}, {"y": [None] * len(shape)}, {"w": weight})
 
 
 @settings(max_examples=60, deadline=None)
@@ -71,7 +71,7 @@ def test_products_and_writing_back(how: str) -> None:
         kind = "MatMul" if how == "matmul" else "Gemm"
         attributes = {"transB": 1} if how == "gemm_transposed" else {}
         node = helper.make_node(kind, ["x", "w"], ["y"], name="layer", **attributes)
-        net, x = model([node], {"x": ["N", 5]}, {"y": ["N", 3]}, {"w": stored}), rng.normal(size=(7, 5))
+        net, x = model_of([node], {"x": ["N", 5]}, {"y": ["N", 3]}, {"w": stored}), rng.normal(size=(7, 5))
     x = x.astype(np.float32)
     layer, expected = one(net), computed(net, x)
     assert layer.shape == (1, 3, 5)
@@ -90,21 +90,29 @@ def test_what_is_no_plain_product_is_left_out() -> None:
         helper.make_node("MatMul", ["w", "x"], ["y"]),
         helper.make_node("MatMul", ["x", "x"], ["y"]),
     ):
-        assert list(linears(model([node], {"x": [4, 4]}, {"y": [4, 4]}, weights))) == []
+        assert list(linears(model_of([node], {"x": [4, 4]}, {"y": [4, 4]}, weights))) == []
 
 
 def test_a_weight_that_the_model_answers_too_is_not_the_layers_own() -> None:
     node = helper.make_node("MatMul", ["x", "w"], ["y"])
     outputs = {"y": ["N", 3], "w": [4, 3]}
-    net = model([node], {"x": ["N", 4]}, outputs, {"w": np.ones((4, 3), np.float32)})
+    net = model_of([node], {"x": ["N", 4]}, outputs, {"w": np.ones((4, 3), np.float32)})
     assert list(linears(net)) == []
 
 
 def test_a_product_of_nothing_is_no_layer() -> None:
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
     for inner, outer in ((4, 0), (0, 3)):
         weight = np.ones((inner, outer), np.float32)
-        assert list(linears(model([node], {"x": ["N", inner]}, {"y": ["N", outer]}, {"w": weight}))) == []
+        assert (
+            list(
+                linears(
+                    model(
+                        f"(float[N,{inner}] x) => (float[N,{outer}] y) {{ y = MatMul (x, w) }}", {"w": weight}
+                    )
+                )
+            )
+            == []
+        )
 
 
 @pytest.mark.parametrize(
@@ -116,7 +124,7 @@ def test_a_bias_is_one_number_for_each_output(bias: tuple[int, ...] | None, take
     inputs = ["x", "w"]
     if bias is not None:
         weights["b"], inputs = np.ones(bias, np.float32), ["x", "w", "b"]
-    layer = one(model([helper.make_node("Gemm", inputs, ["y"])], {"x": [8, 4]}, {"y": [8, 8]}, weights))
+    layer = one(model_of([helper.make_node("Gemm", inputs, ["y"])], {"x": [8, 4]}, {"y": [8, 8]}, weights))
     assert takes_bias(layer) is takes
     assert owns_bias(layer) is takes
 

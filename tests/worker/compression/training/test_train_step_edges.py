@@ -11,7 +11,7 @@ from onnx.helper import make_node
 from pydantic import TypeAdapter
 
 from tests.support.refusals import refusal
-from tests.support.small_nets import model
+from tests.support.small_nets import model, model_of
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
@@ -34,7 +34,7 @@ def normal(*shape: int) -> np.ndarray:
 
 
 def graph(nodes: list[NodeProto], weights: dict[str, np.ndarray], outputs: Any = None) -> ir.Model:
-    return model(nodes, {"x": ["N", 4]}, outputs or {"y": ["N", 4]}, weights)
+    return model_of(nodes, {"x": ["N", 4]}, outputs or {"y": ["N", 4]}, weights)
 
 
 def done(
@@ -179,7 +179,9 @@ def test_answers_of_any_length_are_kept_by_sample(tmp_path: Path) -> None:
     teacher, w = normal(4, 4), normal(4, 4)
 
     def trained(cached: bool) -> np.ndarray:
-        nets = [model(nodes, {"x": [5, "N", 4]}, {"y": [5, "N", 4]}, {"w": array}) for array in (w, teacher)]
+        nets = [
+            model_of(nodes, {"x": [5, "N", 4]}, {"y": [5, "N", 4]}, {"w": array}) for array in (w, teacher)
+        ]
         step = {**DISTIL, "cache_teacher": cached}
         x = np.random.default_rng(1).standard_normal((8, 5, 1, 4)).astype(np.float32)
         return weights(done(nets[0], tmp_path, step, x=x, teacher=nets[1]).model)["w"]
@@ -230,15 +232,20 @@ def test_a_validation_that_never_was_a_number_is_no_divergence(tmp_path: Path) -
 
 
 def test_a_teacher_that_cannot_take_the_data_is_no_accident(tmp_path: Path) -> None:
-    nodes = [make_node("Reshape", ["x", "one"], ["a"]), make_node("Gemm", ["a", "w"], ["y"])]
-    teacher = model(nodes, {"x": [1, 4]}, {"y": [1, 4]}, {"w": normal(4, 4), "one": np.array([1, 4])})
+    teacher = model(
+        """(float[1,4] x) => (float[1,4] y) {
+            a = Reshape (x, one)
+            y = Gemm (a, w)
+        }""",
+        {"w": normal(4, 4), "one": np.array([1, 4])},
+    )
     problem = refusal(lambda: done(graph(LINEAR, {"w": normal(4, 4)}), tmp_path, DISTIL, teacher=teacher))
     assert problem is not None
     assert (problem.code, "open batch" in problem.detail) == ("teacher_does_not_fit", True)
 
 
 def test_a_fixed_batch_is_trained_with_and_said(tmp_path: Path) -> None:
-    net = model(LINEAR, {"x": [2, 4]}, {"y": [2, 4]}, {"w": normal(4, 4)})
+    net = model_of(LINEAR, {"x": [2, 4]}, {"y": [2, 4]}, {"w": normal(4, 4)})
     made = done(net, tmp_path, TUNE)
     assert "The model takes batches of 2 only: trained with those." in made.notes
     assert made.details["epochs"][-1]["step"] == 3 * 16 / 2
@@ -252,12 +259,7 @@ def test_classes_of_places_in_any_form_teach_the_same(tmp_path: Path) -> None:
     one_hot = np.moveaxis(np.eye(5)[numbers], -1, 1)
     learned = []
     for place, labels in enumerate((numbers, numbers.astype(np.float32), one_hot, one_hot.astype(np.int64))):
-        net = model(
-            [make_node("Conv", ["x", "w"], ["y"], name="c")],
-            {"x": ["N", 3, 4, 4]},
-            {"y": ["N", 5, 4, 4]},
-            {"w": weight},
-        )
+        net = model("(float[N,3,4,4] x) => (float[N,5,4,4] y) { [c] y = Conv (x, w) }", {"w": weight})
         (folder := tmp_path / str(place)).mkdir()
         learned.append(weights(done(net, folder, TUNE, x=x, labels=labels).model)["w"])
     assert not np.array_equal(learned[0], weight)

@@ -118,17 +118,6 @@ def test_a_shape_that_is_computed_in_the_graph_is_followed() -> None:
 
 def test_a_product_with_zeros_as_long_as_the_batch_has_its_cost() -> None:
     """The first step of an unrolled recurrent network: known with the batch, the whole product is a constant."""
-    nodes = [
-        helper.make_node("Shape", ["x"], ["n"], start=0, end=1),
-        helper.make_node("Concat", ["n", "width"], ["sizes"], axis=0),
-        helper.make_node("Where", ["pick", "sizes", "sizes"], ["shape"]),
-        helper.make_node("Expand", ["zero", "shape"], ["state"]),
-        helper.make_node("Unsqueeze", ["state", "first"], ["lifted"]),
-        helper.make_node("MatMul", ["lifted", "r"], ["before"]),
-        helper.make_node("MatMul", ["x", "w"], ["now"]),
-        helper.make_node("Add", ["before", "bias"], ["shifted"]),
-        helper.make_node("Add", ["shifted", "now"], ["y"]),
-    ]
     weights = {
         "bias": np.ones(6, np.float32),
         "width": np.array([6], np.int64),
@@ -138,7 +127,22 @@ def test_a_product_with_zeros_as_long_as_the_batch_has_its_cost() -> None:
         "r": np.ones((6, 6), np.float32),
         "w": np.ones((4, 6), np.float32),
     }
-    model = ir.from_proto(graphs.of(nodes, {"x": ["N", 4]}, {"y": [1, "N", 6]}, weights))
+    model = ir.from_proto(
+        graphs.parse(
+            """(float[N,4] x) => (float[1,N,6] y) {
+            n = Shape <start=0, end=1> (x)
+            sizes = Concat <axis=0> (n, width)
+            shape = Where (pick, sizes, sizes)
+            state = Expand (zero, shape)
+            lifted = Unsqueeze (state, first)
+            before = MatMul (lifted, r)
+            now = MatMul (x, w)
+            shifted = Add (before, bias)
+            y = Add (shifted, now)
+        }""",
+            weights,
+        )
+    )
     assert macs(model) == 6 * 6 + 4 * 6
 
 

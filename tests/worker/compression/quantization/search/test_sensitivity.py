@@ -7,15 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import (
-    digits_net,
-    digits_samples,
-    model,
-    node,
-    run,
-    samples,
-    snr_db,
-)
+from tests.support.graphs import node
+from tests.support.small_nets import digits_net, digits_samples, model, model_of, run, samples, snr_db
 from tests.support.uneven import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Evaluation
@@ -103,15 +96,17 @@ def test_a_float_model_that_answers_nan_is_no_judge(static: Static, tmp_path: Pa
 
 def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
     """A detector that finds nothing: only every 40th sample has a row that is kept."""
-    nodes = [
-        node("MatMul", "x w", "h", "product"),
-        node("ReduceMax", "h", "m", "largest", axes=[1], keepdims=0),
-        node("Greater", "m least", "g", "kept"),
-        node("Compress", "h g", "y", "rows", axis=0),
-    ]
     rng = np.random.default_rng(0)
     weights = {"w": rng.normal(size=(16, 8)).astype(np.float32), "least": np.array(50, np.float32)}
-    net = model(nodes, {"x": ["N", 16]}, {"y": ["K", 8]}, weights)
+    net = model(
+        """(float[N,16] x) => (float[K,8] y) {
+            [product] h = MatMul (x, w)
+            [largest] m = ReduceMax <axes=[1], keepdims=0> (h)
+            [kept] g = Greater (m, least)
+            [rows] y = Compress <axis=0> (h, g)
+        }""",
+        weights,
+    )
     x = rng.normal(size=(80, 16)).astype(np.float32)
     x[::40] *= 1000
     judge = OutputComparer(net, samples(tmp_path, net, x=x), tmp_path)
@@ -149,8 +144,6 @@ def test_what_is_required_is_judged_where_it_can_be(
 @pytest.mark.usefixtures("all_told")
 def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path) -> None:
     """Of 40 against 10 convolutions, 3 times as slow at least; against itself within a factor of 1.5."""
-    from tests.support.small_nets import model, node
-
     weights = {"w": np.full((16, 16, 3, 3), 0.01, np.float32)}
     networks = []
     for number, count in enumerate((10, 40, 10)):
@@ -159,7 +152,7 @@ def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path
             node("Conv", f"{a} w", b, f"conv{i}", pads=[1, 1, 1, 1])
             for i, (a, b) in enumerate(pairwise(names))
         ]
-        net = model(nodes, {"x": [1, 16, 16, 16]}, {"y": [1, 16, 16, 16]}, weights)
+        net = model_of(nodes, {"x": [1, 16, 16, 16]}, {"y": [1, 16, 16, 16]}, weights)
         model_files.save(net, tmp_path / f"{number}.onnx")
         networks.append(Network(tmp_path / f"{number}.onnx", 1, "it"))
     feed = {"x": np.zeros((1, 16, 16, 16), np.float32)}
