@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.support import graphs
 from tests.support.graphs import node
 from tests.support.small_nets import (
     digits_net,
@@ -30,6 +31,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.progress import Silent
@@ -360,7 +362,7 @@ def branching() -> ir.Model:
     """MatMul, then an If whose branches read what it gave and hold a MatMul of their own."""
     rng = np.random.default_rng(3)
     inner, w = (rng.normal(size=(4, 4)).astype(np.float32) for _ in range(2))
-    return model(
+    proto = graphs.parse(
         """(float[N,4] x) => (float[N,4] y) {
             [outside] h = MatMul (x, w)
             [reduce] total = ReduceSum <keepdims=0> (x)
@@ -370,8 +372,12 @@ def branching() -> ir.Model:
                 else_branch = else () => (float[] branch) { [negative] branch = Neg (h) }
             > (small)
         }""",
-        {"w": w, "limit": np.float32(1e9), "inner": inner},
+        {"w": w, "limit": np.float32(1e9)},
+        opset=17,
+        ir_version=8,
     )
+    proto.graph.node[3].attribute[0].g.initializer.extend(graphs.tensors({"inner": inner}))
+    return normalise(ir.from_proto(proto))
 
 
 def test_excluding_everything_is_refused(tmp_path: Path) -> None:
