@@ -11,25 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.support import graphs
 from worker.compression.weight_storage.smallest_form import pack
 from worker.compression.weight_storage.unpacking import unpack
 
 
 def showing(codes: Any, opset: int = 17) -> onnx.ModelProto:
     """A model whose output is the codes as floats."""
-    cast = helper.make_node("Cast", ["codes"], ["y"], "cast", to=TensorProto.FLOAT)
-    used = helper.make_node("Identity", ["x"], ["z"], "pass")
-    graph = helper.make_graph(
-        [cast, used],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [
-            helper.make_tensor_value_info("y", TensorProto.FLOAT, codes.shape),
-            helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]),
-        ],
-        [numpy_helper.from_array(codes, "codes")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    shape = ",".join(map(str, codes.shape))
+    text = f"""(float[1] x) => (float[{shape}] y, float[1] z) {{
+        [cast] y = Cast <to=1> (codes)
+        [pass] z = Identity (x)
+    }}"""
+    return graphs.parse(text, {"codes": codes}, opset=opset, ir_version=8)
 
 
 def shown(model: onnx.ModelProto) -> Any:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.support import graphs
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.weight_storage.smallest_form import pack
@@ -115,14 +116,12 @@ def test_before_opset_11_all_is_dense() -> None:
 def test_onnx_runtime_runs_the_graph_of_dense_weights(tmp_path: Path, shape: tuple[int, ...]) -> None:
     """Folded when loaded: the nodes that are left are those of the dense model."""
     weight = sparse(shape, np.float32, 0.5, 0)
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["y"], "conv")],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", shape[1], 9, 9])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", shape[0], 7, 7])],
-        [numpy_helper.from_array(weight, "w")],
+    model = graphs.parse(
+        f"(float[N,{shape[1]},9,9] x) => (float[N,{shape[0]},7,7] y) {{ [conv] y = Conv (x, w) }}",
+        {"w": weight},
+        opset=17,
+        ir_version=8,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     left, answers = [], []
     x = np.random.default_rng(0).normal(size=(2, shape[1], 9, 9)).astype(np.float32)
     for packed in (False, True):
