@@ -132,7 +132,7 @@ def test_what_reads_each_code_alone_is_done_to_the_table_and_comes_back(
     model.graph.node[0].output[0] = "places"
     offset = np.array([[0], [colors]], np.int32)
     if channels:
-        model.graph.node.append(helper.make_node("Add", ["places", "offset"], ["moved"]))
+        model.graph.node.append(graphs.node("Add", "places offset", "moved"))
         model.graph.initializer.append(numpy_helper.from_array(offset, "offset"))
     model.graph.node.append(helper.make_node("Gather", ["book", "moved" if channels else "places"], ["y"]))
     model.graph.initializer.append(numpy_helper.from_array(book, "book"))

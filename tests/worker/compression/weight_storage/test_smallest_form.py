@@ -26,8 +26,8 @@ def showing(array: Any, opset: int = 17) -> onnx.ModelProto:
     """A model whose only output is the weight, read by a node so that it is no output itself."""
     weight = numpy_helper.from_array(array, "w")
     axes = list(range(array.ndim))
-    node = helper.make_node("Transpose", ["w"], ["y"], "show", perm=axes)
-    used = helper.make_node("Identity", ["x"], ["z"], "pass")
+    node = graphs.node("Transpose", "w", "y", "show", perm=axes)
+    used = graphs.node("Identity", "x", "z", "pass")
     graph = helper.make_graph(
         [node, used],
         "g",
@@ -92,7 +92,7 @@ def test_further_tensors_cost_little_more_than_their_bits() -> None:
     array = sparse((64, 300), np.float32, 0.5, 0)
     one, two = showing(array), showing(array)
     two.graph.initializer.append(numpy_helper.from_array(array, "v"))
-    two.graph.node.append(helper.make_node("Neg", ["v"], ["u"], "again"))
+    two.graph.node.append(graphs.node("Neg", "v", "u", "again"))
     grown = two.ByteSize() - one.ByteSize()
     assert pack(one).forms == {"bitmask": 1}
     assert pack(two).forms == {"bitmask": 2}

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
@@ -43,7 +43,7 @@ def test_the_same_names_in_two_branches_that_are_taken_are_told_apart() -> None:
     second.name, second.output[0] = "again", "z"
     model.graph.node[0].output[0] = "first"
     model.graph.node.append(second)
-    model.graph.node.append(helper.make_node("Add", ["first", "z"], ["y"], name="sum"))
+    model.graph.node.append(graphs.node("Add", "first z", "y", name="sum"))
     result = normalise(ir.from_proto(model))
     assert [node.op_type for node in result.graph] == ["MatMul", "MatMul", "Add"]
     feeds = graphs.feeds(model)

@@ -170,7 +170,7 @@ def test_constants_of_the_outer_graph_are_folded_inside_a_branch() -> None:
     for attribute in model.graph.node[0].attribute:
         graph, last = attribute.g, attribute.g.node[-1].output[0]
         graph.node[-1].output[0] = f"{last}_plain"
-        graph.node.append(helper.make_node("Neg", ["shift"], [f"{last}_shift"], name="negate"))
+        graph.node.append(graphs.node("Neg", "shift", f"{last}_shift", name="negate"))
         graph.node.append(helper.make_node("Add", [f"{last}_plain", f"{last}_shift"], [last], name="shifted"))
     model.graph.initializer.append(numpy_helper.from_array(np.arange(4, dtype=np.float32), "shift"))
     assert ops(normal(model)) == ["If", "MatMul", "Add", "MatMul", "Add"]
@@ -248,7 +248,7 @@ def networks(draw: st.DrawFn) -> onnx.ModelProto:
         nodes.append(helper.make_node(operator, inputs, [f"v{index}"], name=f"n{index}"))
         values.append(f"v{index}")
     nodes.append(helper.make_node("Add", ["x", values[-1]], ["sum"], name="last"))
-    nodes.append(helper.make_node("Tanh", ["sum"], ["y"], name="tanh"))
+    nodes.append(graphs.node("Tanh", "sum", "y", name="tanh"))
     return graphs.of(nodes, {"x": [side, side]}, {"y": [side, side]}, weights)
 
 

@@ -69,7 +69,7 @@ def test_only_plain_initializers_and_named_nodes_are_left(
 
 def test_unused_nodes_and_initializers_are_removed_but_never_inputs(tmp_path: Path) -> None:
     model = graphs.mlp()
-    model.graph.node.append(helper.make_node("Neg", ["features"], ["nobody"], name="dead"))
+    model.graph.node.append(graphs.node("Neg", "features", "nobody", name="dead"))
     model.graph.initializer.append(helper.make_tensor("dead_weight", TensorProto.FLOAT, [2], [1, 2]))
     model.graph.input.append(helper.make_tensor_value_info("unused", TensorProto.FLOAT, [1]))
     normal = normalise(model_files.load(written(model, tmp_path)))
