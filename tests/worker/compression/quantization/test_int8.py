@@ -20,7 +20,7 @@ from tests.support.small_nets import (
     samples,
     snr_db,
 )
-from tests.support.uneven import images, uneven_net
+from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Evaluation
 from winnow.contract.recipe import Int8

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.encoders import transformer
 from tests.support.small_nets import digits_net, digits_samples, model, named, run, samples, snr_db
-from tests.support.uneven import images, uneven_net
+from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples

@@ -9,7 +9,7 @@ import pytest
 
 from tests.support.graphs import node
 from tests.support.small_nets import digits_net, digits_samples, model, model_of, run, samples, snr_db
-from tests.support.uneven import images, uneven_net
+from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Evaluation
 from winnow.contract.recipe import Requirements
