@@ -12,6 +12,7 @@ import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches, siblings
+from tests.support.in_process import InProcess
 from tests.support.small_nets import model, samples
 from winnow.contract.dataset import Declaration
 from winnow.contract.errors import Refusal
@@ -45,7 +46,7 @@ def done(
         evaluation=Source(files.data, DECLARATION, EVALUATION),
     )
     steps = [{"kind": "channel_pruning", "samples": 256, **step}, *(after or [])]
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     report = compress(files.model, Recipe.model_validate({"steps": steps}), given, out, options=options)
     onnx.checker.check_model(str(out / "artifact.onnx"), full_check=True)
     return report
@@ -276,7 +277,7 @@ def test_any_data_tells_the_sizes_that_macs_are_counted_with(tmp_path: Path) -> 
     data = Data(evaluation=Source(tmp_path / "data.npz"))
     step = {"kind": "channel_pruning", "target": "macs", "amount": 0.5}
     recipe = Recipe.model_validate({"steps": [step]})
-    options = Options(benchmark=Benchmark(rounds=9))
+    options = Options(benchmark=Benchmark(rounds=9), processes=InProcess())
     report = compress(tmp_path / "net.onnx", recipe, data, tmp_path / "out", options=options)
     assert report.macs is not None
     assert report.macs.ratio == pytest.approx(0.5)

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import node
+from tests.support.in_process import InProcess
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
@@ -236,7 +237,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 def job(files: Digits, out: Path, *steps: dict[str, Any]) -> Report:
     source = Source(files.data, DECLARATION, (0, 1000))
     data = Data(calibration=source, training=source, evaluation=Source(files.data, DECLARATION, EVALUATION))
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     return compress(files.model, Recipe.model_validate({"steps": list(steps)}), data, out, options=options)
 
 

@@ -11,6 +11,7 @@ import pytest
 import zstandard
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from tests.support.in_process import InProcess
 from tests.support.small_nets import digits_net, model, named, proto, run
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.recipe import Binary, Float16, Palette, Recipe
@@ -210,7 +211,7 @@ def job(files: Digits, out: Path, *steps: dict[str, Any]) -> Report:
         training=Source(files.data, DECLARATION, (0, 1000)),
         evaluation=Source(files.data, DECLARATION, EVALUATION),
     )
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     return compress(files.model, Recipe.model_validate({"steps": list(steps)}), data, out, options=options)
 
 

@@ -12,7 +12,6 @@ An input that is always zero has no say: it is rounded to nearest.
 from typing import Final
 
 import numpy as np
-from scipy import linalg
 
 from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid
 
@@ -59,6 +58,8 @@ class GptqRounder:
 
 def _upper_factor(hessian: Array) -> Array:
     """Compute U with H⁻¹ = UᵀU, of H damped as little as it takes."""
+    from scipy import linalg  # a fifth of a second, and most jobs never need it
+
     diagonal = np.diagonal(hessian)
     mean = float(diagonal[diagonal > 0].mean()) if (diagonal > 0).any() else 1.0
     damping = DAMPING
