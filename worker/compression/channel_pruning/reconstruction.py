@@ -19,10 +19,11 @@ import onnx_ir as ir
 from worker.compression.channel_pruning.dependency_levels import dependency_levels, subgraph_for
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.cost import macs
+from worker.compression.ir.values import Array
 from worker.compression.layers.bias import Bias, bias_of
 from worker.compression.layers.im2col import sampled_rows
 from worker.compression.layers.linear import Linear, linears
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.runtime.observe import Observer
 
 ROWS_PER_NUMBER: Final = 64
 """Rows for each number that is fitted; of more (a convolution has one for each position) a random part is taken."""
@@ -111,7 +112,7 @@ def reconstruct(
     exclude = list(exclude)
     original = {layer.name: layer for layer in linears(whole)}
     levels = dependency_levels(cut, [x for x in linears(cut, exclude) if x.name in original], whole)
-    samples = samples.take(_affordable_samples(whole, len(levels)))
+    samples = samples.take(max(MIN_SAMPLES, MAX_MACS // max(1, len(levels) * (macs(whole) or 1))))
     reconstructions: list[Reconstruction] = []
     for number, layers in enumerate(levels):
         pairs = [(original[layer.name], layer) for layer in layers]
@@ -177,11 +178,6 @@ def _run_both(
     return size, (
         (dict(zip(targets, a.values, strict=True)), dict(zip(data, b.values, strict=True))) for a, b in pairs
     )
-
-
-def _affordable_samples(model: ir.Model, level_count: int) -> int:
-    """Count the samples within `MAX_MACS`: at each level both networks run about half, together one network."""
-    return max(MIN_SAMPLES, MAX_MACS // max(1, level_count * (macs(model) or 1)))
 
 
 def _remaining_outputs(layer: Linear, pruned: Mapping[str, Iterable[int]]) -> Array:

@@ -16,8 +16,9 @@ from winnow.contract.recipe import BFloat16
 from worker.compression.graph.nodes.weights import dtype_name
 from worker.compression.half_precision.casting import insert_cast, max_finite
 from worker.compression.half_precision.float16_ports import FLOAT32_OPERATORS
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names, excluded
+from worker.compression.ir.values import array_of, tensor_of
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, changed
 from worker.compression.steps.eligibility import EXCLUDED
@@ -81,10 +82,9 @@ def _why_ineligible(value: ir.Value, patterns: list[str]) -> str | None:
         return "a scale of quantization keeps its precision"
     if value.is_graph_output():
         return "the weight is an output of the model"
-    assert value.const_value is not None
-    if value.const_value.size < MIN_ELEMENTS:
+    if tensor_of(value).size < MIN_ELEMENTS:
         return TOO_FEW
-    if max_finite(value.const_value.numpy()) > MAX_BFLOAT16:
+    if max_finite(array_of(value)) > MAX_BFLOAT16:
         return f"a weight exceeds {MAX_BFLOAT16:.4g}, the largest bfloat16"
     return None
 
@@ -95,11 +95,10 @@ def store_as(dtype: ir.DataType, value: ir.Value, names: Names, small: ir.Value 
     `small`: the rounded weight, where the graph has it already.
     """
     graph = value.graph
-    assert value.const_value is not None
     assert graph is not None
     if small is None:
         name = names.fresh(f"{value.name}_{dtype_name(dtype)}")
-        small = new_constant(graph, name, value.const_value.numpy().astype(dtype.numpy()))
+        small = new_constant(graph, name, array_of(value).astype(dtype.numpy()))
     wide = insert_cast(graph, small, ir.DataType.FLOAT, names.fresh(f"{value.name}_float32"), names)
     for use in value.uses():
         use.node.replace_input_with(use.idx, wide)

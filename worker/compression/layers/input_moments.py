@@ -11,8 +11,9 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.runtime.observe import Observer
 
 MAX_HELD_BYTES = 1 << 30
 """Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""

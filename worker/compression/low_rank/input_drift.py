@@ -15,9 +15,10 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.input_moments import MAX_ROWS, runs_within_memory
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.runtime.observe import Observer
 
 MAX_PASSES: Final = 8
 """Passes over the data, more or less: layers that follow on one another are measured in one pass, as if only those

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
@@ -23,7 +24,6 @@ from worker.compression.low_rank.input_drift import Drift, rounding_noise
 from worker.compression.low_rank.rank_allocation import Option
 from worker.compression.low_rank.reduced_rank import ReducedRank, recomposed
 from worker.compression.low_rank.vbmf import vbmf_rank
-from worker.compression.runtime.observe import Array
 
 MAX_COVARIANCE_INPUTS: Final = 8192
 """Inputs of a group whose covariance is taken: it is their number squared, 512 MiB. Wider layers are fitted to their

@@ -8,7 +8,8 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from winnow.contract.shapes import Shapes, batch_axes, input_shapes
 from worker.compression.data.samples import Samples
-from worker.compression.measure.network import Array, Feed
+from worker.compression.ir.values import Array
+from worker.compression.measure.network import Feed
 
 MAX_BATCH_BYTES = 2 * 2**20
 MAX_SAMPLES_PER_BATCH = 32

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import Palette
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.codebook_step import (
     per_output,
@@ -21,7 +22,7 @@ from worker.compression.quantization.weights.codebook_step import (
 )
 from worker.compression.quantization.weights.kmeans import kmeans_centres, nearest_centres
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.weight_storage.codebook_weights import Array, CodebookWriter
+from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 
 def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:

@@ -15,10 +15,11 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
+from worker.compression.ir.values import Array, tensor_of
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, fit_range
+from worker.compression.quantization.weights.block_affine import Fitted, Grid, fit_range
 from worker.compression.quantization.weights.eligibility import (
     WeightLayer,
     decide,
@@ -202,8 +203,7 @@ def _root(after: float, before: float) -> float:
 def _written(rounded: Rounded, writer: NBitsWriter) -> dict[str, Any]:
     """Writes the layer, and reports what that cost."""
     layer, result = rounded.layer, rounded.result
-    assert layer.weight.const_value is not None
-    before = layer.weight.const_value.nbytes
+    before = tensor_of(layer.weight).nbytes
     stored_as, after = writer.write(layer.nodes, layer.weight, result)
     return {
         "bits": result.grid.bits,

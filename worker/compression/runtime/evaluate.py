@@ -48,7 +48,7 @@ def expected_bytes(call: Call) -> int | None:
     total = 0
     for value in types.values():
         tensor = value.tensor_type
-        if not _is_plain(tensor.elem_type):
+        if ir.DataType(tensor.elem_type) not in PLAIN_DTYPES:
             return None
         dims = tensor.shape.dim
         if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
@@ -154,10 +154,6 @@ def _type(array: Array, *, shape: bool = True) -> onnx.TypeProto:
 
 def _result(name: str, kind: onnx.TypeProto) -> onnx.ValueInfoProto:
     return helper.make_value_info(name, helper.make_tensor_type_proto(kind.tensor_type.elem_type, None))
-
-
-def _is_plain(kind: int) -> bool:
-    return ir.DataType(kind) in PLAIN_DTYPES
 
 
 def _product(dims: Sequence[onnx.TensorShapeProto.Dimension]) -> int:

@@ -17,16 +17,16 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.layers.sparsity_pattern import Structure, pattern_order
-from worker.compression.runtime.observe import Array
 from worker.compression.sparsity.eligibility import SHOWN, SparsityLayers, sparsity_layers
 from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.targets import zeros_targets
+from worker.compression.steps.decisions import zeros_targets
 from worker.compression.weight_storage.sparse_layers import remember_sparse
 
 MAX_HESSIAN_INPUTS: Final = 8192

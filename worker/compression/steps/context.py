@@ -22,10 +22,6 @@ from worker.compression.progress import Progress
 from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 
-def _itself(model: ir.Model) -> ir.Model:
-    return model
-
-
 def _refuse_missing(what: object) -> NoReturn:
     raise Refusal("missing_data", f"The step asks for {what}, which was not given.")
 
@@ -58,7 +54,7 @@ class Context:
     model: Callable[[str], ir.Model] = _refuse_missing
     upload: UploadNames = NO_UPLOAD_NAMES
     upload_bytes: int | None = None
-    as_written: Callable[[ir.Model], ir.Model] = _itself
+    as_written: Callable[[ir.Model], ir.Model] = lambda model: model
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:

@@ -1,13 +1,14 @@
 """What a step did to each layer, counted truthfully, and the refusals that go with it."""
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
+from winnow.contract.report import RequirementResult
 from worker.compression.graph.facts.facts import quantized_nodes
 from worker.compression.graph.nodes.weights import Weight, weights_of
 from worker.compression.steps.context import StepResult
@@ -111,3 +112,23 @@ def _listed(counts: Counter[str]) -> str:
     items: Iterable[tuple[str, int]] = counts.most_common(SHOWN)
     rest = ", …" if len(counts) > SHOWN else ""
     return ", ".join(f"{times} × {name}" for name, times in items) + rest if counts else "no nodes"
+
+
+def zeros_targets(
+    name: str, counts: Sequence[int], wanted: Sequence[int], sizes: Sequence[int]
+) -> list[RequirementResult]:
+    """An entry only where the zeros that were asked for cannot be had."""
+    reached, asked, size = sum(counts), sum(wanted), sum(sizes)
+    if reached >= asked:
+        return []
+    return [
+        RequirementResult(
+            name=name,
+            asked=asked / size,
+            measured=reached / size,
+            interval=None,
+            met=False,
+            why=f"{asked} of {size} weights were to be zero, but every layer keeps at least one unit of its structure, "
+            f"so that something gets through: {reached} are.",
+        )
+    ]

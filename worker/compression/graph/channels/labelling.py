@@ -26,6 +26,7 @@ from worker.compression.graph.channels.rules import TABLE, UNLABELLED
 from worker.compression.graph.channels.sizes import Entries, computed_entries
 from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.ir.values import tensor_of
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +87,7 @@ class Labelling:
         known = [shape for shape in shapes if shape is not None]
         view = NodeView(node, self._opset, inputs, known, self.run)
         if len(known) < len(shapes) or any(
-            _is_missing(v, i) for v, i in zip(node.inputs, inputs, strict=True)
+            (v is not None and i is None) for v, i in zip(node.inputs, inputs, strict=True)
         ):
             return self._stop(view, f"the shape of what {view} reads or answers is only known when it runs")
         self._follow(view)
@@ -168,8 +169,7 @@ class Labelling:
         """The labels of a value; a constant gets its own when it is first read. None where the rank is unknown."""
         if value not in self.values:
             if _is_constant(value):
-                assert value.const_value is not None
-                shape = tuple(int(dim) for dim in value.const_value.shape.numpy())
+                shape = tuple(int(dim) for dim in tensor_of(value).shape.numpy())
                 fresh = [self.run.ledger.fresh(size) if size > 1 else None for size in shape]
                 self.values[value] = Labelled(shape, tuple(fresh), zero=True, weight=True)
             elif value.producer() is None and str(value.name) in self._shapes:
@@ -209,10 +209,6 @@ def _bare(shape: Shape, origin: str) -> Labelled:
 
 def _is_constant(value: ir.Value) -> bool:
     return value.const_value is not None and value.is_initializer() and not value.is_graph_input()
-
-
-def _is_missing(value: ir.Value | None, labelled: Labelled | None) -> bool:
-    return value is not None and labelled is None
 
 
 def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:

@@ -15,6 +15,7 @@ import onnx_ir as ir
 from worker.compression.graph.shapes.onnx_inference import infer_by_onnx
 from worker.compression.graph.shapes.shapes import BATCH_NAME
 from worker.compression.ir.protobuf_walk import messages
+from worker.compression.ir.values import input_at
 from worker.compression.onnx_files.single_file import without_raw_data
 
 RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM", "DynamicQuantizeLSTM"})
@@ -101,7 +102,7 @@ def _batch_symbols(node: ir.Node) -> Iterator[str]:
     """Yield the symbols of the batch that a recurrent layer reads."""
     inside = 0 if node.attributes.get_int("layout", 0) else 1
     for index, axis in ((X, inside), (LENGTHS, 0), (STATE, inside), (CELL, inside)):
-        value = node.inputs[index] if index < len(node.inputs) else None
+        value = input_at(node, index)
         if value is not None and value.shape is not None and len(value.shape) > axis:
             yield from _symbols([value.shape[axis]])
 

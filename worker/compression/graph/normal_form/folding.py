@@ -20,6 +20,7 @@ from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import can_be_taken
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.ir.values import array_of
 from worker.compression.onnx_files.model_files import MAX_READ_BYTES
 from worker.compression.runtime.evaluate import (
     PLAIN_DTYPES,
@@ -134,8 +135,7 @@ class _Plan:
         planned = self._planned(value)
         if planned is not None:
             return planned
-        assert value.const_value is not None
-        return value.const_value.numpy()
+        return array_of(value)
 
     def _max_bytes(self, node: ir.Node) -> int:
         """Bound the bytes of the results: those of the constants that nobody else reads, and a little."""

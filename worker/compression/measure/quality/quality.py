@@ -6,10 +6,8 @@ of the drop resamples samples, each with both of its outcomes.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.base import Interval
 from winnow.contract.errors import Refusal
@@ -17,13 +15,13 @@ from winnow.contract.job import ERRORS, Evaluation, Metric
 from winnow.contract.report import Quality
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.bootstrap import paired_mean_intervals
 from worker.compression.measure.quality.chance import original_notes
 from worker.compression.measure.quality.metrics import check_labels, macro_intervals, metric_value, outcomes
 
-Array = npt.NDArray[Any]
 RULE_OF_THREE = 3
 """Of n samples without a change, up to 3/n may change unseen (95 %)."""
 MIN_SAMPLES_WITHOUT_NOTE = 300

@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
-from worker.compression.quantization.integer.pad_values import adds_values
+from worker.compression.ir.values import input_at, required_input
 from worker.compression.steps.decisions import LayerDecision, taken
 from worker.compression.steps.eligibility import why_ineligible
 
@@ -51,7 +51,7 @@ class Selection:
         it is joined with others."""
         producer = value.producer()
         while producer in self.nodes and producer is not None and carries(producer):
-            value = _data_input(producer)
+            value = required_input(producer, 0)
             producer = value.producer()
         joined = self._joined(value)
         return value if joined is None else self.source(joined)
@@ -84,7 +84,7 @@ def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> S
 
 def weight_axis(node: ir.Node) -> int | None:
     """The output-channel axis of the weight; None when there is no weight of the right form."""
-    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    weight = input_at(node, 1)
     if weight is None or weight.const_value is None or weight.const_value.dtype != ir.DataType.FLOAT:
         return None
     rank = len(weight.const_value.shape)
@@ -115,7 +115,7 @@ def _why_no_kernel(node: ir.Node) -> str | None:
         return "its input is a constant"
     if node.op_type == "Gemm" and not is_plain_gemm(node):
         return "transA, alpha or beta differ from their defaults"
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     if bias is None:
         return None
     channels = node.inputs[1].shape[weight_axis(node)]  # type: ignore[union-attr,index]
@@ -129,12 +129,6 @@ def is_plain_gemm(node: ir.Node) -> bool:
     """Whether it neither scales nor transposes what it multiplies."""
     defaults = {"transA": 0.0, "alpha": 1.0, "beta": 1.0}
     return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)
-
-
-def _data_input(node: ir.Node) -> ir.Value:
-    value = node.inputs[0]
-    assert value is not None
-    return value
 
 
 def _connected(edit: GraphEdit, weighted: set[ir.Node]) -> set[ir.Node]:
@@ -199,7 +193,7 @@ def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
     added = (
         node.op_type == "MatMul"
         and any(reader.op_type == "Add" for reader in readers)
-        and _like_a_matrix(_data_input(node))
+        and _like_a_matrix(required_input(node, 0))
     )
     if node.op_type in MATMULS and not added and not any(reader in nodes for reader in readers):
         return
@@ -214,3 +208,21 @@ def _like_a_matrix(value: ir.Value) -> bool:
 def _clipped(value: ir.Value, nodes: Set[ir.Node]) -> bool:
     """Between a node and the Relu behind it nothing is quantized, so that the two become one."""
     return any(use.node in nodes and use.node.op_type in CLIPPING for use in value.uses())
+
+
+def pads_zeros(node: ir.Node) -> bool:
+    """Whether it is a Pad with a constant, and that is 0."""
+    if not _pads_a_constant(node):
+        return False
+    value = input_at(node, 2)
+    return value is None or (value.const_value is not None and not value.const_value.numpy().any())
+
+
+def adds_values(node: ir.Node) -> bool:
+    """Whether it is a Pad with a constant that is not 0, or not known here: no scale of other values need reach it."""
+    return _pads_a_constant(node) and not pads_zeros(node)
+
+
+def _pads_a_constant(node: ir.Node) -> bool:
+    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
+    return node.op_type == "Pad" and mode == "constant"

@@ -17,6 +17,7 @@ from typing import Any
 
 import onnx_ir as ir
 
+from worker.compression.ir.values import required_input, tensor_of
 from worker.compression.measure.network import Feed
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress
@@ -140,7 +141,5 @@ def measure_gains(
 
 
 def _elements(node: ir.Node) -> int:
-    weight = node.inputs[0 if node.op_type == "Gather" else 1]
-    assert weight is not None
-    assert weight.const_value is not None
-    return int(weight.const_value.size)
+    weight = required_input(node, 0 if node.op_type == "Gather" else 1)
+    return int(tensor_of(weight).size)

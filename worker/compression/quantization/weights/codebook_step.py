@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Binary, Palette
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.eligibility import (
     decide,
@@ -18,7 +19,7 @@ from worker.compression.quantization.weights.eligibility import (
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import changed, refuse_quantized
 from worker.compression.steps.opset import raised
-from worker.compression.weight_storage.codebook_weights import Array, CodebookWriter
+from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 OPSET: Final = 11
 """The first with the operators that codes are unpacked by."""

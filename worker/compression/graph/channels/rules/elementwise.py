@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.node_view import Axes, Labelled, NodeView
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Axes, Labelled, NodeView, Rule
 
 Zero = Callable[[NodeView, list[Labelled]], bool]
 

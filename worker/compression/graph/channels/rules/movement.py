@@ -5,8 +5,7 @@ from typing import Final
 import numpy as np
 
 from worker.compression.graph.channels.ledger import Vector, joined
-from worker.compression.graph.channels.node_view import Labelled, NodeView, integers
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule, integers
 
 
 def transpose(view: NodeView) -> Labelled:

@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, NodeView, integers
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule, integers
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Zero = bool

@@ -1,0 +1,38 @@
+"""Read what a graph is known to have: inputs of a node, numbers of a constant, the graph around a node."""
+
+from typing import Any
+
+import numpy.typing as npt
+import onnx_ir as ir
+
+Array = npt.NDArray[Any]
+
+
+def input_at(node: ir.Node, index: int) -> ir.Value | None:
+    """Return an input, None where it is left out."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def required_input(node: ir.Node, index: int) -> ir.Value:
+    """Return an input that the operator cannot do without."""
+    value = node.inputs[index]
+    assert value is not None
+    return value
+
+
+def tensor_of(value: ir.Value | None) -> ir.TensorProtocol:
+    """Return the tensor of a value that is known to be constant."""
+    assert value is not None
+    assert value.const_value is not None
+    return value.const_value
+
+
+def array_of(value: ir.Value | None) -> Array:
+    """Read the numbers of a value that is known to be constant."""
+    return tensor_of(value).numpy()
+
+
+def graph_of(item: ir.Node | ir.Value) -> ir.Graph:
+    """Return the graph that a node or an initializer is in."""
+    assert isinstance(item.graph, ir.Graph)
+    return item.graph
