@@ -1,5 +1,6 @@
 """Read what a graph is known to have: inputs of a node, numbers of a constant, the graph around a node."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy.typing as npt
@@ -36,3 +37,23 @@ def graph_of(item: ir.Node | ir.Value) -> ir.Graph:
     """Return the graph that a node or an initializer is in."""
     assert isinstance(item.graph, ir.Graph)
     return item.graph
+
+
+def subgraphs_of(node: ir.Node) -> Iterator[ir.Graph]:
+    """Yield the graphs in a node's attributes: branches, bodies of loops."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def has_subgraph(node: ir.Node) -> bool:
+    return any(True for _ in subgraphs_of(node))
+
+
+def nodes_of(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield the nodes of ONNX's own domain, those in subgraphs and functions too."""
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        yield from (node for node in ir.traversal.RecursiveGraphIterator(body) if node.domain == "")

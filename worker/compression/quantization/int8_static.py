@@ -10,7 +10,6 @@ from typing import Any
 
 import onnx_ir as ir
 
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Static
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
@@ -39,10 +38,8 @@ MAX_JUDGED_SAMPLES = 64
 def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResult:
     """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
     refuse_quantized(model)
-    if context.calibration is None or not len(context.calibration):
-        raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
-    samples = context.calibration.draw(step.samples, context.seed)
-    original, settings = model.clone(), _settings(step)
+    samples = context.draw_calibration(step.kind, step.samples)
+    original, settings = model.clone(), StaticSettings.of(step)
     if step.weight_bits == 4:
         model, notes = raised(model, OPSET_FOUR_BITS, "a weight of 4 bits")
     else:
@@ -58,19 +55,6 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
         return _without_sensitive(static, context, original, result, next(parts))
     quantized = static.quantized()
     return replace(result, model=quantized, notes=[*result.notes, *_warnings(static, quantized, context)])
-
-
-def _settings(step: Int8Static) -> StaticSettings:
-    return StaticSettings(
-        step.calibration,
-        step.percentile,
-        step.target,
-        step.weight_bits,
-        step.weight_range,
-        step.equalize,
-        step.smooth,
-        step.bias_correction,
-    )
 
 
 def _parts(progress: Progress, count: int) -> Iterator[Callable[[float], None]]:

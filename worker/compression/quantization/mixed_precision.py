@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import onnx_ir as ir
 
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import MixedPrecision
 from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
@@ -49,11 +48,9 @@ UNTOLD: Final = (
 def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> StepResult:
     """Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
     refuse_quantized(model)
-    if context.calibration is None or not len(context.calibration):
-        raise Refusal("missing_data", "mixed_precision needs calibration data.", field="data.calibration")
+    samples = context.draw_calibration(step.kind, step.samples)
     original = model
     model, notes = raised(model, OPSET, "a weight of 4 bits")
-    samples = context.calibration.draw(step.samples, context.seed)
     settings = StaticSettings(calibration="mse")
     static, _ = prepare(GraphEdit(model, step.patterns), settings, samples)
     static.embeddings = False  # the budget is spent on layers alone

@@ -14,7 +14,6 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
 from worker.compression.ir.values import Array
@@ -62,11 +61,7 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
 
 
 def _samples(step: Sparsity, context: Context) -> Samples | None:
-    if not step.required:
-        return None
-    if context.calibration is None:
-        raise Refusal("missing_data", f"{step.criterion} needs calibration data.", field="data.calibration")
-    return context.calibration.draw(step.samples, context.seed)
+    return context.draw_calibration(step.criterion, step.samples) if step.required else None
 
 
 def _gradient_scores(

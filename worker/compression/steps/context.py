@@ -62,6 +62,12 @@ class Context:
         samples = self.calibration or self.sized
         return ({} if samples is None else samples.shapes) | self.benchmark.shapes
 
+    def draw_calibration(self, user: str, samples: int) -> Samples:
+        """Draw this many calibration samples for a step. Raises `missing_data` where there are none."""
+        if self.calibration is None or not len(self.calibration):
+            raise Refusal("missing_data", f"{user} needs calibration data.", field="data.calibration")
+        return self.calibration.draw(samples, self.seed)
+
     def file_bytes(self, model: ir.Model, *, packed: bool = False) -> int:
         """Of the file that the model would be as an artifact: its weights dense, or each in its smallest form."""
         with TemporaryDirectory(dir=self.scratch) as folder:

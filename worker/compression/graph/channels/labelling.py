@@ -7,7 +7,6 @@ run is made again with another choice.
 """
 
 import logging
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -26,7 +25,7 @@ from worker.compression.graph.channels.rules import TABLE, UNLABELLED
 from worker.compression.graph.channels.sizes import Entries, computed_entries
 from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.ir.values import tensor_of
+from worker.compression.ir.values import has_subgraph, subgraphs_of, tensor_of
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +93,7 @@ class Labelling:
         if node.op_type in UNLABELLED and node.domain == "":
             return [view.unlabelled(output) for output in range(len(known))]
         rule = TABLE.get(node.op_type) if node.domain in DOMAINS else None
-        if rule is None or any(True for _ in _subgraphs(node)):
+        if rule is None or has_subgraph(node):
             return self._stop(view, f"no rule for operator {node.op_type} ('{node.name}')")
         try:
             made = rule(view)
@@ -132,7 +131,7 @@ class Labelling:
         """Pin whatever the node reads, in its subgraphs too."""
         inner = (
             i
-            for graph in _subgraphs(view.node)
+            for graph in subgraphs_of(view.node)
             for n in ir.traversal.RecursiveGraphIterator(graph)
             for i in n.inputs
         )
@@ -209,11 +208,3 @@ def _bare(shape: Shape, origin: str) -> Labelled:
 
 def _is_constant(value: ir.Value) -> bool:
     return value.const_value is not None and value.is_initializer() and not value.is_graph_input()
-
-
-def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()

@@ -93,10 +93,6 @@ class NodeView:
     def optional(self, index: int) -> Labelled | None:
         return self.inputs[index] if index < len(self.inputs) else None
 
-    def constant(self, index: int) -> NDArray[Any] | None:
-        """The array of an input that is an initializer."""
-        return constant(self.node, index)
-
     def fresh(self, size: int) -> Vector | None:
         return self.run.ledger.fresh(size) if size > 1 else None
 

@@ -20,7 +20,7 @@ from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import can_be_taken
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.ir.values import array_of
+from worker.compression.ir.values import array_of, has_subgraph, subgraphs_of
 from worker.compression.onnx_files.model_files import MAX_READ_BYTES
 from worker.compression.runtime.evaluate import (
     PLAIN_DTYPES,
@@ -29,7 +29,6 @@ from worker.compression.runtime.evaluate import (
     accepts,
     evaluate,
     expected_bytes,
-    has_graph,
 )
 
 MAX_ADDED_BYTES: Final = 4096
@@ -77,13 +76,8 @@ def _nodes(graph: ir.Graph, iterated: bool = False) -> Iterator[tuple[ir.Node, b
     """Every node before those of its subgraphs, and whether it lies in a body that iterates."""
     for node in list(graph):
         yield node, iterated
-        for attribute in node.attributes.values():
-            inside = iterated or node.op_type in ITERATES
-            if attribute.type == ir.AttributeType.GRAPH:
-                yield from _nodes(attribute.as_graph(), inside)
-            elif attribute.type == ir.AttributeType.GRAPHS:
-                for subgraph in attribute.as_graphs():
-                    yield from _nodes(subgraph, inside)
+        for subgraph in subgraphs_of(node):
+            yield from _nodes(subgraph, iterated or node.op_type in ITERATES)
 
 
 class _Plan:
@@ -98,7 +92,7 @@ class _Plan:
 
     def consider(self, node: ir.Node, iterated: bool) -> None:
         """Compute a node if it can and may be folded."""
-        if node.domain != "" or node.op_type in NEVER_FOLDED or not node.inputs or has_graph(node):
+        if node.domain != "" or node.op_type in NEVER_FOLDED or not node.inputs or has_subgraph(node):
             return
         if self._allowance.nodes <= 0 or any(value.is_graph_output() for value in node.outputs):
             return  # an output stays computed: not every runtime lets it be a constant
@@ -133,9 +127,7 @@ class _Plan:
 
     def _array(self, value: ir.Value) -> Array:
         planned = self._planned(value)
-        if planned is not None:
-            return planned
-        return array_of(value)
+        return array_of(value) if planned is None else planned
 
     def _max_bytes(self, node: ir.Node) -> int:
         """Bound the bytes of the results: those of the constants that nobody else reads, and a little."""

@@ -12,7 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import graph_of, required_input
+from worker.compression.ir.values import graph_of, nodes_of, required_input
 
 
 @dataclass(frozen=True)
@@ -136,11 +136,7 @@ def _prelus_without_kernel(model: ir.Model) -> Iterator[ir.Node]:
 
 def _nodes(model: ir.Model, *operators: str) -> Iterator[ir.Node]:
     """Yield nodes of these operators of ONNX's own domain, in subgraphs and functions too."""
-    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for body in bodies:
-        for node in ir.traversal.RecursiveGraphIterator(body):
-            if node.op_type in operators and node.domain == "":
-                yield node
+    return (node for node in nodes_of(model) if node.op_type in operators)
 
 
 def _inserted(

@@ -12,6 +12,8 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
+from worker.compression.ir.values import has_subgraph
+
 log = logging.getLogger(__name__)
 
 MAX_SHOWN_BYTES: Final = 1000
@@ -65,7 +67,7 @@ def _take_types(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
     for node, inferred_node in zip(graph, inferred.node, strict=True):
         for value in node.outputs:
             _set(value, types)
-        if any(attribute.type in _GRAPHS for attribute in node.attributes.values()):
+        if has_subgraph(node):
             for inside, inner_proto in zip(_graphs(node), _graph_protos(node, inferred_node), strict=True):
                 _take_types(inside, inner_proto)
 
@@ -105,9 +107,6 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
             return str(dim.dim_param) or None
         case _:
             return None
-
-
-_GRAPHS: Final = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
 
 
 def _graphs(node: ir.Node) -> Iterator[ir.Graph]:
