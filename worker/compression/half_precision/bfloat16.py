@@ -20,7 +20,7 @@ from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names, excluded
 from worker.compression.ir.values import array_of, tensor_of
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import LayerDecision, changed
+from worker.compression.steps.decisions import LayerDecision, step_result
 from worker.compression.steps.eligibility import EXCLUDED
 from worker.compression.steps.opset import raised
 
@@ -42,7 +42,7 @@ def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> StepResult:
         LayerDecision(node, reason, reason == TOO_FEW and _has_matrix(node))
         for node, reason in _reasons(model, ineligible)
     ]
-    result = changed(model, layers, f"float32 weights of {MIN_ELEMENTS} or more elements", notes)
+    result = step_result(model, layers, f"float32 weights of {MIN_ELEMENTS} or more elements", notes)
     names = Names(model)
     stored = [value for value in _weights(model) if value not in ineligible]
     for done, value in enumerate(stored, 1):

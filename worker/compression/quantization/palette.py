@@ -26,7 +26,10 @@ from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 
 def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
-    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
+    """Store weights as codes of a few values, in place.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`.
+    """
     bits, codebook_bytes = (step.colors - 1).bit_length(), 4 * step.colors
     row_bytes, fixed_bytes = (codebook_bytes + 4, 0) if step.codebook == "channel" else (0, codebook_bytes)
     details: dict[str, object] = {"colors": step.colors, "codebook": step.codebook}

@@ -121,7 +121,7 @@ def _error_curve(
     """Measure how much of the output's energy is lost at each share of zeros, nothing made up for."""
     order, weight = pattern_order(layer), layer.matrix().astype(np.float64)
     scores = _scores(layer, sums, gradient_scores, step)[:, :, order]
-    hessian = sums.second[:, order][:, :, order]
+    hessian = sums.hessian[:, order][:, :, order]
     weight = weight[:, :, order]
     energy = output_error(weight, np.zeros_like(weight), hessian) or 1.0
     curve, size = [], weight.size
@@ -160,7 +160,7 @@ def _sparsify(
     before, hessian = int((weight == 0).sum()), None
     ordered = weight[:, :, order].astype(np.float64)
     if sums is not None:
-        hessian = sums.second[:, order][:, :, order] / max(1, sums.rows)
+        hessian = sums.hessian[:, order][:, :, order] / max(1, sums.rows)
     if step.criterion == "hessian" and hessian is not None:
         sparse = sparsegpt(ordered, hessian, structure, count)
     else:

@@ -1,4 +1,4 @@
-"""What int8_static quantizes in a graph, and why not the rest.
+"""Decides what int8_static quantizes in a graph, and says why not the rest.
 
     weighted   Conv, Gemm, MatMul with a float32 weight: what integer kernels speed up
     joining    Add, Concat, … between quantized nodes: quantized too, so that values stay 8-bit on the way
@@ -17,7 +17,7 @@ import onnx_ir as ir
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
 from worker.compression.ir.values import input_at, required_input
-from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.decisions import LayerDecision, changed_nodes
 from worker.compression.steps.eligibility import why_ineligible
 
 WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
@@ -44,10 +44,10 @@ class Selection:
 
     @property
     def weighted(self) -> list[ir.Node]:
-        return taken(self.layers)
+        return changed_nodes(self.layers)
 
     def source(self, value: ir.Value) -> ir.Value:
-        """The value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where
+        """Find the value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where
         it is joined with others."""
         producer = value.producer()
         while producer in self.nodes and producer is not None and carries(producer):
@@ -57,7 +57,7 @@ class Selection:
         return value if joined is None else self.source(joined)
 
     def _joined(self, value: ir.Value) -> ir.Value | None:
-        """The output of the Concat that alone reads the value, maybe behind carrying nodes."""
+        """Find the output of the Concat that alone reads the value, maybe behind carrying nodes."""
         while len(uses := value.uses()) == 1 and not value.is_graph_output():
             ((reader, index),) = ((use.node, use.idx) for use in uses)
             moved = carries(reader) and index == 0
@@ -83,7 +83,7 @@ def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> S
 
 
 def weight_axis(node: ir.Node) -> int | None:
-    """The output-channel axis of the weight; None when there is no weight of the right form."""
+    """Find the output-channel axis of the weight; None when there is no weight of the right form."""
     weight = input_at(node, 1)
     if weight is None or weight.const_value is None or weight.const_value.dtype != ir.DataType.FLOAT:
         return None
@@ -132,7 +132,7 @@ def is_plain_gemm(node: ir.Node) -> bool:
 
 
 def _connected(edit: GraphEdit, weighted: set[ir.Node]) -> set[ir.Node]:
-    """The weighted nodes and all between them: drop what hangs loose until nothing does."""
+    """Collect the weighted nodes and all between them: drop what hangs loose until nothing does."""
     between = {
         node
         for node in edit.graph
@@ -149,7 +149,7 @@ def _connected(edit: GraphEdit, weighted: set[ir.Node]) -> set[ir.Node]:
 
 
 def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
-    """Fed by quantized nodes, read by quantized nodes. A product of a float is left to fusions such as Gelu.
+    """Whether quantized nodes feed it and read it. A product of a float is left to fusions such as Gelu.
 
     What clips costs nothing behind a layer, whoever reads it.
     """
@@ -177,13 +177,13 @@ def _values(graph: ir.Graph, nodes: set[ir.Node]) -> Iterator[ir.Value]:
 
 
 def _data_inputs(node: ir.Node) -> Iterator[ir.Value]:
-    """The activations among the inputs: not weights, not the shapes and bounds that come after the first."""
+    """Yield the activations among the inputs: not weights, not the shapes and bounds that come after the first."""
     values = node.inputs if node.op_type in JOINING else node.inputs[:1]
     yield from (v for v in values if v is not None and v.const_value is None)
 
 
 def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
-    """A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel.
+    """Yield the output where it has to be 8 bits. A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel.
 
     So has a MatMul before an Add where ONNX Runtime would first make a Gemm of the two, which it then cannot quantize:
     on matrices, and on whatever it can reshape into one because all sizes are known.
@@ -206,7 +206,7 @@ def _like_a_matrix(value: ir.Value) -> bool:
 
 
 def _clipped(value: ir.Value, nodes: Set[ir.Node]) -> bool:
-    """Between a node and the Relu behind it nothing is quantized, so that the two become one."""
+    """Whether a Relu reads the value: nothing is quantized between, so that the two become one."""
     return any(use.node in nodes and use.node.op_type in CLIPPING for use in value.uses())
 
 

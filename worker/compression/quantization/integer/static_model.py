@@ -24,7 +24,7 @@ from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
 from worker.compression.quantization.preparation.bias_correction import correct_bias, mean_shift
-from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.decisions import LayerDecision, changed_nodes
 
 MAX_NAMED = 3
 """Values that a note names."""
@@ -67,7 +67,7 @@ class Static:
 
     def quantizable(self, float_reasons: Mapping[str, str] | None = None) -> list[ir.Node]:
         """List the layers that are quantized when nothing more is left out; tables come last."""
-        return taken(self.decisions(float_reasons))
+        return changed_nodes(self.decisions(float_reasons))
 
     def _embeddings(
         self, edit: GraphEdit, selection: Selection, float_reasons: Mapping[str, str] | None

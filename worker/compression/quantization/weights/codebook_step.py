@@ -17,7 +17,7 @@ from worker.compression.quantization.weights.eligibility import (
     weight_layers,
 )
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.decisions import refuse_quantized, step_result
 from worker.compression.steps.opset import raised
 from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
@@ -55,7 +55,7 @@ def store_few_values(
         lambda rows, inner: rows * inner * bits / 8 + rows * row_bytes + fixed_bytes + NODE_BYTES,
     )
     wanted = "Conv, Gemm or MatMul with a float32 weight"
-    result = changed(model, decisions, wanted, [*notes, FOR_SIZE], details)
+    result = step_result(model, decisions, wanted, [*notes, FOR_SIZE], details)
     rows = {str(row["name"]): row for row in result.details["layers"]}
     writer, chosen = CodebookWriter(model, Names(model).fresh), first_readers(layers, decisions)
     name_twins(chosen, rows)
