@@ -21,7 +21,7 @@ from worker.compression.ir.naming import Names, excluded
 from worker.compression.ir.values import array_of, tensor_of
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import LayerDecision, step_result
-from worker.compression.steps.eligibility import EXCLUDED
+from worker.compression.steps.eligibility import EXCLUDED, IS_OUTPUT
 from worker.compression.steps.opset import raised
 
 OPSET: Final = 13
@@ -81,7 +81,7 @@ def _why_ineligible(value: ir.Value, patterns: list[str]) -> str | None:
     if any(node.op_type in FLOAT32_OPERATORS for node in readers):
         return "a scale of quantization keeps its precision"
     if value.is_graph_output():
-        return "the weight is an output of the model"
+        return IS_OUTPUT
     if tensor_of(value).size < MIN_ELEMENTS:
         return TOO_FEW
     if max_finite(array_of(value)) > MAX_BFLOAT16:

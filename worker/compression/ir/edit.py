@@ -23,6 +23,15 @@ def registered(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
     return value
 
 
+def insert_behind(graph: ir.Graph, value: ir.Value, nodes: ir.Node | Sequence[ir.Node]) -> None:
+    """Insert nodes behind the one that makes a value; for inputs and constants before all nodes, since subgraphs may
+    read them too."""
+    if (producer := value.producer()) is not None:
+        graph.insert_after(producer, nodes)
+    elif len(graph) > 0:
+        graph.insert_before(graph[0], nodes)
+
+
 class GraphEdit:
     """The changes that one step makes to one graph; made once, and handed to all that take part.
 

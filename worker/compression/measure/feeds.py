@@ -35,11 +35,6 @@ def benchmark_feed(
     return {**feed, **random_feed(missing, shapes, seed)}, [s.name for s in missing]
 
 
-def counted(samples: Samples, size: int) -> Iterator[tuple[Feed, int]]:
-    """Yield the feeds of all samples, each with the number of samples in it."""
-    yield from samples.counted_batches(size)
-
-
 def batch_for(samples: Samples) -> int:
     """Return how many samples to run at once where speed is not measured: their inputs take at most 2 MiB."""
     sample = next(samples.take(1).batches(1))

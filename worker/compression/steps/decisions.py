@@ -66,7 +66,8 @@ def step_result(
     notes: list[str],
     details: dict[str, object] | None = None,
 ) -> StepResult:
-    """Make the result of a step from what it decided about each layer. Raises `nothing_to_quantize` when no layer was changed and none was eligible."""
+    """Make the result of a step from what it decided about each layer. Raises `nothing_to_quantize` when no layer was
+    changed and none was eligible."""
     count = len(changed_nodes(layers))
     if count == 0:
         if not any(layer.eligible for layer in layers):

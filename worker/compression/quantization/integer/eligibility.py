@@ -47,8 +47,9 @@ class Selection:
         return changed_nodes(self.layers)
 
     def source(self, value: ir.Value) -> ir.Value:
-        """Find the value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where
-        it is joined with others."""
+        """Find the value whose scale this one uses.
+
+        Through carrying nodes: up to where it was computed, and down to where it is joined with others."""
         producer = value.producer()
         while producer in self.nodes and producer is not None and carries(producer):
             value = required_input(producer, 0)
@@ -183,9 +184,9 @@ def _data_inputs(node: ir.Node) -> Iterator[ir.Value]:
 
 
 def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
-    """Yield the output where it has to be 8 bits. A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel.
+    """Yield the output where it has to be 8 bits: everywhere but behind a product that nothing quantized reads.
 
-    So has a MatMul before an Add where ONNX Runtime would first make a Gemm of the two, which it then cannot quantize:
+    And of a MatMul before an Add where ONNX Runtime would first make a Gemm of the two, which it then cannot quantize:
     on matrices, and on whatever it can reshape into one because all sizes are known.
     """
     value = node.outputs[0]

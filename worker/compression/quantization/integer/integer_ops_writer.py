@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.affine import quantized_weight, weight_scales
-from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.edit import GraphEdit, insert_behind
 from worker.compression.ir.values import Array, array_of, input_at, required_input
 from worker.compression.quantization.integer.hardware import FULL_LIMIT
 
@@ -111,11 +111,7 @@ class IntegerWriter:
             node = ir.Node("", "DynamicQuantizeLinear", [value], num_outputs=3, name=name)
             for output, part in zip(node.outputs, ("integers", "scale", "zero_point"), strict=True):
                 output.name = self._edit.fresh_name(f"{value.name}_{part}")
-            producer = value.producer()
-            if producer is not None:
-                self._graph.insert_after(producer, node)
-            else:
-                self._graph.insert_before(self._graph[0], node)
+            insert_behind(self._graph, value, node)
             self._quantized[value] = list(node.outputs)
         return self._quantized[value]
 

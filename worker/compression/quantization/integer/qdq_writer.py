@@ -20,7 +20,7 @@ from worker.compression.ir.affine import (
     scales_for_bias,
     weight_scales,
 )
-from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.edit import GraphEdit, insert_behind
 from worker.compression.ir.values import Array, input_at, required_input
 from worker.compression.quantization.integer.eligibility import Selection, pads_zeros, weight_axis
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
@@ -95,7 +95,7 @@ class QdqWriter:
         quantize.outputs[0].dtype, dequantize.outputs[0].dtype = self._integers, ir.DataType.FLOAT
         for use in uses:
             use.node.replace_input_with(use.idx, dequantize.outputs[0])
-        self._insert_after(value, [quantize, dequantize])
+        insert_behind(self._graph, value, [quantize, dequantize])
         if value.is_graph_output() and value.producer() in selection.nodes:
             self._take_output(value, dequantize.outputs[0])
 
@@ -170,13 +170,6 @@ class QdqWriter:
         name, value = node.name, padded.name
         self._graph.remove([quantize, node], safe=True)
         pad.name, pad.outputs[0].name = name, value
-
-    def _insert_after(self, value: ir.Value, nodes: list[ir.Node]) -> None:
-        producer = value.producer()
-        if producer is not None:
-            self._graph.insert_after(producer, nodes)
-        elif len(self._graph) > 0:
-            self._graph.insert_before(self._graph[0], nodes)
 
 
 def _constant(node: ir.Node, index: int) -> Array | None:

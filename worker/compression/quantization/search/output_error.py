@@ -20,7 +20,7 @@ from winnow.contract.job import ERRORS, Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.ir.values import Array
-from worker.compression.measure.feeds import batch_for, counted
+from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.metrics import metric_value, outcomes
 from worker.compression.measure.quality.parity import comparable, cosines
@@ -70,7 +70,7 @@ class OutputComparer:
         self._names = list(dict.fromkeys([*floats, *([self._scored] if self._scored else [])]))
         size = sum(x.nbytes for x in answers)
         self.samples = samples.take(max(1, MAX_HELD_BYTES // max(1, size)))
-        self._feeds = list(counted(self.samples, batch_for(self.samples)))
+        self._feeds = list(self.samples.counted_batches(batch_for(self.samples)))
         self._expected = [network.run(feed, self._names) for feed, _ in self._feeds]
         self._outputs = [
             i

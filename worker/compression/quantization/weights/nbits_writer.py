@@ -66,7 +66,7 @@ class NBitsWriter:
     def _products(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
         rows, inner = layer.codes.shape
         stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits))
-        expansion = self._expansion()
+        expansion = Expansion(self._small, self._names)
         constants = [
             self._codes(expansion, weight, layer, stored.codes.reshape(rows, -1, stored.block)),
             self._constant(f"{weight.name}_scale", stored.scale),
@@ -96,7 +96,7 @@ class NBitsWriter:
     def _gather(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
         inner = layer.codes.shape[1]
         stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits), pad=False)
-        expansion = self._expansion()
+        expansion = Expansion(self._small, self._names)
         inputs = [
             self._codes(expansion, weight, layer, stored.codes),
             node.inputs[1],
@@ -114,7 +114,7 @@ class NBitsWriter:
         return "GatherBlockQuantized" + expansion.report_suffix
 
     def _convolution(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
-        expansion, grid, fitted = self._expansion(), layer.grid, layer.fitted
+        expansion, grid, fitted = Expansion(self._small, self._names), layer.grid, layer.fitted
         dtype = None if grid.bits == 8 else ir.DataType.UINT4
         zero = fitted.zero.astype(np.uint8)
         if not in_planes(layer):
@@ -180,9 +180,6 @@ class NBitsWriter:
         graph.insert_before(node, nodes)
         old.replace_all_uses_with(new, replace_graph_outputs=True)
         graph.remove(node, safe=True)
-
-    def _expansion(self) -> Expansion:
-        return Expansion(self._small, self._names)
 
     def _small(self, name: str, array: Array) -> ir.Value:
         """One constant for all layers."""

@@ -129,7 +129,7 @@ def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
 
 
 @pytest.mark.parametrize(
-    ("require", "labelled", "judged", "met"),
+    ("require", "labelled", "quality", "met"),
     [
         (Requirements(), False, OutputQuality(20.1, 0.9), True),
         (Requirements(), False, OutputQuality(19.9, 0.99), False),
