@@ -57,7 +57,7 @@ def latent(value: ir.Value, reader: ir.Node) -> torch.Tensor:
         return integers.float() - HALF
     scale, zero = _constant(reader, 1), _constant(reader, 2)
     assert scale is not None
-    shape, axis = integers.ndim, Attributes(reader, 0).integer("axis", 1)
+    shape, axis = integers.ndim, _axis(reader)
     levels = integers.float() if zero is None else integers.float() - along(zero.float(), shape, axis)
     return levels * along(scale, shape, axis)
 
@@ -70,7 +70,7 @@ def latent_function(value: ir.Value, reader: ir.Node) -> Function:
         return lambda weight: fake_quantize(weight + HALF, unit, 0.0, 0, 1)
     if is_bias(value):
         return lambda weight, scale, zero=None: weight
-    return _fake(limits(value), Attributes(reader, 0).integer("axis", 1), _constant(reader, 2))
+    return _fake(limits(value), _axis(reader), _constant(reader, 2))
 
 
 def limits(value: ir.Value) -> tuple[int, int]:
@@ -91,17 +91,11 @@ def fused(node: ir.Node) -> ir.Node | None:
     same = [value.name if value is not None else None for value in before.inputs[1:]]
     here = [value.name if value is not None else None for value in node.inputs[1:]]
     blocks = "block_size" in before.attributes or "block_size" in node.attributes
-    return (
-        before
-        if same == here
-        and Attributes(before, 0).integer("axis", 1) == Attributes(node, 0).integer("axis", 1)
-        and not blocks
-        else None
-    )
+    return before if same == here and _axis(before) == _axis(node) and not blocks else None
 
 
 def fused_function(quantize: ir.Node) -> Function:
-    return _fake(bounds(quantize), Attributes(quantize, 0).integer("axis", 1), _constant(quantize, 2))
+    return _fake(bounds(quantize), _axis(quantize), _constant(quantize, 2))
 
 
 def integers(weight: torch.Tensor, value: ir.Value, reader: ir.Node) -> torch.Tensor:
@@ -110,11 +104,9 @@ def integers(weight: torch.Tensor, value: ir.Value, reader: ir.Node) -> torch.Te
         return (weight + HALF).round().clamp(0, 1)
     (low, high), scale, zero = limits(value), _constant(reader, 1), _constant(reader, 2)
     assert scale is not None
-    ratio = weight.double() / along(scale.double(), weight.ndim, Attributes(reader, 0).integer("axis", 1))
+    ratio = weight.double() / along(scale.double(), weight.ndim, _axis(reader))
     shifted = (
-        ratio.round()
-        if zero is None
-        else ratio.round() + along(zero.double(), weight.ndim, Attributes(reader, 0).integer("axis", 1))
+        ratio.round() if zero is None else ratio.round() + along(zero.double(), weight.ndim, _axis(reader))
     )
     return shifted.clamp(low, high)
 
@@ -129,6 +121,10 @@ def _fake(within: tuple[int, int], axis: int, zero: torch.Tensor | None) -> Func
         )
 
     return run
+
+
+def _axis(node: ir.Node) -> int:
+    return Attributes(node, 0).integer("axis", 1)
 
 
 def _constant(node: ir.Node, index: int) -> torch.Tensor | None:

@@ -33,6 +33,16 @@ def array_of(value: ir.Value | None) -> Array:
     return tensor_of(value).numpy()
 
 
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether it is an initializer whose numbers nobody can give otherwise."""
+    return (
+        value is not None
+        and value.const_value is not None
+        and value.is_initializer()
+        and not value.is_graph_input()
+    )
+
+
 def graph_of(item: ir.Node | ir.Value) -> ir.Graph:
     """Return the graph that a node or an initializer is in."""
     assert isinstance(item.graph, ir.Graph)

@@ -97,33 +97,11 @@ def is_inf(attributes: Attributes) -> Function:
     return lambda x: x == infinity if below or above else torch.zeros_like(x, dtype=torch.bool)
 
 
-UNARY: Final[dict[str, Function]] = {
-    "Abs": torch.abs,
-    "Acos": torch.acos,
-    "Acosh": torch.acosh,
-    "Asin": torch.asin,
-    "Asinh": torch.asinh,
-    "Atan": torch.atan,
-    "Atanh": torch.atanh,
-    "Ceil": torch.ceil,
-    "Cos": torch.cos,
-    "Cosh": torch.cosh,
-    "Erf": torch.erf,
-    "Exp": torch.exp,
-    "Floor": torch.floor,
-    "Identity": lambda x: x,
-    "IsNaN": torch.isnan,
-    "Log": torch.log,
-    "Neg": torch.neg,
-    "Reciprocal": torch.reciprocal,
-    "Round": torch.round,
-    "Sign": torch.sign,
-    "Sin": torch.sin,
-    "Sinh": torch.sinh,
-    "Sqrt": torch.sqrt,
-    "Tan": torch.tan,
-    "Tanh": torch.tanh,
-}
+NAMED_ALIKE: Final = (
+    "Abs Acos Acosh Asin Asinh Atan Atanh Ceil Cos Cosh Erf Exp Floor IsNaN Log Neg Reciprocal Round Sign Sin Sinh "
+    "Sqrt Tan Tanh"
+)
+"""Functions of one tensor that torch has under the same name."""
 
 
 def bit_shift(attributes: Attributes) -> Function:
@@ -132,7 +110,8 @@ def bit_shift(attributes: Attributes) -> Function:
 
 
 OPERATORS: Final[dict[str, Operator]] = {
-    **{name: Operator(plain(function)) for name, function in UNARY.items()},
+    **{name: Operator(plain(getattr(torch, name.lower()))) for name in NAMED_ALIKE.split()},
+    "Identity": Operator(plain(lambda x: x)),
     "Add": Operator(plain(torch.add), since=BROADCASTS, weights=(0, 1)),
     "Sub": Operator(plain(torch.sub), since=BROADCASTS, weights=(0, 1)),
     "Mul": Operator(plain(torch.mul), since=BROADCASTS, weights=(0, 1)),

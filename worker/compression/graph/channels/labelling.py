@@ -25,7 +25,7 @@ from worker.compression.graph.channels.rules import TABLE, UNLABELLED
 from worker.compression.graph.channels.sizes import Entries, computed_entries
 from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.opset.conversion import opset_of
-from worker.compression.ir.values import has_subgraph, subgraphs_of, tensor_of
+from worker.compression.ir.values import has_subgraph, is_constant, subgraphs_of, tensor_of
 
 log = logging.getLogger(__name__)
 
@@ -136,7 +136,7 @@ class Labelling:
             for i in n.inputs
         )
         for value in (*view.node.inputs, *inner):
-            if value is not None and (value in self.values or _is_constant(value)):
+            if value is not None and (value in self.values or is_constant(value)):
                 self._pin(value, reason)
         shapes = [self._shapes.get(str(value.name)) for value in view.node.outputs]
         if any(shape is None for shape in shapes):
@@ -167,7 +167,7 @@ class Labelling:
     def _labelled(self, value: ir.Value) -> Labelled | None:
         """The labels of a value; a constant gets its own when it is first read. None where the rank is unknown."""
         if value not in self.values:
-            if _is_constant(value):
+            if is_constant(value):
                 shape = tuple(int(dim) for dim in tensor_of(value).shape.numpy())
                 fresh = [self.run.ledger.fresh(size) if size > 1 else None for size in shape]
                 self.values[value] = Labelled(shape, tuple(fresh), zero=True, weight=True)
@@ -204,7 +204,3 @@ def _freest(model: ir.Model, shapes: dict[str, Shape]) -> Labelling:
 
 def _bare(shape: Shape, origin: str) -> Labelled:
     return Labelled(shape, (None,) * len(shape), origin=origin)
-
-
-def _is_constant(value: ir.Value) -> bool:
-    return value.const_value is not None and value.is_initializer() and not value.is_graph_input()

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.ledger import Ledger, Vector
-from worker.compression.ir.values import input_at
+from worker.compression.ir.values import array_of, input_at, is_constant
 
 Axes = tuple[Vector | None, ...]
 Shape = tuple[int, ...]
@@ -174,9 +174,7 @@ class NodeView:
 def constant(node: ir.Node, index: int) -> NDArray[Any] | None:
     """The array of an input that is an initializer."""
     value = input_at(node, index)
-    if value is None or value.const_value is None or not value.is_initializer() or value.is_graph_input():
-        return None
-    return value.const_value.numpy()
+    return array_of(value) if is_constant(value) else None
 
 
 def integers(

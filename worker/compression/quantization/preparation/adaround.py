@@ -33,13 +33,13 @@ def learn_rounding(matrix: Array, hessian: Array, limit: int, iterations: int = 
     units = w / scales
     nearest = units.round().clamp(-limit, limit)
     floor = units.floor().clamp(-limit, limit - 1)
-    by_nearest = ((nearest * scales - w) @ h * (nearest * scales - w)).sum(2)
+    by_nearest = _errors(nearest * scales - w, h)
     if float(by_nearest.sum()) > 0:
         strength = w.numel() / by_nearest.sum()
         up = _descend(w, h * strength, scales, floor, (units - floor).clamp(0.01, 0.99), limit, iterations)
         ends = nearest.abs() == limit  # stay: scales follow from them
         rounded = torch.where(ends, nearest, floor + up)
-        better = ((rounded * scales - w) @ h * (rounded * scales - w)).sum(2) < by_nearest
+        better = _errors(rounded * scales - w, h) < by_nearest
         nearest = torch.where(better.unsqueeze(2), rounded, nearest)
     return np.asarray((nearest * scales).cpu().numpy(), np.float32)
 
@@ -60,15 +60,7 @@ def _descend(
     for number in range(iterations):
         adam.zero_grad()
         up = (torch.sigmoid(v) * (HIGH - LOW) + LOW).clamp(0, 1)
-        loss = (
-            (
-                ((floor + up).clamp(-limit, limit) * scales - w)
-                @ h
-                * ((floor + up).clamp(-limit, limit) * scales - w)
-            )
-            .sum(2)
-            .sum()
-        )
+        loss = _errors((floor + up).clamp(-limit, limit) * scales - w, h).sum()
         if number >= warm:
             share = (number - warm) / max(1, iterations - warm)
             beta = BETAS[1] + 0.5 * (BETAS[0] - BETAS[1]) * (1 + np.cos(share * np.pi))
@@ -76,3 +68,8 @@ def _descend(
         loss.backward()  # type: ignore[no-untyped-call]
         adam.step()
     return (v.detach() > 0).float()
+
+
+def _errors(moved: torch.Tensor, h: torch.Tensor) -> torch.Tensor:
+    """[groups, out]: δ H δᵀ of each output's row δ."""
+    return ((moved @ h) * moved).sum(2)
