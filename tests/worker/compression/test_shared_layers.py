@@ -101,7 +101,7 @@ def test_moments_are_those_of_all_readers(tmp_path: Path) -> None:
     one, two = (list(_moments(head(shared=shared), tmp_path)) for shared in (True, False))
     for both, first, second in zip(one, two[::2], two[1::2], strict=True):
         assert both.rows == first.rows + second.rows
-        assert np.allclose(both.second, first.second + second.second, rtol=1e-12, atol=0)
+        assert np.allclose(both.hessian, first.hessian + second.hessian, rtol=1e-12, atol=0)
 
 
 def _moments(net: ir.Model, folder: Path) -> Iterator[Moments]:

@@ -8,10 +8,11 @@ import numpy as np
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput, Declaration
 from winnow.contract.errors import Refusal
 from worker.compression.data.labels import is_one_hot, is_whole
-from worker.compression.data.npz import Array, open_arrays
+from worker.compression.data.npz import open_arrays
 from worker.compression.data.open import check_arrays, check_labels
 from worker.compression.data.preprocess import NUMERIC, completed, made
 from worker.compression.data.suspicious import dataset_notes
+from worker.compression.ir.values import Array
 
 CHUNK = 1 << 20
 """Elements read at a time."""

@@ -5,14 +5,12 @@ One-hot are rows [N, C], or places [N, C, …] such as pixels, with the classes 
 """
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.fitting import columns
+from worker.compression.ir.values import Array
 
-Array = npt.NDArray[Any]
 NUMERIC_KINDS = "biuf"
 MAX_EXACT_FLOAT = 2**53
 """Whole floats below this are themselves."""

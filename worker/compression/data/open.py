@@ -8,10 +8,11 @@ from winnow.contract import fitting
 from winnow.contract.dataset import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.npz import Array, open_arrays
+from worker.compression.data.npz import open_arrays
 from worker.compression.data.preprocess import completed, made
 from worker.compression.data.samples import Column, Constant, Samples
 from worker.compression.data.source import Source
+from worker.compression.ir.values import Array
 
 MAX_UNPACKED_BYTES = 32 * 2**30
 

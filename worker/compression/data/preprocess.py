@@ -9,12 +9,11 @@ in float32, `mean` and `std` along the channel axis: axis 1 of the result, or th
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.dataset import Declaration, InputDeclaration
 from winnow.contract.errors import Refusal
+from worker.compression.ir.values import Array
 
-Array = npt.NDArray[Any]
 NUMERIC = "biuf"
 """Kinds of dtypes that can be an input: bool, int, unsigned, float."""
 LABELS = "labels"
@@ -23,7 +22,11 @@ LABELS = "labels"
 def completed(declaration: Declaration, arrays: dict[str, Array]) -> Declaration:
     """Return the declaration with its defaults spelled out: every numeric array an input, `labels` the target."""
     targets = declaration.targets
-    if targets is None and LABELS in arrays and not _uses(declaration, LABELS):
+    if (
+        targets is None
+        and LABELS in arrays
+        and not any(made.array == LABELS for made in declaration.inputs.values())
+    ):
         targets = Declaration.model_validate({"targets": {"array": LABELS}}).targets
     inputs = declaration.inputs
     if not inputs:
@@ -31,10 +34,6 @@ def completed(declaration: Declaration, arrays: dict[str, Array]) -> Declaration
         names = [name for name, array in arrays.items() if name != taken and array.dtype.kind in NUMERIC]
         inputs = {name: InputDeclaration(array=name) for name in names}
     return declaration.model_copy(update={"inputs": inputs, "targets": targets})
-
-
-def _uses(declaration: Declaration, array: str) -> bool:
-    return any(made.array == array for made in declaration.inputs.values())
 
 
 def preprocess(rows: Array, how: InputDeclaration) -> Array:

@@ -2,18 +2,16 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.dataset import InputDeclaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.preprocess import preprocess
+from worker.compression.ir.values import Array
 
-Array = npt.NDArray[Any]
 Rows = range | Array
 """Ascending row numbers of the arrays."""
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
@@ -23,7 +24,6 @@ from worker.compression.low_rank.input_drift import Drift, rounding_noise
 from worker.compression.low_rank.rank_allocation import Option
 from worker.compression.low_rank.reduced_rank import ReducedRank, recomposed
 from worker.compression.low_rank.vbmf import vbmf_rank
-from worker.compression.runtime.observe import Array
 
 MAX_COVARIANCE_INPUTS: Final = 8192
 """Inputs of a group whose covariance is taken: it is their number squared, 512 MiB. Wider layers are fitted to their
@@ -92,11 +92,11 @@ class LayerStudy:
     def _compensated(self, split: Split, drift: Drift, inputs: InputStatistics) -> Factorisation:
         """Fit the parts so that they answer the changed inputs as the layer answered the original ones."""
         weight = self.layer.matrix().astype(np.float64)
-        parts = ReducedRank(drift.compensated(weight), drift.second, self.geometry).parts(split)
+        parts = ReducedRank(drift.compensated(weight), drift.hessian, self.geometry).parts(split)
         new = self._recomposed(split, parts)
         # E |W x - W' x'|² = tr W C Wᵀ - 2 tr W K W'ᵀ + tr W' C' W'ᵀ
         energy = _trace(weight @ inputs.covariance(), weight)
-        lost = energy - 2 * _trace(weight @ drift.cross, new) + _trace(new @ drift.second, new)
+        lost = energy - 2 * _trace(weight @ drift.cross, new) + _trace(new @ drift.hessian, new)
         bias = None
         if inputs.mean is not None:
             bias = self._shifted_bias(weight @ drift.before[:, :, None] - new @ drift.after[:, :, None])
@@ -166,7 +166,7 @@ def _trace(a: Array, b: Array) -> float:
 
 
 def _statistics(layer: Linear, sums: Moments, path: Path) -> InputStatistics:
-    second, mean = sums.second / sums.rows, sums.first / sums.rows
+    second, mean = sums.hessian / sums.rows, sums.first / sums.rows
     centred = takes_bias(layer)
     if centred:
         second = second + rounding_noise(second) - mean[:, :, None] * mean[:, None, :]

@@ -24,8 +24,8 @@ from functools import cached_property
 
 import numpy as np
 
+from worker.compression.ir.values import Array
 from worker.compression.low_rank.decompositions import Geometry, Split, Way, is_fast_rank
-from worker.compression.runtime.observe import Array
 
 DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e3)
 """Shares of its mean added to C's diagonal; the least that makes C positive is taken, so that inputs without data keep

@@ -4,18 +4,16 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
+from worker.compression.ir.values import Array
 from worker.compression.runtime.session import open_cpu_session
-
-Array = npt.NDArray[Any]
 
 MAX_BATCH = 32
 MAX_OBSERVED_BYTES = 32 << 20

@@ -19,19 +19,18 @@ survives: only what is zero in all of its bits counts as zero. `unpacking` finds
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.compression.ir.values import Array
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitstream import Moved, Stored
 from worker.compression.weight_storage.readers import Readers, readers_of
 from worker.compression.weight_storage.stacked_codebooks import axis_of, stack_codebooks
-
-Array = npt.NDArray[Any]
 
 SMALLEST: Final = 64
 """Values below which no form but the dense one can be smaller."""

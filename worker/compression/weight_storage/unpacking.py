@@ -1,18 +1,16 @@
 """Make dense what `smallest_form` stored: the nodes are compared with those that packing would write."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from worker.compression.ir.values import Array
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitstream import Moved, Stored
 from worker.compression.weight_storage.smallest_form import LARGEST, bitmask, is_each_by_itself
 from worker.compression.weight_storage.stacked_codebooks import unstack_codebooks
-
-Array = npt.NDArray[Any]
 
 MOST_MOVED: Final = 3
 """Nodes that do something to each code by itself; ours are two."""

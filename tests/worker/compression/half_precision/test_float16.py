@@ -28,7 +28,7 @@ from tests.worker.compression.quantization.test_int8_static import branching
 from winnow.contract.recipe import Float16, Int8Static
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
 

@@ -130,5 +130,5 @@ def test_moments_are_those_of_all_rows(tmp_path: Path) -> None:
     ((_, found),) = moments(net, [layer], samples(tmp_path, net, x=x), lambda _: None)
     rows = layer.columns(x).astype(np.float64)
     assert found.rows == rows.shape[1] == 50 * 16
-    np.testing.assert_allclose(found.second, rows.swapaxes(1, 2) @ rows, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(found.hessian, rows.swapaxes(1, 2) @ rows, rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(found.first, rows.sum(1), rtol=1e-4)

@@ -14,7 +14,6 @@ from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
-from worker.compression.quantization.int8_static import _settings
 from worker.compression.quantization.integer.static_preparation import StaticSettings
 from worker.compression.steps.context import Context, StepResult
 
@@ -37,7 +36,7 @@ def lost(net: ir.Model, folder: Path, **step: Any) -> float:
 
 def test_what_is_not_asked_for_is_the_same_for_every_technique() -> None:
     """`int8` and `mixed_precision` make settings without a step of the wire."""
-    assert _settings(Int8Static.model_validate({"kind": "int8_static"})) == StaticSettings()
+    assert StaticSettings.of(Int8Static.model_validate({"kind": "int8_static"})) == StaticSettings()
 
 
 def test_equalising_saves_a_network_whose_channels_differ(tmp_path: Path) -> None:

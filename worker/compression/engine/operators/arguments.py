@@ -5,7 +5,7 @@ from typing import Any
 
 import torch
 
-from worker.compression.engine.attributes import Attributes
+from worker.compression.engine.operator import Attributes
 
 Integers = Callable[[torch.Tensor | None], list[int] | None]
 

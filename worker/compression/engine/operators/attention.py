@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 
 CAPPED, WITH_MASK, PROBABILITIES = 1, 2, 3
 """What the fourth output can be, besides Q Kᵀ itself (0)."""

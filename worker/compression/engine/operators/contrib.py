@@ -6,8 +6,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators.activation import numbered
 from worker.compression.engine.operators.arguments import outputs_used
 from worker.compression.engine.operators.elementwise import plain
@@ -27,10 +26,6 @@ FUSED: Final[dict[str, Callable[..., torch.Tensor]]] = {
 
 def fast_gelu(x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
     return functional.gelu(x if bias is None else x + bias, approximate="tanh")
-
-
-def quick_gelu(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    return x * torch.sigmoid(alpha * x)
 
 
 def fused_matmul(attributes: Attributes) -> Function:
@@ -87,7 +82,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Gelu": Operator(plain(functional.gelu)),
     "BiasGelu": Operator(plain(lambda x, bias: functional.gelu(x + bias)), weights=(1,)),
     "FastGelu": Operator(plain(fast_gelu), weights=(1,)),
-    "QuickGelu": Operator(numbered(quick_gelu, alpha=1.702)),
+    "QuickGelu": Operator(numbered(lambda x, alpha: x * torch.sigmoid(alpha * x), alpha=1.702)),
     "FusedMatMul": Operator(fused_matmul, weights=(0, 1)),
     "FusedConv": Operator(fused_conv, weights=(1, 2)),
     "SkipLayerNormalization": Operator(skip_layer_norm, weights=(2, 3, 4)),

@@ -5,8 +5,7 @@ from typing import Final
 import onnx_ir as ir
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators.elementwise import DTYPES
 
 

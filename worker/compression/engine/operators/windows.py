@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
+from worker.compression.engine.operator import Attributes
 
 
 @dataclass(frozen=True)

@@ -5,15 +5,13 @@ Chance is what the best constant answer reaches: the share of the most frequent 
 frequent for top5, 1/classes for macro averages, and for mse the labels' variance (the answer is their mean).
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.job import ERRORS, Metric
 from winnow.contract.report import Quality
-
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
 
 
 def chance_level(metric: Metric, labels: Array) -> float:

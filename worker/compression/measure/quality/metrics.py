@@ -3,7 +3,7 @@
 scikit-learn takes a second to import, so only jobs that evaluate pay for it.
 """
 
-from typing import Any, assert_never
+from typing import assert_never
 
 import numpy as np
 import numpy.typing as npt
@@ -12,9 +12,9 @@ from winnow.contract.base import Interval
 from winnow.contract.errors import Refusal
 from winnow.contract.fitting import columns
 from winnow.contract.job import ERRORS, Metric
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.bootstrap import resampled_intervals
 
-Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 NO_CLASS = -1

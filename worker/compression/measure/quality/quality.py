@@ -6,10 +6,8 @@ of the drop resamples samples, each with both of its outcomes.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.base import Interval
 from winnow.contract.errors import Refusal
@@ -17,13 +15,13 @@ from winnow.contract.job import ERRORS, Evaluation, Metric
 from winnow.contract.report import Quality
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
-from worker.compression.measure.feeds import batch_for, counted
+from worker.compression.ir.values import Array
+from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.bootstrap import paired_mean_intervals
 from worker.compression.measure.quality.chance import original_notes
 from worker.compression.measure.quality.metrics import check_labels, macro_intervals, metric_value, outcomes
 
-Array = npt.NDArray[Any]
 RULE_OF_THREE = 3
 """Of n samples without a change, up to 3/n may change unseen (95 %)."""
 MIN_SAMPLES_WITHOUT_NOTE = 300
@@ -47,7 +45,7 @@ def measure_quality(
     """
     output, (_, labels) = chosen_output(before, evaluation), labelled(samples, evaluation.metric)
     both, done, unusable = [], 0, np.zeros(3, np.int64)
-    for feed, rows in counted(samples, batch_for(samples)):
+    for feed, rows in samples.counted_batches(batch_for(samples)):
         outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
         truth = labels[done : done + rows]
         both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
@@ -72,7 +70,7 @@ def original_quality(
     labelled_samples, _ = labelled(samples, evaluation.metric)
     some, labels = labelled(labelled_samples.draw(MAX_ORIGINAL_SAMPLES, seed), evaluation.metric)
     output, batches, done = chosen_output(network, evaluation), [], 0
-    for feed, rows in counted(some, batch_for(some)):
+    for feed, rows in some.counted_batches(batch_for(some)):
         scores = network.run(feed, [output])[0]
         batches.append(outcomes(evaluation.metric, scores, labels[done : done + rows]))
         done += rows
@@ -86,7 +84,7 @@ def check_quality(network: Network, samples: Samples | None, evaluation: Evaluat
     """Refuse what `measure_quality` would: one batch is run, all labels are looked at."""
     output = chosen_output(network, evaluation)
     labelled_samples, labels = labelled(samples, evaluation.metric)
-    feed, rows = next(counted(labelled_samples, batch_for(labelled_samples)))
+    feed, rows = next(labelled_samples.counted_batches(batch_for(labelled_samples)))
     scores = network.run(feed, [output])[0]
     outcomes(evaluation.metric, scores, labels[:rows])
     check_labels(evaluation.metric, scores, labels)

@@ -19,8 +19,9 @@ from winnow.contract.errors import Refusal
 from winnow.contract.job import ERRORS, Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
-from worker.compression.measure.feeds import batch_for, counted
-from worker.compression.measure.network import Array, Feed, Network
+from worker.compression.ir.values import Array
+from worker.compression.measure.feeds import batch_for
+from worker.compression.measure.network import Network
 from worker.compression.measure.quality.metrics import metric_value, outcomes
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
@@ -69,7 +70,8 @@ class OutputComparer:
         self._names = list(dict.fromkeys([*floats, *([self._scored] if self._scored else [])]))
         size = sum(x.nbytes for x in answers)
         self.samples = samples.take(max(1, MAX_HELD_BYTES // max(1, size)))
-        self._expected = [network.run(feed, self._names) for feed, _ in self._feeds()]
+        self._feeds = list(self.samples.counted_batches(batch_for(self.samples)))
+        self._expected = [network.run(feed, self._names) for feed, _ in self._feeds]
         self._outputs = [
             i
             for i in range(len(floats))
@@ -99,7 +101,7 @@ class OutputComparer:
         network = self.network(model, "a candidate")
         outputs: list[list[Array]] = []
         done = 0
-        for feed, rows in self._feeds():
+        for feed, rows in self._feeds:
             outputs.append(network.run(feed, self._names))
             done += rows
             if max_samples is not None and done >= max_samples:
@@ -116,15 +118,12 @@ class OutputComparer:
             min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop
         )
 
-    def _feeds(self) -> list[tuple[Feed, int]]:
-        return list(counted(self.samples, batch_for(self.samples)))
-
     def _value(self, outputs: list[list[Array]]) -> float | None:
         if self._metric is None or self._scored is None or self.samples.labels is None:
             return None
         labels, at, results = np.asarray(self.samples.labels), self._names.index(self._scored), []
         start = 0
-        for (_, rows), answers in zip(self._feeds(), outputs, strict=False):
+        for (_, rows), answers in zip(self._feeds, outputs, strict=False):
             truth = labels[start : start + rows]
             results.append(outcomes(self._metric.metric, answers[at], truth))
             start += rows

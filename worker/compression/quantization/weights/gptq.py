@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid
+from worker.compression.ir.values import Array
+from worker.compression.quantization.weights.block_affine import Fitted, Grid
 
 DAMPING: Final = 0.01
 """Added to H's diagonal, as a share of its mean; ten times more each time that H has no Cholesky factor."""

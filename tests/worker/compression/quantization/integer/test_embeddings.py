@@ -24,7 +24,7 @@ from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.float_layers import FLOAT_WON, list_layers
-from worker.compression.quantization.search.int8_candidates import Way
+from worker.compression.quantization.search.int8_candidates import Candidate
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context, StepResult
@@ -130,7 +130,7 @@ def test_a_table_is_judged_with_all_that_read_it(form: str, tmp_path: Path) -> N
     )
     static.observe(lambda _: None)
     found = measure_sensitivities(static, OutputComparer(net, static.samples, tmp_path), {}, lambda _: None)
-    told = {one.name: one.judged.snr_db for one in found}
+    told = {one.name: one.quality.snr_db for one in found}
     assert told.keys() == {"words", "head", "other"} | ({"again"} if form == "twice" else set())
     assert max(told.values()) < 80, "each moves the outputs"
 
@@ -157,7 +157,7 @@ def test_the_search_ends_where_two_layers_are_int8_together_or_not_at_all_and_ke
 
 def test_the_float_model_says_of_no_layer_that_another_one_keeps_it(tmp_path: Path) -> None:
     net = embedding_net(tied=True)
-    told = list_layers(GraphEdit(net), Way("float", "float", lambda: net), with_data=True)
+    told = list_layers(GraphEdit(net), Candidate("float", "float", lambda: net), with_data=True)
     reasons = {str(layer.node.name): layer.reason for layer in told}
     assert reasons["words"] == reasons["head"] == FLOAT_WON
     assert reasons["places"] == "its table is small"
