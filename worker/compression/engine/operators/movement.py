@@ -127,7 +127,7 @@ GRID_MODES: Final = {"linear": "bilinear", "cubic": "bicubic"}
 
 
 def depth_to_space(attributes: Attributes) -> Function:
-    """Move channels into space: [N, C b², H, W] → [N, C, H b, W b]. They are of shape b, b, C (DCR) or C, b, b (CRD)."""
+    """Move channels into space: [N, C b², H, W] → [N, C, H b, W b]. Channels are b, b, C (DCR) or C, b, b (CRD)."""
     block = attributes.integer("blocksize", 1)
     if attributes.text("mode", "DCR") == "CRD":
         return lambda x: functional.pixel_shuffle(x, block)
