@@ -60,7 +60,7 @@ def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names)
         "channel": [all_axes, no_axes],
         "spatial": [[True, False], [False, True]],
         "tucker": [no_axes, all_axes, no_axes],
-    }[split.way]
+    }[split.kind]
     window = {name: node.attributes[name] for name in WINDOW if name in node.attributes}
     suffixes = ["in", "core", "out"] if len(parts) == 3 else ["in", "out"]
     for part, spanned, suffix in zip(parts, spans, suffixes, strict=True):

@@ -118,18 +118,18 @@ def _listed(counts: Counter[str]) -> str:
 def zeros_targets(
     name: str, counts: Sequence[int], wanted: Sequence[int], sizes: Sequence[int]
 ) -> list[RequirementResult]:
-    """An entry only where the zeros that were asked for cannot be had."""
-    reached, asked, size = sum(counts), sum(wanted), sum(sizes)
-    if reached >= asked:
+    """Report the target of zeros where it cannot be reached; nothing where it can."""
+    reached, goal, size = sum(counts), sum(wanted), sum(sizes)
+    if reached >= goal:
         return []
     return [
         RequirementResult(
             name=name,
-            asked=asked / size,
+            asked=goal / size,
             measured=reached / size,
             interval=None,
             met=False,
-            why=f"{asked} of {size} weights were to be zero, but every layer keeps at least one unit of its structure, "
+            why=f"{goal} of {size} weights were to be zero, but every layer keeps at least one unit of its structure, "
             f"so that something gets through: {reached} are.",
         )
     ]

@@ -24,7 +24,7 @@ from worker.compression.low_rank.layer_study import LayerStudy
 
 
 @pytest.mark.parametrize(
-    "split", [Split("channel", (3,)), Split("spatial", (2,)), Split("tucker", (2, 5))], ids=lambda s: s.way
+    "split", [Split("channel", (3,)), Split("spatial", (2,)), Split("tucker", (2, 5))], ids=lambda s: s.kind
 )
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
@@ -48,13 +48,13 @@ def test_a_convolution(split: Any, groups: int, strides: list[int]) -> None:
 
 def test_which_ways_there_are() -> None:
     at = OutputRows(1, 1, 1)
-    assert Geometry(1, 8, 4, (), at).ways == ("svd",)
-    assert Geometry(1, 8, 4, (1, 1), at).ways == ("svd",)
-    assert Geometry(1, 8, 4, (3,), at).ways == ("channel", "tucker")
-    assert Geometry(1, 8, 4, (3, 1), at).ways == ("channel", "tucker")
-    assert Geometry(1, 8, 4, (3, 3), at).ways == ("channel", "tucker", "spatial")
-    assert Geometry(8, 1, 1, (3, 3), at).ways == ("spatial",)
-    assert Geometry(1, 1, 4, (), at).ways == ()
+    assert Geometry(1, 8, 4, (), at).split_kinds == ("svd",)
+    assert Geometry(1, 8, 4, (1, 1), at).split_kinds == ("svd",)
+    assert Geometry(1, 8, 4, (3,), at).split_kinds == ("channel", "tucker")
+    assert Geometry(1, 8, 4, (3, 1), at).split_kinds == ("channel", "tucker")
+    assert Geometry(1, 8, 4, (3, 3), at).split_kinds == ("channel", "tucker", "spatial")
+    assert Geometry(8, 1, 1, (3, 3), at).split_kinds == ("spatial",)
+    assert Geometry(1, 1, 4, (), at).split_kinds == ()
 
 
 def test_wide_ranks_are_multiples_of_eight() -> None:

@@ -14,7 +14,7 @@ AXIS_ALONE: Final = 13
 
 
 def numbered(function: Callable[..., torch.Tensor], **defaults: float) -> Build:
-    """An activation with numbers as attributes, passed in the order of their defaults here."""
+    """Build an activation whose attributes are numbers, passed in the order of their defaults here."""
 
     def build(attributes: Attributes) -> Function:
         values = [attributes.number(name, default) for name, default in defaults.items()]
@@ -24,7 +24,7 @@ def numbered(function: Callable[..., torch.Tensor], **defaults: float) -> Build:
 
 
 def along(function: Callable[[torch.Tensor, int], torch.Tensor]) -> Build:
-    """Over one axis; over all from one on in older versions."""
+    """Build a function over one axis, in older versions over all axes from one on."""
 
     def build(attributes: Attributes) -> Function:
         if attributes.opset >= AXIS_ALONE:
@@ -42,7 +42,7 @@ def gelu(attributes: Attributes) -> Function:
 
 
 def prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    """x where positive, else slope · x. torch's own knows one slope, or one a channel (axis 1)."""
+    """Compute x where positive, else slope · x. torch's own knows one slope, or one a channel (axis 1)."""
     slope = slope.to(x.dtype)
     if slope.numel() == 1:
         return functional.prelu(x, slope.reshape(1))

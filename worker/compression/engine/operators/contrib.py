@@ -29,7 +29,7 @@ def fast_gelu(x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor
 
 
 def fused_matmul(attributes: Attributes) -> Function:
-    """alpha · A' B', ' a transposition of the last two axes."""
+    """Compute alpha · A' B', where ' is a transposition of the last two axes."""
     if attributes.integer("transBatchA", 0) or attributes.integer("transBatchB", 0):
         raise Unsupported("it moves the batch axis (transBatchA, transBatchB)")
     alpha = attributes.number("alpha", 1.0)
@@ -45,7 +45,7 @@ def fused_matmul(attributes: Attributes) -> Function:
 
 
 def fused_conv(attributes: Attributes) -> Function:
-    """activation(Conv(x, W, B) + Z)."""
+    """Compute activation(Conv(x, W, B) + Z)."""
     name, inner = attributes.text("activation", ""), conv(attributes)
     numbers = attributes.numbers("activation_params") or []
     if name not in FUSED:
@@ -61,7 +61,7 @@ def fused_conv(attributes: Attributes) -> Function:
 
 
 def skip_layer_norm(attributes: Attributes) -> Function:
-    """LayerNormalization of x + skip + bias over the last axis; the fourth output is that sum."""
+    """Normalise x + skip + bias over the last axis; the fourth output is that sum."""
     epsilon, statistics = attributes.number("epsilon", 1e-12), 1 < outputs_used(attributes) < 4
 
     def run(

@@ -31,7 +31,7 @@ DTYPES: Final = {
 
 
 def plain(function: Function) -> Build:
-    """An operator without attributes."""
+    """Build an operator without attributes."""
     return lambda attributes: function
 
 
@@ -40,7 +40,7 @@ def variadic(function: Function) -> Build:
 
 
 def divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Integers are cut off towards zero."""
+    """Divide; integers are cut off towards zero."""
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
 
 
@@ -50,12 +50,12 @@ def mean(*values: torch.Tensor) -> torch.Tensor:
 
 
 def mod(attributes: Attributes) -> Function:
-    """The sign is the divisor's, with `fmod` the dividend's."""
+    """Compute the remainder, whose sign is the divisor's, with `fmod` the dividend's."""
     return torch.fmod if attributes.integer("fmod", 0) else torch.remainder
 
 
 def power(attributes: Attributes) -> Function:
-    """The result has the base's type."""
+    """Compute a power in the base's type."""
     exponent = single(constant(attributes, 1))
     if exponent is not None:
         return lambda x, y: torch.pow(x, exponent).to(x.dtype)
@@ -63,7 +63,7 @@ def power(attributes: Attributes) -> Function:
 
 
 def clip(attributes: Attributes) -> Function:
-    """min(max(x, low), high); the bounds are attributes before version 11."""
+    """Compute min(max(x, low), high); the bounds are attributes before version 11."""
     low = attributes.number("min", -torch.inf) if attributes.has("min") else single(constant(attributes, 1))
     high = attributes.number("max", torch.inf) if attributes.has("max") else single(constant(attributes, 2))
 
@@ -81,7 +81,7 @@ def _bounded(x: torch.Tensor, bound: Function, at: Any) -> torch.Tensor:
 
 
 def cast(attributes: Attributes) -> Function:
-    """To the type that the attribute names; floats become integers by cutting off."""
+    """Convert to the type that the attribute names; floats become integers by cutting off."""
     wanted = ir.DataType(attributes.integer("to", 0))
     if wanted not in DTYPES:
         raise Unsupported(f"torch does not compute with {wanted.name}")

@@ -12,7 +12,7 @@ CONVOLUTIONS: Final = {1: functional.conv1d, 2: functional.conv2d, 3: functional
 
 
 def conv(attributes: Attributes) -> Function:
-    """x [N, C, …], weight [M, C/group, …], bias [M]: → [N, M, …]."""
+    """Convolve x [N, C, …] with weight [M, C/group, …] and bias [M]: [N, M, …]."""
     group, window = attributes.integer("group", 1), Window(attributes)
 
     def run(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -25,7 +25,7 @@ def conv(attributes: Attributes) -> Function:
 
 
 def gemm(attributes: Attributes) -> Function:
-    """alpha · A' B' + beta · C, where ' is a transposition if transA, transB."""
+    """Compute alpha · A' B' + beta · C, where ' is a transposition if transA, transB."""
     trans_a, trans_b = attributes.integer("transA", 0), attributes.integer("transB", 0)
     alpha, beta = attributes.number("alpha", 1.0), attributes.number("beta", 1.0)
 

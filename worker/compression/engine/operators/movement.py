@@ -12,7 +12,7 @@ from worker.compression.engine.operators.arguments import integers
 
 
 def reshape(attributes: Attributes) -> Function:
-    """0 in the shape keeps an axis, unless `allowzero`; −1 is what is left."""
+    """Reshape; 0 in the shape keeps an axis, unless `allowzero`; −1 is what is left."""
     keeps = not attributes.integer("allowzero", 0)
 
     def run(x: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
@@ -25,7 +25,7 @@ def reshape(attributes: Attributes) -> Function:
 
 
 def flatten(attributes: Attributes) -> Function:
-    """[d₀ ⋯ d_{axis−1}, d_axis ⋯]."""
+    """Flatten to two axes, [d₀ ⋯ d_{axis−1}, d_axis ⋯]."""
     axis = attributes.integer("axis", 1)
 
     def run(x: torch.Tensor) -> torch.Tensor:
@@ -35,7 +35,7 @@ def flatten(attributes: Attributes) -> Function:
 
 
 def transpose(attributes: Attributes) -> Function:
-    """Without `perm` the axes are reversed."""
+    """Permute the axes; without `perm` they are reversed."""
     order = attributes.integers("perm")
     return lambda x: x.permute(order if order is not None else tuple(reversed(range(x.ndim))))
 
@@ -51,7 +51,7 @@ def squeeze(attributes: Attributes) -> Function:
 
 
 def unsqueeze(attributes: Attributes) -> Function:
-    """Axes count in the result."""
+    """Insert axes, which count in the result."""
     axes_of = integers(attributes, "axes")
 
     def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
@@ -70,7 +70,7 @@ def concat(attributes: Attributes) -> Function:
 
 
 def split(attributes: Attributes) -> Function:
-    """Into the lengths that are given, else into as many parts as outputs, the last one the shorter."""
+    """Split into these lengths, else into as many parts as outputs, the last one the shorter."""
     axis, parts, lengths_of = attributes.integer("axis", 0), attributes.outputs, integers(attributes, "split")
 
     def run(x: torch.Tensor, lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
@@ -81,7 +81,7 @@ def split(attributes: Attributes) -> Function:
 
 
 def slice_(attributes: Attributes) -> Function:
-    """x[…, start:end:step, …] as numpy has it."""
+    """Take x[…, start:end:step, …] as numpy has it."""
     starts_of, ends_of = integers(attributes, "starts"), integers(attributes, "ends")
     axes_of = integers(attributes, "axes")
 
@@ -103,7 +103,7 @@ def slice_(attributes: Attributes) -> Function:
 
 
 def _sliced(x: torch.Tensor, axis: int, part: slice) -> torch.Tensor:
-    """torch slices forward only."""
+    """Slice one axis, backward too: torch slices forward only."""
     if part.step > 0:
         return x[(slice(None),) * (axis % x.ndim) + (part,)]
     taken = range(*part.indices(x.shape[axis]))
@@ -111,7 +111,7 @@ def _sliced(x: torch.Tensor, axis: int, part: slice) -> torch.Tensor:
 
 
 def expand(attributes: Attributes) -> Function:
-    """Broadcast both ways: a 1 in the shape keeps x's axis."""
+    """Broadcast x and the shape with each other: a 1 in the shape keeps x's axis."""
 
     def run(x: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
         return x.expand(np.broadcast_shapes(x.shape, tuple(shape.tolist())))
@@ -127,7 +127,7 @@ GRID_MODES: Final = {"linear": "bilinear", "cubic": "bicubic"}
 
 
 def depth_to_space(attributes: Attributes) -> Function:
-    """[N, C b², H, W] → [N, C, H b, W b]; the channels are of shape b, b, C (DCR) or C, b, b (CRD)."""
+    """Move channels into space: [N, C b², H, W] → [N, C, H b, W b]. Channels are b, b, C (DCR) or C, b, b (CRD)."""
     block = attributes.integer("blocksize", 1)
     if attributes.text("mode", "DCR") == "CRD":
         return lambda x: functional.pixel_shuffle(x, block)
@@ -141,7 +141,7 @@ def depth_to_space(attributes: Attributes) -> Function:
 
 
 def space_to_depth(attributes: Attributes) -> Function:
-    """[N, C, H b, W b] → [N, C b², H, W], channels as in DepthToSpace."""
+    """Move space into channels: [N, C, H b, W b] → [N, C b², H, W], channels as in DepthToSpace."""
     block = attributes.integer("blocksize", 1)
     if attributes.text("mode", "DCR") == "CRD":
         return lambda x: functional.pixel_unshuffle(x, block)
@@ -157,7 +157,7 @@ def space_to_depth(attributes: Attributes) -> Function:
 
 
 def grid_sample(attributes: Attributes) -> Function:
-    """x [N, C, …] at the places of a grid [N, …, axes] from −1 to 1."""
+    """Sample x [N, C, …] at the places of a grid [N, …, axes] from −1 to 1."""
     mode = attributes.text("mode", "bilinear")
     mode = GRID_MODES.get(mode, mode)
     padding, corners = attributes.text("padding_mode", "zeros"), bool(attributes.integer("align_corners", 0))
@@ -165,7 +165,7 @@ def grid_sample(attributes: Attributes) -> Function:
 
 
 def affine_grid(attributes: Attributes) -> Function:
-    """The grid of a shape [N, C, …] under the matrix theta."""
+    """Make the grid of a shape [N, C, …] under the matrix theta."""
     corners = bool(attributes.integer("align_corners", 0))
     return lambda theta, size: functional.affine_grid(theta, size.tolist(), corners)
 

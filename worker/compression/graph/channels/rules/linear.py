@@ -130,7 +130,7 @@ def _grouped(
 
 
 def _convolved(
-    view: NodeView, x: Labelled, made: Vector | None, outs: int, along: tuple[int, ...], *, zero: bool = True
+    view: NodeView, x: Labelled, made: Vector | None, outs: int, along: tuple[int, ...]
 ) -> Labelled:
     for index in along:
         other = view.optional(index)
@@ -138,7 +138,7 @@ def _convolved(
             view.share_labels((made, outs), (other.axes[0], other.shape[0]))
     for vector in x.axes[2:]:
         view.pin(vector, f"{view} slides over them")
-    return view.result([x.axes[0], made] + [None] * (len(view.shapes[0]) - 2), zero=zero)
+    return view.result([x.axes[0], made] + [None] * (len(view.shapes[0]) - 2), zero=True)
 
 
 def conv_transpose(view: NodeView) -> Labelled:
