@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.chaos import STRAY_SECONDS, Scene, Transport, perform, stage
+from tests.support.chaos import STRAY_SECONDS, Scene, Transport, perform, play, stage
 
 JOBS = 2
 RETRIED = {
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.integration
 
 
 PLAYED: list[tuple[str, Transport]] = [
-    *((case, "files") for case in RETRIED),
+    *((case, "files") for case in RETRIED if case != "stop and start"),
     ("kill the worker", "redis"),
     ("kill the API", "redis"),
 ]
@@ -56,6 +56,13 @@ def test_all_jobs_succeed_once_although(
     assert (outcome.succeeded, outcome.lost, outcome.twice, outcome.stray) == (JOBS, 0, 0, 0)
     assert outcome.retried >= RETRIED[case]
     assert outcome.overtaken == (case == "freeze the worker")
+
+
+def test_all_jobs_succeed_once_although_it_is_stopped_and_started() -> None:
+    """On a service that was not killed before: it is to stop in seconds."""
+    outcome = play("stop and start", "files", JOBS)
+    assert (outcome.succeeded, outcome.lost, outcome.twice, outcome.stray) == (JOBS, 0, 0, 0)
+    assert (outcome.retried >= RETRIED["stop and start"], outcome.overtaken) == (True, 0)
 
 
 def test_a_cancelled_job_ends_within_two_seconds_and_the_others_succeed(on_files: Scene) -> None:
