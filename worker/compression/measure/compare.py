@@ -12,7 +12,7 @@ from worker.compression.data.suspicious import unscaled_inputs
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe
-from worker.compression.measure.feeds import batch_for, benchmark_feed, counted, random_feeds
+from worker.compression.measure.feeds import batch_for, benchmark_feed, random_feeds
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.parity import (
     MAX_COMPARED_SAMPLES,
@@ -148,7 +148,7 @@ def _parity(
 
 
 def _sampled(samples: Samples, seed: int) -> Iterator[tuple[Feed, int]]:
-    return counted(samples.draw(MAX_COMPARED_SAMPLES, seed), batch_for(samples))
+    return samples.draw(MAX_COMPARED_SAMPLES, seed).counted_batches(batch_for(samples))
 
 
 def _quality(

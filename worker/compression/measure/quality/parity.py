@@ -20,7 +20,8 @@ from typing import Any, Literal
 import numpy as np
 
 from winnow.contract.report import Parity
-from worker.compression.measure.network import Array, Feed, Network
+from worker.compression.ir.values import Array
+from worker.compression.measure.network import Feed, Network
 
 MAX_COMPARED_SAMPLES = 256
 """Of the evaluation data, else of the calibration data, are compared."""
