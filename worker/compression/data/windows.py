@@ -1,6 +1,6 @@
 """Rows that follow each other: windows of one sound, or rows of one group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from winnow.contract import fitting
 from winnow.contract.errors import Refusal
 from worker.compression.data.inputs.audio import AudioReader
 from worker.compression.data.inputs.reader import InputReader
+from worker.compression.data.skipping import Faulty
 from worker.compression.data.table import Array, Numbers, Table, Texts
 
 
@@ -45,6 +46,25 @@ def labels_of_windows(labels: Numbers | None, readers: Sequence[InputReader]) ->
     if labels is None or reader is None or len(labels) != len(reader.ends) or len(labels) == len(reader):
         return labels
     return ChosenNumbers(labels, reader.sources)
+
+
+def faults_of_windows(sources: Sequence[object], readers: Sequence[InputReader]) -> list[object]:
+    """Let what is wrong with a sound be wrong with each of its windows."""
+    reader = _windows(readers)
+    if reader is None:
+        return list(sources)
+    return [_OfWindows(source, reader.ends) if isinstance(source, Faulty) else source for source in sources]
+
+
+@dataclass(frozen=True)
+class _OfWindows:
+    source: Faulty
+    ends: Array
+
+    def faults(self) -> Iterator[tuple[int, str]]:
+        for sound, why in self.source.faults():
+            first = int(self.ends[sound - 1]) if sound else 0
+            yield from ((window, why) for window in range(first, int(self.ends[sound])))
 
 
 def sequences_of(readers: Sequence[InputReader], group: str | None, table: Table) -> Array | None:
