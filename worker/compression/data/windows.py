@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -14,38 +13,12 @@ from worker.compression.data.skipping import Faulty
 from worker.compression.data.table import Array, Numbers, Table, Texts
 
 
-@dataclass(frozen=True)
-class ChosenNumbers:
-    """Rows of an array that may be mapped: read when they are asked for."""
-
-    numbers: Numbers
-    rows: Array
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.numbers.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.rows), *self.numbers.shape[1:])
-
-    @property
-    def ndim(self) -> int:
-        return self.numbers.ndim
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, rows: Any, /) -> Any:
-        return self.numbers[self.rows[rows]]
-
-
 def labels_of_windows(labels: Numbers | None, readers: Sequence[InputReader]) -> Numbers | None:
     """Give each window the label of its sound, where there is one label a sound."""
     reader = _windows(readers)
     if labels is None or reader is None or len(labels) != len(reader.ends) or len(labels) == len(reader):
         return labels
-    return ChosenNumbers(labels, reader.sources)
+    return np.asarray(labels[reader.sources])
 
 
 def faults_of_windows(sources: Sequence[object], readers: Sequence[InputReader]) -> list[object]:
