@@ -14,6 +14,9 @@ from winnow.contract.model import ModelFacts, TensorSpec
 RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 """An input takes numbers whose kind ranks no higher than its own."""
 
+STATE: Final = "state"
+"""The dtype of inputs that are carried from an output of the model: they have its type and shape."""
+
 Size = TypeVar("Size", int, int | None)
 
 INTEGERS: Final = ("bool", "uint", "int")
@@ -25,6 +28,8 @@ def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFact
     arrays = set()
     for spec in model.inputs:
         offer = _input_of(field, use, spec, dataset)
+        if offer.dtype == STATE:
+            continue
         check_kind(spec, offer.dtype, field)
         if offer.array is not None:
             arrays.add(offer.array)

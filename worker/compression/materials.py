@@ -15,6 +15,7 @@ from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.facts.table_entries import table_entries
 from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
@@ -25,6 +26,7 @@ from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
+from worker.compression.runtime.state import state_arrays
 from worker.compression.steps.context import Context
 from worker.compression.upload import Upload
 
@@ -71,14 +73,18 @@ class Materials:
         """Rows for a model with these inputs (default: the upload's); None without a source."""
         if source is None:
             return None
-        inputs = inputs_of(self.upload.float32) if inputs is None else inputs
+        own = inputs_of(self.upload.float32)
+        inputs = own if inputs is None else inputs
         if source.path not in self.unpacked:
             self.unpacked[source.path] = self.scratch / "data" / sha256_of(source.path)
             self.unpacked[source.path].mkdir(parents=True, exist_ok=True)
         folder = self.unpacked[source.path]
+        limit = self.options.max_unpacked_bytes
+        states = state_arrays(self.upload.path, source.for_inputs(own), own, folder, max_unpacked_bytes=limit)
         return open_samples(
-            source.for_inputs(inputs), inputs, folder, max_unpacked_bytes=self.options.max_unpacked_bytes
-        )
+            source.for_inputs(inputs), inputs, folder,
+            max_unpacked_bytes=limit, entries=table_entries(self.upload.float32), states=states,
+        )  # fmt: skip
 
     def training(self, inputs: list[TensorSpec]) -> Samples:
         """The training data, in batches of rows of one length. Raises `Refusal` `missing_data`."""

@@ -22,6 +22,7 @@ from winnow.contract.declaration import (
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import NUMERIC, array_reader
+from worker.compression.data.inputs.audio import audio_reader
 from worker.compression.data.inputs.image import ImageReader, image_reader
 from worker.compression.data.inputs.ragged import lengthened, ragged_reader
 from worker.compression.data.inputs.reader import InputReader
@@ -102,7 +103,8 @@ def input_reader(
         case TableInput():
             return table_reader(name, how, table)
         case AudioInput():
-            raise _refused(f"Input {name!r}: {how.source} is not read yet.", f"inputs.{name}.from")
+            column, files = _files(table, how.column, "audio", f"inputs.{name}.column")
+            return audio_reader(name, files, column, how)
 
 
 def _array_reader(name: str, how: ArrayInput, table: Table, spec: TensorSpec | None) -> InputReader:
@@ -137,7 +139,9 @@ def target_faults(target: TargetDeclaration | None, table: Table) -> list[Column
 
 def class_names(target: TargetDeclaration | None, table: Table) -> list[str] | None:
     """Return the names of the classes in the order of their numbers, where the data or the declaration has some."""
-    return column_labels(target, table).classes if isinstance(target, ColumnTarget) else table.classes
+    if isinstance(target, ColumnTarget):
+        return column_labels(target, table).classes
+    return (target.classes if isinstance(target, AnnotationTarget) else None) or table.classes
 
 
 def target_name(target: TargetDeclaration) -> str:

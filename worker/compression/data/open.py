@@ -8,21 +8,25 @@ from typing import Final
 import numpy as np
 
 from winnow.contract import fitting
-from winnow.contract.declaration import Declaration
+from winnow.contract.declaration import ArrayInput, Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.checked.readable import readable_table
 from worker.compression.data.declared import completed, input_reader, target_faults, target_labels
 from worker.compression.data.formats.opening import open_table
+from worker.compression.data.inputs.array import array_reader
+from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.model_inputs import Column, Constant
+from worker.compression.data.readable_files import known_bad
 from worker.compression.data.samples import Samples
 from worker.compression.data.scratch import Scratch, scratch_of
 from worker.compression.data.skipping import readable_rows
 from worker.compression.data.source import Source
-from worker.compression.data.table import Numbers, Table
+from worker.compression.data.table import Array, Numbers, Table
+from worker.compression.data.windows import labels_of_windows, sequences_of
 
 MAX_UNPACKED_BYTES = 32 * 2**30
 NO_TABLES: Final[Mapping[str, int]] = MappingProxyType({})
+NO_STATES: Final[Mapping[str, Array]] = MappingProxyType({})
 
 
 def open_samples(
@@ -32,16 +36,16 @@ def open_samples(
     *,
     max_unpacked_bytes: int = MAX_UNPACKED_BYTES,
     entries: Mapping[str, int] = NO_TABLES,
+    states: Mapping[str, Array] = NO_STATES,
 ) -> Samples:
     """Open the source's rows as feeds for a model with these inputs; `entries` are those of the tables that inputs are
-    looked up in.
+    looked up in, `states` the arrays of those inputs that the declaration carries from row to row.
 
     Refuses with `inputs_do_not_fit`, `unknown_input`, `labels_do_not_fit`, `empty_slice`,
     `slice_beyond_data`, `invalid_declaration`, and what `open_table` refuses.
     """
     table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     kept = scratch_of(source.path, scratch, max_unpacked_bytes)
-    table = readable_table(table, source.declaration.skip_bad, kept)
     declaration = completed(source.declaration, table)
     fitting.check_map(source.map, inputs)
     columns, constants = [], []
@@ -51,6 +55,8 @@ def open_samples(
             value = declaration.constants[name]
             fitting.check_kind(spec, np.asarray(value).dtype.name)
             constants.append(Constant(spec, value))
+        elif name in states:
+            columns.append(_fitting(spec, name, array_reader(name, states[name], ArrayInput(array=name))))
         else:
             columns.append(_column(spec, name, declaration, table, kept, entries.get(spec.name)))
     rows = _rows(columns)
@@ -59,13 +65,16 @@ def open_samples(
         if declaration.targets
         else None
     )
+    sequences = sequences_of([column.reader for column in columns], declaration.group, table)
+    targets = labels_of_windows(targets, [column.reader for column in columns])
     fixed = 1 if any(column.whole for column in columns) else fitting.fixed_batch(c.spec for c in columns)
     fixed = _fixed_samples(columns, fixed)
     check_labels(targets, rows)
-    sources = [*(column.reader for column in columns), *target_faults(declaration.targets, table)]
+    bad = known_bad(table, declaration.skip_bad, kept)
+    sources = [*(column.reader for column in columns), *target_faults(declaration.targets, table), bad]
     readable = readable_rows(table, rows, sources, declaration.skip_bad)
     chosen = fitting.chosen_rows(source.slice, len(readable.rows), fixed or 1)
-    return Samples(tuple(columns), tuple(constants), targets, readable.chosen(chosen), fixed)
+    return Samples(tuple(columns), tuple(constants), targets, readable.chosen(chosen), fixed, sequences)
 
 
 def _fixed_samples(columns: list[Column], fixed: int | None) -> int | None:
@@ -103,6 +112,11 @@ def _column(
             f"{fitting.listed(offered)}. Name one of them in the data's map, or declare it.",
         )
     reader = input_reader(name, declaration.inputs[name], table, spec, scratch)
+    return _fitting(spec, name, reader, entries)
+
+
+def _fitting(spec: TensorSpec, name: str, reader: InputReader, entries: int | None = None) -> Column:
+    """Put input and reader together. Raises `Refusal` `inputs_do_not_fit`."""
     batched = fitting.fits(spec.shape, fitting.with_batch(spec, reader.shape, None))
     whole = fitting.fits(spec.shape, reader.shape)
     fitting.check_kind(spec, reader.dtype.name)

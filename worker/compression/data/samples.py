@@ -31,7 +31,8 @@ class Samples:
     """`len()` samples; `fixed_batch` is how many of them at a time the model takes, None when it is free.
 
     All that counts here counts samples: of a pair of texts that are two rows of a feed, one behind the other, there is
-    one label, and `rows_per_sample` is 2. Where rows differ in shape, `batches` and `labels` go through them ordered by
+    one label, and `rows_per_sample` is 2. `sequences` says of each row of the arrays which sound it is a window of, or
+    which group it is in. Where rows differ in shape, `batches` and `labels` go through them ordered by
     shape, so that batches are full.
     """
 
@@ -40,6 +41,7 @@ class Samples:
     targets: Numbers | None
     rows: Rows
     fixed_batch: int | None = None
+    sequences: Array | None = None
 
     def __len__(self) -> int:
         return len(self.rows)

@@ -1,7 +1,7 @@
 """Leave out the rows that cannot be read, as many as the declaration allows; else say which they are."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Protocol, runtime_checkable
 
 import numpy as np
@@ -11,6 +11,20 @@ from worker.compression.data.table import Rows, Table
 
 MAX_FAULTS: Final = 10
 """Faults that are told; all are counted."""
+
+
+@dataclass
+class Faults:
+    """How many samples are no rows because of what is said of them, and why, of the first ones."""
+
+    count: int = 0
+    named: list[str] = field(default_factory=list)
+
+    def add(self, where: str, why: str) -> None:
+        """Count a sample; `where` is file and row, `why` a sentence without a full stop."""
+        self.count += 1
+        if len(self.named) < MAX_FAULTS:
+            self.named.append(f"{where}: {why}")
 
 
 @runtime_checkable

@@ -10,7 +10,10 @@ from winnow.contract import fitting
 from winnow.contract.declaration import ColumnTarget
 from winnow.contract.errors import Refusal
 from worker.compression.data.table import Array, Table, Texts
+from worker.compression.data.targets.class_map import class_map
 
+LABEL: Final = "label"
+"""The column that the classes of a table are those of."""
 MAX_CLASSES: Final = 100_000
 UNKNOWN: Final = -1
 ROWS_AT_A_TIME: Final = 2**14
@@ -43,7 +46,8 @@ def column_labels(target: ColumnTarget, table: Table) -> ColumnLabels:
 def _read(target: ColumnTarget, table: Table) -> ColumnLabels:
     column = table.columns.get(target.column)
     if isinstance(column, np.ndarray):
-        return _numbers(target, column, table.classes)
+        named = class_map(table.classes, target.classes) if target.column == LABEL else None
+        return _numbers(target, column if named is None else named[column], table.classes)
     if isinstance(column, Texts):
         return _words(target, column)
     raise Refusal(
