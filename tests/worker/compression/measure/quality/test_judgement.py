@@ -182,7 +182,7 @@ def test_boxes_that_moved_lose_what_coco_counts_and_agree_less(tmp_path: Path) -
     assert agreement.after_interval[0] <= agreement.after <= agreement.after_interval[1]
 
 
-def test_pairs_are_two_rows_a_sample_and_their_cosines_are_ranked(tmp_path: Path) -> None:
+def test_single_vectors_have_no_cosines_to_rank(tmp_path: Path) -> None:
     arrays = {"x": floats(2, 8)}
     network = echo(tmp_path, arrays)
     samples = samples_of(tmp_path, network, arrays, np.linspace(0, 1, N))
