@@ -74,7 +74,8 @@ def judgement_of(evaluation: Evaluation, network: Network, samples: Samples | No
         task, settings = propose(first, settings)
         notes.append(
             f"The task was taken to be {task}{f', decoded as {settings.kind}' if settings else ''}, from the model's "
-            "outputs and the labels. Name it in evaluation.task if it is another."
+            f"outputs{'' if samples.targets is None else ' and the labels'}. Name it in evaluation.task if it "
+            "is another."
         )
     elif settings is None:
         settings = usual_decode(task, first)
