@@ -8,9 +8,10 @@ from pathlib import Path
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
 from app.storage.records import Job, Upload, UploadKind
+from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.job import JobRequest
 from winnow.contract.model import TensorSpec
 from winnow.contract.other_models import named_models
 from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Rows, Work
@@ -80,6 +81,7 @@ class JobInput:
             calibration=self._rows(job, request.data.calibration),
             training=self._rows(job, request.data.training),
             evaluation_data=self._rows(job, request.data.evaluation),
+            whole=self._rows(job, request.data.whole),
             out_dir=folder,
             evaluation=request.evaluation,
             require=request.require,

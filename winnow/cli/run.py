@@ -22,8 +22,9 @@ from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
 from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
 from winnow.client.files import check_readable
+from winnow.contract.data_uses import DataUse
 from winnow.contract.errors import Refusal, Refusals
-from winnow.contract.job import DataUse, Job, JobRequest
+from winnow.contract.job import Job, JobRequest
 from winnow.contract.needed_data import check_needed_data, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.recipe import AnyStep

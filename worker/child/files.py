@@ -21,7 +21,7 @@ def named_files(task: Task) -> list[Path]:
         case InspectModel() | InspectDataset():
             return [task.path]
         case Compress():
-            data = (task.calibration, task.training, task.evaluation_data)
+            data = (task.calibration, task.training, task.evaluation_data, task.whole)
             return [task.model, *task.models.values(), *_paths(*data)]
         case CompareModels():
             return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]

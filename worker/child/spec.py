@@ -45,10 +45,12 @@ class Rows(Message):
     declaration: Declaration
     slice: tuple[int, int] | None
     map: dict[str, str]
+    chosen: str | None = None
 
 
 class Compress(Message):
-    """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in)."""
+    """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in). `whole` is data
+    that is to be split."""
 
     kind: Literal["compress"]
     model: Path
@@ -57,6 +59,7 @@ class Compress(Message):
     calibration: Rows | None
     training: Rows | None
     evaluation_data: Rows | None
+    whole: Rows | None = None
     out_dir: Path
     evaluation: Evaluation | None
     require: Requirements

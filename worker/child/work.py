@@ -22,7 +22,7 @@ from worker.child.spec import (
     Spec,
     Task,
 )
-from worker.compression.data.source import Data, Source
+from worker.compression.data.source import ChosenRows, Data, Source
 
 
 def send_outcome(
@@ -100,7 +100,12 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
     compress(
         task.model,
         task.recipe,
-        Data(_source(task.calibration), _source(task.training), _source(task.evaluation_data)),
+        Data(
+            _source(task.calibration),
+            _source(task.training),
+            _source(task.evaluation_data),
+            whole=_source(task.whole),
+        ),
         task.out_dir,
         messages,
         options=Options(
@@ -140,4 +145,7 @@ def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
 
 
 def _source(rows: Rows | None) -> Source | None:
-    return Source(rows.path, rows.declaration, rows.slice, rows.map) if rows else None
+    if rows is None:
+        return None
+    chosen = ChosenRows(rows.chosen) if rows.chosen is not None else None
+    return Source(rows.path, rows.declaration, rows.slice, rows.map, chosen)

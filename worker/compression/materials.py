@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -14,6 +14,7 @@ from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
+from worker.compression.data.split import group_numbers, split_data
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
@@ -72,13 +73,27 @@ class Materials:
         if source is None:
             return None
         inputs = inputs_of(self.upload.float32) if inputs is None else inputs
+        cap = self.options.max_unpacked_bytes
+        return open_samples(source.for_inputs(inputs), inputs, self._folder(source), max_unpacked_bytes=cap)
+
+    def split(self) -> "Materials":
+        """The same with data in parts, where one dataset is all there is. Raises `Refusal` `too_few_samples`."""
+        whole = self.data.whole
+        samples = self.samples(whole)
+        if whole is None or samples is None:
+            return self
+        readers = [column.reader for column in samples.columns]
+        cap = self.options.max_unpacked_bytes
+        groups = group_numbers(whole, self._folder(whole), readers, max_unpacked_bytes=cap)
+        data = split_data(whole, samples, groups, self.options.seed)
+        return replace(self, data=data)
+
+    def _folder(self, source: Source) -> Path:
+        """Where the archive of the source is unpacked to."""
         if source.path not in self.unpacked:
             self.unpacked[source.path] = self.scratch / "data" / sha256_of(source.path)
             self.unpacked[source.path].mkdir(parents=True, exist_ok=True)
-        folder = self.unpacked[source.path]
-        return open_samples(
-            source.for_inputs(inputs), inputs, folder, max_unpacked_bytes=self.options.max_unpacked_bytes
-        )
+        return self.unpacked[source.path]
 
     def training(self, inputs: list[TensorSpec]) -> Samples:
         """The training data. Raises `Refusal` `missing_data`."""

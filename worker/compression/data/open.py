@@ -27,9 +27,8 @@ def open_samples(
     Refuses with `inputs_do_not_fit`, `unknown_input`, `labels_do_not_fit`, `empty_slice`,
     `slice_beyond_data`, `invalid_declaration`, and what `open_table` refuses.
     """
-    table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    table = readable_table(source, scratch, max_unpacked_bytes=max_unpacked_bytes)
     kept = scratch_of(source.path, scratch, max_unpacked_bytes)
-    table = readable_rows(table, source.declaration.skip_bad, kept)
     declaration = completed(source.declaration, table)
     fitting.check_map(source.map, inputs)
     columns, constants = [], []
@@ -49,9 +48,14 @@ def open_samples(
     )
     fixed = 1 if any(column.whole for column in columns) else fitting.fixed_batch(c.spec for c in columns)
     check_labels(targets, rows)
-    return Samples(
-        tuple(columns), tuple(constants), targets, fitting.chosen_rows(source.slice, rows, fixed or 1), fixed
-    )
+    return Samples(tuple(columns), tuple(constants), targets, source.rows(rows, fixed or 1), fixed)
+
+
+def readable_table(source: Source, scratch: Path, *, max_unpacked_bytes: int) -> Table:
+    """Open the source's columns without the rows that inspection left out."""
+    table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    kept = scratch_of(source.path, scratch, max_unpacked_bytes)
+    return readable_rows(table, source.declaration.skip_bad, kept)
 
 
 def _column(spec: TensorSpec, name: str, declaration: Declaration, table: Table, scratch: Scratch) -> Column:

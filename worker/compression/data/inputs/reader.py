@@ -1,8 +1,9 @@
 """The port between a column and a model's input: rows in, numbers out."""
 
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+import numpy.typing as npt
 
 from worker.compression.data.table import Array, Rows
 
@@ -41,4 +42,14 @@ class InputReader(Protocol):
 
     def row_shape(self, row: int) -> tuple[int, ...] | None:
         """The shape that this row has to share with those it is read together with; None where any may be."""
+        ...
+
+
+@runtime_checkable
+class Grouped(Protocol):
+    """A reader of which several rows are parts of one file: they stay together where data is split."""
+
+    @property
+    def groups(self) -> npt.NDArray[np.int64]:
+        """The number of the file, for each row."""
         ...
