@@ -6,6 +6,7 @@ MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3c"
 OTHER_MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3e"
 DATASET: Final = "dst_01jd6x3v0m8q4r7t9w2y5z1a3d"
 JOB: Final = "job_01jd6x3v0m8q4r7t9w2y5z1a3f"
+INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 
@@ -26,6 +27,8 @@ REDECLARATION: Final = {
         "augment": ["horizontal_flip"],
     }
 }
+
+PROPOSAL: Final = {"model": MODEL, "dataset": DATASET}
 
 JOBS: Final[dict[str, dict[str, Any]]] = {
     "smallest": {

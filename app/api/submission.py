@@ -100,7 +100,7 @@ def _datasets(request: JobRequest) -> dict[str, str]:
     return {f"{path_of(data, role)}.dataset": use.dataset for role, use in uses(data).items()}
 
 
-def ready(upload: Upload, field: str) -> Upload:
+def ready(upload: Upload, field: str | None) -> Upload:
     """Raises `model_not_ready` or `dataset_not_ready`, with the reason when it was rejected."""
     if upload.state == "ready":
         return upload

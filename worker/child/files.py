@@ -9,7 +9,9 @@ from worker.child.spec import (
     InspectModel,
     LoadModel,
     Measuring,
+    Propose,
     Rows,
+    ShowPreview,
     Spec,
     Task,
 )
@@ -20,6 +22,8 @@ def named_files(task: Task) -> list[Path]:
     match task:
         case InspectModel() | InspectDataset():
             return [task.path]
+        case Propose() | ShowPreview():
+            return [task.path, task.model]
         case Compress():
             data = (task.calibration, task.training, task.evaluation_data, task.whole)
             return [task.model, *task.models.values(), *_paths(*data)]

@@ -7,11 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
+from winnow.contract.inquiry import MAX_PREVIEW_ROWS
 from winnow.contract.job import Benchmark, Evaluation
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 
 MAX_THREADS = 1024
+ANSWER_FILE = "answer.json"
+"""What a question about a dataset leaves in its folder."""
 
 
 class Message(BaseModel):
@@ -35,6 +38,28 @@ class InspectDataset(Message):
     path: Path
     declaration: Declaration
     scratch: Path
+    max_unpacked_bytes: int
+
+
+class Propose(Message):
+    """How is the dataset to be read for this model? `model` is ONNX that passed inspection."""
+
+    kind: Literal["propose"]
+    path: Path
+    model: Path
+    out_dir: Path
+    max_unpacked_bytes: int
+
+
+class ShowPreview(Message):
+    """What would this model be fed with? `rows` is how many are shown."""
+
+    kind: Literal["preview"]
+    path: Path
+    declaration: Declaration
+    model: Path
+    rows: int = Field(ge=1, le=MAX_PREVIEW_ROWS)
+    out_dir: Path
     max_unpacked_bytes: int
 
 
@@ -93,7 +118,7 @@ class CompareModels(Message):
     max_unpacked_bytes: int
 
 
-Work = InspectModel | InspectDataset | Compress
+Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress
 """What a worker has done in a child."""
 
 Measuring = LoadModel | CompareModels
