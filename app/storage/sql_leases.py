@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, Table, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 
 from app.storage import rules
 from app.storage.ids import is_job
@@ -117,7 +117,7 @@ class SqlLeases(SqlStore):
         return sorted(leased, key=lambda item: item.id)
 
 
-def _stale(connection: Connection, t: Table, count: int, published_before: float) -> Sequence[Row[Any]]:
+def _stale(connection: Connection, t: Table, count: int, published_before: float) -> Sequence[Any]:
     """At most `count` of those that were published longest ago, which nobody else can change now."""
     query = select(t.c.id, t.c.created_at, t.c.published_at)
     query = query.where(_waiting(t), t.c.published_at <= published_before)
