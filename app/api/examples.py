@@ -10,7 +10,7 @@ INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 
-REDECLARATION: Final = {
+REDECLARATION: Final[dict[str, Any]] = {
     "declaration": {
         "inputs": {
             "input": {
@@ -54,6 +54,15 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
                 "min_cosine": 0.99,
             },
             "benchmark": {"batch_sizes": [1, 8], "threads": 1, "shapes": {"input": [1, 3, 8, 8]}},
+        },
+    },
+    "one dataset": {
+        "summary": "One dataset for everything, split by the seed",
+        "value": {
+            "model": MODEL,
+            "recipe": {"steps": [{"kind": "int8_static"}]},
+            "data": {"dataset": DATASET, "map": {"input": "input"}},
+            "evaluation": {"metric": "top1"},
         },
     },
     "half": {
@@ -158,6 +167,16 @@ STEPS: Final[list[dict[str, Any]]] = [
 """A step for every setting that is null when it is left out."""
 
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
+    "DataSplit": [
+        {
+            "seed": 0,
+            "samples": 8,
+            "counts": {"training": 4, "selection": 2, "final": 2, "unused": 0},
+            "stratified": True,
+            "groups": 3,
+            "rows": "GIE=",
+        }
+    ],
     "ArrayFacts": [
         {
             "dtype": "float32",
@@ -168,6 +187,16 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
             "first_not_finite": [17, 3],
         }
     ],
+    "ArrayInput": [REDECLARATION["declaration"]["inputs"]["input"]],
+    "ImageInput": [{"from": "image", "preset": "imagenet", "column": "image", "color": "RGB"}],
+    "Resize": [{"mode": "shorter", "size": 256}],
+    "Letterbox": [{"size": [416, 416], "place": "corner"}],
+    "TextInput": [{"from": "text", "columns": ["question", "answer"], "max_length": 128}],
+    "TableInput": [{"from": "table", "columns": ["age", "sex"], "categories": {"sex": ["f", "m"]}}],
+    "AudioInput": [{"from": "audio", "rate": 16000, "length": 512, "hop": 512}],
+    "ArrayTarget": [{"array": "y"}],
+    "ColumnTarget": [{"from": "column", "column": "label", "classes": ["no", "yes"]}],
+    "AnnotationTarget": [{"from": "folder", "classes": ["cat", "dog"]}],
     "Layer": [
         {
             "name": "/embeddings/Gather",
