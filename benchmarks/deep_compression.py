@@ -18,7 +18,8 @@ from rich.table import Table
 
 from benchmarks.shared_data import SHARED, UNIT, shared_or_exit
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source

@@ -22,7 +22,8 @@ from winnow.client import Client
 from winnow.client.errors import ServiceProblem, UploadRejected
 from winnow.contract.data_uses import DataUse, DataUses
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation, JobRequest
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark, JobRequest
 from winnow.contract.model import Model
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report

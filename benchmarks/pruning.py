@@ -17,7 +17,8 @@ from benchmarks.speed import speed_told
 from benchmarks.table import Row, measure
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Pair, Report
 from worker.compression.data.source import Data, Source

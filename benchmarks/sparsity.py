@@ -16,7 +16,8 @@ from benchmarks.shared_data import IMAGENET, SHARED, UNIT
 from benchmarks.speed import speed_told
 from benchmarks.table import measure
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source

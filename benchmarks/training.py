@@ -20,7 +20,8 @@ from tests.support.plain_resnet import engine_speed
 from tests.support.students import student
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.open import open_samples

@@ -20,7 +20,8 @@ from tests.support.large import large_transformer
 from tests.support.minilm import encoded, minilm
 from tests.support.sentences import SENTENCES
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source

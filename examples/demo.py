@@ -23,7 +23,8 @@ from winnow.cli.shared import terminable
 from winnow.client import Client, ClientError
 from winnow.contract.data_uses import DataUse, DataUses
 from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
-from winnow.contract.job import Evaluation, Job, JobRequest
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Job, JobRequest
 from winnow.contract.recipe import Int8Static, Recipe, Requirements
 
 OUTPUT = Path("demo-output")

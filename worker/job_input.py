@@ -14,6 +14,7 @@ from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import JobRequest
 from winnow.contract.model import TensorSpec
+from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Propose, Rows, ShowPreview, Work
 
@@ -109,7 +110,7 @@ class JobInput:
             evaluation_data=self._rows(job, request.data.evaluation),
             whole=self._rows(job, request.data.whole),
             out_dir=folder,
-            evaluation=request.evaluation,
+            evaluation=measured(request),
             require=request.require,
             benchmark=request.benchmark,
             seed=request.seed,

@@ -212,7 +212,7 @@ def _check_cache(where: str, step: Taught, augmenting: bool) -> None:
 def _check_labels(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
     use, evaluation = request.data.evaluation, request.evaluation
     if use is not None and evaluation is not None and use.dataset in datasets:
-        fitting.check_labels(use, evaluation.metric, judged(evaluation.output, model), datasets[use.dataset])
+        fitting.check_labels(use, evaluation, judged(evaluation.output, model), datasets[use.dataset])
 
 
 def _check_shapes(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:

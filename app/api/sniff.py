@@ -1,17 +1,17 @@
 """What the bytes are, found in the bytes; a name proves nothing.
 
-    zip     .npz | .pt2 | TorchScript | pickled module | ONNX with external data | pictures
-    tar     ONNX with external data | pictures
-    other   ONNX, if its protobuf fields can be walked from the first byte to the last
+    zip     .npz | .pt2 | TorchScript | pickled module | ONNX with external data | pictures, sounds or tables
+    tar     ONNX with external data | pictures, sounds or tables
+    other   an array, Parquet, a sound, CSV or JSON lines; ONNX, if its protobuf fields can be walked to the last byte
 
 Nothing here loads anything: only signatures, an archive's list of names, and the outermost protobuf fields are read.
 """
 
 import re
-from pathlib import PurePosixPath
 from typing import BinaryIO, Final, Literal, assert_never
 
 from app.api.archive import tar_names, zip_names
+from app.api.dataset_formats import binary_format, holds_data, text_format
 from app.api.onnx_fields import check_onnx
 from winnow.contract.dataset import DatasetFormat
 from winnow.contract.errors import Refusal
@@ -21,10 +21,13 @@ Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "pickle"] 
 
 MAX_MODEL_MEMBERS: Final = 10_000
 MAX_DATASET_MEMBERS: Final = 1_000_000
-PICTURES: Final = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
 
 HEAD: Final = 1024
 _USE_INSTEAD: Final = "Upload .onnx (torch.onnx.export) or .pt2 (torch.export.save), which carry no code."
+_DATASETS: Final = (
+    ".npz or .npy, CSV, JSON lines, Parquet, WAV or FLAC, "
+    "or an archive (zip, tar) of pictures, sounds or tables"
+)
 _TAR_MAGIC: Final = (257, b"ustar")
 
 _STRANGERS: Final[tuple[tuple[bytes, str, str], ...]] = (
@@ -33,7 +36,6 @@ _STRANGERS: Final[tuple[tuple[bytes, str, str], ...]] = (
     (rb"\x89HDF\r\n\x1a\n", "HDF5 (a Keras model, perhaps)", "export it to ONNX with tf2onnx"),
     (rb".{4}TFL3", "TensorFlow Lite", "export the original model to ONNX with tf2onnx"),
     (rb".{8}\{\s*\"", "safetensors, which has weights but no network", "export the network to ONNX"),
-    (rb"\x93NUMPY", "a single .npy array", "put it into an .npz with numpy.savez(path, NAME=array)"),
     (
         rb"\s*(?:<!doctype|<html|<\?xml|<)",
         "a web page, perhaps a download's error page",
@@ -63,9 +65,15 @@ def sniffed(file: BinaryIO, max_members: int = MAX_MODEL_MEMBERS) -> Kind:
         return _archive(tar_names(file, max_members, ignore_case=is_model), "tar")
     if re.match(rb"\x80[\x02-\x05][\x8a\x8c}\](cX\x95]", head):
         return "pickle"
+    if data := binary_format(file, head):
+        return data
+    if head.lstrip(b"\xef\xbb\xbf \r\n\t").startswith(b"{") and text_format(file) == "jsonl":
+        return "jsonl"
     for pattern, what, do in _STRANGERS:
         if re.match(pattern, head, re.DOTALL | re.IGNORECASE):
             raise unknown(f"The file looks like {what}. To use it here, {do}.")
+    if text_format(file) == "csv":
+        return "csv"
     check_onnx(file)
     return "onnx"
 
@@ -101,21 +109,18 @@ def model_format(file: BinaryIO, expected: str, allow_torchscript: bool) -> Mode
 
 def dataset_format(file: BinaryIO) -> DatasetFormat:
     """The format of a dataset. Raises `unknown_format` and `pickle_refused` for what is none."""
-    match sniffed_or_text(file):
-        case "npz" | "zip" | "tar" as kind:
-            return kind
+    match sniffed_or_unknown(file):
+        case "npz" | "npy" | "zip" | "tar" | "parquet" | "csv" | "jsonl" | "wav" | "flac" as format:
+            return format
         case "pickle":
             raise Refusal(
                 "pickle_refused", "The file is a pickle. Save the arrays with numpy.savez(path, NAME=array)."
             )
         case _ as kind:
-            raise unknown(
-                f"The file looks like {kind}. A dataset is an .npz (numpy.savez(path, NAME=array, labels=…)), or a zip "
-                "or tar of pictures."
-            )
+            raise unknown(f"The file looks like {kind}. A dataset is {_DATASETS}.")
 
 
-def sniffed_or_text(file: BinaryIO) -> str:
+def sniffed_or_unknown(file: BinaryIO) -> Kind | Literal["nothing known"]:
     """As `sniffed`, for a place where no model is expected: what is no model either is simply unknown."""
     try:
         return sniffed(file, MAX_DATASET_MEMBERS)
@@ -141,16 +146,15 @@ def _zip(names: list[str]) -> Kind:
 
 
 def _archive(names: list[str], kind: Literal["zip", "tar"]) -> Kind:
-    """ONNX with external data, or pictures: `kind` itself."""
     models = [name for name in names if name.lower().endswith(".onnx")]
     if len(models) == 1:
         return "onnx_archive"
-    if not models and any(PurePosixPath(name).suffix.lower() in PICTURES for name in names):
+    if not models and holds_data(names):
         return kind
     listed = ", ".join(repr(name[:80]) for name in (models or names)[:5]) or "nothing"
     raise unknown(
         f"The {kind} archive has {len(models)} .onnx files ({listed}); a model needs exactly one, with its "
-        "external data beside it. A dataset is an .npz of .npy arrays, or an archive of pictures."
+        f"external data beside it. A dataset is {_DATASETS}."
     )
 
 

@@ -9,7 +9,8 @@ import numpy as np
 from benchmarks.parts import ROOT, Row
 from tests.support.digits import DECLARATION, EVALUATION, digits
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source

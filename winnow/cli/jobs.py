@@ -10,9 +10,10 @@ from winnow.cli.exits import INTERRUPTED
 from winnow.cli.facts import job_list, standing
 from winnow.cli.following import conclude, follow
 from winnow.cli.naming import in_options, job_in_options, naming_options
-from winnow.cli.options import JobOptions, pairs, unpack_options
+from winnow.cli.options import JobOptions, unpack_options
 from winnow.cli.report import report_tables
 from winnow.cli.screen import clean, out, print_result, say
+from winnow.cli.settings import pairs
 from winnow.cli.shared import Json, Url, transfer
 from winnow.client import Client, JobFailed
 from winnow.client.client import LOCAL

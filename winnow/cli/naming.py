@@ -15,9 +15,11 @@ OPTIONS: Final = (
     (r"data\.((calibration|training|evaluation)\.)?map(\.\S+)?", "--map"),
     (r"data(\.dataset)?", "--data"),
     (r"data\.(?P<name>calibration|training|evaluation)(\.dataset|\.slice)?(\.\d+)?", None),
+    (r"require\.metrics(\.\S+)?", "--bound"),
     (r"require\.(?P<name>\w+)", None),
-    (r"evaluation\.(?P<name>metric|output)", None),
-    (r"evaluation", "--metric"),
+    (r"evaluation\.decode(\.(?P<setting>\w+)(\.\S+)?)?", "--decode"),
+    (r"evaluation\.(?P<name>task|metric|output)", None),
+    (r"evaluation(\.also(\.\d+)?)?", "--metric"),
     (r"benchmark\.batch_sizes(\.\d+)?", "--batch-size"),
     (r"benchmark\.(?P<name>threads|rounds)(\.\d+)?", None),
     (r"benchmark\.shapes(\.\S+)?", "--shape"),
@@ -33,7 +35,7 @@ NUMBERED: Final = re.compile(r"\bStep (\d+) \(")
 
 IN_SENTENCES: Final = re.compile(
     r"\b(?:recipe\.steps\.\d+(?:\.\w+)*|data\.(?:calibration|training|evaluation)(?:\.(?:map|slice))?|data\.dataset"
-    r"|require\.\w+|evaluation\.\w+|benchmark\.(?:shapes|batch_sizes|threads|rounds)|limits\.\w+)"
+    r"|require\.\w+|evaluation\.decode\.\w+|evaluation\.\w+|benchmark\.(?:shapes|batch_sizes|threads|rounds)|limits\.\w+)"
 )
 """The paths that sentences of the service speak of."""
 
@@ -42,7 +44,7 @@ EXAMPLES: Final = (
         r"(U|u)pload an \.npz to /v1/datasets and name it in data\.(\w+)",
         r"\1se --\2 with an .npz or the id of a dataset",
     ),
-    (r'"evaluation": \{"metric": "(\w+)"\}', r"--metric \1"),
+    (r'"evaluation": \{"(metric|task)": "(\w+)"\}', r"--\1 \2"),
     (r'"map": \{"([^"]*)": "([^"]*)"\}', r"--map '\1=\2'"),
     (r'"(?:shapes|benchmark)": (?:\{"shapes": )?\{"([^"]*)": \[([\d, ]+)\]\}\}?', r"--shape '\1=\2'"),
 )
@@ -57,6 +59,8 @@ def as_option(path: str, kinds: Sequence[str] = ()) -> str:
             parts = match.groupdict()
             if parts.get("step") is not None:
                 return _step(int(parts["step"]), parts["rest"].removeprefix("."), kinds)
+            if parts.get("setting") is not None:
+                return f"{option} {parts['setting']}"
             name = (parts.get("name") or "").replace("_", "-")
             return f"--{name}" if option is None else option + name
     return path

@@ -3,29 +3,22 @@
 import inspect
 import json
 import re
-import shlex
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import wraps
 from pathlib import Path
-from types import UnionType
-from typing import Annotated, Any, Final, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Final, get_args
 
 import typer
-from pydantic import BaseModel
 
 from winnow.cli.naming import problem_in_options
+from winnow.cli.settings import DECODES, KINDS, bounds, decode, pairs, step, whole
 from winnow.cli.shared import errors_in_words
 from winnow.contract.errors import Refusal
-from winnow.contract.job import JobRequest, Metric
-from winnow.contract.nearest import did_you_mean
-from winnow.contract.recipe import AnyStep
-from winnow.contract.steps.base import Step
+from winnow.contract.evaluation import Metric, Task
+from winnow.contract.job import JobRequest
 from winnow.contract.strict_json import read_json, read_model
 
-KINDS: Final[dict[str, type[Step]]] = {
-    get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
-}
 SLICED: Final = re.compile(r"(?P<source>.+?)(?::(?P<start>\d+):(?P<stop>\d+))?")
 
 
@@ -59,14 +52,43 @@ class JobOptions:
         list[str] | None,
         typer.Option(metavar="INPUT=NAME", help="The dataset's name for an input of the model."),
     ] = None
-    metric: Annotated[str | None, typer.Option(help=f"One of {', '.join(get_args(Metric))}.")] = None
+    task: Annotated[
+        str | None,
+        typer.Option(
+            help=f"What the model is for: {', '.join(get_args(Task))}, or auto to have it found out."
+        ),
+    ] = None
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"Repeatable, the first decides; the usual one of --task if not given. "
+            f"{', '.join(get_args(Metric))}."
+        ),
+    ] = None
+    decode: Annotated[
+        str | None,
+        typer.Option(
+            help=f"How outputs become predictions, with settings, e.g. 'yolox nms=0.5'. Kinds: {', '.join(DECODES)}."
+        ),
+    ] = None
     output: Annotated[
         str | None, typer.Option(help="The model's output to judge; its first one if not given.")
     ] = None
     max_metric_drop: Annotated[float | None, typer.Option(help="0.01 is one point of top-1.")] = None
     min_speedup: Annotated[float | None, typer.Option(help="1.5 is one and a half times as fast.")] = None
     max_size_ratio: Annotated[float | None, typer.Option(help="0.5 is half the size.")] = None
+    min_agreement: Annotated[
+        float | None,
+        typer.Option(help="Of the predictions with the original's; needs --task, and no labels."),
+    ] = None
     min_cosine: Annotated[float | None, typer.Option(help="Between the outputs before and after.")] = None
+    bound: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="METRIC [max_drop=…] [min=…] [max=…]",
+            help="What one metric has to meet, e.g. 'f1 min=0.8'; repeatable.",
+        ),
+    ] = None
     batch_size: Annotated[
         list[int] | None, typer.Option(help="Measure with this batch size; repeatable.")
     ] = None
@@ -155,8 +177,19 @@ class JobOptions:
             "min_speedup": self.min_speedup,
             "max_size_ratio": self.max_size_ratio,
             "min_cosine": self.min_cosine,
+            "min_agreement": self.min_agreement,
+            "metrics": bounds(self.bound),
         }
-        evaluation = without_none({"metric": self.metric, "output": self.output})
+        metrics = self.metric or []
+        evaluation = without_none(
+            {
+                "task": self.task,
+                "metric": metrics[0] if metrics else None,
+                "also": metrics[1:] or None,
+                "output": self.output,
+                "decode": None if self.decode is None else decode(self.decode),
+            }
+        )
         asked = {
             "name": self.name,
             "tags": pairs("--tag", self.tag),
@@ -192,32 +225,6 @@ def unpack_options(command: Callable[..., None]) -> Callable[..., None]:
     return unpacked
 
 
-def step(text: str) -> dict[str, Any]:
-    """`int8_static samples=256 exclude=*/head/*` → the step as JSON. A list is written by naming it repeatedly, a
-    pair of features as `features=TEACHER=STUDENT`."""
-    try:
-        kind, *settings = shlex.split(text) or [""]
-    except ValueError as error:
-        raise typer.BadParameter(f"--step {text!r}: {error}, a quote is missing") from error
-    if kind not in KINDS:
-        raise typer.BadParameter(f"--step: {no_kind(kind)}")
-    made: dict[str, Any] = {"kind": kind}
-    for setting in settings:
-        key, value = pair("--step", setting)
-        if _is_list(KINDS[kind], key, value):
-            made.setdefault(key, []).append(_item(key, value))
-        elif key in made:
-            raise typer.BadParameter(f"--step {kind}: {key} is given twice; keep one")
-        else:
-            made[key] = _json_or_text(value)
-    return made
-
-
-def no_kind(kind: str) -> str:
-    """What to say of a kind of step that there is not."""
-    return f"{kind!r} is no kind of step; there are {', '.join(KINDS)}.{did_you_mean(kind, KINDS)}"
-
-
 def data_use(text: str | None, names: dict[str, str]) -> dict[str, Any] | None:
     """`dst_1:0:512` → rows 0 to 511 of dst_1."""
     if text is None:
@@ -231,57 +238,5 @@ def data_use(text: str | None, names: dict[str, str]) -> dict[str, Any] | None:
     return {"dataset": match["source"], "slice": rows, "map": names}
 
 
-def pairs(option: str, texts: Iterable[str] | None) -> dict[str, str]:
-    made: dict[str, str] = {}
-    for key, value in (pair(option, text) for text in texts or []):
-        if made.setdefault(key, value) != value:
-            raise typer.BadParameter(f"{option}: {key} is given twice; keep one")
-    return made
-
-
-def pair(option: str, text: str) -> tuple[str, str]:
-    key, sign, value = text.partition("=")
-    if not sign or not key:
-        raise typer.BadParameter(f"{option} {text!r}: expected KEY=VALUE")
-    return key, value
-
-
-def whole(option: str, text: str) -> int:
-    try:
-        return int(text)
-    except ValueError:
-        raise typer.BadParameter(f"{option}: {text!r} is not a whole number") from None
-
-
 def without_none(values: dict[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in values.items() if value is not None}
-
-
-def _is_list(kind: type[BaseModel], key: str, value: str) -> bool:
-    """Whether the setting is a list; a word that may stand in place of one (`exclude=auto`) is none."""
-    field = kind.model_fields.get(key)
-    annotation = None if field is None else field.annotation
-    forms = (
-        get_args(annotation)
-        if isinstance(annotation, UnionType) or get_origin(annotation) is Union
-        else [annotation]
-    )
-    plain = [get_args(form)[0] if get_origin(form) is Annotated else form for form in forms]
-    words = [word for form in plain if get_origin(form) is Literal for word in get_args(form)]
-    return value not in words and any(get_origin(form) is list for form in plain)
-
-
-def _item(key: str, value: str) -> Any:
-    if key != "features":
-        return value
-    if value.startswith("{"):
-        return _json_or_text(value)
-    teacher, student = pair("--step features", value)
-    return {"teacher": teacher, "student": student}
-
-
-def _json_or_text(value: str) -> Any:
-    try:
-        return json.loads(value)
-    except ValueError:
-        return value

@@ -11,8 +11,8 @@ from pydantic.fields import FieldInfo
 from rich.console import Group, RenderableType
 
 from winnow.cli.needs import needed, needed_by_settings
-from winnow.cli.options import KINDS, no_kind
 from winnow.cli.screen import Column, out, print_result, table
+from winnow.cli.settings import KINDS, no_kind
 from winnow.cli.shared import Json
 from winnow.contract.steps.base import Step
 

@@ -1,8 +1,10 @@
 """Numbers as people read them. `-` stands for what was not measured."""
 
 from winnow.contract.base import Interval
-from winnow.contract.job import ERRORS
+from winnow.contract.evaluation import ERRORS
 
+NUMBERS = ERRORS | {"r2", "pearson", "spearman"}
+"""Metrics that are no shares."""
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -34,8 +36,8 @@ def times(ratio: float | None, interval: Interval | None = None) -> str:
 
 
 def metric(name: str, value: float, interval: Interval | None = None) -> str:
-    """A share as percent, an error as a number, with its interval."""
-    scale, digits, unit = (1, ".4g", "") if name in ERRORS else (100, ".2f", " %")
+    """A share as percent, an error or a correlation as a number, with its interval."""
+    scale, digits, unit = (1, ".4g", "") if name in NUMBERS else (100, ".2f", " %")
     bounds = (
         "" if interval is None else " [" + ", ".join(f"{scale * bound:{digits}}" for bound in interval) + "]"
     )

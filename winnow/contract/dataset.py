@@ -43,7 +43,9 @@ class ArrayFacts(ResponseModel):
 class DatasetInput(ResponseModel):
     """An input as the declaration makes it: `shape` is that of one sample, without the batch axis."""
 
-    dtype: str = Field(description="Type of its elements, after scaling.")
+    dtype: str = Field(
+        description="Type of its elements, after scaling; `state` where it is carried from an output of the model."
+    )
     shape: list[int | None] = Field(
         description="Of one sample, without the axis of the samples; null along axes that differ from sample to sample."
     )

@@ -67,6 +67,11 @@ class ArrayInput(Scaled):
         le=32,
         description="Insert an axis of length 1 here (counted with the batch axis), after layout.",
     )
+    lengths: Name | None = Field(
+        default=None,
+        description="An array of whole numbers: of each row how long it is in truth along its first axis, where the "
+        "rows were padded before they were saved; null for none.",
+    )
     pad_to: Literal["longest"] | Annotated[int, Field(ge=1, le=2**20)] | None = Field(
         default=None,
         description="Rows of different length are padded with zeros: to the longest of a batch, or to this length; "

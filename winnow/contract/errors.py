@@ -56,6 +56,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "missing_data": (422, "The recipe needs data that was not given"),
     "inputs_do_not_fit": (422, "The data does not fit the model's inputs"),
     "labels_do_not_fit": (422, "The labels do not fit"),
+    "outputs_do_not_fit": (422, "The model's outputs are not what the evaluation decodes"),
     "unknown_output": (422, "The model has no such output"),
     "unknown_input": (422, "The model has no such input"),
     "already_quantized": (422, "The model is already quantized"),

@@ -8,11 +8,14 @@ from typing import Final, TypeVar
 from winnow.contract.data_uses import DataUse
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from winnow.contract.errors import Refusal
-from winnow.contract.job import ERRORS, Metric
+from winnow.contract.evaluation import Evaluation
 from winnow.contract.model import ModelFacts, TensorSpec
 
 RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2}
 """An input takes numbers whose kind ranks no higher than its own."""
+
+STATE: Final = "state"
+"""The dtype of inputs that are carried from an output of the model: they have its type and shape."""
 
 Size = TypeVar("Size", int, int | None)
 
@@ -25,6 +28,8 @@ def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFact
     arrays = set()
     for spec in model.inputs:
         offer = _input_of(field, use, spec, dataset)
+        if offer.dtype == STATE:
+            continue
         check_kind(spec, offer.dtype, field)
         if offer.array is not None:
             arrays.add(offer.array)
@@ -37,30 +42,52 @@ def check_data(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFact
     chosen_rows(use.slice, dataset.samples, _batch(field, model, use, dataset), field)
 
 
-def check_labels(use: DataUse, metric: Metric, output: TensorSpec | None, dataset: DatasetFacts) -> None:
-    """Raises `missing_data`, `labels_do_not_fit`, `not_finite`."""
-    field = "data.evaluation"
+def check_labels(
+    use: DataUse, evaluation: Evaluation, output: TensorSpec | None, dataset: DatasetFacts
+) -> None:
+    """Check what facts tell of the labels for the task; the worker looks at the rest before it begins.
+
+    Raises `missing_data`, `labels_do_not_fit`, `not_finite`.
+    """
+    field, task = "data.evaluation", evaluation.named_task
+    names = ", ".join(evaluation.metrics) or str(task)
     if dataset.target is None:
-        raise Refusal(
-            "missing_data",
-            f"The metric {metric} needs labels, but the dataset has none. Add an array 'labels', or name one in its "
-            "declaration under targets.",
-            field=field,
-        )
-    labels = dataset.arrays[dataset.target]
-    check_finite(field, use, dataset.target, labels)
-    if metric in ERRORS:
-        _check_numbers(field, metric, dataset.target, labels, output)
+        if evaluation.needs_labels and task != "embedding":
+            raise Refusal(
+                "missing_data",
+                f"The metric {names} needs labels, but the dataset has none. Add an array 'labels', name one in its "
+                "declaration under targets, or judge by the metric agreement, which needs none.",
+                field=field,
+            )
         return
-    check_numeric(field, metric, dataset.target, labels)
+    labels = dataset.arrays.get(dataset.target)
+    if labels is None or (not evaluation.needs_labels and evaluation.metric is not None):
+        return
+    metric = evaluation.metric or f"the task {task}"
+    check_finite(field, use, dataset.target, labels)
+    match task:
+        case "regression":
+            _check_numbers(field, metric, dataset.target, labels, output)
+        case "classification":
+            _check_class_metric(field, metric, dataset.target, labels, output)
+        case "multilabel" | "embedding" | "segmentation" | "anomaly" | "language":
+            check_numeric(field, metric, dataset.target, labels)
+        case _:
+            pass
+
+
+def _check_class_metric(
+    field: str, metric: str, name: str, labels: ArrayFacts, output: TensorSpec | None
+) -> None:
+    check_numeric(field, metric, name, labels)
     _check_scores(metric, output)
     if not holds_classes(labels):
         detail = (
-            f"{metric} needs class numbers, whole numbers from 0; {dataset.target!r} is {labels.dtype} with fractions. "
+            f"{metric} needs class numbers, whole numbers from 0; {name!r} is {labels.dtype} with fractions. "
             "Give the number of the class, or one-hot rows; for reals there is the metric mse."
         )
         raise Refusal("labels_do_not_fit", detail, field=field)
-    _check_classes(field, metric, dataset.target, labels, output)
+    _check_classes(field, metric, name, labels, output)
 
 
 def check_split(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> None:
@@ -149,9 +176,7 @@ def columns(shape: Sequence[int | None]) -> list[int | None]:
     return [d for d in shape[1:] if d != 1]
 
 
-def _check_classes(
-    field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
-) -> None:
+def _check_classes(field: str, metric: str, name: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
     known = output is not None and len(output.shape) == 2 and kind_of(output.dtype) == "float"
     if labels.one_hot and len(columns(labels.shape)) == 1:
         check_one_hot(field, name, labels, output if known else None)
@@ -181,7 +206,7 @@ def check_one_hot(field: str, name: str, labels: ArrayFacts, output: TensorSpec 
         )
 
 
-def _check_scores(metric: Metric, output: TensorSpec | None) -> None:
+def _check_scores(metric: str, output: TensorSpec | None) -> None:
     """An output of reals has scores [samples, classes], axes of length 1 behind them aside."""
     if output is None or kind_of(output.dtype) != "float" or not output.shape:
         return
@@ -195,9 +220,7 @@ def _check_scores(metric: Metric, output: TensorSpec | None) -> None:
         )
 
 
-def _check_numbers(
-    field: str, metric: Metric, name: str, labels: ArrayFacts, output: TensorSpec | None
-) -> None:
+def _check_numbers(field: str, metric: str, name: str, labels: ArrayFacts, output: TensorSpec | None) -> None:
     check_numeric(field, metric, name, labels)
     if output is not None and len(output.shape) > 1:
         _check_label_shape(field, name, labels, output.shape, output)

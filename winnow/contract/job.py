@@ -9,13 +9,11 @@ from winnow.contract.base import RequestModel, ResponseModel
 from winnow.contract.data_uses import DataUses
 from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
+from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
-Metric = Literal["top1", "top5", "precision", "recall", "mse"]
-ERRORS: Final[frozenset[str]] = frozenset({"mse"})
-"""Metrics of which less is better, and whose labels are numbers, not classes."""
 
 FINISHED: frozenset[str] = frozenset({"succeeded", "failed", "cancelled"})
 
@@ -26,19 +24,6 @@ Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
 MAX_MEMORY_BYTES: Final = 2**44
 """16 TiB: more than any machine has, and far from what a kernel takes for a limit."""
 Threads = Annotated[int, Field(ge=1, le=256)]
-
-
-class Evaluation(RequestModel):
-    """How quality is measured. `output` is the model's output to judge; its first one when left out."""
-
-    metric: Metric = Field(
-        description="The measure of quality: `top1`, `top5` (share of right classes), macro-averaged "
-        "`precision` and "
-        "`recall`, or `mse`."
-    )
-    output: str | None = Field(
-        default=None, description="Name of the model's output to judge; null for its first."
-    )
 
 
 class Benchmark(RequestModel):

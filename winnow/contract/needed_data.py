@@ -2,6 +2,7 @@
 
 from winnow.contract.data_uses import ROLES, DataUse, DataUses
 from winnow.contract.errors import Refusal, Refusals
+from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation
 from winnow.contract.job import JobRequest
 from winnow.contract.recipe import AnyStep
 from winnow.contract.steps.base import Need
@@ -26,6 +27,8 @@ def check_needed_data(refusals: Refusals, request: JobRequest) -> None:
                 _check_need(request, index, step, need)
     with refusals:
         _check_evaluation(request)
+    with refusals:
+        _check_required_metrics(request)
 
 
 def _check_need(request: JobRequest, index: int, step: AnyStep, need: Need) -> None:
@@ -39,13 +42,48 @@ def _check_need(request: JobRequest, index: int, step: AnyStep, need: Need) -> N
 
 
 def _check_evaluation(request: JobRequest) -> None:
-    if request.require.max_metric_drop is not None and request.evaluation is None:
+    require = request.require
+    for name, value in (("max_metric_drop", require.max_metric_drop), ("metrics", require.metrics or None)):
+        if value is not None and request.evaluation is None:
+            detail = (
+                f'require.{name} needs a metric. Give one, for example "evaluation": {{"metric": "top1"}}.'
+            )
+            raise Refusal("missing_data", detail, field="evaluation")
+    if require.min_agreement is not None and request.evaluation is None:
         detail = (
-            'require.max_metric_drop needs a metric. Give one, for example "evaluation": {"metric": "top1"}.'
+            "require.min_agreement needs to know what the model is for. Say it, for example "
+            '"evaluation": {"task": "auto"}.'
         )
         raise Refusal("missing_data", detail, field="evaluation")
     if request.evaluation is not None and "evaluation" not in uses(request.data):
+        labelled = request.evaluation.needs_labels
+        what = ", ".join(request.evaluation.metrics) or f"task {request.evaluation.task}"
         detail = (
-            f"The metric {request.evaluation.metric} needs labelled data. Name a dataset in data.evaluation."
+            f"The metric {what} needs labelled data. Name a dataset in data.evaluation."
+            if labelled
+            else f"The {what} is judged on data. Name a dataset in data.evaluation."
         )
         raise Refusal("missing_data", detail, field="data.evaluation")
+
+
+def measured(request: JobRequest) -> Evaluation | None:
+    """Return the evaluation with the metrics that are required besides."""
+    require, evaluation = request.require, request.evaluation
+    names = [*require.metrics, *([AGREEMENT] if require.min_agreement is not None else [])]
+    if evaluation is None or not names:
+        return evaluation
+    also = list(dict.fromkeys([*evaluation.also, *names]))
+    also = [metric for metric in also if metric != evaluation.metric]
+    return evaluation.model_copy(update={"also": also})
+
+
+def _check_required_metrics(request: JobRequest) -> None:
+    """Check that what is required is a metric of the task that is named. Raises `Refusal` `invalid_request`."""
+    task = None if request.evaluation is None else request.evaluation.named_task
+    for metric in request.require.metrics if task else ():
+        if task is not None and metric not in TASK_METRICS[task]:
+            raise Refusal(
+                "invalid_request",
+                f"The task {task} is measured by {', '.join(TASK_METRICS[task])}, not by {metric}.",
+                field=f"require.metrics.{metric}",
+            )

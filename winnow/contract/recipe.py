@@ -3,11 +3,12 @@
 How to add a technique: docs/architecture.md, "Where do I add…".
 """
 
-from typing import Annotated
+from typing import Annotated, Self, get_args
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from winnow.contract.base import RequestModel
+from winnow.contract.evaluation import Metric
 from winnow.contract.steps.base import ORIGINAL, Step
 from winnow.contract.steps.low_rank import LowRank
 from winnow.contract.steps.mixed import Int8, MixedPrecision
@@ -39,6 +40,7 @@ __all__ = [
     "Int8Dynamic",
     "Int8Static",
     "LowRank",
+    "MetricBounds",
     "MixedPrecision",
     "Palette",
     "QuantizationAwareTraining",
@@ -79,6 +81,22 @@ class Recipe(RequestModel):
     )
 
 
+class MetricBounds(RequestModel):
+    """What one metric has to meet, each judged on the worse bound of its interval."""
+
+    max_drop: float | None = Field(
+        default=None, ge=0, description="Largest loss in the metric's worse direction, absolute."
+    )
+    min: float | None = Field(default=None, description="Smallest value of the result.")
+    max: float | None = Field(default=None, description="Largest value of the result.")
+
+    @model_validator(mode="after")
+    def _something(self) -> Self:
+        if self.max_drop is None and self.min is None and self.max is None:
+            raise ValueError("give at least one of max_drop, min and max")
+        return self
+
+
 class Requirements(RequestModel):
     """What the result must meet. Each is optional; a job that meets all of them is `accepted`, one without any
     `unchecked`."""
@@ -98,3 +116,19 @@ class Requirements(RequestModel):
     min_cosine: float | None = Field(
         default=None, ge=-1, le=1, description="Smallest cosine between outputs before and after."
     )
+    min_agreement: float | None = Field(
+        default=None,
+        ge=0,
+        le=1,
+        description="Smallest agreement of the decoded predictions with the original's, judged on its interval's lower "
+        "bound; needs an evaluation, and no labels.",
+    )
+    metrics: dict[Metric, MetricBounds] = Field(
+        default_factory=dict,
+        max_length=len(get_args(Metric)),
+        description="Bounds of metrics by their name; those that the evaluation does not name are measured too.",
+    )
+
+    @property
+    def is_empty(self) -> bool:
+        return self == Requirements()

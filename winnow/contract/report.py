@@ -5,6 +5,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from winnow.contract.base import Interval, ResponseModel
+from winnow.contract.evaluation import Task
 from winnow.contract.split import DataSplit
 
 Outcome = Literal["accepted", "unchecked", "requirements_not_met"]
@@ -67,11 +68,22 @@ class Latency(ResponseModel):
     untold: str | None = Field(description="Why no speed-up can be told, as a clause; null where it can.")
 
 
+class ClassQuality(ResponseModel):
+    """A metric for one class alone."""
+
+    number: int = Field(description="Number of the class.")
+    before: float = Field(description="Of the model as uploaded.")
+    after: float = Field(description="Of the result.")
+
+
 class Quality(ResponseModel):
-    """A metric on the evaluation data. `drop` is absolute, in the metric's worse direction, with its interval."""
+    """A metric on the evaluation data. `drop` is absolute, in the metric's worse direction, with its interval.
+
+    `agreement` compares with the original's own predictions: its `before` is 1, and it needs no labels.
+    """
 
     metric: str = Field(description="The measure of quality.")
-    output: str = Field(description="Name of the output that was judged.")
+    output: str = Field(description="Name of the output that was judged, or of several, with commas.")
     samples: int = Field(description="Number of samples.")
     before: float = Field(description="Of the model as uploaded.")
     after: float = Field(description="Of the result.")
@@ -84,6 +96,12 @@ class Quality(ResponseModel):
         description="95 % interval of `drop`, from resampling the samples in pairs."
     )
     held_out: bool = Field(description="Whether no sample was used for calibration or training.")
+    task: Task | None = Field(
+        default=None, description="The task that was judged; null in reports from before there were tasks."
+    )
+    per_class: list[ClassQuality] | None = Field(
+        default=None, description="The metric for each class that occurs; null where it has none."
+    )
 
 
 class Parity(ResponseModel):

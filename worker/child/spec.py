@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
+from winnow.contract.evaluation import Evaluation
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 

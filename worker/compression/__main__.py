@@ -14,7 +14,7 @@ from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.job import JobRequest
-from winnow.contract.needed_data import uses
+from winnow.contract.needed_data import measured, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
 from worker.compression.data.open import MAX_UNPACKED_BYTES
@@ -72,7 +72,7 @@ def _compress(job: Path, out: Path) -> int:
         out,
         Printed(),
         options=Options(
-            request.evaluation,
+            measured(request),
             request.require,
             request.benchmark,
             request.seed,

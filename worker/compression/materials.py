@@ -14,8 +14,9 @@ from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
-from worker.compression.data.split import group_numbers, split_data
+from worker.compression.data.split import split_data
 from worker.compression.graph.facts.facts import inputs_of
+from worker.compression.graph.facts.table_entries import table_entries
 from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
@@ -26,6 +27,7 @@ from worker.compression.onnx_files.signature import Signature
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
+from worker.compression.runtime.state import state_arrays
 from worker.compression.steps.context import Context
 from worker.compression.upload import Upload
 
@@ -72,9 +74,15 @@ class Materials:
         """Rows for a model with these inputs (default: the upload's); None without a source."""
         if source is None:
             return None
-        inputs = inputs_of(self.upload.float32) if inputs is None else inputs
-        cap = self.options.max_unpacked_bytes
-        return open_samples(source.for_inputs(inputs), inputs, self._folder(source), max_unpacked_bytes=cap)
+        own = inputs_of(self.upload.float32)
+        inputs = own if inputs is None else inputs
+        folder = self._folder(source)
+        limit = self.options.max_unpacked_bytes
+        states = state_arrays(self.upload.path, source.for_inputs(own), own, folder, max_unpacked_bytes=limit)
+        return open_samples(
+            source.for_inputs(inputs), inputs, folder,
+            max_unpacked_bytes=limit, entries=table_entries(self.upload.float32), states=states,
+        )  # fmt: skip
 
     def split(self) -> "Materials":
         """The same with data in parts, where one dataset is all there is. Raises `Refusal` `too_few_samples`."""
@@ -82,11 +90,7 @@ class Materials:
         samples = self.samples(whole)
         if whole is None or samples is None:
             return self
-        readers = [column.reader for column in samples.columns]
-        cap = self.options.max_unpacked_bytes
-        groups = group_numbers(whole, self._folder(whole), readers, max_unpacked_bytes=cap)
-        data = split_data(whole, samples, groups, self.options.seed)
-        return replace(self, data=data)
+        return replace(self, data=split_data(whole, samples, self.options.seed))
 
     def _folder(self, source: Source) -> Path:
         """Where the archive of the source is unpacked to."""
@@ -96,11 +100,11 @@ class Materials:
         return self.unpacked[source.path]
 
     def training(self, inputs: list[TensorSpec]) -> Samples:
-        """The training data. Raises `Refusal` `missing_data`."""
+        """The training data, in batches of rows of one length. Raises `Refusal` `missing_data`."""
         samples = self.samples(self.data.training, inputs)
         if samples is None:
             raise Refusal("missing_data", "The step needs training data.", field="data.training")
-        return samples
+        return samples.unpadded()
 
     def model(self, name: str) -> ir.Model:
         """The upload itself (`original`), or another by its id: in normal form and float32, the caller's own."""

@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Requirements
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses

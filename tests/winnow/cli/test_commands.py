@@ -11,7 +11,7 @@ from typer.testing import CliRunner, Result
 from tests.support.digits import Digits
 from tests.support.service import Service
 from winnow.cli.commands import commands
-from winnow.cli.options import KINDS
+from winnow.cli.settings import KINDS
 from winnow.contract.report import Report
 
 CALIBRATION, EVALUATION = "1000:1200", "1200:1797"

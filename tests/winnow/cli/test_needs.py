@@ -3,7 +3,8 @@
 import pytest
 
 from winnow.cli.needs import needed, needed_by_settings
-from winnow.cli.options import KINDS, JobOptions
+from winnow.cli.options import JobOptions
+from winnow.cli.settings import KINDS
 from winnow.cli.steps import needed_in_words
 from winnow.contract.errors import Refusals
 from winnow.contract.needed_data import check_needed_data

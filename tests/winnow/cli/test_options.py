@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 import typer
 
-from winnow.cli.options import KINDS, JobOptions, step
+from winnow.cli.options import JobOptions
+from winnow.cli.settings import KINDS, step
 from winnow.contract.job import JobRequest
-from winnow.contract.recipe import Distillation, Float16, Int8Static, Requirements
+from winnow.contract.recipe import Distillation, Float16, Int8Static, MetricBounds, Requirements
 
 
 def test_every_option_finds_its_place() -> None:
@@ -19,7 +20,11 @@ def test_every_option_finds_its_place() -> None:
         calibration="dst_1:0:512",
         evaluation="dst_2",
         map=["input=image"],
-        metric="top1",
+        task="classification",
+        metric=["top1", "f1"],
+        decode="classes activation=softmax",
+        min_agreement=0.9,
+        bound=["f1 min=0.5 max_drop=0.02", "ece max=0.1"],
         output="logits",
         max_metric_drop=0.01,
         min_speedup=1.5,
@@ -48,9 +53,20 @@ def test_every_option_finds_its_place() -> None:
     assert made.data.evaluation is not None
     assert made.data.evaluation.slice is None
     assert made.evaluation is not None
-    assert (made.evaluation.metric, made.evaluation.output) == ("top1", "logits")
+    assert made.evaluation.model_dump() == {
+        "task": "classification",
+        "metric": "top1",
+        "also": ["f1"],
+        "output": "logits",
+        "decode": {"kind": "classes", "activation": "softmax"},
+    }
     assert made.require == Requirements(
-        max_metric_drop=0.01, min_speedup=1.5, max_size_ratio=0.5, min_cosine=0.9
+        max_metric_drop=0.01,
+        min_speedup=1.5,
+        max_size_ratio=0.5,
+        min_cosine=0.9,
+        min_agreement=0.9,
+        metrics={"f1": MetricBounds(min=0.5, max_drop=0.02), "ece": MetricBounds(max=0.1)},
     )
     assert made.benchmark.model_dump() == {
         "batch_sizes": [1, 8],
@@ -123,7 +139,20 @@ def test_a_request_comes_from_a_file_as_it_is(tmp_path: Path) -> None:
         ({"step": ["float16"], "calibration": "dst_1:0:a"}, "rows are two whole numbers"),
         ({"step": ["float16"], "rounds": 2}, "rounds"),
         ({"step": ["float16"], "min_speedup": float("nan")}, "--min-speedup: NaN is no number"),
-        ({"step": ["float16"], "metric": "top_1"}, "--metric: .*Did you mean top1"),
+        ({"step": ["float16"], "metric": ["top_1"]}, "--metric: .*Did you mean top1"),
+        ({"step": ["float16"], "metric": ["top1"], "task": "clasification"}, "--task: .*Did you mean class"),
+        (
+            {"step": ["float16"], "metric": ["top1", "map"]},
+            "--metric: the task classification is measured by",
+        ),
+        (
+            {"step": ["float16"], "task": "detection", "decode": "yolo"},
+            "--decode: 'yolo' is no way to decode",
+        ),
+        ({"step": ["float16"], "task": "detection", "decode": "yolox nms=2"}, "--decode nms: .*at most 1"),
+        ({"step": ["float16"], "task": "language", "decode": "yolox"}, "language takes argmax, not yolox"),
+        ({"step": ["float16"], "metric": ["f1"], "bound": ["f1"]}, "--bound: give at least one of max_drop"),
+        ({"step": ["float16"], "metric": ["f1"], "bound": ["recal min=1"]}, "--bound: .*Did you mean recall"),
         ({"step": ["int8_statik"]}, "Did you mean int8_static"),
         ({"step": ["int8_static smaples=3"]}, "--step int8_static smaples: .*Did you mean samples"),
         (

@@ -12,7 +12,8 @@ import torch
 
 from tests.support.graphs import cnn
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Report

@@ -5,7 +5,8 @@ from typing import Any
 
 from tests.support.digits import EVALUATION, digits
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options

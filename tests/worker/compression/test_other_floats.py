@@ -10,7 +10,8 @@ import pytest
 from tests.support import graphs
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.float_types import Form, written_in
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source

@@ -12,8 +12,9 @@ import pytest
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import mlp, soil
 from winnow.contract.errors import Refusal
+from winnow.contract.evaluation import Evaluation
 from winnow.contract.graph_hash import graph_sha256
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Report
 from winnow.contract.split import rows_of

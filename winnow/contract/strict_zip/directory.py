@@ -118,6 +118,8 @@ def _check_kind(name: bytes, flags: int, method: int, attributes: int) -> None:
 
 def _widened(extra: bytes, *fields: int) -> list[int]:
     """The fields, those that are full taken from the zip64 record, which holds exactly these."""
+    if not extra and FULL32 not in fields:
+        return list(fields)
     wide = _extras(extra).get(ZIP64, b"")
     full = [field == FULL32 for field in fields]
     if len(wide) != 8 * sum(full):
@@ -144,22 +146,25 @@ def _member(file: BinaryIO, entry: Entry, stop: int) -> Member:
     """The member whose header, content and descriptor fill the file up to `stop`."""
     fields = LOCAL.unpack(read_exactly(file, entry.header, LOCAL.size))
     magic, needed, flags, method, crc, packed, size, names, extras = fields
-    shown = _shown(entry.raw_name)
     if (
         magic != b"PK\x03\x04"
         or needed > NEWEST
         or (flags, method, names) != (entry.flags, entry.method, len(entry.raw_name))
     ):
-        raise BrokenZip(f"{shown} has a header that differs from the directory")
+        raise _differs(entry)
     head = read_exactly(file, entry.header + LOCAL.size, names + extras)
     size, packed = _widened(head[names:], size, packed)
     told, known = (crc, packed, size), (entry.crc32, entry.packed_bytes, entry.size_bytes)
     later = bool(flags & DESCRIBED) and told == (0, 0, 0)
     if head[:names] != entry.raw_name or not (told == known or later):
-        raise BrokenZip(f"{shown} has a header that differs from the directory")
+        raise _differs(entry)
     offset = entry.header + LOCAL.size + names + extras
     _check_rest(file, entry, offset + entry.packed_bytes, stop)
     return Member(_name(entry), entry.size_bytes, entry.packed_bytes, entry.crc32, method == DEFLATED, offset)
+
+
+def _differs(entry: Entry) -> BrokenZip:
+    return BrokenZip(f"{_shown(entry.raw_name)} has a header that differs from the directory")
 
 
 def _check_rest(file: BinaryIO, entry: Entry, at: int, stop: int) -> None:

@@ -42,7 +42,7 @@ def gradient_scores(
     Raises `Refusal` `unsupported_operator`, `not_finite`, `nothing_to_train` where the first output has no gradient.
     """
     head, initializers = head_of(model, None, "auto"), Initializers(model)
-    samples = samples.with_class_numbers()
+    samples = samples.with_class_numbers().unpadded()
     module = as_module(model, [head.value]).eval()
     learned = dict(module.named_parameters())
     parts = [

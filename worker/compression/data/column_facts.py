@@ -5,9 +5,10 @@ import math
 import numpy as np
 
 from winnow.contract.dataset import ArrayFacts
-from worker.compression.data.checked.readable import MASK, Checked, Size
+from worker.compression.data.formats.mapped import MappedLists
 from worker.compression.data.inputs.array import NUMERIC
 from worker.compression.data.labels import is_one_hot, is_whole
+from worker.compression.data.readable_files import MASK, Checked, Size
 from worker.compression.data.table import Array, Boxes, Column, Files, Table, Texts
 
 CHUNK = 1 << 20
@@ -26,7 +27,9 @@ def column_facts(table: Table, checked: Checked | None = None) -> dict[str, Arra
 def _column(column: Column, sizes: set[Size]) -> ArrayFacts:
     match column:
         case np.ndarray():
-            return _facts(column)
+            return numbers_facts(column)
+        case MappedLists():
+            return _list_facts(column)
         case Boxes():
             return _described("boxes", [len(column), None, 5])
         case Files():
@@ -46,7 +49,19 @@ def _described(dtype: str, shape: list[int | None], whole: bool | None = None) -
     )
 
 
-def _facts(array: Array) -> ArrayFacts:
+def _list_facts(lists: MappedLists) -> ArrayFacts:
+    """Describe the numbers of all rows; what is not finite first is an index into its row."""
+    facts = numbers_facts(lists.values)
+    first = facts.first_not_finite
+    if first is not None:
+        row = int(np.searchsorted(lists.at.ends, first[0], side="right"))
+        first = [row, first[0] - int(lists.at.span(row).start), *first[1:]]
+    shape = [len(lists), *lists.row_shape]
+    return facts.model_copy(update={"shape": shape, "first_not_finite": first, "one_hot": None})
+
+
+def numbers_facts(array: Array) -> ArrayFacts:
+    """Describe type, shape and range of an array, read piece by piece."""
     low, high, first = _range(array) if array.dtype.kind in NUMERIC else (math.inf, -math.inf, None)
     return ArrayFacts(
         dtype=array.dtype.name,

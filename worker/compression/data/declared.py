@@ -22,11 +22,16 @@ from winnow.contract.declaration import (
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import NUMERIC, array_reader
+from worker.compression.data.inputs.audio import audio_reader
 from worker.compression.data.inputs.image import ImageReader, image_reader
+from worker.compression.data.inputs.ragged import lengthened, ragged_reader
 from worker.compression.data.inputs.reader import InputReader
+from worker.compression.data.inputs.table import table_reader
+from worker.compression.data.inputs.text import PARTS, text_reader
 from worker.compression.data.scratch import Scratch
-from worker.compression.data.table import Array, Files, Numbers, Table
+from worker.compression.data.table import Array, Files, Numbers, Ragged, Table
 from worker.compression.data.targets.annotations import annotation_labels
+from worker.compression.data.targets.column import ColumnLabels, column_labels
 
 LABELS = "labels"
 
@@ -42,9 +47,21 @@ def completed(declaration: Declaration, table: Table) -> Declaration:
         arrays = table.arrays.items()
         names = [name for name, array in arrays if name != target and array.dtype.kind in NUMERIC]
         inputs = {name: ArrayInput(array=name) for name in names}
+        lists = [
+            name for name, column in table.columns.items() if isinstance(column, Ragged) and name != target
+        ]
+        inputs |= {name: ArrayInput(array=name) for name in lists}
         if "image" in table.columns:
             inputs = {"image": ImageInput(source="image", column="image")}
-    return declaration.model_copy(update={"inputs": inputs, "targets": targets})
+    return declaration.model_copy(update={"inputs": _with_parts(inputs), "targets": targets})
+
+
+def _with_parts(inputs: dict[str, InputDeclaration]) -> dict[str, InputDeclaration]:
+    """Offer the other parts of the tokenizer's answer under their own names, where one text is declared."""
+    texts = [how for how in inputs.values() if isinstance(how, TextInput)]
+    if len(texts) != 1 or texts[0].part not in (None, "input_ids"):
+        return inputs
+    return {part: texts[0].model_copy(update={"part": part}) for part in PARTS} | inputs
 
 
 def _annotations(declaration: Declaration, table: Table) -> TargetDeclaration | None:
@@ -77,12 +94,27 @@ def input_reader(
     """
     match how:
         case ArrayInput():
-            return array_reader(name, _array(table, how.array, f"inputs.{name}.array"), how)
+            return _array_reader(name, how, table, spec)
         case ImageInput():
             column, files = _files(table, how.column, "image", f"inputs.{name}.column")
             return image_reader(name, files, column, how, spec, scratch)
-        case TextInput() | TableInput() | AudioInput():
-            raise _refused(f"Input {name!r}: {how.source} is not read yet.", f"inputs.{name}.from")
+        case TextInput():
+            return text_reader(name, how, table, spec)
+        case TableInput():
+            return table_reader(name, how, table)
+        case AudioInput():
+            column, files = _files(table, how.column, "audio", f"inputs.{name}.column")
+            return audio_reader(name, files, column, how)
+
+
+def _array_reader(name: str, how: ArrayInput, table: Table, spec: TensorSpec | None) -> InputReader:
+    column = table.columns.get(how.array)
+    if how.lengths is not None and isinstance(column, np.ndarray):
+        column = lengthened(name, column, _array(table, how.lengths, f"inputs.{name}.lengths"))
+    if isinstance(column, Ragged):
+        reader = ragged_reader(name, column, how)
+        return reader if spec is None else reader.for_model(spec)
+    return array_reader(name, _array(table, how.array, f"inputs.{name}.array"), how)
 
 
 def target_labels(target: TargetDeclaration, table: Table, readers: Iterable[InputReader]) -> Numbers:
@@ -93,11 +125,23 @@ def target_labels(target: TargetDeclaration, table: Table, readers: Iterable[Inp
     match target:
         case ArrayTarget():
             return _array(table, target.array, "targets.array")
+        case ColumnTarget():
+            return column_labels(target, table).numbers
         case AnnotationTarget():
             pictures = next((reader for reader in readers if isinstance(reader, ImageReader)), None)
             return annotation_labels(target, table, pictures)
-        case ColumnTarget():
-            raise _refused(f"Labels from {target.source} are not read yet.", "targets.from")
+
+
+def target_faults(target: TargetDeclaration | None, table: Table) -> list[ColumnLabels]:
+    """Return what knows which labels cannot be read."""
+    return [column_labels(target, table)] if isinstance(target, ColumnTarget) else []
+
+
+def class_names(target: TargetDeclaration | None, table: Table) -> list[str] | None:
+    """Return the names of the classes in the order of their numbers, where the data or the declaration has some."""
+    if isinstance(target, ColumnTarget):
+        return column_labels(target, table).classes
+    return (target.classes if isinstance(target, AnnotationTarget) else None) or table.classes
 
 
 def target_name(target: TargetDeclaration) -> str:

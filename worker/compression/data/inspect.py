@@ -5,15 +5,25 @@ from pathlib import Path
 import numpy as np
 
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
-from winnow.contract.declaration import Declaration
+from winnow.contract.declaration import ColumnTarget, Declaration
 from winnow.contract.errors import Refusal
-from worker.compression.data.checked.readable import check_rows
-from worker.compression.data.column_facts import column_facts
-from worker.compression.data.declared import completed, input_reader, target_labels, target_name
+from winnow.contract.fitting import STATE
+from worker.compression.data.column_facts import column_facts, numbers_facts
+from worker.compression.data.declared import (
+    class_names,
+    completed,
+    input_reader,
+    target_faults,
+    target_labels,
+    target_name,
+)
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.open import check_labels
+from worker.compression.data.readable_files import check_files
+from worker.compression.data.skipping import readable_rows
 from worker.compression.data.suspicious import dataset_notes
+from worker.compression.data.windows import labels_of_windows, sequences_of
 
 
 def inspect_dataset(
@@ -25,28 +35,35 @@ def inspect_dataset(
     `labels_do_not_fit`, `invalid_dataset`, `unsafe_archive`, `pickle_refused`.
     """
     table = open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
-    table, checked = check_rows(table, declaration.skip_bad)
+    checked = check_files(table, all_decoded=declaration.skip_bad > 0)
     full = completed(declaration, table)
     readers = {name: input_reader(name, how, table) for name, how in full.inputs.items()}
     targets = target_labels(full.targets, table, readers.values()) if full.targets else None
-    samples = _samples(readers)
-    check_labels(targets, samples)
+    rows = _samples(readers)
+    targets = labels_of_windows(targets, list(readers.values()))
+    sequences_of(list(readers.values()), full.group, table)
+    check_labels(targets, rows)
+    sources = [*readers.values(), *target_faults(full.targets, table), checked]
+    readable = readable_rows(table, rows, sources, full.skip_bad)
     inputs = {name: _input(reader) for name, reader in readers.items()}
     constants = {name: _constant(value) for name, value in full.constants.items()}
+    states = {name: DatasetInput(dtype=STATE, shape=[], array=None) for name in full.state.values()}
     facts = column_facts(table, checked)
+    if isinstance(full.targets, ColumnTarget):
+        facts[full.targets.column] = numbers_facts(np.asarray(targets))
     return DatasetFacts(
-        samples=samples,
+        samples=len(readable.rows),
         arrays=facts,
-        inputs=inputs | constants,
+        inputs=inputs | constants | states,
         target=target_name(full.targets) if full.targets else None,
-        classes=table.classes,
-        skipped=table.skipped,
+        classes=class_names(full.targets, table),
+        skipped=readable.skipped,
         notes=[*table.notes, *checked.notes, *dataset_notes(full, facts)],
     )
 
 
 def array_facts(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, ArrayFacts]:
-    """Describe the arrays of the archive, whatever was declared of it. Refuses what `open_arrays` refuses."""
+    """Describe the columns of the dataset, whatever was declared of it. Refuses what `open_table` refuses."""
     return column_facts(open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes))
 
 

@@ -13,6 +13,11 @@ class Scratch:
     dataset: str
     max_bytes: int
 
+    def file(self, what: str, suffix: str) -> Path:
+        """Return the file for what is kept of the dataset under this name."""
+        key = hashlib.sha256(f"{self.dataset}|{what}".encode()).hexdigest()[:32]
+        return self.folder / f"{key}.{suffix}"
+
 
 def scratch_of(path: Path, folder: Path, max_bytes: int) -> Scratch:
     """The place in `folder` for what comes of the dataset at `path`."""

@@ -47,14 +47,15 @@ class Source:
         """The same for one of several models: the map without the names that only the others have."""
         return replace(self, map=own_map(self.map, inputs))
 
-    def rows(self, samples: int, batch: int) -> Rows:
-        """Return its rows of a table of so many samples, in whole batches.
+    def rows(self, readable: Rows, batch: int) -> Rows:
+        """Return its rows of those that can be read, in whole batches. A slice counts these.
 
         Raises `Refusal` `empty_slice`, `slice_beyond_data`.
         """
         if self.chosen is None:
-            return fitting.chosen_rows(self.slice, samples, batch)
-        rows = self.chosen.numbers
+            among = fitting.chosen_rows(self.slice, len(readable), batch)
+            return readable[among.start : among.stop]
+        rows = np.intersect1d(self.chosen.numbers, np.asarray(readable)).astype(np.int64)
         whole = rows[: len(rows) - len(rows) % batch]
         if not len(whole):
             raise Refusal(

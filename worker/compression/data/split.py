@@ -5,9 +5,7 @@ being a run of rows, is split in the same shares up to one row. Groups are dealt
 most.
 """
 
-from collections.abc import Iterable
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -16,32 +14,34 @@ import numpy.typing as npt
 from winnow.contract import fitting
 from winnow.contract.errors import Refusal
 from winnow.contract.split import PARTS, DataSplit, packed
-from worker.compression.data.inputs.reader import Grouped, InputReader
 from worker.compression.data.labels import class_numbers
-from worker.compression.data.open import readable_table
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import ChosenRows, Data, Source
-from worker.compression.data.table import Array, Numbers, Texts
+from worker.compression.data.table import Array, select
 
 TRAINING, SELECTION, FINAL, UNUSED = range(len(PARTS))
 TURNS: Final = np.array([TRAINING, SELECTION, TRAINING, FINAL])
+MAX_LABEL_AXES: Final = 2
+"""Of one-hot ones; masks and boxes are not read for it."""
 SHARES: Final = np.array([0.5, 0.25, 0.25])
-TEXTS_AT_A_TIME: Final = 4096
 
 Whole = npt.NDArray[np.int64]
 
 
-def split_data(whole: Source, samples: Samples, groups: Whole | None, seed: int) -> Data:
-    """Split `whole`, which `samples` are of, opened for the model. `groups` number what stays together.
+def split_data(whole: Source, samples: Samples, seed: int) -> Data:
+    """Split `whole`, which `samples` are of, opened for the model; windows of one sound and rows of one group stay
+    together.
 
     Raises `Refusal` `too_few_samples`.
     """
-    batch, total = samples.fixed_batch or 1, len(samples.columns[0].reader)
-    fitting.check_quarters(total, batch)
+    batch, rows = samples.fixed_batch or 1, np.asarray(samples.rows)
+    fitting.check_quarters(len(rows), batch)
+    groups = None if samples.sequences is None else np.asarray(samples.sequences)[rows]
     classes = _classes(samples)
     rng = np.random.default_rng(seed)
-    codes = _dealt(total, classes, rng) if groups is None else _dealt_groups(groups, classes, rng)
-    codes = _whole_batches(codes, batch, None if groups is None else len(np.unique(groups)))
+    dealt = _dealt(len(rows), classes, rng) if groups is None else _dealt_groups(groups, classes, rng)
+    codes = np.full(len(samples.columns[0].reader), UNUSED, np.int64)
+    codes[rows] = _whole_batches(dealt, batch, None if groups is None else len(np.unique(groups)))
     parts = [replace(whole, chosen=ChosenRows.where(codes == part)) for part in (TRAINING, SELECTION, FINAL)]
     split = DataSplit(
         seed=seed,
@@ -69,45 +69,12 @@ def sentence(split: DataSplit) -> str:
     )
 
 
-def group_numbers(
-    source: Source, scratch: Path, readers: Iterable[InputReader], *, max_unpacked_bytes: int
-) -> Whole | None:
-    """Number what has to stay together: rows with one value in the declared column, else the windows of one file.
-
-    Raises `Refusal` `invalid_declaration`.
-    """
-    group = source.declaration.group
-    if group is None:
-        return next((reader.groups for reader in readers if isinstance(reader, Grouped)), None)
-    table = readable_table(source, scratch, max_unpacked_bytes=max_unpacked_bytes)
-    column = table.columns.get(group)
-    if isinstance(column, Texts):
-        return _of_texts(column)
-    if isinstance(column, Numbers) and column.ndim == 1:
-        return np.unique(np.asarray(column[:]), return_inverse=True)[1].reshape(-1).astype(np.int64)
-    raise Refusal(
-        "invalid_declaration",
-        f"group names {group!r}, expected a column of one number or text a row; the dataset has "
-        f"{fitting.listed(table.columns)}.",
-        field="declaration.group",
-    )
-
-
-def _of_texts(column: Texts) -> Whole:
-    known: dict[str, int] = {}
-    numbers = np.empty(len(column), np.int64)
-    for start in range(0, len(column), TEXTS_AT_A_TIME):
-        rows = range(start, min(start + TEXTS_AT_A_TIME, len(column)))
-        numbers[start : rows.stop] = [known.setdefault(text, len(known)) for text in column.texts(rows)]
-    return numbers
-
-
 def _classes(samples: Samples) -> Array | None:
     """One class number a sample, where labels are such."""
     targets = samples.targets
-    if targets is None or targets.dtype.kind not in "biuf":
+    if targets is None or targets.dtype.kind not in "biuf" or targets.ndim > MAX_LABEL_AXES:
         return None
-    labels = class_numbers(np.asarray(targets)) if isinstance(targets, np.ndarray) else np.asarray(targets[:])
+    labels = class_numbers(select(targets, samples.rows))
     labels = labels.reshape(len(labels), -1)
     return labels[:, 0] if labels.shape[1] == 1 and labels.dtype.kind in "biu" else None
 

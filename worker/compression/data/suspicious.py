@@ -8,7 +8,8 @@ import numpy as np
 from winnow.contract.dataset import ArrayFacts
 from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
 from worker.compression.data.inputs.array import calculates
-from worker.compression.data.samples import Column, Samples
+from worker.compression.data.model_inputs import Column
+from worker.compression.data.samples import Samples
 
 PIXEL_MAX: Final = 255
 CHANNELS: Final = (1, 3, 4)

@@ -77,7 +77,8 @@ Column = Numbers | Ragged | Texts | Files | Boxes
 class Table:
     """Columns by name. `classes` name the class numbers of `label`, `boxes` or `mask` where the data has names for
     them; `tokenizer` is the `tokenizer.json` that came with the texts. `skipped` rows could not be read and are not
-    among the columns; `faults` says why, of the first ten. `source` is where an archive has its labels."""
+    among the columns; `faults` says why, of the first ten. `source` is where an archive has its labels; `shared`
+    is what readers of its columns make once and share."""
 
     columns: dict[str, Column]
     classes: list[str] | None = None
@@ -86,6 +87,7 @@ class Table:
     faults: list[str] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     source: Source | None = None
+    shared: dict[str, Any] = field(default_factory=dict)
 
     @property
     def arrays(self) -> dict[str, Array]:

@@ -18,6 +18,7 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.data.samples import Fed
 from worker.compression.half_precision.float16_ports import Ports, is_tensor
 from worker.compression.runtime.observe import Batches, Observer
 
@@ -46,8 +47,14 @@ class RandomFeeds:
     def batches(self, _: int) -> Iterator[dict[str, Any]]:
         yield from self.feeds
 
-    def counted_batches(self, _: int) -> Iterator[tuple[dict[str, Any], int]]:
-        yield from ((feed, 1) for feed in self.feeds)
+    def unpadded(self) -> "RandomFeeds":
+        return self
+
+    def largest(self) -> "RandomFeeds":
+        return self.take(1)
+
+    def fed_batches(self, _: int) -> Iterator[Fed]:
+        yield from (Fed(feed, 1) for feed in self.feeds)
 
 
 def overflowing_nodes(

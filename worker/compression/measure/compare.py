@@ -3,7 +3,8 @@
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.report import Pair, Parity, Quality
 from winnow.contract.shapes import input_shapes
 from worker.compression.data.samples import Samples
@@ -160,10 +161,7 @@ def _quality(
 ) -> tuple[list[Quality], list[str], int]:
     if metric is None or evaluation is None:
         return [], [], 0
-    measured, notes, nan_samples = measure_quality(
-        *pair, evaluation, metric, held_out=held_out, seed=seed, tick=tick
-    )
-    return [measured], notes, nan_samples
+    return measure_quality(*pair, evaluation, metric, held_out=held_out, seed=seed, tick=tick)
 
 
 def _fresh(

@@ -19,6 +19,7 @@ from worker.compression.measure.apart.processes import Comparing, Comparison, Me
 from worker.compression.measure.apart.subprocesses import COMPARED, COMPARING, Subprocesses
 from worker.compression.measure.compare import compare
 from worker.compression.progress import Progress
+from worker.compression.runtime.state import state_arrays
 
 
 def compare_apart(
@@ -46,7 +47,10 @@ def open_and_compare(
         (folder / name).mkdir()
         fitting = source.for_inputs(comparing.inputs)
         limit = comparing.max_unpacked_bytes
-        return open_samples(fitting, comparing.inputs, folder / name, max_unpacked_bytes=limit)
+        states = state_arrays(
+            comparing.baseline, fitting, comparing.inputs, folder / name, max_unpacked_bytes=limit
+        )
+        return open_samples(fitting, comparing.inputs, folder / name, max_unpacked_bytes=limit, states=states)
 
     return compare(
         comparing.baseline,

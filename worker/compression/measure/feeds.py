@@ -41,7 +41,7 @@ def counted(samples: Samples, size: int) -> Iterator[tuple[Feed, int]]:
 
 def batch_for(samples: Samples) -> int:
     """Return how many samples to run at once where speed is not measured: their inputs take at most 2 MiB."""
-    sample = next(samples.take(1).batches(1))
+    sample = next(samples.largest().batches(1))
     return max(
         1, min(MAX_SAMPLES_PER_BATCH, MAX_BATCH_BYTES // max(1, sum(x.nbytes for x in sample.values())))
     )

@@ -12,7 +12,8 @@ from winnow.contract.declaration import Declaration, ImageInput, Scaled
 from winnow.contract.inquiry import Preview, PreviewInput
 from winnow.contract.model import ModelFacts, TensorSpec
 from worker.compression.data.declared import completed
-from worker.compression.data.open import open_samples, readable_table
+from worker.compression.data.formats.opening import open_table
+from worker.compression.data.open import open_samples
 from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
@@ -30,7 +31,7 @@ MAX_LABEL_NUMBERS: Final = 1000
 def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpacked_bytes: int) -> Preview:
     """Feed so many rows, spread over the dataset. Raises `Refusal`: what does not fit, or cannot be read."""
     facts, _ = open_runnable(model, scratch, max_unpacked_bytes=max_unpacked_bytes)
-    table = readable_table(source, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     declaration = completed(source.declaration, table)
     mapped = Source(source.path, source.declaration, map=_map(facts, declaration))
     samples = open_samples(mapped, facts.inputs, scratch, max_unpacked_bytes=max_unpacked_bytes)
@@ -62,7 +63,7 @@ def _how(source: Source, declaration: Declaration, spec: TensorSpec) -> Any:
 def _feed(samples: Samples, row: int) -> dict[str, Array]:
     """One row; where the model fixes a batch, the same row as often."""
     rows = np.full(samples.fixed_batch or 1, row, np.int64)
-    return samples.at(rows)[0]
+    return samples.at(rows)[0].feeds
 
 
 def _input(spec: TensorSpec, fed: list[Array], how: Any) -> PreviewInput:

@@ -7,9 +7,7 @@ from typing import Any, Final
 from winnow.contract.declaration import ArrayInput, AudioInput, Declaration, ImageInput
 from winnow.contract.errors import Refusal
 from winnow.contract.inquiry import Proposal, ProposedPart
-from worker.compression.data.checked.readable import readable_rows
 from worker.compression.data.formats.opening import open_table
-from worker.compression.data.scratch import scratch_of
 from worker.compression.proposal.choice import Choice
 from worker.compression.proposal.matching import Matches, matched
 from worker.compression.proposal.subject import Subject, open_runnable
@@ -31,7 +29,6 @@ def propose(path: Path, model: Path, scratch: Path, *, max_unpacked_bytes: int) 
     """
     facts, session = open_runnable(model, scratch, max_unpacked_bytes=max_unpacked_bytes)
     table = open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
-    table = readable_rows(table, 0, scratch_of(path, scratch, max_unpacked_bytes))
     subject = Subject(facts, session, path, table, scratch, max_unpacked_bytes)
     matches = matched(facts, table)
     used = [column for choices in matches.choices.values() for column in columns_of(choices[0].how)]

@@ -13,11 +13,14 @@ import onnx_ir as ir
 import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
+from worker.compression.data.samples import Fed
+from worker.compression.data.trimming import trimmed
 from worker.compression.runtime.session import open_cpu_session
 
 Array = npt.NDArray[Any]
 
 MAX_BATCH = 32
+WEIGHTED = ("MatMul", "Gemm", "Conv", "LSTM", "GRU", "RNN")
 MAX_OBSERVED_BYTES = 32 << 20
 """Observed values of one batch, at most; the batch shrinks where single samples are large."""
 
@@ -29,7 +32,9 @@ class Batches(Protocol):
 
     def batches(self, size: int, /) -> Iterator[dict[str, Array]]: ...
 
-    def counted_batches(self, size: int, /) -> Iterator[tuple[dict[str, Array], int]]: ...
+    def unpadded(self) -> "Batches": ...
+    def largest(self) -> "Batches": ...
+    def fed_batches(self, size: int, /) -> Iterator[Fed]: ...
 
 
 @dataclass(frozen=True)
@@ -50,18 +55,20 @@ class Observer:
     def __init__(self, model: ir.Model, values: list[str]) -> None:
         """Raises `Refusal` `model_does_not_run`."""
         self._model, self.values = model, values
+        self._widths = _widths(model)
         self._session = _session(model, values)
 
     def run(
         self, samples: Batches, size: int | None = None, *, checked: bool = False
     ) -> Iterator[ObservedBatch]:
-        """Run all samples in order, `size` at a time or as many as `batch_size` says.
+        """Run all samples, `size` at a time or as many as `batch_size` says; what is computed from padding is cut off.
 
         `checked`: these samples were run before, and need not be looked through again. Raises `not_finite` naming
         the layer with NaN or infinity, `model_does_not_run`.
         """
-        for feeds, rows in samples.counted_batches(size or self.batch_size(samples)):
-            seen = self._once(feeds, rows)
+        samples = samples.unpadded()
+        for fed in samples.fed_batches(size or self.batch_size(samples)):
+            seen = self._once(fed)
             if not checked:
                 named = zip(self.values, seen.values, strict=True)
                 seen.extremes.extend(_finite_extremes(self._model, name, x) for name, x in named)
@@ -69,17 +76,22 @@ class Observer:
 
     def batch_size(self, samples: Batches) -> int:
         """Choose the batch size at which the observed values take at most `MAX_OBSERVED_BYTES`."""
-        observed = self._once(next(samples.take(1).batches(1)), 1).values
+        observed = self._once(next(samples.largest().fed_batches(1))).values
         return int(np.clip(MAX_OBSERVED_BYTES // max(1, sum(x.nbytes for x in observed)), 1, MAX_BATCH))
 
-    def _once(self, feeds: dict[str, Array], rows: int) -> ObservedBatch:
+    def _once(self, fed: Fed) -> ObservedBatch:
+        feeds = fed.feeds
         computed = [name for name in self.values if name not in feeds]
         try:  # run(None or []) would compute every output
             results = self._session.run(computed, feeds) if computed else []
         except Exception as error:  # ONNX Runtime's own types, which have no common base
             raise _broken(error) from error
         all_values = feeds | dict(zip(computed, results, strict=True))
-        return ObservedBatch(rows, [all_values[name] for name in self.values])
+        values = [all_values[name] for name in self.values]
+        if fed.padded:
+            once = not self._widths.isdisjoint(fed.padded)
+            values = [trimmed(x, fed.rows, fed.padded, once=once) for x in values]
+        return ObservedBatch(fed.rows, values)
 
 
 def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
@@ -101,6 +113,18 @@ def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
         )
     except Exception as error:  # ONNX Runtime's own types, which have no common base
         raise _broken(error) from error
+
+
+def _widths(model: ir.Model) -> set[int]:
+    """Collect the sizes of the weights: an axis of such a size may be channels, where positions are as many."""
+    weights = [
+        value.const_value.shape
+        for node in model.graph
+        if node.op_type in WEIGHTED
+        for value in node.inputs
+        if value is not None and value.const_value is not None
+    ]
+    return {size for shape in weights for size in shape.numpy()}
 
 
 def _mapped(model: ir.Model) -> tuple[ir.Model, str | None]:

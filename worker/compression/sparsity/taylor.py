@@ -33,7 +33,7 @@ def taylor(model: ir.Model, layers: Sequence[Linear], samples: Samples) -> dict[
     scores = {layer.name: np.zeros(layer.shape) for layer in layers}
     learned = [layer for layer in layers if str(layer.weight.name) in parameters]
     weights = [parameters[str(layer.weight.name)] for layer in learned]
-    for feeds in samples.batches(BATCH):
+    for feeds in samples.unpadded().batches(BATCH):
         outputs = module({name: torch.from_numpy(np.array(x)) for name, x in feeds.items()})
         projected = [_projected(y, noise) for y in outputs.values() if y.requires_grad]
         if not projected:

@@ -11,7 +11,8 @@ import onnx_ir as ir
 
 from winnow.contract.declaration import Augmentation
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import RequirementResult

@@ -114,7 +114,7 @@ def _pair(
         rows_apart = (
             teacher_head is None or teacher_head.batch_axis == 0
         )  # time first: no row for each sample
-        folder = context.scratch if goal.cached and rows_apart else None
+        folder = context.scratch if goal.cached and rows_apart and not samples.is_ragged else None
         teacher = Teacher(teacher_module, hardware, rows, folder)
     for part in (module, objective):
         hardware.place(part)

@@ -15,7 +15,8 @@ from tests.support.graphs import branches, siblings
 from tests.support.small_nets import model, node, samples
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.channel_pruning.channel_pruning import default_criterion

@@ -19,10 +19,10 @@ def chosen(*rows: int) -> Source:
 
 
 def test_chosen_rows_are_read_in_whole_batches() -> None:
-    assert list(chosen(1, 4, 19).rows(20, 1)) == [1, 4, 19]
-    assert list(chosen(1, 4, 19).rows(20, 2)) == [1, 4]
+    assert list(chosen(1, 4, 19).rows(range(20), 1)) == [1, 4, 19]
+    assert list(chosen(1, 4, 19).rows(range(20), 2)) == [1, 4]
     with pytest.raises(Refusal, match="3 rows are no whole batch of 4"):
-        chosen(1, 4, 19).rows(20, 4)
+        chosen(1, 4, 19).rows(range(20), 4)
 
 
 @pytest.mark.parametrize(

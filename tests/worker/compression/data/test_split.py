@@ -1,7 +1,6 @@
 """One dataset in three parts: disjoint, in the right shares, the same for the same seed."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +16,7 @@ from winnow.contract.split import PARTS, DataSplit, rows_of
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
-from worker.compression.data.split import group_numbers, sentence, split_data
+from worker.compression.data.split import sentence, split_data
 
 
 def opened(
@@ -50,7 +49,7 @@ def test_parts_are_disjoint_complete_and_have_each_class_in_its_share(
     folder = tmp_path_factory.mktemp("d")
     n = len(labels)
     source, samples = opened(folder, "N", {}, x=np.zeros((n, 2), np.float32), labels=np.array(labels))
-    data = split_data(source, samples, None, seed)
+    data = split_data(source, samples, seed)
     rows = parts(data)
     assert sorted(row for part in rows.values() for row in part) == list(range(n))
     assert not rows["unused"]
@@ -65,16 +64,16 @@ def test_parts_are_disjoint_complete_and_have_each_class_in_its_share(
 
 def test_the_seed_alone_decides(tmp_path: Path) -> None:
     source, samples = opened(tmp_path, "N", {}, x=np.zeros((50, 2), np.float32))
-    first, again, other = (split_data(source, samples, None, seed) for seed in (1, 1, 2))
+    first, again, other = (split_data(source, samples, seed) for seed in (1, 1, 2))
     assert first == again
     assert parts(first) != parts(other)
 
 
 def test_whole_batches_are_all_that_a_model_of_a_fixed_batch_gets(tmp_path: Path) -> None:
     source, samples = opened(tmp_path, 4, {}, x=np.zeros((30, 2), np.float32))
-    data = split_data(source, samples, None, 0)
+    data = split_data(source, samples, 0)
     assert data.split is not None
-    assert data.split.counts == {"training": 12, "selection": 8, "final": 4, "unused": 6}
+    assert data.split.counts == {"training": 12, "selection": 4, "final": 4, "unused": 10}
 
 
 @settings(max_examples=30, deadline=None)
@@ -86,8 +85,7 @@ def test_groups_stay_together(sizes: list[int], seed: int, tmp_path_factory: pyt
     folder = tmp_path_factory.mktemp("d")
     declaration = {"inputs": {"x": {"array": "x"}}, "group": "who"}
     source, samples = opened(folder, "N", declaration, x=np.zeros((len(who), 2), np.float32), who=who)
-    groups = group_numbers(source, folder, [], max_unpacked_bytes=2**30)
-    data = split_data(source, samples, groups, seed)
+    data = split_data(source, samples, seed)
     rows = parts(data)
     assert data.split is not None
     assert data.split.groups == len(sizes)
@@ -96,17 +94,6 @@ def test_groups_stay_together(sizes: list[int], seed: int, tmp_path_factory: pyt
         others = set(who[sorted(set(range(len(who))) - rows[part])].tolist())
         assert not own & others
         assert abs(len(rows[part]) - share * len(who)) <= max(sizes)
-
-
-def test_windows_of_one_file_stay_together() -> None:
-    @dataclass
-    class Windows:
-        groups: np.ndarray[Any, Any]
-
-    windows = Windows(np.array([0, 0, 1]))
-    numbers = group_numbers(Source(Path("d.npz")), Path(), [windows], max_unpacked_bytes=1)  # type: ignore[list-item]
-    assert numbers is not None
-    assert numbers.tolist() == [0, 0, 1]
 
 
 @pytest.mark.parametrize(
@@ -119,26 +106,27 @@ def test_windows_of_one_file_stay_together() -> None:
 def test_too_few_samples_are_refused(tmp_path: Path, batch: int | str, rows: int, says: str) -> None:
     source, samples = opened(tmp_path, batch, {}, x=np.zeros((rows, 2), np.float32))
     with pytest.raises(Refusal, match=says) as refused:
-        split_data(source, samples, None, 0)
+        split_data(source, samples, 0)
     assert refused.value.problem.code == "too_few_samples"
 
 
 def test_too_few_groups_are_refused(tmp_path: Path) -> None:
-    source, samples = opened(tmp_path, "N", {}, x=np.zeros((40, 2), np.float32))
+    declaration = {"inputs": {"x": {"array": "x"}}, "group": "who"}
+    who = np.repeat([0, 1], 20)
+    source, samples = opened(tmp_path, "N", declaration, x=np.zeros((40, 2), np.float32), who=who)
     with pytest.raises(Refusal, match="Of 2 groups the part 'final' gets 0 samples"):
-        split_data(source, samples, np.repeat([0, 1], 20), 0)
+        split_data(source, samples, 0)
 
 
 def test_a_group_that_is_no_column_is_refused(tmp_path: Path) -> None:
-    source, _ = opened(tmp_path, "N", {"group": "y"}, x=np.zeros((40, 2), np.float32))
-    with pytest.raises(Refusal, match="group names 'y'") as refused:
-        group_numbers(source, tmp_path, [], max_unpacked_bytes=2**30)
+    with pytest.raises(Refusal, match="'y' is no column") as refused:
+        opened(tmp_path, "N", {"group": "y"}, x=np.zeros((40, 2), np.float32))
     assert refused.value.problem.field == "declaration.group"
 
 
 def test_a_sentence_says_how_it_was_split(tmp_path: Path) -> None:
     source, samples = opened(tmp_path, "N", {}, x=np.zeros((8, 2), np.float32), labels=np.arange(8) % 2)
-    data = split_data(source, samples, None, 3)
+    data = split_data(source, samples, 3)
     assert data.split is not None
     assert sentence(data.split) == (
         "The dataset of 8 samples was split by seed 3, each class in the same shares: 4 calibrate and train, 2 are "
@@ -148,7 +136,7 @@ def test_a_sentence_says_how_it_was_split(tmp_path: Path) -> None:
 
 def test_a_record_survives_json(tmp_path: Path) -> None:
     source, samples = opened(tmp_path, "N", {}, x=np.zeros((9, 2), np.float32))
-    data = split_data(source, samples, None, 0)
+    data = split_data(source, samples, 0)
     assert data.split is not None
     again = DataSplit.model_validate_json(data.split.model_dump_json())
     read: Callable[[DataSplit], list[list[int]]] = lambda split: [rows_of(split, part) for part in PARTS]  # noqa: E731

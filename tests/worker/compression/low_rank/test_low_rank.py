@@ -21,7 +21,8 @@ from tests.support.small_nets import (
     snr_db,
 )
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import LowRank, Recipe
 from winnow.contract.report import Report
 from worker.compression.data.source import Data, Source

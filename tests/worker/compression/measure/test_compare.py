@@ -8,7 +8,8 @@ import pytest
 
 from tests.support.graphs import branches, cnn, lstm, mlp
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples

@@ -22,7 +22,7 @@ from tests.support.small_nets import (
 )
 from tests.support.uneven import images, uneven_net
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Evaluation
+from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Int8
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples

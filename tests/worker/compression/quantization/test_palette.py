@@ -12,7 +12,8 @@ import zstandard
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.small_nets import digits_net, model, named, node, proto, run
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Binary, Float16, Palette, Recipe
 from winnow.contract.report import Report
 from worker.compression.apply import apply

@@ -62,8 +62,8 @@ def _check_names(archive: ZipArchive) -> None:
 def _open(archive: ZipArchive, path: Path, member: Member, scratch: Path) -> Array:
     header = _header(archive, member)
     if member.deflated:
-        return _mapped(_unpacked(archive, path, member, scratch), header, header.offset)
-    return _mapped(path, header, member.offset + header.offset)
+        return mapped(_unpacked(archive, path, member, scratch), header, header.offset)
+    return mapped(path, header, member.offset + header.offset)
 
 
 def _header(archive: ZipArchive, member: Member) -> NpyHeader:
@@ -89,7 +89,8 @@ def _lying(member: Member, why: str) -> Refusal:
     )
 
 
-def _mapped(path: Path, header: NpyHeader, offset: int) -> Array:
+def mapped(path: Path, header: NpyHeader, offset: int) -> Array:
+    """Map the values that begin at `offset`, read-only."""
     if math.prod(header.shape) == 0:
         return np.empty(header.shape, header.dtype)
     order: Literal["F", "C"] = "F" if header.fortran else "C"

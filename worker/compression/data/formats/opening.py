@@ -1,12 +1,35 @@
 """Open a dataset of any format; what it is was found in its bytes when it was uploaded, and is found there again."""
 
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
-from worker.compression.data.formats.archive import is_archive, open_archive
+from winnow.contract.errors import Refusal
+from winnow.contract.strict_zip import BrokenZip, open_zip
+from worker.compression.data.formats import npy, npy_header, parquet
+from worker.compression.data.formats.archive import MAX_MEMBERS, open_archive
 from worker.compression.data.formats.archive_kind import archive_kind
+from worker.compression.data.formats.arrow import kind_of_file
+from worker.compression.data.formats.column_files import ColumnFiles, written_once
+from worker.compression.data.formats.csv_file import write_csv
+from worker.compression.data.formats.jsonl import write_jsonl
 from worker.compression.data.formats.npz import open_arrays
+from worker.compression.data.formats.parquet import write_parquet
 from worker.compression.data.formats.pictures import pictures_table
+from worker.compression.data.formats.ragged import with_ragged
+from worker.compression.data.formats.sounds import single_sound, sounds
+from worker.compression.data.formats.table_archive import read_tokenizer, table_archive, unpack_members
+from worker.compression.data.scratch import identity
 from worker.compression.data.table import Table
+
+HEAD_BYTES: Final = 1024
+TAR_MAGIC: Final = (257, b"ustar")
+WRITERS: Final[dict[str, Callable[[Sequence[Path], ColumnFiles], None]]] = {
+    "csv": write_csv,
+    "jsonl": write_jsonl,
+    "parquet": write_parquet,
+}
 
 
 def open_table(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Table:
@@ -14,8 +37,64 @@ def open_table(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Table:
 
     Refuses with `invalid_dataset`, `unsafe_archive`, `pickle_refused`.
     """
-    if is_archive(path):
-        archive = open_archive(path, max_bytes=max_unpacked_bytes)
-        if archive_kind(archive.names) == "pictures":
-            return pictures_table(archive)
-    return Table(dict(open_arrays(path, scratch, max_unpacked_bytes=max_unpacked_bytes)))
+    kind = _kind(path)
+    if kind == "archive":
+        return _archive(path, scratch, max_unpacked_bytes)
+    return _table(kind, [path], scratch / f"{identity(path)}-columns", scratch, max_unpacked_bytes)
+
+
+def _kind(path: Path) -> str:
+    """Tell the kind of a file by its first bytes."""
+    with path.open("rb") as file:
+        head = file.read(HEAD_BYTES)
+        if head.startswith(b"PK"):
+            return "npz" if _is_npz(path) else "archive"
+    if head[TAR_MAGIC[0] :].startswith(TAR_MAGIC[1]):
+        return "archive"
+    if head.startswith(npy_header.MAGIC):
+        return "npy"
+    if head.startswith(parquet.MAGIC):
+        return "parquet"
+    if kind_of_file(head) == "audio":
+        return "audio"
+    return "jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "csv"
+
+
+def _is_npz(path: Path) -> bool:
+    """Whether all members are arrays; what cannot be read is for the reader of those to refuse."""
+    try:
+        with path.open("rb") as file:
+            names = open_zip(file, ignore_case=False, max_members=MAX_MEMBERS).members
+    except (BrokenZip, Refusal):
+        return True
+    return all(name.endswith(".npy") for name in names)
+
+
+def _archive(path: Path, scratch: Path, limit: int) -> Table:
+    opened = open_archive(path, max_bytes=limit)
+    if archive_kind(opened.names) == "pictures":
+        return pictures_table(opened)
+    archive = table_archive(path, limit)
+    folder = scratch / f"{identity(path)}-members"
+    if archive.kind == "audio":
+        return sounds(archive.members, unpack_members(path, archive.members, folder, limit))
+    members = unpack_members(path, archive.members, folder, limit)
+    table = _table(archive.kind, members, scratch / f"{identity(path)}-columns", scratch, limit)
+    if archive.tokenizer is None:
+        return table
+    return replace(table, tokenizer=read_tokenizer(path, archive.tokenizer, limit))
+
+
+def _table(kind: str, paths: list[Path], target: Path, scratch: Path, limit: int) -> Table:
+    if kind in WRITERS:
+        size = sum(path.stat().st_size for path in paths)
+        return written_once(target, size, limit, lambda files: WRITERS[kind](paths, files))
+    if len(paths) > 1:
+        raise Refusal("invalid_dataset", f"The archive holds {len(paths)} {kind} files, and one is read.")
+    match kind:
+        case "npy":
+            return Table({npy.NAME: npy.open_array(paths[0])})
+        case "audio":
+            return single_sound(paths[0])
+        case _:
+            return Table({**with_ragged(open_arrays(paths[0], scratch, max_unpacked_bytes=limit))})

@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from worker.compression.data.checked.faults import with_faults
 from worker.compression.data.formats.annotations.annotated import Annotated
 from worker.compression.data.formats.annotations.coco import read_coco
 from worker.compression.data.formats.annotations.folders import by_folder
@@ -59,8 +58,14 @@ def pictures_table(archive: Archive) -> Table:
     drawn_for = listed_masks or [masks[name] for name in annotated.names if name in masks]
     if drawn_for and len(drawn_for) == len(annotated.names):
         columns["mask"] = Members(archive, np.array([numbers[name] for name in drawn_for], np.int64))
-    table = Table(columns, annotated.classes, notes=list(annotated.notes), source=annotated.source)
-    return with_faults(table, annotated.faults)
+    return Table(
+        columns,
+        annotated.classes,
+        skipped=annotated.faults.count,
+        faults=annotated.faults.named,
+        notes=list(annotated.notes),
+        source=annotated.source,
+    )
 
 
 def _annotated(

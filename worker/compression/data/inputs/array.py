@@ -104,12 +104,17 @@ def made(name: str, array: Numbers, how: ArrayInput) -> tuple[np.dtype[Any], tup
     if how.add_axis is not None and (not -axes <= how.add_axis < axes or how.add_axis % axes == 0):
         raise _refused(name, f"add_axis {how.add_axis} must lie behind the batch axis of {list(array.shape)}")
     shape = preprocess(np.broadcast_to(np.zeros((), bool), (1, *array.shape[1:])), _moves(how)).shape
+    check_channels(name, how, shape)
+    return np.dtype(np.float32) if calculates(how) else array.dtype, shape[1:]
+
+
+def check_channels(name: str, how: Scaled, shape: tuple[int, ...]) -> None:
+    """Check that there is a mean and std for each channel. Raises `Refusal` `invalid_declaration`."""
     for key, values in (("mean", how.mean), ("std", how.std)):
         if values is not None and _channel_axis(len(values), shape) is None:
             raise _refused(
                 name, f"{key} has {len(values)} numbers, but one sample is {list(shape[1:])}", f".{key}"
             )
-    return np.dtype(np.float32) if calculates(how) else array.dtype, shape[1:]
 
 
 def _refused(name: str, why: str, key: str = "") -> Refusal:

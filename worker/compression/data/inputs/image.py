@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.declaration import ArrayInput, ImageInput
 from winnow.contract.errors import Refusal
@@ -22,6 +21,7 @@ from worker.compression.data.pictures.geometry import (
     placement,
 )
 from worker.compression.data.pictures.presets import spelled_out
+from worker.compression.data.pictures.stored_sizes import Sizes, stored_sizes
 from worker.compression.data.scratch import Scratch
 from worker.compression.data.table import Array, Files, Rows
 from worker.compression.data.threads import in_threads
@@ -39,8 +39,7 @@ class ImageReader:
     dtype: np.dtype[Any]
     shape: tuple[int | None, ...]
     decoded: DecodedRows | None
-    sizes: npt.NDArray[np.int32] = field(repr=False)
-    """Of the frames that are known already, height and width."""
+    sizes: Sizes = field(repr=False)
     rows_per_sample: int = 1
 
     @property
@@ -58,9 +57,7 @@ class ImageReader:
     def row_shape(self, row: int) -> tuple[int, ...] | None:
         if None not in self.shape:
             return None
-        if not self.sizes[row].any():
-            self.sizes[row] = self.placement(row).frame
-        return tuple(self.sizes[row].tolist())
+        return self.placement(row).frame
 
     @property
     def frame(self) -> Pair | None:
@@ -69,10 +66,13 @@ class ImageReader:
 
     def placement(self, row: int) -> Placement:
         """Where the picture lies in the input. Raises `Refusal` `invalid_dataset`."""
-        try:
-            return placement(stored_size(self.files.content(row)), self.geometry)
-        except BadPicture as error:
-            raise bad_picture(self.files, row, error) from error
+        if not self.sizes[row].all():
+            try:
+                self.sizes[row] = stored_size(self.files.content(row))
+            except BadPicture as error:
+                raise bad_picture(self.files, row, error) from error
+        height, width = self.sizes[row].tolist()
+        return placement((height, width), self.geometry)
 
     def _made(self, row: int) -> Array:
         made: Array = preprocess(self._pixels(row)[None], self.numbers)[0]
@@ -83,9 +83,11 @@ class ImageReader:
         if known is not None:
             return known
         try:
-            made = placed_pixels(decoded(self.files.content(row)), self.geometry, self.color)
+            image = decoded(self.files.content(row))
+            made = placed_pixels(image, self.geometry, self.color)
         except BadPicture as error:
             raise bad_picture(self.files, row, error) from error
+        self.sizes[row] = image.height, image.width
         if self.decoded is not None:
             self.decoded.write(row, made)
         return made
@@ -111,9 +113,9 @@ def image_reader(
     dtype = np.dtype(np.float32 if calculates(full) else np.uint8)
     kept = None
     if frame is not None and scratch is not None:
-        key = f"{scratch.dataset}|{column}|{len(files)}|{full.model_dump_json(include=_DECIDING)}"
-        kept = decoded_rows(scratch.folder, key, len(files), (*frame, channels), max_bytes=scratch.max_bytes)
-    sizes = np.zeros((len(files), 2), np.int32)
+        how_decoded = f"{column} {full.model_dump_json(include=_DECIDING)}"
+        kept = decoded_rows(scratch, how_decoded, len(files), (*frame, channels))
+    sizes = stored_sizes(scratch, column, len(files))
     return ImageReader(column, files, geometry, full.color, numbers, dtype, shape, kept, sizes)
 
 

@@ -1,9 +1,8 @@
 """The port between a column and a model's input: rows in, numbers out."""
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import numpy as np
-import numpy.typing as npt
 
 from worker.compression.data.table import Array, Rows
 
@@ -42,14 +41,4 @@ class InputReader(Protocol):
 
     def row_shape(self, row: int) -> tuple[int, ...] | None:
         """The shape that this row has to share with those it is read together with; None where any may be."""
-        ...
-
-
-@runtime_checkable
-class Grouped(Protocol):
-    """A reader of which several rows are parts of one file: they stay together where data is split."""
-
-    @property
-    def groups(self) -> npt.NDArray[np.int64]:
-        """The number of the file, for each row."""
         ...

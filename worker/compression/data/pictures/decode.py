@@ -58,7 +58,11 @@ class BadPicture(ValueError):
 
 def decoded(content: bytes) -> Image.Image:
     """Decode a picture in full. Raises `BadPicture`."""
-    return _turned(_loaded(_opened(content)))
+    image = _opened(content)
+    method = _TURNED.get(
+        _orientation(image)
+    )  # before loading: a PNG may say it behind its pixels, too late for us
+    return _loaded(image) if method is None else _loaded(image).transpose(method)
 
 
 def check_picture(content: bytes) -> tuple[int, int]:
@@ -67,7 +71,7 @@ def check_picture(content: bytes) -> tuple[int, int]:
     size = _stored_size(image)
     if image.format == "JPEG":
         image.draft(None, (image.width // MAX_SHRINKING, image.height // MAX_SHRINKING))
-    _loaded(image)
+    in_color(_loaded(image).crop((0, 0, 1, 1)), "RGB")
     return size
 
 
@@ -77,12 +81,7 @@ def stored_size(content: bytes) -> tuple[int, int]:
 
 
 def _stored_size(image: Image.Image) -> tuple[int, int]:
-    sideways = image.format != "TIFF" and _orientation(image) in (
-        5,
-        6,
-        7,
-        8,
-    )  # a TIFF's size is turned already
+    sideways = _orientation(image) in (5, 6, 7, 8)
     return (image.width, image.height) if sideways else (image.height, image.width)
 
 
@@ -130,14 +129,12 @@ def _loaded(image: Image.Image) -> Image.Image:
     return image
 
 
-def _turned(image: Image.Image) -> Image.Image:
-    method = _TURNED.get(_orientation(image))
-    return image if method is None else image.transpose(method)
-
-
 def _orientation(image: Image.Image) -> int:
-    """1 where nothing is said, or nothing that can be read: viewers show such pictures as they are."""
+    """What the header says of turning. 1 where it says nothing, or what cannot be read (viewers show such pictures as
+    they are), and for a TIFF, which Pillow itself turns."""
+    if image.format == "TIFF":
+        return 1
     try:
-        return int(image.getexif().get(ORIENTATION, 1))
+        return int(Image.Image.getexif(image).get(ORIENTATION, 1))  # that of a PNG would decode it
     except Exception:
         return 1

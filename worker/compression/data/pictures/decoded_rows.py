@@ -6,7 +6,6 @@ Pixels are written before their byte. What the disk has no room for is decoded a
 """
 
 import contextlib
-import hashlib
 import os
 from pathlib import Path
 from typing import Final
@@ -14,8 +13,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from worker.compression.data.scratch import Scratch
+
 Pixels = npt.NDArray[np.uint8]
 PRESENT: Final = b"\1"
+SUFFIX: Final = "rows"
 
 
 class DecodedRows:
@@ -45,12 +47,9 @@ class DecodedRows:
         return self._rows + row * self._row_bytes
 
 
-def decoded_rows(
-    folder: Path, key: str, rows: int, shape: tuple[int, ...], *, max_bytes: int
-) -> DecodedRows | None:
-    """The file of what `key` describes (the dataset and how it is read); None where it could grow beyond `max_bytes`,
-    all such files in the folder counted."""
-    path = folder / f"{hashlib.sha256(key.encode()).hexdigest()[:32]}.rows"
+def decoded_rows(scratch: Scratch, how: str, rows: int, shape: tuple[int, ...]) -> DecodedRows | None:
+    """Return the rows of what is decoded in this way; None where all such files could outgrow the scratch together."""
+    path = scratch.file(f"{rows} rows, {how}", SUFFIX)
     size = rows * (1 + int(np.prod(shape)))
-    others = sum(other.stat().st_size for other in folder.glob("*.rows") if other != path)
-    return DecodedRows(path, rows, shape) if size + others <= max_bytes else None
+    others = sum(other.stat().st_size for other in scratch.folder.glob(f"*.{SUFFIX}") if other != path)
+    return DecodedRows(path, rows, shape) if size + others <= scratch.max_bytes else None

@@ -1,15 +1,12 @@
 """Labels of pictures from what their archive says: class numbers, boxes, masks."""
 
-from collections.abc import Sequence
-
 import numpy as np
-import numpy.typing as npt
 
-from winnow.contract import fitting
 from winnow.contract.declaration import AnnotationTarget
 from winnow.contract.errors import Refusal
 from worker.compression.data.inputs.image import ImageReader
 from worker.compression.data.table import Boxes, Files, Numbers, Table
+from worker.compression.data.targets.class_map import class_map
 from worker.compression.data.targets.placed import BoxTargets, MaskTargets
 
 NAMES = {"folder": "label", "masks": "mask"}
@@ -26,32 +23,14 @@ def annotation_labels(target: AnnotationTarget, table: Table, pictures: ImageRea
         )
     match column:
         case np.ndarray():
-            numbers = class_map(table.classes, target.classes, "targets.classes")
+            numbers = class_map(table.classes, target.classes)
             return column if numbers is None else numbers[column]
         case Boxes():
-            return BoxTargets(
-                column, _needed(pictures), class_map(table.classes, target.classes, "targets.classes")
-            )
+            return BoxTargets(column, _needed(pictures), class_map(table.classes, target.classes))
         case Files():
             return MaskTargets(column, _needed(pictures), target.ignore)
         case _:
             raise _refused(f"Column {name!r} holds no labels.", "from")
-
-
-def class_map(
-    classes: Sequence[str] | None, wanted: Sequence[str] | None, where: str
-) -> npt.NDArray[np.int64] | None:
-    """Map the numbers of the data's classes to the places of their names in `wanted`; None where nothing changes."""
-    if classes is None or wanted is None or list(classes) == list(wanted):
-        return None
-    missing = set(classes) - set(wanted)
-    if missing:
-        raise Refusal(
-            "invalid_declaration",
-            f"The data has classes that the declaration does not name: {fitting.listed(sorted(missing)[:10])}.",
-            field=f"declaration.{where}",
-        )
-    return np.array([list(wanted).index(name) for name in classes], np.int64)
 
 
 def _needed(pictures: ImageReader | None) -> ImageReader:

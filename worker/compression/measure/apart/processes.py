@@ -10,7 +10,8 @@ from typing import Final, Protocol
 
 from pydantic import TypeAdapter
 
-from winnow.contract.job import Benchmark, Evaluation
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.report import Environment, Latency, Pair, Parity, Quality
 from worker.compression.data.source import Source

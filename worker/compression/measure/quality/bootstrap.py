@@ -3,10 +3,12 @@
 Samples are drawn with replacement 1,000 times and the statistic computed for each draw; the interval goes from
 its 2.5th to its 97.5th percentile. It always contains the estimate itself: where resampling is biased (macro
 averages over rare classes) it is widened to do so. Drawing n samples of which only k are distinct is one
-multinomial draw over k counts, which makes 0/1 outcomes cheap at any n.
+multinomial draw over k counts, which makes 0/1 outcomes cheap at any n. What costs more than `MAX_WORK` is drawn less
+often, never fewer than 100 times.
 """
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -14,12 +16,16 @@ import numpy.typing as npt
 from winnow.contract.base import Interval
 
 Array = npt.NDArray[np.float64]
-Statistic = Callable[[Array, Array], Array]
-"""(distinct rows [k, d], their weights [b, k]) → one value per draw and quantity [b, m]."""
+Statistic = Callable[[npt.NDArray[Any], Array], Array]
+"""(rows [n, d], how often each counts [b, n]) → the value of each draw [b]."""
 
 RESAMPLES = 1000
-MAX_DISTINCT_ROWS = 256
-MAX_BLOCK_CELLS = 4_000_000
+MIN_RESAMPLES = 100
+MAX_WORK = 1_000_000_000
+"""Numbers that all draws together go through."""
+MAX_SORTED_COLUMNS = 8
+"""Wider rows are not searched for equal ones."""
+MAX_BLOCK_CELLS = 8_000_000
 
 
 def median_interval(values: npt.ArrayLike, seed: int) -> Interval:
@@ -29,36 +35,39 @@ def median_interval(values: npt.ArrayLike, seed: int) -> Interval:
     return interval(np.median(drawn, axis=1), float(np.median(x)))
 
 
-def paired_mean_intervals(pairs: npt.ArrayLike, seed: int) -> list[Interval]:
-    """Compute intervals of both column means of `pairs` [n, 2] and of first − second, drawing whole rows."""
-    x = np.asarray(pairs, np.float64)
-    if len(np.unique(x, axis=0)) <= MAX_DISTINCT_ROWS:
-        return resampled_intervals(x, lambda rows, weights: _with_difference(weights @ rows / len(x)), seed)
-    columns = np.ascontiguousarray(x.T)
-    means = np.concatenate(
-        [np.stack([c[chosen].mean(axis=1) for c in columns], axis=1) for chosen in _draws(len(x), seed)]
-    )
-    return intervals(_with_difference(means), _with_difference(x.mean(axis=0)))
+def paired_intervals(
+    before: npt.NDArray[Any],
+    after: npt.NDArray[Any],
+    statistic: Statistic,
+    estimates: tuple[float, float],
+    seed: int,
+    work: int,
+) -> tuple[Interval, Interval, Interval]:
+    """Compute intervals of the statistic of both rows [n, d] and of first − second, drawing whole samples.
 
-
-def _with_difference(means: Array) -> Array:
-    return np.concatenate([means, means[..., :1] - means[..., 1:]], axis=-1)
-
-
-def resampled_intervals(rows: npt.ArrayLike, statistic: Statistic, seed: int) -> list[Interval]:
-    """Compute intervals of what `statistic` computes from weighted rows [n, d]; quick while few rows differ."""
-    distinct, counts = np.unique(np.asarray(rows, np.float64), axis=0, return_counts=True)
-    rng = np.random.default_rng(seed)
-    chances = counts / counts.sum()
-    drawn = [
-        statistic(distinct, rng.multinomial(counts.sum(), chances, size).astype(np.float64))
-        for size in _blocks(len(distinct))
+    `estimates` are both values over all samples, `work` the numbers that a draw goes through.
+    """
+    first, second, draws = _distinct(before, after)
+    pairs = [
+        (statistic(first, weights), statistic(second, weights))
+        for weights in draws(seed, resamples(work), work)
     ]
-    return intervals(np.concatenate(drawn), statistic(distinct, counts[None].astype(np.float64))[0])
+    one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
+    value, changed = estimates
+    return interval(one, value), interval(other, changed), interval(one - other, value - changed)
 
 
-def intervals(drawn: Array, estimates: Array) -> list[Interval]:
-    return [interval(drawn[:, m], float(estimate)) for m, estimate in enumerate(estimates)]
+def single_interval(
+    rows: npt.NDArray[Any], statistic: Statistic, estimate: float, seed: int, work: int
+) -> Interval:
+    """Compute the interval of the statistic of rows [n, d]."""
+    weights = _even(len(rows))(seed, resamples(work), work)
+    return interval(np.concatenate([statistic(rows, block) for block in weights]), estimate)
+
+
+def resamples(work: int) -> int:
+    """Return how often to draw where a draw goes through `work` numbers."""
+    return int(np.clip(MAX_WORK // max(1, work), MIN_RESAMPLES, RESAMPLES))
 
 
 def interval(drawn: Array, estimate: float) -> Interval:
@@ -66,13 +75,41 @@ def interval(drawn: Array, estimate: float) -> Interval:
     return min(float(low), estimate), max(float(high), estimate)
 
 
-def _draws(n: int, seed: int) -> Iterator[npt.NDArray[np.int32]]:
-    rng = np.random.default_rng(seed)
-    for size in _blocks(n):
-        yield rng.integers(0, n, (size, n), np.int32)
+Draws = Callable[[int, int, int], Iterator[Array]]
 
 
-def _blocks(width: int) -> list[int]:
-    """RESAMPLES split so that a block times `width` stays small in memory."""
-    size = max(1, min(RESAMPLES, MAX_BLOCK_CELLS // max(1, width)))
-    return [min(size, RESAMPLES - start) for start in range(0, RESAMPLES, size)]
+def _distinct(
+    before: npt.NDArray[Any], after: npt.NDArray[Any]
+) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Draws]:
+    """Return both rows and what draws how often each counts: each distinct pair once, where that is fewer by half."""
+    width = before.shape[1] if before.ndim == 2 and before.dtype != object else MAX_SORTED_COLUMNS
+    if width < MAX_SORTED_COLUMNS:
+        rows, counts = np.unique(np.concatenate([before, after], axis=1), axis=0, return_counts=True)
+        if 2 * len(rows) <= len(before):
+            return rows[:, :width], rows[:, width:], _counted(counts)
+    return before, after, _even(len(before))
+
+
+def _counted(counts: npt.NDArray[np.int64]) -> Draws:
+    def draws(seed: int, times: int, cells: int) -> Iterator[Array]:
+        rng, total = np.random.default_rng(seed), int(counts.sum())
+        for size in _blocks(times, cells):
+            yield rng.multinomial(total, counts / total, size).astype(np.float64)
+
+    return draws
+
+
+def _even(n: int) -> Draws:
+    def draws(seed: int, times: int, cells: int) -> Iterator[Array]:
+        rng = np.random.default_rng(seed)
+        for size in _blocks(times, max(cells, n)):
+            drawn = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
+            yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
+
+    return draws
+
+
+def _blocks(times: int, width: int) -> list[int]:
+    """Split `times` so that a block times `width` stays small in memory."""
+    size = max(1, min(times, MAX_BLOCK_CELLS // max(1, width)))
+    return [min(size, times - start) for start in range(0, times, size)]

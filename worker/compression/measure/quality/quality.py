@@ -1,34 +1,33 @@
-"""Measure a metric on labelled data, before and after, with the bootstrap interval of what was lost.
+"""Measure the metrics of a task, before and after, with the bootstrap interval of what was lost.
 
-Data goes through both models batch by batch; what is kept of a sample is its *outcome*: the predicted class (top1,
-precision, recall), whether the label is among the five best (top5), or its mean squared error (mse). The interval
-of the drop resamples samples, each with both of its outcomes.
+Data goes through both models batch by batch and once for all metrics; what is kept of a sample are its records (see
+`measure`). The interval of a drop resamples samples, each with both of its records. Without labels the original's
+predictions are the truth: `agreement`.
 """
 
 from collections.abc import Callable
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-from winnow.contract.base import Interval
-from winnow.contract.errors import Refusal
-from winnow.contract.job import ERRORS, Evaluation, Metric
-from winnow.contract.report import Quality
-from worker.compression.data.labels import class_numbers
+from winnow.contract.evaluation import AGREEMENT, ERRORS, Evaluation, Metric
+from winnow.contract.report import ClassQuality, Quality
 from worker.compression.data.samples import Samples
-from worker.compression.measure.feeds import batch_for, counted
-from worker.compression.measure.network import Network
-from worker.compression.measure.quality.bootstrap import paired_mean_intervals
+from worker.compression.measure.feeds import counted
+from worker.compression.measure.network import Array, Feed, Network
+from worker.compression.measure.quality.bootstrap import paired_intervals, single_interval
 from worker.compression.measure.quality.chance import original_notes
-from worker.compression.measure.quality.metrics import check_labels, macro_intervals, metric_value, outcomes
+from worker.compression.measure.quality.judgement import Judgement, judgement_of
+from worker.compression.measure.quality.measure import Measure, Value
 
-Array = npt.NDArray[Any]
 RULE_OF_THREE = 3
 """Of n samples without a change, up to 3/n may change unseen (95 %)."""
 MIN_SAMPLES_WITHOUT_NOTE = 300
 MAX_ORIGINAL_SAMPLES = 500
 """Rows that the original is judged on before any work."""
+MAX_CLASSES = 1000
+"""Whose values are kept one by one."""
+
+Records = dict[Metric, Array]
 
 
 def measure_quality(
@@ -40,118 +39,164 @@ def measure_quality(
     held_out: bool,
     seed: int,
     tick: Callable[[float], None],
-) -> tuple[Quality, list[str], int]:
-    """Measure the metric over all samples; return it, notes, and how many samples have NaN in the candidate alone.
+) -> tuple[list[Quality], list[str], int]:
+    """Measure the metrics over all samples, the one that decides first; return them, notes, and how many samples have
+    NaN in the candidate alone.
 
-    Refuses `unknown_output`, `labels_do_not_fit`, `missing_data`.
+    Refuses `unknown_output`, `labels_do_not_fit`, `outputs_do_not_fit`, `missing_data`.
     """
-    output, (_, labels) = chosen_output(before, evaluation), labelled(samples, evaluation.metric)
-    both, done, unusable = [], 0, np.zeros(3, np.int64)
-    for feed, rows in counted(samples, batch_for(samples)):
-        outputs = (before.run(feed, [output])[0], after.run(feed, [output])[0])
-        truth = labels[done : done + rows]
-        both.append(np.stack([outcomes(evaluation.metric, scores, truth) for scores in outputs], axis=1))
-        nan = [np.isnan(x.reshape(rows, -1)).any(axis=1) for x in outputs]
+    judgement = judgement_of(evaluation, before, samples)
+    names, done, unusable = list(judgement.decoder.outputs), 0, np.zeros(3, np.int64)
+    parts: list[tuple[Records, Records]] = []
+    for feed, rows in counted(samples, judgement.batch_size(samples)):
+        outputs = before.run(feed, names), after.run(feed, names)
+        parts.append(_both_records(judgement, outputs, feed, rows, done))
+        nan = [_has_nan(side, rows) for side in outputs]
         unusable += [int(mask.sum()) for mask in (*nan, nan[1] & ~nan[0])]
         done += rows
         tick(done / len(samples))
-    both_outcomes = np.concatenate(both)
-    quality = judge(evaluation.metric, labels, both_outcomes, output, held_out=held_out, seed=seed)
-    original = original_notes(evaluation.metric, quality, labels, both_outcomes[:, 0])
-    notes = [*original, *_notes(quality), *_nan_notes(quality, *unusable[:2].tolist())]
-    return quality, notes, int(unusable[2])
+    records = joined([side for side, _ in parts]), joined([side for _, side in parts])
+    entries = [
+        judge(metric, measure, records[0].get(metric), records[1][metric], judgement, held_out, seed)
+        for metric, measure in judgement.measures.items()
+    ]
+    notes = [*judgement.notes, *_original_notes(judgement, entries, records[0])]
+    return (
+        entries,
+        [*notes, *_notes(entries[0]), *_nan_notes(entries[0], *unusable[:2].tolist())],
+        int(unusable[2]),
+    )
+
+
+def _both_records(
+    judgement: Judgement, outputs: tuple[list[Array], list[Array]], feed: Feed, rows: int, start: int
+) -> tuple[Records, Records]:
+    first, second = (judgement.predictions(side, feed, rows) for side in outputs)
+    records = judgement.records(first, start, rows), judgement.records(second, start, rows)
+    if AGREEMENT in judgement.measures:
+        records[1][AGREEMENT] = judgement.measures[AGREEMENT].record(second, first)
+    return records
 
 
 def original_quality(
     network: Network, samples: Samples | None, evaluation: Evaluation, seed: int
 ) -> list[str]:
-    """Measure the original's own quality on some of the rows before any work; return notes on what is wrong with it.
+    """Measure the original's own quality on some of the rows before any work; return notes on what is wrong with it,
+    its value first.
 
-    Call after `check_quality`.
+    Call after `check_quality`. Refuses what `measure_quality` would refuse of these rows.
     """
-    labelled_samples, _ = labelled(samples, evaluation.metric)
-    some, labels = labelled(labelled_samples.draw(MAX_ORIGINAL_SAMPLES, seed), evaluation.metric)
-    output, batches, done = chosen_output(network, evaluation), [], 0
-    for feed, rows in counted(some, batch_for(some)):
-        scores = network.run(feed, [output])[0]
-        batches.append(outcomes(evaluation.metric, scores, labels[done : done + rows]))
+    assert samples is not None
+    judgement = judgement_of(evaluation, network, some := samples.draw(MAX_ORIGINAL_SAMPLES, seed))
+    if not judgement.labelled:
+        return [*_agreement_notes(some), *judgement.notes]
+    records = original_records(judgement, network, some)
+    metric = next(iter(judgement.labelled))
+    measure, own = judgement.measures[metric], records[metric]
+    quality = judge(metric, measure, own, own, judgement, True, seed)
+    return [*original_notes(metric, measure, quality, own, judgement.task), *judgement.notes]
+
+
+def original_records(judgement: Judgement, network: Network, samples: Samples) -> Records:
+    """Make the records of one model against the labels."""
+    names, done, parts = list(judgement.decoder.outputs), 0, []
+    for feed, rows in counted(samples, judgement.batch_size(samples)):
+        predictions = judgement.predictions(network.run(feed, names), feed, rows)
+        parts.append(judgement.records(predictions, done, rows))
         done += rows
-    own = np.concatenate(batches)
-    both = np.stack([own, own], axis=1)
-    quality = judge(evaluation.metric, labels, both, output, held_out=True, seed=seed)
-    return original_notes(evaluation.metric, quality, labels, own)
+    return joined(parts)
 
 
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
-    """Refuse what `measure_quality` would: one batch is run, all labels are looked at."""
-    output = chosen_output(network, evaluation)
-    labelled_samples, labels = labelled(samples, evaluation.metric)
-    feed, rows = next(counted(labelled_samples, batch_for(labelled_samples)))
-    scores = network.run(feed, [output])[0]
-    outcomes(evaluation.metric, scores, labels[:rows])
-    check_labels(evaluation.metric, scores, labels)
+    """Refuse what `measure_quality` would: one batch is run, all labels in memory are looked at."""
+    judgement = judgement_of(evaluation, network, samples)
+    assert samples is not None
+    size = judgement.batch_size(samples)
+    first = samples.take(size)
+    original_records(judgement, network, first)
 
 
-def chosen_output(network: Network, evaluation: Evaluation) -> str:
-    """Return the requested output, or the model's first."""
-    if evaluation.output is None:
-        return network.outputs[0]
-    if evaluation.output not in network.outputs:
-        raise Refusal(
-            "unknown_output",
-            f"The model has no output {evaluation.output!r}; it has {', '.join(map(repr, network.outputs))}.",
-            field="evaluation.output",
-        )
-    return evaluation.output
-
-
-def labelled(samples: Samples | None, metric: Metric) -> tuple[Samples, Array]:
-    """Return the samples and their labels: class numbers but for `mse`. Raises `Refusal` `missing_data`."""
-    if samples is None or samples.labels is None:
-        raise Refusal(
-            "missing_data",
-            "evaluation.metric needs labels, and there are none to judge by. Give data.evaluation with an array "
-            "'labels', or name one in the dataset's declaration under targets.",
-            field="data.evaluation",
-        )
-    labels = np.asarray(samples.labels)
-    return samples, labels if metric in ERRORS else class_numbers(labels)
+def joined(parts: list[Records]) -> Records:
+    return {metric: np.concatenate([part[metric] for part in parts]) for metric in parts[0]}
 
 
 def judge(
-    metric: Metric, labels: Array, both_outcomes: Array, output: str, *, held_out: bool, seed: int
+    metric: Metric,
+    measure: Measure,
+    before: Array | None,
+    after: Array,
+    judgement: Judgement,
+    held_out: bool,
+    seed: int,
 ) -> Quality:
-    """Compute the metric and its intervals from `both_outcomes` [n, 2]: of each sample before and after."""
-    before, after = (
-        metric_value(metric, labels, both_outcomes[:, 0]),
-        metric_value(metric, labels, both_outcomes[:, 1]),
-    )
-    intervals = _intervals(metric, labels, both_outcomes, seed)
+    """Compute the metric and its intervals from the records of both models; `before` is None for agreement, which the
+    original has with itself in full."""
+    rows = measure.gather(after)
+    changed, work = measure.value(rows), measure.work(rows)
+    if before is None:
+        value = Value(1.0, dict.fromkeys(changed.per_class, 1.0))
+        low, high = single_interval(rows, measure.statistic, changed.value, seed, work)
+        intervals = (1.0, 1.0), (low, high), (1.0 - high, 1.0 - low)
+    else:
+        own = measure.gather(before)
+        value = measure.value(own)
+        estimates = value.value, changed.value
+        intervals = paired_intervals(own, rows, measure.statistic, estimates, seed, work)
+    drop, drop_interval = value.value - changed.value, intervals[2]
+    if metric in ERRORS:
+        drop, drop_interval = -drop, (-drop_interval[1], -drop_interval[0])
     return Quality(
         metric=metric,
-        output=output,
-        samples=len(both_outcomes),
-        before=before,
-        after=after,
+        task=judgement.task,
+        output=judgement.output,
+        samples=len(after),
+        before=value.value,
+        after=changed.value,
         before_interval=intervals[0],
         after_interval=intervals[1],
-        drop=after - before if metric in ERRORS else before - after,
-        drop_interval=intervals[2],
+        drop=drop,
+        drop_interval=drop_interval,
         held_out=held_out,
+        per_class=_per_class(value, changed),
     )
 
 
-def _intervals(metric: Metric, labels: Array, both_outcomes: Array, seed: int) -> list[Interval]:
-    """Compute intervals of the value before, of the value after, and of the drop."""
-    match metric:
-        case "precision" | "recall":
-            return macro_intervals(metric, labels, both_outcomes, seed)
-        case "top1":
-            scores = (both_outcomes == labels.reshape(-1, 1)).astype(np.float64)
-        case _:
-            scores = both_outcomes.astype(np.float64)
-    before, after, (low, high) = paired_mean_intervals(scores, seed)
-    return [before, after, (-high, -low) if metric in ERRORS else (low, high)]
+def _per_class(before: Value, after: Value) -> list[ClassQuality] | None:
+    numbers = sorted(before.per_class.keys() & after.per_class.keys())
+    if not numbers or len(numbers) > MAX_CLASSES:
+        return None
+    return [ClassQuality(number=n, before=before.per_class[n], after=after.per_class[n]) for n in numbers]
+
+
+def _has_nan(outputs: list[Array], rows: int) -> Array:
+    """Whether each sample has NaN in one of the outputs; all of a batch where the rows are not the samples'."""
+    masks = [_nan_rows(x, rows) for x in outputs if x.dtype.kind == "f"]
+    somewhere: Array = np.logical_or.reduce([*masks, np.zeros(rows, bool)])
+    return somewhere
+
+
+def _nan_rows(x: Array, rows: int) -> Array:
+    if x.shape[:1] == (rows,):
+        return np.asarray([np.isnan(row).any() for row in x], bool)
+    return np.full(rows, bool(np.isnan(x).any()))
+
+
+def _original_notes(judgement: Judgement, entries: list[Quality], records: Records) -> list[str]:
+    return [
+        note
+        for metric, quality in zip(judgement.measures, entries, strict=True)
+        if metric in records
+        for note in original_notes(
+            metric, judgement.measures[metric], quality, records[metric], judgement.task
+        )
+    ]
+
+
+def _agreement_notes(samples: Samples) -> list[str]:
+    return [
+        "There are no labels to judge by: the result is compared with what the original answers on "
+        f"{len(samples)} samples."
+    ]
 
 
 def _notes(quality: Quality) -> list[str]:

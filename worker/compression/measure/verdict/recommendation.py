@@ -2,7 +2,8 @@
 
     speed     slower: the upper bound of the speed-up is below 1; what cannot be told counts as not slower
     size      larger: more bytes
-    quality   kept: the interval of the metric's drop reaches down to 0; without labels every output is at least 20 dB
+    quality   kept: the interval of the metric's drop reaches down to 0; without labels the predictions agree with the
+              original's by at least 0.95, or, where nothing says how to decode them, every output is at least 20 dB
               above its error
 
 Used is what changed anything, is whole, keeps the quality, and is neither slower nor larger, or clearly better in one
@@ -20,12 +21,14 @@ MIN_TELLING_SPEEDUP: Final = 0.02
 four of the shared models): an interval within 2 % of 1 tells nothing, however narrow it is."""
 MAX_CLEARLY_SMALLER_RATIO: Final = 0.9
 MIN_SNR_DB: Final = 20.0
+MIN_AGREEMENT: Final = 0.95
 
 
 @dataclass(frozen=True)
 class Measured:
-    """`speedup`, `drop`: 95 % intervals, None where not measured. `snr_db`: of the output where it is least; inf where
-    nothing moved, None where an output could not be compared. `size_ratio`: after / before."""
+    """`speedup`, `drop`: 95 % intervals, None where not measured. `agreement`: of the predictions with the original's.
+    `snr_db`: of the output where it is least; inf where nothing moved, None where an output could not be compared.
+    `size_ratio`: after / before."""
 
     changed: int
     broken: str | None
@@ -33,6 +36,7 @@ class Measured:
     size_ratio: float
     drop: tuple[float, float] | None
     snr_db: float | None
+    agreement: float | None = None
 
 
 def recommend(measured: Measured) -> tuple[Recommendation, str]:
@@ -43,15 +47,16 @@ def recommend(measured: Measured) -> tuple[Recommendation, str]:
     gain = _gain(measured)
     if cost and not gain:
         return "keep_original", f"It is {cost}, and not clearly better in anything."
-    quality = (
-        "no loss of quality can be told"
-        if measured.drop
-        else "every output is at least 20 dB above its error"
-    )
-    return (
-        "use_result",
-        f"It is {gain or 'neither slower nor larger'}{f', though {cost}' if cost else ''}, and {quality}.",
-    )
+    what = f"{gain or 'neither slower nor larger'}{f', though {cost}' if cost else ''}"
+    return "use_result", f"It is {what}, and {_quality(measured)}."
+
+
+def _quality(measured: Measured) -> str:
+    if measured.drop is not None:
+        return "no loss of quality can be told"
+    if measured.agreement is not None:
+        return f"its predictions agree with the original's by {measured.agreement:.4f}"
+    return "every output is at least 20 dB above its error"
 
 
 def _against(measured: Measured) -> str | None:
@@ -63,6 +68,9 @@ def _against(measured: Measured) -> str | None:
     if measured.drop is not None:
         low, high = measured.drop
         return None if low <= 0 else f"The quality is worse by {low:.4f} to {high:.4f} (95 %)."
+    if measured.agreement is not None:
+        few = measured.agreement < MIN_AGREEMENT
+        return f"Its predictions agree with the original's by only {measured.agreement:.4f}." if few else None
     if measured.snr_db is None:
         return "Not every output could be compared with the original's, and there are no labels to judge by."
     if measured.snr_db < MIN_SNR_DB:

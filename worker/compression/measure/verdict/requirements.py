@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
+from winnow.contract.evaluation import AGREEMENT
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import Latency, Outcome, Pair, Parity, Quality, RequirementResult
 from worker.compression.measure.quality.parity import ALMOST_ZERO, is_broken
+from worker.compression.measure.verdict.metric_bounds import made_entry, metric_bounds, unmeasured
 
 MAX_ERROR_OF_SAME: Final = ALMOST_ZERO
 """So far an output without a cosine may move and counts as the same."""
@@ -32,6 +34,8 @@ def judge(
         None if require.min_speedup is None else _speedup(require.min_speedup, latency),
         None if require.max_size_ratio is None else _size_ratio(require.max_size_ratio, size_bytes),
         None if require.min_cosine is None else _cosine(require.min_cosine, parity, uncompared),
+        None if require.min_agreement is None else _agreement(require.min_agreement, quality),
+        *metric_bounds(require.metrics, quality),
         _finite(broken_outputs(quality, parity, nan_samples)),
     ]
     return [entry for entry in entries if entry is not None]
@@ -41,8 +45,7 @@ def outcome_of(require: Requirements, results: list[RequirementResult]) -> Outco
     """`results`: of what was required, of the steps' own targets that are not met, and of what is broken."""
     if not all(entry.met for entry in results):
         return "requirements_not_met"
-    is_required = any(value is not None for value in require.model_dump().values())
-    return "accepted" if is_required else "unchecked"
+    return "unchecked" if require.is_empty else "accepted"
 
 
 def broken_outputs(quality: list[Quality], parity: list[Parity], nan_samples: int) -> str | None:
@@ -57,12 +60,12 @@ def broken_outputs(quality: list[Quality], parity: list[Parity], nan_samples: in
 
 
 def _finite(broken: str | None) -> RequirementResult | None:
-    return None if broken is None else _unmeasured("finite_outputs", 0.0, broken)
+    return None if broken is None else unmeasured("finite_outputs", 0.0, broken)
 
 
 def _metric_drop(limit: float, quality: list[Quality]) -> RequirementResult:
     if not quality:
-        return _unmeasured(
+        return unmeasured(
             "max_metric_drop",
             limit,
             "no metric was measured: give data.evaluation with labels, and evaluation.metric",
@@ -76,32 +79,47 @@ def _metric_drop(limit: float, quality: list[Quality]) -> RequirementResult:
     )
     if not met and measured.drop <= limit:
         why += "; more evaluation samples would narrow the interval"
-    return _entry("max_metric_drop", limit, measured.drop, measured.drop_interval, met, why)
+    return made_entry("max_metric_drop", limit, measured.drop, measured.drop_interval, met, why)
+
+
+def _agreement(limit: float, quality: list[Quality]) -> RequirementResult:
+    measured = next((entry for entry in quality if entry.metric == AGREEMENT), None)
+    if measured is None:
+        reason = "the predictions were not compared: give data.evaluation and evaluation.task"
+        return unmeasured("min_agreement", limit, reason)
+    low, high = measured.after_interval
+    why = (
+        f"on {measured.samples} samples the predictions agree with the original's by {measured.after:.4f} "
+        f"(95 %: {low:.4f} to {high:.4f}), and at least {limit:g} was asked"
+    )
+    if low < limit <= measured.after:
+        why += "; more evaluation samples would narrow the interval"
+    return made_entry("min_agreement", limit, measured.after, (low, high), low >= limit, why)
 
 
 def _speedup(limit: float, latency: list[Latency]) -> RequirementResult:
     if not latency:
-        return _unmeasured("min_speedup", limit, "the speed was not measured")
+        return unmeasured("min_speedup", limit, "the speed was not measured")
     measured = latency[0]
     where = f"at batch {measured.batch_size} on {measured.threads} thread(s)"
     if measured.speedup is None or measured.speedup_interval is None:
-        return _unmeasured("min_speedup", limit, f"{where} the speed could not be told: {measured.untold}")
+        return unmeasured("min_speedup", limit, f"{where} the speed could not be told: {measured.untold}")
     low, high = measured.speedup_interval
     why = (
         f"{where} the model is {measured.speedup:.2f} times as fast "
         f"(95 %: {low:.2f} to {high:.2f}), and at least {limit:g} was asked"
     )
-    return _entry("min_speedup", limit, measured.speedup, (low, high), low >= limit, why)
+    return made_entry("min_speedup", limit, measured.speedup, (low, high), low >= limit, why)
 
 
 def _size_ratio(limit: float, size: Pair) -> RequirementResult:
     if size.ratio is None:
-        return _unmeasured("max_size_ratio", limit, "the original has no bytes")
+        return unmeasured("max_size_ratio", limit, "the original has no bytes")
     why = (
         f"the model went from {size.before} to {size.after} bytes, {size.ratio:.3f} of its size, and at most "
         f"{limit:g} was asked"
     )
-    return _entry("max_size_ratio", limit, size.ratio, None, size.ratio <= limit, why)
+    return made_entry("max_size_ratio", limit, size.ratio, None, size.ratio <= limit, why)
 
 
 def _cosine(limit: float, parity: list[Parity], uncompared: Mapping[str, str]) -> RequirementResult:
@@ -109,7 +127,7 @@ def _cosine(limit: float, parity: list[Parity], uncompared: Mapping[str, str]) -
     for p in parity:
         if is_broken(p):
             why = f"output {p.output!r} is NaN or infinite where the original's is not, or lost an infinity"
-            return _entry("min_cosine", limit, 0.0, None, False, why)
+            return made_entry("min_cosine", limit, 0.0, None, False, why)
     known = [(p.cosine, p) for p in parity if p.cosine is not None]
     worst, output = min(known, key=lambda pair: pair[0], default=(None, None))
     if worst is not None and output is not None and worst < limit:
@@ -117,13 +135,13 @@ def _cosine(limit: float, parity: list[Parity], uncompared: Mapping[str, str]) -
             f"output {output.output!r} has a cosine of {worst:.6f} to the original's on {output.samples} "
             f"{output.data} samples, and at least {limit:g} was asked"
         )
-        return _entry("min_cosine", limit, worst, None, False, why)
+        return made_entry("min_cosine", limit, worst, None, False, why)
     if (reason := _beyond_cosine(parity, uncompared)) is not None:
-        return _unmeasured("min_cosine", limit, reason)
+        return unmeasured("min_cosine", limit, reason)
     if worst is None:
         reason = "no output has a cosine (all are almost zero, integers, or could not be compared)"
-        return _unmeasured("min_cosine", limit, reason)
-    return _entry("min_cosine", limit, worst, None, True, "")
+        return unmeasured("min_cosine", limit, reason)
+    return made_entry("min_cosine", limit, worst, None, True, "")
 
 
 def _beyond_cosine(parity: list[Parity], uncompared: Mapping[str, str]) -> str | None:
@@ -136,26 +154,3 @@ def _beyond_cosine(parity: list[Parity], uncompared: Mapping[str, str]) -> str |
         if p.cosine is None and p.max_error > MAX_ERROR_OF_SAME:
             return f"output {p.output!r} has no cosine (it is almost zero, or integers), and moved by {p.max_error:.3g}"
     return None
-
-
-def _unmeasured(name: str, limit: float, reason: str) -> RequirementResult:
-    return RequirementResult(
-        name=name, asked=limit, measured=None, interval=None, met=False, why=f"{_capital(reason)}."
-    )
-
-
-def _entry(
-    name: str, limit: float, measured: float, interval: tuple[float, float] | None, met: bool, why: str
-) -> RequirementResult:
-    return RequirementResult(
-        name=name,
-        asked=limit,
-        measured=measured,
-        interval=interval,
-        met=met,
-        why=None if met else f"{_capital(why)}.",
-    )
-
-
-def _capital(sentence: str) -> str:
-    return sentence[:1].upper() + sentence[1:]

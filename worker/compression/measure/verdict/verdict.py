@@ -4,6 +4,7 @@ import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
+from winnow.contract.evaluation import AGREEMENT
 from winnow.contract.report import Latency, Pair, Parity, Quality, Verdict
 from worker.compression.measure.quality.parity import is_broken
 from worker.compression.measure.verdict.recommendation import MIN_TELLING_SPEEDUP, Measured, recommend
@@ -28,14 +29,17 @@ def verdict(
     summary = [*_beyond_comparing(parity), _size(size_bytes), *map(_speed, latency), *map(_quality, quality)]
     if not quality:
         summary += _parity(parity)
+    labelled = [entry for entry in quality if entry.metric != AGREEMENT]
+    agreement = next((entry.after for entry in quality if entry.metric == AGREEMENT), None)
     advice, because = recommend(
         Measured(
             changed=changed,
             broken=broken_outputs(quality, parity, nan_samples),
             speedup=latency[0].speedup_interval if latency else None,
             size_ratio=1.0 if size_bytes.ratio is None else size_bytes.ratio,
-            drop=quality[0].drop_interval if quality else None,
+            drop=labelled[0].drop_interval if labelled else None,
             snr_db=_least_db(parity, uncompared),
+            agreement=agreement,
         )
     )
     return Verdict(
@@ -99,6 +103,12 @@ def _speed(latency: Latency) -> str:
 
 
 def _quality(quality: Quality) -> str:
+    if quality.metric == AGREEMENT:
+        low, high = quality.after_interval
+        return (
+            f"The predictions ({quality.task}) agree with the original's by {quality.after:.4f} "
+            f"(95 %: {low:.4f} to {high:.4f}) on {quality.samples} samples."
+        )
     low, high = quality.drop_interval
     change = f"{quality.metric} went from {quality.before:.4f} to {quality.after:.4f}"
     data = f"on {quality.samples} {'held-out' if quality.held_out else 'not held-out'} samples"

@@ -41,6 +41,7 @@ def hessian_traces(
     generator = torch.Generator().manual_seed(seed)
     sums = dict.fromkeys(weights, 0.0)
     done = probes = 0
+    samples = samples.unpadded()
     for feeds, rows in samples.counted_batches(BATCH):
         inputs = {name: torch.as_tensor(x, device=device) for name, x in feeds.items()}
         outputs = [y for y in module(inputs).values() if y.is_floating_point() and y.requires_grad]

@@ -16,12 +16,12 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from winnow.contract.job import ERRORS, Evaluation
+from winnow.contract.evaluation import ERRORS, Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.measure.feeds import batch_for, counted
 from worker.compression.measure.network import Array, Feed, Network
-from worker.compression.measure.quality.metrics import metric_value, outcomes
+from worker.compression.measure.quality.judgement import Judgement, judgement_of
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import usable_threads
@@ -56,19 +56,17 @@ class OutputComparer:
     ) -> None:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
         self._folder = folder
-        self._metric = metric if metric is not None and samples.labels is not None else None
-        if metric is not None and metric.metric not in ERRORS:
-            samples = samples.with_class_numbers()
         self._batch_axes: Axes | None = None
         network = self.network(model, "the float model")
         self._batch_axes = network.batch_axes
         first = next(samples.take(1).batches(1))
         names, answers = network.outputs, network.run(first)
         floats = [n for n, x in zip(names, answers, strict=True) if x.dtype.kind == "f" and x.size]
-        self._scored = None if self._metric is None else self._metric.output or names[0]
-        self._names = list(dict.fromkeys([*floats, *([self._scored] if self._scored else [])]))
         size = sum(x.nbytes for x in answers)
         self.samples = samples.take(max(1, MAX_HELD_BYTES // max(1, size)))
+        self._judgement = self._judged(network, metric)
+        scored = [] if self._judgement is None else self._judgement.decoder.outputs
+        self._names = list(dict.fromkeys([*floats, *scored]))
         self._expected = [network.run(feed, self._names) for feed, _ in self._feeds()]
         self._outputs = [
             i
@@ -83,9 +81,16 @@ class OutputComparer:
             )
         self._before = self._value(self._expected)
 
+    def _judged(self, network: Network, evaluation: Evaluation | None) -> Judgement | None:
+        """What the metric that decides is made of; None without labels, or where it needs none."""
+        if evaluation is None or self.samples.targets is None:
+            return None
+        judgement = judgement_of(evaluation, network, self.samples)
+        return judgement if judgement.labelled else None
+
     @property
     def labelled(self) -> bool:
-        return self._metric is not None
+        return self._judgement is not None
 
     def network(self, model: ir.Model, role: str, threads: int | None = None) -> Network:
         """A session of a graph in memory."""
@@ -117,22 +122,26 @@ class OutputComparer:
         )
 
     def _feeds(self) -> list[tuple[Feed, int]]:
-        return list(counted(self.samples, batch_for(self.samples)))
+        size = (
+            batch_for(self.samples) if self._judgement is None else self._judgement.batch_size(self.samples)
+        )
+        return list(counted(self.samples, size))
 
     def _value(self, outputs: list[list[Array]]) -> float | None:
-        if self._metric is None or self._scored is None or self.samples.labels is None:
+        if self._judgement is None:
             return None
-        labels, at, results = np.asarray(self.samples.labels), self._names.index(self._scored), []
-        start = 0
-        for (_, rows), answers in zip(self._feeds(), outputs, strict=False):
-            truth = labels[start : start + rows]
-            results.append(outcomes(self._metric.metric, answers[at], truth))
+        at = [self._names.index(name) for name in self._judgement.decoder.outputs]
+        metric, measure = next(iter(self._judgement.labelled.items()))
+        records, start = [], 0
+        for (feed, rows), answers in zip(self._feeds(), outputs, strict=False):
+            predictions = self._judgement.predictions([answers[place] for place in at], feed, rows)
+            records.append(self._judgement.records(predictions, start, rows)[metric])
             start += rows
-        return metric_value(self._metric.metric, labels[:start], np.concatenate(results))
+        return measure.value(measure.gather(np.concatenate(records))).value
 
     def _drop(self, before: float, after: float) -> float:
-        assert self._metric is not None
-        return after - before if self._metric.metric in ERRORS else before - after
+        assert self._judgement is not None
+        return after - before if next(iter(self._judgement.labelled)) in ERRORS else before - after
 
 
 def _snr(pairs: list[tuple[Array, Array]]) -> float:

@@ -1,8 +1,9 @@
 """Rows of a dataset as tensors: shuffled anew each epoch, read as they are needed, augmented on the way."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,13 @@ NUMBER_KINDS = "biuf"
 
 @dataclass(frozen=True)
 class Batch:
-    """`feeds` by input name, `labels` one a row (None without numbers), `rows` their numbers in the arrays."""
+    """`feeds` by input name, `labels` one a row (None without numbers), `rows` their numbers in the arrays; `padded` as
+    `Fed` has it."""
 
     feeds: dict[str, torch.Tensor]
     labels: torch.Tensor | None
     rows: Rows
+    padded: Mapping[int, int] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -32,12 +35,12 @@ class Batch:
     def to(self, device: torch.device) -> "Batch":
         feeds = {name: x.to(device, non_blocking=True) for name, x in self.feeds.items()}
         labels = None if self.labels is None else self.labels.to(device, non_blocking=True)
-        return Batch(feeds, labels, self.rows)
+        return Batch(feeds, labels, self.rows, self.padded)
 
 
 @dataclass(frozen=True)
 class Batches:
-    """Rows of `samples`, `size` at a time; only one batch and the next are in memory."""
+    """Rows of `samples`, `size` at a time, those of one shape together; only one batch and the next are in memory."""
 
     samples: Samples
     rows: Rows
@@ -45,22 +48,33 @@ class Batches:
     augment: tuple[Augmentation, ...] = ()
 
     def __len__(self) -> int:
-        """Count whole batches; a smaller rest counts only where there is no whole one."""
-        return max(1, len(self.rows) // self.size)
+        """Count whole batches; a smaller rest counts only where rows of its shape have no whole one."""
+        return sum(max(1, len(group) // self.size) for group in self._groups)
+
+    @cached_property
+    def _groups(self) -> list[Rows]:
+        return [np.asarray(group) for group in self.samples.with_rows(self.rows).groups]
 
     def shuffled(self, seed: int) -> Iterator[Batch]:
         """Go through whole batches, in an order that follows from the seed; the rest has its turn in another epoch."""
         generator = np.random.default_rng(seed)
-        order = generator.permutation(self.rows)
-        chunks = [np.sort(order[i * self.size : (i + 1) * self.size]) for i in range(len(self))]
+        chunks = []
+        for group in self._groups:
+            order = generator.permutation(group)
+            whole = max(1, len(group) // self.size)
+            chunks += [np.sort(order[i * self.size : (i + 1) * self.size]) for i in range(whole)]
+        if len(self._groups) > 1:
+            chunks = [chunks[i] for i in generator.permutation(len(chunks))]
         noise = torch.Generator().manual_seed(seed)
         for batch in self._ahead(chunks):
-            yield Batch(augmented(batch.feeds, self.augment, noise), batch.labels, batch.rows)
+            yield replace(batch, feeds=augmented(batch.feeds, self.augment, noise))
 
     def ordered(self) -> Iterator[Batch]:
         """All rows once, as they are."""
-        ends = range(0, len(self.rows), self.size)
-        return self._ahead([self.rows[start : start + self.size] for start in ends])
+        size = self.size
+        return self._ahead(
+            [g[start : start + size] for g in self._groups for start in range(0, len(g), size)]
+        )
 
     def _ahead(self, chunks: list[Rows]) -> Iterator[Batch]:
         """Read the next batch while this one is worked on."""
@@ -73,11 +87,11 @@ class Batches:
             yield coming.result()
 
     def _read(self, rows: Rows) -> Batch:
-        feeds, labels = self.samples.at(rows)
-        tensors = {name: torch.from_numpy(_writable(x)) for name, x in feeds.items()}
+        fed, labels = self.samples.at(rows)
+        tensors = {name: torch.from_numpy(_writable(x)) for name, x in fed.feeds.items()}
         if labels is None or labels.dtype.kind not in NUMBER_KINDS:
-            return Batch(tensors, None, rows)
-        return Batch(tensors, torch.from_numpy(_writable(labels)), rows)
+            return Batch(tensors, None, rows, fed.padded)
+        return Batch(tensors, torch.from_numpy(_writable(labels)), rows, fed.padded)
 
 
 VALIDATION_SHARE = 0.05

@@ -1,12 +1,18 @@
 """Checks what must fit before a training begins: labels to classes, the teacher's outputs to the student's."""
 
+from collections.abc import Iterator
+from typing import Final
+
 import numpy as np
 import torch
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
+from worker.compression.data.table import Array, select
 from worker.compression.training.feeding.batches import NUMBER_KINDS, Batch, Batches
 from worker.compression.training.goal.student_teacher import Outputs, StudentTeacher
+
+ROWS_AT_A_TIME: Final = 256
 
 
 def check_fit(pair: StudentTeacher, samples: Samples) -> None:
@@ -14,7 +20,7 @@ def check_fit(pair: StudentTeacher, samples: Samples) -> None:
 
     Raises `Refusal` `missing_data`, `labels_do_not_fit`, `not_finite`, `teacher_does_not_fit`, `nothing_to_train`.
     """
-    rows = np.asarray(samples.rows)[: samples.fixed_batch or 2]
+    rows = np.asarray(samples.groups[0])[: samples.fixed_batch or 2]
     batch = next(Batches(samples, rows, len(rows)).ordered())
     pair.learning.eval()
     student, teacher, placed = _checked_outputs(pair, batch)
@@ -91,7 +97,7 @@ def _check_teacher(output: torch.Tensor, teacher: torch.Tensor, pair: StudentTea
 
 
 def _check_labels(samples: Samples, output: torch.Tensor, classes: bool) -> None:
-    labels = samples.labels
+    labels = samples.take(1).labels
     if labels is None:
         raise Refusal(
             "missing_data", "The step needs labels, and the training data has none.", field="data.training"
@@ -99,9 +105,7 @@ def _check_labels(samples: Samples, output: torch.Tensor, classes: bool) -> None
     if labels.dtype.kind not in NUMBER_KINDS:
         raise _refused(f"they are {labels.dtype}, no numbers")
     if labels.dtype.kind == "f":
-        if not np.isfinite(labels).all():
-            row = int(np.argwhere(~np.isfinite(labels))[0][0])
-            raise _refused(f"the label of row {row} is NaN or infinite", "not_finite")
+        _check_finite(samples)
         if classes:
             raise _refused("classes are whole numbers, these labels are reals (set head to regression?)")
     if not classes:
@@ -112,9 +116,25 @@ def _check_labels(samples: Samples, output: torch.Tensor, classes: bool) -> None
         return
     if labels[:1].size * output.shape[1] != output[:1].numel():
         raise _refused(f"a label has the shape {list(labels.shape[1:])}, an answer {list(output.shape[1:])}")
-    low, high = int(labels.min()), int(labels.max())
+    ranges = [(int(part.min()), int(part.max())) for _, part in _parts(samples)]
+    low, high = min(low for low, _ in ranges), max(high for _, high in ranges)
     if low < 0 or high >= output.shape[1]:
         raise _refused(f"they go from {low} to {high}, the output has {output.shape[1]} classes from 0")
+
+
+def _check_finite(samples: Samples) -> None:
+    for start, part in _parts(samples):
+        if not np.isfinite(part).all():
+            row = start + int(np.argwhere(~np.isfinite(part))[0][0])
+            raise _refused(f"the label of row {row} is NaN or infinite", "not_finite")
+
+
+def _parts(samples: Samples) -> Iterator[tuple[int, Array]]:
+    """Yield some labels after the others, and which is their first: masks are made when they are read."""
+    assert samples.targets is not None
+    rows = samples.ordered_rows
+    for start in range(0, len(rows), ROWS_AT_A_TIME):
+        yield start, select(samples.targets, rows[start : start + ROWS_AT_A_TIME])
 
 
 def _refused(why: str, code: str = "labels_do_not_fit") -> Refusal:

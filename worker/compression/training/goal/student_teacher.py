@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
+from worker.compression.data.trimming import trimmed
 from worker.compression.engine.module import GraphModule
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.feeding.hardware import Hardware
@@ -38,7 +39,7 @@ class StudentTeacher:
         teacher = self.teacher.outputs(placed) if self.teacher is not None else {}
         with self.hardware.arithmetic():
             student = self.module(self.hardware.feeds(placed.feeds))
-        return student, teacher, placed
+        return _data(student, batch), _data(teacher, batch), placed
 
     def loss(self, batch: Batch) -> torch.Tensor:
         return self.objective.loss(*self.outputs(batch))
@@ -50,3 +51,10 @@ class StudentTeacher:
         return float(
             self.objective.loss({name: torch.zeros_like(x) for name, x in student.items()}, teacher, placed)
         )
+
+
+def _data(outputs: Outputs, batch: Batch) -> Outputs:
+    """Cut off what was computed from padding: nothing is learned from it."""
+    if not batch.padded:
+        return outputs
+    return {name: trimmed(x, len(batch), batch.padded) for name, x in outputs.items()}

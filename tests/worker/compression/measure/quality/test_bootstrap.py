@@ -1,15 +1,28 @@
 import numpy as np
+import numpy.typing as npt
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from winnow.contract.base import Interval
 from worker.compression.measure.quality.bootstrap import (
+    MAX_WORK,
+    MIN_RESAMPLES,
+    RESAMPLES,
     median_interval,
-    paired_mean_intervals,
-    resampled_intervals,
+    paired_intervals,
+    resamples,
+    single_interval,
 )
+from worker.compression.measure.quality.measure import weighted_mean
 
 numbers = st.floats(-1e6, 1e6, allow_nan=False)
 pairs = st.lists(st.tuples(numbers, numbers), min_size=1, max_size=400)
+
+
+def paired_mean_intervals(pairs: npt.ArrayLike, seed: int) -> tuple[Interval, Interval, Interval]:
+    x = np.asarray(pairs, np.float64)
+    estimates = float(x[:, 0].mean()), float(x[:, 1].mean())
+    return paired_intervals(x[:, :1], x[:, 1:], weighted_mean, estimates, seed, len(x))
 
 
 @settings(deadline=None)
@@ -67,7 +80,25 @@ def test_pairs_stay_pairs() -> None:
     np.testing.assert_allclose((low, high), (1, 1), atol=1e-9)
 
 
-def test_drawing_counts_draws_as_many_samples_as_there_are() -> None:
-    rows = np.array([[0.0], [0.0], [1.0], [2.0]])
-    (total,) = resampled_intervals(rows, lambda _, weights: weights.sum(axis=1, keepdims=True), 0)
-    assert total == (4.0, 4.0)
+def test_every_draw_is_of_as_many_samples_as_there_are() -> None:
+    """Of few distinct rows, and of many."""
+    for rows in (np.array([[0.0], [0.0], [0.0], [1.0], [1.0]]), np.arange(50.0)[:, None]):
+        sizes: list[float] = []
+
+        def total(_: np.ndarray, weights: np.ndarray, sizes: list[float] = sizes) -> np.ndarray:
+            sizes.extend(weights.sum(axis=1))
+            return weights.sum(axis=1)
+
+        paired_intervals(rows, rows, total, (len(rows), len(rows)), 0, len(rows))
+        assert set(sizes) == {float(len(rows))}
+        assert len(sizes) == 2 * RESAMPLES
+
+
+def test_what_costs_much_is_drawn_less_often_but_enough() -> None:
+    assert [resamples(work) for work in (1, MAX_WORK // 500, MAX_WORK)] == [RESAMPLES, 500, MIN_RESAMPLES]
+
+
+def test_one_side_alone_has_the_interval_that_it_has_in_a_pair() -> None:
+    x = np.random.default_rng(0).normal(size=(300, 1))
+    paired = paired_intervals(x, x, weighted_mean, (x.mean(), x.mean()), 0, 300)
+    np.testing.assert_allclose(single_interval(x, weighted_mean, x.mean(), 0, 300), paired[0])

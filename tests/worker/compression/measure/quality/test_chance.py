@@ -4,18 +4,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from sklearn.metrics import f1_score
 
-from worker.compression.measure.quality.chance import chance_level, original_notes
-from worker.compression.measure.quality.quality import judge
+from tests.worker.compression.measure.quality.test_quality import judged
+from worker.compression.measure.quality.chance import original_notes
+from worker.compression.measure.quality.metrics.classification import classification, labelled_classes
+from worker.compression.measure.quality.metrics.regression import both_sides, regression
 
 Array = np.ndarray[Any, Any]
 CANNOT = "cannot be told from chance"
 
 
 def notes(labels: Array, answers: Array) -> str:
-    both = np.stack([answers, answers], axis=1)
-    quality = judge("top1", labels, both, "logits", held_out=True, seed=0)
-    return " ".join(original_notes("top1", quality, labels, answers))
+    quality = judged("top1", labels, answers, answers)
+    records = labelled_classes(answers, labels)
+    return " ".join(original_notes("top1", classification("top1", logits=True), quality, records))
 
 
 @pytest.mark.parametrize("classes", [2, 10])
@@ -50,8 +53,13 @@ def test_a_constant_answer_is_told_beside_the_majority() -> None:
 
 def test_chance_is_what_the_best_constant_reaches() -> None:
     labels = np.array([0] * 6 + [1] * 3 + [2])
-    assert chance_level("top1", labels) == 0.6
-    assert chance_level("top5", labels) == 1.0
-    assert chance_level("recall", labels) == pytest.approx(1 / 3)
+    records = labelled_classes(labels, labels)
+    levels = {
+        metric: classification(metric, logits=True).chance(records)  # type: ignore[arg-type]
+        for metric in ("top1", "top5", "recall", "f1")
+    }
+    constant = f1_score(labels, np.zeros(10), average="macro")
+    assert levels == pytest.approx({"top1": 0.6, "top5": 1.0, "recall": 1 / 3, "f1": constant})
     reals = np.array([[1.0, 2.0], [3.0, 6.0]])
-    assert chance_level("mse", reals) == pytest.approx((1.0 + 4.0) / 2)
+    assert regression("mse").chance(both_sides(reals, reals)) == pytest.approx((1.0 + 4.0) / 2)
+    assert regression("mae").chance(both_sides(reals, reals)) == pytest.approx((1.0 + 2.0) / 2)

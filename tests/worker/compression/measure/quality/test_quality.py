@@ -6,12 +6,35 @@ from sklearn import metrics
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from winnow.contract.decoding import Classes
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Metric
-from worker.compression.measure.quality.metrics import outcomes
+from winnow.contract.evaluation import Evaluation, Metric
+from winnow.contract.report import Quality
+from worker.compression.data.samples import Samples
+from worker.compression.measure.quality.decode.decoder import decoder_for
+from worker.compression.measure.quality.judgement import Judgement, class_count
+from worker.compression.measure.quality.metrics.by_task import measure_of
 from worker.compression.measure.quality.quality import judge
+from worker.compression.measure.quality.truth import truth_of
 
 METRICS: list[Metric] = ["top1", "top5", "precision", "recall", "mse"]
+
+
+def judged(metric: Metric, labels: np.ndarray, before: np.ndarray, after: np.ndarray) -> Quality:
+    """What becomes of the outputs of both models, given as they are."""
+    evaluation = Evaluation(metric=metric)
+    task = evaluation.named_task
+    assert task is not None
+    settings = Classes(kind="classes") if task == "classification" else None
+    samples = Samples((), (), labels, range(len(labels)))
+    decoder = decoder_for(task, settings, {"out": before}, "out")
+    predictions = [decoder([x], {}, len(labels)) for x in (before, after)]
+    classes = class_count(decoder, {"out": before}, predictions[0])
+    truth = truth_of(samples, decoder, (metric,), classes)
+    assert truth is not None
+    measure = measure_of(metric, decoder, classes=classes, pairs=False)
+    records = [measure.record(p, truth.batch(0, len(labels), p)) for p in predictions]
+    return judge(metric, measure, *records, Judgement(decoder, {metric: measure}, truth), True, 0)
 
 
 @pytest.fixture(scope="module")
@@ -20,11 +43,6 @@ def digits() -> tuple[np.ndarray, np.ndarray]:
     images, labels = load_digits(return_X_y=True)
     model = LogisticRegression(max_iter=500).fit(images[::2][:100] / 16, labels[::2][:100])
     return model.predict_log_proba(images[1::2] / 16).astype(np.float32), labels[1::2]
-
-
-def judged(metric: Metric, labels: np.ndarray, before: np.ndarray, after: np.ndarray):
-    found = np.stack([outcomes(metric, scores, labels) for scores in (before, after)], axis=1)
-    return judge(metric, labels, found, "out", held_out=True, seed=0)
 
 
 def test_the_values_are_those_of_scikit_learn(digits: tuple[np.ndarray, np.ndarray]) -> None:
@@ -104,6 +122,6 @@ def test_labels_that_do_not_fit_are_refused(
     metric: Metric, scores: np.ndarray, labels: np.ndarray, told: str
 ) -> None:
     with pytest.raises(Refusal) as refused:
-        outcomes(metric, scores, labels)
+        judged(metric, labels, scores, scores)
     assert refused.value.problem.code == "labels_do_not_fit"
     assert told in refused.value.problem.detail

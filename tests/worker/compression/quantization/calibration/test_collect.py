@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.small_nets import model, node, samples
-from worker.compression.data.samples import Samples
+from worker.compression.data.samples import Fed, Samples
 from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.quantization.calibration import histogram
 from worker.compression.quantization.calibration.collect import collect_distributions
@@ -96,10 +96,10 @@ def test_entropy_is_not_drowned_by_the_zeros_of_a_relu() -> None:
 class Counted(Samples):
     """Samples that know how many batches were taken, and whether one was asked for too early."""
 
-    def counted_batches(self, size: int) -> Iterator[tuple[dict[str, Any], int]]:
-        for feeds, rows in super().counted_batches(size):
-            SIZES.append(rows)
-            yield feeds, rows
+    def fed_batches(self, size: int) -> Iterator[Fed]:
+        for fed in super().fed_batches(size):
+            SIZES.append(fed.rows)
+            yield fed
 
 
 SIZES: list[int] = []

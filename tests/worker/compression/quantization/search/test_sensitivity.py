@@ -18,7 +18,7 @@ from tests.support.small_nets import (
 )
 from tests.support.uneven import images, uneven_net
 from winnow.contract.errors import Refusal
-from winnow.contract.job import Evaluation
+from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Requirements
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.network import Network

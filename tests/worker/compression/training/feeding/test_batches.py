@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from winnow.contract.declaration import ArrayInput, Augmentation
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import array_reader
-from worker.compression.data.samples import Column, Samples
+from worker.compression.data.model_inputs import Column
+from worker.compression.data.samples import Samples
 from worker.compression.training.feeding.augment import augmented
 from worker.compression.training.feeding.batches import split
 

@@ -9,10 +9,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.checked.faults import Faults
 from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
 from worker.compression.data.formats.annotations.boxes import Box, box_of
 from worker.compression.data.formats.annotations.paths import by_any_name
+from worker.compression.data.skipping import Faults
 from worker.compression.data.table import Boxes
 
 MAX_BYTES: Final = 256 * 2**20

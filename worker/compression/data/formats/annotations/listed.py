@@ -13,11 +13,11 @@ from typing import Any, Final
 import numpy as np
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.checked.faults import Faults
 from worker.compression.data.formats.annotations.annotated import Annotated, Content
 from worker.compression.data.formats.annotations.paths import by_any_name
 from worker.compression.data.formats.annotations.rows_of_text import rows_of_text
 from worker.compression.data.formats.annotations.words import Names
+from worker.compression.data.skipping import Faults
 from worker.compression.data.table import Array, Column
 
 MAX_BYTES: Final = 256 * 2**20

@@ -8,11 +8,11 @@ from collections.abc import Sequence
 from pathlib import PurePosixPath
 from typing import Final
 
-from worker.compression.data.checked.faults import Faults
 from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
 from worker.compression.data.formats.annotations.boxes import box_of
 from worker.compression.data.formats.annotations.paths import by_any_name
 from worker.compression.data.formats.annotations.plain_xml import BadXml, Element, parse_xml
+from worker.compression.data.skipping import Faults
 from worker.compression.data.table import Boxes
 
 MAX_BYTES: Final = 2**20

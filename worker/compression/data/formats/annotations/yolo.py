@@ -14,11 +14,11 @@ import numpy as np
 import yaml
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.checked.faults import Faults
 from worker.compression.data.formats.annotations.annotated import Annotated, Content, FlatBoxes, flat_boxes
 from worker.compression.data.formats.annotations.boxes import Box, box_of
 from worker.compression.data.formats.annotations.paths import counterparts
 from worker.compression.data.pictures.decode import stored_size
+from worker.compression.data.skipping import Faults
 from worker.compression.data.table import Array, Boxes, Column, Files
 
 MAX_BYTES: Final = 2**20

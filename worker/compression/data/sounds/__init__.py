@@ -1,0 +1,1 @@
+"""Sounds: files that nobody vouches for become numbers between -1 and 1."""

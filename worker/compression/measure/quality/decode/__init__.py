@@ -1,0 +1,1 @@
+"""Outputs become predictions: one module for each family of heads."""

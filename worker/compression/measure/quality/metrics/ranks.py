@@ -1,0 +1,81 @@
+"""Statistics of ranks over samples that each count so and so often: vectorised over the draws.
+
+With samples sorted by score and w their counts, N⁺ and N⁻ the counts of positives and negatives, G⁺, G⁻ those of the
+samples of one score:
+
+    AUC       Σ_groups G⁺ (N⁻ below + G⁻ / 2) / (N⁺ N⁻)              (Mann & Whitney; ties count half)
+    AP        Σ_groups (G⁺ / N⁺) · (positives at or above) / (all at or above)
+    Spearman  Pearson's correlation of mid-ranks: counts below + half of those in the group
+"""
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+Array = npt.NDArray[Any]
+Floats = npt.NDArray[np.float64]
+
+
+def auc(positive: Array, scores: Array, weights: Floats) -> Floats:
+    """Compute the area under the ROC curve of each draw [b]; NaN where it has one kind only."""
+    groups = _groups(scores)
+    up, down = groups.sums(weights * positive), groups.sums(weights * ~positive)
+    below = np.cumsum(down, axis=1) - down
+    area = (up * (below + down / 2)).sum(axis=1)
+    pairs = up.sum(axis=1) * down.sum(axis=1)
+    return _divided(area, pairs)
+
+
+def average_precision(positive: Array, scores: Array, weights: Floats) -> Floats:
+    """Compute the average precision of each draw [b]; NaN where it has no positive."""
+    groups = _groups(-np.asarray(scores, np.float64))
+    up, all_ = groups.sums(weights * positive), groups.sums(weights)
+    precision = np.cumsum(up, axis=1) / np.maximum(np.cumsum(all_, axis=1), 1e-300)
+    return _divided((up * precision).sum(axis=1), up.sum(axis=1))
+
+
+def spearman(x: Array, y: Array, weights: Floats) -> Floats:
+    """Compute Spearman's rank correlation of each draw [b]; 0 where one side is constant."""
+    return pearson(_mid_ranks(x, weights), _mid_ranks(y, weights), weights)
+
+
+def pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Compute the correlation of x, y [n] or [b, n] in each draw [b]; 0 where one side is constant."""
+    total = weights.sum(axis=1, keepdims=True)
+    x = x - (weights * x).sum(axis=1, keepdims=True) / total
+    y = y - (weights * y).sum(axis=1, keepdims=True) / total
+    xx, yy = (weights * x * x).sum(axis=1), (weights * y * y).sum(axis=1)
+    spread = np.sqrt(xx * yy)
+    constant = spread <= 1e-12 * (weights.sum(axis=1) + spread.max(initial=0.0))
+    return np.where(constant, 0.0, (weights * x * y).sum(axis=1) / np.where(constant, 1.0, spread))
+
+
+class _groups:
+    """Samples of one score side by side, in ascending order."""
+
+    def __init__(self, scores: Array) -> None:
+        self.order = np.argsort(scores, kind="stable")
+        ordered = np.asarray(scores)[self.order]
+        self.starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        self.group = np.empty(len(scores), np.int64)
+        self.group[self.order] = np.cumsum(np.r_[False, ordered[1:] != ordered[:-1]])
+
+    def sums(self, weights: Floats) -> Floats:
+        """Sum weights [b, n] by group [b, groups]."""
+        ordered = weights[:, self.order]
+        if len(self.starts) == len(self.order):
+            return ordered
+        sums: Floats = np.add.reduceat(ordered, self.starts, axis=1)
+        return sums
+
+
+def _mid_ranks(values: Array, weights: Floats) -> Floats:
+    groups = _groups(values)
+    sums = groups.sums(weights)
+    ranks: Floats = (np.cumsum(sums, axis=1) - sums / 2)[:, groups.group]
+    return ranks
+
+
+def _divided(numerator: Floats, denominator: Floats) -> Floats:
+    return np.divide(numerator, denominator, out=np.full_like(numerator, np.nan), where=denominator > 0)
