@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import DataUse, JobRequest
-from winnow.contract.needed_data import measured
+from winnow.contract.job import JobRequest
+from winnow.contract.needed_data import measured, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
 from worker.compression.data.open import MAX_UNPACKED_BYTES
@@ -58,7 +59,7 @@ def main() -> int:
 def _compress(job: Path, out: Path) -> int:
     request = read_model(JobRequest, job.read_bytes())
     base = job.parent
-    _check_there([base / name for name in (request.model, *named_models(request), *_datasets(request))])
+    _check_exist([base / name for name in (request.model, *named_models(request), *_datasets(request))])
     report = compress(
         _as_onnx(base / request.model, out),
         request.recipe,
@@ -66,6 +67,7 @@ def _compress(job: Path, out: Path) -> int:
             calibration=_source(base, request.data.calibration),
             training=_source(base, request.data.training),
             evaluation=_source(base, request.data.evaluation),
+            whole=_source(base, request.data.whole),
         ),
         out,
         Printed(),
@@ -83,15 +85,14 @@ def _compress(job: Path, out: Path) -> int:
     return 3 if report.outcome == "requirements_not_met" else 0
 
 
-def _check_there(paths: list[Path]) -> None:
-    """Before the work. Raises FileNotFoundError."""
+def _check_exist(paths: list[Path]) -> None:
+    """Check before the work that these files are there. Raises `FileNotFoundError`."""
     for path in paths:
         path.stat()
 
 
 def _datasets(request: JobRequest) -> list[str]:
-    given = (request.data.calibration, request.data.training, request.data.evaluation)
-    return [use.dataset for use in given if use is not None]
+    return [use.dataset for use in uses(request.data).values()]
 
 
 def _as_onnx(model: Path, out: Path) -> Path:

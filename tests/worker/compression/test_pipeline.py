@@ -11,12 +11,14 @@ import pytest
 
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import mlp, soil
+from tests.support.in_process import InProcess
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Report
+from winnow.contract.split import rows_of
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
@@ -43,7 +45,7 @@ def data(files: Digits, evaluation: tuple[int, int] = EVALUATION) -> Data:
 
 
 def options(**require: float) -> Options:
-    return Options(Evaluation(metric="top1"), Requirements(**require), QUICK)
+    return Options(Evaluation(metric="top1"), Requirements(**require), QUICK, processes=InProcess())
 
 
 @pytest.fixture(scope="module")
@@ -110,7 +112,13 @@ def test_the_same_request_gives_the_same_graph_and_says_its_hash(
     for run in ("first", "second"):
         given = Data(calibration=Source(files.data, DECLARATION, (0, 64)))
         reports.append(
-            compress(files.model, recipe(kind), given, tmp_path / run, options=Options(benchmark=QUICK))
+            compress(
+                files.model,
+                recipe(kind),
+                given,
+                tmp_path / run,
+                options=Options(benchmark=QUICK, processes=InProcess()),
+            )
         )
         artifact = tmp_path / run / "artifact.onnx"
         facts = {prop.key: prop.value for prop in onnx.load(str(artifact)).metadata_props}
@@ -125,7 +133,9 @@ def test_layers_tell_what_was_and_what_is_of_packed_weights_too(
     files: Digits, tmp_path: Path, kind: str
 ) -> None:
     """4 bits are an eighth of float32; nothing was taken out, and every layer's multiplications are known."""
-    report = compress(files.model, recipe(kind), Data(), tmp_path, options=Options(benchmark=QUICK))
+    report = compress(
+        files.model, recipe(kind), Data(), tmp_path, options=Options(benchmark=QUICK, processes=InProcess())
+    )
     assert report.macs is not None
     assert report.macs.ratio == 1
     for layer in report.layers:
@@ -256,7 +266,13 @@ def test_debug_records_are_gone_and_their_bytes_told(tmp_path: Path) -> None:
     soil(model)
     model.metadata_props.add(key="names", value="cat,dog")
     onnx.save(model, path)
-    report = compress(path, recipe("float16"), Data(), tmp_path / "out", options=Options(benchmark=QUICK))
+    report = compress(
+        path,
+        recipe("float16"),
+        Data(),
+        tmp_path / "out",
+        options=Options(benchmark=QUICK, processes=InProcess()),
+    )
     artifact = onnx.load(str(tmp_path / "out" / "artifact.onnx"))
     assert report.tidied_bytes > 0
     assert b".py" not in artifact.SerializeToString()
@@ -307,3 +323,24 @@ def test_the_command_line_answers_what_cannot_be_done_with_a_sentence(tmp_path: 
     assert ended.returncode == 1
     assert "nothing.onnx" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_one_dataset_is_enough(files: Digits, tmp_path: Path) -> None:
+    """Calibrated on half of it and judged on a quarter that nothing has seen; run again, it is the same artifact."""
+    whole = Data(whole=Source(files.data, DECLARATION))
+    first = compress(files.model, recipe("int8_static"), whole, tmp_path / "a", options=options())
+    again = compress(files.model, recipe("int8_static"), whole, tmp_path / "b", options=options())
+    assert first.split is not None
+    assert first.split == again.split
+    assert first.split.stratified
+    assert sum(first.split.counts.values()) == first.split.samples == 1797
+    assert first.quality[0].samples == first.split.counts["final"]
+    assert first.quality[0].held_out
+    assert first.graph_sha256 == again.graph_sha256
+    with np.load(files.data) as archive:
+        rows = rows_of(first.split, "final")
+        images = archive["images"][rows, None].astype(np.float32) / 16
+        labels = archive["labels"][rows]
+    session = ort.InferenceSession(str(tmp_path / "a" / "artifact.onnx"), providers=["CPUExecutionProvider"])
+    predicted = np.asarray(session.run(None, {"image": images})[0]).argmax(1)
+    assert first.quality[0].after == pytest.approx((predicted == labels).mean(), abs=1e-9)
