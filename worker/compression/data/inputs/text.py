@@ -70,7 +70,8 @@ class Encoder:
             pairs = [text for pair in pairs for text in pair]
         try:
             encodings: list[Encoding] = self.tokenizer.encode_batch(pairs)
-        except Exception as error:  # the tokenizer's own file says what can go wrong
+        except BaseException as error:  # the library's panics are no `Exception`
+            _check_own(error)
             raise Refusal(
                 "invalid_dataset", f"The tokenizer cannot encode the texts: {str(error)[:200]}."
             ) from error
@@ -166,11 +167,18 @@ def _part(encoding: Encoding, part: Part) -> list[int]:
             return encoding.type_ids
 
 
+def _check_own(error: BaseException) -> None:
+    """Pass on what does not come of the tokenizer."""
+    if isinstance(error, KeyboardInterrupt | SystemExit | MemoryError):
+        raise error
+
+
 def open_tokenizer(content: bytes) -> Tokenizer:
     """Parse a `tokenizer.json`. Raises `Refusal` `invalid_dataset`."""
     try:
         return Tokenizer.from_buffer(content)
-    except Exception as error:  # the library's own errors have no common base
+    except BaseException as error:  # the library's panics are no `Exception`
+        _check_own(error)
         raise Refusal(
             "invalid_dataset",
             f"The archive's tokenizer.json is no tokenizer of Hugging Face's tokenizers: {str(error)[:200]}. Save it "
