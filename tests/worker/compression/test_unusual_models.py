@@ -9,6 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from tests.support import graphs, unusual
+from tests.support.in_process import InProcess
 from tests.support.ort import run
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark
@@ -28,7 +29,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.runtime.observe import Observer
 
-QUICK = Options(benchmark=Benchmark(rounds=9))
+QUICK = Options(benchmark=Benchmark(rounds=9), processes=InProcess())
 RNG = np.random.default_rng(0)
 
 

@@ -22,7 +22,8 @@ import numpy as np
 from winnow.contract.report import Parity
 from worker.compression.data.samples import Fed
 from worker.compression.data.trimming import trimmed
-from worker.compression.measure.network import Array, Network
+from worker.compression.ir.values import Array
+from worker.compression.measure.network import Network
 
 MAX_COMPARED_SAMPLES = 256
 """Of the evaluation data, else of the calibration data, are compared."""
