@@ -12,7 +12,19 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from app.api import artifacts, datasets, docs, events, health, job_limits, jobs, models, openapi, problems
+from app.api import (
+    artifacts,
+    datasets,
+    docs,
+    events,
+    health,
+    inquiries,
+    job_limits,
+    jobs,
+    models,
+    openapi,
+    problems,
+)
 from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
 from app.api.limits import SmallBodies
@@ -79,7 +91,7 @@ def create_app(
     app.state.readiness = Readiness(parts)
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, jobs, artifacts, events, job_limits, health, docs, openapi)
+    resources = (models, datasets, inquiries, jobs, artifacts, events, job_limits, health, docs, openapi)
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app

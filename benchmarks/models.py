@@ -20,9 +20,10 @@ from benchmarks.shared_data import SHARED, Prepared, prepare, shared_or_exit
 from benchmarks.speed import speed_told
 from winnow.client import Client
 from winnow.client.errors import ServiceProblem, UploadRejected
+from winnow.contract.data_uses import DataUse, DataUses
 from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import Benchmark, DataUse, DataUses, JobRequest
+from winnow.contract.job import Benchmark, JobRequest
 from winnow.contract.model import Model
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report

@@ -21,9 +21,10 @@ from winnow.cli.report import report_tables
 from winnow.cli.screen import out, say
 from winnow.cli.shared import terminable
 from winnow.client import Client, ClientError
+from winnow.contract.data_uses import DataUse, DataUses
 from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
 from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import DataUse, DataUses, Job, JobRequest
+from winnow.contract.job import Job, JobRequest
 from winnow.contract.recipe import Int8Static, Recipe, Requirements
 
 OUTPUT = Path("demo-output")

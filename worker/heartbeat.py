@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TypeVar
 
 from app.storage.ports import Records
-from app.storage.records import Job, Upload
+from app.storage.records import Item, Job
 from worker.child.spec import Note
 from worker.child.supervise import TICK_SECONDS, Reason
 from worker.progress_record import ProgressRecord
@@ -28,7 +28,7 @@ class Heartbeat:
     """The `Watch` over one attempt. `stopping` tells that the worker itself was asked to end."""
 
     def __init__(
-        self, records: Records, item: Upload | Job, lease_seconds: float, stopping: Callable[[], bool]
+        self, records: Records, item: Item, lease_seconds: float, stopping: Callable[[], bool]
     ) -> None:
         self._records, self._item, self._lease, self._stopping = records, item, lease_seconds, stopping
         self._progress = ProgressRecord(item) if isinstance(item, Job) else None

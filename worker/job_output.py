@@ -12,12 +12,13 @@ from pydantic import Field
 
 from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs
-from app.storage.records import Job, Upload
+from app.storage.records import Inquiry, Item, Job, Upload
 from winnow.contract.dataset import DatasetFacts, Rejected
 from winnow.contract.errors import Problem
+from winnow.contract.inquiry import Preview, Proposal
 from winnow.contract.model import ModelFacts
 from winnow.contract.report import Report
-from worker.child.spec import Message
+from worker.child.spec import ANSWER_FILE, Message
 from worker.curves import pack
 
 log = logging.getLogger(__name__)
@@ -37,12 +38,14 @@ class Inspected(Message):
 
 
 def store_results(
-    item: Upload | Job, result: dict[str, Any], folder: Path, curves: Path, blobs: Blobs
+    item: Item, result: dict[str, Any], folder: Path, curves: Path, blobs: Blobs
 ) -> dict[str, Any]:
     """Return the changes that finish the record. The files are in the blobs when this returns."""
     match item:
         case Job():
             return _job(folder, blobs) | _curves(curves, blobs)
+        case Inquiry():
+            return _inquiry(item, folder, blobs)
         case Upload(kind="model"):
             return _model(result, folder, blobs)
         case _:
@@ -87,6 +90,19 @@ def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]
         "problem": None,
         **size,
     }
+
+
+def _inquiry(inquiry: Inquiry, folder: Path, blobs: Blobs) -> dict[str, Any]:
+    """The answer as it was understood, in bytes of ours."""
+    kind: type[Proposal | Preview] = Proposal if inquiry.kind == "propose" else Preview
+    answer = kind.model_validate_json(_bounded(_inside(folder, folder / ANSWER_FILE)))
+    writer = blobs.writer()
+    try:
+        writer.write(answer.model_dump_json().encode())
+        sha256, _ = writer.commit()
+    finally:
+        writer.abort()
+    return {"state": "ready", "answer_sha256": sha256, "problem": None}
 
 
 def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:

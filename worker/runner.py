@@ -14,7 +14,7 @@ from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import is_job
 from app.storage.ports import Blobs, Records
-from app.storage.records import Job, Upload, Wake
+from app.storage.records import Item, Job, Wake
 from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.heartbeat import Heartbeat
@@ -59,7 +59,7 @@ class Runner:
         except Exception:
             log.exception("%s: this attempt failed on our side; its lease will run out", id)
 
-    def _attempt(self, item: Upload | Job) -> None:
+    def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
         heartbeat = Heartbeat(self._records, item, self._settings.lease_seconds, self._stopping)
         folder = self._scratch.attempt(item)
@@ -72,7 +72,7 @@ class Runner:
         finally:
             self._scratch.leave(item)
 
-    def _work(self, item: Upload | Job, folder: Path, heartbeat: Heartbeat) -> Ending:
+    def _work(self, item: Item, folder: Path, heartbeat: Heartbeat) -> Ending:
         try:
             task = self._input.task(item, folder)
         except Refusal as refusal:
@@ -89,7 +89,7 @@ class Runner:
         )
 
     def _store(
-        self, item: Upload | Job, ending: Ending, folder: Path, heartbeat: Heartbeat
+        self, item: Item, ending: Ending, folder: Path, heartbeat: Heartbeat
     ) -> tuple[Ending, dict[str, Any]]:
         """Bring the results to safety. What the child left may turn its success into something else."""
         curves = self._scratch.curves(item)
@@ -108,9 +108,7 @@ class Runner:
             log.exception("%s: the results could not be stored", item.id)
             return Crashed(f"its results could not be stored ({type(error).__name__})"), {}
 
-    def _record(
-        self, item: Upload | Job, ending: Ending, changes: dict[str, Any], heartbeat: Heartbeat
-    ) -> bool:
+    def _record(self, item: Item, ending: Ending, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
         """False when this attempt is no longer the current one."""
         match ending:
             case Finished():
@@ -127,7 +125,7 @@ class Runner:
             case _:
                 assert_never(ending)
 
-    def _stopped(self, item: Upload | Job, why: Reason, heartbeat: Heartbeat) -> bool:
+    def _stopped(self, item: Item, why: Reason, heartbeat: Heartbeat) -> bool:
         match why:
             case "cancelled":
                 return self._finish(item, {"state": "cancelled"}, heartbeat)
@@ -138,7 +136,7 @@ class Runner:
             case _:
                 assert_never(why)
 
-    def _finish(self, item: Upload | Job, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
+    def _finish(self, item: Item, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
         finished = heartbeat.insist(lambda: self._records.finish(item.id, item.attempt, time.time(), changes))
         if finished:
             log.info("%s: %s", item.id, changes["state"])
@@ -146,7 +144,7 @@ class Runner:
                 self._scratch.clear(item.id)
         return finished
 
-    def _give_back(self, item: Upload | Job, heartbeat: Heartbeat, *, blame: bool) -> bool:
+    def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool) -> bool:
         released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
         if released:
             self._wake(item.id)
@@ -156,6 +154,6 @@ class Runner:
         self._queue.publish(Wake(queue="work" if is_job(id) else "inspect", id=id))
 
 
-def _failure(item: Upload | Job, problem: Problem) -> dict[str, Any]:
+def _failure(item: Item, problem: Problem) -> dict[str, Any]:
     state = "failed" if isinstance(item, Job) else "rejected"
     return {"state": state, "problem": problem.model_dump(mode="json")}

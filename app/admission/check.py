@@ -10,6 +10,7 @@ from app.admission.features import check_features
 from app.admission.integers import Integers, check_integers
 from app.admission.model_state import ModelState, check_takes, lower_first, model_states
 from app.admission.named_layers import NamedLayers, check_effort
+from app.admission.one_dataset import in_all_roles, of_one_dataset
 from app.admission.other_models import check_data, check_students, fed, judged
 from app.admission.pruning import check_pruning
 from app.admission.sparsity import check_gradual, check_sparsity
@@ -51,8 +52,25 @@ def check(
     """Raises Refusal, with every fault that does not follow from another. By id: the facts of the `datasets` and
     `others` (teachers, students) that the request names, and the datasets that declare augmentation. What has no
     facts there is refused elsewhere, and what follows from them is not asked."""
+    if request.data.dataset is None:
+        _check(request, model, datasets, others or {}, augmenting)
+        return
+    try:
+        _check(in_all_roles(request), model, datasets, others or {}, augmenting)
+    except Refusal as refusal:
+        raise of_one_dataset(refusal) from refusal
+    if (dataset := datasets.get(request.data.dataset)) and (use := request.data.whole):
+        fitting.check_split("data.dataset", use, model, dataset)
+
+
+def _check(
+    request: JobRequest,
+    model: ModelFacts,
+    datasets: Mapping[str, DatasetFacts],
+    others: Mapping[str, ModelFacts],
+    augmenting: Container[str],
+) -> None:
     refusals = Refusals()
-    others = others or {}
     steps = list(model_states(request.recipe, model, others))
     for index, step, state in steps:
         with refusals:

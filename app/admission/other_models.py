@@ -5,9 +5,10 @@ beside the upload that it replaces.
 from collections.abc import Iterator, Mapping
 
 from winnow.contract import fitting
+from winnow.contract.data_uses import DataUse
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Refusal
-from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.job import JobRequest
 from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.recipe import ORIGINAL, ChannelPruning, Distillation, Taught
 

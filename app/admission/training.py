@@ -5,9 +5,9 @@ from typing import Final
 
 from app.admission.model_state import ModelState
 from winnow.contract import fitting
+from winnow.contract.data_uses import DataUse
 from winnow.contract.dataset import ArrayFacts, DatasetFacts
 from winnow.contract.errors import Refusal
-from winnow.contract.job import DataUse
 from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.recipe import (
     ORIGINAL,

@@ -41,6 +41,7 @@ def _named(kind: str, example: str) -> Any:
 
 ModelId = Annotated[str, _named("model", examples.MODEL)]
 DatasetId = Annotated[str, _named("dataset", examples.DATASET)]
+InquiryId = Annotated[str, _named("question", examples.INQUIRY)]
 JobId = Annotated[str, _named("job", examples.JOB)]
 Service = Annotated[Parts, Depends(_parts)]
 Owner = Annotated[str, Depends(_owner)]

@@ -6,10 +6,11 @@ MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3c"
 OTHER_MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3e"
 DATASET: Final = "dst_01jd6x3v0m8q4r7t9w2y5z1a3d"
 JOB: Final = "job_01jd6x3v0m8q4r7t9w2y5z1a3f"
+INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 
-REDECLARATION: Final = {
+REDECLARATION: Final[dict[str, Any]] = {
     "declaration": {
         "inputs": {
             "input": {
@@ -26,6 +27,8 @@ REDECLARATION: Final = {
         "augment": ["horizontal_flip"],
     }
 }
+
+PROPOSAL: Final = {"model": MODEL, "dataset": DATASET}
 
 JOBS: Final[dict[str, dict[str, Any]]] = {
     "smallest": {
@@ -51,6 +54,15 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
                 "min_cosine": 0.99,
             },
             "benchmark": {"batch_sizes": [1, 8], "threads": 1, "shapes": {"input": [1, 3, 8, 8]}},
+        },
+    },
+    "one dataset": {
+        "summary": "One dataset for everything, split by the seed",
+        "value": {
+            "model": MODEL,
+            "recipe": {"steps": [{"kind": "int8_static"}]},
+            "data": {"dataset": DATASET, "map": {"input": "input"}},
+            "evaluation": {"metric": "top1"},
         },
     },
     "half": {
@@ -172,6 +184,16 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
             },
         }
     ],
+    "DataSplit": [
+        {
+            "seed": 0,
+            "samples": 8,
+            "counts": {"training": 4, "selection": 2, "final": 2, "unused": 0},
+            "stratified": True,
+            "groups": 3,
+            "rows": "GIE=",
+        }
+    ],
     "ArrayFacts": [
         {
             "dtype": "float32",
@@ -182,6 +204,16 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
             "first_not_finite": [17, 3],
         }
     ],
+    "ArrayInput": [REDECLARATION["declaration"]["inputs"]["input"]],
+    "ImageInput": [{"from": "image", "preset": "imagenet", "column": "image", "color": "RGB"}],
+    "Resize": [{"mode": "shorter", "size": 256}],
+    "Letterbox": [{"size": [416, 416], "place": "corner"}],
+    "TextInput": [{"from": "text", "columns": ["question", "answer"], "max_length": 128}],
+    "TableInput": [{"from": "table", "columns": ["age", "sex"], "categories": {"sex": ["f", "m"]}}],
+    "AudioInput": [{"from": "audio", "rate": 16000, "length": 512, "hop": 512}],
+    "ArrayTarget": [{"array": "y"}],
+    "ColumnTarget": [{"from": "column", "column": "label", "classes": ["no", "yes"]}],
+    "AnnotationTarget": [{"from": "folder", "classes": ["cat", "dog"]}],
     "Layer": [
         {
             "name": "/embeddings/Gather",

@@ -68,6 +68,7 @@ def corpus() -> dict[str, list[Any]]:
         "Listed_LogRecord_": logs,
         "JobRequest": requests,
         "Redeclaration": [examples.REDECLARATION],
+        "ProposeRequest": [examples.PROPOSAL],
         "Recipe": [{"steps": examples.STEPS}],
         **examples.PARTS,
     }
@@ -129,6 +130,7 @@ def _complete_form(operation: Schema) -> None:
 def _complete(response: Schema) -> None:
     response.setdefault("headers", {}).update(REQUEST_ID)
     for content in response.get("content", {}).values():
-        name = content.get("schema", {}).get("$ref", "").removeprefix(REF)
+        schema = content.get("schema", {})
+        name = schema.get("anyOf", [schema])[0].get("$ref", "").removeprefix(REF)
         if name in corpus() and not {"example", "examples"} & content.keys():
             content["example"] = corpus()[name][0]

@@ -14,9 +14,9 @@ from app.storage.ports import Gone, KeyReused
 from app.storage.records import IdempotencyKey, Job, Upload, Wake
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
-from winnow.contract.job import DataUse, JobRequest
+from winnow.contract.job import JobRequest
 from winnow.contract.model import ModelFacts
-from winnow.contract.needed_data import check_needed_data, uses
+from winnow.contract.needed_data import check_needed_data, path_of, uses
 from winnow.contract.other_models import named_models
 
 log = logging.getLogger(__name__)
@@ -70,9 +70,9 @@ def _check(parts: Parts, owner: str, request: JobRequest) -> None:
     for id, field in {request.model: "model", **named_models(request), request.model: "model"}.items():
         with refusals:
             models[id] = _model(parts, owner, id, field)
-    for role, use in uses(request.data).items():
+    for field, id in _datasets(request).items():
         with refusals:
-            datasets[use.dataset] = _dataset(parts, owner, role, use)
+            datasets[id] = ready(find(parts, owner, "dataset", id, field), field)
     with refusals:
         if request.model in models:
             facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
@@ -85,7 +85,7 @@ def _check(parts: Parts, owner: str, request: JobRequest) -> None:
 
 def _fields(request: JobRequest) -> dict[str, str]:
     """All uploads that the request names, the model first: id → the (first) field that does."""
-    datasets = {use.dataset: f"data.{role}.dataset" for role, use in reversed(uses(request.data).items())}
+    datasets = {id: field for field, id in reversed(_datasets(request).items())}
     first = {request.model: "model"}
     return {**first, **named_models(request), **datasets, **first}
 
@@ -94,12 +94,13 @@ def _model(parts: Parts, owner: str, id: str, field: str) -> ModelFacts:
     return ModelFacts.model_validate(ready(find(parts, owner, "model", id, field), field).facts)
 
 
-def _dataset(parts: Parts, owner: str, role: str, use: DataUse) -> Upload:
-    field = f"data.{role}.dataset"
-    return ready(find(parts, owner, "dataset", use.dataset, field), field)
+def _datasets(request: JobRequest) -> dict[str, str]:
+    """The field that names it → the id."""
+    data = request.data
+    return {f"{path_of(data, role)}.dataset": use.dataset for role, use in uses(data).items()}
 
 
-def ready(upload: Upload, field: str) -> Upload:
+def ready(upload: Upload, field: str | None) -> Upload:
     """Raises `model_not_ready` or `dataset_not_ready`, with the reason when it was rejected."""
     if upload.state == "ready":
         return upload

@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["mdl", "dst", "job", "wrk"]
+Prefix = Literal["mdl", "dst", "inq", "job", "wrk"]
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -18,8 +18,12 @@ def new_id(prefix: Prefix) -> str:
 
 
 def is_job(id: str) -> bool:
-    """A job's id; any other is an upload's."""
+    """A job's id; any other is an upload's or an inquiry's, which the queue `inspect` has."""
     return id.startswith("job_")
+
+
+def is_inquiry(id: str) -> bool:
+    return id.startswith("inq_")
 
 
 def _base32(number: int, length: int) -> str:

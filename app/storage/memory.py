@@ -13,6 +13,8 @@ from app.storage.records import (
     QUEUES,
     Event,
     IdempotencyKey,
+    Inquiry,
+    Item,
     Job,
     JobFilter,
     Leased,
@@ -26,7 +28,7 @@ from app.storage.records import (
 )
 from winnow.contract.job import FINISHED
 
-Item = TypeVar("Item", bound=Upload | Job)
+Some = TypeVar("Some", bound=Item)
 AnyLeased = TypeVar("AnyLeased", bound=Leased)
 
 
@@ -36,6 +38,7 @@ class MemoryRecords:
     def __init__(self) -> None:
         self._lock = RLock()
         self._uploads: dict[str, Upload] = {}
+        self._inquiries: dict[str, Inquiry] = {}
         self._jobs: dict[str, Job] = {}
         self._published: dict[str, float] = {}
         self._looked: dict[Queue, float] = dict.fromkeys(QUEUES, 0.0)
@@ -61,7 +64,8 @@ class MemoryRecords:
         with self._lock:
             of_uploads = {name for u in self._uploads.values() for name in (u.sha256, u.converted)}
             of_jobs = {getattr(job, name) for job in self._jobs.values() for name in rules.MADE}
-        return {name for name in of_uploads | of_jobs if name is not None}
+            of_inquiries = {inquiry.answer_sha256 for inquiry in self._inquiries.values()}
+        return {name for name in of_uploads | of_inquiries | of_jobs if name is not None}
 
     # uploads
 
@@ -107,7 +111,32 @@ class MemoryRecords:
             if using := [j.id for j in self._jobs.values() if id in j.uses and rules.unfinished(j)]:
                 raise InUse(sorted(using))
             del self._uploads[id], self._published[id]
+            for about in [i.id for i in self._inquiries.values() if id in (i.model, i.dataset)]:
+                del self._inquiries[about], self._published[about]
             return True
+
+    # inquiries
+
+    def add_inquiry(self, inquiry: Inquiry) -> tuple[Inquiry, bool]:
+        rules.check_id(inquiry)
+        identity = rules.inquiry_identity(inquiry)
+        with self._lock:
+            for id, kind in sorted({(inquiry.model, "model"), (inquiry.dataset, "dataset")}):
+                if self.upload(inquiry.owner, kind, id) is None:  # type: ignore[arg-type]
+                    raise Gone(id)
+            known = (i for i in self._inquiries.values() if rules.inquiry_identity(i) == identity)
+            same = next(known, None)
+            if same is None:
+                return self._put(inquiry, published=inquiry.created_at), True
+            if same.state != "rejected":
+                return deepcopy(same), False
+            again = replace(same, **rules.asked_again(same, inquiry.max_attempts))
+            return self._put(again, published=inquiry.created_at), True
+
+    def inquiry(self, owner: str, id: str) -> Inquiry | None:
+        with self._lock:
+            known = self._inquiries.get(id)
+            return deepcopy(known) if known and known.owner == owner else None
 
     # jobs
 
@@ -197,7 +226,7 @@ class MemoryRecords:
 
     # leases
 
-    def claim(self, id: str, now: float, seconds: float) -> Upload | Job | None:
+    def claim(self, id: str, now: float, seconds: float) -> Item | None:
         with self._lock:
             item = self._find(id)
             if item is None or not rules.takeable(item, now):
@@ -277,36 +306,38 @@ class MemoryRecords:
 
     # what they share; the lock is held
 
-    def _all(self) -> list[Upload | Job]:
-        return [*self._uploads.values(), *self._jobs.values()]
+    def _all(self) -> list[Item]:
+        return [*self._uploads.values(), *self._inquiries.values(), *self._jobs.values()]
 
-    def _waiting(self, queue: Queue) -> list[Upload | Job]:
+    def _waiting(self, queue: Queue) -> list[Item]:
         return [item for item in self._all() if rules.waiting(item) and rules.queue_of(item.id) == queue]
 
-    def _publish(self, items: Iterable[Upload | Job], now: float) -> list[Wake]:
+    def _publish(self, items: Iterable[Item], now: float) -> list[Wake]:
         """The oldest first."""
         self._published |= dict.fromkeys((item.id for item in items), now)
         oldest = sorted(items, key=lambda item: (item.created_at, item.id))
         return [Wake(queue=rules.queue_of(item.id), id=item.id) for item in oldest]
 
-    def _find(self, id: str) -> Upload | Job | None:
-        return self._uploads.get(id) or self._jobs.get(id)
+    def _find(self, id: str) -> Item | None:
+        return self._uploads.get(id) or self._inquiries.get(id) or self._jobs.get(id)
 
-    def _held(self, id: str, attempt: int) -> Upload | Job | None:
+    def _held(self, id: str, attempt: int) -> Item | None:
         item = self._find(id)
         return item if rules.held(item, attempt) else None
 
-    def _put(self, item: Item, published: float | None = None) -> Item:
+    def _put(self, item: Some, published: float | None = None) -> Some:
         kept = _as_json(item)
         if isinstance(kept, Job):
             self._jobs[kept.id] = kept
+        elif isinstance(kept, Inquiry):
+            self._inquiries[kept.id] = kept
         else:
             self._uploads[kept.id] = kept
         if published is not None:
             self._published[item.id] = published
         return deepcopy(kept)
 
-    def _change(self, item: Item, changes: rules.Changes, now: float) -> Item:
+    def _change(self, item: Some, changes: rules.Changes, now: float) -> Some:
         changed = self._put(replace(item, **changes))
         if isinstance(changed, Job) and "state" in changes:
             self._log(rules.state_event(changed, now))
@@ -322,7 +353,7 @@ def _same_identity(upload: Upload) -> Callable[[Upload], bool]:
     return lambda other: rules.identity(other) == wanted
 
 
-def _as_json(item: Item) -> Item:
+def _as_json(item: Some) -> Some:
     """The nested values as a database would give them back: copies, of what JSON has."""
     nested = {name: getattr(item, name) for name in rules.JSON_FIELDS if hasattr(item, name)}
     return replace(item, **json.loads(json.dumps(nested)))

@@ -10,6 +10,8 @@ from typing import Any, BinaryIO, Protocol
 from app.storage.records import (
     Event,
     IdempotencyKey,
+    Inquiry,
+    Item,
     Job,
     JobFilter,
     Leased,
@@ -65,7 +67,17 @@ class Uploads(Protocol):
         dataset has the same bytes and this declaration."""
 
     def delete_upload(self, owner: str, kind: UploadKind, id: str) -> bool:
-        """False when there is none. `InUse` while an unfinished job names it."""
+        """False when there is none. `InUse` while an unfinished job names it. Inquiries about it go with it."""
+
+
+class Inquiries(Protocol):
+    def add_inquiry(self, inquiry: Inquiry) -> tuple[Inquiry, bool]:
+        """Store it, or answer the one with the same identity and False. `Gone` without its model or dataset.
+
+        One that was rejected is set to inspecting again (attempts start anew) and answered with True.
+        """
+
+    def inquiry(self, owner: str, id: str) -> Inquiry | None: ...
 
 
 class Jobs(Protocol):
@@ -100,7 +112,7 @@ class Jobs(Protocol):
 class Leases(Protocol):
     """The record owns the work; a message is only a hint. All changes are compare-and-set on the attempt."""
 
-    def claim(self, id: str, now: float, seconds: float) -> Upload | Job | None:
+    def claim(self, id: str, now: float, seconds: float) -> Item | None:
         """Take it: attempt + 1, lease until now + seconds, a job becomes running. None when it is not to be had
         (finished, leased by another, cancelled, attempts spent)."""
 
@@ -152,7 +164,7 @@ class Workers(Protocol):
         """Those that were last seen then or later, by their start."""
 
 
-class Records(Uploads, Jobs, Leases, Workers, Protocol):
+class Records(Uploads, Inquiries, Jobs, Leases, Workers, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""

@@ -1,7 +1,7 @@
 """What a store keeps, as plain frozen data.
 
-An `Upload` (a model or a dataset) and a `Job` are both *leased*: one worker at a time may work on them, for as
-long as it renews its lease. The attempt number fences: whoever holds an older one can change nothing.
+An `Upload` (a model or a dataset), an `Inquiry` and a `Job` are all *leased*: one worker at a time may work on them,
+for as long as it renews its lease. The attempt number fences: whoever holds an older one can change nothing.
 """
 
 from dataclasses import dataclass, field
@@ -11,6 +11,7 @@ LOCAL_OWNER = "local"
 """The one owner until there are keys."""
 
 UploadKind = Literal["model", "dataset"]
+InquiryKind = Literal["propose", "preview"]
 Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
@@ -72,6 +73,25 @@ class Job(Leased):
     curves_bytes: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inquiry(Leased):
+    """A question about a dataset and a model that only a worker can answer, gone with either of them.
+
+    Identity is (owner, kind, model, dataset, question); `question` has all that the answer depends on besides the bytes
+    of both. `answer_sha256` is a blob of JSON. State is inspecting | ready | rejected.
+    """
+
+    kind: InquiryKind
+    model: str
+    dataset: str
+    question: dict[str, Any]
+    answer_sha256: str | None = None
+
+
+Item = Upload | Inquiry | Job
+"""What a worker works on."""
 
 
 @dataclass(frozen=True, kw_only=True)

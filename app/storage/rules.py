@@ -1,6 +1,6 @@
 """What a change of state sets, as pure functions: the one place of the lease law, used by every store.
 
-    held   ⟺  lease_until is not None       (a job is then running or cancelling, an upload inspecting)
+    held   ⟺  lease_until is not None       (a job is then running or cancelling, anything else inspecting)
     fenced ⟺  not held, or the attempt is another
 
 Each function answers the fields to set. The attempt only grows, also over retries: that is what fences.
@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from app.storage.ids import is_job
-from app.storage.records import Event, Job, Leased, Queue, Upload
+from app.storage.records import Event, Inquiry, Item, Job, Leased, Queue, Upload
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED
 
@@ -23,7 +23,9 @@ INSPECTING: Final = "inspecting"
 UNCANCELLED: Final = frozenset({"succeeded", "ready"})
 """States that may only be reached when nobody asked to cancel."""
 
-JSON_FIELDS: Final = frozenset({"problem", "declaration", "facts", "tags", "request", "step", "requirements"})
+JSON_FIELDS: Final = frozenset(
+    {"problem", "declaration", "facts", "question", "tags", "request", "step", "requirements"}
+)
 
 MADE: Final = ("artifact_sha256", "report_sha256", "curves_sha256")
 """Fields of a job that name blobs."""
@@ -46,9 +48,24 @@ def identity(upload: Upload) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def check_id(item: Upload | Job) -> None:
+def inquiry_identity(inquiry: Inquiry) -> str:
+    """SHA-256 over what makes two questions the same."""
+    question = json.dumps(inquiry.question, sort_keys=True)
+    parts = [inquiry.owner, inquiry.kind, inquiry.model, inquiry.dataset, question]
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
+
+
+def check_id(item: Item) -> None:
     """Raises `ValueError` when the id's prefix is not that of its kind: ids tell where a record is kept."""
-    prefix = "job_" if isinstance(item, Job) else {"model": "mdl_", "dataset": "dst_"}[item.kind]
+    match item:
+        case Job():
+            prefix = "job_"
+        case Inquiry():
+            prefix = "inq_"
+        case Upload(kind="model"):
+            prefix = "mdl_"
+        case _:
+            prefix = "dst_"
     if not item.id.startswith(prefix):
         raise ValueError(f"the id {item.id!r} does not start with {prefix!r}")
 
@@ -137,6 +154,11 @@ def inspecting_again(upload: Upload, more_attempts: int) -> Changes:
     return {**nothing, "state": "inspecting", "max_attempts": upload.attempt + more_attempts}
 
 
+def asked_again(inquiry: Inquiry, more_attempts: int) -> Changes:
+    nothing = dict.fromkeys(("problem", "answer_sha256", "lease_until"))
+    return {**nothing, "state": INSPECTING, "max_attempts": inquiry.attempt + more_attempts}
+
+
 def declaring(dataset: Upload, declaration: dict[str, Any], more_attempts: int) -> Changes:
     """Like `inspecting_again`, with what identifies it from now on."""
     changed = replace(dataset, declaration=declaration)
@@ -177,6 +199,8 @@ def _lost(item: Leased) -> dict[str, Any]:
     if isinstance(item, Job):
         what, where = "job", "its events say in which step, and how if that is known"
         again = "change that step's settings or leave it out, or retry the job"
+    elif isinstance(item, Inquiry):
+        what, where, again = "question", "the operator's log says more", "ask it again"
     else:
         what, where, again = "inspection", "the operator's log says more", "upload it again"
     detail = (

@@ -5,13 +5,14 @@ from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
 from app.storage.records import Worker
+from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
 from app.storage.sql_leases import SqlLeases
 from app.storage.sql_uploads import SqlUploads
-from app.storage.tables import jobs, queues, uploads, workers
+from app.storage.tables import inquiries, jobs, queues, uploads, workers
 
 
-class SqlRecords(SqlUploads, SqlJobs, SqlLeases):
+class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlLeases):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
     def ping(self) -> None:
@@ -48,7 +49,8 @@ class SqlRecords(SqlUploads, SqlJobs, SqlLeases):
             ]
 
     def live_blobs(self) -> set[str]:
-        columns = (uploads.c.sha256, uploads.c.converted, *(jobs.c[name] for name in rules.MADE))
+        made = [jobs.c[name] for name in rules.MADE]
+        columns = (uploads.c.sha256, uploads.c.converted, inquiries.c.answer_sha256, *made)
         with self.reading() as connection:
             names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns)))
             return set(names.scalars())

@@ -11,9 +11,9 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from app.storage import rules
 from app.storage.engine import in_mode
-from app.storage.ids import is_job
-from app.storage.records import Event, Job, Page, Upload
-from app.storage.tables import events, jobs, uploads
+from app.storage.ids import is_inquiry, is_job
+from app.storage.records import Event, Inquiry, Item, Job, Page, Upload
+from app.storage.tables import events, inquiries, jobs, uploads
 from winnow.contract.errors import Refusal
 
 log = logging.getLogger(__name__)
@@ -21,6 +21,7 @@ log = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
 UPLOAD_FIELDS: Final = tuple(field.name for field in fields(Upload))
+INQUIRY_FIELDS: Final = tuple(field.name for field in fields(Inquiry))
 JOB_FIELDS: Final = tuple(field.name for field in fields(Job))
 
 
@@ -66,7 +67,7 @@ def unless_raced(work: Callable[[], Result]) -> Result:
 
 
 def table_of(id: str) -> Table:
-    return jobs if is_job(id) else uploads
+    return jobs if is_job(id) else inquiries if is_inquiry(id) else uploads
 
 
 def upload_from(row: Row[Any]) -> Upload:
@@ -77,8 +78,12 @@ def job_from(row: Row[Any]) -> Job:
     return Job(**{name: row._mapping[name] for name in JOB_FIELDS} | {"uses": tuple(row._mapping["uses"])})
 
 
-def item_from(id: str, row: Row[Any]) -> Upload | Job:
-    return job_from(row) if is_job(id) else upload_from(row)
+def inquiry_from(row: Row[Any]) -> Inquiry:
+    return Inquiry(**{name: row._mapping[name] for name in INQUIRY_FIELDS})
+
+
+def item_from(id: str, row: Row[Any]) -> Item:
+    return job_from(row) if is_job(id) else inquiry_from(row) if is_inquiry(id) else upload_from(row)
 
 
 def held(id: str, attempt: int) -> ColumnElement[bool]:
@@ -99,7 +104,7 @@ def locked(connection: Connection, condition: ColumnElement[bool], table: Table)
     return connection.execute(select(table).where(condition).with_for_update()).one_or_none()
 
 
-def change(connection: Connection, id: str, changes: rules.Changes, now: float) -> Upload | Job:
+def change(connection: Connection, id: str, changes: rules.Changes, now: float) -> Item:
     """Set fields of a locked row; a job's new state is an event."""
     t = table_of(id)
     row = connection.execute(update(t).where(t.c.id == id).values(changes).returning(t)).one()

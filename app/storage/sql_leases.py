@@ -1,6 +1,6 @@
 """The port `Leases` in SQL: every change is one guarded UPDATE, or is made to a row that is locked."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, select, update
 
 from app.storage import rules
 from app.storage.ids import is_job
-from app.storage.records import QUEUES, Event, Job, Leased, Queue, Reaped, Upload, Wake
+from app.storage.records import QUEUES, Event, Item, Job, Leased, Queue, Reaped, Wake
 from app.storage.sql_base import (
     SqlStore,
     add_events,
@@ -18,17 +18,16 @@ from app.storage.sql_base import (
     job_from,
     locked,
     table_of,
-    upload_from,
 )
-from app.storage.tables import jobs, queues, uploads
+from app.storage.tables import inquiries, jobs, queues, uploads
 from winnow.contract.job import FINISHED
 
-TABLES: Final = (uploads, jobs)
-_TABLE: Final[dict[Queue, Table]] = {"inspect": uploads, "work": jobs}
+TABLES: Final[dict[Queue, tuple[Table, ...]]] = {"inspect": (uploads, inquiries), "work": (jobs,)}
+ALL: Final = tuple(table for tables in TABLES.values() for table in tables)
 
 
 class SqlLeases(SqlStore):
-    def claim(self, id: str, now: float, seconds: float) -> Upload | Job | None:
+    def claim(self, id: str, now: float, seconds: float) -> Item | None:
         t = table_of(id)
         changes = {"attempt": t.c.attempt + 1, "lease_until": now + seconds}
         if is_job(id):
@@ -94,32 +93,36 @@ class SqlLeases(SqlStore):
 
     def reap(self, now: float, look_seconds: float) -> Reaped:
         with self.writing() as connection:
-            released = [item for t in TABLES for item in _release_expired(connection, t, now)]
+            released = [item for t in ALL for item in _release_expired(connection, t, now)]
             turns = [queue for queue in QUEUES if _take_turn(connection, queue, now, look_seconds)]
             waiting = {queue: _count_waiting(connection, queue) for queue in turns}
         return Reaped(released=_wakes((item.created_at, item.id) for item in released), waiting=waiting)
 
     def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
-        t = _TABLE[queue]
-        stale = select(t.c.id).where(_waiting(t), t.c.published_at <= published_before)
-        chosen = (
-            stale.order_by(t.c.published_at, t.c.created_at, t.c.id)
-            .limit(count)
-            .with_for_update(skip_locked=True)
-        )
-        stamped = (
-            update(t).where(t.c.id.in_(chosen)).values(published_at=now).returning(t.c.created_at, t.c.id)
-        )
         with self.writing() as connection:
-            return _wakes((row.created_at, row.id) for row in connection.execute(stamped))
+            stale = [row for t in TABLES[queue] for row in _stale(connection, t, count, published_before)]
+            oldest = sorted(stale, key=lambda row: (row.published_at, row.created_at, row.id))[:count]
+            for t in TABLES[queue]:
+                ids = [row.id for row in oldest if table_of(row.id) is t]
+                connection.execute(update(t).where(t.c.id.in_(ids)).values(published_at=now))
+        return _wakes((row.created_at, row.id) for row in oldest)
 
     def held(self) -> list[Leased]:
         with self.reading() as connection:
-            rows = {
-                t: connection.execute(select(t).where(t.c.lease_until.is_not(None))).all() for t in TABLES
-            }
-        leased = [*map(upload_from, rows[uploads]), *map(job_from, rows[jobs])]
+            leased = [
+                item_from(row.id, row)
+                for t in ALL
+                for row in connection.execute(select(t).where(t.c.lease_until.is_not(None)))
+            ]
         return sorted(leased, key=lambda item: item.id)
+
+
+def _stale(connection: Connection, t: Table, count: int, published_before: float) -> Sequence[Any]:
+    """At most `count` of those that were published longest ago, which nobody else can change now."""
+    query = select(t.c.id, t.c.created_at, t.c.published_at)
+    query = query.where(_waiting(t), t.c.published_at <= published_before)
+    oldest = query.order_by(t.c.published_at, t.c.created_at, t.c.id).limit(count)
+    return connection.execute(oldest.with_for_update(skip_locked=True)).all()
 
 
 def _takeable(t: Table, now: float) -> ColumnElement[bool]:
@@ -141,7 +144,7 @@ def _waiting(t: Table) -> ColumnElement[bool]:
     )
 
 
-def _release_expired(connection: Connection, t: Table, now: float) -> list[Upload | Job]:
+def _release_expired(connection: Connection, t: Table, now: float) -> list[Item]:
     """What waits again. Rows that another reaper has in hand are left to it."""
     expired = select(t).where(t.c.lease_until <= now).with_for_update(skip_locked=True)
     changed = [
@@ -159,8 +162,8 @@ def _take_turn(connection: Connection, queue: Queue, now: float, look_seconds: f
 
 
 def _count_waiting(connection: Connection, queue: Queue) -> int:
-    t = _TABLE[queue]
-    return connection.execute(select(func.count()).select_from(t).where(_waiting(t))).scalar_one()
+    counts = (select(func.count()).select_from(t).where(_waiting(t)) for t in TABLES[queue])
+    return sum(connection.execute(count).scalar_one() for count in counts)
 
 
 def _wakes(items: Iterable[tuple[float, str]]) -> list[Wake]:

@@ -55,6 +55,10 @@ def _of_job(*, primary_key: bool = False, index: bool = False) -> Column[str]:
     return Column("job", String(64), job, primary_key=primary_key, index=index, nullable=False)
 
 
+def _of_upload(name: str) -> Column[str]:
+    return Column(name, String(64), ForeignKey("uploads.id", ondelete="CASCADE"), index=True, nullable=False)
+
+
 uploads: Final = Table(
     "uploads",
     metadata,
@@ -70,6 +74,20 @@ uploads: Final = Table(
     Column("identity", String(64), nullable=False),  # rules.identity(): what makes two uploads the same
     UniqueConstraint("identity"),
     Index(None, "owner", "kind", "created_at", "id"),
+    Index(None, "state", "published_at"),
+)
+
+inquiries: Final = Table(
+    "inquiries",
+    metadata,
+    *_leased(),
+    Column("kind", String(20), nullable=False),
+    _of_upload("model"),
+    _of_upload("dataset"),
+    Column("question", JSON, nullable=False),
+    Column("answer_sha256", String(64)),
+    Column("identity", String(64), nullable=False),  # rules.inquiry_identity()
+    UniqueConstraint("identity"),
     Index(None, "state", "published_at"),
 )
 

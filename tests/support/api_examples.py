@@ -42,6 +42,7 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
     broken = http.post("/v1/datasets", params={"name": "cut.npz"}, content=cut_npz()).json()
     datasets = [settled(http, f"/v1/datasets/{it['id']}") for it in (rows, broken)]
     jobs = [*snapshots(http, request(upload["id"], rows["id"])), *snapshots(http, too_long(upload["id"]))]
+    questions = asked_about(http, upload["id"], rows["id"])
     last = next(job for job in jobs if job["state"] == "succeeded")
     return {
         "Model": models,
@@ -49,6 +50,7 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
         "Job": [last, *(job for job in jobs if job is not last)],
         "Report": [shortened(http.get(f"/v1/jobs/{last['id']}/report").json())],
         "LogRecord": http.get(f"/v1/jobs/{last['id']}/logs").json()["items"][-4:],
+        **questions,
         "Alive": [http.get("/livez").json()],
         "ServiceLimits": [http.get("/v1/limits").json()],
         "Readiness": [http.get("/readyz").json()],
@@ -57,6 +59,18 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
             http.post("/v1/jobs", json=indivisible(upload["id"])).json(),
         ],
     }
+
+
+def asked_about(http: httpx.Client, model: str, dataset: str) -> Answers:
+    """A question that waits, and what was answered in the end."""
+    waiting = http.post("/v1/datasets/propose", json={"model": model, "dataset": dataset})
+    answered = [
+        http.get(waiting.headers["location"], params={"wait": 60}),
+        http.get(f"/v1/datasets/{dataset}/preview", params={"model": model, "rows": 2, "wait": 60}),
+    ]
+    assert [waiting.status_code, *(it.status_code for it in answered)] == [202, 200, 200]
+    names = ("Inquiry", "Proposal", "Preview")
+    return {name: [it.json()] for name, it in zip(names, (waiting, *answered), strict=True)}
 
 
 def request(model: str, dataset: str) -> dict[str, Any]:

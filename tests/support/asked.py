@@ -3,7 +3,8 @@
 from datetime import UTC, datetime
 from typing import Any
 
-from winnow.contract.job import Benchmark, DataUses, Job, Limits
+from winnow.contract.data_uses import DataUses
+from winnow.contract.job import Benchmark, Job, Limits
 from winnow.contract.recipe import Int8Dynamic, Recipe, Requirements
 from winnow.contract.report import (
     Environment,

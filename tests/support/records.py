@@ -5,7 +5,7 @@ from typing import Any
 from app.storage.engine import open_engine
 from app.storage.ids import new_id
 from app.storage.migrate import migrate
-from app.storage.records import Job, Upload
+from app.storage.records import Inquiry, Job, Upload
 from app.storage.sql import SqlRecords
 
 _PREFIX = {"model": "mdl", "dataset": "dst"}
@@ -23,6 +23,18 @@ def an_upload(sha256: str = "a" * 64, **fields: Any) -> Upload:
         **fields,
     }
     return Upload(**{"id": new_id(_PREFIX[made["kind"]]), "sha256": sha256, **made})
+
+
+def an_inquiry(model: Upload, dataset: Upload, **fields: Any) -> Inquiry:
+    """A question that waits for its answer."""
+    made: dict[str, Any] = {
+        "id": new_id("inq"),
+        "state": "inspecting",
+        "created_at": 1000.0,
+        "kind": "propose",
+        "question": {"service": "1"},
+    }
+    return Inquiry(model=model.id, dataset=dataset.id, **made | fields)
 
 
 def a_job(*uses: Upload, **fields: Any) -> Job:

@@ -22,7 +22,7 @@ from app.settings import Settings
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
 from app.storage.ports import Blobs, Records
-from app.storage.records import Job, Upload
+from app.storage.records import Item
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Served:
         claimed = self.claim(id)
         assert self.parts.records.finish(id, claimed.attempt, time.time(), changes)
 
-    def claim(self, id: str) -> Upload | Job:
+    def claim(self, id: str) -> Item:
         claimed = self.parts.records.claim(id, time.time(), 60)
         assert claimed is not None
         return claimed

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import jobs, run, steps, things, uploads
+from winnow.cli import data, jobs, run, steps, things, uploads
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command
@@ -99,6 +99,8 @@ for command in (
     uploads.upload,
     uploads.models,
     uploads.datasets,
+    data.propose,
+    data.preview,
     things.show,
     things.delete,
     jobs.submit,

@@ -40,7 +40,7 @@ def submit(
     winnow submit mdl_1 --step 'distillation student=mdl_2 epochs=10' --training dst_1
     """
     request = options.job(model)
-    _check_ids(request)
+    _check_ids(options, request)
     with Client(url) as client:
         with naming_options(request, from_file=options.request is not None):
             job = client.submit(request)
@@ -52,8 +52,10 @@ def submit(
             say(f"{standing(job)}; see `winnow watch {job.id}`")
 
 
-def _check_ids(request: JobRequest) -> None:
+def _check_ids(options: JobOptions, request: JobRequest) -> None:
     """A file given here is what `run` is for."""
+    if options.data is not None and len(options.data) > 1:
+        raise typer.BadParameter("--data takes one dataset here; `winnow run` takes several files")
     named = [("mdl_", request.model), *(("dst_", use.dataset) for use in uses(request.data).values())]
     for prefix, id in named:
         if not id.startswith(prefix) and Path(id).exists():

@@ -12,7 +12,8 @@ from winnow.contract.job import Job, JobRequest
 OPTIONS: Final = (
     (r"recipe\.steps\.(?P<step>\d+)(?P<rest>(\.\w+)*)", "--step"),
     (r"recipe(\.steps)?", "--step"),
-    (r"data\.(calibration|training|evaluation)\.map(\.\S+)?", "--map"),
+    (r"data\.((calibration|training|evaluation)\.)?map(\.\S+)?", "--map"),
+    (r"data(\.dataset)?", "--data"),
     (r"data\.(?P<name>calibration|training|evaluation)(\.dataset|\.slice)?(\.\d+)?", None),
     (r"require\.metrics(\.\S+)?", "--bound"),
     (r"require\.(?P<name>\w+)", None),
@@ -33,7 +34,7 @@ NUMBERED: Final = re.compile(r"\bStep (\d+) \(")
 """How sentences of the service count steps: from 0."""
 
 IN_SENTENCES: Final = re.compile(
-    r"\b(?:recipe\.steps\.\d+(?:\.\w+)*|data\.(?:calibration|training|evaluation)(?:\.(?:map|slice))?"
+    r"\b(?:recipe\.steps\.\d+(?:\.\w+)*|data\.(?:calibration|training|evaluation)(?:\.(?:map|slice))?|data\.dataset"
     r"|require\.\w+|evaluation\.decode\.\w+|evaluation\.\w+|benchmark\.(?:shapes|batch_sizes|threads|rounds)|limits\.\w+)"
 )
 """The paths that sentences of the service speak of."""

@@ -33,6 +33,14 @@ class JobOptions:
             f"Kinds: {', '.join(KINDS)}. Teachers and students are ids, for `run` also files."
         ),
     ] = None
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="DATASET",
+            help="One dataset for everything, split by the seed: half calibrates and trains, a quarter judges. "
+            "For `run` a file, a folder, or (repeated) several files.",
+        ),
+    ] = None
     calibration: Annotated[
         str | None, typer.Option(metavar="DATASET[:A:B]", help="Calibration data, or rows A to B-1 of it.")
     ] = None
@@ -142,15 +150,18 @@ class JobOptions:
                 f"give at least one --step (one of {', '.join(KINDS)}) or --request FILE.json"
             )
         names = pairs("--map", self.map)
-        if names and self.calibration is None and self.training is None and self.evaluation is None:
+        roles = {"calibration": self.calibration, "training": self.training, "evaluation": self.evaluation}
+        if names and not self.data and not any(roles.values()):
             raise typer.BadParameter(
-                "--map has no effect without data: give --calibration, --training or --evaluation"
+                "--map has no effect without data: give --data, --calibration, --training or --evaluation"
             )
-        data = {
-            "calibration": data_use(self.calibration, names),
-            "training": data_use(self.training, names),
-            "evaluation": data_use(self.evaluation, names),
+        data: dict[str, Any] = {
+            role: data_use(text, names) for role, text in roles.items() if text is not None
         }
+        if self.data:
+            data |= {"dataset": self.data[0], "map": names}
+        if self.data and any(roles.values()):
+            raise typer.BadParameter("--data is split into all roles; leave it out, or the roles")
         shapes = {
             key: [whole("--shape", size) for size in value.split(",")]
             for key, value in pairs("--shape", self.shape).items()

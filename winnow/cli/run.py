@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from winnow.cli.data import send_data
 from winnow.cli.exits import INTERRUPTED, OK, PROBLEM
 from winnow.cli.following import conclude, follow
 from winnow.cli.jobs import fetch
@@ -22,8 +23,9 @@ from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
 from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
 from winnow.client.files import check_readable
+from winnow.contract.data_uses import DataUse
 from winnow.contract.errors import Refusal, Refusals
-from winnow.contract.job import DataUse, Job, JobRequest
+from winnow.contract.job import Job, JobRequest
 from winnow.contract.needed_data import check_needed_data, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.recipe import AnyStep
@@ -59,14 +61,16 @@ def run(
 ) -> None:
     """Do it all: upload the model and its data, submit, watch, show the report, download.
 
-    Datasets are .npz files here (or ids of the service at --url); rows as in FILE.npz:0:512. Teachers and students
-    of a step are files, too, or ids.
+    Datasets are files here (or ids of the service at --url); rows as in FILE.npz:0:512. One dataset is enough: --data
+    takes a file, a folder, or several files, and without --declaration it is proposed how they are read. Teachers and
+    students of a step are files, too, or ids.
     NAME.small.onnx and NAME.small.report.json are not overwritten unless --force says so.
     Exit code 3: done, but a requirement is not met. Ctrl-C stops an own service and its job, and leaves no file.
 
     \b
     winnow run resnet20.onnx --step int8_static --calibration train.npz:0:512 \\
         --evaluation test.npz --metric top1 --max-metric-drop 0.01
+    winnow run resnet20.onnx --step int8_static --data pictures/ --metric top1
     winnow run resnet20.onnx --step 'distillation student=small.onnx epochs=10' --training train.npz
     """
     request = options.job(model="to be uploaded")
@@ -74,7 +78,8 @@ def run(
         raise typer.BadParameter(
             f"--data-dir has no effect on the service at {url}; it is for a service of the run's own"
         )
-    read = _files_read(model, request)
+    whole = _whole(options, request)
+    read = [*_files_read(model, request), *whole]
     result = target_of(
         to or Path(f"{model.stem}.small.onnx"), f"{model.stem}.small.onnx", "--out", read, force
     )
@@ -82,7 +87,7 @@ def run(
     made = [result, report]
     if curves is not None:
         made.append(target_of(curves, f"{model.stem}-curves.zip", "--curves", read, force))
-    _check_files(model, request)
+    _check_files(model, request, whole)
     from_file = options.request is not None
     with naming_options(request, from_file=from_file):
         _check_needed_data(request)
@@ -91,6 +96,10 @@ def run(
     read_declaration(declaration)
     with terminable(), _service(url, data_dir) as address, Client(address) as client, nothing_half(made):
         request = _upload_all(client, request, model, input or [], declaration)
+        if whole:
+            unsure = Path(f"{whole[0].resolve().stem}.declaration.json")
+            id = send_data(client, whole, declaration, request.model, unsure, force)
+            request = request.model_copy(update={"data": request.data.model_copy(update={"dataset": id})})
         with naming_options(request, from_file=from_file):
             id = client.submit(request).id
         job = _follow(client, id, own=url is None)
@@ -198,10 +207,19 @@ def _deliver(what: str, bring: Callable[[Path], Path], target: Path, force: bool
         return PROBLEM
 
 
-def _check_files(model: Path, request: JobRequest) -> None:
+def _whole(options: JobOptions, request: JobRequest) -> list[Path]:
+    """The files of the one dataset; none where it has an id already."""
+    named = options.data or ([] if request.data.dataset is None else [request.data.dataset])
+    return [] if len(named) == 1 and named[0].startswith("dst_") else [Path(name) for name in named]
+
+
+def _check_files(model: Path, request: JobRequest, whole: list[Path]) -> None:
     """Before a service is started for them."""
     check_readable(model)
-    for role, use in uses(request.data).items():
+    for path in whole:
+        if not path.is_dir():
+            check_readable(path)
+    for role, use in uses(request.data).items() if request.data.dataset is None else ():
         if not use.dataset.startswith("dst_") and not Path(use.dataset).exists():
             raise UnusableFile(
                 f"--{role}: there is no file {use.dataset}, nor is that the id of a dataset (dst_…)"
@@ -229,6 +247,6 @@ def _check_needed_data(request: JobRequest) -> None:
 def _files_read(model: Path, request: JobRequest) -> list[Path]:
     return [
         model,
-        *(Path(use.dataset) for use in uses(request.data).values()),
+        *(Path(use.dataset) for use in uses(request.data).values() if request.data.dataset is None),
         *(Path(given) for given in named_models(request)),
     ]

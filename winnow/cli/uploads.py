@@ -32,7 +32,10 @@ DeclarationFile = Annotated[
 
 def upload(
     file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="A model (.onnx, .pt2, tar or zip) or a dataset (.npz).")
+        Path,
+        typer.Argument(
+            metavar="FILE", help="A model (.onnx, .pt2, tar or zip) or a dataset; a folder is packed."
+        ),
     ],
     dataset: Annotated[
         bool | None, typer.Option("--dataset/--model", help="What it is; if not said, its content tells.")
@@ -49,6 +52,7 @@ def upload(
     \b
     winnow upload resnet20.onnx
     winnow upload cifar10.npz --declaration cifar10.json
+    winnow upload pictures/
     """
     as_dataset = is_dataset(file, dataset, declaration)
     if declaration is not None and not as_dataset:
@@ -108,8 +112,8 @@ def send_dataset(client: Client, file: Path, declaration: Path | None, name: str
 
 
 def is_dataset(file: Path, said: bool | None, declaration: Path | None) -> bool:
-    """What was said counts; else an archive whose members are all arrays is a dataset, all others are models."""
-    if said is not None or declaration is not None:
+    """What was said counts; else a folder and an archive whose members are all arrays are datasets."""
+    if said is not None or declaration is not None or file.is_dir():
         return said is not False
     try:
         with zipfile.ZipFile(file) as archive:

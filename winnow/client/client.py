@@ -28,11 +28,14 @@ from winnow.client.download import download
 from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
 from winnow.client.events import server_events
 from winnow.client.files import FileBody, OnProgress
+from winnow.client.inquiring import answer
+from winnow.client.packing import PackedBody, is_packed
 from winnow.client.plain import plain
 from winnow.client.transport import TIMEOUT, Transport
 from winnow.client.watching import QUICK, patiently, versions
 from winnow.contract.dataset import Dataset
 from winnow.contract.declaration import Declaration
+from winnow.contract.inquiry import Preview, Proposal
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report
@@ -107,25 +110,28 @@ class Client:
 
     def upload_dataset(
         self,
-        path: str | Path,
+        path: str | Path | Sequence[str | Path],
         declaration: Declaration | Mapping[str, Any] | None = None,
         name: str | None = None,
         on_progress: OnProgress | None = None,
         *,
         wait: bool = True,
     ) -> Dataset:
-        """Send an `.npz` and how to read it, a `Declaration` or the same as a dict.
+        """Send a dataset and how to read it, a `Declaration` or the same as a dict. A folder, and several files, are
+        packed into one archive on the way.
 
         Raises UnusableFile, DamagedTransfer, UploadRejected.
         """
-        body = FileBody(Path(path), on_progress)
+        paths = [Path(path)] if isinstance(path, str | Path) else [Path(one) for one in path]
+        packed = is_packed(paths)
+        body = PackedBody(paths, on_progress) if packed else FileBody(paths[0], on_progress)
         text = json.dumps(plain(declaration or {}))
         with body.counted() as file:
             response = self._transport.request(
                 "POST",
                 "/v1/datasets",
-                params={"name": name or _printable_name(path)},
-                files={"declaration": (None, text, "application/json"), "file": ("data.npz", file)},
+                params={"name": name or _printable_name(paths[0])},
+                files={"declaration": (None, text, "application/json"), "file": ("data", file)},
                 timeout=UPLOAD_TIMEOUT,
             )
         dataset = self._transport.parsed(Dataset, response)
@@ -151,6 +157,24 @@ class Client:
     def wait_dataset(self, id: str) -> Dataset:
         """The dataset once it is ready. Raises UploadRejected."""
         return self._ready(Dataset, _path("datasets", id))
+
+    def declare(self, id: str, declaration: Declaration | Mapping[str, Any]) -> Dataset:
+        """Replace a dataset's declaration, before a job has used it. Raises UploadRejected."""
+        body = {"declaration": plain(declaration)}
+        self._transport.request("PATCH", _path("datasets", id), json=body)
+        return self.wait_dataset(id)
+
+    def propose(self, model: str, dataset: str) -> Proposal:
+        """How the dataset could be read for the model; it may have been rejected for its declaration."""
+        body = {"model": model, "dataset": dataset}
+        response = self._transport.request("POST", "/v1/datasets/propose", json=body)
+        return answer(self._transport, response, Proposal, self._patience)
+
+    def preview(self, dataset: str, model: str, rows: int = 4) -> Preview:
+        """What the model would be fed with."""
+        asked = {"model": model, "rows": rows}
+        response = self._transport.get(_path("datasets", dataset, "preview"), params=asked)
+        return answer(self._transport, response, Preview, self._patience)
 
     def delete_model(self, id: str) -> None:
         self._transport.request("DELETE", _path("models", id), again=False)
@@ -338,6 +362,6 @@ def _printable_name(path: str | Path) -> str:
     return os.fsencode(Path(path).name).decode("utf-8", "replace")[:200]
 
 
-def _check_arrived(body: FileBody, stored: Model | Dataset) -> None:
+def _check_arrived(body: FileBody | PackedBody, stored: Model | Dataset) -> None:
     if stored.sha256 != body.sha256:
         raise DamagedTransfer(f"{body.path} has SHA-256 {body.sha256}, the service received {stored.sha256}")

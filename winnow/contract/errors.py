@@ -73,6 +73,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "not_finite": (422, "The data contains NaN or infinity"),
     "empty_slice": (422, "A slice selects no samples"),
     "slice_beyond_data": (422, "A slice reaches beyond the data"),
+    "too_few_samples": (422, "The dataset is too small to be split"),
     # jobs that fail
     "nothing_to_quantize": (422, "Nothing could be quantized"),
     "nothing_to_compress": (422, "Nothing could be compressed"),

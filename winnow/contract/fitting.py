@@ -5,10 +5,10 @@ the public functions from `check_map` on.
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final, TypeVar
 
+from winnow.contract.data_uses import DataUse
 from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import DataUse
 from winnow.contract.model import ModelFacts, TensorSpec
 
 RANK: Final = {"bool": 0, "uint": 1, "int": 1, "float": 2}
@@ -88,6 +88,23 @@ def _check_class_metric(
         )
         raise Refusal("labels_do_not_fit", detail, field=field)
     _check_classes(field, metric, name, labels, output)
+
+
+def check_split(field: str, use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> None:
+    """Raises `too_few_samples`."""
+    check_quarters(dataset.samples, _batch(field, model, use, dataset), field)
+
+
+def check_quarters(samples: int, batch: int, field: str | None = "data.dataset") -> None:
+    """Every quarter of the data fills a batch. Raises `too_few_samples`."""
+    if samples < 4 * batch:
+        at_once = f" (the model takes {batch} at a time)" if batch > 1 else ""
+        raise Refusal(
+            "too_few_samples",
+            f"The dataset has {samples} samples; to be split into half, a quarter and a quarter it needs {4 * batch}"
+            f"{at_once}. Upload more, or give calibration and evaluation data yourself.",
+            field=field,
+        )
 
 
 def shapes(use: DataUse, model: ModelFacts, dataset: DatasetFacts) -> dict[str, tuple[int, ...]]:

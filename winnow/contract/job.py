@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field, StringConstraints
 
 from winnow.contract.base import RequestModel, ResponseModel
+from winnow.contract.data_uses import DataUses
 from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
@@ -20,39 +21,9 @@ Name = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 Tag = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 MAX_DIMENSIONS: Final = 32
 Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
-MAX_ROWS: Final = 2**40
 MAX_MEMORY_BYTES: Final = 2**44
 """16 TiB: more than any machine has, and far from what a kernel takes for a limit."""
 Threads = Annotated[int, Field(ge=1, le=256)]
-
-
-class DataUse(RequestModel):
-    """A dataset, or rows `[start, stop)` of it."""
-
-    dataset: str = Field(description="Id of the dataset.")
-    slice: (
-        tuple[Annotated[int, Field(ge=0, lt=MAX_ROWS)], Annotated[int, Field(ge=1, le=MAX_ROWS)]] | None
-    ) = Field(
-        default=None,
-        description="First row, and the row behind the last: `[0, 512]` takes 512 rows; null takes all.",
-    )
-    map: dict[str, str] = Field(
-        default_factory=dict,
-        max_length=MAX_INPUTS,
-        description="From a model's input to the dataset's name for it. Holds for every model of the job "
-        "that has an "
-        "input of that name: the upload, teachers and students.",
-    )
-
-
-class DataUses(RequestModel):
-    calibration: DataUse | None = Field(
-        default=None, description="To measure activations on, without labels; null for none."
-    )
-    training: DataUse | None = Field(default=None, description="To train on; null for none.")
-    evaluation: DataUse | None = Field(
-        default=None, description="Held out, with labels, to measure quality on; null for none."
-    )
 
 
 class Benchmark(RequestModel):
@@ -115,7 +86,7 @@ class JobRequest(RequestModel):
         lt=2**32,
     )
     data: DataUses = Field(
-        description="The datasets that the recipe needs, by their role.", default_factory=DataUses
+        description="The dataset, or the datasets by their role.", default_factory=DataUses
     )
     evaluation: Evaluation | None = Field(
         default=None, description="How quality is measured; null for not at all."

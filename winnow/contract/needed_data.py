@@ -1,16 +1,22 @@
 """The data that a job names, and the data that its steps and requirements need."""
 
+from winnow.contract.data_uses import ROLES, DataUse, DataUses
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation
-from winnow.contract.job import DataUse, DataUses, JobRequest
+from winnow.contract.job import JobRequest
 from winnow.contract.recipe import AnyStep
 from winnow.contract.steps.base import Need
 
 
 def uses(data: DataUses) -> dict[str, DataUse]:
-    """The data that was given, by role."""
-    given = {role: getattr(data, role) for role in DataUses.model_fields}
+    """The data that was given, by role; one dataset that is split has all of them."""
+    given = {role: data.whole or getattr(data, role) for role in ROLES}
     return {role: use for role, use in given.items() if use is not None}
+
+
+def path_of(data: DataUses, role: str) -> str:
+    """Where in a request the data of a role is named."""
+    return f"data.{role}" if data.dataset is None else "data"
 
 
 def check_needed_data(refusals: Refusals, request: JobRequest) -> None:
@@ -26,7 +32,7 @@ def check_needed_data(refusals: Refusals, request: JobRequest) -> None:
 
 
 def _check_need(request: JobRequest, index: int, step: AnyStep, need: Need) -> None:
-    if getattr(request.data, need) is None:
+    if need not in uses(request.data):
         raise Refusal(
             "missing_data",
             f"Step {index} ({step.kind}) needs {need} data. Upload an .npz to /v1/datasets and name it "
@@ -49,7 +55,7 @@ def _check_evaluation(request: JobRequest) -> None:
             '"evaluation": {"task": "auto"}.'
         )
         raise Refusal("missing_data", detail, field="evaluation")
-    if request.evaluation is not None and request.data.evaluation is None:
+    if request.evaluation is not None and "evaluation" not in uses(request.data):
         labelled = request.evaluation.needs_labels
         what = ", ".join(request.evaluation.metrics) or f"task {request.evaluation.task}"
         detail = (

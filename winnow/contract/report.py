@@ -6,6 +6,7 @@ from pydantic import Field
 
 from winnow.contract.base import Interval, ResponseModel
 from winnow.contract.evaluation import Task
+from winnow.contract.split import DataSplit
 
 Outcome = Literal["accepted", "unchecked", "requirements_not_met"]
 
@@ -249,5 +250,9 @@ class Report(ResponseModel):
     parity: list[Parity] = Field(description="How far each output moved.")
     steps: list[StepReport] = Field(description="What each step did.")
     layers: list[LayerReport] = Field(description="What became of each layer.")
+    split: DataSplit | None = Field(
+        default=None,
+        description="How the one dataset of the job was split; null where the roles were given.",
+    )
     environment: Environment = Field(description="What it was measured on.")
     notes: list[str] = Field(description="What else there is to know, for people.")

@@ -9,7 +9,9 @@ from worker.child.spec import (
     InspectModel,
     LoadModel,
     Measuring,
+    Propose,
     Rows,
+    ShowPreview,
     Spec,
     Task,
 )
@@ -20,8 +22,10 @@ def named_files(task: Task) -> list[Path]:
     match task:
         case InspectModel() | InspectDataset():
             return [task.path]
+        case Propose() | ShowPreview():
+            return [task.path, task.model]
         case Compress():
-            data = (task.calibration, task.training, task.evaluation_data)
+            data = (task.calibration, task.training, task.evaluation_data, task.whole)
             return [task.model, *task.models.values(), *_paths(*data)]
         case CompareModels():
             return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]

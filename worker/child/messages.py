@@ -111,7 +111,13 @@ class Messages:
 def _rows(source: Source | None) -> Rows | None:
     if source is None:
         return None
-    return Rows(path=source.path, declaration=source.declaration, slice=source.slice, map=source.map)
+    return Rows(
+        path=source.path,
+        declaration=source.declaration,
+        slice=source.slice,
+        map=source.map,
+        chosen=source.chosen and source.chosen.bits,
+    )
 
 
 def _plain(value: Any) -> Any:

@@ -13,6 +13,8 @@ from worker.child.spec import (
     InspectDataset,
     InspectModel,
     LoadModel,
+    Propose,
+    ShowPreview,
     Task,
 )
 
@@ -64,6 +66,9 @@ def _unexpected(name: str, task: Task) -> Problem:
             return Refusal("invalid_model", detail).problem
         case InspectDataset():
             detail = f"The archive could not be read ({name}). Write it anew with numpy.savez."
+            return Refusal("invalid_dataset", detail).problem
+        case Propose() | ShowPreview():
+            detail = f"The data could not be read for the model ({name}). Declare how it is to be read."
             return Refusal("invalid_dataset", detail).problem
         case LoadModel() | CompareModels():
             detail = f"Measuring the models stopped on an unexpected error ({name})."

@@ -8,11 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
+from winnow.contract.inquiry import MAX_PREVIEW_ROWS
 from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 
 MAX_THREADS = 1024
+ANSWER_FILE = "answer.json"
+"""What a question about a dataset leaves in its folder."""
 
 
 class Message(BaseModel):
@@ -39,6 +42,28 @@ class InspectDataset(Message):
     max_unpacked_bytes: int
 
 
+class Propose(Message):
+    """How is the dataset to be read for this model? `model` is ONNX that passed inspection."""
+
+    kind: Literal["propose"]
+    path: Path
+    model: Path
+    out_dir: Path
+    max_unpacked_bytes: int
+
+
+class ShowPreview(Message):
+    """What would this model be fed with? `rows` is how many are shown."""
+
+    kind: Literal["preview"]
+    path: Path
+    declaration: Declaration
+    model: Path
+    rows: int = Field(ge=1, le=MAX_PREVIEW_ROWS)
+    out_dir: Path
+    max_unpacked_bytes: int
+
+
 class Rows(Message):
     """`worker.compression.data.source.Source`, as JSON."""
 
@@ -46,10 +71,12 @@ class Rows(Message):
     declaration: Declaration
     slice: tuple[int, int] | None
     map: dict[str, str]
+    chosen: str | None = None
 
 
 class Compress(Message):
-    """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in)."""
+    """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in). `whole` is data
+    that is to be split."""
 
     kind: Literal["compress"]
     model: Path
@@ -58,6 +85,7 @@ class Compress(Message):
     calibration: Rows | None
     training: Rows | None
     evaluation_data: Rows | None
+    whole: Rows | None = None
     out_dir: Path
     evaluation: Evaluation | None
     require: Requirements
@@ -91,7 +119,7 @@ class CompareModels(Message):
     max_unpacked_bytes: int
 
 
-Work = InspectModel | InspectDataset | Compress
+Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress
 """What a worker has done in a child."""
 
 Measuring = LoadModel | CompareModels

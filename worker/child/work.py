@@ -8,21 +8,25 @@ from typing import Any, assert_never
 
 from winnow.contract.dataset import Rejected
 from winnow.contract.errors import Refusal
+from winnow.contract.inquiry import Preview, Proposal
 from worker.child import problems
 from worker.child.messages import Messages
 from worker.child.spec import (
+    ANSWER_FILE,
     CompareModels,
     Compress,
     Done,
     InspectDataset,
     InspectModel,
     LoadModel,
+    Propose,
     Refused,
     Rows,
+    ShowPreview,
     Spec,
     Task,
 )
-from worker.compression.data.source import Data, Source
+from worker.compression.data.source import ChosenRows, Data, Source
 
 
 def send_outcome(
@@ -50,6 +54,10 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
             return _inspect_model(task)
         case InspectDataset():
             return _inspect_dataset(task)
+        case Propose():
+            return _propose(task)
+        case ShowPreview():
+            return _preview(task)
         case Compress():
             return _compress(task, messages)
         case LoadModel():
@@ -93,6 +101,28 @@ def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
     return {"facts": facts.model_dump(mode="json")}
 
 
+def _propose(task: Propose) -> dict[str, Any]:
+    from worker.compression.proposal.propose import propose
+
+    cap = task.max_unpacked_bytes
+    proposal = propose(task.path, task.model, task.out_dir, max_unpacked_bytes=cap)
+    return _answered(proposal, task.out_dir)
+
+
+def _preview(task: ShowPreview) -> dict[str, Any]:
+    from worker.compression.proposal.preview import preview
+
+    source, cap = Source(task.path, task.declaration), task.max_unpacked_bytes
+    return _answered(
+        preview(source, task.model, task.rows, task.out_dir, max_unpacked_bytes=cap), task.out_dir
+    )
+
+
+def _answered(answer: Proposal | Preview, folder: Path) -> dict[str, Any]:
+    (folder / ANSWER_FILE).write_text(answer.model_dump_json())
+    return {}  # pictures are larger than a message may be
+
+
 def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
     from worker.compression.options import Options
     from worker.compression.pipeline import compress
@@ -100,7 +130,12 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
     compress(
         task.model,
         task.recipe,
-        Data(_source(task.calibration), _source(task.training), _source(task.evaluation_data)),
+        Data(
+            _source(task.calibration),
+            _source(task.training),
+            _source(task.evaluation_data),
+            whole=_source(task.whole),
+        ),
         task.out_dir,
         messages,
         options=Options(
@@ -140,4 +175,7 @@ def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
 
 
 def _source(rows: Rows | None) -> Source | None:
-    return Source(rows.path, rows.declaration, rows.slice, rows.map) if rows else None
+    if rows is None:
+        return None
+    chosen = ChosenRows(rows.chosen) if rows.chosen is not None else None
+    return Source(rows.path, rows.declaration, rows.slice, rows.map, chosen)

@@ -10,10 +10,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import DataUse, JobRequest
-from winnow.contract.needed_data import measured
+from winnow.contract.job import JobRequest
+from winnow.contract.needed_data import measured, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
 from worker.compression.data.open import MAX_UNPACKED_BYTES
@@ -66,6 +67,7 @@ def _compress(job: Path, out: Path) -> int:
             calibration=_source(base, request.data.calibration),
             training=_source(base, request.data.training),
             evaluation=_source(base, request.data.evaluation),
+            whole=_source(base, request.data.whole),
         ),
         out,
         Printed(),
@@ -90,8 +92,7 @@ def _check_exist(paths: list[Path]) -> None:
 
 
 def _datasets(request: JobRequest) -> list[str]:
-    uses = (request.data.calibration, request.data.training, request.data.evaluation)
-    return [use.dataset for use in uses if use is not None]
+    return [use.dataset for use in uses(request.data).values()]
 
 
 def _as_onnx(model: Path, out: Path) -> Path:

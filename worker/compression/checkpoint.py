@@ -91,4 +91,5 @@ def _identity(source: Source | None) -> list[object] | None:
     if source is None:
         return None
     declared = source.declaration.model_dump(mode="json")
-    return [sha256_of(source.path), declared, source.slice, source.map]
+    chosen = source.chosen and source.chosen.bits
+    return [sha256_of(source.path), declared, source.slice, source.map, *([chosen] if chosen else [])]

@@ -3,7 +3,7 @@
 import hashlib
 import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import onnx_ir as ir
@@ -14,6 +14,7 @@ from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
+from worker.compression.data.split import split_data
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.facts.table_entries import table_entries
 from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
@@ -75,16 +76,28 @@ class Materials:
             return None
         own = inputs_of(self.upload.float32)
         inputs = own if inputs is None else inputs
-        if source.path not in self.unpacked:
-            self.unpacked[source.path] = self.scratch / "data" / sha256_of(source.path)
-            self.unpacked[source.path].mkdir(parents=True, exist_ok=True)
-        folder = self.unpacked[source.path]
+        folder = self._folder(source)
         limit = self.options.max_unpacked_bytes
         states = state_arrays(self.upload.path, source.for_inputs(own), own, folder, max_unpacked_bytes=limit)
         return open_samples(
             source.for_inputs(inputs), inputs, folder,
             max_unpacked_bytes=limit, entries=table_entries(self.upload.float32), states=states,
         )  # fmt: skip
+
+    def split(self) -> "Materials":
+        """The same with data in parts, where one dataset is all there is. Raises `Refusal` `too_few_samples`."""
+        whole = self.data.whole
+        samples = self.samples(whole)
+        if whole is None or samples is None:
+            return self
+        return replace(self, data=split_data(whole, samples, self.options.seed))
+
+    def _folder(self, source: Source) -> Path:
+        """Where the archive of the source is unpacked to."""
+        if source.path not in self.unpacked:
+            self.unpacked[source.path] = self.scratch / "data" / sha256_of(source.path)
+            self.unpacked[source.path].mkdir(parents=True, exist_ok=True)
+        return self.unpacked[source.path]
 
     def training(self, inputs: list[TensorSpec]) -> Samples:
         """The training data, in batches of rows of one length. Raises `Refusal` `missing_data`."""

@@ -42,15 +42,17 @@ def compress(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
-        materials = Materials(upload, data, scratch, out_dir / "curves", progress, options)
+        materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         check_job(recipe.steps, materials)
 
-        checkpoints = Checkpoints(out_dir / "checkpoints", fingerprint(upload.sha256, data, options))
+        checkpoints = Checkpoints(
+            out_dir / "checkpoints", fingerprint(upload.sha256, materials.data, options)
+        )
         graph, reports = run_steps(recipe.steps, materials, checkpoints, artifact_path)
 
         artifact = finish(graph, reports, recipe.steps, materials)
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.hand_over(artifact_path, recipe, measured, materials)
-        report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, options)
+        report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report

@@ -291,3 +291,29 @@ def test_a_step_that_lacks_data_says_which_setting_needs_none() -> None:
         problem = outcome({"kind": kind})
         assert problem is not None
         assert told in problem.detail
+
+
+def test_one_dataset_has_all_roles() -> None:
+    assert outcome(STATIC, data={"dataset": "d"}, evaluation={"metric": "top1"}) is None
+    assert outcome(STATIC, data={"dataset": "d", "map": {"input": "input"}}) is None
+
+
+def test_what_does_not_fit_of_one_dataset_is_said_once_and_with_its_path() -> None:
+    problem = outcome(STATIC, data={"dataset": "d", "map": {"x": "input"}})
+    assert problem is not None
+    assert [error.path for error in problem.errors] == ["data.map.x"]
+    assert refused(STATIC, data={"dataset": "d"}, dataset=image(1, 9, 9)) == (
+        "inputs_do_not_fit",
+        "data.dataset",
+    )
+
+
+def test_one_dataset_that_is_too_small_to_be_split_is_refused() -> None:
+    small = image(3, 8, 8).model_copy(update={"samples": 3})
+    assert refused(STATIC, data={"dataset": "d"}, dataset=small) == ("too_few_samples", "data.dataset")
+
+
+@pytest.mark.parametrize("data", [{"dataset": "d", "calibration": {"dataset": "d"}}, {"map": {"input": "x"}}])
+def test_one_dataset_and_roles_do_not_go_together(data: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError, match=r"leave calibration out|map goes with dataset"):
+        outcome(STATIC, data=data)

@@ -12,9 +12,10 @@ from app.embedded import running
 from app.settings import Settings
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits
 from winnow.client import Client, JobFailed, ServiceProblem, UploadRejected
+from winnow.contract.data_uses import DataUse, DataUses
 from winnow.contract.dataset import Dataset
 from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import Benchmark, DataUse, DataUses, Job, JobRequest
+from winnow.contract.job import Benchmark, Job, JobRequest
 from winnow.contract.model import Model
 from winnow.contract.recipe import Int8Dynamic, Int8Static, Recipe, Requirements
 

@@ -18,6 +18,7 @@ from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Report
+from winnow.contract.split import rows_of
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
@@ -322,3 +323,24 @@ def test_the_command_line_answers_what_cannot_be_done_with_a_sentence(tmp_path: 
     assert ended.returncode == 1
     assert "nothing.onnx" in ended.stderr
     assert "Traceback" not in ended.stderr
+
+
+def test_one_dataset_is_enough(files: Digits, tmp_path: Path) -> None:
+    """Calibrated on half of it and judged on a quarter that nothing has seen; run again, it is the same artifact."""
+    whole = Data(whole=Source(files.data, DECLARATION))
+    first = compress(files.model, recipe("int8_static"), whole, tmp_path / "a", options=options())
+    again = compress(files.model, recipe("int8_static"), whole, tmp_path / "b", options=options())
+    assert first.split is not None
+    assert first.split == again.split
+    assert first.split.stratified
+    assert sum(first.split.counts.values()) == first.split.samples == 1797
+    assert first.quality[0].samples == first.split.counts["final"]
+    assert first.quality[0].held_out
+    assert first.graph_sha256 == again.graph_sha256
+    with np.load(files.data) as archive:
+        rows = rows_of(first.split, "final")
+        images = archive["images"][rows, None].astype(np.float32) / 16
+        labels = archive["labels"][rows]
+    session = ort.InferenceSession(str(tmp_path / "a" / "artifact.onnx"), providers=["CPUExecutionProvider"])
+    predicted = np.asarray(session.run(None, {"image": images})[0]).argmax(1)
+    assert first.quality[0].after == pytest.approx((predicted == labels).mean(), abs=1e-9)

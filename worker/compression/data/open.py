@@ -74,8 +74,8 @@ def open_samples(
     bad = known_bad(table, declaration.skip_bad, kept)
     sources = faults_of_windows([*readers, *target_faults(declaration.targets, table), bad], readers)
     readable = readable_rows(table, rows, sources, declaration.skip_bad)
-    chosen = fitting.chosen_rows(source.slice, len(readable.rows), fixed or 1)
-    return Samples(tuple(columns), tuple(constants), targets, readable.chosen(chosen), fixed, sequences)
+    chosen = source.rows(readable.rows, fixed or 1)
+    return Samples(tuple(columns), tuple(constants), targets, chosen, fixed, sequences)
 
 
 def _fixed_samples(columns: list[Column], fixed: int | None) -> int | None:

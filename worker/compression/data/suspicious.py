@@ -14,6 +14,7 @@ from worker.compression.data.pictures.geometry import Placement
 from worker.compression.data.samples import Samples
 
 PIXEL_MAX: Final = 255
+CHANNELS: Final = (1, 3, 4)
 MIN_IMAGE_AXES: Final = 3
 """Rows, height and width at least: fewer axes are no pictures."""
 
@@ -56,6 +57,24 @@ def stretched_pictures(samples: Samples) -> list[str]:
 
 def _changes_proportions(place: Placement) -> bool:
     return place.stored[0] * place.resized[1] != place.stored[1] * place.resized[0]
+
+
+def channels_behind(samples: Samples) -> list[str]:
+    """Note inputs of open sizes that look like pictures with their channels behind the pixels."""
+    return [
+        f"Input {column.spec.name!r} gets {list(column.reader.shape)} a sample: channels in the last place. Models "
+        "from PyTorch take them in the first: declare layout NHWC->NCHW if this one does."
+        for column in samples.columns
+        if _has_channels_behind(column)
+    ]
+
+
+def _has_channels_behind(column: Column) -> bool:
+    shape, wanted = column.reader.shape, column.spec.shape
+    if len(shape) != 3 or len(wanted) != 4 or isinstance(wanted[1], int) or isinstance(wanted[3], int):
+        return False
+    first, last = shape[0], shape[-1]
+    return last in CHANNELS and (first is None or first > max(CHANNELS))
 
 
 def _raw(column: Column) -> bool:

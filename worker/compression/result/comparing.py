@@ -58,5 +58,4 @@ def _share_rows(source: Source | None, other: Source | None) -> bool:
         return False
     if source.path != other.path and sha256_of(source.path) != sha256_of(other.path):
         return False
-    (begin, end), (other_begin, other_end) = (it.slice or (0, 2**63) for it in (source, other))
-    return max(begin, other_begin) < min(end, other_end)
+    return source.shares_rows(other)

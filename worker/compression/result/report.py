@@ -10,9 +10,11 @@ import onnx_ir as ir
 from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency, LayerReport, Pair, Report, StepReport
+from worker.compression.data.split import sentence
 from worker.compression.graph.facts import cost
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.low_rank.graph_surgery import original_layer
+from worker.compression.materials import Materials
 from worker.compression.measure.apart.processes import Comparison
 from worker.compression.measure.compare import pair_of
 from worker.compression.measure.verdict.requirements import judge, outcome_of
@@ -30,9 +32,10 @@ def assemble(
     graph: ir.Model,
     steps: list[StepReport],
     measured: Comparison,
-    options: Options,
+    materials: Materials,
 ) -> Report:
     """Make the report of the file `artifact`, whose graph this is."""
+    options, split = materials.options, materials.data.split
     size = pair_of(upload.size_bytes, bytes_of(artifact))
     shapes = measured.latency[0].shapes if measured.latency else None
     figures: dict[str, Any] = {
@@ -69,8 +72,9 @@ def assemble(
         parity=measured.parity,
         steps=steps,
         layers=layers(before, graph, shapes),
+        split=split,
         environment=measured.environment,
-        notes=measured.notes,
+        notes=[*measured.notes, *([sentence(split)] if split else [])],
     )
 
 

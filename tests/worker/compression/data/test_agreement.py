@@ -12,8 +12,8 @@ from tests.support.facts import model_facts
 from tests.support.refusals import refusal
 from tests.support.tokenizer import archive, lines, tokenizer
 from winnow.contract import fitting
+from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import DataUse
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inspect import inspect_dataset
 from worker.compression.data.open import open_samples

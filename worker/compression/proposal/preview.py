@@ -1,0 +1,129 @@
+"""Show what a model will be fed with: the first rows as numbers, and as the pictures that they are."""
+
+import base64
+import io
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from PIL import Image
+
+from winnow.contract.declaration import Declaration, ImageInput, Scaled
+from winnow.contract.inquiry import Preview, PreviewInput
+from winnow.contract.model import ModelFacts, TensorSpec
+from worker.compression.data.declared import completed
+from worker.compression.data.formats.opening import open_table
+from worker.compression.data.open import open_samples
+from worker.compression.data.pictures.presets import spelled_out
+from worker.compression.data.samples import Samples
+from worker.compression.data.source import Source
+from worker.compression.data.table import Array, Table
+from worker.compression.proposal.arrays import CHANNELS, is_picture
+from worker.compression.proposal.subject import open_runnable, spread
+from worker.compression.proposal.warning import fed_notes
+
+MAX_SIDE: Final = 512
+"""Pixels of a shown picture; larger ones are shown with every second, third, … pixel."""
+PIXEL_MAX: Final = 255
+MAX_LABEL_NUMBERS: Final = 1000
+
+
+def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpacked_bytes: int) -> Preview:
+    """Feed so many rows, spread over the dataset. Raises `Refusal`: what does not fit, or cannot be read."""
+    facts, _ = open_runnable(model, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    declaration = completed(source.declaration, table)
+    mapped = Source(source.path, source.declaration, map=_map(facts, declaration))
+    samples = open_samples(mapped, facts.inputs, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    shown = [int(row) for row in np.asarray(samples.rows)[spread(len(samples), rows)]]
+    feeds = [_feed(samples, row) for row in shown]
+    return Preview(
+        samples=len(samples),
+        rows=shown,
+        inputs={
+            spec.name: _input(spec, [feed[spec.name] for feed in feeds], _how(mapped, declaration, spec))
+            for spec in facts.inputs
+        },
+        labels=None if samples.targets is None else [_label(samples, table, row) for row in shown],
+        notes=fed_notes(facts, samples),
+    )
+
+
+def _map(model: ModelFacts, declaration: Declaration) -> dict[str, str]:
+    """The only input to the only declared one, whatever they are called."""
+    own = [spec.name for spec in model.inputs if spec.name not in declaration.constants]
+    declared = list(declaration.inputs)
+    return {own[0]: declared[0]} if len(own) == len(declared) == 1 and own != declared else {}
+
+
+def _how(source: Source, declaration: Declaration, spec: TensorSpec) -> Any:
+    return declaration.inputs.get(source.map.get(spec.name, spec.name))
+
+
+def _feed(samples: Samples, row: int) -> dict[str, Array]:
+    """One row; where the model fixes a batch, the same row as often."""
+    rows = np.full(samples.fixed_batch or 1, row, np.int64)
+    return samples.at(rows)[0].feeds
+
+
+def _input(spec: TensorSpec, fed: list[Array], how: Any) -> PreviewInput:
+    axis = spec.batch_axis
+    one = [x if axis is None else x.take(0, axis) for x in fed]
+    numbers = np.concatenate([x.reshape(-1) for x in one]).astype(np.float64)
+    shapes = {x.shape for x in one}
+    sizes = (
+        [{x.shape[axis] for x in one} for axis in range(one[0].ndim)]
+        if len({x.ndim for x in one}) == 1
+        else []
+    )
+    shape = list(one[0].shape) if len(shapes) == 1 else [min(s) if len(s) == 1 else None for s in sizes]
+    pictured = isinstance(how, ImageInput) or (is_picture(spec) and isinstance(how, Scaled))
+    return PreviewInput(
+        dtype=str(fed[0].dtype),
+        shape=shape,
+        min=float(numbers.min(initial=np.inf)) if numbers.size else 0.0,
+        max=float(numbers.max(initial=-np.inf)) if numbers.size else 0.0,
+        mean=float(numbers.mean()) if numbers.size else 0.0,
+        std=float(numbers.std()) if numbers.size else 0.0,
+        pictures=[_png(x, how, spec) for x in one] if pictured else [],
+    )
+
+
+def _png(x: Array, how: Scaled, spec: TensorSpec) -> str:
+    """The tensor with its std, mean and scale taken back, as a data URI."""
+    full = spelled_out(how, spec) if isinstance(how, ImageInput) else how
+    pixels = x.astype(np.float32)
+    first = pixels.shape[0] in CHANNELS
+    if first:
+        pixels = np.moveaxis(pixels, 0, -1)
+    if full.std is not None:
+        pixels = pixels * np.asarray(full.std, np.float32)
+    if full.mean is not None:
+        pixels = pixels + np.asarray(full.mean, np.float32)
+    if full.scale is not None:
+        pixels = pixels / np.float32(full.scale)
+    elif float(pixels.max(initial=0)) <= 1:
+        pixels = pixels * PIXEL_MAX
+    if isinstance(full, ImageInput) and full.color == "BGR":
+        pixels = pixels[..., ::-1]
+    step = max(1, -(-max(pixels.shape[:2]) // MAX_SIDE))
+    octets = np.clip(np.round(pixels[::step, ::step]), 0, PIXEL_MAX).astype(np.uint8)
+    file = io.BytesIO()
+    Image.fromarray(octets[..., 0] if octets.shape[-1] == 1 else octets).save(file, "PNG")
+    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
+
+
+def _label(samples: Samples, table: Table, row: int) -> float | str | list[float]:
+    """The name of the class where there is one, else its number or numbers."""
+    assert samples.targets is not None
+    value = np.asarray(samples.targets[np.array([row])][0])
+    if (
+        value.ndim == 0
+        and value.dtype.kind in "iu"
+        and table.classes
+        and 0 <= int(value) < len(table.classes)
+    ):
+        return table.classes[int(value)]
+    if value.dtype.kind not in "biuf":
+        return str(value)[:200]
+    return float(value) if value.ndim == 0 else [float(v) for v in value.reshape(-1)[:MAX_LABEL_NUMBERS]]
