@@ -50,7 +50,7 @@ def test_moments_are_those_of_the_rows_without_padding(
     for layer, sums in moments(net, layers, opened(tmp_path, net, rows(), pad_to), lambda _: None):
         alone = np.concatenate(one_by_one(layer.data)).astype(np.float64)
         assert sums.rows == len(alone)
-        np.testing.assert_allclose(sums.second[0], alone.T @ alone, rtol=1e-4, atol=1e-4)
+        np.testing.assert_allclose(sums.hessian[0], alone.T @ alone, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(sums.first[0], alone.sum(0), rtol=1e-4, atol=1e-4)
 
 
