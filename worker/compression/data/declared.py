@@ -104,7 +104,7 @@ def input_reader(
             return table_reader(name, how, table)
         case AudioInput():
             column, files = _files(table, how.column, "audio", f"inputs.{name}.column")
-            return audio_reader(name, files, column, how)
+            return audio_reader(name, files, column, how, scratch)
 
 
 def _array_reader(name: str, how: ArrayInput, table: Table, spec: TensorSpec | None) -> InputReader:

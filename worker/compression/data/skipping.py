@@ -41,10 +41,6 @@ class Readable:
     rows: Rows
     skipped: int
 
-    def chosen(self, among: range) -> Rows:
-        """Return the rows that a slice of the readable ones means."""
-        return among if isinstance(self.rows, range) else self.rows[among.start : among.stop]
-
 
 def readable_rows(table: Table, rows: int, sources: Iterable[object], skip_bad: float) -> Readable:
     """Ask all that is read for its faults. Raises `Refusal` `invalid_dataset` with the first ten of them, where they

@@ -2,7 +2,7 @@
 whole file, not only in its beginning."""
 
 from array import array as compact
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Final
@@ -16,6 +16,7 @@ from winnow.contract.errors import Refusal
 from worker.compression.data.formats.arrow import blobs_of, numbers_of
 from worker.compression.data.formats.column_files import ColumnFiles
 from worker.compression.data.formats.mapped import MappedTexts
+from worker.compression.data.formats.utf8_file import Utf8File
 from worker.compression.data.table import Array, Column
 
 BLOCK_BYTES: Final = 2**22
@@ -65,14 +66,12 @@ class _Reading:
 
     def run(self) -> None:
         options = csv.ConvertOptions(
-            check_utf8=False,
-            column_types={name: pa.binary() for name in self._names},
-            strings_can_be_null=False,
+            column_types={name: pa.string() for name in self._names}, strings_can_be_null=False
         )
         try:
             for batch in _reader(self._path, self._skip, options):
                 self._write(batch)
-        except (pa.ArrowException, UnicodeDecodeError) as error:
+        except pa.ArrowException as error:
             raise _broken(_reason(error)) from error
 
     def _skip(self, row: csv.InvalidRow) -> str:
@@ -110,46 +109,33 @@ class _Reading:
 
 
 def _reader(
-    path: Path, skip: "csv.InvalidRowHandler | None", options: "csv.ConvertOptions | None"
+    path: Path, skip: Callable[[csv.InvalidRow], str], options: csv.ConvertOptions | None = None
 ) -> csv.CSVStreamingReader:
     with path.open("rb") as file:
         delimiter = delimiter_of(file.read(HEAD_BYTES))
     return csv.open_csv(
-        path,
+        pa.PythonFile(Utf8File(path), "r"),
         csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
         csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
-        options or csv.ConvertOptions(check_utf8=False),
+        options,
     )
 
 
 def _header(path: Path) -> list[str]:
     try:
-        with _reader(path, lambda _: "skip", None) as reader:
-            return [str(name) for name in reader.schema.names]
-    except (pa.ArrowException, UnicodeDecodeError) as error:
+        with _reader(path, lambda _: "skip") as reader:
+            names = [str(name) for name in reader.schema.names]
+    except pa.ArrowException as error:
         raise _broken(_reason(error)) from error
+    if any("\0" in name for name in names):
+        raise _broken("its header is no UTF-8, or has a NUL byte")
+    return names
 
 
 def _text(column: pa.Array) -> tuple[pa.Array, list[int]]:
     """Return the column as text, and the rows that are none."""
-    content = column.cast(pa.large_binary())
-    bad = np.flatnonzero(pc.match_substring(content, b"\0")).tolist()
-    try:
-        return content.cast(pa.large_utf8()), bad
-    except pa.ArrowInvalid:
-        bad = sorted({*bad, *(at for at, value in enumerate(content) if not _decodes(value.as_py()))})
-        cleared = content.to_pylist()
-        for at in bad:
-            cleared[at] = b""
-        return pa.array(cleared, pa.large_binary()).cast(pa.large_utf8()), bad
-
-
-def _decodes(content: bytes) -> bool:
-    try:
-        content.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
+    texts = column.cast(pa.large_utf8())
+    return texts, np.flatnonzero(pc.match_substring(texts, "\0")).tolist()
 
 
 def _cast(texts: pa.Array, kind: pa.DataType) -> pa.Array | None:
@@ -175,7 +161,7 @@ def _as_numbers(files: ColumnFiles, number: int, kind: pa.DataType) -> None:
 def _reason(error: Exception) -> str:
     if "straddling" in str(error):
         return f"a row of it is longer than {BLOCK_BYTES} bytes, or a quote in it is not closed"
-    return "its header is no UTF-8" if isinstance(error, UnicodeDecodeError) else str(error)[:200]
+    return str(error)[:200]
 
 
 def _broken(why: str) -> Refusal:

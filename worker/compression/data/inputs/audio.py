@@ -9,6 +9,7 @@ import numpy as np
 from winnow.contract.declaration import AudioInput
 from winnow.contract.errors import Refusal
 from worker.compression.data.inputs.array import check_channels, scaled
+from worker.compression.data.scratch import Scratch
 from worker.compression.data.sounds.decode import BadSound, decode_sound, read_header
 from worker.compression.data.table import Array, Files, Rows
 
@@ -67,8 +68,7 @@ class Decoded:
 
     def windows(self, file: int) -> int:
         """Count the windows of a file, the last one padded; of one that cannot be read there is one, which is bad."""
-        if self._how.hop is None:
-            return 1
+        assert self._how.hop is not None
         try:
             frames = read_header(self._files.content(file)).frames_at(self._how.rate)
         except (BadSound, Refusal):
@@ -76,8 +76,13 @@ class Decoded:
         return 1 + max(0, -(-(frames - self._how.length) // self._how.hop))
 
 
-def audio_reader(name: str, files: Files, column: str, how: AudioInput) -> AudioReader:
-    """Make the reader of one declared input. Raises `Refusal` `invalid_declaration`, `invalid_dataset`."""
+def audio_reader(
+    name: str, files: Files, column: str, how: AudioInput, scratch: Scratch | None
+) -> AudioReader:
+    """Make the reader of one declared input; how many windows each file has is kept in `scratch`.
+
+    Raises `Refusal` `invalid_declaration`.
+    """
     shape: tuple[int, ...] = (1, how.length)
     if how.add_axis is not None:
         if how.add_axis % 3 == 0 or not -3 <= how.add_axis < 3:
@@ -89,5 +94,18 @@ def audio_reader(name: str, files: Files, column: str, how: AudioInput) -> Audio
         shape = np.expand_dims(np.broadcast_to(np.float32(0), shape), how.add_axis).shape
     check_channels(name, how, (1, how.length))
     decoded = Decoded(files, how)
+    return AudioReader(files, column, how, shape[1:], _ends(files, column, how, decoded, scratch), decoded)
+
+
+def _ends(files: Files, column: str, how: AudioInput, decoded: Decoded, scratch: Scratch | None) -> Array:
+    """Add up the windows of the files; their headers are read once for all that is opened in this scratch."""
+    if how.hop is None:
+        return np.arange(1, len(files) + 1)
+    known = None if scratch is None else scratch.file(f"windows {column} {how.model_dump_json()}", "npy")
+    if known is not None and known.exists():
+        return np.asarray(np.load(known))
     ends = np.cumsum([decoded.windows(file) for file in range(len(files))], dtype=np.int64)
-    return AudioReader(files, column, how, shape[1:], ends, decoded)
+    if known is not None:
+        known.parent.mkdir(parents=True, exist_ok=True)
+        np.save(known, ends)
+    return ends

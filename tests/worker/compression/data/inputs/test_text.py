@@ -1,5 +1,6 @@
 """Texts with their tokenizer become numbers of tokens."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -143,6 +144,16 @@ def test_a_tokenizer_that_is_none_is_refused(content: bytes, tmp_path: Path) -> 
     assert problem is not None
     assert problem.code == "invalid_dataset"
     assert "tokenizer.json" in problem.detail
+
+
+def test_a_tokenizer_that_makes_its_library_panic_is_refused(tmp_path: Path) -> None:
+    """Its template names a token that it does not have: the library raises what is no `Exception`."""
+    content = json.loads(tokenizer())
+    tokens = content["post_processor"]["special_tokens"]
+    tokens["[CLX]"] = tokens.pop("[CLS]")
+    problem = refusal(lambda: list(opened(tmp_path, {}, file=json.dumps(content).encode()).batches(3)))
+    assert problem is not None
+    assert problem.code == "invalid_dataset"
 
 
 @pytest.mark.parametrize(
