@@ -12,9 +12,9 @@ from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation, Metr
 from worker.compression.data.samples import Samples
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Feed, Network
+from worker.compression.measure.quality.by_task import measure_of
 from worker.compression.measure.quality.decode.decoder import Decoder, decoder_for
 from worker.compression.measure.quality.measure import Array, Measure
-from worker.compression.measure.quality.metrics.by_task import measure_of
 from worker.compression.measure.quality.proposal import FirstBatch, propose, usual_decode
 from worker.compression.measure.quality.truth import Truth, truth_of
 

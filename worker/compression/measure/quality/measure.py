@@ -88,3 +88,12 @@ def ratio(numerator: Floats, denominator: Floats, empty: float = 0.0) -> Floats:
         numerator, denominator, out=np.full_like(numerator, empty), where=denominator > 0
     )
     return quotient
+
+
+def sums_by_class(weights: Floats, of: Array, classes: int) -> Floats:
+    """Sums of weights [b, k] by class [b, classes]; the class `classes` is dropped."""
+    from scipy import sparse
+
+    member = sparse.csr_array((np.ones(len(of)), (np.arange(len(of)), of)), shape=(len(of), classes + 1))
+    sums: Floats = np.asarray(weights @ member)[:, :classes]
+    return sums

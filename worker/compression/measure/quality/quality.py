@@ -109,10 +109,10 @@ def original_records(judgement: Judgement, network: Network, samples: Samples) -
 
 def check_quality(network: Network, samples: Samples | None, evaluation: Evaluation) -> None:
     """Refuse what `measure_quality` would: one batch is run, all labels in memory are looked at."""
-    judgement = judgement_of(evaluation, network, samples)
-    assert samples is not None
-    size = judgement.batch_size(samples)
-    first = samples.take(size)
+    size = judgement_of(evaluation, network, samples).batch_size(samples) if samples is not None else 1
+    first = None if samples is None else samples.take(size)
+    judgement = judgement_of(evaluation, network, first)
+    assert first is not None
     original_records(judgement, network, first)
 
 

@@ -40,12 +40,13 @@ class Truth:
 
         Raises `Refusal` `labels_do_not_fit`.
         """
+        rows = np.asarray(self.rows[start : start + count])
         raw = select(self.labels, self.rows[start : start + count])
         match self.decoder.task:
             case "classification":
-                return _class_of_each(raw, self.classes, start)
+                return _class_of_each(raw, self.classes, rows)
             case "anomaly":
-                return _two_kinds(raw, start)
+                return _two_kinds(raw, rows)
             case "multilabel":
                 return _zeros_and_ones(raw, np.asarray(predictions).shape)
             case "regression":
@@ -53,13 +54,13 @@ class Truth:
             case "embedding":
                 return _one_number(raw)
             case "segmentation":
-                return _masks(raw, _mask_shape(predictions), self.classes, self._ignored, start)
+                return _masks(raw, _mask_shape(predictions), self.classes, self._ignored, rows)
             case "detection":
-                return [_boxes(row, self.classes, start + i) for i, row in enumerate(raw)]
+                return [_boxes(b, self.classes, int(row)) for b, row in zip(raw, rows, strict=True)]
             case "language":
-                return self._tokens(raw, predictions, start)
+                return self._tokens(raw, predictions, rows)
             case "sequence":
-                return [self._symbols(row, start + i) for i, row in enumerate(raw)]
+                return [self._symbols(s, int(row)) for s, row in zip(raw, rows, strict=True)]
 
     @property
     def _ignored(self) -> int | None:
@@ -68,7 +69,7 @@ class Truth:
             return self.labels.ignore
         return IGNORED if self.classes is None or self.classes <= IGNORED else None
 
-    def _tokens(self, raw: Any, logits: Array, start: int) -> Array:
+    def _tokens(self, raw: Any, logits: Array, rows: Array) -> Array:
         tokens = np.stack([np.asarray(row) for row in raw])
         shift = self.decoder.settings.shift if isinstance(self.decoder.settings, Argmax) else 0
         shape = logits.shape[:-1] if logits.dtype.kind == "f" else logits.shape
@@ -77,7 +78,7 @@ class Truth:
                 f"Language needs a token for each place, whole numbers {list(shape)}, negative where none counts; the "
                 f"labels are {tokens.dtype} {list(tokens.shape)}."
             )
-        _check_range(tokens[tokens >= 0], self.classes, start, "a token")
+        _check_range(np.maximum(tokens, 0), self.classes, rows, "a token")
         if not shift:
             return tokens
         return np.concatenate([tokens[:, shift:], np.full((len(tokens), shift), -1, tokens.dtype)], axis=1)
@@ -109,25 +110,24 @@ def truth_of(
     if decoder.task in ("classification", "embedding") and isinstance(labels, np.ndarray):
         labels = class_numbers(labels, one_hot=decoder.task == "classification")
         if decoder.task == "classification":
-            _class_of_each(select(labels, samples.ordered_rows), classes, 0)
+            _class_of_each(select(labels, samples.ordered_rows), classes, np.asarray(samples.ordered_rows))
     return Truth(labels, samples.ordered_rows, decoder, metrics, classes)
 
 
-def _class_of_each(raw: Any, classes: int | None, start: int) -> Array:
+def _class_of_each(raw: Any, classes: int | None, rows: Array) -> Array:
     labels = np.asarray(raw)
     if labels.dtype == object or labels.size != len(labels) or not is_whole(labels):
         raise _unfit(
             f"This metric needs one class number per sample; the labels are {labels.dtype} {list(labels.shape)}."
         )
-    _check_range(labels, classes, start, "a class")
+    _check_range(labels, classes, rows, "a class")
     return labels.ravel().astype(np.int64)
 
 
-def _check_range(labels: Array, classes: int | None, start: int, what: str) -> None:
+def _check_range(labels: Array, classes: int | None, rows: Array, what: str) -> None:
     if labels.size and classes is not None and not 0 <= labels.min() <= labels.max() < classes:
-        row = start + int(
-            np.argmax(((labels < 0) | (labels >= classes)).reshape(len(labels), -1).any(axis=1))
-        )
+        beyond = ((labels < 0) | (labels >= classes)).reshape(len(labels), -1).any(axis=1)
+        row = int(rows[int(np.argmax(beyond))])
         raise _unfit(
             f"The output has {classes} classes, so labels go from 0 to {classes - 1}; they go from "
             f"{labels.min()} to {labels.max()}, {what} beyond first in row {row}. Name another output in "
@@ -135,8 +135,8 @@ def _check_range(labels: Array, classes: int | None, start: int, what: str) -> N
         )
 
 
-def _two_kinds(raw: Any, start: int) -> Array:
-    labels = _class_of_each(class_numbers(np.asarray(raw), one_hot=False), None, start)
+def _two_kinds(raw: Any, rows: Array) -> Array:
+    labels = _class_of_each(class_numbers(np.asarray(raw), one_hot=False), None, rows)
     if labels.min() < 0 or labels.max() > 1:
         raise _unfit(
             f"Anomalies need labels 0 (usual) and 1 (anomaly); they go from {labels.min()} to {labels.max()}."
@@ -186,19 +186,19 @@ def _mask_shape(predictions: Array) -> tuple[int, ...]:
     return predictions.shape[:-1] if predictions.dtype.kind == "f" else predictions.shape
 
 
-def _masks(raw: Any, shape: tuple[int, ...], classes: int | None, ignored: int | None, start: int) -> Array:
+def _masks(raw: Any, shape: tuple[int, ...], classes: int | None, ignored: int | None, rows: Array) -> Array:
     masks = np.stack([np.asarray(row) for row in raw])
     if masks.ndim == len(shape) + 1:
         masks = masks[:, 0] if masks.shape[1] == 1 else class_numbers(masks)
     if masks.shape != shape or not is_whole(masks):
         raise _unfit(
             f"Segmentation needs a class number for each of the output's pixels {list(shape)}; the labels from row "
-            f"{start} on are {masks.dtype} {list(masks.shape)}."
+            f"{int(rows[0])} on are {masks.dtype} {list(masks.shape)}."
         )
     masks = masks.astype(np.int64)
     if classes is not None:
         masks = masks if ignored is None else np.where(masks == ignored, -1, masks)
-        _check_range(np.maximum(masks, 0), classes, start, "a pixel")
+        _check_range(np.maximum(masks, 0), classes, rows, "a pixel")
     return masks
 
 

@@ -9,6 +9,7 @@ import numpy as np
 import onnx
 import pytest
 
+from tests.worker.compression.data.inputs.test_text import opened
 from tests.worker.compression.measure.quality.decode.test_round_trips import FEED, encode_yolox
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
@@ -189,6 +190,49 @@ def test_single_vectors_have_no_cosines_to_rank(tmp_path: Path) -> None:
     evaluation = Evaluation.model_validate({"task": "embedding"})
     with pytest.raises(Refusal, match="compares pairs"):
         judgement_of(evaluation.model_copy(update={"metric": "spearman"}), network, samples)
+
+
+def encoder(folder: Path, noise: float) -> Network:
+    """A table of vectors for tokens, as the hidden states of a sentence encoder, with noise of its own."""
+    rng = np.random.default_rng(0)
+    vectors = rng.normal(size=(6, 8)) + noise * np.random.default_rng(1).normal(size=(6, 8))
+    values = [
+        onnx.helper.make_tensor_value_info(name, onnx.TensorProto.INT64, ["N", "L"])
+        for name in ("input_ids", "attention_mask")
+    ]
+    hidden = onnx.helper.make_tensor_value_info("hidden", onnx.TensorProto.FLOAT, ["N", "L", 8])
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Gather", ["table", "input_ids"], ["hidden"])],
+        "encoder",
+        values,
+        [hidden],
+        [onnx.numpy_helper.from_array(vectors.astype(np.float32), "table")],
+    )
+    path = folder / f"encoder{noise}.onnx"
+    onnx.save(
+        onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)], ir_version=8), path
+    )
+    return Network(path, 1, "the model")
+
+
+def test_pairs_of_texts_are_ranked_by_their_cosines_with_labels_and_without(tmp_path: Path) -> None:
+    words = np.random.default_rng(3).choice(["a", "b", "x"], (40, 2, 4))
+    rows = [
+        {"s": " ".join(one), "t": " ".join(other), "y": int((one == other).sum())} for one, other in words
+    ]
+    samples = opened(tmp_path, {"columns": ["s", "t"], "pair": "apart"}, rows=rows)
+    before, after = encoder(tmp_path, 0.0), encoder(tmp_path, 0.3)
+    for labelled, metrics in (
+        (samples, ["spearman", "recall_at_1", "agreement"]),
+        (replace(samples, targets=None), ["agreement"]),
+    ):
+        evaluation = Evaluation.model_validate({"task": "embedding", "also": metrics[1:]})
+        entries, _, _ = measure_quality(
+            before, after, labelled, evaluation, held_out=True, seed=0, tick=lambda _: None
+        )
+        assert [entry.metric for entry in entries] == metrics
+        assert {entry.samples for entry in entries} == {40}
+        assert 0.3 < entries[-1].after < 1
 
 
 def test_requirements_name_metrics_and_agreement_and_are_judged_on_the_worse_bound(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation, Metric
 from winnow.contract.report import Quality
 from worker.compression.data.samples import Samples
+from worker.compression.measure.quality.by_task import measure_of
 from worker.compression.measure.quality.decode.decoder import decoder_for
 from worker.compression.measure.quality.judgement import Judgement, class_count
-from worker.compression.measure.quality.metrics.by_task import measure_of
 from worker.compression.measure.quality.quality import judge
 from worker.compression.measure.quality.truth import truth_of
 

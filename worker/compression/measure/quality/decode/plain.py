@@ -6,6 +6,7 @@ from winnow.contract.decoding import Argmax, Sigmoid
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Task
 from worker.compression.measure.quality.decode.heads import Array, misfit, sigmoid
+from worker.compression.measure.quality.measure import WRONG
 
 
 def class_scores(scores: Array, rows: int) -> Array:
@@ -83,3 +84,22 @@ def classes_at(scores: Array) -> Array:
         return scores.astype(np.int64)
     wrong = np.isnan(scores).any(axis=-1)
     return np.where(wrong, -1, np.nan_to_num(scores, nan=-np.inf).argmax(axis=-1))
+
+
+def predicted(scores: Array) -> Array:
+    """Return the best class of probabilities [n, classes], or the classes [n] that the model itself names."""
+    if scores.ndim == 1:
+        return scores.astype(np.int64)
+    return np.where(np.isnan(scores).any(axis=1), WRONG, np.nan_to_num(scores, nan=-np.inf).argmax(axis=1))
+
+
+def needed_scores(scores: Array) -> Array:
+    """Return the scores; refuse class numbers in their place."""
+    if scores.ndim == 1:
+        raise Refusal(
+            "labels_do_not_fit",
+            "This metric needs scores [samples, classes], and the model answers class numbers. Name another output in "
+            "evaluation.output, or use top1.",
+            field="evaluation.output",
+        )
+    return scores

@@ -5,7 +5,7 @@ import numpy as np
 from winnow.contract.evaluation import Metric
 from worker.compression.measure.quality.measure import Array, Floats, Measure, Value
 from worker.compression.measure.quality.metrics import ranks
-from worker.compression.measure.quality.metrics.classification import UNDEFINED_AUC
+from worker.compression.measure.quality.metrics.probabilities import UNDEFINED_AUC
 from worker.compression.measure.quality.metrics.regression import rank_correlation
 
 

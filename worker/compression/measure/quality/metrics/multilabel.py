@@ -11,7 +11,7 @@ import numpy as np
 from winnow.contract.evaluation import Metric
 from worker.compression.measure.quality.measure import Array, Floats, Measure, Value, mean_measure, ratio
 from worker.compression.measure.quality.metrics import ranks
-from worker.compression.measure.quality.metrics.classification import UNDEFINED_AUC, mean_of_defined
+from worker.compression.measure.quality.metrics.probabilities import UNDEFINED_AUC, mean_of_defined
 
 
 def multilabel(metric: Metric, threshold: float) -> Measure:
