@@ -1,6 +1,7 @@
 """Order: what takes longest comes first, so that the processes that share the tests end together."""
 
 import os
+import sys
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,9 @@ os.environ.setdefault("WINNOW_QUIET_WAIT_SECONDS", "0")
 """Tests run beside each other: nothing would ever be quiet."""
 os.environ["WINNOW_MEASURE_LOCK"] = str(Path(tempfile.gettempdir(), f"winnow-test-{os.getpid()}.lock"))
 """None asks how fast something is, so none waits for another's measurement."""
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
+"""Else every process that is started here compiles all of the service and the worker anew."""
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Before torch and numpy are imported: threads that spin for each other take the cores of the tests beside them."""
 

@@ -8,21 +8,14 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import (
     AnyStep,
-    BFloat16,
-    Binary,
     ChannelPruning,
     Distillation,
-    Float16,
-    Int8Static,
     LowRank,
-    MixedPrecision,
-    Palette,
     Recipe,
     Sparsity,
     Training,
 )
 
-HALF: Final = (Float16, BFloat16)
 QDQ: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -68,11 +61,12 @@ def _uploaded(name: str, facts: ModelFacts) -> ModelState:
 def _after(index: int, step: AnyStep, state: ModelState) -> ModelState:
     name = f"After step {index} ({step.kind}) the model"
     if step.quantizes:
-        qdq, learns = isinstance(step, Int8Static | MixedPrecision), isinstance(step, Palette | Binary)
-        return replace(state, quantized=name, by_step=True, qdq=qdq, learns=learns)
+        return replace(
+            state, quantized=name, by_step=True, qdq=step.writes_qdq, learns=step.stores_few_values
+        )
     if isinstance(step, Sparsity):
         return replace(state, sparse=index)
-    return replace(state, half=name, half_kind=step.kind) if isinstance(step, HALF) else state
+    return replace(state, half=name, half_kind=step.kind) if step.halves else state
 
 
 def check_takes(index: int, step: AnyStep, state: ModelState, calibrated: bool) -> None:
@@ -91,10 +85,11 @@ def _check_kind(index: int, step: AnyStep, state: ModelState) -> None:
     if step.takes == "quantized" and not (state.quantized and state.qdq):
         raise Refusal("not_quantized", _no_nodes(step, state), field=field)
     floats = step.takes == "float" and not isinstance(step, Training)
-    if state.half is not None and (floats or step.quantizes or isinstance(step, HALF)):
+    if state.half is not None and (floats or step.quantizes or step.halves):
         half = state.half_kind
-        again = isinstance(step, HALF)
-        advice = "Leave this step out." if again else f"Put {step.kind} before {half}, or leave {half} out."
+        advice = (
+            "Leave this step out." if step.halves else f"Put {step.kind} before {half}, or leave {half} out."
+        )
         detail = f"{state.half} is in half precision, and {step.kind} needs float32 weights. {advice}"
         raise Refusal("wrong_order", detail, field=field)
     if isinstance(step, Training) and state.half is not None:

@@ -167,6 +167,23 @@ STEPS: Final[list[dict[str, Any]]] = [
 """A step for every setting that is null when it is left out."""
 
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
+    "ClassQuality": [{"number": 3, "before": 0.912, "after": 0.905}],
+    "MetricBounds": [{"max_drop": 0.01, "min": 0.9, "max": 1.0}],
+    "Requirements": [{"min_agreement": 0.95, "metrics": {"f1": {"max_drop": 0.01, "min": 0.8}}}],
+    "Evaluation": [
+        {
+            "task": "detection",
+            "metric": "map",
+            "also": ["map50"],
+            "decode": {
+                "kind": "boxes",
+                "boxes": "boxes",
+                "scores": "scores",
+                "classes": "labels",
+                "frame": [240, 320],
+            },
+        }
+    ],
     "DataSplit": [
         {
             "seed": 0,

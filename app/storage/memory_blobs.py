@@ -5,9 +5,11 @@ import io
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from tempfile import TemporaryDirectory
+from shutil import rmtree
+from tempfile import mkdtemp
 from threading import Lock
 from typing import BinaryIO
+from weakref import finalize
 
 from app.storage.plain_file import open_plain
 
@@ -21,7 +23,8 @@ class MemoryBlobs:
         self._lock = Lock()
         self._content: dict[str, bytes] = {}
         self._written: dict[str, float] = {}
-        self._lent = TemporaryDirectory(prefix="winnow-blobs-")
+        self._lent = Path(mkdtemp(prefix="winnow-blobs-"))
+        finalize(self, rmtree, self._lent, ignore_errors=True)
 
     def writer(self) -> "MemoryWriter":
         return MemoryWriter(self._keep)
@@ -44,7 +47,7 @@ class MemoryBlobs:
         with self._lock:
             if sha256 not in self._content:
                 raise FileNotFoundError(f"no blob {sha256}")
-            lent = Path(self._lent.name) / sha256
+            lent = self._lent / sha256
             if not lent.exists():
                 lent.write_bytes(self._content[sha256])
                 lent.chmod(0o440)
@@ -68,7 +71,7 @@ class MemoryBlobs:
             if self._written.get(sha256, older_than) >= older_than:
                 return False
             del self._content[sha256], self._written[sha256]
-            (Path(self._lent.name) / sha256).unlink(missing_ok=True)
+            (self._lent / sha256).unlink(missing_ok=True)
             return True
 
 

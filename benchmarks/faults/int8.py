@@ -33,7 +33,7 @@ HELD: Final = {
     "every bias fits an int32": (
         f"{COMPRESSION}quantization/test_int8_static.py::test_every_bias_fits_half_an_int32"
     ),
-    "a bias that training made larger": "tests/worker/compression/engine/test_bias_room.py",
+    "a bias that training made larger": "tests/worker/compression/engine/test_working.py",
     "a limit is a limit, no file grows": (
         "tests/worker/compression/quantization/search/test_winner.py::test_the_limit_is_a_limit_and_no_file_grows"
     ),

@@ -30,8 +30,8 @@ HELD: Final = {
     "a tar with one name twice shows no path": f"{COMPRESSION}/upload_gate/test_archive.py::"
     "test_a_name_that_stands_twice_is_refused_without_a_path_of_the_server",
     "tars: one strict reader": "tests/winnow/contract/test_strict_tar.py",
-    "npy headers: a grammar, no numpy": "tests/worker/compression/data/test_npy_header.py",
-    "npz: one strict reader": "tests/worker/compression/data/test_npz.py",
+    "npy headers: a grammar, no numpy": "tests/worker/compression/data/formats/test_npy_header.py",
+    "npz: one strict reader": "tests/worker/compression/data/formats/test_npz.py",
     "nodes, tensors, links, names, parts are counted first": f"{COMPRESSION}/upload_gate/test_functions.py",
     "shapes are inferred once; folding has an allowance": f"{COMPRESSION}/graph/shapes/test_onnx_inference.py",
     "pages of large rows are short": "tests/app/api/test_pages.py",

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from worker.compression.data.samples import Samples
-from worker.compression.measure.feeds import batch_for, counted
+from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.bootstrap import interval
 
@@ -46,7 +46,7 @@ def judged(original: Network, networks: list[Network], samples: Samples) -> list
     sums: list[list[npt.NDArray[np.float64]]] = [[] for _ in networks]
     rights: list[list[npt.NDArray[np.float64]]] = [[] for _ in networks]
     labels, done = samples.labels, 0
-    for feed, rows in counted(samples, batch_for(samples)):
+    for feed, rows in samples.counted_batches(batch_for(samples)):
         expected = original.run(feed)
         truth = None if labels is None else labels[done : done + rows]
         for at, network in enumerate(networks):

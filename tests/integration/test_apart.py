@@ -74,7 +74,11 @@ def test_a_job_whose_worker_is_not_there_waits_for_it(tmp_path: Path) -> None:
     ):
         inspector = winnow.command("worker", "--queue", "inspect")
         model = client.upload_model(tmp_path / "cnn.onnx")
-        request = {"model": model.id, "recipe": {"steps": [{"kind": "int8_dynamic"}]}}
+        request = {
+            "model": model.id,
+            "recipe": {"steps": [{"kind": "int8_dynamic"}]},
+            "benchmark": {"rounds": 9},
+        }
         job = client.submit(JobRequest.model_validate(request))
         time.sleep(1)
         assert (client.job(job.id).state, client.job(job.id).queue_position) == ("queued", 1)

@@ -80,7 +80,7 @@ def test_killed_it_leaves_no_process(tmp_path: Path, after: float) -> None:
 
 
 def test_a_second_one_on_the_same_folder_is_refused_with_a_sentence(tmp_path: Path) -> None:
-    with service(tmp_path / "var") as winnow:
+    with service(tmp_path / "var", "--no-workers") as winnow:
         assert exit_of(winnow.command("serve", "--port", "0")) == 1
         assert "already runs on" in winnow.log()
         assert "Traceback" not in winnow.log()

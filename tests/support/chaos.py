@@ -3,9 +3,9 @@
 import signal
 import tempfile
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -48,6 +48,7 @@ class Scene:
     poison: str | None = None
     cancelled: dict[str, float] = field(default_factory=dict)
     """Jobs that were cancelled, and after how many seconds they were."""
+    overtaken_before: int = 0
 
     def submit(self, count: int) -> None:
         request = JobRequest.model_validate(_request(self.model))
@@ -75,7 +76,14 @@ class Scene:
         return sum(event.type == "state" and event.values["state"] in FINISHED for event in events)
 
     def overtaken(self) -> int:
-        return self.service.log().count("was overtaken")
+        return self.service.log().count("was overtaken") - self.overtaken_before
+
+    def strays(self) -> int:
+        """Processes of jobs that are over; what was orphaned may take some seconds to end."""
+        deadline = time.monotonic() + STRAY_SECONDS
+        while (stray := len(self.service.children("job_"))) and time.monotonic() < deadline:
+            time.sleep(POLL_SECONDS)
+        return stray
 
     def until(self, found: Callable[[], T | None], seconds: float = 120.0) -> T:
         """The first answer that is something. Raises `TimeoutError` with the end of the log."""
@@ -199,6 +207,16 @@ CASES: dict[str, Callable[[Scene], None]] = {
 def play(case: str, transport: Transport, jobs: int) -> Outcome:
     """One case from an empty folder to the last process."""
     begun = time.monotonic()
+    with stage(transport) as scene:
+        outcome = perform(scene, case, jobs)
+        scene.service.stop()
+        stray = len(scene.service.gone(STRAY_SECONDS))
+        return replace(outcome, stray=stray, seconds=time.monotonic() - begun)
+
+
+@contextmanager
+def stage(transport: Transport) -> Iterator[Scene]:
+    """A running service with a model, which any number of cases may be performed on."""
     with ExitStack() as stack:
         redis = stack.enter_context(redis_server()) if transport == "redis" else None
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="winnow-chaos-")))
@@ -211,20 +229,22 @@ def play(case: str, transport: Transport, jobs: int) -> Outcome:
                 WINNOW_BROKER_URL=redis and redis.url,
             )
         )
-        scene = _scene(running, redis, folder)
-        scene.submit(jobs)
-        CASES[case](scene)
-        _wait_for_all(scene)
-        running.stop()
-        stray = running.gone(STRAY_SECONDS)
-        return _counted(scene, case, transport, len(stray), time.monotonic() - begun)
+        onnx.save(cnn(), folder / "cnn.onnx")
+        with Client(running.url) as client:
+            model = client.upload_model(folder / "cnn.onnx").id
+        yield Scene(running, open_records(running.settings), redis, model)
 
 
-def _scene(running: Service, redis: RedisServer | None, folder: Path) -> Scene:
-    onnx.save(cnn(), folder / "cnn.onnx")
-    with Client(running.url) as client:
-        model = client.upload_model(folder / "cnn.onnx").id
-    return Scene(running, open_records(running.settings), redis, model)
+def perform(stage: Scene, case: str, jobs: int) -> Outcome:
+    """One case with jobs of its own, to the end of their last process."""
+    begun = time.monotonic()
+    if not stage.service.runs:  # a case before this one failed
+        stage.service.start()
+    scene = Scene(stage.service, stage.records, stage.redis, stage.model, overtaken_before=stage.overtaken())
+    scene.submit(jobs)
+    CASES[case](scene)
+    _wait_for_all(scene)
+    return _counted(scene, case, scene.strays(), time.monotonic() - begun)
 
 
 def _request(model: str) -> dict[str, Any]:
@@ -244,11 +264,11 @@ def _wait_for_all(scene: Scene) -> None:
         time.sleep(0.1)
 
 
-def _counted(scene: Scene, case: str, transport: Transport, stray: int, seconds: float) -> Outcome:
+def _counted(scene: Scene, case: str, stray: int, seconds: float) -> Outcome:
     states = [scene.state(id) for id in scene.jobs]
     return Outcome(
         case=case,
-        transport=transport,
+        transport="redis" if scene.redis else "files",
         jobs=len(states),
         succeeded=states.count("succeeded"),
         failed=states.count("failed"),

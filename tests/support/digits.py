@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnxruntime as ort
-from onnx import TensorProto, helper, numpy_helper
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
 
+from tests.support import graphs
 from winnow.contract.declaration import Declaration
 
 TRAINED, CALIBRATION = 1000, (1000, 1200)
@@ -18,6 +18,17 @@ EVALUATION = (1200, 1797)
 DECLARATION = Declaration.model_validate(
     {"inputs": {"image": {"array": "images", "add_axis": 1, "scale": 1 / 16}}, "targets": {"array": "labels"}}
 )
+
+
+CONVOLUTIONS = """
+    [conv1] c1 = Conv <pads=[1, 1, 1, 1]> (image, k1)
+    [relu1] r1 = Relu (c1)
+    [pool1] p1 = MaxPool <kernel_shape=[2, 2], strides=[2, 2]> (r1)
+    [conv2] c2 = Conv <pads=[1, 1, 1, 1]> (p1, k2)
+    [relu2] r2 = Relu (c2)
+    [pool2] p2 = MaxPool <kernel_shape=[2, 2], strides=[2, 2]> (r2)
+    [flatten] features = Flatten (p2)
+"""
 
 
 @dataclass(frozen=True)
@@ -46,14 +57,18 @@ def _fitted() -> tuple[onnx.ModelProto, np.ndarray, np.ndarray]:
 
 
 def _features(images: np.ndarray) -> np.ndarray:
-    proto = _graph(_convolutions(), _filters(), "features", 32 * 4)
+    text = f"(float[batch,1,8,8] image) => (float[batch,128] features) {{ {CONVOLUTIONS} }}"
+    proto = graphs.parse(text, _filters(), opset=17, ir_version=8)
     session = ort.InferenceSession(proto.SerializeToString(), providers=["CPUExecutionProvider"])
     return np.asarray(session.run(None, {"image": images})[0])
 
 
 def _model(weight: np.ndarray, bias: np.ndarray) -> onnx.ModelProto:
-    nodes = [*_convolutions(), helper.make_node("Gemm", ["features", "w", "b"], ["logits"], "fc", transB=1)]
-    return _graph(nodes, _filters() | {"w": weight, "b": bias}, "logits", 10)
+    text = f"""(float[batch,1,8,8] image) => (float[batch,10] logits) {{
+        {CONVOLUTIONS}
+        [fc] logits = Gemm <transB=1> (features, w, b)
+    }}"""
+    return graphs.parse(text, _filters() | {"w": weight, "b": bias}, opset=17, ir_version=8)
 
 
 def _filters() -> dict[str, np.ndarray]:
@@ -63,30 +78,3 @@ def _filters() -> dict[str, np.ndarray]:
         name: (rng.standard_normal(shape) / np.sqrt(np.prod(shape[1:]))).astype(np.float32)
         for name, shape in shapes.items()
     }
-
-
-def _convolutions() -> list[onnx.NodeProto]:
-    same = {"pads": [1, 1, 1, 1]}
-    halve = {"kernel_shape": [2, 2], "strides": [2, 2]}
-    return [
-        helper.make_node("Conv", ["image", "k1"], ["c1"], "conv1", **same),
-        helper.make_node("Relu", ["c1"], ["r1"], "relu1"),
-        helper.make_node("MaxPool", ["r1"], ["p1"], "pool1", **halve),
-        helper.make_node("Conv", ["p1", "k2"], ["c2"], "conv2", **same),
-        helper.make_node("Relu", ["c2"], ["r2"], "relu2"),
-        helper.make_node("MaxPool", ["r2"], ["p2"], "pool2", **halve),
-        helper.make_node("Flatten", ["p2"], ["features"], "flatten"),
-    ]
-
-
-def _graph(
-    nodes: list[onnx.NodeProto], weights: dict[str, np.ndarray], output: str, width: int
-) -> onnx.ModelProto:
-    graph = helper.make_graph(
-        nodes,
-        "digits",
-        [helper.make_tensor_value_info("image", TensorProto.FLOAT, ["batch", 1, 8, 8])],
-        [helper.make_tensor_value_info(output, TensorProto.FLOAT, ["batch", width])],
-        [numpy_helper.from_array(value, name) for name, value in weights.items()],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)

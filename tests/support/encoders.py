@@ -4,9 +4,8 @@ from typing import Any
 
 import numpy as np
 import onnx_ir as ir
-from onnx import TensorProto
 
-from tests.support.small_nets import model, node
+from tests.support.small_nets import model
 
 WORDS, WIDTH = 2048, 64
 
@@ -24,20 +23,19 @@ def embedding_net(*, axis: int = 0, tied: bool = False, twice: bool = False) -> 
     weights = {name: array.astype(np.float32) for name, array in weights.items()}
     if axis:
         weights["table"] = np.ascontiguousarray(weights["table"].T)
-    nodes = [
-        node("Gather", "table ids", "rows", "words", axis=axis),
-        node("Gather", "small ids", "places", "places"),
-        node("Transpose", "rows", "turned", "turned", perm=[1, 2, 0] if axis else [0, 1, 2]),
-        node("ReduceMean", "turned", "mean", "mean", axes=[1], keepdims=0),
-        node("LayerNormalization", "mean norm", "normed", "normed"),
-        node("Gemm", f"normed {'table' if tied else 'w'}", "y", "head", transB=1),
-        node("Gemm", "normed v", "z", "other", transB=1),
-    ]
-    outputs: dict[str, list[Any]] = {"y": ["N", WORDS if tied else 16], "z": ["N", 16], "places": ["N", 6, 4]}
-    if twice:
-        nodes.append(node("Gather", "table ids", "more", "again"))
-        outputs["more"] = ["N", 6, WIDTH]
-    return model(nodes, {"ids": ["N", 6]}, outputs, weights, inputs_are=TensorProto.INT64)
+    head, classes = ("table", WORDS) if tied else ("w", 16)
+    again = f", float[N,6,{WIDTH}] more" if twice else ""
+    text = f"""(int64[N,6] ids) => (float[N,{classes}] y, float[N,16] z, float[N,6,4] places{again}) {{
+        [words] rows = Gather <axis={axis}> (table, ids)
+        [places] places = Gather (small, ids)
+        [turned] turned = Transpose <perm={[1, 2, 0] if axis else [0, 1, 2]}> (rows)
+        [mean] mean = ReduceMean <axes=[1], keepdims=0> (turned)
+        [normed] normed = LayerNormalization (mean, norm)
+        [head] y = Gemm <transB=1> (normed, {head})
+        [other] z = Gemm <transB=1> (normed, v)
+        {"[again] more = Gather (table, ids)" if twice else ""}
+    }}"""
+    return model(text, weights)
 
 
 def transformer(normalised: bool) -> ir.Model:
@@ -45,14 +43,6 @@ def transformer(normalised: bool) -> ir.Model:
     rng = np.random.default_rng(0)
     scale = np.ones(16)
     scale[3] = 300
-    nodes = [
-        node("LayerNormalization", "x scale shift", "n", "norm", axis=-1),
-        node("MatMul", "n w1", "q", "query"),
-        node("MatMul", "n w2", "k", "key"),
-        node("Add", "q k", "y", "sum"),
-    ]
-    if not normalised:
-        nodes[0] = node("Mul", "x scale", "n", "norm")
     weights = {
         "scale": scale.astype(np.float32),
         **({"shift": np.zeros(16, np.float32)} if normalised else {}),
@@ -60,4 +50,11 @@ def transformer(normalised: bool) -> ir.Model:
         "w2": rng.normal(size=(16, 8)).astype(np.float32),
     }
     weights["w1"][3] = weights["w2"][3] = 0.01
-    return model(nodes, {"x": ["N", 5, 16]}, {"y": ["N", 5, 8]}, weights)
+    norm = "LayerNormalization <axis=-1> (x, scale, shift)" if normalised else "Mul (x, scale)"
+    text = f"""(float[N,5,16] x) => (float[N,5,8] y) {{
+        [norm] n = {norm}
+        [query] q = MatMul (n, w1)
+        [key] k = MatMul (n, w2)
+        [sum] y = Add (q, k)
+    }}"""
+    return model(text, weights)

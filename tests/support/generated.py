@@ -12,7 +12,7 @@ from pathlib import Path
 
 import httpx
 
-from tests.support.answers import settled
+from tests.support.api_examples import settled
 from tests.support.digits import DECLARATION, digits
 from tests.support.service import Service, service
 

@@ -1,4 +1,4 @@
-"""Small ONNX models for tests, built with `onnx.helper`. Every builder answers a fresh `onnx.ModelProto`.
+"""Small ONNX models for tests, and the builders of one from text and from nodes. Each call makes a fresh model.
 
 `N` is the symbolic batch dimension. Weights come from a seeded generator, so a graph is the same every time.
 """
@@ -8,7 +8,9 @@ from typing import Any
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper, parser
+
+from worker.compression.ir.protobuf_walk import messages
 
 IR_VERSION = 10
 TRACE = 'File "/home/alice/secret/train.py", line 7, in forward'
@@ -25,17 +27,17 @@ def cnn(*, channels: int = 8, size: int = 8, opset: int = 18, seed: int = 0) -> 
         "fc.weight": _normal(rng, 10, channels),
         "fc.bias": _normal(rng, 10),
     }
-    nodes = [
-        _conv("image", "conv1", "a"),
-        helper.make_node("Relu", ["a"], ["b"], name="relu1"),
-        _conv("b", "conv2", "c"),
-        helper.make_node("Add", ["b", "c"], ["d"], name="residual"),
-        helper.make_node("Relu", ["d"], ["e"], name="relu2"),
-        helper.make_node("GlobalAveragePool", ["e"], ["f"], name="pool"),
-        helper.make_node("Flatten", ["f"], ["g"], name="flatten"),
-        helper.make_node("Gemm", ["g", "fc.weight", "fc.bias"], ["logits"], name="fc", transB=1),
-    ]
-    return of(nodes, {"image": ["N", 3, size, size]}, {"logits": ["N", 10]}, weights, opset)
+    text = f"""(float[N,3,{size},{size}] image) => (float[N,10] logits) {{
+        [conv1] a = Conv <pads=[1, 1, 1, 1]> (image, "conv1.weight", "conv1.bias")
+        [relu1] b = Relu (a)
+        [conv2] c = Conv <pads=[1, 1, 1, 1]> (b, "conv2.weight", "conv2.bias")
+        [residual] d = Add (b, c)
+        [relu2] e = Relu (d)
+        [pool] f = GlobalAveragePool (e)
+        [flatten] g = Flatten (f)
+        [fc] logits = Gemm <transB=1> (g, "fc.weight", "fc.bias")
+    }}"""
+    return parse(text, weights, opset=opset)
 
 
 def mlp(*, inputs: int = 64, hidden: int = 32, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
@@ -47,14 +49,17 @@ def mlp(*, inputs: int = 64, hidden: int = 32, opset: int = 18, seed: int = 0) -
         "w2": _normal(rng, hidden, 10),
         "b2": _normal(rng, 10),
     }
-    nodes = [
-        helper.make_node("MatMul", ["features", "w1"], ["a"], name="layer1"),
-        helper.make_node("Add", ["a", "b1"], ["b"], name="bias1"),
-        helper.make_node("Relu", ["b"], ["c"], name="relu"),
-        helper.make_node("MatMul", ["c", "w2"], ["d"], name="layer2"),
-        helper.make_node("Add", ["d", "b2"], ["logits"], name="bias2"),
-    ]
-    return of(nodes, {"features": ["N", inputs]}, {"logits": ["N", 10]}, weights, opset)
+    return parse(
+        f"""(float[N,{inputs}] features) => (float[N,10] logits) {{
+            [layer1] a = MatMul (features, w1)
+            [bias1] b = Add (a, b1)
+            [relu] c = Relu (b)
+            [layer2] d = MatMul (c, w2)
+            [bias2] logits = Add (d, b2)
+        }}""",
+        weights,
+        opset=opset,
+    )
 
 
 def lstm(
@@ -69,58 +74,57 @@ def lstm(
         "axes": np.array([1], np.int64),
         "proj": _normal(rng, hidden, 4),
     }
-    nodes = [
-        helper.make_node(
-            "LSTM", ["signal", "lstm.w", "lstm.r", "lstm.b"], ["y"], name="lstm", hidden_size=hidden
-        ),
-        helper.make_node("Squeeze", ["y", "axes"], ["z"], name="squeeze"),
-        helper.make_node("MatMul", ["z", "proj"], ["scores"], name="projection"),
-    ]
-    return of(nodes, {"signal": [steps, "N", inputs]}, {"scores": [steps, "N", 4]}, weights, opset)
+    return parse(
+        f"""(float[{steps},N,{inputs}] signal) => (float[{steps},N,4] scores) {{
+            [lstm] y = LSTM <hidden_size={hidden}> (signal, "lstm.w", "lstm.r", "lstm.b")
+            [squeeze] z = Squeeze (y, axes)
+            [projection] scores = MatMul (z, proj)
+        }}""",
+        weights,
+        opset=opset,
+    )
 
 
 def branches(*, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
     """An If whose branches hold a MatMul each (weights as Constant nodes): x[N,4], flag[] → y[N,4]."""
     rng = np.random.default_rng(seed)
-    nodes = [
-        helper.make_node(
-            "If",
-            ["flag"],
-            ["y"],
-            name="choose",
-            then_branch=_branch("then", _normal(rng, 4, 4)),
-            else_branch=_branch("else", _normal(rng, 4, 4)),
-        )
-    ]
-    model = of(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {}, opset)
-    model.graph.input.append(helper.make_tensor_value_info("flag", TensorProto.BOOL, []))
+    model = parse(
+        """(float[N,4] x, bool flag) => (float[N,4] y) {
+            [choose] y = If <
+                then_branch = then () => (float[N,4] "then.y") {
+                    ["then.c"] "then.w" = Constant <value = float[1] {0}> ()
+                    ["then.matmul"] "then.y" = MatMul (x, "then.w")
+                },
+                else_branch = else () => (float[N,4] "else.y") {
+                    ["else.c"] "else.w" = Constant <value = float[1] {0}> ()
+                    ["else.matmul"] "else.y" = MatMul (x, "else.w")
+                }> (flag)
+        }""",
+        opset=opset,
+    )
+    for branch in model.graph.node[0].attribute:
+        branch.g.node[0].attribute[0].t.CopyFrom(numpy_helper.from_array(_normal(rng, 4, 4)))
     return model
 
 
 def siblings(*, seed: int = 0) -> onnx.ModelProto:
     """All layers in the branches of an If, which use the same names: x[N,3,8,8], flag[] → y[N,10]."""
     rng = np.random.default_rng(seed)
-    chosen = {name: _pooled_convolutions(rng) for name in ("then_branch", "else_branch")}
-    model = of(
-        [helper.make_node("If", ["flag"], ["y"], **chosen)], {"x": ["N", 3, 8, 8]}, {"y": ["N", 10]}, {}, 18
-    )
-    model.graph.input.append(helper.make_tensor_value_info("flag", TensorProto.BOOL, []))
-    return model
-
-
-def _pooled_convolutions(rng: np.random.Generator) -> onnx.GraphProto:
-    nodes = [
-        helper.make_node("Conv", ["x", "w1"], ["a"], name="first", pads=[1] * 4),
-        helper.make_node("Relu", ["a"], ["b"], name="relu"),
-        helper.make_node("Conv", ["b", "w2"], ["c"], name="second"),
-        helper.make_node("GlobalAveragePool", ["c"], ["p"], name="pool"),
-        helper.make_node("Flatten", ["p"], ["f"], name="flat"),
-        helper.make_node("MatMul", ["f", "w3"], ["z"], name="head"),
-    ]
+    layers = """branch () => (float[N,10] z) {
+        [first] a = Conv <pads=[1, 1, 1, 1]> (x, w1)
+        [relu] b = Relu (a)
+        [second] c = Conv (b, w2)
+        [pool] p = GlobalAveragePool (c)
+        [flat] f = Flatten (p)
+        [head] z = MatMul (f, w3)
+    }"""
+    model = parse(f"""(float[N,3,8,8] x, bool flag) => (float[N,10] y) {{
+        y = If <then_branch = {layers}, else_branch = {layers}> (flag)
+    }}""")
     shapes = {"w1": (16, 3, 3, 3), "w2": (32, 16, 1, 1), "w3": (32, 10)}
-    weights = [numpy_helper.from_array(_normal(rng, *shape), name) for name, shape in shapes.items()]
-    answer = helper.make_tensor_value_info("z", TensorProto.FLOAT, ["N", 10])
-    return helper.make_graph(nodes, "branch", [], [answer], weights)
+    for branch in model.graph.node[0].attribute:
+        branch.g.initializer.extend(tensors({n: _normal(rng, *shape) for n, shape in shapes.items()}))
+    return model
 
 
 def dirty() -> onnx.ModelProto:
@@ -157,37 +161,24 @@ def with_functions() -> onnx.ModelProto:
         "w2": _normal(rng, 32, 10),
         "b2": _normal(rng, 10),
     }
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("local", 1)]
-    affine = helper.make_function(
-        "local",
-        "Affine",
-        ["x", "w", "b"],
-        ["y"],
-        [
-            helper.make_node("MatMul", ["x", "w"], ["t"], name="product"),
-            helper.make_node("Add", ["t", "b"], ["y"], name="sum"),
-        ],
-        opsets,
+    return parse(
+        """(float[N,64] features) => (float[N,10] logits) {
+            [first] h = local.Layer (features, w1, b1)
+            [second] logits = local.Affine (h, w2, b2)
+        }
+        <domain: "local", opset_import: ["": 18, "local": 1]>
+        Affine (x, w, b) => (y) {
+            [product] t = MatMul (x, w)
+            [sum] y = Add (t, b)
+        }
+        <domain: "local", opset_import: ["": 18, "local": 1]>
+        Layer (x, w, b) => (y) {
+            [affine] t = local.Affine (x, w, b)
+            [relu] y = Relu (t)
+        }""",
+        weights,
+        domains={"local": 1},
     )
-    layer = helper.make_function(
-        "local",
-        "Layer",
-        ["x", "w", "b"],
-        ["y"],
-        [
-            helper.make_node("Affine", ["x", "w", "b"], ["t"], name="affine", domain="local"),
-            helper.make_node("Relu", ["t"], ["y"], name="relu"),
-        ],
-        opsets,
-    )
-    nodes = [
-        helper.make_node("Layer", ["features", "w1", "b1"], ["h"], name="first", domain="local"),
-        helper.make_node("Affine", ["h", "w2", "b2"], ["logits"], name="second", domain="local"),
-    ]
-    model = of(nodes, {"features": ["N", 64]}, {"logits": ["N", 10]}, weights, 18)
-    model.opset_import.append(helper.make_opsetid("local", 1))
-    model.functions.extend([affine, layer])
-    return model
 
 
 def with_initializers_as_inputs() -> onnx.ModelProto:
@@ -223,6 +214,36 @@ def with_external_data(folder: Path, name: str = "model.onnx", data: str = "mode
     return path
 
 
+def parse(
+    text: str,
+    weights: dict[str, Any] | None = None,
+    *,
+    opset: int = 18,
+    ir_version: int = IR_VERSION,
+    domains: dict[str, int] | None = None,
+) -> onnx.ModelProto:
+    """Parse a graph in ONNX's text format, `(float[N,4] x) => (float[N,3] y) { [layer] y = MatMul (x, w) }`.
+
+    `weights` become initializers; functions may follow the graph, in a domain that `domains` gives its version.
+    """
+    opsets = ", ".join(f'"{domain}": {version}' for domain, version in {"": opset, **(domains or {})}.items())
+    model = parser.parse_model(f"<ir_version: {ir_version}, opset_import: [{opsets}]> graph {text}")
+    for made in messages(model, onnx.NodeProto):
+        if not made.domain:
+            made.ClearField("domain")  # the parser writes the empty one out, which no exporter does
+    model.graph.initializer.extend(tensors(weights or {}))
+    return model
+
+
+def tensors(weights: dict[str, Any]) -> list[TensorProto]:
+    return [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()]
+
+
+def node(op: str, inputs: str, outputs: str, name: str = "", **attributes: Any) -> onnx.NodeProto:
+    """One node for `of`; names of values are separated by spaces."""
+    return helper.make_node(op, inputs.split(), outputs.split(), name=name, **attributes)
+
+
 def of(
     nodes: list[onnx.NodeProto],
     inputs: dict[str, list[Any]],
@@ -233,13 +254,13 @@ def of(
     inputs_are: int = TensorProto.FLOAT,
     ir_version: int = IR_VERSION,
 ) -> onnx.ModelProto:
-    """A model of these nodes; outputs are float32."""
+    """Make a model of nodes that a test computes; outputs are float32. What is fixed is written as text: `parse`."""
     graph = helper.make_graph(
         nodes,
         "graph",
         [helper.make_tensor_value_info(name, inputs_are, shape) for name, shape in inputs.items()],
         [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()],
-        [numpy_helper.from_array(np.asarray(array), name) for name, array in weights.items()],
+        tensors(weights),
     )
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=ir_version)
 
@@ -260,24 +281,6 @@ def feeds(model: onnx.ModelProto, *, batch: int = 3, seed: int = 1) -> dict[str,
 
 def _normal(rng: np.random.Generator, *shape: int) -> np.ndarray:
     return (rng.standard_normal(shape) * 0.3).astype(np.float32)
-
-
-def _conv(source: str, name: str, target: str) -> onnx.NodeProto:
-    return helper.make_node(
-        "Conv", [source, f"{name}.weight", f"{name}.bias"], [target], name=name, pads=[1, 1, 1, 1]
-    )
-
-
-def _branch(name: str, weight: np.ndarray) -> onnx.GraphProto:
-    nodes = [
-        helper.make_node(
-            "Constant", [], [f"{name}.w"], name=f"{name}.c", value=numpy_helper.from_array(weight)
-        ),
-        helper.make_node("MatMul", ["x", f"{name}.w"], [f"{name}.y"], name=f"{name}.matmul"),
-    ]
-    return helper.make_graph(
-        nodes, name, [], [helper.make_tensor_value_info(f"{name}.y", TensorProto.FLOAT, ["N", 4])]
-    )
 
 
 def _sparse(name: str, dense: np.ndarray, indices: np.ndarray) -> onnx.SparseTensorProto:

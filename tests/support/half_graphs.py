@@ -5,9 +5,9 @@ from typing import Final
 
 import numpy as np
 import onnx
-from onnx import numpy_helper, parser
 
-HEAD: Final = '<ir_version: 8, opset_import: ["" : 18]>\n'
+from tests.support.graphs import parse
+
 STATISTICS: Final = "statistics in float32"
 GRAPHS: Final = {
     "an output that is an input": """
@@ -86,13 +86,8 @@ def graph(name: str, *, double: bool = False) -> onnx.ModelProto:
     if double:
         text = re.sub("float16|to=10|dtype=10", lambda found: SAYS_HALF[found[0]], text)
         constants = {n: a.astype(np.float64) if a.dtype == np.float16 else a for n, a in constants.items()}
-    model = parser.parse_model(f"{HEAD} graph {text.strip()}")
-    model.graph.initializer.extend(
-        numpy_helper.from_array(np.asarray(array), name)
-        for name, array in constants.items()
-        if re.search(rf"[(,] ?{name}[,)]", text)
-    )
-    return model
+    used = {name: array for name, array in constants.items() if re.search(rf"[(,] ?{name}[,)]", text)}
+    return parse(text, used, ir_version=8)
 
 
 def feeds(model: onnx.ModelProto) -> dict[str, np.ndarray]:

@@ -8,7 +8,7 @@ import onnx
 import onnx_ir as ir
 from onnx import TensorProto, helper
 
-from tests.support.small_nets import node
+from tests.support.graphs import node
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import TensorSpec
 from worker.compression.data.open import open_samples

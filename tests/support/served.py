@@ -4,14 +4,16 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Thread
 from typing import Any
 
 import httpx
+from fastapi import FastAPI
 
 from app.api.deps import Parts
+from app.api.readiness import Readiness
 from app.main import create_app
 from app.queue import MemoryQueue
 from app.server.limits import ConnectionLimits
@@ -31,6 +33,14 @@ class Served:
     parts: Parts
     queue: MemoryQueue
     url: str
+    app: FastAPI
+
+    def emptied(self, data_dir: Path) -> "Served":
+        """The same server on stores that hold nothing."""
+        queue = MemoryQueue()
+        parts = Parts(Settings(data_dir=data_dir), MemoryRecords(), MemoryBlobs(), queue)
+        self.app.state.parts, self.app.state.readiness = parts, Readiness(parts)
+        return replace(self, parts=parts, queue=queue)
 
     def inspected(self, id: str, facts: dict[str, Any]) -> None:
         """What the inspector does with a good upload."""
@@ -67,8 +77,8 @@ def served(
             time.sleep(0.005)
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=url, timeout=30) as http:
-                yield Served(http, app.state.parts, waiting, url)
+            with httpx.Client(base_url=url, timeout=30, verify=False) as http:
+                yield Served(http, app.state.parts, waiting, url, app)
         finally:
             server.should_exit = True
             thread.join(10)

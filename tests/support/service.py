@@ -42,6 +42,10 @@ class Service:
         assert self._process is not None
         return psutil.Process(self._process.pid)
 
+    @property
+    def runs(self) -> bool:
+        return self._process is not None and self._process.poll() is None
+
     def start(self) -> "Service":
         """Returns when it says where it is."""
         with self._log.open("ab") as log:

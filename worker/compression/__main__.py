@@ -59,7 +59,7 @@ def main() -> int:
 def _compress(job: Path, out: Path) -> int:
     request = read_model(JobRequest, job.read_bytes())
     base = job.parent
-    _check_there([base / name for name in (request.model, *named_models(request), *_datasets(request))])
+    _check_exist([base / name for name in (request.model, *named_models(request), *_datasets(request))])
     report = compress(
         _as_onnx(base / request.model, out),
         request.recipe,
@@ -85,8 +85,8 @@ def _compress(job: Path, out: Path) -> int:
     return 3 if report.outcome == "requirements_not_met" else 0
 
 
-def _check_there(paths: list[Path]) -> None:
-    """Before the work. Raises FileNotFoundError."""
+def _check_exist(paths: list[Path]) -> None:
+    """Check before the work that these files are there. Raises `FileNotFoundError`."""
     for path in paths:
         path.stat()
 

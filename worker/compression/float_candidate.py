@@ -10,16 +10,7 @@ from typing import Final
 
 import onnx_ir as ir
 
-from winnow.contract.recipe import (
-    AnyStep,
-    BFloat16,
-    Binary,
-    ChannelPruning,
-    Int8Static,
-    LowRank,
-    Palette,
-    WeightOnly,
-)
+from winnow.contract.recipe import AnyStep
 from worker.compression.apply import apply
 from worker.compression.measure.feeds import benchmark_feed
 from worker.compression.measure.network import Network
@@ -34,14 +25,14 @@ MAX_NODES_BYTES: Final = 1 << 20
 
 def apply_or_keep(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
     """Apply the step, or keep the model as it was. Raises what `apply` does."""
-    if not chooses(step):
+    if not step.may_keep_original:
         return apply(model, step, context)
     original, weights = model.clone(), model_files.weight_bytes(model)
     after = apply(model, step, context)
     if not after.changed or model_files.weight_bytes(after.model) < weights - MAX_NODES_BYTES:
         return after
     limit = _max_bytes(original, context)
-    size = context.file_bytes(after.model, packed=isinstance(step, Palette | Binary))
+    size = context.file_bytes(after.model, packed=step.stores_few_values)
     if size <= limit:
         return after
     if _is_faster(original, after.model, context):
@@ -49,13 +40,6 @@ def apply_or_keep(model: ir.Model, step: AnyStep, context: Context) -> StepResul
             after, notes=[*after.notes, f"{size} bytes in place of {limit}, but measurably faster."]
         )
     return _unchanged(original, after, limit, size)
-
-
-def chooses(step: AnyStep) -> bool:
-    """Whether the step decides what it changes, for this machine."""
-    if isinstance(step, Int8Static):
-        return step.exclude == "auto" and step.target != "cuda"
-    return isinstance(step, WeightOnly | Palette | Binary | BFloat16 | LowRank | ChannelPruning)
 
 
 def _max_bytes(original: ir.Model, context: Context) -> int:

@@ -70,6 +70,25 @@ def test_a_pattern_that_matches_no_layer_names_some_that_are_there() -> None:
     ("change", "expected"),
     [
         ({"require": {"max_metric_drop": 0.1}}, ("missing_data", "evaluation")),
+        ({"require": {"min_agreement": 0.9}}, ("missing_data", "evaluation")),
+        ({"require": {"metrics": {"f1": {"min": 0.9}}}}, ("missing_data", "evaluation")),
+        (
+            {
+                "require": {"metrics": {"map": {"min": 0.9}}},
+                "evaluation": {"metric": "top1"},
+                "data": evaluation(),
+            },
+            ("invalid_request", "require.metrics.map"),
+        ),
+        ({"evaluation": {"task": "auto"}}, ("missing_data", "data.evaluation")),
+        (
+            {
+                "evaluation": {"metric": "agreement", "also": ["f1"], "task": "classification"},
+                "data": evaluation(),
+                "dataset": dataset_facts(target=None),
+            },
+            ("missing_data", "data.evaluation"),
+        ),
         ({"evaluation": {"metric": "top1"}}, ("missing_data", "data.evaluation")),
         (
             {"evaluation": {"metric": "mse"}, "data": evaluation(), "dataset": dataset_facts(target=None)},
@@ -85,10 +104,21 @@ def test_a_metric_needs_labels_and_an_output(change: dict[str, Any], expected: t
     assert refused(**change) == expected
 
 
+@pytest.mark.parametrize("task", ["auto", "classification", "detection", "embedding"])
+def test_agreement_needs_no_labels_and_boxes_are_no_array(task: str) -> None:
+    asked = {"evaluation": {"task": task}, "data": evaluation(), "require": {"min_agreement": 0.9}}
+    assert outcome(**asked, dataset=dataset_facts(target=None)) is None
+    boxes = dataset_facts(target="boxes", arrays={"input": array("float32", 1024, 3, 8, 8)})
+    assert outcome(**asked, dataset=boxes) is None
+
+
 @pytest.mark.parametrize(
     ("dataset", "metric", "code"),
     [
         (labels("float32"), "top1", "labels_do_not_fit"),
+        (labels("float32"), "f1", "labels_do_not_fit"),
+        (labels("float32", high=99.5), "r2", "labels_do_not_fit"),
+        (labels("U5"), "anomaly_auc", "labels_do_not_fit"),
         (labels(high=10), "top5", "labels_do_not_fit"),
         (labels(high=9), "top5", None),
         (labels(low=-1, high=9), "recall", "labels_do_not_fit"),

@@ -12,10 +12,16 @@ ONNX = bytes([0x08, 10, 0x3A, 4]) + b"grap"
 """The outermost fields of a model: ir_version 10, and a graph of four bytes."""
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[Served]:
-    with served(tmp_path) as running:
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+    with served(tmp_path_factory.mktemp("server")) as running:
         yield running
+
+
+@pytest.fixture
+def api(server: Served, tmp_path: Path) -> Served:
+    """Without anything that another test has stored."""
+    return server.emptied(tmp_path)
 
 
 @pytest.fixture

@@ -122,7 +122,7 @@ JOBS = 500
 REAPERS = 4
 
 
-@pytest.fixture(params=["files", pytest.param("redis", marks=pytest.mark.integration)])
+@pytest.fixture
 def queues(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[CeleryQueue]]:
     """One for each reaper."""
     if request.param == "files":
@@ -132,6 +132,15 @@ def queues(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[list[Cele
         yield [CeleryQueue(Settings(data_dir=tmp_path, broker_url=server.url)) for _ in range(REAPERS)]
 
 
+@pytest.mark.parametrize(
+    ("records", "queues"),
+    [
+        ("memory", "files"),
+        pytest.param("sqlite", "redis", marks=pytest.mark.integration),
+        pytest.param("postgresql", "files", marks=pytest.mark.integration),
+    ],
+    indirect=True,
+)
 def test_after_ten_minutes_the_queue_is_as_long_as_what_waits(
     records: Records, queues: list[CeleryQueue]
 ) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.support.attacks import containers, expressions, pickles, programs
-from tests.support.attacks.made import CANARY, MODULE
+from tests.support.attacks.pt2_files import CANARY, MODULE
 
 ATTACKS: dict[str, Callable[[Path], bytes]] = {
     f"{module.__name__.rpartition('.')[2]}: {name}": attack

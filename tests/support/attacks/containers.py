@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.attacks.expressions import everywhere
-from tests.support.attacks.made import PROGRAM, WEIGHTS, code, edited, honest, packed
+from tests.support.attacks.pt2_files import PROGRAM, WEIGHTS, code, edited, honest, packed
 
 
 def evil_program(marker: Path) -> bytes:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.attacks.made import PROGRAM, code, edited, honest, objects, packed
+from tests.support.attacks.pt2_files import PROGRAM, code, edited, honest, objects, packed
 
 SYMBOL = "Symbol('s73', positive=True, integer=True)"
 

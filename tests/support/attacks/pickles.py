@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.attacks.made import CONSTANTS, WEIGHTS, Files, honest, packed
+from tests.support.attacks.pt2_files import CONSTANTS, WEIGHTS, Files, honest, packed
 
 
 class Payload:

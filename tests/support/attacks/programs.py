@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from tests.support.attacks.made import (
+from tests.support.attacks.pt2_files import (
     CANARY,
     CONSTANTS,
     MODULE,

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from tests.support import graphs
-from tests.support.attacks.made import HONEST
+from tests.support.attacks.pt2_files import HONEST
 from tests.support.fuzzing.readers import Format
 
 

@@ -111,7 +111,18 @@ def test_a_job_that_trained_nothing_has_no_curves(ask: Ask, job: str, tmp_path: 
 
 
 def test_requirements_not_met_are_exit_code_3_with_the_reason(ask: Ask, ids: tuple[str, str]) -> None:
-    result = ask("submit", ids[0], "--step", "int8_dynamic", "--max-size-ratio", "0.001", "--watch", code=3)
+    result = ask(
+        "submit",
+        ids[0],
+        "--step",
+        "int8_dynamic",
+        "--max-size-ratio",
+        "0.001",
+        "--rounds",
+        9,
+        "--watch",
+        code=3,
+    )
     assert "does not meet max_size_ratio" in result.stderr
     ask("watch", result.stdout.strip(), code=3)
     assert "NO" in ask("report", result.stdout.strip()).stdout

@@ -116,7 +116,9 @@ def test_run_does_it_all_and_leaves_nothing_but_the_result(
 ) -> None:
     small = tmp_path / "small.onnx"
     process = start(
-        *run(files, declaration, "--out", small), TMPDIR=str(tmp_path), WINNOW_TEST_MARK=str(tmp_path)
+        *run(files, declaration, "--out", small, "--rounds", 9),
+        TMPDIR=str(tmp_path),
+        WINNOW_TEST_MARK=str(tmp_path),
     )
     code, out, err = ended(process)
     assert code == 0, err
@@ -134,17 +136,24 @@ def test_run_says_3_and_still_delivers(
     winnow: Service, files: Digits, declaration: Path, tmp_path: Path
 ) -> None:
     small = tmp_path / "small.onnx"
-    more = ("--out", small, "--max-size-ratio", "0.001", "--url", winnow.url)
+    more = ("--out", small, "--max-size-ratio", "0.001", "--rounds", 9, "--url", winnow.url)
     code, _, err = ended(start(*run(files, declaration, *more)))
     assert code == 3
     assert "max_size_ratio" in err
     assert small.exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("phrase", ["starting a service", "job_"])
+@pytest.mark.parametrize(
+    ("phrase", "number"),
+    [
+        ("starting a service", signal.SIGINT),
+        ("starting a service", signal.SIGHUP),
+        ("job_", signal.SIGINT),
+        ("job_", signal.SIGTERM),
+    ],
+)
 def test_an_interrupted_run_stops_all_it_started(
-    files: Digits, declaration: Path, tmp_path: Path, number: signal.Signals, phrase: str
+    files: Digits, declaration: Path, tmp_path: Path, phrase: str, number: signal.Signals
 ) -> None:
     more = ("--out", tmp_path / "small.onnx", "--rounds", 1000, "--batch-size", 64)
     process = start(*run(files, declaration, *more), TMPDIR=str(tmp_path), WINNOW_TEST_MARK=str(tmp_path))

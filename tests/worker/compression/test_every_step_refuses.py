@@ -7,8 +7,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
+from tests.support.graphs import node
 from tests.support.refusals import refusal
-from tests.support.small_nets import digits_net, digits_samples, model, node, samples
+from tests.support.small_nets import digits_net, digits_samples, model_of, samples
 from winnow.contract.errors import Problem
 from winnow.contract.recipe import AnyStep, Recipe
 from worker.compression.apply import apply
@@ -23,7 +24,7 @@ NEED_DATA = ("int8", "int8_static", "mixed_precision")
 def without_weights(operator: str = "Relu") -> ir.Model:
     """MatMul multiplies what it is given by itself: two values, no weight."""
     inputs = "x" if operator == "Relu" else "x x"
-    return model([node(operator, inputs, "y", "only")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
+    return model_of([node(operator, inputs, "y", "only")], {"x": ["N", 4]}, {"y": ["N", 4]}, {})
 
 
 def done(net: ir.Model, step: AnyStep, folder: Path, data: Samples | None) -> ir.Model:

@@ -10,7 +10,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.small_nets import model, node, run, samples
+from tests.support.graphs import node
+from tests.support.in_process import InProcess
+from tests.support.small_nets import model_of, run, samples
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from worker.compression.data.source import Data
@@ -45,7 +47,7 @@ def small(kind: str, width: int) -> ir.Model:
     nodes = [node(kind, "x w", "a", "one", **more), node("Relu", "a", "r", "relu")]
     nodes.append(node(kind, "r v", "y", "two", **more))
     inner, outer = ([4, 6, 6], [3, 4, 4]) if conv else ([4], [3])
-    return model(nodes, {"x": ["N", *inner]}, {"y": ["N", *outer]}, weights)
+    return model_of(nodes, {"x": ["N", *inner]}, {"y": ["N", *outer]}, weights)
 
 
 @pytest.mark.parametrize("step", STEPS, ids=lambda step: " ".join(map(str, step.values())))
@@ -72,7 +74,13 @@ def test_no_file_grows_unless_it_is_told_to_be_faster(
 def test_the_job_succeeds_with_the_upload_and_the_missed_target(tmp_path: Path) -> None:
     model_files.save(small("Gemm", 6), path := tmp_path / "model.onnx")
     recipe = Recipe.model_validate({"steps": [{"kind": "low_rank", "rank": "energy", "energy": 0.99}]})
-    report = compress(path, recipe, Data(), tmp_path / "out", options=Options(benchmark=Benchmark(rounds=9)))
+    report = compress(
+        path,
+        recipe,
+        Data(),
+        tmp_path / "out",
+        options=Options(benchmark=Benchmark(rounds=9), processes=InProcess()),
+    )
     assert (report.steps[0].changed, report.outcome) == (0, "unchecked")
     assert report.verdict.recommend == "keep_original"
     assert (tmp_path / "out" / ARTIFACT).stat().st_size <= path.stat().st_size

@@ -11,6 +11,7 @@ from torch import nn
 from torch.nn import functional
 
 from app.admission.inputs import parse_input
+from tests.support.in_process import InProcess
 from winnow.contract.declaration import Declaration
 from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat
@@ -75,7 +76,7 @@ def artifact(network: nn.Module, images: np.ndarray, format: ModelFormat, folder
         Recipe.model_validate({"steps": [{"kind": "int8_static"}]}),
         Data(calibration=Source(folder / "data.npz", declaration, CALIBRATION)),
         folder / "out",
-        options=Options(benchmark=Benchmark(rounds=9)),
+        options=Options(benchmark=Benchmark(rounds=9), processes=InProcess()),
     )
     return folder / "out" / "artifact.onnx"
 

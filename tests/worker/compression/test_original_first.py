@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.digits import EVALUATION, digits
+from tests.support.in_process import InProcess
 from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
@@ -33,7 +34,7 @@ class Heard:
 def test_the_originals_quality_and_raw_pixels_come_before_any_step(tmp_path: Path) -> None:
     files, heard = digits(tmp_path), Heard()
     data = Data(evaluation=Source(files.data, RAW, EVALUATION))
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     recipe = Recipe.model_validate({"steps": [{"kind": "float16"}]})
     report = compress(files.model, recipe, data, tmp_path / "out", heard, options=options)
     first, second = heard.lines[:2]

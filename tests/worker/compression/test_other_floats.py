@@ -10,6 +10,7 @@ import pytest
 from tests.support import graphs
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.float_types import Form, written_in
+from tests.support.in_process import InProcess
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
@@ -36,7 +37,9 @@ def written(files: Digits, form: Form, folder: Path) -> Path:
 def done(model: Path, files: Digits, out: Path, step: dict[str, Any], **models: Path) -> Report:
     calibration = Source(files.data, DECLARATION, CALIBRATION)
     evaluation = Source(files.data, DECLARATION, EVALUATION)
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), models=models)
+    options = Options(
+        Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess(), models=models
+    )
     recipe = Recipe.model_validate({"steps": [step]})
     return compress(model, recipe, Data(calibration, evaluation, calibration), out, options=options)
 
@@ -96,7 +99,11 @@ def test_int8_by_itself_of_a_float64_upload(tmp_path: Path) -> None:
     data = Source(tmp_path / "data.npz")
     recipe = Recipe.model_validate({"steps": [{"kind": "int8"}]})
     report = compress(
-        path, recipe, Data(data, data), tmp_path / "out", options=Options(benchmark=Benchmark(rounds=9))
+        path,
+        recipe,
+        Data(data, data),
+        tmp_path / "out",
+        options=Options(benchmark=Benchmark(rounds=9), processes=InProcess()),
     )
     assert types(tmp_path / "out" / "artifact.onnx") == types(path)
     assert report.size_bytes.after < 0.5 * report.size_bytes.before

@@ -11,6 +11,7 @@ import pytest
 
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import mlp, soil
+from tests.support.in_process import InProcess
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.graph_hash import graph_sha256
@@ -44,7 +45,7 @@ def data(files: Digits, evaluation: tuple[int, int] = EVALUATION) -> Data:
 
 
 def options(**require: float) -> Options:
-    return Options(Evaluation(metric="top1"), Requirements(**require), QUICK)
+    return Options(Evaluation(metric="top1"), Requirements(**require), QUICK, processes=InProcess())
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +112,13 @@ def test_the_same_request_gives_the_same_graph_and_says_its_hash(
     for run in ("first", "second"):
         given = Data(calibration=Source(files.data, DECLARATION, (0, 64)))
         reports.append(
-            compress(files.model, recipe(kind), given, tmp_path / run, options=Options(benchmark=QUICK))
+            compress(
+                files.model,
+                recipe(kind),
+                given,
+                tmp_path / run,
+                options=Options(benchmark=QUICK, processes=InProcess()),
+            )
         )
         artifact = tmp_path / run / "artifact.onnx"
         facts = {prop.key: prop.value for prop in onnx.load(str(artifact)).metadata_props}
@@ -126,7 +133,9 @@ def test_layers_tell_what_was_and_what_is_of_packed_weights_too(
     files: Digits, tmp_path: Path, kind: str
 ) -> None:
     """4 bits are an eighth of float32; nothing was taken out, and every layer's multiplications are known."""
-    report = compress(files.model, recipe(kind), Data(), tmp_path, options=Options(benchmark=QUICK))
+    report = compress(
+        files.model, recipe(kind), Data(), tmp_path, options=Options(benchmark=QUICK, processes=InProcess())
+    )
     assert report.macs is not None
     assert report.macs.ratio == 1
     for layer in report.layers:
@@ -257,7 +266,13 @@ def test_debug_records_are_gone_and_their_bytes_told(tmp_path: Path) -> None:
     soil(model)
     model.metadata_props.add(key="names", value="cat,dog")
     onnx.save(model, path)
-    report = compress(path, recipe("float16"), Data(), tmp_path / "out", options=Options(benchmark=QUICK))
+    report = compress(
+        path,
+        recipe("float16"),
+        Data(),
+        tmp_path / "out",
+        options=Options(benchmark=QUICK, processes=InProcess()),
+    )
     artifact = onnx.load(str(tmp_path / "out" / "artifact.onnx"))
     assert report.tidied_bytes > 0
     assert b".py" not in artifact.SerializeToString()

@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import joined_batchnorms, model, node, proto, run, samples
+from tests.support.small_nets import joined_batchnorms, model, proto, run, samples
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe
 from worker.compression.apply import apply
@@ -58,12 +58,14 @@ def test_an_output_that_is_a_weight_stays_what_it_was(step: dict[str, Any], tmp_
         "w1": RNG.normal(size=(64, 64)).astype(np.float32),
         "w2": RNG.normal(size=(64, 64)).astype(np.float32),
     }
-    nodes = [
-        node("MatMul", "x w1", "a", "one"),
-        node("Relu", "a", "r", "relu"),
-        node("MatMul", "r w2", "y", "two"),
-    ]
-    net = model(nodes, {"x": ["N", 64]}, {"y": ["N", 64], "w1": [64, 64]}, weights)
+    net = model(
+        """(float[N,64] x) => (float[N,64] y, float[64,64] w1) {
+            [one] a = MatMul (x, w1)
+            [relu] r = Relu (a)
+            [two] y = MatMul (r, w2)
+        }""",
+        weights,
+    )
     x = RNG.normal(size=(32, 64)).astype(np.float32)
     made = done(net, tmp_path, x, **step)
     assert made.changed >= 1
@@ -72,8 +74,9 @@ def test_an_output_that_is_a_weight_stays_what_it_was(step: dict[str, Any], tmp_
 
 @pytest.mark.parametrize("step", [{"kind": "low_rank"}, {"kind": "sparsity"}], ids=lambda step: step["kind"])
 def test_a_product_of_nothing_is_no_crash(step: dict[str, Any], tmp_path: Path) -> None:
-    nodes = [node("MatMul", "x w", "y", "none")]
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 0]}, {"w": np.zeros((4, 0), np.float32)})
+    net = model(
+        "(float[N,4] x) => (float[N,0] y) { [none] y = MatMul (x, w) }", {"w": np.zeros((4, 0), np.float32)}
+    )
     with pytest.raises(Refusal) as caught:
         done(net, tmp_path, np.ones((8, 4), np.float32), **step)
     assert caught.value.problem.code == "nothing_to_compress"

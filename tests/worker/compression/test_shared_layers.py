@@ -11,7 +11,8 @@ import onnx_ir as ir
 import pytest
 from onnx_ir import external_data
 
-from tests.support.small_nets import model, node, run, samples
+from tests.support.graphs import node
+from tests.support.small_nets import model_of, run, samples
 from winnow.contract.recipe import Finetune, Recipe
 from worker.compression.apply import apply
 from worker.compression.engine.working import as_module
@@ -59,7 +60,7 @@ def head(*, shared: bool) -> ir.Model:
         node("MatMul", "c matrix", "y", "product1"),
         node("MatMul", f"d {m2}", "z", "product2"),
     ]
-    return model(nodes, {"x": ["N", 16, 8, 8]}, {"y": ["N", 48], "z": ["N", 48]}, {**WEIGHTS, **copies})
+    return model_of(nodes, {"x": ["N", 16, 8, 8]}, {"y": ["N", 48], "z": ["N", 48]}, {**WEIGHTS, **copies})
 
 
 def done(net: ir.Model, folder: Path, **step: Any) -> StepResult:
@@ -100,7 +101,7 @@ def test_moments_are_those_of_all_readers(tmp_path: Path) -> None:
     one, two = (list(_moments(head(shared=shared), tmp_path)) for shared in (True, False))
     for both, first, second in zip(one, two[::2], two[1::2], strict=True):
         assert both.rows == first.rows + second.rows
-        assert np.allclose(both.second, first.second + second.second, rtol=1e-12, atol=0)
+        assert np.allclose(both.hessian, first.hessian + second.hessian, rtol=1e-12, atol=0)
 
 
 def _moments(net: ir.Model, folder: Path) -> Iterator[Moments]:
@@ -143,7 +144,7 @@ def test_a_weight_that_something_else_reads_stays(tmp_path: Path) -> None:
     w = RNG.standard_normal((64, 64)).astype(np.float32)
     other = RNG.standard_normal((64, 64)).astype(np.float32)
     nodes.append(node("MatMul", "z other", "out", "last"))
-    net = model(nodes, {"x": [64, 64]}, {"out": [64, 64]}, {"w": w, "other": other})
+    net = model_of(nodes, {"x": [64, 64]}, {"out": [64, 64]}, {"w": w, "other": other})
     made = apply(
         net,
         Recipe.model_validate({"steps": [{"kind": "weight_only"}]}).steps[0],

@@ -9,6 +9,7 @@ import onnx_ir as ir
 import pytest
 
 from tests.support import graphs, unusual
+from tests.support.in_process import InProcess
 from tests.support.ort import run
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark
@@ -16,6 +17,7 @@ from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.open import open_samples
+from worker.compression.data.samples import Fed
 from worker.compression.data.source import Data, Source
 from worker.compression.graph.facts.batch_axis import batch_axes
 from worker.compression.graph.normal_form.normalise import normalise
@@ -27,7 +29,7 @@ from worker.compression.options import Options
 from worker.compression.pipeline import compress
 from worker.compression.runtime.observe import Observer
 
-QUICK = Options(benchmark=Benchmark(rounds=9))
+QUICK = Options(benchmark=Benchmark(rounds=9), processes=InProcess())
 RNG = np.random.default_rng(0)
 
 
@@ -185,10 +187,10 @@ def test_time_major_networks_never_mix_samples(batch: int | str, tmp_path: Path)
 def test_a_table_that_is_no_batch_is_one_sample_each(tmp_path: Path) -> None:
     """Eight rows a batch and eight anchors: the anchors' rows are not taken for samples."""
     network = Network(written(unusual.anchors(), tmp_path), 1, "the model")
-    feeds = [({"x": rows(8, 8)}, 8)]
-    parity, _, _ = compare_outputs(network, network, feeds, "evaluation", lambda done: None)
+    fed = Fed({"x": rows(8, 8)}, 8)
+    parity, _, _ = compare_outputs(network, network, [fed], "evaluation", lambda done: None)
     assert {entry.output for entry in parity} == {"y", "anchors"}
     moved = OutputDifference("anchors")
-    anchors = network.run(feeds[0][0], ["anchors"])[0]
+    anchors = network.run(fed.feeds, ["anchors"])[0]
     moved.add(anchors, anchors, 8, batched=network.batch_axes["anchors"] is not None)
     assert len(moved.cosines) == 1

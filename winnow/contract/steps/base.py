@@ -45,15 +45,21 @@ ORIGINAL: Final = "original"
 
 
 class Step(RequestModel):
-    """What all steps have in common: what `POST /v1/jobs` checks beforehand.
+    """What all steps have in common: what `POST /v1/jobs` checks beforehand, and what is done with any step's result.
 
     `needs` is the data that no setting of the step does without; `without_data` says which settings do without
     calibration data. `takes` is the kind of graph that a step works on: of floats, with Q/DQ nodes, or either.
+    `quantizes`, and `writes_qdq`: as Q/DQ nodes. `halves`: the weights that it leaves have 16 bits.
+    `stores_few_values`: its weights take few values, which can be trained as floats and are packed in the artifact.
     """
 
     needs: ClassVar[frozenset[Need]] = frozenset()
     without_data: ClassVar[str] = ""
     quantizes: ClassVar[bool] = False
+    writes_qdq: ClassVar[bool] = False
+    halves: ClassVar[bool] = False
+    stores_few_values: ClassVar[bool] = False
+    chooses: ClassVar[bool] = False
     takes: ClassVar[Literal["float", "quantized", "any"]] = "any"
 
     @property
@@ -66,6 +72,20 @@ class Step(RequestModel):
         """Of node names that stay as they are; none where the step is to find them itself."""
         given = getattr(self, "exclude", [])
         return given if isinstance(given, list) else []
+
+    @property
+    def may_keep_original(self) -> bool:
+        """Whether the step chooses what it changes, for this machine: the model as it was is one of its candidates."""
+        return self.chooses
+
+    @property
+    def makes_zeros(self) -> bool:
+        return False
+
+    @property
+    def packs(self) -> bool | None:
+        """Whether zeros and few values are packed in the artifact; None where the step has no say."""
+        return True if self.stores_few_values else None
 
     @property
     def needs_labels(self) -> bool:

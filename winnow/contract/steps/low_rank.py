@@ -12,6 +12,7 @@ class LowRank(Step):
 
     without_data: ClassVar[str] = " Or fit to the weights alone: data_aware false."
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    chooses: ClassVar[bool] = True
 
     kind: Literal["low_rank"] = Field(description=KIND)
     convolution: Literal["auto", "tucker", "spatial", "channel"] = Field(

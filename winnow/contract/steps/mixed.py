@@ -34,6 +34,7 @@ class MixedPrecision(Step):
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration"})
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    writes_qdq: ClassVar[bool] = True
 
     kind: Literal["mixed_precision"] = Field(description=KIND)
     max_size_ratio: Annotated[float, Field(gt=0, le=1)] | None = Field(

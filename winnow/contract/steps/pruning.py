@@ -22,6 +22,7 @@ class ChannelPruning(Step):
 
     needs: ClassVar[frozenset[Need]] = frozenset()
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    chooses: ClassVar[bool] = True
 
     kind: Literal["channel_pruning"] = Field(description=KIND)
     criterion: (
@@ -76,6 +77,10 @@ class ChannelPruning(Step):
         return self.recovery is not None and self.recovery.needs_labels
 
     @property
+    def makes_zeros(self) -> bool:
+        return self.recovery is not None and self.recovery.makes_zeros
+
+    @property
     def models(self) -> dict[str, str]:
         return {} if self.recovery is None else self.recovery.models
 
@@ -128,6 +133,14 @@ class Sparsity(Step):
     def required(self) -> frozenset[Need]:
         data = self.criterion not in NEEDS_NO_DATA or self.distribution == "sensitivity"
         return frozenset({"calibration"} if data else set())
+
+    @property
+    def makes_zeros(self) -> bool:
+        return True
+
+    @property
+    def packs(self) -> bool:
+        return self.storage == "auto"
 
     @property
     def zeros(self) -> float:

@@ -22,6 +22,7 @@ class Int8Static(Step):
     needs: ClassVar[frozenset[Need]] = frozenset({"calibration"})
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    writes_qdq: ClassVar[bool] = True
 
     kind: Literal["int8_static"] = Field(description=KIND)
     calibration: Literal["minmax", "percentile", "entropy", "mse"] = Field(
@@ -62,6 +63,10 @@ class Int8Static(Step):
         "requirements hold.",
     )
 
+    @property
+    def may_keep_original(self) -> bool:
+        return self.exclude == "auto" and self.target != "cuda"
+
 
 class Int8Dynamic(Step):
     """Int8 weights; activations are quantized while the model runs. Needs data only for `smooth`."""
@@ -89,6 +94,8 @@ class Int8Dynamic(Step):
 class Float16(Step):
     """Half-precision weights and arithmetic. Needs no data."""
 
+    halves: ClassVar[bool] = True
+
     kind: Literal["float16"] = Field(description=KIND)
     keep_io_types: bool = Field(default=True, description="Inputs and outputs stay float32.")
     exclude: Patterns
@@ -96,6 +103,9 @@ class Float16(Step):
 
 class BFloat16(Step):
     """Weights stored in bfloat16: the range of float32, with 8 bits of precision. Arithmetic stays as it is."""
+
+    halves: ClassVar[bool] = True
+    chooses: ClassVar[bool] = True
 
     kind: Literal["bfloat16"] = Field(description=KIND)
     exclude: Patterns

@@ -115,6 +115,10 @@ class Training(Step):
     output: str | None = Field(default=None, description="The output to train; the model's first when null.")
     exclude: Patterns
 
+    @property
+    def makes_zeros(self) -> bool:
+        return self.gradual is not None
+
     @model_validator(mode="after")
     def _something_to_be_patient_for(self) -> Self:
         if self.patience is not None and self.validation == 0:

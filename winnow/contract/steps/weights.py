@@ -20,6 +20,7 @@ class WeightOnly(Step):
     without_data: ClassVar[str] = " Or round without data: method hqq or rtn."
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    chooses: ClassVar[bool] = True
 
     kind: Literal["weight_only"] = Field(description=KIND)
     bits: Annotated[Literal[8, 4, 3, 2], WHOLE] = Field(default=4, description="Bits of a weight.")
@@ -58,6 +59,8 @@ class Palette(Step):
 
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    chooses: ClassVar[bool] = True
+    stores_few_values: ClassVar[bool] = True
 
     kind: Literal["palette"] = Field(description=KIND)
     colors: int = Field(default=16, ge=2, le=256, description="Values in a codebook.")
@@ -73,6 +76,8 @@ class Binary(Step):
 
     quantizes: ClassVar[bool] = True
     takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    chooses: ClassVar[bool] = True
+    stores_few_values: ClassVar[bool] = True
 
     kind: Literal["binary"] = Field(description=KIND)
     layers: Taken

@@ -69,10 +69,15 @@ def read_members(file: BinaryIO, *, max_members: int) -> list[Member]:
         raise unsafe(f"its directory has more than {most} bytes")
     entries = _entries(read_exactly(file, end.start, end.stop - end.start), end.count)
     entries.sort(key=lambda entry: entry.header)
-    borders = [*(entry.header for entry in entries), end.start]
-    if borders[0] != 0 or max(borders) != end.start:
+    first, last = (entries[0].header, entries[-1].header) if entries else (end.start, 0)
+    if first != 0 or last > end.start:
         raise BrokenZip("it begins with something else, or was cut short")
-    return [_member(file, entry, stop) for entry, stop in zip(entries, borders[1:], strict=True)]
+    members, stop = [], end.start
+    while entries:  # each entry goes as its member comes: there may be a million of them
+        entry = entries.pop()
+        members.append(_member(file, entry, stop))
+        stop = entry.header
+    return members[::-1]
 
 
 def _entries(directory: bytes, count: int) -> list[Entry]:

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels import Channel, Group, Part
-from worker.compression.runtime.observe import Array
+from worker.compression.ir.values import Array
 
 
 class Initializers:

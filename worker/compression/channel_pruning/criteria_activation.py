@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.ir.values import Array, input_at
+from worker.compression.runtime.observe import Observer
 
 CHANNELWISE_FUNCTIONS: Final = frozenset(
     {"BatchNormalization", "Relu", "LeakyRelu", "PRelu", "Clip", "Sigmoid", "HardSigmoid", "HardSwish", "Elu"}
@@ -73,7 +74,7 @@ def _taps(model: ir.Model, group: Group) -> list[Tap]:
 
 
 def _taps_of(node: ir.Node, group: Group) -> Iterator[Tap]:
-    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    weight = input_at(node, 1)
     if weight is None or node.op_type not in ("Conv", "Gemm", "MatMul"):
         return
     positions = np.full(len(group.channels), -1)

@@ -19,10 +19,11 @@ import onnx_ir as ir
 from worker.compression.channel_pruning.dependency_levels import dependency_levels, subgraph_for
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.cost import macs
+from worker.compression.ir.values import Array
 from worker.compression.layers.bias import Bias, bias_of
 from worker.compression.layers.im2col import sampled_rows
 from worker.compression.layers.linear import Linear, linears
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.runtime.observe import Observer
 
 ROWS_PER_NUMBER: Final = 64
 """Rows for each number that is fitted; of more (a convolution has one for each position) a random part is taken."""
@@ -53,7 +54,7 @@ class LeastSquares:
     """Sums for each group: Σ y zᵀ [groups, out, in (+1)], Σ z zᵀ [groups, in (+1), in (+1)], Σ y² and Σ y."""
 
     cross: Array
-    second: Array
+    hessian: Array
     squares: float
     first: Array
     rows: int = 0
@@ -66,30 +67,30 @@ class LeastSquares:
     def add(self, z: Array, y: Array) -> None:
         """Add rows, float32: z [groups, rows, in (+1)] and y [groups, rows, out]."""
         self.cross += y.swapaxes(1, 2) @ z
-        self.second += z.swapaxes(1, 2) @ z
+        self.hessian += z.swapaxes(1, 2) @ z
         self.squares += float((y.astype(np.float64) ** 2).sum())
         self.first += y.sum(1, dtype=np.float64)
         self.rows += z.shape[1]
 
     def error(self, weights: Array) -> float:
         """Compute Σ ‖y − W z‖² relative to Σ ‖y − mean y‖²."""
-        error = self.squares - 2 * (weights * self.cross).sum() + ((weights @ self.second) * weights).sum()
+        error = self.squares - 2 * (weights * self.cross).sum() + ((weights @ self.hessian) * weights).sum()
         variance = self.squares - (self.first**2).sum() / max(1, self.rows)
         return max(0.0, float(error / variance)) if variance > 0 else 0.0
 
     def solved(self, before: Array, damping: float, free: int) -> Array:
         """Solve for the weights of least error; the last `free` columns (the bias) are not drawn to `before`."""
-        inner = self.second.shape[1]
-        diagonal = np.diagonal(self.second, axis1=1, axis2=2)[:, : inner - free]
+        inner = self.hessian.shape[1]
+        diagonal = np.diagonal(self.hessian, axis1=1, axis2=2)[:, : inner - free]
         ridge = damping * diagonal.mean(1) + np.finfo(np.float32).tiny
         penalty = ridge[:, None] * np.concatenate([np.ones(inner - free), np.zeros(free)])
-        system = self.second + penalty[:, :, None] * np.eye(inner)
+        system = self.hessian + penalty[:, :, None] * np.eye(inner)
         return np.linalg.solve(system, (self.cross + before * penalty[:, None]).swapaxes(1, 2)).swapaxes(1, 2)
 
     def __add__(self, other: "LeastSquares") -> "LeastSquares":
         return LeastSquares(
             self.cross + other.cross,
-            self.second + other.second,
+            self.hessian + other.hessian,
             self.squares + other.squares,
             self.first + other.first,
             self.rows + other.rows,
@@ -111,7 +112,7 @@ def reconstruct(
     exclude = list(exclude)
     original = {layer.name: layer for layer in linears(whole)}
     levels = dependency_levels(cut, [x for x in linears(cut, exclude) if x.name in original], whole)
-    samples = samples.take(_affordable_samples(whole, len(levels)))
+    samples = samples.take(max(MIN_SAMPLES, MAX_MACS // max(1, len(levels) * (macs(whole) or 1))))
     reconstructions: list[Reconstruction] = []
     for number, layers in enumerate(levels):
         pairs = [(original[layer.name], layer) for layer in layers]
@@ -177,11 +178,6 @@ def _run_both(
     return size, (
         (dict(zip(targets, a.values, strict=True)), dict(zip(data, b.values, strict=True))) for a, b in pairs
     )
-
-
-def _affordable_samples(model: ir.Model, level_count: int) -> int:
-    """Count the samples within `MAX_MACS`: at each level both networks run about half, together one network."""
-    return max(MIN_SAMPLES, MAX_MACS // max(1, level_count * (macs(model) or 1)))
 
 
 def _remaining_outputs(layer: Linear, pruned: Mapping[str, Iterable[int]]) -> Array:

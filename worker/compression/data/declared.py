@@ -51,7 +51,7 @@ def completed(declaration: Declaration, table: Table) -> Declaration:
             name for name, column in table.columns.items() if isinstance(column, Ragged) and name != target
         ]
         inputs |= {name: ArrayInput(array=name) for name in lists}
-        if "image" in table.columns:
+        if isinstance(table.columns.get("image"), Files):
             inputs = {"image": ImageInput(source="image", column="image")}
     return declaration.model_copy(update={"inputs": _with_parts(inputs), "targets": targets})
 

@@ -23,7 +23,7 @@ from worker.compression.data.open import check_labels
 from worker.compression.data.readable_files import check_files
 from worker.compression.data.skipping import readable_rows
 from worker.compression.data.suspicious import dataset_notes
-from worker.compression.data.windows import labels_of_windows, sequences_of
+from worker.compression.data.windows import faults_of_windows, labels_of_windows, sequences_of
 
 
 def inspect_dataset(
@@ -40,10 +40,11 @@ def inspect_dataset(
     readers = {name: input_reader(name, how, table) for name, how in full.inputs.items()}
     targets = target_labels(full.targets, table, readers.values()) if full.targets else None
     rows = _samples(readers)
-    targets = labels_of_windows(targets, list(readers.values()))
-    sequences_of(list(readers.values()), full.group, table)
+    made = list(readers.values())
+    targets = labels_of_windows(targets, made)
+    sequences_of(made, full.group, table)
     check_labels(targets, rows)
-    sources = [*readers.values(), *target_faults(full.targets, table), checked]
+    sources = faults_of_windows([*made, *target_faults(full.targets, table), checked], made)
     readable = readable_rows(table, rows, sources, full.skip_bad)
     inputs = {name: _input(reader) for name, reader in readers.items()}
     constants = {name: _constant(value) for name, value in full.constants.items()}

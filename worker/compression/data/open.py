@@ -22,7 +22,7 @@ from worker.compression.data.scratch import Scratch, scratch_of
 from worker.compression.data.skipping import readable_rows
 from worker.compression.data.source import Source
 from worker.compression.data.table import Array, Numbers, Table
-from worker.compression.data.windows import labels_of_windows, sequences_of
+from worker.compression.data.windows import faults_of_windows, labels_of_windows, sequences_of
 
 MAX_UNPACKED_BYTES = 32 * 2**30
 NO_TABLES: Final[Mapping[str, int]] = MappingProxyType({})
@@ -65,13 +65,14 @@ def open_samples(
         if declaration.targets
         else None
     )
-    sequences = sequences_of([column.reader for column in columns], declaration.group, table)
-    targets = labels_of_windows(targets, [column.reader for column in columns])
+    readers = [column.reader for column in columns]
+    sequences = sequences_of(readers, declaration.group, table)
+    targets = labels_of_windows(targets, readers)
     fixed = 1 if any(column.whole for column in columns) else fitting.fixed_batch(c.spec for c in columns)
     fixed = _fixed_samples(columns, fixed)
     check_labels(targets, rows)
     bad = known_bad(table, declaration.skip_bad, kept)
-    sources = [*(column.reader for column in columns), *target_faults(declaration.targets, table), bad]
+    sources = faults_of_windows([*readers, *target_faults(declaration.targets, table), bad], readers)
     readable = readable_rows(table, rows, sources, declaration.skip_bad)
     chosen = source.rows(readable.rows, fixed or 1)
     return Samples(tuple(columns), tuple(constants), targets, chosen, fixed, sequences)

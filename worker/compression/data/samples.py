@@ -72,7 +72,7 @@ class Samples:
     @cached_property
     def groups(self) -> list[Rows]:
         """The rows, those of one shape together, shorter ones first; in their own order where shapes do not matter."""
-        if not len(self) or not any(self._row_shapes(int(self.rows[0]))):
+        if not len(self) or all(shape is None for shape in self._row_shapes(int(self.rows[0]))):
             return [self.rows]
         by_shape: dict[RowShapes, list[int]] = {}
         for row in self.rows:

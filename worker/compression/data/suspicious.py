@@ -8,7 +8,9 @@ import numpy as np
 from winnow.contract.dataset import ArrayFacts
 from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
 from worker.compression.data.inputs.array import calculates
+from worker.compression.data.inputs.image import ImageReader
 from worker.compression.data.model_inputs import Column
+from worker.compression.data.pictures.geometry import Placement
 from worker.compression.data.samples import Samples
 
 PIXEL_MAX: Final = 255
@@ -39,6 +41,22 @@ def unscaled_inputs(samples: Samples) -> list[str]:
         for column in samples.columns
         if _raw(column)
     ]
+
+
+def stretched_pictures(samples: Samples) -> list[str]:
+    """Note pictures that lose their proportions, because only the model says how large they are to be."""
+    return [
+        f"Pictures of {column.reader.column!r} are stretched to the {place.resized[1]} × {place.resized[0]} pixels "
+        f"that input {column.spec.name!r} takes (the first one has {place.stored[1]} × {place.stored[0]}): declare "
+        "resize and crop, or letterbox, as the model was trained."
+        for column in samples.columns
+        if isinstance(column.reader, ImageReader) and column.reader.undeclared_size and len(samples)
+        if _changes_proportions(place := column.reader.placement(int(samples.rows[0])))
+    ]
+
+
+def _changes_proportions(place: Placement) -> bool:
+    return place.stored[0] * place.resized[1] != place.stored[1] * place.resized[0]
 
 
 def channels_behind(samples: Samples) -> list[str]:

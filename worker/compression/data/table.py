@@ -46,6 +46,19 @@ class Texts(Protocol):
     def texts(self, rows: Rows, /) -> list[str]: ...
 
 
+@dataclass(frozen=True)
+class Words:
+    """Texts that are in memory, such as names of files."""
+
+    words: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.words)
+
+    def texts(self, rows: Rows, /) -> list[str]:
+        return [self.words[int(row)] for row in rows]
+
+
 @runtime_checkable
 class Files(Protocol):
     """Encoded pictures or sounds. `place` says where a row lies, for people: a member's name, or `row 7`."""

@@ -1,8 +1,7 @@
 """Rows that follow each other: windows of one sound, or rows of one group."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -10,33 +9,8 @@ from winnow.contract import fitting
 from winnow.contract.errors import Refusal
 from worker.compression.data.inputs.audio import AudioReader
 from worker.compression.data.inputs.reader import InputReader
+from worker.compression.data.skipping import Faulty
 from worker.compression.data.table import Array, Numbers, Table, Texts
-
-
-@dataclass(frozen=True)
-class ChosenNumbers:
-    """Rows of an array that may be mapped: read when they are asked for."""
-
-    numbers: Numbers
-    rows: Array
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        return self.numbers.dtype
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (len(self.rows), *self.numbers.shape[1:])
-
-    @property
-    def ndim(self) -> int:
-        return self.numbers.ndim
-
-    def __len__(self) -> int:
-        return len(self.rows)
-
-    def __getitem__(self, rows: Any, /) -> Any:
-        return self.numbers[self.rows[rows]]
 
 
 def labels_of_windows(labels: Numbers | None, readers: Sequence[InputReader]) -> Numbers | None:
@@ -44,7 +18,26 @@ def labels_of_windows(labels: Numbers | None, readers: Sequence[InputReader]) ->
     reader = _windows(readers)
     if labels is None or reader is None or len(labels) != len(reader.ends) or len(labels) == len(reader):
         return labels
-    return ChosenNumbers(labels, reader.sources)
+    return np.asarray(labels[reader.sources])
+
+
+def faults_of_windows(sources: Sequence[object], readers: Sequence[InputReader]) -> list[object]:
+    """Let what is wrong with a sound be wrong with each of its windows."""
+    reader = _windows(readers)
+    if reader is None:
+        return list(sources)
+    return [_OfWindows(source, reader.ends) if isinstance(source, Faulty) else source for source in sources]
+
+
+@dataclass(frozen=True)
+class _OfWindows:
+    source: Faulty
+    ends: Array
+
+    def faults(self) -> Iterator[tuple[int, str]]:
+        for sound, why in self.source.faults():
+            first = int(self.ends[sound - 1]) if sound else 0
+            yield from ((window, why) for window in range(first, int(self.ends[sound])))
 
 
 def sequences_of(readers: Sequence[InputReader], group: str | None, table: Table) -> Array | None:

@@ -19,6 +19,7 @@ from torch import nn
 from worker.compression.engine.module import Call, Feeds, GraphModule
 from worker.compression.engine.operator import Function
 from worker.compression.engine.operators.modes import several
+from worker.compression.ir.values import input_at
 
 EPSILON = 1e-5
 MOMENTUM = 0.1
@@ -129,7 +130,7 @@ def _can_be_normalised(call: Call, module: GraphModule) -> bool:
     node, parameters = call.node, dict(module.named_parameters())
     if node.op_type != "Conv" or _weight(call) not in parameters:
         return False
-    weight, bias = node.inputs[1], node.inputs[2] if len(node.inputs) > 2 else None
+    weight, bias = node.inputs[1], input_at(node, 2)
     assert weight is not None
     shared = any(value is not None and len(value.uses()) > 1 for value in (weight, bias))
     unknown = bias is not None and str(bias.name) not in parameters
@@ -156,5 +157,5 @@ def _weight(call: Call) -> str:
 
 
 def _bias(call: Call, module: GraphModule) -> nn.Parameter | None:
-    value = call.node.inputs[2] if len(call.node.inputs) > 2 else None
+    value = input_at(call.node, 2)
     return None if value is None else module.weight(str(value.name))

@@ -3,8 +3,7 @@
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators import TABLE
 
 

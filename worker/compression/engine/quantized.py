@@ -15,11 +15,11 @@ from typing import Any, Final
 import onnx_ir as ir
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function
+from worker.compression.engine.operator import Attributes, Function
 from worker.compression.engine.operators.fakequant import RANGES, along, fake_quantize
 from worker.compression.engine.operators.quantization import bounds
 from worker.compression.engine.tensors import to_torch
+from worker.compression.ir.values import input_at, tensor_of
 from worker.compression.weight_storage.codebook_weights import HALF, weight_of_codes
 
 WEIGHTS: Final = frozenset({ir.DataType.INT8, ir.DataType.UINT8, ir.DataType.INT4, ir.DataType.UINT4})
@@ -52,8 +52,7 @@ def reads_signs(reader: ir.Node) -> bool:
 
 def latent(value: ir.Value, reader: ir.Node) -> torch.Tensor:
     """Return the floats that the integers stand for."""
-    assert value.const_value is not None
-    integers = to_torch(value.const_value)
+    integers = to_torch(tensor_of(value))
     if reads_signs(reader):
         return integers.float() - HALF
     scale, zero = _constant(reader, 1), _constant(reader, 2)
@@ -66,7 +65,6 @@ def latent(value: ir.Value, reader: ir.Node) -> torch.Tensor:
 def latent_function(value: ir.Value, reader: ir.Node) -> Function:
     """Make what the reader of a latent weight does: (weight, scale, zero point) → weight as it will be stored; of signs
     weight → 0 or 1."""
-    assert value.const_value is not None
     if reads_signs(reader):
         unit = torch.ones(())
         return lambda weight: fake_quantize(weight + HALF, unit, 0.0, 0, 1)
@@ -78,11 +76,10 @@ def latent_function(value: ir.Value, reader: ir.Node) -> Function:
 def limits(value: ir.Value) -> tuple[int, int]:
     """Bound what the integers may become: no farther from zero than they are, where their range was chosen to be
     narrower than their type's (7 bits for CPUs whose kernels would cut off larger sums)."""
-    assert value.const_value is not None
-    low, high = RANGES.get(value.const_value.dtype.name, (-(2**31) + 1, 2**31 - 1))
+    low, high = RANGES.get(tensor_of(value).dtype.name, (-(2**31) + 1, 2**31 - 1))
     if low == 0 or is_bias(value):
         return low, high
-    widest = int(to_torch(value.const_value).abs().max()) if value.const_value.size else high
+    widest = int(to_torch(tensor_of(value)).abs().max()) if tensor_of(value).size else high
     return max(low, -max(widest, 1)), min(high, max(widest, 1))
 
 
@@ -131,5 +128,5 @@ def _axis(node: ir.Node) -> int:
 
 
 def _constant(node: ir.Node, index: int) -> torch.Tensor | None:
-    value = node.inputs[index] if index < len(node.inputs) else None
+    value = input_at(node, index)
     return None if value is None or value.const_value is None else to_torch(value.const_value)

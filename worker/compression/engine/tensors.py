@@ -1,10 +1,15 @@
-"""Turn initializers into torch tensors, copied, whatever their dtype."""
+"""Turn initializers into torch tensors, and copy all that training changes in a module.
 
+torch's own `load_state_dict` takes the dots in ONNX names for submodules.
+"""
+
+from itertools import chain
 from typing import Final
 
 import numpy as np
 import onnx_ir as ir
 import torch
+from torch import nn
 
 FLOATS: Final = frozenset({ir.DataType.FLOAT, ir.DataType.DOUBLE, ir.DataType.FLOAT16, ir.DataType.BFLOAT16})
 
@@ -22,3 +27,19 @@ def to_torch(tensor: ir.TensorProtocol) -> torch.Tensor:
     elif array.dtype.kind == "u" and array.dtype.itemsize > 1:
         array = array.astype(np.int64)
     return torch.tensor(array)
+
+
+Snapshot = list[torch.Tensor]
+
+
+@torch.no_grad()
+def take_snapshot(module: nn.Module) -> Snapshot:
+    """Copy parameters and buffers."""
+    return [tensor.detach().clone() for tensor in chain(module.parameters(), module.buffers())]
+
+
+@torch.no_grad()
+def restore_snapshot(module: nn.Module, snapshot: Snapshot) -> None:
+    """Write the copies back into the same module, in place."""
+    for tensor, copy in zip(chain(module.parameters(), module.buffers()), snapshot, strict=True):
+        tensor.copy_(copy)

@@ -18,7 +18,8 @@ from worker.compression.engine.quantized import integers, is_bias, reader_of
 from worker.compression.engine.tensors import to_torch
 from worker.compression.graph.opset.conversion import opset_of, raise_for
 from worker.compression.ir.affine import scales_for_bias
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
+from worker.compression.ir.values import required_input, tensor_of
 
 
 def as_module(model: ir.Model, wanted: Iterable[str] | None = None) -> GraphModule:
@@ -69,8 +70,7 @@ def write_back(
 
 
 def _store(value: ir.Value, tensor: torch.Tensor) -> None:
-    before = value.const_value
-    assert before is not None
+    before = tensor_of(value)
     array = tensor.detach().double().cpu().numpy().reshape(before.shape.numpy())
     value.const_value = ir.tensor(array.astype(before.dtype.numpy()), dtype=before.dtype, name=value.name)
 
@@ -78,8 +78,7 @@ def _store(value: ir.Value, tensor: torch.Tensor) -> None:
 def _store_integers(value: ir.Value, reader: ir.Node, latent: torch.Tensor) -> None:
     """Store integers, with the scale as it was just stored; a bias first gets the one that follows from its layer's."""
     if is_bias(value) and (product := _scale_of_layer(reader)) is not None:
-        scale = reader.inputs[1]
-        assert scale is not None
+        scale = required_input(reader, 1)
         _store(scale, product)
     _store(value, integers(latent.detach().cpu(), value, reader))
 

@@ -16,11 +16,12 @@ from winnow.contract.recipe import BFloat16
 from worker.compression.graph.nodes.weights import dtype_name
 from worker.compression.half_precision.casting import insert_cast, max_finite
 from worker.compression.half_precision.float16_ports import FLOAT32_OPERATORS
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names, excluded
+from worker.compression.ir.values import array_of, tensor_of
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import LayerDecision, changed
-from worker.compression.steps.eligibility import EXCLUDED
+from worker.compression.steps.decisions import LayerDecision, step_result
+from worker.compression.steps.eligibility import EXCLUDED, IS_OUTPUT
 from worker.compression.steps.opset import raised
 
 OPSET: Final = 13
@@ -41,7 +42,7 @@ def bfloat16(model: ir.Model, step: BFloat16, context: Context) -> StepResult:
         LayerDecision(node, reason, reason == TOO_FEW and _has_matrix(node))
         for node, reason in _reasons(model, ineligible)
     ]
-    result = changed(model, layers, f"float32 weights of {MIN_ELEMENTS} or more elements", notes)
+    result = step_result(model, layers, f"float32 weights of {MIN_ELEMENTS} or more elements", notes)
     names = Names(model)
     stored = [value for value in _weights(model) if value not in ineligible]
     for done, value in enumerate(stored, 1):
@@ -80,11 +81,10 @@ def _why_ineligible(value: ir.Value, patterns: list[str]) -> str | None:
     if any(node.op_type in FLOAT32_OPERATORS for node in readers):
         return "a scale of quantization keeps its precision"
     if value.is_graph_output():
-        return "the weight is an output of the model"
-    assert value.const_value is not None
-    if value.const_value.size < MIN_ELEMENTS:
+        return IS_OUTPUT
+    if tensor_of(value).size < MIN_ELEMENTS:
         return TOO_FEW
-    if max_finite(value.const_value.numpy()) > MAX_BFLOAT16:
+    if max_finite(array_of(value)) > MAX_BFLOAT16:
         return f"a weight exceeds {MAX_BFLOAT16:.4g}, the largest bfloat16"
     return None
 
@@ -95,11 +95,10 @@ def store_as(dtype: ir.DataType, value: ir.Value, names: Names, small: ir.Value 
     `small`: the rounded weight, where the graph has it already.
     """
     graph = value.graph
-    assert value.const_value is not None
     assert graph is not None
     if small is None:
         name = names.fresh(f"{value.name}_{dtype_name(dtype)}")
-        small = new_constant(graph, name, value.const_value.numpy().astype(dtype.numpy()))
+        small = new_constant(graph, name, array_of(value).astype(dtype.numpy()))
     wide = insert_cast(graph, small, ir.DataType.FLOAT, names.fresh(f"{value.name}_float32"), names)
     for use in value.uses():
         use.node.replace_input_with(use.idx, wide)

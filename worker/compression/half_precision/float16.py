@@ -37,7 +37,7 @@ from worker.compression.half_precision.underflow import vanishing_nodes
 from worker.compression.ir.naming import excluded
 from worker.compression.measure.feeds import random_feeds
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import SHOWN, LayerDecision, changed
+from worker.compression.steps.decisions import SHOWN, LayerDecision, step_result
 from worker.compression.steps.eligibility import EXCLUDED
 
 log = logging.getLogger(__name__)
@@ -78,7 +78,9 @@ def float16(model: ir.Model, step: Float16, context: Context) -> StepResult:
         for n in model.graph
         if any(_is_weight(v) for v in n.inputs)
     ]
-    result = changed(model, layers, "nodes with float32 weights that can compute in float16", notes, details)
+    result = step_result(
+        model, layers, "nodes with float32 weights that can compute in float16", notes, details
+    )
     if not result.changed:
         return result
     Converter(model, halves).convert(frozenset() if step.keep_io_types else _signature(model))

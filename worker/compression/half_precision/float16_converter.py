@@ -8,8 +8,9 @@ import onnx_ir as ir
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.half_precision.casting import cast_output, insert_cast
 from worker.compression.half_precision.float16_ports import Ports, find_ports, is_tensor
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import required_input
 
 FLOAT: Final = ir.DataType.FLOAT
 HALF: Final = ir.DataType.FLOAT16
@@ -35,8 +36,7 @@ class Converter:
         to_half = [v for v in self._float32_outputs() if v.name in halved]
         narrowed: dict[ir.Value, ir.Value] = {}
         for node, index in uses:
-            value = node.inputs[index]
-            assert value is not None
+            value = required_input(node, index)
             if value not in self._float16:
                 if value not in narrowed:
                     narrowed[value] = self._narrow(value)
@@ -68,14 +68,15 @@ class Converter:
 
     def _widen(self, value: ir.Value) -> None:
         """Give all that read this float16 value as float32, subgraphs included, a Cast of it."""
-        readers = [use for use in value.uses() if not self._takes_half(use.node, use.idx)]
+        readers = [
+            use
+            for use in value.uses()
+            if not (use.node in self._halves and use.idx in self._halves[use.node].inputs)
+        ]
         if readers:
             wide = self._cast(value, FLOAT, f"{value.name}_float32")
             for use in readers:
                 use.node.replace_input_with(use.idx, wide)
-
-    def _takes_half(self, node: ir.Node, index: int) -> bool:
-        return node in self._halves and index in self._halves[node].inputs
 
     def _cast(self, value: ir.Value, to: ir.DataType, wish: str) -> ir.Value:
         return insert_cast(self._graph, value, to, self._names.fresh(wish), self._names)

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 import onnx
 import onnx_ir as ir
 
+from worker.compression.ir.values import has_subgraph
+
 FLOAT, HALF = "tensor(float)", "tensor(float16)"
 
 FLOAT32_OPERATORS = frozenset(
@@ -71,8 +73,3 @@ def _bound(
 def is_tensor(value: ir.Value) -> bool:
     """Whether it is a tensor, or of no type that is known; sequences and optionals have one."""
     return value.type is None or isinstance(value.type, ir.TensorType)
-
-
-def has_subgraph(node: ir.Node) -> bool:
-    kinds = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-    return any(attribute.type in kinds for attribute in node.attributes.values())

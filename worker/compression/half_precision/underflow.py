@@ -8,7 +8,6 @@ reads such a node has to read it in float32, so it stays too, with what stands b
 moves or scales (`PASSES_ON`).
 """
 
-from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 import numpy as np
@@ -55,7 +54,7 @@ def _until_steep(node: ir.Node, halves: dict[ir.Node, Ports]) -> list[ir.Node]:
     visited = {node}
     while waiting:
         last, path = waiting.pop()
-        for reader in _readers(last.outputs):
+        for reader in (use.node for value in last.outputs for use in value.uses()):
             if reader not in halves:
                 continue
             if reader.op_type in STEEP:
@@ -81,7 +80,3 @@ def _is_lost(array: npt.NDArray[Any], any_counts: bool) -> bool:
     sizes = np.abs(array.astype(np.float64))
     sizes = sizes[(sizes > 0) & np.isfinite(sizes)]
     return bool(sizes.size and (sizes.min() if any_counts else sizes.max()) < MIN_NORMAL)
-
-
-def _readers(values: Iterable[ir.Value]) -> Iterator[ir.Node]:
-    return (use.node for value in values for use in value.uses())

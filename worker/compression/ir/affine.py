@@ -9,12 +9,10 @@ The limit is 127, or 64 where the CPU would cut off sums of larger products: see
 """
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
 
 LEVELS = 255
 SIGNED_LIMIT = 127

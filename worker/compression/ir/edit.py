@@ -3,11 +3,33 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 import onnx_ir as ir
 
-from worker.compression.ir import constants
 from worker.compression.ir.naming import Names, excluded
+
+
+def new_constant(graph: ir.Graph, name: str, array: npt.NDArray[Any]) -> ir.Value:
+    """Add an initializer to the graph, under a name that is free."""
+    return registered(graph, ir.tensor(np.asarray(array, order="C"), name=name))
+
+
+def registered(graph: ir.Graph, tensor: ir.TensorProtocol) -> ir.Value:
+    """Add a tensor that has its name as an initializer, wherever its bytes lie."""
+    shape = ir.Shape(tensor.shape.numpy())
+    value = ir.Value(name=tensor.name, shape=shape, type=ir.TensorType(tensor.dtype), const_value=tensor)
+    graph.register_initializer(value)
+    return value
+
+
+def insert_behind(graph: ir.Graph, value: ir.Value, nodes: ir.Node | Sequence[ir.Node]) -> None:
+    """Insert nodes behind the one that makes a value; for inputs and constants before all nodes, since subgraphs may
+    read them too."""
+    if (producer := value.producer()) is not None:
+        graph.insert_after(producer, nodes)
+    elif len(graph) > 0:
+        graph.insert_before(graph[0], nodes)
 
 
 class GraphEdit:
@@ -34,7 +56,7 @@ class GraphEdit:
 
     def new_constant(self, wish: str, array: npt.NDArray[Any]) -> ir.Value:
         """Add an initializer under a fresh name."""
-        return constants.new_constant(self.graph, self.fresh_name(wish), array)
+        return new_constant(self.graph, self.fresh_name(wish), array)
 
     def new_node(
         self,

@@ -8,9 +8,9 @@ The node keeps its name. Runtimes do the same for a float model; between Q/DQ pa
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.affine import Array
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import Array, input_at
 
 EPSILON = 1e-5
 """Of BatchNormalization, where the node gives none."""
@@ -82,7 +82,7 @@ def _bridge(graph: ir.Graph, norm: ir.Node, conv: ir.Node) -> None:
 
 
 def _array(node: ir.Node, index: int) -> ir.TensorProtocol | None:
-    value = node.inputs[index] if index < len(node.inputs) else None
+    value = input_at(node, index)
     tensor = value.const_value if value is not None else None
     return tensor if tensor is not None and tensor.dtype == ir.DataType.FLOAT else None
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import Array, array_of
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array
 
 
 def takes_bias(layer: Linear) -> bool:
@@ -41,7 +41,7 @@ class Bias:
         """Add the bias as a column, float64 [groups, out, in + columns]."""
         groups, outer, _ = matrix.shape
         value = self.layer.bias
-        numbers = np.zeros(groups * outer) if value is None else _stored(value)
+        numbers = np.zeros(groups * outer) if value is None else array_of(value).astype(np.float64)
         column = numbers.reshape(groups, outer, 1)[:, :, : self.columns]
         return np.concatenate([matrix.astype(np.float64), column], 2)
 
@@ -56,7 +56,9 @@ class Bias:
             self.layer.node.resize_inputs(3)
             self.layer.node.replace_input_with(2, new_constant(self.model.graph, name, array))
         else:
-            value.const_value = ir.tensor(array.reshape(_stored(value).shape), name=value.name)
+            value.const_value = ir.tensor(
+                array.reshape(array_of(value).astype(np.float64).shape), name=value.name
+            )
         return joined[:, :, :-1]
 
 
@@ -64,8 +66,3 @@ def bias_of(model: ir.Model, layer: Linear) -> Bias | None:
     """Make the bias of a layer; None where it is computed, shared, or not one number for each output: such a layer
     cannot be fitted."""
     return Bias(model, layer, int(takes_bias(layer))) if owns_bias(layer) else None
-
-
-def _stored(value: ir.Value) -> Array:
-    assert value.const_value is not None
-    return value.const_value.numpy().astype(np.float64)

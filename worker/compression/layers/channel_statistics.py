@@ -7,8 +7,9 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.runtime.observe import Observer
 
 MAX_SAMPLES = 32
 """Calibration samples from which the means and ranges of input channels are taken."""

@@ -11,8 +11,9 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.runtime.observe import Observer
 
 MAX_HELD_BYTES = 1 << 30
 """Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""
@@ -22,9 +23,9 @@ MAX_ROWS = 1 << 14
 
 @dataclass
 class Moments:
-    """Sums over `rows` rows, for each group: `second` float64 [groups, in, in], `first` float64 [groups, in]."""
+    """Sums over `rows` rows, for each group: `hessian` float64 [groups, in, in], `first` float64 [groups, in]."""
 
-    second: Array
+    hessian: Array
     first: Array
     rows: int = 0
 
@@ -36,14 +37,14 @@ class Moments:
     def add(self, x: Array) -> None:
         """Add rows, float32 [groups, rows, in]."""
         with np.errstate(over="ignore", invalid="ignore"):  # checked at the end
-            self.second += x.swapaxes(1, 2) @ x
+            self.hessian += x.swapaxes(1, 2) @ x
         self.first += x.sum(1, dtype=np.float64)
         self.rows += x.shape[1]
 
     @property
     def squares(self) -> Array:
         """Σ x², float64 [groups, in]."""
-        return np.diagonal(self.second, axis1=1, axis2=2)
+        return np.diagonal(self.hessian, axis1=1, axis2=2)
 
 
 def moments(
@@ -69,7 +70,7 @@ def moments(
 
 
 def _check_finite(layer: Linear, sums: Moments) -> None:
-    if not np.isfinite(sums.second).all():
+    if not np.isfinite(sums.hessian).all():
         raise Refusal(
             "not_finite",
             "The inputs of this layer are so large that their squares overflow. Check the data's scale, or exclude it.",

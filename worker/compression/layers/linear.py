@@ -11,8 +11,8 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.naming import excluded
+from worker.compression.ir.values import Array, array_of, input_at, required_input, tensor_of
 from worker.compression.layers.im2col import Window, patches
-from worker.compression.runtime.observe import Array
 
 
 @dataclass(frozen=True)
@@ -40,18 +40,17 @@ class Linear:
     @property
     def data(self) -> str:
         """The name of the value that it multiplies."""
-        return str(_input(self.node, 0).name)
+        return str(required_input(self.node, 0).name)
 
     @property
     def bias(self) -> ir.Value | None:
         """Of Conv and Gemm; a MatMul has none."""
-        return self.node.inputs[2] if len(self.node.inputs) > 2 else None
+        return input_at(self.node, 2)
 
     @property
     def dims(self) -> tuple[int, ...]:
         """Of the weight as it is stored."""
-        assert self.weight.const_value is not None
-        return tuple(int(dim) for dim in self.weight.const_value.shape.numpy())
+        return tuple(int(dim) for dim in tensor_of(self.weight).shape.numpy())
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -81,7 +80,7 @@ class Linear:
 
     def matrix(self) -> Array:
         """Copy the weight as a matrix, float32 [groups, out, in]."""
-        return np.array(self.laid_out(self._stored()), np.float32, order="C")
+        return np.array(self.laid_out(array_of(self.weight)), np.float32, order="C")
 
     def put(self, matrix: Array) -> None:
         """Replace the weight by a matrix of the same shape."""
@@ -120,10 +119,6 @@ class Linear:
     @property
     def outputs_first(self) -> bool:
         return self.node.op_type == "Gemm" and self.node.attributes.get_int("transB", 0) == 1
-
-    def _stored(self) -> Array:
-        assert self.weight.const_value is not None
-        return self.weight.const_value.numpy()
 
 
 def linears(model: ir.Model, exclude: Iterable[str] = ()) -> Iterator[Linear]:
@@ -181,12 +176,6 @@ def _product(node: ir.Node) -> Linear | None:
             )
             return Linear(node, weight) if plain else None
     return Linear(node, weight) if len(stored.shape) == 2 else None
-
-
-def _input(node: ir.Node, index: int) -> ir.Value:
-    value = node.inputs[index]
-    assert value is not None
-    return value
 
 
 def _stride(rows: int, max_rows: int | None) -> int:

@@ -15,8 +15,8 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array
 
 Mask = npt.NDArray[np.bool_]
 

@@ -1,1 +1,1 @@
-"""Layers written as smaller ones: which ways there are, which ranks, and how the rest makes up for it."""
+"""Layers written as smaller ones: which splits there are, which ranks, and how the rest makes up for it."""

@@ -11,7 +11,7 @@ from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.operator_sets import MATMULS_AND_CONV
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.low_rank.decompositions import Cost, Geometry, geometry
-from worker.compression.low_rank.layer_study import LayerStudy, ways
+from worker.compression.low_rank.layer_study import LayerStudy, split_kinds
 from worker.compression.low_rank.rank_allocation import Option
 from worker.compression.steps.eligibility import NOT_PLAIN, why_ineligible
 
@@ -90,7 +90,7 @@ def _candidate(
         return Candidate(node, reason=reason)
     size = geometries.get(layer.name) or geometry(layer, None)
     assert size is not None
-    if ways(size, step.convolution):
+    if split_kinds(size, step.convolution):
         return Candidate(node, LayerStudy(layer, size))
     return Candidate(node, reason=_why_no_split(size, step))
 

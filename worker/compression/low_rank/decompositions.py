@@ -1,4 +1,4 @@
-"""The ways to write a layer as two or three smaller ones, and what each costs.
+"""Splits of a layer into two or three smaller ones, of several kinds, and what each costs.
 
 With o outputs, i inputs and a kernel of k positions, all for one of g groups, parts are matrices [g, rows, columns]:
 
@@ -16,7 +16,7 @@ import onnx_ir as ir
 from worker.compression.graph.nodes.known_shapes import static_dims
 from worker.compression.layers.linear import Linear
 
-Way = Literal["svd", "channel", "spatial", "tucker"]
+SplitKind = Literal["svd", "channel", "spatial", "tucker"]
 
 FAST_MULTIPLE: Final = 8
 MIN_ROUNDED_RANK: Final = 16
@@ -35,9 +35,9 @@ def rounded_to_fast_rank(rank: int) -> int:
 
 @dataclass(frozen=True)
 class Split:
-    """A way with its ranks: of Tucker's (q, r), of the others one."""
+    """A kind of split with its ranks: of Tucker's (q, r), of the others one."""
 
-    way: Way
+    kind: SplitKind
     ranks: tuple[int, ...]
 
 
@@ -74,23 +74,23 @@ class Geometry:
         return self._sum([(self.out, self.inputs * math.prod(self.kernel), self.rows.behind)])
 
     @property
-    def ways(self) -> tuple[Way, ...]:
-        """The ways that this layer has. A depthwise convolution has one output a group, so no channels to combine."""
+    def split_kinds(self) -> tuple[SplitKind, ...]:
+        """List the kinds of split that the layer has. A depthwise convolution has no channels of a group to combine."""
         if math.prod(self.kernel) == 1:
             return ("svd",) if self.out > 1 else ()
         flat = self.kernel and min(self.kernel) == 1
-        ways: list[Way] = ["channel", "tucker"] if self.out > 1 else []
-        return (*ways, "spatial") if len(self.kernel) == 2 and not flat else tuple(ways)
+        split_kinds: list[SplitKind] = ["channel", "tucker"] if self.out > 1 else []
+        return (*split_kinds, "spatial") if len(self.kernel) == 2 and not flat else tuple(split_kinds)
 
-    def later_positions(self, way: Way) -> int:
+    def later_positions(self, kind: SplitKind) -> int:
         """Count the kernel positions that the first part leaves to the next (s in `reduced_rank`)."""
         spans = {"spatial": self.kernel[-1:], "tucker": self.kernel}
-        return math.prod(spans.get(way, ()))
+        return math.prod(spans.get(kind, ()))
 
     def cost_of(self, split: Split) -> Cost:
         """Count what the layer costs when it is split; a part is (outputs, inputs, rows that it multiplies)."""
         area, at, ranks = math.prod(self.kernel), self.rows, split.ranks
-        match split.way:
+        match split.kind:
             case "svd" | "channel":
                 parts = [(ranks[0], self.inputs * area, at.behind), (self.out, ranks[0], at.behind)]
             case "spatial":

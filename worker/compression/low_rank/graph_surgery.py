@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import Array, graph_of
 from worker.compression.layers.linear import Linear
 from worker.compression.low_rank.decompositions import Split
-from worker.compression.runtime.observe import Array
 
 PART: Final = re.compile(r"_(in|core)(_\d+)?$")
 """How the names of all parts but the last end, behind the layer's."""
@@ -36,9 +36,8 @@ def factorise(layer: Linear, split: Split, parts: list[Array], bias: Array | Non
     if bias is not None:
         node.resize_inputs(3)
         node.replace_input_with(2, _constant(node, bias, f"{node.name}_bias", names))
-    assert node.graph is not None
     if not old.uses() and old.name is not None:
-        node.graph.initializers.pop(old.name)
+        graph_of(node).initializers.pop(old.name)
 
 
 def original_layer(part: str, layers: Container[str]) -> str:
@@ -61,7 +60,7 @@ def _convolutions(layer: Linear, split: Split, parts: list[Array], names: Names)
         "channel": [all_axes, no_axes],
         "spatial": [[True, False], [False, True]],
         "tucker": [no_axes, all_axes, no_axes],
-    }[split.way]
+    }[split.kind]
     window = {name: node.attributes[name] for name in WINDOW if name in node.attributes}
     suffixes = ["in", "core", "out"] if len(parts) == 3 else ["in", "out"]
     for part, spanned, suffix in zip(parts, spans, suffixes, strict=True):
@@ -111,8 +110,7 @@ def _insert_before(
         outputs=[output],
         name=names.fresh(f"{node.name}_{suffix}"),
     )
-    assert node.graph is not None
-    node.graph.insert_before(node, part)
+    graph_of(node).insert_before(node, part)
     node.replace_input_with(0, output)
 
 

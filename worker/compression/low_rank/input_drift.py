@@ -15,9 +15,10 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.input_moments import MAX_ROWS, runs_within_memory
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array, Observer
+from worker.compression.runtime.observe import Observer
 
 MAX_PASSES: Final = 8
 """Passes over the data, more or less: layers that follow on one another are measured in one pass, as if only those
@@ -29,11 +30,11 @@ ROUNDING: Final = 1e-6
 
 @dataclass
 class Drift:
-    """Sums over `rows` rows for each group, float64: `cross` [groups, in, in] of x x'ᵀ, `second` of x' x'ᵀ, `before`
+    """Sums over `rows` rows for each group, float64: `cross` [groups, in, in] of x x'ᵀ, `hessian` of x' x'ᵀ, `before`
     [groups, in] of x, `after` of x'."""
 
     cross: Array
-    second: Array
+    hessian: Array
     before: Array
     after: Array
     rows: int = 0
@@ -47,14 +48,14 @@ class Drift:
     def add(self, x: Array, changed: Array) -> None:
         """Add rows of both, float32 [groups, rows, in]."""
         self.cross += x.swapaxes(1, 2) @ changed
-        self.second += changed.swapaxes(1, 2) @ changed
+        self.hessian += changed.swapaxes(1, 2) @ changed
         self.before += x.sum(1, dtype=np.float64)
         self.after += changed.sum(1, dtype=np.float64)
         self.rows += x.shape[1]
 
     def averaged(self, centred: bool) -> "Drift":
         """Turn sums into means, and second moments into covariances where they are `centred`."""
-        cross, second = self.cross / self.rows, self.second / self.rows
+        cross, second = self.cross / self.rows, self.hessian / self.rows
         before, after = self.before / self.rows, self.after / self.rows
         if centred:
             floor = rounding_noise(second)
@@ -65,10 +66,10 @@ class Drift:
     def compensated(self, weight: Array) -> Array:
         """Solve for M, float64 [groups, out, in], of averages (`averaged`)."""
         inner = weight.shape[2]
-        trace = np.trace(self.second, axis1=1, axis2=2)[:, None, None] / inner
+        trace = np.trace(self.hessian, axis1=1, axis2=2)[:, None, None] / inner
         damping = np.where(trace > 0, trace, 1.0) * (inner / self.rows) * np.eye(inner)
         wanted = weight @ (self.cross + damping)
-        return np.linalg.solve(self.second + damping, wanted.swapaxes(1, 2)).swapaxes(1, 2)
+        return np.linalg.solve(self.hessian + damping, wanted.swapaxes(1, 2)).swapaxes(1, 2)
 
 
 def rounding_noise(second: Array) -> Array:

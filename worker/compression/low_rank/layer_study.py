@@ -9,13 +9,14 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.low_rank.decompositions import (
     Geometry,
     Split,
-    Way,
+    SplitKind,
     is_fast_rank,
     rounded_to_fast_rank,
 )
@@ -23,7 +24,6 @@ from worker.compression.low_rank.input_drift import Drift, rounding_noise
 from worker.compression.low_rank.rank_allocation import Option
 from worker.compression.low_rank.reduced_rank import ReducedRank, recomposed
 from worker.compression.low_rank.vbmf import vbmf_rank
-from worker.compression.runtime.observe import Array
 
 MAX_COVARIANCE_INPUTS: Final = 8192
 """Inputs of a group whose covariance is taken: it is their number squared, 512 MiB. Wider layers are fitted to their
@@ -65,19 +65,19 @@ class LayerStudy:
     inputs: InputStatistics | None = None
 
     def rank_options(self, convolution: Convolution) -> Iterator[Option]:
-        """List every way with its ranks, and what is lost with them."""
+        """List every split, of all kinds and ranks, and what is lost with them."""
         problem = self._problem()
-        for way in ways(self.geometry, convolution):
-            for split, lost in problem.errors(way):
+        for kind in split_kinds(self.geometry, convolution):
+            for split, lost in problem.errors(kind):
                 if all(map(is_fast_rank, split.ranks)):
                     yield Option(self.geometry.cost_of(split), split, lost)
 
     def vbmf_options(self, convolution: Convolution) -> Iterator[Option]:
-        """List each way with the ranks that the weights have behind their noise; none of a way where all is noise."""
-        for way in ways(self.geometry, convolution):
-            ranks = tuple(map(_vbmf_rank, self._unfolded(way)))
+        """List of each kind the split whose ranks the weights have behind their noise; none where all is noise."""
+        for kind in split_kinds(self.geometry, convolution):
+            ranks = tuple(map(_vbmf_rank, self._unfolded(kind)))
             if all(ranks):
-                split = Split(way, ranks)
+                split = Split(kind, ranks)
                 yield Option(self.geometry.cost_of(split), split)
 
     def factorised(self, split: Split, drift: Drift | None = None) -> Factorisation:
@@ -92,18 +92,18 @@ class LayerStudy:
     def _compensated(self, split: Split, drift: Drift, inputs: InputStatistics) -> Factorisation:
         """Fit the parts so that they answer the changed inputs as the layer answered the original ones."""
         weight = self.layer.matrix().astype(np.float64)
-        parts = ReducedRank(drift.compensated(weight), drift.second, self.geometry).parts(split)
+        parts = ReducedRank(drift.compensated(weight), drift.hessian, self.geometry).parts(split)
         new = self._recomposed(split, parts)
         # E |W x - W' x'|² = tr W C Wᵀ - 2 tr W K W'ᵀ + tr W' C' W'ᵀ
         energy = _trace(weight @ inputs.covariance(), weight)
-        lost = energy - 2 * _trace(weight @ drift.cross, new) + _trace(new @ drift.second, new)
+        lost = energy - 2 * _trace(weight @ drift.cross, new) + _trace(new @ drift.hessian, new)
         bias = None
         if inputs.mean is not None:
             bias = self._shifted_bias(weight @ drift.before[:, :, None] - new @ drift.after[:, :, None])
         return Factorisation(split, parts, bias, max(0.0, lost / energy) if energy > 0 else 0.0)
 
     def _recomposed(self, split: Split, parts: list[Array]) -> Array:
-        return recomposed(split, parts, self.geometry.later_positions(split.way))
+        return recomposed(split, parts, self.geometry.later_positions(split.kind))
 
     def _problem(self) -> ReducedRank:
         covariance = None if self.inputs is None else self.inputs.covariance()
@@ -117,11 +117,11 @@ class LayerStudy:
         moved: Array = shift.ravel() + bias.const_value.numpy().ravel()
         return moved
 
-    def _unfolded(self, way: Way) -> Iterator[Array]:
-        """Unfold the weight, for each rank of a way, into the matrices [groups, …] that have this rank."""
+    def _unfolded(self, kind: SplitKind) -> Iterator[Array]:
+        """Unfold the weight, for each rank of a split, into the matrices [groups, …] that have this rank."""
         weight, inputs = self.layer.matrix(), self.geometry.inputs
         groups, out, _ = weight.shape
-        match way:
+        match kind:
             case "spatial":
                 high, wide = self.geometry.kernel
                 turned = weight.reshape(groups, out, inputs * high, wide).swapaxes(1, 2)
@@ -133,12 +133,12 @@ class LayerStudy:
                 yield weight
 
 
-def ways(geometry: Geometry, convolution: Convolution) -> tuple[Way, ...]:
-    """List the ways that a layer has, of those that the step allows. A depthwise convolution is split only when its way
+def split_kinds(geometry: Geometry, convolution: Convolution) -> tuple[SplitKind, ...]:
+    """List the kinds of split that a layer has and the step allows. A depthwise convolution is split only when its kind
     is named: its parts move more data than they save."""
     if convolution == "auto":
-        return geometry.ways if geometry.out > 1 else ()
-    return tuple(way for way in geometry.ways if way in ("svd", convolution))
+        return geometry.split_kinds if geometry.out > 1 else ()
+    return tuple(kind for kind in geometry.split_kinds if kind in ("svd", convolution))
 
 
 def observe_inputs(
@@ -166,7 +166,7 @@ def _trace(a: Array, b: Array) -> float:
 
 
 def _statistics(layer: Linear, sums: Moments, path: Path) -> InputStatistics:
-    second, mean = sums.second / sums.rows, sums.first / sums.rows
+    second, mean = sums.hessian / sums.rows, sums.first / sums.rows
     centred = takes_bias(layer)
     if centred:
         second = second + rounding_noise(second) - mean[:, :, None] * mean[:, None, :]

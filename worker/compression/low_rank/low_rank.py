@@ -72,10 +72,7 @@ def _samples(step: LowRank, context: Context) -> Samples | None:
     """Draw the samples to fit to; None where the weights alone are fitted."""
     if step.data_aware is False or (step.data_aware is None and context.calibration is None):
         return None
-    if context.calibration is None:
-        detail = "low_rank with data_aware needs calibration data."
-        raise Refusal("missing_data", detail, field="data.calibration")
-    return context.calibration.draw(step.samples, context.seed)
+    return context.draw_calibration("low_rank with data_aware", step.samples)
 
 
 def _with_decisions(candidates: Sequence[Candidate], step: LowRank) -> list[Candidate]:

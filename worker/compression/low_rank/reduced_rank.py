@@ -24,8 +24,8 @@ from functools import cached_property
 
 import numpy as np
 
-from worker.compression.low_rank.decompositions import Geometry, Split, Way, is_fast_rank
-from worker.compression.runtime.observe import Array
+from worker.compression.ir.values import Array
+from worker.compression.low_rank.decompositions import Geometry, Split, SplitKind, is_fast_rank
 
 DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e3)
 """Shares of its mean added to C's diagonal; the least that makes C positive is taken, so that inputs without data keep
@@ -43,24 +43,24 @@ class ReducedRank:
         self._geometry = geometry
         self._energy = float(np.trace(self._outputs, axis1=1, axis2=2).sum())
 
-    def errors(self, way: Way) -> Iterator[tuple[Split, float]]:
+    def errors(self, kind: SplitKind) -> Iterator[tuple[Split, float]]:
         """List ranks, with the share of the outputs' energy that is lost; of Tucker's first rank only some."""
-        match way:
+        match kind:
             case "svd" | "channel":
                 for rank, energy in enumerate(_energies(self._outputs), 1):
-                    yield Split(way, (rank,)), self._lost(energy)
+                    yield Split(kind, (rank,)), self._lost(energy)
             case "spatial":
                 for rank, energy in enumerate(np.max([x.energies for x in self._rows], axis=0), 1):
-                    yield Split(way, (rank,)), self._lost(energy)
+                    yield Split(kind, (rank,)), self._lost(energy)
             case "tucker":
                 for q in _grid(self._geometry.inputs):
                     energies = np.max([_energies(x.outputs(q)) for x in self._channels], axis=0)
                     for r, energy in enumerate(energies, 1):
-                        yield Split(way, (q, r)), self._lost(energy)
+                        yield Split(kind, (q, r)), self._lost(energy)
 
     def parts(self, split: Split) -> list[Array]:
         """Compute the factors, float64 [groups, rows, columns], in the order in which they multiply."""
-        match split.way:
+        match split.kind:
             case "svd" | "channel":
                 u = _eigenvectors(self._outputs, split.ranks[0])
                 return [u.swapaxes(1, 2) @ self._w, u]
@@ -142,7 +142,7 @@ class _Inputs:
 
 def recomposed(split: Split, parts: list[Array], s: int) -> Array:
     """Multiply the parts into the weight [groups, out, inner] that they stand for; `s` as above."""
-    if split.way in ("svd", "channel"):
+    if split.kind in ("svd", "channel"):
         return parts[1] @ parts[0]
     basis, *rest = parts
     fitted = rest[0] if len(rest) == 1 else rest[1] @ rest[0]

@@ -54,7 +54,7 @@ def _row(candidate: Candidate, new: Factorisation | None, counted: bool) -> dict
     if new is None:
         return row
     return row | {
-        "how": new.split.way,
+        "how": new.split.kind,
         "ranks": list(new.split.ranks),
         "fitted": "weights" if study.inputs is None else "outputs",
         "error": round(new.error, 6),

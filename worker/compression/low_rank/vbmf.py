@@ -14,9 +14,8 @@ factorization", theorems 2 and 3.
 from typing import Final
 
 import numpy as np
-from scipy.optimize import minimize_scalar
 
-from worker.compression.runtime.observe import Array
+from worker.compression.ir.values import Array
 
 TAU_FACTOR: Final = 2.5129
 MIN_SQUARE: Final = 1e-12
@@ -25,6 +24,8 @@ MIN_SQUARE: Final = 1e-12
 
 def vbmf_rank(matrix: Array) -> int:
     """Estimate how many components of a matrix [rows, columns] are not noise: 0 where all may be."""
+    from scipy.optimize import minimize_scalar  # half a second, and most jobs never need it
+
     small, large = sorted(matrix.shape)
     wide = matrix.astype(np.float64)
     squares = np.linalg.eigvalsh(wide @ wide.T if len(wide) == small else wide.T @ wide)[::-1]

@@ -7,13 +7,13 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.report import Pair, Parity, Quality
 from winnow.contract.shapes import input_shapes
-from worker.compression.data.samples import Samples
-from worker.compression.data.suspicious import unscaled_inputs
+from worker.compression.data.samples import Fed, Samples
+from worker.compression.data.suspicious import stretched_pictures, unscaled_inputs
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe
-from worker.compression.measure.feeds import batch_for, benchmark_feed, counted, random_feeds
-from worker.compression.measure.network import Feed, Network
+from worker.compression.measure.feeds import batch_for, benchmark_feed, random_feeds
+from worker.compression.measure.network import Network
 from worker.compression.measure.quality.parity import (
     MAX_COMPARED_SAMPLES,
     RANDOM_SAMPLES,
@@ -100,7 +100,7 @@ def check_baseline(
 
 
 def _data_notes(data: Samples | None) -> list[str]:
-    return [] if data is None else unscaled_inputs(data)
+    return [] if data is None else [*unscaled_inputs(data), *stretched_pictures(data)]
 
 
 def _check(
@@ -142,13 +142,14 @@ def _parity(
         batch = benchmark.batch_sizes[0]
         shapes = input_shapes(pair[0].inputs, batch, benchmark.shapes)
         count = max(1, RANDOM_SAMPLES // batch)
-        feeds = ((feed, batch) for feed in random_feeds(pair[0].inputs, shapes, count, seed))
+        feeds = (Fed(feed, batch) for feed in random_feeds(pair[0].inputs, shapes, count, seed))
         name, total = "random", count * batch
     return compare_outputs(*pair, feeds, name, lambda done: tick(min(1.0, done / total)))
 
 
-def _sampled(samples: Samples, seed: int) -> Iterator[tuple[Feed, int]]:
-    return counted(samples.draw(MAX_COMPARED_SAMPLES, seed), batch_for(samples))
+def _sampled(samples: Samples, seed: int) -> Iterator[Fed]:
+    drawn = samples.draw(MAX_COMPARED_SAMPLES, seed).unpadded()
+    return drawn.fed_batches(batch_for(drawn))
 
 
 def _quality(

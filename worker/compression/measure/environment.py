@@ -4,8 +4,9 @@ import os
 import platform
 from importlib import metadata
 
+import pynvml
+
 from winnow.contract.report import Environment
-from worker.compression.measure.gpus import describe_gpus
 from worker.compression.runtime.cpu import cpu_facts, cpu_flags
 
 TELLING_FLAGS = {
@@ -38,3 +39,22 @@ def _versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             continue
     return versions
+
+
+def describe_gpus() -> list[str]:
+    """Name, memory and driver of each, as `nvidia-smi` tells them; none where there is no driver."""
+    try:
+        pynvml.nvmlInit()
+        try:
+            driver = pynvml.nvmlSystemGetDriverVersion()
+            return [_described(index, driver) for index in range(pynvml.nvmlDeviceGetCount())]
+        finally:
+            pynvml.nvmlShutdown()
+    except pynvml.NVMLError:
+        return []
+
+
+def _described(index: int, driver: str) -> str:
+    handle = pynvml.nvmlDeviceGetHandleByIndex(index)
+    memory_mib = pynvml.nvmlDeviceGetMemoryInfo(handle).total // 2**20
+    return f"{pynvml.nvmlDeviceGetName(handle)}, {memory_mib} MiB, {driver}"

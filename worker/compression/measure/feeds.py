@@ -8,7 +8,8 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from winnow.contract.shapes import Shapes, batch_axes, input_shapes
 from worker.compression.data.samples import Samples
-from worker.compression.measure.network import Array, Feed
+from worker.compression.ir.values import Array
+from worker.compression.measure.network import Feed
 
 MAX_BATCH_BYTES = 2 * 2**20
 MAX_SAMPLES_PER_BATCH = 32
@@ -32,11 +33,6 @@ def benchmark_feed(
     feed = {name: x for name, x in feed.items() if x.shape == shapes[name]}
     missing = [s for s in specs if s.name not in feed]
     return {**feed, **random_feed(missing, shapes, seed)}, [s.name for s in missing]
-
-
-def counted(samples: Samples, size: int) -> Iterator[tuple[Feed, int]]:
-    """Yield the feeds of all samples, each with the number of samples in it."""
-    yield from samples.counted_batches(size)
 
 
 def batch_for(samples: Samples) -> int:

@@ -1,18 +1,16 @@
 """Run an ONNX file, with errors that a user understands."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes_of
+from worker.compression.ir.values import Array
 from worker.compression.runtime.session import open_session
 
-Array = npt.NDArray[Any]
 Feed = dict[str, Array]
 
 DTYPES = {"float": "float32", "double": "float64"}
@@ -52,7 +50,10 @@ class Network:
             results = self.session.run(names, self.fit(feed))
             return [_front(x, self.batch_axes.get(n, 0)) for n, x in zip(names, results, strict=True)]
         except Exception as error:
-            raise self._refusal(f"failed on inputs {shapes_text(feed)}", error) from error
+            raise self._refusal(
+                f"failed on inputs {', '.join((f'{name} {list(x.shape)}' for name, x in feed.items()))}",
+                error,
+            ) from error
 
     def _refusal(self, what: str, error: Exception) -> Refusal:
         reason = str(error).replace(str(self._file), self._file.name).strip() or type(error).__name__
@@ -70,10 +71,6 @@ def _numeric(value: ort.NodeArg) -> bool:
 def _front(x: Array, axis: int | None) -> Array:
     """Move the batch to the first axis of the result; what has none, or is of rank 0, is left as it is."""
     return np.moveaxis(x, axis, 0) if axis and isinstance(x, np.ndarray) and x.ndim > axis else x
-
-
-def shapes_text(feed: Feed) -> str:
-    return ", ".join(f"{name} {list(x.shape)}" for name, x in feed.items())
 
 
 def _spec(value: ort.NodeArg, axes: Axes) -> TensorSpec:

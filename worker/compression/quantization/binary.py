@@ -23,7 +23,10 @@ from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 
 def binary(model: ir.Model, step: Binary, context: Context) -> StepResult:
-    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
+    """Store the signs of weights, in place.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`.
+    """
     return store_few_values(model, step, context, bits=1, row_bytes=4, fixed_bytes=0, store=_store_signs)
 
 

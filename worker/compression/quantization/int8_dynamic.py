@@ -20,7 +20,7 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.decisions import refuse_quantized, step_result
 from worker.compression.steps.opset import raised
 
 OPSET = 11
@@ -28,8 +28,11 @@ OPSET = 11
 
 
 def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> StepResult:
-    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`; with `smooth` also `missing_data`,
-    `not_finite`, `model_does_not_run`."""
+    """Quantize weights, and activations while the model runs.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`; with `smooth` also `missing_data`,
+    `not_finite`, `model_does_not_run`.
+    """
     refuse_quantized(model)
     if step.smooth is not None and context.calibration is None:
         raise Refusal(
@@ -38,7 +41,7 @@ def int8_dynamic(model: ir.Model, step: Int8Dynamic, context: Context) -> StepRe
     model, notes = raised(model, OPSET, "dynamic quantization")
     weights = weight_range(step.weight_range)
     dynamic = Dynamic(GraphEdit(model, step.exclude), weights.limit, step.smooth)
-    result = changed(
+    result = step_result(
         model,
         dynamic.decisions(),
         "MatMul, Gemm or LSTM with a float32 weight, or an embedding table",

@@ -10,7 +10,6 @@ from typing import Any
 
 import onnx_ir as ir
 
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Static
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.input_moments import moments
@@ -23,7 +22,13 @@ from worker.compression.quantization.search.exclusion import Exclusion, exclude_
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, rows, taken
+from worker.compression.steps.decisions import (
+    LayerDecision,
+    changed_nodes,
+    refuse_quantized,
+    report_rows,
+    step_result,
+)
 from worker.compression.steps.opset import raised
 
 OPSET = 13
@@ -32,23 +37,24 @@ OPSET_FOUR_BITS = 21
 """The first opset with 4-bit integers."""
 WARNING_SAMPLES = 8
 """On which the result is looked at, to say when it is poor."""
-MAX_JUDGED_SAMPLES = 64
+MAX_COMPARED_SAMPLES = 64
 """Of the calibration data, on which `exclude: "auto"` judges."""
 
 
 def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResult:
-    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
+    """Quantize weights and activations by ranges of calibration data.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`.
+    """
     refuse_quantized(model)
-    if context.calibration is None or not len(context.calibration):
-        raise Refusal("missing_data", "int8_static needs calibration data.", field="data.calibration")
-    samples = context.calibration.draw(step.samples, context.seed)
-    original, settings = model.clone(), _settings(step)
+    samples = context.draw_calibration(step.kind, step.samples)
+    original, settings = model.clone(), StaticSettings.of(step)
     if step.weight_bits == 4:
         model, notes = raised(model, OPSET_FOUR_BITS, "a weight of 4 bits")
     else:
         model, notes = raised(model, OPSET, "quantization per channel")
     static, details = prepare(GraphEdit(model, step.patterns), settings, samples)
-    result = changed(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
+    result = step_result(static.model, static.decisions(), WANTED, [*notes, *static.weights.notes], details)
     parts = _parts(context.progress, 3 if step.exclude == "auto" else 1 + step.adaround)
     result.details.update(samples=len(samples), seed=context.seed, **calibrate(static, settings, next(parts)))
     result.notes.extend(static.unvarying())
@@ -60,19 +66,6 @@ def int8_static(model: ir.Model, step: Int8Static, context: Context) -> StepResu
     return replace(result, model=quantized, notes=[*result.notes, *_warnings(static, quantized, context)])
 
 
-def _settings(step: Int8Static) -> StaticSettings:
-    return StaticSettings(
-        step.calibration,
-        step.percentile,
-        step.target,
-        step.weight_bits,
-        step.weight_range,
-        step.equalize,
-        step.smooth,
-        step.bias_correction,
-    )
-
-
 def _parts(progress: Progress, count: int) -> Iterator[Callable[[float], None]]:
     """Split the progress into parts of equal weight."""
     return (Within(progress, part / count, (part + 1) / count).advance for part in range(count))
@@ -82,7 +75,7 @@ def _learn_rounding(static: Static, report_progress: Callable[[float], None]) ->
     from worker.compression.quantization.preparation.adaround import learn_rounding  # imports torch
 
     for layer, sums in moments(static.model, static.layers(), static.samples, report_progress):
-        static.rounded[layer.name] = learn_rounding(layer.matrix(), sums.second, static.weights.limit)
+        static.rounded[layer.name] = learn_rounding(layer.matrix(), sums.hessian, static.weights.limit)
 
 
 def _without_sensitive(
@@ -93,14 +86,14 @@ def _without_sensitive(
     report_progress: Callable[[float], None],
 ) -> StepResult:
     """Leave out what `exclude: "auto"` has to; the float model, where nothing in integers reaches what is required."""
-    samples = static.samples.draw(MAX_JUDGED_SAMPLES, context.seed)
-    judge = OutputComparer(static.model, samples, context.scratch, context.evaluation)
-    meets, required = acceptance_rule(context.require, judge.labelled)
+    samples = static.samples.draw(MAX_COMPARED_SAMPLES, context.seed)
+    output_error = OutputComparer(static.model, samples, context.scratch, context.evaluation)
+    accepts, required = acceptance_rule(context.require, output_error.labelled)
     feed = next(static.samples.take(1).batches(1))
     excluded = exclude_sensitive(
         static,
-        judge,
-        meets,
+        output_error,
+        accepts,
         lambda: measure_gains(static, feed, context.scratch, context.progress),
         report_progress,
     )
@@ -110,10 +103,10 @@ def _without_sensitive(
             LayerDecision(layer.node, layer.reason or "even alone it misses what is asked")
             for layer in layers
         ]
-    details = result.details | _as_report(excluded, required) | {"layers": rows(layers)}
+    details = result.details | _as_report(excluded, required) | {"layers": report_rows(layers)}
     if excluded.met:
         quantized = static.quantized(excluded.reasons)
-        return replace(result, model=quantized, changed=len(taken(layers)), details=details)
+        return replace(result, model=quantized, changed=len(changed_nodes(layers)), details=details)
     note = f"Even with every layer but one in float the calibration data misses {required}: the model stays as it was."
     return replace(result, model=original, changed=0, notes=[note], details=details)
 
@@ -121,7 +114,7 @@ def _without_sensitive(
 def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
     return {
         "asked_on_calibration_data": required,
-        "found_on_calibration_data": excluded.judged.as_report(),
+        "found_on_calibration_data": excluded.quality.as_report(),
         "sensitivity": [layer.as_report() for layer in excluded.ranked],
         "exclusions": excluded.steps,
     }
@@ -129,11 +122,11 @@ def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
 
 def _warnings(static: Static, quantized: ir.Model, context: Context) -> list[str]:
     """Say what to do where the outputs suffer; judged on a few of the samples that the ranges come from."""
-    judged = OutputComparer(static.model, static.samples.take(WARNING_SAMPLES), context.scratch)(quantized)
-    if judged.snr_db >= HARMLESS_DB:
+    quality = OutputComparer(static.model, static.samples.take(WARNING_SAMPLES), context.scratch)(quantized)
+    if quality.snr_db >= HARMLESS_DB:
         return []
     return [
-        f"The outputs are {judged.snr_db:.1f} dB above their error on calibration data, less than the {HARMLESS_DB:g} "
+        f"The outputs are {quality.snr_db:.1f} dB above their error on calibration data, less than the {HARMLESS_DB:g} "
         'dB that count as harmless. If that is too little: exclude: "auto" finds the layers to blame and leaves them '
         "in float, and int8 tries other ways besides."
     ]

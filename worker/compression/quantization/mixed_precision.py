@@ -11,7 +11,6 @@ from typing import Any, Final
 
 import onnx_ir as ir
 
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import MixedPrecision
 from winnow.contract.report import RequirementResult
 from worker.compression.ir.edit import GraphEdit
@@ -30,13 +29,13 @@ from worker.compression.quantization.search.bit_allocation import (
 from worker.compression.quantization.search.layer_costs import LayerCosts, layer_costs
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.decisions import refuse_quantized, step_result
 from worker.compression.steps.opset import raised
 
 OPSET = 21
 """The first opset with 4-bit integers."""
 WANTED = "Conv, Gemm or MatMul with a float32 weight"
-MAX_JUDGED_SAMPLES = 64
+MAX_COMPARED_SAMPLES = 64
 """On which the whole model is judged."""
 FOR_OTHERS: Final = "stays float: others cost less for the budget"
 ESTIMATED: Final = f"A step's speed-up is estimated from its layers' own times; {MEASURED_ANEW_NOTE}."
@@ -47,39 +46,46 @@ UNTOLD: Final = (
 
 
 def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> StepResult:
-    """Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`."""
+    """Choose bits for each layer within the budget.
+
+    Raises `already_quantized`, `nothing_to_quantize`, `not_finite`, `missing_data`, `step_failed`.
+    """
     refuse_quantized(model)
-    if context.calibration is None or not len(context.calibration):
-        raise Refusal("missing_data", "mixed_precision needs calibration data.", field="data.calibration")
+    samples = context.draw_calibration(step.kind, step.samples)
     original = model
     model, notes = raised(model, OPSET, "a weight of 4 bits")
-    samples = context.calibration.draw(step.samples, context.seed)
     settings = StaticSettings(calibration="mse")
     static, _ = prepare(GraphEdit(model, step.patterns), settings, samples)
     static.embeddings = False  # the budget is spent on layers alone
-    result = changed(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
+    result = step_result(static.model, static.selection().layers, WANTED, [*notes, *static.weights.notes])
     calibrate(static, settings, Within(context.progress, 0, 0.2).advance)
     result.notes.extend(static.unvarying())
-    judged_samples = samples.draw(MAX_JUDGED_SAMPLES, context.seed)
-    judge = OutputComparer(static.model, judged_samples, context.scratch, context.evaluation)
+    compared = samples.draw(MAX_COMPARED_SAMPLES, context.seed)
+    output_error = OutputComparer(static.model, compared, context.scratch, context.evaluation)
     total_bytes = context.file_bytes(original)
-    costs = layer_costs(static, judge, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
+    costs = layer_costs(static, output_error, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
     ordered = order_moves(costs.choices(for_speed=step.min_speedup is not None))
     count = _count(
-        ordered, costs, step, total_bytes, lambda taken: _quantized(static, taken), judge, context.file_bytes
+        ordered,
+        costs,
+        step,
+        total_bytes,
+        lambda taken: _quantized(static, taken),
+        output_error,
+        context.file_bytes,
     )
     chosen, quantized = bits_after(ordered[:count]), _quantized(static, ordered[:count])
     ratio, speedup = context.file_bytes(quantized) / total_bytes, costs.speedup(chosen)
     if ratio >= 1 and (step.min_speedup is None or speedup is None or speedup <= 1):
         chosen, quantized, ratio = {}, original, 1.0  # neither smaller nor faster: the float model is better
         speedup = costs.speedup(chosen)
-    judged = judge(quantized)
-    target = _target(step, speedup, ratio, judged)
+    quality = output_error(quantized)
+    target = _target(step, speedup, ratio, quality)
     details = {
         "sensitivity_by": step.sensitivity,
         "samples": len(samples),
         "seed": context.seed,
-        "found_on_calibration_data": judged.as_report(),
+        "found_on_calibration_data": quality.as_report(),
         "estimated_speedup": None if speedup is None else round(speedup, 3),
         "size_ratio": round(ratio, 4),
         "layers": _rows(result, costs, chosen),
@@ -99,13 +105,13 @@ def _count(
     step: MixedPrecision,
     total_bytes: int,
     quantized: Callable[[list[Move]], ir.Model],
-    judge: OutputComparer,
+    output_error: OutputComparer,
     file_bytes: Callable[[ir.Model], int],
 ) -> int:
     """Say how many moves are made: all when the budget cannot be reached."""
     if step.min_snr_db is not None:
         least = step.min_snr_db
-        return _largest(len(ordered), lambda count: judge(quantized(ordered[:count])).snr_db >= least)
+        return _largest(len(ordered), lambda count: output_error(quantized(ordered[:count])).snr_db >= least)
     if step.min_speedup is not None:
         whole = sum(costs.bytes.values()) if costs.total_ms is None else costs.total_ms
         count = count_needed(ordered, whole * (1 - 1 / step.min_speedup))
@@ -139,7 +145,7 @@ def _quantized(static: Static, taken: list[Move]) -> ir.Model:
 
 
 def _target(
-    step: MixedPrecision, speedup: float | None, ratio: float, judged: OutputQuality
+    step: MixedPrecision, speedup: float | None, ratio: float, quality: OutputQuality
 ) -> RequirementResult:
     wanted: float
     measured: float | None
@@ -149,7 +155,7 @@ def _target(
         name, wanted, measured = "min_speedup", step.min_speedup, speedup
     else:
         assert step.min_snr_db is not None
-        name, wanted, measured = "min_snr_db", step.min_snr_db, judged.snr_db
+        name, wanted, measured = "min_snr_db", step.min_snr_db, quality.snr_db
     if measured is None:
         return RequirementResult(
             name=f"mixed_precision.{name}", asked=wanted, measured=None, interval=None, met=False, why=UNTOLD

@@ -13,6 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import Palette
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.codebook_step import (
     per_output,
@@ -21,11 +22,14 @@ from worker.compression.quantization.weights.codebook_step import (
 )
 from worker.compression.quantization.weights.kmeans import kmeans_centres, nearest_centres
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.weight_storage.codebook_weights import Array, CodebookWriter
+from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 
 def palette(model: ir.Model, step: Palette, context: Context) -> StepResult:
-    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`."""
+    """Store weights as codes of a few values, in place.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `step_failed`.
+    """
     bits, codebook_bytes = (step.colors - 1).bit_length(), 4 * step.colors
     row_bytes, fixed_bytes = (codebook_bytes + 4, 0) if step.codebook == "channel" else (0, codebook_bytes)
     details: dict[str, object] = {"colors": step.colors, "codebook": step.codebook}

@@ -15,10 +15,11 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
+from worker.compression.ir.values import Array, tensor_of
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, fit_range
+from worker.compression.quantization.weights.block_affine import Fitted, Grid, fit_range
 from worker.compression.quantization.weights.eligibility import (
     WeightLayer,
     decide,
@@ -30,7 +31,7 @@ from worker.compression.quantization.weights.gptq import GptqRounder, dead_input
 from worker.compression.quantization.weights.hqq import fit_hqq
 from worker.compression.quantization.weights.nbits_writer import NBitsWriter, Quantized
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import LayerDecision, changed, refuse_quantized, taken
+from worker.compression.steps.decisions import LayerDecision, changed_nodes, refuse_quantized, step_result
 from worker.compression.steps.opset import raised
 
 OPSET_BLOCKS: Final = 21
@@ -42,15 +43,18 @@ NODE_BYTES: Final = 300
 
 
 def weight_only(model: ir.Model, step: WeightOnly, context: Context) -> StepResult:
-    """Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`, `model_does_not_run`,
-    `step_failed`."""
+    """Store weights in few bits, in place.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_quantize`, `missing_data`, `not_finite`, `model_does_not_run`,
+    `step_failed`.
+    """
     refuse_quantized(model)
     if step.method == "gptq" and context.calibration is None:
         raise Refusal("missing_data", "weight_only by gptq needs calibration data.", field="data.calibration")
     model, notes = _raised(model, step)
     layers = weight_layers(model)
     decisions = _decisions(layers, step)
-    result = changed(
+    result = step_result(
         model,
         decisions,
         "MatMul, Gemm, Conv or Gather with a float32 weight",
@@ -79,7 +83,7 @@ class Rounded:
 
 
 def _raised(model: ir.Model, step: WeightOnly) -> tuple[ir.Model, list[str]]:
-    kinds = {node.op_type for node in taken(_decisions(weight_layers(model), step))}
+    kinds = {node.op_type for node in changed_nodes(_decisions(weight_layers(model), step))}
     if "Conv" in kinds:
         return raised(model, OPSET_BLOCKS, "quantization in blocks")
     if step.bits == 3 and kinds:
@@ -139,7 +143,7 @@ def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounde
     error = _Error()
     parts: list[tuple[Array, Fitted]] = []
     for group, matrix in enumerate(layer.matrix()):
-        hessian = None if sums is None else sums.second[group]
+        hessian = None if sums is None else sums.hessian[group]
         rounder = None if hessian is None else GptqRounder(hessian, step.act_order)
         for w in _row_slices(matrix):
             fitted = fit(w, grid, block)
@@ -160,7 +164,7 @@ def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounde
         ),
         grid,
     )
-    dead = 0 if sums is None else int(sum(dead_inputs(hessian).sum() for hessian in sums.second))
+    dead = 0 if sums is None else int(sum(dead_inputs(hessian).sum() for hessian in sums.hessian))
     return Rounded(layer, result, error.of_weight, error.of_output, dead)
 
 
@@ -202,8 +206,7 @@ def _root(after: float, before: float) -> float:
 def _written(rounded: Rounded, writer: NBitsWriter) -> dict[str, Any]:
     """Writes the layer, and reports what that cost."""
     layer, result = rounded.layer, rounded.result
-    assert layer.weight.const_value is not None
-    before = layer.weight.const_value.nbytes
+    before = tensor_of(layer.weight).nbytes
     stored_as, after = writer.write(layer.nodes, layer.weight, result)
     return {
         "bits": result.grid.bits,

@@ -7,14 +7,14 @@ from typing import Final
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from winnow.contract.recipe import AnyStep, Binary, ChannelPruning, Palette, Sparsity, Training
+from winnow.contract.recipe import AnyStep
 from winnow.contract.report import StepReport
 from worker.compression.onnx_files import model_files
 from worker.compression.steps.opset import raised
 from worker.compression.weight_storage.drop_defaults import UploadNames
 from worker.compression.weight_storage.smallest_form import OPSET, Packing
 
-NOT_FASTER: Final = (
+ZEROS_NOTE: Final = (
     "Zeros do not make ONNX Runtime faster: it multiplies with them as with any number. They make the file smaller; "
     "hardware or a runtime with sparse kernels is needed for more."
 )
@@ -46,37 +46,24 @@ def least_opset(steps: Sequence[AnyStep]) -> int:
 
 def packs(steps: Sequence[AnyStep]) -> bool:
     """Whether a step makes zeros or few values; of steps that have a say in the storage the last one decides."""
-    wishes = [_packs(step) for step in steps if isinstance(step, Sparsity | Palette | Binary)]
-    grown = any(map(_makes_zeros, steps))
-    return wishes[-1] if wishes else grown
-
-
-def _packs(step: Sparsity | Palette | Binary) -> bool:
-    return step.storage == "auto" if isinstance(step, Sparsity) else True
+    wishes = [step.packs for step in steps if step.packs is not None]
+    return wishes[-1] if wishes else any(step.makes_zeros for step in steps)
 
 
 def with_storage_told(
     reports: list[StepReport], steps: Sequence[AnyStep], packing: Packing | None
 ) -> list[StepReport]:
     """The reports, the last step that makes zeros or few values with how these are stored."""
-    last = max((report.index for report in reports if _is_stored(steps[report.index])), default=None)
+    indices = [report.index for report in reports]
+    last = max((i for i in indices if steps[i].makes_zeros or steps[i].stores_few_values), default=None)
     if last is None:
         return reports
-    zeros = any(_makes_zeros(step) for step in steps)
+    zeros = any(step.makes_zeros for step in steps)
     return [_with_storage(report, packing, zeros) if report.index == last else report for report in reports]
 
 
-def _is_stored(step: AnyStep) -> bool:
-    return _makes_zeros(step) or isinstance(step, Palette | Binary)
-
-
-def _makes_zeros(step: AnyStep) -> bool:
-    training = step.recovery if isinstance(step, ChannelPruning) else step
-    return isinstance(step, Sparsity) or (isinstance(training, Training) and training.gradual is not None)
-
-
 def _with_storage(report: StepReport, packing: Packing | None, zeros: bool) -> StepReport:
-    notes, details = [*report.notes, *([NOT_FASTER] if zeros else [])], dict(report.details)
+    notes, details = [*report.notes, *([ZEROS_NOTE] if zeros else [])], dict(report.details)
     if packing is not None:
         stored = {
             "dense_bytes": packing.dense_bytes,

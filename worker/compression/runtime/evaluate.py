@@ -11,6 +11,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper, shape_inference
 
+from worker.compression.ir.values import has_subgraph
 from worker.compression.runtime.session import open_cpu_session
 
 log = logging.getLogger(__name__)
@@ -48,7 +49,7 @@ def expected_bytes(call: Call) -> int | None:
     total = 0
     for value in types.values():
         tensor = value.tensor_type
-        if not _is_plain(tensor.elem_type):
+        if ir.DataType(tensor.elem_type) not in PLAIN_DTYPES:
             return None
         dims = tensor.shape.dim
         if tensor.HasField("shape") and all(dim.HasField("dim_value") for dim in dims):
@@ -103,7 +104,7 @@ def accepts(reader: ir.Node, opset: int, results: dict[str, Array]) -> bool:
             types[name] = ir.serde.serialize_type(value.type)
             if value.shape is not None:
                 ir.serde.serialize_shape_into(types[name], value.shape)
-    if has_graph(reader) or len(types) < len({v for v in reader.inputs if v is not None}):
+    if has_subgraph(reader) or len(types) < len({v for v in reader.inputs if v is not None}):
         return True
     try:
         schema = onnx.defs.get_schema(reader.op_type, opset, reader.domain)
@@ -115,11 +116,6 @@ def accepts(reader: ir.Node, opset: int, results: dict[str, Array]) -> bool:
         log.debug("%s would not accept a constant", reader.name, exc_info=True)
         return False
     return True
-
-
-def has_graph(node: ir.Node) -> bool:
-    kinds = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-    return any(attribute.type in kinds for attribute in node.attributes.values())
 
 
 def _result_types(call: Call) -> dict[str, onnx.TypeProto] | None:
@@ -154,10 +150,6 @@ def _type(array: Array, *, shape: bool = True) -> onnx.TypeProto:
 
 def _result(name: str, kind: onnx.TypeProto) -> onnx.ValueInfoProto:
     return helper.make_value_info(name, helper.make_tensor_type_proto(kind.tensor_type.elem_type, None))
-
-
-def _is_plain(kind: int) -> bool:
-    return ir.DataType(kind) in PLAIN_DTYPES
 
 
 def _product(dims: Sequence[onnx.TensorShapeProto.Dimension]) -> int:

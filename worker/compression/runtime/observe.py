@@ -4,10 +4,9 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 import onnx_ir as ir
 import onnxruntime as ort
@@ -15,9 +14,8 @@ import onnxruntime as ort
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Fed
 from worker.compression.data.trimming import trimmed
+from worker.compression.ir.values import Array
 from worker.compression.runtime.session import open_cpu_session
-
-Array = npt.NDArray[Any]
 
 MAX_BATCH = 32
 WEIGHTED = ("MatMul", "Gemm", "Conv", "LSTM", "GRU", "RNN")

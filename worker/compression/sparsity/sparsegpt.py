@@ -14,8 +14,8 @@ from typing import Final
 
 import numpy as np
 
+from worker.compression.ir.values import Array
 from worker.compression.layers.sparsity_pattern import Mask, Structure
-from worker.compression.runtime.observe import Array
 
 DAMPING: Final = 0.01
 MAX_EXACT_COST: Final = 2e11

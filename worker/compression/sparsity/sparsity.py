@@ -14,19 +14,18 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
-from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.layers.sparsity_pattern import Structure, pattern_order
-from worker.compression.runtime.observe import Array
 from worker.compression.sparsity.eligibility import SHOWN, SparsityLayers, sparsity_layers
 from worker.compression.sparsity.sparsegpt import output_error, sparsegpt
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.targets import zeros_targets
+from worker.compression.steps.decisions import zeros_targets
 from worker.compression.weight_storage.sparse_layers import remember_sparse
 
 MAX_HESSIAN_INPUTS: Final = 8192
@@ -62,11 +61,7 @@ def sparsity(model: ir.Model, step: Sparsity, context: Context) -> StepResult:
 
 
 def _samples(step: Sparsity, context: Context) -> Samples | None:
-    if not step.required:
-        return None
-    if context.calibration is None:
-        raise Refusal("missing_data", f"{step.criterion} needs calibration data.", field="data.calibration")
-    return context.calibration.draw(step.samples, context.seed)
+    return context.draw_calibration(step.criterion, step.samples) if step.required else None
 
 
 def _gradient_scores(
@@ -126,7 +121,7 @@ def _error_curve(
     """Measure how much of the output's energy is lost at each share of zeros, nothing made up for."""
     order, weight = pattern_order(layer), layer.matrix().astype(np.float64)
     scores = _scores(layer, sums, gradient_scores, step)[:, :, order]
-    hessian = sums.second[:, order][:, :, order]
+    hessian = sums.hessian[:, order][:, :, order]
     weight = weight[:, :, order]
     energy = output_error(weight, np.zeros_like(weight), hessian) or 1.0
     curve, size = [], weight.size
@@ -165,7 +160,7 @@ def _sparsify(
     before, hessian = int((weight == 0).sum()), None
     ordered = weight[:, :, order].astype(np.float64)
     if sums is not None:
-        hessian = sums.second[:, order][:, :, order] / max(1, sums.rows)
+        hessian = sums.hessian[:, order][:, :, order] / max(1, sums.rows)
     if step.criterion == "hessian" and hessian is not None:
         sparse = sparsegpt(ordered, hessian, structure, count)
     else:

@@ -15,8 +15,8 @@ import torch
 
 from worker.compression.data.samples import Samples
 from worker.compression.engine.working import as_module
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array
 
 BATCH: Final = 8
 """Samples of one draw of r: fewer are truer, more are faster."""

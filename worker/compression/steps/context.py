@@ -23,10 +23,6 @@ from worker.compression.progress import Progress
 from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 
-def _itself(model: ir.Model) -> ir.Model:
-    return model
-
-
 def _refuse_missing(what: object) -> NoReturn:
     raise Refusal("missing_data", f"The step asks for {what}, which was not given.")
 
@@ -59,13 +55,19 @@ class Context:
     model: Callable[[str], ir.Model] = _refuse_missing
     upload: UploadNames = NO_UPLOAD_NAMES
     upload_bytes: int | None = None
-    as_written: Callable[[ir.Model], ir.Model] = _itself
+    as_written: Callable[[ir.Model], ir.Model] = lambda model: model
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:
         """Of the inputs, as far as the job says them: what is timed, else a row of the data that was given."""
         samples = self.calibration or self.sized
         return ({} if samples is None else samples.shapes) | self.benchmark.shapes
+
+    def draw_calibration(self, user: str, samples: int) -> Samples:
+        """Draw this many calibration samples for a step. Raises `missing_data` where there are none."""
+        if self.calibration is None or not len(self.calibration):
+            raise Refusal("missing_data", f"{user} needs calibration data.", field="data.calibration")
+        return self.calibration.draw(samples, self.seed)
 
     def file_bytes(self, model: ir.Model, *, packed: bool = False) -> int:
         """Of the file that the model would be as an artifact: its weights dense, or each in its smallest form."""

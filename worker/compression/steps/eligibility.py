@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.naming import excluded
+from worker.compression.ir.values import tensor_of
 
 EXCLUDED: Final = "excluded by pattern"
 TWIN_EXCLUDED: Final = "a layer with the same weight is excluded by pattern"
@@ -63,8 +64,7 @@ def _is_float32(weight: ir.Value) -> bool:
 def is_finite(weight: ir.Value) -> bool:
     """Whether a constant has neither NaN nor infinity. Read once: copies of a model, of which a search makes many, have
     the same tensors."""
-    tensor = weight.const_value
-    assert tensor is not None
+    tensor = tensor_of(weight)
     if tensor not in _FINITE:
         _FINITE[tensor] = not tensor.size or bool(
             np.isfinite([tensor.numpy().min(), tensor.numpy().max()]).all()

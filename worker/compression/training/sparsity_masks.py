@@ -21,7 +21,7 @@ from worker.compression.graph.nodes.weights import Weight, layers
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.linear import layers_by_weight
 from worker.compression.layers.sparsity_pattern import Structure
-from worker.compression.steps.targets import zeros_targets
+from worker.compression.steps.decisions import zeros_targets
 from worker.compression.training.loop.zero_masks import Growth, ZeroMasks
 from worker.compression.weight_storage.sparse_layers import remember_sparse, sparse_layers
 

@@ -75,7 +75,7 @@ def check_expansion(model: onnx.ModelProto) -> None:
 
 def expanded_size(model: onnx.ModelProto) -> Size:
     """Compute the size with all functions inlined. Raises as `check_expansion`."""
-    bodies = {(domain_of(f), f.name, _overload(f)): f for f in model.functions}
+    bodies = {(domain_of(f), f.name, str(f.overload)): f for f in model.functions}
     return _expanded(model.graph, bodies, {}, ())
 
 
@@ -137,7 +137,7 @@ def _expanded(
     callers: tuple[Key, ...],
 ) -> Size:
     size = _own(body)
-    keys = ((domain_of(n), str(n.op_type), _overload(n)) for n in messages(body, onnx.NodeProto))
+    keys = ((domain_of(n), str(n.op_type), str(n.overload)) for n in messages(body, onnx.NodeProto))
     for key, calls in Counter(key for key in keys if key in bodies).items():
         if key in callers or len(callers) >= MAX_DEPTH:
             raise Refusal(
@@ -147,7 +147,3 @@ def _expanded(
             known[key] = _expanded(bodies[key], bodies, known, (*callers, key))
         size = size + known[key] * calls
     return size
-
-
-def _overload(item: onnx.NodeProto | onnx.FunctionProto) -> str:
-    return str(item.overload)

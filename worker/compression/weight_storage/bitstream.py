@@ -14,11 +14,10 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
 
 PLANES: Final = {1: (8,), 2: (8,), 3: (8, 4), 4: (8,), 5: (8, 2), 6: (8, 4), 7: (8, 4, 2), 8: (8,)}
 """bits of a code → bits of a group's number, plane by plane, the most significant first"""

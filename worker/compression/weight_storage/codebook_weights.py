@@ -13,12 +13,10 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx_ir as ir
 
-from worker.compression.ir.constants import new_constant
-
-Array = npt.NDArray[Any]
+from worker.compression.ir.edit import new_constant
+from worker.compression.ir.values import Array, array_of
 
 HALF: Final = 0.5
 
@@ -37,14 +35,14 @@ class CodebookWeight:
     @property
     def bits(self) -> int:
         """Bits that the largest code needs."""
-        return max(1, int(_array(self.codes).max(initial=0)).bit_length())
+        return max(1, int(array_of(self.codes).max(initial=0)).bit_length())
 
     def expanded(self) -> Array:
         """The weight, float32."""
-        codes, learnt = _array(self.codes), _array(self.learnt)
+        codes, learnt = array_of(self.codes), array_of(self.learnt)
         if self.binary:
             return np.asarray((codes.astype(np.float32) - np.float32(HALF)) * learnt)
-        places = codes.astype(np.int64) + (0 if self.offsets is None else _array(self.offsets))
+        places = codes.astype(np.int64) + (0 if self.offsets is None else array_of(self.offsets))
         return np.asarray(learnt[places])
 
 
@@ -169,8 +167,3 @@ def _is_float(value: ir.Value | None, rank: int | None = None) -> bool:
     stored = None if value is None else value.const_value
     floats = (ir.DataType.FLOAT, ir.DataType.FLOAT16)
     return stored is not None and stored.dtype in floats and rank in (None, len(stored.shape))
-
-
-def _array(value: ir.Value) -> Array:
-    assert value.const_value is not None
-    return np.asarray(value.const_value.numpy())

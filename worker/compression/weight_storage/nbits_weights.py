@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.mapped_tensors import release
+from worker.compression.ir.values import array_of, input_at, tensor_of
 from worker.compression.weight_storage import bit_layout
 from worker.compression.weight_storage.bit_layout import Bytes
 
@@ -33,7 +34,7 @@ class NBitsWeight:
 
     def codes(self) -> Bytes:
         """Unpack the weight, uint8 [rows, inner]."""
-        stored = _array(self.stored)
+        stored = array_of(self.stored)
         if _is_planes(self.stored):
             return self._of_planes(stored)
         per_row = stored.reshape(self.rows, -1)
@@ -58,7 +59,7 @@ class NBitsWeight:
     def _zero_points(self) -> Bytes:
         """uint8 [rows, blocks], or [1, 1]: the middle, where there are none or they are all one."""
         index = 2 if self.reader.op_type == "DequantizeLinear" else 3
-        value = self.reader.inputs[index] if len(self.reader.inputs) > index else None
+        value = input_at(self.reader, index)
         middle = np.full((1, 1), 1 << (self.bits - 1), np.uint8)
         if value is None or value.const_value is None:
             return middle
@@ -123,14 +124,8 @@ def _shape_of(value: ir.Value | None) -> list[int] | None:
         return _dims(value)
     node = value.producer()
     target = node.inputs[1] if node is not None and node.op_type == "Reshape" else None
-    return None if target is None or target.const_value is None else _array(target).tolist()
+    return None if target is None or target.const_value is None else array_of(target).tolist()
 
 
 def _dims(value: ir.Value) -> list[int]:
-    assert value.const_value is not None
-    return [int(dim) for dim in value.const_value.shape.numpy()]
-
-
-def _array(value: ir.Value) -> Bytes:
-    assert value.const_value is not None
-    return np.asarray(value.const_value.numpy())
+    return [int(dim) for dim in tensor_of(value).shape.numpy()]

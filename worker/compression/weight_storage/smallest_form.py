@@ -19,19 +19,17 @@ survives: only what is zero in all of its bits counts as zero. `unpacking` finds
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from worker.compression.ir.values import Array
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitstream import Moved, Stored
-from worker.compression.weight_storage.readers import Readers, readers_of
-from worker.compression.weight_storage.stacked_codebooks import axis_of, stack_codebooks
-
-Array = npt.NDArray[Any]
+from worker.compression.weight_storage.stacked_codebooks import Readers, axis_of, readers_of, stack_codebooks
 
 SMALLEST: Final = 64
 """Values below which no form but the dense one can be smaller."""
@@ -137,12 +135,12 @@ def moved_nodes(model: onnx.ModelProto) -> dict[str, Moved]:
     """Of the uint8 constants of the main graph that a single Cast reads, what is done to each code by itself."""
     readers = readers_of(model.graph)
     constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    found = {}
+    codes = {}
     for name, tensor in constants.items():
         moved = _moved(name, readers, constants) if tensor.data_type == TensorProto.UINT8 else Moved()
         if moved.nodes and moved.nodes[0].op_type == "Cast":
-            found[name] = moved
-    return found
+            codes[name] = moved
+    return codes
 
 
 def _moved(name: str, readers: Readers, constants: dict[str, TensorProto]) -> Moved:
@@ -186,8 +184,8 @@ def bitmask(
 ) -> Stored:
     """The tensor `name` that `moved` makes of the array, or the array itself; `in_bits`: what is kept are codes."""
     stored, numbers = Stored(), array.reshape(-1)
-    kept = not_zero(numbers)
-    values = np.concatenate([np.zeros(1, numbers.dtype), numbers[kept]])
+    nonzero = not_zero(numbers)
+    values = np.concatenate([np.zeros(1, numbers.dtype), numbers[nonzero]])
     if in_bits:
         inner, source = f"{start}q", f"{start}w"
         rows = bitstream.add_codes(stored, values, inner, prefix, moved)
@@ -195,7 +193,7 @@ def bitmask(
     else:
         source = moved.write(stored, stored.constant(f"{start}v", values), start)
     index = stored.node(
-        "Cast", [stored.constant(f"{start}m", np.packbits(kept))], f"{start}a", to=TensorProto.INT32
+        "Cast", [stored.constant(f"{start}m", np.packbits(nonzero))], f"{start}a", to=TensorProto.INT32
     )
     flat = stored.shared_constant(f"{prefix}flat", np.array([-1]))
     places = stored.node("Reshape", [_add_places(stored, index, start, prefix), flat], f"{start}i")

@@ -16,7 +16,24 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.weight_storage.readers import Readers, readers_of
+from worker.compression.ir.protobuf_walk import messages
+
+Readers = dict[str, list[onnx.NodeProto | None]]
+
+
+def readers_of(graph: onnx.GraphProto) -> Readers:
+    """The nodes that read each value; None for a reader inside a subgraph, and for one outside the graph."""
+    readers: Readers = {}
+    for node in graph.node:
+        for name in node.input:
+            readers.setdefault(name, []).append(node)
+        for inner in messages(node, onnx.NodeProto):
+            for name in inner.input:
+                readers.setdefault(name, []).append(None)
+    for value in graph.output:
+        readers.setdefault(value.name, []).append(None)
+    return readers
+
 
 SPLIT_COUNTS_FROM: Final = 18
 """The opset from which Split has to be told into how many parts it splits."""

@@ -1,18 +1,16 @@
 """Make dense what `smallest_form` stored: the nodes are compared with those that packing would write."""
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import onnx
 from onnx import TensorProto, numpy_helper
 
+from worker.compression.ir.values import Array
 from worker.compression.weight_storage import bitstream
 from worker.compression.weight_storage.bitstream import Moved, Stored
 from worker.compression.weight_storage.smallest_form import LARGEST, bitmask, is_each_by_itself
 from worker.compression.weight_storage.stacked_codebooks import unstack_codebooks
-
-Array = npt.NDArray[Any]
 
 MOST_MOVED: Final = 3
 """Nodes that do something to each code by itself; ours are two."""
@@ -26,14 +24,14 @@ def unpack(model: onnx.ModelProto) -> int:
     The nodes before it stay, without a reader. What only looks alike stays as it is.
     """
     unstack_codebooks(model.graph)
-    found = _Graph(model.graph)
+    packed = _Graph(model.graph)
     nodes, count = [], 0
     for node in model.graph.node:  # what a bitmask keeps is in bits before it
-        dense = found.dense(node) if node.op_type == "Reshape" and len(node.input) == 2 else None
+        dense = packed.dense(node) if node.op_type == "Reshape" and len(node.input) == 2 else None
         if dense is None:
             nodes.append(node)
         else:
-            nodes += found.replace(node, *dense)
+            nodes += packed.replace(node, *dense)
             count += 1
     if count:
         del model.graph.node[:]
@@ -139,17 +137,17 @@ class _Graph:
 
     def _planes(self, index: onnx.NodeProto | None) -> list[Array] | None:
         """The constants that a group's number is made of, the most significant first."""
-        found: list[Array] = []
-        while index is not None and index.op_type == "Add" and len(index.input) == 2 and len(found) < 2:
+        planes: list[Array] = []
+        while index is not None and index.op_type == "Add" and len(index.input) == 2 and len(planes) < 2:
             raised, flat = (self._sources.get(name) for name in index.input)
             rows = self._sources.get(flat.input[0]) if flat is not None and flat.input else None
             plane = self._cast_constant(rows.input[1]) if rows is not None and len(rows.input) == 2 else None
             if plane is None or raised is None or not raised.input:
                 return None
-            found.insert(0, plane)
+            planes.insert(0, plane)
             index = self._sources.get(raised.input[0])
         first = self._cast_constant(index.output[0]) if index is not None else None
-        return None if first is None else [first, *found]
+        return None if first is None else [first, *planes]
 
     def _cast_constant(self, name: str) -> Array | None:
         cast = self._sources.get(name)

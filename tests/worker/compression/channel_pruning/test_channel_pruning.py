@@ -12,7 +12,8 @@ import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches, siblings
-from tests.support.small_nets import model, node, samples
+from tests.support.in_process import InProcess
+from tests.support.small_nets import model, samples
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
@@ -46,7 +47,7 @@ def done(
         evaluation=Source(files.data, DECLARATION, EVALUATION),
     )
     steps = [{"kind": "channel_pruning", "samples": 256, **step}, *(after or [])]
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     report = compress(files.model, Recipe.model_validate({"steps": steps}), given, out, options=options)
     onnx.checker.check_model(str(out / "artifact.onnx"), full_check=True)
     return report
@@ -96,12 +97,14 @@ def test_a_model_without_gradients_is_judged_by_its_activations(tmp_path: Path) 
     alone where no layer makes the channels whose activations are read (silero: all of them lie in an If)."""
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(size=(4, 4)).astype(np.float32) for name in ("v", "w")}
-    nodes = [
-        node("MatMul", "x v", "h", "first"),
-        node("MatMul", "h w", "z", "second"),
-        node("Bernoulli", "z", "y", "no_gradient"),
-    ]
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [first] h = MatMul (x, v)
+            [second] z = MatMul (h, w)
+            [no_gradient] y = Bernoulli (z)
+        }""",
+        weights,
+    )
     data, groups = samples(tmp_path, net, x=np.zeros((8, 4), np.float32)), channel_groups(net).groups
     assert default_criterion(net, groups, data) == "activation"
     assert default_criterion(net, [replace(group, producers=()) for group in groups], data) == "l2"
@@ -111,12 +114,14 @@ def test_a_model_without_gradients_is_judged_by_its_activations(tmp_path: Path) 
 def test_an_output_without_gradient_is_judged_by_activations_and_refuses_taylor(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(size=(4, 4)).astype(np.float32) for name in ("v", "w")}
-    nodes = [
-        node("MatMul", "x v", "h", "first"),
-        node("MatMul", "h w", "z", "second"),
-        node("ArgMax", "z", "y", "best", axis=1, keepdims=0),
-    ]
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N"]}, weights)
+    net = model(
+        """(float[N,4] x) => (float[N] y) {
+            [first] h = MatMul (x, v)
+            [second] z = MatMul (h, w)
+            [best] y = ArgMax <axis=1, keepdims=0> (z)
+        }""",
+        weights,
+    )
     net.graph.outputs[0].dtype = ir.DataType.INT64
     data, groups = samples(tmp_path, net, x=np.ones((8, 4), np.float32)), channel_groups(net).groups
     assert default_criterion(net, groups, data) == "activation"
@@ -227,7 +232,7 @@ def refused(net: ir.Model | onnx.ModelProto, folder: Path, **step: Any) -> Any:
 
 def test_a_model_without_free_channels_is_refused_with_what_pins_them(tmp_path: Path) -> None:
     weights = {"w": np.ones((4, 3), np.float32)}
-    net = model([node("MatMul", "x w", "y", "only")], {"x": ["N", 4]}, {"y": ["N", 3]}, weights)
+    net = model("(float[N,4] x) => (float[N,3] y) { [only] y = MatMul (x, w) }", weights)
     problem = refused(net, tmp_path)
     assert problem.code == "nothing_to_compress"
     assert "only" in problem.detail
@@ -261,13 +266,11 @@ def test_any_data_tells_the_sizes_that_macs_are_counted_with(tmp_path: Path) -> 
     """A network of open height and width, cut to half its MACs with evaluation data alone."""
     rng = np.random.default_rng(0)
     net = model(
-        [
-            node("Conv", "x w", "h", "first", pads=[1, 1, 1, 1]),
-            node("Relu", "h", "r", "relu"),
-            node("Conv", "r v", "y", "second"),
-        ],
-        {"x": ["N", 3, "H", "W"]},
-        {"y": ["N", 4, "H", "W"]},
+        """(float[N,3,H,W] x) => (float[N,4,H,W] y) {
+            [first] h = Conv <pads=[1, 1, 1, 1]> (x, w)
+            [relu] r = Relu (h)
+            [second] y = Conv (r, v)
+        }""",
         {"w": rng.random((16, 3, 3, 3), np.float32), "v": rng.random((4, 16, 1, 1), np.float32)},
     )
     ir.save(net, tmp_path / "net.onnx")
@@ -275,7 +278,7 @@ def test_any_data_tells_the_sizes_that_macs_are_counted_with(tmp_path: Path) -> 
     data = Data(evaluation=Source(tmp_path / "data.npz"))
     step = {"kind": "channel_pruning", "target": "macs", "amount": 0.5}
     recipe = Recipe.model_validate({"steps": [step]})
-    options = Options(benchmark=Benchmark(rounds=9))
+    options = Options(benchmark=Benchmark(rounds=9), processes=InProcess())
     report = compress(tmp_path / "net.onnx", recipe, data, tmp_path / "out", options=options)
     assert report.macs is not None
     assert report.macs.ratio == pytest.approx(0.5)

@@ -7,7 +7,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import model, node, samples
+from tests.support.small_nets import model, samples
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import ChannelPruning
 from worker.compression.channel_pruning import criteria_norms
@@ -24,24 +24,21 @@ BIAS = [0.5, -1.0, 0.0]
 
 def gemms() -> ir.Model:
     """x[N,2] → Gemm → Relu → Gemm → y[N,2]"""
-    nodes = [
-        node("Gemm", "x w1 b1", "h", "first", transB=1),
-        node("Relu", "h", "r", "relu"),
-        node("Gemm", "r w2", "y", "second", transB=1),
-    ]
     weights = {"w1": W1, "b1": BIAS, "w2": [[1.0, 2.0, 3.0], [-1.0, 0.5, 0.0]]}
     arrays = {name: np.asarray(array, np.float32) for name, array in weights.items()}
-    return model(nodes, {"x": ["N", 2]}, {"y": ["N", 2]}, arrays)
+    return model(
+        """(float[N,2] x) => (float[N,2] y) {
+            [first] h = Gemm <transB=1> (x, w1, b1)
+            [relu] r = Relu (h)
+            [second] y = Gemm <transB=1> (r, w2)
+        }""",
+        arrays,
+    )
 
 
 def normed() -> ir.Model:
     """x[N,1,2,2] → Conv → BatchNormalization → Conv → y"""
     rng = np.random.default_rng(0)
-    nodes = [
-        node("Conv", "x k1", "c", "first"),
-        node("BatchNormalization", "c gamma beta mean var", "n", "norm"),
-        node("Conv", "n k2", "y", "second"),
-    ]
     weights = {
         "k1": rng.normal(size=(4, 1, 1, 1)),
         "k2": rng.normal(size=(2, 4, 1, 1)),
@@ -51,7 +48,14 @@ def normed() -> ir.Model:
         "var": np.ones(4),
     }
     arrays = {name: np.asarray(array, np.float32) for name, array in weights.items()}
-    return model(nodes, {"x": ["N", 1, 2, 2]}, {"y": ["N", 2, 2, 2]}, arrays)
+    return model(
+        """(float[N,1,2,2] x) => (float[N,2,2,2] y) {
+            [first] c = Conv (x, k1)
+            [norm] n = BatchNormalization (c, gamma, beta, mean, var)
+            [second] y = Conv (n, k2)
+        }""",
+        arrays,
+    )
 
 
 def only_group(net: ir.Model) -> Any:

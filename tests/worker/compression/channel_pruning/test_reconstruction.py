@@ -7,7 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import digits_net, digits_samples, model, node, run, samples
+from tests.support.graphs import node
+from tests.support.small_nets import digits_net, digits_samples, model_of, run, samples
 from worker.compression.channel_pruning.reconstruction import Reconstruction, reconstruct
 from worker.compression.graph.channels import channel_groups, cut
 
@@ -37,7 +38,7 @@ def chain(op: str, *, biased: bool = True) -> ir.Model:
     ]
     shape = ["N", 3, 4, 4] if op == "Conv" else ["N", 3]
     arrays = {name: np.asarray(array, np.float32) for name, array in weights.items()}
-    return model(nodes, {"x": shape}, {"y": [shape[0], 5, *shape[2:]]}, arrays)
+    return model_of(nodes, {"x": shape}, {"y": [shape[0], 5, *shape[2:]]}, arrays)
 
 
 def without(net: ir.Model, *indices: int) -> tuple[ir.Model, dict[str, list[int]]]:

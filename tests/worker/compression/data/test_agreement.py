@@ -1,5 +1,8 @@
 """What `POST /v1/jobs` lets through is opened by the worker, and what it refuses is refused for the same reason."""
 
+from pathlib import Path
+from typing import Any
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,6 +10,7 @@ from hypothesis import strategies as st
 
 from tests.support.facts import model_facts
 from tests.support.refusals import refusal
+from tests.support.tokenizer import archive, lines, tokenizer
 from winnow.contract import fitting
 from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
@@ -52,3 +56,49 @@ def test_service_and_worker_judge_data_alike(
     asked = refusal(lambda: fitting.check_data("data.training", use, model_facts(inputs=specs), facts))
     worked = refusal(lambda: open_samples(source, specs, folder / "scratch"))
     assert (asked and asked.code) == (worked and worked.code)
+
+
+TEXT = {"inputs": {"input_ids": {"from": "text", "columns": ["s"]}}}
+PADDED = {
+    "inputs": {"input_ids": {"from": "text", "columns": ["s"], "max_length": 8, "pad_to": "max_length"}}
+}
+LISTS = {"inputs": {"input_ids": {"array": "r"}, "attention_mask": {"array": "r"}}}
+VECTOR = {"inputs": {"input_ids": {"from": "table", "columns": ["n"]}, "attention_mask": {"array": "r"}}}
+
+
+@pytest.mark.parametrize("length", ["L", 8, 9])
+@pytest.mark.parametrize("declared", [TEXT, PADDED, LISTS, VECTOR])
+def test_texts_lists_and_tables_are_judged_alike(
+    declared: dict[str, Any], length: str | int, tmp_path: Path
+) -> None:
+    """Where the data leaves a length open that the model fixes, the worker pads, or has the last word."""
+    rows = [{"s": "a b", "r": [1, 2], "n": 1}, {"s": "b", "r": [1], "n": 2}]
+    path = archive(tmp_path / "a.zip", {"d.jsonl": lines(rows), "tokenizer.json": tokenizer()})
+    declaration = Declaration.model_validate(declared)
+    specs = [TensorSpec(name=n, dtype="int64", shape=["N", length]) for n in ("input_ids", "attention_mask")]
+    facts = inspect_dataset(path, declaration, tmp_path / "scratch", max_unpacked_bytes=2**26)
+    asked = refusal(
+        lambda: fitting.check_data("data.training", DataUse(dataset="d"), model_facts(inputs=specs), facts)
+    )
+    worked = refusal(lambda: open_samples(Source(path, declaration), specs, tmp_path / "scratch"))
+    assert (asked and asked.code) == (worked and worked.code)
+    fits = declared is TEXT or declared is LISTS or (declared is PADDED and length != 9)
+    assert (worked is None) == fits
+
+
+def test_a_carried_state_is_let_through_without_a_shape(tmp_path: Path) -> None:
+    np.savez(tmp_path / "a.npz", x=np.zeros((2, 3), np.float32), who=np.zeros(2, np.int64))
+    declaration = Declaration.model_validate(
+        {"inputs": {"x": {"array": "x"}}, "state": {"next": "state"}, "group": "who"}
+    )
+    specs = [
+        TensorSpec(name="x", dtype="float32", shape=["N", 3]),
+        TensorSpec(name="state", dtype="float32", shape=[2, "N", 5], batch_axis=1),
+    ]
+    facts = inspect_dataset(tmp_path / "a.npz", declaration, tmp_path / "scratch", max_unpacked_bytes=2**26)
+    fitting.check_data("data.training", DataUse(dataset="d"), model_facts(inputs=specs), facts)
+    states = {"state": np.zeros((2, 2, 5), np.float32)}
+    samples = open_samples(
+        Source(tmp_path / "a.npz", declaration), specs, tmp_path / "scratch", states=states
+    )
+    assert len(samples) == 2

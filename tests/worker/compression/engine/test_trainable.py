@@ -3,7 +3,6 @@
 import numpy as np
 import onnx_ir as ir
 import pytest
-from onnx.helper import make_node
 
 from tests.support import graphs
 from worker.compression.engine.trainable import trainable
@@ -30,9 +29,14 @@ GRID = np.stack(np.meshgrid(np.arange(4), np.arange(4)), -1).reshape(16, 2)
 def test_numbers_that_somebody_counted_are_no_weights(
     operator: str, constant: np.ndarray, learned: bool
 ) -> None:
-    nodes = [make_node("MatMul", ["x", "w"], ["a"]), make_node(operator, ["a", "c"], ["y"])]
     constants = {"w": np.ones((3, 2), np.float32), "c": constant.astype(np.float32)}
-    proto = graphs.of(nodes, {"x": ["N", 16, 3]}, {"y": ["N", 16, 2]}, constants)
+    proto = graphs.parse(
+        f"""(float[N,16,3] x) => (float[N,16,2] y) {{
+            a = MatMul (x, w)
+            y = {operator} (a, c)
+        }}""",
+        constants,
+    )
     model = normalise(ir.from_proto(proto))
     assert trainable(model.graph.initializers["c"]) == learned
     assert trainable(model.graph.initializers["w"])

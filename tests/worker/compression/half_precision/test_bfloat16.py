@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from tests.support.small_nets import digits_net, model, named, node, ops, proto, run, snr_db
+from tests.support.graphs import node
+from tests.support.small_nets import digits_net, model, model_of, named, ops, proto, run, snr_db
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import BFloat16, Recipe
 from worker.compression.apply import apply
@@ -34,9 +35,9 @@ def images(n: int = 20) -> Any:
 
 def product(weight: Any) -> ir.Model:
     return model(
-        [node("MatMul", "x w", "y", "product")],
-        {"x": ["N", weight.shape[0]]},
-        {"y": ["N", weight.shape[1]]},
+        f"""(float[N,{weight.shape[0]}] x) => (float[N,{weight.shape[1]}] y) {{
+            [product] y = MatMul (x, w)
+        }}""",
         {"w": weight},
     )
 
@@ -92,7 +93,7 @@ def test_excluded_nodes_keep_their_weights_also_those_they_share() -> None:
     weight = np.random.default_rng(0).normal(size=(16, 16)).astype(np.float32)
     nodes = [node("MatMul", "x w", "h", "first"), node("MatMul", "h w", "y", "second")]
     nodes.append(node("MatMul", "y v", "z", "third"))
-    net = model(nodes, {"x": ["N", 16]}, {"z": ["N", 16]}, {"w": weight, "v": weight + 1})
+    net = model_of(nodes, {"x": ["N", 16]}, {"z": ["N", 16]}, {"w": weight, "v": weight + 1})
     made = store_small(net, exclude=["first"])
     assert (made.changed, made.candidates) == (1, 3)
     kept = named(made.model, "second").inputs[1]
@@ -105,8 +106,15 @@ def test_excluded_nodes_keep_their_weights_also_those_they_share() -> None:
 
 def test_a_weight_that_two_nodes_share_is_stored_once() -> None:
     weight = np.random.default_rng(0).normal(size=(16, 16)).astype(np.float32)
-    nodes = [node("MatMul", "x w", "h", "first"), node("MatMul", "h w", "y", "second")]
-    made = store_small(model(nodes, {"x": ["N", 16]}, {"y": ["N", 16]}, {"w": weight}))
+    made = store_small(
+        model(
+            """(float[N,16] x) => (float[N,16] y) {
+            [first] h = MatMul (x, w)
+            [second] y = MatMul (h, w)
+        }""",
+            {"w": weight},
+        )
+    )
     assert ops(made.model).count("Cast") == 1
     assert len(made.model.graph.initializers) == 1
 

@@ -9,16 +9,15 @@ import numpy as np
 import onnx_ir as ir
 import onnxruntime as ort
 import pytest
-from onnx import TensorProto, helper
 
-from tests.support.graphs import siblings
+from tests.support.graphs import node, siblings
 from tests.support.ort import run as run_on
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
     model,
+    model_of,
     named,
-    node,
     ops,
     proto,
     run,
@@ -29,7 +28,7 @@ from tests.worker.compression.quantization.test_int8_static import branching
 from winnow.contract.recipe import Float16, Int8Static
 from worker.compression.apply import apply
 from worker.compression.graph.normal_form.normalise import normalise
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
 from worker.compression.progress import Silent
 from worker.compression.steps.context import Context, StepResult
 
@@ -83,7 +82,7 @@ def test_the_scales_of_a_resize_stay_float32() -> None:
     ]
     nodes[1].input[:] = ["c", "", "scales"]
     weights = {"w": np.ones((2, 1, 1, 1), np.float32), "scales": np.array([1, 1, 2, 2], np.float32)}
-    net = model(nodes, {"x": [1, 1, 4, 4]}, {"y": [1, 2, 8, 8]}, weights)
+    net = model_of(nodes, {"x": [1, 1, 4, 4]}, {"y": [1, 2, 8, 8]}, weights)
     x = np.random.default_rng(0).normal(size=(1, 1, 4, 4)).astype(np.float32)
     before = run(net, {"x": x})
     made = halve(net)
@@ -92,9 +91,14 @@ def test_the_scales_of_a_resize_stay_float32() -> None:
 
 
 def test_a_weight_beyond_the_range_stays_float32_with_a_note() -> None:
-    nodes = [node("Mul", "x small", "a", "little"), node("Mul", "a big", "y", "large")]
     weights = {"big": np.array([1e5], np.float32), "small": np.array([1e-3], np.float32)}
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [little] a = Mul (x, small)
+            [large] y = Mul (a, big)
+        }""",
+        weights,
+    )
     made = halve(net, exclude=[])
     assert (made.changed, made.candidates) == (1, 2)
     assert "large stays in float32" in made.notes[0]
@@ -103,16 +107,18 @@ def test_a_weight_beyond_the_range_stays_float32_with_a_note() -> None:
 
 
 def test_what_an_attribute_types_is_left_alone() -> None:
-    nodes = [
-        helper.make_node("Shape", ["x"], ["shape"], name="shape"),
-        helper.make_node("ConstantOfShape", ["shape"], ["zeros"], name="zeros"),
-        helper.make_node("Cast", ["shape"], ["floats"], name="cast", to=TensorProto.FLOAT),
-        node("Add", "x zeros", "a", "add"),
-        node("MatMul", "a w", "m", "product"),
-        node("ReduceMax", "floats", "n", "largest", keepdims=0),
-        node("Div", "m n", "y", "divide"),
-    ]
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {"w": np.eye(4, dtype=np.float32)})
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [shape] shape = Shape (x)
+            [zeros] zeros = ConstantOfShape (shape)
+            [cast] floats = Cast <to=1> (shape)
+            [add] a = Add (x, zeros)
+            [product] m = MatMul (a, w)
+            [largest] n = ReduceMax <keepdims=0> (floats)
+            [divide] y = Div (m, n)
+        }""",
+        {"w": np.eye(4, dtype=np.float32)},
+    )
     x = np.random.default_rng(0).normal(size=(3, 4)).astype(np.float32)
     before = run(net, {"x": x})
     assert snr_db(before, run(halve(net).model, {"x": x})) > 40
@@ -126,10 +132,13 @@ def test_a_subgraph_reads_what_it_read_in_float32() -> None:
 
 
 def test_a_value_that_is_output_and_read_inside_is_right_in_both_places() -> None:
-    nodes = [node("MatMul", "x w", "h", "first"), node("MatMul", "h w", "y", "second")]
     for keep in (True, False):
         net = model(
-            nodes, {"x": ["N", 4]}, {"h": ["N", 4], "y": ["N", 4]}, {"w": np.eye(4, dtype=np.float32) * 2}
+            """(float[N,4] x) => (float[N,4] h, float[N,4] y) {
+                [first] h = MatMul (x, w)
+                [second] y = MatMul (h, w)
+            }""",
+            {"w": np.eye(4, dtype=np.float32) * 2},
         )
         x = np.arange(8, dtype=np.float32).reshape(2, 4)
         made = halve(net, keep_io_types=keep).model
@@ -156,7 +165,7 @@ def test_a_product_behind_a_transposition_of_the_first_axis_runs(perm: Any, dims
     w = np.random.default_rng(0).normal(size=(6, 300)).astype(np.float32)
     shape = [dims[axis] for axis in perm[:-1]] + [300]
     nodes = [node("Transpose", "x", "t", "turn", perm=perm), node("MatMul", "t w", "y", "product")]
-    net = model(nodes, {"x": list(dims)}, {"y": shape}, {"w": w})
+    net = model_of(nodes, {"x": list(dims)}, {"y": shape}, {"w": w})
     x = np.random.default_rng(1).normal(size=dims).astype(np.float32)
     half = proto(halve(net).model).SerializeToString()
     with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
@@ -166,14 +175,16 @@ def test_a_product_behind_a_transposition_of_the_first_axis_runs(perm: Any, dims
 
 def logarithm(epsilon: float, *, kind: str = "Add") -> ir.Model:
     """log(relu(x) + ε), or of the larger of both: −∞ where ε is 0 and x is not above it."""
-    nodes = [
-        node("Relu", "x", "r", "relu"),
-        node(kind, "r epsilon", "s", "floor"),
-        node("Log", "s", "l", "log"),
-        node("MatMul", "l w", "y", "product"),
-    ]
     weights = {"epsilon": np.array(epsilon, np.float32), "w": np.eye(4, dtype=np.float32)}
-    return model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    return model(
+        f"""(float[N,4] x) => (float[N,4] y) {{
+            [relu] r = Relu (x)
+            [floor] s = {kind} (r, epsilon)
+            [log] l = Log (s)
+            [product] y = MatMul (l, w)
+        }}""",
+        weights,
+    )
 
 
 @pytest.mark.parametrize("kind", ["Add", "Max"])
@@ -194,14 +205,16 @@ def test_a_constant_that_vanishes_keeps_its_node_and_the_logarithm_behind_it(
 
 def test_what_made_the_input_of_a_broken_island_becomes_one_too(tmp_path: Path) -> None:
     """x · 10⁻⁴ · 10⁻⁴ is 0 in float16, though neither constant is; a float32 logarithm of it does not help."""
-    nodes = [
-        node("Mul", "x small", "a", "first"),
-        node("Mul", "a small", "b", "second"),
-        node("Log", "b", "l", "log"),
-        node("MatMul", "l w", "y", "product"),
-    ]
     weights = {"small": np.array(1e-4, np.float32), "w": np.eye(4, dtype=np.float32)}
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [first] a = Mul (x, small)
+            [second] b = Mul (a, small)
+            [log] l = Log (b)
+            [product] y = MatMul (l, w)
+        }""",
+        weights,
+    )
     x = np.full((4, 4), 2, np.float32)
     made = apply(net.clone(), STEP, Context(tmp_path, 0, Silent(), samples(tmp_path, net, x=x)))
     np.testing.assert_allclose(run_on(made.model, {"x": x})[0], run_on(net, {"x": x})[0], rtol=2e-3)

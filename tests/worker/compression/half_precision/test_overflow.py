@@ -7,16 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import (
-    digits_net,
-    digits_samples,
-    model,
-    named,
-    node,
-    run,
-    samples,
-    snr_db,
-)
+from tests.support.graphs import node
+from tests.support.small_nets import digits_net, digits_samples, model, model_of, named, run, samples, snr_db
 from winnow.contract.recipe import Float16
 from worker.compression.apply import apply
 from worker.compression.progress import Silent
@@ -33,14 +25,16 @@ def loud(factor: float) -> ir.Model:
         "down": np.float32(factor**-0.5),
         "v": np.eye(4, dtype=np.float32) * 1.5 * np.float32(factor**-0.5),
     }
-    nodes = [
-        node("MatMul", "x w", "a", "first"),
-        node("Mul", "a up", "b", "louder"),
-        node("Mul", "b up", "c", "loudest"),
-        node("Mul", "c down", "d", "quiet"),
-        node("MatMul", "d v", "y", "last"),
-    ]
-    return model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    return model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [first] a = MatMul (x, w)
+            [louder] b = Mul (a, up)
+            [loudest] c = Mul (b, up)
+            [quiet] d = Mul (c, down)
+            [last] y = MatMul (d, v)
+        }""",
+        weights,
+    )
 
 
 def rows(n: int = 64) -> Any:
@@ -89,14 +83,16 @@ def test_an_island_begins_at_half_of_what_float16_holds(tmp_path: Path, largest:
 
 def test_what_overflows_only_in_float16_is_found_by_running_again_until_nothing_does(tmp_path: Path) -> None:
     """4098.1 becomes 4100: exp(10.1) fits, exp(12) does not; and the one that reads it cannot read it in float16."""
-    nodes = [
-        node("Mul", "x up", "a", "scaled"),
-        node("Sub", "a less", "b", "difference"),
-        node("Exp", "b", "c", "exponential"),
-        node("Mul", "c down", "y", "shrunk"),
-    ]
     weights = {"up": np.float32(4098.1), "less": np.float32(4088), "down": np.float32(1e-4)}
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [scaled] a = Mul (x, up)
+            [difference] b = Sub (a, less)
+            [exponential] c = Exp (b)
+            [shrunk] y = Mul (c, down)
+        }""",
+        weights,
+    )
     made = halve(net, tmp_path, np.ones((8, 4), np.float32))
     assert set(made.details["islands"]) == {"exponential", "shrunk"}
     assert all("overflowed" in why for why in made.details["islands"].values())
@@ -105,15 +101,17 @@ def test_what_overflows_only_in_float16_is_found_by_running_again_until_nothing_
 
 
 def test_a_sum_of_squares_that_is_too_large_stays_float32(tmp_path: Path) -> None:
-    nodes = [
-        node("Mul", "x scale", "a", "scaled"),
-        node("ReduceSumSquare", "a", "s", "squares", keepdims=1),
-        node("Mul", "s small", "b", "shrunk"),
-        node("ReduceL2", "a", "l", "length", keepdims=1),
-        node("Div", "b l", "y", "divided"),
-    ]
     weights = {"scale": np.float32(1500), "small": np.float32(1e-4)}
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 1]}, weights)
+    net = model(
+        """(float[N,4] x) => (float[N,1] y) {
+            [scaled] a = Mul (x, scale)
+            [squares] s = ReduceSumSquare <keepdims=1> (a)
+            [shrunk] b = Mul (s, small)
+            [length] l = ReduceL2 <keepdims=1> (a)
+            [divided] y = Div (b, l)
+        }""",
+        weights,
+    )
     made = halve(net, tmp_path, rows())
     assert set(made.details["islands"]) == {"squares", "shrunk"}
     assert snr_db(run(net, {"x": rows()}), run(made.model, {"x": rows()})) > 40
@@ -128,7 +126,7 @@ def test_infinities_of_the_float32_graph_are_not_overflow(tmp_path: Path) -> Non
     ]
     x = rows()
     x[:, 0] = 0
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {"w": np.eye(4, dtype=np.float32)})
+    net = model_of(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {"w": np.eye(4, dtype=np.float32)})
     reference = run(net, {"x": x})
     made = halve(net, tmp_path, x)
     assert made.details["islands"] == {}

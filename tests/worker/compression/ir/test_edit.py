@@ -3,16 +3,16 @@
 import numpy as np
 import onnx_ir as ir
 
-from tests.support.small_nets import model, named, node, run
+from tests.support.small_nets import model, named, run
 from worker.compression.ir.edit import GraphEdit
 
 
 def net() -> ir.Model:
     return model(
-        [node("Relu", "x", "h", "first"), node("Neg", "h", "y", "last")],
-        {"x": ["N", 3]},
-        {"y": ["N", 3]},
-        {},
+        """(float[N,3] x) => (float[N,3] y) {
+            [first] h = Relu (x)
+            [last] y = Neg (h)
+        }""",
     )
 
 

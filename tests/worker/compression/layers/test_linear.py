@@ -9,9 +9,9 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
 
-from tests.support.small_nets import model, samples
+from tests.support.graphs import node
+from tests.support.small_nets import model, model_of, samples
 from worker.compression.layers.bias import owns_bias, takes_bias
 from worker.compression.layers.input_moments import moments
 from worker.compression.layers.linear import Linear, linears
@@ -30,8 +30,8 @@ def one(net: ir.Model) -> Linear:
 
 
 def convolution(weight: Any, shape: list[int], **attributes: Any) -> ir.Model:
-    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", **attributes)
-    return model([node], {"x": shape}, {"y": [None] * len(shape)}, {"w": weight})
+    conv = node("Conv", "x w", "y", "conv", **attributes)
+    return model_of([conv], {"x": shape}, {"y": [None] * len(shape)}, {"w": weight})
 
 
 @settings(max_examples=60, deadline=None)
@@ -68,10 +68,9 @@ def test_products_and_writing_back(how: str) -> None:
         net, x = convolution(weight.T[:, :, None].copy(), ["N", 5, 4]), rng.normal(size=(2, 5, 4))
     else:
         stored = weight.T.copy() if how == "gemm_transposed" else weight
-        kind = "MatMul" if how == "matmul" else "Gemm"
-        attributes = {"transB": 1} if how == "gemm_transposed" else {}
-        node = helper.make_node(kind, ["x", "w"], ["y"], name="layer", **attributes)
-        net, x = model([node], {"x": ["N", 5]}, {"y": ["N", 3]}, {"w": stored}), rng.normal(size=(7, 5))
+        product = {"matmul": "MatMul", "gemm": "Gemm", "gemm_transposed": "Gemm <transB=1>"}[how]
+        net = model(f"(float[N,5] x) => (float[N,3] y) {{ [layer] y = {product} (x, w) }}", {"w": stored})
+        x = rng.normal(size=(7, 5))
     x = x.astype(np.float32)
     layer, expected = one(net), computed(net, x)
     assert layer.shape == (1, 3, 5)
@@ -85,26 +84,22 @@ def test_products_and_writing_back(how: str) -> None:
 def test_what_is_no_plain_product_is_left_out() -> None:
     rng = np.random.default_rng(0)
     weights = {"w": rng.normal(size=(4, 4)).astype(np.float32), "b": np.zeros(4, np.float32)}
-    for node in (
-        helper.make_node("Gemm", ["x", "w", "b"], ["y"], alpha=0.5),
-        helper.make_node("MatMul", ["w", "x"], ["y"]),
-        helper.make_node("MatMul", ["x", "x"], ["y"]),
-    ):
-        assert list(linears(model([node], {"x": [4, 4]}, {"y": [4, 4]}, weights))) == []
+    for product in ("Gemm <alpha=0.5> (x, w, b)", "MatMul (w, x)", "MatMul (x, x)"):
+        net = model(f"(float[4,4] x) => (float[4,4] y) {{ y = {product} }}", weights)
+        assert list(linears(net)) == []
 
 
 def test_a_weight_that_the_model_answers_too_is_not_the_layers_own() -> None:
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
-    outputs = {"y": ["N", 3], "w": [4, 3]}
-    net = model([node], {"x": ["N", 4]}, outputs, {"w": np.ones((4, 3), np.float32)})
+    text = "(float[N,4] x) => (float[N,3] y, float[4,3] w) { y = MatMul (x, w) }"
+    net = model(text, {"w": np.ones((4, 3), np.float32)})
     assert list(linears(net)) == []
 
 
 def test_a_product_of_nothing_is_no_layer() -> None:
-    node = helper.make_node("MatMul", ["x", "w"], ["y"])
     for inner, outer in ((4, 0), (0, 3)):
         weight = np.ones((inner, outer), np.float32)
-        assert list(linears(model([node], {"x": ["N", inner]}, {"y": ["N", outer]}, {"w": weight}))) == []
+        net = model(f"(float[N,{inner}] x) => (float[N,{outer}] y) {{ y = MatMul (x, w) }}", {"w": weight})
+        assert list(linears(net)) == []
 
 
 @pytest.mark.parametrize(
@@ -113,10 +108,11 @@ def test_a_product_of_nothing_is_no_layer() -> None:
 )
 def test_a_bias_is_one_number_for_each_output(bias: tuple[int, ...] | None, takes: bool) -> None:
     weights = {"w": np.ones((4, 8), np.float32)}
-    inputs = ["x", "w"]
     if bias is not None:
-        weights["b"], inputs = np.ones(bias, np.float32), ["x", "w", "b"]
-    layer = one(model([helper.make_node("Gemm", inputs, ["y"])], {"x": [8, 4]}, {"y": [8, 8]}, weights))
+        weights["b"] = np.ones(bias, np.float32)
+    layer = one(
+        model(f"(float[8,4] x) => (float[8,8] y) {{ y = Gemm ({', '.join(['x', *weights])}) }}", weights)
+    )
     assert takes_bias(layer) is takes
     assert owns_bias(layer) is takes
 
@@ -134,5 +130,5 @@ def test_moments_are_those_of_all_rows(tmp_path: Path) -> None:
     ((_, found),) = moments(net, [layer], samples(tmp_path, net, x=x), lambda _: None)
     rows = layer.columns(x).astype(np.float64)
     assert found.rows == rows.shape[1] == 50 * 16
-    np.testing.assert_allclose(found.second, rows.swapaxes(1, 2) @ rows, rtol=1e-4, atol=1e-2)
+    np.testing.assert_allclose(found.hessian, rows.swapaxes(1, 2) @ rows, rtol=1e-4, atol=1e-2)
     np.testing.assert_allclose(found.first, rows.sum(1), rtol=1e-4)

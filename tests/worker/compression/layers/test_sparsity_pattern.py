@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
 
 from tests.support.small_nets import model
 from worker.compression.layers.linear import Linear, linears
@@ -14,9 +13,11 @@ from worker.compression.layers.sparsity_pattern import Structure, pattern_order
 
 
 def convolution(weight: Any, group: int = 1) -> Linear:
-    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv", group=group)
     width = weight.shape[1] * group
-    net = model([node], {"x": ["N", width, 9, 9]}, {"y": [None] * 4}, {"w": weight.astype(np.float32)})
+    net = model(
+        f"(float[N,{width},9,9] x) => (float[?,?,?,?] y) {{ [conv] y = Conv <group={group}> (x, w) }}",
+        {"w": weight.astype(np.float32)},
+    )
     (layer,) = linears(net)
     return layer
 

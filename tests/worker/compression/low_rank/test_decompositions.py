@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from tests.support.small_nets import model, node
+from tests.support.small_nets import model
 from worker.compression.graph.facts import cost
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.shapes.shapes import with_shapes
@@ -24,14 +24,18 @@ from worker.compression.low_rank.layer_study import LayerStudy
 
 
 @pytest.mark.parametrize(
-    "split", [Split("channel", (3,)), Split("spatial", (2,)), Split("tucker", (2, 5))], ids=lambda s: s.way
+    "split", [Split("channel", (3,)), Split("spatial", (2,)), Split("tucker", (2, 5))], ids=lambda s: s.kind
 )
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("strides", [[1, 1], [2, 3]])
 def test_a_convolution(split: Any, groups: int, strides: list[int]) -> None:
     weight = np.random.default_rng(0).normal(size=(12, 8 // groups, 3, 5)).astype(np.float32)
-    made = node("Conv", "x w", "y", "layer", strides=strides, pads=[1, 2, 0, 1], group=groups)
-    net = model([made], {"x": ["N", 8, 11, 14]}, {"y": ["N", 12, None, None]}, {"w": weight})
+    net = model(
+        f"""(float[N,8,11,14] x) => (float[N,12,?,?] y) {{
+            [layer] y = Conv <strides={strides}, pads=[1, 2, 0, 1], group={groups}> (x, w)
+        }}""",
+        {"w": weight},
+    )
     (layer,) = linears(net)
     size = geometry(layer, next(iter(with_shapes(net).graph)))
     assert size is not None
@@ -44,13 +48,13 @@ def test_a_convolution(split: Any, groups: int, strides: list[int]) -> None:
 
 def test_which_ways_there_are() -> None:
     at = OutputRows(1, 1, 1)
-    assert Geometry(1, 8, 4, (), at).ways == ("svd",)
-    assert Geometry(1, 8, 4, (1, 1), at).ways == ("svd",)
-    assert Geometry(1, 8, 4, (3,), at).ways == ("channel", "tucker")
-    assert Geometry(1, 8, 4, (3, 1), at).ways == ("channel", "tucker")
-    assert Geometry(1, 8, 4, (3, 3), at).ways == ("channel", "tucker", "spatial")
-    assert Geometry(8, 1, 1, (3, 3), at).ways == ("spatial",)
-    assert Geometry(1, 1, 4, (), at).ways == ()
+    assert Geometry(1, 8, 4, (), at).split_kinds == ("svd",)
+    assert Geometry(1, 8, 4, (1, 1), at).split_kinds == ("svd",)
+    assert Geometry(1, 8, 4, (3,), at).split_kinds == ("channel", "tucker")
+    assert Geometry(1, 8, 4, (3, 1), at).split_kinds == ("channel", "tucker")
+    assert Geometry(1, 8, 4, (3, 3), at).split_kinds == ("channel", "tucker", "spatial")
+    assert Geometry(8, 1, 1, (3, 3), at).split_kinds == ("spatial",)
+    assert Geometry(1, 1, 4, (), at).split_kinds == ()
 
 
 def test_wide_ranks_are_multiples_of_eight() -> None:

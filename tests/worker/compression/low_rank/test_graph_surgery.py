@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.small_nets import model, named, node, ops, run
+from tests.support.graphs import node
+from tests.support.small_nets import model, model_of, named, ops, run
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.naming import Names
@@ -78,7 +79,7 @@ def test_a_convolution(
         group=groups,
         **how,
     )
-    net = model([made], {"x": ["N", 4, 11, 12]}, {"y": ["N", 6, None, None]}, weights)
+    net = model_of([made], {"x": ["N", 4, 11, 12]}, {"y": ["N", 6, None, None]}, weights)
     check(net, rng.normal(size=(2, 4, 11, 12)).astype(np.float32), way, 3 if way == "tucker" else 2)
 
 
@@ -88,7 +89,7 @@ def test_a_convolution_over_time_or_space(way: str, parts: int, rank: int) -> No
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(6, 4, *[3] * rank)).astype(np.float32)
     made = node("Conv", "x w", "y", "layer", strides=[2] * rank, pads=[1] * 2 * rank)
-    net = model([made], {"x": ["N", 4, *[7] * rank]}, {"y": ["N", 6, *[None] * rank]}, {"w": weight})
+    net = model_of([made], {"x": ["N", 4, *[7] * rank]}, {"y": ["N", 6, *[None] * rank]}, {"w": weight})
     check(net, rng.normal(size=(2, 4, *[7] * rank)).astype(np.float32), way, parts)
 
 
@@ -96,10 +97,7 @@ def test_a_depthwise_convolution_in_two_strips() -> None:
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(6, 1, 3, 3)).astype(np.float32)
     net = model(
-        [node("Conv", "x w", "y", "layer", group=6)],
-        {"x": ["N", 6, 8, 8]},
-        {"y": ["N", 6, 6, 6]},
-        {"w": weight},
+        "(float[N,6,8,8] x) => (float[N,6,6,6] y) { [layer] y = Conv <group=6> (x, w) }", {"w": weight}
     )
     check(net, rng.normal(size=(2, 6, 8, 8)).astype(np.float32), "spatial", 2)
 
@@ -122,4 +120,4 @@ def test_a_product(how: str) -> None:
             weight, x = weight.T[:, :, None].copy(), x.reshape(1, 5, 7)
     shape = ["N", *x.shape[1:]]
     out = ["N", *[None] * (x.ndim - 1)]
-    check(model([made], {"x": shape}, {"y": out}, {"w": weight, "b": bias}), x, "svd", 2)
+    check(model_of([made], {"x": shape}, {"y": out}, {"w": weight, "b": bias}), x, "svd", 2)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.random import Generator
 
-from tests.support.small_nets import model, node
+from tests.support.small_nets import model
 from worker.compression.layers.linear import Linear, linears
 from worker.compression.low_rank.input_drift import MAX_PASSES, Drift, runs_for_one_pass
 
@@ -16,7 +16,7 @@ OUT, INNER = 4, 6
 def layer() -> Linear:
     weight = np.zeros((INNER, OUT), np.float32)
     (found,) = linears(
-        model([node("MatMul", "x w", "y", "layer")], {"x": ["N", INNER]}, {"y": ["N", OUT]}, {"w": weight})
+        model(f"(float[N,{INNER}] x) => (float[N,{OUT}] y) {{ [layer] y = MatMul (x, w) }}", {"w": weight})
     )
     return found
 

@@ -9,13 +9,15 @@ import onnx_ir as ir
 import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from tests.support.graphs import node
+from tests.support.in_process import InProcess
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
     loud_product,
     model,
+    model_of,
     named,
-    node,
     run,
     samples,
     snr_db,
@@ -125,10 +127,7 @@ def test_a_noisy_product_gets_the_rank_that_is_behind_the_noise(tmp_path: Path) 
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(60, 4)) @ rng.normal(size=(4, 80)) + 0.1 * rng.normal(size=(60, 80))
     net = model(
-        [node("MatMul", "x w", "y", "layer")],
-        {"x": ["N", 60]},
-        {"y": ["N", 80]},
-        {"w": weight.astype(np.float32)},
+        "(float[N,60] x) => (float[N,80] y) { [layer] y = MatMul (x, w) }", {"w": weight.astype(np.float32)}
     )
     changed = done(tmp_path, net, rank="vbmf")
     assert rows(changed)["layer"]["ranks"] == [4]
@@ -183,7 +182,7 @@ def test_every_layer_that_is_left_alone_has_its_reason(tmp_path: Path) -> None:
     nodes[6].input[1] = "more"
     weights["more"] = rng.normal(size=(16, 8, 3, 3))
     weights = {name: array.astype(np.float32) for name, array in weights.items()}
-    net = model(nodes, {"x": ["N", 8, 6, 6]}, {"y": ["N", 16, 12, 12], "z": ["N", 2, 12, 12]}, weights)
+    net = model_of(nodes, {"x": ["N", 8, 6, 6]}, {"y": ["N", 16, 12, 12], "z": ["N", 2, 12, 12]}, weights)
     found = rows(done(tmp_path, net, exclude=["kept/*"]))
     assert {name: row["reason"] for name, row in found.items()} == {
         "depthwise": "depthwise: there are no channels to bring together",
@@ -205,9 +204,7 @@ def test_nothing_to_do_is_refused_with_the_reasons(tmp_path: Path) -> None:
 def test_shapes_that_are_not_known_are_told_by_the_data_or_missed_in_a_note(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = {"w": rng.normal(size=(16, 8, 3, 3)).astype(np.float32)}
-    net = model(
-        [node("Conv", "x w", "y", "conv")], {"x": ["N", 8, "H", "W"]}, {"y": ["N", 16, None, None]}, weights
-    )
+    net = model("(float[N,8,H,W] x) => (float[N,16,?,?] y) { [conv] y = Conv (x, w) }", weights)
     blind = done(tmp_path, net.clone())
     assert rows(blind)["conv"]["macs"] is None
     assert blind.details["able"]["macs"] is None
@@ -223,7 +220,7 @@ def test_inputs_far_from_zero_do_no_harm(tmp_path: Path, convolution: str) -> No
     """A thousand deviations off: sums of squares in float32 no longer tell the deviations, the mean is still kept."""
     rng = np.random.default_rng(0)
     weights = {"w": rng.normal(size=(16, 8, 3, 3)).astype(np.float32)}
-    net = model([node("Conv", "x w", "y", "conv")], {"x": ["N", 8, 6, 6]}, {"y": ["N", 16, 4, 4]}, weights)
+    net = model("(float[N,8,6,6] x) => (float[N,16,4,4] y) { [conv] y = Conv (x, w) }", weights)
     x = rng.normal(1000, 1, (64, 8, 6, 6)).astype(np.float32)
     expected = run(net, {"x": x})
     changed = done(tmp_path, net, samples(tmp_path / "data", net, x=x), convolution=convolution)
@@ -241,7 +238,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 def job(files: Digits, out: Path, *steps: dict[str, Any]) -> Report:
     source = Source(files.data, DECLARATION, (0, 1000))
     data = Data(calibration=source, training=source, evaluation=Source(files.data, DECLARATION, EVALUATION))
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     return compress(files.model, Recipe.model_validate({"steps": list(steps)}), data, out, options=options)
 
 

@@ -49,7 +49,7 @@ def test_fitted_on_data_no_split_loses_more_of_the_outputs_than_fitted_to_the_we
     """At every rank of every way; and the loss that is promised is that of the factors."""
     geometry, weight, covariance = problem(out, inputs, kernel, groups, seed)
     aware, plain = ReducedRank(weight, covariance, geometry), ReducedRank(weight, None, geometry)
-    for way in geometry.ways:
+    for way in geometry.split_kinds:
         s = geometry.later_positions(way)
         for split, promised in aware.errors(way):
             fitted = aware.error(recomposed(split, aware.parts(split), s))
@@ -62,7 +62,7 @@ def test_the_error_is_the_share_of_the_energy_that_is_lost() -> None:
     geometry, weight, covariance = problem(5, 4, (3, 3))
     aware, plain = ReducedRank(weight, covariance, geometry), ReducedRank(weight, None, geometry)
     for split in (Split("channel", (2,)), Split("spatial", (4,)), Split("tucker", (2, 3))):
-        other = recomposed(split, aware.parts(split), geometry.later_positions(split.way))
+        other = recomposed(split, aware.parts(split), geometry.later_positions(split.kind))
         assert aware.error(other) == pytest.approx(lost(weight, other, covariance), abs=1e-4)
         assert plain.error(other) == pytest.approx(lost(weight, other, np.eye(36)[None]), abs=1e-9)
 
@@ -106,7 +106,7 @@ def test_weights_that_answer_nothing_lose_nothing() -> None:
         ReducedRank(0 * weight, covariance, geometry),
         ReducedRank(weight, 0 * covariance, geometry),
     ):
-        for way in geometry.ways:
+        for way in geometry.split_kinds:
             assert all(0 <= error <= 1 for _, error in fitted.errors(way))
             split = Split(way, (1, 1) if way == "tucker" else (1,))
             assert all(np.isfinite(part).all() for part in fitted.parts(split))

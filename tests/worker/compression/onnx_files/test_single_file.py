@@ -7,8 +7,9 @@ import onnx
 import onnx_ir as ir
 import pytest
 from ml_dtypes import uint4
-from onnx import TensorProto, helper, numpy_helper
+from onnx import numpy_helper
 
+from tests.support import graphs
 from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.onnx_files import model_files, single_file
 from worker.compression.onnx_files.sizes import bytes_of
@@ -16,20 +17,18 @@ from worker.compression.onnx_files.sizes import bytes_of
 
 def proto(elements: int) -> onnx.ModelProto:
     rng = np.random.default_rng(0)
-    weights = [
-        numpy_helper.from_array(rng.standard_normal(elements).astype(np.float32), "floats"),
-        numpy_helper.from_array(rng.integers(0, 16, elements).astype(uint4), "halves"),
-        numpy_helper.from_array(np.array([elements]), "shape"),
-    ]
-    nodes = [
-        helper.make_node("Add", ["x", "floats"], ["sum"]),
-        helper.make_node("Cast", ["halves"], ["numbers"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["sum", "numbers"], ["product"]),
-        helper.make_node("Reshape", ["product", "shape"], ["y"]),
-    ]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [elements]) for name in "xy"]
-    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 21)], ir_version=10)
+    weights = {
+        "floats": rng.standard_normal(elements).astype(np.float32),
+        "halves": rng.integers(0, 16, elements).astype(uint4),
+        "shape": np.array([elements]),
+    }
+    text = f"""(float[{elements}] x) => (float[{elements}] y) {{
+        sum = Add (x, floats)
+        numbers = Cast <to=1> (halves)
+        product = Mul (sum, numbers)
+        y = Reshape (product, shape)
+    }}"""
+    return graphs.parse(text, weights, opset=21)
 
 
 @pytest.mark.parametrize("elements", [3, 5001, 200_000])

@@ -9,18 +9,18 @@ import onnx_ir as ir
 import pytest
 
 from tests.support.encoders import transformer
+from tests.support.graphs import node
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
     loud_product,
-    model,
-    node,
+    model_of,
     ops,
     run,
     samples,
     snr_db,
 )
-from tests.support.uneven import images, uneven_net
+from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Int8
@@ -99,7 +99,7 @@ def test_a_model_that_integers_make_larger_stays_as_it_was(tmp_path: Path) -> No
     rng = np.random.default_rng(0)
     nodes = [node("Conv", f"{a} w{b}", b, f"conv {b}") for a, b in pairwise("xabcdy")]
     weights = {f"w{b}": rng.normal(size=(3, 3, 1, 1)).astype(np.float32) for b in "abcdy"}
-    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 3, 8, 8]}, weights)
+    net = model_of(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 3, 8, 8]}, weights)
     x = rng.normal(size=(40, 3, 8, 8)).astype(np.float32)
     made = best(net, tmp_path, samples(tmp_path, net, x=x), max_drop=1.0)
     found = rows(made)

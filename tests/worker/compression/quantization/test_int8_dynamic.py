@@ -10,12 +10,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.encoders import transformer
+from tests.support.graphs import node
 from tests.support.small_nets import (
     digits_net,
     loud_product,
     model,
+    model_of,
     named,
-    node,
     ops,
     run,
     samples,
@@ -40,17 +41,20 @@ def normal(*shape: int) -> Any:
 
 
 def mlp(opset: int = 17) -> ir.Model:
-    nodes = [
-        node("Gemm", "x w1 b1", "a", "one", transB=1),
-        node("Relu", "a", "r", "relu"),
-        node("Gemm", "r w2 b2", "b", "two"),
-        node("MatMul", "r w3", "c", "three"),
-        node("Add", "b c", "y", "sum"),
-    ]
     rng = np.random.default_rng(5)
     shapes = {"w1": (64, 32), "b1": (64,), "w2": (64, 10), "b2": (10,), "w3": (64, 10)}
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
-    return model(nodes, {"x": ["N", 32]}, {"y": ["N", 10]}, weights, opset)
+    return model(
+        """(float[N,32] x) => (float[N,10] y) {
+            [one] a = Gemm <transB=1> (x, w1, b1)
+            [relu] r = Relu (a)
+            [two] b = Gemm (r, w2, b2)
+            [three] c = MatMul (r, w3)
+            [sum] y = Add (b, c)
+        }""",
+        weights,
+        opset=opset,
+    )
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf])
@@ -132,7 +136,7 @@ def test_an_lstm_stays_close(hidden: int, size: int, both: bool, bias: bool) -> 
     weights = {n: rng.normal(size=s).astype(np.float32) / 2 for n, s in shapes.items() if bias or n != "b"}
     kind = "bidirectional" if both else "forward"
     lstm = node("LSTM", "x w r b" if bias else "x w r", "y h", "lstm", hidden_size=hidden, direction=kind)
-    net = model(
+    net = model_of(
         [lstm],
         {"x": ["T", "N", size]},
         {"y": ["T", directions, "N", hidden], "h": [directions, "N", hidden]},

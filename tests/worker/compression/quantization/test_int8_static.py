@@ -11,14 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from tests.support import graphs
+from tests.support.graphs import node
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
     loud_images,
     loud_net,
     model,
+    model_of,
     named,
-    node,
     ops,
     optimized,
     run,
@@ -29,6 +31,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
+from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.ir.affine import quantized_bias, scales_for_bias, weight_scales
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.progress import Silent
@@ -157,12 +160,14 @@ def test_a_bias_for_each_sample_is_none_for_each_channel(tmp_path: Path) -> None
     shapes = {"w1": (24, 32), "w2": (32, 8), "b2": (8, 1)}
     weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
     weights["b2"] *= 100
-    nodes = [
-        node("Gemm", "x w1", "a", "one"),
-        node("Relu", "a", "r", "relu"),
-        node("Gemm", "r w2 b2", "y", "two"),
-    ]
-    net = model(nodes, {"x": [8, 24]}, {"y": [8, 8]}, weights)
+    net = model(
+        """(float[8,24] x) => (float[8,8] y) {
+            [one] a = Gemm (x, w1)
+            [relu] r = Relu (a)
+            [two] y = Gemm (r, w2, b2)
+        }""",
+        weights,
+    )
     x = rng.normal(size=(64, 24)).astype(np.float32)
     made = quantize(net.clone(), tmp_path, samples(tmp_path, net, x=x))
     assert [row["quantized"] for row in made.details["layers"]] == [True, False]
@@ -172,8 +177,13 @@ def test_a_bias_for_each_sample_is_none_for_each_channel(tmp_path: Path) -> None
 def test_layers_without_an_integer_kernel_are_counted(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     weights = {name: rng.normal(size=(4, 4, 2, 2)).astype(np.float32) for name in ("a", "b")}
-    nodes = [node("Conv", "x a", "mid", "conv"), node("ConvTranspose", "mid b", "y", "up")]
-    net = model(nodes, {"x": ["N", 4, 8, 8]}, {"y": ["N", 4, 8, 8]}, weights)
+    net = model(
+        """(float[N,4,8,8] x) => (float[N,4,8,8] y) {
+            [conv] mid = Conv (x, a)
+            [up] y = ConvTranspose (mid, b)
+        }""",
+        weights,
+    )
     data = samples(tmp_path, net, x=rng.normal(size=(8, 4, 8, 8)).astype(np.float32))
     made = quantize(net, tmp_path, data)
     assert (made.changed, made.candidates) == (1, 2)
@@ -200,16 +210,18 @@ def test_a_residual_sum_stays_in_8_bits_and_a_final_convolution_keeps_the_output
     tmp_path: Path,
 ) -> None:
     rng = np.random.default_rng(0)
-    nodes = [
-        node("Conv", "x w1", "a", "first", pads=[1, 1, 1, 1]),
-        node("Conv", "a w2", "b", "second", pads=[1, 1, 1, 1]),
-        node("Add", "a b", "s", "sum"),
-        node("Conv", "s w2", "y", "last", pads=[1, 1, 1, 1]),
-    ]
     weights = {
         n: rng.normal(size=s).astype(np.float32) / 6 for n, s in (("w1", (8, 3, 3, 3)), ("w2", (8, 8, 3, 3)))
     }
-    net = model(nodes, {"x": [1, 3, 8, 8]}, {"y": [1, 8, 8, 8]}, weights)
+    net = model(
+        """(float[1,3,8,8] x) => (float[1,8,8,8] y) {
+            [first] a = Conv <pads=[1, 1, 1, 1]> (x, w1)
+            [second] b = Conv <pads=[1, 1, 1, 1]> (a, w2)
+            [sum] s = Add (a, b)
+            [last] y = Conv <pads=[1, 1, 1, 1]> (s, w2)
+        }""",
+        weights,
+    )
     x = rng.normal(size=(20, 3, 8, 8)).astype(np.float32)
     before = run(net, {"x": x[:1]})
     made = quantize(net, tmp_path, samples(tmp_path, net, x=x))
@@ -222,19 +234,21 @@ def test_what_a_concat_alone_reads_has_the_scale_of_what_it_gives(tmp_path: Path
     """Through a pool as well; an input that something else reads keeps its own, finer scale. With the layer behind in
     float nothing is joined in 8 bits, and each input is measured by itself."""
     rng = np.random.default_rng(0)
-    nodes = [
-        node("Conv", "x w1", "a", "small"),
-        node("Conv", "a w2", "b", "large"),
-        node("MaxPool", "b", "p", "pool", kernel_shape=[1, 1]),
-        node("Conv", "a w4", "c", "other"),
-        node("Concat", "a p c", "j", "join", axis=1),
-        node("Conv", "j w3", "y", "last"),
-    ]
     weights = {
         n: rng.normal(size=(*s, 1, 1)).astype(np.float32) for n, s in (("w1", (8, 3)), ("w3", (8, 24)))
     }
     weights |= {n: 5 * rng.normal(size=(8, 8, 1, 1)).astype(np.float32) for n in ("w2", "w4")}
-    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 8, 8, 8]}, weights)
+    net = model(
+        """(float[N,3,8,8] x) => (float[N,8,8,8] y) {
+            [small] a = Conv (x, w1)
+            [large] b = Conv (a, w2)
+            [pool] p = MaxPool <kernel_shape=[1, 1]> (b)
+            [other] c = Conv (a, w4)
+            [join] j = Concat <axis=1> (a, p, c)
+            [last] y = Conv (j, w3)
+        }""",
+        weights,
+    )
     x = rng.normal(size=(20, 3, 8, 8)).astype(np.float32)
     data = samples(tmp_path, net, x=x)
     made = quantize(net, tmp_path, data).model
@@ -252,16 +266,6 @@ def test_what_a_concat_alone_reads_has_the_scale_of_what_it_gives(tmp_path: Path
 def test_a_padded_shortcut_and_a_mean_stay_in_8_bits(last: float, tmp_path: Path) -> None:
     """Padding with zeros is done on the integers; with another number it is left as it was."""
     rng = np.random.default_rng(0)
-    nodes = [
-        node("Conv", "x w1", "a", "first", pads=[1, 1, 1, 1]),
-        node("Relu", "a", "r", "relu"),
-        node("Conv", "r w2", "b", "second", pads=[1, 1, 1, 1], strides=[2, 2]),
-        node("Slice", "r zero end axes two", "half", "halve"),
-        node("Pad", "half pads last", "wide", "widen"),
-        node("Add", "b wide", "s", "sum"),
-        node("ReduceMean", "s", "m", "mean", axes=[2, 3], keepdims=0),
-        node("Gemm", "m w3", "y", "head"),
-    ]
     weights: dict[str, Any] = {
         "w1": rng.normal(size=(8, 3, 3, 3)).astype(np.float32) / 3,
         "w2": rng.normal(size=(16, 8, 3, 3)).astype(np.float32) / 6,
@@ -273,7 +277,19 @@ def test_a_padded_shortcut_and_a_mean_stay_in_8_bits(last: float, tmp_path: Path
         "pads": np.array([0, 4, 0, 0, 0, 4, 0, 0]),
         "last": np.array(last, np.float32),
     }
-    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", 5]}, weights)
+    net = model(
+        """(float[N,3,8,8] x) => (float[N,5] y) {
+            [first] a = Conv <pads=[1, 1, 1, 1]> (x, w1)
+            [relu] r = Relu (a)
+            [second] b = Conv <pads=[1, 1, 1, 1], strides=[2, 2]> (r, w2)
+            [halve] half = Slice (r, zero, end, axes, two)
+            [widen] wide = Pad (half, pads, last)
+            [sum] s = Add (b, wide)
+            [mean] m = ReduceMean <axes=[2, 3], keepdims=0> (s)
+            [head] y = Gemm (m, w3)
+        }""",
+        weights,
+    )
     x = rng.normal(size=(20, 3, 8, 8)).astype(np.float32)
     before = run(net, {"x": x})
     made = quantize(net, tmp_path, samples(tmp_path, net, x=x)).model
@@ -298,7 +314,7 @@ def test_only_a_mean_over_the_whole_image_becomes_a_pool(
     ]
     weights: dict[str, Any] = {"w": np.random.default_rng(0).normal(size=(8, 3, 3, 3)).astype(np.float32)}
     weights |= {"axes": np.array(axes)} if opset >= 18 else {}
-    net = model(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", None, None, None]}, weights, opset)
+    net = model_of(nodes, {"x": ["N", 3, 8, 8]}, {"y": ["N", None, None, None]}, weights, opset)
     x = np.random.default_rng(1).normal(size=(20, 3, 8, 8)).astype(np.float32)
     before = run(net, {"x": x})
     made = quantize(net, tmp_path, samples(tmp_path, net, x=x)).model
@@ -309,20 +325,22 @@ def test_only_a_mean_over_the_whole_image_becomes_a_pool(
 
 def test_several_inputs_and_a_transformer_block(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
-    nodes = [
-        node("MatMul", "a w", "q", "query"),
-        node("Add", "q bias", "qb", "query/bias"),
-        node("MatMul", "b w", "k", "key"),
-        node("Transpose", "k", "kt", "turn", perm=[0, 2, 1]),
-        node("MatMul", "qb kt", "scores", "attention"),
-        node("Softmax", "scores", "p", "softmax", axis=-1),
-        node("MatMul", "p b", "y", "mix"),
-    ]
     weights = {
         "w": rng.normal(size=(16, 16)).astype(np.float32) / 4,
         "bias": rng.normal(size=16).astype(np.float32),
     }
-    net = model(nodes, {"a": ["N", 5, 16], "b": ["N", 7, 16]}, {"y": ["N", 5, 16]}, weights)
+    net = model(
+        """(float[N,5,16] a, float[N,7,16] b) => (float[N,5,16] y) {
+            [query] q = MatMul (a, w)
+            ["query/bias"] qb = Add (q, bias)
+            [key] k = MatMul (b, w)
+            [turn] kt = Transpose <perm=[0, 2, 1]> (k)
+            [attention] scores = MatMul (qb, kt)
+            [softmax] p = Softmax <axis=-1> (scores)
+            [mix] y = MatMul (p, b)
+        }""",
+        weights,
+    )
     a, b = (rng.normal(size=(30, n, 16)).astype(np.float32) for n in (5, 7))
     before = run(net, {"a": a, "b": b})
     made = quantize(net, tmp_path, samples(tmp_path, net, a=a, b=b))
@@ -342,21 +360,24 @@ def test_subgraphs_survive(tmp_path: Path) -> None:
 
 def branching() -> ir.Model:
     """MatMul, then an If whose branches read what it gave and hold a MatMul of their own."""
-    from onnx import TensorProto, helper, numpy_helper
-
     rng = np.random.default_rng(3)
-    inner = numpy_helper.from_array(rng.normal(size=(4, 4)).astype(np.float32), "inner")
-    out = helper.make_tensor_value_info("branch", TensorProto.FLOAT, None)
-    then = helper.make_graph([node("MatMul", "h inner", "branch", "inside")], "then", [], [out], [inner])
-    other = helper.make_graph([node("Neg", "h", "branch", "negative")], "else", [], [out])
-    nodes = [
-        node("MatMul", "x w", "h", "outside"),
-        node("ReduceSum", "x", "total", "reduce", keepdims=0),
-        node("Less", "total limit", "small", "less"),
-        helper.make_node("If", ["small"], ["y"], name="if", then_branch=then, else_branch=other),
-    ]
-    weights = {"w": rng.normal(size=(4, 4)).astype(np.float32), "limit": np.float32(1e9)}
-    return model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    inner, w = (rng.normal(size=(4, 4)).astype(np.float32) for _ in range(2))
+    proto = graphs.parse(
+        """(float[N,4] x) => (float[N,4] y) {
+            [outside] h = MatMul (x, w)
+            [reduce] total = ReduceSum <keepdims=0> (x)
+            [less] small = Less (total, limit)
+            [if] y = If <
+                then_branch = then () => (float[] branch) { [inside] branch = MatMul (h, inner) },
+                else_branch = else () => (float[] branch) { [negative] branch = Neg (h) }
+            > (small)
+        }""",
+        {"w": w, "limit": np.float32(1e9)},
+        opset=17,
+        ir_version=8,
+    )
+    proto.graph.node[3].attribute[0].g.initializer.extend(graphs.tensors({"inner": inner}))
+    return normalise(ir.from_proto(proto))
 
 
 def test_excluding_everything_is_refused(tmp_path: Path) -> None:
@@ -366,8 +387,13 @@ def test_excluding_everything_is_refused(tmp_path: Path) -> None:
 
 
 def test_an_activation_that_overflows_names_its_layer(tmp_path: Path) -> None:
-    nodes = [node("Exp", "x", "e", "exp"), node("MatMul", "e w", "y", "product")]
-    net = model(nodes, {"x": ["N", 2]}, {"y": ["N", 2]}, {"w": np.eye(2, dtype=np.float32)})
+    net = model(
+        """(float[N,2] x) => (float[N,2] y) {
+            [exp] e = Exp (x)
+            [product] y = MatMul (e, w)
+        }""",
+        {"w": np.eye(2, dtype=np.float32)},
+    )
     problem = refused(net, tmp_path, samples(tmp_path, net, x=np.full((3, 2), 1e3, np.float32))).problem
     assert (problem.code, problem.layer) == ("not_finite", "exp")
 
@@ -384,8 +410,10 @@ def test_nan_in_the_data_names_array_and_index(tmp_path: Path) -> None:
 def test_a_channel_of_zeros_with_a_large_bias_survives(tmp_path: Path) -> None:
     weight = np.zeros((2, 4), np.float32)
     weight[0] = 1e-12
-    nodes = [node("Gemm", "x w b", "y", "gemm", transB=1)]
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 2]}, {"w": weight, "b": np.array([3, -2], np.float32)})
+    net = model(
+        "(float[N,4] x) => (float[N,2] y) { [gemm] y = Gemm <transB=1> (x, w, b) }",
+        {"w": weight, "b": np.array([3, -2], np.float32)},
+    )
     data = samples(tmp_path, net, x=np.random.default_rng(0).uniform(size=(20, 4)).astype(np.float32))
     x = next(data.batches(20))["x"]
     before = run(net, {"x": x})
@@ -395,9 +423,14 @@ def test_a_channel_of_zeros_with_a_large_bias_survives(tmp_path: Path) -> None:
 def test_a_bias_leaves_room_for_what_is_added_to_it(tmp_path: Path) -> None:
     """In int32: the largest bias that its range has would come out with the other sign."""
     weights = {"w": np.ones((2, 64), np.float32), "b": np.array([1e6, -1e6], np.float32)}
-    nodes = [node("Gemm", "x w b", "y", "gemm", transB=1), node("Gemm", "y v", "z", "behind", transB=1)]
     weights["v"] = np.eye(2, dtype=np.float32)
-    net = model(nodes, {"x": ["N", 64]}, {"z": ["N", 2]}, weights)
+    net = model(
+        """(float[N,64] x) => (float[N,2] z) {
+            [gemm] y = Gemm <transB=1> (x, w, b)
+            [behind] z = Gemm <transB=1> (y, v)
+        }""",
+        weights,
+    )
     data = samples(tmp_path, net, x=np.random.default_rng(0).uniform(-1, 1, (20, 64)).astype(np.float32))
     x = next(data.batches(20))["x"]
     made = quantize(net, tmp_path, data, bias_correction=False)
@@ -424,7 +457,7 @@ def test_tiny_weights_beside_a_bias_keep_the_outputs(
         node("Relu", "a", "r", "relu"),
         node(op, "r v", "y", "two", **settings),
     ]
-    net = model(
+    net = model_of(
         nodes, {"x": ["N", 8, *(4 for _ in spatial)]}, {"y": ["N", 8, *(4 for _ in spatial)]}, weights
     )
     x = rng.normal(size=[20, 8, *(4 for _ in spatial)]).astype(np.float32)
@@ -467,7 +500,7 @@ def test_a_product_before_a_bias_is_an_integer_kernel_whatever_its_shape(
     rng = np.random.default_rng(2)
     weights = {"w": rng.normal(size=(16, 8)).astype(np.float32), "b": rng.normal(size=8).astype(np.float32)}
     nodes = [node("MatMul", "x w", "p", "product"), node("Add", "p b", "y", "bias")]
-    net = model(nodes, {"x": shape}, {"y": [*shape[:-1], 8]}, weights)
+    net = model_of(nodes, {"x": shape}, {"y": [*shape[:-1], 8]}, weights)
     x = rng.normal(size=[d if isinstance(d, int) else 16 for d in shape]).astype(np.float32)
     made = quantize(net, tmp_path, samples(tmp_path, net, x=x)).model
     assert fused in optimized(made, tmp_path)

@@ -8,22 +8,12 @@ import onnx_ir as ir
 import pytest
 
 from tests.support.encoders import transformer
-from tests.support.small_nets import (
-    digits_net,
-    digits_samples,
-    model,
-    named,
-    node,
-    run,
-    samples,
-    snr_db,
-)
-from tests.support.uneven import images, uneven_net
+from tests.support.small_nets import digits_net, digits_samples, model, named, run, samples, snr_db
+from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.recipe import Int8Static, Requirements
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples
 from worker.compression.progress import Silent
-from worker.compression.quantization.int8_static import _settings
 from worker.compression.quantization.integer.static_preparation import StaticSettings
 from worker.compression.steps.context import Context, StepResult
 
@@ -46,7 +36,7 @@ def lost(net: ir.Model, folder: Path, **step: Any) -> float:
 
 def test_what_is_not_asked_for_is_the_same_for_every_technique() -> None:
     """`int8` and `mixed_precision` make settings without a step of the wire."""
-    assert _settings(Int8Static.model_validate({"kind": "int8_static"})) == StaticSettings()
+    assert StaticSettings.of(Int8Static.model_validate({"kind": "int8_static"})) == StaticSettings()
 
 
 def test_equalising_saves_a_network_whose_channels_differ(tmp_path: Path) -> None:
@@ -171,8 +161,8 @@ def test_weights_have_the_range_of_the_target(target: str, limit: int, tmp_path:
 @pytest.mark.parametrize("calibration", ["minmax", "percentile", "entropy", "mse"])
 def test_constant_activations_are_no_problem_and_named(calibration: str, tmp_path: Path) -> None:
     """To 2 % of the largest output."""
-    net = model([node("MatMul", "x w", "y", "product")], {"x": ["N", 4]}, {"y": ["N", 2]},
-                {"w": np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)})  # fmt: skip
+    w = np.random.default_rng(0).normal(size=(4, 2)).astype(np.float32)
+    net = model("(float[N,4] x) => (float[N,2] y) { [product] y = MatMul (x, w) }", {"w": w})
     for value in (0.0, 3.0, -2.0):
         x = np.full((10, 4), value, np.float32)
         data = samples(tmp_path / f"{value}", net, x=x)

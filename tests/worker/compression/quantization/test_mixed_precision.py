@@ -7,15 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import (
-    digits_net,
-    digits_samples,
-    named,
-    run,
-    samples,
-    snr_db,
-)
-from tests.support.uneven import images, uneven_net
+from tests.support.small_nets import digits_net, digits_samples, named, run, samples, snr_db
+from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.recipe import MixedPrecision
 from worker.compression.apply import apply
 from worker.compression.data.samples import Samples

@@ -11,7 +11,8 @@ import pytest
 import zstandard
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
-from tests.support.small_nets import digits_net, model, named, node, proto, run
+from tests.support.in_process import InProcess
+from tests.support.small_nets import digits_net, model, named, proto, run
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Binary, Float16, Palette, Recipe
@@ -62,15 +63,17 @@ def three_ways() -> ir.Model:
         "w3": RNG.normal(size=(40, 64)),
         "w4": RNG.normal(size=(40, 32)),
     }
-    nodes = [
-        node("Conv", "x w1", "c", "conv", group=2),
-        node("Flatten", "c", "f", "flatten"),
-        node("MatMul", "f w2", "g", "matmul"),
-        node("Gemm", "g w3", "h", "gemm_transposed", transB=1),
-        node("Gemm", "h w4", "y", "gemm"),
-    ]
     arrays = {name: np.asarray(array, np.float32) for name, array in weights.items()}
-    return model(nodes, {"x": ["N", 8, 3, 3]}, {"y": ["N", 32]}, arrays)
+    return model(
+        """(float[N,8,3,3] x) => (float[N,32] y) {
+            [conv] c = Conv <group=2> (x, w1)
+            [flatten] f = Flatten (c)
+            [matmul] g = MatMul (f, w2)
+            [gemm_transposed] h = Gemm <transB=1> (g, w3)
+            [gemm] y = Gemm (h, w4)
+        }""",
+        arrays,
+    )
 
 
 @pytest.mark.parametrize("colors", [2, 3, 16, 256])
@@ -178,7 +181,7 @@ def test_layers_that_stay_are_named_with_the_reason() -> None:
 @pytest.mark.parametrize("kind", ["palette", "binary"])
 def test_layers_that_would_not_get_smaller_stay(kind: str) -> None:
     weights = {"w": np.ones((4, 4), np.float32)}
-    small = model([node("MatMul", "x w", "y", "product")], {"x": ["N", 4]}, {"y": ["N", 4]}, weights)
+    small = model("(float[N,4] x) => (float[N,4] y) { [product] y = MatMul (x, w) }", weights)
     made = done(small, kind)
     assert (made.changed, made.candidates) == (0, 1)
     assert "it would not get smaller" in made.notes[0]
@@ -209,7 +212,7 @@ def job(files: Digits, out: Path, *steps: dict[str, Any]) -> Report:
         training=Source(files.data, DECLARATION, (0, 1000)),
         evaluation=Source(files.data, DECLARATION, EVALUATION),
     )
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     return compress(files.model, Recipe.model_validate({"steps": list(steps)}), data, out, options=options)
 
 

@@ -11,12 +11,13 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx_ir import external_data
 
+from tests.support.graphs import node
 from tests.support.small_nets import (
     digits_net,
     digits_samples,
     model,
+    model_of,
     named,
-    node,
     ops,
     run,
     samples,
@@ -63,9 +64,9 @@ def product(kind: str, inner: int, outer: int) -> tuple[ir.Model, Any]:
     w = normal(outer, inner)
     ends = {"x": ["N", inner]}, {"y": ["N", outer]}
     if kind == "MatMul":
-        return model([node("MatMul", "x w", "y", "layer")], *ends, {"w": w.T.copy()}), w
+        return model_of([node("MatMul", "x w", "y", "layer")], *ends, {"w": w.T.copy()}), w
     weights = {"w": w.copy(), "b": normal(outer, seed=1)}
-    return model([node("Gemm", "x w b", "y", "layer", transB=1)], *ends, weights), w
+    return model_of([node("Gemm", "x w b", "y", "layer", transB=1)], *ends, weights), w
 
 
 FORMS = st.fixed_dictionaries(
@@ -109,7 +110,7 @@ def test_convolutions_compute_with_the_rounded_weights(
     ends = {"x": ["N", channels, 6, 6]}, {"y": ["N", 400, 7 - kernel, 7 - kernel]}
 
     def net(weight: Any) -> ir.Model:
-        return model([node("Conv", "x w", "y", "layer", group=groups)], *ends, {"w": weight})
+        return model_of([node("Conv", "x w", "y", "layer", group=groups)], *ends, {"w": weight})
 
     flat = rounded(w.reshape(400, -1), **form)
     x = normal(3, channels, 6, 6, seed=2)
@@ -123,8 +124,13 @@ def test_convolutions_compute_with_the_rounded_weights(
 @given(inner=st.sampled_from([60, 64, 100]), form=FORMS)
 def test_tables_hold_the_rounded_rows(tmp_path: Path, inner: int, form: Any) -> None:
     w = normal(400, inner)
-    nodes = [node("Cast", "x", "rows", "cast", to=7), node("Gather", "w rows", "y", "table")]
-    net = model(nodes, {"x": ["N"]}, {"y": ["N", inner]}, {"w": w})
+    net = model(
+        f"""(float[N] x) => (float[N,{inner}] y) {{
+            [cast] rows = Cast <to=7> (x)
+            [table] y = Gather (w, rows)
+        }}""",
+        {"w": w},
+    )
     made = quantize(net, tmp_path, method="rtn", **form)
     got = run(made.model, {"x": np.array([7, 0, 399], np.float32)})
     np.testing.assert_allclose(got, rounded(w, **form)[[7, 0, 399]], rtol=1e-5, atol=1e-6)
@@ -140,7 +146,7 @@ def test_the_file_has_the_bits_that_were_asked_for(bits: int, kind: str, tmp_pat
         net, _ = product("MatMul", 512, 512)
     else:
         w = {"w": normal(512, 512, 1, 1)}
-        net = model([node("Conv", "x w", "y", "layer")], {"x": ["N", 512, 1, 1]}, {"y": ["N", 512, 1, 1]}, w)
+        net = model("(float[N,512,1,1] x) => (float[N,512,1,1] y) { [layer] y = Conv (x, w) }", w)
     made = quantize(net, tmp_path, bits=bits, block=64)
     (row,) = made.details["layers"]
     assert row["bytes_before"] == 2**20
@@ -157,9 +163,7 @@ def test_zeros_are_counted_where_they_are(bits: int, tmp_path: Path) -> None:
     """Three quarters of the weights are zero; zero has a number of its own, asymmetric or not."""
     w = normal(512, 256)
     w[:, ::4], w[:, 1::4], w[:, 2::4] = 0, 0, 0
-    net = model(
-        [node("MatMul", "x w", "y", "layer")], {"x": ["N", 256]}, {"y": ["N", 512]}, {"w": w.T.copy()}
-    )
+    net = model("(float[N,256] x) => (float[N,512] y) { [layer] y = MatMul (x, w) }", {"w": w.T.copy()})
     expected = (rounded(w, bits, symmetric=False, block=32) == 0).mean()
     made = quantize(net, tmp_path, bits=bits, method="rtn")
     assert cost.sparsity(made.model) == pytest.approx(expected, abs=1e-6)
@@ -213,7 +217,7 @@ def test_what_stays_has_a_reason(tmp_path: Path) -> None:
     weights["broken"][3, 4] = np.nan
     inputs = {"x": ["N", 64], "s": [64, 64], "x3": ["T", "N", 64]}
     outputs = {"e": ["N", 1], "f": ["N", 64], "g": ["T", 1, "N", 16], "h": [64, 64]}
-    made = quantize(model(nodes, inputs, outputs, weights), tmp_path, exclude=["left/*"])
+    made = quantize(model_of(nodes, inputs, outputs, weights), tmp_path, exclude=["left/*"])
     reasons = {row["name"]: row["reason"] for row in made.details["layers"]}
     assert (made.changed, made.candidates) == (1, 6)
     assert reasons["taken"] is None
@@ -245,8 +249,13 @@ def test_products_alone(tmp_path: Path) -> None:
 
 
 def test_activations_that_are_not_finite_are_refused_by_the_layer_they_come_from(tmp_path: Path) -> None:
-    nodes = [node("Log", "x", "l", "log"), node("MatMul", "l w", "y", "layer")]
-    net = model(nodes, {"x": ["N", 64]}, {"y": ["N", 64]}, {"w": normal(64, 64)})
+    net = model(
+        """(float[N,64] x) => (float[N,64] y) {
+            [log] l = Log (x)
+            [layer] y = MatMul (l, w)
+        }""",
+        {"w": normal(64, 64)},
+    )
     data = samples(tmp_path / "data", net, x=np.zeros((8, 64), np.float32))
     with pytest.raises(Refusal) as refused:
         quantize(net, tmp_path / "a", data, method="gptq")

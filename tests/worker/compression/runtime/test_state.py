@@ -9,8 +9,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.support.graphs import node
 from tests.support.refusals import refusal
-from tests.support.small_nets import node
 from tests.support.sounds import encoded, sound
 from tests.support.tokenizer import archive
 from winnow.contract.declaration import Declaration

@@ -10,6 +10,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
+from tests.support.in_process import InProcess
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
@@ -32,7 +33,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
 def done(files: Digits, out: Path, *steps: dict[str, Any], model: Path | None = None) -> Report:
     source = Source(files.data, DECLARATION, (0, 1000))
     data = Data(calibration=source, training=source, evaluation=Source(files.data, DECLARATION, EVALUATION))
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9))
+    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess())
     recipe = Recipe.model_validate({"steps": list(steps)})
     return compress(model or files.model, recipe, data, out, options=options)
 

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 import numpy as np
-from onnx import helper
 
 from tests.support.small_nets import model, samples
 from worker.compression.layers.linear import linears
@@ -15,9 +14,7 @@ def test_for_one_layer_it_is_the_squared_weight_times_its_inputs_energy(tmp_path
     rng = np.random.default_rng(0)
     weight = rng.normal(size=(3, 4, 3, 3)).astype(np.float32)
     net = model(
-        [helper.make_node("Conv", ["x", "w"], ["y"], name="conv", pads=[1, 1, 1, 1])],
-        {"x": ["N", 4, 6, 6]},
-        {"y": ["N", 3, 6, 6]},
+        "(float[N,4,6,6] x) => (float[N,3,6,6] y) { [conv] y = Conv <pads=[1, 1, 1, 1]> (x, w) }",
         {"w": weight},
     )
     x = rng.normal(size=(2000, 4, 6, 6)) * np.array([1, 2, 3, 4]).reshape(1, 4, 1, 1)

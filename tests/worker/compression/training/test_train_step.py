@@ -14,6 +14,7 @@ import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import branches
+from tests.support.in_process import InProcess
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
@@ -75,7 +76,9 @@ def done(
         training=Source(files.data, declaration, TRAINING),
         evaluation=Source(files.data, DECLARATION, EVALUATION),
     )
-    options = Options(Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), models=models or {})
+    options = Options(
+        Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess(), models=models or {}
+    )
     return compress(model, Recipe.model_validate({"steps": list(steps)}), data, out, Heard(), options=options)
 
 
@@ -108,7 +111,10 @@ def test_distillation_needs_no_labels(damaged: Path, files: Digits, tmp_path: Pa
         training=Source(unlabelled, bare, TRAINING), evaluation=Source(files.data, DECLARATION, EVALUATION)
     )
     options = Options(
-        Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), models={"mdl_teacher": files.model}
+        Evaluation(metric="top1"),
+        benchmark=Benchmark(rounds=9),
+        processes=InProcess(),
+        models={"mdl_teacher": files.model},
     )
     recipe = Recipe.model_validate({"steps": [step]})
     report = compress(damaged, recipe, data, tmp_path / "out", options=options)

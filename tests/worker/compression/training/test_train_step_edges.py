@@ -6,8 +6,6 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from onnx import NodeProto
-from onnx.helper import make_node
 from pydantic import TypeAdapter
 
 from tests.support.refusals import refusal
@@ -26,15 +24,11 @@ STEP = {"epochs": 3, "batch_size": 8, "learning_rate": 0.01, "validation": 0}
 TUNE: dict[str, Any] = {"kind": "finetune", **STEP}
 DISTIL: dict[str, Any] = {"kind": "distillation", **STEP}
 QAT: dict[str, Any] = {"kind": "quantization_aware_training", **STEP, "soft": 0.0, "labels": 1.0}
-LINEAR = [make_node("Gemm", ["x", "w"], ["y"], name="linear")]
+LINEAR = "(float[N,4] x) => (float[N,4] y) { [linear] y = Gemm (x, w) }"
 
 
 def normal(*shape: int) -> np.ndarray:
     return RNG.standard_normal(shape).astype(np.float32)
-
-
-def graph(nodes: list[NodeProto], weights: dict[str, np.ndarray], outputs: Any = None) -> ir.Model:
-    return model(nodes, {"x": ["N", 4]}, outputs or {"y": ["N", 4]}, weights)
 
 
 def done(
@@ -79,12 +73,14 @@ def weights(net: ir.Model) -> dict[str, np.ndarray]:
 
 @pytest.mark.parametrize("excluded", ["first", "second"])
 def test_an_excluded_node_keeps_a_weight_that_it_shares(tmp_path: Path, excluded: str) -> None:
-    nodes = [
-        make_node("MatMul", ["x", "shared"], ["a"], name="first"),
-        make_node("Gemm", ["a", "own"], ["b"], name="between"),
-        make_node("MatMul", ["b", "shared"], ["y"], name="second"),
-    ]
-    net = graph(nodes, {"shared": normal(4, 4), "own": normal(4, 4)})
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [first] a = MatMul (x, shared)
+            [between] b = Gemm (a, own)
+            [second] y = MatMul (b, shared)
+        }""",
+        {"shared": normal(4, 4), "own": normal(4, 4)},
+    )
     before = weights(net)
     changed = done(net, tmp_path, {**TUNE, "exclude": [excluded]})
     after = weights(changed.model)
@@ -94,12 +90,12 @@ def test_an_excluded_node_keeps_a_weight_that_it_shares(tmp_path: Path, excluded
 
 
 def normalised(net_weights: dict[str, np.ndarray], names: list[str]) -> ir.Model:
-    nodes = [
-        make_node("Gemm", ["x", "w"], ["a"], name="linear"),
-        make_node("BatchNormalization", ["a", *names], ["b"], name="norm"),
-        make_node("Gemm", ["b", "v"], ["y"], name="last"),
-    ]
-    return graph(nodes, {"w": normal(4, 4), "v": normal(4, 4), **net_weights})
+    text = f"""(float[N,4] x) => (float[N,4] y) {{
+        [linear] a = Gemm (x, w)
+        [norm] b = BatchNormalization (a, {", ".join(names)})
+        [last] y = Gemm (b, v)
+    }}"""
+    return model(text, {"w": normal(4, 4), "v": normal(4, 4), **net_weights})
 
 
 def test_an_excluded_batch_normalisation_keeps_its_statistics(tmp_path: Path) -> None:
@@ -128,12 +124,14 @@ def test_batch_normalisation_trains_on_a_single_row(tmp_path: Path, rows: int) -
 
 
 def test_an_excluded_layer_keeps_its_integers_and_their_scale(tmp_path: Path) -> None:
-    nodes = [
-        make_node("Gemm", ["x", "w1"], ["a"], name="first"),
-        make_node("Relu", ["a"], ["b"], name="relu"),
-        make_node("Gemm", ["b", "w2"], ["y"], name="second"),
-    ]
-    net = graph(nodes, {"w1": normal(4, 4), "w2": normal(4, 4)})
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [first] a = Gemm (x, w1)
+            [relu] b = Relu (a)
+            [second] y = Gemm (b, w2)
+        }""",
+        {"w1": normal(4, 4), "w2": normal(4, 4)},
+    )
     quantized = done(net, tmp_path, {"kind": "int8_static"}).model
     before = weights(quantized)
     after = weights(done(quantized, tmp_path, {**QAT, "exclude": ["first"]}).model)
@@ -143,43 +141,45 @@ def test_an_excluded_layer_keeps_its_integers_and_their_scale(tmp_path: Path) ->
 
 
 def test_channels_last_leaves_what_is_no_image_as_it_is(tmp_path: Path) -> None:
-    nodes = [
-        make_node("Reshape", ["x", "shape"], ["a"], name="volume"),
-        make_node("Conv", ["a", "w"], ["b"], name="conv"),
-        make_node("Flatten", ["b"], ["y"], name="flat"),
-    ]
-    net = graph(nodes, {"shape": np.array([-1, 1, 1, 2, 2]), "w": normal(1, 1, 1, 1, 1)})
+    net = model(
+        """(float[N,4] x) => (float[N,4] y) {
+            [volume] a = Reshape (x, shape)
+            [conv] b = Conv (a, w)
+            [flat] y = Flatten (b)
+        }""",
+        {"shape": np.array([-1, 1, 1, 2, 2]), "w": normal(1, 1, 1, 1, 1)},
+    )
     assert done(net, tmp_path, {**TUNE, "channels_last": True}).changed == 1
 
 
 @pytest.mark.parametrize("labels", [np.zeros((16, 3), np.int64), np.full(16, 99), np.array(["cat"] * 16)])
 def test_labels_that_nobody_learns_from_need_not_fit(tmp_path: Path, labels: np.ndarray) -> None:
-    net = graph(LINEAR, {"w": normal(4, 4)})
+    net = model(LINEAR, {"w": normal(4, 4)})
     step = {**DISTIL, "validation": 0.25}
-    details = done(net, tmp_path, step, labels=labels, teacher=graph(LINEAR, {"w": normal(4, 4)})).details
+    details = done(net, tmp_path, step, labels=labels, teacher=model(LINEAR, {"w": normal(4, 4)})).details
     assert details["epochs"][-1]["validation_loss"] > 0
 
 
 def test_one_column_is_a_number_and_not_the_only_class(tmp_path: Path) -> None:
-    student, teacher = (graph(LINEAR, {"w": normal(4, 1)}, {"y": ["N", 1]}) for _ in range(2))
+    student, teacher = (model(LINEAR.replace("4] y", "1] y"), {"w": normal(4, 1)}) for _ in range(2))
     epochs = done(student, tmp_path, {**DISTIL, "validation": 0.25}, teacher=teacher).details["epochs"]
     assert 0 < epochs[-1]["validation_loss"] < epochs[0]["validation_loss"]
     assert epochs[-1]["metric"] is None
 
 
 def test_features_that_weigh_nothing_ask_no_teacher(tmp_path: Path) -> None:
-    quantized = done(graph(LINEAR, {"w": normal(4, 4)}), tmp_path, {"kind": "int8_static"}).model
+    quantized = done(model(LINEAR, {"w": normal(4, 4)}), tmp_path, {"kind": "int8_static"}).model
     pair = {"teacher": "nowhere", "student": "nowhere", "weight": 0.0}
     assert done(quantized, tmp_path, {**QAT, "features": [pair]}).changed == 1
 
 
 def test_answers_of_any_length_are_kept_by_sample(tmp_path: Path) -> None:
     """A row that is the whole input, time first: with and without keeping the same weights come out."""
-    nodes = [make_node("MatMul", ["x", "w"], ["y"], name="each")]
+    each = "(float[5,N,4] x) => (float[5,N,4] y) { [each] y = MatMul (x, w) }"
     teacher, w = normal(4, 4), normal(4, 4)
 
     def trained(cached: bool) -> np.ndarray:
-        nets = [model(nodes, {"x": [5, "N", 4]}, {"y": [5, "N", 4]}, {"w": array}) for array in (w, teacher)]
+        nets = [model(each, {"w": array}) for array in (w, teacher)]
         step = {**DISTIL, "cache_teacher": cached}
         x = np.random.default_rng(1).standard_normal((8, 5, 1, 4)).astype(np.float32)
         return weights(done(nets[0], tmp_path, step, x=x, teacher=nets[1]).model)["w"]
@@ -187,33 +187,27 @@ def test_answers_of_any_length_are_kept_by_sample(tmp_path: Path) -> None:
     assert np.array_equal(trained(True), trained(False))
 
 
-REFUSED: dict[str, tuple[dict[str, Any], list[NodeProto], str, str]] = {
-    "no number": (
-        TUNE,
-        [make_node("Gemm", ["x", "w"], ["a"]), make_node("Log", ["a"], ["y"])],
-        "not_finite",
-        "NaN",
-    ),
+REFUSED: dict[str, tuple[dict[str, Any], str, str, str]] = {
+    "no number": (TUNE, "a = Gemm (x, w)  y = Log (a)", "not_finite", "NaN"),
     "no gradient": (
         {**DISTIL, "head": "regression"},
-        [make_node("Gemm", ["x", "w"], ["a"]), make_node("Sign", ["a"], ["b"]), make_node("Floor", ["b"], ["c"]),
-         make_node("Cast", ["c"], ["d"], to=6), make_node("Cast", ["d"], ["y"], to=1)],
+        "a = Gemm (x, w)  b = Sign (a)  c = Floor (b)  d = Cast <to=6> (c)  y = Cast <to=1> (d)",
         "nothing_to_train",
         "no gradient",
     ),
     "no classes": (
         {**DISTIL, "hard": 1.0},
-        [make_node("Gemm", ["x", "w"], ["a"]), make_node("ReduceMean", ["a"], ["y"], axes=[1], keepdims=0)],
+        "a = Gemm (x, w)  y = ReduceMean <axes=[1], keepdims=0> (a)",
         "nothing_to_train",
         "no classes",
     ),
-}  # fmt: skip
+}
 
 
 @pytest.mark.parametrize("case", REFUSED)
 def test_what_cannot_be_learned_is_refused_before_the_first_step(tmp_path: Path, case: str) -> None:
-    step, nodes, code, words = REFUSED[case]
-    net = graph(nodes, {"w": -np.eye(4, dtype=np.float32) - 1})
+    step, body, code, words = REFUSED[case]
+    net = model(f"(float[N,4] x) => (float[N,4] y) {{ {body} }}", {"w": -np.eye(4, dtype=np.float32) - 1})
     problem = refusal(lambda: done(net, tmp_path, step, x=np.ones((16, 4), np.float32)))
     assert problem is not None
     assert (problem.code, words in problem.detail) == (code, True)
@@ -221,8 +215,16 @@ def test_what_cannot_be_learned_is_refused_before_the_first_step(tmp_path: Path,
 
 
 def test_a_validation_that_never_was_a_number_is_no_divergence(tmp_path: Path) -> None:
-    nodes = [make_node("Gemm", ["x", "w"], ["a"]), make_node("Log", ["a"], ["y"])]
-    net, x = graph(nodes, {"w": np.full((4, 4), 0.25, np.float32)}), np.ones((16, 4), np.float32)
+    net, x = (
+        model(
+            """(float[N,4] x) => (float[N,4] y) {
+            a = Gemm (x, w)
+            y = Log (a)
+        }""",
+            {"w": np.full((4, 4), 0.25, np.float32)},
+        ),
+        np.ones((16, 4), np.float32),
+    )
     x[2:] = -1
     problem = refusal(lambda: done(net, tmp_path, {**TUNE, "validation": 0.5}, x=x))
     assert problem is not None
@@ -230,15 +232,20 @@ def test_a_validation_that_never_was_a_number_is_no_divergence(tmp_path: Path) -
 
 
 def test_a_teacher_that_cannot_take_the_data_is_no_accident(tmp_path: Path) -> None:
-    nodes = [make_node("Reshape", ["x", "one"], ["a"]), make_node("Gemm", ["a", "w"], ["y"])]
-    teacher = model(nodes, {"x": [1, 4]}, {"y": [1, 4]}, {"w": normal(4, 4), "one": np.array([1, 4])})
-    problem = refusal(lambda: done(graph(LINEAR, {"w": normal(4, 4)}), tmp_path, DISTIL, teacher=teacher))
+    teacher = model(
+        """(float[1,4] x) => (float[1,4] y) {
+            a = Reshape (x, one)
+            y = Gemm (a, w)
+        }""",
+        {"w": normal(4, 4), "one": np.array([1, 4])},
+    )
+    problem = refusal(lambda: done(model(LINEAR, {"w": normal(4, 4)}), tmp_path, DISTIL, teacher=teacher))
     assert problem is not None
     assert (problem.code, "open batch" in problem.detail) == ("teacher_does_not_fit", True)
 
 
 def test_a_fixed_batch_is_trained_with_and_said(tmp_path: Path) -> None:
-    net = model(LINEAR, {"x": [2, 4]}, {"y": [2, 4]}, {"w": normal(4, 4)})
+    net = model(LINEAR.replace("N", "2"), {"w": normal(4, 4)})
     made = done(net, tmp_path, TUNE)
     assert "The model takes batches of 2 only: trained with those." in made.notes
     assert made.details["epochs"][-1]["step"] == 3 * 16 / 2
@@ -252,12 +259,7 @@ def test_classes_of_places_in_any_form_teach_the_same(tmp_path: Path) -> None:
     one_hot = np.moveaxis(np.eye(5)[numbers], -1, 1)
     learned = []
     for place, labels in enumerate((numbers, numbers.astype(np.float32), one_hot, one_hot.astype(np.int64))):
-        net = model(
-            [make_node("Conv", ["x", "w"], ["y"], name="c")],
-            {"x": ["N", 3, 4, 4]},
-            {"y": ["N", 5, 4, 4]},
-            {"w": weight},
-        )
+        net = model("(float[N,3,4,4] x) => (float[N,5,4,4] y) { [c] y = Conv (x, w) }", {"w": weight})
         (folder := tmp_path / str(place)).mkdir()
         learned.append(weights(done(net, folder, TUNE, x=x, labels=labels).model)["w"])
     assert not np.array_equal(learned[0], weight)

@@ -204,7 +204,7 @@ def test_links_are_refused(link: Callable[[Path, Path], None], tmp_path: Path) -
 def test_external_tensors_are_found_in_every_place(place: str, tmp_path: Path) -> None:
     evil = TensorProto(name="evil", data_type=TensorProto.FLOAT, dims=[1], data_location=TensorProto.EXTERNAL)
     evil.external_data.add(key="location", value="../secret")
-    constant = helper.make_node("Constant", [], ["c"], value=evil)
+    constant = graphs.node("Constant", "", "c", value=evil)
     match place:
         case "subgraph":
             model = graphs.branches()
@@ -244,7 +244,7 @@ def test_foreign_operators_are_refused_by_domain_operator_and_node(
 ) -> None:
     model = graphs.branches()
     graph = model.graph.node[0].attribute[0].g if nested else model.graph
-    graph.node.append(helper.make_node(operator, ["x"], ["z"], name="culprit", domain=domain))
+    graph.node.append(graphs.node(operator, "x", "z", name="culprit", domain=domain))
     caught = refusal(written(model, tmp_path)).problem
     assert caught.code == "custom_operator"
     assert caught.layer == "culprit"
@@ -254,7 +254,7 @@ def test_foreign_operators_are_refused_by_domain_operator_and_node(
 
 def test_operators_of_onnx_runtime_pass(tmp_path: Path) -> None:
     model = graphs.mlp()
-    model.graph.node.append(helper.make_node("Gelu", ["logits"], ["g"], domain="com.microsoft"))
+    model.graph.node.append(graphs.node("Gelu", "logits", "g", domain="com.microsoft"))
     check_onnx(written(model, tmp_path))
 
 
@@ -263,25 +263,13 @@ def test_operators_of_onnx_runtime_pass(tmp_path: Path) -> None:
 
 def doubling(count: int) -> onnx.ModelProto:
     """`count` functions, each calling the one before twice: 2^count nodes when inlined."""
-    opsets = [helper.make_opsetid("", 18), helper.make_opsetid("f", 1)]
-    bodies = [[helper.make_node("Neg", ["x"], ["y"])]]
-    for index in range(count):
-        bodies.append(
-            [
-                helper.make_node(f"F{index}", ["x"], ["t"], domain="f"),
-                helper.make_node(f"F{index}", ["t"], ["y"], domain="f"),
-            ]
-        )
-    functions = [
-        helper.make_function("f", f"F{i}", ["x"], ["y"], body, opsets) for i, body in enumerate(bodies)
-    ]
-    graph = helper.make_graph(
-        [helper.make_node(f"F{count}", ["x"], ["y"], domain="f")],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [1])],
+    functions = ["Neg (x)", *(f"f.F{i} (t)" for i in range(count))]
+    bodies = [f"t = f.F{i - 1} (x)  y = {last}" if i else f"y = {last}" for i, last in enumerate(functions)]
+    head = '<domain: "f", opset_import: ["": 18, "f": 1]>'
+    text = f"(float[1] x) => (float[1] y) {{ y = f.F{count} (x) }}" + "".join(
+        f"{head} F{i} (x) => (y) {{ {body} }}" for i, body in enumerate(bodies)
     )
-    return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=graphs.IR_VERSION)
+    return graphs.parse(text, domains={"f": 1})
 
 
 def test_doubling_functions_are_refused_by_counting(tmp_path: Path) -> None:
@@ -304,7 +292,7 @@ def test_a_long_chain_of_functions_is_refused_without_exhausting_the_stack(tmp_p
 
 def test_a_function_that_calls_itself_is_refused(tmp_path: Path) -> None:
     model = graphs.with_functions()
-    model.functions[0].node[1].CopyFrom(helper.make_node("Layer", ["t", "w", "b"], ["y"], domain="local"))
+    model.functions[0].node[1].CopyFrom(graphs.node("Layer", "t w b", "y", domain="local"))
     caught = refusal(written(model, tmp_path)).problem
     assert caught.code == "invalid_model"
     assert "calls itself" in caught.detail
@@ -313,14 +301,14 @@ def test_a_function_that_calls_itself_is_refused(tmp_path: Path) -> None:
 def test_bytes_of_expanded_functions_are_bounded_too(tmp_path: Path) -> None:
     model = doubling(13)
     payload = helper.make_tensor("big", TensorProto.UINT8, [2**19], b"\0" * 2**19, raw=True)
-    model.functions[0].node.insert(0, helper.make_node("Constant", [], ["c"], value=payload))
+    model.functions[0].node.insert(0, graphs.node("Constant", "", "c", value=payload))
     assert refusal(written(model, tmp_path)).problem.code == "model_too_complex"
 
 
 @pytest.mark.parametrize("text", [b"node_a", b"Conv", b"weight_one", b"logits_x", b"location"])
 def test_a_text_that_is_not_utf8_is_refused_wherever_it_stands(text: bytes, tmp_path: Path) -> None:
     """protobuf answers it as bytes, on which whatever compares names would fail."""
-    node = helper.make_node("Conv", ["x", "weight_one"], ["logits_x"], "node_a")
+    node = graphs.node("Conv", "x weight_one", "logits_x", "node_a")
     weight = TensorProto(name="weight_one", data_type=1, dims=[1], raw_data=bytes(4))
     weight.external_data.add(key="location", value="w")
     model = helper.make_model(

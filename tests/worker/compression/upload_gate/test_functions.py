@@ -9,6 +9,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from tests.support import graphs
 from tests.support.hostile_graphs import SHAPES, branches, chain, inputs, outputs, parallel, weights
 from tests.support.refusals import refusal
 from winnow.contract.errors import Refusal
@@ -123,19 +124,14 @@ def test_fields_that_are_not_known_are_refused(tmp_path: Path) -> None:
 
 
 def test_a_function_counts_as_often_as_it_is_called(most: Size) -> None:
-    model = helper.make_model(
-        helper.make_graph(
-            [helper.make_node("F", ["x"], [f"y{i}"], domain="f") for i in range(most.nodes // 10)],
-            "g",
-            [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-            [helper.make_tensor_value_info("y0", TensorProto.FLOAT, [1])],
-        ),
-        opset_imports=[helper.make_opsetid("", 17), helper.make_opsetid("f", 1)],
-    )
-    body = [helper.make_node("Relu", [f"v{i}"], [f"v{i + 1}"]) for i in range(9)]
-    model.functions.append(
-        helper.make_function("f", "F", ["v0"], ["v9"], body, [helper.make_opsetid("", 17)])
+    calls = "  ".join(f"y{i} = f.F (x)" for i in range(most.nodes // 10))
+    body = "  ".join(f"v{i + 1} = Relu (v{i})" for i in range(9))
+    model = graphs.parse(
+        f"""(float[1] x) => (float[1] y0) {{ {calls} }}
+        <domain: "f", opset_import: ["": 17]> F (v0) => (v9) {{ {body} }}""",
+        opset=17,
+        domains={"f": 1},
     )
     check_expansion(model)
-    model.functions[0].node.append(helper.make_node("Relu", ["v9"], ["v10"]))
+    model.functions[0].node.append(graphs.node("Relu", "v9", "v10"))
     assert "nodes" in refused(model)

@@ -11,25 +11,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.support import graphs
 from worker.compression.weight_storage.smallest_form import pack
 from worker.compression.weight_storage.unpacking import unpack
 
 
 def showing(codes: Any, opset: int = 17) -> onnx.ModelProto:
     """A model whose output is the codes as floats."""
-    cast = helper.make_node("Cast", ["codes"], ["y"], "cast", to=TensorProto.FLOAT)
-    used = helper.make_node("Identity", ["x"], ["z"], "pass")
-    graph = helper.make_graph(
-        [cast, used],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])],
-        [
-            helper.make_tensor_value_info("y", TensorProto.FLOAT, codes.shape),
-            helper.make_tensor_value_info("z", TensorProto.FLOAT, [1]),
-        ],
-        [numpy_helper.from_array(codes, "codes")],
-    )
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+    shape = ",".join(map(str, codes.shape))
+    text = f"""(float[1] x) => (float[{shape}] y, float[1] z) {{
+        [cast] y = Cast <to=1> (codes)
+        [pass] z = Identity (x)
+    }}"""
+    return graphs.parse(text, {"codes": codes}, opset=opset, ir_version=8)
 
 
 def shown(model: onnx.ModelProto) -> Any:
@@ -138,7 +132,7 @@ def test_what_reads_each_code_alone_is_done_to_the_table_and_comes_back(
     model.graph.node[0].output[0] = "places"
     offset = np.array([[0], [colors]], np.int32)
     if channels:
-        model.graph.node.append(helper.make_node("Add", ["places", "offset"], ["moved"]))
+        model.graph.node.append(graphs.node("Add", "places offset", "moved"))
         model.graph.initializer.append(numpy_helper.from_array(offset, "offset"))
     model.graph.node.append(helper.make_node("Gather", ["book", "moved" if channels else "places"], ["y"]))
     model.graph.initializer.append(numpy_helper.from_array(book, "book"))

@@ -29,19 +29,14 @@ def wordy() -> onnx.ModelProto:
     """A Conv and a Gemm with every attribute that exporters write, an attribute whose value is no default each."""
     rng = np.random.default_rng(0)
     shapes = {"w": (4, 3, 3, 3), "halves": (5, 64), "two": ()}
-    weights = [numpy_helper.from_array(rng.normal(size=s).astype(np.float32), n) for n, s in shapes.items()]
-    nodes = [
-        helper.make_node("Conv", ["x", "w"], ["c"], "conv", auto_pad="NOTSET", group=1, pads=[1, 1, 1, 1]),
-        helper.make_node("Flatten", ["c"], ["f"], "flatten", axis=1),
-        helper.make_node("Mul", ["halves", "two"], ["v"], "scaling"),
-        helper.make_node("Gemm", ["f", "v"], ["y"], "gemm", alpha=1.0, beta=1.0, transA=0, transB=1),
-    ]
-    ends = [
-        helper.make_tensor_value_info(n, TensorProto.FLOAT, s)
-        for n, s in (("x", [2, 3, 4, 4]), ("y", [2, 5]))
-    ]
-    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:], weights)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    weights = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    text = """(float[2,3,4,4] x) => (float[2,5] y) {
+        [conv] c = Conv <auto_pad="NOTSET", group=1, pads=[1, 1, 1, 1]> (x, w)
+        [flatten] f = Flatten <axis=1> (c)
+        [scaling] v = Mul (halves, two)
+        [gemm] y = Gemm <alpha=1.0, beta=1.0, transA=0, transB=1> (f, v)
+    }"""
+    return graphs.parse(text, weights, opset=17, ir_version=8)
 
 
 def answer(model: onnx.ModelProto) -> np.ndarray:

@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
+from tests.support import graphs
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.onnx_files import model_files
 from worker.compression.weight_storage.smallest_form import pack
@@ -25,8 +26,8 @@ def showing(array: Any, opset: int = 17) -> onnx.ModelProto:
     """A model whose only output is the weight, read by a node so that it is no output itself."""
     weight = numpy_helper.from_array(array, "w")
     axes = list(range(array.ndim))
-    node = helper.make_node("Transpose", ["w"], ["y"], "show", perm=axes)
-    used = helper.make_node("Identity", ["x"], ["z"], "pass")
+    node = graphs.node("Transpose", "w", "y", "show", perm=axes)
+    used = graphs.node("Identity", "x", "z", "pass")
     graph = helper.make_graph(
         [node, used],
         "g",
@@ -91,7 +92,7 @@ def test_further_tensors_cost_little_more_than_their_bits() -> None:
     array = sparse((64, 300), np.float32, 0.5, 0)
     one, two = showing(array), showing(array)
     two.graph.initializer.append(numpy_helper.from_array(array, "v"))
-    two.graph.node.append(helper.make_node("Neg", ["v"], ["u"], "again"))
+    two.graph.node.append(graphs.node("Neg", "v", "u", "again"))
     grown = two.ByteSize() - one.ByteSize()
     assert pack(one).forms == {"bitmask": 1}
     assert pack(two).forms == {"bitmask": 2}
@@ -115,14 +116,12 @@ def test_before_opset_11_all_is_dense() -> None:
 def test_onnx_runtime_runs_the_graph_of_dense_weights(tmp_path: Path, shape: tuple[int, ...]) -> None:
     """Folded when loaded: the nodes that are left are those of the dense model."""
     weight = sparse(shape, np.float32, 0.5, 0)
-    graph = helper.make_graph(
-        [helper.make_node("Conv", ["x", "w"], ["y"], "conv")],
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", shape[1], 9, 9])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", shape[0], 7, 7])],
-        [numpy_helper.from_array(weight, "w")],
+    model = graphs.parse(
+        f"(float[N,{shape[1]},9,9] x) => (float[N,{shape[0]},7,7] y) {{ [conv] y = Conv (x, w) }}",
+        {"w": weight},
+        opset=17,
+        ir_version=8,
     )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     left, answers = [], []
     x = np.random.default_rng(0).normal(size=(2, shape[1], 9, 9)).astype(np.float32)
     for packed in (False, True):

@@ -9,8 +9,9 @@ import onnxruntime as ort
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
+from onnx import TensorProto
 
+from tests.support import graphs
 from worker.compression.weight_storage.smallest_form import pack
 from worker.compression.weight_storage.stacked_codebooks import unstack_codebooks
 from worker.compression.weight_storage.unpacking import unpack
@@ -19,23 +20,20 @@ from worker.compression.weight_storage.unpacking import unpack
 def palettes(lengths: list[int], opset: int = 17) -> onnx.ModelProto:
     """A model of so many codebooks whose outputs are the weights that they stand for."""
     rng = np.random.default_rng(0)
-    nodes, constants, outputs = [], [], []
+    lines, outputs, weights = [], [], {}
     for number, length in enumerate(lengths):
         codes = rng.integers(0, length, (24, 8, 3, 3)).astype(np.uint8)
         codes.flat[0] = length - 1
-        constants += [
-            numpy_helper.from_array(codes, f"codes{number}"),
-            numpy_helper.from_array(rng.normal(size=length).astype(np.float32), f"book{number}"),
+        weights[f"codes{number}"] = codes
+        weights[f"book{number}"] = rng.normal(size=length).astype(np.float32)
+        lines += [
+            f"index{number} = Cast <to={TensorProto.INT32}> (codes{number})",
+            f"w{number} = Gather (book{number}, index{number})",
+            f"y{number} = Add (w{number}, x)",
         ]
-        nodes += [
-            helper.make_node("Cast", [f"codes{number}"], [f"index{number}"], to=TensorProto.INT32),
-            helper.make_node("Gather", [f"book{number}", f"index{number}"], [f"w{number}"]),
-            helper.make_node("Add", [f"w{number}", "x"], [f"y{number}"]),
-        ]
-        outputs.append(helper.make_tensor_value_info(f"y{number}", TensorProto.FLOAT, codes.shape))
-    inputs = [helper.make_tensor_value_info("x", TensorProto.FLOAT, [1])]
-    graph = helper.make_graph(nodes, "g", inputs, outputs, constants)
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", opset)], ir_version=8)
+        outputs.append(f"float[24,8,3,3] y{number}")
+    text = f"(float[1] x) => ({', '.join(outputs)}) {{ {'  '.join(lines)} }}"
+    return graphs.parse(text, weights, opset=opset, ir_version=8)
 
 
 def answers(model: onnx.ModelProto) -> list[Any]:
@@ -80,27 +78,22 @@ def test_a_single_codebook_is_not_stacked() -> None:
 
 @pytest.mark.parametrize("other", ["an output", "a reader of another kind", "a shape with a zero"])
 def test_what_only_looks_alike_stays(other: str) -> None:
-    books = numpy_helper.from_array(np.arange(8, dtype=np.float32).reshape(2, 4), "books")
-    shape = numpy_helper.from_array(np.array([0, 2] if other == "a shape with a zero" else [1, 2]), "shape")
-    zero = numpy_helper.from_array(np.zeros(1, np.int64), "number")
-    nodes = [
-        helper.make_node("Gather", ["books", "x"], ["rows"], axis=1),
-        helper.make_node("Split", ["rows"], ["a", "b"], axis=0),
-        helper.make_node("Gather", ["a", "number"], ["c"], axis=1),
-        helper.make_node("Reshape", ["c", "shape"], ["y"]),
-    ]
-    outputs = ["y", "a"] if other == "an output" else ["y"]
-    if other == "a reader of another kind":
-        nodes.append(helper.make_node("Neg", ["b"], ["n"]))
-        outputs.append("n")
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.INT64, [3, 2])],
-        [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in outputs],
-        [books, shape, zero],
-    )
-    model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+    more = {
+        "an output": (", float[] a", ""),
+        "a reader of another kind": (", float[] n", "n = Neg (b)"),
+        "a shape with a zero": ("", ""),
+    }
+    output, reader = more[other]
+    text = f"""(int64[3,2] x) => (float[] y{output}) {{
+        rows = Gather <axis=1> (books, x)
+        a, b = Split <axis=0> (rows)
+        c = Gather <axis=1> (a, number)
+        y = Reshape (c, shape)
+        {reader}
+    }}"""
+    shape = np.array([0, 2] if other == "a shape with a zero" else [1, 2])
+    books = np.arange(8, dtype=np.float32).reshape(2, 4)
+    model = graphs.parse(text, {"books": books, "shape": shape, "number": np.zeros(1, np.int64)}, opset=17)
     before = model.SerializeToString()
     unstack_codebooks(model.graph)
     assert model.SerializeToString() == before

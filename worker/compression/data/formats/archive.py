@@ -30,7 +30,7 @@ class Located(Protocol):
     def offset(self) -> int: ...
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Archive:
     """`names` are the files, in ascending order; contents are read by their number there, by any thread.
 
@@ -61,8 +61,7 @@ class Archive:
             )
         with self.path.open("rb", buffering=0) as file:
             if deflated < 0:
-                file.seek(offset)
-                return file.read(size)
+                return _stored(file, name, offset, size)
             member = Member(name, size, packed, crc, bool(deflated), offset)
             return _unpacked(file, member)
 
@@ -118,11 +117,23 @@ def _of_tar(member: Located) -> tuple[int, int, int, int, int]:
     return member.offset, member.size_bytes, member.size_bytes, 0, -1
 
 
+def _stored(file: io.FileIO, name: str, offset: int, size: int) -> bytes:
+    file.seek(offset)
+    content = file.read(size)
+    if len(content) != size:
+        raise _damaged(f"{name[:80]!r} was cut short")
+    return content
+
+
 def _unpacked(file: io.FileIO, member: Member) -> bytes:
     stream, parts = MemberStream(file, member), []
     try:
         while part := stream.read(member.size_bytes):
             parts.append(part)
     except BrokenZip as error:
-        raise Refusal("invalid_dataset", f"The archive is damaged: {error}. Upload it again.") from error
+        raise _damaged(str(error)) from error
     return b"".join(parts)
+
+
+def _damaged(why: str) -> Refusal:
+    return Refusal("invalid_dataset", f"The archive is damaged: {why}. Upload it again.")

@@ -12,7 +12,7 @@ ArchiveKind = Literal["arrays", "pictures", "tables"]
 def archive_kind(names: Iterable[str]) -> ArchiveKind:
     """`arrays` is an `.npz`; where one picture lies in it, it is of pictures; else of tables, texts or sounds."""
     suffixes = {PurePosixPath(name).suffix.lower() for name in names}
-    if suffixes and suffixes <= {".npy"}:
+    if suffixes <= {".npy"}:
         return "arrays"
     return "pictures" if suffixes & PICTURES else "tables"
 

@@ -10,19 +10,17 @@ import math
 import shutil
 import tempfile
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
 from worker.compression.data.scratch import identity
+from worker.compression.ir.values import Array
 
 log = logging.getLogger(__name__)
-
-Array = npt.NDArray[Any]
 
 
 def open_arrays(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, Array]:

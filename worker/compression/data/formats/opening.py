@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import Final
 
 from winnow.contract.errors import Refusal
-from winnow.contract.strict_zip import BrokenZip, open_zip
 from worker.compression.data.formats import npy, npy_header, parquet
-from worker.compression.data.formats.archive import MAX_MEMBERS, open_archive
+from worker.compression.data.formats.archive import open_archive
 from worker.compression.data.formats.archive_kind import archive_kind
 from worker.compression.data.formats.arrow import kind_of_file
 from worker.compression.data.formats.column_files import ColumnFiles, written_once
@@ -37,18 +36,18 @@ def open_table(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Table:
 
     Refuses with `invalid_dataset`, `unsafe_archive`, `pickle_refused`.
     """
-    kind = _kind(path)
+    kind = _kind(path, max_unpacked_bytes)
     if kind == "archive":
         return _archive(path, scratch, max_unpacked_bytes)
     return _table(kind, [path], scratch / f"{identity(path)}-columns", scratch, max_unpacked_bytes)
 
 
-def _kind(path: Path) -> str:
+def _kind(path: Path, limit: int) -> str:
     """Tell the kind of a file by its first bytes."""
     with path.open("rb") as file:
         head = file.read(HEAD_BYTES)
         if head.startswith(b"PK"):
-            return "npz" if _is_npz(path) else "archive"
+            return "npz" if _is_npz(path, limit) else "archive"
     if head[TAR_MAGIC[0] :].startswith(TAR_MAGIC[1]):
         return "archive"
     if head.startswith(npy_header.MAGIC):
@@ -60,14 +59,12 @@ def _kind(path: Path) -> str:
     return "jsonl" if head.removeprefix(b"\xef\xbb\xbf").lstrip().startswith(b"{") else "csv"
 
 
-def _is_npz(path: Path) -> bool:
+def _is_npz(path: Path, limit: int) -> bool:
     """Whether all members are arrays; what cannot be read is for the reader of those to refuse."""
     try:
-        with path.open("rb") as file:
-            names = open_zip(file, ignore_case=False, max_members=MAX_MEMBERS).members
-    except (BrokenZip, Refusal):
+        return archive_kind(open_archive(path, max_bytes=limit).names) == "arrays"
+    except Refusal:
         return True
-    return all(name.endswith(".npy") for name in names)
 
 
 def _archive(path: Path, scratch: Path, limit: int) -> Table:

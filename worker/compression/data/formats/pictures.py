@@ -6,6 +6,7 @@ folder for each class; the first of them counts, and masks count beside boxes.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -16,12 +17,12 @@ from worker.compression.data.formats.annotations.coco import read_coco
 from worker.compression.data.formats.annotations.folders import by_folder
 from worker.compression.data.formats.annotations.listed import read_listed
 from worker.compression.data.formats.annotations.masks import masks_of
+from worker.compression.data.formats.annotations.named import MAX_CLASSES, MAX_COLUMNS, check_names
 from worker.compression.data.formats.annotations.voc import read_voc
-from worker.compression.data.formats.annotations.words import Names
 from worker.compression.data.formats.annotations.yolo import in_pixels, read_yolo
 from worker.compression.data.formats.archive import Archive
 from worker.compression.data.formats.archive_kind import is_picture
-from worker.compression.data.table import Column, Table
+from worker.compression.data.table import Column, Table, Words
 
 
 @dataclass(frozen=True)
@@ -42,8 +43,9 @@ class Members:
         return self.archive.names[int(self.numbers[row])]
 
 
+@lru_cache(maxsize=4)
 def pictures_table(archive: Archive) -> Table:
-    """Tell the archive's structure. Raises `Refusal` `invalid_dataset`, `unsafe_archive`."""
+    """Tell the archive's structure, once for each. Raises `Refusal` `invalid_dataset`, `unsafe_archive`."""
     names = [name for name in archive.names if is_picture(name)]
     masks = masks_of(names)
     drawn = set(masks.values())
@@ -52,12 +54,14 @@ def pictures_table(archive: Archive) -> Table:
     image = Members(archive, np.array([numbers[name] for name in annotated.names], np.int64))
     columns: dict[str, Column] = {
         "image": image,
-        "file": Names(annotated.names),
+        "file": Words(annotated.names),
         **in_pixels(annotated, image),
     }
     drawn_for = listed_masks or [masks[name] for name in annotated.names if name in masks]
     if drawn_for and len(drawn_for) == len(annotated.names):
         columns["mask"] = Members(archive, np.array([numbers[name] for name in drawn_for], np.int64))
+    check_names("columns", list(columns), MAX_COLUMNS)
+    check_names("classes", annotated.classes or [], MAX_CLASSES)
     return Table(
         columns,
         annotated.classes,

@@ -7,7 +7,7 @@ from typing import Final, Literal
 import numpy as np
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.table import Column, Rows, Table
+from worker.compression.data.table import Column, Table, Words
 
 SOUND: Final = "audio"
 MAX_FILE_BYTES: Final = 2**30
@@ -32,19 +32,6 @@ class SoundFiles:
 
     def place(self, row: int) -> str:
         return self.names[row][-80:]
-
-
-@dataclass(frozen=True)
-class Words:
-    """A column of words in memory: names of files."""
-
-    words: list[str]
-
-    def __len__(self) -> int:
-        return len(self.words)
-
-    def texts(self, rows: Rows) -> list[str]:
-        return [self.words[int(row)] for row in rows]
 
 
 def single_sound(path: Path) -> Table:

@@ -40,6 +40,8 @@ class ImageReader:
     shape: tuple[int | None, ...]
     decoded: DecodedRows | None
     sizes: Sizes = field(repr=False)
+    undeclared_size: bool
+    """Whether pictures are resized to what the model fixes, because nothing else was declared."""
     rows_per_sample: int = 1
 
     @property
@@ -52,7 +54,8 @@ class ImageReader:
     def read(self, rows: Rows) -> Array:
         """Raises `Refusal` `invalid_dataset` naming the picture that cannot be read."""
         made = list(in_threads(self._made, map(int, rows)))
-        return np.stack(made) if len(made) != 1 else made[0][None]
+        batch = np.empty((len(made), *made[0].shape), self.dtype)
+        return np.stack(made, out=batch)
 
     def row_shape(self, row: int) -> tuple[int, ...] | None:
         if None not in self.shape:
@@ -116,7 +119,10 @@ def image_reader(
         how_decoded = f"{column} {full.model_dump_json(include=_DECIDING)}"
         kept = decoded_rows(scratch, how_decoded, len(files), (*frame, channels))
     sizes = stored_sizes(scratch, column, len(files))
-    return ImageReader(column, files, geometry, full.color, numbers, dtype, shape, kept, sizes)
+    undeclared = (
+        frame is not None and frame_of(geometry_of(spelled_out(how, None))) is None and how.preset is None
+    )
+    return ImageReader(column, files, geometry, full.color, numbers, dtype, shape, kept, sizes, undeclared)
 
 
 _DECIDING = {"resize", "crop", "letterbox", "color"}

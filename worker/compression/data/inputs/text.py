@@ -29,6 +29,7 @@ class Encoder:
     columns: list[Texts]
     how: TextInput
     limit: int | None
+    declared_limit: int | None
     pad: int
     at_end: bool
     lengths: dict[int, int] = field(default_factory=dict)
@@ -190,7 +191,7 @@ def text_reader(name: str, how: TextInput, table: Table, spec: TensorSpec | None
     return TextReader(
         encoder,
         how.part or part_named(name),
-        _width(name, how, encoder.limit, model_length),
+        _width(name, how, encoder.declared_limit, spec),
         model_length,
     )
 
@@ -201,7 +202,8 @@ def _encoder(name: str, how: TextInput, table: Table, model_length: int | None) 
     columns = [_texts(name, key, table) for key in how.columns]
     tokenizer = open_tokenizer(table.tokenizer)
     padding, own = tokenizer.padding or {}, (tokenizer.truncation or {}).get("max_length")
-    limits = [length for length in (how.max_length or own, model_length) if length is not None]
+    declared = how.max_length or own
+    limits = [length for length in (declared, model_length) if length is not None]
     limit = min(limits, default=None)
     tokenizer.no_padding()
     tokenizer.no_truncation()
@@ -216,7 +218,9 @@ def _encoder(name: str, how: TextInput, table: Table, model_length: int | None) 
         tokenizer.enable_truncation(limit)
     known = (tokenizer.token_to_id(token) for token in PAD_TOKENS)
     pad = padding.get("pad_id", next((number for number in known if number is not None), 0))
-    return Encoder(tokenizer, columns, how, limit, int(pad), padding.get("direction", "right") == "right")
+    return Encoder(
+        tokenizer, columns, how, limit, declared, int(pad), padding.get("direction", "right") == "right"
+    )
 
 
 def _texts(name: str, key: str, table: Table) -> Texts:
@@ -244,19 +248,23 @@ def fixed_length(spec: TensorSpec | None) -> int | None:
     return size if isinstance(size, int) else None
 
 
-def _width(name: str, how: TextInput, limit: int | None, model_length: int | None) -> Width:
+def _width(name: str, how: TextInput, limit: int | None, spec: TensorSpec | None) -> Width:
+    """Say what rows are padded to; without a model that may be for the model to say."""
+    model_length = fixed_length(spec)
+    if how.pad_to == "max_length" and limit is not None:
+        return Width(fixed=limit)
     if model_length is not None:
         return Width(fixed=model_length)
     match how.pad_to:
         case "longest":
             return Width()
-        case "max_length" if limit is None:
+        case "max_length" if spec is None:
+            return Width()
+        case "max_length":
             raise _refused(
                 name,
                 "it is padded to max_length, and neither the declaration nor the tokenizer has one",
                 ".max_length",
             )
-        case "max_length":
-            return Width(fixed=limit)
         case multiple:
             return Width(multiple=multiple)

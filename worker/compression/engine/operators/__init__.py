@@ -10,7 +10,6 @@ from worker.compression.engine.operators import (
     elementwise,
     indexing,
     linear,
-    logical,
     making,
     modes,
     movement,
@@ -18,7 +17,6 @@ from worker.compression.engine.operators import (
     padding,
     pooling,
     quantization,
-    rearrange,
     recurrent,
     reduction,
     resize,
@@ -28,7 +26,6 @@ from worker.compression.engine.operators import (
 
 FAMILIES: Final = (
     ("", elementwise),
-    ("", logical),
     ("", activation),
     ("", linear),
     ("", transposed),
@@ -44,7 +41,6 @@ FAMILIES: Final = (
     ("", selection),
     ("", making),
     ("", resize),
-    ("", rearrange),
     ("", quantization),
     ("com.microsoft", contrib),
 )

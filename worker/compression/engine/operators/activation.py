@@ -6,8 +6,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Build, Function, Operator
+from worker.compression.engine.operator import Attributes, Build, Function, Operator
 from worker.compression.engine.operators.elementwise import plain
 
 AXIS_ALONE: Final = 13
@@ -15,7 +14,7 @@ AXIS_ALONE: Final = 13
 
 
 def numbered(function: Callable[..., torch.Tensor], **defaults: float) -> Build:
-    """An activation with numbers as attributes, passed in the order of their defaults here."""
+    """Build an activation whose attributes are numbers, passed in the order of their defaults here."""
 
     def build(attributes: Attributes) -> Function:
         values = [attributes.number(name, default) for name, default in defaults.items()]
@@ -25,7 +24,7 @@ def numbered(function: Callable[..., torch.Tensor], **defaults: float) -> Build:
 
 
 def along(function: Callable[[torch.Tensor, int], torch.Tensor]) -> Build:
-    """Over one axis; over all from one on in older versions."""
+    """Build a function over one axis, in older versions over all axes from one on."""
 
     def build(attributes: Attributes) -> Function:
         if attributes.opset >= AXIS_ALONE:
@@ -37,18 +36,13 @@ def along(function: Callable[[torch.Tensor, int], torch.Tensor]) -> Build:
     return build
 
 
-def hardmax(x: torch.Tensor, axis: int) -> torch.Tensor:
-    """1 at the first largest, 0 elsewhere."""
-    return torch.zeros_like(x).scatter(axis, x.argmax(axis, keepdim=True), 1.0)
-
-
 def gelu(attributes: Attributes) -> Function:
     approximate = attributes.text("approximate", "none")
     return lambda x: functional.gelu(x, approximate=approximate)
 
 
 def prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
-    """x where positive, else slope · x. torch's own knows one slope, or one a channel (axis 1)."""
+    """Compute x where positive, else slope · x. torch's own knows one slope, or one a channel (axis 1)."""
     slope = slope.to(x.dtype)
     if slope.numel() == 1:
         return functional.prelu(x, slope.reshape(1))
@@ -57,20 +51,8 @@ def prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
     return torch.where(x > 0, x, slope * x)
 
 
-def hard_sigmoid(x: torch.Tensor, alpha: float, beta: float) -> torch.Tensor:
-    return (alpha * x + beta).clamp(0.0, 1.0)
-
-
-def selu(x: torch.Tensor, alpha: float, gamma: float) -> torch.Tensor:
-    return gamma * functional.elu(x, alpha)
-
-
 def shrink(x: torch.Tensor, lambd: float, bias: float) -> torch.Tensor:
     return torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, torch.zeros_like(x)))
-
-
-def swish(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    return functional.silu(x) if alpha == 1.0 else x * torch.sigmoid(alpha * x)
 
 
 OPERATORS: Final[dict[str, Operator]] = {
@@ -81,18 +63,31 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Elu": Operator(numbered(functional.elu, alpha=1.0)),
     "Celu": Operator(numbered(functional.celu, alpha=1.0)),
     "Selu": Operator(
-        numbered(selu, alpha=1.67326319217681884765625, gamma=1.05070102214813232421875), since=6
+        numbered(
+            lambda x, alpha, gamma: gamma * functional.elu(x, alpha),
+            alpha=1.67326319217681884765625,
+            gamma=1.05070102214813232421875,
+        ),
+        since=6,
     ),
     "Sigmoid": Operator(plain(torch.sigmoid)),
-    "HardSigmoid": Operator(numbered(hard_sigmoid, alpha=0.2, beta=0.5)),
+    "HardSigmoid": Operator(
+        numbered(lambda x, alpha, beta: (alpha * x + beta).clamp(0.0, 1.0), alpha=0.2, beta=0.5)
+    ),
     "Softplus": Operator(plain(lambda x: functional.softplus(x, threshold=50.0))),
     "Softsign": Operator(plain(functional.softsign)),
     "Gelu": Operator(gelu),
-    "Swish": Operator(numbered(swish, alpha=1.0)),
+    "Swish": Operator(
+        numbered(
+            lambda x, alpha: functional.silu(x) if alpha == 1.0 else x * torch.sigmoid(alpha * x), alpha=1.0
+        )
+    ),
     "HardSwish": Operator(plain(functional.hardswish)),
     "Mish": Operator(plain(functional.mish)),
     "Shrink": Operator(numbered(shrink, lambd=0.5, bias=0.0)),
     "Softmax": Operator(along(torch.softmax)),
     "LogSoftmax": Operator(along(torch.log_softmax)),
-    "Hardmax": Operator(along(hardmax)),
+    "Hardmax": Operator(
+        along(lambda x, axis: torch.zeros_like(x).scatter(axis, x.argmax(axis, keepdim=True), 1.0))
+    ),
 }

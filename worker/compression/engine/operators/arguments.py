@@ -5,19 +5,19 @@ from typing import Any
 
 import torch
 
-from worker.compression.engine.attributes import Attributes
+from worker.compression.engine.operator import Attributes
 
 Integers = Callable[[torch.Tensor | None], list[int] | None]
 
 
 def integers(attributes: Attributes, name: str) -> Integers:
-    """A function from the input (None: left out) to the numbers."""
+    """Make a function from the input (None: left out) to the numbers."""
     fixed = attributes.integers(name)
     return lambda values: fixed if values is None else values.tolist()
 
 
 def constant(attributes: Attributes, index: int) -> Any:
-    """The numbers of an input that is an initializer, read now so that no step waits for a GPU; else None."""
+    """Read the numbers of an input that is an initializer, now, so that no step waits for a GPU; else None."""
     inputs = attributes.node.inputs
     value = inputs[index] if index < len(inputs) else None
     if value is None or not value.is_initializer() or value.const_value is None:
@@ -26,13 +26,13 @@ def constant(attributes: Attributes, index: int) -> Any:
 
 
 def outputs_used(attributes: Attributes) -> int:
-    """How many outputs up to the last that anything reads."""
+    """Count the outputs up to the last that anything reads."""
     used = [bool(v.name) and (bool(v.uses()) or v.is_graph_output()) for v in attributes.node.outputs]
     return max((i + 1 for i, yes in enumerate(used) if yes), default=0)
 
 
 def single(numbers: Any) -> Any:
-    """The number itself where it is the only one, however it is wrapped; else None."""
+    """Return the number itself where it is the only one, however it is wrapped; else None."""
     while isinstance(numbers, list) and len(numbers) == 1:
         numbers = numbers[0]
     return None if isinstance(numbers, list) else numbers

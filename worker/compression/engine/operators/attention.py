@@ -8,8 +8,7 @@ from typing import Any, Final
 
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 
 CAPPED, WITH_MASK, PROBABILITIES = 1, 2, 3
 """What the fourth output can be, besides Q Kᵀ itself (0)."""
@@ -54,17 +53,17 @@ def attention(attributes: Attributes) -> Function:
 
 
 def _in_heads(x: torch.Tensor, heads: int) -> torch.Tensor:
-    """[N, T, heads · d] → [N, heads, T, d]."""
+    """Split [N, T, heads · d] into heads: [N, heads, T, d]."""
     return x.view(*x.shape[:2], heads, -1).transpose(1, 2)
 
 
 def _allowed(queries: int, keys: int, past: int, device: torch.device) -> torch.Tensor:
-    """Query i sees the keys up to its own."""
+    """Make the mask by which query i sees the keys up to its own."""
     return torch.ones(queries, keys, dtype=torch.bool, device=device).tril(past)
 
 
 def _masked(scores: torch.Tensor, mask: torch.Tensor | None, allowed: torch.Tensor | None) -> torch.Tensor:
-    """A mask says what may be seen, or is added; what it does not reach to is not seen."""
+    """Apply a mask, which says what may be seen or is added; what it does not reach to is not seen."""
     if mask is not None:
         missing = scores.shape[-1] - mask.shape[-1]
         seen = mask.dtype == torch.bool
@@ -75,7 +74,7 @@ def _masked(scores: torch.Tensor, mask: torch.Tensor | None, allowed: torch.Tens
 
 
 def _softmax(scores: torch.Tensor) -> torch.Tensor:
-    """A row that sees nothing weighs nothing."""
+    """Compute softmax; a row that sees nothing weighs nothing."""
     nothing = (scores == -torch.inf).all(-1, keepdim=True)
     return torch.softmax(scores.masked_fill(nothing, 0.0), -1).masked_fill(nothing, 0.0)
 

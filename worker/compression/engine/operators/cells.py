@@ -30,7 +30,7 @@ ACTIVATIONS: Final = {
 
 @dataclass(frozen=True)
 class Cell:
-    """What a node asks of one direction."""
+    """The settings of one direction of a recurrent node, and the function of its steps."""
 
     kind: str
     activations: tuple[str, ...]
@@ -43,7 +43,7 @@ class Cell:
             raise Unsupported(f"the engine knows no activation {unknown[0]!r} in it")
 
     def step(self, recurrent: torch.Tensor, bias: torch.Tensor, peep: torch.Tensor | None) -> Step:
-        """R [gates · hidden, hidden], its bias [gates · hidden], P [3 · hidden]."""
+        """Make the function of one step, of R [gates · hidden, hidden], its bias [gates · hidden], P [3 · hidden]."""
         return {"LSTM": self._lstm, "GRU": self._gru, "RNN": self._rnn}[self.kind](recurrent, bias, peep)
 
     def _act(self, index: int, x: torch.Tensor) -> torch.Tensor:
@@ -87,7 +87,7 @@ class Cell:
 def walk(
     step: Step, x: torch.Tensor, state: State, lengths: torch.Tensor | None
 ) -> tuple[torch.Tensor, State]:
-    """All H [T, N, hidden] and the last state; behind the end of a row H is zero and its state stays."""
+    """Run all steps; return H [T, N, hidden] and the last state. Behind a row's end H is zero and its state stays."""
     outputs = []
     for t, now in enumerate(x):
         after = step(now, state)

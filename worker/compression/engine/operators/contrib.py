@@ -6,8 +6,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators.activation import numbered
 from worker.compression.engine.operators.arguments import outputs_used
 from worker.compression.engine.operators.elementwise import plain
@@ -29,12 +28,8 @@ def fast_gelu(x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor
     return functional.gelu(x if bias is None else x + bias, approximate="tanh")
 
 
-def quick_gelu(x: torch.Tensor, alpha: float) -> torch.Tensor:
-    return x * torch.sigmoid(alpha * x)
-
-
 def fused_matmul(attributes: Attributes) -> Function:
-    """alpha · A' B', ' a transposition of the last two axes."""
+    """Compute alpha · A' B', where ' is a transposition of the last two axes."""
     if attributes.integer("transBatchA", 0) or attributes.integer("transBatchB", 0):
         raise Unsupported("it moves the batch axis (transBatchA, transBatchB)")
     alpha = attributes.number("alpha", 1.0)
@@ -50,7 +45,7 @@ def fused_matmul(attributes: Attributes) -> Function:
 
 
 def fused_conv(attributes: Attributes) -> Function:
-    """activation(Conv(x, W, B) + Z)."""
+    """Compute activation(Conv(x, W, B) + Z)."""
     name, inner = attributes.text("activation", ""), conv(attributes)
     numbers = attributes.numbers("activation_params") or []
     if name not in FUSED:
@@ -66,7 +61,7 @@ def fused_conv(attributes: Attributes) -> Function:
 
 
 def skip_layer_norm(attributes: Attributes) -> Function:
-    """LayerNormalization of x + skip + bias over the last axis; the fourth output is that sum."""
+    """Normalise x + skip + bias over the last axis; the fourth output is that sum."""
     epsilon, statistics = attributes.number("epsilon", 1e-12), 1 < outputs_used(attributes) < 4
 
     def run(
@@ -87,7 +82,7 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Gelu": Operator(plain(functional.gelu)),
     "BiasGelu": Operator(plain(lambda x, bias: functional.gelu(x + bias)), weights=(1,)),
     "FastGelu": Operator(plain(fast_gelu), weights=(1,)),
-    "QuickGelu": Operator(numbered(quick_gelu, alpha=1.702)),
+    "QuickGelu": Operator(numbered(lambda x, alpha: x * torch.sigmoid(alpha * x), alpha=1.702)),
     "FusedMatMul": Operator(fused_matmul, weights=(0, 1)),
     "FusedConv": Operator(fused_conv, weights=(1, 2)),
     "SkipLayerNormalization": Operator(skip_layer_norm, weights=(2, 3, 4)),

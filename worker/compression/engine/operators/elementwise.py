@@ -1,4 +1,7 @@
-"""Arithmetic and mathematics on each element by itself, with numpy's broadcasting. Integers stay integers."""
+"""Arithmetic, comparisons, truth values and bits of each element by itself, with numpy's broadcasting.
+
+Integers stay integers.
+"""
 
 import functools
 import operator
@@ -7,8 +10,7 @@ from typing import Any, Final
 import onnx_ir as ir
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Build, Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Build, Function, Operator, Unsupported
 from worker.compression.engine.operators.arguments import constant, single
 
 BROADCASTS: Final = 7
@@ -29,7 +31,7 @@ DTYPES: Final = {
 
 
 def plain(function: Function) -> Build:
-    """An operator without attributes."""
+    """Build an operator without attributes."""
     return lambda attributes: function
 
 
@@ -38,7 +40,7 @@ def variadic(function: Function) -> Build:
 
 
 def divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
-    """Integers are cut off towards zero."""
+    """Divide; integers are cut off towards zero."""
     return a / b if a.is_floating_point() else torch.div(a, b, rounding_mode="trunc")
 
 
@@ -48,12 +50,12 @@ def mean(*values: torch.Tensor) -> torch.Tensor:
 
 
 def mod(attributes: Attributes) -> Function:
-    """The sign is the divisor's, with `fmod` the dividend's."""
+    """Compute the remainder, whose sign is the divisor's, with `fmod` the dividend's."""
     return torch.fmod if attributes.integer("fmod", 0) else torch.remainder
 
 
 def power(attributes: Attributes) -> Function:
-    """The result has the base's type."""
+    """Compute a power in the base's type."""
     exponent = single(constant(attributes, 1))
     if exponent is not None:
         return lambda x, y: torch.pow(x, exponent).to(x.dtype)
@@ -61,7 +63,7 @@ def power(attributes: Attributes) -> Function:
 
 
 def clip(attributes: Attributes) -> Function:
-    """min(max(x, low), high); the bounds are attributes before version 11."""
+    """Compute min(max(x, low), high); the bounds are attributes before version 11."""
     low = attributes.number("min", -torch.inf) if attributes.has("min") else single(constant(attributes, 1))
     high = attributes.number("max", torch.inf) if attributes.has("max") else single(constant(attributes, 2))
 
@@ -79,7 +81,7 @@ def _bounded(x: torch.Tensor, bound: Function, at: Any) -> torch.Tensor:
 
 
 def cast(attributes: Attributes) -> Function:
-    """To the type that the attribute names; floats become integers by cutting off."""
+    """Convert to the type that the attribute names; floats become integers by cutting off."""
     wanted = ir.DataType(attributes.integer("to", 0))
     if wanted not in DTYPES:
         raise Unsupported(f"torch does not compute with {wanted.name}")
@@ -95,37 +97,21 @@ def is_inf(attributes: Attributes) -> Function:
     return lambda x: x == infinity if below or above else torch.zeros_like(x, dtype=torch.bool)
 
 
-UNARY: Final[dict[str, Function]] = {
-    "Abs": torch.abs,
-    "Acos": torch.acos,
-    "Acosh": torch.acosh,
-    "Asin": torch.asin,
-    "Asinh": torch.asinh,
-    "Atan": torch.atan,
-    "Atanh": torch.atanh,
-    "Ceil": torch.ceil,
-    "Cos": torch.cos,
-    "Cosh": torch.cosh,
-    "Erf": torch.erf,
-    "Exp": torch.exp,
-    "Floor": torch.floor,
-    "Identity": lambda x: x,
-    "IsNaN": torch.isnan,
-    "Log": torch.log,
-    "Neg": torch.neg,
-    "Reciprocal": torch.reciprocal,
-    "Round": torch.round,
-    "Sign": torch.sign,
-    "Sin": torch.sin,
-    "Sinh": torch.sinh,
-    "Sqrt": torch.sqrt,
-    "Tan": torch.tan,
-    "Tanh": torch.tanh,
-}
+NAMED_ALIKE: Final = (
+    "Abs Acos Acosh Asin Asinh Atan Atanh Ceil Cos Cosh Erf Exp Floor IsNaN Log Neg Reciprocal Round Sign Sin Sinh "
+    "Sqrt Tan Tanh"
+)
+"""Functions of one tensor that torch has under the same name."""
+
+
+def bit_shift(attributes: Attributes) -> Function:
+    shifts_left = attributes.text("direction", "") == "LEFT"
+    return torch.bitwise_left_shift if shifts_left else torch.bitwise_right_shift
 
 
 OPERATORS: Final[dict[str, Operator]] = {
-    **{name: Operator(plain(function)) for name, function in UNARY.items()},
+    **{name: Operator(plain(getattr(torch, name.lower()))) for name in NAMED_ALIKE.split()},
+    "Identity": Operator(plain(lambda x: x)),
     "Add": Operator(plain(torch.add), since=BROADCASTS, weights=(0, 1)),
     "Sub": Operator(plain(torch.sub), since=BROADCASTS, weights=(0, 1)),
     "Mul": Operator(plain(torch.mul), since=BROADCASTS, weights=(0, 1)),
@@ -141,4 +127,18 @@ OPERATORS: Final[dict[str, Operator]] = {
     "CastLike": Operator(plain(lambda x, like: x.to(like.dtype))),
     "IsInf": Operator(is_inf),
     "Where": Operator(plain(torch.where)),
+    "Equal": Operator(plain(torch.eq), since=BROADCASTS),
+    "Greater": Operator(plain(torch.gt), since=BROADCASTS),
+    "GreaterOrEqual": Operator(plain(torch.ge)),
+    "Less": Operator(plain(torch.lt), since=BROADCASTS),
+    "LessOrEqual": Operator(plain(torch.le)),
+    "And": Operator(plain(torch.logical_and), since=BROADCASTS),
+    "Or": Operator(plain(torch.logical_or), since=BROADCASTS),
+    "Xor": Operator(plain(torch.logical_xor), since=BROADCASTS),
+    "Not": Operator(plain(torch.logical_not)),
+    "BitwiseAnd": Operator(plain(torch.bitwise_and)),
+    "BitwiseOr": Operator(plain(torch.bitwise_or)),
+    "BitwiseXor": Operator(plain(torch.bitwise_xor)),
+    "BitwiseNot": Operator(plain(torch.bitwise_not)),
+    "BitShift": Operator(bit_shift),
 }

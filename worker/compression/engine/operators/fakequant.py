@@ -21,7 +21,7 @@ Zero = float | torch.Tensor
 def fake_quantize(
     x: torch.Tensor, scale: torch.Tensor, zero: Zero, lo: int, hi: int, axis: int = 0
 ) -> torch.Tensor:
-    """x as the nearest that can be stored, in the scale's type. A scale [C] is one for each index of `axis`."""
+    """Round x to the nearest that can be stored, in the scale's type. A scale [C] is one for each index of `axis`."""
     shaped, zeros = along(scale, x.ndim, axis), zero
     if isinstance(zero, torch.Tensor):
         zeros = along(zero, x.ndim, axis).to(shaped)
@@ -30,7 +30,7 @@ def fake_quantize(
 
 
 def along(scale: torch.Tensor, rank: int, axis: int) -> torch.Tensor:
-    """A scale so that it broadcasts against a tensor of that rank."""
+    """Reshape a scale so that it broadcasts against a tensor of that rank."""
     if scale.numel() == 1:
         return scale.reshape(())
     if scale.ndim != 1:
@@ -39,7 +39,7 @@ def along(scale: torch.Tensor, rank: int, axis: int) -> torch.Tensor:
 
 
 def gradient_scale(values: int, scales: int, hi: int) -> float:
-    """So that a scale moves as far in proportion to itself as weights do."""
+    """Compute the factor 1/√(N · hi) by which a scale moves as far in proportion to itself as weights do."""
     return 1.0 / math.sqrt(max(values // max(scales, 1), 1) * hi)
 
 
@@ -71,7 +71,7 @@ class FakeQuantize(torch.autograd.Function):
 
 
 def _less(bound: int, zero: Zero) -> Any:
-    """Bounds of q − z: numbers where they can be, for speed."""
+    """Compute a bound of q − z: a number where it can be, for speed."""
     return bound - zero
 
 

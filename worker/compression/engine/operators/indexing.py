@@ -6,21 +6,20 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator
+from worker.compression.engine.operator import Attributes, Function, Operator
 from worker.compression.engine.operators.arguments import constant
 
 REDUCTIONS: Final = {"add": "sum", "mul": "prod", "max": "amax", "min": "amin"}
 
 
 def positive(index: torch.Tensor, size: int) -> torch.Tensor:
-    """As int64, which torch indexes with."""
+    """Make indices positive, as int64, which torch indexes with."""
     index = index.long()
     return torch.where(index < 0, index + size, index)
 
 
 def gather(attributes: Attributes) -> Function:
-    """x[…, index, …] along `axis`. An embedding (a table of rows) has a faster backward of its own."""
+    """Take x[…, index, …] along `axis`. An embedding (a table of rows) has a faster backward of its own."""
     axis, fixed = attributes.integer("axis", 0), constant(attributes, 1)
     if isinstance(fixed, int):
         return lambda x, index: x.select(axis, fixed)
@@ -37,13 +36,13 @@ def gather(attributes: Attributes) -> Function:
 
 
 def gather_elements(attributes: Attributes) -> Function:
-    """y[i, j, …] = x[index[i, j, …], j, …] for axis 0."""
+    """Compute y[i, j, …] = x[index[i, j, …], j, …] for axis 0."""
     axis = attributes.integer("axis", 0)
     return lambda x, index: x.gather(axis, positive(index, x.shape[axis]))
 
 
 def scatter_elements(attributes: Attributes) -> Function:
-    """x with x[index[i, j, …], j, …] = update[i, j, …] for axis 0, or combined by `reduction`."""
+    """Write x[index[i, j, …], j, …] = update[i, j, …] for axis 0, or combined by `reduction`."""
     axis, reduction = attributes.integer("axis", 0), attributes.text("reduction", "none")
 
     def run(x: torch.Tensor, index: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
@@ -62,7 +61,7 @@ def _scattered(
 
 
 def gather_nd(attributes: Attributes) -> Function:
-    """y[b…, i…, :] = x[b…, index[b…, i…], :], with `batch_dims` axes b."""
+    """Compute y[b…, i…, :] = x[b…, index[b…, i…], :], with `batch_dims` axes b."""
     batch = attributes.integer("batch_dims", 0)
 
     def run(x: torch.Tensor, index: torch.Tensor) -> torch.Tensor:
@@ -78,7 +77,7 @@ def gather_nd(attributes: Attributes) -> Function:
 
 
 def scatter_nd(attributes: Attributes) -> Function:
-    """x with x[index[i…], :] = update[i…, :], or combined by `reduction`."""
+    """Write x[index[i…], :] = update[i…, :], or combined by `reduction`."""
     reduction = attributes.text("reduction", "none")
 
     def run(x: torch.Tensor, index: torch.Tensor, update: torch.Tensor) -> torch.Tensor:
@@ -93,7 +92,7 @@ def scatter_nd(attributes: Attributes) -> Function:
 
 
 def _flat_places(index: torch.Tensor, sizes: torch.Size) -> torch.Tensor:
-    """Index tuples (the last axis) into axes of these sizes as indices into those axes flattened."""
+    """Turn index tuples (the last axis) into axes of these sizes into indices of those axes flattened."""
     places = torch.zeros(index.shape[:-1], dtype=torch.int64, device=index.device)
     for i, size in enumerate(sizes):
         places = places * size + positive(index[..., i], size)

@@ -5,15 +5,14 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator
+from worker.compression.engine.operator import Attributes, Function, Operator
 from worker.compression.engine.operators.windows import Window, padded
 
 CONVOLUTIONS: Final = {1: functional.conv1d, 2: functional.conv2d, 3: functional.conv3d}
 
 
 def conv(attributes: Attributes) -> Function:
-    """x [N, C, …], weight [M, C/group, …], bias [M]: → [N, M, …]."""
+    """Convolve x [N, C, …] with weight [M, C/group, …] and bias [M]: [N, M, …]."""
     group, window = attributes.integer("group", 1), Window(attributes)
 
     def run(x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
@@ -26,7 +25,7 @@ def conv(attributes: Attributes) -> Function:
 
 
 def gemm(attributes: Attributes) -> Function:
-    """alpha · A' B' + beta · C, where ' is a transposition if transA, transB."""
+    """Compute alpha · A' B' + beta · C, where ' is a transposition if transA, transB."""
     trans_a, trans_b = attributes.integer("transA", 0), attributes.integer("transB", 0)
     alpha, beta = attributes.number("alpha", 1.0), attributes.number("beta", 1.0)
 

@@ -5,13 +5,12 @@ from typing import Final
 import onnx_ir as ir
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators.elementwise import DTYPES
 
 
 def shape(attributes: Attributes) -> Function:
-    """int64 on the CPU; `start` and `end` cut as in Python."""
+    """Return the shape, int64 on the CPU; `start` and `end` cut as in Python."""
     part = slice(
         attributes.integer("start", 0), attributes.integer("end", 0) if attributes.has("end") else None
     )
@@ -41,14 +40,14 @@ def constant_of_shape(attributes: Attributes) -> Function:
 
 
 def range_(attributes: Attributes) -> Function:
-    """start, start + delta, … before limit."""
+    """Count from start by delta up to, but not including, limit."""
     return lambda start, limit, delta: torch.arange(
         start.item(), limit.item(), delta.item(), dtype=start.dtype
     )
 
 
 def eye_like(attributes: Attributes) -> Function:
-    """1 on diagonal k of a matrix of x's shape, 0 elsewhere."""
+    """Make a matrix of x's shape with 1 on diagonal k, 0 elsewhere."""
     diagonal = attributes.integer("k", 0)
     dtype = DTYPES.get(ir.DataType(attributes.integer("dtype", 0))) if attributes.has("dtype") else None
 

@@ -6,8 +6,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators.arguments import constant, outputs_used, single
 
 STATISTICS_TOO: Final = 14

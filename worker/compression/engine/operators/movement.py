@@ -1,18 +1,18 @@
-"""Operators that move values and compute nothing: other shapes, slices, joins."""
+"""Operators that move values: other shapes, slices, joins, channels into space and back, sampling on a grid."""
 
 import math
 from typing import Final
 
 import numpy as np
 import torch
+from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator
+from worker.compression.engine.operator import Attributes, Function, Operator
 from worker.compression.engine.operators.arguments import integers
 
 
 def reshape(attributes: Attributes) -> Function:
-    """0 in the shape keeps an axis, unless `allowzero`; −1 is what is left."""
+    """Reshape; 0 in the shape keeps an axis, unless `allowzero`; −1 is what is left."""
     keeps = not attributes.integer("allowzero", 0)
 
     def run(x: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
@@ -25,7 +25,7 @@ def reshape(attributes: Attributes) -> Function:
 
 
 def flatten(attributes: Attributes) -> Function:
-    """[d₀ ⋯ d_{axis−1}, d_axis ⋯]."""
+    """Flatten to two axes, [d₀ ⋯ d_{axis−1}, d_axis ⋯]."""
     axis = attributes.integer("axis", 1)
 
     def run(x: torch.Tensor) -> torch.Tensor:
@@ -35,7 +35,7 @@ def flatten(attributes: Attributes) -> Function:
 
 
 def transpose(attributes: Attributes) -> Function:
-    """Without `perm` the axes are reversed."""
+    """Permute the axes; without `perm` they are reversed."""
     order = attributes.integers("perm")
     return lambda x: x.permute(order if order is not None else tuple(reversed(range(x.ndim))))
 
@@ -51,7 +51,7 @@ def squeeze(attributes: Attributes) -> Function:
 
 
 def unsqueeze(attributes: Attributes) -> Function:
-    """Axes count in the result."""
+    """Insert axes, which count in the result."""
     axes_of = integers(attributes, "axes")
 
     def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
@@ -70,7 +70,7 @@ def concat(attributes: Attributes) -> Function:
 
 
 def split(attributes: Attributes) -> Function:
-    """Into the lengths that are given, else into as many parts as outputs, the last one the shorter."""
+    """Split into these lengths, else into as many parts as outputs, the last one the shorter."""
     axis, parts, lengths_of = attributes.integer("axis", 0), attributes.outputs, integers(attributes, "split")
 
     def run(x: torch.Tensor, lengths: torch.Tensor | None = None) -> tuple[torch.Tensor, ...]:
@@ -81,7 +81,7 @@ def split(attributes: Attributes) -> Function:
 
 
 def slice_(attributes: Attributes) -> Function:
-    """x[…, start:end:step, …] as numpy has it."""
+    """Take x[…, start:end:step, …] as numpy has it."""
     starts_of, ends_of = integers(attributes, "starts"), integers(attributes, "ends")
     axes_of = integers(attributes, "axes")
 
@@ -103,7 +103,7 @@ def slice_(attributes: Attributes) -> Function:
 
 
 def _sliced(x: torch.Tensor, axis: int, part: slice) -> torch.Tensor:
-    """torch slices forward only."""
+    """Slice one axis, backward too: torch slices forward only."""
     if part.step > 0:
         return x[(slice(None),) * (axis % x.ndim) + (part,)]
     taken = range(*part.indices(x.shape[axis]))
@@ -111,7 +111,7 @@ def _sliced(x: torch.Tensor, axis: int, part: slice) -> torch.Tensor:
 
 
 def expand(attributes: Attributes) -> Function:
-    """Broadcast both ways: a 1 in the shape keeps x's axis."""
+    """Broadcast x and the shape with each other: a 1 in the shape keeps x's axis."""
 
     def run(x: torch.Tensor, shape: torch.Tensor) -> torch.Tensor:
         return x.expand(np.broadcast_shapes(x.shape, tuple(shape.tolist())))
@@ -121,6 +121,53 @@ def expand(attributes: Attributes) -> Function:
 
 def tile(attributes: Attributes) -> Function:
     return lambda x, repeats: x.repeat(repeats.tolist())
+
+
+GRID_MODES: Final = {"linear": "bilinear", "cubic": "bicubic"}
+
+
+def depth_to_space(attributes: Attributes) -> Function:
+    """Move channels into space: [N, C b², H, W] → [N, C, H b, W b]. Channels are b, b, C (DCR) or C, b, b (CRD)."""
+    block = attributes.integer("blocksize", 1)
+    if attributes.text("mode", "DCR") == "CRD":
+        return lambda x: functional.pixel_shuffle(x, block)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        n, channels, height, width = x.shape
+        parts = x.reshape(n, block, block, channels // block**2, height, width).permute(0, 3, 4, 1, 5, 2)
+        return parts.reshape(n, channels // block**2, height * block, width * block)
+
+    return run
+
+
+def space_to_depth(attributes: Attributes) -> Function:
+    """Move space into channels: [N, C, H b, W b] → [N, C b², H, W], channels as in DepthToSpace."""
+    block = attributes.integer("blocksize", 1)
+    if attributes.text("mode", "DCR") == "CRD":
+        return lambda x: functional.pixel_unshuffle(x, block)
+
+    def run(x: torch.Tensor) -> torch.Tensor:
+        n, channels, height, width = x.shape
+        parts = x.reshape(n, channels, height // block, block, width // block, block).permute(
+            0, 3, 5, 1, 2, 4
+        )
+        return parts.reshape(n, channels * block**2, height // block, width // block)
+
+    return run
+
+
+def grid_sample(attributes: Attributes) -> Function:
+    """Sample x [N, C, …] at the places of a grid [N, …, axes] from −1 to 1."""
+    mode = attributes.text("mode", "bilinear")
+    mode = GRID_MODES.get(mode, mode)
+    padding, corners = attributes.text("padding_mode", "zeros"), bool(attributes.integer("align_corners", 0))
+    return lambda x, grid: functional.grid_sample(x.to(grid.dtype), grid, mode, padding, corners)
+
+
+def affine_grid(attributes: Attributes) -> Function:
+    """Make the grid of a shape [N, C, …] under the matrix theta."""
+    corners = bool(attributes.integer("align_corners", 0))
+    return lambda theta, size: functional.affine_grid(theta, size.tolist(), corners)
 
 
 OPERATORS: Final[dict[str, Operator]] = {
@@ -134,4 +181,8 @@ OPERATORS: Final[dict[str, Operator]] = {
     "Slice": Operator(slice_, host=(1, 2, 3, 4)),
     "Expand": Operator(expand, host=(1,)),
     "Tile": Operator(tile, since=6, host=(1,)),
+    "DepthToSpace": Operator(depth_to_space),
+    "SpaceToDepth": Operator(space_to_depth),
+    "GridSample": Operator(grid_sample),
+    "AffineGrid": Operator(affine_grid, host=(1,)),
 }

@@ -9,8 +9,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator
+from worker.compression.engine.operator import Attributes, Function, Operator
 from worker.compression.engine.operators.arguments import outputs_used
 
 BY_CHANNEL: Final = 21

@@ -6,8 +6,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Build, Function, Operator
+from worker.compression.engine.operator import Attributes, Build, Function, Operator
 from worker.compression.engine.operators.arguments import outputs_used
 from worker.compression.engine.operators.linear import CONVOLUTIONS
 from worker.compression.engine.operators.windows import Placed, Window

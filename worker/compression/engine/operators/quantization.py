@@ -10,10 +10,10 @@ import onnx_ir as ir
 import torch
 from torch.autograd.function import once_differentiable
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator, Unsupported
+from worker.compression.engine.operator import Attributes, Function, Operator, Unsupported
 from worker.compression.engine.operators.arguments import constant
 from worker.compression.engine.operators.fakequant import RANGES, Zero, along, gradient_scale
+from worker.compression.ir.values import input_at
 
 
 class Quantize(torch.autograd.Function):
@@ -78,7 +78,7 @@ def dequantize(attributes: Attributes) -> Function:
 
 def bounds(node: ir.Node) -> tuple[int, int]:
     """What a QuantizeLinear can hold, by its zero point's type, `output_dtype`, or else uint8."""
-    zero = node.inputs[2] if len(node.inputs) > 2 else None
+    zero = input_at(node, 2)
     dtype = ir.DataType.UINT8
     if zero is not None and zero.dtype is not None:
         dtype = zero.dtype

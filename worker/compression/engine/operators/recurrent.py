@@ -11,8 +11,7 @@ from typing import Any, Final
 import torch
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Build, Function, Operator
+from worker.compression.engine.operator import Attributes, Build, Function, Operator
 from worker.compression.engine.operators.cells import Cell, walk
 from worker.compression.engine.operators.selection import reversed_within
 

@@ -5,8 +5,7 @@ from typing import Any, Final
 
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Build, Function, Operator
+from worker.compression.engine.operator import Attributes, Build, Function, Operator
 from worker.compression.engine.operators.arguments import integers
 
 Over = Callable[[torch.Tensor, list[int], bool], torch.Tensor]
@@ -70,14 +69,6 @@ def _end(dtype: torch.dtype, upper: bool) -> float:
     return torch.iinfo(dtype).max if upper else torch.iinfo(dtype).min
 
 
-def sum_square(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
-    return (x * x).sum(axes, keep, dtype=x.dtype)
-
-
-def log_sum(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
-    return x.sum(axes, keep).log()
-
-
 def norm(order: int) -> Over:
     def run(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
         real = x if x.is_floating_point() else x.double()
@@ -113,10 +104,10 @@ OPERATORS: Final[dict[str, Operator]] = {
     "ReduceProd": _row(product),
     "ReduceMax": _row(extreme(torch.amax, largest=True)),
     "ReduceMin": _row(extreme(torch.amin, largest=False)),
-    "ReduceSumSquare": _row(sum_square, torch.square),
+    "ReduceSumSquare": _row(lambda x, axes, keep: (x * x).sum(axes, keep, dtype=x.dtype), torch.square),
     "ReduceL1": _row(norm(1), torch.abs),
     "ReduceL2": _row(norm(2), torch.abs),
-    "ReduceLogSum": _row(log_sum, torch.log),
+    "ReduceLogSum": _row(lambda x, axes, keep: x.sum(axes, keep).log(), torch.log),
     "ReduceLogSumExp": _row(torch.logsumexp),
     "ArgMax": Operator(place(torch.argmax)),
     "ArgMin": Operator(place(torch.argmin)),

@@ -8,8 +8,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator
+from worker.compression.engine.operator import Attributes, Function, Operator
 from worker.compression.engine.operators.arguments import constant
 from worker.compression.engine.operators.interpolation import Interpolation
 

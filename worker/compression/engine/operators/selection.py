@@ -6,8 +6,7 @@ from typing import Final
 
 import torch
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Build, Function, Operator
+from worker.compression.engine.operator import Attributes, Build, Function, Operator
 from worker.compression.engine.operators.elementwise import plain
 from worker.compression.engine.operators.indexing import positive
 

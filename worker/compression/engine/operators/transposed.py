@@ -5,8 +5,7 @@ from typing import Final
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
-from worker.compression.engine.operator import Function, Operator
+from worker.compression.engine.operator import Attributes, Function, Operator
 
 TRANSPOSED: Final = {
     1: functional.conv_transpose1d,

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch.nn import functional
 
-from worker.compression.engine.attributes import Attributes
+from worker.compression.engine.operator import Attributes
 
 
 @dataclass(frozen=True)
@@ -67,8 +67,8 @@ class Window:
         return Placed.of(strides, dilations, pads)
 
 
-def padded(x: torch.Tensor, window: Placed, value: float = 0.0) -> tuple[torch.Tensor, list[int]]:
+def padded(x: torch.Tensor, window: Placed) -> tuple[torch.Tensor, list[int]]:
     """x and the padding left for torch's own argument, which knows only the same on both sides."""
     if window.even is not None:
         return x, window.even
-    return functional.pad(x, window.flat, value=value), [0] * len(window.pads)
+    return functional.pad(x, window.flat), [0] * len(window.pads)

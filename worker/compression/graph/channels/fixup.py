@@ -9,7 +9,8 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.node_view import Labelled, constant
-from worker.compression.ir.constants import new_constant
+from worker.compression.ir.edit import new_constant
+from worker.compression.ir.values import input_at, required_input
 
 Mask = NDArray[np.bool_]
 
@@ -25,7 +26,7 @@ class Fixup:
     numbers: dict[ir.Value, list[int]]
 
     def input_labels(self, index: int = 0) -> Labelled | None:
-        value = self.node.inputs[index] if index < len(self.node.inputs) else None
+        value = input_at(self.node, index)
         return None if value is None else self.values.get(value)
 
     def output_labels(self, index: int = 0) -> Labelled | None:
@@ -53,7 +54,7 @@ class Fixup:
 
     def set_input(self, index: int, array: NDArray[Any]) -> None:
         """Give the node a constant of its own."""
-        old = self.node.inputs[index] if index < len(self.node.inputs) else None
+        old = input_at(self.node, index)
         if old is not None and old.const_value is not None:
             array = array.astype(old.const_value.dtype.numpy())
         value = _register(self.node, str(index), array)
@@ -62,8 +63,7 @@ class Fixup:
 
     def set_entries(self, index: int, new: dict[int, int], *, relative: tuple[int, ...] = ()) -> None:
         """Write some entries of a shape anew, computed or not. What is in `relative` (−1, say) follows by itself."""
-        value = self.node.inputs[index]
-        assert value is not None
+        value = required_input(self.node, index)
         array = constant(self.node, index)
         if array is not None:
             fixed = array.copy().reshape(-1)

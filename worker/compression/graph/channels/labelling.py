@@ -7,7 +7,6 @@ run is made again with another choice.
 """
 
 import logging
-from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
@@ -26,6 +25,7 @@ from worker.compression.graph.channels.rules import TABLE, UNLABELLED
 from worker.compression.graph.channels.sizes import Entries, computed_entries
 from worker.compression.graph.channels.standins import concrete_shapes
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.ir.values import has_subgraph, is_constant, subgraphs_of, tensor_of
 
 log = logging.getLogger(__name__)
 
@@ -86,14 +86,14 @@ class Labelling:
         known = [shape for shape in shapes if shape is not None]
         view = NodeView(node, self._opset, inputs, known, self.run)
         if len(known) < len(shapes) or any(
-            _is_missing(v, i) for v, i in zip(node.inputs, inputs, strict=True)
+            (v is not None and i is None) for v, i in zip(node.inputs, inputs, strict=True)
         ):
             return self._stop(view, f"the shape of what {view} reads or answers is only known when it runs")
         self._follow(view)
         if node.op_type in UNLABELLED and node.domain == "":
             return [view.unlabelled(output) for output in range(len(known))]
         rule = TABLE.get(node.op_type) if node.domain in DOMAINS else None
-        if rule is None or any(True for _ in _subgraphs(node)):
+        if rule is None or has_subgraph(node):
             return self._stop(view, f"no rule for operator {node.op_type} ('{node.name}')")
         try:
             made = rule(view)
@@ -131,12 +131,12 @@ class Labelling:
         """Pin whatever the node reads, in its subgraphs too."""
         inner = (
             i
-            for graph in _subgraphs(view.node)
+            for graph in subgraphs_of(view.node)
             for n in ir.traversal.RecursiveGraphIterator(graph)
             for i in n.inputs
         )
         for value in (*view.node.inputs, *inner):
-            if value is not None and (value in self.values or _is_constant(value)):
+            if value is not None and (value in self.values or is_constant(value)):
                 self._pin(value, reason)
         shapes = [self._shapes.get(str(value.name)) for value in view.node.outputs]
         if any(shape is None for shape in shapes):
@@ -167,9 +167,8 @@ class Labelling:
     def _labelled(self, value: ir.Value) -> Labelled | None:
         """The labels of a value; a constant gets its own when it is first read. None where the rank is unknown."""
         if value not in self.values:
-            if _is_constant(value):
-                assert value.const_value is not None
-                shape = tuple(int(dim) for dim in value.const_value.shape.numpy())
+            if is_constant(value):
+                shape = tuple(int(dim) for dim in tensor_of(value).shape.numpy())
                 fresh = [self.run.ledger.fresh(size) if size > 1 else None for size in shape]
                 self.values[value] = Labelled(shape, tuple(fresh), zero=True, weight=True)
             elif value.producer() is None and str(value.name) in self._shapes:
@@ -205,19 +204,3 @@ def _freest(model: ir.Model, shapes: dict[str, Shape]) -> Labelling:
 
 def _bare(shape: Shape, origin: str) -> Labelled:
     return Labelled(shape, (None,) * len(shape), origin=origin)
-
-
-def _is_constant(value: ir.Value) -> bool:
-    return value.const_value is not None and value.is_initializer() and not value.is_graph_input()
-
-
-def _is_missing(value: ir.Value | None, labelled: Labelled | None) -> bool:
-    return value is not None and labelled is None
-
-
-def _subgraphs(node: ir.Node) -> Iterator[ir.Graph]:
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            yield attribute.as_graph()
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            yield from attribute.as_graphs()

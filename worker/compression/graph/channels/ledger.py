@@ -8,6 +8,8 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 
 Vector = NDArray[np.int64]
 """One label for each index of an axis."""
@@ -63,14 +65,7 @@ def joined(vectors: Sequence[Vector]) -> Vector:
 
 
 def components(count: int, first: Vector, second: Vector) -> Vector:
-    """Find connected components by hooking the larger root to the smaller and halving paths until nothing changes."""
-    root = np.arange(count, dtype=np.int64)
-    while True:
-        a, b = root[first], root[second]
-        apart = a != b
-        if not apart.any():
-            return root
-        first, second, a, b = first[apart], second[apart], a[apart], b[apart]
-        np.minimum.at(root, np.maximum(a, b), np.minimum(a, b))
-        while not np.array_equal(above := root[root], root):
-            root = above
+    """Name each node's connected component by the smallest node in it."""
+    edges = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
+    numbers = connected_components(edges, directed=False)[1]
+    return np.asarray(np.unique(numbers, return_index=True)[1][numbers])

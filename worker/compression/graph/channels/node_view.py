@@ -5,7 +5,7 @@ stands for an axis that no cut touches. That is the label array of the whole val
 left of a tensor after a cut must be a tensor.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.ledger import Ledger, Vector
+from worker.compression.ir.values import array_of, input_at, is_constant
 
 Axes = tuple[Vector | None, ...]
 Shape = tuple[int, ...]
@@ -91,10 +92,6 @@ class NodeView:
 
     def optional(self, index: int) -> Labelled | None:
         return self.inputs[index] if index < len(self.inputs) else None
-
-    def constant(self, index: int) -> NDArray[Any] | None:
-        """The array of an input that is an initializer."""
-        return constant(self.node, index)
 
     def fresh(self, size: int) -> Vector | None:
         return self.run.ledger.fresh(size) if size > 1 else None
@@ -176,10 +173,8 @@ class NodeView:
 
 def constant(node: ir.Node, index: int) -> NDArray[Any] | None:
     """The array of an input that is an initializer."""
-    value = node.inputs[index] if index < len(node.inputs) else None
-    if value is None or value.const_value is None or not value.is_initializer() or value.is_graph_input():
-        return None
-    return value.const_value.numpy()
+    value = input_at(node, index)
+    return array_of(value) if is_constant(value) else None
 
 
 def integers(
@@ -188,7 +183,7 @@ def integers(
     """What older opsets have as an attribute and newer ones as an input; None where it is left out or unknown."""
     if name in node.attributes:
         return list(node.attributes[name].as_ints())
-    value = node.inputs[index] if index < len(node.inputs) else None
+    value = input_at(node, index)
     if numbers is not None and value is not None and value in numbers:
         return list(numbers[value])
     array = constant(node, index)
@@ -197,3 +192,8 @@ def integers(
 
 def originating(value: Labelled, origin: str, *, weight: bool) -> Labelled:
     return replace(value, origin=value.origin or origin, weight=weight)
+
+
+Rule = Callable[[NodeView], Labelled | list[Labelled]]
+"""Gives a node's labels from those of its inputs, and notes what becomes one channel and what must stay. One answer for
+the first output or one for each; outputs without an answer have no labels."""

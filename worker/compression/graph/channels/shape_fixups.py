@@ -31,12 +31,12 @@ def groups(w: int) -> Callable[[Fixup], None]:
     return set_group
 
 
-def shape_of_result(index: int, relative: tuple[int, ...] = ()) -> Callable[[Fixup], None]:
+def shape_of_result(index: int) -> Callable[[Fixup], None]:
     """Change the input that is the shape of the result."""
 
     def set_shape(fixup: Fixup) -> None:
         if new := fixup.new_sizes(fixup.output_labels()):
-            fixup.set_entries(index, new, relative=relative)
+            fixup.set_entries(index, new)
 
     return set_shape
 

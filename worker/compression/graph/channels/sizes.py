@@ -13,6 +13,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.channels.ledger import Vector
 from worker.compression.graph.channels.node_view import Labelled, constant
+from worker.compression.graph.nodes.known_shapes import slice_of_shape
 
 MAX_ENTRIES: Final = 64
 ARITHMETIC: Final[dict[str, Callable[[int, int], int]]] = {
@@ -38,9 +39,8 @@ Entries = list[Entry]
 def computed_entries(node: ir.Node, known: Mapping[ir.Value, Entries], x: Labelled | None) -> Entries | None:
     """Return the entries of the node's result; None where it is no arithmetic on shapes."""
     if node.op_type == "Shape" and x is not None:
-        end = node.attributes.get("end")
-        part = slice(node.attributes.get_int("start", 0), None if end is None else end.as_int())
-        return [Entry(None) if v is None else Entry(size, (v,)) for v, size in x.pairs()[part]]
+        pairs = x.pairs()[slice_of_shape(node)]
+        return [Entry(None) if v is None else Entry(size, (v,)) for v, size in pairs]
     if not any(value in known for value in node.inputs if value is not None):
         return None
     inputs = [_entries(node, index, known) for index in range(len(node.inputs))]

@@ -14,7 +14,7 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 
 from worker.compression.graph.channels.node_view import UNKNOWN, Shape
-from worker.compression.graph.nodes.known_shapes import has_static_shape
+from worker.compression.graph.nodes.known_shapes import has_static_shape, node_outputs
 from worker.compression.graph.shapes.shapes import BATCH_NAME, with_shapes
 from worker.compression.onnx_files.model_files import weight_bytes
 from worker.compression.runtime.session import open_cpu_session
@@ -33,7 +33,7 @@ def concrete_shapes(model: ir.Model) -> Iterator[dict[str, Shape]]:
     best: tuple[int, ir.Model] | None = None
     for size in SIZES if _is_open(model) else SIZES[:1]:
         shaped = with_shapes(model, _input_shapes(model, size))
-        unknown = sum(not has_static_shape(value) for value in _results(shaped))
+        unknown = sum(not has_static_shape(value) for value in node_outputs(shaped))
         if unknown == 0:
             yield _shapes_of(shaped)
         elif best is None or unknown < best[0]:
@@ -43,7 +43,7 @@ def concrete_shapes(model: ir.Model) -> Iterator[dict[str, Shape]]:
 
 
 def _shapes_of(model: ir.Model) -> dict[str, Shape]:
-    values = [*model.graph.inputs, *_results(model)]
+    values = [*model.graph.inputs, *node_outputs(model)]
     return {str(v.name): tuple(_known(dim) for dim in v.shape) for v in values if v.shape is not None}
 
 
@@ -87,10 +87,6 @@ def _input_shapes(model: ir.Model, size: int) -> dict[str, list[int]]:
         for value in model.graph.inputs
         if value.shape is not None
     }
-
-
-def _results(model: ir.Model) -> list[ir.Value]:
-    return [v for node in ir.traversal.RecursiveGraphIterator(model.graph) for v in node.outputs if v.name]
 
 
 def _number(axis: int, dim: int | ir.SymbolicDim, size: int) -> int:

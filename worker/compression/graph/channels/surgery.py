@@ -16,6 +16,7 @@ from worker.compression.graph.channels.ledger import Vector
 from worker.compression.graph.channels.shape_fixups import FIXUPS
 from worker.compression.graph.normal_form.tracing import trace
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.ir.values import tensor_of
 
 
 def cut(model: ir.Model, channels: Iterable[Channel]) -> ir.Model:
@@ -64,8 +65,7 @@ def remove(labelling: Labelling, model: ir.Model, classes: Vector) -> None:
 
 
 def _shorten(value: ir.Value, masks: list[Mask | None]) -> None:
-    tensor = value.const_value
-    assert tensor is not None
+    tensor = tensor_of(value)
     cuts = [(axis, mask) for axis, mask in enumerate(masks) if mask is not None and not mask.all()]
     if not cuts:
         return

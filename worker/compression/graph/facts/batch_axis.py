@@ -12,9 +12,11 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
+from worker.compression.graph.nodes.known_shapes import symbols_of
 from worker.compression.graph.shapes.onnx_inference import infer_by_onnx
 from worker.compression.graph.shapes.shapes import BATCH_NAME
 from worker.compression.ir.protobuf_walk import messages
+from worker.compression.ir.values import input_at
 from worker.compression.onnx_files.single_file import without_raw_data
 
 RECURRENT: Final = frozenset({"RNN", "GRU", "LSTM", "DynamicQuantizeLSTM"})
@@ -62,7 +64,7 @@ def _read_by_layers(model: ir.Model, inputs: list[ir.Value]) -> set[str]:
     for number, value in enumerate(inputs):
         value.shape = ir.Shape([_symbol(number, axis, dim) for axis, dim in enumerate(value.shape or ())])
     _infer_anew(model)
-    known = {symbol for value in inputs for symbol in _symbols(value.shape)}
+    known = {symbol for value in inputs for symbol in symbols_of(value.shape)}
     nodes = (n for n in ir.traversal.RecursiveGraphIterator(model.graph) if n.op_type in RECURRENT)
     return {symbol for node in nodes for symbol in _batch_symbols(node)} & known
 
@@ -77,13 +79,9 @@ def _symbol(number: int, axis: int, dim: int | ir.SymbolicDim) -> str:
 def _batch_names(inputs: Iterable[ir.Value]) -> set[str]:
     """Find what the batch is called: by the inputs' first axes, else by any other."""
     shapes = [value.shape for value in inputs if value.shape is not None and len(value.shape)]
-    first = {symbol for shape in shapes for symbol in _symbols(shape[:1])}
-    named = {symbol for shape in shapes for symbol in _symbols(shape) if BATCH_NAME.match(symbol)}
+    first = {symbol for shape in shapes for symbol in symbols_of(shape[:1])}
+    named = {symbol for shape in shapes for symbol in symbols_of(shape) if BATCH_NAME.match(symbol)}
     return first & named or named
-
-
-def _symbols(shape: Iterable[int | ir.SymbolicDim] | None) -> Iterator[str]:
-    yield from (dim.value for dim in shape or () if isinstance(dim, ir.SymbolicDim) and dim.value)
 
 
 def _infer_anew(model: ir.Model) -> None:
@@ -101,9 +99,9 @@ def _batch_symbols(node: ir.Node) -> Iterator[str]:
     """Yield the symbols of the batch that a recurrent layer reads."""
     inside = 0 if node.attributes.get_int("layout", 0) else 1
     for index, axis in ((X, inside), (LENGTHS, 0), (STATE, inside), (CELL, inside)):
-        value = node.inputs[index] if index < len(node.inputs) else None
+        value = input_at(node, index)
         if value is not None and value.shape is not None and len(value.shape) > axis:
-            yield from _symbols([value.shape[axis]])
+            yield from symbols_of([value.shape[axis]])
 
 
 def _axis(shape: ir.Shape | None, batch: set[str], otherwise: int | None) -> int | None:

@@ -10,6 +10,7 @@ from worker.compression.graph.nodes.weights import Weight, layers
 from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.mapped_tensors import release
 from worker.compression.ir.naming import table_name
+from worker.compression.ir.values import subgraphs_of
 
 __all__ = ["LayerCost", "layer_table", "macs", "parameters", "sparsity"]
 
@@ -81,7 +82,7 @@ def _layer(node: ir.Node, weights: list[Weight]) -> LayerCost:
 def _graph_macs(graph: ir.Graph) -> int | None:
     total = 0
     for node in graph:
-        branches = [_graph_macs(subgraph) for subgraph in _subgraphs(node)]
+        branches = [_graph_macs(subgraph) for subgraph in subgraphs_of(node)]
         if node.op_type in ("Loop", "Scan", "SequenceMap"):
             branches = [None if cost else cost for cost in branches]
         costs = [node_macs(node), *branches]
@@ -89,13 +90,3 @@ def _graph_macs(graph: ir.Graph) -> int | None:
             return None
         total += max(cost for cost in costs if cost is not None)
     return total
-
-
-def _subgraphs(node: ir.Node) -> list[ir.Graph]:
-    graphs: list[ir.Graph] = []
-    for attribute in node.attributes.values():
-        if attribute.type == ir.AttributeType.GRAPH:
-            graphs.append(attribute.as_graph())
-        elif attribute.type == ir.AttributeType.GRAPHS:
-            graphs.extend(attribute.as_graphs())
-    return graphs

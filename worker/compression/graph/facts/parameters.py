@@ -85,15 +85,14 @@ def count_of(value: ir.Value) -> int:
         return int(tensor.size) if weight_of_learnt(value) is None else 0
     if weight_of_codes(value) is not None:
         return int(tensor.size)
-    learnt = next((n for n, i in uses if _reads_learnt(n, i)), reader_of(value))
+    learnt = next(
+        (n for n, i in uses if (i in LEARNT_INTEGERS.get(n.op_type, ()) or (i == 0 and gathers_bytes(n)))),
+        reader_of(value),
+    )
     if learnt is None:
         return 0
     nbits = nbits_weight_of(learnt)
     return int(tensor.size) if nbits is None else nbits.size if nbits.stored is value else 0
-
-
-def _reads_learnt(node: ir.Node, index: int) -> bool:
-    return index in LEARNT_INTEGERS.get(node.op_type, ()) or (index == 0 and gathers_bytes(node))
 
 
 def _in_layer(node: ir.Node, index: int) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from worker.compression.ir.values import tensor_of
 from worker.compression.weight_storage.codebook_weights import CodebookWeight, codebook_weight_of
 from worker.compression.weight_storage.nbits_weights import NBitsWeight, nbits_weight_of
 
@@ -76,11 +77,11 @@ class Weight:
     def shape(self) -> list[int]:
         if self.nbits is not None:
             return [self.nbits.rows, self.nbits.inner]
-        return [int(dim) for dim in _tensor(self.value).shape.numpy()]
+        return [int(dim) for dim in tensor_of(self.value).shape.numpy()]
 
     @property
     def size(self) -> int:
-        return int(_tensor(self.value).size) if self.nbits is None else self.nbits.size
+        return int(tensor_of(self.value).size) if self.nbits is None else self.nbits.size
 
     @property
     def dtype(self) -> str:
@@ -88,20 +89,20 @@ class Weight:
             return f"uint{self.nbits.bits}"
         if self.codebook is not None:
             return f"uint{self.codebook.bits}"
-        return dtype_name(_tensor(self.value).dtype)
+        return dtype_name(tensor_of(self.value).dtype)
 
     @property
     def nbytes(self) -> int:
         """Bytes of the numbers as stored, without scales and zero points; of a codebook's weight the codes."""
         if self.codebook is not None:
             return -(-self.size * self.codebook.bits // 8)
-        return int(_tensor(self.value).nbytes)
+        return int(tensor_of(self.value).nbytes)
 
     def zeros(self) -> int:
         """Count the values that stand for zero. The zero point goes along the axis whose length it has."""
         if self.nbits is not None:
             return self.nbits.zeros()
-        array = _tensor(self.value).numpy() if self.codebook is None else self.codebook.expanded()
+        array = tensor_of(self.value).numpy() if self.codebook is None else self.codebook.expanded()
         if self.zero_point is None or self.zero_point.const_value is None:
             return int(array.size - np.count_nonzero(array))
         return int(np.count_nonzero(array == _broadcast(self.zero_point.const_value.numpy(), array.shape)))
@@ -147,7 +148,7 @@ def _weight(node: ir.Node, index: int) -> Weight | None:
     small_gather = node.op_type in ("Gather", "GatherBlockQuantized") and (
         not _is_table(value) or scales_rows(node)
     )
-    return None if small_gather or _tensor(value).size < 2 else Weight(value, zero_point)
+    return None if small_gather or tensor_of(value).size < 2 else Weight(value, zero_point)
 
 
 def scales_rows(node: ir.Node) -> bool:
@@ -177,18 +178,13 @@ def gathers_bytes(node: ir.Node | None) -> bool:
 
 def _is_table(value: ir.Value) -> bool:
     """An embedding is a float (or quantized) matrix; a Gather from integers is shape arithmetic."""
-    tensor = _tensor(value)
+    tensor = tensor_of(value)
     integers = (ir.DataType.INT64, ir.DataType.INT32, ir.DataType.BOOL, ir.DataType.STRING)
     return len(tensor.shape) >= 2 and tensor.dtype not in integers
 
 
 def _input(node: ir.Node, index: int | None) -> ir.Value | None:
     return node.inputs[index] if index is not None and index < len(node.inputs) else None
-
-
-def _tensor(value: ir.Value) -> ir.TensorProtocol:
-    assert value.const_value is not None
-    return value.const_value
 
 
 def _broadcast(zero_point: NDArray[np.generic], shape: tuple[int, ...]) -> NDArray[np.generic]:

@@ -7,6 +7,7 @@ arithmetic is folded the condition is known, and training and quantization see t
 import onnx_ir as ir
 
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.ir.values import array_of, input_at, is_constant
 from worker.compression.runtime.evaluate import PLAIN_DTYPES, Array, accepts
 
 
@@ -58,12 +59,10 @@ def _constant(value: ir.Value) -> Array | None:
 
 
 def _condition(node: ir.Node) -> bool | None:
-    if node.op_type != "If" or node.domain != "" or not node.inputs or node.inputs[0] is None:
+    value = input_at(node, 0)
+    if node.op_type != "If" or node.domain != "" or not is_constant(value):
         return None
-    value = node.inputs[0]
-    if value.const_value is None or not value.is_initializer() or value.is_graph_input():
-        return None
-    return bool(value.const_value.numpy().reshape(-1)[0])
+    return bool(array_of(value).reshape(-1)[0])
 
 
 def _take(node: ir.Node, branch: ir.Graph) -> None:

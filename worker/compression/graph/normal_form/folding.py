@@ -17,9 +17,11 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.nodes.folding_allowance import Allowance
+from worker.compression.graph.nodes.known_shapes import slice_of_shape
 from worker.compression.graph.normal_form.branches import can_be_taken
 from worker.compression.graph.normal_form.tracing import Traced
 from worker.compression.graph.opset.conversion import opset_of
+from worker.compression.ir.values import array_of, has_subgraph, is_constant, subgraphs_of, tensor_of
 from worker.compression.onnx_files.model_files import MAX_READ_BYTES
 from worker.compression.runtime.evaluate import (
     PLAIN_DTYPES,
@@ -28,7 +30,6 @@ from worker.compression.runtime.evaluate import (
     accepts,
     evaluate,
     expected_bytes,
-    has_graph,
 )
 
 MAX_ADDED_BYTES: Final = 4096
@@ -76,13 +77,8 @@ def _nodes(graph: ir.Graph, iterated: bool = False) -> Iterator[tuple[ir.Node, b
     """Every node before those of its subgraphs, and whether it lies in a body that iterates."""
     for node in list(graph):
         yield node, iterated
-        for attribute in node.attributes.values():
-            inside = iterated or node.op_type in ITERATES
-            if attribute.type == ir.AttributeType.GRAPH:
-                yield from _nodes(attribute.as_graph(), inside)
-            elif attribute.type == ir.AttributeType.GRAPHS:
-                for subgraph in attribute.as_graphs():
-                    yield from _nodes(subgraph, inside)
+        for subgraph in subgraphs_of(node):
+            yield from _nodes(subgraph, iterated or node.op_type in ITERATES)
 
 
 class _Plan:
@@ -97,7 +93,7 @@ class _Plan:
 
     def consider(self, node: ir.Node, iterated: bool) -> None:
         """Compute a node if it can and may be folded."""
-        if node.domain != "" or node.op_type in NEVER_FOLDED or not node.inputs or has_graph(node):
+        if node.domain != "" or node.op_type in NEVER_FOLDED or not node.inputs or has_subgraph(node):
             return
         if self._allowance.nodes <= 0 or any(value.is_graph_output() for value in node.outputs):
             return  # an output stays computed: not every runtime lets it be a constant
@@ -132,10 +128,7 @@ class _Plan:
 
     def _array(self, value: ir.Value) -> Array:
         planned = self._planned(value)
-        if planned is not None:
-            return planned
-        assert value.const_value is not None
-        return value.const_value.numpy()
+        return array_of(value) if planned is None else planned
 
     def _max_bytes(self, node: ir.Node) -> int:
         """Bound the bytes of the results: those of the constants that nobody else reads, and a little."""
@@ -170,7 +163,7 @@ class _Plan:
             if dims is None:
                 return None
             if node.op_type == "Shape":
-                dims = dims[_slice(node)]
+                dims = dims[slice_of_shape(node)]
             known = [dim for dim in dims if dim is not None]
             if len(known) < len(dims):
                 return None
@@ -190,7 +183,9 @@ class _Plan:
         rest = [None if value is None else self._array(value) for value in node.inputs[1:]]
         tried = []
         for number in UNKNOWN_DIMS:
-            chosen_from = np.array([number if dim is None else dim for dim in dims[_slice(shape)]], np.int64)
+            chosen_from = np.array(
+                [number if dim is None else dim for dim in dims[slice_of_shape(shape)]], np.int64
+            )
             tried.append(evaluate(Call(node, self._opset, [chosen_from, *rest])))
         first, second = tried
         if first is None or second is None:
@@ -209,9 +204,9 @@ class _Plan:
     def _is_constant(self, value: ir.Value) -> bool:
         if self._planned(value) is not None:
             return True
-        tensor = value.const_value
-        if tensor is None or not value.is_initializer() or value.is_graph_input():
+        if not is_constant(value):
             return False
+        tensor = tensor_of(value)
         if self._external_stays and isinstance(tensor, ir.ExternalTensor) and tensor.nbytes > MAX_READ_BYTES:
             return False
         return tensor.dtype in PLAIN_DTYPES
@@ -220,12 +215,6 @@ class _Plan:
 def _external_bytes(model: ir.Model) -> int:
     tensors = (value.const_value for value in model.graph.initializers.values())
     return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, ir.ExternalTensor))
-
-
-def _slice(shape: ir.Node) -> slice:
-    """`start` and `end` of a Shape (opset 15) are clamped as Python's are."""
-    end = shape.attributes.get("end")
-    return slice(shape.attributes.get_int("start", 0), None if end is None else end.as_int())
 
 
 def _bytes(results: dict[str, Array]) -> int:

@@ -5,6 +5,7 @@ constants alone is folded, decided branches are taken, Identity and unused nodes
 inferred with their symbols, and the ONNX checker run. Nothing that is computed changes by more than 1e-4.
 """
 
+from collections.abc import Iterator
 from typing import Final
 
 import onnx
@@ -16,9 +17,39 @@ from worker.compression.graph.nodes.folding_allowance import Allowance
 from worker.compression.graph.normal_form.branches import take_branches
 from worker.compression.graph.normal_form.folding import fold
 from worker.compression.graph.normal_form.tracing import affordable_rounds, trace
-from worker.compression.graph.normal_form.unique_names import NameOnce
 from worker.compression.graph.opset.ir_version import INITIALIZERS_ALONE
 from worker.compression.graph.shapes.onnx_inference import proto_for_onnx
+from worker.compression.ir.naming import FreshNames
+from worker.compression.ir.values import graph_of
+
+
+class NameOnce(ir.passes.InPlacePass):
+    """Every node and every value has a name of its own, in subgraphs too: sibling branches may use the same names, and
+    files repeat those of nodes. Whatever comes later gets a number; a node without a name is called after its operator.
+
+    Inputs and outputs of the model keep theirs, unless the file repeats those.
+    """
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        nodes, values = FreshNames(), FreshNames()
+        renamed = False
+        for value in dict.fromkeys(_values(model)):
+            renamed |= value.name != (name := values.fresh(value.name or "v"))
+            value.name = name
+        for node in ir.traversal.RecursiveGraphIterator(model.graph):
+            renamed |= node.name != (name := nodes.fresh(node.name or node.op_type))
+            node.name = name
+        return ir.passes.PassResult(model, modified=renamed)
+
+
+def _values(model: ir.Model) -> Iterator[ir.Value]:
+    """Those of the signature first, then graph by graph; what an If has no use for is called nothing and stays so."""
+    yield from (*model.graph.inputs, *model.graph.outputs)
+    for graph in model.graphs():
+        yield from (*graph.inputs, *graph.initializers.values())
+        for node in graph:
+            yield from (value for value in node.outputs if value.name or value.uses())
+
 
 MAX_ROUNDS: Final = 32
 """Of folding and taking branches. Either form runs; honest exports need two or three."""
@@ -63,10 +94,9 @@ class SkipIdentities(ir.passes.InPlacePass):
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         identities = [n for n in ir.traversal.RecursiveGraphIterator(model.graph) if _can_be_skipped(n)]
         for node in identities:
-            assert node.graph is not None
             assert node.inputs[0] is not None
             node.outputs[0].replace_all_uses_with(node.inputs[0])
-            node.graph.remove(node, safe=True)
+            graph_of(node).remove(node, safe=True)
         return ir.passes.PassResult(model, modified=bool(identities))
 
 

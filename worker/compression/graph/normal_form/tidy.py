@@ -28,17 +28,17 @@ def tidy(model: ir.Model) -> int:
     for attribute in _attributes(model):
         attribute.doc_string = None
     model.doc_string = _own(model.doc_string)
-    for key in [key for key, value in model.metadata_props.items() if _is_debug(key, value)]:
+    for key in [
+        key
+        for key, value in model.metadata_props.items()
+        if bool(DEBUG_KEY.search(key) or DEBUG_VALUE.search(value))
+    ]:
         del model.metadata_props[key]
     return before - _bytes(model)
 
 
 def _bytes(model: ir.Model) -> int:
     return int(ir.to_proto(model).ByteSize())
-
-
-def _is_debug(key: str, value: str) -> bool:
-    return bool(DEBUG_KEY.search(key) or DEBUG_VALUE.search(value))
 
 
 def _own(text: str | None) -> str | None:

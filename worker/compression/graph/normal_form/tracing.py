@@ -11,6 +11,7 @@ from typing import Final
 
 import onnx_ir as ir
 
+from worker.compression.graph.nodes.known_shapes import symbols_of
 from worker.compression.graph.shapes.onnx_inference import infer_by_onnx
 from worker.compression.graph.shapes.shapes import infer_missing
 
@@ -28,7 +29,7 @@ MAX_NODE_VISITS: Final = 200_000
 def trace(model: ir.Model) -> Traced:
     """Infer all shapes in place. Returns those that nothing but the inputs was needed for."""
     declared = {value: value.shape for value in _inner(model)}
-    symbols = {dim for value in model.graph.inputs for dim in _symbols(value.shape)}
+    symbols = {dim for value in model.graph.inputs for dim in symbols_of(value.shape)}
     for value in declared:
         value.shape = None
     infer_by_onnx(model)
@@ -55,10 +56,6 @@ def _inner(model: ir.Model) -> Iterator[ir.Value]:
     for graph in model.graphs():
         if graph is not model.graph:
             yield from graph.inputs
-
-
-def _symbols(shape: ir.Shape | None) -> Iterator[str]:
-    yield from (dim.value for dim in shape or () if isinstance(dim, ir.SymbolicDim) and dim.value is not None)
 
 
 def _merged(inferred: ir.Shape | None, declared: ir.Shape | None, symbols: set[str]) -> ir.Shape | None:

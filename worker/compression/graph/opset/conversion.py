@@ -6,7 +6,7 @@ far as every node means the same there.
 """
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 
 import onnx_ir as ir
 from onnx import version_converter
@@ -20,6 +20,7 @@ from worker.compression.graph.opset.ir_version import (
 from worker.compression.graph.opset.rewrites import REWRITES, check_convertible
 from worker.compression.graph.opset.versions import first_opset_with, means_the_same, version_of
 from worker.compression.graph.shapes.shapes import infer
+from worker.compression.ir.values import nodes_of
 from worker.compression.onnx_files.without_weights import without_weights
 
 log = logging.getLogger(__name__)
@@ -78,7 +79,7 @@ def raise_for(model: ir.Model, wanted: Callable[[ir.Node], int]) -> ir.Model:
     """
     current = opset_of(model)
     return raise_opset(
-        model, max((_opset_for(n, wanted(n), current) for n in _nodes(model)), default=current)
+        model, max((_opset_for(n, wanted(n), current) for n in nodes_of(model)), default=current)
     )
 
 
@@ -110,14 +111,8 @@ def _opset_for(node: ir.Node, version: int, current: int) -> int:
     return opset
 
 
-def _nodes(model: ir.Model) -> Iterator[ir.Node]:
-    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for body in bodies:
-        yield from (node for node in ir.traversal.RecursiveGraphIterator(body) if node.domain == "")
-
-
 def _is_valid_at(model: ir.Model, current: int, opset: int) -> bool:
     # a function that imports another opset than the model does is left alone, and the model with it
     if any(f.opset_imports.get("", current) != current for f in model.functions.values()):
         return False
-    return all(means_the_same(node, current, opset) for node in _nodes(model))
+    return all(means_the_same(node, current, opset) for node in nodes_of(model))

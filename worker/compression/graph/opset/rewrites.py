@@ -12,6 +12,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import graph_of, nodes_of, required_input
 
 
 @dataclass(frozen=True)
@@ -67,8 +68,7 @@ def keep_resize_meaning(model: ir.Model) -> None:
 
 def _keep_rounding(node: ir.Node, names: Names) -> None:
     """One Resize that grows and rounds down, behind it one that shrinks and rounds up, where both are needed."""
-    scales = node.inputs[2]
-    assert scales is not None
+    scales = required_input(node, 2)
     known = None if scales.const_value is None else scales.const_value.numpy()
     shrinks, grows = (True, True) if known is None else (bool((known < 1).any()), bool((known > 1).any()))
     node.attributes["nearest_mode"] = ir.AttrString(
@@ -102,12 +102,11 @@ def separate_masks(model: ir.Model) -> None:
             [ir.AttrTensor("value", zero)],
             name=names.fresh(f"{node.name}_mask"),
         )
-        assert node.graph is not None
-        node.graph.insert_before(node, [passed_on, filled])
+        graph_of(node).insert_before(node, [passed_on, filled])
         for old, new in ((node.outputs[0], passed_on.outputs[0]), (mask, filled.outputs[0])):
             ir.convenience.replace_all_uses_with(old, new, replace_graph_outputs=True)
             new.name, new.shape, new.type = old.name, old.shape, old.type
-        node.graph.remove(node, safe=True)
+        graph_of(node).remove(node, safe=True)
 
 
 def drop_unused_pad_values(model: ir.Model) -> None:
@@ -137,11 +136,7 @@ def _prelus_without_kernel(model: ir.Model) -> Iterator[ir.Node]:
 
 def _nodes(model: ir.Model, *operators: str) -> Iterator[ir.Node]:
     """Yield nodes of these operators of ONNX's own domain, in subgraphs and functions too."""
-    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
-    for body in bodies:
-        for node in ir.traversal.RecursiveGraphIterator(body):
-            if node.op_type in operators and node.domain == "":
-                yield node
+    return (node for node in nodes_of(model) if node.op_type in operators)
 
 
 def _inserted(
@@ -156,8 +151,7 @@ def _inserted(
         name=names.fresh(f"{node.name}_{kind}"),
     )
     new.outputs[0].name = names.fresh(f"{new.name}_out")
-    assert node.graph is not None
-    node.graph.insert_before(node, new)
+    graph_of(node).insert_before(node, new)
     return new.outputs[0]
 
 
@@ -165,8 +159,7 @@ def _insert_behind(node: ir.Node, names: Names, kind: str, more: list[ir.Value |
     """Put a node behind this one that takes its output and `more`, and takes over its output's name and uses."""
     new = ir.Node("", kind, [node.outputs[0], *more], name=names.fresh(f"{node.name}_{kind}"))
     before, after = node.outputs[0], new.outputs[0]
-    assert node.graph is not None
-    node.graph.insert_after(node, new)
+    graph_of(node).insert_after(node, new)
     ir.convenience.replace_all_uses_with(before, after, replace_graph_outputs=True)
     new.replace_input_with(0, before)
     after.name, after.shape, after.type = before.name, before.shape, before.type
@@ -180,6 +173,5 @@ def _constant(node: ir.Node, names: Names, array: np.ndarray) -> ir.Value:
         "", "Constant", [], [ir.AttrTensor("value", tensor)], name=names.fresh(f"{node.name}_constant")
     )
     new.outputs[0].name = names.fresh(f"{new.name}_out")
-    assert node.graph is not None
-    node.graph.insert_before(node, new)
+    graph_of(node).insert_before(node, new)
     return new.outputs[0]

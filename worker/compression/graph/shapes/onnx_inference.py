@@ -12,7 +12,7 @@ from typing import Final
 import onnx
 import onnx_ir as ir
 
-from worker.compression.graph.shapes.stand_ins import put_stand_ins
+from worker.compression.ir.values import has_subgraph
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +67,7 @@ def _take_types(graph: ir.Graph, inferred: onnx.GraphProto) -> None:
     for node, inferred_node in zip(graph, inferred.node, strict=True):
         for value in node.outputs:
             _set(value, types)
-        if any(attribute.type in _GRAPHS for attribute in node.attributes.values()):
+        if has_subgraph(node):
             for inside, inner_proto in zip(_graphs(node), _graph_protos(node, inferred_node), strict=True):
                 _take_types(inside, inner_proto)
 
@@ -109,9 +109,6 @@ def _dim(dim: onnx.TensorShapeProto.Dimension) -> int | str | None:
             return None
 
 
-_GRAPHS: Final = (ir.AttributeType.GRAPH, ir.AttributeType.GRAPHS)
-
-
 def _graphs(node: ir.Node) -> Iterator[ir.Graph]:
     """The graphs inside a node, in the order of its attributes' names."""
     for _, attribute in sorted(node.attributes.items()):
@@ -127,3 +124,47 @@ def _graph_protos(node: ir.Node, inferred_node: onnx.NodeProto) -> Iterator[onnx
             yield attribute.g
         elif attribute.type == onnx.AttributeProto.GRAPHS:
             yield from attribute.graphs
+
+
+STANDARD_FORMS: Final = {"FusedConv": "Conv", "FusedGemm": "Gemm"}
+"""Their first inputs and attributes are those of the standard operator."""
+MICROSOFT_MATMULS: Final = frozenset({"DynamicQuantizeMatMul", "FusedMatMul"})
+TRANSPOSED: Final = ("transA", "transB", "transBatchA", "transBatchB")
+
+
+def put_stand_ins(graph: onnx.GraphProto, added: list[onnx.ValueInfoProto] | None = None) -> None:
+    """Replace, in place, ONNX Runtime's own operators by ones that onnx knows and whose results have the same shape and
+    type: it leaves all behind another domain without a shape. Nodes keep their order, outputs and names."""
+    inputs: list[onnx.ValueInfoProto] = [] if added is None else added
+    for node in graph.node:
+        if node.domain == "com.microsoft":
+            _replace(node, inputs)
+        for attribute in node.attribute:
+            for inside in (attribute.g, *attribute.graphs):
+                put_stand_ins(inside, inputs)
+    if added is None:
+        graph.input.extend(inputs)
+
+
+def _replace(node: onnx.NodeProto, added: list[onnx.ValueInfoProto]) -> None:
+    numbers = {attribute.name: attribute.i for attribute in node.attribute}
+    if node.op_type == "MatMulNBits":
+        weight = f"stand-in {len(added)} of {node.output[0]}"
+        shape = [numbers["K"], numbers["N"]]
+        added.append(onnx.helper.make_tensor_value_info(weight, onnx.TensorProto.FLOAT, shape))
+        _become(node, "MatMul", [node.input[0], weight], [])
+    elif node.op_type in MICROSOFT_MATMULS and not any(map(numbers.get, TRANSPOSED)):
+        _become(node, "MatMul", list(node.input[:2]), [])
+    elif node.op_type in STANDARD_FORMS:
+        attributes = [a for a in node.attribute if not a.name.startswith("activation")]
+        _become(node, STANDARD_FORMS[node.op_type], list(node.input[:3]), attributes)
+
+
+def _become(
+    node: onnx.NodeProto, operator: str, inputs: list[str], attributes: list[onnx.AttributeProto]
+) -> None:
+    copies = [onnx.AttributeProto.FromString(attribute.SerializeToString()) for attribute in attributes]
+    node.op_type, node.domain = operator, ""
+    del node.input[:], node.attribute[:]
+    node.input.extend(inputs)
+    node.attribute.extend(copies)

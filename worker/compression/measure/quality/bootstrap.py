@@ -26,6 +26,7 @@ MAX_WORK = 1_000_000_000
 MAX_SORTED_COLUMNS = 8
 """Wider rows are not searched for equal ones."""
 MAX_BLOCK_CELLS = 8_000_000
+"""Of the weights that are drawn at once."""
 
 
 def median_interval(values: npt.ArrayLike, seed: int) -> Interval:
@@ -49,8 +50,7 @@ def paired_intervals(
     """
     first, second, draws = _distinct(before, after)
     pairs = [
-        (statistic(first, weights), statistic(second, weights))
-        for weights in draws(seed, resamples(work), work)
+        (statistic(first, weights), statistic(second, weights)) for weights in draws(seed, resamples(work))
     ]
     one, other = (np.concatenate(side) for side in zip(*pairs, strict=True))
     value, changed = estimates
@@ -61,7 +61,7 @@ def single_interval(
     rows: npt.NDArray[Any], statistic: Statistic, estimate: float, seed: int, work: int
 ) -> Interval:
     """Compute the interval of the statistic of rows [n, d]."""
-    weights = _even(len(rows))(seed, resamples(work), work)
+    weights = _even(len(rows))(seed, resamples(work))
     return interval(np.concatenate([statistic(rows, block) for block in weights]), estimate)
 
 
@@ -75,7 +75,7 @@ def interval(drawn: Array, estimate: float) -> Interval:
     return min(float(low), estimate), max(float(high), estimate)
 
 
-Draws = Callable[[int, int, int], Iterator[Array]]
+Draws = Callable[[int, int], Iterator[Array]]
 
 
 def _distinct(
@@ -91,18 +91,18 @@ def _distinct(
 
 
 def _counted(counts: npt.NDArray[np.int64]) -> Draws:
-    def draws(seed: int, times: int, cells: int) -> Iterator[Array]:
+    def draws(seed: int, times: int) -> Iterator[Array]:
         rng, total = np.random.default_rng(seed), int(counts.sum())
-        for size in _blocks(times, cells):
+        for size in _blocks(times, len(counts)):
             yield rng.multinomial(total, counts / total, size).astype(np.float64)
 
     return draws
 
 
 def _even(n: int) -> Draws:
-    def draws(seed: int, times: int, cells: int) -> Iterator[Array]:
+    def draws(seed: int, times: int) -> Iterator[Array]:
         rng = np.random.default_rng(seed)
-        for size in _blocks(times, max(cells, n)):
+        for size in _blocks(times, n):
             drawn = rng.integers(0, n, (size, n)) + n * np.arange(size)[:, None]
             yield np.bincount(drawn.ravel(), minlength=size * n).reshape(size, n).astype(np.float64)
 

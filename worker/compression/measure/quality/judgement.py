@@ -10,7 +10,7 @@ from winnow.contract.decoding import Ctc, Detector
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation, Metric, Task
 from worker.compression.data.samples import Samples
-from worker.compression.measure.feeds import batch_for, counted
+from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.decode.decoder import Decoder, decoder_for
 from worker.compression.measure.quality.measure import Array, Measure
@@ -74,7 +74,8 @@ def judgement_of(evaluation: Evaluation, network: Network, samples: Samples | No
         task, settings = propose(first, settings)
         notes.append(
             f"The task was taken to be {task}{f', decoded as {settings.kind}' if settings else ''}, from the model's "
-            "outputs and the labels. Name it in evaluation.task if it is another."
+            f"outputs{'' if samples.targets is None else ' and the labels'}. Name it in evaluation.task if it "
+            "is another."
         )
     elif settings is None:
         settings = usual_decode(task, first)
@@ -104,7 +105,7 @@ def chosen_output(network: Network, evaluation: Evaluation) -> str:
 
 
 def first_batch(network: Network, samples: Samples, output: str, size: int | None = None) -> FirstBatch:
-    feed, rows = next(counted(samples, size or batch_for(samples)))
+    feed, rows = next(samples.counted_batches(size or batch_for(samples)))
     heads = dict(zip(network.outputs, network.run(feed), strict=True))
     return FirstBatch(feed, rows, heads, output, samples)
 

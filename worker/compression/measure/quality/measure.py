@@ -17,6 +17,7 @@ Statistic = Callable[[Array, Floats], Floats]
 
 PRODUCT = 16
 """So many numbers of a product of matrices take as long as one that is sorted or summed up."""
+MAX_CELLS = 4_000_000
 WRONG = -1
 """The class that is predicted where the scores are not numbers; always wrong."""
 
@@ -54,6 +55,14 @@ class Measure:
     gather: Callable[[Array], Array] = plain
     chance: Callable[[Array], float | None] = nothing
     work: Callable[[Array], int] = one_product
+
+
+def in_parts(weights: Floats, width: int, statistic: Callable[[Floats], Floats]) -> Floats:
+    """Compute a statistic that holds `width` numbers for each draw so many draws at a time that they stay few."""
+    size = max(1, MAX_CELLS // max(1, width))
+    return np.concatenate(
+        [statistic(weights[start : start + size]) for start in range(0, len(weights), size)]
+    )
 
 
 def mean_of_rows(records: Array) -> Value:

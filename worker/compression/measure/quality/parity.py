@@ -20,7 +20,10 @@ from typing import Any, Literal
 import numpy as np
 
 from winnow.contract.report import Parity
-from worker.compression.measure.network import Array, Feed, Network
+from worker.compression.data.samples import Fed
+from worker.compression.data.trimming import trimmed
+from worker.compression.ir.values import Array
+from worker.compression.measure.network import Network
 
 MAX_COMPARED_SAMPLES = 256
 """Of the evaluation data, else of the calibration data, are compared."""
@@ -126,25 +129,31 @@ class OutputDifference:
 def compare_outputs(
     before: Network,
     after: Network,
-    feeds: Iterable[tuple[Feed, int]],
+    feeds: Iterable[Fed],
     data: DataName,
     tick: Callable[[int], None],
 ) -> tuple[list[Parity], dict[str, str], list[str]]:
     """Compare all outputs: one entry per output that both have; of each other output of the original why it has none;
     and notes.
 
-    `feeds` come with the number of samples in each; `tick` is told the samples done.
+    What is computed from padding is left out. `tick` is told the samples done.
     """
     names = [name for name in before.outputs if name in after.outputs]
     differences, samples = [OutputDifference(name) for name in names], 0
-    for feed, batch in feeds:
-        for output, x, y in zip(differences, before.run(feed, names), after.run(feed, names), strict=True):
-            output.add(x, y, batch, before.batch_axes.get(output.name, 0) is not None)
-        samples += batch
+    for fed in feeds:
+        both = (_run(network, fed, names) for network in (before, after))
+        for output, x, y in zip(differences, *both, strict=True):
+            output.add(x, y, fed.rows, before.batch_axes.get(output.name, 0) is not None)
+        samples += fed.rows
         tick(samples)
     compared = [output for output in differences if output.size and output.other_shape is None]
     entries = [output.result(samples, data) for output in compared]
     return entries, _uncompared(before, differences), _notes(before, after, differences)
+
+
+def _run(network: Network, fed: Fed, names: list[str]) -> list[Array]:
+    outputs = network.run(fed.feeds, names)
+    return [trimmed(x, fed.rows, fed.padded, once=True) for x in outputs] if fed.padded else outputs
 
 
 def _uncompared(before: Network, differences: list[OutputDifference]) -> dict[str, str]:

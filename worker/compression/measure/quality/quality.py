@@ -12,8 +12,8 @@ import numpy as np
 from winnow.contract.evaluation import AGREEMENT, ERRORS, Evaluation, Metric
 from winnow.contract.report import ClassQuality, Quality
 from worker.compression.data.samples import Samples
-from worker.compression.measure.feeds import counted
-from worker.compression.measure.network import Array, Feed, Network
+from worker.compression.ir.values import Array
+from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.bootstrap import paired_intervals, single_interval
 from worker.compression.measure.quality.chance import original_notes
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
@@ -48,7 +48,7 @@ def measure_quality(
     judgement = judgement_of(evaluation, before, samples)
     names, done, unusable = list(judgement.decoder.outputs), 0, np.zeros(3, np.int64)
     parts: list[tuple[Records, Records]] = []
-    for feed, rows in counted(samples, judgement.batch_size(samples)):
+    for feed, rows in samples.counted_batches(judgement.batch_size(samples)):
         outputs = before.run(feed, names), after.run(feed, names)
         parts.append(_both_records(judgement, outputs, feed, rows, done))
         nan = [_has_nan(side, rows) for side in outputs]
@@ -100,7 +100,7 @@ def original_quality(
 def original_records(judgement: Judgement, network: Network, samples: Samples) -> Records:
     """Make the records of one model against the labels."""
     names, done, parts = list(judgement.decoder.outputs), 0, []
-    for feed, rows in counted(samples, judgement.batch_size(samples)):
+    for feed, rows in samples.counted_batches(judgement.batch_size(samples)):
         predictions = judgement.predictions(network.run(feed, names), feed, rows)
         parts.append(judgement.records(predictions, done, rows))
         done += rows

@@ -15,6 +15,7 @@ from winnow.contract.fitting import columns
 from worker.compression.data.labels import class_numbers, is_whole
 from worker.compression.data.samples import Samples
 from worker.compression.data.table import select
+from worker.compression.data.targets.placed import MaskTargets
 from worker.compression.measure.quality.decode.ctc import spelled
 from worker.compression.measure.quality.decode.decoder import Decoder
 from worker.compression.measure.quality.measure import Array
@@ -52,13 +53,20 @@ class Truth:
             case "embedding":
                 return _one_number(raw)
             case "segmentation":
-                return _masks(raw, _mask_shape(predictions), self.classes, start)
+                return _masks(raw, _mask_shape(predictions), self.classes, self._ignored, start)
             case "detection":
                 return [_boxes(row, self.classes, start + i) for i, row in enumerate(raw)]
             case "language":
                 return self._tokens(raw, predictions, start)
             case "sequence":
                 return [self._symbols(row, start + i) for i, row in enumerate(raw)]
+
+    @property
+    def _ignored(self) -> int | None:
+        """The number of pixels that do not count."""
+        if isinstance(self.labels, MaskTargets):
+            return self.labels.ignore
+        return IGNORED if self.classes is None or self.classes <= IGNORED else None
 
     def _tokens(self, raw: Any, logits: Array, start: int) -> Array:
         tokens = np.stack([np.asarray(row) for row in raw])
@@ -178,7 +186,7 @@ def _mask_shape(predictions: Array) -> tuple[int, ...]:
     return predictions.shape[:-1] if predictions.dtype.kind == "f" else predictions.shape
 
 
-def _masks(raw: Any, shape: tuple[int, ...], classes: int | None, start: int) -> Array:
+def _masks(raw: Any, shape: tuple[int, ...], classes: int | None, ignored: int | None, start: int) -> Array:
     masks = np.stack([np.asarray(row) for row in raw])
     if masks.ndim == len(shape) + 1:
         masks = masks[:, 0] if masks.shape[1] == 1 else class_numbers(masks)
@@ -189,8 +197,7 @@ def _masks(raw: Any, shape: tuple[int, ...], classes: int | None, start: int) ->
         )
     masks = masks.astype(np.int64)
     if classes is not None:
-        if classes <= IGNORED:
-            masks = np.where(masks == IGNORED, -1, masks)
+        masks = masks if ignored is None else np.where(masks == ignored, -1, masks)
         _check_range(np.maximum(masks, 0), classes, start, "a pixel")
     return masks
 

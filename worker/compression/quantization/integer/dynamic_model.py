@@ -16,7 +16,7 @@ from worker.compression.quantization.integer.embeddings import quantize_embeddin
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation, smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
-from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.decisions import LayerDecision, changed_nodes
 from worker.compression.steps.eligibility import why_ineligible
 
 
@@ -40,14 +40,14 @@ class Dynamic:
 
     def observe(self, samples: Samples, seed: int) -> None:
         """Look at what is smoothed. Raises what `Observer` raises."""
-        layers = _smoothable(taken(_select(self.edit)[0]))
+        layers = _smoothable(changed_nodes(_select(self.edit)[0]))
         self.channels = input_channels(self.edit.model, layers, samples.draw(MAX_SAMPLES, seed))
 
     def quantized(self, report_progress: Callable[[float], None] = lambda _: None) -> ir.Model:
         """Write the model with integer products."""
         edit = self.edit.on_clone()
         products, embeddings = _select(edit)
-        nodes = taken(products)
+        nodes = changed_nodes(products)
         if self.alpha is not None:
             smooth(edit, _smoothable(nodes), self.channels, self.alpha)
         writer = IntegerWriter(edit, self.limit)
@@ -67,7 +67,7 @@ def _select(edit: GraphEdit) -> tuple[list[LayerDecision], list[LayerDecision]]:
         for node in edit.graph
         if node.domain in ("", "ai.onnx") and node.op_type in MATMULS_AND_LSTM
     ]
-    return products, select_embeddings(edit, taken(products))
+    return products, select_embeddings(edit, changed_nodes(products))
 
 
 def _smoothable(nodes: Iterable[ir.Node]) -> list[Linear]:

@@ -1,4 +1,4 @@
-"""What int8_static quantizes in a graph, and why not the rest.
+"""Decides what int8_static quantizes in a graph, and says why not the rest.
 
     weighted   Conv, Gemm, MatMul with a float32 weight: what integer kernels speed up
     joining    Add, Concat, … between quantized nodes: quantized too, so that values stay 8-bit on the way
@@ -16,8 +16,8 @@ import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
-from worker.compression.quantization.integer.pad_values import adds_values
-from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.ir.values import input_at, required_input
+from worker.compression.steps.decisions import LayerDecision, changed_nodes
 from worker.compression.steps.eligibility import why_ineligible
 
 WANTED = "Conv, Gemm or MatMul with a float32 weight, or an embedding table"
@@ -44,20 +44,21 @@ class Selection:
 
     @property
     def weighted(self) -> list[ir.Node]:
-        return taken(self.layers)
+        return changed_nodes(self.layers)
 
     def source(self, value: ir.Value) -> ir.Value:
-        """The value whose scale this one uses: through carrying nodes, up to where it was computed, and down to where
-        it is joined with others."""
+        """Find the value whose scale this one uses.
+
+        Through carrying nodes: up to where it was computed, and down to where it is joined with others."""
         producer = value.producer()
         while producer in self.nodes and producer is not None and carries(producer):
-            value = _data_input(producer)
+            value = required_input(producer, 0)
             producer = value.producer()
         joined = self._joined(value)
         return value if joined is None else self.source(joined)
 
     def _joined(self, value: ir.Value) -> ir.Value | None:
-        """The output of the Concat that alone reads the value, maybe behind carrying nodes."""
+        """Find the output of the Concat that alone reads the value, maybe behind carrying nodes."""
         while len(uses := value.uses()) == 1 and not value.is_graph_output():
             ((reader, index),) = ((use.node, use.idx) for use in uses)
             moved = carries(reader) and index == 0
@@ -83,8 +84,8 @@ def select(edit: GraphEdit, float_reasons: Mapping[str, str] | None = None) -> S
 
 
 def weight_axis(node: ir.Node) -> int | None:
-    """The output-channel axis of the weight; None when there is no weight of the right form."""
-    weight = node.inputs[1] if len(node.inputs) > 1 else None
+    """Find the output-channel axis of the weight; None when there is no weight of the right form."""
+    weight = input_at(node, 1)
     if weight is None or weight.const_value is None or weight.const_value.dtype != ir.DataType.FLOAT:
         return None
     rank = len(weight.const_value.shape)
@@ -115,7 +116,7 @@ def _why_no_kernel(node: ir.Node) -> str | None:
         return "its input is a constant"
     if node.op_type == "Gemm" and not is_plain_gemm(node):
         return "transA, alpha or beta differ from their defaults"
-    bias = node.inputs[2] if len(node.inputs) > 2 else None
+    bias = input_at(node, 2)
     if bias is None:
         return None
     channels = node.inputs[1].shape[weight_axis(node)]  # type: ignore[union-attr,index]
@@ -131,14 +132,8 @@ def is_plain_gemm(node: ir.Node) -> bool:
     return all(float(node.attributes[k].value) == v for k, v in defaults.items() if k in node.attributes)
 
 
-def _data_input(node: ir.Node) -> ir.Value:
-    value = node.inputs[0]
-    assert value is not None
-    return value
-
-
 def _connected(edit: GraphEdit, weighted: set[ir.Node]) -> set[ir.Node]:
-    """The weighted nodes and all between them: drop what hangs loose until nothing does."""
+    """Collect the weighted nodes and all between them: drop what hangs loose until nothing does."""
     between = {
         node
         for node in edit.graph
@@ -155,7 +150,7 @@ def _connected(edit: GraphEdit, weighted: set[ir.Node]) -> set[ir.Node]:
 
 
 def _connects(node: ir.Node, nodes: set[ir.Node]) -> bool:
-    """Fed by quantized nodes, read by quantized nodes. A product of a float is left to fusions such as Gelu.
+    """Whether quantized nodes feed it and read it. A product of a float is left to fusions such as Gelu.
 
     What clips costs nothing behind a layer, whoever reads it.
     """
@@ -183,15 +178,15 @@ def _values(graph: ir.Graph, nodes: set[ir.Node]) -> Iterator[ir.Value]:
 
 
 def _data_inputs(node: ir.Node) -> Iterator[ir.Value]:
-    """The activations among the inputs: not weights, not the shapes and bounds that come after the first."""
+    """Yield the activations among the inputs: not weights, not the shapes and bounds that come after the first."""
     values = node.inputs if node.op_type in JOINING else node.inputs[:1]
     yield from (v for v in values if v is not None and v.const_value is None)
 
 
 def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
-    """A matrix product may stay float behind; everything else has to give 8 bits to be an integer kernel.
+    """Yield the output where it has to be 8 bits: everywhere but behind a product that nothing quantized reads.
 
-    So has a MatMul before an Add where ONNX Runtime would first make a Gemm of the two, which it then cannot quantize:
+    And of a MatMul before an Add where ONNX Runtime would first make a Gemm of the two, which it then cannot quantize:
     on matrices, and on whatever it can reshape into one because all sizes are known.
     """
     value = node.outputs[0]
@@ -199,7 +194,7 @@ def _data_outputs(node: ir.Node, nodes: set[ir.Node]) -> Iterator[ir.Value]:
     added = (
         node.op_type == "MatMul"
         and any(reader.op_type == "Add" for reader in readers)
-        and _like_a_matrix(_data_input(node))
+        and _like_a_matrix(required_input(node, 0))
     )
     if node.op_type in MATMULS and not added and not any(reader in nodes for reader in readers):
         return
@@ -212,5 +207,23 @@ def _like_a_matrix(value: ir.Value) -> bool:
 
 
 def _clipped(value: ir.Value, nodes: Set[ir.Node]) -> bool:
-    """Between a node and the Relu behind it nothing is quantized, so that the two become one."""
+    """Whether a Relu reads the value: nothing is quantized between, so that the two become one."""
     return any(use.node in nodes and use.node.op_type in CLIPPING for use in value.uses())
+
+
+def pads_zeros(node: ir.Node) -> bool:
+    """Whether it is a Pad with a constant, and that is 0."""
+    if not _pads_a_constant(node):
+        return False
+    value = input_at(node, 2)
+    return value is None or (value.const_value is not None and not value.const_value.numpy().any())
+
+
+def adds_values(node: ir.Node) -> bool:
+    """Whether it is a Pad with a constant that is not 0, or not known here: no scale of other values need reach it."""
+    return _pads_a_constant(node) and not pads_zeros(node)
+
+
+def _pads_a_constant(node: ir.Node) -> bool:
+    mode = node.attributes["mode"].as_string() if "mode" in node.attributes else "constant"
+    return node.op_type == "Pad" and mode == "constant"

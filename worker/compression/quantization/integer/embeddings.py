@@ -14,6 +14,7 @@ from typing import Final
 import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import tensor_of
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.weights.eligibility import gathers_rows
 from worker.compression.steps.decisions import LayerDecision
@@ -63,10 +64,9 @@ def _table(node: ir.Node) -> ir.Value | None:
 def _why_ineligible(edit: GraphEdit, node: ir.Node) -> str | None:
     def rule() -> str | None:
         assert table is not None
-        assert table.const_value is not None
         if not gathers_rows(node, table):
             return "it does not gather whole rows of a matrix"
-        return "its table is small" if table.const_value.size < MIN_TABLE_NUMBERS else None
+        return "its table is small" if tensor_of(table).size < MIN_TABLE_NUMBERS else None
 
     table = _table(node)
     return why_ineligible(node, [table], edit.exclude, rule=rule)

@@ -5,8 +5,9 @@ from collections.abc import Mapping
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.affine import Array, quantized_weight, weight_scales
-from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.affine import quantized_weight, weight_scales
+from worker.compression.ir.edit import GraphEdit, insert_behind
+from worker.compression.ir.values import Array, array_of, input_at, required_input
 from worker.compression.quantization.integer.hardware import FULL_LIMIT
 
 MICROSOFT = "com.microsoft"
@@ -51,7 +52,7 @@ class IntegerWriter:
         scale = self._edit.new_node("Mul", [x_scale, scales], f"{name}_scale")
         scaled = self._edit.new_node("Mul", [as_float.outputs[0], scale.outputs[0]], f"{name}_scaled")
         nodes = [product, as_float, scale, scaled]
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = input_at(node, 2)
         if bias is not None:
             nodes.append(self._edit.new_node("Add", [scaled.outputs[0], bias], f"{name}_biased"))
         self._edit.replace_node(node, nodes)
@@ -62,7 +63,7 @@ class IntegerWriter:
         extra: list[ir.Value | None] = []
         for index in (1, 2):
             wish = str(node.inputs[index].name)  # type: ignore[union-attr]
-            weight = _array(node, index).transpose(0, 2, 1)
+            weight = array_of(node.inputs[index]).transpose(0, 2, 1)
             scales = np.stack([weight_scales(part, 1, self._limit) for part in weight])
             parts = zip(weight, scales, strict=True)
             integers = np.stack([quantized_weight(part, own, 1, self._limit) for part, own in parts])
@@ -87,15 +88,13 @@ class IntegerWriter:
         """
         (table, indices), name = node.inputs, str(node.name)
         assert table is not None
-        assert table.const_value is not None
         if table not in self._stored:
             alone = all(use.node.op_type == "Gather" for use in table.uses())
             limit = FULL_LIMIT if alone else self._limit
-            self._stored[table] = self._quantize(str(table.name), table.const_value.numpy(), 0, limit)
+            self._stored[table] = self._quantize(str(table.name), array_of(table), 0, limit)
         integers, scales = self._stored[table]
         if table not in self._row_scales:
-            assert scales.const_value is not None
-            by_row = scales.const_value.numpy()[:, None]
+            by_row = array_of(scales)[:, None]
             self._row_scales[table] = self._edit.new_constant(f"{table.name}_row_scale", by_row)
         rows = self._edit.new_node("Gather", [integers, indices], f"{name}_integers")
         as_float = self._edit.new_node(
@@ -112,18 +111,13 @@ class IntegerWriter:
             node = ir.Node("", "DynamicQuantizeLinear", [value], num_outputs=3, name=name)
             for output, part in zip(node.outputs, ("integers", "scale", "zero_point"), strict=True):
                 output.name = self._edit.fresh_name(f"{value.name}_{part}")
-            producer = value.producer()
-            if producer is not None:
-                self._graph.insert_after(producer, node)
-            else:
-                self._graph.insert_before(self._graph[0], node)
+            insert_behind(self._graph, value, node)
             self._quantized[value] = list(node.outputs)
         return self._quantized[value]
 
     def _weight(self, node: ir.Node, transposed: bool) -> list[ir.Value]:
         """Integers [in, out], scales and zero points [out] of a product's weight; a table's are turned for it."""
-        weight = node.inputs[1]
-        assert weight is not None
+        weight = required_input(node, 1)
         key = weight, transposed
         if key not in self._weights:
             if transposed and weight in self._stored:
@@ -132,10 +126,9 @@ class IntegerWriter:
                 self._graph.insert_before(node, turned)
                 integers = turned.outputs[0]
             else:
-                array = _array(node, 1).T if transposed else _array(node, 1)
+                array = array_of(node.inputs[1]).T if transposed else array_of(node.inputs[1])
                 integers, scales = self._quantize(str(weight.name), array, 1, self._limit)
-            assert scales.const_value is not None
-            zeros = np.zeros_like(scales.const_value.numpy(), np.int8)
+            zeros = np.zeros_like(array_of(scales), np.int8)
             zero_points = self._edit.new_constant(f"{weight.name}_zero_point", zeros)
             self._weights[key] = [integers, scales, zero_points]
         return self._weights[key]
@@ -145,10 +138,3 @@ class IntegerWriter:
         scales = weight_scales(array, axis, limit)
         integers = self._edit.new_constant(f"{name}_quantized", quantized_weight(array, scales, axis, limit))
         return integers, self._edit.new_constant(f"{name}_scale", scales)
-
-
-def _array(node: ir.Node, index: int) -> Array:
-    value = node.inputs[index]
-    assert value is not None
-    assert value.const_value is not None
-    return value.const_value.numpy()

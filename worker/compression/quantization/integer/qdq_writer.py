@@ -14,17 +14,16 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.affine import (
-    Array,
     Range,
     quantized_bias,
     quantized_weight,
     scales_for_bias,
     weight_scales,
 )
-from worker.compression.ir.edit import GraphEdit
-from worker.compression.quantization.integer.eligibility import Selection, weight_axis
+from worker.compression.ir.edit import GraphEdit, insert_behind
+from worker.compression.ir.values import Array, input_at, required_input
+from worker.compression.quantization.integer.eligibility import Selection, pads_zeros, weight_axis
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
-from worker.compression.quantization.integer.pad_values import pads_zeros
 
 
 class QdqWriter:
@@ -96,7 +95,7 @@ class QdqWriter:
         quantize.outputs[0].dtype, dequantize.outputs[0].dtype = self._integers, ir.DataType.FLOAT
         for use in uses:
             use.node.replace_input_with(use.idx, dequantize.outputs[0])
-        self._insert_after(value, [quantize, dequantize])
+        insert_behind(self._graph, value, [quantize, dequantize])
         if value.is_graph_output() and value.producer() in selection.nodes:
             self._take_output(value, dequantize.outputs[0])
 
@@ -118,7 +117,7 @@ class QdqWriter:
         scales = weight_scales(weight, axis, limit)
         bias = _constant(node, 2)
         if bias is not None:
-            activation = self._affine[_input(node, 0)][0].const_value
+            activation = self._affine[required_input(node, 0)][0].const_value
             assert activation is not None
             # also for a float bias: ONNX Runtime makes an integer of it, too, when it loads the model
             scales = scales_for_bias(scales, bias.reshape(-1), activation.numpy())
@@ -126,7 +125,10 @@ class QdqWriter:
                 bias_scales = scales * activation.numpy()
                 integers = quantized_bias(bias.reshape(-1), bias_scales)
                 node.replace_input_with(2, self._write_weight(node, 2, integers, bias_scales, 0))
-        source, stored = _input(node, 1), ir.DataType.INT4 if limit <= FOUR_BITS_LIMIT else ir.DataType.INT8
+        source, stored = (
+            required_input(node, 1),
+            ir.DataType.INT4 if limit <= FOUR_BITS_LIMIT else ir.DataType.INT8,
+        )
         key = source, axis, limit, scales.tobytes()
         if key not in self._written:
             integers = quantized_weight(weight, scales, axis, limit).astype(stored.numpy())
@@ -135,11 +137,11 @@ class QdqWriter:
         if node.op_type == "Gemm" and axis == 0 and stored == ir.DataType.INT8:
             dequantize = self._written[key].producer()
             assert dequantize is not None
-            self.rows[source] = _input(dequantize, 0), _input(dequantize, 1)
+            self.rows[source] = required_input(dequantize, 0), required_input(dequantize, 1)
 
     def _write_weight(self, node: ir.Node, index: int, integers: Array, scales: Array, axis: int) -> ir.Value:
         """What the node is to read in place of its input."""
-        name = _input(node, index).name
+        name = required_input(node, index).name
         inputs = [
             self._edit.new_constant(f"{name}_quantized", integers),
             self._edit.new_constant(f"{name}_scale", scales.astype(np.float32)),
@@ -152,7 +154,7 @@ class QdqWriter:
 
     def _pad_integers(self, node: ir.Node) -> None:
         """DQ ─ Pad ─ Q, of one scale, becomes Pad on the integers."""
-        dequantize = _input(node, 0).producer()
+        dequantize = required_input(node, 0).producer()
         (quantize,) = (use.node for use in node.outputs[0].uses())
         assert dequantize is not None
         integers, padded = dequantize.inputs[0], quantize.outputs[0]
@@ -169,20 +171,7 @@ class QdqWriter:
         self._graph.remove([quantize, node], safe=True)
         pad.name, pad.outputs[0].name = name, value
 
-    def _insert_after(self, value: ir.Value, nodes: list[ir.Node]) -> None:
-        producer = value.producer()
-        if producer is not None:
-            self._graph.insert_after(producer, nodes)
-        elif len(self._graph) > 0:
-            self._graph.insert_before(self._graph[0], nodes)
-
-
-def _input(node: ir.Node, index: int) -> ir.Value:
-    value = node.inputs[index]
-    assert value is not None
-    return value
-
 
 def _constant(node: ir.Node, index: int) -> Array | None:
-    value = node.inputs[index] if index < len(node.inputs) else None
+    value = input_at(node, index)
     return value.const_value.numpy() if value is not None and value.const_value is not None else None

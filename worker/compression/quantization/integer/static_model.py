@@ -10,8 +10,9 @@ import onnx_ir as ir
 from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
-from worker.compression.ir.affine import Array, Range, round_to_nearest
+from worker.compression.ir.affine import Range, round_to_nearest
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import Array
 from worker.compression.layers.channel_statistics import Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.quantization.calibration.activation_floor import cut_below_gates
@@ -23,7 +24,7 @@ from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
 from worker.compression.quantization.preparation.bias_correction import correct_bias, mean_shift
-from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.decisions import LayerDecision, changed_nodes
 
 MAX_NAMED = 3
 """Values that a note names."""
@@ -66,7 +67,7 @@ class Static:
 
     def quantizable(self, float_reasons: Mapping[str, str] | None = None) -> list[ir.Node]:
         """List the layers that are quantized when nothing more is left out; tables come last."""
-        return taken(self.decisions(float_reasons))
+        return changed_nodes(self.decisions(float_reasons))
 
     def _embeddings(
         self, edit: GraphEdit, selection: Selection, float_reasons: Mapping[str, str] | None

@@ -1,9 +1,10 @@
 """From a float graph to one that is ready for static quantization: rewritten, evened out, its ranges measured."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
+from winnow.contract.recipe import Int8Static
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.layers.batchnorm import fold_batchnorms
@@ -34,6 +35,10 @@ class StaticSettings:
     equalize: bool = False
     smooth: float | None = None
     bias_correction: bool = True
+
+    @classmethod
+    def of(cls, step: Int8Static) -> "StaticSettings":
+        return cls(**{setting.name: getattr(step, setting.name) for setting in fields(cls)})
 
 
 def prepare(edit: GraphEdit, settings: StaticSettings, samples: Samples) -> tuple[Static, dict[str, object]]:

@@ -11,9 +11,9 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import Array, input_at
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array
 
 
 def mean_shift(layer: Linear, rounded: Array, mean: Array) -> Array:
@@ -32,7 +32,7 @@ def correct_bias(edit: GraphEdit, layer: Linear, shift: Array) -> bool:
     if place is None:
         return False
     node, index = place
-    value = node.inputs[index] if index < len(node.inputs) else None
+    value = input_at(node, index)
     before = 0.0 if value is None or value.const_value is None else value.const_value.numpy()
     corrected = edit.new_constant(f"{layer.name}_bias", (before - shift).astype(np.float32))
     if index >= len(node.inputs):

@@ -3,8 +3,8 @@
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
-from worker.compression.runtime.observe import Array
 
 
 def column_sizes(layer: Linear) -> Array:

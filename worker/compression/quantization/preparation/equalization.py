@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.values import Array
 from worker.compression.layers.bias import owns_bias
 from worker.compression.layers.channel_statistics import Channels
 from worker.compression.layers.linear import Linear
@@ -23,7 +24,6 @@ from worker.compression.quantization.preparation.channel_scaling import (
     scale_inputs,
     scale_outputs,
 )
-from worker.compression.runtime.observe import Array
 
 HOMOGENEOUS = frozenset({"Relu", "LeakyRelu", "MaxPool", "AveragePool", "GlobalAveragePool"})
 MAX_FACTOR = 1e3

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import input_at
 
 SPATIAL = {2, 3}
 
@@ -31,7 +32,7 @@ def _axes(node: ir.Node) -> set[int]:
     if "axes" in node.attributes:
         axes = list(node.attributes["axes"].as_ints())
     else:
-        value = node.inputs[1] if len(node.inputs) > 1 else None
+        value = input_at(node, 1)
         axes = [] if value is None or value.const_value is None else value.const_value.numpy().tolist()
     return {axis % 4 for axis in axes}
 

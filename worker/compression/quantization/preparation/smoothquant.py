@@ -12,10 +12,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.values import Array
 from worker.compression.layers.channel_statistics import Channels
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.preparation.channel_scaling import scale_inputs
-from worker.compression.runtime.observe import Array
 
 LEAST_MAXIMUM = 1e-5
 """What a smaller maximum counts as, and the least factor: both as in the authors' code."""

@@ -19,13 +19,13 @@ def acceptance_rule(require: Requirements, labelled: bool) -> tuple[Acceptance, 
     """
     rules: list[tuple[Acceptance, str]] = []
     if (cosine := require.min_cosine) is not None:
-        rules.append((lambda judged: judged.cosine >= cosine, f"cosine ≥ {cosine:g}"))
+        rules.append((lambda quality: quality.cosine >= cosine, f"cosine ≥ {cosine:g}"))
     if (max_drop := require.max_metric_drop) is not None and labelled:
         rules.append(
-            (lambda judged: judged.drop is not None and judged.drop <= max_drop, f"drop ≤ {max_drop:g}")
+            (lambda quality: quality.drop is not None and quality.drop <= max_drop, f"drop ≤ {max_drop:g}")
         )
     if not rules:
-        rules.append((lambda judged: judged.snr_db >= HARMLESS_DB, f"SNR ≥ {HARMLESS_DB:g} dB"))
-    return (lambda judged: all(accepts(judged) for accepts, _ in rules)), " and ".join(
+        rules.append((lambda quality: quality.snr_db >= HARMLESS_DB, f"SNR ≥ {HARMLESS_DB:g} dB"))
+    return (lambda quality: all(accepts(quality) for accepts, _ in rules)), " and ".join(
         words for _, words in rules
     )

@@ -26,11 +26,11 @@ MAX_SINGLE_EXCLUSIONS = 8
 
 @dataclass(frozen=True)
 class Exclusion:
-    """`reasons` says why each excluded layer stays float; `judged` is the result without them, `met` whether it
+    """`reasons` says why each excluded layer stays float; `quality` is the result without them, `met` whether it
     suffices."""
 
     reasons: dict[str, str]
-    judged: OutputQuality
+    quality: OutputQuality
     met: bool
     ranked: list[Sensitivity] = field(default_factory=list)
     steps: list[dict[str, Any]] = field(default_factory=list)
@@ -38,28 +38,28 @@ class Exclusion:
 
 def exclude_sensitive(
     static: Static,
-    judge: OutputComparer,
+    output_error: OutputComparer,
     accepts: Acceptance,
     gains: Callable[[], dict[str, Gain]],
     report_progress: Callable[[float], None],
 ) -> Exclusion:
     """Exclude the fewest of the worst layers. At least one layer stays quantized, whether that suffices or not."""
-    judged = judge(static.quantized())
-    if accepts(judged):
-        ranking = rank_by_sensitivity(static, judge, gains(), report_progress, MAX_REPORT_SECONDS)
-        return Exclusion({}, judged, True, ranking)
-    ranking = rank_by_sensitivity(static, judge, gains(), report_progress)
+    quality = output_error(static.quantized())
+    if accepts(quality):
+        ranking = rank_by_sensitivity(static, output_error, gains(), report_progress, MAX_REPORT_SECONDS)
+        return Exclusion({}, quality, True, ranking)
+    ranking = rank_by_sensitivity(static, output_error, gains(), report_progress)
     reasons: dict[str, str] = {}
     steps: list[dict[str, Any]] = []
     for group in _groups(_dispensable(static, ranking)):
-        before, judged = judged, _without(static, judge, reasons, group)
-        if accepts(judged):
-            group, judged = _shortest(static, judge, accepts, reasons, group, judged)
+        before, quality = quality, _without(static, output_error, reasons, group)
+        if accepts(quality):
+            group, quality = _shortest(static, output_error, accepts, reasons, group, quality)
         reasons |= _reasons(group)
-        steps.append(_step_report(group, before, judged))
-        if accepts(judged):
-            return Exclusion(reasons, judged, True, ranking, steps)
-    return Exclusion(reasons, judged, False, ranking, steps)
+        steps.append(_step_report(group, before, quality))
+        if accepts(quality):
+            return Exclusion(reasons, quality, True, ranking, steps)
+    return Exclusion(reasons, quality, False, ranking, steps)
 
 
 def _dispensable(static: Static, ranking: list[Sensitivity]) -> list[Sensitivity]:
@@ -72,33 +72,33 @@ def _dispensable(static: Static, ranking: list[Sensitivity]) -> list[Sensitivity
 
 def _shortest(
     static: Static,
-    judge: OutputComparer,
+    output_error: OutputComparer,
     accepts: Acceptance,
     reasons: dict[str, str],
     group: list[Sensitivity],
-    judged: OutputQuality,
+    quality: OutputQuality,
 ) -> tuple[list[Sensitivity], OutputQuality]:
     """Find by halving the first layers of the group that suffice, and the quality without them."""
     low, high = 1, len(group)
     while low < high:
         middle = (low + high) // 2
-        tried = _without(static, judge, reasons, group[:middle])
+        tried = _without(static, output_error, reasons, group[:middle])
         if accepts(tried):
-            high, judged = middle, tried
+            high, quality = middle, tried
         else:
             low = middle + 1
-    return group[:high], judged
+    return group[:high], quality
 
 
 def _without(
-    static: Static, judge: OutputComparer, reasons: dict[str, str], group: list[Sensitivity]
+    static: Static, output_error: OutputComparer, reasons: dict[str, str], group: list[Sensitivity]
 ) -> OutputQuality:
-    return judge(static.quantized(reasons | _reasons(group)))
+    return output_error(static.quantized(reasons | _reasons(group)))
 
 
 def _reasons(group: list[Sensitivity]) -> dict[str, str]:
     return {
-        layer.name: f"sensitive: quantized alone it leaves {layer.judged.snr_db:.1f} dB at the outputs"
+        layer.name: f"sensitive: quantized alone it leaves {layer.quality.snr_db:.1f} dB at the outputs"
         for layer in group
     }
 

@@ -14,14 +14,14 @@ from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.operator_sets import MATMULS_AND_CONV
 from worker.compression.quantization.integer.eligibility import FLOAT_ONLY, select
 from worker.compression.quantization.integer.embeddings import select_embeddings
-from worker.compression.quantization.search.int8_candidates import Way
+from worker.compression.quantization.search.int8_candidates import Candidate
 from worker.compression.steps.decisions import LayerDecision
 
 FLOAT_WON = "the float model is the best that was tried"
 OTHERWISE = "another way was the best that was tried, and leaves it in float"
 
 
-def list_layers(edit: GraphEdit, winner: Way, *, with_data: bool) -> list[LayerDecision]:
+def list_layers(edit: GraphEdit, winner: Candidate, *, with_data: bool) -> list[LayerDecision]:
     """List all of them, in the graph's order; those without a reason are quantized."""
     weighted = [node for node in edit.graph if node.op_type in MATMULS_AND_CONV | FLOAT_ONLY]
     by_winner = {str(layer.node.name): layer.reason for layer in winner.decisions}

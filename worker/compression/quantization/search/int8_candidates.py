@@ -1,4 +1,4 @@
-"""The ways to 8 bits that are worth trying on a model, each a name and a graph.
+"""The candidates of `int8`: forms in 8 bits that are worth trying on a model, each a name and a graph.
 
 static    one for each calibration; the best of them also with signed activations, and with layers left in float:
           those that integer kernels slow down, all convolutions, depthwise convolutions, all products, and, where
@@ -19,7 +19,7 @@ from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.preparation.smoothquant import behind_normalisation
 from worker.compression.quantization.search.sensitivity import Gain
-from worker.compression.steps.decisions import LayerDecision, taken
+from worker.compression.steps.decisions import LayerDecision, changed_nodes
 
 SMOOTH: Final = 0.7
 """SmoothQuant's alpha. The paper's 0.5 was found for weights that share one scale; with one for each channel more
@@ -32,7 +32,7 @@ def smoothable(edit: GraphEdit) -> bool:
 
 
 @dataclass(frozen=True)
-class Way:
+class Candidate:
     """`decisions` are the layers that could be quantized, and why some are not. `make` gives the graph, a new one each
     time: none is held while others are tried."""
 
@@ -44,19 +44,19 @@ class Way:
     @property
     def layers(self) -> list[str]:
         """The names of those that are quantized."""
-        return [str(node.name) for node in taken(self.decisions)]
+        return [str(node.name) for node in changed_nodes(self.decisions)]
 
 
-def dynamic(base: Dynamic) -> Way:
+def dynamic(base: Dynamic) -> Candidate:
     name = "dynamic" if base.alpha is None else "dynamic, smoothed"
-    return Way(name, "int8_dynamic", base.quantized, base.decisions())
+    return Candidate(name, "int8_dynamic", base.quantized, base.decisions())
 
 
 def static(
     base: Static, name: str, float_reasons: Mapping[str, str] | None = None, *, signed: bool | None = None
-) -> Way:
+) -> Candidate:
     """With the calibration that `base` has."""
-    return Way(
+    return Candidate(
         name,
         "int8_static",
         lambda: base.quantized(float_reasons, signed=signed),
@@ -73,7 +73,7 @@ def slower(gains: Mapping[str, Gain]) -> dict[str, str]:
     }
 
 
-def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Way]:
+def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Candidate]:
     """With whole kinds of layers left in float; those that leave nothing or everything are dropped."""
     nodes = base.selection().weighted
 
@@ -86,12 +86,12 @@ def partly_static(base: Static, gains: Mapping[str, Gain]) -> list[Way]:
         "convolutions only": those(lambda node: node.op_type != "Conv", "products stay float"),
         "without depthwise": those(_depthwise, "depthwise convolutions stay float"),
     }
-    ways, seen = [], set()
+    candidates, seen = [], set()
     for name, float_reasons in kinds.items():
         if 0 < len(float_reasons) < len(nodes) and frozenset(float_reasons) not in seen:
             seen.add(frozenset(float_reasons))
-            ways.append(static(base, f"static, {name}", float_reasons))
-    return ways
+            candidates.append(static(base, f"static, {name}", float_reasons))
+    return candidates
 
 
 def _depthwise(node: ir.Node) -> bool:

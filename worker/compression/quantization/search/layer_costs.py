@@ -65,7 +65,7 @@ class LayerCosts:
 
 def layer_costs(
     static: Static,
-    judge: OutputComparer,
+    output_error: OutputComparer,
     context: Context,
     sensitivity: Literal["measured", "hessian"],
     progress: Progress,
@@ -83,7 +83,7 @@ def layer_costs(
     size = {name: int(node.inputs[1].const_value.nbytes) for name, node in nodes.items()}  # type: ignore[union-attr]
     snr: dict[str, dict[int, float]] = {}
     if sensitivity == "measured":
-        snr = _measured_snr(static, judge, limits, progress)
+        snr = _measured_snr(static, output_error, limits, progress)
         costs = {name: {b: 10 ** (-db / 10) for b, db in by_bits.items()} for name, by_bits in snr.items()}
     else:
         costs = _by_hessian(static, limits, context.seed, progress.advance)
@@ -97,16 +97,16 @@ def layer_costs(
 
 
 def _measured_snr(
-    static: Static, judge: OutputComparer, limits: Mapping[int, int], progress: Progress
+    static: Static, output_error: OutputComparer, limits: Mapping[int, int], progress: Progress
 ) -> dict[str, dict[int, float]]:
     """By layer and bits."""
     snr: dict[str, dict[int, float]] = {str(node.name): {} for node in static.selection().weighted}
     for number, bits in enumerate(BITS):
         part = Within(progress, number / len(BITS), (number + 1) / len(BITS))
         for layer in measure_sensitivities(
-            static, judge, {}, part.advance, samples=MAX_ALONE_SAMPLES, limit=limits[bits]
+            static, output_error, {}, part.advance, samples=MAX_ALONE_SAMPLES, limit=limits[bits]
         ):
-            snr[layer.name][bits] = layer.judged.snr_db
+            snr[layer.name][bits] = layer.quality.snr_db
     return snr
 
 

@@ -19,8 +19,9 @@ from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import ERRORS, Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
-from worker.compression.measure.feeds import batch_for, counted
-from worker.compression.measure.network import Array, Feed, Network
+from worker.compression.ir.values import Array
+from worker.compression.measure.feeds import batch_for
+from worker.compression.measure.network import Network
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
@@ -67,7 +68,10 @@ class OutputComparer:
         self._judgement = self._judged(network, metric)
         scored = [] if self._judgement is None else self._judgement.decoder.outputs
         self._names = list(dict.fromkeys([*floats, *scored]))
-        self._expected = [network.run(feed, self._names) for feed, _ in self._feeds()]
+        judged = self._judgement
+        at_once = batch_for(self.samples) if judged is None else judged.batch_size(self.samples)
+        self._feeds = list(self.samples.counted_batches(at_once))
+        self._expected = [network.run(feed, self._names) for feed, _ in self._feeds]
         self._outputs = [
             i
             for i in range(len(floats))
@@ -104,7 +108,7 @@ class OutputComparer:
         network = self.network(model, "a candidate")
         outputs: list[list[Array]] = []
         done = 0
-        for feed, rows in self._feeds():
+        for feed, rows in self._feeds:
             outputs.append(network.run(feed, self._names))
             done += rows
             if max_samples is not None and done >= max_samples:
@@ -121,19 +125,13 @@ class OutputComparer:
             min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop
         )
 
-    def _feeds(self) -> list[tuple[Feed, int]]:
-        size = (
-            batch_for(self.samples) if self._judgement is None else self._judgement.batch_size(self.samples)
-        )
-        return list(counted(self.samples, size))
-
     def _value(self, outputs: list[list[Array]]) -> float | None:
         if self._judgement is None:
             return None
         at = [self._names.index(name) for name in self._judgement.decoder.outputs]
         metric, measure = next(iter(self._judgement.labelled.items()))
         records, start = [], 0
-        for (feed, rows), answers in zip(self._feeds(), outputs, strict=False):
+        for (feed, rows), answers in zip(self._feeds, outputs, strict=False):
             predictions = self._judgement.predictions([answers[place] for place in at], feed, rows)
             records.append(self._judgement.records(predictions, start, rows)[metric])
             start += rows

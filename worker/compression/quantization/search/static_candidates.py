@@ -18,7 +18,7 @@ from worker.compression.quantization.search.acceptance import Acceptance
 from worker.compression.quantization.search.exclusion import exclude_sensitive
 from worker.compression.quantization.search.int8_candidates import (
     SMOOTH,
-    Way,
+    Candidate,
     partly_static,
     slower,
     smoothable,
@@ -35,27 +35,27 @@ METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
 class StaticCandidates:
     """`details` and `notes` are for the report, the notes only where one of these wins."""
 
-    ways: list[Way] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
     details: dict[str, object] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)
 class Calibrated:
-    """Ready to be quantized, by the method of the best outputs; `judged` has those of all methods."""
+    """Ready to be quantized, by the method of the best outputs; `quality` has those of all methods."""
 
     static: Static
     target: object
-    judged: dict[str, OutputQuality]
+    quality: dict[str, OutputQuality]
     name: str
 
     @property
     def outcome(self) -> OutputQuality:
-        return self.judged[self.name]
+        return self.quality[self.name]
 
 
 def static_candidates(
-    edit: GraphEdit, context: Context, samples: Samples, judge: OutputComparer, meets: Acceptance
+    edit: GraphEdit, context: Context, samples: Samples, output_error: OutputComparer, accepts: Acceptance
 ) -> StaticCandidates:
     """Calibrate, and list what is worth trying; nothing where nothing can be quantized statically.
 
@@ -65,7 +65,7 @@ def static_candidates(
     calibrations: list[Calibrated] = []
     for number, alpha in enumerate(alphas):
         part = Within(context.progress, 0.4 * number / len(alphas), 0.4 * (number + 1) / len(alphas))
-        calibrated = _calibrated(edit, samples, judge, alpha, part.advance)
+        calibrated = _calibrated(edit, samples, output_error, alpha, part.advance)
         if calibrated is None:
             return StaticCandidates()
         calibrations.append(calibrated)
@@ -73,31 +73,31 @@ def static_candidates(
     base = best.static
     feed = next(samples.take(1).batches(1))
     gains = measure_gains(base, feed, context.scratch, context.progress)
-    ways = [static(calibrated.static, f"static, {calibrated.name}") for calibrated in calibrations]
-    ways.append(static(base, "static, signed activations", signed=True))
-    ways += partly_static(base, gains)
+    candidates = [static(calibrated.static, f"static, {calibrated.name}") for calibrated in calibrations]
+    candidates.append(static(base, "static, signed activations", signed=True))
+    candidates += partly_static(base, gains)
     excluded = exclude_sensitive(
-        base, judge, meets, lambda: gains, Within(context.progress, 0.4, 0.8).advance
+        base, output_error, accepts, lambda: gains, Within(context.progress, 0.4, 0.8).advance
     )
     if excluded.reasons:
-        ways.append(static(base, "static, without the most sensitive", excluded.reasons))
+        candidates.append(static(base, "static, without the most sensitive", excluded.reasons))
         both = slower(gains) | excluded.reasons
         if len(both) > len(excluded.reasons) and base.quantizable(both):
-            ways.append(static(base, "static, without sensitive and slower ones", both))
-    by_name = {name: judged for calibrated in calibrations for name, judged in calibrated.judged.items()}
+            candidates.append(static(base, "static, without sensitive and slower ones", both))
+    by_name = {name: quality for calibrated in calibrations for name, quality in calibrated.quality.items()}
     details: dict[str, object] = {
         "target": best.target,
-        "calibrations": {name: judged.as_report() for name, judged in by_name.items()},
+        "calibrations": {name: quality.as_report() for name, quality in by_name.items()},
         "sensitivity": [layer.as_report() for layer in excluded.ranked],
         "exclusions": excluded.steps,
     }
-    return StaticCandidates(ways, details, base.unvarying())
+    return StaticCandidates(candidates, details, base.unvarying())
 
 
 def _calibrated(
     edit: GraphEdit,
     samples: Samples,
-    judge: OutputComparer,
+    output_error: OutputComparer,
     alpha: float | None,
     report_progress: Callable[[float], None],
 ) -> Calibrated | None:
@@ -107,8 +107,8 @@ def _calibrated(
     if not base.selection().weighted:
         return None
     calibrate(base, settings, report_progress)
-    judged = {method: judge(base.quantized(method=method)) for method in METHODS}
-    base.method = max(METHODS, key=lambda method: judged[method].snr_db)
+    quality = {method: output_error(base.quantized(method=method)) for method in METHODS}
+    base.method = max(METHODS, key=lambda method: quality[method].snr_db)
     before = "" if alpha is None else "smoothed, "
-    by_name = {f"{before}{method}": quality for method, quality in judged.items()}
+    by_name = {f"{before}{method}": quality for method, quality in quality.items()}
     return Calibrated(base, details["target"], by_name, before + base.method)

@@ -26,7 +26,7 @@ MIN_SPEEDUP = 0.97
 
 @dataclass(frozen=True)
 class CandidateResult:
-    """One candidate's numbers; `judged` is None where there is no data to judge on. `untold`: why its times say
+    """One candidate's numbers; `quality` is None where there is no data to judge on. `untold`: why its times say
     nothing, as a clause; None where they do."""
 
     name: str
@@ -35,7 +35,7 @@ class CandidateResult:
     speedup: float
     interval: tuple[float, float]
     milliseconds: float
-    judged: OutputQuality | None
+    quality: OutputQuality | None
     keeps_quality: bool
     untold: str | None = None
 
@@ -52,7 +52,7 @@ class CandidateResult:
             "ms": None if self.untold else round(self.milliseconds, 4),
             "speedup": None if self.untold else round(self.speedup, 3),
             "speedup_interval": None if self.untold else [round(bound, 3) for bound in self.interval],
-            **(self.judged.as_report() if self.judged else {}),
+            **(self.quality.as_report() if self.quality else {}),
             "keeps_quality": self.keeps_quality,
         }
 
@@ -121,4 +121,4 @@ def _saving(entries: Sequence[CandidateResult], among: list[int]) -> list[int]:
 
 
 def _quality(entry: CandidateResult) -> float:
-    return 0.0 if entry.judged is None else entry.judged.snr_db
+    return 0.0 if entry.quality is None else entry.quality.snr_db

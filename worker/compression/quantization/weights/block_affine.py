@@ -6,12 +6,11 @@
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
 
 MIN_SCALE: Final = 1e-30
 

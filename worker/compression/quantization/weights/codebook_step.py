@@ -8,6 +8,7 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Binary, Palette
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.eligibility import (
     decide,
@@ -16,9 +17,9 @@ from worker.compression.quantization.weights.eligibility import (
     weight_layers,
 )
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import changed, refuse_quantized
+from worker.compression.steps.decisions import refuse_quantized, step_result
 from worker.compression.steps.opset import raised
-from worker.compression.weight_storage.codebook_weights import Array, CodebookWriter
+from worker.compression.weight_storage.codebook_weights import CodebookWriter
 
 OPSET: Final = 11
 """The first with the operators that codes are unpacked by."""
@@ -54,7 +55,7 @@ def store_few_values(
         lambda rows, inner: rows * inner * bits / 8 + rows * row_bytes + fixed_bytes + NODE_BYTES,
     )
     wanted = "Conv, Gemm or MatMul with a float32 weight"
-    result = changed(model, decisions, wanted, [*notes, FOR_SIZE], details)
+    result = step_result(model, decisions, wanted, [*notes, FOR_SIZE], details)
     rows = {str(row["name"]): row for row in result.details["layers"]}
     writer, chosen = CodebookWriter(model, Names(model).fresh), first_readers(layers, decisions)
     name_twins(chosen, rows)

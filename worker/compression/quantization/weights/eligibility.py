@@ -10,8 +10,8 @@ import onnx_ir as ir
 
 from worker.compression.graph.nodes.weights import weights_of
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
+from worker.compression.ir.values import Array, array_of, tensor_of
 from worker.compression.layers.linear import Linear, layers_by_weight
-from worker.compression.quantization.weights.block_affine import Array
 from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision
 from worker.compression.steps.eligibility import NOT_PLAIN, why_ineligible
 
@@ -40,8 +40,7 @@ class WeightLayer:
     def rows(self) -> tuple[int, int]:
         """Of the weight as a matrix: outputs of all groups (or words of an embedding), inputs."""
         if self.linear is None:
-            assert self.weight.const_value is not None
-            rows, inner = self.weight.const_value.shape.numpy()
+            rows, inner = tensor_of(self.weight).shape.numpy()
             return int(rows), int(inner)
         groups, out, inner = self.linear.shape
         return groups * out, inner
@@ -50,8 +49,7 @@ class WeightLayer:
         """float32 [groups, out, in]; an embedding is one group. Mapped from the file where nothing has to be turned."""
         if self.linear is not None:
             return self.linear.matrix()
-        assert self.weight.const_value is not None
-        return self.weight.const_value.numpy()[None]
+        return array_of(self.weight)[None]
 
 
 def weight_layers(model: ir.Model) -> list[WeightLayer]:
@@ -113,8 +111,7 @@ def name_twins(layers: Iterable[WeightLayer], rows: dict[str, dict[str, object]]
 
 def gathers_rows(node: ir.Node, table: ir.Value) -> bool:
     """Whether a Gather takes whole rows of its table."""
-    assert table.const_value is not None
-    return node.attributes.get_int("axis", 0) == 0 and len(table.const_value.shape) == 2
+    return node.attributes.get_int("axis", 0) == 0 and len(tensor_of(table).shape) == 2
 
 
 def _why_no_embedding(layer: WeightLayer) -> str | None:

@@ -12,9 +12,9 @@ An input that is always zero has no say: it is rounded to nearest.
 from typing import Final
 
 import numpy as np
-from scipy import linalg
 
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid
+from worker.compression.ir.values import Array
+from worker.compression.quantization.weights.block_affine import Fitted, Grid
 
 DAMPING: Final = 0.01
 """Added to H's diagonal, as a share of its mean; ten times more each time that H has no Cholesky factor."""
@@ -59,6 +59,8 @@ class GptqRounder:
 
 def _upper_factor(hessian: Array) -> Array:
     """Compute U with H⁻¹ = UᵀU, of H damped as little as it takes."""
+    from scipy import linalg  # a fifth of a second, and most jobs never need it
+
     diagonal = np.diagonal(hessian)
     mean = float(diagonal[diagonal > 0].mean()) if (diagonal > 0).any() else 1.0
     damping = DAMPING

@@ -11,14 +11,8 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.quantization.weights.block_affine import (
-    MIN_SCALE,
-    Array,
-    Fitted,
-    Grid,
-    fit_range,
-    in_blocks,
-)
+from worker.compression.ir.values import Array
+from worker.compression.quantization.weights.block_affine import MIN_SCALE, Fitted, Grid, fit_range, in_blocks
 
 MAX_ROUNDS: Final = 10
 NORM: Final = 0.7
@@ -37,7 +31,7 @@ def fit_hqq(w: Array, grid: Grid, block: int) -> Fitted:
     for number in range(MAX_ROUNDS):
         codes = grid.codes(parts, scale, zero)
         error = parts - scale * (codes - zero)
-        squares = _squares(error)
+        squares = np.asarray((error * error).sum(-1, keepdims=True))
         better = squares < least
         if not better.any():
             break
@@ -78,7 +72,3 @@ def _shrunk(error: Array, beta: float) -> Array:
     size = np.abs(error)
     shrunk: Array = np.sign(error) * np.maximum(size - np.maximum(size, 1e-8) ** (NORM - 1) / beta, 0)
     return shrunk
-
-
-def _squares(error: Array) -> Array:
-    return np.asarray((error * error).sum(-1, keepdims=True))

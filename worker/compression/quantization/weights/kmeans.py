@@ -11,12 +11,11 @@ iteration goes on with all. It also starts from evenly spaced values, so the ans
 is random.
 """
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
 
 MIN_POINTS: Final = 128
 """That are clustered exactly; four for each centre, where that is more."""

@@ -14,11 +14,12 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.constants import registered
+from worker.compression.ir.edit import registered
 from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import Names
+from worker.compression.ir.values import Array, input_at, tensor_of
 from worker.compression.quantization.weights.bit_unpacking import Expansion
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid
+from worker.compression.quantization.weights.block_affine import Fitted, Grid
 from worker.compression.weight_storage.bit_layout import pack_bits, pairs_to_planes
 
 MICROSOFT: Final = "com.microsoft"
@@ -65,7 +66,7 @@ class NBitsWriter:
     def _products(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
         rows, inner = layer.codes.shape
         stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits))
-        expansion = self._expansion()
+        expansion = Expansion(self._small, self._names)
         constants = [
             self._codes(expansion, weight, layer, stored.codes.reshape(rows, -1, stored.block)),
             self._constant(f"{weight.name}_scale", stored.scale),
@@ -85,7 +86,7 @@ class NBitsWriter:
 
     def _product(self, node: ir.Node, constants: list[ir.Value | None], attributes: dict[str, int]) -> None:
         product = self._operator("MatMulNBits", [node.inputs[0], *constants], attributes, node)
-        bias = node.inputs[2] if len(node.inputs) > 2 else None
+        bias = input_at(node, 2)
         last = product if bias is None else ir.node("Add", [product.outputs[0], bias])
         if bias is not None:
             product.outputs[0].name = self._names.fresh(f"{node.outputs[0].name}_product")
@@ -95,7 +96,7 @@ class NBitsWriter:
     def _gather(self, node: ir.Node, weight: ir.Value, layer: Quantized) -> str:
         inner = layer.codes.shape[1]
         stored = _in_blocks(layer, stored_block(inner, layer.fitted.block, layer.grid.bits), pad=False)
-        expansion = self._expansion()
+        expansion = Expansion(self._small, self._names)
         inputs = [
             self._codes(expansion, weight, layer, stored.codes),
             node.inputs[1],
@@ -113,7 +114,7 @@ class NBitsWriter:
         return "GatherBlockQuantized" + expansion.report_suffix
 
     def _convolution(self, nodes: list[ir.Node], weight: ir.Value, layer: Quantized) -> str:
-        expansion, grid, fitted = self._expansion(), layer.grid, layer.fitted
+        expansion, grid, fitted = Expansion(self._small, self._names), layer.grid, layer.fitted
         dtype = None if grid.bits == 8 else ir.DataType.UINT4
         zero = fitted.zero.astype(np.uint8)
         if not in_planes(layer):
@@ -131,7 +132,7 @@ class NBitsWriter:
             "DequantizeLinear", [codes, scale, zeros], {"axis": 1, "block_size": fitted.block}
         )
         shape = ir.Shape(weight.shape) if weight.shape is not None else None
-        restored = expansion.reshaped(dequantized, tuple(layer_shape(weight)))
+        restored = expansion.reshaped(dequantized, tensor_of(weight).shape.numpy())
         restored.shape, restored.dtype = shape, ir.DataType.FLOAT
         for node in nodes:
             node.replace_input_with(1, restored)
@@ -180,9 +181,6 @@ class NBitsWriter:
         old.replace_all_uses_with(new, replace_graph_outputs=True)
         graph.remove(node, safe=True)
 
-    def _expansion(self) -> Expansion:
-        return Expansion(self._small, self._names)
-
     def _small(self, name: str, array: Array) -> ir.Value:
         """One constant for all layers."""
         key = str((array.dtype, array.shape)).encode() + array.tobytes()
@@ -210,12 +208,6 @@ def in_planes(layer: Quantized) -> bool:
 def width(bits: int) -> int:
     """Bits that the operators read: there are none of 3."""
     return 4 if bits == 3 else bits
-
-
-def layer_shape(weight: ir.Value) -> list[int]:
-    """Of the constant that a layer reads."""
-    assert weight.const_value is not None
-    return [int(dim) for dim in weight.const_value.shape.numpy()]
 
 
 def stored_block(inner: int, block: int, bits: int) -> int:

@@ -54,7 +54,7 @@ def _check_output(output: torch.Tensor, pair: StudentTeacher) -> None:
     if not output.is_floating_point():
         raise Refusal(
             "nothing_to_train",
-            f"Output {head.output!r} is {_dtype(output)}, and only reals can be trained.",
+            f"Output {head.output!r} is {str(output.dtype).removeprefix('torch.')}, and only reals can be trained.",
         )
     classes = head.meaning == "classification" or weights.hard
     if classes and (output.ndim < 2 or output.shape[1] == 1):
@@ -78,10 +78,6 @@ def _check_loss(loss: torch.Tensor, pair: StudentTeacher) -> None:
             f"What is learned (output {pair.objective.student.output!r}) depends on no weight, or only through "
             "operators that have no gradient, such as ArgMax, Greater or a Cast to integers.",
         )
-
-
-def _dtype(x: torch.Tensor) -> str:
-    return str(x.dtype).removeprefix("torch.")
 
 
 def _check_teacher(output: torch.Tensor, teacher: torch.Tensor, pair: StudentTeacher) -> None:

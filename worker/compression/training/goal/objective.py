@@ -2,6 +2,14 @@
 
 loss = soft · L(student, teacher) + hard · CE(student, argmax teacher) + labels · L(student, labels)
      + Σ feature weight · mean (projection(student's value) − teacher's value)²
+
+Logits are [N, C, …], class numbers [N, …]; every part L is a mean over the samples:
+
+cross entropy      −Σ y log p                           labels, or the teacher's most likely class
+soft labels        T² Σ q_T (log q_T − log p_T)         q_T, p_T: softmax(logits / T)
+                                                        (Hinton et al. 2015, arXiv:1503.02531)
+squared error      mean (ŷ − y)²
+direction          1 − cos(ŷ, y)                        along the last axis
 """
 
 from collections.abc import Mapping
@@ -10,12 +18,31 @@ from typing import assert_never
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from winnow.contract.recipe import FeaturePair
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Projections
 from worker.compression.training.goal.head import Head
-from worker.compression.training.goal.losses import cross_entropy, direction, soft_labels, squared_error
+
+
+def cross_entropy(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> torch.Tensor:
+    return functional.cross_entropy(logits, labels, label_smoothing=smoothing)
+
+
+def soft_labels(student: torch.Tensor, teacher: torch.Tensor, temperature: float) -> torch.Tensor:
+    logp = torch.log_softmax(student / temperature, 1)
+    logq = torch.log_softmax(teacher / temperature, 1)
+    return temperature**2 * (logq.exp() * (logq - logp)).sum(1).mean()
+
+
+def squared_error(student: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return functional.mse_loss(student, target)
+
+
+def direction(student: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    return (1 - functional.cosine_similarity(student, target, dim=-1)).mean()
+
 
 Values = Mapping[str, torch.Tensor]
 

@@ -57,4 +57,4 @@ def _data(outputs: Outputs, batch: Batch) -> Outputs:
     """Cut off what was computed from padding: nothing is learned from it."""
     if not batch.padded:
         return outputs
-    return {name: trimmed(x, len(batch), batch.padded) for name, x in outputs.items()}
+    return {name: trimmed(x, len(batch), batch.padded, once=True) for name, x in outputs.items()}

@@ -2,12 +2,27 @@
 
 Exploded: over the last steps it is several times as high as both what it began with and the loss of a student that
 answers zero to everything. One that starts as its teacher begins at nearly no loss, hence the second.
+The loss is smoothed by an exponential mean that is right from the first value on: Σ (1−m) m^k x_{t−k} / (1 − m^t).
 """
 
 import math
 from dataclasses import dataclass, field
 
-from worker.compression.training.loop.smooth import Smoothed
+
+@dataclass
+class Smoothed:
+    """`memory` is the share m of its past that it keeps at each step."""
+
+    memory: float = 0.9
+    value: float = 0.0
+    steps: int = 0
+
+    def add(self, x: float) -> float:
+        """Add a value; returns the mean with it."""
+        self.value = self.memory * self.value + (1 - self.memory) * x
+        self.steps += 1
+        return self.value / (1 - self.memory**self.steps)
+
 
 MAX_RISE = 3.0
 """Times the larger of the first loss and a zero student's, above which the loss has exploded."""

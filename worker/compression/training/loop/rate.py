@@ -16,10 +16,10 @@ import torch
 from torch import nn
 
 from winnow.contract.recipe import Training
-from worker.compression.engine.snapshot import restore_snapshot, take_snapshot
+from worker.compression.engine.tensors import restore_snapshot, take_snapshot
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.loop.descent import optimizer_for, optimizer_step, set_rate
-from worker.compression.training.loop.smooth import Smoothed
+from worker.compression.training.loop.divergence import Smoothed
 
 MAX_STEPS = 60
 MIN_STEPS = 14

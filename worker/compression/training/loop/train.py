@@ -12,7 +12,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Training
 from worker.compression.data.samples import Samples
 from worker.compression.engine import batchnorm
-from worker.compression.engine.snapshot import Snapshot, restore_snapshot, take_snapshot
+from worker.compression.engine.tensors import Snapshot, restore_snapshot, take_snapshot
 from worker.compression.progress import Progress
 from worker.compression.training.feeding.batches import Batch, Batches, split
 from worker.compression.training.goal.student_teacher import StudentTeacher

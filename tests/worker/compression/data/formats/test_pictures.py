@@ -7,13 +7,28 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from tests.support.pictures import encoded, noise, tar_of, zip_of
 from winnow.contract.errors import Refusal
+from worker.compression.data.column_facts import column_facts
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.table import Boxes, Files, Table, Texts
 
 CAP = 1 << 30
+KEYS = (
+    "id",
+    "file_name",
+    "name",
+    "image_id",
+    "category_id",
+    "bbox",
+    "objects",
+    "categories",
+    "label",
+    "mask",
+)
 PICTURE = encoded(noise(8, 10))
 """10 wide, 8 high."""
 
@@ -82,7 +97,7 @@ def test_a_csv_names_pictures_their_classes_and_what_else_it_has(tmp_path: Path)
 
 
 def test_metadata_jsonl_names_pictures_from_its_own_folder_and_masks(tmp_path: Path) -> None:
-    lines = [{"file_name": "0.png", "mask": "m/0.png", "text": "a", "objects": {"bbox": []}}]
+    lines = [{"file_name": "0.png", "mask": "m/0.png", "text": "a", "more": {"bbox": []}}]
     files = {f"{split}/{name}": PICTURE for split in ("train", "test") for name in ("0.png", "m/0.png")}
     content = json.dumps(lines[0]).encode()
     read = table(tmp_path, files | {"train/metadata.jsonl": content, "test/metadata.jsonl": content})
@@ -90,7 +105,7 @@ def test_metadata_jsonl_names_pictures_from_its_own_folder_and_masks(tmp_path: P
     mask = read.columns["mask"]
     assert isinstance(mask, Files)
     assert [mask.place(row) for row in range(2)] == ["test/m/0.png", "train/m/0.png"]
-    assert any("objects" in note for note in read.notes)
+    assert any("more" in note for note in read.notes)
 
 
 def test_a_table_of_ids_finds_pictures_without_their_endings(tmp_path: Path) -> None:
@@ -99,6 +114,29 @@ def test_a_table_of_ids_finds_pictures_without_their_endings(tmp_path: Path) -> 
     )
     assert names(read) == ["t/ff.jpg", "t/aa.jpg"]
     assert (read.classes, read.arrays["label"].tolist()) == (["boxer", "pug"], [1, 0])
+
+
+def test_metadata_jsonl_has_objects_as_hugging_face_writes_them(tmp_path: Path) -> None:
+    rows: list[Any] = [
+        {"file_name": "a.png", "objects": {"bbox": [[1, 2, 3, 4.5], [0, 0, 10, 8]], "categories": [5, 0]}},
+        {"file_name": "b.png", "objects": {"bbox": [], "categories": []}},
+    ]
+    bad = [{"bbox": [[0, 0, 1, 1]], "categories": []}, {"bbox": [[0, 0, 1]], "categories": [0]}, 3]
+    bad += [{"bbox": [[0, 0, 1, 1]], "categories": [-1]}, {"bbox": [[0, 0, -1, 1]], "categories": [0]}]
+    rows += [{"file_name": "a.png", "objects": objects} for objects in bad]
+    files = {"metadata.jsonl": "\n".join(map(json.dumps, rows)).encode(), "a.png": PICTURE, "b.png": PICTURE}
+    read = table(tmp_path, files)
+    assert boxes(read) == [[[5, 1, 2, 4, 6.5], [0, 0, 0, 10, 8]], []]
+    assert (read.source, read.skipped) == ("coco", 5)
+    assert read.faults[0].startswith("metadata.jsonl row 2: ")
+
+
+def test_the_column_of_pictures_may_be_called_anything(tmp_path: Path) -> None:
+    csv = b"id,picture name,label\n7,b,x\n8,a.png,y\n"
+    read = table(tmp_path, {"labels.csv": csv, "a.png": PICTURE, "b.png": PICTURE})
+    assert names(read) == ["b.png", "a.png"]
+    assert read.arrays["id"].tolist() == [7, 8]
+    assert table(tmp_path, {"notes.csv": b"when,what\n1,2\n", "a.png": PICTURE}).source is None
 
 
 def test_a_row_without_a_picture_is_a_fault_with_file_and_row(tmp_path: Path) -> None:
@@ -149,6 +187,28 @@ def test_coco_has_classes_in_the_order_of_ids_and_boxes_by_their_corners(tmp_pat
     assert boxes(read) == [[], [[1, 1, 2, 4, 6.5], [0, 0, 0, 10, 8]], []]
     assert (read.source, read.skipped) == ("coco", 0)
     assert read.notes == ["1 pictures are in no COCO file and left out."]
+
+
+def test_a_coco_file_in_each_split_names_the_pictures_beside_it(tmp_path: Path) -> None:
+    """Roboflow's layout: the same names and ids in every split."""
+    files = {f"{split}/a.png": PICTURE for split in ("train", "valid")}
+    for split, category in (("train", 3), ("valid", 90)):
+        annotations = [{"image_id": 0, "category_id": category, "bbox": [0, 0, 1, 1]}]
+        value = coco(images=[{"id": 0, "file_name": "a.png"}], annotations=annotations)
+        files[f"{split}/_annotations.coco.json"] = json.dumps(value).encode()
+    read = table(tmp_path, files)
+    assert names(read) == ["train/a.png", "valid/a.png"]
+    assert boxes(read) == [[[0, 0, 0, 1, 1]], [[1, 0, 0, 1, 1]]]
+
+
+def test_voc_files_beside_their_pictures_are_of_these(tmp_path: Path) -> None:
+    files = {f"{split}/a.png": PICTURE for split in ("train", "valid")}
+    files |= {
+        f"{split}/a.xml": voc(voc_object(split, 1, 1, 2, 2), filename="a.png") for split in ("train", "valid")
+    }
+    read = table(tmp_path, files)
+    assert (names(read), read.classes) == (["train/a.png", "valid/a.png"], ["train", "valid"])
+    assert [row[0][0] for row in boxes(read)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -318,6 +378,64 @@ def test_masks_are_the_pngs_of_the_same_names_beside(image: str, mask: str, tmp_
 def test_a_class_that_is_called_mask_is_no_folder_of_masks(tmp_path: Path) -> None:
     read = table(tmp_path, {f"{name}/1.png": PICTURE for name in ("mask", "no_mask")})
     assert (read.source, read.classes) == ("folder", ["mask", "no_mask"])
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**70), 2**70)
+    | st.just(10**400)
+    | st.floats()
+    | st.text(max_size=3)
+    | st.just("a.png"),
+    lambda inner: (
+        st.lists(inner, max_size=5)
+        | st.dictionaries(st.sampled_from([*KEYS, "x"]), inner, max_size=4)
+        | st.fixed_dictionaries(
+            dict.fromkeys(("images", "annotations", "categories"), st.lists(inner, max_size=3))
+        )
+    ),
+    max_leaves=20,
+)
+LINES = st.lists(
+    st.sampled_from(["0", "1", "0.5", "nan", "-1", "1e400", "\n", "a", "names:", "[", "}", "- x", "&a"])
+)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    value=JSON,
+    words=LINES.map(lambda words: " ".join(words).encode()),
+    junk=st.binary(max_size=60),
+    name=st.sampled_from([
+        "metadata.jsonl", "labels.csv", "instances.json", "a.xml", "a.txt", "data.yaml", "classes.txt", "masks/a.png"
+    ]),
+    kind=st.sampled_from(["json", "words", "junk"]),
+)  # fmt: skip
+def test_junk_is_a_table_or_refused_and_never_an_accident(
+    value: Any, words: bytes, junk: bytes, name: str, kind: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("junk")
+    content = {"json": json.dumps(value).encode(), "words": words, "junk": junk}[kind]
+    try:
+        read = table(folder, {"a.png": PICTURE, "a.txt": b"0 0.5 0.5 1 1", name: content})
+    except Refusal as refusal:
+        refusal.problem.model_dump_json().encode()
+        return
+    facts = column_facts(read)
+    assert all(fact.model_dump_json() for fact in facts.values())
+    json.dumps([read.classes, read.faults, read.notes], ensure_ascii=False).encode()
+
+
+@pytest.mark.parametrize("name", ["\0", "x" * 1001, "\ud800"])
+def test_names_that_no_database_keeps_are_refused(name: str, tmp_path: Path) -> None:
+    value = coco(categories=[{"id": 90, "name": name}, {"id": 3, "name": "car"}])
+    assert (
+        refused(tmp_path, {"b.png": PICTURE, "instances.json": json.dumps(value).encode()})[0]
+        == "invalid_dataset"
+    )
+    row = json.dumps({"file_name": "b.png", name: 1}).encode()
+    assert refused(tmp_path, {"b.png": PICTURE, "metadata.jsonl": row})[0] == "invalid_dataset"
 
 
 @pytest.mark.parametrize("name", ["../a.png", "/a.png", "a/../../b.png", "a\\b.png", "C:/a.png"])

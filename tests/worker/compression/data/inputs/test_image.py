@@ -5,6 +5,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
@@ -15,6 +17,7 @@ from winnow.contract.model import TensorSpec
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
+from worker.compression.data.suspicious import stretched_pictures
 
 CAP = 1 << 30
 
@@ -31,8 +34,15 @@ def fed(path: Path, how: dict[str, Any], shape: list[int | str | None], dtype: s
     return np.concatenate([feed["x"] for feed in opened(path, how, shape, dtype).batches(4)])
 
 
-@pytest.mark.parametrize("pack", [zip_of, tar_of])
-def test_an_archive_of_pngs_gives_the_tensors_of_the_same_npz_bit_for_bit(pack: Any, tmp_path: Path) -> None:
+def parquet_of(path: Path, files: dict[str, bytes]) -> Path:
+    """Pictures as Hugging Face's datasets has them."""
+    images = [{"bytes": content, "path": name} for name, content in files.items()]
+    pq.write_table(pa.table({"image": images}), path, row_group_size=4)
+    return path
+
+
+@pytest.mark.parametrize("pack", [zip_of, tar_of, parquet_of])
+def test_pngs_give_the_tensors_of_the_same_npz_bit_for_bit(pack: Any, tmp_path: Path) -> None:
     pictures = np.stack([noise(9, 7, seed=i) for i in range(6)])
     archive = pack(tmp_path / "a", {f"{i}.png": encoded(picture) for i, picture in enumerate(pictures)})
     np.savez(tmp_path / "a.npz", x=pictures)
@@ -76,6 +86,11 @@ def test_pictures_of_any_size_are_batched_by_equal_shape_for_a_model_that_takes_
 def test_pictures_of_other_sizes_become_the_size_that_the_model_fixes(tmp_path: Path) -> None:
     path = zip_of(tmp_path / "a", {"1.png": encoded(noise(8, 6)), "2.png": encoded(noise(7, 4))})
     assert fed(path, {"from": "image"}, ["N", 3, 5, 4]).shape == (2, 3, 5, 4)
+    (note,) = stretched_pictures(opened(path, {"from": "image"}, ["N", 3, 5, 4]))
+    assert "stretched to the 4 × 5 pixels" in note
+    assert "has 6 × 8" in note
+    for how, shape in (({"crop": [5, 4]}, ["N", 3, 5, 4]), ({}, ["N", 3, 4, 3]), ({}, ["N", 3, "h", "w"])):
+        assert stretched_pictures(opened(path, {"from": "image", **how}, shape)) == []
 
 
 def test_rows_are_decoded_once_and_read_from_scratch_then(tmp_path: Path) -> None:

@@ -202,3 +202,15 @@ def test_inspection_tells_what_the_texts_become(tmp_path: Path) -> None:
     assert facts.arrays["s"].dtype == "text"
     assert facts.classes == ["a a", "b", "b b b"]
     assert (facts.arrays["t"].dtype, facts.arrays["t"].max) == ("int64", 2)
+
+
+def test_what_the_model_fixes_need_not_be_declared(tmp_path: Path) -> None:
+    how = {"pad_to": "max_length"}
+    path = archive(tmp_path / "data.zip", {"d.jsonl": lines(ROWS), "tokenizer.json": tokenizer()})
+    declaration = Declaration.model_validate(
+        {"inputs": {"input_ids": {"from": "text", "columns": ["s"], **how}}}
+    )
+    facts = inspect_dataset(path, declaration, tmp_path / "scratch", max_unpacked_bytes=2**30)
+    assert facts.inputs["input_ids"].shape == [None]
+    (feed,) = opened(tmp_path, how, [spec("input_ids", 6)]).batches(3)
+    assert feed["input_ids"].shape == (3, 6)

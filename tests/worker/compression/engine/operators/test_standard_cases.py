@@ -1,7 +1,5 @@
 """The ONNX standard's own examples of every operator in the table, run by the engine."""
 
-import functools
-import warnings
 from collections import defaultdict
 from typing import Any
 
@@ -50,18 +48,13 @@ WITHOUT_CASE = {"Cast", "CastLike", "GlobalLpPool"}
 NAMES = sorted({name for domain, name in TABLE if not domain} - WITHOUT_CASE)
 
 
-@functools.cache
-def cases() -> dict[str, list[Any]]:
+@pytest.fixture(scope="module")
+def cases(standard_cases: list[Any]) -> dict[str, list[Any]]:
     """By operator: those that only have operators and types that the engine knows."""
-    from onnx.backend.test.case.node import collect_testcases
-
     found: dict[str, list[Any]] = defaultdict(list)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for case in collect_testcases(None):
-            if case.model and _is_known(case):
-                nodes = case.model.graph.node
-                found[nodes[0].op_type if len(nodes) == 1 else COMPOSED].append(case)
+    for case in filter(_is_known, standard_cases):
+        nodes = case.model.graph.node
+        found[nodes[0].op_type if len(nodes) == 1 else COMPOSED].append(case)
     return found
 
 
@@ -73,9 +66,11 @@ def _is_known(case: Any) -> bool:
 
 
 @pytest.mark.parametrize("operator", [*NAMES, COMPOSED])
-def test_the_standards_cases_come_out_as_expected_or_are_refused_by_name(operator: str) -> None:
-    assert cases()[operator], f"no case of {operator}"
-    for case in cases()[operator]:
+def test_the_standards_cases_come_out_as_expected_or_are_refused_by_name(
+    operator: str, cases: dict[str, list[Any]]
+) -> None:
+    assert cases[operator], f"no case of {operator}"
+    for case in cases[operator]:
         name = case.name.removeprefix("test_")
         feeds = {
             value.name: array

@@ -1,34 +1,16 @@
 """Parameters, multiply-accumulates and zeros, against numbers worked out by hand."""
 
 import numpy as np
-import onnx
 import onnx_ir as ir
 import pytest
-from onnx import TensorProto, helper, numpy_helper
 
 from tests.support import graphs
 from worker.compression.graph.facts.cost import layer_table, macs, parameters, sparsity
 from worker.compression.graph.normal_form.normalise import normalise
 
 
-def model_of(
-    nodes: list[onnx.NodeProto],
-    inputs: dict[str, list[int | str]],
-    weights: dict[str, np.ndarray],
-    outputs: list[str],
-    *,
-    domains: tuple[str, ...] = (),
-    dtype: int = TensorProto.FLOAT,
-) -> ir.Model:
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info(name, dtype, shape) for name, shape in inputs.items()],
-        [helper.make_empty_tensor_value_info(name) for name in outputs],
-        [numpy_helper.from_array(array, name) for name, array in weights.items()],
-    )
-    opsets = [helper.make_opsetid("", 18), *(helper.make_opsetid(domain, 1) for domain in domains)]
-    return ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=graphs.IR_VERSION))
+def model_of(text: str, weights: dict[str, np.ndarray] | None = None) -> ir.Model:
+    return ir.from_proto(graphs.parse(text, weights))
 
 
 def ones(*shape: int) -> np.ndarray:
@@ -59,40 +41,32 @@ def test_an_lstm_costs_steps_times_both_weights() -> None:
 
 
 @pytest.mark.parametrize(
-    ("op", "attributes", "x", "w", "expected"),
+    ("layer", "x", "w", "expected"),
     [
-        ("Conv", {"group": 4, "pads": [1, 1, 1, 1]}, [1, 4, 5, 5], ones(4, 1, 3, 3), 25 * 4 * 9),
-        ("Conv", {"strides": [2, 2]}, [1, 2, 7, 7], ones(3, 2, 3, 3), 9 * 3 * 2 * 9),
-        ("ConvTranspose", {"strides": [2, 2]}, [1, 3, 4, 4], ones(3, 5, 2, 2), 16 * 3 * 5 * 4),
-        ("MatMul", {}, [1, 6, 4], ones(4, 3), 6 * 3 * 4),
-        ("MatMul", {}, [2, 6, 4], ones(4), 2 * 6 * 4),
-        ("Gemm", {"transB": 1}, [2, 4], ones(3, 4), 2 * 3 * 4),
-        ("Gemm", {"transA": 1}, [4, 2], ones(4, 3), 2 * 3 * 4),
-        ("Einsum", {"equation": "bij,jk->bik"}, [2, 3, 4], ones(4, 5), 2 * 3 * 4 * 5),
-        ("Relu", {}, [2, 3], None, 0),
+        ("Conv <group=4, pads=[1, 1, 1, 1]> (x, w)", "1,4,5,5", ones(4, 1, 3, 3), 25 * 4 * 9),
+        ("Conv <strides=[2, 2]> (x, w)", "1,2,7,7", ones(3, 2, 3, 3), 9 * 3 * 2 * 9),
+        ("ConvTranspose <strides=[2, 2]> (x, w)", "1,3,4,4", ones(3, 5, 2, 2), 16 * 3 * 5 * 4),
+        ("MatMul (x, w)", "1,6,4", ones(4, 3), 6 * 3 * 4),
+        ("MatMul (x, w)", "2,6,4", ones(4), 2 * 6 * 4),
+        ("Gemm <transB=1> (x, w)", "2,4", ones(3, 4), 2 * 3 * 4),
+        ("Gemm <transA=1> (x, w)", "4,2", ones(4, 3), 2 * 3 * 4),
+        ('Einsum <equation="bij,jk->bik"> (x, w)', "2,3,4", ones(4, 5), 2 * 3 * 4 * 5),
+        ("Relu (x)", "2,3", None, 0),
     ],
 )
-def test_formulas(
-    op: str, attributes: dict[str, object], x: list[int], w: np.ndarray | None, expected: int
-) -> None:
-    names = ["x"] if w is None else ["x", "w"]
-    inputs = names[::-1] if op == "Einsum" and attributes["equation"] == "w" else names
-    node = helper.make_node(op, inputs, ["y"], name="node", **attributes)
-    model = model_of([node], {"x": x}, {} if w is None else {"w": w}, ["y"])
-    assert macs(model) == expected
+def test_formulas(layer: str, x: str, w: np.ndarray | None, expected: int) -> None:
+    text = f"(float[{x}] x) => (float[] y) {{ [node] y = {layer} }}"
+    assert macs(model_of(text, {} if w is None else {"w": w})) == expected
 
 
 def test_a_product_of_two_activations_costs_but_is_no_layer() -> None:
-    model = model_of(
-        [helper.make_node("MatMul", ["a", "b"], ["y"], name="n")], {"a": [2, 3], "b": [3, 4]}, {}, ["y"]
-    )
+    model = model_of("(float[2,3] a, float[3,4] b) => (float[] y) { [n] y = MatMul (a, b) }")
     assert macs(model) == 24
     assert layer_table(model) == []
 
 
 def test_an_open_shape_has_unknown_cost_until_it_is_given() -> None:
-    node = helper.make_node("Conv", ["x", "w"], ["y"], name="conv")
-    model = model_of([node], {"x": ["N", 3, "H", "W"]}, {"w": ones(4, 3, 1, 1)}, ["y"])
+    model = model_of("(float[N,3,H,W] x) => (float[] y) { [conv] y = Conv (x, w) }", {"w": ones(4, 3, 1, 1)})
     assert macs(model) is None
     assert layer_table(model)[0].macs is None
     assert macs(model, {"x": [1, 3, 10, 20]}) == 200 * 12
@@ -101,16 +75,18 @@ def test_an_open_shape_has_unknown_cost_until_it_is_given() -> None:
 
 def test_a_shape_that_is_computed_in_the_graph_is_followed() -> None:
     """Flattening as exporters write it, by a product of dimensions, which onnx's own inference does not follow."""
-    nodes = [
-        helper.make_node("Shape", ["x"], ["shape"]),
-        helper.make_node("Slice", ["shape", "one", "three"], ["tail"]),
-        helper.make_node("ReduceProd", ["tail"], ["product"], keepdims=1),
-        helper.make_node("Concat", ["minus", "product"], ["target"], axis=0),
-        helper.make_node("Reshape", ["x", "target"], ["flat"]),
-        helper.make_node("MatMul", ["flat", "w"], ["y"], name="fc"),
-    ]
     constants = {name: np.array([n], np.int64) for name, n in (("one", 1), ("three", 3), ("minus", -1))}
-    model = model_of(nodes, {"x": ["N", 3, 4]}, {"w": ones(12, 5), **constants}, ["y"])
+    model = model_of(
+        """(float[N,3,4] x) => (float[] y) {
+            shape = Shape (x)
+            tail = Slice (shape, one, three)
+            product = ReduceProd <keepdims=1> (tail)
+            target = Concat <axis=0> (minus, product)
+            flat = Reshape (x, target)
+            [fc] y = MatMul (flat, w)
+        }""",
+        {"w": ones(12, 5), **constants},
+    )
     assert macs(model) == 60
     assert macs(model, {"x": [2, 3, 4]}) == 120
     assert "N" in str(model.graph.inputs[0].shape)
@@ -118,17 +94,6 @@ def test_a_shape_that_is_computed_in_the_graph_is_followed() -> None:
 
 def test_a_product_with_zeros_as_long_as_the_batch_has_its_cost() -> None:
     """The first step of an unrolled recurrent network: known with the batch, the whole product is a constant."""
-    nodes = [
-        helper.make_node("Shape", ["x"], ["n"], start=0, end=1),
-        helper.make_node("Concat", ["n", "width"], ["sizes"], axis=0),
-        helper.make_node("Where", ["pick", "sizes", "sizes"], ["shape"]),
-        helper.make_node("Expand", ["zero", "shape"], ["state"]),
-        helper.make_node("Unsqueeze", ["state", "first"], ["lifted"]),
-        helper.make_node("MatMul", ["lifted", "r"], ["before"]),
-        helper.make_node("MatMul", ["x", "w"], ["now"]),
-        helper.make_node("Add", ["before", "bias"], ["shifted"]),
-        helper.make_node("Add", ["shifted", "now"], ["y"]),
-    ]
     weights = {
         "bias": np.ones(6, np.float32),
         "width": np.array([6], np.int64),
@@ -138,7 +103,22 @@ def test_a_product_with_zeros_as_long_as_the_batch_has_its_cost() -> None:
         "r": np.ones((6, 6), np.float32),
         "w": np.ones((4, 6), np.float32),
     }
-    model = ir.from_proto(graphs.of(nodes, {"x": ["N", 4]}, {"y": [1, "N", 6]}, weights))
+    model = ir.from_proto(
+        graphs.parse(
+            """(float[N,4] x) => (float[1,N,6] y) {
+            n = Shape <start=0, end=1> (x)
+            sizes = Concat <axis=0> (n, width)
+            shape = Where (pick, sizes, sizes)
+            state = Expand (zero, shape)
+            lifted = Unsqueeze (state, first)
+            before = MatMul (lifted, r)
+            now = MatMul (x, w)
+            shifted = Add (before, bias)
+            y = Add (shifted, now)
+        }""",
+            weights,
+        )
+    )
     assert macs(model) == 6 * 6 + 4 * 6
 
 
@@ -156,8 +136,10 @@ def test_of_two_branches_the_dearer_counts() -> None:
 
 def test_sparsity_is_the_share_of_zero_weights_biases_aside() -> None:
     weight = np.array([[0, 1, 0, 2], [0, 0, 3, 0]], np.float32)
-    node = helper.make_node("Gemm", ["x", "w", "b"], ["y"], transB=1)
-    model = model_of([node], {"x": [1, 4]}, {"w": weight, "b": np.zeros(2, np.float32)}, ["y"])
+    model = model_of(
+        "(float[1,4] x) => (float[] y) { y = Gemm <transB=1> (x, w, b) }",
+        {"w": weight, "b": np.zeros(2, np.float32)},
+    )
     assert sparsity(model) == 5 / 8
 
 
@@ -169,11 +151,13 @@ def quantized() -> ir.Model:
         "z": np.array([3, 0], np.int8),
         "b": ones(2),
     }
-    nodes = [
-        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["w"], axis=0),
-        helper.make_node("Gemm", ["x", "w", "b"], ["y"], name="fc", transB=1),
-    ]
-    return model_of(nodes, {"x": [1, 4]}, weights, ["y"])
+    return model_of(
+        """(float[1,4] x) => (float[] y) {
+            w = DequantizeLinear <axis=0> (q, s, z)
+            [fc] y = Gemm <transB=1> (x, w, b)
+        }""",
+        weights,
+    )
 
 
 def test_quantized_weights_count_as_the_numbers_they_stand_for() -> None:
@@ -186,29 +170,31 @@ def test_quantized_weights_count_as_the_numbers_they_stand_for() -> None:
 
 def test_a_single_number_is_a_parameter_where_a_layer_holds_it() -> None:
     weights = {"w": ones(1, 4), "b": ones(1), "power": ones(1)}
-    nodes = [
-        helper.make_node("Gemm", ["x", "w", "b"], ["h"], transB=1),
-        helper.make_node("Pow", ["h", "power"], ["y"]),
-    ]
-    assert parameters(model_of(nodes, {"x": [2, 4]}, weights, ["y"])) == 5
+    text = """(float[2,4] x) => (float[] y) {
+        h = Gemm <transB=1> (x, w, b)
+        y = Pow (h, power)
+    }"""
+    assert parameters(model_of(text, weights)) == 5
 
 
 def test_running_statistics_are_no_parameters() -> None:
     weights = {name: ones(4) for name in ("scale", "shift", "mean", "variance")}
-    node = helper.make_node("BatchNormalization", ["x", *weights], ["y"])
-    assert parameters(model_of([node], {"x": [2, 4, 3, 3]}, weights, ["y"])) == 8
+    text = "(float[2,4,3,3] x) => (float[] y) { y = BatchNormalization (x, scale, shift, mean, variance) }"
+    assert parameters(model_of(text, weights)) == 8
 
 
 def test_the_scales_of_a_dynamically_quantized_weight_are_no_parameters() -> None:
     weights = {"q": np.ones((4, 3), np.int8), "z": np.zeros(3, np.int8), "s": ones(3)}
-    nodes = [
-        helper.make_node("DynamicQuantizeLinear", ["x"], ["xq", "xs", "xz"]),
-        helper.make_node("MatMulInteger", ["xq", "q", "xz", "z"], ["i"], name="fc"),
-        helper.make_node("Cast", ["i"], ["f"], to=TensorProto.FLOAT),
-        helper.make_node("Mul", ["xs", "s"], ["scale"]),
-        helper.make_node("Mul", ["f", "scale"], ["y"]),
-    ]
-    model = model_of(nodes, {"x": [2, 4]}, weights, ["y"])
+    model = model_of(
+        """(float[2,4] x) => (float[] y) {
+            xq, xs, xz = DynamicQuantizeLinear (x)
+            [fc] i = MatMulInteger (xq, q, xz, z)
+            f = Cast <to=1> (i)
+            scale = Mul (xs, s)
+            y = Mul (f, scale)
+        }""",
+        weights,
+    )
     assert (parameters(model), macs(model)) == (12, 24)
 
 
@@ -221,14 +207,16 @@ def test_constants_that_only_steer_are_no_parameters() -> None:
         "slope": ones(4),
         "index": np.array([0], np.int64),
     }
-    nodes = [
-        helper.make_node("Reshape", ["x", "shape"], ["a"]),
-        helper.make_node("Clip", ["a", "low"], ["b"]),
-        helper.make_node("Resize", ["b", "", "scales"], ["c"]),
-        helper.make_node("Gather", ["table", "index"], ["t"], name="embedding"),
-        helper.make_node("PRelu", ["a", "slope"], ["d"]),
-    ]
-    model = model_of(nodes, {"x": [4]}, weights, ["c", "t", "d"])
+    model = model_of(
+        """(float[4] x) => (float[] c, float[] t, float[] d) {
+            a = Reshape (x, shape)
+            b = Clip (a, low)
+            c = Resize (b, , scales)
+            [embedding] t = Gather (table, index)
+            d = PRelu (a, slope)
+        }""",
+        weights,
+    )
     assert parameters(model) == 20 + 4
     assert [(x.name, x.macs) for x in layer_table(model)] == [("embedding", 0)]
 
@@ -238,19 +226,19 @@ def test_integer_forms_cost_what_the_float_forms_do() -> None:
         return np.ones(shape, np.uint8)
 
     scalars = {"s": np.array(0.5, np.float32), "z": np.array(0, np.uint8)}
-    conv = helper.make_node("QLinearConv", ["x", "s", "z", "w", "s", "z", "s", "z"], ["y"])
     model = model_of(
-        [conv], {"x": [1, 3, 4, 4]}, {"w": q(2, 3, 1, 1), **scalars}, ["y"], dtype=TensorProto.UINT8
+        "(uint8[1,3,4,4] x) => (uint8[] y) { y = QLinearConv (x, s, z, w, s, z, s, z) }",
+        {"w": q(2, 3, 1, 1), **scalars},
     )
     assert (macs(model), parameters(model)) == (16 * 6, 6)
-    product = helper.make_node("QLinearMatMul", ["x", "s", "z", "w", "s", "z", "s", "z"], ["y"])
-    model = model_of([product], {"x": [5, 4]}, {"w": q(4, 3), **scalars}, ["y"], dtype=TensorProto.UINT8)
+    model = model_of(
+        "(uint8[5,4] x) => (uint8[] y) { y = QLinearMatMul (x, s, z, w, s, z, s, z) }",
+        {"w": q(4, 3), **scalars},
+    )
     assert (macs(model), parameters(model)) == (60, 12)
     for op, x, w, expected in (
-        ("ConvInteger", [1, 3, 4, 4], q(2, 3, 1, 1), 96),
-        ("MatMulInteger", [5, 4], q(4, 3), 60),
+        ("ConvInteger", "1,3,4,4", q(2, 3, 1, 1), 96),
+        ("MatMulInteger", "5,4", q(4, 3), 60),
     ):
-        model = model_of(
-            [helper.make_node(op, ["x", "w"], ["y"])], {"x": x}, {"w": w}, ["y"], dtype=TensorProto.UINT8
-        )
+        model = model_of(f"(uint8[{x}] x) => (int32[] y) {{ y = {op} (x, w) }}", {"w": w})
         assert (macs(model), parameters(model)) == (expected, w.size)

@@ -2,7 +2,6 @@
 
 import onnx_ir as ir
 import pytest
-from onnx import helper
 
 from tests.support import graphs
 from winnow.contract.model import TensorSpec
@@ -39,7 +38,7 @@ def test_the_same_network_stored_otherwise_has_the_same_facts(build) -> None:  #
 
 def test_nodes_of_subgraphs_count_and_other_domains_are_named() -> None:
     model = graphs.branches()
-    model.graph.node.append(helper.make_node("Gelu", ["y"], ["g"], domain="com.microsoft"))
+    model.graph.node.append(graphs.node("Gelu", "y", "g", domain="com.microsoft"))
     assert operators(normalise(ir.from_proto(graphs.branches()))) == {"MatMul": 2, "If": 1}
     assert operators(ir.from_proto(model))["com.microsoft.Gelu"] == 1
 
@@ -64,6 +63,6 @@ def test_nodes_of_subgraphs_count_and_other_domains_are_named() -> None:
 def test_quantized_models_are_recognised(operator: str, domain: str, nested: bool) -> None:
     model = graphs.branches()
     graph = model.graph.node[0].attribute[0].g if nested else model.graph
-    graph.node.append(helper.make_node(operator, ["x"], ["q"], domain=domain))
+    graph.node.append(graphs.node(operator, "x", "q", domain=domain))
     assert is_quantized(ir.from_proto(model))
     assert not is_quantized(ir.from_proto(graphs.branches()))

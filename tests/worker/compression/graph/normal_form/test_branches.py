@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-from onnx import helper, numpy_helper
+from onnx import numpy_helper
 
 from tests.support import graphs
 from tests.support.ort import largest_difference, run
@@ -43,7 +43,7 @@ def test_the_same_names_in_two_branches_that_are_taken_are_told_apart() -> None:
     second.name, second.output[0] = "again", "z"
     model.graph.node[0].output[0] = "first"
     model.graph.node.append(second)
-    model.graph.node.append(helper.make_node("Add", ["first", "z"], ["y"], name="sum"))
+    model.graph.node.append(graphs.node("Add", "first z", "y", name="sum"))
     result = normalise(ir.from_proto(model))
     assert [node.op_type for node in result.graph] == ["MatMul", "MatMul", "Add"]
     feeds = graphs.feeds(model)
@@ -53,30 +53,19 @@ def test_the_same_names_in_two_branches_that_are_taken_are_told_apart() -> None:
 def test_exporters_squeeze_is_decided_once_the_shape_is_known() -> None:
     """`x.squeeze(1)` as torch writes it: If(shape[1] == 1, Squeeze, Identity)."""
 
-    def branch(operator: str, inputs: list[str]) -> onnx.GraphProto:
-        node = helper.make_node(operator, inputs, [f"{operator}.y"], name=operator)
-        return helper.make_graph([node], operator, [], [helper.make_value_info(f"{operator}.y", _any())])
-
-    nodes = [
-        helper.make_node("Shape", ["x"], ["s"], name="shape"),
-        helper.make_node("Gather", ["s", "axis"], ["d"], name="dim"),
-        helper.make_node("Equal", ["d", "one"], ["is one"], name="equal"),
-        helper.make_node(
-            "If",
-            ["is one"],
-            ["q"],
-            name="choose",
-            then_branch=branch("Squeeze", ["x", "axis"]),
-            else_branch=branch("Identity", ["x"]),
-        ),
-        helper.make_node("Relu", ["q"], ["y"], name="relu"),
-    ]
-    constants = {"axis": np.array([1], np.int64), "one": np.array([1], np.int64)}
-    model = graphs.of(nodes, {"x": ["N", 1, 4]}, {"y": ["N", "M"]}, constants)
+    model = graphs.parse(
+        """(float[N,1,4] x) => (float[N,M] y) {
+            [shape] s = Shape (x)
+            [dim] d = Gather (s, axis)
+            [equal] "is one" = Equal (d, one)
+            [choose] q = If <
+                then_branch = squeeze () => (float[] a) { [Squeeze] a = Squeeze (x, axis) },
+                else_branch = identity () => (float[] b) { [Identity] b = Identity (x) }
+            > ("is one")
+            [relu] y = Relu (q)
+        }""",
+        {"axis": np.array([1]), "one": np.array([1])},
+    )
     result = normalise(ir.from_proto(model))
     assert [node.op_type for node in result.graph] == ["Squeeze", "Relu"]
     assert str(result.graph.outputs[0].shape) == "[N,4]"
-
-
-def _any() -> onnx.TypeProto:
-    return helper.make_tensor_type_proto(onnx.TensorProto.FLOAT, None)

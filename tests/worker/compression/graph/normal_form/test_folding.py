@@ -32,13 +32,11 @@ def normal(model: onnx.ModelProto) -> ir.Model:
 
 
 def test_a_transposed_weight_becomes_a_weight_under_the_name_of_the_value() -> None:
-    model = graphs.of(
-        [
-            helper.make_node("Transpose", ["w"], ["w_t"], name="turn", perm=[1, 0]),
-            helper.make_node("MatMul", ["x", "w_t"], ["y"], name="layer"),
-        ],
-        {"x": ["N", 4]},
-        {"y": ["N", 3]},
+    model = graphs.parse(
+        """(float[N,4] x) => (float[N,3] y) {
+            [turn] w_t = Transpose <perm=[1, 0]> (w)
+            [layer] y = MatMul (x, w_t)
+        }""",
         {"w": np.arange(12, dtype=np.float32).reshape(3, 4)},
     )
     result = normal(model)
@@ -48,14 +46,12 @@ def test_a_transposed_weight_becomes_a_weight_under_the_name_of_the_value() -> N
 
 def test_a_large_weight_that_another_node_reads_too_is_not_stored_twice() -> None:
     weight = np.ones((64, 64), np.float32)
-    model = graphs.of(
-        [
-            helper.make_node("Transpose", ["w"], ["w_t"], name="turn"),
-            helper.make_node("MatMul", ["x", "w_t"], ["a"], name="one"),
-            helper.make_node("MatMul", ["a", "w"], ["y"], name="two"),
-        ],
-        {"x": ["N", 64]},
-        {"y": ["N", 64]},
+    model = graphs.parse(
+        """(float[N,64] x) => (float[N,64] y) {
+            [turn] w_t = Transpose (w)
+            [one] a = MatMul (x, w_t)
+            [two] y = MatMul (a, w)
+        }""",
         {"w": weight},
     )
     assert ops(normal(model)) == ["Transpose", "MatMul", "MatMul"]
@@ -64,75 +60,66 @@ def test_a_large_weight_that_another_node_reads_too_is_not_stored_twice() -> Non
 @pytest.mark.parametrize("operator", ["ConstantOfShape", "Expand", "Tile"])
 @pytest.mark.parametrize(("side", "folded"), [(16, True), (512, False)])
 def test_what_blows_the_file_up_is_left_to_the_run(operator: str, side: int, folded: bool) -> None:
-    one = [] if operator == "ConstantOfShape" else ["one"]
-    model = graphs.of(
-        [
-            helper.make_node(operator, [*one, "shape"], ["big"], name="blow"),
-            helper.make_node("Add", ["x", "big"], ["y"], name="add"),
-        ],
-        {"x": [side, side]},
-        {"y": [side, side]},
-        {"one": np.ones((1, 1), np.float32), "shape": np.array([side, side], np.int64)},
+    one = "" if operator == "ConstantOfShape" else "one, "
+    model = graphs.parse(
+        f"""(float[{side},{side}] x) => (float[{side},{side}] y) {{
+            [blow] big = {operator} ({one}shape)
+            [add] y = Add (x, big)
+        }}""",
+        {"one": np.ones((1, 1), np.float32), "shape": np.array([side, side])},
     )
     assert ops(normal(model)) == (["Add"] if folded else [operator, "Add"])
 
 
 def test_quantized_weights_stay_quantized() -> None:
-    model = graphs.of(
-        [
-            helper.make_node("QuantizeLinear", ["w", "s"], ["q"], name="q"),
-            helper.make_node("DequantizeLinear", ["q", "s"], ["d"], name="dq"),
-            helper.make_node("Transpose", ["d"], ["t"], name="turn"),
-            helper.make_node("MatMul", ["x", "t"], ["y"], name="layer"),
-        ],
-        {"x": ["N", 2]},
-        {"y": ["N", 2]},
+    model = graphs.parse(
+        """(float[N,2] x) => (float[N,2] y) {
+            [q] q = QuantizeLinear (w, s)
+            [dq] d = DequantizeLinear (q, s)
+            [turn] t = Transpose (d)
+            [layer] y = MatMul (x, t)
+        }""",
         {"w": np.eye(2, dtype=np.float32), "s": np.array(0.1, np.float32)},
     )
     assert ops(normal(model)) == ["QuantizeLinear", "DequantizeLinear", "Transpose", "MatMul"]
 
 
 def test_a_weight_stored_as_float16_stays_so() -> None:
-    model = graphs.of(
-        [
-            helper.make_node("Cast", ["w"], ["w32"], name="widen", to=FLOAT),
-            helper.make_node("MatMul", ["x", "w32"], ["y"], name="layer"),
-        ],
-        {"x": ["N", 8]},
-        {"y": ["N", 8]},
+    model = graphs.parse(
+        """(float[N,8] x) => (float[N,8] y) {
+            [widen] w32 = Cast <to=1> (w)
+            [layer] y = MatMul (x, w32)
+        }""",
         {"w": np.eye(8, dtype=np.float16)},
     )
     assert ops(normal(model)) == ["Cast", "MatMul"]
 
 
 def test_what_is_random_stays_random() -> None:
-    model = graphs.of(
-        [
-            helper.make_node("RandomNormalLike", ["w"], ["noise"], name="noise"),
-            helper.make_node("Add", ["x", "noise"], ["y"], name="add"),
-        ],
-        {"x": [2]},
-        {"y": [2]},
+    model = graphs.parse(
+        """(float[2] x) => (float[2] y) {
+            [noise] noise = RandomNormalLike (w)
+            [add] y = Add (x, noise)
+        }""",
         {"w": np.ones(2, np.float32)},
     )
     assert ops(normalise(ir.from_proto(model))) == ["RandomNormalLike", "Add"]
 
 
 def test_a_constant_output_stays_computed() -> None:
-    nodes = [helper.make_node("Add", ["w", "w"], ["y"], name="add")]
-    model = graphs.of(nodes, {"x": [2]}, {"y": [2]}, {"w": np.ones(2, np.float32)})
+    model = graphs.parse(
+        "(float[2] x) => (float[2] y) { [add] y = Add (w, w) }", {"w": np.ones(2, np.float32)}
+    )
     assert ops(normal(model)) == ["Add"]
 
 
 def test_an_operator_with_several_results_is_folded() -> None:
-    model = graphs.of(
-        [
-            helper.make_node("Split", ["w"], ["a", "b"], name="split", axis=0, num_outputs=2),
-            helper.make_node("Mul", ["x", "a"], ["m"], name="mul"),
-            helper.make_node("Add", ["m", "b"], ["y"], name="add"),
-        ],
-        {"x": ["N", 4]},
-        {"y": ["N", 4]},
+    model = graphs.parse(
+        """(float[N,4] x) => (float[N,4] y) {
+            [split] a, b = Split <axis=0, num_outputs=2> (w)
+            [mul] m = Mul (x, a)
+            [add] y = Add (m, b)
+        }""",
         {"w": np.arange(8, dtype=np.float32).reshape(2, 4)},
     )
     result = normal(model)
@@ -142,18 +129,18 @@ def test_an_operator_with_several_results_is_folded() -> None:
 
 def flattened(declared: list[int | str]) -> onnx.ModelProto:
     """x[N,3,4] reshaped as exporters do: Concat(Gather(Shape(x), 0), Gather(Shape(x), 1) · Gather(Shape(x), 2))."""
-    nodes = [helper.make_node("Shape", ["r"], ["s"], name="shape")]
-    nodes += [helper.make_node("Gather", ["s", f"i{k}"], [f"d{k}"], name=f"dim{k}") for k in range(3)]
-    nodes += [
-        helper.make_node("Mul", ["d1", "d2"], ["rest"], name="rest"),
-        helper.make_node("Concat", ["d0", "rest"], ["target"], name="target", axis=0),
-        helper.make_node("Reshape", ["r", "target"], ["y"], name="flatten"),
-    ]
-    indices = {f"i{k}": np.array([k], np.int64) for k in range(3)}
-    relu = helper.make_node("Relu", ["x"], ["r"], name="relu")
-    model = graphs.of([relu, *nodes], {"x": ["N", 3, 4]}, {"y": [declared[0], 12]}, indices)
-    model.graph.value_info.append(helper.make_tensor_value_info("r", FLOAT, declared))
-    return model
+    text = f"""(float[N,3,4] x) => (float[{declared[0]},12] y)
+        <float[{",".join(map(str, declared))}] r> {{
+        [relu] r = Relu (x)
+        [shape] s = Shape (r)
+        [dim0] d0 = Gather (s, i0)
+        [dim1] d1 = Gather (s, i1)
+        [dim2] d2 = Gather (s, i2)
+        [rest] rest = Mul (d1, d2)
+        [target] target = Concat <axis=0> (d0, rest)
+        [flatten] y = Reshape (r, target)
+    }}"""
+    return graphs.parse(text, {f"i{k}": np.array([k]) for k in range(3)})
 
 
 @pytest.mark.parametrize("declared", [["N", 3, 4], [1, 3, 4]], ids=["symbolic", "stale"])
@@ -183,7 +170,7 @@ def test_constants_of_the_outer_graph_are_folded_inside_a_branch() -> None:
     for attribute in model.graph.node[0].attribute:
         graph, last = attribute.g, attribute.g.node[-1].output[0]
         graph.node[-1].output[0] = f"{last}_plain"
-        graph.node.append(helper.make_node("Neg", ["shift"], [f"{last}_shift"], name="negate"))
+        graph.node.append(graphs.node("Neg", "shift", f"{last}_shift", name="negate"))
         graph.node.append(helper.make_node("Add", [f"{last}_plain", f"{last}_shift"], [last], name="shifted"))
     model.graph.initializer.append(numpy_helper.from_array(np.arange(4, dtype=np.float32), "shift"))
     assert ops(normal(model)) == ["If", "MatMul", "Add", "MatMul", "Add"]
@@ -191,39 +178,28 @@ def test_constants_of_the_outer_graph_are_folded_inside_a_branch() -> None:
 
 def test_shapes_inside_a_loop_are_left_alone() -> None:
     """The body doubles what it carries: a shape that holds in the first round does not in the next."""
-    body = helper.make_graph(
-        [
-            helper.make_node("Shape", ["v"], ["s"], name="shape"),
-            helper.make_node("Cast", ["s"], ["f"], name="cast", to=FLOAT),
-            helper.make_node("Identity", ["c"], ["c2"], name="go on"),
-            helper.make_node("Concat", ["v", "f"], ["v2"], name="grow", axis=0),
-        ],
-        "body",
-        [
-            helper.make_tensor_value_info("i", INT64, []),
-            helper.make_tensor_value_info("c", BOOL, []),
-            helper.make_tensor_value_info("v", FLOAT, [2]),
-        ],
-        [
-            helper.make_tensor_value_info("c2", BOOL, []),
-            helper.make_tensor_value_info("v2", FLOAT, None),
-        ],
+    model = graphs.parse(
+        """(float[2] x) => (float[M] y) {
+            [loop] y = Loop <body = body (int64 i, bool c, float[2] v) => (bool c2, float[] v2) {
+                [shape] s = Shape (v)
+                [cast] f = Cast <to=1> (s)
+                ["go on"] c2 = Identity (c)
+                [grow] v2 = Concat <axis=0> (v, f)
+            }> (rounds, , x)
+        }""",
+        {"rounds": np.array(3)},
     )
-    loop = helper.make_node("Loop", ["rounds", "", "x"], ["y"], name="loop", body=body)
-    model = graphs.of([loop], {"x": [2]}, {"y": ["M"]}, {"rounds": np.array(3, np.int64)})
     assert "Shape" in ops(normal(model))
 
 
 def test_external_weights_of_a_large_model_stay_mapped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = graphs.of(
-        [
-            helper.make_node("Transpose", ["w"], ["t"], name="turn"),
-            helper.make_node("MatMul", ["x", "t"], ["y"], name="layer"),
-        ],
-        {"x": ["N", 64]},
-        {"y": ["N", 64]},
+    model = graphs.parse(
+        """(float[N,64] x) => (float[N,64] y) {
+            [turn] t = Transpose (w)
+            [layer] y = MatMul (x, t)
+        }""",
         {"w": np.ones((64, 64), np.float32)},
     )
     path = tmp_path / "model.onnx"
@@ -238,35 +214,18 @@ def test_external_weights_of_a_large_model_stay_mapped(
 def test_a_condition_stays_computed_where_the_branch_would_not_be_accepted() -> None:
     """ONNX Runtime computes a Range up to a limit of shape [1], until that shape is known when it loads."""
 
-    def branch(name: str, constant: str) -> onnx.GraphProto:
-        node = helper.make_node("Identity", [constant], [name], name=name)
-        return helper.make_graph(
-            [node], name, [], [helper.make_value_info(name, helper.make_tensor_type_proto(INT64, None))]
-        )
-
-    model = graphs.of(
-        [
-            helper.make_node("Size", ["x"], ["n"], name="size"),
-            helper.make_node("Equal", ["n", "five"], ["is five"], name="equal"),
-            helper.make_node(
-                "If",
-                ["is five"],
-                ["limit"],
-                name="choose",
-                then_branch=branch("t", "limit_1d"),
-                else_branch=branch("e", "zero"),
-            ),
-            helper.make_node("Range", ["zero", "limit", "one"], ["r"], name="range"),
-            helper.make_node("Cast", ["r"], ["y"], name="cast", to=FLOAT),
-        ],
-        {"x": [5]},
-        {"y": ["M"]},
-        {
-            "zero": np.array(0, np.int64),
-            "one": np.array(1, np.int64),
-            "five": np.array(5, np.int64),
-            "limit_1d": np.array([4], np.int64),
-        },
+    model = graphs.parse(
+        """(float[5] x) => (float[M] y) {
+            [size] n = Size (x)
+            [equal] "is five" = Equal (n, five)
+            [choose] limit = If <
+                then_branch = t () => (int64[] t) { [t] t = Identity (limit_1d) },
+                else_branch = e () => (int64[] e) { [e] e = Identity (zero) }
+            > ("is five")
+            [range] r = Range (zero, limit, one)
+            [cast] y = Cast <to=1> (r)
+        }""",
+        {"zero": np.array(0), "one": np.array(1), "five": np.array(5), "limit_1d": np.array([4])},
     )
     assert ops(normal(model))[:3] == ["Size", "Equal", "If"]
 
@@ -289,7 +248,7 @@ def networks(draw: st.DrawFn) -> onnx.ModelProto:
         nodes.append(helper.make_node(operator, inputs, [f"v{index}"], name=f"n{index}"))
         values.append(f"v{index}")
     nodes.append(helper.make_node("Add", ["x", values[-1]], ["sum"], name="last"))
-    nodes.append(helper.make_node("Tanh", ["sum"], ["y"], name="tanh"))
+    nodes.append(graphs.node("Tanh", "sum", "y", name="tanh"))
     return graphs.of(nodes, {"x": [side, side]}, {"y": [side, side]}, weights)
 
 

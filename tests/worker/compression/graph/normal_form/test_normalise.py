@@ -69,7 +69,7 @@ def test_only_plain_initializers_and_named_nodes_are_left(
 
 def test_unused_nodes_and_initializers_are_removed_but_never_inputs(tmp_path: Path) -> None:
     model = graphs.mlp()
-    model.graph.node.append(helper.make_node("Neg", ["features"], ["nobody"], name="dead"))
+    model.graph.node.append(graphs.node("Neg", "features", "nobody", name="dead"))
     model.graph.initializer.append(helper.make_tensor("dead_weight", TensorProto.FLOAT, [2], [1, 2]))
     model.graph.input.append(helper.make_tensor_value_info("unused", TensorProto.FLOAT, [1]))
     normal = normalise(model_files.load(written(model, tmp_path)))
@@ -100,32 +100,14 @@ def test_the_other_name_of_onnx_own_domain_is_understood(tmp_path: Path) -> None
 
 def test_an_identity_that_is_an_output_of_a_branch_stays(tmp_path: Path) -> None:
     """Both branches answer a value of the outer graph, which only an Identity can hand out."""
-    flag, x, y = (
-        helper.make_tensor_value_info(name, kind, shape)
-        for name, kind, shape in (
-            ("flag", TensorProto.BOOL, []),
-            ("x", TensorProto.FLOAT, [2]),
-            ("y", TensorProto.FLOAT, [2]),
-        )
-    )
-    branches = {
-        f"{name}_branch": helper.make_graph(
-            [helper.make_node("Identity", [source], [name], name=name)],
-            name,
-            [],
-            [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2])],
-        )
-        for name, source in (("then", "x"), ("else", "doubled"))
-    }
-    nodes = [
-        helper.make_node("Add", ["x", "x"], ["sum"], name="add"),
-        helper.make_node("Identity", ["sum"], ["doubled"], name="skipped"),
-        helper.make_node("If", ["flag"], ["y"], name="choose", **branches),
-    ]
-    graph = helper.make_graph(nodes, "g", [x, flag], [y])
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=graphs.IR_VERSION
-    )
+    model = graphs.parse("""(float[2] x, bool flag) => (float[2] y) {
+        [add] sum = Add (x, x)
+        [skipped] doubled = Identity (sum)
+        [choose] y = If <
+            then_branch = then () => (float[2] then) { [then] then = Identity (x) },
+            else_branch = else () => (float[2] else) { [else] else = Identity (doubled) }
+        > (flag)
+    }""")
     normal = normalise(model_files.load(written(model, tmp_path)))
     assert "skipped" not in {node.name for node in normal.graph}
     for flag_ in (True, False):
@@ -134,19 +116,10 @@ def test_an_identity_that_is_an_output_of_a_branch_stays(tmp_path: Path) -> None
 
 
 def test_sequences_stay_sequences(tmp_path: Path) -> None:
-    nodes = [
-        helper.make_node("SequenceConstruct", ["x", "x"], ["pair"], name="construct"),
-        helper.make_node("ConcatFromSequence", ["pair"], ["y"], name="concat", axis=0),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", TensorProto.FLOAT, [2])],
-        [helper.make_tensor_value_info("y", TensorProto.FLOAT, [4])],
-    )
-    model = helper.make_model(
-        graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=graphs.IR_VERSION
-    )
+    model = graphs.parse("""(float[2] x) => (float[4] y) {
+        [construct] pair = SequenceConstruct (x, x)
+        [concat] y = ConcatFromSequence <axis=0> (pair)
+    }""")
     normal = normalise(model_files.load(written(model, tmp_path)))
     feeds = {"x": np.ones(2, np.float32)}
     assert largest_difference(run(model, feeds), run(normal, feeds)) == 0

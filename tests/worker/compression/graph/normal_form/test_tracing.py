@@ -5,7 +5,6 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import helper
 
 from tests.support import graphs
 from worker.compression.graph.normal_form.tracing import trace
@@ -23,7 +22,7 @@ def test_a_batch_that_the_file_forgot_is_found_again(build) -> None:  # type: ig
 
 
 def reshaped(source: list[int | str], target: list[int]) -> ir.Model:
-    node = helper.make_node("Reshape", ["x", "target"], ["y"], name="reshape")
+    node = graphs.node("Reshape", "x target", "y", "reshape")
     return ir.from_proto(
         graphs.of([node], {"x": source}, {"y": [None] * len(target)}, {"target": np.array(target, np.int64)})
     )
@@ -67,11 +66,14 @@ def test_what_is_told_of_a_reshape_is_what_numpy_answers(data: st.DataObject) ->
 
 
 def test_what_cannot_be_inferred_is_as_declared() -> None:
-    node = helper.make_node("BiasGelu", ["x", "w"], ["h"], name="fused", domain="com.microsoft")
-    relu = helper.make_node("Relu", ["h"], ["y"], name="relu")
-    proto = graphs.of([node, relu], {"x": ["N", 4]}, {"y": ["N", 4]}, {"w": np.ones(4, np.float32)})
-    proto.opset_import.append(helper.make_opsetid("com.microsoft", 1))
-    proto.graph.value_info.append(helper.make_tensor_value_info("h", 1, ["N", 4]))
+    proto = graphs.parse(
+        """(float[N,4] x) => (float[N,4] y) <float[N,4] h> {
+            [fused] h = com.microsoft.BiasGelu (x, w)
+            [relu] y = Relu (h)
+        }""",
+        {"w": np.ones(4, np.float32)},
+        domains={"com.microsoft": 1},
+    )
     model = ir.from_proto(proto)
     assert model.graph[0].outputs[0] not in trace(model)
     assert str(model.graph[0].outputs[0].shape) == "[N,4]"

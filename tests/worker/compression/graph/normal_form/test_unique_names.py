@@ -6,9 +6,8 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from onnx import TensorProto, helper, numpy_helper
 
-from tests.support.graphs import siblings
+from tests.support import graphs
 from tests.support.ort import run
 from worker.compression.graph.normal_form.normalise import normalise
 
@@ -23,8 +22,8 @@ def names(model: ir.Model) -> tuple[list[str | None], list[str | None]]:
 @pytest.mark.parametrize("flag", [True, False])
 def test_branches_that_use_the_same_names_get_names_of_their_own(flag: bool) -> None:
     feeds = {"x": np.ones((2, 3, 8, 8), np.float32), "flag": np.array(flag)}
-    expected = run(siblings(), feeds)
-    made = normalise(ir.from_proto(siblings()))
+    expected = run(graphs.siblings(), feeds)
+    made = normalise(ir.from_proto(graphs.siblings()))
     assert all(len(each) == len(set(each)) for each in names(made))
     np.testing.assert_array_equal(expected[0], run(made, feeds)[0])
 
@@ -35,11 +34,9 @@ def test_nodes_may_share_names_or_have_none(called: list[str]) -> None:
     """Every node keeps its name where it is the first to have it."""
     values = ["x", *(f"v{i}" for i in range(len(called) - 1)), "y"]
     nodes = [
-        helper.make_node(["Relu", "Neg"][i % 2], [values[i]], [values[i + 1]], name=name)
-        for i, name in enumerate(called)
+        graphs.node(["Relu", "Neg"][i % 2], values[i], values[i + 1], name) for i, name in enumerate(called)
     ]
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [2]) for name in "xy"]
-    model = helper.make_model(helper.make_graph(nodes, "g", ends[:1], ends[1:]))
+    model = graphs.of(nodes, {"x": [2]}, {"y": [2]}, {})
     found, _ = names(normalise(ir.from_proto(model)))
     assert len(set(found)) == len(called)
     firsts = {name for i, name in enumerate(called) if name and name not in called[:i]}
@@ -47,21 +44,17 @@ def test_nodes_may_share_names_or_have_none(called: list[str]) -> None:
 
 
 def test_the_signature_keeps_its_names_where_an_inner_value_has_one_of_them() -> None:
-    inner = helper.make_graph(
-        [helper.make_node("Neg", ["x"], ["t"])], "b", [], [helper.make_tensor_value_info("t", 1, [2])]
+    model = graphs.parse(
+        """(float[2] x, bool flag) => (float[2] t) {
+            y = If <
+                then_branch = b () => (float[2] t) { t = Neg (x) },
+                else_branch = b () => (float[2] t) { t = Neg (x) }
+            > (flag)
+            t = Add (y, w)
+        }""",
+        {"w": np.ones(2, np.float32)},
     )
-    nodes = [
-        helper.make_node("If", ["flag"], ["y"], then_branch=inner, else_branch=inner),
-        helper.make_node("Add", ["y", "w"], ["t"]),
-    ]
-    graph = helper.make_graph(
-        nodes,
-        "g",
-        [helper.make_tensor_value_info("x", 1, [2]), helper.make_tensor_value_info("flag", 9, [])],
-        [helper.make_tensor_value_info("t", 1, [2])],
-        [numpy_helper.from_array(np.ones(2, np.float32), "w")],
-    )
-    made = normalise(ir.from_proto(helper.make_model(graph)))
+    made = normalise(ir.from_proto(model))
     assert [value.name for value in made.graph.outputs] == ["t"]
     assert all(len(each) == len(set(each)) for each in names(made))
     onnx.checker.check_model(ir.to_proto(made))

@@ -113,25 +113,33 @@ def test_never_below_the_floor() -> None:
 
 def test_a_version_that_says_something_else_is_kept() -> None:
     """ReduceMean takes its axes as an input from version 18 on."""
-    nodes = [helper.make_node("ReduceMean", ["x", "axes"], ["y"], name="mean")]
-    model = ir.from_proto(graphs.of(nodes, {"x": ["N", 4]}, {"y": ["N", 1]}, {"axes": np.array([1])}, 21))
+    model = ir.from_proto(
+        graphs.parse(
+            "(float[N,4] x) => (float[N,1] y) { [mean] y = ReduceMean (x, axes) }",
+            {"axes": np.array([1])},
+            opset=21,
+        )
+    )
     assert opset_of(lower_opset(model, 11)) == 18
 
 
 def quantized(dtype: type, opset: int, ir_version: int) -> ir.Model:
     """A weight behind a DequantizeLinear, then a Reshape: operators whose versions differ in types alone."""
     weight = ir.Tensor(np.ones((4, 4), dtype), name="q")
-    nodes = [
-        helper.make_node("DequantizeLinear", ["q", "s"], ["w"], name="dq"),
-        helper.make_node("MatMul", ["x", "w"], ["m"], name="layer"),
-        helper.make_node("Reshape", ["m", "target"], ["y"], name="reshape"),
-    ]
     constants = {
         "q": weight.numpy().astype(np.int8),
         "s": np.array(0.1, np.float32),
         "target": np.array([-1, 2]),
     }
-    proto = graphs.of(nodes, {"x": ["N", 4]}, {"y": ["M", 2]}, constants, opset)
+    proto = graphs.parse(
+        """(float[N,4] x) => (float[M,2] y) {
+            [dq] w = DequantizeLinear (q, s)
+            [layer] m = MatMul (x, w)
+            [reshape] y = Reshape (m, target)
+        }""",
+        constants,
+        opset=opset,
+    )
     proto.ir_version = ir_version
     model = ir.from_proto(proto)
     model.graph.initializers["q"].const_value = weight
@@ -170,9 +178,12 @@ def test_the_ir_version_goes_back_but_not_below_the_uploads() -> None:
 
 @pytest.mark.parametrize("mode", ["constant", "wrap"])
 def test_a_pad_that_wraps_needs_its_version(mode: str) -> None:
-    nodes = [helper.make_node("Pad", ["x", "pads"], ["y"], name="pad", mode=mode)]
     constants = {"pads": np.array([1, 1], np.int64)}
-    model = ir.from_proto(graphs.of(nodes, {"x": [4]}, {"y": [6]}, constants, 21))
+    model = ir.from_proto(
+        graphs.parse(
+            f'(float[4] x) => (float[6] y) {{ [pad] y = Pad <mode="{mode}"> (x, pads) }}', constants, opset=21
+        )
+    )
     assert opset_of(lower_opset(model, 13)) == {"constant": 13, "wrap": 19}[mode]
 
 

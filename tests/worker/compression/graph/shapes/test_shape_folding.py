@@ -2,29 +2,18 @@
 
 from typing import Any
 
-import onnx
+import numpy as np
 import onnx_ir as ir
 import pytest
-from onnx import TensorProto, helper
 from onnxscript.optimizer import _constant_folding
 
-from tests.support.graphs import IR_VERSION
+from tests.support import graphs
 from worker.compression.graph.nodes.known_shapes import node_outputs, static_dims
 from worker.compression.graph.shapes.shapes import with_shapes
 
-FLOAT, INT = TensorProto.FLOAT, TensorProto.INT64
 
-
-def model(*nodes: onnx.NodeProto, constants: list[onnx.TensorProto]) -> ir.Model:
-    graph = helper.make_graph(
-        list(nodes),
-        "g",
-        [helper.make_tensor_value_info("x", FLOAT, ["batch", 4, 6])],
-        [helper.make_tensor_value_info("y", FLOAT, None)],
-        constants,
-    )
-    opsets = [helper.make_opsetid("", 18)]
-    return ir.from_proto(helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION))
+def model(body: str, **constants: Any) -> ir.Model:
+    return ir.from_proto(graphs.parse(f"(float[batch,4,6] x) => (float[] y) {{ {body} }}", constants))
 
 
 @pytest.fixture
@@ -42,41 +31,33 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 def test_a_shape_that_is_computed_is_told(computed: list[str]) -> None:
-    found = with_shapes(
-        model(
-            helper.make_node("Shape", ["x"], ["dims"]),
-            helper.make_node("ReduceProd", ["dims"], ["all"], keepdims=1),
-            helper.make_node("Concat", ["one", "all"], ["sizes"], axis=0),
-            helper.make_node("Reshape", ["x", "sizes"], ["y"]),
-            constants=[helper.make_tensor("one", INT, [1], [1])],
-        )
-    )
+    body = """
+        dims = Shape (x)
+        all = ReduceProd <keepdims=1> (dims)
+        sizes = Concat <axis=0> (one, all)
+        y = Reshape (x, sizes)
+    """
+    found = with_shapes(model(body, one=np.array([1])))
     assert {v.name: static_dims(v) for v in node_outputs(found)}["y"] == [1, 24]
     assert "ReduceProd" in computed
 
 
 LARGE = {
-    "Resize": (["c4", "", "", "sizes"], {}),
-    "Tile": (["c4", "sizes"], {}),
-    "Expand": (["c4", "sizes"], {}),
-    "Einsum": (["v", "v", "v", "v"], {"equation": "a,b,c,d->"}),
-    "AveragePool": (["c4"], {"kernel_shape": [10**4, 10**4], "pads": [9998, 9998, 1, 1]}),
+    "Resize": "(c4, , , sizes)",
+    "Tile": "(c4, sizes)",
+    "Expand": "(c4, sizes)",
+    "Einsum": '<equation="a,b,c,d->"> (v, v, v, v)',
+    "AveragePool": "<kernel_shape=[10000, 10000], pads=[9998, 9998, 1, 1]> (c4)",
 }
 
 
 @pytest.mark.parametrize("operator", LARGE)
 def test_what_takes_long_is_not_computed(operator: str, computed: list[str]) -> None:
-    inputs, attributes = LARGE[operator]
-    with_shapes(
-        model(
-            helper.make_node(operator, inputs, ["large"], **attributes),
-            helper.make_node("NonZero", ["x"], ["places"]),
-            helper.make_node("Relu", ["x"], ["y"]),
-            constants=[
-                helper.make_tensor("c4", FLOAT, [1, 1, 2, 2], [1, 2, 3, 4]),
-                helper.make_tensor("v", FLOAT, [1000], [1] * 1000),
-                helper.make_tensor("sizes", INT, [4], [1, 1, 5000, 5000]),
-            ],
-        )
-    )
+    body = f"large = {operator} {LARGE[operator]}  places = NonZero (x)  y = Relu (x)"
+    constants = {
+        "c4": np.array([[[[1, 2], [3, 4]]]], np.float32),
+        "v": np.ones(1000, np.float32),
+        "sizes": np.array([1, 1, 5000, 5000]),
+    }
+    with_shapes(model(body, **constants))
     assert operator not in computed

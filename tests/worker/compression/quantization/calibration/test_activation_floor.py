@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.support.small_nets import model, named, node
+from tests.support.graphs import node
+from tests.support.small_nets import model_of, named
 from worker.compression.ir.affine import Range
 from worker.compression.quantization.calibration.activation_floor import cut_below_gates
 
@@ -25,7 +26,7 @@ SILU = [
     ],
 )
 def test_only_a_value_that_is_nothing_but_gated_is_cut(nodes: list[object], low: float) -> None:
-    net = model(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {})  # type: ignore[arg-type]
+    net = model_of(nodes, {"x": ["N", 4]}, {"y": ["N", 4]}, {})  # type: ignore[arg-type]
     value = named(net, "source").outputs[0]
     assert cut_below_gates(value, Range(-100.0, 50.0)) == Range(low, 50.0)
     assert cut_below_gates(value, Range(-2.0, 1.0)) == Range(-2.0, 1.0)

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.support.small_nets import model, node, samples
+from tests.support.small_nets import model, samples
 from worker.compression.data.samples import Fed, Samples
 from worker.compression.ir.affine import Range, quantized_weight, weight_scales
 from worker.compression.quantization.calibration import histogram
@@ -22,7 +22,7 @@ from worker.compression.runtime import observe
 
 
 def observed(folder: Path, x: Any, method: Any, percentile: float = 99.0) -> Range:
-    net = model([node("Neg", "x", "y", "neg")], {"x": ["N", x.shape[1]]}, {"y": ["N", x.shape[1]]}, {})
+    net = model(f"(float[N,{x.shape[1]}] x) => (float[N,{x.shape[1]}] y) {{ [neg] y = Neg (x) }}")
     return calibrate(net, samples(folder, net, x=x), method, percentile)
 
 
@@ -110,7 +110,7 @@ def test_batches_shrink_to_the_memory_there_is(
     budget: int, largest: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(observe, "MAX_OBSERVED_BYTES", budget)
-    net = model([node("Neg", "x", "y", "neg")], {"x": ["N", 50]}, {"y": ["N", 50]}, {})
+    net = model("(float[N,50] x) => (float[N,50] y) { [neg] y = Neg (x) }")
     data = samples(tmp_path, net, x=np.ones((64, 50), np.float32))
     SIZES.clear()
     lazy = Counted(data.columns, data.constants, data.targets, data.rows)
@@ -120,7 +120,7 @@ def test_batches_shrink_to_the_memory_there_is(
 
 
 def test_a_fixed_batch_is_kept(tmp_path: Path) -> None:
-    net = model([node("Neg", "x", "y", "neg")], {"x": [1, 3]}, {"y": [1, 3]}, {})
+    net = model("(float[1,3] x) => (float[1,3] y) { [neg] y = Neg (x) }")
     data = samples(tmp_path, net, x=np.arange(30, dtype=np.float32).reshape(10, 3))
     assert calibrate(net, data, "minmax") == Range(-29.0, 0.0)
     assert replace(data, rows=range(2)).fixed_batch == 1

@@ -15,7 +15,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.support.small_nets import model, node, run, samples, snr_db
+from tests.support.graphs import node
+from tests.support.small_nets import model_of, run, samples, snr_db
 from winnow.contract.recipe import Int8Static
 from worker.compression.apply import apply
 from worker.compression.ir.affine import Range, quantized_weight, weight_scales
@@ -125,7 +126,7 @@ def net(nodes: list[onnx.NodeProto], more: dict[str, Any]) -> ir.Model:
                    node("Neg", "size", "minus", "minus"), node("Add", "size minus", "zero", "zero"),
                    node("Add", "zero c", "d", "number")]  # fmt: skip
     nodes = [*before, *nodes, node("Conv", "m v", "y", "second")]
-    return model(nodes, {"x": [16, 3, 8, 8]}, {"y": [16, 4, None, None]}, {**WEIGHTS, **more}, opset=18)
+    return model_of(nodes, {"x": [16, 3, 8, 8]}, {"y": [16, 4, None, None]}, {**WEIGHTS, **more}, opset=18)
 
 
 def allowed_db(graph: ir.Model) -> float:

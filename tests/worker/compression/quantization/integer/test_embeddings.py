@@ -9,16 +9,8 @@ import pytest
 from onnx import TensorProto
 
 from tests.support.encoders import embedding_net
-from tests.support.small_nets import (
-    model,
-    named,
-    node,
-    ops,
-    optimized,
-    run,
-    samples,
-    snr_db,
-)
+from tests.support.graphs import node
+from tests.support.small_nets import model, model_of, named, ops, optimized, run, samples, snr_db
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8, Int8Dynamic, Int8Static, Requirements
 from worker.compression.apply import apply
@@ -32,7 +24,7 @@ from worker.compression.progress import Silent
 from worker.compression.quantization.integer.hardware import WeightRange
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.float_layers import FLOAT_WON, list_layers
-from worker.compression.quantization.search.int8_candidates import Way
+from worker.compression.quantization.search.int8_candidates import Candidate
 from worker.compression.quantization.search.output_error import OutputComparer
 from worker.compression.quantization.search.sensitivity import measure_sensitivities
 from worker.compression.steps.context import Context, StepResult
@@ -100,13 +92,15 @@ def uneven_net() -> ir.Model:
     }
     weights["table"][:, 0] = 3000
     weights["mask"][0] = 0
-    nodes = [
-        node("Gather", "table ids", "rows", "words"),
-        node("ReduceMean", "rows", "mean", "mean", axes=[1], keepdims=0),
-        node("Mul", "mean mask", "masked", "masked"),
-        node("Gemm", "masked w", "y", "head", transB=1),
-    ]
-    return model(nodes, {"ids": ["N", 6]}, {"y": ["N", 16]}, weights, inputs_are=TensorProto.INT64)
+    return model(
+        """(int64[N,6] ids) => (float[N,16] y) {
+            [words] rows = Gather (table, ids)
+            [mean] mean = ReduceMean <axes=[1], keepdims=0> (rows)
+            [masked] masked = Mul (mean, mask)
+            [head] y = Gemm <transB=1> (masked, w)
+        }""",
+        weights,
+    )
 
 
 @pytest.mark.parametrize("kind", ["int8_static", "int8"])
@@ -136,7 +130,7 @@ def test_a_table_is_judged_with_all_that_read_it(form: str, tmp_path: Path) -> N
     )
     static.observe(lambda _: None)
     found = measure_sensitivities(static, OutputComparer(net, static.samples, tmp_path), {}, lambda _: None)
-    told = {one.name: one.judged.snr_db for one in found}
+    told = {one.name: one.quality.snr_db for one in found}
     assert told.keys() == {"words", "head", "other"} | ({"again"} if form == "twice" else set())
     assert max(told.values()) < 80, "each moves the outputs"
 
@@ -144,13 +138,15 @@ def test_a_table_is_judged_with_all_that_read_it(form: str, tmp_path: Path) -> N
 def test_the_search_ends_where_two_layers_are_int8_together_or_not_at_all_and_keeps_the_limit(
     tmp_path: Path,
 ) -> None:
-    nodes = [
-        node("Gather", "table ids", "rows", "words"),
-        node("Gather", "table ids", "more", "again"),
-        node("Mul", "rows more", "y", "squares"),
-    ]
     table = np.random.default_rng(0).normal(size=(2048, 64)).astype(np.float32)
-    net = model(nodes, {"ids": ["N", 6]}, {"y": ["N", 6, 64]}, {"table": table}, inputs_are=TensorProto.INT64)
+    net = model(
+        """(int64[N,6] ids) => (float[N,6,64] y) {
+            [words] rows = Gather (table, ids)
+            [again] more = Gather (table, ids)
+            [squares] y = Mul (rows, more)
+        }""",
+        {"table": table},
+    )
     data, require = samples(tmp_path, net, ids=IDS), Requirements(min_cosine=0.9999999)
     context = Context(tmp_path, 0, Silent(), data, require=require)
     made = apply(net, Int8Static.model_validate({"kind": "int8_static", "exclude": "auto"}), context)
@@ -161,7 +157,7 @@ def test_the_search_ends_where_two_layers_are_int8_together_or_not_at_all_and_ke
 
 def test_the_float_model_says_of_no_layer_that_another_one_keeps_it(tmp_path: Path) -> None:
     net = embedding_net(tied=True)
-    told = list_layers(GraphEdit(net), Way("float", "float", lambda: net), with_data=True)
+    told = list_layers(GraphEdit(net), Candidate("float", "float", lambda: net), with_data=True)
     reasons = {str(layer.node.name): layer.reason for layer in told}
     assert reasons["words"] == reasons["head"] == FLOAT_WON
     assert reasons["places"] == "its table is small"
@@ -241,7 +237,7 @@ def test_a_model_of_nothing_but_an_int8_table_is_quantized_already(kind: str, tm
     ]
     table = np.random.default_rng(0).normal(size=(2048, 64)).astype(np.float32)
     outputs = {"y": ["N", 64]}
-    net = model(nodes, {"ids": ["N", 6]}, outputs, {"table": table}, inputs_are=TensorProto.INT64)
+    net = model_of(nodes, {"ids": ["N", 6]}, outputs, {"table": table}, inputs_are=TensorProto.INT64)
     assert not facts(net).quantized
     once = quantized(net, tmp_path).model
     assert facts(once).quantized

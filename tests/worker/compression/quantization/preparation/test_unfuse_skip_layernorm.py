@@ -7,7 +7,8 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import model, named, node, optimized, run, samples
+from tests.support.graphs import node
+from tests.support.small_nets import model_of, named, optimized, run, samples
 from winnow.contract.recipe import Int8Dynamic, Int8Static
 from worker.compression.apply import apply
 from worker.compression.ir.edit import GraphEdit
@@ -35,7 +36,7 @@ def encoder(*, kept: bool = False, rank: int = 3) -> ir.Model:
     if kept:
         nodes.append(node("Relu", "r", "z", "more"))
         outputs["z"] = shape
-    return model(nodes, {"x": shape}, outputs, weights)
+    return model_of(nodes, {"x": shape}, outputs, weights)
 
 
 def test_the_runtime_fuses_nothing_and_the_numbers_are_the_same(tmp_path: Path) -> None:

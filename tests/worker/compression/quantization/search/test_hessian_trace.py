@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from tests.support.small_nets import model, node, samples
+from tests.support.small_nets import model, samples
 from worker.compression.layers.linear import linears
 from worker.compression.quantization.search.hessian_trace import hessian_traces
 
@@ -13,9 +13,14 @@ def test_of_a_product_it_is_the_sum_of_squared_inputs(tmp_path: Path) -> None:
     """y = x W: Tr(JᵀJ) = outputs · Σ x², exactly for signs of one sample's outputs; to 15 % of the random signs."""
     rng = np.random.default_rng(0)
     x = rng.normal(size=(64, 6)).astype(np.float32)
-    nodes = [node("MatMul", "x w1", "h", "first"), node("MatMul", "h w2", "y", "second")]
     weights = {n: rng.normal(size=s).astype(np.float32) for n, s in (("w1", (6, 5)), ("w2", (5, 4)))}
-    net = model(nodes, {"x": ["N", 6]}, {"y": ["N", 4]}, weights)
+    net = model(
+        """(float[N,6] x) => (float[N,4] y) {
+            [first] h = MatMul (x, w1)
+            [second] y = MatMul (h, w2)
+        }""",
+        weights,
+    )
     found = hessian_traces(net, list(linears(net)), samples(tmp_path, net, x=x), 0, lambda _: None)
     batch = 4
     hidden = x @ weights["w1"]

@@ -7,16 +7,9 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from tests.support.small_nets import (
-    digits_net,
-    digits_samples,
-    model,
-    node,
-    run,
-    samples,
-    snr_db,
-)
-from tests.support.uneven import images, uneven_net
+from tests.support.graphs import node
+from tests.support.small_nets import digits_net, digits_samples, model, model_of, run, samples, snr_db
+from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Requirements
@@ -44,13 +37,13 @@ def static(tmp_path: Path) -> Static:
 
 @pytest.mark.usefixtures("all_told")
 def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_path: Path) -> None:
-    judge = OutputComparer(static.model, static.samples, tmp_path)
+    output_error = OutputComparer(static.model, static.samples, tmp_path)
     gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
-    found = measure_sensitivities(static, judge, gains, lambda _: None)
+    found = measure_sensitivities(static, output_error, gains, lambda _: None)
     assert [one.name for one in found] == ["conv1", "conv2", "conv3", "head"]
-    ranked = sorted(found, key=lambda one: one.judged.snr_db)
+    ranked = sorted(found, key=lambda one: one.quality.snr_db)
     assert {ranked[0].name, ranked[1].name} == {"conv1", "conv2"}
-    assert ranked[1].judged.snr_db < 20 < ranked[2].judged.snr_db - 10
+    assert ranked[1].quality.snr_db < 20 < ranked[2].quality.snr_db - 10
     assert {one.name: one.gain.bytes for one in found} == {
         "conv1": 3 * 432, "conv2": 3 * 2304, "conv3": 3 * 2304, "head": 3 * 96,
     }  # fmt: skip
@@ -59,24 +52,24 @@ def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_pa
 
 def test_noises_add_up(static: Static, tmp_path: Path) -> None:
     """The noise of all layers is that of the single ones together, within 3 dB."""
-    judge = OutputComparer(static.model, static.samples, tmp_path)
+    output_error = OutputComparer(static.model, static.samples, tmp_path)
     gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
-    found = measure_sensitivities(static, judge, gains, lambda _: None)
-    together = -10 * np.log10(sum(10 ** (-one.judged.snr_db / 10) for one in found))
-    assert abs(judge(static.quantized()).snr_db - together) < 3
+    found = measure_sensitivities(static, output_error, gains, lambda _: None)
+    together = -10 * np.log10(sum(10 ** (-one.quality.snr_db / 10) for one in found))
+    assert abs(output_error(static.quantized()).snr_db - together) < 3
 
 
 def test_the_judge_says_what_a_comparison_by_hand_says(static: Static, tmp_path: Path) -> None:
-    judge, made = OutputComparer(static.model, static.samples, tmp_path), static.quantized()
+    output_error, made = OutputComparer(static.model, static.samples, tmp_path), static.quantized()
     x = {"image": images()}
     expected = snr_db(run(static.model, x), run(made, x))
-    assert judge(made).snr_db == pytest.approx(expected, abs=0.01)
-    assert judge(static.model).snr_db == EXACT_DB
+    assert output_error(made).snr_db == pytest.approx(expected, abs=0.01)
+    assert output_error(static.model).snr_db == EXACT_DB
 
 
 def test_with_labels_the_drop_of_the_metric_is_judged(tmp_path: Path) -> None:
     data = digits_samples(tmp_path)
-    judge = OutputComparer(digits_net(), data, tmp_path, Evaluation(metric="top1"))
+    output_error = OutputComparer(digits_net(), data, tmp_path, Evaluation(metric="top1"))
     labels, x = np.asarray(data.labels), next(data.batches(2000))["image"]
     broken = digits_net()
     head = next(n for n in broken.graph if n.name == "head/gemm")
@@ -84,9 +77,9 @@ def test_with_labels_the_drop_of_the_metric_is_judged(tmp_path: Path) -> None:
     assert bias is not None
     bias.const_value = ir.tensor(np.array([9, *[0] * 9], np.float32))
     before, after = ((run(net, {"image": x}).argmax(1) == labels).mean() for net in (digits_net(), broken))
-    judged = judge(broken)
-    assert judged.metric == pytest.approx(after)
-    assert judged.drop == pytest.approx(before - after)
+    quality = output_error(broken)
+    assert quality.metric == pytest.approx(after)
+    assert quality.drop == pytest.approx(before - after)
 
 
 def test_a_float_model_that_answers_nan_is_no_judge(static: Static, tmp_path: Path) -> None:
@@ -103,19 +96,21 @@ def test_a_float_model_that_answers_nan_is_no_judge(static: Static, tmp_path: Pa
 
 def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
     """A detector that finds nothing: only every 40th sample has a row that is kept."""
-    nodes = [
-        node("MatMul", "x w", "h", "product"),
-        node("ReduceMax", "h", "m", "largest", axes=[1], keepdims=0),
-        node("Greater", "m least", "g", "kept"),
-        node("Compress", "h g", "y", "rows", axis=0),
-    ]
     rng = np.random.default_rng(0)
     weights = {"w": rng.normal(size=(16, 8)).astype(np.float32), "least": np.array(50, np.float32)}
-    net = model(nodes, {"x": ["N", 16]}, {"y": ["K", 8]}, weights)
+    net = model(
+        """(float[N,16] x) => (float[K,8] y) {
+            [product] h = MatMul (x, w)
+            [largest] m = ReduceMax <axes=[1], keepdims=0> (h)
+            [kept] g = Greater (m, least)
+            [rows] y = Compress <axis=0> (h, g)
+        }""",
+        weights,
+    )
     x = rng.normal(size=(80, 16)).astype(np.float32)
     x[::40] *= 1000
-    judge = OutputComparer(net, samples(tmp_path, net, x=x), tmp_path)
-    assert judge(net).as_report() == {"snr_db": EXACT_DB, "cosine": 1}
+    output_error = OutputComparer(net, samples(tmp_path, net, x=x), tmp_path)
+    assert output_error(net).as_report() == {"snr_db": EXACT_DB, "cosine": 1}
 
 
 @pytest.mark.usefixtures("all_told")
@@ -129,7 +124,7 @@ def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
 
 
 @pytest.mark.parametrize(
-    ("require", "labelled", "judged", "met"),
+    ("require", "labelled", "quality", "met"),
     [
         (Requirements(), False, OutputQuality(20.1, 0.9), True),
         (Requirements(), False, OutputQuality(19.9, 0.99), False),
@@ -141,16 +136,14 @@ def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
     ],
 )
 def test_what_is_required_is_judged_where_it_can_be(
-    require: Requirements, labelled: bool, judged: OutputQuality, met: bool
+    require: Requirements, labelled: bool, quality: OutputQuality, met: bool
 ) -> None:
-    assert acceptance_rule(require, labelled)[0](judged) is met
+    assert acceptance_rule(require, labelled)[0](quality) is met
 
 
 @pytest.mark.usefixtures("all_told")
 def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path) -> None:
     """Of 40 against 10 convolutions, 3 times as slow at least; against itself within a factor of 1.5."""
-    from tests.support.small_nets import model, node
-
     weights = {"w": np.full((16, 16, 3, 3), 0.01, np.float32)}
     networks = []
     for number, count in enumerate((10, 40, 10)):
@@ -159,7 +152,7 @@ def test_a_race_tells_a_network_from_one_that_does_the_work_twice(tmp_path: Path
             node("Conv", f"{a} w", b, f"conv{i}", pads=[1, 1, 1, 1])
             for i, (a, b) in enumerate(pairwise(names))
         ]
-        net = model(nodes, {"x": [1, 16, 16, 16]}, {"y": [1, 16, 16, 16]}, weights)
+        net = model_of(nodes, {"x": [1, 16, 16, 16]}, {"y": [1, 16, 16, 16]}, weights)
         model_files.save(net, tmp_path / f"{number}.onnx")
         networks.append(Network(tmp_path / f"{number}.onnx", 1, "it"))
     feed = {"x": np.zeros((1, 16, 16, 16), np.float32)}

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.compression.quantization.weights.block_affine import Array, Fitted, Grid, fit_range
+from worker.compression.ir.values import Array
+from worker.compression.quantization.weights.block_affine import Fitted, Grid, fit_range
 from worker.compression.quantization.weights.hqq import fit_hqq
 
 GRIDS = st.builds(Grid, st.sampled_from([2, 3, 4, 8]), st.booleans())

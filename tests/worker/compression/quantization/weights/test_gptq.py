@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.compression.quantization.weights.block_affine import Array, Grid, fit_range
+from worker.compression.ir.values import Array
+from worker.compression.quantization.weights.block_affine import Grid, fit_range
 from worker.compression.quantization.weights.gptq import GptqRounder, dead_inputs
 
 

@@ -9,8 +9,7 @@ from winnow.contract.recipe import FeaturePair
 from worker.compression.training.feeding.batches import Batch
 from worker.compression.training.goal.features import Projections
 from worker.compression.training.goal.head import Head
-from worker.compression.training.goal.losses import direction, soft_labels
-from worker.compression.training.goal.objective import LossWeights, Objective
+from worker.compression.training.goal.objective import LossWeights, Objective, direction, soft_labels
 
 HEAD = Head("logits", "logits", "classification")
 

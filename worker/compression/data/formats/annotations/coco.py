@@ -11,7 +11,7 @@ from typing import Any, Final
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
 from worker.compression.data.formats.annotations.boxes import Box, box_of
-from worker.compression.data.formats.annotations.paths import by_any_name
+from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.skipping import Faults
 from worker.compression.data.table import Boxes
 
@@ -32,9 +32,9 @@ def read_coco(pictures: Sequence[str], others: Sequence[str], content: Content) 
         return None
     faults = Faults()
     numbers, classes = _categories(parts)
-    rows: dict[str, list[Box]] = {}
+    known, rows = Pictures(pictures), dict[str, list[Box]]()
     for file, part in parts.items():
-        _read_part(file, part, by_any_name(pictures), numbers, rows, faults)
+        _read_part(file, part, known, numbers, rows, faults)
     names = sorted(rows)
     ignored = len(pictures) - len(names)
     notes = [f"{ignored} pictures are in no COCO file and left out."] if ignored > 0 else []
@@ -73,7 +73,7 @@ def _categories(parts: Mapping[str, dict[str, Any]]) -> tuple[dict[int, int], li
 def _read_part(
     file: str,
     part: dict[str, Any],
-    known: Mapping[str, str | None],
+    known: Pictures,
     numbers: Mapping[Any, int],
     rows: dict[str, list[Box]],
     faults: Faults,
@@ -99,14 +99,12 @@ def _read_part(
     rows.update({name: boxes for name, boxes in objects.items() if name not in bad})
 
 
-def _images(
-    file: str, images: Sequence[Any], known: Mapping[str, str | None], faults: Faults
-) -> dict[Any, str]:
+def _images(file: str, images: Sequence[Any], known: Pictures, faults: Faults) -> dict[Any, str]:
     """Names in the archive by the ids of pictures."""
     names: dict[Any, str] = {}
     for row, image in enumerate(images):
         id, path = (image.get("id"), image.get("file_name")) if isinstance(image, dict) else (None, None)
-        name = known.get(path) if isinstance(path, str) else None
+        name = known.name(file, path) if isinstance(path, str) else None
         if not _is_id(id) or name is None:
             faults.add(
                 f"{file} image {row}", f"its file_name {str(path)[:200]!r} is not in the archive, or not once"
@@ -132,8 +130,8 @@ def _box(each: dict[str, Any], numbers: Mapping[Any, int]) -> tuple[Box | None, 
     corner = each.get("bbox")
     if not isinstance(corner, list) or len(corner) != 4:
         return None, f"its bbox is {str(corner)[:80]}, four numbers were expected"
-    left, top, width, height = corner
     try:
+        left, top, width, height = map(float, corner)
         return box_of(numbers[category], left, top, left + width, top + height), None
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         return None, f"its bbox is {corner}: {error}"

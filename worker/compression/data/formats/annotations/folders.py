@@ -11,8 +11,7 @@ from typing import Final
 import numpy as np
 
 from worker.compression.data.formats.annotations.annotated import Annotated
-from worker.compression.data.formats.annotations.words import Names
-from worker.compression.data.table import Column
+from worker.compression.data.table import Column, Words
 
 SPLITS: Final = frozenset({"train", "training", "val", "valid", "validation", "test", "testing"})
 
@@ -36,7 +35,7 @@ def by_folder(names: Sequence[str]) -> Annotated | None:
     number = {name: n for n, name in enumerate(classes)}
     columns: dict[str, Column] = {"label": np.array([number[parts[i][at]] for i in order], np.int64)}
     if split:
-        columns["split"] = Names([parts[i][0] for i in order])
+        columns["split"] = Words([parts[i][0] for i in order])
     return Annotated("folder", [names[i] for i in order], columns, classes)
 
 

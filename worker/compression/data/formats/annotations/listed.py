@@ -1,24 +1,26 @@
 """Pictures with a table: `labels.csv`, or `metadata.csv`, `metadata.jsonl` as Hugging Face's imagefolder has them.
 
-One column names the picture, from the table's own folder or by any end of its path; the others are columns of the
-dataset. The classes are those of `label` (or what it is called, or the only other column): numbers as they are, words
-numbered in their order.
+One column names the picture, from the table's own folder or by any end of its path: the first that does so in the
+first row. The others are columns of the dataset. The classes are those of `label` (or what it is called, or the only
+other column): numbers as they are, words numbered in their order.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePosixPath
+from itertools import chain
 from typing import Any, Final
 
 import numpy as np
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats.annotations.annotated import Annotated, Content
-from worker.compression.data.formats.annotations.paths import by_any_name
+from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
+from worker.compression.data.formats.annotations.boxes import Box
+from worker.compression.data.formats.annotations.objects import COLUMN as OBJECTS
+from worker.compression.data.formats.annotations.objects import boxes_of
+from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.rows_of_text import rows_of_text
-from worker.compression.data.formats.annotations.words import Names
 from worker.compression.data.skipping import Faults
-from worker.compression.data.table import Array, Column
+from worker.compression.data.table import Array, Boxes, Column, Source, Words
 
 MAX_BYTES: Final = 256 * 2**20
 FILE_COLUMNS: Final = (
@@ -38,10 +40,11 @@ MASK_COLUMNS: Final = ("mask", "mask_file_name", "mask_file", "mask_path")
 
 @dataclass
 class _Listed:
-    """Rows of all tables: the pictures, their masks where a column names them, and the values of the columns."""
+    """Rows of all tables: the pictures, their masks and objects where they have some, and the values of the columns."""
 
     names: list[str] = field(default_factory=list)
     masks: list[str] = field(default_factory=list)
+    objects: list[list[Box]] = field(default_factory=list)
     values: dict[str, list[Any]] = field(default_factory=dict)
     faults: Faults = field(default_factory=Faults)
 
@@ -50,12 +53,13 @@ def read_listed(
     pictures: Sequence[str], others: Sequence[str], content: Content
 ) -> tuple[Annotated, list[str] | None] | None:
     """Read the archive's tables and the masks that they name; None where no table has a column of pictures."""
-    known = _Known(pictures)
+    known = Pictures(pictures)
     listed, columns = _Listed(), None
     for table in (name for name in others if name.endswith((".csv", ".jsonl"))):
         header, rows = rows_of_text(table, content(table, limit=MAX_BYTES))
-        file = next((name for name in FILE_COLUMNS if name in header), None)
-        if file is None:
+        first = next(rows, None)
+        file = first and _file_column(table, header, first, known)
+        if first is None or not file:
             continue
         if columns not in (None, header):
             raise Refusal(
@@ -63,32 +67,21 @@ def read_listed(
                 f"The tables of the archive differ in their columns: {columns} and {header}.",
             )
         columns = header
-        _read_rows(table, rows, file, known, listed)
+        _read_rows(table, chain([first], rows), file, known, listed)
     if columns is None:
         return None
     return _annotated(listed), listed.masks or None
 
 
-class _Known:
-    """Pictures by what a table may call them."""
-
-    def __init__(self, pictures: Sequence[str]) -> None:
-        self._names = set(pictures)
-        self._ends = by_any_name(pictures)
-        self._stems = by_any_name(str(PurePosixPath(name).with_suffix("")) for name in pictures)
-        self._of_stem = {str(PurePosixPath(name).with_suffix("")): name for name in pictures}
-
-    def name(self, table: str, said: str) -> str | None:
-        folder = table.rpartition("/")[0]
-        own = f"{folder}/{said}" if folder else said
-        if own in self._names:
-            return own
-        stem = self._stems.get(said)
-        return self._ends.get(said) or (self._of_stem.get(stem) if stem else None)
+def _file_column(table: str, header: list[str], first: Mapping[str, Any], known: Pictures) -> str | None:
+    """The column that names a picture in the first row, the usual names before others; else the first usual name."""
+    usual = [name for name in FILE_COLUMNS if name in header]
+    names = (name for name in [*usual, *header] if known.name(table, str(first[name])) is not None)
+    return next(names, usual[0] if usual else None)
 
 
 def _read_rows(
-    table: str, rows: Iterable[Mapping[str, Any]], file: str, known: _Known, listed: _Listed
+    table: str, rows: Iterable[Mapping[str, Any]], file: str, known: Pictures, listed: _Listed
 ) -> None:
     for number, row in enumerate(rows):
         mask = next((name for name in MASK_COLUMNS if name in row), None)
@@ -99,11 +92,16 @@ def _read_rows(
                 f"{table} row {number}", f"{str(said)[:200]!r} is not in the archive, or not once"
             )
             continue
+        try:
+            listed.objects += [boxes_of(row[OBJECTS])] if OBJECTS in row else []
+        except ValueError as error:
+            listed.faults.add(f"{table} row {number}", str(error))
+            continue
         picture, *masks = files
         listed.names.append(str(picture))
         listed.masks += map(str, masks)
         for column, value in row.items():
-            if column not in (file, mask):
+            if column not in (file, mask, OBJECTS):
                 listed.values.setdefault(column, []).append(value)
 
 
@@ -122,7 +120,10 @@ def _annotated(listed: _Listed) -> Annotated:
     classes = None
     if label:
         columns["label"], classes = _classes(columns[label])
-    return Annotated("column", listed.names, columns, classes, listed.faults, notes)
+    if listed.objects:
+        columns["boxes"] = Boxes(flat_boxes(listed.objects))
+    source: Source = "coco" if listed.objects else "column"
+    return Annotated(source, listed.names, columns, classes, listed.faults, notes)
 
 
 def _column(values: Sequence[Any]) -> Column | None:
@@ -135,8 +136,8 @@ def _column(values: Sequence[Any]) -> Column | None:
         pass
     try:
         return np.array([float("nan") if value in ("", None) else float(value) for value in values])
-    except ValueError:
-        return Names(["" if value is None else str(value) for value in values])
+    except (ValueError, OverflowError):
+        return Words(["" if value is None else str(value) for value in values])
 
 
 def _whole(value: Any) -> int:
@@ -146,7 +147,7 @@ def _whole(value: Any) -> int:
 
 
 def _classes(column: Column) -> tuple[Column, list[str] | None]:
-    if not isinstance(column, Names):
+    if not isinstance(column, Words):
         return column, None
     classes, numbers = np.unique(np.array(column.words, object), return_inverse=True)
     labels: Array = numbers.astype(np.int64)

@@ -10,7 +10,7 @@ from typing import Final
 
 from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
 from worker.compression.data.formats.annotations.boxes import box_of
-from worker.compression.data.formats.annotations.paths import by_any_name
+from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.plain_xml import BadXml, Element, parse_xml
 from worker.compression.data.skipping import Faults
 from worker.compression.data.table import Boxes
@@ -26,13 +26,12 @@ def read_voc(pictures: Sequence[str], others: Sequence[str], content: Content) -
     files = [name for name in others if name.lower().endswith(".xml")]
     if not files:
         return None
-    stems = by_any_name(str(PurePosixPath(name).with_suffix("")) for name in pictures)
-    names = {str(PurePosixPath(name).with_suffix("")): name for name in pictures}
+    known = Pictures(pictures)
     faults, rows = Faults(), dict[str, list[Named]]()
     for file in files:
         try:
             root = parse_xml(content(file, limit=MAX_BYTES))
-            rows[names[_stem(file, root, stems)]] = [_object(each) for each in root.all("object")]
+            rows[_picture(file, root, known)] = [_object(each) for each in root.all("object")]
         except ValueError as error:
             faults.add(file, str(error))
     classes = sorted({name for row in rows.values() for name, _ in row})
@@ -44,14 +43,13 @@ def read_voc(pictures: Sequence[str], others: Sequence[str], content: Content) -
     return Annotated("voc", ordered, {"boxes": boxes}, classes, faults, notes)
 
 
-def _stem(file: str, root: Element, stems: dict[str, str | None]) -> str:
-    """The picture's path without its ending: by the XML file's own name, else by what it says."""
+def _picture(file: str, root: Element, known: Pictures) -> str:
+    """The picture of the XML file's own name, else the one that it says."""
     if root.name != "annotation":
         raise BadXml(f"its root is {root.name[:80]!r}, not 'annotation'")
     said = root.word("filename") or ""
-    for stem in (PurePosixPath(file).stem, str(PurePosixPath(said).with_suffix("")) if said else ""):
-        picture = stems.get(stem)
-        if picture is not None:
+    for called in (PurePosixPath(file).stem, said):
+        if called and (picture := known.name(file, called)):
             return picture
     raise BadXml(f"its picture {said[:200]!r} is not in the archive, or not once")
 

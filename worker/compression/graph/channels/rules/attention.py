@@ -5,8 +5,7 @@ Without `scale` it is 1 / √width: a narrower one would change it, so Q and K k
 
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, NodeView
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
 from worker.compression.graph.channels.rules.linear import contract
 
 Q, K, V, MASK, FIRST_OPTION = range(5)

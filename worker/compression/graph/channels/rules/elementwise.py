@@ -9,8 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.graph.channels.node_view import Axes, Labelled, NodeView
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Axes, Labelled, NodeView, Rule, constant
 
 Zero = Callable[[NodeView, list[Labelled]], bool]
 
@@ -52,14 +51,14 @@ def any_factor_zero(view: NodeView, values: list[Labelled]) -> bool:
 
 def all_terms_zero(view: NodeView, values: list[Labelled]) -> bool:
     """A sum, or whatever else is zero where all operands are."""
-    constants = [view.constant(index) for index in range(len(values))]
+    constants = [constant(view.node, index) for index in range(len(values))]
     nonzero = [v for v, c in zip(values, constants, strict=True) if c is None or c.size > 1 or np.any(c)]
     return all(value.zero and all(_covers(value, other) for other in values) for value in nonzero)
 
 
 def clips_around_zero(view: NodeView, values: list[Labelled]) -> bool:
     """Clip: bounds that are left out or computed are taken for ones with zero between them."""
-    low, high = view.constant(1), view.constant(2)
+    low, high = constant(view.node, 1), constant(view.node, 2)
     least = view.node.attributes.get_float("min", 0.0) if low is None else low.min()
     most = view.node.attributes.get_float("max", 0.0) if high is None else high.max()
     return bool(values[0].zero and least <= 0 <= most)
@@ -79,7 +78,7 @@ def unbounded(view: NodeView) -> Labelled:
 
 
 def power(view: NodeView) -> Labelled:
-    exponent = view.constant(1)
+    exponent = constant(view.node, 1)
     if exponent is not None and exponent.min() <= 0:
         return unbounded(view)
     return elementwise(keeps_zero)(view)  # type: ignore[return-value]

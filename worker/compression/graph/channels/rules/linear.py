@@ -3,8 +3,7 @@
 from typing import Final
 
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import Labelled, NodeView
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Axis = tuple[Vector | None, int]
@@ -131,7 +130,7 @@ def _grouped(
 
 
 def _convolved(
-    view: NodeView, x: Labelled, made: Vector | None, outs: int, along: tuple[int, ...], *, zero: bool = True
+    view: NodeView, x: Labelled, made: Vector | None, outs: int, along: tuple[int, ...]
 ) -> Labelled:
     for index in along:
         other = view.optional(index)
@@ -139,7 +138,7 @@ def _convolved(
             view.share_labels((made, outs), (other.axes[0], other.shape[0]))
     for vector in x.axes[2:]:
         view.pin(vector, f"{view} slides over them")
-    return view.result([x.axes[0], made] + [None] * (len(view.shapes[0]) - 2), zero=zero)
+    return view.result([x.axes[0], made] + [None] * (len(view.shapes[0]) - 2), zero=True)
 
 
 def conv_transpose(view: NodeView) -> Labelled:
@@ -156,14 +155,10 @@ def conv_transpose(view: NodeView) -> Labelled:
             made = view.fold(read, sizes, 0).repeat(inner)  # type: ignore[union-attr]
         else:
             view.fold(read, sizes, 1)
-            made = None if made is None else _tiled(made, groups)
+            made = None if made is None else made[None].repeat(groups, 0).reshape(-1)
     if groups == 1 or read is None:
         view.produces(made)
     return _convolved(view, x, made, view.shapes[0][1], (2,))
-
-
-def _tiled(vector: Vector, times: int) -> Vector:
-    return vector[None].repeat(times, 0).reshape(-1)
 
 
 def einsum(view: NodeView) -> Labelled:

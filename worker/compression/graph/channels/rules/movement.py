@@ -5,8 +5,7 @@ from typing import Final
 import numpy as np
 
 from worker.compression.graph.channels.ledger import Vector, joined
-from worker.compression.graph.channels.node_view import Labelled, NodeView, integers
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule, constant, integers
 
 
 def transpose(view: NodeView) -> Labelled:
@@ -118,7 +117,7 @@ def pad(view: NodeView) -> Labelled:
         elif (before or after) and (copied := x.axes[axis]) is not None:
             view.pin(copied, f"{view} pads by mode {mode}")
             axes[axis] = None
-    value = view.constant(2)
+    value = constant(view.node, 2)
     filled = (value is not None and value.any()) or view.node.attributes.get_float("value", 0.0) != 0
     return view.result(axes, zero=x.zero and not (mode == "constant" and filled))
 
@@ -136,7 +135,7 @@ def gather(view: NodeView) -> Labelled:
     """A choice by constant indices, or rows of a table by computed ones."""
     x, indices = view.required(0), view.required(1)
     axis = view.node.attributes.get_int("axis", 0) % len(x.shape)
-    chosen, vector = view.constant(1), x.axes[axis]
+    chosen, vector = constant(view.node, 1), x.axes[axis]
     between: list[Vector | None] = [None] * len(indices.shape)
     if vector is not None and chosen is not None and chosen.ndim == 1:
         between = [vector[chosen]]
@@ -152,7 +151,7 @@ def gather(view: NodeView) -> Labelled:
 
 def gather_nd(view: NodeView) -> Labelled:
     """Constant indices along the first axis, as torch's exporter writes x[:, [3, 1, 2]] between two Transposes."""
-    x, chosen = view.required(), view.constant(1)
+    x, chosen = view.required(), constant(view.node, 1)
     if (
         chosen is None
         or chosen.ndim != 2

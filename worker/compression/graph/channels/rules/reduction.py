@@ -3,8 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, NodeView, integers
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule, constant, integers
 from worker.compression.graph.channels.rules.elementwise import broadcast
 
 Zero = bool
@@ -59,7 +58,7 @@ def _one_axis(default: int) -> Callable[[NodeView, int], Iterable[int]]:
 
 
 def _cumulative(view: NodeView, rank: int) -> Iterable[int]:
-    axis = view.constant(1)
+    axis = constant(view.node, 1)
     return range(rank) if axis is None else [int(axis.reshape(-1)[0]) % rank]
 
 

@@ -13,8 +13,7 @@ from typing import Final
 import numpy as np
 
 from worker.compression.graph.channels.ledger import Vector
-from worker.compression.graph.channels.node_view import UNKNOWN, Labelled, NodeView
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import UNKNOWN, Labelled, NodeView, Rule
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from worker.compression.graph.channels.node_view import Labelled, NodeView
-from worker.compression.graph.channels.rule import Rule
+from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
 
 
 def window(view: NodeView) -> Labelled:

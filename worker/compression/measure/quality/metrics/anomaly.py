@@ -12,9 +12,7 @@ from worker.compression.measure.quality.metrics.regression import rank_correlati
 def anomaly(metric: Metric) -> Measure:
     if metric == "agreement":
         return rank_correlation(_both_scores)
-    return Measure(
-        _scored, _auc, _weighted_auc, chance=lambda records: 0.5, work=lambda records: 8 * len(records)
-    )
+    return Measure(_scored, _auc, _weighted_auc, chance=lambda records: 0.5, work=len)
 
 
 def _scored(scores: Array, labels: Array) -> Array:
@@ -39,4 +37,4 @@ def _auc(records: Array) -> Value:
 
 
 def _weighted_auc(records: Array, weights: Floats) -> Floats:
-    return np.nan_to_num(ranks.auc(records[:, 0] > 0, records[:, 1], weights), nan=UNDEFINED_AUC)
+    return np.nan_to_num(ranks.auc(records[:, 0] > 0, records[:, 1], weights.T), nan=UNDEFINED_AUC)

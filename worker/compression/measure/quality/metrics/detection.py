@@ -8,21 +8,22 @@ each class, boxes in descending order of score, each image counted w times:
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Final
 
 import numpy as np
 
 from winnow.contract.evaluation import Metric
 from worker.compression.measure.quality.decode.detections import Detections, ious
-from worker.compression.measure.quality.measure import Array, Floats, Measure, Value
+from worker.compression.measure.quality.measure import Array, Floats, Measure, Value, in_parts
 
 OVERLAPS: Final = np.linspace(0.5, 0.95, 10)
 RECALLS: Final = np.linspace(0.0, 1.0, 101)
 MAX_PER_CLASS: Final = 100
 """Boxes of one class and image that COCO looks at."""
 AREA: Final = 1e10
-COST: Final = 6
-"""Passes over the boxes for each overlap."""
+COST: Final = 30
+"""Passes over the boxes."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ def detection(metric: Metric, confident: float) -> Measure:
     overlaps = 1 if metric in ("map50", "agreement") else len(OVERLAPS)
 
     def work(records: Array) -> int:
-        return COST * overlaps * sum(len(match.boxes) for match in records[:, 0])
+        return max(len(records), COST * sum(len(match.boxes) for match in records[:, 0]))
 
     empty = _empty_agreement if metric == "agreement" else _zero
     record = _against_boxes(confident) if metric == "agreement" else _against_truth(confident)
@@ -140,27 +141,35 @@ def _weighted(overlaps: int, empty: Empty) -> Callable[[Array, Floats], Floats]:
         sums, known = np.zeros(len(weights)), np.zeros(len(weights))
         for _, total, image, hits in _by_class(records):
             objects = weights @ total
-            drawn = weights[:, image]
-            scores = [_precision(drawn, hits[:, t], objects) for t in range(overlaps)]
-            sums += np.where(objects > 0, np.mean(scores, axis=0), 0)
+            scores = in_parts(weights, len(image), partial(_precision, total, image, hits[:, :overlaps]))
+            sums += np.where(objects > 0, scores, 0)
             known += objects > 0
         return np.where(known > 0, sums / np.maximum(known, 1), empty(records))
 
     return statistic
 
 
-def _precision(drawn: Floats, hits: Array, objects: Floats) -> Floats:
-    """Compute the average precision of each draw: weights [b, k] of boxes by score, hits [k], objects [b]."""
-    if not len(hits):
-        return np.zeros(len(drawn))
-    right = np.cumsum(drawn * hits, axis=1)
-    precision = right / np.maximum(np.cumsum(drawn, axis=1), 1e-12)
-    precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-    recall = right / np.maximum(objects, 1)[:, None]
-    reached = np.searchsorted(RECALLS, recall.ravel(), side="right").reshape(recall.shape)
-    steps = np.diff(reached, axis=1, prepend=0)
-    averages: Floats = (steps * precision).sum(axis=1) / len(RECALLS)
+def _precision(total: Array, image: Array, hits: Array, weights: Floats) -> Floats:
+    """Compute the average precision of each draw, averaged over the overlaps: objects of each image [n], of boxes by
+    score image [k] and hits [k, overlaps]. Recall rises, and precision is highest, at hits alone."""
+    drawn, objects = weights[:, image], weights @ total
+    seen = np.cumsum(drawn, axis=1)
+    averages = np.zeros(len(drawn))
+    for at in (np.flatnonzero(column) for column in hits.T):
+        right = np.cumsum(drawn[:, at], axis=1)
+        precision = right / np.maximum(seen[:, at], 1e-12)
+        precision = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        reached = _thresholds_up_to(right / np.maximum(objects, 1)[:, None])
+        averages += (np.diff(reached, axis=1, prepend=0) * precision).sum(axis=1)
+    averages /= len(RECALLS) * hits.shape[1]
     return averages
+
+
+def _thresholds_up_to(recall: Floats) -> Array:
+    """Count the recalls of COCO's that are not above these, to the last bit as it compares them."""
+    last = np.floor(recall * (len(RECALLS) - 1) + 1e-9).astype(np.int64)
+    counts: Array = last + (RECALLS[last] <= recall)
+    return counts
 
 
 def _library(overlaps: int, empty: Empty) -> Callable[[Array], Value]:

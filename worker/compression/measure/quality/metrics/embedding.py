@@ -17,6 +17,7 @@ from worker.compression.measure.quality.measure import (
     Floats,
     Measure,
     Value,
+    in_parts,
     mean_of_rows,
     weighted_mean,
 )
@@ -141,8 +142,12 @@ def _weighted_likeness(records: Array, weights: Floats) -> Floats:
     rows, (first, second), before, after = _compared(records)
     if np.array_equal(before, after) or not len(before):
         return np.ones(len(weights))
-    chosen = weights[:, rows]
-    return ranks.spearman(before, after, chosen[:, first] * chosen[:, second])
+
+    def correlation(part: Floats) -> Floats:
+        chosen = part[:, rows]
+        return ranks.spearman(before, after, chosen[:, first] * chosen[:, second])
+
+    return in_parts(weights, len(before), correlation)
 
 
 _LIKENESS = Measure(

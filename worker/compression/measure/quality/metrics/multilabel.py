@@ -99,13 +99,13 @@ def _ranked(
 
     def drawn(records: Array, weights: Floats) -> Floats:
         truth, scores = _sides(records)
-        columns = range(truth.shape[1])
-        values = np.stack([statistic(truth[:, c] > 0, scores[:, c], weights) for c in columns])
+        columns, counts = range(truth.shape[1]), np.ascontiguousarray(weights.T)
+        values = np.stack([statistic(truth[:, c] > 0, scores[:, c], counts) for c in columns])
         if metric == "average_precision":
             values[~truth.any(axis=0)] = 0
         return mean_of_defined(values, undefined)
 
-    return Measure(_scored, value, drawn, chance=chance, work=lambda records: 4 * records.size)
+    return Measure(_scored, value, drawn, chance=chance, work=lambda records: records.size)
 
 
 def _is_defined(metric: Metric, truth: Array) -> bool:

@@ -1,7 +1,7 @@
 """Statistics of ranks over samples that each count so and so often: vectorised over the draws.
 
-With samples sorted by score and w their counts, N⁺ and N⁻ the counts of positives and negatives, G⁺, G⁻ those of the
-samples of one score:
+N⁺ and N⁻ are the counts of positives and negatives, G⁺, G⁻ those of the samples of one score, of which only those of
+positives matter:
 
     AUC       Σ_groups G⁺ (N⁻ below + G⁻ / 2) / (N⁺ N⁻)              (Mann & Whitney; ties count half)
     AP        Σ_groups (G⁺ / N⁺) · (positives at or above) / (all at or above)
@@ -17,22 +17,42 @@ Array = npt.NDArray[Any]
 Floats = npt.NDArray[np.float64]
 
 
-def auc(positive: Array, scores: Array, weights: Floats) -> Floats:
-    """Compute the area under the ROC curve of each draw [b]; NaN where it has one kind only."""
-    groups = _groups(scores)
-    up, down = groups.sums(weights * positive), groups.sums(weights * ~positive)
-    below = np.cumsum(down, axis=1) - down
-    area = (up * (below + down / 2)).sum(axis=1)
-    pairs = up.sum(axis=1) * down.sum(axis=1)
-    return _divided(area, pairs)
+def auc(positive: Array, scores: Array, counts: Floats) -> Floats:
+    """Compute the area under the ROC curve of each draw [b] with counts [n, b]; NaN where it has one kind only."""
+    place, values = _places(positive, scores)
+    up = sums_of(place[positive] // 2, values, counts[positive])
+    down = sums_of(place[~positive], 2 * values + 1, counts[~positive])
+    below = np.cumsum(down, axis=0)[::2][:values]
+    area = (up * (below + down[1::2] / 2)).sum(axis=0)
+    return _divided(area, up.sum(axis=0) * down.sum(axis=0))
 
 
-def average_precision(positive: Array, scores: Array, weights: Floats) -> Floats:
-    """Compute the average precision of each draw [b]; NaN where it has no positive."""
-    groups = _groups(-np.asarray(scores, np.float64))
-    up, all_ = groups.sums(weights * positive), groups.sums(weights)
-    precision = np.cumsum(up, axis=1) / np.maximum(np.cumsum(all_, axis=1), 1e-300)
-    return _divided((up * precision).sum(axis=1), up.sum(axis=1))
+def average_precision(positive: Array, scores: Array, counts: Floats) -> Floats:
+    """Compute the average precision of each draw [b] with counts [n, b]; NaN where it has no positive."""
+    place, values = _places(positive, scores)
+    up = sums_of(place[positive] // 2, values, counts[positive])
+    every = sums_of(place, 2 * values + 1, counts)
+    right = np.cumsum(up[::-1], axis=0)[::-1]
+    above = np.cumsum(every[::-1], axis=0)[::-1][1::2]
+    return _divided((up * right / np.maximum(above, 1e-300)).sum(axis=0), up.sum(axis=0))
+
+
+def sums_of(place: Array, places: int, counts: Floats) -> Floats:
+    """Sum counts [n, b] by the place of each sample: [places, b]."""
+    from scipy import sparse
+
+    rows = np.arange(len(place))
+    member = sparse.csr_array((np.ones(len(place)), (place, rows)), shape=(places, len(place)))
+    sums: Floats = member @ counts
+    return sums
+
+
+def _places(positive: Array, scores: Array) -> tuple[Array, int]:
+    """Return of each score its place among the distinct scores of positives, 2 k + 1 where it is the k-th of them and
+    2 k where it lies below the k-th and above the one before; and how many those are."""
+    values = np.unique(scores[positive])
+    below = np.searchsorted(values, scores, side="left")
+    return below + np.searchsorted(values, scores, side="right"), len(values)
 
 
 def spearman(x: Array, y: Array, weights: Floats) -> Floats:
@@ -51,7 +71,7 @@ def pearson(x: Floats, y: Floats, weights: Floats) -> Floats:
     return np.where(constant, 0.0, (weights * x * y).sum(axis=1) / np.where(constant, 1.0, spread))
 
 
-class _groups:
+class _Groups:
     """Samples of one score side by side, in ascending order."""
 
     def __init__(self, scores: Array) -> None:
@@ -71,7 +91,7 @@ class _groups:
 
 
 def _mid_ranks(values: Array, weights: Floats) -> Floats:
-    groups = _groups(values)
+    groups = _Groups(values)
     sums = groups.sums(weights)
     ranks: Floats = (np.cumsum(sums, axis=1) - sums / 2)[:, groups.group]
     return ranks

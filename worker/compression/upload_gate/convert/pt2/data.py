@@ -24,7 +24,7 @@ UNSET: Any = None
 class Data(BaseModel):
     """Closed: a field that is not known is an error, and nothing is converted."""
 
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False)
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, allow_inf_nan=False, defer_build=True)
 
     @model_validator(mode="before")
     @classmethod

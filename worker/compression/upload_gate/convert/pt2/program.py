@@ -74,11 +74,6 @@ class BufferMutationSpec(Data):
     buffer_name: ParameterName
 
 
-class ParameterMutationSpec(Data):
-    arg: TensorArgument
-    parameter_name: ParameterName
-
-
 class UserInputMutationSpec(Data):
     arg: TensorArgument
     user_input_name: Name
@@ -91,7 +86,7 @@ class OutputSpec(OneOf):
     loss_output: LossOutputSpec = UNSET
     buffer_mutation: BufferMutationSpec = UNSET
     user_input_mutation: UserInputMutationSpec = UNSET
-    parameter_mutation: ParameterMutationSpec = UNSET
+    parameter_mutation: InputToParameterSpec = UNSET
 
 
 class GraphSignature(Data):

@@ -30,7 +30,7 @@ def watched(names: list[str], folder: Path, *options: str) -> dict[str, dict[str
     markers = [folder.parent / f"{folder.name}-{CANARY}-{number}" for number in range(len(names))]
     for number, (name, marker) in enumerate(zip(names, markers, strict=True)):
         (folder / f"{number}.pt2").write_bytes(ATTACKS[name](marker))
-    command = [sys.executable, "-m", "tests.support.attacks.audited", str(folder), *options]
+    command = [sys.executable, "-m", "tests.support.attacks.audited_conversion", str(folder), *options]
     result = subprocess.run(command, capture_output=True, text=True, check=True)
     lines = [json.loads(line) for line in result.stdout.splitlines() if line.startswith('{"outcome"')]
     seen = zip(names, lines, markers, strict=True)

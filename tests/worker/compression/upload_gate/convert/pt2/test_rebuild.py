@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from tests.support.attacks.made import HONEST, PROGRAM, edited, honest, objects, packed
+from tests.support.attacks.pt2_files import HONEST, PROGRAM, edited, honest, objects, packed
 from tests.support.ort import largest_difference, run
 from winnow.contract.errors import Refusal
 from worker.compression.onnx_files import model_files

@@ -1,4 +1,4 @@
-"""`python -m tests.support.answers`: what a running service answered, kept as the examples of its documentation.
+"""`python -m tests.support.api_examples`: what a running service answered, kept as the examples of its documentation.
 
 Writes `app/api/answers.json`: the name of a model of the contract → instances of it, the one to show first. All of them
 come from one service that trained, quantized and measured a small classifier of digits.

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from tests.support.small_nets import model, node, run, samples
+from tests.support.small_nets import model, run, samples
 from tests.worker.compression.quantization.test_int8_static import quantize
 from worker.compression.engine.working import as_module, write_back
 
@@ -19,8 +19,13 @@ def test_a_bias_that_grew_a_millionfold_comes_out_whole(target: str, tmp_path: P
         "b": (rng.normal(size=4) * 1e-3).astype(np.float32),
         "v": np.eye(4, dtype=np.float32),
     }
-    nodes = [node("Gemm", "x w b", "a", "one", transB=1), node("Gemm", "a v", "y", "two", transB=1)]
-    net = model(nodes, {"x": ["N", 8]}, {"y": ["N", 4]}, weights)
+    net = model(
+        """(float[N,8] x) => (float[N,4] y) {
+            [one] a = Gemm <transB=1> (x, w, b)
+            [two] y = Gemm <transB=1> (a, v)
+        }""",
+        weights,
+    )
     x = rng.normal(size=(20, 8)).astype(np.float32)
     made = quantize(net, tmp_path, samples(tmp_path, net, x=x), target=target, bias_correction=False).model
     module = as_module(made)

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 
-from tests.support.small_nets import model, node
+from tests.support.small_nets import model
 
 
 def uneven_net(activation: str = "Relu") -> ir.Model:
@@ -21,18 +21,20 @@ def uneven_net(activation: str = "Relu") -> ir.Model:
         "w4": rng.normal(size=(16, 6)) / 4,
         "b4": rng.normal(size=6) / 4,
     }
-    nodes = [
-        node("Conv", "image w1 b1", "c1", "conv1", pads=[1, 1, 1, 1]),
-        node(activation, "c1", "r1", "first"),
-        node("Conv", "r1 w2 b2", "c2", "conv2", pads=[1, 1, 1, 1]),
-        node("Relu", "c2", "r2", "second"),
-        node("Conv", "r2 w3", "c3", "conv3", pads=[1, 1, 1, 1]),
-        node("GlobalAveragePool", "c3", "p", "pool"),
-        node("Flatten", "p", "f", "flatten"),
-        node("Gemm", "f w4 b4", "y", "head"),
-    ]
     weights = {name: np.asarray(array, np.float32) for name, array in weights.items()}
-    return model(nodes, {"image": ["N", 3, 8, 8]}, {"y": ["N", 6]}, weights)
+    return model(
+        f"""(float[N,3,8,8] image) => (float[N,6] y) {{
+            [conv1] c1 = Conv <pads=[1, 1, 1, 1]> (image, w1, b1)
+            [first] r1 = {activation} (c1)
+            [conv2] c2 = Conv <pads=[1, 1, 1, 1]> (r1, w2, b2)
+            [second] r2 = Relu (c2)
+            [conv3] c3 = Conv <pads=[1, 1, 1, 1]> (r2, w3)
+            [pool] p = GlobalAveragePool (c3)
+            [flatten] f = Flatten (p)
+            [head] y = Gemm (f, w4, b4)
+        }}""",
+        weights,
+    )
 
 
 def images(count: int = 64) -> Any:

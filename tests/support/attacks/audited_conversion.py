@@ -1,4 +1,4 @@
-"""`python -m tests.support.attacks.audited FOLDER [--loader]`: convert each FOLDER/N.pt2, and report what happened.
+"""`python -m tests.support.attacks.audited_conversion FOLDER [--loader]`: convert each FOLDER/N.pt2 and report.
 
 No sandbox, no filter: only an audit hook, which sees what the interpreter opens, imports, compiles and starts. An
 honest file is converted first, so that what torch itself imports is there. One JSON line for each file:
@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 
-from tests.support.attacks.made import CANARY, HONEST, MODULE
+from tests.support.attacks.pt2_files import CANARY, HONEST, MODULE
 from winnow.contract.errors import Refusal
 from worker.compression.upload_gate.convert import torch_export
 from worker.compression.upload_gate.convert.pt2.rebuild import rebuild

@@ -1,0 +1,69 @@
+"""Read what a graph is known to have: inputs of a node, numbers of a constant, the graph around a node."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy.typing as npt
+import onnx_ir as ir
+
+Array = npt.NDArray[Any]
+
+
+def input_at(node: ir.Node, index: int) -> ir.Value | None:
+    """Return an input, None where it is left out."""
+    return node.inputs[index] if index < len(node.inputs) else None
+
+
+def required_input(node: ir.Node, index: int) -> ir.Value:
+    """Return an input that the operator cannot do without."""
+    value = node.inputs[index]
+    assert value is not None
+    return value
+
+
+def tensor_of(value: ir.Value | None) -> ir.TensorProtocol:
+    """Return the tensor of a value that is known to be constant."""
+    assert value is not None
+    assert value.const_value is not None
+    return value.const_value
+
+
+def array_of(value: ir.Value | None) -> Array:
+    """Read the numbers of a value that is known to be constant."""
+    return tensor_of(value).numpy()
+
+
+def is_constant(value: ir.Value | None) -> bool:
+    """Whether it is an initializer whose numbers nobody can give otherwise."""
+    return (
+        value is not None
+        and value.const_value is not None
+        and value.is_initializer()
+        and not value.is_graph_input()
+    )
+
+
+def graph_of(item: ir.Node | ir.Value) -> ir.Graph:
+    """Return the graph that a node or an initializer is in."""
+    assert isinstance(item.graph, ir.Graph)
+    return item.graph
+
+
+def subgraphs_of(node: ir.Node) -> Iterator[ir.Graph]:
+    """Yield the graphs in a node's attributes: branches, bodies of loops."""
+    for attribute in node.attributes.values():
+        if attribute.type == ir.AttributeType.GRAPH:
+            yield attribute.as_graph()
+        elif attribute.type == ir.AttributeType.GRAPHS:
+            yield from attribute.as_graphs()
+
+
+def has_subgraph(node: ir.Node) -> bool:
+    return any(True for _ in subgraphs_of(node))
+
+
+def nodes_of(model: ir.Model) -> Iterator[ir.Node]:
+    """Yield the nodes of ONNX's own domain, those in subgraphs and functions too."""
+    bodies: list[ir.Graph | ir.Function] = [model.graph, *model.functions.values()]
+    for body in bodies:
+        yield from (node for node in ir.traversal.RecursiveGraphIterator(body) if node.domain == "")
