@@ -44,11 +44,11 @@ REFUSED: Final = ("not_found", "invalid_dataset", "invalid_declaration", "inputs
     ),
     openapi_extra={"requestBody": {"content": {"application/json": {"example": examples.PROPOSAL}}}},
 )
-async def propose(asked: ProposeRequest, service: Service, owner: Owner, wait: Wait = 0) -> Response:
+async def propose(request: ProposeRequest, service: Service, owner: Owner, wait: Wait = 0) -> Response:
     """How the dataset is to be read for the model: which array or column is which input, layout, scale, labels."""
     question = {"service": SERVICE}
-    ids = (asked.model, asked.dataset)
-    return await _answer(
+    ids = (request.model, request.dataset)
+    return await _respond(
         service, await run_in_threadpool(_ask, service, owner, "propose", *ids, question), wait
     )
 
@@ -72,7 +72,7 @@ async def preview(
     wait: Wait = 0,
 ) -> Response:
     """What the model will be fed with: shapes, ranges, and pictures as it sees them."""
-    return await _answer(
+    return await _respond(
         service, await run_in_threadpool(_ask_preview, service, owner, id, model, rows), wait
     )
 
@@ -88,7 +88,7 @@ async def inquiry(id: InquiryId, service: Service, owner: Owner, wait: Wait = 0)
     record = await run_in_threadpool(service.records.inquiry, owner, id)
     if record is None:
         raise _gone(id)
-    return await _answer(service, record, wait)
+    return await _respond(service, record, wait)
 
 
 def _ask_preview(parts: Parts, owner: str, id: str, model: str, rows: int) -> records.Inquiry:
@@ -123,7 +123,7 @@ def _ask(
     return stored
 
 
-async def _answer(parts: Parts, record: records.Inquiry, wait: int) -> Response:
+async def _respond(parts: Parts, record: records.Inquiry, wait: int) -> Response:
     last = await state_changed(
         record, lambda: parts.records.inquiry(record.owner, record.id), wait, parts.stopping
     )

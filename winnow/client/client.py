@@ -28,7 +28,7 @@ from winnow.client.download import download
 from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
 from winnow.client.events import server_events
 from winnow.client.files import FileBody, OnProgress
-from winnow.client.inquiring import answer
+from winnow.client.inquiring import fetch_answer
 from winnow.client.packing import PackedBody, is_packed
 from winnow.client.plain import plain
 from winnow.client.transport import TIMEOUT, Transport
@@ -168,13 +168,13 @@ class Client:
         """How the dataset could be read for the model; it may have been rejected for its declaration."""
         body = {"model": model, "dataset": dataset}
         response = self._transport.request("POST", "/v1/datasets/propose", json=body)
-        return answer(self._transport, response, Proposal, self._patience)
+        return fetch_answer(self._transport, response, Proposal, self._patience)
 
     def preview(self, dataset: str, model: str, rows: int = 4) -> Preview:
         """What the model would be fed with."""
         asked = {"model": model, "rows": rows}
         response = self._transport.get(_path("datasets", dataset, "preview"), params=asked)
-        return answer(self._transport, response, Preview, self._patience)
+        return fetch_answer(self._transport, response, Preview, self._patience)
 
     def delete_model(self, id: str) -> None:
         self._transport.request("DELETE", _path("models", id), again=False)

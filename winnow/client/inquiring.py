@@ -16,7 +16,7 @@ WAIT: Final = {"wait": 20}
 """Seconds for which the service may hold an answer back; less than the transport waits for one."""
 
 
-def answer(transport: Transport, response: httpx.Response, kind: type[T], patience: float) -> T:
+def fetch_answer(transport: Transport, response: httpx.Response, kind: type[T], patience: float) -> T:
     """The answer to a question, of which `response` is the first that came. Raises `ServiceProblem`."""
     while response.status_code == httpx.codes.ACCEPTED:
         place = response.headers.get("location")

@@ -43,7 +43,7 @@ class PackedBody:
 
     def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
         """Go to the start or to the end: nothing else is asked for."""
-        self._chunks, self._rest, self._digest = self._bytes(), b"", hashlib.sha256()
+        self._chunks, self._rest, self._digest = filter(None, self._bytes()), b"", hashlib.sha256()
         self._position = self.size if whence == io.SEEK_END else 0
         return self._position
 

@@ -118,8 +118,8 @@ def _preview(task: ShowPreview) -> dict[str, Any]:
     )
 
 
-def _answered(answer: Proposal | Preview, folder: Path) -> dict[str, Any]:
-    (folder / ANSWER_FILE).write_text(answer.model_dump_json())
+def _answered(content: Proposal | Preview, folder: Path) -> dict[str, Any]:
+    (folder / ANSWER_FILE).write_text(content.model_dump_json())
     return {}  # pictures are larger than a message may be
 
 

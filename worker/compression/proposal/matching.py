@@ -113,7 +113,7 @@ def _nothing(model: ModelFacts, spec: TensorSpec, table: Table) -> Refusal:
         if tokens
         else " Write a declaration that says what it is made of, or map it in the job."
     )
-    has = [f"{name} {_told(table, name)}" for name in table.columns]
+    has = [f"{name} {_described(table, name)}" for name in table.columns]
     return Refusal(
         "inputs_do_not_fit",
         f"Nothing in the dataset can be the model's input {spec.name!r} ({fitting.spec_text(spec)}); it has "
@@ -121,6 +121,6 @@ def _nothing(model: ModelFacts, spec: TensorSpec, table: Table) -> Refusal:
     )
 
 
-def _told(table: Table, name: str) -> str:
+def _described(table: Table, name: str) -> str:
     array = table.arrays.get(name)
     return f"({array.dtype} {list(array.shape)})" if array is not None else ""

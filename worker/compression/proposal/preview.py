@@ -13,7 +13,6 @@ from winnow.contract.inquiry import Preview, PreviewInput
 from winnow.contract.model import ModelFacts, TensorSpec
 from worker.compression.data.declared import completed
 from worker.compression.data.formats.opening import open_table
-from worker.compression.data.open import open_samples
 from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
@@ -30,11 +29,12 @@ MAX_LABEL_NUMBERS: Final = 1000
 
 def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpacked_bytes: int) -> Preview:
     """Feed so many rows, spread over the dataset. Raises `Refusal`: what does not fit, or cannot be read."""
-    facts, _ = open_runnable(model, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    runnable = open_runnable(model, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    facts = runnable.facts
     table = open_table(source.path, scratch, max_unpacked_bytes=max_unpacked_bytes)
     declaration = completed(source.declaration, table)
     mapped = Source(source.path, source.declaration, map=_map(facts, declaration))
-    samples = open_samples(mapped, facts.inputs, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    samples = runnable.samples(mapped, scratch, max_unpacked_bytes=max_unpacked_bytes)
     shown = [int(row) for row in np.asarray(samples.rows)[spread(len(samples), rows)]]
     feeds = [_feed(samples, row) for row in shown]
     return Preview(
@@ -51,7 +51,11 @@ def preview(source: Source, model: Path, rows: int, scratch: Path, *, max_unpack
 
 def _map(model: ModelFacts, declaration: Declaration) -> dict[str, str]:
     """The only input to the only declared one, whatever they are called."""
-    own = [spec.name for spec in model.inputs if spec.name not in declaration.constants]
+    own = [
+        spec.name
+        for spec in model.inputs
+        if spec.name not in {*declaration.constants, *declaration.state.values()}
+    ]
     declared = list(declaration.inputs)
     return {own[0]: declared[0]} if len(own) == len(declared) == 1 and own != declared else {}
 

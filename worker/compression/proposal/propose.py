@@ -27,10 +27,10 @@ def propose(path: Path, model: Path, scratch: Path, *, max_unpacked_bytes: int) 
 
     Raises `Refusal` `inputs_do_not_fit` where nothing can be an input, and what opening either raises.
     """
-    facts, session = open_runnable(model, scratch, max_unpacked_bytes=max_unpacked_bytes)
+    runnable = open_runnable(model, scratch, max_unpacked_bytes=max_unpacked_bytes)
     table = open_table(path, scratch, max_unpacked_bytes=max_unpacked_bytes)
-    subject = Subject(facts, session, path, table, scratch, max_unpacked_bytes)
-    matches = matched(facts, table)
+    subject = Subject(runnable, path, table, scratch, max_unpacked_bytes)
+    matches = matched(runnable.facts, table)
     used = [column for choices in matches.choices.values() for column in columns_of(choices[0].how)]
     target, part = proposed_target(table, len(table.columns[used[0]]), used)
     base = Declaration(constants=matches.constants, state=matches.state, targets=target)
@@ -67,7 +67,7 @@ def _decided(subject: Subject, matches: Matches, base: Declaration, parts: list[
     parts, notes = _labels_doubted(parts, best[1])
     parts = [*parts, *matches.parts]
     known = any(part.sure and part.path.rpartition(".")[2] in SCALE for part in parts)
-    notes += fed_notes(subject.facts, subject.samples(declaration, 8), scale_known=known)
+    notes += fed_notes(subject.model.facts, subject.samples(declaration, 8), scale_known=known)
     return Proposal(declaration=declaration, sure=all(part.sure for part in parts), parts=parts, notes=notes)
 
 

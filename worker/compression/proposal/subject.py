@@ -19,16 +19,31 @@ from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.inspection import open_model
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import open_cpu_session
+from worker.compression.runtime.state import state_arrays
 
 THREADS: Final = 2
+
+
+@dataclass(frozen=True)
+class Runnable:
+    """A model as ONNX Runtime has it; `file` is plain ONNX."""
+
+    facts: ModelFacts
+    session: ort.InferenceSession = field(repr=False)
+    file: Path
+
+    def samples(self, source: Source, scratch: Path, *, max_unpacked_bytes: int) -> Samples:
+        """Open a source for this model, carried states included. Raises `Refusal`."""
+        inputs, cap = self.facts.inputs, max_unpacked_bytes
+        states = state_arrays(self.file, source, inputs, scratch, max_unpacked_bytes=cap)
+        return open_samples(source, inputs, scratch, max_unpacked_bytes=cap, states=states)
 
 
 @dataclass(frozen=True)
 class Subject:
     """A model and a dataset. `scratch` is a folder of this question's own."""
 
-    facts: ModelFacts
-    session: ort.InferenceSession = field(repr=False)
+    model: Runnable
     path: Path
     table: Table
     scratch: Path
@@ -36,8 +51,8 @@ class Subject:
 
     def samples(self, declaration: Declaration, rows: int) -> Samples:
         """Open so many rows, spread over all of the data: it may be ordered by class. Raises `Refusal`."""
-        source, inputs = Source(self.path, declaration), self.facts.inputs
-        samples = open_samples(source, inputs, self.scratch, max_unpacked_bytes=self.max_unpacked_bytes)
+        source, cap = Source(self.path, declaration), self.max_unpacked_bytes
+        samples = self.model.samples(source, self.scratch, max_unpacked_bytes=cap)
         chosen = np.asarray(samples.rows)[spread(len(samples), rows)]
         batch = samples.fixed_batch or 1
         return replace(samples, rows=chosen[: max(batch, len(chosen) - len(chosen) % batch)])
@@ -45,7 +60,7 @@ class Subject:
     def run(self, feeds: dict[str, Array]) -> list[Array]:
         """Return the model's outputs. Raises `Refusal` `model_does_not_run`."""
         try:
-            outputs: list[Array] = self.session.run(None, feeds)
+            outputs: list[Array] = self.model.session.run(None, feeds)
         except MemoryError:
             raise
         except Exception as error:  # ONNX Runtime's have no common base
@@ -53,13 +68,11 @@ class Subject:
         return outputs
 
 
-def open_runnable(
-    model: Path, scratch: Path, *, max_unpacked_bytes: int
-) -> tuple[ModelFacts, ort.InferenceSession]:
+def open_runnable(model: Path, scratch: Path, *, max_unpacked_bytes: int) -> Runnable:
     """Open a model that passed inspection. Raises `Refusal`."""
     file = open_model(model, scratch / "model", max_unpacked_bytes=max_unpacked_bytes)
     known = facts(normalise(model_files.load(file)))
-    return known, open_cpu_session(file, threads=THREADS)
+    return Runnable(known, open_cpu_session(file, threads=THREADS), file)
 
 
 def spread(total: int, rows: int) -> Array:
