@@ -1,6 +1,6 @@
 """How outputs become predictions: a closed union, told apart by `kind`. Defaults are those of the published code."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
@@ -14,11 +14,13 @@ Sizes = Annotated[
     list[Annotated[list[Pixels], Field(min_length=1, max_length=16)]], Field(min_length=1, max_length=8)
 ]
 
+KIND: Final = "How the outputs are read."
+
 
 class Classes(RequestModel):
     """One class a sample: the best of scores [samples, classes], or the class that the model itself answers."""
 
-    kind: Literal["classes"]
+    kind: Literal["classes"] = Field(description=KIND)
     activation: Literal["softmax", "none"] | None = Field(
         default=None,
         description="What makes probabilities of the scores; null: softmax, unless they already are some.",
@@ -28,7 +30,7 @@ class Classes(RequestModel):
 class Sigmoid(RequestModel):
     """Independent labels: [samples, labels], or masks of two classes [samples, 1, height, width]."""
 
-    kind: Literal["sigmoid"]
+    kind: Literal["sigmoid"] = Field(description=KIND)
     activation: Literal["sigmoid", "none"] | None = Field(
         default=None,
         description="What makes probabilities of the scores; null: sigmoid, unless they already are some.",
@@ -39,7 +41,7 @@ class Sigmoid(RequestModel):
 class Argmax(RequestModel):
     """A class at every place: the best along an axis, or classes that the model itself answers."""
 
-    kind: Literal["argmax"]
+    kind: Literal["argmax"] = Field(description=KIND)
     axis: int | None = Field(
         default=None,
         ge=-32,
@@ -56,7 +58,7 @@ class Argmax(RequestModel):
 class Pooled(RequestModel):
     """One vector a sample, of a vector for each token [samples, tokens, width], or of [samples, width] as it is."""
 
-    kind: Literal["pooled"]
+    kind: Literal["pooled"] = Field(description=KIND)
     pooling: Literal["mean", "first"] = Field(
         default="mean", description="Over the tokens of the mask, or the first token alone."
     )
@@ -98,7 +100,7 @@ class Boxes(Suppressed):
     """Boxes that the model itself has decoded, [samples, boxes, 4], or [boxes, 4] of a single sample; or one output of
     6 columns (box, score, class), or of 7 (sample, box, class, score)."""
 
-    kind: Literal["boxes"]
+    kind: Literal["boxes"] = Field(description=KIND)
     boxes: Name | None = Field(default=None, description="The output of boxes; null for the one named so.")
     scores: Name | None = Field(
         default=None,
@@ -130,7 +132,7 @@ class Boxes(Suppressed):
 class Yolox(Suppressed):
     """[samples, boxes, 5 + classes] before decoding, as YOLOX exports it."""
 
-    kind: Literal["yolox"]
+    kind: Literal["yolox"] = Field(description=KIND)
     strides: Strides = Field(default=[8, 16, 32], description="Pixels of a cell, map by map.")
 
 
@@ -138,7 +140,7 @@ class Yolov5(Suppressed):
     """YOLOv5 and YOLOv7: [samples, boxes, 5 + classes] decoded, or the heads [samples, anchors, rows, columns,
     5 + classes]."""
 
-    kind: Literal["yolov5"]
+    kind: Literal["yolov5"] = Field(description=KIND)
     strides: Strides = Field(default=[8, 16, 32], description="Pixels of a cell, map by map.")
     anchors: Sizes = Field(
         default=[
@@ -154,7 +156,7 @@ class Yolov8(Suppressed):
     """YOLOv8 and YOLO11: [samples, 4 + classes, boxes] decoded, or the heads [samples, 64 + classes, rows,
     columns]."""
 
-    kind: Literal["yolov8"]
+    kind: Literal["yolov8"] = Field(description=KIND)
     strides: Strides = Field(default=[8, 16, 32], description="Pixels of a cell, map by map.")
     bins: Annotated[int, Field(ge=1, le=64)] = Field(
         default=16, description="Numbers for each side's distance; only for heads."
@@ -188,7 +190,7 @@ class Priors(Suppressed):
 class Ssd(Priors):
     """SSD: offsets [samples, priors, 4], scores [samples, priors, classes], of which the first is background."""
 
-    kind: Literal["ssd"]
+    kind: Literal["ssd"] = Field(description=KIND)
     maps: Annotated[list[Annotated[int, Field(ge=1, le=4096)]], Field(min_length=1, max_length=8)] = Field(
         default=[38, 19, 10, 5, 3, 1], description="Rows and columns of the feature maps."
     )
@@ -213,7 +215,7 @@ class Ssd(Priors):
 class Retinaface(Priors):
     """RetinaFace and its kin: offsets [samples, priors, 4], scores [samples, priors, 2], landmarks left aside."""
 
-    kind: Literal["retinaface"]
+    kind: Literal["retinaface"] = Field(description=KIND)
     strides: Strides = Field(default=[8, 16, 32], description="Pixels of a cell, map by map.")
     min_sizes: Sizes = Field(
         default=[[16, 32], [64, 128], [256, 512]], description="Sides of the square priors, map by map."
@@ -228,7 +230,7 @@ class Retinaface(Priors):
 class Scrfd(Suppressed):
     """SCRFD: for each stride scores [cells · anchors, 1] and distances [cells · anchors, 4]; points left aside."""
 
-    kind: Literal["scrfd"]
+    kind: Literal["scrfd"] = Field(description=KIND)
     strides: Strides = Field(default=[8, 16, 32], description="Pixels of a cell, map by map.")
     anchors: Annotated[int, Field(ge=1, le=16)] = Field(default=2, description="Boxes of each cell.")
     nms: Share | None = Field(
@@ -242,7 +244,7 @@ class Centernet(Suppressed):
     """Objects as points. `centernet`: heat [samples, classes, rows, columns], size and offset [samples, 2, rows,
     columns]. `yunet`: for each stride class, object and box of every cell."""
 
-    kind: Literal["centernet"]
+    kind: Literal["centernet"] = Field(description=KIND)
     variant: Literal["centernet", "yunet"] = Field(default="centernet", description="Which of both.")
     heat: Name | None = Field(
         default=None, description="The output of heat; null for that of most channels, or `hm`."
@@ -268,7 +270,7 @@ class Detr(Detector):
     """DETR and its kin: logits [samples, queries, classes], boxes [samples, queries, 4] as shares of the frame, centre
     and size."""
 
-    kind: Literal["detr"]
+    kind: Literal["detr"] = Field(description=KIND)
     logits: Name | None = Field(
         default=None, description="The output of logits; null for the one that has not 4 columns."
     )
@@ -282,7 +284,7 @@ class Detr(Detector):
 class Ctc(RequestModel):
     """Symbols along time [samples, time, symbols], the best at each, repeats and blanks taken out."""
 
-    kind: Literal["ctc"]
+    kind: Literal["ctc"] = Field(description=KIND)
     blank: Annotated[int, Field(ge=-1, le=1_000_000)] = Field(
         default=0, description="The number of the blank; -1 for the last symbol."
     )
