@@ -1,6 +1,6 @@
 """Note what looks wrong with data without being a reason to refuse it."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -70,11 +70,16 @@ def channels_behind(samples: Samples) -> list[str]:
 
 
 def _has_channels_behind(column: Column) -> bool:
-    shape, wanted = column.reader.shape, column.spec.shape
-    if len(shape) != 3 or len(wanted) != 4 or isinstance(wanted[1], int) or isinstance(wanted[3], int):
+    wanted = column.spec.shape
+    is_open = len(wanted) == 4 and not isinstance(wanted[1], int) and not isinstance(wanted[3], int)
+    return is_open and _are_behind(column.reader.shape)
+
+
+def _are_behind(sample: Sequence[int | None]) -> bool:
+    """Whether a sample has few channels in the last place, and more than that in the first."""
+    if len(sample) != 3 or sample[-1] not in CHANNELS:
         return False
-    first, last = shape[0], shape[-1]
-    return last in CHANNELS and (first is None or first > max(CHANNELS))
+    return sample[0] is None or sample[0] > max(CHANNELS)
 
 
 def _raw(column: Column) -> bool:
@@ -85,6 +90,11 @@ def _raw(column: Column) -> bool:
 
 
 def _input(name: str, how: ArrayInput, array: ArrayFacts) -> Iterator[str]:
+    if how.layout is None and how.add_axis is None and _are_behind(array.shape[1:]):
+        yield (
+            f"Input {name!r} is made from {array.shape[1:]} a sample, channels behind the pixels: right for a model "
+            "that takes them so; one from PyTorch takes them in front: declare layout NHWC->NCHW."
+        )
     if calculates(how) or array.min is None or array.max is None:
         return
     sentence = f"Input {name!r} is made from {array.dtype} numbers from {array.min:g} to {array.max:g}, without a scale"

@@ -8,7 +8,7 @@ from winnow.contract.job import Benchmark
 from winnow.contract.report import Pair, Parity, Quality
 from winnow.contract.shapes import input_shapes
 from worker.compression.data.samples import Fed, Samples
-from worker.compression.data.suspicious import stretched_pictures, unscaled_inputs
+from worker.compression.data.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe
@@ -100,7 +100,7 @@ def check_baseline(
 
 
 def _data_notes(data: Samples | None) -> list[str]:
-    return [] if data is None else [*unscaled_inputs(data), *stretched_pictures(data)]
+    return [] if data is None else [*unscaled_inputs(data), *channels_behind(data), *stretched_pictures(data)]
 
 
 def _check(

@@ -2,7 +2,7 @@
 
 from winnow.contract.model import ModelFacts
 from worker.compression.data.samples import Samples
-from worker.compression.data.suspicious import channels_behind, unscaled_inputs
+from worker.compression.data.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.proposal.words import largest_of, tokens_beyond
 
 
@@ -19,4 +19,4 @@ def fed_notes(model: ModelFacts, samples: Samples, *, scale_known: bool = False)
         if (note := tokens_beyond(model, spec.name, largest)) is not None
     ]
     unscaled = [] if scale_known else unscaled_inputs(samples)
-    return [*unscaled, *channels_behind(samples), *tokens]
+    return [*unscaled, *channels_behind(samples), *stretched_pictures(samples), *tokens]

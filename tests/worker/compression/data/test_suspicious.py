@@ -24,6 +24,13 @@ def test_inspection_tells_what_looks_wrong(tmp_path: Path) -> None:
     assert "All labels" in notes(tmp_path, x=pixels / 255.0, labels=np.zeros(4, np.int64))[0]
 
 
+def test_channels_behind_the_pixels_are_told_unless_they_are_moved(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (4, 9, 9, 3)).astype(np.uint8)
+    assert "from [9, 9, 3] a sample, channels behind the pixels" in notes(tmp_path, SCALED, x=pixels)[0]
+    moved = {"inputs": {"x": {"array": "x", "scale": 1 / 255, "layout": "NHWC->NCHW"}}}
+    assert notes(tmp_path, Declaration.model_validate(moved), x=pixels) == []
+
+
 def test_what_was_scaled_or_is_real_passes_in_silence(tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (4, 3, 5, 5)).astype(np.uint8)
     assert notes(tmp_path, SCALED, x=pixels) == []
