@@ -34,8 +34,10 @@ class Matches:
 def matched(model: ModelFacts, table: Table) -> Matches:
     """Match every input of the model. Raises `Refusal` `inputs_do_not_fit` where nothing can be one."""
     matches = Matches()
-    for spec in model.inputs:
-        choices = _choices(model, spec, table, matches)
+    for spec in sorted(model.inputs, key=lambda spec: _carried(model, spec) is not None):
+        carried = matches.choices and spec.name not in table.columns
+        output = _carried(model, spec) if carried else None
+        choices = _choices(model, spec, table, matches) if output is None else []
         if choices:
             matches.choices[spec.name] = choices
         elif spec.name in PARTS and any(name in PARTS for name in matches.choices):
@@ -44,7 +46,7 @@ def matched(model: ModelFacts, table: Table) -> Matches:
             matches.constants[spec.name] = USUAL_RATE
             because = "it is called like a rate of samples, and 16000 is the usual one"
             matches.parts.append(ProposedPart(path=f"constants.{spec.name}", sure=False, because=because))
-        elif (output := _carried(model, spec)) is not None:
+        elif output is not None:
             matches.state[output] = spec.name
             because = f"output {output!r} is called like input {spec.name!r} and has its type and rank"
             matches.parts.append(ProposedPart(path=f"state.{output}", sure=True, because=because))
@@ -58,10 +60,10 @@ def matched(model: ModelFacts, table: Table) -> Matches:
 def _choices(model: ModelFacts, spec: TensorSpec, table: Table, matches: Matches) -> list[Choice]:
     for name, column in table.columns.items():
         if isinstance(column, Files) and name != "mask":
-            pictures = column.holds == "image"
-            choices = (
-                picture_choices(model, spec, name, column) if pictures else sound_choices(spec, name, column)
-            )
+            if column.holds == "image":
+                choices = picture_choices(model, spec, name, column)
+            else:
+                choices = sound_choices(spec, name, column, carries=_carries(model))
             if choices:
                 return choices
     if spec.name not in PARTS or not any(name in PARTS for name in matches.choices):
@@ -96,6 +98,11 @@ def _of_arrays(spec: TensorSpec, table: Table, matches: Matches) -> list[Choice]
     return [
         Choice(choice.how, choice.tells, choice.usual, [reason, *choice.reasons]) for choice in data[best]
     ]
+
+
+def _carries(model: ModelFacts) -> bool:
+    """Whether one of several inputs is what an output was the call before."""
+    return len(model.inputs) > 1 and any(_carried(model, spec) is not None for spec in model.inputs)
 
 
 def _carried(model: ModelFacts, spec: TensorSpec) -> str | None:

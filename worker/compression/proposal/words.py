@@ -16,6 +16,9 @@ from worker.compression.proposal.targets import looks_like_labels
 PARTS: Final = ("input_ids", "attention_mask", "token_type_ids")
 TABLE_AXES: Final = 2
 
+USUAL_WINDOW: Final = 512
+"""Numbers of a sound: 32 ms at 16 kHz, as speech models take them."""
+
 
 def text_choices(model: ModelFacts, spec: TensorSpec, table: Table) -> list[Choice]:
     """List how the texts can be the tokens of that input; none without a tokenizer."""
@@ -56,14 +59,15 @@ def table_choices(spec: TensorSpec, table: Table) -> list[Choice]:
     return [Choice(how, "numbers as they are", 0, [Reason("columns", sure, because)])]
 
 
-def sound_choices(spec: TensorSpec, name: str, files: Files) -> list[Choice]:
-    """List how sounds can be that input."""
+def sound_choices(spec: TensorSpec, name: str, files: Files, *, carries: bool) -> list[Choice]:
+    """List how sounds can be that input; in windows where the model `carries` a state from one to the next."""
     if not spec.dtype.startswith("float") or len(spec.shape) not in (2, 3) or not len(files):
         return []
     first = soundfile.info(io.BytesIO(files.content(0)))
     last = spec.shape[-1]
-    length = last if isinstance(last, int) else int(first.frames)
-    hop = length if isinstance(last, int) and first.frames >= 2 * last else None
+    length = last if isinstance(last, int) else USUAL_WINDOW if carries else int(first.frames)
+    hop = length if (carries or isinstance(last, int)) and first.frames >= 2 * length else None
+    usual = "a usual window of models that carry a state" if carries else "that of the first sound"
     how = AudioInput(
         source="audio",
         column=name,
@@ -80,7 +84,7 @@ def sound_choices(spec: TensorSpec, name: str, files: Files) -> list[Choice]:
         Reason(
             "length",
             isinstance(last, int),
-            "the model's" if isinstance(last, int) else "that of the first sound",
+            "the model's" if isinstance(last, int) else usual,
         ),
     ]
     return [Choice(how, "numbers from -1 to 1", 0, reasons)]

@@ -6,9 +6,11 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
+import soundfile
 from onnx import TensorProto, helper
 
 from tests.support.digits import digits
+from tests.support.graphs import parse
 from tests.support.pictures import encoded, zip_of
 from winnow.contract.errors import Refusal
 from winnow.contract.inquiry import Proposal
@@ -169,3 +171,28 @@ def test_data_that_cannot_be_the_input_is_refused_with_what_there_is(tmp_path: P
     with pytest.raises(Refusal, match=r"can be .* 'x' .* it has x \(float32 \[9, 7\]\)") as refused:
         propose(tmp_path / "d.npz", model, tmp_path, max_unpacked_bytes=CAP)
     assert refused.value.problem.code == "inputs_do_not_fit"
+
+
+def test_a_state_is_carried_along_windows_of_a_sound_and_is_no_sound_itself(tmp_path: Path) -> None:
+    net = parse(
+        """(float[batch, sequence] input, float[2, batch, 4] state, int64 sr)
+           => (float[batch, 1] output, float[2, batch, 4] stateN)
+        {
+            output = ReduceMean<axes=[1], keepdims=1>(input)
+            raised = Add(state, unit)
+            rate = Cast<to=1>(sr)
+            none = Mul(rate, zero)
+            stateN = Add(raised, none)
+        }""",
+        {"unit": np.float32(1), "zero": np.float32(0)},
+        opset=17,
+    )
+    onnx.save(net, tmp_path / "vad.onnx")
+    soundfile.write(tmp_path / "a.wav", np.sin(np.arange(4000) / 9).astype(np.float32), 16000)
+    proposal, declaration, sure = proposed(tmp_path / "vad.onnx", tmp_path / "a.wav", tmp_path / "scratch")
+    assert declaration["state"] == {"stateN": "state"}
+    assert set(declaration["inputs"]) == {"input"}
+    assert declaration["inputs"]["input"]["hop"] == declaration["inputs"]["input"]["length"] == 512
+    assert declaration["constants"] == {"sr": 16000}
+    assert sure["state.stateN"]
+    assert not sure["inputs.input.length"]
