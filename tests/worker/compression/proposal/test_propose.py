@@ -189,7 +189,7 @@ def test_a_state_is_carried_along_windows_of_a_sound_and_is_no_sound_itself(tmp_
     )
     onnx.save(net, tmp_path / "vad.onnx")
     soundfile.write(tmp_path / "a.wav", np.sin(np.arange(4000) / 9).astype(np.float32), 16000)
-    proposal, declaration, sure = proposed(tmp_path / "vad.onnx", tmp_path / "a.wav", tmp_path / "scratch")
+    _proposal, declaration, sure = proposed(tmp_path / "vad.onnx", tmp_path / "a.wav", tmp_path / "scratch")
     assert declaration["state"] == {"stateN": "state"}
     assert set(declaration["inputs"]) == {"input"}
     assert declaration["inputs"]["input"]["hop"] == declaration["inputs"]["input"]["length"] == 512
