@@ -23,7 +23,7 @@ from sklearn.datasets import load_sample_images
 from benchmarks.table import Row, measure
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source

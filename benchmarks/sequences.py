@@ -21,7 +21,7 @@ from benchmarks.shared_data import SHARED
 from benchmarks.table import Row, measure
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
 from worker.compression.graph.facts.facts import inputs_of

@@ -131,7 +131,7 @@ def _datasets(folder: Path) -> Iterator[Row]:
     np.savez(folder / "many.npz", **{f"x{i}": np.zeros(2, np.float32) for i in range(9_999)})
     before = time.process_time()
     from winnow.contract.declaration import Declaration
-    from worker.compression.data.inspect import inspect_dataset
+    from worker.compression.data.inspection.inspect import inspect_dataset
 
     facts = inspect_dataset(folder / "many.npz", Declaration(), folder, max_unpacked_bytes=2**30)
     seconds = time.process_time() - before

@@ -89,7 +89,7 @@ def _inspect_model(task: InspectModel) -> dict[str, Any]:
 
 def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
     """What does not fit its declaration is answered with the arrays, so that it can be declared right."""
-    from worker.compression.data.inspect import array_facts, inspect_dataset
+    from worker.compression.data.inspection.inspect import array_facts, inspect_dataset
 
     cap = task.max_unpacked_bytes
     try:

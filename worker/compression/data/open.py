@@ -16,10 +16,10 @@ from worker.compression.data.formats.opening import open_table
 from worker.compression.data.inputs.array import array_reader
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.model_inputs import Column, Constant
-from worker.compression.data.readable_files import known_bad
+from worker.compression.data.readable.files import known_bad
+from worker.compression.data.readable.skipping import readable_rows
 from worker.compression.data.samples import Samples
 from worker.compression.data.scratch import Scratch, scratch_of
-from worker.compression.data.skipping import readable_rows
 from worker.compression.data.source import Source
 from worker.compression.data.table import Array, Numbers, Table
 from worker.compression.data.windows import faults_of_windows, labels_of_windows, sequences_of

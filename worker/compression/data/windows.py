@@ -9,7 +9,7 @@ from winnow.contract import fitting
 from winnow.contract.errors import Refusal
 from worker.compression.data.inputs.audio import AudioReader
 from worker.compression.data.inputs.reader import InputReader
-from worker.compression.data.skipping import Faulty
+from worker.compression.data.readable.skipping import Faulty
 from worker.compression.data.table import Array, Numbers, Table, Texts
 
 

@@ -7,8 +7,8 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.report import Pair, Parity, Quality
 from winnow.contract.shapes import input_shapes
+from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Fed, Samples
-from worker.compression.data.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe

@@ -1,8 +1,8 @@
 """What looks unprepared in that which a model is fed."""
 
 from winnow.contract.model import ModelFacts
+from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Samples
-from worker.compression.data.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.proposal.words import largest_of, tokens_beyond
 
 

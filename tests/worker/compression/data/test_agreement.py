@@ -15,7 +15,7 @@ from winnow.contract import fitting
 from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Source
 

@@ -6,19 +6,20 @@ from pathlib import Path
 from typing import Final
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats import npy, npy_header, parquet
+from worker.compression.data.formats import npy, npy_header
 from worker.compression.data.formats.archive import open_archive
 from worker.compression.data.formats.archive_kind import archive_kind
-from worker.compression.data.formats.arrow import kind_of_file
-from worker.compression.data.formats.column_files import ColumnFiles, written_once
-from worker.compression.data.formats.csv_file import write_csv
-from worker.compression.data.formats.jsonl import write_jsonl
 from worker.compression.data.formats.npz import open_arrays
-from worker.compression.data.formats.parquet import write_parquet
 from worker.compression.data.formats.pictures import pictures_table
-from worker.compression.data.formats.ragged import with_ragged
 from worker.compression.data.formats.sounds import single_sound, sounds
-from worker.compression.data.formats.table_archive import read_tokenizer, table_archive, unpack_members
+from worker.compression.data.formats.tables import parquet
+from worker.compression.data.formats.tables.arrow import kind_of_file
+from worker.compression.data.formats.tables.column_files import ColumnFiles, written_once
+from worker.compression.data.formats.tables.csv_file import write_csv
+from worker.compression.data.formats.tables.jsonl import write_jsonl
+from worker.compression.data.formats.tables.parquet import write_parquet
+from worker.compression.data.formats.tables.ragged import with_ragged
+from worker.compression.data.formats.tables.table_archive import read_tokenizer, table_archive, unpack_members
 from worker.compression.data.scratch import identity
 from worker.compression.data.table import Table
 

@@ -9,7 +9,7 @@ import numpy as np
 from winnow.contract import fitting
 from winnow.contract.declaration import TableInput
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats.mapped import texts_or_none
+from worker.compression.data.formats.tables.mapped import texts_or_none
 from worker.compression.data.inputs.array import NUMERIC, check_channels, scaled
 from worker.compression.data.table import Array, Column, Numbers, Rows, Table, Texts, select
 

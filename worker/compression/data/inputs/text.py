@@ -9,7 +9,7 @@ from tokenizers import Encoding
 
 from winnow.contract.declaration import TextInput
 from winnow.contract.model import TensorSpec
-from worker.compression.data.formats.mapped import MappedTexts
+from worker.compression.data.formats.tables.mapped import MappedTexts
 from worker.compression.data.inputs.padding import Width, padded
 from worker.compression.data.inputs.text_encoder import Encoder, refused, text_encoder
 from worker.compression.data.table import Array, Rows, Table

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from tests.support.pictures import encoded, noise, tar_of, zip_of
 from winnow.contract.errors import Refusal
-from worker.compression.data.column_facts import column_facts
 from worker.compression.data.formats.opening import open_table
+from worker.compression.data.inspection.column_facts import column_facts
 from worker.compression.data.table import Boxes, Files, Table, Texts
 
 CAP = 1 << 30

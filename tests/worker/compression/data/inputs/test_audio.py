@@ -15,7 +15,7 @@ from tests.support.sounds import encoded, sound
 from tests.support.tokenizer import archive
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.sounds.decode import BadSound, check_sound, decode_sound, read_header

@@ -14,10 +14,10 @@ from tests.support.pictures import encoded, noise, tar_of, zip_of
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
+from worker.compression.data.inspection.suspicious import stretched_pictures
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.data.suspicious import stretched_pictures
 
 CAP = 1 << 30
 

@@ -11,7 +11,7 @@ from tests.support.refusals import refusal
 from tests.support.tokenizer import archive, lines, tokenizer
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from worker.compression.data.skipping import Faults
+from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Array, Column, Source
 
 

@@ -12,7 +12,7 @@ from winnow.contract.errors import Refusal
 from worker.compression.data.formats.annotations.annotated import Annotated, Content, flat_boxes
 from worker.compression.data.formats.annotations.boxes import Box, box_of
 from worker.compression.data.formats.annotations.paths import Pictures
-from worker.compression.data.skipping import Faults
+from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Boxes
 
 MAX_BYTES: Final = 256 * 2**20

@@ -12,7 +12,7 @@ from worker.compression.data.formats.annotations.annotated import Annotated, Con
 from worker.compression.data.formats.annotations.boxes import box_of
 from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.plain_xml import BadXml, Element, parse_xml
-from worker.compression.data.skipping import Faults
+from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Boxes
 
 MAX_BYTES: Final = 2**20

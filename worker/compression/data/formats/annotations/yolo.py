@@ -18,7 +18,7 @@ from worker.compression.data.formats.annotations.annotated import Annotated, Con
 from worker.compression.data.formats.annotations.boxes import Box, box_of
 from worker.compression.data.formats.annotations.paths import counterparts
 from worker.compression.data.pictures.decode import stored_size
-from worker.compression.data.skipping import Faults
+from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Array, Boxes, Column, Files
 
 MAX_BYTES: Final = 2**20

@@ -20,7 +20,7 @@ import numpy as np
 from winnow.contract.declaration import MAX_COLUMNS
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip.archive import ANY_RATIO_BYTES, MAX_RATIO
-from worker.compression.data.formats.mapped import Ends, MappedFiles, MappedLists, MappedTexts
+from worker.compression.data.formats.tables.mapped import Ends, MappedFiles, MappedLists, MappedTexts
 from worker.compression.data.table import Array, Column, Table
 
 INDEX: Final = "columns.json"

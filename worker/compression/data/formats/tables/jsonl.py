@@ -11,7 +11,7 @@ import numpy as np
 
 from winnow.contract.declaration import MAX_COLUMNS
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats.column_files import ColumnFiles
+from worker.compression.data.formats.tables.column_files import ColumnFiles
 
 MAX_LINE_BYTES: Final = 2**24
 BLOCK_BYTES: Final = 2**21

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from winnow.contract.declaration import Declaration
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection.inspect import inspect_dataset
 
 SCALED = Declaration.model_validate({"inputs": {"x": {"array": "x", "scale": 1 / 255}}})
 

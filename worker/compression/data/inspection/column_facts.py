@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from winnow.contract.dataset import ArrayFacts
-from worker.compression.data.formats.mapped import MappedLists
+from worker.compression.data.formats.tables.mapped import MappedLists
 from worker.compression.data.inputs.array import NUMERIC
 from worker.compression.data.labels import is_one_hot, is_whole
-from worker.compression.data.readable_files import MASK, Checked, Size
+from worker.compression.data.readable.files import MASK, Checked, Size
 from worker.compression.data.table import Array, Boxes, Column, Files, Table, Texts
 
 CHUNK = 1 << 20

@@ -7,7 +7,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from worker.compression.data.formats.column_files import ColumnFiles, Kind
+from worker.compression.data.formats.tables.column_files import ColumnFiles, Kind
 from worker.compression.data.table import Array
 
 MAX_REPEATED_BYTES = 2**26

@@ -11,9 +11,9 @@ from winnow.contract.dataset import DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data import readable_files
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection.inspect import inspect_dataset
 from worker.compression.data.open import open_samples
+from worker.compression.data.readable import files as readable_files
 from worker.compression.data.source import Source
 
 GOOD = encoded(noise(4, 6))

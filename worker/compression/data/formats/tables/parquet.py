@@ -9,8 +9,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats.arrow import ArrowWriter
-from worker.compression.data.formats.column_files import ColumnFiles
+from worker.compression.data.formats.tables.arrow import ArrowWriter
+from worker.compression.data.formats.tables.column_files import ColumnFiles
 
 MAGIC: Final = b"PAR1"
 ROWS: Final = 256

@@ -8,7 +8,6 @@ from winnow.contract.dataset import ArrayFacts, DatasetFacts, DatasetInput
 from winnow.contract.declaration import ColumnTarget, Declaration
 from winnow.contract.errors import Refusal
 from winnow.contract.fitting import STATE
-from worker.compression.data.column_facts import column_facts, numbers_facts
 from worker.compression.data.declared import (
     class_names,
     completed,
@@ -19,10 +18,11 @@ from worker.compression.data.declared import (
 )
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.inputs.reader import InputReader
+from worker.compression.data.inspection.column_facts import column_facts, numbers_facts
+from worker.compression.data.inspection.suspicious import dataset_notes
 from worker.compression.data.open import check_labels
-from worker.compression.data.readable_files import check_files
-from worker.compression.data.skipping import readable_rows
-from worker.compression.data.suspicious import dataset_notes
+from worker.compression.data.readable.files import check_files
+from worker.compression.data.readable.skipping import readable_rows
 from worker.compression.data.windows import faults_of_windows, labels_of_windows, sequences_of
 
 

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats.mapped import Ends, MappedLists
+from worker.compression.data.formats.tables.mapped import Ends, MappedLists
 from worker.compression.data.table import Array, Numbers, Ragged
 
 OFFSETS: Final = "_offsets"

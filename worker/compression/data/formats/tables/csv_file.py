@@ -1,6 +1,8 @@
 """Reads CSV, block by block, into files of columns: first everything as text, then as numbers what is numbers in the
 whole file, not only in its beginning."""
 
+import csv as python_csv
+import io
 from array import array as compact
 from collections.abc import Callable, Sequence
 from itertools import count
@@ -13,10 +15,10 @@ import pyarrow.compute as pc
 import pyarrow.csv as csv
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.formats.arrow import blobs_of, numbers_of
-from worker.compression.data.formats.column_files import ColumnFiles
-from worker.compression.data.formats.mapped import MappedTexts
-from worker.compression.data.formats.utf8_file import Utf8File
+from worker.compression.data.formats.tables.arrow import blobs_of, numbers_of
+from worker.compression.data.formats.tables.column_files import ColumnFiles
+from worker.compression.data.formats.tables.mapped import MappedTexts
+from worker.compression.data.formats.tables.utf8_file import as_utf8
 from worker.compression.data.table import Array, Column
 
 BLOCK_BYTES: Final = 2**22
@@ -33,16 +35,17 @@ def write_csv(paths: Sequence[Path], files: ColumnFiles) -> None:
     """Append the rows of CSV files with one header. Refuses with `invalid_dataset`, `unsafe_archive`."""
     kinds: list[list[pa.DataType]] = []
     for path in paths:
-        header = _header(path)
-        blank = count(1)
-        names = [name or f"unnamed {next(blank)}" for name in header]
-        if not kinds:
-            kinds = [list(NUMBERS) for _ in names]
-            for name in names:
-                files.add(name, "text")
-        elif names != [column.name for column in files.columns]:
-            raise _broken(f"the header of {path.name[:80]!r} differs from that of the files before it")
-        _Reading(path, header, files, kinds).run()
+        with as_utf8(path, files.folder) as text:
+            header = _header(text)
+            blank = count(1)
+            names = [name or f"unnamed {next(blank)}" for name in header]
+            if not kinds:
+                kinds = [list(NUMBERS) for _ in names]
+                for name in names:
+                    files.add(name, "text")
+            elif names != [column.name for column in files.columns]:
+                raise _broken(f"the header of {path.name[:80]!r} differs from that of the files before it")
+            _Reading(text, path.name, header, files, kinds).run()
     for number, kept in enumerate(kinds):
         if kept and files.rows:
             _as_numbers(files, number, kept[0])
@@ -58,9 +61,10 @@ class _Reading:
     """One file. Rows are numbered as people count them: the header is row 1, empty lines are none."""
 
     def __init__(
-        self, path: Path, names: list[str], files: ColumnFiles, kinds: list[list[pa.DataType]]
+        self, path: Path, name: str, names: list[str], files: ColumnFiles, kinds: list[list[pa.DataType]]
     ) -> None:
-        self._path, self._names, self._files, self._kinds = path, names, files, kinds
+        self._path, self._name, self._names = path, name[:80], names
+        self._files, self._kinds = files, kinds
         self._invalid = compact("q")
         self._read = 0
 
@@ -69,15 +73,23 @@ class _Reading:
             column_types={name: pa.string() for name in self._names}, strings_can_be_null=False
         )
         try:
-            for batch in _reader(self._path, self._skip, options):
-                self._write(batch)
+            reader = _reader(self._path, self._skip, options)
+            if reader.schema.names != self._names:
+                raise _broken("its header can be read in two ways: quote the names in it")
+            try:
+                for batch in reader:
+                    self._write(batch)
+            except Refusal:
+                for _ in reader:  # a reader that is left before its end crashes now and then (pyarrow 26)
+                    pass
+                raise
         except pa.ArrowException as error:
             raise _broken(_reason(error)) from error
 
     def _skip(self, row: csv.InvalidRow) -> str:
         self._invalid.append(row.number)
         what = f"has {row.actual_columns} values, and the header {row.expected_columns}"
-        self._files.fault(f"{self._path.name[:80]}, row {row.number}: it {what}")
+        self._files.fault(f"{self._name}, row {row.number}: it {what}")
         return "skip"
 
     def _write(self, batch: pa.RecordBatch) -> None:
@@ -85,7 +97,7 @@ class _Reading:
         bad = sorted({at for _, rows in columns for at in rows})
         for at in bad:
             where = f"row {self._number(at)}" if self._files.tells_more else "a row"
-            self._files.fault(f"{self._path.name[:80]}, {where}: it is no UTF-8, or has a NUL byte")
+            self._files.fault(f"{self._name}, {where}: it is no UTF-8, or has a NUL byte")
         good = np.delete(np.arange(batch.num_rows), bad)
         for number, (column, _) in enumerate(columns):
             texts = column if not bad else column.take(pa.array(good))
@@ -114,7 +126,7 @@ def _reader(
     with path.open("rb") as file:
         delimiter = delimiter_of(file.read(HEAD_BYTES))
     return csv.open_csv(
-        pa.PythonFile(Utf8File(path), "r"),
+        path,
         csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES),
         csv.ParseOptions(delimiter=delimiter, newlines_in_values=True, invalid_row_handler=skip),
         options,
@@ -122,11 +134,18 @@ def _reader(
 
 
 def _header(path: Path) -> list[str]:
+    """Read the names by Python's reader: Arrow's, left before its end, has threads that outlive it."""
+    with path.open("rb") as file:
+        head = file.read(BLOCK_BYTES)
+    rows = python_csv.reader(
+        io.StringIO(head.decode("utf-8-sig", "ignore"), newline=""), delimiter=delimiter_of(head[:HEAD_BYTES])
+    )
     try:
-        with _reader(path, lambda _: "skip") as reader:
-            names = [str(name) for name in reader.schema.names]
-    except pa.ArrowException as error:
-        raise _broken(_reason(error)) from error
+        names = next((row for row in rows if row), [])
+    except python_csv.Error as error:
+        raise _broken(str(error)) from error
+    if not names:
+        raise _broken("Empty CSV file")
     if any("\0" in name for name in names):
         raise _broken("its header is no UTF-8, or has a NUL byte")
     return names

@@ -13,8 +13,8 @@ from hypothesis.extra import numpy as hnp
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from worker.compression.data import column_facts
-from worker.compression.data.inspect import inspect_dataset
+from worker.compression.data.inspection import column_facts
+from worker.compression.data.inspection.inspect import inspect_dataset
 
 
 def inspected(folder: Path, declaration: dict[str, Any] | None = None) -> DatasetFacts:
