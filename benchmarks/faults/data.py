@@ -34,8 +34,8 @@ HELD: Final = {
     + "a_model_that_guesses_is_told_and_one_that_knows_is_not",
     "the original's quality stands first": "tests/worker/compression/test_original_first.py"
     "::test_the_originals_quality_and_raw_pixels_come_before_any_step",
-    "integers without a scale, pixels, equal labels at inspection": DATA
-    + "suspicious.py::test_inspection_tells_what_looks_wrong",
+    "integers without a scale, pixels, equal labels at inspection": "tests/worker/compression/data/inspection/"
+    "test_suspicious.py::test_inspection_tells_what_looks_wrong",
     "one-hot and whole floats are class numbers": DATA + "labels.py::test_one_hot_rows_are_their_class",
     "labels at POST": CONTRACT + "labels.py::test_labels_are_judged_at_the_door",
     "words for labels say how to mend it": CONTRACT + "labels.py::test_words_are_told_how_to_become_numbers",

@@ -85,7 +85,10 @@ class Turns:
         return None
 
     def speedup(self, index: int, seed: int) -> tuple[float, Interval]:
+        """Compute the median over undisturbed rounds and its interval; over all rounds where each was disturbed, which
+        `untold` then says."""
         ratios = self.undisturbed(index)
+        ratios = ratios if len(ratios) else self.ratios(index)
         return float(np.median(ratios)), median_interval(ratios, seed)
 
 
