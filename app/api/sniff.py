@@ -16,6 +16,7 @@ from app.api.onnx_fields import check_onnx
 from winnow.contract.dataset import DatasetFormat
 from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFormat
+from winnow.contract.strict_tar import MAGIC, MAGIC_AT
 
 Kind = Literal["onnx", "onnx_archive", "torch_export", "torchscript", "pickle"] | DatasetFormat
 
@@ -28,7 +29,6 @@ _DATASETS: Final = (
     ".npz or .npy, CSV, JSON lines, Parquet, WAV or FLAC, "
     "or an archive (zip, tar) of pictures, sounds or tables"
 )
-_TAR_MAGIC: Final = (257, b"ustar")
 
 _STRANGERS: Final[tuple[tuple[bytes, str, str], ...]] = (
     (rb"\x1f\x8b", "a gzip file", "unpack it first: .onnx files, plain tar and zip archives are read"),
@@ -60,7 +60,7 @@ def sniffed(file: BinaryIO, max_members: int = MAX_MODEL_MEMBERS) -> Kind:
     head = file.read(HEAD)
     if head.startswith(b"PK"):
         return _zip(zip_names(file, max_members))
-    if head[_TAR_MAGIC[0] :].startswith(_TAR_MAGIC[1]):
+    if head[MAGIC_AT:].startswith(MAGIC):
         is_model = max_members == MAX_MODEL_MEMBERS
         return _archive(tar_names(file, max_members, ignore_case=is_model), "tar")
     if re.match(rb"\x80[\x02-\x05][\x8a\x8c}\](cX\x95]", head):

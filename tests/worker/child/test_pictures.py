@@ -6,12 +6,11 @@ import onnx
 
 from tests.support.graphs import cnn
 from tests.support.pictures import encoded, noise, zip_of
+from tests.support.tasks import compress_task
 from tests.worker.child.test_real_work import LIMITS, Watcher, attempt
 from winnow.contract.declaration import Declaration
-from winnow.contract.job import Benchmark, Evaluation
-from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Report
-from worker.child.spec import Compress, InspectDataset, Rows
+from worker.child.spec import InspectDataset, Rows
 from worker.child.supervise import Finished, supervise
 
 FORMATS = ("PNG", "JPEG", "WEBP", "BMP", "GIF", "TIFF")
@@ -49,20 +48,7 @@ def test_a_job_is_calibrated_and_judged_by_an_archive(tmp_path: Path) -> None:
     folder = attempt(tmp_path)
     onnx.save(cnn(), tmp_path / "model.onnx")
     rows = Rows(path=pictures(tmp_path), declaration=DECLARATION, slice=None, map={})
-    task = Compress(
-        kind="compress",
-        model=tmp_path / "model.onnx",
-        recipe=Recipe.model_validate({"steps": [{"kind": "int8_static"}]}),
-        calibration=rows,
-        training=None,
-        evaluation_data=rows,
-        out_dir=folder,
-        evaluation=Evaluation(metric="top1"),
-        require=Requirements(),
-        benchmark=Benchmark(rounds=9),
-        seed=0,
-        max_unpacked_bytes=1 << 34,
-    )
+    task = compress_task(tmp_path / "model.onnx", [{"kind": "int8_static"}], rows, folder)
     assert supervise(task, LIMITS, folder, Watcher()) == Finished({})
     report = Report.model_validate_json((folder / "report.json").read_bytes())
     assert report.quality[0].samples == 59

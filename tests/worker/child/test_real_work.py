@@ -11,11 +11,9 @@ import pytest
 import torch
 
 from tests.support.graphs import cnn
+from tests.support.tasks import compress_task
 from winnow.contract.declaration import Declaration
-from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat, TensorSpec
-from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Report
 from worker.child.messages import UNANSWERED_EXIT
 from worker.child.spec import Compress, InspectModel, Limits, Logged, Note, Rows
@@ -99,20 +97,7 @@ def test_a_job_prunes_trains_quantizes_and_is_measured(tmp_path: Path) -> None:
         {"kind": "finetune", "epochs": 1},
         {"kind": "int8_static"},
     ]
-    task = Compress(
-        kind="compress",
-        model=uploaded("onnx", tmp_path / "model.onnx"),
-        recipe=Recipe.model_validate({"steps": steps}),
-        calibration=rows,
-        training=rows,
-        evaluation_data=rows,
-        out_dir=folder,
-        evaluation=Evaluation(metric="top1"),
-        require=Requirements(),
-        benchmark=Benchmark(rounds=9),
-        seed=0,
-        max_unpacked_bytes=1 << 34,
-    )
+    task = compress_task(uploaded("onnx", tmp_path / "model.onnx"), steps, rows, folder, training=rows)
     assert supervise(task, LIMITS, folder, Watcher(), shared=shared) == Finished({})
     report = Report.model_validate_json((folder / "report.json").read_bytes())
     untold = any("take to load could not be told" in note for note in report.notes)
@@ -127,20 +112,7 @@ def test_a_job_prunes_trains_quantizes_and_is_measured(tmp_path: Path) -> None:
 def comparing(folder: Path, scratch: Path) -> Compress:
     """What `tests.support.comparing` is told; the recipe does not matter."""
     rows = data(folder)
-    return Compress(
-        kind="compress",
-        model=uploaded("onnx", folder / "model.onnx"),
-        recipe=Recipe.model_validate({"steps": [{"kind": "float16"}]}),
-        calibration=rows,
-        training=None,
-        evaluation_data=rows,
-        out_dir=scratch,
-        evaluation=Evaluation(metric="top1"),
-        require=Requirements(),
-        benchmark=Benchmark(rounds=9),
-        seed=0,
-        max_unpacked_bytes=1 << 34,
-    )
+    return compress_task(uploaded("onnx", folder / "model.onnx"), [{"kind": "float16"}], rows, scratch)
 
 
 def test_large_models_are_compared_in_a_child_more(tmp_path: Path) -> None:

@@ -11,14 +11,12 @@ import pytest
 
 from tests.support.ragged import encoder
 from tests.support.sounds import encoded, sound
+from tests.support.tasks import compress_task
 from tests.support.tokenizer import archive, lines, tokenizer
 from tests.worker.child.test_real_work import LIMITS, Watcher, attempt
 from winnow.contract.declaration import Declaration
-from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import Benchmark
-from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Report
-from worker.child.spec import Compress, InspectDataset, Rows
+from worker.child.spec import InspectDataset, Rows
 from worker.child.supervise import Finished, supervise
 
 TEXTS = [{"s": " ".join("ab"[(n + i) % 2] for i in range(1 + n % 7)), "y": n % 3} for n in range(40)]
@@ -84,20 +82,7 @@ def test_texts_train_calibrate_and_measure_an_encoder(tmp_path: Path) -> None:
     named = {"tokens": "input_ids", "mask": "attention_mask"}
     rows = Rows(path=texts(tmp_path), declaration=declaration, slice=None, map=named)
     steps = [{"kind": "finetune", "epochs": 1, "batch_size": 4}, {"kind": "int8_static"}]
-    task = Compress(
-        kind="compress",
-        model=tmp_path / "model.onnx",
-        recipe=Recipe.model_validate({"steps": steps}),
-        calibration=rows,
-        training=rows,
-        evaluation_data=rows,
-        out_dir=folder,
-        evaluation=Evaluation(metric="top1"),
-        require=Requirements(),
-        benchmark=Benchmark(rounds=9),
-        seed=0,
-        max_unpacked_bytes=1 << 34,
-    )
+    task = compress_task(tmp_path / "model.onnx", steps, rows, folder, training=rows)
     assert supervise(task, LIMITS, folder, Watcher(), shared=shared) == Finished({})
     report = Report.model_validate_json((folder / "report.json").read_bytes())
     assert [step.kind for step in report.steps] == ["finetune", "int8_static"]

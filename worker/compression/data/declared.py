@@ -29,9 +29,10 @@ from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.inputs.table import table_reader
 from worker.compression.data.inputs.text import PARTS, text_reader
 from worker.compression.data.scratch import Scratch
-from worker.compression.data.table import Array, Files, Numbers, Ragged, Table
+from worker.compression.data.table import Files, Numbers, Ragged, Table
 from worker.compression.data.targets.annotations import annotation_labels
 from worker.compression.data.targets.column import ColumnLabels, column_labels
+from worker.compression.ir.values import Array
 
 LABELS = "labels"
 

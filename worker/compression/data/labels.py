@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from winnow.contract.fitting import columns
-from worker.compression.data.table import Array, Numbers
+from worker.compression.data.table import Numbers
+from worker.compression.ir.values import Array
 
 NUMERIC_KINDS = "biuf"
 MAX_EXACT_FLOAT = 2**53

@@ -6,9 +6,10 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inputs.array import not_finite
+from worker.compression.data.inputs.array import check_finite
 from worker.compression.data.inputs.reader import InputReader
-from worker.compression.data.table import Array, Rows
+from worker.compression.data.table import Rows
+from worker.compression.ir.values import Array
 
 
 @dataclass(frozen=True)
@@ -24,9 +25,7 @@ class Column:
     def feed(self, rows: Rows) -> Array:
         x = self._cast(self.reader.read(rows))
         self._check_entries(x, rows)
-        if x.dtype.kind == "f" and not np.isfinite(x).all():
-            row, *rest = np.argwhere(~np.isfinite(x))[0].tolist()
-            raise not_finite(self.reader.column, [int(rows[row]), *rest])
+        check_finite(self.reader.column, x, rows)
         if self.whole:
             return np.asarray(x[0])  # the only number of a row would be no array
         axis = self.spec.batch_axis or 0

@@ -10,7 +10,8 @@ from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.padding import PaddingReader, unpadded_reader
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.model_inputs import Column, Constant
-from worker.compression.data.table import Array, Numbers, Rows, select
+from worker.compression.data.table import Numbers, Rows, select
+from worker.compression.ir.values import Array
 
 RowShapes = tuple[tuple[int, ...] | None, ...]
 """Of one row in each column; None where it does not matter."""

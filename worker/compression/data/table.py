@@ -7,7 +7,8 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
+
 Rows = range | npt.NDArray[np.int64]
 """Ascending row numbers."""
 

@@ -10,7 +10,8 @@ from winnow.contract.errors import Refusal
 from worker.compression.data.inputs.audio import AudioReader
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.readable.skipping import Faulty
-from worker.compression.data.table import Array, Numbers, Table, Texts
+from worker.compression.data.table import Numbers, Table, Texts
+from worker.compression.ir.values import Array
 
 
 def labels_of_windows(labels: Numbers | None, readers: Sequence[InputReader]) -> Numbers | None:

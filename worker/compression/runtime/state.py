@@ -9,10 +9,9 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
@@ -22,9 +21,9 @@ from winnow.contract.shapes import batch_axes
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
+from worker.compression.ir.values import Array
 from worker.compression.runtime.session import open_cpu_session
 
-Array = npt.NDArray[Any]
 MAX_STATE_BYTES: Final = 2**34
 """Of all rows together."""
 

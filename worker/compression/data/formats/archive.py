@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
-from winnow.contract.strict_tar import MAGIC, MAGIC_AT, BrokenTar, open_tar
+from winnow.contract.strict_tar import BrokenTar, open_tar
 from winnow.contract.strict_zip import BrokenZip, Member, MemberStream, open_zip
 
 MAX_MEMBERS: Final = 1_000_000
@@ -64,13 +64,6 @@ class Archive:
                 return _stored(file, name, offset, size)
             member = Member(name, size, packed, crc, bool(deflated), offset)
             return _unpacked(file, member)
-
-
-def is_archive(path: Path) -> bool:
-    """Whether the file begins as a zip or tar does."""
-    with path.open("rb") as file:
-        head = file.read(MAGIC_AT + len(MAGIC))
-    return head.startswith(b"PK") or head.endswith(MAGIC)
 
 
 def open_archive(path: Path, *, max_bytes: int) -> Archive:

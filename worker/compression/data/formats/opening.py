@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from winnow.contract.errors import Refusal
+from winnow.contract.strict_tar import MAGIC, MAGIC_AT
 from worker.compression.data.formats import npy, npy_header
 from worker.compression.data.formats.archive import open_archive
 from worker.compression.data.formats.archive_kind import archive_kind
@@ -24,7 +25,6 @@ from worker.compression.data.scratch import identity
 from worker.compression.data.table import Table
 
 HEAD_BYTES: Final = 1024
-TAR_MAGIC: Final = (257, b"ustar")
 WRITERS: Final[dict[str, Callable[[Sequence[Path], ColumnFiles], None]]] = {
     "csv": write_csv,
     "jsonl": write_jsonl,
@@ -49,7 +49,7 @@ def _kind(path: Path, limit: int) -> str:
         head = file.read(HEAD_BYTES)
         if head.startswith(b"PK"):
             return "npz" if _is_npz(path, limit) else "archive"
-    if head[TAR_MAGIC[0] :].startswith(TAR_MAGIC[1]):
+    if head[MAGIC_AT:].startswith(MAGIC):
         return "archive"
     if head.startswith(npy_header.MAGIC):
         return "npy"

@@ -6,6 +6,7 @@ in float32, `mean` and `std` along the channel axis: axis 1 of the result, or th
 (NHWC models); one number serves every channel.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,7 +14,8 @@ import numpy as np
 
 from winnow.contract.declaration import ArrayInput, Scaled
 from winnow.contract.errors import Refusal
-from worker.compression.data.table import Array, Numbers, Rows, select
+from worker.compression.data.table import Numbers, Rows, select
+from worker.compression.ir.values import Array
 
 NUMERIC = "biuf"
 """Kinds of dtypes that can be an input: bool, int, unsigned, float."""
@@ -41,15 +43,12 @@ class ArrayReader:
         return len(self.array)
 
     def read(self, rows: Rows) -> Array:
-        """Raises `Refusal` `not_finite` where the array itself has NaN or infinity, or what is computed has."""
+        """Raises `Refusal` `not_finite` where the array has NaN or infinity; what is computed, the input's column
+        checks."""
         raw = select(self.array, rows)
-        with np.errstate(over="ignore"):  # what overflows is found and named below
-            x = preprocess(raw, self.how)
-        for values in (raw, x):
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                row, *rest = np.argwhere(~np.isfinite(values))[0].tolist()
-                raise not_finite(self.how.array, [int(rows[row]), *rest])
-        return x
+        check_finite(self.how.array, raw, rows)
+        with np.errstate(over="ignore"):  # what overflows is found and named there
+            return preprocess(raw, self.how)
 
     def row_shape(self, row: int) -> tuple[int, ...] | None:
         return None
@@ -61,10 +60,15 @@ def array_reader(name: str, array: Numbers, how: ArrayInput) -> ArrayReader:
     return ArrayReader(array, how, dtype, shape)
 
 
-def not_finite(column: str, where: list[int]) -> Refusal:
-    return Refusal(
+def check_finite(column: str, values: Array, rows: Sequence[int] | Rows) -> None:
+    """Check the values [rows, …] made of a column. Raises `Refusal` `not_finite` with the first place that is none."""
+    if values.dtype.kind != "f" or np.isfinite(values).all():
+        return
+    row, *rest = np.argwhere(~np.isfinite(values))[0].tolist()
+    raise Refusal(
         "not_finite",
-        f"Array {column!r} gives NaN or infinity at {where}. Remove such samples, or choose a slice without them.",
+        f"Array {column!r} gives NaN or infinity at {[int(rows[row]), *rest]}. Remove such samples, or choose a slice "
+        "without them.",
     )
 
 
@@ -103,7 +107,7 @@ def made(name: str, array: Numbers, how: ArrayInput) -> tuple[np.dtype[Any], tup
     axes = array.ndim + 1
     if how.add_axis is not None and (not -axes <= how.add_axis < axes or how.add_axis % axes == 0):
         raise _refused(name, f"add_axis {how.add_axis} must lie behind the batch axis of {list(array.shape)}")
-    shape = preprocess(np.broadcast_to(np.zeros((), bool), (1, *array.shape[1:])), _moves(how)).shape
+    shape = preprocess(np.broadcast_to(np.zeros((), bool), (1, *array.shape[1:])), unscaled_like(how)).shape
     check_channels(name, how, shape)
     return np.dtype(np.float32) if calculates(how) else array.dtype, shape[1:]
 
@@ -126,7 +130,8 @@ def calculates(how: Scaled) -> bool:
     return how.scale is not None or how.mean is not None or how.std is not None
 
 
-def _moves(how: ArrayInput) -> ArrayInput:
+def unscaled_like(how: ArrayInput) -> ArrayInput:
+    """Return the same moves of axes without the arithmetic."""
     return how.model_copy(update={"scale": None, "mean": None, "std": None})
 
 

@@ -11,7 +11,8 @@ from winnow.contract.errors import Refusal
 from worker.compression.data.inputs.array import check_channels, scaled
 from worker.compression.data.scratch import Scratch
 from worker.compression.data.sounds.decode import BadSound, decode_sound, read_header
-from worker.compression.data.table import Array, Files, Rows
+from worker.compression.data.table import Files, Rows
+from worker.compression.ir.values import Array
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,9 @@ from worker.compression.data.pictures.geometry import (
 from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.data.pictures.stored_sizes import Sizes, stored_sizes
 from worker.compression.data.scratch import Scratch
-from worker.compression.data.table import Array, Files, Rows
+from worker.compression.data.table import Files, Rows
 from worker.compression.data.threads import in_threads
+from worker.compression.ir.values import Array
 
 
 @dataclass(frozen=True)

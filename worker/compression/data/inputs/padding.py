@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from worker.compression.data.inputs.reader import InputReader
-from worker.compression.data.table import Array
+from worker.compression.ir.values import Array
 
 
 @runtime_checkable

@@ -8,9 +8,17 @@ import numpy as np
 from winnow.contract.declaration import ArrayInput
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from worker.compression.data.inputs.array import NUMERIC, calculates, made, not_finite, preprocess
+from worker.compression.data.inputs.array import (
+    NUMERIC,
+    calculates,
+    check_finite,
+    made,
+    preprocess,
+    unscaled_like,
+)
 from worker.compression.data.inputs.padding import Width, longest, padded
-from worker.compression.data.table import Array, Numbers, Ragged, Rows
+from worker.compression.data.table import Numbers, Ragged, Rows
+from worker.compression.ir.values import Array
 
 ANY: Final = 999_983
 """Stands for an axis that differs from row to row while shapes are computed."""
@@ -84,7 +92,7 @@ class RaggedReader:
 
     def true_shape(self, row: int) -> tuple[int, ...]:
         raw = np.broadcast_to(NO_MEMORY, (1, *self.lists.row(row).shape))
-        return tuple(preprocess(raw, _moves(self.how)).shape[1:])
+        return tuple(preprocess(raw, unscaled_like(self.how)).shape[1:])
 
     def unpadded(self) -> "RaggedReader":
         how = self.how.model_copy(update={"pad_to": None}) if self.fixed is None else self.how
@@ -103,13 +111,11 @@ class RaggedReader:
         return replace(self, fixed=fixed) if any(fixed) else self
 
     def _row(self, row: int) -> Array:
-        raw = self.lists.row(row)
-        with np.errstate(over="ignore"):  # what overflows is named below
-            x: Array = preprocess(raw[None], self.how)[0]
-        for values in (raw, x):
-            if values.dtype.kind == "f" and not np.isfinite(values).all():
-                raise not_finite(self.how.array, [row, *np.argwhere(~np.isfinite(values))[0].tolist()])
-        return x
+        raw = self.lists.row(row)[None]
+        check_finite(self.how.array, raw, [row])
+        with np.errstate(over="ignore"):  # what overflows is named by the input's column
+            made_row: Array = preprocess(raw, self.how)[0]
+        return made_row
 
     def _target(self, shapes: list[tuple[int, ...]]) -> list[int]:
         """The shape that rows of these shapes are padded to; that of the first where nothing is declared."""
@@ -160,7 +166,3 @@ def ragged_reader(name: str, lists: Ragged, how: ArrayInput) -> RaggedReader:
     sizes = [ANY if size is None else size for size in lists.row_shape]
     dtype, shape = made(name, np.broadcast_to(np.zeros((), lists.dtype), (1, *sizes)), how)
     return RaggedReader(lists, how, dtype, tuple(None if size == ANY else size for size in shape))
-
-
-def _moves(how: ArrayInput) -> ArrayInput:
-    return how.model_copy(update={"scale": None, "mean": None, "std": None})

@@ -4,7 +4,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from worker.compression.data.table import Array, Rows
+from worker.compression.data.table import Rows
+from worker.compression.ir.values import Array
 
 
 class InputReader(Protocol):

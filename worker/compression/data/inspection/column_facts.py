@@ -9,7 +9,8 @@ from worker.compression.data.formats.tables.mapped import MappedLists
 from worker.compression.data.inputs.array import NUMERIC
 from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.readable.files import MASK, Checked, Size
-from worker.compression.data.table import Array, Boxes, Column, Files, Table, Texts
+from worker.compression.data.table import Boxes, Column, Files, Table, Texts
+from worker.compression.ir.values import Array
 
 CHUNK = 1 << 20
 """Elements read at a time."""

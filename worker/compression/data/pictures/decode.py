@@ -19,7 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from worker.compression.data.table import Array
+from worker.compression.ir.values import Array
 
 Color = Literal["RGB", "BGR", "grey"]
 

@@ -9,8 +9,9 @@ import numpy as np
 from winnow.contract import fitting
 from winnow.contract.declaration import ColumnTarget
 from winnow.contract.errors import Refusal
-from worker.compression.data.table import Array, Table, Texts
+from worker.compression.data.table import Table, Texts
 from worker.compression.data.targets.class_map import class_map
+from worker.compression.ir.values import Array
 
 LABEL: Final = "label"
 """The column that the classes of a table are those of."""

@@ -10,11 +10,12 @@ from winnow.contract.decoding import Ctc, Detector
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation, Metric, Task
 from worker.compression.data.samples import Samples
+from worker.compression.ir.values import Array
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.by_task import measure_of
 from worker.compression.measure.quality.decode.decoder import Decoder, decoder_for
-from worker.compression.measure.quality.measure import Array, Measure
+from worker.compression.measure.quality.measure import Measure
 from worker.compression.measure.quality.proposal import FirstBatch, propose, usual_decode
 from worker.compression.measure.quality.truth import Truth, truth_of
 

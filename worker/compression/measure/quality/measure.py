@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
+
 Floats = npt.NDArray[np.float64]
 
 Statistic = Callable[[Array, Floats], Floats]

@@ -26,9 +26,9 @@ from winnow.contract.evaluation import TASK_DECODES, Task
 from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.samples import Samples
 from worker.compression.data.table import select
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.decode.boxes import BOXES, MANY, ONE, SCORES
 from worker.compression.measure.quality.decode.heads import (
-    Array,
     Heads,
     are_probabilities,
     are_shares,

@@ -7,7 +7,8 @@ from typing import Protocol
 import numpy as np
 
 from worker.compression.data.readable.skipping import Faults
-from worker.compression.data.table import Array, Column, Source
+from worker.compression.data.table import Column, Source
+from worker.compression.ir.values import Array
 
 
 class Content(Protocol):

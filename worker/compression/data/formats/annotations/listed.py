@@ -20,7 +20,8 @@ from worker.compression.data.formats.annotations.objects import boxes_of
 from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.rows_of_text import rows_of_text
 from worker.compression.data.readable.skipping import Faults
-from worker.compression.data.table import Array, Boxes, Column, Source, Words
+from worker.compression.data.table import Boxes, Column, Source, Words
+from worker.compression.ir.values import Array
 
 MAX_BYTES: Final = 256 * 2**20
 FILE_COLUMNS: Final = (

@@ -19,7 +19,8 @@ from worker.compression.data.formats.annotations.boxes import Box, box_of
 from worker.compression.data.formats.annotations.paths import counterparts
 from worker.compression.data.pictures.decode import stored_size
 from worker.compression.data.readable.skipping import Faults
-from worker.compression.data.table import Array, Boxes, Column, Files
+from worker.compression.data.table import Boxes, Column, Files
+from worker.compression.ir.values import Array
 
 MAX_BYTES: Final = 2**20
 LISTS: Final = ("classes.txt", "obj.names", "names.txt")

@@ -7,7 +7,8 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.table import Array, Rows, Texts
+from worker.compression.data.table import Rows, Texts
+from worker.compression.ir.values import Array
 
 RowNumbers = npt.NDArray[np.int64]
 

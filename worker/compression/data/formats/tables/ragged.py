@@ -7,7 +7,8 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.tables.mapped import Ends, MappedLists
-from worker.compression.data.table import Array, Numbers, Ragged
+from worker.compression.data.table import Numbers, Ragged
+from worker.compression.ir.values import Array
 
 OFFSETS: Final = "_offsets"
 

@@ -24,13 +24,13 @@ from winnow.contract.decoding import (
     Yolox,
 )
 from winnow.contract.evaluation import Task
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.decode import plain, points, priors, yolo
 from worker.compression.measure.quality.decode.boxes import box_outputs, decoded_boxes, units_of
 from worker.compression.measure.quality.decode.ctc import best_paths
 from worker.compression.measure.quality.decode.detections import Detections
 from worker.compression.measure.quality.decode.detr import detr, detr_outputs
 from worker.compression.measure.quality.decode.heads import (
-    Array,
     Frame,
     Heads,
     are_probabilities,

@@ -4,14 +4,12 @@ Boxes are left, top, right, bottom in pixels of the frame, the model's input.
 """
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.decoding import Boxes, Detector, Suppressed
-
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
 
 MAX_CANDIDATES: Final = 3000
 """The best boxes of a sample that are compared with each other."""

@@ -1,14 +1,13 @@
 """What decoders are given: outputs by name, samples in front, and the size of what the model looked at."""
 
 from collections.abc import Iterator
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
+from worker.compression.ir.values import Array
 
-Array = npt.NDArray[Any]
 Heads = dict[str, Array]
 Frame = tuple[float, float]
 """Height and width in pixels."""

@@ -6,7 +6,8 @@ v = Σ_t m_t h_t / max(Σ_t m_t, 1e-9),  then v / |v|     (sentence-transformers
 import numpy as np
 
 from winnow.contract.decoding import Pooled
-from worker.compression.measure.quality.decode.heads import Array, Heads, misfit
+from worker.compression.ir.values import Array
+from worker.compression.measure.quality.decode.heads import Heads, misfit
 
 USUAL_MASK = "attention_mask"
 

@@ -3,7 +3,8 @@
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.measure.quality.measure import Array, Floats, Measure, Value
+from worker.compression.ir.values import Array
+from worker.compression.measure.quality.measure import Floats, Measure, Value
 from worker.compression.measure.quality.metrics import ranks
 from worker.compression.measure.quality.metrics.probabilities import UNDEFINED_AUC
 from worker.compression.measure.quality.metrics.regression import rank_correlation

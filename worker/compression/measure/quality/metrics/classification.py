@@ -9,11 +9,11 @@ from collections.abc import Callable
 import numpy as np
 
 from winnow.contract.evaluation import Metric
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.decode.heads import softmax
 from worker.compression.measure.quality.decode.plain import needed_scores, predicted
 from worker.compression.measure.quality.measure import (
     WRONG,
-    Array,
     Floats,
     Measure,
     Value,

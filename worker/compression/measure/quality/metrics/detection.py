@@ -14,8 +14,9 @@ from typing import Any, Final
 import numpy as np
 
 from winnow.contract.evaluation import Metric
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.decode.detections import Detections, ious
-from worker.compression.measure.quality.measure import Array, Floats, Measure, Value, in_parts
+from worker.compression.measure.quality.measure import Floats, Measure, Value, in_parts
 
 OVERLAPS: Final = np.linspace(0.5, 0.95, 10)
 RECALLS: Final = np.linspace(0.0, 1.0, 101)

@@ -12,8 +12,8 @@ from collections.abc import Callable
 import numpy as np
 
 from winnow.contract.evaluation import Metric
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.measure import (
-    Array,
     Floats,
     Measure,
     Value,

@@ -8,8 +8,9 @@ Logits are folded into three sums a sample batch by batch, and never kept.
 import numpy as np
 
 from winnow.contract.evaluation import Metric
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.decode.plain import classes_at
-from worker.compression.measure.quality.measure import Array, Floats, Measure, Value, ratio
+from worker.compression.measure.quality.measure import Floats, Measure, Value, ratio
 
 MAX_LOSS = float(np.log(np.finfo(np.float32).max))
 """Of a token whose probability is zero, or no number."""

@@ -8,12 +8,11 @@ positives matter:
     Spearman  Pearson's correlation of mid-ranks: counts below + half of those in the group
 """
 
-from typing import Any
-
 import numpy as np
 import numpy.typing as npt
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.values import Array
+
 Floats = npt.NDArray[np.float64]
 
 

@@ -13,14 +13,8 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Metric
-from worker.compression.measure.quality.measure import (
-    Array,
-    Floats,
-    Measure,
-    Value,
-    mean_of_rows,
-    weighted_mean,
-)
+from worker.compression.ir.values import Array
+from worker.compression.measure.quality.measure import Floats, Measure, Value, mean_of_rows, weighted_mean
 from worker.compression.measure.quality.metrics import ranks
 
 MAX_COLUMNS = 64

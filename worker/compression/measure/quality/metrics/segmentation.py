@@ -10,8 +10,9 @@ from collections.abc import Callable
 import numpy as np
 
 from winnow.contract.evaluation import Metric
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.decode.plain import classes_at
-from worker.compression.measure.quality.measure import Array, Floats, Measure, Value, ratio
+from worker.compression.measure.quality.measure import Floats, Measure, Value, ratio
 
 IGNORED = 255
 """Pixels of this number, where it is no class, and of negative ones do not count."""

@@ -18,9 +18,10 @@ from sklearn import metrics as sk
 from torchmetrics.functional import text
 
 from winnow.contract.evaluation import Metric
+from worker.compression.ir.values import Array
 from worker.compression.measure.quality.decode.detections import Detections
 from worker.compression.measure.quality.decode.heads import softmax
-from worker.compression.measure.quality.measure import Array, Measure
+from worker.compression.measure.quality.measure import Measure
 from worker.compression.measure.quality.metrics.anomaly import anomaly
 from worker.compression.measure.quality.metrics.classification import classification
 from worker.compression.measure.quality.metrics.detection import detection
