@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["mdl", "dst", "inq", "job", "wrk"]
+Prefix = Literal["mdl", "dst", "inq", "job", "stu", "trl", "wrk"]
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
@@ -18,12 +18,24 @@ def new_id(prefix: Prefix) -> str:
 
 
 def is_job(id: str) -> bool:
-    """A job's id; any other is an upload's or an inquiry's, which the queue `inspect` has."""
     return id.startswith("job_")
 
 
 def is_inquiry(id: str) -> bool:
     return id.startswith("inq_")
+
+
+def is_study(id: str) -> bool:
+    return id.startswith("stu_")
+
+
+def is_trial(id: str) -> bool:
+    return id.startswith("trl_")
+
+
+def study_of(job: str) -> str:
+    """The id of the study of a job that searches."""
+    return f"stu_{job.removeprefix('job_')}"
 
 
 def _base32(number: int, length: int) -> str:

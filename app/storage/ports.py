@@ -3,8 +3,9 @@
 Nothing here raises for "not there": lookups answer None. `Conflict` and its kin are the only errors of ours.
 """
 
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
 from app.storage.records import (
@@ -18,6 +19,8 @@ from app.storage.records import (
     Page,
     Queue,
     Reaped,
+    Study,
+    Trial,
     Upload,
     UploadKind,
     Wake,
@@ -82,7 +85,10 @@ class Inquiries(Protocol):
 
 class Jobs(Protocol):
     def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
-        """Store it, or answer the job made with the same key and False. `KeyReused`; `Gone`."""
+        """Store it, or answer the job made with the same key and False. `KeyReused`; `Gone`.
+
+        For a job that searches, its study is stored with it, due.
+        """
 
     def replayed(self, owner: str, key: IdempotencyKey) -> Job | None:
         """The job that was made with this key. `KeyReused`."""
@@ -98,23 +104,71 @@ class Jobs(Protocol):
         """The positions of those of the jobs that are queued, by id."""
 
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
-        """Queued: cancelled at once. Running: cancelling. `Conflict` when finished (cancelled twice is fine)."""
+        """Queued: cancelled at once. Running: cancelling. `Conflict` when finished (cancelled twice is fine).
+
+        Of a running search the trials that wait end as `stopped_early`, those that run are asked to stop, and the study
+        is due: it ends the job.
+        """
 
     def retry_job(self, owner: str, id: str, now: float, more_attempts: int) -> Job | None:
-        """Failed or cancelled: queued again, `max_attempts = attempt + more_attempts`. `Conflict`, `Gone`."""
+        """Failed or cancelled: queued again, `max_attempts = attempt + more_attempts`. `Conflict`, `Gone`.
+
+        A search goes on with the trials that it has: its study is due.
+        """
 
     def delete_job(self, owner: str, id: str) -> bool:
-        """The job, its events and its key. `Conflict` while unfinished."""
+        """The job, its events, its key, its study and its trials. `Conflict` while unfinished."""
 
     def events(self, job: str, after: int, limit: int) -> list[Event]: ...
+
+
+class Studies(Protocol):
+    """Searches: what only they have beside the other ports. A trial that has ended makes its study due."""
+
+    def study(self, job: str) -> Study | None: ...
+
+    def trial(self, job: str, number: int) -> Trial | None: ...
+
+    def trial_rows(self, job: str) -> list[Trial]:
+        """All of them, finals too, by number."""
+
+    def trial_counts(self, jobs: Collection[str]) -> dict[str, dict[str, int]]:
+        """How many trials of each job are in each state that any is in; finals are not counted."""
+
+    def settle(
+        self,
+        id: str,
+        attempt: int,
+        now: float,
+        news: int,
+        *,
+        add: Iterable[Trial] = (),
+        change: Mapping[str, dict[str, Any]] = MappingProxyType({}),
+        job: dict[str, Any] | None = None,
+        events: Iterable[Event] = (),
+        more_attempts: int = 3,
+    ) -> bool:
+        """End a study's turn, in one transaction: the trials decided on are added, those named by their ids changed,
+        the job is changed, and the lease given up. The study is then idle, or closed when the job is finished by it;
+        its attempts start anew.
+
+        `news` is the study's as it was before anything was read. Where it has moved, what was decided is out of date:
+        nothing is changed, the lease is given up, the study stays due, and the answer is False; False when fenced too.
+
+        A trial that somebody holds changes no state: it is asked to stop. One that is set to `waiting` may be attempted
+        `more_attempts` times. `ValueError` for a job that succeeds although it was cancelled.
+        """
 
 
 class Leases(Protocol):
     """The record owns the work; a message is only a hint. All changes are compare-and-set on the attempt."""
 
-    def claim(self, id: str, now: float, seconds: float) -> Item | None:
-        """Take it: attempt + 1, lease until now + seconds, a job becomes running. None when it is not to be had
-        (finished, leased by another, cancelled, attempts spent)."""
+    def claim(self, id: str, now: float, seconds: float, worker: str | None = None) -> Item | None:
+        """Take it: attempt + 1, lease until now + seconds, a job or trial becomes running. None when it is not to be
+        had (finished, leased by another, cancelled, attempts spent, a job that searches).
+
+        A trial keeps who took it. A study's first turn sets its job running.
+        """
 
     def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
         """False: fenced, somebody else has it or it is over."""
@@ -132,17 +186,23 @@ class Leases(Protocol):
         seconds_left: int | None,
         events: Iterable[Event] = (),
     ) -> bool:
-        """A job's progress, with what is to be logged. False when fenced."""
+        """A job's progress, with what is to be logged; of a trial only that, in its job's log. False when fenced."""
 
-    def finish(self, id: str, attempt: int, now: float, changes: dict[str, Any]) -> bool:
+    def finish(
+        self, id: str, attempt: int, now: float, changes: dict[str, Any], job: dict[str, Any] | None = None
+    ) -> bool:
         """The end: sets the fields named (state among them) and gives the lease up, in one transaction.
 
-        `succeeded` and `ready` also need that no cancel was requested. False when fenced or refused.
+        `succeeded` and `ready` also need that no cancel was requested. False when fenced or refused. The end of a trial
+        makes its study due, unless `job` has the end of the job: a final sets it too, and closes the study.
         """
 
     def release(self, id: str, attempt: int, now: float, blame: bool = True) -> bool:
         """Give it back unfinished (a crash): queued again, or failed with `worker_lost` when attempts are spent,
-        or cancelled when that was asked. Without `blame` (the worker is shut down) the attempt costs nothing."""
+        or cancelled when that was asked. Without `blame` (the worker is shut down) the attempt costs nothing.
+
+        A trial given up is `failed` or `stopped_early`, its study due; a study given up fails its job.
+        """
 
     def reap(self, now: float, look_seconds: float) -> Reaped:
         """Release what has an expired lease, and count what waits in the queues that nobody has looked after for
@@ -164,7 +224,7 @@ class Workers(Protocol):
         """Those that were last seen then or later, by their start."""
 
 
-class Records(Uploads, Inquiries, Jobs, Leases, Workers, Protocol):
+class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""

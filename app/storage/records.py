@@ -1,7 +1,8 @@
 """What a store keeps, as plain frozen data.
 
-An `Upload` (a model or a dataset), an `Inquiry` and a `Job` are all *leased*: one worker at a time may work on them,
-for as long as it renews its lease. The attempt number fences: whoever holds an older one can change nothing.
+An `Upload` (a model or a dataset), an `Inquiry`, a `Job`, a `Study` and a `Trial` are all *leased*: one worker at a
+time may work on them, for as long as it renews its lease. The attempt number fences: whoever holds an older one can
+change nothing.
 """
 
 from dataclasses import dataclass, field
@@ -12,6 +13,9 @@ LOCAL_OWNER = "local"
 
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
+StudyState = Literal["due", "idle", "closed"]
+TrialRole = Literal["trial", "final"]
+TrialState = Literal["waiting", "running", "finished", "failed", "stopped_early"]
 Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
@@ -54,12 +58,16 @@ class Upload(Leased):
 
 @dataclass(frozen=True, kw_only=True)
 class Job(Leased):
-    """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names, teachers included."""
+    """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names, teachers included.
+
+    One that `searches` is never leased and never in the queue: its study is, and its trials are.
+    """
 
     model: str
     uses: tuple[str, ...]
     tags: dict[str, str] = field(default_factory=dict)
     request: dict[str, Any]
+    searches: bool = False
     outcome: str | None = None
     step: dict[str, Any] | None = None
     progress: float = 0.0
@@ -90,7 +98,51 @@ class Inquiry(Leased):
     answer_sha256: str | None = None
 
 
-Item = Upload | Inquiry | Job
+@dataclass(frozen=True, kw_only=True)
+class Study(Leased):
+    """What decides the trials of one job that searches; its id is the job's with another prefix.
+
+    It waits for a worker if and only if it is `due` and nobody holds it. `news` counts what it has not decided by
+    itself: the ends of trials, a cancel, a retry.
+    """
+
+    job: str
+    news: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial(Leased):
+    """One closed recipe of a search, tried; or, by its `role`, the final choice among those that were.
+
+    `params` are the values of the open settings by their paths, in the search space with the index `space`; `recipe` is
+    closed, null for the tidied upload. Steps that train do `share` of their epochs; `rung` counts how often that grew,
+    and `intermediate` has [rung, value] of each. `deadline`, in seconds since the epoch, is when it is stopped.
+    `candidates` are the numbers of the trials that a final compares. `started_at` is when its last attempt began;
+    `seconds` is what its runs took together.
+    """
+
+    job: str
+    number: int
+    role: TrialRole = "trial"
+    params: dict[str, Any] = field(default_factory=dict)
+    space: int = 0
+    recipe: dict[str, Any] | None = None
+    rung: int = 0
+    share: float = 1.0
+    intermediate: list[list[float]] = field(default_factory=list)
+    result: dict[str, Any] | None = None
+    deadline: float | None = None
+    started_at: float | None = None
+    seconds: float = 0.0
+    worker: str | None = None
+    artifact_sha256: str | None = None
+    artifact_bytes: int | None = None
+    report_sha256: str | None = None
+    graph_sha256: str | None = None
+    candidates: list[int] = field(default_factory=list)
+
+
+Item = Upload | Inquiry | Job | Study | Trial
 """What a worker works on."""
 
 
