@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from typing import Final
 
 from winnow.client import ServiceProblem
+from winnow.contract.asked_recipe import kinds_of
 from winnow.contract.errors import FieldError, Problem
 from winnow.contract.job import Job, JobRequest
 
@@ -96,7 +97,7 @@ def problem_in_options(problem: Problem, kinds: Sequence[str] = ()) -> Problem:
 
 def job_in_options(job: Job) -> Job:
     """The job with its problem, and what is said of its requirements, in options."""
-    kinds = [step.kind for step in job.recipe.steps]
+    kinds = kinds_of(job.recipe)
     requirements = job.requirements and [
         result.model_copy(update={"why": result.why and in_options(result.why, kinds)})
         for result in job.requirements
@@ -113,5 +114,5 @@ def naming_options(request: JobRequest, *, from_file: bool) -> Iterator[None]:
     except ServiceProblem as error:
         if from_file:
             raise
-        kinds = [step.kind for step in request.recipe.steps]
+        kinds = kinds_of(request.recipe)
         raise ServiceProblem(problem_in_options(error.problem, kinds)) from error
