@@ -76,10 +76,10 @@ def test_every_search_ends_within_its_budget_and_tries_nothing_twice(
 
 
 @settings(max_examples=25, deadline=None)
-@given(plans, st.randoms(use_true_random=False))
-def test_workers_that_are_killed_change_no_decision(plan: Plan, draw: random.Random) -> None:
+@given(plans, st.integers(0, 10_000))
+def test_workers_that_are_killed_change_no_decision(plan: Plan, kills: int) -> None:
     """Killed within a turn nothing was written; killed within a trial the trial waits again."""
-    plan = replace(plan, objective="size")
+    plan, draw = replace(plan, objective="size"), random.Random(kills)
     calm = Service(plan, evaluate(plan.seed)).run()
     killed = Service(plan, evaluate(plan.seed))
     while killed.job.get("state") != "succeeded":
@@ -128,13 +128,13 @@ def test_what_is_predicted_to_be_too_large_is_not_run_and_costs_no_budget() -> N
     plan = plan_of(
         [WEIGHTS],
         predict=predict,
-        budget=Budget(trials=2),
+        budget=Budget(trials=4),
         require=Requirements(max_size_bytes=MILLION // 6, max_metric_drop=0.01),
     )
     service = Service(plan, evaluate(0)).run()
     skipped = [row for row in service.trials if row.result and "predicted_size_bytes" in row.result]
     assert {row.params["steps.0.bits"] for row in skipped} == {8}
-    assert len(service.runs) == 2
+    assert len(service.runs) == 4
     assert all("'bits': 8" not in recipe for recipe, _ in service.runs)
 
 
