@@ -8,7 +8,7 @@ from typing import Any, assert_never
 
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
-from app.storage.records import Inquiry, Item, Job, Upload, UploadKind
+from app.storage.records import Inquiry, Item, Job, Study, Trial, Upload, UploadKind
 from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
@@ -36,6 +36,8 @@ class JobInput:
                 return self._inspect_model(item, folder)
             case Upload():
                 return self._inspect_dataset(item, folder)
+            case Study() | Trial():
+                raise NotImplementedError(f"{item.id}: searches are not this runner's yet")
             case _:
                 assert_never(item)
 

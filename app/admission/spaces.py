@@ -7,9 +7,9 @@ from winnow.contract.errors import FieldError, Refusal
 from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.open_steps import OpenRecipe
-from winnow.contract.presets import Space, auto_spaces, spaces_of
+from winnow.contract.presets import Space, auto_spaces, is_search, spaces_of
 from winnow.contract.recipe import Recipe
-from winnow.contract.spaces import corners, dimensions
+from winnow.contract.spaces import corners
 
 MAX_CORNERS = 32
 """Places of a space that are checked: all choices and ends of most."""
@@ -25,8 +25,9 @@ def as_closed(request: JobRequest) -> ClosedJob | None:
     """
     if isinstance(request.recipe, Recipe):
         return request.closed(request.recipe)
-    spaces = spaces_of(request.recipe.preset) if isinstance(request.recipe, Preset) else []
-    searched = not spaces or len(spaces) > 1 or bool(dimensions(spaces[0].recipe))
+    if not isinstance(request.recipe, Preset):
+        return None
+    searched = is_search(request.recipe.preset)
     if searched and request.search is None:
         raise Refusal(
             "invalid_request",
@@ -36,7 +37,7 @@ def as_closed(request: JobRequest) -> ClosedJob | None:
         )
     if not searched and request.search is not None:
         raise Refusal("invalid_request", "The preset leaves nothing open: leave search out.", field="search")
-    return None if searched else request.closed(next(corners(spaces[0].recipe, 1)))
+    return None if searched else request.closed(next(corners(spaces_of(request.recipe.preset)[0].recipe, 1)))
 
 
 def admitted_spaces(request: JobRequest, facts: ModelFacts, check: Check) -> list[Space]:

@@ -47,7 +47,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
-    spaces = _admitted(parts, owner, request)
+    spaces = admitted(parts, owner, request)
     limits = lowered(parts.settings, request.limits)
     return Job(
         id=new_id("job"),
@@ -62,7 +62,7 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
     )
 
 
-def _admitted(parts: Parts, owner: str, request: JobRequest) -> list[Space]:
+def admitted(parts: Parts, owner: str, request: JobRequest) -> list[Space]:
     """The spaces to be searched; none of a job that leaves nothing open.
 
     Every fault at once: what is not allowed, what is named and cannot be used, what cannot work with the rest.

@@ -21,7 +21,6 @@ from app.storage.records import (
     Reaped,
     Study,
     Trial,
-    TrialState,
     Upload,
     UploadKind,
     Wake,
@@ -133,7 +132,7 @@ class Studies(Protocol):
     def trial_rows(self, job: str) -> list[Trial]:
         """All of them, finals too, by number."""
 
-    def trial_counts(self, jobs: Collection[str]) -> dict[str, dict[TrialState, int]]:
+    def trial_counts(self, jobs: Collection[str]) -> dict[str, dict[str, int]]:
         """How many trials of each job are in each state that any is in; finals are not counted."""
 
     def settle(

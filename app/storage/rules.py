@@ -1,6 +1,7 @@
 """What a change of state sets, as pure functions: the one place of the lease law, used by every store.
 
-    held   ⟺  lease_until is not None       (a job is then running or cancelling, anything else inspecting)
+    held   ⟺  lease_until is not None       (a job is then running or cancelling, a trial running, a study due,
+                                             anything else inspecting; a job that searches is never held)
     fenced ⟺  not held, or the attempt is another
 
 Each function answers the fields to set. The attempt only grows, also over retries: that is what fences.
@@ -11,32 +12,47 @@ import json
 from dataclasses import replace
 from typing import Any, Final
 
-from app.storage.ids import is_job
-from app.storage.records import Event, Inquiry, Item, Job, Leased, Queue, Upload
-from winnow.contract.errors import Refusal
+from app.storage.messages import worker_lost
+from app.storage.records import Inquiry, Item, Job, Leased, Study, Trial, Upload
 from winnow.contract.job import FINISHED
 
 INSPECTED: Final = frozenset({"ready", "rejected"})
+TRIED: Final = frozenset({"finished", "failed", "stopped_early"})
+CLOSED: Final = frozenset({"closed"})
+OVER: Final = FINISHED | INSPECTED | TRIED | CLOSED
+NEVER_TAKEN: Final = OVER | {"idle"}
+
 QUEUED: Final = "queued"
 INSPECTING: Final = "inspecting"
+WAITING: Final = "waiting"
+DUE: Final = "due"
 
 UNCANCELLED: Final = frozenset({"succeeded", "ready"})
 """States that may only be reached when nobody asked to cancel."""
 
 JSON_FIELDS: Final = frozenset(
-    {"problem", "declaration", "facts", "question", "tags", "request", "step", "requirements"}
+    {
+        *("problem", "declaration", "facts", "question", "tags", "request", "step", "requirements"),
+        *("params", "recipe", "intermediate", "result", "candidates"),
+    }
 )
 
 MADE: Final = ("artifact_sha256", "report_sha256", "curves_sha256")
 """Fields of a job that name blobs."""
 
+TRIAL_MADE: Final = ("artifact_sha256", "report_sha256")
+"""Those of a trial."""
+
 Changes = dict[str, Any]
 
-_MESSAGES: Final = {
-    "queued": "waiting for a worker",
-    "cancelling": "cancelling: the worker was asked to stop",
-    "cancelled": "cancelled",
-    "succeeded": "finished",
+_CANCELLED: Final[dict[type[Item], str]] = {Job: "cancelled", Trial: "stopped_early"}
+
+_GIVEN_UP: Final[dict[type[Item], str]] = {
+    Upload: "rejected",
+    Inquiry: "rejected",
+    Job: "failed",
+    Study: "closed",
+    Trial: "failed",
 }
 
 
@@ -55,75 +71,85 @@ def inquiry_identity(inquiry: Inquiry) -> str:
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
-def check_id(item: Item) -> None:
-    """Raises `ValueError` when the id's prefix is not that of its kind: ids tell where a record is kept."""
-    match item:
-        case Job():
-            prefix = "job_"
-        case Inquiry():
-            prefix = "inq_"
-        case Upload(kind="model"):
-            prefix = "mdl_"
-        case _:
-            prefix = "dst_"
-    if not item.id.startswith(prefix):
-        raise ValueError(f"the id {item.id!r} does not start with {prefix!r}")
-
-
-def queue_of(id: str) -> Queue:
-    return "work" if is_job(id) else "inspect"
-
-
 def unfinished(item: Leased) -> bool:
-    return item.state not in FINISHED | INSPECTED
+    return item.state not in OVER
 
 
 def waiting(item: Leased) -> bool:
-    """Whether it waits for a worker. A job is queued if and only if it does; an upload shows no difference."""
-    return item.state in (QUEUED, INSPECTING) and item.lease_until is None
+    """Whether it waits for a worker. A job is queued if and only if it does, or its study does."""
+    if isinstance(item, Job) and item.searches:
+        return False
+    return item.state in (QUEUED, INSPECTING, WAITING, DUE) and item.lease_until is None
 
 
 def takeable(item: Leased, now: float) -> bool:
+    if item.state in NEVER_TAKEN or (isinstance(item, Job) and item.searches):
+        return False
     free = item.lease_until is None or item.lease_until <= now
-    return unfinished(item) and free and item.attempt < item.max_attempts and not item.cancel_requested
+    return free and item.attempt < item.max_attempts and not item.cancel_requested
 
 
 def held(item: Leased | None, attempt: int) -> bool:
     return item is not None and item.attempt == attempt and item.lease_until is not None
 
 
-def claiming(item: Leased, now: float, seconds: float) -> Changes:
+def claiming(item: Leased, now: float, seconds: float, worker: str | None = None) -> Changes:
     changes: Changes = {"attempt": item.attempt + 1, "lease_until": now + seconds}
     if isinstance(item, Job):
-        changes |= {"state": "running", "started_at": now if item.started_at is None else item.started_at}
+        changes |= running(item, now)
+    if isinstance(item, Trial):
+        changes |= {"state": "running", "started_at": now, "worker": worker}
     return changes
 
 
-def finishing(id: str, now: float, changes: Changes) -> Changes:
+def running(job: Job, now: float) -> Changes:
+    started_at = now if job.started_at is None else job.started_at
+    return {"state": "running", "attempt": job.attempt + 1, "started_at": started_at}
+
+
+def finishing(item: Item, now: float, changes: Changes) -> Changes:
     """Raises `ValueError` unless `changes` names a final state."""
-    if changes.get("state") not in (FINISHED if is_job(id) else INSPECTED):
-        raise ValueError(f"{changes.get('state')!r} is no final state of {id}")
-    if not is_job(id):
-        return {"lease_until": None, **changes}
-    progress: Changes = {"progress": 1.0} if changes["state"] == "succeeded" else {}
-    return {"lease_until": None, "finished_at": now, "seconds_left": None, **progress, **changes}
+    match item:
+        case Job():
+            final = FINISHED
+            progress: Changes = {"progress": 1.0} if changes.get("state") == "succeeded" else {}
+            end: Changes = {"finished_at": now, "seconds_left": None, **progress}
+        case Trial():
+            final = TRIED
+            end = {"seconds": item.seconds + _run_seconds(item, now)}
+        case Study():
+            final, end = CLOSED, {}
+        case _:
+            final, end = INSPECTED, {}
+    if changes.get("state") not in final:
+        raise ValueError(f"{changes.get('state')!r} is no final state of {item.id}")
+    return {"lease_until": None, **end, **changes}
 
 
-def releasing(item: Leased, now: float, blame: bool = True) -> Changes:
+def _run_seconds(trial: Trial, now: float) -> float:
+    """How long the attempt at work took; a clock that was set back takes nothing away."""
+    if trial.lease_until is None or trial.started_at is None:
+        return 0.0
+    return max(0.0, now - trial.started_at)
+
+
+def releasing(item: Item, now: float, blame: bool = True) -> Changes:
     """Given back unfinished: cancelled when that was asked, failed when attempts are spent, else waiting again."""
-    if isinstance(item, Job) and item.cancel_requested:
-        return finishing(item.id, now, {"state": "cancelled"})
+    if item.cancel_requested and (cancelled := _CANCELLED.get(type(item))):
+        return finishing(item, now, {"state": cancelled})
     if blame and item.attempt >= item.max_attempts:
-        return finishing(item.id, now, {"state": _failed(item), "problem": _lost(item)})
+        return finishing(item, now, {"state": _GIVEN_UP[type(item)], "problem": worker_lost(item)})
     allowed = item.max_attempts + (0 if blame else 1)
     waits: Changes = {"lease_until": None, "max_attempts": allowed}
     if isinstance(item, Job):
-        waits |= {"state": "queued", "step": None, "progress": 0.0, "seconds_left": None}
+        waits |= {"state": QUEUED, "step": None, "progress": 0.0, "seconds_left": None}
+    if isinstance(item, Trial):
+        waits |= {"state": WAITING}
     return waits
 
 
 def cancelling(job: Job, now: float) -> Changes:
-    if job.lease_until is None:
+    if job.state == QUEUED:
         return {"state": "cancelled", "cancel_requested": True, "finished_at": now}
     return {"state": "cancelling", "cancel_requested": True}
 
@@ -164,47 +190,3 @@ def declaring(dataset: Upload, declaration: dict[str, Any], more_attempts: int) 
     changed = replace(dataset, declaration=declaration)
     again = inspecting_again(dataset, more_attempts)
     return {**again, "declaration": declaration, "identity": identity(changed)}
-
-
-def state_event(job: Job, now: float) -> Event:
-    """The event of the state that `job` has just come to."""
-    level = {"failed": "error"}.get(job.state, "info")
-    values = {"state": job.state}
-    return Event(
-        job=job.id,
-        attempt=job.attempt,
-        time=now,
-        type="state",
-        level=level,
-        message=_message(job),
-        values=values,
-    )
-
-
-def _message(job: Job) -> str:
-    if job.state == "failed" and job.problem is not None:
-        return str(job.problem["detail"])
-    if job.state == "running":
-        return f"attempt {job.attempt} of {job.max_attempts} started"
-    if job.state == "queued" and job.attempt:
-        return f"queued again after attempt {job.attempt}"
-    return _MESSAGES.get(job.state, job.state)
-
-
-def _failed(item: Leased) -> str:
-    return "failed" if isinstance(item, Job) else "rejected"
-
-
-def _lost(item: Leased) -> dict[str, Any]:
-    if isinstance(item, Job):
-        what, where = "job", "its events say in which step, and how if that is known"
-        again = "change that step's settings or leave it out, or retry the job"
-    elif isinstance(item, Inquiry):
-        what, where, again = "question", "the operator's log says more", "ask it again"
-    else:
-        what, where, again = "inspection", "the operator's log says more", "upload it again"
-    detail = (
-        f"The {what}'s worker ended or went silent in each of {item.attempt} attempts, the last one included; "
-        f"{where}. If it needs more memory than the worker has, make it smaller; else {again}."
-    )
-    return Refusal("worker_lost", detail).problem.model_dump(mode="json")

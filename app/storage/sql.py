@@ -8,11 +8,12 @@ from app.storage.records import Worker
 from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
 from app.storage.sql_leases import SqlLeases
+from app.storage.sql_studies import SqlStudies
 from app.storage.sql_uploads import SqlUploads
-from app.storage.tables import inquiries, jobs, queues, uploads, workers
+from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
 
 
-class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlLeases):
+class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
     def ping(self) -> None:
@@ -49,7 +50,10 @@ class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlLeases):
             ]
 
     def live_blobs(self) -> set[str]:
-        made = [jobs.c[name] for name in rules.MADE]
+        made = [
+            *(jobs.c[name] for name in rules.MADE),
+            *(trials.c[name] for name in rules.TRIAL_MADE),
+        ]
         columns = (uploads.c.sha256, uploads.c.converted, inquiries.c.answer_sha256, *made)
         with self.reading() as connection:
             names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns)))

@@ -11,18 +11,27 @@ from sqlalchemy.exc import DataError, IntegrityError
 
 from app.storage import rules
 from app.storage.engine import in_mode
-from app.storage.ids import is_inquiry, is_job
-from app.storage.records import Event, Inquiry, Item, Job, Page, Upload
-from app.storage.tables import events, inquiries, jobs, uploads
+from app.storage.kinds import kind_of
+from app.storage.messages import state_event
+from app.storage.records import Event, Inquiry, Item, Job, Leased, Page, Study, Trial, Upload
+from app.storage.tables import events, inquiries, jobs, studies, trials, uploads
 from winnow.contract.errors import Refusal
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
-UPLOAD_FIELDS: Final = tuple(field.name for field in fields(Upload))
-INQUIRY_FIELDS: Final = tuple(field.name for field in fields(Inquiry))
-JOB_FIELDS: Final = tuple(field.name for field in fields(Job))
+Some = TypeVar("Some", bound=Item)
+AnyLeased = TypeVar("AnyLeased", bound=Leased)
+
+TABLES: Final[dict[type[Leased], Table]] = {
+    Upload: uploads,
+    Inquiry: inquiries,
+    Job: jobs,
+    Study: studies,
+    Trial: trials,
+}
+FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in TABLES}
 
 
 class SqlStore:
@@ -67,23 +76,18 @@ def unless_raced(work: Callable[[], Result]) -> Result:
 
 
 def table_of(id: str) -> Table:
-    return jobs if is_job(id) else inquiries if is_inquiry(id) else uploads
+    return TABLES[kind_of(id)]
 
 
-def upload_from(row: Row[Any]) -> Upload:
-    return Upload(**{name: row._mapping[name] for name in UPLOAD_FIELDS})
-
-
-def job_from(row: Row[Any]) -> Job:
-    return Job(**{name: row._mapping[name] for name in JOB_FIELDS} | {"uses": tuple(row._mapping["uses"])})
-
-
-def inquiry_from(row: Row[Any]) -> Inquiry:
-    return Inquiry(**{name: row._mapping[name] for name in INQUIRY_FIELDS})
+def from_row(kind: type[AnyLeased], row: Row[Any]) -> AnyLeased:
+    values = {name: row._mapping[name] for name in FIELDS[kind]}
+    if kind is Job:
+        values["uses"] = tuple(values["uses"])
+    return kind(**values)
 
 
 def item_from(id: str, row: Row[Any]) -> Item:
-    return job_from(row) if is_job(id) else inquiry_from(row) if is_inquiry(id) else upload_from(row)
+    return from_row(kind_of(id), row)
 
 
 def held(id: str, attempt: int) -> ColumnElement[bool]:
@@ -104,14 +108,14 @@ def locked(connection: Connection, condition: ColumnElement[bool], table: Table)
     return connection.execute(select(table).where(condition).with_for_update()).one_or_none()
 
 
-def change(connection: Connection, id: str, changes: rules.Changes, now: float) -> Item:
+def change(connection: Connection, item: Some, changes: rules.Changes, now: float) -> Some:
     """Set fields of a locked row; a job's new state is an event."""
-    t = table_of(id)
-    row = connection.execute(update(t).where(t.c.id == id).values(changes).returning(t)).one()
-    item = item_from(id, row)
-    if isinstance(item, Job) and "state" in changes:
-        add_events(connection, [rules.state_event(item, now)])
-    return item
+    t = TABLES[type(item)]
+    row = connection.execute(update(t).where(t.c.id == item.id).values(changes).returning(t)).one()
+    changed = from_row(type(item), row)
+    if isinstance(changed, Job) and "state" in changes:
+        add_events(connection, [state_event(changed, now)])
+    return changed
 
 
 def add_events(connection: Connection, new: Iterable[Event]) -> None:

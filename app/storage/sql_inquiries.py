@@ -3,15 +3,16 @@
 from sqlalchemy import Connection, insert, select, update
 
 from app.storage import rules
+from app.storage.kinds import check_id
 from app.storage.ports import Gone
 from app.storage.records import Inquiry
-from app.storage.sql_base import SqlStore, inquiry_from, locked, unless_raced
+from app.storage.sql_base import SqlStore, from_row, locked, unless_raced
 from app.storage.tables import inquiries, uploads
 
 
 class SqlInquiries(SqlStore):
     def add_inquiry(self, inquiry: Inquiry) -> tuple[Inquiry, bool]:
-        rules.check_id(inquiry)
+        check_id(inquiry)
         return unless_raced(lambda: self._add_inquiry(inquiry))
 
     def _add_inquiry(self, inquiry: Inquiry) -> tuple[Inquiry, bool]:
@@ -23,7 +24,7 @@ class SqlInquiries(SqlStore):
                 new = {**vars(inquiry), "identity": identity, "published_at": inquiry.created_at}
                 connection.execute(insert(inquiries).values(new))
                 return inquiry, True
-            same = inquiry_from(row)
+            same = from_row(Inquiry, row)
             if same.state != "rejected":
                 return same, False
             again = {
@@ -31,13 +32,13 @@ class SqlInquiries(SqlStore):
                 "published_at": inquiry.created_at,
             }
             changed = update(inquiries).where(inquiries.c.id == same.id).values(again).returning(inquiries)
-            return inquiry_from(connection.execute(changed).one()), True
+            return from_row(Inquiry, connection.execute(changed).one()), True
 
     def inquiry(self, owner: str, id: str) -> Inquiry | None:
         mine = (inquiries.c.id == id) & (inquiries.c.owner == owner)
         with self.reading() as connection:
             row = connection.execute(select(inquiries).where(mine)).one_or_none()
-        return None if row is None else inquiry_from(row)
+        return None if row is None else from_row(Inquiry, row)
 
 
 def _check_there(connection: Connection, inquiry: Inquiry) -> None:

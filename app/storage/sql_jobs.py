@@ -4,17 +4,20 @@ from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
 
-from app.storage import rules
+from app.storage import rules, searches
+from app.storage.kinds import check_id
+from app.storage.messages import state_event
 from app.storage.ports import Conflict, Gone, KeyReused
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
-from app.storage.sql_base import SqlStore, add_events, change, job_from, locked, paged, unless_raced
+from app.storage.sql_base import SqlStore, add_events, change, from_row, locked, paged, unless_raced
+from app.storage.sql_rows import SqlRows, lock_search
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
 
 
 class SqlJobs(SqlStore):
     def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
-        rules.check_id(job)
+        check_id(job)
         return unless_raced(lambda: self._add_job(job, key))
 
     def _add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
@@ -26,7 +29,9 @@ class SqlJobs(SqlStore):
             _index(connection, job)
             if key is not None:
                 connection.execute(insert(idempotency_keys).values(owner=job.owner, job=job.id, **vars(key)))
-            add_events(connection, [rules.state_event(job, job.created_at)])
+            if job.searches:
+                SqlRows(connection).add(searches.study_for(job))
+            add_events(connection, [state_event(job, job.created_at)])
             return job, True
 
     def replayed(self, owner: str, key: IdempotencyKey) -> Job | None:
@@ -36,12 +41,12 @@ class SqlJobs(SqlStore):
     def job(self, owner: str, id: str) -> Job | None:
         with self.reading() as connection:
             row = connection.execute(select(jobs).where(_named(owner, id))).one_or_none()
-        return None if row is None else job_from(row)
+        return None if row is None else from_row(Job, row)
 
     def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]:
         query = select(jobs).where(jobs.c.owner == owner, *_conditions(filter))
         with self.reading() as connection:
-            return [job_from(row) for row in connection.execute(paged(query, jobs, page))]
+            return [from_row(Job, row) for row in connection.execute(paged(query, jobs, page))]
 
     def queue_position(self, id: str) -> int | None:
         """Asked at every submission: a comparison with values is four times as fast as one with a joined row."""
@@ -70,7 +75,9 @@ class SqlJobs(SqlStore):
                 return job
             if job.state in FINISHED:
                 raise Conflict(f"{id} is {job.state}")
-            return _change(connection, id, rules.cancelling(job, now), now)
+            if job.searches:
+                return searches.cancel(SqlRows(connection), job, now)
+            return change(connection, job, rules.cancelling(job, now), now)
 
     def retry_job(self, owner: str, id: str, now: float, more_attempts: int) -> Job | None:
         with self.writing() as connection:
@@ -80,7 +87,9 @@ class SqlJobs(SqlStore):
             if job.state not in ("failed", "cancelled"):
                 raise Conflict(f"{id} is {job.state}")
             _check_uses(connection, job)
-            return _change(connection, id, {**rules.retrying(job, more_attempts), "published_at": now}, now)
+            if job.searches:
+                return searches.retry(SqlRows(connection), job, now, more_attempts)
+            return change(connection, job, {**rules.retrying(job, more_attempts), "published_at": now}, now)
 
     def delete_job(self, owner: str, id: str) -> bool:
         with self.writing() as connection:
@@ -104,14 +113,9 @@ def _named(owner: str, id: str) -> ColumnElement[bool]:
 
 
 def _locked_job(connection: Connection, owner: str, id: str) -> Job | None:
+    lock_search(connection, id)
     row = locked(connection, _named(owner, id), jobs)
-    return None if row is None else job_from(row)
-
-
-def _change(connection: Connection, id: str, changes: rules.Changes, now: float) -> Job:
-    changed = change(connection, id, changes, now)
-    assert isinstance(changed, Job)
-    return changed
+    return None if row is None else from_row(Job, row)
 
 
 def _replayed(connection: Connection, owner: str, key: IdempotencyKey) -> Job | None:
@@ -122,7 +126,7 @@ def _replayed(connection: Connection, owner: str, key: IdempotencyKey) -> Job | 
         return None
     if row.fingerprint != key.fingerprint:
         raise KeyReused(f"the key {key.key!r} was used for {row.id} with another request")
-    return job_from(row)
+    return from_row(Job, row)
 
 
 def _check_uses(connection: Connection, job: Job) -> None:

@@ -4,34 +4,43 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Table, func, select, update
+from sqlalchemy import ColumnElement, Connection, Table, func, or_, select, update
 
-from app.storage import rules
-from app.storage.ids import is_job
-from app.storage.records import QUEUES, Event, Item, Job, Leased, Queue, Reaped, Wake
-from app.storage.sql_base import (
-    SqlStore,
-    add_events,
-    change,
-    held,
-    item_from,
-    job_from,
-    locked,
-    table_of,
+from app.storage import rules, searches
+from app.storage.kinds import kind_of, queue_of
+from app.storage.messages import state_event
+from app.storage.records import (
+    QUEUES,
+    Event,
+    Inquiry,
+    Item,
+    Job,
+    Leased,
+    Queue,
+    Reaped,
+    Study,
+    Trial,
+    Upload,
+    Wake,
 )
-from app.storage.tables import inquiries, jobs, queues, uploads
-from winnow.contract.job import FINISHED
+from app.storage.sql_base import TABLES, Some, SqlStore, add_events, from_row, held, item_from, table_of
+from app.storage.sql_rows import SqlRows, locked_item
+from app.storage.tables import inquiries, jobs, queues, studies, trials, uploads
 
-TABLES: Final[dict[Queue, tuple[Table, ...]]] = {"inspect": (uploads, inquiries), "work": (jobs,)}
-ALL: Final = tuple(table for tables in TABLES.values() for table in tables)
+BY_QUEUE: Final[dict[Queue, tuple[Table, ...]]] = {
+    "inspect": (uploads, inquiries),
+    "work": (jobs, studies, trials),
+}
 
 
 class SqlLeases(SqlStore):
-    def claim(self, id: str, now: float, seconds: float) -> Item | None:
-        t = table_of(id)
+    def claim(self, id: str, now: float, seconds: float, worker: str | None = None) -> Item | None:
+        t, kind = table_of(id), kind_of(id)
         changes = {"attempt": t.c.attempt + 1, "lease_until": now + seconds}
-        if is_job(id):
+        if kind is Job:
             changes |= {"state": "running", "started_at": func.coalesce(t.c.started_at, now)}
+        if kind is Trial:
+            changes |= {"state": "running", "started_at": now, "worker": worker}
         taken = update(t).where(t.c.id == id, _takeable(t, now)).values(changes).returning(t)
         with self.writing() as connection:
             row = connection.execute(taken).one_or_none()
@@ -39,7 +48,9 @@ class SqlLeases(SqlStore):
                 return None
             item = item_from(id, row)
             if isinstance(item, Job):
-                add_events(connection, [rules.state_event(item, now)])
+                add_events(connection, [state_event(item, now)])
+            if isinstance(item, Study):
+                searches.begin_turn(SqlRows(connection), item, now)
             return item
 
     def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
@@ -62,47 +73,44 @@ class SqlLeases(SqlStore):
         seconds_left: int | None,
         events: Iterable[Event] = (),
     ) -> bool:
-        if not is_job(id):
+        kind = kind_of(id)
+        if kind not in (Job, Trial):
             return not self.cancel_requested(id, attempt)
-        changes = {"step": step, "progress": progress, "seconds_left": seconds_left}
         with self.writing() as connection:
+            if kind is Trial:
+                return _log_of_trial(connection, id, attempt, events)
+            changes = {"step": step, "progress": progress, "seconds_left": seconds_left}
             if connection.execute(update(jobs).where(held(id, attempt)).values(changes)).rowcount == 0:
                 return False
             add_events(connection, (replace(event, job=id, attempt=attempt) for event in events))
             return True
 
-    def finish(self, id: str, attempt: int, now: float, changes: dict[str, Any]) -> bool:
-        complete = rules.finishing(id, now, changes)
-        t = table_of(id)
-        allowed = held(id, attempt)
-        if changes["state"] in rules.UNCANCELLED:
-            allowed &= ~t.c.cancel_requested
+    def finish(
+        self, id: str, attempt: int, now: float, changes: dict[str, Any], job: dict[str, Any] | None = None
+    ) -> bool:
         with self.writing() as connection:
-            row = connection.execute(update(t).where(allowed).values(complete).returning(t)).one_or_none()
-            if row is not None and is_job(id):
-                add_events(connection, [rules.state_event(job_from(row), now)])
-            return row is not None
+            item = locked_item(connection, id, attempt)
+            return item is not None and searches.finish(SqlRows(connection), item, now, changes, job)
 
     def release(self, id: str, attempt: int, now: float, blame: bool = True) -> bool:
         with self.writing() as connection:
-            row = locked(connection, held(id, attempt), table_of(id))
-            if row is not None:
-                released = rules.releasing(item_from(id, row), now, blame)
-                change(connection, id, {**released, "published_at": now}, now)
-            return row is not None
+            item = locked_item(connection, id, attempt)
+            if item is not None:
+                searches.release(SqlRows(connection), item, now, blame)
+            return item is not None
 
     def reap(self, now: float, look_seconds: float) -> Reaped:
         with self.writing() as connection:
-            released = [item for t in ALL for item in _release_expired(connection, t, now)]
+            waits = [*_release_expired(connection, now), *_release_expired_searches(connection, now)]
             turns = [queue for queue in QUEUES if _take_turn(connection, queue, now, look_seconds)]
             waiting = {queue: _count_waiting(connection, queue) for queue in turns}
-        return Reaped(released=_wakes((item.created_at, item.id) for item in released), waiting=waiting)
+        return Reaped(released=_wakes({(item.created_at, item.id) for item in waits}), waiting=waiting)
 
     def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
         with self.writing() as connection:
-            stale = [row for t in TABLES[queue] for row in _stale(connection, t, count, published_before)]
+            stale = [row for t in BY_QUEUE[queue] for row in _stale(connection, t, count, published_before)]
             oldest = sorted(stale, key=lambda row: (row.published_at, row.created_at, row.id))[:count]
-            for t in TABLES[queue]:
+            for t in BY_QUEUE[queue]:
                 ids = [row.id for row in oldest if table_of(row.id) is t]
                 connection.execute(update(t).where(t.c.id.in_(ids)).values(published_at=now))
         return _wakes((row.created_at, row.id) for row in oldest)
@@ -110,8 +118,8 @@ class SqlLeases(SqlStore):
     def held(self) -> list[Leased]:
         with self.reading() as connection:
             leased = [
-                item_from(row.id, row)
-                for t in ALL
+                from_row(kind, row)
+                for kind, t in TABLES.items()
                 for row in connection.execute(select(t).where(t.c.lease_until.is_not(None)))
             ]
         return sorted(leased, key=lambda item: item.id)
@@ -128,30 +136,60 @@ def _stale(connection: Connection, t: Table, count: int, published_before: float
 def _takeable(t: Table, now: float) -> ColumnElement[bool]:
     """`rules.takeable` as a condition."""
     free = t.c.lease_until.is_(None) | (t.c.lease_until <= now)
-    return _unfinished(t) & free & (t.c.attempt < t.c.max_attempts) & ~t.c.cancel_requested
-
-
-def _unfinished(t: Table) -> ColumnElement[bool]:
-    return t.c.state.not_in(FINISHED | rules.INSPECTED)
+    wanted: ColumnElement[bool] = t.c.state.not_in(rules.NEVER_TAKEN)
+    if t is jobs:
+        wanted &= ~jobs.c.searches
+    return wanted & free & (t.c.attempt < t.c.max_attempts) & ~t.c.cancel_requested
 
 
 def _waiting(t: Table) -> ColumnElement[bool]:
-    """`rules.waiting` as a condition, such that an index has it all: a queued job is never held."""
-    return (
-        t.c.state == rules.QUEUED
-        if t is jobs
-        else (t.c.state == rules.INSPECTING) & t.c.lease_until.is_(None)
+    """`rules.waiting` as a condition, such that an index has it all: a queued job, a waiting trial is never held."""
+    if t is jobs:
+        return (t.c.state == rules.QUEUED) & ~jobs.c.searches
+    if t is trials:
+        return t.c.state == rules.WAITING
+    return (t.c.state == (rules.DUE if t is studies else rules.INSPECTING)) & t.c.lease_until.is_(None)
+
+
+def _log_of_trial(connection: Connection, id: str, attempt: int, events: Iterable[Event]) -> bool:
+    row = connection.execute(select(trials).where(held(id, attempt))).one_or_none()
+    if row is not None:
+        trial = from_row(Trial, row)
+        job = SqlRows(connection).job(trial.job)
+        add_events(connection, (searches.event_of(event, trial, job) for event in events))
+    return row is not None
+
+
+def _release_expired(connection: Connection, now: float) -> list[Item]:
+    """What waits again of all that is no part of a search."""
+    rows = SqlRows(connection)
+    gone = [item for kind in (Upload, Inquiry, Job) for item in _expired(connection, kind, now)]
+    return [waits for item in gone for waits in searches.release(rows, item, now)]
+
+
+def _release_expired_searches(connection: Connection, now: float) -> list[Item]:
+    """A study goes before its trials: when it is given up they are stopped."""
+    rows, waits = SqlRows(connection), list[Item]()
+    lost = or_(
+        studies.c.lease_until <= now,
+        studies.c.job.in_(select(trials.c.job).where(trials.c.lease_until <= now)),
     )
+    for study in connection.execute(
+        select(studies.c.job).where(lost).order_by(studies.c.id).with_for_update(skip_locked=True)
+    ).all():
+        for kind in (Study, Trial):
+            for item in _expired(connection, kind, now, TABLES[kind].c.job == study.job):
+                waits += searches.release(rows, item, now)
+    return waits
 
 
-def _release_expired(connection: Connection, t: Table, now: float) -> list[Item]:
-    """What waits again. Rows that another reaper has in hand are left to it."""
-    expired = select(t).where(t.c.lease_until <= now).with_for_update(skip_locked=True)
-    changed = [
-        change(connection, row.id, {**rules.releasing(item_from(row.id, row), now), "published_at": now}, now)
-        for row in connection.execute(expired).all()
-    ]
-    return [item for item in changed if rules.waiting(item)]
+def _expired(
+    connection: Connection, kind: type[Some], now: float, *conditions: ColumnElement[bool]
+) -> list[Some]:
+    """Rows that another reaper has in hand are left to it."""
+    t = TABLES[kind]
+    query = select(t).where(t.c.lease_until <= now, *conditions).with_for_update(skip_locked=True)
+    return [from_row(kind, row) for row in connection.execute(query)]
 
 
 def _take_turn(connection: Connection, queue: Queue, now: float, look_seconds: float) -> bool:
@@ -162,10 +200,10 @@ def _take_turn(connection: Connection, queue: Queue, now: float, look_seconds: f
 
 
 def _count_waiting(connection: Connection, queue: Queue) -> int:
-    counts = (select(func.count()).select_from(t).where(_waiting(t)) for t in TABLES[queue])
+    counts = (select(func.count()).select_from(t).where(_waiting(t)) for t in BY_QUEUE[queue])
     return sum(connection.execute(count).scalar_one() for count in counts)
 
 
 def _wakes(items: Iterable[tuple[float, str]]) -> list[Wake]:
     """The oldest first."""
-    return [Wake(queue=rules.queue_of(id), id=id) for _, id in sorted(items)]
+    return [Wake(queue=queue_of(id), id=id) for _, id in sorted(items)]

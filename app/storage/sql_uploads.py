@@ -6,16 +6,17 @@ from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.storage import rules
+from app.storage.kinds import check_id
 from app.storage.ports import Conflict, InUse
 from app.storage.records import Page, Upload, UploadKind
-from app.storage.sql_base import SqlStore, locked, paged, unless_raced, upload_from
+from app.storage.sql_base import SqlStore, from_row, locked, paged, unless_raced
 from app.storage.tables import job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
 
 
 class SqlUploads(SqlStore):
     def add_upload(self, upload: Upload) -> tuple[Upload, bool]:
-        rules.check_id(upload)
+        check_id(upload)
         return unless_raced(lambda: self._add_upload(upload))
 
     def _add_upload(self, upload: Upload) -> tuple[Upload, bool]:
@@ -26,7 +27,7 @@ class SqlUploads(SqlStore):
                 new = {**vars(upload), "identity": identity, "published_at": upload.created_at}
                 connection.execute(insert(uploads).values(new))
                 return upload, True
-            same = upload_from(row)
+            same = from_row(Upload, row)
             if same.state != "rejected":
                 return same, False
             again = rules.inspecting_again(same, upload.max_attempts)
@@ -35,12 +36,12 @@ class SqlUploads(SqlStore):
     def upload(self, owner: str, kind: UploadKind, id: str) -> Upload | None:
         with self.reading() as connection:
             row = connection.execute(select(uploads).where(_named(owner, kind, id))).one_or_none()
-        return None if row is None else upload_from(row)
+        return None if row is None else from_row(Upload, row)
 
     def uploads(self, owner: str, kind: UploadKind, page: Page) -> list[Upload]:
         query = select(uploads).where(uploads.c.owner == owner, uploads.c.kind == kind)
         with self.reading() as connection:
-            return [upload_from(row) for row in connection.execute(paged(query, uploads, page))]
+            return [from_row(Upload, row) for row in connection.execute(paged(query, uploads, page))]
 
     def declare(
         self, owner: str, id: str, declaration: dict[str, Any], more_attempts: int = 3
@@ -69,7 +70,7 @@ def _declare(
         return None
     if used := _jobs_that_use(connection, id):
         raise Conflict(f"{id} is used by {', '.join(used)}")
-    changes = rules.declaring(upload_from(row), declaration, more_attempts)
+    changes = rules.declaring(from_row(Upload, row), declaration, more_attempts)
     same = (uploads.c.identity == changes["identity"]) & (uploads.c.id != id)
     if other := connection.execute(select(uploads.c.id).where(same)).scalar():
         raise Conflict(f"{other} has the same content and declaration")
@@ -87,4 +88,4 @@ def _jobs_that_use(connection: Connection, id: str, *conditions: ColumnElement[b
 
 def _set(connection: Connection, id: str, changes: rules.Changes) -> Upload:
     changed = update(uploads).where(uploads.c.id == id).values(changes).returning(uploads)
-    return upload_from(connection.execute(changed).one())
+    return from_row(Upload, connection.execute(changed).one())

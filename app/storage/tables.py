@@ -99,6 +99,7 @@ jobs: Final = Table(
     Column("uses", JSON, nullable=False),
     Column("tags", JSON, nullable=False),
     Column("request", JSON, nullable=False),
+    Column("searches", Boolean, nullable=False),
     Column("outcome", String(40)),
     Column("step", JSON),
     Column("progress", Double, nullable=False),
@@ -116,6 +117,43 @@ jobs: Final = Table(
     Index(None, "state", "created_at", "id"),
     Index(None, "state", "published_at"),
     Index(None, "model", "created_at"),
+)
+
+studies: Final = Table(
+    "studies",
+    metadata,
+    *_leased(),
+    _of_job(),
+    Column("news", Integer, nullable=False),
+    UniqueConstraint("job"),
+    Index(None, "state", "published_at"),
+)
+
+trials: Final = Table(
+    "trials",
+    metadata,
+    *_leased(),
+    _of_job(),
+    Column("number", Integer, nullable=False),
+    Column("role", String(20), nullable=False),
+    Column("params", JSON, nullable=False),
+    Column("space", Integer, nullable=False),
+    Column("recipe", JSON),
+    Column("rung", Integer, nullable=False),
+    Column("share", Double, nullable=False),
+    Column("intermediate", JSON, nullable=False),
+    Column("result", JSON),
+    Column("deadline", Double),
+    Column("started_at", Double),
+    Column("seconds", Double, nullable=False),
+    Column("worker", String(200)),
+    Column("artifact_sha256", String(64)),
+    Column("artifact_bytes", BigInteger),
+    Column("report_sha256", String(64)),
+    Column("graph_sha256", String(64)),
+    Column("candidates", JSON, nullable=False),
+    UniqueConstraint("job", "number"),
+    Index(None, "state", "published_at"),
 )
 
 queues: Final = Table(

@@ -13,6 +13,11 @@ from winnow.contract.job import Job, JobRequest
 OPTIONS: Final = (
     (r"recipe\.steps\.(?P<step>\d+)(?P<rest>(\.\w+)*)", "--step"),
     (r"recipe(\.steps)?", "--step"),
+    (r"search\.budget", "--seconds"),
+    (r"search\.(budget\.)?(?P<name>objective|seconds|trials)", None),
+    (r"search", "--seconds"),
+    (r"recipe\.auto", "--auto"),
+    (r"recipe\.preset", "--preset"),
     (r"data\.((calibration|training|evaluation)\.)?map(\.\S+)?", "--map"),
     (r"data(\.dataset)?", "--data"),
     (r"data\.(?P<name>calibration|training|evaluation)(\.dataset|\.slice)?(\.\d+)?", None),

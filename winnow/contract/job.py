@@ -198,7 +198,7 @@ class Job(ResponseModel):
     seed: int = Field(description="Of everything drawn at random.")
     recipe: AskedRecipe = Field(description="What is done to the model, every setting written out.")
     search: Search | None = Field(
-        description="What is searched for; null where the recipe leaves nothing open."
+        default=None, description="What is searched for; null where the recipe leaves nothing open."
     )
     data: DataUses = Field(description="The datasets that it uses, by their role.")
     evaluation: Evaluation | None = Field(description="How quality is measured; null for not at all.")

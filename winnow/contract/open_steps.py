@@ -25,14 +25,14 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from winnow.contract.base import RequestModel
+from winnow.contract.base import RequestModel, Whole64
 from winnow.contract.recipe import AnyStep
 from winnow.contract.steps.base import KIND
 
 MAX_CHOICES: Final = 50
 BETWEEN, ANY_OF, VALUE = "between", "any_of", "value"
 
-Number = int | float
+Number = Whole64 | float
 
 
 class Between(RequestModel):

@@ -16,6 +16,7 @@ from winnow.contract.errors import Problem
 from winnow.contract.model import ModelFacts
 from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.search import Objective
+from winnow.contract.spaces import dimensions
 
 PRODUCTS: Final = frozenset({"MatMul", "Gemm", "LSTM"})
 MANY_PARAMETERS: Final = 20_000_000
@@ -176,6 +177,12 @@ def presets() -> list[PresetInfo]:
 def spaces_of(name: PresetName) -> list[Space]:
     """What a preset tries."""
     return [*_PRESETS[name].spaces]
+
+
+def is_search(name: PresetName) -> bool:
+    """Whether a preset leaves something open."""
+    spaces = spaces_of(name)
+    return len(spaces) > 1 or bool(dimensions(spaces[0].recipe))
 
 
 def ranked(facts: ModelFacts, data: DataUses, objective: Objective) -> list[tuple[PresetName, str]]:

@@ -30,7 +30,7 @@ def taking(name: str, *shape: int | str, dtype: str = "float32") -> Any:
 def test_every_other_model_is_named_with_the_first_field_that_does() -> None:
     steps = [TAUGHT, {**STUDENT, "teacher": "t"}, STATIC, {**QAT, "teacher": "s"}, DISTIL]
     request = ClosedJob.model_validate({"model": "m", "recipe": {"steps": steps}})
-    assert named_models(request) == {"t": "recipe.steps.0.teacher", "s": "recipe.steps.1.student"}
+    assert named_models(request.recipe) == {"t": "recipe.steps.0.teacher", "s": "recipe.steps.1.student"}
 
 
 def test_training_data_has_to_fit_the_teacher_too() -> None:

@@ -17,7 +17,7 @@ from app.settings import Settings
 from app.storage.memory import MemoryRecords
 from app.storage.ports import Records
 from app.storage.reaper import reap_once
-from app.storage.records import Wake
+from app.storage.records import JobFilter, Page, Wake
 from tests.support.records import a_job, an_upload
 from tests.support.redis import redis_server
 
@@ -109,7 +109,7 @@ class QueueLaw(RuleBasedStateMachine):
         return True
 
     def waiting(self) -> list[str]:
-        return [id for id, job in self.records._jobs.items() if job.state == "queued"]
+        return [job.id for job in self.records.jobs("local", JobFilter(state="queued"), Page(limit=10_000))]
 
 
 QueueLaw.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)

@@ -1,0 +1,210 @@
+"""What becomes of the other rows of a search when one of them changes: the same in every store.
+
+    a trial ends             its study has news, and is due
+    a study is given up      its job fails, its trials stop
+    the job comes to its end the study is closed, the trials stop
+
+The store gives the `Rows`; in SQL it locks the study first, so that of one search one such change happens at a time.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, TypeVar
+
+from app.storage import rules
+from app.storage.ids import study_of
+from app.storage.kinds import check_id
+from app.storage.ports import Conflict
+from app.storage.records import Event, Item, Job, Study, Trial
+from winnow.contract.job import FINISHED
+
+Some = TypeVar("Some", bound=Item)
+
+
+class Rows(Protocol):
+    """The rows of one search, in a transaction."""
+
+    def job(self, id: str) -> Job: ...
+
+    def study(self, job: str) -> Study: ...
+
+    def trials(self, job: str) -> list[Trial]: ...
+
+    def add(self, item: Study | Trial) -> None: ...
+
+    def change(self, item: Some, changes: rules.Changes, now: float) -> Some:
+        """Set fields, `published_at` too; a job's new state is an event."""
+
+    def log(self, event: Event) -> None: ...
+
+
+def study_for(job: Job) -> Study:
+    """The study of a job that is about to be stored."""
+    return Study(
+        id=study_of(job.id),
+        owner=job.owner,
+        state=rules.DUE,
+        created_at=job.created_at,
+        max_attempts=job.max_attempts,
+        job=job.id,
+    )
+
+
+def event_of(event: Event, trial: Trial, job: Job) -> Event:
+    """What a trial reported, as it stands in the log of its job."""
+    return replace(event, job=job.id, attempt=job.attempt, values={**event.values, "trial": trial.number})
+
+
+def begin_turn(rows: Rows, study: Study, now: float) -> None:
+    """A study was claimed: the first turn sets the job running."""
+    job = rows.job(study.job)
+    if job.state == rules.QUEUED:
+        rows.change(job, rules.running(job, now), now)
+
+
+def release(rows: Rows, item: Item, now: float, blame: bool = True) -> list[Item]:
+    """Give any item back; answers what waits for a worker now because of it."""
+    changed = rows.change(item, {**rules.releasing(item, now, blame), "published_at": now}, now)
+    waits: list[Item] = [changed]
+    match changed:
+        case Trial(state="failed" | "stopped_early"):
+            waits = [_tell_study(rows, changed.job, now)]
+        case Study(state="closed"):
+            _end_job(rows, rows.job(changed.job), {"state": "failed", "problem": changed.problem}, now)
+    return [item for item in waits if rules.waiting(item)]
+
+
+def finish(
+    rows: Rows, item: Item, now: float, changes: rules.Changes, job_changes: rules.Changes | None
+) -> bool:
+    """The end of any item that is held; a trial's may be that of its job too. False when it cannot end so."""
+    end = rules.finishing(item, now, changes)
+    if item.cancel_requested and changes["state"] in rules.UNCANCELLED:
+        return False
+    if not isinstance(item, Trial):
+        rows.change(item, end, now)
+        return True
+    if job_changes is None:
+        rows.change(item, end, now)
+        _tell_study(rows, item.job, now)
+        return True
+    job = rows.job(item.job)
+    if not _may_end(job, job_changes):
+        return False
+    rows.change(item, end, now)
+    _end_job(rows, job, job_changes, now)
+    return True
+
+
+def cancel(rows: Rows, job: Job, now: float) -> Job:
+    if job.state == rules.QUEUED:
+        return _end_job(rows, job, rules.cancelling(job, now), now)
+    changed = rows.change(job, rules.cancelling(job, now), now)
+    _stop_trials(rows, job.id, now)
+    _tell_study(rows, job.id, now)
+    return changed
+
+
+def retry(rows: Rows, job: Job, now: float, more_attempts: int) -> Job:
+    """Also takes the study from whoever still has a turn of it."""
+    study = rows.study(job.id)
+    due: rules.Changes = {
+        "state": rules.DUE,
+        "news": study.news + 1,
+        "problem": None,
+        "lease_until": None,
+        "max_attempts": study.attempt + more_attempts,
+        "published_at": now,
+    }
+    rows.change(study, due, now)
+    return rows.change(job, rules.retrying(job, more_attempts), now)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Decision:
+    """What a study's turn came to, as `Studies.settle` takes it."""
+
+    add: list[Trial]
+    change: Mapping[str, rules.Changes]
+    job: rules.Changes
+    events: list[Event]
+    more_attempts: int
+
+
+def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision) -> bool:
+    """The end of a turn of a study that is held. False when it was decided on what is no longer so."""
+    given_up: rules.Changes = {"lease_until": None, "max_attempts": study.attempt + decision.more_attempts}
+    if study.news != news:
+        rows.change(study, {**given_up, "published_at": now}, now)
+        return False
+    job, trials = rows.job(study.job), rows.trials(study.job)
+    new = [replace(trial, owner=job.owner, job=job.id) for trial in decision.add]
+    _check(job, trials, new, decision.job)
+    rows.change(study, {**given_up, "state": "idle"}, now)
+    for trial in new:
+        rows.add(trial)
+    for trial in trials:
+        if trial.id in decision.change:
+            changes = _decided(trial, decision.change[trial.id], now, decision.more_attempts)
+            rows.change(trial, changes, now)
+    for event in decision.events:
+        rows.log(replace(event, job=job.id, attempt=job.attempt))
+    _change_job(rows, job, decision.job, now)
+    return True
+
+
+def _check(job: Job, trials: list[Trial], new: list[Trial], job_changes: rules.Changes) -> None:
+    """Raises before anything is changed: not every store can take a change back."""
+    for trial in new:
+        check_id(trial)
+    numbers = [trial.number for trial in [*trials, *new]]
+    if len(set(numbers)) < len(numbers):
+        raise Conflict(f"{job.id} would have two trials of one number")
+    if job_changes.get("state") in FINISHED and not _may_end(job, job_changes):
+        raise ValueError(f"{job.id} cannot become {job_changes['state']}: it is {job.state}")
+
+
+def _decided(trial: Trial, changes: rules.Changes, now: float, more_attempts: int) -> rules.Changes:
+    """What a study's decision on a trial sets: one that is held since stops when its worker hears of it."""
+    if trial.lease_until is not None and "state" in changes:
+        return {**changes, "state": trial.state, "cancel_requested": True}
+    if changes.get("state") == rules.WAITING:
+        again = {"cancel_requested": False, "problem": None, "max_attempts": trial.attempt + more_attempts}
+        return {**again, "published_at": now, **changes}
+    return changes
+
+
+def _change_job(rows: Rows, job: Job, changes: rules.Changes, now: float) -> None:
+    if changes.get("state") in FINISHED:
+        _end_job(rows, job, changes, now)
+    elif changes:
+        rows.change(job, {name: value for name, value in changes.items() if name != "state"}, now)
+
+
+def _may_end(job: Job, changes: rules.Changes) -> bool:
+    refused = job.cancel_requested and changes["state"] in rules.UNCANCELLED
+    return job.state not in FINISHED and not refused
+
+
+def _end_job(rows: Rows, job: Job, changes: rules.Changes, now: float) -> Job:
+    study = rows.study(job.id)
+    if rules.unfinished(study):
+        rows.change(study, rules.finishing(study, now, {"state": "closed"}), now)
+    _stop_trials(rows, job.id, now)
+    return rows.change(job, rules.finishing(job, now, changes), now)
+
+
+def _stop_trials(rows: Rows, job: str, now: float) -> None:
+    for trial in rows.trials(job):
+        if trial.lease_until is not None:
+            rows.change(trial, {"cancel_requested": True}, now)
+        elif rules.unfinished(trial):
+            rows.change(trial, rules.finishing(trial, now, {"state": "stopped_early"}), now)
+
+
+def _tell_study(rows: Rows, job: str, now: float) -> Study:
+    """One that is closed stays so: nobody waits for its trials any more."""
+    study = rows.study(job)
+    if not rules.unfinished(study):
+        return study
+    return rows.change(study, {"state": rules.DUE, "news": study.news + 1, "published_at": now}, now)
