@@ -1,0 +1,164 @@
+"""The search for the edge of what meets the requirements, where one ordered setting alone is open.
+
+What the objective makes small shrinks from one end of the setting to the other, until the requirements are not met any
+more: the best is at that edge. It is found by bisection in three parts:
+
+    1. between at most 17 values, evenly spread: five trials
+    2. one trial beyond the first value that did not meet them: does it really end there?
+    3. between the two values at the edge, down to a 128th of the range
+
+Neither which end is the harsh one nor that there is one edge is believed: where results contradict both directions,
+the search goes on without (`Unordered`).
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+from app.storage.records import Trial
+from winnow.contract.spaces import Dimension, dimensions
+from worker.search.measured import cost, violation
+from worker.search.plan import Plan
+from worker.search.points import count, is_ordered, position_of, value_at
+from worker.search.rows import complete, in_the_air
+
+CELLS: Final = 16
+FINEST: Final = 1 / 128
+DOWN_IS_HARSH: Final = frozenset(
+    {"bits", "weight_bits", "colors", "groups", "energy", "epochs", "steps", "exclude"}
+)
+"""Settings that compress more the lower they are, as far as names tell."""
+EXACT_TOLERANCE, TIMED_TOLERANCE = 0.01, 0.1
+"""So much more may be measured for what should cost less."""
+
+
+@dataclass(frozen=True)
+class Try:
+    """The value to try next."""
+
+    value: Any
+
+
+@dataclass(frozen=True)
+class Wait:
+    """What is in the air decides what comes next."""
+
+
+@dataclass(frozen=True)
+class Done:
+    """The edge is known as well as it is worth."""
+
+
+@dataclass(frozen=True)
+class Unordered:
+    """The results have no one edge."""
+
+
+Step = Try | Wait | Done | Unordered
+
+
+@dataclass(frozen=True)
+class Seen:
+    """Where rows lie from the gentle end, 0, to the harsh one, 1. `costs` are (position, cost)."""
+
+    meets: list[float]
+    fails: list[float]
+    open: list[float]
+    costs: list[tuple[float, float]]
+
+    def reversed(self) -> "Seen":
+        meets, fails, open = ([1 - p for p in places] for places in (self.meets, self.fails, self.open))
+        return Seen(meets, fails, open, [(1 - p, price) for p, price in self.costs])
+
+
+def only_dimension(plan: Plan) -> Dimension | None:
+    """The one setting that is open, where it is ordered and something bounds it."""
+    if len(plan.spaces) != 1 or plan.require.is_empty:
+        return None
+    match dimensions(plan.spaces[0].recipe):
+        case [dimension] if is_ordered(dimension) and count(dimension) != 2:
+            return dimension
+        case _:
+            return None
+
+
+def next_step(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> Step:
+    """Say what to try next, in whichever direction the results allow."""
+    seen = _seen(plan, dimension, list(rows))
+    tolerance = EXACT_TOLERANCE if plan.objective in ("size", "macs") else TIMED_TOLERANCE
+    upwards = (dimension.path.rpartition(".")[2] not in DOWN_IS_HARSH) != (plan.objective == "quality")
+    for up in (upwards, not upwards):
+        directed = seen if up else seen.reversed()
+        if _is_monotone(directed, tolerance):
+            step = _bisect(directed, count(dimension))
+            return Try(value_at(dimension, step if up else 1 - step)) if isinstance(step, float) else step
+    return Unordered()
+
+
+def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
+    def place(row: Trial) -> float:
+        return position_of(dimension, row.params[dimension.path])
+
+    ended = complete(rows)
+    lost = [row for row in rows if row.state in ("failed", "stopped_early")]
+    costs = [(place(row), cost(row.result or {}, plan.objective)) for row in ended]
+    return Seen(
+        meets=[place(row) for row in ended if violation(row.result or {}) == 0],
+        fails=[place(row) for row in ended if violation(row.result or {}) > 0] + [place(row) for row in lost],
+        open=[place(row) for row in in_the_air(rows)],
+        costs=[(position, price) for position, price in costs if price is not None],
+    )
+
+
+def _is_monotone(seen: Seen, tolerance: float) -> bool:
+    if max(seen.meets, default=-1.0) > min(seen.fails, default=2.0):
+        return False
+    prices = [price for _, price in sorted(seen.costs)]
+    return all(later <= earlier + tolerance * abs(earlier) for earlier, later in pairwise(prices))
+
+
+def _bisect(seen: Seen, values: int | None) -> float | Wait | Done:
+    """A position, from the gentle end."""
+    last = CELLS if values is None else min(CELLS, values - 1)
+    on_grid = _between(seen, -1 / last, 1 + 1 / last, [i / last for i in range(last + 1)])
+    if not isinstance(on_grid, Done):
+        return on_grid
+    gentle, harsh = max(seen.meets, default=None), min(seen.fails, default=None)
+    if gentle is None or harsh is None:
+        return Done()
+    beyond = harsh + 1 / last
+    tried = [*seen.meets, *seen.fails, *seen.open]
+    if beyond <= 1 + 1e-9 and not any(p > harsh + 1e-9 for p in tried):
+        return _snapped(beyond, values)
+    finest = FINEST if values is None else max(FINEST, 1 / (values - 1))
+    return _halve(seen, gentle, harsh, finest, values)
+
+
+def _between(seen: Seen, low: float, high: float, places: list[float]) -> float | Wait | Done:
+    """The middle of the longest run of places at the edge of which nothing is known."""
+    gentle, harsh = max(seen.meets, default=low), min(seen.fails, default=high)
+    free = [p for p in places if gentle + 1e-9 < p < harsh - 1e-9]
+    if not free:
+        return Done()
+    runs: list[list[float]] = [[]]
+    for place in free:
+        if any(abs(place - p) < 1e-6 for p in seen.open):
+            runs.append([])
+        else:
+            runs[-1].append(place)
+    longest = max(runs, key=len)
+    return longest[len(longest) // 2] if longest else Wait()
+
+
+def _halve(seen: Seen, gentle: float, harsh: float, finest: float, values: int | None) -> float | Wait | Done:
+    if harsh - gentle <= finest + 1e-6:
+        return Done()
+    marks = [gentle, *sorted(p for p in seen.open if gentle < p < harsh), harsh]
+    width, start = max((b - a, a) for a, b in pairwise(marks))
+    return _snapped(start + width / 2, values) if width > finest + 1e-6 else Wait()
+
+
+def _snapped(position: float, values: int | None) -> float:
+    """To a value that the setting has."""
+    return position if values is None else round(position * (values - 1)) / (values - 1)

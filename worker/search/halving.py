@@ -1,0 +1,119 @@
+"""Successive halving of steps that train: short first, and only the promising ones long.
+
+    rung    0     1     2
+    share   1/9   1/3   1      of the epochs
+
+Who goes on is said by Optuna's pruner, which takes the best third of those that came to the same rung, without waiting
+for any (ASHA). A recipe that does not meet the requirements comes behind all that do, by how far off it is.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from math import ceil
+from typing import Any, Final
+
+import optuna
+from optuna.pruners import SuccessiveHalvingPruner
+from optuna.trial import FrozenTrial, TrialState, create_trial
+
+from app.storage.records import Trial
+from winnow.contract.recipe import Recipe
+from worker.search.measured import cost, violation
+from worker.search.plan import Plan
+from worker.search.rows import trials, undecided
+
+REDUCTION: Final = 3
+SHARES: Final = (1 / 9, 1 / 3, 1.0)
+FEWEST_EPOCHS: Final = 6
+FEWEST_TRIALS: Final = 6
+BEHIND_ALL: Final = 1e18
+"""More than anything costs: bytes, multiplications, times."""
+
+Changes = dict[str, dict[str, Any]]
+
+
+def first_share(plan: Plan, recipe: Recipe) -> float:
+    """The share of its epochs that a recipe is tried with first."""
+    few = plan.budget.trials is not None and plan.budget.trials < FEWEST_TRIALS
+    return 1.0 if few or longest_training(recipe) < FEWEST_EPOCHS else SHARES[0]
+
+
+def longest_training(recipe: Recipe) -> int:
+    """The epochs, or optimizer steps, of the longest training in it; 0 without any."""
+    return max(_lengths(recipe.model_dump(mode="json")), default=0)
+
+
+def at_share(recipe: Recipe, share: float) -> Recipe:
+    """Shorten every training, also between the rounds of a pruning, to a share: at least one epoch."""
+    return Recipe.model_validate(_shortened(recipe.model_dump(mode="json"), share))
+
+
+def decide(plan: Plan, rows: Iterable[Trial]) -> Changes:
+    """Say of each trial that came to the end of its rung whether it waits for the next or stops, by their ids."""
+    known = {row.id: [(int(rung), value) for rung, value in row.intermediate] for row in trials(rows)}
+    changes: Changes = {}
+    for row in undecided(trials(rows)):
+        worth = value_of(plan, row)
+        others = [values for id, values in known.items() if id != row.id]
+        goes_on = not _is_pruned(others, known[row.id], row.rung, worth)
+        known[row.id] = [*known[row.id], (row.rung, worth)]
+        changes[row.id] = _change(row, worth, goes_on)
+    return changes
+
+
+def value_of(plan: Plan, row: Trial) -> float:
+    """What is compared, less being better."""
+    result = row.result or {}
+    far, price = violation(result), cost(result, plan.objective)
+    return BEHIND_ALL * (1 + far) if far > 0 or price is None else price
+
+
+def _change(row: Trial, worth: float, goes_on: bool) -> dict[str, Any]:
+    intermediate = [*row.intermediate, [row.rung, worth]]
+    if not goes_on:
+        return {"state": "stopped_early", "intermediate": intermediate}
+    rung = row.rung + 1
+    return {"state": "waiting", "rung": rung, "share": SHARES[rung], "intermediate": intermediate}
+
+
+def _is_pruned(
+    others: list[list[tuple[int, float]]], mine: list[tuple[int, float]], rung: int, worth: float
+) -> bool:
+    study = optuna.create_study(direction="minimize")
+    study.add_trials(_frozen(values, None) for values in others)
+    study.add_trial(_frozen(mine, (rung, worth)))
+    pruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)
+    return pruner.prune(study, study.get_trials(deepcopy=False)[-1])
+
+
+def _frozen(completed: list[tuple[int, float]], now: tuple[int, float] | None) -> FrozenTrial:
+    """A trial with the rungs that the pruner has noted, and the one that it is to judge."""
+    steps = {REDUCTION**rung: value for rung, value in [*completed, *([now] if now else [])]}
+    return create_trial(
+        state=TrialState.RUNNING,
+        intermediate_values=steps,
+        system_attrs={f"completed_rung_{rung}": value for rung, value in completed},
+    )
+
+
+def _lengths(value: Any) -> Iterator[int]:
+    if isinstance(value, Mapping):
+        if "epochs" in value:
+            yield value["epochs"] if value.get("steps") is None else value["steps"]
+        for inside in value.values():
+            yield from _lengths(inside)
+    if isinstance(value, list):
+        for inside in value:
+            yield from _lengths(inside)
+
+
+def _shortened(value: Any, share: float) -> Any:
+    if isinstance(value, list):
+        return [_shortened(inside, share) for inside in value]
+    if not isinstance(value, Mapping):
+        return value
+    inside = {name: _shortened(each, share) for name, each in value.items()}
+    if "epochs" in value:
+        inside |= {
+            name: max(1, ceil(value[name] * share - 1e-9)) for name in ("epochs", "steps") if value[name]
+        }
+    return inside

@@ -1,0 +1,100 @@
+"""What a trial's result says: what it costs by the objective, what it harms, and how far it is from what is required.
+
+    violation = Σ over the requirements that are not met of (how far off / scale)
+
+How far off is told on the worse bound of the interval, but for time: a trial's is a short estimate, and the final times
+with care.
+"""
+
+from typing import Any, Final, assert_never
+
+from winnow.contract.evaluation import AGREEMENT
+from winnow.contract.search import Objective
+from worker.search.plan import OF_TIME
+
+Result = dict[str, Any]
+
+UNKNOWN: Final = 1.0
+"""The violation of a requirement that could not be measured."""
+BROKEN: Final = 10.0
+"""The violation of outputs that are NaN or infinite."""
+SAME_SNR_DB: Final = 200.0
+"""Of outputs that did not move; the error of float32 lies far above it."""
+MIN_AGREEMENT: Final = 0.95
+MIN_SNR_DB: Final = 20.0
+"""Nobody who required nothing of the quality wants less (`measure/verdict/recommendation.py` has the same)."""
+SMALLEST_SCALE: Final = 0.01
+
+
+def cost(result: Result, objective: Objective) -> float | None:
+    """What the objective makes small; None where it was not measured."""
+    match objective:
+        case "size":
+            return _number(result.get("size_bytes"))
+        case "macs":
+            return _number(result.get("macs"))
+        case "memory":
+            return _number(result.get("memory_bytes"))
+        case "latency":
+            speedup = _number((result.get("speedup") or {}).get("value"))
+            return 1 / speedup if speedup else None
+        case "quality":
+            return loss(result)
+        case _:
+            assert_never(objective)
+
+
+def loss(result: Result) -> float | None:
+    """The drop of the first metric; without one, how unlike the outputs are."""
+    metrics = result.get("metrics") or {}
+    for measured in metrics.values():
+        return _number(measured["drop"])
+    parity = result.get("parity")
+    if parity is None:
+        return None
+    snr_db = _number(parity.get("snr_db"))
+    return -SAME_SNR_DB if snr_db is None else -min(snr_db, SAME_SNR_DB)
+
+
+def speedup_interval(result: Result) -> tuple[float, float] | None:
+    measured = result.get("speedup") or {}
+    if measured.get("value") is None:
+        return None
+    low, high = measured.get("interval") or (measured["value"],) * 2
+    return float(low), float(high)
+
+
+def violation(result: Result) -> float:
+    """0 where everything that is required is met."""
+    return sum(_excess(entry) for entry in result.get("requirements") or [])
+
+
+def harm(result: Result) -> float:
+    """How much of the quality is lost beyond doubt: what counts where nothing was required of it."""
+    metrics = result.get("metrics") or {}
+    for name, measured in metrics.items():
+        if name != AGREEMENT:
+            return max(0.0, float(measured["interval"][0]))
+    if AGREEMENT in metrics:
+        return max(0.0, MIN_AGREEMENT - float(metrics[AGREEMENT]["after"]))
+    snr_db = _number((result.get("parity") or {}).get("snr_db"))
+    return 0.0 if snr_db is None else max(0.0, MIN_SNR_DB - snr_db)
+
+
+def _excess(entry: dict[str, Any]) -> float:
+    name, limit, measured = entry["name"], float(entry["asked"]), _number(entry["measured"])
+    if measured is None:
+        return 0.0 if entry["met"] else BROKEN if name == "finite_outputs" else UNKNOWN
+    low, high = (measured, measured) if name in OF_TIME else entry.get("interval") or (measured, measured)
+    at_least = name.rpartition(".")[2].startswith("min")
+    return max(0.0, limit - low if at_least else high - limit) / _scale(name, limit)
+
+
+def _scale(name: str, limit: float) -> float:
+    """A bound close to 1 is judged by what lies between."""
+    closeness = name in ("min_cosine", "min_agreement")
+    return max(1 - limit if closeness else abs(limit), SMALLEST_SCALE)
+
+
+def _number(value: Any) -> float | None:
+    return None if value is None else float(value)

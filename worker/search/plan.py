@@ -1,0 +1,48 @@
+"""What a search is, which no turn changes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from winnow.contract.presets import Space
+from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.search import Budget, Objective
+
+Predict = Callable[[Recipe], int | None]
+"""The size of the artifact in bytes, without running anything; None where it cannot be computed."""
+
+OF_QUALITY: Final = frozenset(
+    {"max_metric_drop", "max_relative_drop", "min_cosine", "min_snr_db", "min_agreement", "metrics"}
+)
+OF_TIME: Final = frozenset({"min_speedup", "max_latency_ms"})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plan:
+    """`spaces` are what is searched, the most promising first. `size_bytes` and `macs` are of the upload; `started_at`
+    is when the job began, in seconds since the epoch."""
+
+    job: str
+    owner: str
+    seed: int
+    spaces: tuple[Space, ...]
+    objective: Objective
+    budget: Budget
+    require: Requirements
+    size_bytes: int
+    macs: int | None
+    started_at: float
+    predict: Predict
+
+    @property
+    def asks_for_quality(self) -> bool:
+        return bool(OF_QUALITY & self.required)
+
+    @property
+    def asks_for_time(self) -> bool:
+        return self.objective == "latency" or bool(OF_TIME & self.required)
+
+    @property
+    def required(self) -> frozenset[str]:
+        """The names of the requirements that are stated."""
+        return frozenset(self.require.model_dump(exclude_defaults=True))

@@ -1,0 +1,31 @@
+"""Which rows of a search are what."""
+
+from collections.abc import Iterable
+
+from app.storage.records import Trial
+
+UNENDED = ("waiting", "running")
+
+
+def trials(rows: Iterable[Trial]) -> list[Trial]:
+    """List the trials by number, whatever order the rows came in."""
+    return sorted((row for row in rows if row.role == "trial"), key=lambda row: row.number)
+
+
+def in_the_air(rows: Iterable[Trial]) -> list[Trial]:
+    return [row for row in rows if row.state in UNENDED]
+
+
+def is_skipped(row: Trial) -> bool:
+    """Whether it was ruled out by its predicted size, and never ran."""
+    return row.result is not None and "predicted_size_bytes" in row.result
+
+
+def undecided(rows: Iterable[Trial]) -> list[Trial]:
+    """List the trials that have done a part of their epochs and may go on."""
+    return [row for row in rows if row.state == "finished" and row.share < 1]
+
+
+def complete(rows: Iterable[Trial]) -> list[Trial]:
+    """List the trials that have done all of their epochs: only they can win."""
+    return [row for row in rows if row.state == "finished" and row.share == 1 and row.result is not None]
