@@ -14,6 +14,7 @@ from winnow.contract.model import ModelFacts, ModelFormat, TensorSpec
 from worker.compression.graph.facts.facts import facts
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.graph.normal_form.tidy import tidy
+from worker.compression.graph.stored import with_stored
 from worker.compression.ir.garbage import no_garbage_collection
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.onnx_files import model_files
@@ -118,7 +119,8 @@ def _facts(path: Path) -> ModelFacts:
     try:
         model = model_files.load(path)
         tidy(model)
-        return facts(normalise(model), names_in(without_raw_data(path)))
+        model = normalise(model)
+        return with_stored(facts(model), model, names_in(without_raw_data(path)))
     except (Refusal, MemoryError):
         raise
     except Exception as error:

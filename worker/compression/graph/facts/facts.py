@@ -9,11 +9,9 @@ import onnx_ir as ir
 from winnow.contract.model import Layer, ModelFacts, TensorSpec
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
-from worker.compression.graph.facts.stored import stored
 from worker.compression.graph.nodes.weights import dtype_name, gathers_integer_rows
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.graph.shapes.shapes import with_shapes
-from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 QUANTIZED: Final = frozenset(
     {
@@ -41,11 +39,9 @@ MAX_VALUE_CHARACTERS: Final = 500_000
 QUANTIZED_FAMILIES: Final = ("QLinear", "QOrdered", "MatMulNBits", "MatMulBlockQuantized")
 
 
-def facts(model: ir.Model, names: UploadNames = NO_UPLOAD_NAMES) -> ModelFacts:
-    """Gather the facts of a normalised model. MACs are those of one sample, null where a shape is open. `names`: those
-    that the file has, and so does what is written of it."""
+def facts(model: ir.Model) -> ModelFacts:
+    """Gather the facts of a normalised model. MACs are those of one sample, null where a shape is open."""
     shaped, axes = with_shapes(model), batch_axes(model)
-    groups, file = stored(shaped, names)
     return ModelFacts(
         opset=opset_of(model),
         inputs=inputs_of(model),
@@ -59,8 +55,6 @@ def facts(model: ir.Model, names: UploadNames = NO_UPLOAD_NAMES) -> ModelFacts:
             for x in layers_of_shaped(shaped)
         ],
         values=_values(model),
-        channel_groups=groups,
-        stored=file,
     )
 
 

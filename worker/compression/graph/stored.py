@@ -7,6 +7,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from winnow.contract.model import ModelFacts
 from winnow.contract.stored_weights import (
     ActivationProduct,
     AxisChannels,
@@ -21,6 +22,7 @@ from worker.compression.graph.channels.node_view import Labelled
 from worker.compression.graph.facts.parameters import count_of
 from worker.compression.graph.nodes.formulas import node_macs
 from worker.compression.graph.nodes.weights import dtype_name, layers
+from worker.compression.graph.shapes.shapes import with_shapes
 from worker.compression.ir.values import tensor_of
 from worker.compression.onnx_files.single_file import written_bytes
 from worker.compression.weight_storage.drop_defaults import UploadNames
@@ -66,19 +68,21 @@ class Channels:
         return [(int(group), int(counts[group])) for group in np.flatnonzero(counts)]
 
 
-def stored(shaped: ir.Model, names: UploadNames) -> tuple[list[ChannelGroup] | None, Stored | None]:
-    """Tell a model's channel groups and what its file consists of; None where there is too much to follow or keep.
-    The model is tidied, in normal form, and its shapes are inferred."""
+def with_stored(facts: ModelFacts, model: ir.Model, names: UploadNames) -> ModelFacts:
+    """Add the channel groups of a tidied model in normal form, and what its file consists of, to its facts; None where
+    there is too much to follow or keep. `names`: those in the upload."""
+    shaped = with_shapes(model)
     places = {node: place for place, (node, _) in enumerate(layers(shaped))}
     channels = _channels(shaped, places)
     weights = list(_weights(shaped, places, channels))
     products = [] if channels is None else list(_products(shaped, places, channels))
     along = [each.channels for each in weights] + [each.channels for each in products]
-    entries = sum(1 + sum(len(axis) for axis in axes) for axes in along)
-    if entries > MAX_ENTRIES:
-        return None, None
-    file = Stored(file_bytes=written_bytes(shaped, names), weights=weights, products=products)
-    return None if channels is None else channels.groups, file
+    if sum(1 + sum(len(axis) for axis in axes) for axes in along) > MAX_ENTRIES:
+        return facts
+    stored = Stored(file_bytes=written_bytes(model, names), weights=weights, products=products)
+    return facts.model_copy(
+        update={"channel_groups": None if channels is None else channels.groups, "stored": stored}
+    )
 
 
 def _channels(shaped: ir.Model, places: dict[ir.Node, int]) -> Channels | None:
