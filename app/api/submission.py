@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from dataclasses import dataclass
 
 from app.admission.check import check
 from app.api.deps import Parts
@@ -45,7 +46,9 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
-    _check(parts, owner, request)
+    refusals = Refusals()
+    look_through(refusals, parts, owner, request)
+    refusals.raise_all()
     limits = lowered(parts.settings, request.limits)
     return Job(
         id=new_id("job"),
@@ -60,9 +63,16 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
     )
 
 
-def _check(parts: Parts, owner: str, request: JobRequest) -> None:
-    """Every fault at once: what is not allowed, what is named and cannot be used, what cannot work with the rest."""
-    refusals = Refusals()
+@dataclass(frozen=True)
+class Named:
+    """The facts of the uploads that a request names and that can be used, by id."""
+
+    models: dict[str, ModelFacts]
+    datasets: dict[str, DatasetFacts]
+
+
+def look_through(refusals: Refusals, parts: Parts, owner: str, request: JobRequest) -> Named:
+    """Keep every fault: what is not allowed, what is named and cannot be used, what cannot work with the rest."""
     with refusals:
         check_limits(parts.settings, request.limits)
     models: dict[str, ModelFacts] = {}
@@ -73,14 +83,14 @@ def _check(parts: Parts, owner: str, request: JobRequest) -> None:
     for field, id in _datasets(request).items():
         with refusals:
             datasets[id] = ready(find(parts, owner, "dataset", id, field), field)
+    facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
     with refusals:
         if request.model in models:
-            facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
             augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
             check(request, models[request.model], facts, models, augmenting)
         else:
             check_needed_data(refusals, request)
-    refusals.raise_all()
+    return Named(models, facts)
 
 
 def _fields(request: JobRequest) -> dict[str, str]:

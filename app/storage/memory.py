@@ -1,7 +1,7 @@
 """Records in this process's memory, behind one lock. For tests, and to show what a store has to do."""
 
 import json
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
 from copy import deepcopy
 from dataclasses import replace
 from threading import RLock
@@ -10,7 +10,9 @@ from typing import Any, TypeVar
 from app.storage import rules
 from app.storage.ports import Conflict, Gone, InUse, KeyReused
 from app.storage.records import (
+    MAX_DURATIONS,
     QUEUES,
+    Duration,
     Event,
     IdempotencyKey,
     Inquiry,
@@ -45,6 +47,7 @@ class MemoryRecords:
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
         self._workers: dict[str, Worker] = {}
+        self._durations: list[Duration] = []
         self._last_event = 0
 
     def ping(self) -> None:
@@ -66,6 +69,17 @@ class MemoryRecords:
             of_jobs = {getattr(job, name) for job in self._jobs.values() for name in rules.MADE}
             of_inquiries = {inquiry.answer_sha256 for inquiry in self._inquiries.values()}
         return {name for name in of_uploads | of_inquiries | of_jobs if name is not None}
+
+    # durations
+
+    def add_durations(self, durations_of_job: Sequence[Duration]) -> None:
+        with self._lock:
+            self._durations = [*self._durations, *durations_of_job][-MAX_DURATIONS:]
+
+    def durations(self, kind: str, operators: str, limit: int) -> list[Duration]:
+        with self._lock:
+            newest = reversed(self._durations)
+            return [d for d in newest if (d.kind, d.operators) == (kind, operators)][:limit]
 
     # uploads
 
