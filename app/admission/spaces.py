@@ -7,8 +7,9 @@ from winnow.contract.errors import FieldError, Refusal
 from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.open_steps import OpenRecipe
-from winnow.contract.presets import Space, auto_spaces, is_search, spaces_of
+from winnow.contract.presets import auto_spaces, is_search, spaces_of
 from winnow.contract.recipe import Recipe
+from winnow.contract.search import Space
 from winnow.contract.spaces import corners
 
 MAX_CORNERS = 32
@@ -56,7 +57,7 @@ def admitted_spaces(request: JobRequest, facts: ModelFacts, check: Check) -> lis
 def _asked_spaces(request: JobRequest, facts: ModelFacts) -> list[Space]:
     match request.recipe:
         case OpenRecipe():
-            return [Space(request.recipe, "it was asked for")]
+            return [Space(recipe=request.recipe, why="it was asked for")]
         case Preset(preset=name):
             return spaces_of(name)
         case Auto():

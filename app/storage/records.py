@@ -60,7 +60,7 @@ class Upload(Leased):
 class Job(Leased):
     """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names, teachers included.
 
-    One that `searches` is never leased and never in the queue: its study is, and its trials are.
+    `spaces` are what a search tries, as JSON. One that `searches` is never leased and never in the queue: its study is, and its trials are.
     """
 
     model: str
@@ -68,6 +68,7 @@ class Job(Leased):
     tags: dict[str, str] = field(default_factory=dict)
     request: dict[str, Any]
     searches: bool = False
+    spaces: list[dict[str, Any]] = field(default_factory=list)
     outcome: str | None = None
     step: dict[str, Any] | None = None
     progress: float = 0.0

@@ -33,7 +33,7 @@ UNCANCELLED: Final = frozenset({"succeeded", "ready"})
 JSON_FIELDS: Final = frozenset(
     {
         *("problem", "declaration", "facts", "question", "tags", "request", "step", "requirements"),
-        *("params", "recipe", "intermediate", "result", "candidates"),
+        *("params", "recipe", "intermediate", "result", "candidates", "spaces"),
     }
 )
 

@@ -100,6 +100,7 @@ jobs: Final = Table(
     Column("tags", JSON, nullable=False),
     Column("request", JSON, nullable=False),
     Column("searches", Boolean, nullable=False),
+    Column("spaces", JSON, nullable=False),
     Column("outcome", String(40)),
     Column("step", JSON),
     Column("progress", Double, nullable=False),

@@ -5,7 +5,7 @@ from typing import Any
 from app.storage.engine import open_engine
 from app.storage.ids import new_id
 from app.storage.migrate import migrate
-from app.storage.records import Inquiry, Job, Upload
+from app.storage.records import Inquiry, Job, Trial, Upload
 from app.storage.sql import SqlRecords
 
 _PREFIX = {"model": "mdl", "dataset": "dst"}
@@ -48,6 +48,18 @@ def a_job(*uses: Upload, **fields: Any) -> Job:
         "request": {"seed": 0},
     }
     return Job(**made | fields)
+
+
+def a_trial(job: Job, number: int = 0, **fields: Any) -> Trial:
+    """A trial of this search that waits for a worker."""
+    made: dict[str, Any] = {
+        "id": f"trl_{job.id.removeprefix('job_')}_{number}",
+        "state": "waiting",
+        "created_at": 1000.0,
+        "params": {"steps.0.amount": 0.5},
+        "recipe": {"steps": []},
+    }
+    return Trial(job=job.id, number=number, **made | fields)
 
 
 def claim_in_process(url: str, ids: list[str], now: float) -> list[tuple[str, int]]:

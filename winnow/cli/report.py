@@ -40,7 +40,8 @@ def _rows(report: Report) -> Iterator[Row]:
         yield from _speed(latency)
     if report.load_ms is not None:
         yield _pair("load time", report.load_ms, units.milliseconds)
-    yield _pair("peak memory", report.peak_rss_bytes, units.size)
+    if report.peak_rss_bytes is not None:
+        yield _pair("peak memory", report.peak_rss_bytes, units.size)
     yield _pair("parameters", report.parameters, units.count)
     if report.macs is not None:
         yield _pair("multiply-accumulates", report.macs, units.count)

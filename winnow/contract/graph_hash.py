@@ -8,6 +8,7 @@ rest follows from model, recipe, data and seed. Fields count as they lie in the 
 import hashlib
 import io
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
 
@@ -22,6 +23,13 @@ CHUNK_BYTES: Final = 2**20
 def graph_sha256(path: Path) -> str:
     """The hash, in hexadecimal. Raises `ValueError` where the file is no protobuf message."""
     digest = hashlib.sha256()
+    for chunk in chunks_without_ours(path):
+        digest.update(chunk)
+    return digest.hexdigest()
+
+
+def chunks_without_ours(path: Path) -> Iterator[bytes]:
+    """The bytes that are hashed, in pieces: the file itself without what Winnow wrote about it. Raises as above."""
     with path.open("rb") as file:
         while head := _varint(file):
             tag, written = head
@@ -30,17 +38,16 @@ def graph_sha256(path: Path) -> str:
                 length, more = _needed(file)
                 if number == METADATA:
                     entry = _read(file, length)
-                    digest.update(b"" if _is_ours(entry) else written + more + entry)
+                    yield b"" if _is_ours(entry) else written + more + entry
                 else:
-                    digest.update(written + more)
-                    _pour(file, length, digest)
+                    yield written + more
+                    yield from _poured(file, length)
             elif wire in FIXED:
-                digest.update(written + _read(file, FIXED[wire]))
+                yield written + _read(file, FIXED[wire])
             elif wire == 0:
-                digest.update(written + _needed(file)[1])
+                yield written + _needed(file)[1]
             else:
                 raise ValueError(f"{path.name} is no ONNX file: it has a field of wire type {wire}")
-    return digest.hexdigest()
 
 
 def _is_ours(entry: bytes) -> bool:
@@ -80,10 +87,10 @@ def _read(file: IO[bytes], length: int) -> bytes:
     return content
 
 
-def _pour(file: IO[bytes], length: int, digest: "hashlib._Hash") -> None:
+def _poured(file: IO[bytes], length: int) -> Iterator[bytes]:
     while length:
         chunk = _read(file, min(length, CHUNK_BYTES))
-        digest.update(chunk)
+        yield chunk
         length -= len(chunk)
 
 

@@ -15,20 +15,12 @@ from winnow.contract.data_uses import DataUses
 from winnow.contract.errors import Problem
 from winnow.contract.model import ModelFacts
 from winnow.contract.open_steps import OpenRecipe
-from winnow.contract.search import Objective
+from winnow.contract.search import Objective, Space
 from winnow.contract.spaces import dimensions
 
 PRODUCTS: Final = frozenset({"MatMul", "Gemm", "LSTM"})
 MANY_PARAMETERS: Final = 20_000_000
 """From here on weights are most of what a product waits for."""
-
-
-@dataclass(frozen=True)
-class Space:
-    """A recipe, mostly with something open, and why it is worth trying."""
-
-    recipe: OpenRecipe
-    why: str
 
 
 class PresetInfo(ResponseModel):
@@ -65,7 +57,7 @@ class Recommendations(ResponseModel):
 
 
 def _space(why: str, *steps: dict[str, object]) -> Space:
-    return Space(OpenRecipe.model_validate({"steps": list(steps)}), why)
+    return Space(recipe=OpenRecipe.model_validate({"steps": list(steps)}), why=why)
 
 
 INT8 = _space("8-bit integers are the fastest arithmetic of most CPUs", {"kind": "int8"})

@@ -6,6 +6,7 @@ from pydantic import Field
 
 from winnow.contract.base import Interval, ResponseModel
 from winnow.contract.evaluation import Task
+from winnow.contract.search import SearchReport
 from winnow.contract.split import DataSplit
 
 Outcome = Literal["accepted", "unchecked", "requirements_not_met"]
@@ -242,8 +243,8 @@ class Report(ResponseModel):
     load_ms: Pair | None = Field(
         description="Times to load the models into the runtime, in milliseconds; null where the machine was too busy."
     )
-    peak_rss_bytes: Pair = Field(
-        description="Peaks of anonymous resident memory over that of an empty process."
+    peak_rss_bytes: Pair | None = Field(
+        description="Peaks of anonymous resident memory over that of an empty process; null in trials of a search."
     )
     latency: list[Latency] = Field(description="Speed, for each batch size and number of threads.")
     quality: list[Quality] = Field(description="The metrics, before and after.")
@@ -252,7 +253,10 @@ class Report(ResponseModel):
     layers: list[LayerReport] = Field(description="What became of each layer.")
     split: DataSplit | None = Field(
         default=None,
-        description="How the one dataset of the job was split; null where the roles were given.",
+        description="How the one dataset of the job was split, or the evaluation data of a search; null for others.",
+    )
+    search: SearchReport | None = Field(
+        default=None, description="How the result was found; null where nothing was searched."
     )
     environment: Environment = Field(description="What it was measured on.")
     notes: list[str] = Field(description="What else there is to know, for people.")

@@ -4,7 +4,9 @@ from typing import Annotated, Final, Literal, Self
 
 from pydantic import Field, model_validator
 
-from winnow.contract.base import RequestModel
+from winnow.contract.base import RequestModel, ResponseModel
+from winnow.contract.open_steps import OpenRecipe
+from winnow.contract.recipe import Recipe
 
 Objective = Literal["latency", "size", "memory", "macs", "quality"]
 MAX_TRIALS: Final = 1000
@@ -39,3 +41,23 @@ class Search(RequestModel):
         "`quality`: the first metric, without one the likeness of the outputs.",
     )
     budget: Budget = Field(description="When it ends.")
+
+
+class Space(ResponseModel):
+    """A recipe, mostly with something open, that a search tries places of."""
+
+    recipe: OpenRecipe = Field(description="What is tried, with what is open.")
+    why: str = Field(description="Why it is worth trying, as a clause.")
+
+
+class SearchReport(ResponseModel):
+    """How the result was found."""
+
+    objective: Objective = Field(description="What was wanted most.")
+    spaces: list[Space] = Field(description="What was searched, the likeliest first.")
+    trials: int = Field(description="Number of recipes that were tried.")
+    chosen: int | None = Field(description="Number of the trial that is the result; null where the upload is.")
+    recipe: Recipe | None = Field(
+        description="The closed recipe of the result; sent again it needs no search. Null where the upload is the result."
+    )
+    sentences: list[str] = Field(description="What was searched, why it ended and what decided, for people.")

@@ -17,7 +17,8 @@ ROWS_PER_BYTE: Final = 4
 
 
 class DataSplit(ResponseModel):
-    """One dataset, split by the job's seed. `training` rows calibrate and train, `final` rows judge the result."""
+    """One dataset, split by the job's seed. `training` rows calibrate and train, `final` rows judge the result. Of a
+    search that was given evaluation data it is that, in two halves without `training`."""
 
     seed: int = Field(description="Of the job, by which rows were drawn.")
     samples: int = Field(description="Number of rows of the dataset.")

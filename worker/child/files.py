@@ -7,6 +7,7 @@ from worker.child.spec import (
     Compress,
     InspectDataset,
     InspectModel,
+    JudgeFinal,
     LoadModel,
     Measuring,
     Propose,
@@ -27,6 +28,8 @@ def named_files(task: Task) -> list[Path]:
         case Compress():
             data = (task.calibration, task.training, task.evaluation_data, task.whole)
             return [task.model, *task.models.values(), *_paths(*data)]
+        case JudgeFinal(job=job, tried=tried):
+            return [*named_files(job), *(file for each in tried for file in (each.artifact, each.report))]
         case CompareModels():
             return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]
         case LoadModel():
@@ -40,7 +43,7 @@ def lent_to_measure(task: Measuring, asking: Spec) -> list[Path]:
     `ValueError` for the rest, and when the task names a file that the child may not read.
     """
     match asking.task, task:
-        case (Compress(), _) | (CompareModels(), LoadModel()):
+        case (Compress() | JudgeFinal(), _) | (CompareModels(), LoadModel()):
             pass
         case _:
             raise ValueError(f"{asking.task.kind} may not ask for {task.kind}")

@@ -79,6 +79,7 @@ class Messages:
                 benchmark=comparing.benchmark,
                 seed=comparing.seed,
                 max_unpacked_bytes=comparing.max_unpacked_bytes,
+                extent=comparing.extent,
             )
         )
         return COMPARISON.validate_python(result)

@@ -12,6 +12,7 @@ from worker.child.spec import (
     Compress,
     InspectDataset,
     InspectModel,
+    JudgeFinal,
     LoadModel,
     Propose,
     ShowPreview,
@@ -24,7 +25,7 @@ OPERATOR_MEMORY = "Send a smaller file, or ask the operator to raise WINNOW_INSP
 
 
 def too_long(task: Task, seconds: float) -> Problem:
-    if isinstance(task, Compress):
+    if isinstance(task, Compress | JudgeFinal):
         advice = "Raise `limits.seconds`, or ask for less: fewer samples, rounds or batch sizes."
         return Refusal(
             "time_limit_exceeded", _stopped("job", seconds) + advice, field="limits.seconds"
@@ -54,7 +55,7 @@ def of(error: BaseException, task: Task) -> Problem:
 
 
 def _memory(task: Task, cause: str) -> Problem:
-    if isinstance(task, Compress | LoadModel | CompareModels):
+    if isinstance(task, Compress | JudgeFinal | LoadModel | CompareModels):
         return Refusal("memory_limit_exceeded", cause + SMALLER, field="limits.memory_bytes").problem
     return Refusal("memory_limit_exceeded", cause + OPERATOR_MEMORY).problem
 
@@ -73,7 +74,7 @@ def _unexpected(name: str, task: Task) -> Problem:
         case LoadModel() | CompareModels():
             detail = f"Measuring the models stopped on an unexpected error ({name})."
             return Refusal("model_does_not_run", detail).problem
-        case Compress():
+        case Compress() | JudgeFinal():
             detail = (
                 f"The job stopped on an unexpected error ({name}); the operator's log has the details under its id. "
                 "Leaving layers out with `exclude` may get around it."

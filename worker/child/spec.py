@@ -12,6 +12,8 @@ from winnow.contract.inquiry import MAX_PREVIEW_ROWS
 from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.search import SearchReport
+from worker.compression.measure.extent import WHOLE, Extent, Judging
 
 MAX_THREADS = 1024
 ANSWER_FILE = "answer.json"
@@ -92,6 +94,29 @@ class Compress(Message):
     benchmark: Benchmark
     seed: int
     max_unpacked_bytes: int
+    judging: Judging = "result"
+    extent: Extent = WHOLE
+
+
+class Tried(Message):
+    """A trial that the final may choose: the `number` it has, its artifact, report and recipe."""
+
+    number: int
+    artifact: Path
+    report: Path
+    recipe: Recipe
+
+
+class JudgeFinal(Message):
+    """Choose among trials by time where there are several, and judge the chosen one on the final part of the data.
+
+    Without any the upload itself is judged, tidied. `job` has what a trial is told, its recipe apart.
+    """
+
+    kind: Literal["judge_final"]
+    job: Compress
+    tried: list[Tried]
+    search: SearchReport
 
 
 class LoadModel(Message):
@@ -117,9 +142,10 @@ class CompareModels(Message):
     benchmark: Benchmark
     seed: int
     max_unpacked_bytes: int
+    extent: Extent = WHOLE
 
 
-Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress
+Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress | JudgeFinal
 """What a worker has done in a child."""
 
 Measuring = LoadModel | CompareModels

@@ -4,7 +4,7 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Any, assert_never
+from typing import TYPE_CHECKING, Any, assert_never
 
 from winnow.contract.dataset import Rejected
 from winnow.contract.errors import Refusal
@@ -18,6 +18,7 @@ from worker.child.spec import (
     Done,
     InspectDataset,
     InspectModel,
+    JudgeFinal,
     LoadModel,
     Propose,
     Refused,
@@ -27,6 +28,9 @@ from worker.child.spec import (
     Task,
 )
 from worker.compression.data.source import ChosenRows, Data, Source
+
+if TYPE_CHECKING:
+    from worker.compression.options import Options
 
 
 def send_outcome(
@@ -60,6 +64,8 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
             return _preview(task)
         case Compress():
             return _compress(task, messages)
+        case JudgeFinal():
+            return _judge_final(task, messages)
         case LoadModel():
             raise AssertionError("done by `worker.child.__main__`, without what is imported here")
         case CompareModels():
@@ -124,31 +130,45 @@ def _answered(content: Proposal | Preview, folder: Path) -> dict[str, Any]:
 
 
 def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
-    from worker.compression.options import Options
     from worker.compression.pipeline import compress
 
-    compress(
-        task.model,
-        task.recipe,
-        Data(
-            _source(task.calibration),
-            _source(task.training),
-            _source(task.evaluation_data),
-            whole=_source(task.whole),
-        ),
-        task.out_dir,
-        messages,
-        options=Options(
-            task.evaluation,
-            task.require,
-            task.benchmark,
-            task.seed,
-            task.max_unpacked_bytes,
-            task.models,
-            messages,
-        ),
-    )
+    compress(task.model, task.recipe, _data(task), task.out_dir, messages, options=_options(task, messages))
     return {}  # all that is to be said is in `report.json`
+
+
+def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
+    from worker.compression.final import Finalist, judge_final
+
+    job = task.job
+    finalists = [Finalist(each.number, each.artifact, each.report, each.recipe) for each in task.tried]
+    data, options = _data(job), _options(job, messages)
+    judge_final(job.model, finalists, task.search, data, job.out_dir, messages, options=options)
+    return {}
+
+
+def _data(task: Compress) -> Data:
+    return Data(
+        calibration=_source(task.calibration),
+        training=_source(task.training),
+        evaluation=_source(task.evaluation_data),
+        whole=_source(task.whole),
+    )
+
+
+def _options(task: Compress, messages: Messages) -> "Options":
+    from worker.compression.options import Options
+
+    return Options(
+        task.evaluation,
+        task.require,
+        task.benchmark,
+        task.seed,
+        task.max_unpacked_bytes,
+        task.models,
+        messages,
+        task.judging,
+        task.extent,
+    )
 
 
 def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
@@ -166,6 +186,7 @@ def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
         task.benchmark,
         task.seed,
         task.max_unpacked_bytes,
+        task.extent,
     )
     folder = Path(mkdtemp(prefix="data-"))
     compared: dict[str, Any] = COMPARISON.dump_python(

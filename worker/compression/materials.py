@@ -14,7 +14,7 @@ from winnow.contract.recipe import ORIGINAL, AnyStep, Distillation
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
-from worker.compression.data.split import split_data
+from worker.compression.data.split import halve_evaluation, split_data
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.graph.facts.table_entries import table_entries
 from worker.compression.graph.normal_form.in_float32 import FloatTypes, in_float32
@@ -85,12 +85,24 @@ class Materials:
         )  # fmt: skip
 
     def split(self) -> "Materials":
-        """The same with data in parts, where one dataset is all there is. Raises `Refusal` `too_few_samples`."""
-        whole = self.data.whole
-        samples = self.samples(whole)
-        if whole is None or samples is None:
-            return self
-        return replace(self, data=split_data(whole, samples, self.options.seed))
+        """The same with data in parts, where one dataset is all there is, or where a search chooses and judges.
+
+        Raises `Refusal` `too_few_samples`.
+        """
+        data = self._parts()
+        if self.options.judging == "trial" and data.selection is not None:
+            data = replace(data, evaluation=data.selection)
+        return replace(self, data=data)
+
+    def _parts(self) -> Data:
+        data, seed = self.data, self.options.seed
+        if data.whole is not None and (samples := self.samples(data.whole)) is not None:
+            return split_data(data.whole, samples, seed)
+        if self.options.judging == "result" or data.evaluation is None:
+            return data
+        samples = self.samples(data.evaluation)
+        assert samples is not None
+        return halve_evaluation(data, data.evaluation, samples, seed)
 
     def _folder(self, source: Source) -> Path:
         """Where the archive of the source is unpacked to."""

@@ -5,61 +5,18 @@ never finished twice one end per run
 never lost           what has not ended can be claimed once the leases have run out
 """
 
-import shutil
-import tempfile
-from pathlib import Path
-from typing import Any
-
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
-from sqlalchemy import event
 
-from app.storage.engine import open_engine
-from app.storage.memory import MemoryRecords
-from app.storage.migrate import migrate
-from app.storage.ports import Conflict, Gone
 from app.storage.records import QUEUES, Event, Job, JobFilter, Page, Queue, Upload
-from app.storage.sql import SqlRecords
+from tests.support.both_stores import Both, Raised
 from tests.support.records import a_job, an_upload
 from winnow.contract.job import FINISHED
 
 LEASE = 30.0
 ALL = Page(limit=1000)
 OVER = FINISHED | {"ready", "rejected"}
-
-
-class Both:
-    """Does everything to both stores and demands the same answer of them."""
-
-    def __init__(self, *stores: Any) -> None:
-        self._stores = stores
-
-    def __getattr__(self, name: str) -> Any:
-        def ask(*args: Any, **kwargs: Any) -> Any:
-            first, second = (_answer(store, name, args, kwargs) for store in self._stores)
-            assert first == second, f"{name}{args}: {first} in memory, {second} in SQL"
-            if isinstance(first, Exception):
-                raise first
-            return first
-
-        return ask
-
-
-def _answer(store: Any, name: str, args: Any, kwargs: Any) -> Any:
-    try:
-        return getattr(store, name)(*args, **kwargs)
-    except (Conflict, Gone) as error:
-        return _Raised(error)
-
-
-class _Raised(Exception):
-    """An exception that can be compared."""
-
-    def __eq__(self, other: object) -> bool:
-        return isinstance(other, _Raised) and repr(self.args) == repr(other.args)
-
-    __hash__ = Exception.__hash__
 
 
 ITEMS = st.sampled_from(["job_a", "job_b", "mdl_c"])
@@ -77,11 +34,7 @@ class LeaseLaw(RuleBasedStateMachine):
 
     @initialize(attempts=st.integers(1, 4))
     def open(self, attempts: int) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="winnow-law-"))
-        self.engine = open_engine(f"sqlite:///{self.folder / 'winnow.db'}")
-        event.listen(self.engine, "connect", _without_fsync)
-        migrate(self.engine)
-        self.both = Both(MemoryRecords(), SqlRecords(self.engine))
+        self.both = Both()
         self.now = 1000.0
         self.given: set[tuple[str, int]] = set()
         self.over: dict[str, Job | Upload] = {}
@@ -97,7 +50,7 @@ class LeaseLaw(RuleBasedStateMachine):
         id, _ = self.picked(n)
         try:
             self.both.cancel_job("local", id, self.now)
-        except _Raised:
+        except Raised:
             assert self.find(id).state in ("succeeded", "failed")
 
     @rule(id=ITEMS, more=st.integers(1, 2))
@@ -105,7 +58,7 @@ class LeaseLaw(RuleBasedStateMachine):
         try:
             if self.both.retry_job("local", id, self.now, more) is not None:
                 del self.over[id]
-        except _Raised:
+        except Raised:
             assert self.find(id).state not in ("failed", "cancelled")
 
     # what workers do, also late ones
@@ -207,8 +160,7 @@ class LeaseLaw(RuleBasedStateMachine):
         for item in self.everything():
             assert (item.state in OVER) != (item.id in waits), "lost: not over, and nobody is told of it"
             assert (self.both.claim(item.id, self.now, LEASE) is not None) == (item.id in waits)
-        self.engine.dispose()
-        shutil.rmtree(self.folder)
+        self.both.close()
 
     # what the test knows
 
@@ -228,11 +180,6 @@ class LeaseLaw(RuleBasedStateMachine):
         found = self.both.job("local", id) or self.both.upload("local", "model", id)
         assert found is not None
         return found  # type: ignore[no-any-return]
-
-
-def _without_fsync(connection: Any, _record: Any) -> None:
-    """What a power cut does is not asked here, and thousands of commits are quicker without."""
-    connection.execute("PRAGMA synchronous=OFF").close()
 
 
 def holds(item: Job | Upload, late: int) -> bool:

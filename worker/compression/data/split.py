@@ -5,7 +5,7 @@ being a run of rows, is split in the same shares up to one row. Groups are dealt
 most.
 """
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -21,12 +21,34 @@ from worker.compression.data.table import select
 from worker.compression.ir.values import Array
 
 TRAINING, SELECTION, FINAL, UNUSED = range(len(PARTS))
-TURNS: Final = np.array([TRAINING, SELECTION, TRAINING, FINAL])
 MAX_LABEL_AXES: Final = 2
 """Of one-hot ones; masks and boxes are not read for it."""
-SHARES: Final = np.array([0.5, 0.25, 0.25])
 
 Whole = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Deal:
+    """How rows are dealt: `turns` one after the other; `shares` of training, selection and final for groups. `field` is
+    where the data is named that is split."""
+
+    turns: tuple[int, ...]
+    shares: tuple[float, float, float]
+    field: str
+    advice: str
+
+    @property
+    def parts(self) -> tuple[int, ...]:
+        return tuple(sorted(set(self.turns)))
+
+
+QUARTERS: Final = Deal(
+    (TRAINING, SELECTION, TRAINING, FINAL),
+    (0.5, 0.25, 0.25),
+    "data.dataset",
+    "Upload more, or give calibration and evaluation data yourself",
+)
+HALVES: Final = Deal((SELECTION, FINAL), (0.0, 0.5, 0.5), "data.evaluation", "Give more evaluation data")
 
 
 def split_data(whole: Source, samples: Samples, seed: int) -> Data:
@@ -35,16 +57,38 @@ def split_data(whole: Source, samples: Samples, seed: int) -> Data:
 
     Raises `Refusal` `too_few_samples`.
     """
+    fitting.check_quarters(len(samples.rows), samples.fixed_batch or 1)
+    codes, split = _split(samples, seed, QUARTERS)
+    parts = [_part(whole, codes, part) for part in (TRAINING, SELECTION, FINAL)]
+    return Data(calibration=parts[0], training=parts[0], selection=parts[1], evaluation=parts[2], split=split)
+
+
+def halve_evaluation(data: Data, evaluation: Source, samples: Samples, seed: int) -> Data:
+    """Split the evaluation data, which `samples` are of, into a half to choose by and a half that judges.
+
+    Raises `Refusal` `too_few_samples`.
+    """
+    codes, split = _split(samples, seed, HALVES)
+    selection, final = (_part(evaluation, codes, part) for part in (SELECTION, FINAL))
+    return replace(data, selection=selection, evaluation=final, split=split)
+
+
+def _part(source: Source, codes: Whole, part: int) -> Source:
+    return replace(source, slice=None, chosen=ChosenRows.where(codes == part))
+
+
+def _split(samples: Samples, seed: int, deal: Deal) -> tuple[Whole, DataSplit]:
+    """The part of each row of the table."""
     batch, rows = samples.fixed_batch or 1, np.asarray(samples.rows)
-    fitting.check_quarters(len(rows), batch)
     groups = None if samples.sequences is None else np.asarray(samples.sequences)[rows]
     classes = _classes(samples)
     rng = np.random.default_rng(seed)
-    dealt = _dealt(len(rows), classes, rng) if groups is None else _dealt_groups(groups, classes, rng)
+    dealt = (
+        _dealt(len(rows), classes, rng, deal) if groups is None else _dealt_groups(groups, classes, rng, deal)
+    )
     codes = np.full(len(samples.columns[0].reader), UNUSED, np.int64)
-    codes[rows] = _whole_batches(dealt, batch, None if groups is None else len(np.unique(groups)))
-    parts = [replace(whole, chosen=ChosenRows.where(codes == part)) for part in (TRAINING, SELECTION, FINAL)]
-    split = DataSplit(
+    codes[rows] = _whole_batches(dealt, batch, None if groups is None else len(np.unique(groups)), deal)
+    return codes, DataSplit(
         seed=seed,
         samples=len(codes),
         counts={name: int((codes == code).sum()) for code, name in enumerate(PARTS)},
@@ -52,20 +96,21 @@ def split_data(whole: Source, samples: Samples, seed: int) -> Data:
         groups=None if groups is None else len(np.unique(groups)),
         rows=packed(codes.tolist()),
     )
-    return Data(calibration=parts[0], training=parts[0], selection=parts[1], evaluation=parts[2], split=split)
 
 
 def sentence(split: DataSplit) -> str:
     """Say how the dataset was split."""
     counts = split.counts
+    works = f"{counts['training']} calibrate and train, " if counts["training"] else ""
+    what = "dataset" if works else "evaluation data"
     ways = [
         *(["each class in the same shares"] if split.stratified else []),
         *([f"{split.groups} groups kept together"] if split.groups is not None else []),
     ]
     unused = f"; {counts['unused']} would fill no batch" if counts["unused"] else ""
     return (
-        f"The dataset of {split.samples} samples was split by seed {split.seed}{''.join(f', {way}' for way in ways)}: "
-        f"{counts['training']} calibrate and train, {counts['selection']} are there to choose by, "
+        f"The {what} of {split.samples} samples was split by seed {split.seed}{''.join(f', {way}' for way in ways)}: "
+        f"{works}{counts['selection']} are there to choose by, "
         f"{counts['final']} judge{unused}."
     )
 
@@ -80,16 +125,16 @@ def _classes(samples: Samples) -> Array | None:
     return labels[:, 0] if labels.shape[1] == 1 and labels.dtype.kind in "biu" else None
 
 
-def _dealt(samples: int, classes: Array | None, rng: np.random.Generator) -> Whole:
+def _dealt(samples: int, classes: Array | None, rng: np.random.Generator, deal: Deal) -> Whole:
     order = rng.permutation(samples)
     if classes is not None:
         order = order[np.argsort(classes[order], kind="stable")]
     codes = np.empty(samples, np.int64)
-    codes[order] = np.resize(TURNS, samples)
+    codes[order] = np.resize(deal.turns, samples)
     return codes
 
 
-def _dealt_groups(groups: Whole, classes: Array | None, rng: np.random.Generator) -> Whole:
+def _dealt_groups(groups: Whole, classes: Array | None, rng: np.random.Generator, deal: Deal) -> Whole:
     """Larger groups of a class first, so that smaller ones even out what these leave."""
     _, numbers, sizes = np.unique(groups, return_inverse=True, return_counts=True)
     numbers = numbers.reshape(-1)
@@ -100,22 +145,22 @@ def _dealt_groups(groups: Whole, classes: Array | None, rng: np.random.Generator
     order = shuffled[np.lexsort((-sizes[shuffled], first[shuffled]))]
     filled, part_of = np.zeros(3), np.empty(len(sizes), np.int64)
     for group in order:
-        part = int(np.argmax(SHARES * (filled.sum() + sizes[group]) - filled))
+        part = int(np.argmax(np.array(deal.shares) * (filled.sum() + sizes[group]) - filled))
         part_of[group], filled[part] = part, filled[part] + sizes[group]
     return part_of[numbers]
 
 
-def _whole_batches(codes: Whole, batch: int, groups: int | None) -> Whole:
-    for part in (TRAINING, SELECTION, FINAL):
+def _whole_batches(codes: Whole, batch: int, groups: int | None, deal: Deal) -> Whole:
+    for part in deal.parts:
         rows = np.flatnonzero(codes == part)
         if len(rows) < batch:
             what = f"{groups} groups" if groups is not None else f"{len(codes)} samples"
             needed = f"a batch of {batch}" if batch > 1 else "one"
             raise Refusal(
                 "too_few_samples",
-                f"Of {what} the part {PARTS[part]!r} gets {len(rows)} samples, and it needs {needed}. Upload more, or "
-                "give calibration and evaluation data yourself.",
-                field="data.dataset",
+                f"Of {what} the part {PARTS[part]!r} gets {len(rows)} samples, and it needs {needed}. "
+                f"{deal.advice}.",
+                field=deal.field,
             )
         codes[rows[len(rows) - len(rows) % batch :]] = UNUSED
     return codes

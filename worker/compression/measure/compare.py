@@ -1,6 +1,7 @@
 """Measure a candidate beside the model it was made from: speed, quality, outputs, memory."""
 
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 
 from winnow.contract.evaluation import Evaluation
@@ -12,6 +13,7 @@ from worker.compression.data.samples import Fed, Samples
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe
+from worker.compression.measure.extent import WHOLE, Extent
 from worker.compression.measure.feeds import batch_for, benchmark_feed, random_feeds
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.parity import (
@@ -42,6 +44,7 @@ def compare(
     seed: int,
     progress: Progress,
     processes: MeasuringProcesses,
+    extent: Extent = WHOLE,
 ) -> Comparison:
     """Measure both models; `overlap`: evaluation rows were also used for calibration or training;
     `processes` start those in which each model is loaded once more.
@@ -57,19 +60,30 @@ def compare(
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
     quality, quality_notes, nan_samples = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
-    with measuring(progress):
-        patience = Patience(progress)
-        timed = list(measure_latencies(baseline, candidate, benchmark, data, seed, next(tick), patience))
-        fresh = _fresh((baseline, candidate), pair, benchmark, data, seed, processes, patience)
-        next(tick)(1.0)
+    timing, weighing = next(tick), next(tick)
+    with nullcontext() if extent.brief else measuring(progress):
+        patience = Patience(progress, 0.0 if extent.brief else None)
+        timed: list[Timed] = []
+        if extent.times:
+            timed = list(
+                measure_latencies(
+                    baseline, candidate, benchmark, data, seed, timing, patience, brief=extent.brief
+                )
+            )
+        fresh = (
+            _fresh((baseline, candidate), pair, benchmark, data, seed, processes, patience)
+            if extent.weighs
+            else []
+        )
+        weighing(1.0)
     return Comparison(
         latency=[entry.latency for entry in timed],
         quality=quality,
         parity=parity,
         uncompared=uncompared,
         nan_samples=nan_samples,
-        load_ms=None if _disturbed(fresh) else pair_of(*(loaded.load_ms for loaded in fresh)),
-        peak_rss_bytes=pair_of(*(loaded.peak_rss_bytes for loaded in fresh)),
+        load_ms=pair_of(*(loaded.load_ms for loaded in fresh)) if fresh and not _disturbed(fresh) else None,
+        peak_rss_bytes=pair_of(*(loaded.peak_rss_bytes for loaded in fresh)) if fresh else None,
         environment=describe(benchmark.thread_counts[0]),
         notes=[
             *quality_notes,

@@ -15,6 +15,7 @@ from worker.compression.half_precision.float_types import restore_float_types
 from worker.compression.materials import Materials
 from worker.compression.measure.apart.processes import Comparison
 from worker.compression.onnx_files import model_files
+from worker.compression.onnx_files.restamp import restamp
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.result import storage
 from worker.compression.result.report import lineage
@@ -43,6 +44,14 @@ class Artifact:
         limit = upload.size_bytes
         if bytes_of(path) > limit and (not self.effective or bytes_of(self.candidate) <= limit):
             shutil.copyfile(self.candidate, path)
+
+    def stamp(self, path: Path, recipe: Recipe, measured: Comparison, materials: Materials) -> None:
+        """Write the candidate again, byte by byte, with its lineage; without where that alone would make it larger than
+        the upload."""
+        upload, graph = materials.upload, graph_sha256(self.candidate)
+        restamp(self.candidate, lineage(upload.sha256, recipe, materials.options, measured, graph), path)
+        if bytes_of(path) > upload.size_bytes:
+            restamp(self.candidate, {}, path)
 
 
 def finish(

@@ -11,6 +11,9 @@ depends_on = None
 
 def upgrade() -> None:
     op.add_column("jobs", sa.Column("searches", sa.Boolean(), nullable=False, server_default=sa.false()))
+    op.add_column(
+        "jobs", sa.Column("spaces", sa.JSON(none_as_null=True), nullable=False, server_default="[]")
+    )
     op.create_table(
         "studies",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -73,4 +76,5 @@ def upgrade() -> None:
 def downgrade() -> None:
     op.drop_table("trials")
     op.drop_table("studies")
+    op.drop_column("jobs", "spaces")
     op.drop_column("jobs", "searches")

@@ -15,6 +15,7 @@ from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.report import Environment, Latency, Pair, Parity, Quality
 from worker.compression.data.source import Source
+from worker.compression.measure.extent import WHOLE, Extent
 from worker.compression.measure.timing.disturbance import Disturbance
 from worker.compression.progress import Progress
 
@@ -53,7 +54,7 @@ class Comparison:
     uncompared: dict[str, str]
     nan_samples: int
     load_ms: Pair | None
-    peak_rss_bytes: Pair
+    peak_rss_bytes: Pair | None
     environment: Environment
     notes: list[str]
 
@@ -75,6 +76,7 @@ class Comparing:
     benchmark: Benchmark
     seed: int
     max_unpacked_bytes: int
+    extent: Extent = WHOLE
 
 
 class MeasuringProcesses(Protocol):

@@ -28,6 +28,8 @@ QUICK_ROUND_MS = 150.0
 MAX_RUNS = 100
 MAX_TIMED_RUNS = 3000
 MAX_TOTAL_MS = 120_000.0
+BRIEF_ROUNDS = 5
+BRIEF_NOTE = "The speed is a short estimate, made beside whatever else ran."
 WARM_UP_MS = 30.0
 """Runs before the timing: at least two, until this long has passed."""
 
@@ -49,17 +51,22 @@ def measure_latencies(
     seed: int,
     tick: Callable[[float], None],
     patience: Patience,
+    *,
+    brief: bool = False,
 ) -> Iterator[Timed]:
-    """Measure at each thread count and batch size, the first of each first. `tick` gets the fraction done."""
+    """Measure at each thread count and batch size, the first of each first. `tick` gets the fraction done.
+
+    `brief`: an estimate of the first alone, in few rounds, told whatever else ran.
+    """
     threads = benchmark.thread_counts
-    entries = [(batch, count) for count in threads for batch in benchmark.batch_sizes]
+    entries = [(batch, count) for count in threads for batch in benchmark.batch_sizes][: 1 if brief else None]
     for index, (batch, count) in enumerate(entries):
         pair = (
             Network(baseline, count, "the original model"),
             Network(candidate, count, "the compressed model"),
         )
         feed, substituted = benchmark_feed(pair[0].inputs, batch, benchmark.shapes, samples, seed)
-        yield _measure(pair, feed, substituted, batch, benchmark.rounds, seed, patience)
+        yield _measure(pair, feed, substituted, batch, benchmark.rounds, seed, patience, brief)
         tick((index + 1) / len(entries))
 
 
@@ -71,21 +78,26 @@ def _measure(
     rounds: int,
     seed: int,
     patience: Patience,
+    brief: bool,
 ) -> Timed:
     feeds = (pair[0].fit(feed), pair[1].fit(feed))
 
     def timed() -> tuple[Turns, float]:
         watch = Watch(pair[0].threads)
         before, after = (warm_up_ms(network, fitted) for network, fitted in zip(pair, feeds, strict=True))
-        done, runs = _plan(2 * before + after, min(before, after), rounds)
+        done, runs = (
+            (BRIEF_ROUNDS, _brief_runs(min(before, after)))
+            if brief
+            else _plan(2 * before + after, min(before, after), rounds)
+        )
         return time_in_turns(pair, feeds, [runs, runs], done, watch), 2 * before + after
 
     turns, round_ms = patience.until_quiet(timed, lambda measured: measured[0].untold(1, seed))
     done = len(turns.control)
     return Timed(
-        latency=_latency(pair[0], feed, turns, batch, seed),
+        latency=_latency(pair[0], feed, turns, batch, seed, brief),
         substituted=substituted,
-        notes=[] if done == rounds else [_fewer(done, rounds, round_ms)],
+        notes=[BRIEF_NOTE] if brief else [] if done == rounds else [_fewer(done, rounds, round_ms)],
     )
 
 
@@ -109,10 +121,14 @@ def warm_up_ms(network: Network, feed: Feed) -> float:
     return last
 
 
-def _latency(network: Network, feed: Feed, turns: Turns, batch: int, seed: int) -> Latency:
+def _brief_runs(faster_ms: float) -> int:
+    return max(MIN_RUNS, min(MAX_RUNS, int(np.ceil(ROUND_MS / max(faster_ms, 1e-3)))))
+
+
+def _latency(network: Network, feed: Feed, turns: Turns, batch: int, seed: int, brief: bool) -> Latency:
     originals = np.concatenate([turns.times[0], turns.control], axis=1)
     before, after = percentiles(originals), percentiles(turns.times[1])
-    untold = turns.untold(1, seed)
+    untold = None if brief else turns.untold(1, seed)
     speedup, bounds = turns.speedup(1, seed) if untold is None else (None, None)
     return Latency(
         batch_size=batch,

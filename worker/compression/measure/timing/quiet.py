@@ -16,11 +16,12 @@ T = TypeVar("T")
 
 
 class Patience:
-    """How long a measurement goes on waiting for a quiet machine: the seconds that the variable says, in all."""
+    """How long a measurement goes on waiting for a quiet machine: `seconds`, by itself those that the variable says, in
+    all."""
 
-    def __init__(self, progress: Progress) -> None:
+    def __init__(self, progress: Progress, seconds: float | None = None) -> None:
         self.progress = progress
-        self._seconds = float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS)
+        self._seconds = float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS) if seconds is None else seconds
         self._seconds_left = self._seconds
         self._announced = False
 

@@ -1,0 +1,129 @@
+"""The end of a search: of the trials that are still in question the fastest, judged on data that no choice has seen."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from winnow.contract.recipe import AnyStep, Recipe
+from winnow.contract.report import Report
+from winnow.contract.search import Objective, SearchReport
+from worker.compression.data.source import Data
+from worker.compression.materials import Materials
+from worker.compression.measure.feeds import benchmark_feed
+from worker.compression.measure.network import Network
+from worker.compression.measure.timing.fastest import Timed, time_candidates
+from worker.compression.onnx_files import model_files
+from worker.compression.options import Options
+from worker.compression.pipeline import ARTIFACT, REPORT
+from worker.compression.progress import Progress
+from worker.compression.result.artifact import Artifact, finish
+from worker.compression.result.comparing import compare_with_original
+from worker.compression.result.report import assemble
+from worker.compression.upload import Upload, open_upload
+
+
+@dataclass(frozen=True)
+class Finalist:
+    """A finished trial: its number, files, and closed recipe."""
+
+    number: int
+    artifact: Path
+    report: Path
+    recipe: Recipe
+
+
+def judge_final(
+    model: Path,
+    finalists: Sequence[Finalist],
+    search: SearchReport,
+    data: Data,
+    out_dir: Path,
+    progress: Progress,
+    *,
+    options: Options,
+) -> Report:
+    """Time the finalists where there are several, and judge the chosen one alone; without any, the upload as tidied.
+
+    `search` tells of the search, apart from what is chosen here.
+    Writes `artifact.onnx`, whose graph is the trial's byte by byte, and `report.json` into `out_dir`. Raises `Refusal`.
+    """
+    scratch = out_dir / "scratch"
+    scratch.mkdir(parents=True)
+    upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
+    materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
+    chosen = _choose(finalists, search.objective, materials)
+    recipe, artifact = _opened(chosen, materials)
+    measured = compare_with_original(artifact.candidate, recipe, materials)
+    artifact.stamp(out_dir / ARTIFACT, recipe, measured, materials)
+    report = assemble(upload, out_dir / ARTIFACT, artifact.graph, artifact.reports, measured, materials)
+    report = report.model_copy(update=_known(chosen, search))
+    (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
+    return report
+
+
+def _known(chosen: Finalist | None, search: SearchReport) -> dict[str, Any]:
+    """What the trial has said of its graph, before zeros were packed; and how it was found."""
+    if chosen is None:
+        return {"search": search}
+    told = search.model_copy(update={"chosen": chosen.number, "recipe": chosen.recipe})
+    trial = _report(chosen)
+    graph = {name: getattr(trial, name) for name in ("parameters", "macs", "sparsity", "layers", "opset")}
+    return {**graph, "search": told}
+
+
+def _report(finalist: Finalist) -> Report:
+    return Report.model_validate_json(finalist.report.read_bytes())
+
+
+def _choose(finalists: Sequence[Finalist], objective: Objective, materials: Materials) -> Finalist | None:
+    """The first, unless time decides: then the one with the best lower bound; the first of those that are equal."""
+    if len(finalists) < 2:
+        return finalists[0] if finalists else None
+    timed = _timed(finalists, materials)
+    for finalist, entry in zip(finalists, timed, strict=True):
+        told = (
+            entry.untold
+            or f"{entry.speedup:.2f} times as fast as the original, {entry.interval[0]:.2f} at least"
+        )
+        materials.progress.log(f"Trial {finalist.number}: {told}.")
+    if any(entry.untold is not None for entry in timed):
+        return finalists[0]
+    fast_enough = [
+        index
+        for index, entry in enumerate(timed)
+        if entry.interval[0] >= (materials.options.require.min_speedup or 0)
+    ]
+    if objective != "latency":  # they come in the order of the objective, and only have to be fast enough
+        return finalists[fast_enough[0]] if fast_enough else finalists[0]
+    return finalists[max(range(len(timed)), key=lambda index: timed[index].interval[0])]
+
+
+def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
+    benchmark, upload = materials.options.benchmark, materials.upload
+    paths = [upload.path, *(finalist.artifact for finalist in finalists)]
+    names = ["the original model", *(f"trial {finalist.number}" for finalist in finalists)]
+    networks = [
+        Network(path, benchmark.thread_counts[0], name) for path, name in zip(paths, names, strict=True)
+    ]
+    samples = materials.samples(materials.data.evaluation or materials.data.calibration)
+    feed, _ = benchmark_feed(
+        networks[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed
+    )
+    return time_candidates(networks, feed, materials.options.seed, materials.progress)[1:]
+
+
+def _opened(chosen: Finalist | None, materials: Materials) -> tuple[Recipe, Artifact]:
+    upload: Upload = materials.upload
+    if chosen is None:
+        materials.progress.log(
+            "Nothing better than the upload was found: it is handed over as it is, tidied."
+        )
+        nothing = Recipe.model_construct(steps=[])
+        return nothing, finish(upload.float32.clone(), [], [], materials)
+    report = _report(chosen)
+    effective: list[AnyStep] = [
+        step for step, done in zip(chosen.recipe.steps, report.steps, strict=True) if done.changed
+    ]
+    graph = model_files.load(chosen.artifact)
+    return chosen.recipe, Artifact(graph, chosen.artifact, effective, report.steps)

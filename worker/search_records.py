@@ -1,0 +1,89 @@
+"""A search as its records have it: the plan of its study, a trial as a job, what a trial came to."""
+
+import time
+from typing import Any
+
+from app.storage.records import Job, Trial, Upload
+from winnow.contract.forecast import predicted_bytes
+from winnow.contract.job import ClosedJob, JobRequest
+from winnow.contract.model import ModelFacts
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Pair, Report
+from winnow.contract.search import Search, SearchReport, Space
+from worker.search.choice import choose
+from worker.search.halving import at_share
+from worker.search.plan import Plan
+from worker.search.report import sentences
+from worker.search.rows import trials
+
+
+def plan_of(job: Job, model: Upload) -> Plan:
+    """The search that a job asks for, of a model that is ready."""
+    request, facts = JobRequest.model_validate(job.request), ModelFacts.model_validate(model.facts)
+    search = _search(request)
+    return Plan(
+        job=job.id,
+        owner=job.owner,
+        seed=request.seed,
+        spaces=tuple(Space.model_validate(space) for space in job.spaces),
+        objective=search.objective,
+        budget=search.budget,
+        require=request.require,
+        size_bytes=model.size_bytes,
+        macs=facts.macs,
+        started_at=job.created_at if job.started_at is None else job.started_at,
+        predict=lambda recipe: predicted_bytes(recipe, facts, model.size_bytes),
+    )
+
+
+def closed_job(job: Job, trial: Trial) -> ClosedJob:
+    """A trial as a job of its own; of a final the recipe of its first candidate."""
+    request = JobRequest.model_validate(job.request)
+    recipe = Recipe.model_construct(steps=[]) if trial.recipe is None else Recipe.model_validate(trial.recipe)
+    return request.closed(recipe if trial.share == 1 else at_share(recipe, trial.share))
+
+
+def search_report(plan: Plan, rows: list[Trial]) -> SearchReport:
+    """What a final has to say of the search before it; what it chooses is left open."""
+    return SearchReport(
+        objective=plan.objective,
+        spaces=list(plan.spaces),
+        trials=sum(row.state != "waiting" for row in trials(rows)),
+        chosen=None,
+        recipe=None,
+        sentences=sentences(plan, rows, choose(plan, rows), time.time()),
+    )
+
+
+def result_of(report: Report) -> dict[str, Any]:
+    """What a trial came to, as its row keeps it and `worker.search.measured` reads it."""
+    speed = report.latency[0] if report.latency else None
+    return {
+        "size_bytes": report.size_bytes.after,
+        "macs": None if report.macs is None else report.macs.after,
+        "memory_bytes": None if report.peak_rss_bytes is None else report.peak_rss_bytes.after,
+        "speedup": None if speed is None else {"value": speed.speedup, "interval": speed.speedup_interval},
+        "metrics": {
+            entry.metric: {
+                "before": entry.before,
+                "after": entry.after,
+                "drop": entry.drop,
+                "interval": entry.drop_interval,
+            }
+            for entry in report.quality
+        },
+        "parity": {
+            "cosine": _least(entry.cosine for entry in report.parity),
+            "snr_db": _least(entry.snr_db for entry in report.parity),
+        },
+        "requirements": [entry.model_dump(mode="json") for entry in report.requirements],
+    }
+
+
+def _search(request: JobRequest) -> Search:
+    assert request.search is not None, "only jobs that search have a study"
+    return request.search
+
+
+def _least(values: Any) -> float | None:
+    return min((value for value in values if value is not None), default=None)
