@@ -105,11 +105,15 @@ def _inquiry(inquiry: Inquiry, folder: Path, blobs: Blobs) -> dict[str, Any]:
     return {"state": "ready", "answer_sha256": sha256, "problem": None}
 
 
+def read_report(folder: Path) -> Report:
+    """Read the report that a child has left in its folder."""
+    return Report.model_validate_json(_bounded(_inside(folder, folder / REPORT)))
+
+
 def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
-    report_file = _inside(folder, folder / REPORT)
-    report = Report.model_validate_json(_bounded(report_file))
+    report = read_report(folder)
     artifact = _artifact(folder, blobs)
-    report_sha256, _ = blobs.put_file(report_file)
+    report_sha256, _ = blobs.put_file(folder / REPORT)
     return {
         "state": "succeeded",
         "outcome": report.outcome,

@@ -14,9 +14,10 @@ from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import is_job
 from app.storage.ports import Blobs, Records
-from app.storage.records import Item, Job, Wake
+from app.storage.records import Duration, Item, Job, Wake
 from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
+from worker.durations import keep_durations, measured_durations
 from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
 from worker.job_output import store_of_failed, store_results
@@ -62,13 +63,16 @@ class Runner:
     def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
         heartbeat = Heartbeat(self._records, item, self._settings.lease_seconds, self._stopping)
-        folder = self._scratch.attempt(item)
+        folder, begun = self._scratch.attempt(item), time.monotonic()
         try:
             ending = self._work(item, folder, heartbeat)
+            durations = self._durations(item, ending, folder, time.monotonic() - begun)
             ending, changes = self._store(item, ending, folder, heartbeat)
             heartbeat.report()
             if not self._record(item, ending, changes, heartbeat):
                 log.warning("%s: attempt %d was overtaken, its work is dropped", item.id, item.attempt)
+            elif isinstance(ending, Finished):
+                keep_durations(self._records, durations)
         finally:
             self._scratch.leave(item)
 
@@ -87,6 +91,12 @@ class Runner:
             filtered=self._settings.child_filters,
             patience_seconds=self._settings.lease_seconds,
         )
+
+    def _durations(self, item: Item, ending: Ending, folder: Path, seconds: float) -> list[Duration]:
+        """What the parts of a job took that has finished."""
+        if not isinstance(item, Job) or not isinstance(ending, Finished):
+            return []
+        return measured_durations(self._records, item, folder, seconds, ending.peak_bytes)
 
     def _store(
         self, item: Item, ending: Ending, folder: Path, heartbeat: Heartbeat

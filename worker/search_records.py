@@ -4,11 +4,11 @@ import time
 from typing import Any
 
 from app.storage.records import Job, Trial, Upload
-from winnow.contract.forecast import predicted_bytes
+from winnow.contract.forecast import forecast_steps
 from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import Recipe
-from winnow.contract.report import Pair, Report
+from winnow.contract.report import Report
 from winnow.contract.search import Search, SearchReport, Space
 from worker.search.choice import choose
 from worker.search.halving import at_share
@@ -32,7 +32,7 @@ def plan_of(job: Job, model: Upload) -> Plan:
         size_bytes=model.size_bytes,
         macs=facts.macs,
         started_at=job.created_at if job.started_at is None else job.started_at,
-        predict=lambda recipe: predicted_bytes(recipe, facts, model.size_bytes),
+        predict=lambda recipe: forecast_steps(recipe.steps, facts, {})[-1].size_bytes,
     )
 
 

@@ -22,7 +22,8 @@ def of_one_dataset(refusal: Refusal) -> Refusal:
     errors = [FieldError(path=_path(error.path), detail=error.detail) for error in refusal.errors]
     once = list({(error.path, error.detail): error for error in errors}.values())
     field = problem.field and _path(problem.field)
-    return Refusal(problem.code, problem.detail, field=field, layer=problem.layer, errors=once)
+    parts = [] if refusal.parts == (refusal,) else [of_one_dataset(part) for part in refusal.parts]
+    return Refusal(problem.code, problem.detail, field=field, layer=problem.layer, errors=once, parts=parts)
 
 
 def _path(path: str) -> str:

@@ -7,7 +7,7 @@ from winnow.contract.errors import FieldError, Refusal
 from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.open_steps import OpenRecipe
-from winnow.contract.presets import auto_spaces, is_search, spaces_of
+from winnow.contract.presets import auto_spaces, closed_job, spaces_of
 from winnow.contract.recipe import Recipe
 from winnow.contract.search import Space
 from winnow.contract.spaces import corners
@@ -24,21 +24,16 @@ def as_closed(request: JobRequest) -> ClosedJob | None:
 
     Raises `Refusal` `invalid_request` where a preset needs `search`, or does not.
     """
-    if isinstance(request.recipe, Recipe):
-        return request.closed(request.recipe)
-    if not isinstance(request.recipe, Preset):
-        return None
-    searched = is_search(request.recipe.preset)
-    if searched and request.search is None:
-        raise Refusal(
-            "invalid_request",
-            'The preset leaves something open. Give search, for example {"objective": "latency", "budget": {"seconds": '
-            "600}}.",
-            field="search",
-        )
-    if not searched and request.search is not None:
-        raise Refusal("invalid_request", "The preset leaves nothing open: leave search out.", field="search")
-    return None if searched else request.closed(next(corners(spaces_of(request.recipe.preset)[0].recipe, 1)))
+    closed = closed_job(request)
+    if not isinstance(request.recipe, Preset) or (closed is None) == (request.search is not None):
+        return closed
+    detail = (
+        'The preset leaves something open. Give search, for example {"objective": "latency", "budget": {"seconds": '
+        "600}}."
+        if closed is None
+        else "The preset leaves nothing open: leave search out."
+    )
+    raise Refusal("invalid_request", detail, field="search")
 
 
 def admitted_spaces(request: JobRequest, facts: ModelFacts, check: Check) -> list[Space]:

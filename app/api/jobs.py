@@ -9,16 +9,18 @@ from pydantic import StringConstraints
 from app.api import examples, views
 from app.api.conditional import not_modified, unchanged
 from app.api.deps import JobId, Owner, Parts, Service
+from app.api.dry_run import dry_run as answer_dry_run
 from app.api.pages import Listed, Paged, listed
-from app.api.problems import documented
+from app.api.problems import Responses, documented
 from app.api.router import Router
 from app.api.submission import submit
-from app.api.text import Moment
+from app.api.text import WRITTEN_FLAG, Moment
 from app.api.times import now, seconds
 from app.api.waiting import Wait, state_changed
 from app.storage import records
 from app.storage.ports import Conflict, Gone
 from app.storage.records import JobFilter, Wake
+from winnow.contract.dry_run import DryRun
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState
 
@@ -40,6 +42,9 @@ _REFUSED = (
         "teacher_does_not_fit",
     ),
 )
+
+
+_DRY_RUN: Responses = {200: {"model": DryRun, "description": "With dry_run: whether it fits, and a forecast"}}
 
 
 def _find(id: JobId, service: Service, owner: Owner) -> records.Job:
@@ -69,7 +74,8 @@ def _position(parts: Parts, job: records.Job) -> int | None:
     "",
     status_code=202,
     operation_id="submit_job",
-    responses=documented(*_REFUSED),
+    response_model=Job,
+    responses=documented(*_REFUSED, also=_DRY_RUN),
 )
 async def submit_job(
     job_request: Annotated[JobRequest, Body(openapi_examples=examples.JOBS)],
@@ -86,9 +92,20 @@ async def submit_job(
             examples=["8c4f6a52-5b1e-4d0e-9a36-0c7f0d4a9d11"],
         ),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        Query(
+            description="Only tell whether the job would be taken and what it would come to: 200, nothing is created.",
+            examples=[True],
+        ),
+        WRITTEN_FLAG,
+    ] = False,
     wait: Wait = 0,
-) -> Job:
+) -> Job | Response:
     """Ask for a compression. What cannot work is refused here, with the path of the field."""
+    if dry_run:
+        forecast = await run_in_threadpool(answer_dry_run, service, owner, job_request)
+        return Response(forecast.model_dump_json(), media_type="application/json")
     job, _ = await run_in_threadpool(submit, service, owner, job_request, idempotency_key)
     response.headers["location"] = f"/v1/jobs/{job.id}"
     job = await _moved(service, job, wait) or job

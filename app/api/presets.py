@@ -7,10 +7,10 @@ from fastapi import Body
 from app.api.deps import ModelId, Owner, Parts, Service
 from app.api.problems import documented
 from app.api.router import Router
-from app.api.submission import admitted, ready
+from app.api.submission import look_through, ready
 from app.api.uploads import find
 from winnow.contract.asked_recipe import Preset, PresetName
-from winnow.contract.errors import Refusal
+from winnow.contract.errors import Refusals
 from winnow.contract.job import JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.presets import (
@@ -62,8 +62,7 @@ def _request(id: str, asked: RecommendationRequest, name: PresetName) -> JobRequ
 def _recommended(
     service: Parts, owner: str, request: JobRequest, name: PresetName, because: str
 ) -> Recommended:
-    try:
-        admitted(service, owner, request)
-    except Refusal as refusal:
-        return Recommended(preset=name, suits=False, because=because, problem=refusal.problem)
-    return Recommended(preset=name, suits=True, because=because, problem=None)
+    refusals = Refusals()
+    look_through(refusals, service, owner, request)
+    problem = refusals.parts[0].problem if refusals.parts else None
+    return Recommended(preset=name, suits=problem is None, because=because, problem=problem)

@@ -3,6 +3,7 @@
 import hashlib
 import json
 import logging
+from dataclasses import dataclass
 
 from app.admission.check import check
 from app.admission.spaces import admitted_spaces, as_closed
@@ -48,7 +49,9 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
-    spaces = admitted(parts, owner, request)
+    refusals = Refusals()
+    spaces = look_through(refusals, parts, owner, request).spaces
+    refusals.raise_all()
     limits = lowered(parts.settings, request.limits)
     return Job(
         id=new_id("job"),
@@ -65,14 +68,25 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
     )
 
 
-def admitted(parts: Parts, owner: str, request: JobRequest) -> list[Space]:
-    """The spaces to be searched; none of a job that leaves nothing open.
+@dataclass(frozen=True)
+class Named:
+    """The facts of the uploads that a request names and that can be used, by id.
 
-    Every fault at once: what is not allowed, what is named and cannot be used, what cannot work with the rest.
+    `closed` is the job that leaves nothing open, None where `spaces` are to be searched.
     """
-    closed = as_closed(request)
+
+    models: dict[str, ModelFacts]
+    datasets: dict[str, DatasetFacts]
+    closed: ClosedJob | None
+    spaces: list[Space]
+
+
+def look_through(refusals: Refusals, parts: Parts, owner: str, request: JobRequest) -> Named:
+    """Keep every fault: what is not allowed, what is named and cannot be used, what cannot work with the rest."""
+    closed: ClosedJob | None = None
+    with refusals:
+        closed = as_closed(request)
     spaces: list[Space] = []
-    refusals = Refusals()
     with refusals:
         check_limits(parts.settings, request.limits)
     models: dict[str, ModelFacts] = {}
@@ -83,23 +97,22 @@ def admitted(parts: Parts, owner: str, request: JobRequest) -> list[Space]:
     for field, id in _datasets(request).items():
         with refusals:
             datasets[id] = ready(find(parts, owner, "dataset", id, field), field)
+    facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
     with refusals:
         if request.model in models:
-            facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
             augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
             model = models[request.model]
 
             def check_closed(job: ClosedJob) -> None:
                 check(job, model, facts, models, augmenting)
 
-            if closed is None:
-                spaces = admitted_spaces(request, model, check_closed)
-            else:
+            if closed is not None:
                 check_closed(closed)
+            elif not refusals.parts:
+                spaces = admitted_spaces(request, model, check_closed)
         elif closed is not None:
             check_needed_data(refusals, closed)
-    refusals.raise_all()
-    return spaces
+    return Named(models, facts, closed, spaces)
 
 
 def _fields(request: JobRequest) -> dict[str, str]:

@@ -24,6 +24,8 @@ def _written(form: re.Pattern[str], expected: str) -> Callable[[Any], Any]:
 WRITTEN_WHOLE: Final = BeforeValidator(_written(_WHOLE, "a whole number in decimal digits"))
 """Stands behind the bounds of a number, which the document does not show otherwise."""
 
+WRITTEN_FLAG: Final = BeforeValidator(_written(re.compile("true|false"), "true or false"))
+
 Moment = Annotated[
     datetime,
     BeforeValidator(

@@ -1,5 +1,6 @@
 """Records in this process's memory, behind one lock. For tests, and to show what a store has to do."""
 
+from collections.abc import Sequence
 from copy import deepcopy
 
 from app.storage import rules
@@ -8,11 +9,15 @@ from app.storage.memory_jobs import MemoryJobs
 from app.storage.memory_leases import MemoryLeases
 from app.storage.memory_studies import MemoryStudies
 from app.storage.memory_uploads import MemoryUploads
-from app.storage.records import Inquiry, Job, Trial, Upload, Worker
+from app.storage.records import MAX_DURATIONS, Duration, Inquiry, Job, Trial, Upload, Worker
 
 
 class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._durations: list[Duration] = []
 
     def ping(self) -> None:
         pass
@@ -34,3 +39,12 @@ class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, M
             of_trials = {getattr(trial, name) for trial in self._all(Trial) for name in rules.TRIAL_MADE}
             of_inquiries = {inquiry.answer_sha256 for inquiry in self._all(Inquiry)}
         return {name for name in of_uploads | of_inquiries | of_jobs | of_trials if name is not None}
+
+    def add_durations(self, durations_of_job: Sequence[Duration]) -> None:
+        with self._lock:
+            self._durations = [*self._durations, *durations_of_job][-MAX_DURATIONS:]
+
+    def durations(self, kind: str, operators: str, limit: int) -> list[Duration]:
+        with self._lock:
+            newest = reversed(self._durations)
+            return [d for d in newest if (d.kind, d.operators) == (kind, operators)][:limit]

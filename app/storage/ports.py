@@ -3,12 +3,13 @@
 Nothing here raises for "not there": lookups answer None. `Conflict` and its kin are the only errors of ours.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
 from app.storage.records import (
+    Duration,
     Event,
     IdempotencyKey,
     Inquiry,
@@ -224,7 +225,17 @@ class Workers(Protocol):
         """Those that were last seen then or later, by their start."""
 
 
-class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Protocol):
+class Durations(Protocol):
+    """What finished jobs took. They outlive their jobs."""
+
+    def add_durations(self, durations_of_job: Sequence[Duration]) -> None:
+        """Those of one job. Of all jobs the last `MAX_DURATIONS` are kept."""
+
+    def durations(self, kind: str, operators: str, limit: int) -> list[Duration]:
+        """Of parts of this kind on models with layers of these operators, the newest first."""
+
+
+class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""

@@ -20,6 +20,8 @@ Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
 
+MAX_DURATIONS: Final = 10_000
+"""Parts of finished jobs of which it is kept what they took."""
 FORGET_WORKER_SECONDS: Final = 600.0
 """A worker that was not seen for longer has no record any more."""
 
@@ -202,6 +204,27 @@ class Worker:
     last_seen: float
     layers: dict[str, bool | int] = field(default_factory=dict)
     runtimes: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Duration:
+    """What a part of a finished job took: a step by its kind, or `measure`.
+
+    `operators` are those of the model's layers, sorted, with commas; `samples` went through the model `epochs` times.
+    `memory_bytes` is the peak of the whole job.
+    """
+
+    job: str
+    kind: str
+    operators: str
+    seconds: float
+    macs: int | None
+    parameters: int
+    samples: int
+    epochs: float
+    memory_bytes: int
+    cpu: str
+    finished_at: float
 
 
 @dataclass(frozen=True, kw_only=True)

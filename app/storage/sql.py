@@ -5,6 +5,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
 from app.storage.records import Worker
+from app.storage.sql_durations import SqlDurations
 from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
 from app.storage.sql_leases import SqlLeases
@@ -13,7 +14,7 @@ from app.storage.sql_uploads import SqlUploads
 from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
 
 
-class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases):
+class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
     def ping(self) -> None:

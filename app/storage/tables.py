@@ -177,6 +177,24 @@ workers: Final = Table(
     Column("runtimes", JSON, nullable=False),
 )
 
+durations: Final = Table(
+    "durations",
+    metadata,
+    Column("id", BigInteger().with_variant(Integer, "sqlite"), primary_key=True, autoincrement=True),
+    Column("job", String(64), nullable=False),  # which may have been deleted
+    Column("kind", String(100), nullable=False),
+    Column("operators", String(400), nullable=False),
+    Column("seconds", Double, nullable=False),
+    Column("macs", BigInteger),
+    Column("parameters", BigInteger, nullable=False),
+    Column("samples", BigInteger, nullable=False),
+    Column("epochs", Double, nullable=False),
+    Column("memory_bytes", BigInteger, nullable=False),
+    Column("cpu", String(200), nullable=False),
+    Column("finished_at", Double, nullable=False),
+    Index(None, "kind", "operators"),
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,

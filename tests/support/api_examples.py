@@ -54,6 +54,10 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
         "Alive": [http.get("/livez").json()],
         "ServiceLimits": [http.get("/v1/limits").json()],
         "Readiness": [http.get("/readyz").json()],
+        "DryRun": [
+            http.post("/v1/jobs", params={"dry_run": "true"}, json=asked).json()
+            for asked in (request(upload["id"], rows["id"]), indivisible(upload["id"]))
+        ],
         "Problem": [
             http.get("/v1/jobs", params={"statee": "failed", "limit": 0}).json(),
             http.post("/v1/jobs", json=indivisible(upload["id"])).json(),

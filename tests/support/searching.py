@@ -7,7 +7,7 @@ from typing import Any
 
 from app.storage.records import Trial
 from winnow.contract.open_steps import OpenRecipe
-from winnow.contract.presets import Space
+from winnow.contract.search import Space
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.search import Budget
 from worker.search.plan import Plan

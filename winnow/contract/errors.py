@@ -147,7 +147,7 @@ class Problem(ResponseModel):
 
 class Refusal(Exception):
     """Something asked for cannot be had. Carries all that the asker needs to know; `errors` are all the faults, of
-    which the problem lists the first.
+    which the problem lists the first. `parts` are the refusals that it was made of, itself where it was made alone.
 
     Raises `KeyError` when made with a code that is not in `CODES`.
     """
@@ -160,6 +160,7 @@ class Refusal(Exception):
         field: str | None = None,
         layer: str | None = None,
         errors: Sequence[FieldError] = (),
+        parts: Sequence["Refusal"] = (),
     ) -> None:
         status, title = CODES[code]
         own = [] if field is None else [FieldError(path=field, detail=detail)]
@@ -174,6 +175,7 @@ class Refusal(Exception):
             layer=layer,
             errors=self.errors[:MAX_ERRORS],
         )
+        self.parts: Sequence[Refusal] = parts or (self,)
         super().__init__(f"{code}: {detail}")
 
 
@@ -206,7 +208,22 @@ class Refusals:
             first, errors = self.kept[0].problem, [error for one in self.kept for error in one.errors]
             elsewhere = [one.problem.detail for one in self.kept if not one.errors]
             details = [*dict.fromkeys([*(error.detail for error in errors), *elsewhere])]
-            raise Refusal(first.code, _some_of(details), field=first.field, layer=first.layer, errors=errors)
+            raise Refusal(
+                first.code,
+                _some_of(details),
+                field=first.field,
+                layer=first.layer,
+                errors=errors,
+                parts=self.parts,
+            )
+
+    @property
+    def parts(self) -> list[Refusal]:
+        """Every refusal by itself, each once."""
+        parts = (part for refusal in self.kept for part in refusal.parts)
+        return list(
+            {(part.problem.code, part.problem.detail, part.problem.field): part for part in parts}.values()
+        )
 
 
 def _some_of(sentences: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Problem
+from winnow.contract.stored_weights import ChannelGroup, Stored
 
 ModelFormat = Literal["onnx", "torch_export", "torchscript"]
 """`onnx` is also a tar or zip of one ONNX file with its external data."""
@@ -74,6 +75,14 @@ class ModelFacts(ResponseModel):
     values: list[str] | None = Field(
         default=None,
         description="Names of all that the graph takes and computes; null where there are too many to keep.",
+    )
+    channel_groups: list[ChannelGroup] | None = Field(
+        default=None,
+        description="Its channels that can be cut; null where the model is too large to follow them.",
+    )
+    stored: Stored | None = Field(
+        default=None,
+        description="What its file consists of; null where there is too much to keep.",
     )
 
 

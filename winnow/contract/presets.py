@@ -9,14 +9,16 @@ from typing import Final
 
 from pydantic import Field
 
-from winnow.contract.asked_recipe import PresetName
+from winnow.contract.asked_recipe import Preset, PresetName
 from winnow.contract.base import RequestModel, ResponseModel
 from winnow.contract.data_uses import DataUses
 from winnow.contract.errors import Problem
+from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.open_steps import OpenRecipe
+from winnow.contract.recipe import Recipe
 from winnow.contract.search import Objective, Space
-from winnow.contract.spaces import dimensions
+from winnow.contract.spaces import corners, dimensions
 
 PRODUCTS: Final = frozenset({"MatMul", "Gemm", "LSTM"})
 MANY_PARAMETERS: Final = 20_000_000
@@ -175,6 +177,17 @@ def is_search(name: PresetName) -> bool:
     """Whether a preset leaves something open."""
     spaces = spaces_of(name)
     return len(spaces) > 1 or bool(dimensions(spaces[0].recipe))
+
+
+def closed_job(request: JobRequest) -> ClosedJob | None:
+    """The job with the recipe that was asked for, a preset's written out; None where something is open."""
+    match request.recipe:
+        case Recipe():
+            return request.closed(request.recipe)
+        case Preset(preset=name) if not is_search(name):
+            return request.closed(next(corners(spaces_of(name)[0].recipe, 1)))
+        case _:
+            return None
 
 
 def ranked(facts: ModelFacts, data: DataUses, objective: Objective) -> list[tuple[PresetName, str]]:

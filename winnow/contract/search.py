@@ -56,8 +56,10 @@ class SearchReport(ResponseModel):
     objective: Objective = Field(description="What was wanted most.")
     spaces: list[Space] = Field(description="What was searched, the likeliest first.")
     trials: int = Field(description="Number of recipes that were tried.")
-    chosen: int | None = Field(description="Number of the trial that is the result; null where the upload is.")
+    chosen: int | None = Field(
+        description="Number of the trial that is the result; null where the upload is."
+    )
     recipe: Recipe | None = Field(
-        description="The closed recipe of the result; sent again it needs no search. Null where the upload is the result."
+        description="The closed recipe of the result: sent again, it needs no search. Null where that is the upload."
     )
     sentences: list[str] = Field(description="What was searched, why it ended and what decided, for people.")

@@ -18,7 +18,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, assert_never
 
@@ -71,7 +71,10 @@ class Watch(Protocol):
 
 @dataclass(frozen=True)
 class Finished:
+    """`peak_bytes`: the most memory that was seen in use by all of its processes together."""
+
     result: dict[str, Any]
+    peak_bytes: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,13 @@ class _Supervision:
         self._others = own_children()
         self._guards: list[int] = []
         self._owed: list[Outgoing] = []
-        self._logged = 0
+        self._logged = self._peak = 0
         self._over: Ending | None = None
 
     def run(self, spec: Spec, module: str = CHILD) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
-        return self._attend(spawn(spec.files.own, module), spec)
+        ending = self._attend(spawn(spec.files.own, module), spec)
+        return replace(ending, peak_bytes=self._peak) if isinstance(ending, Finished) else ending
 
     def _attend(self, child: Child, spec: Spec) -> Ending:
         self._guards.append(child.guard.pid)
@@ -194,7 +198,9 @@ class _Supervision:
             return Stopped(reason)
         if now - self._started > self._limits.seconds:
             return Failed(problems.too_long(self._work, self._limits.seconds))
-        if (used := sum(map(resident_bytes, self._guards))) > self._limits.memory_bytes:
+        used = sum(map(resident_bytes, self._guards))
+        self._peak = max(self._peak, used)
+        if used > self._limits.memory_bytes:
             return Failed(problems.too_large(self._work, self._limits.memory_bytes, used))
         return None
 

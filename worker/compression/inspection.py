@@ -13,6 +13,8 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFacts, ModelFormat, TensorSpec
 from worker.compression.graph.facts.facts import facts
 from worker.compression.graph.normal_form.normalise import normalise
+from worker.compression.graph.normal_form.tidy import tidy
+from worker.compression.graph.stored import with_stored
 from worker.compression.ir.garbage import no_garbage_collection
 from worker.compression.ir.protobuf_walk import messages
 from worker.compression.onnx_files import model_files
@@ -24,6 +26,7 @@ from worker.compression.upload_gate import check
 from worker.compression.upload_gate.archive import is_archive, unpack
 from worker.compression.upload_gate.convert import torch_export, torchscript
 from worker.compression.upload_gate.functions import expanded_size
+from worker.compression.weight_storage.drop_defaults import names_in
 
 MAX_LAYERS: Final = 20_000
 MAX_OPTIMIZED_NODES: Final = 10_000
@@ -114,7 +117,10 @@ def _workable(path: Path, folder: Path) -> Path:
 
 def _facts(path: Path) -> ModelFacts:
     try:
-        return facts(normalise(model_files.load(path)))
+        model = model_files.load(path)
+        tidy(model)
+        model = normalise(model)
+        return with_stored(facts(model), model, names_in(without_raw_data(path)))
     except (Refusal, MemoryError):
         raise
     except Exception as error:

@@ -4,9 +4,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from winnow.contract.presets import Space
 from winnow.contract.recipe import Recipe, Requirements
-from winnow.contract.search import Budget, Objective
+from winnow.contract.search import Budget, Objective, Space
 
 Predict = Callable[[Recipe], int | None]
 """The size of the artifact in bytes, without running anything; None where it cannot be computed."""

@@ -11,6 +11,7 @@ from typing import Any, Literal
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
+from winnow.contract.forecast.cuts import ChannelCounts, Cut, smallest_cut
 from winnow.contract.recipe import ChannelPruning, Distillation, Finetune
 from worker.compression.channel_pruning import report
 from worker.compression.channel_pruning.cost_targets import (
@@ -22,11 +23,10 @@ from worker.compression.channel_pruning.cost_targets import (
     remaining_cost_without_time,
 )
 from worker.compression.channel_pruning.criteria_activation import any_observable
-from worker.compression.channel_pruning.pools import ChannelCounts, Pools, competing_pools
+from worker.compression.channel_pruning.pools import Pools, competing_pools
 from worker.compression.channel_pruning.reconstruction import Reconstruction, reconstruct
 from worker.compression.channel_pruning.report import Round
 from worker.compression.channel_pruning.scores import score_channels
-from worker.compression.channel_pruning.search import Cut, smallest_cut
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut
 from worker.compression.graph.facts.cost import parameters
@@ -147,13 +147,17 @@ def _smallest(
         return cut(model, [group.channels[index] for group, indices in pruned for index in indices])
 
     if (forecast := _forecast(model, groups, cost)) is not None:
-        smallest = smallest_cut(pools, lambda counts: forecast(pools.pruned_channels(counts)), target)
+        smallest = smallest_cut(
+            pools.counts_without, lambda counts: forecast(pools.pruned_channels(counts)), target
+        )
         smaller = network(smallest.counts)
         share = cost.of(smaller, smallest.counts)
         if (share <= target) == smallest.reached:
             return replace(smallest, remaining=share), smaller
     exact = not cost.timed
-    smallest = smallest_cut(pools, lambda counts: cost.of(network(counts), counts), target, exact=exact)
+    smallest = smallest_cut(
+        pools.counts_without, lambda counts: cost.of(network(counts), counts), target, exact=exact
+    )
     return smallest, network(smallest.counts)
 
 

@@ -10,20 +10,14 @@ group keeps is rounded to a multiple that suits the hardware.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Literal
 
 import numpy as np
 import onnx_ir as ir
 
+from winnow.contract.forecast.cuts import ChannelCounts, multiple_of, rounded_count
 from worker.compression.graph.channels import Group
 from worker.compression.ir.values import Array
-
-MIN_ROUNDED_CHANNELS: Final = 16
-"""Channels of a group from which on it is rounded to `LANES` by itself."""
-LANES: Final = 8
-
-ChannelCounts = tuple[int, ...]
-"""How many channels each group keeps."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +52,6 @@ class Pools:
         ]
 
 
-def rounded_count(count: int, size: int, multiple: int) -> int:
-    """Round to the nearest multiple that is not 0; to `size` where none goes, or the multiple would be larger."""
-    return size if count == size else min(size, max(1, round(count / multiple)) * multiple)
-
-
 def competing_pools(
     model: ir.Model,
     groups: Sequence[Group],
@@ -70,9 +59,7 @@ def competing_pools(
     scope: Literal["global", "layer", "isomorphic"],
     round_to: int | None,
 ) -> Pools:
-    multiples = [
-        round_to or (LANES if len(group.channels) >= MIN_ROUNDED_CHANNELS else 1) for group in groups
-    ]
+    multiples = [multiple_of(len(group.channels), round_to) for group in groups]
     return Pools(scores, _members(model, groups, scope), multiples)
 
 

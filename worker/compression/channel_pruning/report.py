@@ -6,10 +6,10 @@ from typing import Any, Final
 
 import onnx_ir as ir
 
+from winnow.contract.forecast.cuts import Cut
 from winnow.contract.recipe import ChannelPruning
 from winnow.contract.report import RequirementResult
 from worker.compression.channel_pruning.reconstruction import Reconstruction
-from worker.compression.channel_pruning.search import Cut
 from worker.compression.graph.channels import Group, Groups, describe
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 

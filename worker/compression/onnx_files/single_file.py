@@ -7,6 +7,7 @@ its name, type and shape, and the bytes of `raw_data`, which go from file to fil
 
 import mmap
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -24,12 +25,50 @@ FIXED_SIZES: Final = {1: 8, 5: 4}
 """wire type → bytes"""
 
 
+@dataclass(frozen=True)
+class _File:
+    """What is to be written: the model without its graph, the graph without its initializers, of each initializer all
+    but its bytes, and the tensors that these are taken from."""
+
+    model: bytes
+    graph: bytes
+    heads: dict[str, bytes]
+    weights: dict[str, ir.TensorProtocol]
+
+    @property
+    def sizes(self) -> dict[str, int]:
+        return {name: len(head) + _bytes(self.weights.get(name)) for name, head in self.heads.items()}
+
+    @property
+    def graph_bytes(self) -> int:
+        sizes = self.sizes.values()
+        return len(self.graph) + sum(len(_prefix(INITIALIZER, size)) + size for size in sizes)
+
+
 def write(model: ir.Model, path: Path, upload: UploadNames | None = None) -> None:
     """Write the model with all weights inside; together with the graph they have to be less than 2 GiB. Weights may be
     mapped from files.
 
     With the names of the upload the file says what it has to and no more (`drop_defaults`).
     """
+    parts = _file(model, upload)
+    sizes = parts.sizes
+    with path.open("wb") as file:
+        file.write(parts.model)
+        file.write(_prefix(GRAPH, parts.graph_bytes) + parts.graph)
+        for name, head in parts.heads.items():
+            file.write(_prefix(INITIALIZER, sizes[name]) + head)
+            if name in parts.weights:
+                _pour(parts.weights[name], file)
+
+
+def written_bytes(model: ir.Model, upload: UploadNames | None = None) -> int:
+    """Count the bytes that `write` would write, without reading the large weights."""
+    parts = _file(model, upload)
+    return len(parts.model) + len(_prefix(GRAPH, parts.graph_bytes)) + parts.graph_bytes
+
+
+def _file(model: ir.Model, upload: UploadNames | None) -> _File:
     with without_weights(model) as large:
         proto = ir.to_proto(model)
     renamed = {} if upload is None else make_compact(proto, upload, large)
@@ -41,15 +80,7 @@ def write(model: ir.Model, path: Path, upload: UploadNames | None = None) -> Non
     del proto.graph.initializer[:]
     graph = proto.graph.SerializeToString()
     proto.ClearField("graph")
-    sizes = {name: len(head) + _bytes(weights.get(name)) for name, head in heads.items()}
-    length = len(graph) + sum(len(_prefix(INITIALIZER, size)) + size for size in sizes.values())
-    with path.open("wb") as file:
-        file.write(proto.SerializeToString())
-        file.write(_prefix(GRAPH, length) + graph)
-        for name, head in heads.items():
-            file.write(_prefix(INITIALIZER, sizes[name]) + head)
-            if name in weights:
-                _pour(weights[name], file)
+    return _File(proto.SerializeToString(), graph, heads, weights)
 
 
 def _bytes(tensor: ir.TensorProtocol | None) -> int:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.small_nets import digits_net
-from worker.compression.channel_pruning.pools import ChannelCounts, Pools, competing_pools, rounded_count
-from worker.compression.channel_pruning.search import smallest_cut
+from winnow.contract.forecast.cuts import ChannelCounts, rounded_count, smallest_cut
+from worker.compression.channel_pruning.pools import Pools, competing_pools
 from worker.compression.graph.channels import channel_groups
 
 Case = tuple[list[int], list[int], str, int]
@@ -58,7 +58,7 @@ def test_what_is_cut_into_is_a_multiple(case: Case, share: float) -> None:
 def test_a_target_is_met_within_one_step_of_one_group(case: Case, most: float) -> None:
     """Of the groups that were cut, one could not have kept a step more; or the target is out of reach."""
     pool, sizes = made(case), case[0]
-    found = smallest_cut(pool, lambda kept: quadratic(sizes, kept), most)
+    found = smallest_cut(pool.counts_without, lambda kept: quadratic(sizes, kept), most)
     assert found.remaining == quadratic(sizes, found.counts)
     assert found.reached == (quadratic(sizes, pool.counts_without(1.0)) <= most)
     if not found.reached:
@@ -110,6 +110,6 @@ def test_a_measured_cost_is_never_asked_twice_for_the_same_cut() -> None:
         return quadratic([16, 16], kept)
 
     pool = Pools([np.arange(16.0), np.arange(16.0)], [[0], [1]], [1, 1])
-    found = smallest_cut(pool, cost, 0.5, exact=False)
+    found = smallest_cut(pool.counts_without, cost, 0.5, exact=False)
     assert found.reached
     assert len(asked) == len(set(asked)) <= 10

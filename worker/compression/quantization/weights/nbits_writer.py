@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from winnow.contract.forecast.nbits import saves_as_planes, stored_block, width
 from worker.compression.ir.edit import registered
 from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import Names
@@ -25,10 +26,6 @@ from worker.compression.weight_storage.bit_layout import pack_bits, pairs_to_pla
 MICROSOFT: Final = "com.microsoft"
 INT8_ARITHMETIC: Final = 4
 """MatMulNBits' accuracy_level: activations become int8 block by block. Without it 8 and 2 bits are slow."""
-SMALLEST_BLOCK: Final = 16
-UNPACKING_BYTES: Final = 2000
-"""What the nodes of an `Expansion` take in the file, about: small layers have their 2 or 3 bits in 4."""
-LARGEST_BLOCK: Final = {2: 256, 3: 4096, 4: 4096, 8: 4096}
 
 
 @dataclass(frozen=True)
@@ -202,23 +199,7 @@ class _Stored:
 
 def in_planes(layer: Quantized) -> bool:
     """Whether the file gets smaller where no type has so few bits."""
-    return layer.grid.bits < 4 and layer.codes.size * (4 - layer.grid.bits) > 8 * UNPACKING_BYTES
-
-
-def width(bits: int) -> int:
-    """Bits that the operators read: there are none of 3."""
-    return 4 if bits == 3 else bits
-
-
-def stored_block(inner: int, block: int, bits: int) -> int:
-    """The block that the operators are given, a power of two: the one asked for, or, where a whole channel shares a
-    scale or the operators have none so large, the one that takes the fewest bytes."""
-    largest = min(LARGEST_BLOCK[bits], 1 << max(0, inner - 1).bit_length())
-    sizes = [size for size in (1 << k for k in range(4, 13)) if size <= max(largest, SMALLEST_BLOCK)]
-    if block in sizes:
-        return block
-    fitting = [size for size in sizes if block >= inner or block % size == 0]
-    return min(fitting, key=lambda size: -(-inner // size) * (size * width(bits) / 8 + 5))
+    return saves_as_planes(layer.codes.size, layer.grid.bits)
 
 
 def _in_blocks(layer: Quantized, block: int, *, pad: bool = True) -> _Stored:

@@ -1,20 +1,24 @@
-"""Finds the smallest cut that reaches a target: how many channels each group keeps, so that at most `target` remains.
+"""How many channels a cut leaves of each group: what pruning does and what a forecast tells of it.
 
-What remains is `cost`, which builds the network that a cut would give, or forecasts it. The share of each pool that
-goes is bisected until the cuts differ by one step at most; those groups that still differ then go over one by one, so
-that the target is passed by no more than the step of one group: a channel, or a multiple of them.
+The share of each pool that goes is bisected until the cuts differ by one step at most; those groups that still differ
+then go over one by one, so that the target is passed by no more than the step of one group: a channel, or a multiple of
+them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
-from worker.compression.channel_pruning.pools import ChannelCounts, Pools
-
+MIN_ROUNDED_CHANNELS: Final = 16
+"""Channels of a group from which on it is rounded to `LANES` by itself."""
+LANES: Final = 8
 MIN_SHARE_STEP: Final = 1e-7
 """Step of shares that is small enough to tell any two channels apart."""
 MIN_MEASURED_SHARE_STEP: Final = 1 / 64
 """The same where each cost is measured: two measurements of one network differ as much."""
+
+ChannelCounts = tuple[int, ...]
+"""How many channels each group keeps."""
 
 
 @dataclass(frozen=True)
@@ -26,10 +30,25 @@ class Cut:
     reached: bool
 
 
+def multiple_of(channels: int, round_to: int | None) -> int:
+    """Tell what a group of so many channels keeps multiples of."""
+    return round_to or (LANES if channels >= MIN_ROUNDED_CHANNELS else 1)
+
+
+def rounded_count(count: int, size: int, multiple: int) -> int:
+    """Round to the nearest multiple that is not 0; to `size` where none goes, or the multiple would be larger."""
+    return size if count == size else min(size, max(1, round(count / multiple)) * multiple)
+
+
 def smallest_cut(
-    pools: Pools, cost: Callable[[ChannelCounts], float], target: float, *, exact: bool = True
+    counts_without: Callable[[float], ChannelCounts],
+    cost: Callable[[ChannelCounts], float],
+    target: float,
+    *,
+    exact: bool = True,
 ) -> Cut:
-    """Find the smallest cut with `remaining` ≤ `target`, or the least that there is.
+    """Find the smallest cut with `remaining` ≤ `target`, or the least that there is. `counts_without`: what each group
+    keeps when this share of every pool goes; `cost`: the share that remains then.
 
     Not `exact`: the cost is measured, so it is measured once for each cut, and groups do not go over one by one.
     """
@@ -41,18 +60,18 @@ def smallest_cut(
         return costs[counts]
 
     low, high = 0.0, 1.0
-    if remaining(uncut := pools.counts_without(low)) <= target:
+    if remaining(uncut := counts_without(low)) <= target:
         return Cut(uncut, remaining(uncut), reached=True)
-    if remaining(pools.counts_without(high)) > target:
+    if remaining(counts_without(high)) > target:
         best = min(costs, key=lambda counts: costs[counts])
         return Cut(best, costs[best], reached=False)
     min_step = MIN_SHARE_STEP if exact else MIN_MEASURED_SHARE_STEP
-    while high - low > min_step and pools.counts_without(low) != pools.counts_without(high):
+    while high - low > min_step and counts_without(low) != counts_without(high):
         middle = (low + high) / 2
-        low, high = (low, middle) if remaining(pools.counts_without(middle)) <= target else (middle, high)
-    counts = pools.counts_without(high)
+        low, high = (low, middle) if remaining(counts_without(middle)) <= target else (middle, high)
+    counts = counts_without(high)
     if exact:
-        counts = _one_by_one(pools.counts_without(low), counts, remaining, target)
+        counts = _one_by_one(counts_without(low), counts, remaining, target)
     return Cut(counts, remaining(counts), reached=True)
 
 
