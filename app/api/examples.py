@@ -169,7 +169,11 @@ STEPS: Final[list[dict[str, Any]]] = [
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     "ClassQuality": [{"number": 3, "before": 0.912, "after": 0.905}],
     "MetricBounds": [{"max_drop": 0.01, "min": 0.9, "max": 1.0}],
-    "Requirements": [{"min_agreement": 0.95, "metrics": {"f1": {"max_drop": 0.01, "min": 0.8}}}],
+    "Requirements": [
+        {"min_agreement": 0.95, "metrics": {"f1": {"max_drop": 0.01, "min": 0.8}}},
+        {"max_relative_drop": 0.02, "max_latency_ms": 5, "max_size_bytes": 1000000},
+        {"min_snr_db": 30, "max_memory_bytes": 67108864},
+    ],
     "Evaluation": [
         {
             "task": "detection",

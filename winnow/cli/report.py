@@ -119,13 +119,19 @@ def _requirements(results: list[RequirementResult]) -> RenderableType:
     rows = [
         (
             result.name,
-            units.number(result.asked),
-            units.compared(result.measured, result.asked, result.interval),
+            units.count(result.asked) if _is_bytes(result) else units.number(result.asked),
+            units.count(result.measured)
+            if _is_bytes(result)
+            else units.compared(result.measured, result.asked, result.interval),
             "yes" if result.met else "NO",
         )
         for result in results
     ]
     return table("Requirements", columns, rows)
+
+
+def _is_bytes(result: RequirementResult) -> bool:
+    return result.name.endswith("_bytes")
 
 
 def _steps(steps: list[StepReport]) -> RenderableType:

@@ -19,7 +19,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from app.storage.records import Trial
@@ -58,11 +58,14 @@ def build(plan: Plan, rows: list[Trial], seed: int) -> optuna.Study:
         sampler = TPESampler(
             n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True, seed=seed
         )
-    study = optuna.create_study(
-        directions=["minimize"] * (2 if has_two_objectives(plan) else 1), sampler=sampler
-    )
+    study = new_study(2 if has_two_objectives(plan) else 1, sampler)
     study.add_trials(frozen(plan, row) for row in rows)
     return study
+
+
+def new_study(objectives: int, sampler: BaseSampler | None = None) -> optuna.Study:
+    """An empty study in memory; all objectives are made small."""
+    return optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
 
 
 def has_two_objectives(plan: Plan) -> bool:

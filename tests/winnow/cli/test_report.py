@@ -106,6 +106,24 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert "multiply-accumulates" not in text
 
 
+def test_bytes_that_are_required_are_whole_numbers() -> None:
+    entry = (
+        report()
+        .requirements[0]
+        .model_copy(
+            update={
+                "name": "max_size_bytes",
+                "asked": 1_000_000.0,
+                "measured": 1_000_001.0,
+                "interval": None,
+                "met": False,
+            }
+        )
+    )
+    row = next(line for line in shown(report(requirements=[entry])).splitlines() if "max_size_bytes" in line)
+    assert row.split()[1:] == ["1,000,000", "1,000,001", "NO"]
+
+
 def test_a_speed_that_could_not_be_told_is_no_number() -> None:
     untold = {"speedup": None, "speedup_interval": None, "untold": "other programs used 80% of the CPUs"}
     text = shown(report(latency=[report().latency[0].model_copy(update=untold)], load_ms=None))

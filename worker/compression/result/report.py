@@ -46,7 +46,7 @@ def assemble(
         "uncompared": measured.uncompared,
         "nan_samples": measured.nan_samples,
     }
-    requirements = judge(options.require, **figures)
+    requirements = judge(options.require, **figures, peak_rss_bytes=measured.peak_rss_bytes)
     requirements += [target for step in steps for target in step.targets if not target.met]
     before = upload.normal_form
     return Report(

@@ -7,8 +7,9 @@ from types import MappingProxyType
 from winnow.contract.evaluation import AGREEMENT
 from winnow.contract.report import Latency, Pair, Parity, Quality, Verdict
 from worker.compression.measure.quality.parity import is_broken
+from worker.compression.measure.verdict.outputs import MAX_ERROR_OF_SAME
 from worker.compression.measure.verdict.recommendation import MIN_TELLING_SPEEDUP, Measured, recommend
-from worker.compression.measure.verdict.requirements import MAX_ERROR_OF_SAME, broken_outputs
+from worker.compression.measure.verdict.requirements import broken_outputs
 
 
 def verdict(

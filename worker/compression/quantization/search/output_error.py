@@ -35,12 +35,14 @@ EXACT_DB = 200.0
 
 @dataclass(frozen=True)
 class OutputQuality:
-    """Of a candidate against the float model. `metric` and `drop` are None without labels."""
+    """Of a candidate against the float model. `metric` and its drops are None without labels; `relative_drop` is the
+    share of what the float model reaches, None where that is 0."""
 
     snr_db: float
     cosine: float
     metric: float | None = None
     drop: float | None = None
+    relative_drop: float | None = None
 
     def as_report(self) -> dict[str, float | None]:
         """Make the fields of a report."""
@@ -121,8 +123,13 @@ class OutputComparer:
         metric = self._value(outputs)
         before = self._before if len(outputs) == len(self._expected) else self._value(expected)
         drop = None if metric is None or before is None else self._drop(before, metric)
+        share = None if drop is None or not before else drop / abs(before)
         return OutputQuality(
-            min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop
+            min(map(_snr, pairs), default=EXACT_DB),
+            min(map(_cosine, pairs), default=1.0),
+            metric,
+            drop,
+            share,
         )
 
     def _value(self, outputs: list[list[Array]]) -> float | None:

@@ -132,6 +132,10 @@ def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
         (Requirements(min_cosine=0.9, max_metric_drop=0.01), True, OutputQuality(5, 0.91, 0.8, 0.02), False),
         (Requirements(max_metric_drop=0.01), True, OutputQuality(5, 0.5, 0.8, 0.01), True),
         (Requirements(max_metric_drop=0.01), False, OutputQuality(5, 0.5), False),
+        (Requirements(min_snr_db=30), False, OutputQuality(29.9, 0.99), False),
+        (Requirements(min_snr_db=5), False, OutputQuality(5, 0.5), True),
+        (Requirements(max_relative_drop=0.02), True, OutputQuality(5, 0.5, 0.49, 0.01, 0.02), True),
+        (Requirements(max_relative_drop=0.02), True, OutputQuality(25, 1, 0.0, 0.0, None), False),
         (Requirements(min_speedup=2), False, OutputQuality(25, 0.5), True),
     ],
 )
