@@ -98,7 +98,12 @@ def job_in_options(job: Job) -> Job:
     """The job with its problem, and what is said of its requirements, in options."""
     kinds = [step.kind for step in job.recipe.steps]
     requirements = job.requirements and [
-        result.model_copy(update={"why": result.why and in_options(result.why, kinds)})
+        result.model_copy(
+            update={
+                "why": result.why and in_options(result.why, kinds),
+                "cause": result.cause and in_options(result.cause, kinds),
+            }
+        )
         for result in job.requirements
     ]
     problem = job.problem and problem_in_options(job.problem, kinds)
