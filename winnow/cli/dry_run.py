@@ -8,6 +8,7 @@ from winnow.cli.naming import problem_in_options
 from winnow.cli.screen import facts, out, print_result, say, table
 from winnow.cli.shared import errors_in_words
 from winnow.client import Client
+from winnow.contract.asked_recipe import kinds_of
 from winnow.contract.dry_run import Forecast
 from winnow.contract.forecast.steps import StepForecast
 from winnow.contract.job import JobRequest
@@ -20,7 +21,7 @@ def print_dry_run(client: Client, request: JobRequest, *, as_json: bool, from_fi
         print_result(answer.model_dump_json(indent=2))
     elif answer.forecast is not None:
         _print_forecast(answer.forecast)
-    kinds = [step.kind for step in request.recipe.steps]
+    kinds = kinds_of(request.recipe)
     for problem in answer.problems:
         shown = problem if from_file else problem_in_options(problem, kinds)
         say(f"would be refused ({shown.code}): {errors_in_words(shown)}")

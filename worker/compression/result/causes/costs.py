@@ -122,7 +122,10 @@ def weights_are_the_file(_: RequirementResult, evidence: Evidence) -> str | None
 
 
 def memory_beyond_weights(_: RequirementResult, evidence: Evidence) -> str | None:
-    peak, weights = int(evidence.report.peak_rss_bytes.after), _weights(evidence.report.layers)
+    measured = evidence.report.peak_rss_bytes
+    if measured is None:
+        return None
+    peak, weights = int(measured.after), _weights(evidence.report.layers)
     if weights > MOST * peak:
         return None
     return f"{peak - weights} of {peak} bytes are activations and the runtime's own, not weights"
