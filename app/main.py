@@ -23,6 +23,7 @@ from app.api import (
     jobs,
     models,
     openapi,
+    presets,
     problems,
 )
 from app.api.browsers import KnownHostsAndOrigins
@@ -91,7 +92,19 @@ def create_app(
     app.state.readiness = Readiness(parts)
     app.add_middleware(SmallBodies)
     problems.install(app)
-    resources = (models, datasets, inquiries, jobs, artifacts, events, job_limits, health, docs, openapi)
+    resources = (
+        models,
+        datasets,
+        inquiries,
+        jobs,
+        presets,
+        artifacts,
+        events,
+        job_limits,
+        health,
+        docs,
+        openapi,
+    )
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
     return app

@@ -12,7 +12,7 @@ from app.storage.records import Inquiry, Item, Job, Study, Trial, Upload, Upload
 from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.model import TensorSpec
 from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
@@ -29,7 +29,7 @@ class JobInput:
     def task(self, item: Item, folder: Path) -> Work:
         match item:
             case Job():
-                return self._compress(item, JobRequest.model_validate(item.request), folder)
+                return self._compress(item, ClosedJob.model_validate(item.request), folder)
             case Inquiry():
                 return self._inquiry(item, folder)
             case Upload(kind="model"):
@@ -44,7 +44,7 @@ class JobInput:
     def limits(self, item: Item) -> Limits:
         mapped = self._settings.max_unpacked_bytes + CODE_BYTES
         if isinstance(item, Job):
-            requested = JobRequest.model_validate(item.request).limits
+            requested = ClosedJob.model_validate(item.request).limits
             return Limits(
                 seconds=min(requested.seconds, self._settings.max_job_seconds),
                 memory_bytes=min(
@@ -101,11 +101,11 @@ class JobInput:
             case _:
                 assert_never(inquiry.kind)
 
-    def _compress(self, job: Job, request: JobRequest, folder: Path) -> Compress:
+    def _compress(self, job: Job, request: ClosedJob, folder: Path) -> Compress:
         return Compress(
             kind="compress",
             model=self._model(job.owner, request.model),
-            models={id: self._model(job.owner, id) for id in named_models(request)},
+            models={id: self._model(job.owner, id) for id in named_models(request.recipe)},
             recipe=request.recipe,
             calibration=self._rows(job, request.data.calibration),
             training=self._rows(job, request.data.training),

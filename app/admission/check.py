@@ -19,7 +19,7 @@ from app.admission.weights import check_weights
 from winnow.contract import fitting
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Refusal, Refusals
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import check_needed_data, uses
 from winnow.contract.recipe import (
@@ -43,7 +43,7 @@ MAX_ELEMENTS: Final = 2**31
 
 
 def check(
-    request: JobRequest,
+    request: ClosedJob,
     model: ModelFacts,
     datasets: Mapping[str, DatasetFacts],
     others: Mapping[str, ModelFacts] | None = None,
@@ -64,7 +64,7 @@ def check(
 
 
 def _check(
-    request: JobRequest,
+    request: ClosedJob,
     model: ModelFacts,
     datasets: Mapping[str, DatasetFacts],
     others: Mapping[str, ModelFacts],
@@ -103,7 +103,7 @@ def _check(
 
 
 def _check_layers(
-    refusals: Refusals, request: JobRequest, index: int, step: AnyStep, state: ModelState
+    refusals: Refusals, request: ClosedJob, index: int, step: AnyStep, state: ModelState
 ) -> None:
     """Its patterns name layers and leave some, and these are of a kind that it takes."""
     named = NamedLayers(state)
@@ -121,7 +121,7 @@ def _check_layers(
 
 
 def _check_training(
-    request: JobRequest,
+    request: ClosedJob,
     where: str,
     step: Trains,
     state: ModelState,
@@ -192,7 +192,7 @@ def _check_own(
             check_gradual(index, step, state, layers, reshaped)
 
 
-def _check_output(request: JobRequest, model: ModelFacts) -> None:
+def _check_output(request: ClosedJob, model: ModelFacts) -> None:
     names = [output.name for output in model.outputs]
     if request.evaluation is not None and request.evaluation.output not in (None, *names):
         listed = ", ".join(map(repr, names))
@@ -209,13 +209,13 @@ def _check_cache(where: str, step: Taught, augmenting: bool) -> None:
         raise Refusal("invalid_request", detail, field=f"{where}.cache_teacher")
 
 
-def _check_labels(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
+def _check_labels(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
     use, evaluation = request.data.evaluation, request.evaluation
     if use is not None and evaluation is not None and use.dataset in datasets:
         fitting.check_labels(use, evaluation, judged(evaluation.output, model), datasets[use.dataset])
 
 
-def _check_shapes(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
+def _check_shapes(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> None:
     """One concrete shape per input at every batch size, from the model, `benchmark.shapes`, or the data."""
     example = _example(request, model, datasets)
     for batch in request.benchmark.batch_sizes:
@@ -238,7 +238,7 @@ def _elements(shape: tuple[int, ...]) -> int:
     return elements
 
 
-def _example(request: JobRequest, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> Shapes:
+def _example(request: ClosedJob, model: ModelFacts, datasets: Mapping[str, DatasetFacts]) -> Shapes:
     """The shapes that the data gives, at batch size 1."""
     use = request.data.evaluation or request.data.calibration
     return fitting.shapes(use, model, datasets[use.dataset]) if use is not None else {}

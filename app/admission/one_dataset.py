@@ -5,13 +5,13 @@ from typing import Final
 
 from winnow.contract.data_uses import DataUses
 from winnow.contract.errors import FieldError, Refusal
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.needed_data import uses
 
 _ROLE: Final = re.compile(r"data\.(?:calibration|training|evaluation)(?=\.|$)")
 
 
-def in_all_roles(request: JobRequest) -> JobRequest:
+def in_all_roles(request: ClosedJob) -> ClosedJob:
     """The request with its one dataset in each role, as it is there before it is split."""
     return request.model_copy(update={"data": DataUses.model_validate(uses(request.data))})
 

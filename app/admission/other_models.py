@@ -8,12 +8,12 @@ from winnow.contract import fitting
 from winnow.contract.data_uses import DataUse
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Refusal
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.recipe import ORIGINAL, ChannelPruning, Distillation, Taught
 
 
-def check_students(request: JobRequest, model: ModelFacts, others: Mapping[str, ModelFacts]) -> None:
+def check_students(request: ClosedJob, model: ModelFacts, others: Mapping[str, ModelFacts]) -> None:
     """The result is measured beside the upload, on the same data: by the names of inputs and outputs."""
     asked = request.evaluation and judged(request.evaluation.output, model)
     own = {spec.name for spec in model.inputs}
@@ -39,7 +39,7 @@ def check_students(request: JobRequest, model: ModelFacts, others: Mapping[str, 
             )
 
 
-def _students(request: JobRequest) -> dict[str, str]:
+def _students(request: ClosedJob) -> dict[str, str]:
     """id → field."""
     steps = enumerate(request.recipe.steps)
     named = [(step.student, i) for i, step in steps if isinstance(step, Distillation) and step.student]
@@ -47,7 +47,7 @@ def _students(request: JobRequest) -> dict[str, str]:
 
 
 def fed(
-    request: JobRequest, role: str, model: ModelFacts, others: Mapping[str, ModelFacts]
+    request: ClosedJob, role: str, model: ModelFacts, others: Mapping[str, ModelFacts]
 ) -> Iterator[tuple[str, ModelFacts]]:
     """The models that this data goes into, of which something is known: the upload, students, and teachers where
     they learn from it."""
@@ -59,7 +59,7 @@ def fed(
             yield f"The {whose} {id}: ", others[id]
 
 
-def _teachers(request: JobRequest) -> list[str]:
+def _teachers(request: ClosedJob) -> list[str]:
     """The ids of those that are asked; the upload is no other model."""
     steps = [step.recovery if isinstance(step, ChannelPruning) else step for step in request.recipe.steps]
     taught = [step for step in steps if isinstance(step, Taught) and step.needs_teacher]

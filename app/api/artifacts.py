@@ -13,7 +13,7 @@ from app.api.uploads import clean, stem
 from app.storage.records import Job
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED, JobRequest
-from winnow.contract.recipe import Training
+from winnow.contract.recipe import Recipe, Training
 from winnow.contract.report import Report
 
 router = Router(prefix="/v1/jobs", tags=["results"])
@@ -74,7 +74,8 @@ def download_curves(request: Request, service: Service, job: Found) -> Response:
 
 
 def _trains(job: Job) -> bool:
-    return any(isinstance(step, Training) for step in JobRequest.model_validate(job.request).recipe.steps)
+    recipe = JobRequest.model_validate(job.request).recipe
+    return isinstance(recipe, Recipe) and any(isinstance(step, Training) for step in recipe.steps)
 
 
 def _made(job: Job, sha256: str | None) -> str:

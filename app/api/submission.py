@@ -5,6 +5,7 @@ import json
 import logging
 
 from app.admission.check import check
+from app.admission.spaces import admitted_spaces, as_closed
 from app.api.deps import Parts
 from app.api.job_limits import check_limits, lowered
 from app.api.times import now
@@ -14,10 +15,11 @@ from app.storage.ports import Gone, KeyReused
 from app.storage.records import IdempotencyKey, Job, Upload, Wake
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import check_needed_data, path_of, uses
 from winnow.contract.other_models import named_models
+from winnow.contract.presets import Space
 
 log = logging.getLogger(__name__)
 
@@ -45,7 +47,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
 
 
 def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
-    _check(parts, owner, request)
+    spaces = admitted(parts, owner, request)
     limits = lowered(parts.settings, request.limits)
     return Job(
         id=new_id("job"),
@@ -60,14 +62,19 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
     )
 
 
-def _check(parts: Parts, owner: str, request: JobRequest) -> None:
-    """Every fault at once: what is not allowed, what is named and cannot be used, what cannot work with the rest."""
+def admitted(parts: Parts, owner: str, request: JobRequest) -> list[Space]:
+    """The spaces to be searched; none of a job that leaves nothing open.
+
+    Every fault at once: what is not allowed, what is named and cannot be used, what cannot work with the rest.
+    """
+    closed = as_closed(request)
+    spaces: list[Space] = []
     refusals = Refusals()
     with refusals:
         check_limits(parts.settings, request.limits)
     models: dict[str, ModelFacts] = {}
     datasets: dict[str, Upload] = {}
-    for id, field in {request.model: "model", **named_models(request), request.model: "model"}.items():
+    for id, field in {request.model: "model", **named_models(request.recipe), request.model: "model"}.items():
         with refusals:
             models[id] = _model(parts, owner, id, field)
     for field, id in _datasets(request).items():
@@ -77,17 +84,26 @@ def _check(parts: Parts, owner: str, request: JobRequest) -> None:
         if request.model in models:
             facts = {id: DatasetFacts.model_validate(dataset.facts) for id, dataset in datasets.items()}
             augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
-            check(request, models[request.model], facts, models, augmenting)
-        else:
-            check_needed_data(refusals, request)
+            model = models[request.model]
+
+            def check_closed(job: ClosedJob) -> None:
+                check(job, model, facts, models, augmenting)
+
+            if closed is None:
+                spaces = admitted_spaces(request, model, check_closed)
+            else:
+                check_closed(closed)
+        elif closed is not None:
+            check_needed_data(refusals, closed)
     refusals.raise_all()
+    return spaces
 
 
 def _fields(request: JobRequest) -> dict[str, str]:
     """All uploads that the request names, the model first: id → the (first) field that does."""
     datasets = {id: field for field, id in reversed(_datasets(request).items())}
     first = {request.model: "model"}
-    return {**first, **named_models(request), **datasets, **first}
+    return {**first, **named_models(request.recipe), **datasets, **first}
 
 
 def _model(parts: Parts, owner: str, id: str, field: str) -> ModelFacts:

@@ -7,7 +7,7 @@ from tests.support.facts import dataset_facts, model_facts
 from tests.support.refusals import refusal
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Problem
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts
 
 STATIC = {"kind": "int8_static"}
@@ -27,7 +27,7 @@ def outcome(
     **request: Any,
 ) -> Problem | None:
     """What the job is refused with, None when it may come. The dataset is called `d`."""
-    asked = JobRequest.model_validate({"model": "m", "recipe": {"steps": list(steps) or [HALF]}, **request})
+    asked = ClosedJob.model_validate({"model": "m", "recipe": {"steps": list(steps) or [HALF]}, **request})
     augmented = {"d"} if augmenting else set()
     facts = {"d": dataset or dataset_facts()}
     return refusal(lambda: check(asked, model or model_facts(), facts, others, augmented))

@@ -6,6 +6,7 @@ from rich.table import Table
 
 from winnow.cli import units
 from winnow.cli.screen import Column, facts, table
+from winnow.contract.asked_recipe import kinds_of
 from winnow.contract.dataset import Dataset
 from winnow.contract.job import Job
 from winnow.contract.model import Model, TensorSpec
@@ -64,7 +65,7 @@ def _job_rows(job: Job) -> Iterator[tuple[str, object]]:
     if job.problem is not None:
         yield "problem", f"{job.problem.detail} [{job.problem.code}]"
     yield "model", job.model
-    yield "recipe", " → ".join(step.kind for step in job.recipe.steps)
+    yield "recipe", " → ".join(kinds_of(job.recipe))
     yield "attempt", f"{job.attempt} of {job.max_attempts}"
     for result in job.requirements or []:
         met = "met" if result.met else f"NOT met: {result.why}"
@@ -102,7 +103,7 @@ def job_list(jobs: Iterable[Job]) -> Table:
             job.id,
             job.name or "",
             standing(job),
-            " → ".join(step.kind for step in job.recipe.steps),
+            " → ".join(kinds_of(job.recipe)),
             f"{job.created_at:%Y-%m-%d %H:%M}",
         )
         for job in jobs

@@ -6,12 +6,18 @@ from contextlib import contextmanager
 from typing import Final
 
 from winnow.client import ServiceProblem
+from winnow.contract.asked_recipe import kinds_of
 from winnow.contract.errors import FieldError, Problem
 from winnow.contract.job import Job, JobRequest
 
 OPTIONS: Final = (
     (r"recipe\.steps\.(?P<step>\d+)(?P<rest>(\.\w+)*)", "--step"),
     (r"recipe(\.steps)?", "--step"),
+    (r"search\.budget", "--seconds"),
+    (r"search\.(budget\.)?(?P<name>objective|seconds|trials)", None),
+    (r"search", "--seconds"),
+    (r"recipe\.auto", "--auto"),
+    (r"recipe\.preset", "--preset"),
     (r"data\.((calibration|training|evaluation)\.)?map(\.\S+)?", "--map"),
     (r"data(\.dataset)?", "--data"),
     (r"data\.(?P<name>calibration|training|evaluation)(\.dataset|\.slice)?(\.\d+)?", None),
@@ -96,7 +102,7 @@ def problem_in_options(problem: Problem, kinds: Sequence[str] = ()) -> Problem:
 
 def job_in_options(job: Job) -> Job:
     """The job with its problem, and what is said of its requirements, in options."""
-    kinds = [step.kind for step in job.recipe.steps]
+    kinds = kinds_of(job.recipe)
     requirements = job.requirements and [
         result.model_copy(update={"why": result.why and in_options(result.why, kinds)})
         for result in job.requirements
@@ -113,5 +119,5 @@ def naming_options(request: JobRequest, *, from_file: bool) -> Iterator[None]:
     except ServiceProblem as error:
         if from_file:
             raise
-        kinds = [step.kind for step in request.recipe.steps]
+        kinds = kinds_of(request.recipe)
         raise ServiceProblem(problem_in_options(error.problem, kinds)) from error

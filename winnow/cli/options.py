@@ -14,9 +14,11 @@ import typer
 from winnow.cli.naming import problem_in_options
 from winnow.cli.settings import DECODES, KINDS, bounds, decode, pairs, step, whole
 from winnow.cli.shared import errors_in_words
+from winnow.contract.asked_recipe import PresetName
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Metric, Task
 from winnow.contract.job import JobRequest
+from winnow.contract.search import Objective
 from winnow.contract.strict_json import read_json, read_model
 
 SLICED: Final = re.compile(r"(?P<source>.+?)(?::(?P<start>\d+):(?P<stop>\d+))?")
@@ -41,6 +43,23 @@ class JobOptions:
             "For `run` a file, a folder, or (repeated) several files.",
         ),
     ] = None
+    auto: Annotated[
+        bool, typer.Option("--auto", help="Find the best recipe for this model; in place of --step.")
+    ] = False
+    preset: Annotated[
+        str | None,
+        typer.Option(
+            help=f"A recipe or search by its name, in place of --step: {', '.join(get_args(PresetName))}."
+        ),
+    ] = None
+    objective: Annotated[
+        str | None,
+        typer.Option(help=f"What is searched for: {', '.join(get_args(Objective))}; latency if not given."),
+    ] = None
+    seconds: Annotated[
+        int | None, typer.Option(help="Search for so long; judging the winner comes on top.")
+    ] = None
+    trials: Annotated[int | None, typer.Option(help="Try so many recipes at most.")] = None
     calibration: Annotated[
         str | None, typer.Option(metavar="DATASET[:A:B]", help="Calibration data, or rows A to B-1 of it.")
     ] = None
@@ -124,9 +143,29 @@ class JobOptions:
         except Refusal as refusal:
             if self.request is not None:
                 raise typer.BadParameter(f"{self.request}: {errors_in_words(refusal.problem)}") from refusal
-            kinds = [step["kind"] for step in asked["recipe"]["steps"]]
+            kinds = [step["kind"] for step in asked["recipe"].get("steps", [])]
             problem = problem_in_options(refusal.problem, kinds)
             raise typer.BadParameter(errors_in_words(problem)) from refusal
+
+    def _recipe(self) -> dict[str, Any]:
+        ways = {"--step": self.step, "--auto": self.auto, "--preset": self.preset}
+        given = [name for name, value in ways.items() if value]
+        if len(given) > 1:
+            raise typer.BadParameter(f"{' and '.join(given)} each say what is done: keep one")
+        if self.auto:
+            return {"auto": {}}
+        if self.preset is not None:
+            return {"preset": self.preset}
+        if not self.step:
+            raise typer.BadParameter(
+                f"give at least one --step (one of {', '.join(KINDS)}), --auto, --preset or --request FILE.json"
+            )
+        return {"steps": [step(text) for text in self.step]}
+
+    def _search(self) -> dict[str, Any] | None:
+        budget = without_none({"seconds": self.seconds, "trials": self.trials})
+        search = without_none({"objective": self.objective, "budget": budget or None})
+        return search or None
 
     def _from_file(self) -> dict[str, Any]:
         assert self.request is not None
@@ -145,10 +184,6 @@ class JobOptions:
         return asked
 
     def _from_options(self) -> dict[str, Any]:
-        if not self.step:
-            raise typer.BadParameter(
-                f"give at least one --step (one of {', '.join(KINDS)}) or --request FILE.json"
-            )
         names = pairs("--map", self.map)
         roles = {"calibration": self.calibration, "training": self.training, "evaluation": self.evaluation}
         if names and not self.data and not any(roles.values()):
@@ -194,7 +229,8 @@ class JobOptions:
             "name": self.name,
             "tags": pairs("--tag", self.tag),
             "seed": self.seed,
-            "recipe": {"steps": [step(text) for text in self.step]},
+            "recipe": self._recipe(),
+            "search": self._search(),
             "data": data,
             "evaluation": evaluation or None,
             "require": require,

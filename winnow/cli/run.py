@@ -23,12 +23,13 @@ from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
 from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
 from winnow.client.files import check_readable
+from winnow.contract.asked_recipe import AskedRecipe
 from winnow.contract.data_uses import DataUse
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.job import Job, JobRequest
 from winnow.contract.needed_data import check_needed_data, uses
 from winnow.contract.other_models import named_models
-from winnow.contract.recipe import AnyStep
+from winnow.contract.recipe import AnyStep, Recipe
 
 
 @unpack_options
@@ -150,9 +151,15 @@ def _upload_all(
         }
     )
     models = {str(model): send_model(client, model, inputs).id}
-    steps = [_with_uploads(client, step, models) for step in request.recipe.steps]
-    recipe = request.recipe.model_copy(update={"steps": steps})
+    recipe = _with_uploaded_models(client, request.recipe, models)
     return request.model_copy(update={"model": models[str(model)], "data": data, "recipe": recipe})
+
+
+def _with_uploaded_models(client: Client, recipe: AskedRecipe, sent: dict[str, str]) -> AskedRecipe:
+    """The recipe with ids in place of files, which only closed ones may name."""
+    if not isinstance(recipe, Recipe):
+        return recipe
+    return recipe.model_copy(update={"steps": [_with_uploads(client, step, sent) for step in recipe.steps]})
 
 
 def _with_uploads(client: Client, step: AnyStep, sent: dict[str, str]) -> AnyStep:
@@ -226,7 +233,7 @@ def _check_files(model: Path, request: JobRequest, whole: list[Path]) -> None:
             )
         if Path(use.dataset).exists():
             check_readable(Path(use.dataset))
-    for given, field in named_models(request).items():
+    for given, field in named_models(request.recipe).items():
         if not given.startswith("mdl_") and not Path(given).is_file():
             name = field.rpartition(".")[2]
             raise UnusableFile(
@@ -237,7 +244,8 @@ def _check_files(model: Path, request: JobRequest, whole: list[Path]) -> None:
 def _check_needed_data(request: JobRequest) -> None:
     """What the service would refuse after it was started. Raises ServiceProblem."""
     refusals = Refusals()
-    check_needed_data(refusals, request)
+    if isinstance(request.recipe, Recipe):
+        check_needed_data(refusals, request.closed(request.recipe))
     try:
         refusals.raise_all()
     except Refusal as refusal:
@@ -248,5 +256,5 @@ def _files_read(model: Path, request: JobRequest) -> list[Path]:
     return [
         model,
         *(Path(use.dataset) for use in uses(request.data).values() if request.data.dataset is None),
-        *(Path(given) for given in named_models(request)),
+        *(Path(given) for given in named_models(request.recipe)),
     ]

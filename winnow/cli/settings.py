@@ -2,6 +2,7 @@
 what is required of a metric."""
 
 import json
+import re
 import shlex
 from collections.abc import Iterable
 from types import UnionType
@@ -13,6 +14,7 @@ from pydantic import BaseModel
 from winnow.contract.decoding import Decode
 from winnow.contract.evaluation import Metric
 from winnow.contract.nearest import did_you_mean
+from winnow.contract.open_steps import ANY_OF, BETWEEN
 from winnow.contract.recipe import AnyStep
 from winnow.contract.steps.base import Step
 
@@ -24,9 +26,13 @@ DECODES: Final[dict[str, type[BaseModel]]] = {
 }
 
 
+RANGE: Final = re.compile(r"(?P<low>-?\d+(?:\.\d+)?)\.\.(?P<high>-?\d+(?:\.\d+)?)")
+
+
 def step(text: str) -> dict[str, Any]:
     """`int8_static samples=256 exclude=*/head/*` → the step as JSON. A list is written by naming it repeatedly, a
-    pair of features as `features=TEACHER=STUDENT`."""
+    pair of features as `features=TEACHER=STUDENT`. What is left open: `amount=0.1..0.8`, `bits=8|4`, `optional=true`.
+    """
     kind, settings = _words("--step", text)
     if kind not in KINDS:
         raise typer.BadParameter(f"--step: {no_kind(kind)}")
@@ -73,8 +79,17 @@ def _settings(model: type[BaseModel], name: str, settings: list[str]) -> dict[st
         elif key in made:
             raise typer.BadParameter(f"--step {name}: {key} is given twice; keep one")
         else:
-            made[key] = _json_or_text(value)
+            made[key] = _maybe_open(value)
     return made
+
+
+def _maybe_open(value: str) -> Any:
+    """`0.1..0.8` is a range, `8|4` a choice."""
+    if span := RANGE.fullmatch(value):
+        return {BETWEEN: [_json_or_text(span["low"]), _json_or_text(span["high"])]}
+    if "|" in value:
+        return {ANY_OF: [_json_or_text(word) for word in value.split("|")]}
+    return _json_or_text(value)
 
 
 def _plain_settings(option: str, name: str, settings: list[str]) -> dict[str, Any]:

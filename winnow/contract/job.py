@@ -1,17 +1,20 @@
 """A job: what is asked (`JobRequest`) and how it stands (`Job`)."""
 
 from datetime import datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Self
 
-from pydantic import Field, StringConstraints
+from pydantic import Field, StringConstraints, model_validator
 
+from winnow.contract.asked_recipe import AskedRecipe, Auto
 from winnow.contract.base import RequestModel, ResponseModel
 from winnow.contract.data_uses import DataUses
 from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
+from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult
+from winnow.contract.search import Search
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
@@ -67,11 +70,10 @@ class Limits(RequestModel):
     )
 
 
-class JobRequest(RequestModel):
-    """`POST /v1/jobs`."""
+class JobSettings(RequestModel):
+    """What a job is told besides its recipe."""
 
     model: str = Field(description="Id of the model to compress; it has to be ready.")
-    recipe: Recipe = Field(description="What is done to it.")
     name: Name | None = Field(default=None, description="What the job is called; only people read it.")
     tags: dict[Tag, Annotated[str, StringConstraints(max_length=200)]] = Field(
         description="Labels to find the job again, with values of your own.",
@@ -94,6 +96,41 @@ class JobRequest(RequestModel):
     require: Requirements = Field(description="What the result has to meet.", default_factory=Requirements)
     benchmark: Benchmark = Field(description="What is timed.", default_factory=Benchmark)
     limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
+
+
+class ClosedJob(JobSettings):
+    """A job that leaves nothing open: what a worker does."""
+
+    recipe: Recipe = Field(description="What is done to the model.")
+
+
+class JobRequest(JobSettings):
+    """`POST /v1/jobs`."""
+
+    recipe: AskedRecipe = Field(
+        description="What is done to the model: steps, of which settings may be left open, a preset, or `auto`."
+    )
+    search: Search | None = Field(
+        default=None,
+        description="What is wanted most and what finding it may cost; for recipes that leave something open, and only "
+        "for these.",
+    )
+
+    @model_validator(mode="after")
+    def _open_means_search(self) -> Self:
+        if self.search is None and isinstance(self.recipe, OpenRecipe | Auto):
+            raise ValueError(
+                'the recipe leaves something open: give search, for example {"objective": "latency", "budget": '
+                '{"seconds": 600}}'
+            )
+        if self.search is not None and isinstance(self.recipe, Recipe):
+            raise ValueError("the recipe leaves nothing open: there is nothing to search, leave search out")
+        return self
+
+    def closed(self, recipe: Recipe) -> ClosedJob:
+        """The same job with this recipe."""
+        settings = {name: getattr(self, name) for name in JobSettings.model_fields}
+        return ClosedJob(recipe=recipe, **settings)
 
 
 class StepProgress(ResponseModel):
@@ -159,7 +196,10 @@ class Job(ResponseModel):
     name: str | None = Field(description="What it is called; null when it was given no name.")
     tags: dict[str, str] = Field(description="The labels that it was given.")
     seed: int = Field(description="Of everything drawn at random.")
-    recipe: Recipe = Field(description="What is done to the model, every setting written out.")
+    recipe: AskedRecipe = Field(description="What is done to the model, every setting written out.")
+    search: Search | None = Field(
+        default=None, description="What is searched for; null where the recipe leaves nothing open."
+    )
     data: DataUses = Field(description="The datasets that it uses, by their role.")
     evaluation: Evaluation | None = Field(description="How quality is measured; null for not at all.")
     require: Requirements = Field(description="What the result has to meet.")

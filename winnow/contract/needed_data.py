@@ -3,7 +3,7 @@
 from winnow.contract.data_uses import ROLES, DataUse, DataUses
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.recipe import AnyStep
 from winnow.contract.steps.base import Need
 
@@ -19,7 +19,7 @@ def path_of(data: DataUses, role: str) -> str:
     return f"data.{role}" if data.dataset is None else "data"
 
 
-def check_needed_data(refusals: Refusals, request: JobRequest) -> None:
+def check_needed_data(refusals: Refusals, request: ClosedJob) -> None:
     """Keeps `missing_data` for each step, and for what is required, that lacks data: asked of the request alone."""
     for index, step in enumerate(request.recipe.steps):
         for need in sorted(step.required):
@@ -31,7 +31,7 @@ def check_needed_data(refusals: Refusals, request: JobRequest) -> None:
         _check_required_metrics(request)
 
 
-def _check_need(request: JobRequest, index: int, step: AnyStep, need: Need) -> None:
+def _check_need(request: ClosedJob, index: int, step: AnyStep, need: Need) -> None:
     if need not in uses(request.data):
         raise Refusal(
             "missing_data",
@@ -41,7 +41,7 @@ def _check_need(request: JobRequest, index: int, step: AnyStep, need: Need) -> N
         )
 
 
-def _check_evaluation(request: JobRequest) -> None:
+def _check_evaluation(request: ClosedJob) -> None:
     require = request.require
     for name, value in (("max_metric_drop", require.max_metric_drop), ("metrics", require.metrics or None)):
         if value is not None and request.evaluation is None:
@@ -66,7 +66,7 @@ def _check_evaluation(request: JobRequest) -> None:
         raise Refusal("missing_data", detail, field="data.evaluation")
 
 
-def measured(request: JobRequest) -> Evaluation | None:
+def measured(request: ClosedJob) -> Evaluation | None:
     """Return the evaluation with the metrics that are required besides."""
     require, evaluation = request.require, request.evaluation
     names = [*require.metrics, *([AGREEMENT] if require.min_agreement is not None else [])]
@@ -77,7 +77,7 @@ def measured(request: JobRequest) -> Evaluation | None:
     return evaluation.model_copy(update={"also": also})
 
 
-def _check_required_metrics(request: JobRequest) -> None:
+def _check_required_metrics(request: ClosedJob) -> None:
     """Check that what is required is a metric of the task that is named. Raises `Refusal` `invalid_request`."""
     task = None if request.evaluation is None else request.evaluation.named_task
     for metric in request.require.metrics if task else ():

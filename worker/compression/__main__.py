@@ -13,7 +13,7 @@ from typing import Any
 from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.needed_data import measured, uses
 from winnow.contract.other_models import named_models
 from winnow.contract.strict_json import read_model
@@ -57,9 +57,11 @@ def main() -> int:
 
 
 def _compress(job: Path, out: Path) -> int:
-    request = read_model(JobRequest, job.read_bytes())
+    request = read_model(ClosedJob, job.read_bytes())
     base = job.parent
-    _check_exist([base / name for name in (request.model, *named_models(request), *_datasets(request))])
+    _check_exist(
+        [base / name for name in (request.model, *named_models(request.recipe), *_datasets(request))]
+    )
     report = compress(
         _as_onnx(base / request.model, out),
         request.recipe,
@@ -76,7 +78,7 @@ def _compress(job: Path, out: Path) -> int:
             request.require,
             request.benchmark,
             request.seed,
-            models={path: base / path for path in named_models(request)},
+            models={path: base / path for path in named_models(request.recipe)},
         ),
     )
     print("\n".join(report.verdict.summary))
@@ -91,7 +93,7 @@ def _check_exist(paths: list[Path]) -> None:
         path.stat()
 
 
-def _datasets(request: JobRequest) -> list[str]:
+def _datasets(request: ClosedJob) -> list[str]:
     return [use.dataset for use in uses(request.data).values()]
 
 

@@ -9,7 +9,7 @@ from app.admission.model_state import ModelState
 from app.admission.named_layers import MAX_EFFORT, NamedLayers
 from tests.support.admission import outcome
 from tests.support.facts import model_facts
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.model import Layer, ModelFacts
 
 
@@ -22,9 +22,9 @@ def many_layers(count: int, table: str | None = None) -> ModelFacts:
 
 
 def test_patterns_of_many_characters_or_in_great_number_are_refused_by_the_schema() -> None:
-    def asked(exclude: list[str]) -> JobRequest:
+    def asked(exclude: list[str]) -> ClosedJob:
         steps = [{"kind": "low_rank", "exclude": exclude}]
-        return JobRequest.model_validate({"model": "m", "recipe": {"steps": steps}})
+        return ClosedJob.model_validate({"model": "m", "recipe": {"steps": steps}})
 
     assert asked(["*" * 200] * 100)
     for too_much in (["[" * 10_000], ["x" * 201], ["x"] * 101):

@@ -9,7 +9,7 @@ from tests.support.admission import DISTIL, QAT, STATIC, calibration, outcome, r
 from tests.support.facts import dataset_facts, model_facts, tensor
 from winnow.contract.dataset import DatasetFacts, DatasetInput
 from winnow.contract.fitting import check_map
-from winnow.contract.job import JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.model import TensorSpec
 from winnow.contract.other_models import named_models
 
@@ -29,8 +29,8 @@ def taking(name: str, *shape: int | str, dtype: str = "float32") -> Any:
 
 def test_every_other_model_is_named_with_the_first_field_that_does() -> None:
     steps = [TAUGHT, {**STUDENT, "teacher": "t"}, STATIC, {**QAT, "teacher": "s"}, DISTIL]
-    request = JobRequest.model_validate({"model": "m", "recipe": {"steps": steps}})
-    assert named_models(request) == {"t": "recipe.steps.0.teacher", "s": "recipe.steps.1.student"}
+    request = ClosedJob.model_validate({"model": "m", "recipe": {"steps": steps}})
+    assert named_models(request.recipe) == {"t": "recipe.steps.0.teacher", "s": "recipe.steps.1.student"}
 
 
 def test_training_data_has_to_fit_the_teacher_too() -> None:
@@ -69,7 +69,7 @@ def test_a_name_in_the_map_that_no_model_has_is_a_mistake() -> None:
 def test_all_data_goes_into_a_student_and_training_data_into_teachers() -> None:
     """A student is calibrated and measured after it was trained."""
     steps = [{**STUDENT, "teacher": "t"}, {**TAUGHT, "student": "s"}]
-    request = JobRequest.model_validate({"model": "m", "recipe": {"steps": steps}})
+    request = ClosedJob.model_validate({"model": "m", "recipe": {"steps": steps}})
     others = {"s": taking("input"), "t": taking("x")}
     goes = {
         role: [whose for whose, _ in fed(request, role, model_facts(), others)]
@@ -114,7 +114,7 @@ def test_names_of_many_inputs_are_looked_up() -> None:
     def specs() -> list[TensorSpec]:
         return [TensorSpec.model_construct(name=Counted(n), dtype="float32", shape=["N"]) for n in range(500)]
 
-    request = JobRequest.model_validate({"model": "m", "recipe": {"steps": [STUDENT]}})
+    request = ClosedJob.model_validate({"model": "m", "recipe": {"steps": [STUDENT]}})
     Counted.compared = 0
     check_students(
         request,

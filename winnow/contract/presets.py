@@ -1,0 +1,238 @@
+"""Recipes and spaces by name, and which of them suit a model: what `{"preset": …}` and `{"auto": {}}` stand for.
+
+`auto` searches the spaces of the presets that suit, the likeliest first.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+from pydantic import Field
+
+from winnow.contract.asked_recipe import PresetName
+from winnow.contract.base import RequestModel, ResponseModel
+from winnow.contract.data_uses import DataUses
+from winnow.contract.errors import Problem
+from winnow.contract.model import ModelFacts
+from winnow.contract.open_steps import OpenRecipe
+from winnow.contract.search import Objective
+from winnow.contract.spaces import dimensions
+
+PRODUCTS: Final = frozenset({"MatMul", "Gemm", "LSTM"})
+MANY_PARAMETERS: Final = 20_000_000
+"""From here on weights are most of what a product waits for."""
+
+
+@dataclass(frozen=True)
+class Space:
+    """A recipe, mostly with something open, and why it is worth trying."""
+
+    recipe: OpenRecipe
+    why: str
+
+
+class PresetInfo(ResponseModel):
+    """A preset, as `GET /v1/presets` lists it."""
+
+    name: PresetName = Field(description='For `{"preset": name}`.')
+    description: str = Field(description="What it does, and whom for.")
+    needs: list[str] = Field(
+        description="What has to be given: `calibration`, `training`, `evaluation` data, `search`."
+    )
+    spaces: list[OpenRecipe] = Field(description="What it tries.")
+
+
+class RecommendationRequest(RequestModel):
+    """`POST /v1/models/{id}/recommendation`: what there is besides the model."""
+
+    data: DataUses = Field(default_factory=DataUses, description="The data that a job would have.")
+    objective: Objective = Field(default="latency", description="What is wanted most.")
+
+
+class Recommended(ResponseModel):
+    """How well a preset suits the model."""
+
+    preset: PresetName = Field(description="Its name.")
+    suits: bool = Field(description="Whether the service would take it for this model and data.")
+    because: str = Field(description="Why it stands where it does.")
+    problem: Problem | None = Field(description="What it would be refused for; null where it suits.")
+
+
+class Recommendations(ResponseModel):
+    """The presets, the best first."""
+
+    items: list[Recommended] = Field(description="All presets.")
+
+
+def _space(why: str, *steps: dict[str, object]) -> Space:
+    return Space(OpenRecipe.model_validate({"steps": list(steps)}), why)
+
+
+INT8 = _space("8-bit integers are the fastest arithmetic of most CPUs", {"kind": "int8"})
+STATIC = _space(
+    "8 bits with ranges from calibration data; layers that cost quality stay float",
+    {
+        "kind": "int8_static",
+        "calibration": {"any_of": ["minmax", "percentile", "entropy"]},
+        "exclude": {"any_of": [[], "auto"]},
+    },
+)
+DYNAMIC = _space("8-bit products without calibration data", {"kind": "int8_dynamic"})
+WEIGHTS = _space(
+    "weights in few bits: the smallest file, and faster where memory is what is waited for",
+    {"kind": "weight_only", "bits": {"any_of": [8, 4, 3]}, "block": {"any_of": [32, 128]}},
+)
+HALF = _space("weights of 16 bits: half the bytes at almost no loss", {"kind": "float16"})
+PALETTE = _space(
+    "weights shared by clustering: small files at any size of a layer",
+    {"kind": "palette", "colors": {"any_of": [16, 64]}},
+)
+PRUNED = _space(
+    "channels that matter least are cut out: fewer multiplications on every runtime",
+    {"kind": "channel_pruning", "amount": {"between": [0.05, 0.6]}},
+)
+PRUNED_INT8 = _space(
+    "fewer channels, and those in 8 bits",
+    {"kind": "channel_pruning", "amount": {"between": [0.05, 0.6]}},
+    {"kind": "int8"},
+)
+LOW_RANK = _space(
+    "weights as products of smaller ones: fewer multiplications in large layers",
+    {"kind": "low_rank", "amount": {"between": [0.1, 0.6]}},
+)
+TRAINED = _space(
+    "channels are cut and the rest is trained towards the original's answers, then in 8 bits",
+    {"kind": "channel_pruning", "amount": {"between": [0.1, 0.8]}},
+    {"kind": "distillation", "epochs": 6},
+    {"kind": "int8", "optional": True},
+)
+TRAINED_INT8 = _space(
+    "8 bits trained through the rounding",
+    {"kind": "int8_static"},
+    {"kind": "quantization_aware_training", "epochs": 3},
+)
+SMOOTH = _space(
+    "8-bit products, with the outliers of activations moved into the weights",
+    {"kind": "int8_dynamic", "smooth": {"between": [0.2, 0.8]}},
+)
+
+
+@dataclass(frozen=True)
+class _Definition:
+    description: str
+    needs: tuple[str, ...]
+    spaces: tuple[Space, ...]
+
+
+_PRESETS: Final[dict[PresetName, _Definition]] = {
+    "fast": _Definition(
+        "The fastest 8-bit form, measured on this machine, without a search.", ("calibration",), (INT8,)
+    ),
+    "no-data": _Definition(
+        "What can be done without any data: weights and products in few bits.",
+        ("search",),
+        (DYNAMIC, WEIGHTS, HALF, PALETTE),
+    ),
+    "small": _Definition(
+        "The smallest file at a quality of your choice, without training.",
+        ("calibration", "search"),
+        (WEIGHTS, STATIC, PALETTE),
+    ),
+    "quality-first": _Definition(
+        "8 bits with the least loss: layers that cost quality stay float.",
+        ("calibration", "search"),
+        (STATIC, HALF),
+    ),
+    "transformer": _Definition(
+        "Products of language models and vision transformers in few bits.",
+        ("calibration", "search"),
+        (SMOOTH, DYNAMIC, WEIGHTS),
+    ),
+    "pruned": _Definition(
+        "Fewer channels, without training: faster on every runtime.",
+        ("calibration", "search"),
+        (PRUNED, PRUNED_INT8, LOW_RANK),
+    ),
+    "tiny": _Definition(
+        "As small and fast as training data allows: pruned, distilled, in 8 bits.",
+        ("calibration", "training", "search"),
+        (TRAINED, TRAINED_INT8),
+    ),
+}
+
+
+def presets() -> list[PresetInfo]:
+    """All presets."""
+    return [
+        PresetInfo(
+            name=name,
+            description=definition.description,
+            needs=list(definition.needs),
+            spaces=[space.recipe for space in definition.spaces],
+        )
+        for name, definition in _PRESETS.items()
+    ]
+
+
+def spaces_of(name: PresetName) -> list[Space]:
+    """What a preset tries."""
+    return [*_PRESETS[name].spaces]
+
+
+def is_search(name: PresetName) -> bool:
+    """Whether a preset leaves something open."""
+    spaces = spaces_of(name)
+    return len(spaces) > 1 or bool(dimensions(spaces[0].recipe))
+
+
+def ranked(facts: ModelFacts, data: DataUses, objective: Objective) -> list[tuple[PresetName, str]]:
+    """The presets, the likeliest to be worth it first, each with the reason."""
+    return sorted(_reasons(facts, data, objective), key=lambda pair: _order(pair[0], facts, objective))
+
+
+def auto_spaces(facts: ModelFacts, data: DataUses, objective: Objective) -> list[Space]:
+    """What `auto` tries: the spaces of all presets, the likeliest first, each once."""
+    spaces = [space for name, _ in ranked(facts, data, objective) for space in spaces_of(name)]
+    return list({id(space): space for space in spaces}.values())
+
+
+def _reasons(facts: ModelFacts, data: DataUses, objective: Objective) -> Iterator[tuple[PresetName, str]]:
+    share, calibrated = _product_share(facts), data.calibration is not None or data.dataset is not None
+    mostly = f"{share:.0%} of its multiply-accumulates are matrix products"
+    yield "transformer", mostly if share > 0.5 else f"only {mostly}"
+    yield (
+        "fast",
+        "there is calibration data" if calibrated else "without calibration data only products become 8-bit",
+    )
+    yield "quality-first", "layers that cost quality can stay float; that takes calibration data"
+    yield "pruned", f"{facts.operators.get('Conv', 0)} convolutions have channels that can go"
+    yield "small", f"{facts.parameters:,} weights are what its file consists of"
+    trains = data.training is not None or data.dataset is not None
+    yield "tiny", "there is training data" if trains else "there is no training data"
+    yield "no-data", "it needs nothing but the model"
+
+
+def _order(name: PresetName, facts: ModelFacts, objective: Objective) -> int:
+    products = _product_share(facts) > 0.5
+    by_size: tuple[PresetName, ...] = (
+        "small",
+        "no-data",
+        "tiny",
+        "transformer",
+        "quality-first",
+        "fast",
+        "pruned",
+    )
+    by_speed: tuple[PresetName, ...] = (
+        ("transformer", "fast", "no-data", "quality-first", "small", "tiny", "pruned")
+        if products or facts.parameters > MANY_PARAMETERS
+        else ("fast", "quality-first", "pruned", "tiny", "small", "transformer", "no-data")
+    )
+    return (by_size if objective in ("size", "memory") else by_speed).index(name)
+
+
+def _product_share(facts: ModelFacts) -> float:
+    """The share of multiply-accumulates that are products; of layers where these are not known."""
+    weights = [layer.macs if layer.macs is not None else 1 for layer in facts.layers]
+    products = [w for w, layer in zip(weights, facts.layers, strict=True) if layer.op in PRODUCTS]
+    return sum(products) / sum(weights) if sum(weights) else 0.0
