@@ -12,11 +12,26 @@ from app.storage.records import Inquiry, Item, Job, Study, Trial, Upload, Upload
 from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
-from winnow.contract.job import ClosedJob
+from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import TensorSpec
 from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
-from worker.child.spec import Compress, InspectDataset, InspectModel, Limits, Propose, Rows, ShowPreview, Work
+from winnow.contract.presets import closed_job
+from winnow.contract.recipe import Recipe
+from worker.child.spec import (
+    Compress,
+    InspectDataset,
+    InspectModel,
+    JudgeFinal,
+    Limits,
+    Propose,
+    Rows,
+    ShowPreview,
+    Tried,
+    Work,
+)
+from worker.compression.measure.extent import WHOLE, Extent, Judging
+from worker.search_records import closed_job_of, plan_of, search_report
 
 CODE_BYTES = 8 * 2**30
 """Address space that torch and ONNX Runtime take without using it."""
@@ -29,22 +44,27 @@ class JobInput:
     def task(self, item: Item, folder: Path) -> Work:
         match item:
             case Job():
-                return self._compress(item, ClosedJob.model_validate(item.request), folder)
+                return self._compress(item, _closed(item), folder)
+            case Trial(role="final"):
+                return self._final(item, folder)
+            case Trial():
+                return self._trial(item, folder)
             case Inquiry():
                 return self._inquiry(item, folder)
             case Upload(kind="model"):
                 return self._inspect_model(item, folder)
             case Upload():
                 return self._inspect_dataset(item, folder)
-            case Study() | Trial():
-                raise NotImplementedError(f"{item.id}: searches are not this runner's yet")
+            case Study():
+                raise AssertionError(f"{item.id}: a study has turns, and no child")
             case _:
                 assert_never(item)
 
     def limits(self, item: Item) -> Limits:
         mapped = self._settings.max_unpacked_bytes + CODE_BYTES
-        if isinstance(item, Job):
-            requested = ClosedJob.model_validate(item.request).limits
+        if isinstance(item, Job | Trial):
+            job = item if isinstance(item, Job) else self._job(item)
+            requested = JobRequest.model_validate(job.request).limits
             return Limits(
                 seconds=min(requested.seconds, self._settings.max_job_seconds),
                 memory_bytes=min(
@@ -101,7 +121,49 @@ class JobInput:
             case _:
                 assert_never(inquiry.kind)
 
-    def _compress(self, job: Job, request: ClosedJob, folder: Path) -> Compress:
+    def _job(self, trial: Trial) -> Job:
+        job = self._records.job(trial.owner, trial.job)
+        if job is None:
+            raise Refusal("not_found", f"The job {trial.job} is deleted.")
+        return job
+
+    def _trial(self, trial: Trial, folder: Path) -> Compress:
+        """Judged on the selection part, as far as the search's choice needs it."""
+        job = self._job(trial)
+        plan = plan_of(job, self._upload(job.owner, "model", job.model))
+        weighs = plan.objective == "memory" or plan.require.max_memory_bytes is not None
+        extent = Extent(brief=True, times=plan.asks_for_time, weighs=weighs)
+        return self._compress(job, closed_job_of(job, trial), folder, "trial", extent)
+
+    def _final(self, final: Trial, folder: Path) -> JudgeFinal:
+        job, rows = self._job(final), self._records.trial_rows(final.job)
+        plan = plan_of(job, self._upload(job.owner, "model", job.model))
+        chosen = {row.number: row for row in rows if row.number in final.candidates}
+        return JudgeFinal(
+            kind="judge_final",
+            job=self._compress(job, closed_job_of(job, final), folder, "final"),
+            tried=[self._tried(chosen[number]) for number in final.candidates],
+            search=search_report(plan, rows),
+        )
+
+    def _tried(self, trial: Trial) -> Tried:
+        assert trial.artifact_sha256 is not None, "only finished trials are candidates"
+        assert trial.report_sha256 is not None, "what has an artifact has a report"
+        return Tried(
+            number=trial.number,
+            artifact=self._made(trial, trial.artifact_sha256),
+            report=self._made(trial, trial.report_sha256),
+            recipe=Recipe.model_validate(trial.recipe),
+        )
+
+    def _compress(
+        self,
+        job: Job,
+        request: ClosedJob,
+        folder: Path,
+        judging: Judging = "result",
+        extent: Extent = WHOLE,
+    ) -> Compress:
         return Compress(
             kind="compress",
             model=self._model(job.owner, request.model),
@@ -117,6 +179,8 @@ class JobInput:
             benchmark=request.benchmark,
             seed=request.seed,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
+            judging=judging,
+            extent=extent,
         )
 
     def _model(self, owner: str, id: str) -> Path:
@@ -148,6 +212,15 @@ class JobInput:
             raise Refusal(code, f"The {kind} {id} is {state}. Upload it again, then send the job again.")
         return upload
 
+    def _made(self, trial: Trial, sha256: str) -> Path:
+        try:
+            return self._blobs.path(sha256)
+        except FileNotFoundError as error:
+            raise Refusal(
+                "storage_unavailable",
+                f"What trial {trial.number} made is missing from the store. Send the job again.",
+            ) from error
+
     def _blob(self, upload: Upload, sha256: str) -> Path:
         try:
             return self._blobs.path(sha256)
@@ -156,3 +229,9 @@ class JobInput:
                 "storage_unavailable",
                 f"The bytes of {upload.id} are missing from the store. Delete it, upload it again, then retry.",
             ) from error
+
+
+def _closed(job: Job) -> ClosedJob:
+    closed = closed_job(JobRequest.model_validate(job.request))
+    assert closed is not None, "a job that searches is done by its trials"
+    return closed

@@ -12,7 +12,7 @@ from pydantic import Field
 
 from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs
-from app.storage.records import Inquiry, Item, Job, Upload
+from app.storage.records import Inquiry, Item, Job, Trial, Upload
 from winnow.contract.dataset import DatasetFacts, Rejected
 from winnow.contract.errors import Problem
 from winnow.contract.inquiry import Preview, Proposal
@@ -20,6 +20,7 @@ from winnow.contract.model import ModelFacts
 from winnow.contract.report import Report
 from worker.child.spec import ANSWER_FILE, Message
 from worker.curves import pack
+from worker.search_records import result_of
 
 log = logging.getLogger(__name__)
 
@@ -44,6 +45,8 @@ def store_results(
     match item:
         case Job():
             return _job(folder, blobs) | _curves(curves, blobs)
+        case Trial():
+            return _trial(folder, blobs)
         case Inquiry():
             return _inquiry(item, folder, blobs)
         case Upload(kind="model"):
@@ -123,6 +126,12 @@ def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
         "problem": None,
         **artifact,
     }
+
+
+def _trial(folder: Path, blobs: Blobs) -> dict[str, Any]:
+    report, made = read_report(folder), _job(folder, blobs)
+    files = ("artifact_sha256", "artifact_bytes", "report_sha256", "graph_sha256", "problem")
+    return {"state": "finished", "result": result_of(report), **{name: made[name] for name in files}}
 
 
 def _bounded(file: Path) -> bytes:

@@ -11,6 +11,8 @@ from collections import deque
 from typing import Any
 
 from app.storage.records import Event, Job
+from winnow.contract.job import JobRequest
+from winnow.contract.presets import closed_job
 from winnow.contract.steps.training import TRAINING_KINDS
 from worker.child.spec import Advanced, Logged, Note, StepBegun
 
@@ -34,7 +36,7 @@ TRAINING_WEIGHT = 10.0
 
 class ProgressRecord:
     def __init__(self, job: Job) -> None:
-        self._job, self._weights = job, [*map(_weight, job.request["recipe"]["steps"]), 1.0]
+        self._job, self._weights = job, [*map(_weight, _kinds(job)), 1.0]
         self._started = time.monotonic()
         self._part, self._last_logged, self._count = 0, 0.0, 0
         self._events: deque[Event] = deque(maxlen=MAX_PENDING_EVENTS)
@@ -128,5 +130,10 @@ class ProgressRecord:
         return round(elapsed * (1 - self.progress) / self.progress)
 
 
-def _weight(step: dict[str, Any]) -> float:
-    return TRAINING_WEIGHT if step.get("kind") in TRAINING_KINDS else 1.0
+def _kinds(job: Job) -> list[str]:
+    closed = closed_job(JobRequest.model_validate(job.request))
+    return [] if closed is None else [step.kind for step in closed.recipe.steps]
+
+
+def _weight(kind: str) -> float:
+    return TRAINING_WEIGHT if kind in TRAINING_KINDS else 1.0

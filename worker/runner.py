@@ -12,9 +12,10 @@ from typing import Any, assert_never
 
 from app.queue import WakeUp
 from app.settings import Settings
-from app.storage.ids import is_job
+from app.storage.ids import study_of
+from app.storage.kinds import queue_of
 from app.storage.ports import Blobs, Records
-from app.storage.records import Duration, Item, Job, Wake
+from app.storage.records import Duration, Item, Job, Study, Trial, Wake
 from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.durations import keep_durations, measured_durations
@@ -22,6 +23,8 @@ from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
 from worker.job_output import store_of_failed, store_results
 from worker.scratch import RETRYABLE, Scratch
+from worker.search_records import end_of_job
+from worker.search_turn import take_turn
 
 log = logging.getLogger(__name__)
 
@@ -56,9 +59,19 @@ class Runner:
             if item is None:
                 log.info("%s is not to be had", id)
                 return
-            self._attempt(item)
+            self._do(item)
         except Exception:
             log.exception("%s: this attempt failed on our side; its lease will run out", id)
+
+    def _do(self, item: Item) -> None:
+        """Whoever ends a trial takes the next turn of its search, too: nobody waits for anybody."""
+        if isinstance(item, Study):
+            for wake in take_turn(self._records, item, self._settings.max_attempts):
+                self._queue.publish(wake)
+            return
+        self._attempt(item)
+        if isinstance(item, Trial):
+            self.run(study_of(item.job))
 
     def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
@@ -123,7 +136,7 @@ class Runner:
         match ending:
             case Finished():
                 return self._finish(item, changes, heartbeat) or (
-                    is_job(item.id) and self._finish(item, {"state": "cancelled"}, heartbeat)
+                    isinstance(item, Job | Trial) and self._finish(item, _stopped_state(item), heartbeat)
                 )
             case Failed(problem=problem):
                 return self._finish(item, changes | _failure(item, problem), heartbeat)
@@ -138,7 +151,7 @@ class Runner:
     def _stopped(self, item: Item, why: Reason, heartbeat: Heartbeat) -> bool:
         match why:
             case "cancelled":
-                return self._finish(item, {"state": "cancelled"}, heartbeat)
+                return self._finish(item, _stopped_state(item), heartbeat)
             case "fenced":
                 return False
             case "shutdown":
@@ -147,11 +160,18 @@ class Runner:
                 assert_never(why)
 
     def _finish(self, item: Item, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
-        finished = heartbeat.insist(lambda: self._records.finish(item.id, item.attempt, time.time(), changes))
+        changes, of_job = changes | heartbeat.spent(), None
+        if isinstance(item, Trial) and item.role == "final" and changes["state"] == "finished":
+            of_job = end_of_job(changes)
+        finished = heartbeat.insist(
+            lambda: self._records.finish(item.id, item.attempt, time.time(), changes, of_job)
+        )
         if finished:
             log.info("%s: %s", item.id, changes["state"])
             if changes["state"] not in RETRYABLE:  # such a job may go on after its checkpoints
                 self._scratch.clear(item.id)
+            if isinstance(item, Trial) and of_job is not None:
+                self._scratch.clear(item.job)
         return finished
 
     def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool) -> bool:
@@ -161,9 +181,13 @@ class Runner:
         return released
 
     def _wake(self, id: str) -> None:
-        self._queue.publish(Wake(queue="work" if is_job(id) else "inspect", id=id))
+        self._queue.publish(Wake(queue=queue_of(id), id=id))
+
+
+def _stopped_state(item: Item) -> dict[str, Any]:
+    return {"state": "stopped_early" if isinstance(item, Trial) else "cancelled"}
 
 
 def _failure(item: Item, problem: Problem) -> dict[str, Any]:
-    state = "failed" if isinstance(item, Job) else "rejected"
+    state = "failed" if isinstance(item, Job | Trial) else "rejected"
     return {"state": state, "problem": problem.model_dump(mode="json")}

@@ -8,17 +8,18 @@ root/<id>/curves/                  likewise: a later attempt does not repeat the
 """
 
 import logging
+import os
 import shutil
 import time
 from pathlib import Path
 
-from app.storage.ids import is_job
 from app.storage.ports import Records
-from app.storage.records import LOCAL_OWNER, Leased
+from app.storage.records import LOCAL_OWNER, Job, Leased, Trial
 
 log = logging.getLogger(__name__)
 
-SHARED = ("checkpoints", "curves")
+CHECKPOINTS = "checkpoints"
+SHARED = (CHECKPOINTS, "curves")
 
 RETRYABLE = frozenset({"failed", "cancelled"})
 KEEP_FAILED_SECONDS = 24 * 3600.0
@@ -35,13 +36,20 @@ class Scratch:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for place in self.shared(item):
-            place.mkdir(exist_ok=True)
-            (folder / place.name).symlink_to(f"../{place.name}")
+            place.mkdir(parents=True, exist_ok=True)
+            (folder / place.name).symlink_to(os.path.relpath(place, folder))
         return folder
 
     def shared(self, item: Leased) -> list[Path]:
-        """The folders that the attempts of a job have in common; an inspection has none."""
-        return [self._root / item.id / name for name in SHARED] if is_job(item.id) else []
+        """The folders that the attempts of a job have in common, and its trials the checkpoints; an inspection has
+        none."""
+        match item:
+            case Job():
+                return [self._root / item.id / name for name in SHARED]
+            case Trial():
+                return [self._root / item.job / CHECKPOINTS, self.curves(item)]
+            case _:
+                return []
 
     def curves(self, item: Leased) -> Path:
         """Where the training steps of all attempts have drawn their curves."""

@@ -36,7 +36,7 @@ def plan_of(job: Job, model: Upload) -> Plan:
     )
 
 
-def closed_job(job: Job, trial: Trial) -> ClosedJob:
+def closed_job_of(job: Job, trial: Trial) -> ClosedJob:
     """A trial as a job of its own; of a final the recipe of its first candidate."""
     request = JobRequest.model_validate(job.request)
     recipe = Recipe.model_construct(steps=[]) if trial.recipe is None else Recipe.model_validate(trial.recipe)
@@ -59,6 +59,7 @@ def result_of(report: Report) -> dict[str, Any]:
     """What a trial came to, as its row keeps it and `worker.search.measured` reads it."""
     speed = report.latency[0] if report.latency else None
     return {
+        "outcome": report.outcome,
         "size_bytes": report.size_bytes.after,
         "macs": None if report.macs is None else report.macs.after,
         "memory_bytes": None if report.peak_rss_bytes is None else report.peak_rss_bytes.after,
@@ -77,6 +78,18 @@ def result_of(report: Report) -> dict[str, Any]:
             "snr_db": _least(entry.snr_db for entry in report.parity),
         },
         "requirements": [entry.model_dump(mode="json") for entry in report.requirements],
+    }
+
+
+def end_of_job(final: dict[str, Any]) -> dict[str, Any]:
+    """What a job becomes by its final, which these changes finish."""
+    files = ("artifact_sha256", "artifact_bytes", "report_sha256", "graph_sha256", "problem")
+    result = final["result"]
+    return {
+        "state": "succeeded",
+        "outcome": result["outcome"],
+        "requirements": result["requirements"],
+        **{name: final[name] for name in files},
     }
 
 

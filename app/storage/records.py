@@ -62,7 +62,8 @@ class Upload(Leased):
 class Job(Leased):
     """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names, teachers included.
 
-    `spaces` are what a search tries, as JSON. One that `searches` is never leased and never in the queue: its study is, and its trials are.
+    One that `searches` is never leased and never in the queue: its study is, and its trials are. `spaces` are what it
+    searches, as JSON.
     """
 
     model: str

@@ -156,7 +156,10 @@ def _steps(steps: list[StepReport]) -> RenderableType:
 def _sentences(report: Report) -> Iterator[str]:
     yield from report.verdict.summary
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"
-    yield from (f"Not met, {result.name}: {result.why}" for result in report.requirements if not result.met)
+    for result in report.requirements:
+        if not result.met:
+            cause = "" if result.cause is None else f" Likeliest cause: {result.cause}"
+            yield f"Not met, {result.name}: {result.why}{cause}"
     for step in report.steps:
         yield from (f"Note, {step.kind}: {note}" for note in step.notes)
     yield from (f"Note: {note}" for note in report.notes)

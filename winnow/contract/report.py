@@ -140,7 +140,8 @@ class Parity(ResponseModel):
 
 
 class RequirementResult(ResponseModel):
-    """Something that was asked, and whether it is met. `why` says in a sentence why not, null when it is."""
+    """Something that was asked, and whether it is met. `why` says in a sentence what is missing, `cause` where it
+    likeliest comes from."""
 
     name: str = Field(description="What was required, as in the request.")
     asked: float = Field(description="The bound that was asked for.")
@@ -148,6 +149,10 @@ class RequirementResult(ResponseModel):
     interval: Interval | None = Field(description="95 % interval of `measured`; null where it is exact.")
     met: bool = Field(description="Whether it is met on the worse bound of the interval.")
     why: str | None = Field(description="Why it is not met; null when it is.")
+    cause: str | None = Field(
+        default=None,
+        description="The likeliest cause, from what was measured; null when it is met, and where nothing tells it.",
+    )
 
 
 class StepReport(ResponseModel):

@@ -34,7 +34,7 @@ def assemble(
     measured: Comparison,
     materials: Materials,
 ) -> Report:
-    """Make the report of the file `artifact`, whose graph this is."""
+    """Make the report of the file `artifact`, whose graph this is; causes of what is not met are not in it yet."""
     options, split = materials.options, materials.data.split
     size = pair_of(upload.size_bytes, bytes_of(artifact))
     shapes = measured.latency[0].shapes if measured.latency else None

@@ -1,6 +1,7 @@
 """Judge how like the original's the outputs are: the worst decides; what is broken or cannot be compared meets
 nothing."""
 
+import math
 from collections.abc import Mapping
 from typing import Final, Literal
 
@@ -75,3 +76,17 @@ def _beyond_comparing(figure: Figure, parity: list[Parity], uncompared: Mapping[
             noun = "cosine" if figure == "cosine" else "SNR"
             return f"output {p.output!r} has no {noun} (it is almost zero, or integers), and moved by {p.max_error:.3g}"
     return None
+
+
+def least_snr_db(parity: list[Parity], uncompared: Mapping[str, str]) -> float | None:
+    """Return the least SNR of all outputs; infinite where nothing moved, None where one could not be compared."""
+    if uncompared or not parity or any(p.max_error is None for p in parity):
+        return None
+    return min(_db(p) for p in parity)
+
+
+def _db(parity: Parity) -> float:
+    """Return the SNR in dB. Integers and outputs of zeros have none: they moved or they did not."""
+    if parity.max_error is not None and parity.max_error <= MAX_ERROR_OF_SAME:
+        return math.inf
+    return -math.inf if parity.snr_db is None else parity.snr_db

@@ -6,7 +6,7 @@ Under the machine's measuring lock, in a quiet moment; nothing is told of a time
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -32,15 +32,29 @@ def layer_times(
     model: ir.Model, feed: Feed, names: Iterable[str], folder: Path, patience: Patience
 ) -> dict[str, float]:
     """Measure the milliseconds of each of these nodes, what was fused into it included, as far as it can be told."""
+    times: dict[str, float] = defaultdict(float)
+    layer_of = layers_by_profiled_name(model, names)
+    for name, milliseconds in profile(model, feed, folder, patience).items():
+        if (layer := layer_of(name)) is not None:
+            times[layer] += milliseconds
+    return dict(times)
+
+
+def layers_by_profiled_name(model: ir.Model, names: Iterable[str]) -> Callable[[str], str | None]:
+    """Make a function from a node of the profile to the one of these layers that it is, or was fused into."""
     wanted = set(names)
     owners = _owners(model, wanted)
-    times: dict[str, float] = defaultdict(float)
-    for name, milliseconds in profile(model, feed, folder, patience).items():
-        short = RENAMED.sub("", name)
-        owner = short if short in wanted else owners.get(short)
-        if owner is not None:
-            times[owner] += milliseconds
-    return dict(times)
+
+    def layer_of(name: str) -> str | None:
+        short = graph_name(name)
+        return short if short in wanted else owners.get(short)
+
+    return layer_of
+
+
+def graph_name(name: str) -> str:
+    """Return the name that a node of the profile had in the graph."""
+    return RENAMED.sub("", name)
 
 
 def profile(model: ir.Model, feed: Feed, folder: Path, patience: Patience) -> dict[str, float]:
