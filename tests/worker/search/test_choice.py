@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from app.storage.records import Trial
@@ -28,6 +28,7 @@ results = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(
     st.lists(results, max_size=8),
     st.sampled_from(["size", "latency", "quality", "macs", "memory"]),

@@ -27,7 +27,7 @@ def curve(seed: int) -> Callable[[dict[str, Any], float], dict[str, Any]]:
     """A size that shrinks with the amount, and a drop that grows from a knee on, with the noise of a training."""
     draw = random.Random(seed)
     knee, power, shape = draw.uniform(0.05, 0.95), draw.uniform(1.5, 8), draw.uniform(0.7, 2)
-    width, noise = draw.uniform(0, 0.002), draw.choice([0, 0.0001, 0.0003, 0.001])
+    width, noise = draw.uniform(0, 0.002), draw.choice([0, 0.0001, 0.0003, 0.0005])
 
     def evaluate(recipe: dict[str, Any], share: float) -> dict[str, Any]:
         amount = recipe["steps"][0]["amount"]
@@ -109,9 +109,16 @@ def test_a_direction_that_the_results_contradict_is_turned_round() -> None:
     assert step.value > 0.5
 
 
-def test_results_without_an_edge_are_not_bisected() -> None:
-    rows = [at(0, 0.2, 800, 0.0), at(1, 0.4, 600, 0.1), at(2, 0.6, 400, 0.0)]
-    assert steps(PLAN, rows) == Unordered()
+def test_results_without_an_order_are_not_bisected() -> None:
+    assert steps(PLAN, [at(0, 0.2, 800, 0.0), at(1, 0.4, 600, 0.1), at(2, 0.6, 700, 0.1)]) == Unordered()
+    assert steps(PLAN, [at(0, 0.2, 800, 0.1), at(1, 0.4, 600, 0.05)]) == Unordered()
+
+
+def test_where_something_harsher_meets_the_requirements_the_edge_is_sought_behind_it() -> None:
+    rows = [at(0, 0.5, 500, 0.0032), at(1, 0.45, 550, 0.0), at(2, 0.55, 450, 0.0)]
+    step = steps(PLAN, rows)
+    assert isinstance(step, Try)
+    assert step.value > 0.6
 
 
 def test_it_looks_beyond_the_edge_once() -> None:

