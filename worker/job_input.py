@@ -115,6 +115,7 @@ class JobInput:
             benchmark=request.benchmark,
             seed=request.seed,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
+            request=request,
         )
 
     def _model(self, owner: str, id: str) -> Path:

@@ -9,7 +9,7 @@ from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS
-from winnow.contract.job import Benchmark
+from winnow.contract.job import Benchmark, JobRequest
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 
@@ -76,7 +76,7 @@ class Rows(Message):
 
 class Compress(Message):
     """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in). `whole` is data
-    that is to be split."""
+    that is to be split. `request` is the job's, with the ids that its user knows."""
 
     kind: Literal["compress"]
     model: Path
@@ -92,6 +92,7 @@ class Compress(Message):
     benchmark: Benchmark
     seed: int
     max_unpacked_bytes: int
+    request: JobRequest | None = None
 
 
 class LoadModel(Message):

@@ -146,6 +146,7 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
             task.max_unpacked_bytes,
             task.models,
             messages,
+            task.request,
         ),
     )
     return {}  # all that is to be said is in `report.json`
