@@ -69,7 +69,7 @@ def _fewer_bits(now: Situation) -> Iterator[Suggestion]:
     """4 bits for weights in place of 8; only where nothing after it needs the nodes of 8 bits."""
     for index, step in enumerate(now.steps):
         if isinstance(step, INTEGERS) and not now.trains_after(index) and now.operators & MATMULS_AND_CONV:
-            why = f"Weights of 4 bits in place of {step.kind} take half of its bytes, and the arithmetic stays in floats."
+            why = f"Weights of 4 bits take half of what {step.kind} leaves; the arithmetic stays in floats."
             yield Suggestion(why, now.replaced(index, {"kind": "weight_only", "bits": 4}))
 
 
