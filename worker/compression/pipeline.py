@@ -12,9 +12,8 @@ from worker.compression.materials import Materials
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.result.artifact import finish
-from worker.compression.result.causes.cause import with_causes
-from worker.compression.result.causes.gather import gather
 from worker.compression.result.comparing import compare_with_original
+from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.run_steps import run_steps
 from worker.compression.upload import open_upload
@@ -56,6 +55,6 @@ def compress(
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.hand_over(artifact_path, recipe, measured, materials)
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
-        report = with_causes(gather(report, recipe, materials))
+        report = explain(report, recipe, materials)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report
