@@ -1,6 +1,7 @@
 """compress(): a model, a recipe and data in; a smaller or faster ONNX file and a measured report out."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from winnow.contract.recipe import Recipe
@@ -16,6 +17,7 @@ from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.run_steps import run_steps
+from worker.compression.shared_arrays import SharedArrays
 from worker.compression.upload import open_upload
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
@@ -46,9 +48,10 @@ def compress(
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         check_job(recipe.steps, materials)
 
-        checkpoints = Checkpoints(
-            out_dir / "checkpoints", fingerprint(upload.sha256, materials.data, options)
-        )
+        base = fingerprint(upload.sha256, materials.data, options)
+        checkpoints = Checkpoints(out_dir / "checkpoints", base)
+        if options.judging == "trial":
+            materials = replace(materials, shared=SharedArrays(out_dir / "statistics", base))
         graph, reports = run_steps(recipe.steps, materials, checkpoints, artifact_path)
 
         artifact = finish(graph, reports, recipe.steps, materials)
