@@ -42,12 +42,11 @@ def compress(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
+        upload = upload.for_steps(recipe.steps, data, scratch)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         check_job(recipe.steps, materials)
 
-        checkpoints = Checkpoints(
-            out_dir / "checkpoints", fingerprint(upload.sha256, materials.data, options)
-        )
+        checkpoints = Checkpoints(out_dir / "checkpoints", fingerprint(upload.key, materials.data, options))
         graph, reports = run_steps(recipe.steps, materials, checkpoints, artifact_path)
 
         artifact = finish(graph, reports, recipe.steps, materials)
