@@ -93,10 +93,11 @@ def _choice(model: ir.Model) -> ir.Node | None:
 
 
 def _bound(value: ir.Value, constants: Mapping[str, float]) -> Array | None:
-    if value.name not in constants or value.shape is None or value.dtype is None:
+    name = str(value.name)
+    if name not in constants or value.shape is None or value.dtype is None:
         return None
     sizes = [dim if isinstance(dim, int) else 1 for dim in value.shape]  # a constant is the same at any size
-    return np.full(sizes, constants[value.name], value.dtype.numpy())
+    return np.full(sizes, constants[name], value.dtype.numpy())
 
 
 def _array(value: ir.Value | None, known: Mapping[str, Array]) -> Array | None:
