@@ -45,10 +45,11 @@ def compress(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
+        upload = upload.for_steps(recipe.steps, data, scratch)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         check_job(recipe.steps, materials)
 
-        base = fingerprint(upload.sha256, materials.data, options)
+        base = fingerprint(upload.key, materials.data, options)
         checkpoints = Checkpoints(out_dir / "checkpoints", base)
         if options.judging == "trial":
             materials = replace(materials, shared=SharedArrays(out_dir / "statistics", base))

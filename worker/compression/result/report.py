@@ -74,7 +74,7 @@ def assemble(
         layers=layers(before, graph, shapes),
         split=split,
         environment=measured.environment,
-        notes=[*measured.notes, *([sentence(split)] if split else [])],
+        notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
     )
 
 
