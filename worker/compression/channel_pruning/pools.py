@@ -16,7 +16,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels import Group
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MIN_ROUNDED_CHANNELS: Final = 16
 """Channels of a group from which on it is rounded to `LANES` by itself."""

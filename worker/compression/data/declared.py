@@ -32,7 +32,7 @@ from worker.compression.data.scratch import Scratch
 from worker.compression.data.table import Files, Numbers, Ragged, Table
 from worker.compression.data.targets.annotations import annotation_labels
 from worker.compression.data.targets.column import ColumnLabels, column_labels
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 LABELS = "labels"
 
