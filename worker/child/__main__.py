@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.compression.measure.timing.lock import PATH_VARIABLE
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE
 
 
 def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:

@@ -19,7 +19,7 @@ from winnow.contract.recipe import ChannelPruning
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.facts.cost import macs, parameters
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.timing.latency import measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience

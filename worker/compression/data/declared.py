@@ -34,7 +34,7 @@ from worker.compression.data.table import Files, Numbers, Ragged, Table, Texts
 from worker.compression.data.targets.annotations import annotation_labels
 from worker.compression.data.targets.column import column_labels
 from worker.compression.data.targets.texts import TextLabels
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 LABELS = "labels"
 

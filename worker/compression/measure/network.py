@@ -8,7 +8,7 @@ import onnxruntime as ort
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes_of
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.runtime.session import open_session
 
 Feed = dict[str, Array]

@@ -13,7 +13,7 @@ from worker.compression.data.formats.tables.mapped import MappedTexts
 from worker.compression.data.inputs.padding import Width, padded
 from worker.compression.data.inputs.text_encoder import Encoder, refused, text_encoder
 from worker.compression.data.table import Rows, Table
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 Part = Literal["input_ids", "attention_mask", "token_type_ids"]
 PARTS: Final[tuple[Part, ...]] = ("input_ids", "attention_mask", "token_type_ids")

@@ -10,7 +10,7 @@ from winnow.contract.decoding import Ctc, Detector
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation, Metric, Task
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.by_task import measure_of

@@ -12,7 +12,7 @@ from worker.compression.data.inputs.padding import PaddingReader
 from worker.compression.data.inputs.text import TextReader
 from worker.compression.data.model_inputs import Column
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 TOKENS: Final = "input_ids"
 MASK: Final = "attention_mask"

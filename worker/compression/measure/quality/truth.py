@@ -16,7 +16,7 @@ from worker.compression.data.labels import class_numbers, is_whole
 from worker.compression.data.samples import Samples
 from worker.compression.data.table import select
 from worker.compression.data.targets.placed import MaskTargets
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.ctc import spelled
 from worker.compression.measure.quality.decode.decoder import Decoder
 from worker.compression.measure.quality.metrics.segmentation import IGNORED

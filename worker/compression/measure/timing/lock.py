@@ -4,23 +4,17 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from winnow.contract.errors import Refusal
+from worker.compression.measure.timing.lock_file import lock_path
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
 
-PATH_VARIABLE = "WINNOW_MEASURE_LOCK"
 WAIT_VARIABLE = "WINNOW_MEASURE_WAIT_SECONDS"
 WAIT_SECONDS = 1800.0
-
-
-def lock_path() -> Path:
-    """Return the file that the variable names, as the service's workers set it; else one of this user's own."""
-    return Path(os.environ.get(PATH_VARIABLE) or Path.home() / ".cache" / "winnow" / "measure.lock")
 
 
 @contextmanager

@@ -19,7 +19,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import ERRORS, Evaluation
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
