@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.contract.errors import Refusal
+from winnow.contract.target import Target
 from worker.child.spec import (
     ANSWER,
     Advanced,
@@ -61,8 +62,9 @@ class Messages:
     def log(self, message: str, level: str = "info", **values: Any) -> None:
         self.send(Logged.model_validate({"message": message, "level": level, "values": values}))
 
-    def load(self, model: Path, feed: Path, threads: int) -> Loaded:
-        return Loaded(**self._measured(LoadModel(kind="load_model", model=model, feed=feed, threads=threads)))
+    def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
+        task = LoadModel(kind="load_model", model=model, feed=feed, threads=threads, target=target)
+        return Loaded(**self._measured(task))
 
     def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:
         """`progress` is told by the other child itself."""
@@ -79,6 +81,7 @@ class Messages:
                 benchmark=comparing.benchmark,
                 seed=comparing.seed,
                 max_unpacked_bytes=comparing.max_unpacked_bytes,
+                target=comparing.target,
             )
         )
         return COMPARISON.validate_python(result)

@@ -12,6 +12,7 @@ from winnow.contract.inquiry import MAX_PREVIEW_ROWS
 from winnow.contract.job import Benchmark
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.target import DEFAULT_TARGET, Target
 
 MAX_THREADS = 1024
 ANSWER_FILE = "answer.json"
@@ -92,6 +93,7 @@ class Compress(Message):
     benchmark: Benchmark
     seed: int
     max_unpacked_bytes: int
+    target: Target = DEFAULT_TARGET
 
 
 class LoadModel(Message):
@@ -101,6 +103,7 @@ class LoadModel(Message):
     model: Path
     feed: Path
     threads: int = Field(ge=1, le=MAX_THREADS)
+    target: Target = DEFAULT_TARGET
 
 
 class CompareModels(Message):
@@ -117,6 +120,7 @@ class CompareModels(Message):
     benchmark: Benchmark
     seed: int
     max_unpacked_bytes: int
+    target: Target = DEFAULT_TARGET
 
 
 Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress

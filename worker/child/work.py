@@ -146,6 +146,7 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
             task.max_unpacked_bytes,
             task.models,
             messages,
+            task.target,
         ),
     )
     return {}  # all that is to be said is in `report.json`
@@ -166,6 +167,7 @@ def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
         task.benchmark,
         task.seed,
         task.max_unpacked_bytes,
+        task.target,
     )
     folder = Path(mkdtemp(prefix="data-"))
     compared: dict[str, Any] = COMPARISON.dump_python(

@@ -77,6 +77,7 @@ def _compress(job: Path, out: Path) -> int:
             request.benchmark,
             request.seed,
             models={path: base / path for path in named_models(request)},
+            target=request.target,
         ),
     )
     print("\n".join(report.verdict.summary))

@@ -6,6 +6,7 @@ from pathlib import Path
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Requirements
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
 
@@ -15,7 +16,7 @@ class Options:
     """`seed` decides every draw. `max_unpacked_bytes` bounds what an archive may become on disk.
 
     `models` are the files of the other models that steps name: by the id that the recipe has for them.
-    `processes` start those in which models are measured.
+    `processes` start those in which models are measured, and `target` is the runtime that measures.
     """
 
     evaluation: Evaluation | None = None
@@ -25,3 +26,4 @@ class Options:
     max_unpacked_bytes: int = 32 * 2**30
     models: dict[str, Path] = field(default_factory=dict)
     processes: MeasuringProcesses = field(default_factory=Subprocesses)
+    target: Target = DEFAULT_TARGET

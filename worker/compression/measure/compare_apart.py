@@ -63,6 +63,7 @@ def open_and_compare(
         seed=comparing.seed,
         progress=progress,
         processes=processes,
+        target=comparing.target,
     )
 
 

@@ -29,6 +29,7 @@ def compare_with_original(candidate: Path, recipe: Recipe, materials: Materials)
             options.benchmark,
             options.seed,
             options.max_unpacked_bytes,
+            options.target,
         )
         return compare_apart(comparing, materials.scratch, materials.progress, options.processes)
     return compare(
@@ -42,6 +43,7 @@ def compare_with_original(candidate: Path, recipe: Recipe, materials: Materials)
         seed=options.seed,
         progress=materials.progress,
         processes=options.processes,
+        target=options.target,
     )
 
 

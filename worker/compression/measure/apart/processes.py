@@ -14,6 +14,7 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.report import Environment, Latency, Pair, Parity, Quality
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.source import Source
 from worker.compression.measure.timing.disturbance import Disturbance
 from worker.compression.progress import Progress
@@ -75,12 +76,13 @@ class Comparing:
     benchmark: Benchmark
     seed: int
     max_unpacked_bytes: int
+    target: Target = DEFAULT_TARGET
 
 
 class MeasuringProcesses(Protocol):
     """Both raise `ProcessEnded`."""
 
-    def load(self, model: Path, feed: Path, threads: int) -> Loaded:
+    def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
         """Measure loading and running the model on the arrays in `feed` (see `fresh`)."""
 
     def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:

@@ -11,6 +11,7 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from winnow.contract.errors import Problem, Refusal
+from winnow.contract.target import Target
 from worker.compression.measure.apart.processes import Comparing, Comparison, Loaded, ProcessEnded
 from worker.compression.progress import Progress
 
@@ -24,7 +25,7 @@ COMPARED: Final[TypeAdapter[Comparison | Problem]] = TypeAdapter(Comparison | Pr
 class Subprocesses:
     """`MeasuringProcesses` that run `fresh` and `apart`, which die with this process."""
 
-    def load(self, model: Path, feed: Path, threads: int) -> Loaded:
+    def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
         command = [
             sys.executable,
             "-m",
@@ -32,6 +33,7 @@ class Subprocesses:
             str(model),
             str(feed),
             str(threads),
+            target,
         ]
         try:
             ran = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)

@@ -25,6 +25,7 @@ from worker.compression.quantization.search.acceptance import acceptance_rule
 from worker.compression.quantization.search.layer_profile import layer_times
 from worker.compression.quantization.search.output_error import EXACT_DB, OutputComparer, OutputQuality
 from worker.compression.quantization.search.sensitivity import measure_gains, measure_sensitivities
+from worker.compression.steps.context import Context
 
 
 @pytest.fixture
@@ -38,7 +39,7 @@ def static(tmp_path: Path) -> Static:
 @pytest.mark.usefixtures("all_told")
 def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_path: Path) -> None:
     output_error = OutputComparer(static.model, static.samples, tmp_path)
-    gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    gains = measure_gains(static, next(static.samples.take(1).batches(1)), Context(tmp_path, 0, Silent()))
     found = measure_sensitivities(static, output_error, gains, lambda _: None)
     assert [one.name for one in found] == ["conv1", "conv2", "conv3", "head"]
     ranked = sorted(found, key=lambda one: one.quality.snr_db)
@@ -53,7 +54,7 @@ def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_pa
 def test_noises_add_up(static: Static, tmp_path: Path) -> None:
     """The noise of all layers is that of the single ones together, within 3 dB."""
     output_error = OutputComparer(static.model, static.samples, tmp_path)
-    gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    gains = measure_gains(static, next(static.samples.take(1).batches(1)), Context(tmp_path, 0, Silent()))
     found = measure_sensitivities(static, output_error, gains, lambda _: None)
     together = -10 * np.log10(sum(10 ** (-one.quality.snr_db / 10) for one in found))
     assert abs(output_error(static.quantized()).snr_db - together) < 3

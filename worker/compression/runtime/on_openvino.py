@@ -1,0 +1,45 @@
+"""A model loaded by OpenVINO, on the CPU. Imported where OpenVINO is the target and nowhere else: it is an extra."""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+
+sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # importing OpenVINO would report to Intel
+
+import openvino as ov  # noqa: E402
+
+CPU: Final = "CPU"
+SETTINGS: Final[dict[str, Any]] = {
+    "PERFORMANCE_HINT": "LATENCY",
+    "NUM_STREAMS": 1,
+    "INFERENCE_PRECISION_HINT": "f32",  # else bfloat16 on CPUs with AMX, whatever the file says
+    "DYNAMIC_QUANTIZATION_GROUP_SIZE": 0,  # else 8-bit activations before compressed weights
+    "ENABLE_CPU_PINNING": False,  # models take turns: two on the same core, or one on a busy one
+}
+
+
+def _core() -> ov.Core:
+    core = ov.Core()
+    core.set_property({"ENABLE_MMAP": False})  # files of candidates are written anew while models live
+    core.get_versions(CPU)  # loads the plugin now: loading a model is timed and weighed without it
+    return core
+
+
+CORE: Final = _core()
+
+
+class OpenvinoModel:
+    provider: Final = "OpenVINO CPU"
+
+    def __init__(self, model: Path, threads: int, **settings: Any) -> None:
+        """Raises `RuntimeError`; where a node is unknown it says which."""
+        every = SETTINGS | {"INFERENCE_NUM_THREADS": threads} | settings
+        self._compiled = CORE.compile_model(CORE.read_model(model), CPU, every)
+        self.request = self._compiled.create_infer_request()
+
+    def run(self, outputs: Sequence[str] | None, feed: Mapping[str, np.ndarray]) -> list[Any]:
+        results = self.request.infer(feed, share_inputs=True)
+        return [*results.values()] if outputs is None else [results[name] for name in outputs]
