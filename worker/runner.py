@@ -6,7 +6,7 @@ whatever comes of an attempt is written only while that attempt is the current o
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -14,7 +14,7 @@ from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import is_job
 from app.storage.ports import Blobs, Records
-from app.storage.records import Item, Job, Wake
+from app.storage.records import FORGET_WORKER_SECONDS, Item, Job, Wake
 from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.heartbeat import Heartbeat
@@ -28,7 +28,8 @@ log = logging.getLogger(__name__)
 class Runner:
     """Does jobs and inspections, one at a time. `stopping` tells that this worker was asked to end.
 
-    `child` is the module that is run as the child process.
+    `child` is the module that is run as the child process; `runtimes` are what this worker can measure with, empty
+    where that is not known.
     """
 
     def __init__(
@@ -39,9 +40,10 @@ class Runner:
         queue: WakeUp,
         stopping: Callable[[], bool] = lambda: False,
         child: str = "worker.child",
+        runtimes: Collection[str] = frozenset(),
     ) -> None:
         self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
-        self._stopping, self._child = stopping, child
+        self._stopping, self._child, self._runtimes = stopping, child, runtimes
         self._input = JobInput(settings, records, blobs)
         self._scratch = Scratch(settings.scratch_dir)
 
@@ -51,13 +53,23 @@ class Runner:
             if self._stopping():  # taken from the queue a moment too late: for the next worker
                 self._wake(id)
                 return
-            item = self._records.claim(id, time.time(), self._settings.lease_seconds)
+            item = self._records.claim(id, time.time(), self._settings.lease_seconds, self._elsewhere())
             if item is None:
                 log.info("%s is not to be had", id)
                 return
             self._attempt(item)
         except Exception:
             log.exception("%s: this attempt failed on our side; its lease will run out", id)
+
+    def _elsewhere(self) -> set[str]:
+        """What another worker can measure with and this one cannot: such jobs are for it. What nobody has is refused by
+        the child."""
+        if not self._runtimes:
+            return set()
+        others = self._records.workers(time.time() - FORGET_WORKER_SECONDS)
+        return {name for other in others if "work" in other.queues for name in other.runtimes} - set(
+            self._runtimes
+        )
 
     def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)

@@ -3,15 +3,17 @@
 import hashlib
 import json
 import logging
+import time
 
 from app.admission.check import check
 from app.api.deps import Parts
 from app.api.job_limits import check_limits, lowered
+from app.api.job_target import check_target
 from app.api.times import now
 from app.api.uploads import find
 from app.storage.ids import new_id
 from app.storage.ports import Gone, KeyReused
-from app.storage.records import IdempotencyKey, Job, Upload, Wake
+from app.storage.records import FORGET_WORKER_SECONDS, IdempotencyKey, Job, Upload, Wake
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
 from winnow.contract.job import JobRequest
@@ -65,6 +67,8 @@ def _check(parts: Parts, owner: str, request: JobRequest) -> None:
     refusals = Refusals()
     with refusals:
         check_limits(parts.settings, request.limits)
+    with refusals:
+        check_target(request.target, parts.records.workers(time.time() - FORGET_WORKER_SECONDS))
     models: dict[str, ModelFacts] = {}
     datasets: dict[str, Upload] = {}
     for id, field in {request.model: "model", **named_models(request), request.model: "model"}.items():

@@ -226,10 +226,12 @@ class MemoryRecords:
 
     # leases
 
-    def claim(self, id: str, now: float, seconds: float) -> Item | None:
+    def claim(
+        self, id: str, now: float, seconds: float, elsewhere: Collection[str] = frozenset()
+    ) -> Item | None:
         with self._lock:
             item = self._find(id)
-            if item is None or not rules.takeable(item, now):
+            if item is None or not rules.takeable(item, now) or rules.target_of(item) in elsewhere:
                 return None
             return self._change(item, rules.claiming(item, now, seconds), now)
 

@@ -112,9 +112,11 @@ class Jobs(Protocol):
 class Leases(Protocol):
     """The record owns the work; a message is only a hint. All changes are compare-and-set on the attempt."""
 
-    def claim(self, id: str, now: float, seconds: float) -> Item | None:
+    def claim(
+        self, id: str, now: float, seconds: float, elsewhere: Collection[str] = frozenset()
+    ) -> Item | None:
         """Take it: attempt + 1, lease until now + seconds, a job becomes running. None when it is not to be had
-        (finished, leased by another, cancelled, attempts spent)."""
+        (finished, leased by another, cancelled, attempts spent, a job whose target is `elsewhere`)."""
 
     def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
         """False: fenced, somebody else has it or it is over."""

@@ -15,6 +15,7 @@ from app.storage.ids import is_job
 from app.storage.records import Event, Inquiry, Item, Job, Leased, Queue, Upload
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED
+from winnow.contract.target import DEFAULT_TARGET
 
 INSPECTED: Final = frozenset({"ready", "rejected"})
 QUEUED: Final = "queued"
@@ -86,6 +87,12 @@ def waiting(item: Leased) -> bool:
 def takeable(item: Leased, now: float) -> bool:
     free = item.lease_until is None or item.lease_until <= now
     return unfinished(item) and free and item.attempt < item.max_attempts and not item.cancel_requested
+
+
+def target_of(item: Leased) -> str | None:
+    """The runtime that a job asks for; None for what asks for none. Jobs from before there were targets have no word of
+    it."""
+    return str(item.request.get("target", DEFAULT_TARGET)) if isinstance(item, Job) else None
 
 
 def held(item: Leased | None, attempt: int) -> bool:

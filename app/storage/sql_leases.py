@@ -1,6 +1,6 @@
 """The port `Leases` in SQL: every change is one guarded UPDATE, or is made to a row that is locked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -21,18 +21,25 @@ from app.storage.sql_base import (
 )
 from app.storage.tables import inquiries, jobs, queues, uploads
 from winnow.contract.job import FINISHED
+from winnow.contract.target import DEFAULT_TARGET
 
 TABLES: Final[dict[Queue, tuple[Table, ...]]] = {"inspect": (uploads, inquiries), "work": (jobs,)}
 ALL: Final = tuple(table for tables in TABLES.values() for table in tables)
 
 
 class SqlLeases(SqlStore):
-    def claim(self, id: str, now: float, seconds: float) -> Item | None:
+    def claim(
+        self, id: str, now: float, seconds: float, elsewhere: Collection[str] = frozenset()
+    ) -> Item | None:
         t = table_of(id)
         changes = {"attempt": t.c.attempt + 1, "lease_until": now + seconds}
         if is_job(id):
             changes |= {"state": "running", "started_at": func.coalesce(t.c.started_at, now)}
-        taken = update(t).where(t.c.id == id, _takeable(t, now)).values(changes).returning(t)
+        wanted = [t.c.id == id, _takeable(t, now)]
+        if is_job(id) and elsewhere:
+            target = func.coalesce(t.c.request["target"].as_string(), DEFAULT_TARGET)
+            wanted.append(target.not_in(elsewhere))
+        taken = update(t).where(*wanted).values(changes).returning(t)
         with self.writing() as connection:
             row = connection.execute(taken).one_or_none()
             if row is None:

@@ -23,9 +23,17 @@ from worker.child.spec import (
     Refused,
     Rows,
     StepBegun,
+    TryLoading,
 )
 from worker.compression.data.source import Source
-from worker.compression.measure.apart.processes import COMPARISON, Comparing, Comparison, Loaded, ProcessEnded
+from worker.compression.measure.apart.processes import (
+    COMPARISON,
+    Comparing,
+    Comparison,
+    Loadable,
+    Loaded,
+    ProcessEnded,
+)
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -65,6 +73,9 @@ class Messages:
     def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
         task = LoadModel(kind="load_model", model=model, feed=feed, threads=threads, target=target)
         return Loaded(**self._measured(task))
+
+    def try_loading(self, model: Path, target: Target) -> Loadable:
+        return Loadable(**self._measured(TryLoading(kind="try_loading", model=model, target=target)))
 
     def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:
         """`progress` is told by the other child itself."""

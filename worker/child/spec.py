@@ -106,6 +106,14 @@ class LoadModel(Message):
     target: Target = DEFAULT_TARGET
 
 
+class TryLoading(Message):
+    """Find out whether a runtime can load a model."""
+
+    kind: Literal["try_loading"]
+    model: Path
+    target: Target
+
+
 class CompareModels(Message):
     """`worker.compression.measure.apart.processes.Comparing`, as JSON."""
 
@@ -126,7 +134,7 @@ class CompareModels(Message):
 Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress
 """What a worker has done in a child."""
 
-Measuring = LoadModel | CompareModels
+Measuring = LoadModel | TryLoading | CompareModels
 """What a child has done by the worker, in a child more."""
 
 Task = Annotated[Work | Measuring, Field(discriminator="kind")]

@@ -25,6 +25,7 @@ from worker.child.spec import (
     ShowPreview,
     Spec,
     Task,
+    TryLoading,
 )
 from worker.compression.data.source import ChosenRows, Data, Source
 
@@ -62,6 +63,8 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
             return _compress(task, messages)
         case LoadModel():
             raise AssertionError("done by `worker.child.__main__`, without what is imported here")
+        case TryLoading():
+            return _try_loading(task)
         case CompareModels():
             return _compare_models(task, messages)
         case _:
@@ -150,6 +153,12 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
         ),
     )
     return {}  # all that is to be said is in `report.json`
+
+
+def _try_loading(task: TryLoading) -> dict[str, Any]:
+    from worker.compression.runtime.loading import try_loading
+
+    return try_loading(task.model, task.target)
 
 
 def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:

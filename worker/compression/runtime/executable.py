@@ -12,6 +12,14 @@ class TargetUnavailable(Exception):
     """The runtime is not here, or cannot use the device. The message is a sentence for the user."""
 
 
+class CannotConvert(Exception):
+    """The runtime does not know these `operators`, or not as the model uses them."""
+
+    def __init__(self, operators: Sequence[str], detail: str) -> None:
+        self.operators = list(operators)
+        super().__init__(detail)
+
+
 class Executable(Protocol):
     @property
     def provider(self) -> str:

@@ -41,6 +41,14 @@ class Loaded:
 
 
 @dataclass(frozen=True)
+class Loadable:
+    """Why a runtime cannot load a model, None where it can; the operators that stand against it, with their domain."""
+
+    why: str | None
+    operators: list[str]
+
+
+@dataclass(frozen=True)
 class Comparison:
     """All that `compare` measured. `quality` has one entry when a metric was asked, else none.
 
@@ -80,10 +88,13 @@ class Comparing:
 
 
 class MeasuringProcesses(Protocol):
-    """Both raise `ProcessEnded`."""
+    """All raise `ProcessEnded`."""
 
     def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
         """Measure loading and running the model on the arrays in `feed` (see `fresh`)."""
+
+    def try_loading(self, model: Path, target: Target) -> Loadable:
+        """Load the model and do nothing else."""
 
     def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:
         """Open the data and compare. `scratch` is a folder for the time being. Raises what `compare` raises."""
