@@ -48,10 +48,10 @@ class OpenvinoModel:
         """Raises `CannotConvert`, and `RuntimeError` for the rest."""
         every = SETTINGS | {"INFERENCE_NUM_THREADS": threads} | settings
         try:
-            self._compiled = CORE.compile_model(CORE.read_model(model), CPU, every)
+            self.compiled = CORE.compile_model(CORE.read_model(model), CPU, every)
         except RuntimeError as error:
             raise _readable(str(error)) from error
-        self.request = self._compiled.create_infer_request()
+        self.request = self.compiled.create_infer_request()
 
     def run(self, outputs: Sequence[str] | None, feed: Mapping[str, np.ndarray]) -> list[Any]:
         results = self.request.infer(feed, share_inputs=True)

@@ -8,11 +8,13 @@ import onnx_ir as ir
 import pytest
 
 from tests.support.graphs import node
+from tests.support.openvino import needs_openvino
 from tests.support.small_nets import digits_net, digits_samples, model, model_of, run, samples, snr_db
 from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Requirements
+from winnow.contract.target import Target
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.network import Network
 from worker.compression.measure.timing.fastest import time_candidates
@@ -115,13 +117,15 @@ def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("all_told")
+@pytest.mark.parametrize("target", ["onnxruntime-cpu", pytest.param("openvino-cpu", marks=needs_openvino)])
 def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
-    static: Static, tmp_path: Path
+    static: Static, target: Target, tmp_path: Path
 ) -> None:
-    feed = next(static.samples.take(1).batches(1))
-    times = layer_times(static.model, feed, ["conv1", "conv2", "conv3", "head"], tmp_path, Patience(Silent()))
-    assert set(times) == {"conv1", "conv2", "conv3", "head"}
-    assert all(0 < time < 100 for time in times.values())
+    feed, layers = next(static.samples.take(1).batches(1)), ["conv1", "conv2", "conv3", "head"]
+    for graph in (static.model, static.quantized()):
+        times = layer_times(graph, feed, layers, tmp_path, Patience(Silent()), target)
+        assert set(times) == set(layers)
+        assert all(0 < time < 100 for time in times.values())
 
 
 @pytest.mark.parametrize(
