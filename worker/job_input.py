@@ -177,6 +177,7 @@ class JobInput:
             evaluation=measured(request),
             require=request.require,
             benchmark=request.benchmark,
+            target=request.target,
             seed=request.seed,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
             judging=judging,

@@ -21,6 +21,7 @@ from winnow.contract.evaluation import Metric, Task
 from winnow.contract.job import JobRequest
 from winnow.contract.search import Objective
 from winnow.contract.strict_json import read_json, read_model
+from winnow.contract.target import Target
 
 SLICED: Final = re.compile(r"(?P<source>.+?)(?::(?P<start>\d+):(?P<stop>\d+))?")
 
@@ -104,6 +105,12 @@ class JobOptions(RequirementOptions):
     shape: Annotated[
         list[str] | None,
         typer.Option(metavar="INPUT=1,3,320,320", help="Fix an input that the model leaves open."),
+    ] = None
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help=f"The runtime to time and judge on: {', '.join(get_args(Target))}; the first if not given."
+        ),
     ] = None
     limit_seconds: Annotated[
         int | None, typer.Option(help="Stop an attempt after so many seconds; 3600 if not given.")
@@ -213,6 +220,7 @@ class JobOptions(RequirementOptions):
             "evaluation": evaluation or None,
             "require": self.require(),
             "benchmark": without_none(benchmark),
+            "target": self.target,
             "limits": without_none({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
         }
         return without_none(asked)

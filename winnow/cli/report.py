@@ -11,7 +11,16 @@ from winnow.cli.naming import in_options
 from winnow.cli.screen import Column, clean, table
 from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
-from winnow.contract.report import Latency, Pair, Parity, Quality, Report, RequirementResult, StepReport
+from winnow.contract.report import (
+    Latency,
+    Pair,
+    Parity,
+    Portability,
+    Quality,
+    Report,
+    RequirementResult,
+    StepReport,
+)
 
 ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
 
@@ -157,6 +166,8 @@ def _steps(steps: list[StepReport]) -> RenderableType:
 
 def _sentences(report: Report) -> Iterator[str]:
     yield from report.verdict.summary
+    if report.portability:
+        yield f"Loads elsewhere: {'; '.join(map(_portability, report.portability))}."
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"
     for result in report.requirements:
         if not result.met:
@@ -168,3 +179,12 @@ def _sentences(report: Report) -> Iterator[str]:
     for step in report.steps:
         yield from (f"Note, {step.kind}: {note}" for note in step.notes)
     yield from (f"Note: {note}" for note in report.notes)
+
+
+def _portability(entry: Portability) -> str:
+    if entry.loads is None:
+        return f"{entry.runtime} not tried"
+    if entry.loads:
+        return f"{entry.runtime} yes"
+    because = ", ".join(entry.operators) or entry.why
+    return f"{entry.runtime} no ({because})"

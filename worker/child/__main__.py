@@ -70,7 +70,7 @@ def _package() -> str:
 def _load_model(task: dict[str, Any], descriptor: int) -> None:
     from worker.compression.measure.apart.fresh import feed_of, measure
 
-    measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"])
+    measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"], task["target"])
     os.write(descriptor, json.dumps({"type": "done", "result": measured}).encode() + b"\n")
 
 

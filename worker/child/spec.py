@@ -13,6 +13,7 @@ from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.search import SearchReport
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 
 MAX_THREADS = 1024
@@ -97,6 +98,7 @@ class Compress(Message):
     judging: Judging = "result"
     extent: Extent = WHOLE
     request: ClosedJob | None = None
+    target: Target = DEFAULT_TARGET
 
 
 class Tried(Message):
@@ -127,6 +129,15 @@ class LoadModel(Message):
     model: Path
     feed: Path
     threads: int = Field(ge=1, le=MAX_THREADS)
+    target: Target = DEFAULT_TARGET
+
+
+class TryLoading(Message):
+    """Find out whether a runtime can load a model."""
+
+    kind: Literal["try_loading"]
+    model: Path
+    target: Target
 
 
 class CompareModels(Message):
@@ -144,12 +155,13 @@ class CompareModels(Message):
     seed: int
     max_unpacked_bytes: int
     extent: Extent = WHOLE
+    target: Target = DEFAULT_TARGET
 
 
 Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress | JudgeFinal
 """What a worker has done in a child."""
 
-Measuring = LoadModel | CompareModels
+Measuring = LoadModel | TryLoading | CompareModels
 """What a child has done by the worker, in a child more."""
 
 Task = Annotated[Work | Measuring, Field(discriminator="kind")]

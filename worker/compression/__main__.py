@@ -80,6 +80,7 @@ def _compress(job: Path, out: Path) -> int:
             request.seed,
             models={path: base / path for path in named_models(request.recipe)},
             request=request,
+            target=request.target,
         ),
     )
     print("\n".join(report.verdict.summary))

@@ -124,7 +124,8 @@ def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
     paths = [upload.path, *(finalist.artifact for finalist in finalists)]
     names = ["the original model", *(f"trial {finalist.number}" for finalist in finalists)]
     networks = [
-        Network(path, benchmark.thread_counts[0], name) for path, name in zip(paths, names, strict=True)
+        Network(path, benchmark.thread_counts[0], name, target=materials.options.target)
+        for path, name in zip(paths, names, strict=True)
     ]
     samples = materials.samples(materials.data.evaluation or materials.data.calibration)
     feed, _ = benchmark_feed(

@@ -6,6 +6,7 @@ from pathlib import Path
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.recipe import Requirements
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.extent import WHOLE, Extent, Judging
@@ -18,6 +19,7 @@ class Options:
     `models` are the files of the other models that steps name: by the id that the recipe has for them.
     `processes` start those in which models are measured. `judging` is what the result is for. `request` is what the job
     was asked with, where there is one: what the report suggests to try next is written as another.
+    `target` is the runtime that measures.
     """
 
     evaluation: Evaluation | None = None
@@ -30,3 +32,4 @@ class Options:
     judging: Judging = "result"
     extent: Extent = WHOLE
     request: ClosedJob | None = None
+    target: Target = DEFAULT_TARGET

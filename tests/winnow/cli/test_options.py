@@ -38,6 +38,7 @@ def test_every_option_finds_its_place() -> None:
         batch_size=[1, 8],
         threads=[1, 2],
         rounds=9,
+        target="openvino-cpu",
         shape=["x=1,3,320,320"],
         seed=7,
         name="phone",
@@ -84,6 +85,7 @@ def test_every_option_finds_its_place() -> None:
         "rounds": 9,
         "shapes": {"x": [1, 3, 320, 320]},
     }
+    assert made.target == "openvino-cpu"
     assert (made.model, made.seed, made.name, made.tags) == (
         "mdl_1",
         7,

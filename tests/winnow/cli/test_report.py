@@ -6,7 +6,7 @@ from rich.console import Console
 
 from tests.support.asked import report
 from winnow.cli.report import report_tables
-from winnow.contract.report import Pair, Report
+from winnow.contract.report import Pair, Portability, Report
 
 
 def shown(told: Report, width: int = 120) -> str:
@@ -42,6 +42,16 @@ def shown(told: Report, width: int = 120) -> str:
 )
 def test_every_fact_stands_in_one_line(line: tuple[str, ...]) -> None:
     assert any(all(part in row for part in line) for row in shown(report()).splitlines()), shown(report())
+
+
+def test_what_loads_the_result_is_one_line() -> None:
+    entries = [
+        Portability(runtime="onnxruntime-no-contrib", loads=False, why="x", operators=["com.microsoft.Gelu"]),
+        Portability(runtime="openvino-cpu", loads=None, why="OpenVINO is not installed.", operators=[]),
+    ]
+    line = "Loads elsewhere: onnxruntime-no-contrib no (com.microsoft.Gelu); openvino-cpu not tried."
+    assert line in shown(report(portability=entries))
+    assert "Loads elsewhere" not in shown(report()), "of before that was looked at"
 
 
 def trained(**details: Any) -> Report:

@@ -59,6 +59,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         context.seed,
         context.progress,
         context.shapes,
+        context.target,
     )
     cost = remaining_cost(model, step, bench, groups)
     rounds: list[Round] = []

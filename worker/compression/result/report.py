@@ -21,6 +21,7 @@ from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
+from worker.compression.result.portability import portability
 from worker.compression.upload import Upload
 
 WINNOW: Final = version("winnow-service")
@@ -73,6 +74,7 @@ def assemble(
         steps=steps,
         layers=layers(before, graph, shapes),
         split=split,
+        portability=portability(artifact, options.processes),
         environment=measured.environment,
         notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
     )

@@ -17,6 +17,7 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import ERRORS, Evaluation
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.ir.arrays import Array
@@ -52,13 +53,19 @@ class OutputQuality:
 
 
 class OutputComparer:
-    """Holds the float model's outputs on the samples. `metric` is used where the samples have labels."""
+    """Holds the float model's outputs on the samples. `metric` is used where the samples have labels. All run on
+    the `target`."""
 
     def __init__(
-        self, model: ir.Model, samples: Samples, folder: Path, metric: Evaluation | None = None
+        self,
+        model: ir.Model,
+        samples: Samples,
+        folder: Path,
+        metric: Evaluation | None = None,
+        target: Target = DEFAULT_TARGET,
     ) -> None:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
-        self._folder = folder
+        self._folder, self._target = folder, target
         self._batch_axes: Axes | None = None
         network = self.network(model, "the float model")
         self._batch_axes = network.batch_axes
@@ -103,7 +110,7 @@ class OutputComparer:
         with TemporaryDirectory(dir=self._folder) as folder:
             path = Path(folder) / "model.onnx"
             model_files.save(model, path)
-            return Network(path, threads or usable_threads(), role, self._batch_axes)
+            return Network(path, threads or usable_threads(), role, self._batch_axes, self._target)
 
     def __call__(self, model: ir.Model, max_samples: int | None = None) -> OutputQuality:
         """Compare on the first `max_samples` or a few more, to whole batches. Raises `model_does_not_run`."""
