@@ -181,6 +181,7 @@ class JobInput:
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
             judging=judging,
             extent=extent,
+            request=request,
         )
 
     def _model(self, owner: str, id: str) -> Path:

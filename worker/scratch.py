@@ -5,6 +5,8 @@ root/<id>/attempt-2/               one attempt's own; gone when the attempt is o
 root/<id>/attempt-2/checkpoints →  ../checkpoints     (and the same for curves)
 root/<id>/checkpoints/             shared by the attempts of a job; kept while it may be run again
 root/<id>/curves/                  likewise: a later attempt does not repeat the steps that drew them
+root/<id>/statistics/              of a search: what costs much and is the same for many trials; these also share the
+                                   checkpoints of their job
 """
 
 import logging
@@ -19,6 +21,7 @@ from app.storage.records import LOCAL_OWNER, Job, Leased, Trial
 log = logging.getLogger(__name__)
 
 CHECKPOINTS = "checkpoints"
+STATISTICS = "statistics"
 SHARED = (CHECKPOINTS, "curves")
 
 RETRYABLE = frozenset({"failed", "cancelled"})
@@ -41,13 +44,16 @@ class Scratch:
         return folder
 
     def shared(self, item: Leased) -> list[Path]:
-        """The folders that the attempts of a job have in common, and its trials the checkpoints; an inspection has
-        none."""
+        """The folders that the attempts of a job have in common, and its trials, which share what they compute; an
+        inspection has none."""
         match item:
             case Job():
                 return [self._root / item.id / name for name in SHARED]
             case Trial():
-                return [self._root / item.job / CHECKPOINTS, self.curves(item)]
+                return [
+                    *(self._root / item.job / name for name in (CHECKPOINTS, STATISTICS)),
+                    self.curves(item),
+                ]
             case _:
                 return []
 

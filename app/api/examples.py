@@ -167,6 +167,17 @@ STEPS: Final[list[dict[str, Any]]] = [
 """A step for every setting that is null when it is left out."""
 
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
+    "NextStep": [
+        {
+            "why": "Leave the layers in float that cost most, as few as will do: exclude auto finds them.",
+            "request": {
+                "model": MODEL,
+                "recipe": {"steps": [{"kind": "int8_static", "exclude": "auto"}]},
+                "data": {"calibration": {"dataset": DATASET, "slice": [0, 512]}},
+                "require": {"min_snr_db": 30},
+            },
+        }
+    ],
     "ClassQuality": [{"number": 3, "before": 0.912, "after": 0.905}],
     "MetricBounds": [{"max_drop": 0.01, "min": 0.9, "max": 1.0}],
     "Requirements": [

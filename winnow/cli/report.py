@@ -1,5 +1,6 @@
 """The report as tables: before and after, requirements, steps and their training, and the verdict in words."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -8,6 +9,7 @@ from rich.console import Group, RenderableType
 from winnow.cli import units
 from winnow.cli.naming import in_options
 from winnow.cli.screen import Column, clean, table
+from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
 from winnow.contract.report import Latency, Pair, Parity, Quality, Report, RequirementResult, StepReport
 
@@ -160,6 +162,9 @@ def _sentences(report: Report) -> Iterator[str]:
         if not result.met:
             cause = "" if result.cause is None else f" Likeliest cause: {result.cause}"
             yield f"Not met, {result.name}: {result.why}{cause}"
+    for suggestion in report.next_steps:
+        steps = [step_in_words(step) for step in suggestion.request.get("recipe", {}).get("steps", [])]
+        yield f"Worth trying: {' '.join(f'--step {shlex.quote(text)}' for text in steps)}  {suggestion.why}"
     for step in report.steps:
         yield from (f"Note, {step.kind}: {note}" for note in step.notes)
     yield from (f"Note: {note}" for note in report.notes)

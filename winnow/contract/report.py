@@ -155,6 +155,15 @@ class RequirementResult(ResponseModel):
     )
 
 
+class NextStep(ResponseModel):
+    """A recipe worth trying. Made of the library without a request, `request` is `{"recipe": …}` alone."""
+
+    why: str = Field(description="Why it is worth trying, in a sentence.")
+    request: dict[str, Any] = Field(
+        description="The body of `POST /v1/jobs` that tries it: the job's own request with another recipe."
+    )
+
+
 class StepReport(ResponseModel):
     """What a step did and cost. `changed` of `candidates` nodes; `details` is the technique's own account.
 
@@ -229,6 +238,11 @@ class Report(ResponseModel):
     )
     verdict: Verdict = Field(description="In plain words.")
     requirements: list[RequirementResult] = Field(description="What was required, and whether it is met.")
+    next_steps: list[NextStep] = Field(
+        default_factory=list,
+        max_length=3,
+        description="Recipes worth trying where something that was required is not met; none where all is.",
+    )
     source_sha256: str = Field(description="Of the model as uploaded, in hexadecimal.")
     artifact_sha256: str = Field(description="Of the result, in hexadecimal.")
     graph_sha256: str = Field(

@@ -24,7 +24,7 @@ class DataSplit(ResponseModel):
     samples: int = Field(description="Number of rows of the dataset.")
     counts: dict[Part, int] = Field(
         description="Rows by part: `training` for calibration and training, `selection` for choices between results, "
-        "`final` to judge by, `unused` that would not fill a batch of the model."
+        "`final` to judge by, `unused` that would not fill a batch of the model, or lie outside of a slice."
     )
     stratified: bool = Field(description="Whether each class is split in the same shares.")
     groups: int | None = Field(

@@ -9,7 +9,7 @@ from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS
-from winnow.contract.job import Benchmark
+from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.search import SearchReport
@@ -78,7 +78,7 @@ class Rows(Message):
 
 class Compress(Message):
     """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in). `whole` is data
-    that is to be split."""
+    that is to be split. `request` is the job's, with the ids that its user knows."""
 
     kind: Literal["compress"]
     model: Path
@@ -96,6 +96,7 @@ class Compress(Message):
     max_unpacked_bytes: int
     judging: Judging = "result"
     extent: Extent = WHOLE
+    request: ClosedJob | None = None
 
 
 class Tried(Message):

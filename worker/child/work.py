@@ -168,6 +168,7 @@ def _options(task: Compress, messages: Messages) -> "Options":
         messages,
         task.judging,
         task.extent,
+        task.request,
     )
 
 

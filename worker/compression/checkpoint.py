@@ -1,83 +1,73 @@
-"""Finished steps, kept: a job that is run again goes on after the last one.
+"""Finished steps, kept: a job that is run again, and another trial that begins with the same steps, goes on after them.
 
-    folder/00/{model.onnx, report.json}, folder/01/…
+    folder/<key of the steps so far>/{model.onnx, reports.json}
 
-A checkpoint is written beside its place and renamed into it, so it is whole or not there. It carries the key of
-all that decided it (source, steps so far, data, seed): one of another recipe is never taken.
+The key is of all that decides the graph (source, steps so far, data, seed), so one of another recipe is never taken.
+Of many the least recently used go.
 """
 
-import errno
 import hashlib
 import json
-import shutil
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Final
 
 import onnx_ir as ir
+from pydantic import TypeAdapter, ValidationError
 
 from winnow.contract.recipe import AnyStep
 from winnow.contract.report import StepReport
+from worker.compression.bounded_folder import BoundedFolder
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 
+MODEL, REPORTS = "model.onnx", "reports.json"
+MAX_CHECKPOINTS: Final = 64
+MAX_BYTES: Final = 8 * 2**30
+STEP_REPORTS: Final = TypeAdapter(list[StepReport])
+
 
 class Checkpoints:
-    """The checkpoints of one compression. `base` is whatever, besides the steps, decides the outcome."""
+    """The checkpoints of one compression, or of all trials of a search. `base` is whatever, besides the steps, decides
+    the outcome."""
 
     def __init__(self, folder: Path, base: str) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._base = folder, base
+        self._folder = BoundedFolder(folder, max_entries=MAX_CHECKPOINTS, max_bytes=MAX_BYTES)
+        self._base = base
 
     def last(self, steps: Sequence[AnyStep]) -> tuple[ir.Model, list[StepReport]] | None:
         """The graph after the longest finished run of `steps`, with the reports of all of them."""
-        reports: list[StepReport] = []
-        for index in range(len(steps)):
-            report = self._report(index, self._key(steps[: index + 1]))
-            if report is None:
-                break
-            reports.append(report)
-        return (model_files.load(self._place(len(reports) - 1) / "model.onnx"), reports) if reports else None
+        for count in range(len(steps), 0, -1):
+            key = self._key(steps[:count])
+            if (place := self._folder.hold(key)) is None:
+                continue
+            if (reports := _reports(place)) is not None and len(reports) == count:
+                return model_files.load(place / MODEL), reports
+            self._folder.remove(key)
+        return None
 
-    def keep(self, model: ir.Model, steps: Sequence[AnyStep], report: StepReport) -> None:
-        """Keep the graph after `steps`, the last of which `report` tells of."""
-        place, key = self._place(report.index), self._key(steps)
-        if self._report(report.index, key) is not None:
-            return  # another attempt was faster, and may be reading it
-        partial = Path(tempfile.mkdtemp(dir=self._folder, prefix="partial-"))
-        try:
-            model_files.save(model, partial / "model.onnx")
-            record = {"key": key, "report": report.model_dump(mode="json")}
-            (partial / "report.json").write_text(json.dumps(record))
-            shutil.rmtree(place, ignore_errors=True)
-            _rename_first(partial, place)
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+    def keep(self, model: ir.Model, steps: Sequence[AnyStep], reports: Sequence[StepReport]) -> None:
+        """Keep the graph after `steps`, of which the `reports` tell."""
 
-    def _report(self, index: int, key: str) -> StepReport | None:
-        try:
-            record = json.loads((self._place(index) / "report.json").read_text())
-        except FileNotFoundError:
-            return None
-        return StepReport.model_validate(record["report"]) if record["key"] == key else None
+        def write(folder: Path) -> None:
+            model_files.save(model, folder / MODEL)
+            (folder / REPORTS).write_bytes(STEP_REPORTS.dump_json(list(reports)))
+
+        self._folder.add(self._key(steps), write)
 
     def _key(self, steps: Sequence[AnyStep]) -> str:
         text = self._base + json.dumps([step.model_dump(mode="json") for step in steps])
         return hashlib.sha256(text.encode()).hexdigest()
 
-    def _place(self, index: int) -> Path:
-        return self._folder / f"{index:02}"
 
-
-def _rename_first(partial: Path, place: Path) -> None:
-    """Or leave it, when another attempt at the same steps put its own there meanwhile."""
+def _reports(place: Path) -> list[StepReport] | None:
+    """None where they cannot be read."""
     try:
-        partial.rename(place)
-    except OSError as error:
-        if error.errno not in (errno.EEXIST, errno.ENOTEMPTY):
-            raise
+        return STEP_REPORTS.validate_json((place / REPORTS).read_bytes())
+    except (OSError, ValidationError):
+        return None
 
 
 def fingerprint(source_sha256: str, data: Data, options: Options) -> str:

@@ -1,10 +1,13 @@
 """The end of a search: of the trials that are still in question the fastest, judged on data that no choice has seen."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from winnow.contract.errors import Refusal
+from winnow.contract.graph_hash import graph_sha256
 from winnow.contract.recipe import AnyStep, Recipe
 from winnow.contract.report import Report
 from winnow.contract.search import Objective, SearchReport
@@ -48,15 +51,16 @@ def judge_final(
     `search` tells of the search, apart from what is chosen here.
     Writes `artifact.onnx`, whose graph is the trial's byte by byte, and `report.json` into `out_dir`. Raises `Refusal`.
     """
-    scratch = out_dir / "scratch"
-    scratch.mkdir(parents=True)
-    upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
-    materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
-    chosen = _choose(finalists, search.objective, materials)
-    recipe, artifact = _opened(chosen, materials)
-    measured = compare_with_original(artifact.candidate, recipe, materials)
-    artifact.stamp(out_dir / ARTIFACT, recipe, measured, materials)
-    report = assemble(upload, out_dir / ARTIFACT, artifact.graph, artifact.reports, measured, materials)
+    out_dir.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
+        scratch = Path(folder)
+        upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
+        materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
+        chosen = _choose(finalists, search.objective, materials)
+        recipe, artifact = _opened(chosen, materials)
+        measured = compare_with_original(artifact.candidate, recipe, materials)
+        artifact.stamp(out_dir / ARTIFACT, recipe, measured, materials)
+        report = assemble(upload, out_dir / ARTIFACT, artifact.graph, artifact.reports, measured, materials)
     report = report.model_copy(update=_known(chosen, search))
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report
@@ -73,30 +77,46 @@ def _known(chosen: Finalist | None, search: SearchReport) -> dict[str, Any]:
 
 
 def _report(finalist: Finalist) -> Report:
-    return Report.model_validate_json(finalist.report.read_bytes())
+    """Read the report of a trial. Raises `Refusal` `step_failed` where its artifact is another one."""
+    report = Report.model_validate_json(finalist.report.read_bytes())
+    if report.graph_sha256 != graph_sha256(finalist.artifact):
+        raise Refusal("step_failed", f"The report of trial {finalist.number} tells of another artifact.")
+    return report
 
 
 def _choose(finalists: Sequence[Finalist], objective: Objective, materials: Materials) -> Finalist | None:
-    """The first, unless time decides: then the one with the best lower bound; the first of those that are equal."""
-    if len(finalists) < 2:
+    """The first, unless time decides: then the one with the best lower bound; the first of those that are equal.
+
+    None where the upload is better: it is faster than all, that was wanted most, and nothing required keeps it out.
+    """
+    by_time = objective == "latency"
+    if not finalists or (len(finalists) == 1 and not by_time):
         return finalists[0] if finalists else None
-    timed = _timed(finalists, materials)
+    original, *timed = _timed(finalists, materials)
     for finalist, entry in zip(finalists, timed, strict=True):
-        told = (
-            entry.untold
-            or f"{entry.speedup:.2f} times as fast as the original, {entry.interval[0]:.2f} at least"
-        )
-        materials.progress.log(f"Trial {finalist.number}: {told}.")
-    if any(entry.untold is not None for entry in timed):
+        result = entry.untold or f"{entry.speedup:.2f} times as fast as the original"
+        materials.progress.log(f"Trial {finalist.number}: {result}.")
+    if original.untold is not None:
         return finalists[0]
-    fast_enough = [
-        index
-        for index, entry in enumerate(timed)
-        if entry.interval[0] >= (materials.options.require.min_speedup or 0)
-    ]
-    if objective != "latency":  # they come in the order of the objective, and only have to be fast enough
-        return finalists[fast_enough[0]] if fast_enough else finalists[0]
+    if not by_time:  # they come in the order of the objective, and only have to be fast enough
+        enough = (each for each, entry in zip(finalists, timed, strict=True) if _is_enough(entry, materials))
+        return next(enough, finalists[0])
+    if all(entry.interval[1] < 1 for entry in timed) and _upload_will_do(original, materials):
+        return None
     return finalists[max(range(len(timed)), key=lambda index: timed[index].interval[0])]
+
+
+def _is_enough(timed: Timed, materials: Materials) -> bool:
+    require = materials.options.require
+    in_time = require.max_latency_ms is None or timed.milliseconds <= require.max_latency_ms
+    return in_time and (require.min_speedup is None or timed.interval[0] >= require.min_speedup)
+
+
+def _upload_will_do(original: Timed, materials: Materials) -> bool:
+    """Whether the upload meets what is required of speed, size and memory; its outputs are its own."""
+    require, size = materials.options.require, materials.upload.size_bytes
+    small = (require.max_size_ratio or 1.0) >= 1 and (require.max_size_bytes or size) >= size
+    return small and require.max_memory_bytes is None and _is_enough(original, materials)
 
 
 def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
@@ -110,7 +130,7 @@ def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
     feed, _ = benchmark_feed(
         networks[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed
     )
-    return time_candidates(networks, feed, materials.options.seed, materials.progress)[1:]
+    return time_candidates(networks, feed, materials.options.seed, materials.progress)
 
 
 def _opened(chosen: Finalist | None, materials: Materials) -> tuple[Recipe, Artifact]:

@@ -28,6 +28,7 @@ from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
 from worker.compression.progress import Progress
 from worker.compression.runtime.state import state_arrays
+from worker.compression.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.steps.context import Context
 from worker.compression.upload import Upload
 
@@ -35,7 +36,7 @@ from worker.compression.upload import Upload
 @dataclass(frozen=True)
 class Materials:
     """`curves` is the folder of what training steps draw; `unpacked` says where each archive was unpacked to, so that
-    its bytes are hashed once and not for every step."""
+    its bytes are hashed once and not for every step; `shared` has what other trials of the same search computed."""
 
     upload: Upload
     data: Data
@@ -44,6 +45,7 @@ class Materials:
     progress: Progress
     options: Options
     unpacked: dict[Path, Path] = field(default_factory=dict)
+    shared: SharedArrays = UNSHARED
 
     def context(self, index: int, step: AnyStep) -> Context:
         """For one step; everything is opened when it is asked for."""
@@ -68,6 +70,7 @@ class Materials:
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,
             model=self.model,
+            shared=self.shared,
         )
 
     def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:

@@ -4,7 +4,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import Benchmark
+from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.recipe import Requirements
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
@@ -16,7 +16,8 @@ class Options:
     """`seed` decides every draw. `max_unpacked_bytes` bounds what an archive may become on disk.
 
     `models` are the files of the other models that steps name: by the id that the recipe has for them.
-    `processes` start those in which models are measured. `judging` is what the result is for.
+    `processes` start those in which models are measured. `judging` is what the result is for. `request` is what the job
+    was asked with, where there is one: what the report suggests to try next is written as another.
     """
 
     evaluation: Evaluation | None = None
@@ -28,3 +29,4 @@ class Options:
     processes: MeasuringProcesses = field(default_factory=Subprocesses)
     judging: Judging = "result"
     extent: Extent = WHOLE
+    request: ClosedJob | None = None

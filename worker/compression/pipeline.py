@@ -1,6 +1,7 @@
 """compress(): a model, a recipe and data in; a smaller or faster ONNX file and a measured report out."""
 
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 from winnow.contract.recipe import Recipe
@@ -12,11 +13,11 @@ from worker.compression.materials import Materials
 from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.result.artifact import finish
-from worker.compression.result.causes.cause import with_causes
-from worker.compression.result.causes.gather import gather
 from worker.compression.result.comparing import compare_with_original
+from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.run_steps import run_steps
+from worker.compression.shared_arrays import SharedArrays
 from worker.compression.upload import open_upload
 
 ARTIFACT, REPORT = "artifact.onnx", "report.json"
@@ -44,18 +45,20 @@ def compress(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
+        upload = upload.for_steps(recipe.steps, data, scratch)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         check_job(recipe.steps, materials)
 
-        checkpoints = Checkpoints(
-            out_dir / "checkpoints", fingerprint(upload.sha256, materials.data, options)
-        )
+        base = fingerprint(upload.key, materials.data, options)
+        checkpoints = Checkpoints(out_dir / "checkpoints", base)
+        if options.judging == "trial":
+            materials = replace(materials, shared=SharedArrays(out_dir / "statistics", base))
         graph, reports = run_steps(recipe.steps, materials, checkpoints, artifact_path)
 
         artifact = finish(graph, reports, recipe.steps, materials)
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.hand_over(artifact_path, recipe, measured, materials)
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
-        report = with_causes(gather(report, recipe, materials))
+        report = explain(report, recipe, materials)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report

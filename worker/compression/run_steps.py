@@ -30,8 +30,8 @@ def run_steps(
     try:
         for index in range(len(reports), len(steps)):
             graph, report = _run_step(graph, steps[index], index, materials)
-            checkpoints.keep(graph, steps[: index + 1], report)
             reports.append(report)
+            checkpoints.keep(graph, steps[: index + 1], reports)
     except TrainingDiverged as diverged:
         restore_float_types(diverged.model, materials.upload.float_types)
         model_files.save_single_file(diverged.model, best_weights)
@@ -50,9 +50,7 @@ def _start(
     if (last := checkpoints.last(steps)) is None:
         return materials.upload.float32.clone(), []
     graph, reports = last
-    materials.progress.log(
-        f"Going on after step {len(reports)} of {len(steps)}, finished by an earlier attempt."
-    )
+    materials.progress.log(f"Going on after step {len(reports)} of {len(steps)}, finished before.")
     return graph, reports
 
 

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from winnow.cli.options import JobOptions
-from winnow.cli.settings import KINDS, step
+from winnow.cli.settings import KINDS, step, step_in_words
 from winnow.contract.job import JobRequest
 from winnow.contract.recipe import Distillation, Float16, Int8Static, MetricBounds, Requirements
 
@@ -114,6 +114,21 @@ def test_what_is_not_said_is_left_to_the_contract() -> None:
 def test_a_word_in_place_of_a_list_is_a_word() -> None:
     assert step("int8_static exclude=auto")["exclude"] == "auto"
     assert step("int8_static exclude=auto*")["exclude"] == ["auto*"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"kind": "int8_static", "exclude": "auto", "smooth": 0.5, "equalize": True},
+        {"kind": "int8_static", "exclude": ["*/head/*", "a b"], "percentile": 99.9},
+        {"kind": "weight_only", "method": "gptq", "bits": 4},
+        {"kind": "finetune", "clip_norm": None},
+        {"kind": "channel_pruning", "rounds": 2, "recovery": {"kind": "distillation", "epochs": 2}},
+        {"kind": "distillation", "features": [{"teacher": "a=b", "student": "c"}]},
+    ],
+)
+def test_a_step_in_words_is_read_as_the_step(made: dict[str, Any]) -> None:
+    assert step(step_in_words(made)) == made
 
 
 @pytest.mark.parametrize("kind", KINDS)

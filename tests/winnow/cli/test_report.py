@@ -106,6 +106,20 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert "multiply-accumulates" not in text
 
 
+def test_what_is_not_met_is_said_with_its_likeliest_cause() -> None:
+    entry = report().requirements[1].model_copy(update={"cause": "Int8_static calibrated on 8 samples only."})
+    text = " ".join(shown(report(requirements=[entry])).split())
+    assert f"{entry.why} Likeliest cause: {entry.cause}" in text
+
+
+def test_what_is_worth_trying_stands_as_the_options_that_try_it() -> None:
+    steps = [{"kind": "int8_static", "exclude": "auto"}, {"kind": "float16", "exclude": ["*/a b/*"]}]
+    tries = {"why": "It keeps more.", "request": {"model": "mdl_1", "recipe": {"steps": steps}}}
+    text = " ".join(shown(report(next_steps=[tries])).split())
+    assert "Worth trying: --step 'int8_static exclude=auto' --step" in text
+    assert "It keeps more." in text
+
+
 def test_bytes_that_are_required_are_whole_numbers() -> None:
     entry = (
         report()

@@ -1,5 +1,4 @@
 import os
-import shutil
 from pathlib import Path
 
 import onnx
@@ -11,6 +10,7 @@ from winnow.contract.recipe import AnyStep, Recipe
 from winnow.contract.report import StepReport
 from worker.compression.checkpoint import Checkpoints, fingerprint
 from worker.compression.data.source import Data, Source
+from worker.compression.onnx_files import model_files
 from worker.compression.options import Options
 
 STEPS: list[AnyStep] = Recipe.model_validate({"steps": [{"kind": "float16"}, {"kind": "int8_dynamic"}]}).steps
@@ -45,8 +45,8 @@ def test_nothing_is_kept_at_first(tmp_path: Path) -> None:
 
 def test_the_longest_finished_run_of_steps_is_found(tmp_path: Path) -> None:
     kept = Checkpoints(tmp_path, "base")
-    kept.keep(a_model(1), STEPS[:1], a_report(0))
-    kept.keep(a_model(2), STEPS, a_report(1))
+    kept.keep(a_model(1), STEPS[:1], [a_report(0)])
+    kept.keep(a_model(2), STEPS, [a_report(0), a_report(1)])
     for steps, seed in ((STEPS[:1], 1), (STEPS, 2)):
         found = Checkpoints(tmp_path, "base").last(steps)
         assert found is not None
@@ -55,7 +55,7 @@ def test_the_longest_finished_run_of_steps_is_found(tmp_path: Path) -> None:
 
 
 def test_another_base_finds_nothing(tmp_path: Path) -> None:
-    Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+    Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], [a_report(0)])
     assert Checkpoints(tmp_path, "another seed").last(STEPS) is None
 
 
@@ -81,7 +81,7 @@ def test_half_a_checkpoint_is_none(tmp_path: Path) -> None:
 
 def test_a_second_writer_of_the_same_steps_finds_them_done(tmp_path: Path) -> None:
     for _ in range(2):
-        Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+        Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], [a_report(0)])
     assert Checkpoints(tmp_path, "base").last(STEPS[:1]) is not None
 
 
@@ -89,16 +89,42 @@ def test_whoever_is_overtaken_between_two_calls_leaves_the_others_checkpoint(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A frozen worker's child that goes on, and the next attempt, at the same step."""
-    remove, kept = shutil.rmtree, Checkpoints(tmp_path, "base")
+    save, kept = model_files.save, Checkpoints(tmp_path, "base")
 
-    def overtaken(folder: Path, **options: bool) -> None:
-        monkeypatch.setattr(shutil, "rmtree", remove)
-        kept.keep(a_model(1), STEPS[:1], a_report(0))
+    def overtaken(model: ir.Model, path: Path) -> None:
+        monkeypatch.setattr(model_files, "save", save)
+        kept.keep(a_model(1), STEPS[:1], [a_report(0)])
+        save(model, path)
 
-    monkeypatch.setattr(shutil, "rmtree", overtaken)
-    Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+    monkeypatch.setattr(model_files, "save", overtaken)
+    Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], [a_report(0)])
     assert kept.last(STEPS[:1]) is not None
-    assert [place.name for place in tmp_path.iterdir()] == ["00"]
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_recipes_that_begin_alike_share_the_steps_that_they_have_in_common(tmp_path: Path) -> None:
+    """And neither takes the other's place."""
+    others = [STEPS[0], *Recipe.model_validate({"steps": [{"kind": "low_rank"}]}).steps]
+    kept = Checkpoints(tmp_path, "base")
+    kept.keep(a_model(1), STEPS[:1], [a_report(0)])
+    kept.keep(a_model(2), STEPS, [a_report(0), a_report(1)])
+    start = kept.last(others)
+    assert start is not None
+    assert start[1] == [a_report(0)]
+    kept.keep(a_model(3), others, [a_report(0), a_report(1)])
+    for steps, seed in ((STEPS, 2), (others, 3)):
+        last = Checkpoints(tmp_path, "base").last(steps)
+        assert last is not None
+        assert weights(last[0]) == weights(a_model(seed))
+
+
+def test_a_checkpoint_whose_reports_cannot_be_read_is_made_again(tmp_path: Path) -> None:
+    kept = Checkpoints(tmp_path, "base")
+    kept.keep(a_model(1), STEPS[:1], [a_report(0)])
+    next(tmp_path.glob("*/reports.json")).write_text('[{"index": 0')
+    assert kept.last(STEPS[:1]) is None
+    kept.keep(a_model(1), STEPS[:1], [a_report(0)])
+    assert kept.last(STEPS[:1]) is not None
 
 
 def test_what_could_not_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,5 +133,5 @@ def test_what_could_not_be_kept_leaves_nothing(tmp_path: Path, monkeypatch: pyte
 
     monkeypatch.setattr("worker.compression.checkpoint.model_files.save", full)
     with pytest.raises(OSError, match="No space"):
-        Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], a_report(0))
+        Checkpoints(tmp_path, "base").keep(a_model(1), STEPS[:1], [a_report(0)])
     assert list(tmp_path.iterdir()) == []

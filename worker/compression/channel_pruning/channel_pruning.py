@@ -127,7 +127,13 @@ def prune_once(
     """Score the channels, cut until no more than `target` of the cost remains, reconstruct the layers behind."""
     samples = None if context.calibration is None else context.calibration.draw(step.samples, context.seed)
     scores = score_channels(
-        model, groups, step, samples, context.seed, lambda done: context.progress.advance(0.3 * done)
+        model,
+        groups,
+        step,
+        samples,
+        context.seed,
+        lambda done: context.progress.advance(0.3 * done),
+        context.shared,
     )
     pools = competing_pools(model, groups, scores.values, step.scope, step.round_to)
     smallest, smaller = _smallest(model, groups, pools, cost, target)

@@ -1,8 +1,9 @@
 """Scores each channel by the step's criterion."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import assert_never
+from functools import partial
+from typing import Literal, assert_never
 
 import numpy as np
 import onnx_ir as ir
@@ -15,6 +16,7 @@ from worker.compression.channel_pruning.criteria_activation import activation_en
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
 from worker.compression.ir.values import Array
+from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 
 @dataclass(frozen=True)
@@ -32,13 +34,14 @@ def score_channels(
     samples: Samples | None,
     seed: int,
     report_progress: Callable[[float], None],
+    shared: SharedArrays = UNSHARED,
 ) -> Scores:
     """Score the channels; groups of which the criterion says nothing by l2.
 
     Raises `nothing_to_compress` where that is all of them, and what `gradient_scores` and `activation_energies` raise.
     """
     initializers = Initializers(model)
-    scores = _by_criterion(model, initializers, groups, step, samples, seed, report_progress)
+    scores = _by_criterion(model, initializers, groups, step, samples, seed, report_progress, shared)
     if all(values is None for values in scores):
         raise Refusal("nothing_to_compress", _why_no_score(step, groups), field="recipe.steps")
     by_l2 = [group.name for group, values in zip(groups, scores, strict=True) if values is None]
@@ -56,6 +59,7 @@ def _by_criterion(
     samples: Samples | None,
     seed: int,
     report_progress: Callable[[float], None],
+    shared: SharedArrays,
 ) -> Sequence[Array | None]:
     match step.criterion:
         case "l1":
@@ -69,13 +73,43 @@ def _by_criterion(
             return [criteria_norms.random(group, generator) for group in groups]
         case "batchnorm_scale":
             return [criteria_norms.batchnorm_scale(model, initializers, group) for group in groups]
-        case "activation":
-            return activation_energies(model, groups, _required(step, samples), report_progress)
-        case "taylor" | "fisher":
-            from worker.compression.channel_pruning.criteria_gradients import gradient_scores  # needs torch
-
-            return gradient_scores(model, groups, step.criterion, _required(step, samples), report_progress)
+        case "activation" | "taylor" | "fisher" as criterion:
+            rows, sizes = _required(step, samples), [len(group.channels) for group in groups]
+            return shared.once(
+                "channel-scores",
+                model,
+                rows,
+                [criterion, [group.name for group in groups], sizes],
+                partial(_by_data, criterion, model, groups, rows, report_progress),
+                to_arrays=lambda scores: {str(n): x for n, x in enumerate(scores) if x is not None},
+                from_arrays=lambda arrays: _from_arrays(arrays, sizes),
+            )
     assert_never(step.criterion)
+
+
+def _by_data(
+    criterion: Literal["activation", "taylor", "fisher"],
+    model: ir.Model,
+    groups: Sequence[Group],
+    samples: Samples,
+    report_progress: Callable[[float], None],
+) -> Sequence[Array | None]:
+    if criterion == "activation":
+        return activation_energies(model, groups, samples, report_progress)
+    from worker.compression.channel_pruning.criteria_gradients import gradient_scores  # needs torch
+
+    return gradient_scores(model, groups, criterion, samples, report_progress)
+
+
+def _from_arrays(arrays: Mapping[str, Array], sizes: Sequence[int]) -> list[Array | None]:
+    """Raises `ValueError` where they are no scores of groups of these sizes."""
+    scores = [arrays.get(str(number)) for number in range(len(sizes))]
+    for values, size in zip(scores, sizes, strict=True):
+        if values is not None and (values.shape != (size,) or values.dtype.kind != "f"):
+            raise ValueError("not one score for each channel")
+    if len(arrays) != sum(values is not None for values in scores):
+        raise ValueError("scores of other groups")
+    return scores
 
 
 def _required(step: ChannelPruning, samples: Samples | None) -> Samples:

@@ -99,20 +99,19 @@ def _split(samples: Samples, seed: int, deal: Deal) -> tuple[Whole, DataSplit]:
 
 
 def sentence(split: DataSplit) -> str:
-    """Say how the dataset was split."""
+    """Say how the dataset was split, or the evaluation data of a search, of which a slice may be used."""
     counts = split.counts
-    works = f"{counts['training']} calibrate and train, " if counts["training"] else ""
-    what = "dataset" if works else "evaluation data"
     ways = [
         *(["each class in the same shares"] if split.stratified else []),
         *([f"{split.groups} groups kept together"] if split.groups is not None else []),
     ]
+    by_seed = f"split by seed {split.seed}{''.join(f', {way}' for way in ways)}"
+    judging = f"{counts['selection']} are there to choose by, {counts['final']} judge"
+    if not counts["training"]:
+        return f"The evaluation data was {by_seed}: {judging}."
     unused = f"; {counts['unused']} would fill no batch" if counts["unused"] else ""
-    return (
-        f"The {what} of {split.samples} samples was split by seed {split.seed}{''.join(f', {way}' for way in ways)}: "
-        f"{works}{counts['selection']} are there to choose by, "
-        f"{counts['final']} judge{unused}."
-    )
+    works = f"{counts['training']} calibrate and train"
+    return f"The dataset of {split.samples} samples was {by_seed}: {works}, {judging}{unused}."
 
 
 def _classes(samples: Samples) -> Array | None:

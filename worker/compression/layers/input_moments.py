@@ -3,8 +3,9 @@
 All layer-wise methods (least-squares reconstruction, Wanda, SparseGPT, whitened low rank, GPTQ) need no more data.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import onnx_ir as ir
@@ -14,6 +15,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Observer
+from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 MAX_HELD_BYTES = 1 << 30
 """Bytes of all sums that are held at once; where layers need more, the data is run again for the rest."""
@@ -48,25 +50,69 @@ class Moments:
 
 
 def moments(
-    model: ir.Model, layers: Sequence[Linear], samples: Samples, report_progress: Callable[[float], None]
+    model: ir.Model,
+    layers: Sequence[Linear],
+    samples: Samples,
+    report_progress: Callable[[float], None],
+    shared: SharedArrays = UNSHARED,
 ) -> Iterator[tuple[Linear, Moments]]:
-    """Sum up the moments of each layer, in order, over all that reads its weight.
+    """Sum up the moments of each layer, in order, over all that reads its weight, or take over another trial's.
 
     Raises `not_finite` naming the layer whose inputs' squares overflow, and what `Observer` raises.
     """
     runs = list(runs_within_memory(layers))
     for number, run in enumerate(runs):
-        pairs = [(layer, Moments.empty(layer)) for layer in run]
-        done = 0
-        readers = [(reader, sums) for layer, sums in pairs for reader in layer.readers]
-        for batch in Observer(model, [reader.data for reader, _ in readers]).run(samples):
-            for (reader, sums), x in zip(readers, batch.values, strict=True):
-                sums.add(reader.columns(x, MAX_ROWS))
-            done += batch.rows
-            report_progress((number + min(1.0, done / len(samples))) / len(runs))
-        for layer, sums in pairs:
+        part: Callable[[float], None] = lambda done, number=number: report_progress(  # type: ignore[misc]  # noqa: E731
+            (number + done) / len(runs)
+        )
+        all_sums = shared.once(
+            "moments",
+            model,
+            samples,
+            [[reader.name for reader in layer.readers] for layer in run],
+            partial(_summed, model, run, samples, part),
+            to_arrays=_to_arrays,
+            from_arrays=partial(_from_arrays, run),
+        )
+        part(1.0)
+        for layer, sums in zip(run, all_sums, strict=True):
             _check_finite(layer, sums)
             yield layer, sums
+
+
+def _summed(
+    model: ir.Model, run: Sequence[Linear], samples: Samples, report_progress: Callable[[float], None]
+) -> list[Moments]:
+    pairs, done = [(layer, Moments.empty(layer)) for layer in run], 0
+    readers = [(reader, sums) for layer, sums in pairs for reader in layer.readers]
+    for batch in Observer(model, [reader.data for reader, _ in readers]).run(samples):
+        for (reader, sums), x in zip(readers, batch.values, strict=True):
+            sums.add(reader.columns(x, MAX_ROWS))
+        done += batch.rows
+        report_progress(min(1.0, done / len(samples)))
+    return [sums for _, sums in pairs]
+
+
+def _to_arrays(all_sums: Sequence[Moments]) -> dict[str, Array]:
+    arrays = {"rows": np.array([sums.rows for sums in all_sums], np.int64)}
+    for number, sums in enumerate(all_sums):
+        arrays[f"hessian_{number}"], arrays[f"first_{number}"] = sums.hessian, sums.first
+    return arrays
+
+
+def _from_arrays(run: Sequence[Linear], arrays: Mapping[str, Array]) -> list[Moments]:
+    """Raises `ValueError` where they are no moments of these layers."""
+    all_sums = []
+    for number, (layer, rows) in enumerate(zip(run, arrays["rows"].tolist(), strict=True)):
+        empty, sums = (
+            Moments.empty(layer),
+            Moments(arrays[f"hessian_{number}"], arrays[f"first_{number}"], rows),
+        )
+        for array, own in ((sums.hessian, empty.hessian), (sums.first, empty.first)):
+            if array.shape != own.shape or array.dtype != own.dtype:
+                raise ValueError("not the moments of this layer")
+        all_sums.append(sums)
+    return all_sums
 
 
 def _check_finite(layer: Linear, sums: Moments) -> None:

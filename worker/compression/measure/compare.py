@@ -56,7 +56,7 @@ def compare(
     data = evaluation if evaluation is not None else calibration
     original = Network(baseline, usable_threads(), ORIGINAL)
     pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes)
-    _check(pair[0], evaluation, calibration, metric, benchmark)
+    shapes = _check(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
     quality, quality_notes, nan_samples = _quality(pair, evaluation, metric, not overlap, seed, next(tick))
@@ -77,6 +77,7 @@ def compare(
         )
         weighing(1.0)
     return Comparison(
+        shapes=shapes,
         latency=[entry.latency for entry in timed],
         quality=quality,
         parity=parity,
@@ -123,12 +124,14 @@ def _check(
     calibration: Samples | None,
     metric: Evaluation | None,
     benchmark: Benchmark,
-) -> None:
+) -> dict[str, list[int]]:
+    """Refuse what cannot be measured; return the shapes of the inputs at the first benchmark entry."""
     data = evaluation if evaluation is not None else calibration
     feeds = [benchmark_feed(original.inputs, n, benchmark.shapes, data, 0)[0] for n in benchmark.batch_sizes]
     original.run(feeds[0])
     if metric is not None:
         check_quality(original, evaluation, metric)
+    return {name: list(x.shape) for name, x in feeds[0].items()}
 
 
 def pair_of(before: float, after: float) -> Pair:

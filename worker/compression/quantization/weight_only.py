@@ -133,7 +133,7 @@ def _moments(
 ) -> Iterator[tuple[Linear, Moments]]:
     assert context.calibration is not None
     samples = context.calibration.draw(step.samples, context.seed)
-    return moments(model, layers, samples, context.progress.advance)
+    return moments(model, layers, samples, context.progress.advance, context.shared)
 
 
 def _round(layer: WeightLayer, sums: Moments | None, step: WeightOnly) -> Rounded:

@@ -37,7 +37,7 @@ def assemble(
     """Make the report of the file `artifact`, whose graph this is; causes of what is not met are not in it yet."""
     options, split = materials.options, materials.data.split
     size = pair_of(upload.size_bytes, bytes_of(artifact))
-    shapes = measured.latency[0].shapes if measured.latency else None
+    shapes = measured.shapes
     figures: dict[str, Any] = {
         "quality": measured.quality,
         "latency": measured.latency,
@@ -74,7 +74,7 @@ def assemble(
         layers=layers(before, graph, shapes),
         split=split,
         environment=measured.environment,
-        notes=[*measured.notes, *([sentence(split)] if split else [])],
+        notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
     )
 
 

@@ -142,7 +142,7 @@ def _with_moments(
         measured = [layer for layer in layers if layer.shape[2] <= MAX_HESSIAN_INPUTS]
     stream = None
     if measured and samples is not None:
-        stream = moments(model, measured, samples, context.progress.advance)
+        stream = moments(model, measured, samples, context.progress.advance, context.shared)
     for layer in layers:
         yield next(stream) if stream is not None and layer in measured else (layer, None)
 

@@ -20,6 +20,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Progress
+from worker.compression.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 
@@ -38,7 +39,7 @@ class Context:
 
     `calibration` is there when the job has some; of `sized`, any of the job's data, only the shapes may be used.
     `training` opens the training data for models with these inputs, and `augment` is what its declaration says.
-    `model` answers another model by the name that the recipe has for it.
+    `model` answers another model by the name that the recipe has for it. `shared` has what other trials computed.
     """
 
     scratch: Path
@@ -56,6 +57,7 @@ class Context:
     upload: UploadNames = NO_UPLOAD_NAMES
     upload_bytes: int | None = None
     as_written: Callable[[ir.Model], ir.Model] = lambda model: model
+    shared: SharedArrays = UNSHARED
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:

@@ -1,6 +1,7 @@
 """One dataset in three parts: disjoint, in the right shares, the same for the same seed."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from winnow.contract.split import PARTS, DataSplit, rows_of
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Data, Source
-from worker.compression.data.split import sentence, split_data
+from worker.compression.data.split import halve_evaluation, sentence, split_data
 
 
 def opened(
@@ -141,3 +142,31 @@ def test_a_record_survives_json(tmp_path: Path) -> None:
     again = DataSplit.model_validate_json(data.split.model_dump_json())
     read: Callable[[DataSplit], list[list[int]]] = lambda split: [rows_of(split, part) for part in PARTS]  # noqa: E731
     assert read(again) == read(data.split)
+
+
+@settings(max_examples=30, deadline=None)
+@given(labels=st.lists(st.integers(0, 3), min_size=4, max_size=60), seed=st.integers(0, 99))
+def test_evaluation_data_is_halved_within_its_slice(
+    labels: list[int], seed: int, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Of n rows of a class each half has n/2, up to one row; what lies outside the slice is unused."""
+    folder, n = tmp_path_factory.mktemp("d"), len(labels)
+    source, _ = opened(folder, "N", {}, x=np.zeros((n, 2), np.float32), labels=np.array(labels))
+    source = replace(source, slice=(1, n))
+    samples = open_samples(source, [tensor("x", "N", 2)], folder)
+    data = halve_evaluation(Data(evaluation=source), source, samples, seed)
+    rows = parts(data)
+    shared(data, selection="selection", evaluation="final")
+    assert rows["unused"] == {0}
+    assert not rows["training"]
+    assert rows["selection"] | rows["final"] == set(range(1, n))
+    for label in set(labels):
+        of_class = {row for row in range(1, n) if labels[row] == label}
+        assert abs(len(rows["final"] & of_class) - len(of_class) / 2) <= 1
+
+
+def test_one_row_cannot_be_halved(tmp_path: Path) -> None:
+    source, samples = opened(tmp_path, "N", {}, x=np.zeros((1, 2), np.float32))
+    with pytest.raises(Refusal, match="part 'final' gets 0 samples") as refused:
+        halve_evaluation(Data(evaluation=source), source, samples, 0)
+    assert refused.value.problem.field == "data.evaluation"

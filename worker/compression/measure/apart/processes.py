@@ -42,12 +42,14 @@ class Loaded:
 
 @dataclass(frozen=True)
 class Comparison:
-    """All that `compare` measured. `quality` has one entry when a metric was asked, else none.
+    """All that `compare` measured. `quality` has one entry when a metric was asked, else none. `shapes` are those of
+    the inputs at the first benchmark entry, timed or not.
 
     `uncompared`: outputs of the original without an entry in `parity`, and why. `nan_samples`: evaluation samples with
     NaN in the candidate's judged output alone.
     """
 
+    shapes: dict[str, list[int]]
     latency: list[Latency]
     quality: list[Quality]
     parity: list[Parity]

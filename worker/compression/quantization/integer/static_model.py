@@ -24,6 +24,7 @@ from worker.compression.quantization.integer.hardware import FULL_LIMIT, TARGETS
 from worker.compression.quantization.integer.integer_ops_writer import IntegerWriter
 from worker.compression.quantization.integer.qdq_writer import QdqWriter
 from worker.compression.quantization.preparation.bias_correction import correct_bias, mean_shift
+from worker.compression.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.steps.decisions import LayerDecision, changed_nodes
 
 MAX_NAMED = 3
@@ -36,7 +37,7 @@ class Static:
 
     By the name of a layer, where they were measured: `means` of its input channels, which its bias is corrected with,
     and its weights as `rounded` by learning. By the name of a value, the `distributions` that ranges come from. With
-    `embeddings`, their tables are quantized too.
+    `embeddings`, their tables are quantized too. `shared` has what other trials measured.
     """
 
     edit: GraphEdit
@@ -49,6 +50,7 @@ class Static:
     means: dict[str, Array] = field(default_factory=dict)
     rounded: dict[str, Array] = field(default_factory=dict)
     distributions: dict[str, Distribution] = field(default_factory=dict)
+    shared: SharedArrays = UNSHARED
     _ranges: dict[tuple[str, Method], Range] = field(default_factory=dict, repr=False)
 
     @property
@@ -160,7 +162,7 @@ class Static:
     def _measure(self, values: Iterable[str], report_progress: Callable[[float], None]) -> None:
         histograms = self.method != "minmax"
         self.distributions |= collect_distributions(
-            self.model, values, self.samples, report_progress, histograms=histograms
+            self.model, values, self.samples, report_progress, histograms=histograms, shared=self.shared
         )
         self._ranges.clear()
 

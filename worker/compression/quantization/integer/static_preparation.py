@@ -20,6 +20,7 @@ from worker.compression.quantization.preparation.equalization import equalize
 from worker.compression.quantization.preparation.mean_to_pool import replace_means_with_pools
 from worker.compression.quantization.preparation.smoothquant import smooth
 from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
+from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 
 @dataclass(frozen=True)
@@ -41,13 +42,16 @@ class StaticSettings:
         return cls(**{setting.name: getattr(step, setting.name) for setting in fields(cls)})
 
 
-def prepare(edit: GraphEdit, settings: StaticSettings, samples: Samples) -> tuple[Static, dict[str, object]]:
+def prepare(
+    edit: GraphEdit, settings: StaticSettings, samples: Samples, shared: SharedArrays = UNSHARED
+) -> tuple[Static, dict[str, object]]:
     """Rewrite the graph for integer kernels, before anything is measured; with details for the report."""
     folded = fold_batchnorms(edit)
     replace_means_with_pools(edit)
     machine, target = resolve_target(settings.target)
     weights = four_bits() if settings.weight_bits == 4 else weight_range(settings.weight_range, target.exact)
     static = Static(edit, weights, samples, settings.calibration, settings.percentile, target)
+    static.shared = shared
     if (
         machine != "cuda"
     ):  # TensorRT takes integers behind Q/DQ nodes only, and fuses no SkipLayerNormalization

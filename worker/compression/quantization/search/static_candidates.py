@@ -26,6 +26,7 @@ from worker.compression.quantization.search.int8_candidates import (
 )
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.quantization.search.sensitivity import measure_gains
+from worker.compression.shared_arrays import SharedArrays
 from worker.compression.steps.context import Context
 
 METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
@@ -65,7 +66,7 @@ def static_candidates(
     calibrations: list[Calibrated] = []
     for number, alpha in enumerate(alphas):
         part = Within(context.progress, 0.4 * number / len(alphas), 0.4 * (number + 1) / len(alphas))
-        calibrated = _calibrated(edit, samples, output_error, alpha, part.advance)
+        calibrated = _calibrated(edit, samples, output_error, alpha, context.shared, part.advance)
         if calibrated is None:
             return StaticCandidates()
         calibrations.append(calibrated)
@@ -99,11 +100,12 @@ def _calibrated(
     samples: Samples,
     output_error: OutputComparer,
     alpha: float | None,
+    shared: SharedArrays,
     report_progress: Callable[[float], None],
 ) -> Calibrated | None:
     """None where nothing can be quantized statically."""
     settings = StaticSettings(calibration="mse", smooth=alpha)
-    base, details = prepare(edit.on_clone(), settings, samples)
+    base, details = prepare(edit.on_clone(), settings, samples, shared)
     if not base.selection().weighted:
         return None
     calibrate(base, settings, report_progress)

@@ -25,6 +25,7 @@ from worker.compression.result.causes.quality import (
     layer_alone,
     narrow_weights,
     only_step,
+    original_falls_short,
     step_to_blame,
     unfinished_training,
 )
@@ -33,6 +34,7 @@ from worker.compression.result.causes.shared import nothing_changed, pinned_chan
 Cause = Callable[[RequirementResult, Evidence], str | None]
 
 OF_QUALITY: Final[Sequence[Cause]] = (
+    original_falls_short,
     wide_interval,
     float16_overflow,
     layer_alone,

@@ -1,5 +1,6 @@
 """Causes of a loss of quality."""
 
+from itertools import pairwise
 from typing import Final
 
 from winnow.contract.recipe import (
@@ -26,6 +27,17 @@ FEW_BITS: Final = 4
 FLOAT16_MAX: Final = 65504
 
 
+def original_falls_short(entry: RequirementResult, evidence: Evidence) -> str | None:
+    """A value that is asked of a metric, which the original has not."""
+    _, _, rest = entry.name.partition("metrics.")
+    metric, _, bound = rest.rpartition(".")
+    quality = next((quality for quality in evidence.report.quality if quality.metric == metric), None)
+    if quality is None or bound not in ("min", "max"):
+        return None
+    meets = quality.before >= entry.asked if bound == "min" else quality.before <= entry.asked
+    return None if meets else f"the original itself has a {metric} of {quality.before:.4f}"
+
+
 def float16_overflow(entry: RequirementResult, evidence: Evidence) -> str | None:
     if entry.name != "finite_outputs" or not any(isinstance(step, Float16) for step, _ in evidence.changed):
         return None
@@ -50,8 +62,8 @@ def layer_alone(_: RequirementResult, evidence: Evidence) -> str | None:
             snr = next(row["snr_db"] for row in rows if row["name"] == name)
             share = noises[name] / sum(noises.values())
             return (
-                f"layer {name} alone leaves the outputs {snr:.1f} dB above their error on calibration data, {share:.0%} "
-                f"of the noise of all {len(rows)} layers"
+                f"layer {name} alone leaves the outputs {snr:.1f} dB above their error on calibration data, "
+                f"{share:.0%} of the noise of all {len(rows)} layers"
             )
     return None
 
@@ -85,7 +97,7 @@ def few_calibration_samples(_: RequirementResult, evidence: Evidence) -> str | N
 def step_to_blame(_: RequirementResult, evidence: Evidence) -> str | None:
     """The step with which most of the noise came, where the model was looked at after each."""
     noises = [0.0, *(10 ** (-snr / 10) for snr in evidence.snr_db)]
-    grown = [after - before for before, after in zip(noises, noises[1:], strict=False)]
+    grown = [after - before for before, after in pairwise(noises)]
     if len(grown) < 2 or (most := max(grown)) < TELLING_SHARE * max(noises) or most <= 0:
         return None
     index = grown.index(most)

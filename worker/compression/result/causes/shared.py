@@ -32,7 +32,8 @@ def nothing_changed(_: RequirementResult, evidence: Evidence) -> str | None:
     if evidence.changed:
         return None
     notes = [note for step in evidence.report.steps for note in step.notes]
-    return f"no step changed anything{f' ({notes[0].rstrip(".")})' if notes else ''}"
+    why = f" ({notes[0].rstrip('.')})" if notes else ""
+    return f"no step changed anything{why}"
 
 
 def pinned_channels(entry: RequirementResult, evidence: Evidence) -> str | None:

@@ -1,0 +1,199 @@
+"""A trial is judged on the selection part, its final on the other; the artifact stays the trial's."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
+from tests.support.in_process import InProcess
+from winnow.contract.errors import Refusal
+from winnow.contract.evaluation import Evaluation
+from winnow.contract.graph_hash import graph_sha256
+from winnow.contract.job import Benchmark
+from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
+from winnow.contract.requirements import Requirements
+from winnow.contract.search import Objective, SearchReport
+from winnow.contract.split import rows_of
+from worker.compression.data.source import Data, Source
+from worker.compression.final import Finalist, _choose, judge_final
+from worker.compression.measure.extent import Extent
+from worker.compression.measure.timing.fastest import Timed
+from worker.compression.options import Options
+from worker.compression.pipeline import compress
+from worker.compression.progress import Silent
+
+TRIAL = Options(
+    Evaluation(metric="top1"),
+    benchmark=Benchmark(rounds=9, batch_sizes=[1, 2]),
+    processes=InProcess(),
+    judging="trial",
+    extent=Extent(brief=True, times=False, weighs=False),
+)
+FINAL = replace(TRIAL, judging="final", extent=Extent())
+RECIPE = Recipe.model_validate({"steps": [{"kind": "int8_static"}]})
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> Digits:
+    return digits(tmp_path_factory.mktemp("digits"))
+
+
+def own_data(files: Digits) -> Data:
+    return Data(
+        calibration=Source(files.data, DECLARATION, CALIBRATION),
+        evaluation=Source(files.data, DECLARATION, EVALUATION),
+    )
+
+
+def search(objective: Objective = "size") -> SearchReport:
+    return SearchReport(objective=objective, spaces=[], trials=1, chosen=None, recipe=None, sentences=[])
+
+
+@pytest.fixture(scope="module")
+def trial(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> tuple[Finalist, Report]:
+    out = tmp_path_factory.mktemp("trial")
+    report = compress(files.model, RECIPE, own_data(files), out, options=TRIAL)
+    return Finalist(4, out / "artifact.onnx", out / "report.json", RECIPE), report
+
+
+@pytest.fixture(scope="module")
+def final(
+    files: Digits, trial: tuple[Finalist, Report], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, Report]:
+    out = tmp_path_factory.mktemp("final")
+    return out, judge_final(files.model, [trial[0]], search(), own_data(files), out, Silent(), options=FINAL)
+
+
+def test_trial_and_final_are_judged_on_halves_that_share_no_row(
+    trial: tuple[Finalist, Report], final: tuple[Path, Report]
+) -> None:
+    """Together they are all rows of the slice that was given for evaluation, each class in the same shares."""
+    split = trial[1].split
+    assert split is not None
+    assert split == final[1].split
+    assert split.stratified
+    selection, judged = (set(rows_of(split, part)) for part in ("selection", "final"))
+    assert not selection & judged
+    assert selection | judged == set(range(*EVALUATION))
+    assert trial[1].quality[0].samples == len(selection)
+    assert final[1].quality[0].samples == len(judged)
+
+
+def test_one_dataset_has_the_selection_part_for_trials(files: Digits, tmp_path: Path) -> None:
+    whole = Data(whole=Source(files.data, DECLARATION))
+    report = compress(files.model, RECIPE, whole, tmp_path, options=TRIAL)
+    assert report.split is not None
+    assert report.quality[0].samples == report.split.counts["selection"] > 0
+    assert report.quality[0].held_out
+
+
+def test_a_trial_measures_no_more_than_its_choice_needs(trial: tuple[Finalist, Report]) -> None:
+    """Multiply-accumulates count the same shapes as when it is timed."""
+    report = trial[1]
+    assert report.latency == []
+    assert report.load_ms is None
+    assert report.peak_rss_bytes is None
+    assert report.verdict.faster is None
+
+
+def test_a_brief_timing_is_an_estimate_of_the_first_entry_and_says_so(files: Digits, tmp_path: Path) -> None:
+    options = replace(TRIAL, extent=Extent(brief=True, weighs=False))
+    report = compress(files.model, RECIPE, own_data(files), tmp_path, options=options)
+    (entry,) = report.latency
+    assert entry.rounds == 5
+    assert entry.untold is None
+    assert entry.speedup is not None
+    assert any("estimate" in note for note in report.notes)
+
+
+def test_the_final_hands_over_the_trials_graph_and_measures_all_of_it(
+    trial: tuple[Finalist, Report], final: tuple[Path, Report]
+) -> None:
+    (out, report), (finalist, tried) = final, trial
+    assert graph_sha256(out / "artifact.onnx") == graph_sha256(finalist.artifact) == tried.graph_sha256
+    assert report.graph_sha256 == tried.graph_sha256
+    onnx.checker.check_model(out / "artifact.onnx")
+    metadata = {entry.key for entry in onnx.load(out / "artifact.onnx").metadata_props}
+    assert "winnow.top1" in metadata
+    assert len(report.latency) == 2
+    assert report.peak_rss_bytes is not None
+    assert report.steps == tried.steps
+    assert report.layers == tried.layers
+    assert report.macs == tried.macs
+    assert report.search is not None
+    assert (report.search.chosen, report.search.recipe) == (4, RECIPE)
+    assert Report.model_validate_json((out / "report.json").read_text()) == report
+
+
+def test_without_a_finalist_the_upload_is_handed_over_tidied(files: Digits, tmp_path: Path) -> None:
+    report = judge_final(files.model, [], search(), own_data(files), tmp_path, Silent(), options=FINAL)
+    assert report.steps == []
+    assert report.search is not None
+    assert report.search.chosen is None
+    assert report.verdict.recommend == "keep_original"
+    assert report.quality[0].drop == 0
+    onnx.checker.check_model(tmp_path / "artifact.onnx")
+
+
+def test_a_report_of_another_artifact_is_refused(
+    files: Digits, trial: tuple[Finalist, Report], tmp_path: Path
+) -> None:
+    other = replace(trial[0], artifact=files.model)
+    with pytest.raises(Refusal, match="trial 4 tells of another artifact"):
+        judge_final(files.model, [other], search(), own_data(files), tmp_path, Silent(), options=FINAL)
+
+
+ORIGINAL = Timed(2.0, 1.0, (1.0, 1.0))
+FAST, FASTER, SLOW = Timed(1.5, 1.3, (1.2, 1.4)), Timed(1.0, 2.0, (1.9, 2.1)), Timed(4.0, 0.5, (0.4, 0.6))
+
+
+class _Stub:
+    """What the choice reads of `Materials`."""
+
+    def __init__(self, **require: float) -> None:
+        self.options = Options(require=Requirements.model_validate(require))
+        self.progress = Silent()
+        self.upload = type("Upload", (), {"size_bytes": 100})
+
+
+def chosen(
+    monkeypatch: pytest.MonkeyPatch, objective: Objective, timed: list[Timed], **require: float
+) -> int | None:
+    entries = [Finalist(n, Path(), Path(), RECIPE) for n in range(len(timed) - 1)]
+    monkeypatch.setattr("worker.compression.final._timed", lambda *_: timed)
+    result = _choose(entries, objective, _Stub(**require))  # type: ignore[arg-type]
+    return None if result is None else result.number
+
+
+@pytest.mark.parametrize(
+    ("objective", "timed", "require", "number"),
+    [
+        ("latency", [FAST, FASTER], {}, 1),
+        ("size", [FAST, FASTER], {}, 0),
+        ("size", [FAST, FASTER], {"min_speedup": 1.5}, 1),
+        ("size", [FAST, FASTER], {"max_latency_ms": 1.2}, 1),
+        ("size", [FAST, FASTER], {"min_speedup": 9.0}, 0),
+        ("latency", [SLOW], {}, None),
+        ("latency", [SLOW], {"max_size_ratio": 0.5}, 0),
+        ("latency", [SLOW], {"max_size_bytes": 99}, 0),
+        ("latency", [SLOW], {"max_size_bytes": 100}, None),
+        ("latency", [SLOW, FAST], {}, 1),
+        ("size", [SLOW], {}, 0),
+    ],
+)
+def test_the_fastest_is_chosen_or_the_first_that_is_fast_enough(
+    monkeypatch: pytest.MonkeyPatch,
+    objective: Objective,
+    timed: list[Timed],
+    require: dict[str, float],
+    number: int | None,
+) -> None:
+    assert chosen(monkeypatch, objective, [ORIGINAL, *timed], **require) == number
+
+
+def test_where_time_cannot_be_told_the_order_decides(monkeypatch: pytest.MonkeyPatch) -> None:
+    untold = [replace(each, untold="others ran") for each in (ORIGINAL, FAST, FASTER)]
+    assert chosen(monkeypatch, "latency", untold) == 0
