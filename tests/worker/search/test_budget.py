@@ -4,9 +4,10 @@ from dataclasses import replace
 
 import pytest
 
+from app.storage.records import Worker
 from tests.support.searching import PROBLEM, plan_of, result, trial
 from winnow.contract.search import Budget
-from worker.search.budget import is_spent, only_failures, progress, room, seconds_left, time_is_up
+from worker.search.budget import alive, is_spent, only_failures, progress, room, seconds_left, time_is_up
 from worker.search.choice import Choice, choose
 from worker.search.report import begun, sentences, tally
 
@@ -72,6 +73,20 @@ def test_why_it_ended_is_told_as_of_the_final() -> None:
         "Nothing was better than the upload: the result is the upload, tidied.",
     ]
     assert "It ended with its 100 seconds." in sentences(TIMED, [DONE], Choice("upload", []), 5000.0)
+
+
+def seen(host: str, started_at: float, last_seen: float, queue: str = "work") -> Worker:
+    id = f"wrk_{host}_{started_at}"
+    return Worker(id=id, host=host, queues=(queue,), version="1", started_at=started_at, last_seen=last_seen)
+
+
+def test_a_worker_that_was_started_again_is_counted_once() -> None:
+    killed, again = seen("a", 0, 50), seen("a", 51, 60)
+    assert alive([killed, again]) == 1
+    assert alive([seen("a", 0, 60), again]) == 2
+    assert alive([seen("b", 0, 50), again]) == 2
+    assert alive([seen("a", 52, 60, "inspect"), again]) == 1
+    assert alive([]) == 0
 
 
 def test_without_trials_the_tally_says_so() -> None:
