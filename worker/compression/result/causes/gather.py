@@ -2,12 +2,14 @@
 
 import math
 from collections import defaultdict
+from dataclasses import replace
 from pathlib import Path
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.data.samples import Samples
+from worker.compression.graph.normal_form.in_float32 import ALL_FLOAT32
 from worker.compression.materials import Materials
 from worker.compression.measure.feeds import batch_for, benchmark_feed
 from worker.compression.measure.network import Network
@@ -30,12 +32,13 @@ SAMPLES = 64
 def gather(report: Report, recipe: Recipe, materials: Materials) -> Evidence:
     """Make the evidence for what is not met; what cannot be measured is left out."""
     evidence = Evidence(report, recipe.steps)
+    if materials.upload.is_large:
+        return evidence
     unmet = list(evidence.unmet())
     if any(is_quality(entry.name) for entry in unmet):
-        evidence = Evidence(report, recipe.steps, _snr_after_steps(evidence, materials))
+        evidence = replace(evidence, snr_db=_snr_after_steps(evidence, materials))
     if any(entry.name in SPEED and entry.measured is not None for entry in unmet):
-        untouched = _untouched_time(evidence, materials)
-        evidence = Evidence(report, recipe.steps, evidence.snr_db, untouched)
+        evidence = replace(evidence, untouched=_untouched_time(evidence, materials))
     return evidence
 
 
@@ -46,9 +49,9 @@ def _snr_after_steps(evidence: Evidence, materials: Materials) -> list[float]:
     files = [result_of(materials.scratch, index) for index in range(len(evidence.steps))]
     if len(evidence.changed) < 2 or samples is None or not all(file.exists() for file in files):
         return []
-    drawn = samples.draw(SAMPLES, materials.options.seed).unpadded()
-    original = Network(materials.upload.path, usable_threads(), "the original model")
     try:
+        drawn = samples.draw(SAMPLES, materials.options.seed).unpadded()
+        original = Network(materials.upload.path, usable_threads(), "the original model")
         values = [_snr(original, file, drawn) for file in files]
     except Refusal:  # a model in the middle of a recipe need not run
         return []
@@ -66,16 +69,13 @@ def _snr(original: Network, file: Path, samples: Samples) -> float | None:
 def _untouched_time(evidence: Evidence, materials: Materials) -> dict[str, float]:
     """Profile the original; return the shares of time, by operator, of what the steps left as it was."""
     upload = materials.upload
-    if upload.is_large or upload.float_types.computed is not None or not evidence.changed:
-        return {}
+    if upload.float_types != ALL_FLOAT32 or not evidence.changed:
+        return {}  # its float32 form is no measure of its time
     layers = {layer.name: layer for layer in evidence.report.layers}
-    benchmark, data = materials.options.benchmark, materials.data
-    network = Network(upload.path, 1, "the original model")
-    samples = materials.samples(data.evaluation or data.calibration)
-    feed, _ = benchmark_feed(
-        network.inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed
-    )
-    times = profile(upload.float32, network.fit(feed), materials.scratch, Patience(materials.progress))
+    try:
+        times = _times(materials)
+    except Refusal:  # others measure for too long
+        return {}
     layer_of = layers_by_profiled_name(upload.float32, layers)
     operators = {str(node.name): node.op_type for node in upload.float32.graph}
     untouched: dict[str, float] = defaultdict(float)
@@ -87,3 +87,13 @@ def _untouched_time(evidence: Evidence, materials: Materials) -> dict[str, float
             untouched[layer.op] += milliseconds
     total = sum(times.values())
     return {operator: spent / total for operator, spent in untouched.items()} if total else {}
+
+
+def _times(materials: Materials) -> dict[str, float]:
+    upload, benchmark, data = materials.upload, materials.options.benchmark, materials.data
+    network = Network(upload.path, 1, "the original model")
+    samples = materials.samples(data.evaluation or data.calibration)
+    feed, _ = benchmark_feed(
+        network.inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed
+    )
+    return profile(upload.float32, network.fit(feed), materials.scratch, Patience(materials.progress))
