@@ -1,9 +1,15 @@
-"""Lock the machine for one timed measurement at a time: two at once would slow each other down."""
+"""Lock the machine for one timed measurement at a time: two at once would slow each other down.
 
+Who is to be timed alone locks a second file as well, while it holds the first: meanwhile the workers of this machine
+pause what else they have running. Nobody who is paused can hold the first.
+"""
+
+import fcntl
 import logging
 import os
+import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -15,12 +21,32 @@ log = logging.getLogger(__name__)
 
 PATH_VARIABLE = "WINNOW_MEASURE_LOCK"
 WAIT_VARIABLE = "WINNOW_MEASURE_WAIT_SECONDS"
+ALONE_VARIABLE = "WINNOW_MEASURE_ALONE"
+"""Names the second file for a process that is to be timed alone."""
 WAIT_SECONDS = 1800.0
+FLOCK = "hhqqi0q"
+"""`struct flock`: type, whence, start, length, process."""
 
 
 def lock_path() -> Path:
     """Return the file that the variable names, as the service's workers set it; else one of this user's own."""
     return Path(os.environ.get(PATH_VARIABLE) or Path.home() / ".cache" / "winnow" / "measure.lock")
+
+
+def alone_path() -> Path:
+    """Return the file that is locked by whoever is timed alone."""
+    return lock_path().with_name(f"{lock_path().name}.alone")
+
+
+def process_timed_alone() -> int | None:
+    """Tell which process is timed alone on this machine; asks, and takes no lock."""
+    try:
+        with alone_path().open("rb") as file:
+            wish = struct.pack(FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
+            kind, _, _, _, process = struct.unpack(FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, wish))
+    except OSError:
+        return None
+    return None if kind == fcntl.F_UNLCK else int(process)
 
 
 @contextmanager
@@ -38,10 +64,25 @@ def measuring(progress: Progress) -> Iterator[None]:
         progress.log(f"measuring without the machine's lock ({error.strerror})", "warning")
         held = False
     try:
-        yield
+        with _alone() if held else nullcontext():
+            yield
     finally:
         if held:
             lock.release()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Have others paused, if the environment says so; goes on beside them where the file cannot be locked."""
+    if (path := os.environ.get(ALONE_VARIABLE)) is None:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            fcntl.lockf(stack.enter_context(Path(path).open("r+b")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            log.warning("nothing is paused: %s", error)
+        yield
 
 
 def _acquire(lock: FileLock, progress: Progress, seconds: float) -> bool:
