@@ -14,7 +14,8 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from worker.child import __main__ as entry
-from worker.child.spec import Compress, InspectDataset, InspectModel, Task
+from worker.child.spec import Compress, InspectDataset, InspectModel, JudgeFinal, Task
+from worker.compression.measure.timing.lock import measuring
 from worker.compression.progress import Progress
 from worker.curves import MAX_BYTES
 
@@ -78,6 +79,11 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
                 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)  # measuring"])
             progress.log("hanging", pid=os.getpid())
             time.sleep(600)
+        case "count":
+            progress.log("counting", pid=os.getpid())
+            _count(task)
+        case "time alone":
+            _time_alone(task, progress)
         case "babble":
             os.write(int(sys.argv[1]), b"this is no message\n")
             print("x" * 100_000, file=sys.stderr)
@@ -109,6 +115,33 @@ def _order(task: Task) -> str:
             return task.declared[0].name if task.declared else "succeed"
         case Compress():
             return next(iter(task.recipe.steps[0].exclude), "succeed")
+        case JudgeFinal():
+            return "time alone"
+
+
+def _count(task: Task) -> None:
+    """Write ever larger numbers into a file, until there is another one beside it."""
+    assert isinstance(task, InspectDataset)
+    number = 0
+    while not (task.scratch / "enough").exists():
+        (task.scratch / "next").write_text(str(number := number + 1))
+        (task.scratch / "next").replace(task.scratch / "count")
+        time.sleep(0.005)
+
+
+def _time_alone(task: Task, progress: Progress) -> None:
+    """Tell how far the other one counts while this one holds the lock."""
+    assert isinstance(task, JudgeFinal)
+    count = task.tried[0].artifact
+    with measuring(progress):
+        time.sleep(2.0)  # its supervisor looks every quarter of a second
+        seen = [int((count / "count").read_text())]
+        time.sleep(1.0)
+        seen.append(int((count / "count").read_text()))
+    deadline = time.monotonic() + 30
+    while (after := int((count / "count").read_text())) == seen[1] and time.monotonic() < deadline:
+        time.sleep(0.01)
+    progress.log("counted", before=seen[0], meanwhile=seen[1], after=after)
 
 
 def _crash_the_first_time(task: Task) -> None:
@@ -155,6 +188,8 @@ def _result(task: Task, order: str) -> dict[str, Any]:
             facts = {"opset": 18, "inputs": [], "outputs": [], "parameters": 1, "macs": None}
             facts |= {"quantized": False, "operators": {}, "layers": []}
             return {"facts": facts, "converted": _converted(task, order)} | LIES.get(order, {})
+        case JudgeFinal():
+            return {}
         case Compress():
             (task.out_dir / "artifact.onnx").write_bytes(b"artifact")
             if order == "report without end":

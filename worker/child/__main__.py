@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.compression.measure.timing.lock_file import PATH_VARIABLE
+from worker.compression.measure.timing.lock_file import ALONE_VARIABLE, PATH_VARIABLE, alone_path
 
 
 def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
@@ -47,10 +47,14 @@ def _leave_stdout_to_guard() -> None:
 
 def _enter_sandbox(specification: dict[str, Any]) -> None:
     limits, files = specification["limits"], specification["files"]
+    locks = [Path(os.environ[PATH_VARIABLE])]
+    if specification["alone"]:
+        os.environ[ALONE_VARIABLE] = str(alone_path())
+        locks.append(alone_path())
     own = Reach(
         readable=tuple(map(Path, files["lent"])),
         changeable=tuple(map(Path, [files["own"], *files["shared"]])),
-        rewritable=(Path(os.environ[PATH_VARIABLE]),),
+        rewritable=tuple(locks),
     )
     sandbox.enter(
         memory_bytes=limits["memory_bytes"],

@@ -11,7 +11,7 @@ from typing import IO
 from worker.child.reach import OUR_CODE
 from worker.compression.measure.timing import quiet
 from worker.compression.measure.timing.lock import WAIT_VARIABLE
-from worker.compression.measure.timing.lock_file import PATH_VARIABLE, lock_path
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, lock_path
 
 PASSED_ON = (
     "PATH",
@@ -96,7 +96,8 @@ def _measure_lock() -> Path:
     Made here, because the child may make no file where it lies, and for this user alone: others could hold it.
     """
     lock = lock_path()
-    with suppress(OSError):
-        lock.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        os.close(os.open(lock, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    for file in (lock, alone_path()):
+        with suppress(OSError):
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     return lock

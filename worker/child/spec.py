@@ -190,7 +190,8 @@ class Spec(Message):
     """`parent` is the process that started the guard: when it is gone, so is the reason to work.
 
     `filtered`: under Landlock and the filter on system calls, where the kernel has them. `patience_seconds`: a worker
-    that is silent for longer while it owes an answer has lost this job, and its child ends.
+    that is silent for longer while it owes an answer has lost this job, and its child ends. `alone`: what is timed
+    has the service's other children on this machine paused meanwhile.
     """
 
     parent: int
@@ -199,6 +200,7 @@ class Spec(Message):
     files: Files
     filtered: bool = True
     patience_seconds: float = 30.0
+    alone: bool = False
 
 
 class StepBegun(Message):

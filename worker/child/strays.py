@@ -35,7 +35,7 @@ def end_descendants(spared: Collection[int] = ()) -> bool:
     Whoever starts processes faster than they are killed is met again in the next round, until none is left.
     """
     deadline = time.monotonic() + END_SECONDS
-    while remaining := _descendants(spared):
+    while remaining := descendants(spared):
         for process in remaining:
             with suppress(OSError):
                 os.kill(process, signal.SIGKILL)
@@ -49,9 +49,11 @@ def end_descendants(spared: Collection[int] = ()) -> bool:
     return True
 
 
-def _descendants(spared: Collection[int]) -> list[int]:
+def descendants(spared: Collection[int] = (), above: int | None = None) -> list[int]:
+    """All below a process, this one if none is named, but the children `spared` and what is below these."""
     children = _children()
-    waiting = [child for child in children.get(os.getpid(), ()) if child not in spared]
+    above = os.getpid() if above is None else above
+    waiting = [child for child in children.get(above, ()) if child not in spared]
     below: list[int] = []
     while waiting:
         below.append(process := waiting.pop())

@@ -28,6 +28,7 @@ from pydantic import ValidationError
 from winnow.contract.errors import Problem
 from worker.child import problems
 from worker.child.files import lent_to_measure, named_files
+from worker.child.pausing import Pausing
 from worker.child.pipes import Lines, Outgoing
 from worker.child.spawn import Child, spawn
 from worker.child.spec import (
@@ -37,6 +38,7 @@ from worker.child.spec import (
     Done,
     Ended,
     Files,
+    JudgeFinal,
     Limits,
     Logged,
     Measure,
@@ -124,6 +126,7 @@ def supervise(
         files=Files(own=folder, shared=list(shared), lent=named_files(task)),
         filtered=filtered,
         patience_seconds=patience_seconds,
+        alone=isinstance(task, JudgeFinal),
     )
     return _Supervision(task, limits, watch, f"{folder.parent.name}/{folder.name}").run(spec, module)
 
@@ -139,6 +142,7 @@ class _Supervision:
         self._owed: list[Outgoing] = []
         self._logged = self._peak = 0
         self._over: Ending | None = None
+        self._pausing = Pausing(name)
 
     def run(self, spec: Spec, module: str = CHILD) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
@@ -176,6 +180,7 @@ class _Supervision:
         """Until the child says something, or the next look at the limits is due. Whether the guard has ended."""
         if (now := time.monotonic()) >= self._due:
             self._due = now + TICK_SECONDS
+            self._pausing.look(now, self._guards)
             self._over = self._over or self._look(now)
             for waiting in self._owed:
                 waiting.keep_alive()
@@ -196,7 +201,7 @@ class _Supervision:
     def _look(self, now: float) -> Ending | None:
         if (reason := self._watch.tick()) is not None:
             return Stopped(reason)
-        if now - self._started > self._limits.seconds:
+        if now - self._started - self._pausing.seconds(now) > self._limits.seconds:
             return Failed(problems.too_long(self._work, self._limits.seconds))
         used = sum(map(resident_bytes, self._guards))
         self._peak = max(self._peak, used)

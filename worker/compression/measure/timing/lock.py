@@ -1,14 +1,20 @@
-"""Lock the machine for one timed measurement at a time: two at once would slow each other down."""
+"""Lock the machine for one timed measurement at a time: two at once would slow each other down.
 
+Who is to be timed alone locks a second file as well, while it holds the first: meanwhile the workers of this machine
+pause what else they have running. Nobody who is paused can hold the first.
+"""
+
+import fcntl
 import logging
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
+from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from winnow.contract.errors import Refusal
-from worker.compression.measure.timing.lock_file import lock_path
+from worker.compression.measure.timing.lock_file import ALONE_VARIABLE, lock_path
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -32,10 +38,25 @@ def measuring(progress: Progress) -> Iterator[None]:
         progress.log(f"measuring without the machine's lock ({error.strerror})", "warning")
         held = False
     try:
-        yield
+        with _alone() if held else nullcontext():
+            yield
     finally:
         if held:
             lock.release()
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    """Have others paused, if the environment says so; goes on beside them where the file cannot be locked."""
+    if (path := os.environ.get(ALONE_VARIABLE)) is None:
+        yield
+        return
+    with ExitStack() as stack:
+        try:
+            fcntl.lockf(stack.enter_context(Path(path).open("r+b")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            log.warning("nothing is paused: %s", error)
+        yield
 
 
 def _acquire(lock: FileLock, progress: Progress, seconds: float) -> bool:
