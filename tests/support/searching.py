@@ -95,10 +95,13 @@ def trial(number: int, **changes: Any) -> Trial:
 
 
 class Service:
-    """Turns and trials in turns, as workers would do them, on one clock."""
+    """Turns and trials in turns, as workers would do them, on one clock; a share of the trials is stopped midway."""
 
-    def __init__(self, plan: Plan, evaluate: Evaluate, *, workers: int = 1, seconds: float = 1.0) -> None:
+    def __init__(
+        self, plan: Plan, evaluate: Evaluate, *, workers: int = 1, seconds: float = 1.0, stops: float = 0.0
+    ) -> None:
         self.plan, self.evaluate, self.workers, self.seconds = plan, evaluate, workers, seconds
+        self.stops, self.draw = stops, random.Random(plan.seed)
         self.rows: list[Trial] = []
         self.job: dict[str, Any] = {}
         self.now = plan.started_at
@@ -125,7 +128,7 @@ class Service:
             self.put(replace(row, state="finished"))
             self.job |= {"state": "succeeded"}
             return
-        if row.deadline is not None and self.now > row.deadline:
+        if self.draw.random() < self.stops or (row.deadline is not None and self.now > row.deadline):
             self.put(replace(row, state="stopped_early", seconds=row.seconds + self.seconds))
             return
         assert row.recipe is not None

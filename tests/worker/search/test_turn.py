@@ -60,11 +60,11 @@ plans = st.builds(
 
 
 @settings(max_examples=40, deadline=None)
-@given(plans, st.integers(1, 4), st.sampled_from([0.0, 0.3, 1.0]))
+@given(plans, st.integers(1, 4), st.sampled_from([0.0, 0.3, 1.0]), st.sampled_from([0.0, 0.3, 1.0]))
 def test_every_search_ends_within_its_budget_and_tries_nothing_twice(
-    plan: Plan, workers: int, failures: float
+    plan: Plan, workers: int, failures: float, stops: float
 ) -> None:
-    service = Service(plan, evaluate(plan.seed, failures), workers=workers).run()
+    service = Service(plan, evaluate(plan.seed, failures), workers=workers, stops=stops).run()
     assert service.job["state"] == "succeeded"
     assert plan.budget.trials is not None
     assert len(service.trials) <= plan.budget.trials
