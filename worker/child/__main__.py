@@ -47,14 +47,14 @@ def _leave_stdout_to_guard() -> None:
 
 def _enter_sandbox(specification: dict[str, Any]) -> None:
     limits, files = specification["limits"], specification["files"]
-    locks = (Path(os.environ[PATH_VARIABLE]),)
+    locks = [Path(os.environ[PATH_VARIABLE])]
     if specification["alone"]:
         os.environ[ALONE_VARIABLE] = str(alone_path())
-        locks = (*locks, alone_path())
+        locks.append(alone_path())
     own = Reach(
         readable=tuple(map(Path, files["lent"])),
         changeable=tuple(map(Path, [files["own"], *files["shared"]])),
-        rewritable=locks,
+        rewritable=tuple(locks),
     )
     sandbox.enter(
         memory_bytes=limits["memory_bytes"],
