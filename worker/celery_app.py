@@ -40,6 +40,7 @@ from app.storage.open import open_blobs, open_records
 from worker.compression.measure.apart.parent import die_with_parent
 from worker.housekeeping import Housekeeping
 from worker.runner import Runner
+from worker.runtimes import installed_runtimes
 
 # It warns of pickles when started as root, as in a container; only JSON is accepted here.
 warnings.filterwarnings("ignore", category=SecurityWarning)
@@ -65,7 +66,12 @@ _stopping = False
 def runner() -> Runner:
     """Made in the pool process, on first use: database connections do not survive a fork."""
     return Runner(
-        settings, open_records(settings), open_blobs(settings), CeleryQueue(settings), lambda: _stopping
+        settings,
+        open_records(settings),
+        open_blobs(settings),
+        CeleryQueue(settings),
+        lambda: _stopping,
+        runtimes=frozenset(installed_runtimes()),
     )
 
 

@@ -8,11 +8,10 @@ A database that cannot be reached is asked again; the work goes on for as long a
 
 import logging
 import math
-import socket
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from app.storage.ports import Records
 from app.storage.records import Item, Job, Trial
@@ -24,7 +23,6 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 ASK_SECONDS = 0.5
-MAX_HOST_CHARACTERS = 100
 
 
 class Heartbeat:
@@ -35,7 +33,7 @@ class Heartbeat:
     ) -> None:
         self._records, self._item, self._lease, self._stopping = records, item, lease_seconds, stopping
         self._progress = ProgressRecord(item) if isinstance(item, Job) else None
-        self._begun = now = time.monotonic()
+        now = time.monotonic()
         self._lasts_until, self._renew_at, self._ask_at = now + lease_seconds, now + lease_seconds / 3, now
 
     def note(self, note: Note) -> None:
@@ -47,13 +45,6 @@ class Heartbeat:
         if self._progress is not None:
             self._progress.crashed(how)
         self.report()
-
-    def spent(self) -> dict[str, Any]:
-        """What the row of a trial keeps of this attempt; nothing of other items."""
-        if not isinstance(self._item, Trial):
-            return {}
-        seconds = self._item.seconds + time.monotonic() - self._begun
-        return {"seconds": seconds, "worker": socket.gethostname()[:MAX_HOST_CHARACTERS]}
 
     def tick(self) -> Reason | None:
         now = time.monotonic()

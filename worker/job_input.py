@@ -147,9 +147,8 @@ class JobInput:
         )
 
     def _tried(self, trial: Trial) -> Tried:
-        assert trial.artifact_sha256 and trial.report_sha256 and trial.recipe, (
-            "only finished trials are candidates"
-        )
+        assert trial.artifact_sha256 is not None, "only finished trials are candidates"
+        assert trial.report_sha256 is not None, "what has an artifact has a report"
         return Tried(
             number=trial.number,
             artifact=self._made(trial, trial.artifact_sha256),
@@ -178,10 +177,12 @@ class JobInput:
             evaluation=measured(request),
             require=request.require,
             benchmark=request.benchmark,
+            target=request.target,
             seed=request.seed,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
             judging=judging,
             extent=extent,
+            request=request,
         )
 
     def _model(self, owner: str, id: str) -> Path:

@@ -5,8 +5,9 @@ whatever comes of an attempt is written only while that attempt is the current o
 """
 
 import logging
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -15,7 +16,7 @@ from app.settings import Settings
 from app.storage.ids import study_of
 from app.storage.kinds import queue_of
 from app.storage.ports import Blobs, Records
-from app.storage.records import Duration, Item, Job, Study, Trial, Wake
+from app.storage.records import FORGET_WORKER_SECONDS, Duration, Item, Job, Study, Trial, Wake
 from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.durations import keep_durations, measured_durations
@@ -28,11 +29,14 @@ from worker.search_turn import take_turn
 
 log = logging.getLogger(__name__)
 
+HOST = socket.gethostname()[:100]
+
 
 class Runner:
     """Does jobs and inspections, one at a time. `stopping` tells that this worker was asked to end.
 
-    `child` is the module that is run as the child process.
+    `child` is the module that is run as the child process; `runtimes` are what this worker can measure with, empty
+    where that is not known.
     """
 
     def __init__(
@@ -43,9 +47,10 @@ class Runner:
         queue: WakeUp,
         stopping: Callable[[], bool] = lambda: False,
         child: str = "worker.child",
+        runtimes: Collection[str] = frozenset(),
     ) -> None:
         self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
-        self._stopping, self._child = stopping, child
+        self._stopping, self._child, self._runtimes = stopping, child, runtimes
         self._input = JobInput(settings, records, blobs)
         self._scratch = Scratch(settings.scratch_dir)
 
@@ -55,7 +60,7 @@ class Runner:
             if self._stopping():  # taken from the queue a moment too late: for the next worker
                 self._wake(id)
                 return
-            item = self._records.claim(id, time.time(), self._settings.lease_seconds)
+            item = self._records.claim(id, time.time(), self._settings.lease_seconds, HOST, self._elsewhere())
             if item is None:
                 log.info("%s is not to be had", id)
                 return
@@ -72,6 +77,16 @@ class Runner:
         self._attempt(item)
         if isinstance(item, Trial):
             self.run(study_of(item.job))
+
+    def _elsewhere(self) -> set[str]:
+        """What another worker can measure with and this one cannot: such jobs are for it. What nobody has is refused by
+        the child."""
+        if not self._runtimes:
+            return set()
+        others = self._records.workers(time.time() - FORGET_WORKER_SECONDS)
+        return {name for other in others if "work" in other.queues for name in other.runtimes} - set(
+            self._runtimes
+        )
 
     def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
@@ -160,7 +175,7 @@ class Runner:
                 assert_never(why)
 
     def _finish(self, item: Item, changes: dict[str, Any], heartbeat: Heartbeat) -> bool:
-        changes, of_job = changes | heartbeat.spent(), None
+        of_job = None
         if isinstance(item, Trial) and item.role == "final" and changes["state"] == "finished":
             of_job = end_of_job(changes)
         finished = heartbeat.insist(

@@ -36,9 +36,11 @@ def installed_runtimes() -> dict[str, str]:
 def main() -> None:
     import onnxruntime
 
-    from worker.compression.runtime.session import PROVIDERS, providers
+    from worker.compression.runtime.session import PROVIDERS
 
-    versions = dict.fromkeys(sorted(PROVIDERS[name] for name in providers()), onnxruntime.__version__)
+    usable = onnxruntime.get_available_providers()
+    targets = sorted(target for target, provider in PROVIDERS.items() if provider in usable)
+    versions = dict.fromkeys(targets, onnxruntime.__version__)
     packages = {"openvino-cpu": "openvino", "torch": "torch"}
     versions |= {
         name: installed for name, package in packages.items() if (installed := _version(package)) is not None

@@ -6,6 +6,7 @@ import time
 from app.storage.ids import study_of
 from app.storage.ports import Records
 from app.storage.records import Study, Trial, Wake
+from worker.search.budget import alive
 from worker.search.turn import Decision, decide
 from worker.search_records import plan_of
 
@@ -44,7 +45,7 @@ def take_turn(records: Records, study: Study, more_attempts: int) -> list[Wake]:
 
 
 def _workers(records: Records, now: float) -> int:
-    return sum("work" in worker.queues for worker in records.workers(now - SEEN_SECONDS))
+    return alive(records.workers(now - SEEN_SECONDS))
 
 
 def _waiting(rows: list[Trial], decision: Decision) -> list[Wake]:

@@ -6,6 +6,7 @@ from typing import Final
 from app.api.deps import Parts
 from app.api.submission import Named, look_through
 from app.storage.records import Duration
+from winnow.contract.asked_recipe import kinds_of
 from winnow.contract.dry_run import DryRun, Forecast
 from winnow.contract.errors import Refusals
 from winnow.contract.forecast.history import Past, Range, expected, largest, summed
@@ -33,17 +34,35 @@ def dry_run(parts: Parts, owner: str, request: JobRequest) -> DryRun:
 
 def _forecast(parts: Parts, request: JobRequest, named: Named) -> Forecast:
     model = named.models[request.model]
+    if named.closed is None:
+        return _of_search(request)
     likened = [
         (part, parts.records.durations(part.kind, part.operators, MAX_PAST))
-        for part in (() if named.closed is None else workloads(named.closed, model, named.datasets))
+        for part in workloads(named.closed, model, named.datasets)
     ]
     seconds, memory = _seconds(likened), _memory(likened)
-    steps = [] if named.closed is None else forecast_steps(named.closed.recipe.steps, model, named.models)
+    steps = forecast_steps(named.closed.recipe.steps, model, named.models)
     return Forecast(
         steps=steps,
         seconds=None if seconds is None else (round(seconds[0], 1), round(seconds[1], 1)),
         memory_bytes=None if memory is None else (round(memory[0]), round(memory[1])),
         basis=f"{_basis_of_sizes(steps)} {_basis_of_time(likened)}",
+    )
+
+
+def _of_search(request: JobRequest) -> Forecast:
+    """What is open is found by measuring; how long that may take was asked for."""
+    assert request.search is not None
+    steps = [
+        StepForecast(kind=kind, size_bytes=None, macs=None, basis="measured only")
+        for kind in kinds_of(request.recipe)
+    ]
+    budget = request.search.budget.seconds
+    return Forecast(
+        steps=steps,
+        seconds=None if budget is None else (0.0, float(budget)),
+        memory_bytes=None,
+        basis="What a search finds only measuring tells; it takes its budget at most, and judging the winner on top.",
     )
 
 

@@ -167,9 +167,35 @@ STEPS: Final[list[dict[str, Any]]] = [
 """A step for every setting that is null when it is left out."""
 
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
+    "RequirementResult": [
+        {
+            "name": "min_snr_db",
+            "asked": 30,
+            "measured": 21.4,
+            "interval": None,
+            "met": False,
+            "why": "Output 'logits' is 21.40 dB above its error on 64 evaluation samples, and at least 30 was asked.",
+            "cause": "Int8_static calibrated on 8 samples only.",
+        }
+    ],
+    "NextStep": [
+        {
+            "why": "Leave the layers in float that cost most, as few as will do: exclude auto finds them.",
+            "request": {
+                "model": MODEL,
+                "recipe": {"steps": [{"kind": "int8_static", "exclude": "auto"}]},
+                "data": {"calibration": {"dataset": DATASET, "slice": [0, 512]}},
+                "require": {"min_snr_db": 30},
+            },
+        }
+    ],
     "ClassQuality": [{"number": 3, "before": 0.912, "after": 0.905}],
     "MetricBounds": [{"max_drop": 0.01, "min": 0.9, "max": 1.0}],
-    "Requirements": [{"min_agreement": 0.95, "metrics": {"f1": {"max_drop": 0.01, "min": 0.8}}}],
+    "Requirements": [
+        {"min_agreement": 0.95, "metrics": {"f1": {"max_drop": 0.01, "min": 0.8}}},
+        {"max_relative_drop": 0.02, "max_latency_ms": 5, "max_size_bytes": 1000000},
+        {"min_snr_db": 30, "max_memory_bytes": 67108864},
+    ],
     "Evaluation": [
         {
             "task": "detection",

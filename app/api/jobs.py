@@ -40,6 +40,7 @@ _REFUSED = (
         "nothing_to_compress",
         "does_not_divide",
         "teacher_does_not_fit",
+        "target_unavailable",
     ),
 )
 

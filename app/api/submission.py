@@ -3,18 +3,20 @@
 import hashlib
 import json
 import logging
+import time
 from dataclasses import dataclass
 
 from app.admission.check import check
 from app.admission.spaces import admitted_spaces, as_closed
 from app.api.deps import Parts
 from app.api.job_limits import check_limits, lowered
+from app.api.job_target import check_target
 from app.api.times import now
 from app.api.uploads import find
 from app.storage.ids import new_id
 from app.storage.kinds import wake_of
 from app.storage.ports import Gone, KeyReused
-from app.storage.records import IdempotencyKey, Job, Upload
+from app.storage.records import FORGET_WORKER_SECONDS, IdempotencyKey, Job, Upload
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
 from winnow.contract.job import ClosedJob, JobRequest
@@ -89,6 +91,8 @@ def look_through(refusals: Refusals, parts: Parts, owner: str, request: JobReque
     spaces: list[Space] = []
     with refusals:
         check_limits(parts.settings, request.limits)
+    with refusals:
+        check_target(request.target, parts.records.workers(time.time() - FORGET_WORKER_SECONDS))
     models: dict[str, ModelFacts] = {}
     datasets: dict[str, Upload] = {}
     for id, field in {request.model: "model", **named_models(request.recipe), request.model: "model"}.items():

@@ -1,6 +1,6 @@
 """The port `Leases` in memory."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
@@ -12,15 +12,26 @@ from app.storage.records import Event, Item, Job, Leased, Queue, Reaped, Study, 
 
 
 class MemoryLeases(MemoryStore):
-    def claim(self, id: str, now: float, seconds: float, worker: str | None = None) -> Item | None:
+    def claim(
+        self,
+        id: str,
+        now: float,
+        seconds: float,
+        worker: str | None = None,
+        elsewhere: Collection[str] = frozenset(),
+    ) -> Item | None:
         with self._lock:
             item = self._items.get(id)
-            if item is None or not rules.takeable(item, now):
+            if item is None or not rules.takeable(item, now) or self._target(item) in elsewhere:
                 return None
             claimed = self._change(item, rules.claiming(item, now, seconds, worker), now)
             if isinstance(claimed, Study):
                 searches.begin_turn(MemoryRows(self), claimed, now)
             return claimed
+
+    def _target(self, item: Item) -> str | None:
+        """Of a trial its job's."""
+        return rules.target_of(self._items[item.job] if isinstance(item, Trial) else item)
 
     def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
         with self._lock:

@@ -164,9 +164,16 @@ class Studies(Protocol):
 class Leases(Protocol):
     """The record owns the work; a message is only a hint. All changes are compare-and-set on the attempt."""
 
-    def claim(self, id: str, now: float, seconds: float, worker: str | None = None) -> Item | None:
+    def claim(
+        self,
+        id: str,
+        now: float,
+        seconds: float,
+        worker: str | None = None,
+        elsewhere: Collection[str] = frozenset(),
+    ) -> Item | None:
         """Take it: attempt + 1, lease until now + seconds, a job or trial becomes running. None when it is not to be
-        had (finished, leased by another, cancelled, attempts spent, a job that searches).
+        had (finished, leased by another, cancelled, attempts spent, a job that searches, a target that is `elsewhere`).
 
         A trial keeps who took it. A study's first turn sets its job running.
         """

@@ -15,6 +15,7 @@ from typing import Any, Final
 from app.storage.messages import worker_lost
 from app.storage.records import Inquiry, Item, Job, Leased, Study, Trial, Upload
 from winnow.contract.job import FINISHED
+from winnow.contract.target import DEFAULT_TARGET
 
 INSPECTED: Final = frozenset({"ready", "rejected"})
 TRIED: Final = frozenset({"finished", "failed", "stopped_early"})
@@ -87,6 +88,12 @@ def takeable(item: Leased, now: float) -> bool:
         return False
     free = item.lease_until is None or item.lease_until <= now
     return free and item.attempt < item.max_attempts and not item.cancel_requested
+
+
+def target_of(item: Leased) -> str | None:
+    """The runtime that a job asks for; None for what asks for none. Jobs from before there were targets have no word of
+    it."""
+    return str(item.request.get("target", DEFAULT_TARGET)) if isinstance(item, Job) else None
 
 
 def held(item: Leased | None, attempt: int) -> bool:

@@ -1,6 +1,6 @@
 """The port `Leases` in SQL: every change is one guarded UPDATE, or is made to a row that is locked."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ from app.storage.records import (
 from app.storage.sql_base import TABLES, Some, SqlStore, add_events, from_row, held, item_from, table_of
 from app.storage.sql_rows import SqlRows, locked_item
 from app.storage.tables import inquiries, jobs, queues, studies, trials, uploads
+from winnow.contract.target import DEFAULT_TARGET
 
 BY_QUEUE: Final[dict[Queue, tuple[Table, ...]]] = {
     "inspect": (uploads, inquiries),
@@ -34,14 +35,24 @@ BY_QUEUE: Final[dict[Queue, tuple[Table, ...]]] = {
 
 
 class SqlLeases(SqlStore):
-    def claim(self, id: str, now: float, seconds: float, worker: str | None = None) -> Item | None:
+    def claim(
+        self,
+        id: str,
+        now: float,
+        seconds: float,
+        worker: str | None = None,
+        elsewhere: Collection[str] = frozenset(),
+    ) -> Item | None:
         t, kind = table_of(id), kind_of(id)
         changes = {"attempt": t.c.attempt + 1, "lease_until": now + seconds}
         if kind is Job:
             changes |= {"state": "running", "started_at": func.coalesce(t.c.started_at, now)}
         if kind is Trial:
             changes |= {"state": "running", "started_at": now, "worker": worker}
-        taken = update(t).where(t.c.id == id, _takeable(t, now)).values(changes).returning(t)
+        wanted = [t.c.id == id, _takeable(t, now)]
+        if kind in (Job, Trial) and elsewhere:
+            wanted.append(_target(t).not_in(elsewhere))
+        taken = update(t).where(*wanted).values(changes).returning(t)
         with self.writing() as connection:
             row = connection.execute(taken).one_or_none()
             if row is None:
@@ -131,6 +142,12 @@ def _stale(connection: Connection, t: Table, count: int, published_before: float
     query = query.where(_waiting(t), t.c.published_at <= published_before)
     oldest = query.order_by(t.c.published_at, t.c.created_at, t.c.id).limit(count)
     return connection.execute(oldest.with_for_update(skip_locked=True)).all()
+
+
+def _target(t: Table) -> ColumnElement[str]:
+    """Of a job, or of the job that a trial is of."""
+    asked = func.coalesce(jobs.c.request["target"].as_string(), DEFAULT_TARGET)
+    return asked if t is jobs else select(asked).where(jobs.c.id == t.c.job).scalar_subquery()
 
 
 def _takeable(t: Table, now: float) -> ColumnElement[bool]:

@@ -51,6 +51,7 @@ def job(**changes: Any) -> Job:
         "evaluation": None,
         "require": Requirements(),
         "benchmark": Benchmark(),
+        "target": "onnxruntime-cpu",
         "limits": Limits(),
     }
     return Job.model_validate(base | changes)

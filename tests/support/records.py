@@ -1,11 +1,12 @@
 """Records to put into a store, and what several processes do to one at the same time."""
 
+import time
 from typing import Any
 
 from app.storage.engine import open_engine
 from app.storage.ids import new_id
 from app.storage.migrate import migrate
-from app.storage.records import Inquiry, Job, Trial, Upload
+from app.storage.records import Inquiry, Job, Trial, Upload, Worker
 from app.storage.sql import SqlRecords
 
 _PREFIX = {"model": "mdl", "dataset": "dst"}
@@ -60,6 +61,20 @@ def a_trial(job: Job, number: int = 0, **fields: Any) -> Trial:
         "recipe": {"steps": []},
     }
     return Trial(job=job.id, number=number, **made | fields)
+
+
+def a_worker(**fields: Any) -> Worker:
+    """A worker that runs jobs and was seen now."""
+    now = time.time()
+    made: dict[str, Any] = {
+        "id": new_id("wrk"),
+        "host": "here",
+        "queues": ("work",),
+        "version": "0.1.0",
+        "started_at": now,
+        "last_seen": now,
+    }
+    return Worker(**made | fields)
 
 
 def claim_in_process(url: str, ids: list[str], now: float) -> list[tuple[str, int]]:

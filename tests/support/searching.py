@@ -7,9 +7,8 @@ from typing import Any
 
 from app.storage.records import Trial
 from winnow.contract.open_steps import OpenRecipe
-from winnow.contract.search import Space
 from winnow.contract.recipe import Recipe, Requirements
-from winnow.contract.search import Budget
+from winnow.contract.search import Budget, Space
 from worker.search.plan import Plan
 from worker.search.turn import Decision, decide
 
@@ -22,7 +21,9 @@ PROBLEM = {"code": "nothing_to_compress", "title": "Nothing", "detail": "Nothing
 
 def plan_of(*recipes: list[dict[str, Any]], **changes: Any) -> Plan:
     """A plan for open recipes, with a budget of 12 trials for the smallest size."""
-    spaces = tuple(Space(OpenRecipe.model_validate({"steps": steps}), "it is a test") for steps in recipes)
+    spaces = tuple(
+        Space(recipe=OpenRecipe.model_validate({"steps": steps}), why="it is a test") for steps in recipes
+    )
     settings: dict[str, Any] = {
         "job": "job_1",
         "owner": "local",

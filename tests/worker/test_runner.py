@@ -14,6 +14,7 @@ from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
 from app.storage.records import LOCAL_OWNER, Job, Upload
 from tests.support.child import LIES
+from tests.support.records import a_worker
 from worker.runner import Runner
 
 
@@ -33,6 +34,7 @@ class Bench:
             self.queue,
             lambda: self.stopping,
             "tests.support.child",
+            ["onnxruntime-cpu", "torch"],
         )
 
     def model(self, order: str = "", state: str = "ready", format: str = "onnx") -> Upload:
@@ -72,12 +74,14 @@ class Bench:
         model_state: str = "ready",
         step: dict[str, Any] | None = None,
         format: str = "onnx",
+        target: str = "onnxruntime-cpu",
         **limits: float,
     ) -> str:
         model = self.model(state=model_state, format=format)
         request = {
             "model": model.id,
             "recipe": {"steps": [{"kind": "int8_dynamic", "exclude": [order], **(step or {})}]},
+            "target": target,
             "limits": limits,
         }
         job = Job(
@@ -134,6 +138,21 @@ def bench(tmp_path: Path) -> Bench:
 def unfiltered(tmp_path: Path) -> Bench:
     """Where the kernel lets a child make links: what the worker itself does not fall for."""
     return Bench(tmp_path, child_filters=False)
+
+
+def test_a_job_for_a_runtime_of_another_worker_is_left_to_it(bench: Bench) -> None:
+    id = bench.job("fine", target="openvino-cpu")
+    bench.records.worker_seen(a_worker(runtimes={"onnxruntime-cpu": "1", "openvino-cpu": "1"}), 0.0)
+    bench.runner.run(id)
+    assert (bench.state(id).state, bench.state(id).attempt) == ("queued", 0)
+    assert bench.messages(id) == ["waiting for a worker"]
+
+
+def test_a_job_for_a_runtime_that_nobody_has_is_tried_here(bench: Bench) -> None:
+    """The child says what is missing; else the job would wait for ever."""
+    id = bench.job("fine", target="openvino-cpu")
+    bench.runner.run(id)
+    assert bench.state(id).attempt == 1
 
 
 def run_until(bench: Bench, id: str, reached: Callable[[], bool], act: Callable[[], object]) -> float:

@@ -31,7 +31,7 @@ OPTIONS: Final = (
     (r"benchmark\.shapes(\.\S+)?", "--shape"),
     (r"limits\.(?P<name>seconds|memory_bytes)", "--limit-"),
     (r"tags(\..*)?", "--tag"),
-    (r"(?P<name>seed|name)", None),
+    (r"(?P<name>seed|name|target)", None),
     (r"model", "MODEL"),
 )
 """Pattern of a path → option; None where the option is called like the path's last part."""
@@ -104,7 +104,12 @@ def job_in_options(job: Job) -> Job:
     """The job with its problem, and what is said of its requirements, in options."""
     kinds = kinds_of(job.recipe)
     requirements = job.requirements and [
-        result.model_copy(update={"why": result.why and in_options(result.why, kinds)})
+        result.model_copy(
+            update={
+                "why": result.why and in_options(result.why, kinds),
+                "cause": result.cause and in_options(result.cause, kinds),
+            }
+        )
         for result in job.requirements
     ]
     problem = job.problem and problem_in_options(job.problem, kinds)

@@ -12,7 +12,8 @@ from typing import Annotated, Any, Final, get_args
 import typer
 
 from winnow.cli.naming import problem_in_options
-from winnow.cli.settings import DECODES, KINDS, bounds, decode, pairs, step, whole
+from winnow.cli.required import RequirementOptions
+from winnow.cli.settings import DECODES, KINDS, decode, pairs, step, whole
 from winnow.cli.shared import errors_in_words
 from winnow.contract.asked_recipe import PresetName
 from winnow.contract.errors import Refusal
@@ -20,12 +21,13 @@ from winnow.contract.evaluation import Metric, Task
 from winnow.contract.job import JobRequest
 from winnow.contract.search import Objective
 from winnow.contract.strict_json import read_json, read_model
+from winnow.contract.target import Target
 
 SLICED: Final = re.compile(r"(?P<source>.+?)(?::(?P<start>\d+):(?P<stop>\d+))?")
 
 
 @dataclass(frozen=True, kw_only=True)
-class JobOptions:
+class JobOptions(RequirementOptions):
     """One field is one option of the command line."""
 
     step: Annotated[
@@ -93,21 +95,6 @@ class JobOptions:
     output: Annotated[
         str | None, typer.Option(help="The model's output to judge; its first one if not given.")
     ] = None
-    max_metric_drop: Annotated[float | None, typer.Option(help="0.01 is one point of top-1.")] = None
-    min_speedup: Annotated[float | None, typer.Option(help="1.5 is one and a half times as fast.")] = None
-    max_size_ratio: Annotated[float | None, typer.Option(help="0.5 is half the size.")] = None
-    min_agreement: Annotated[
-        float | None,
-        typer.Option(help="Of the predictions with the original's; needs --task, and no labels."),
-    ] = None
-    min_cosine: Annotated[float | None, typer.Option(help="Between the outputs before and after.")] = None
-    bound: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="METRIC [max_drop=…] [min=…] [max=…]",
-            help="What one metric has to meet, e.g. 'f1 min=0.8'; repeatable.",
-        ),
-    ] = None
     batch_size: Annotated[
         list[int] | None, typer.Option(help="Measure with this batch size; repeatable.")
     ] = None
@@ -118,6 +105,12 @@ class JobOptions:
     shape: Annotated[
         list[str] | None,
         typer.Option(metavar="INPUT=1,3,320,320", help="Fix an input that the model leaves open."),
+    ] = None
+    target: Annotated[
+        str | None,
+        typer.Option(
+            help=f"The runtime to time and judge on: {', '.join(get_args(Target))}; the first if not given."
+        ),
     ] = None
     limit_seconds: Annotated[
         int | None, typer.Option(help="Stop an attempt after so many seconds; 3600 if not given.")
@@ -132,7 +125,7 @@ class JobOptions:
     ] = None
     request: Annotated[
         Path | None,
-        typer.Option(metavar="FILE.json", help="The whole request, instead of the options above."),
+        typer.Option(metavar="FILE.json", help="The whole request, instead of the other options of the job."),
     ] = None
 
     def job(self, model: str) -> JobRequest:
@@ -207,14 +200,6 @@ class JobOptions:
             "rounds": self.rounds,
             "shapes": shapes,
         }
-        require = {
-            "max_metric_drop": self.max_metric_drop,
-            "min_speedup": self.min_speedup,
-            "max_size_ratio": self.max_size_ratio,
-            "min_cosine": self.min_cosine,
-            "min_agreement": self.min_agreement,
-            "metrics": bounds(self.bound),
-        }
         metrics = self.metric or []
         evaluation = without_none(
             {
@@ -233,15 +218,17 @@ class JobOptions:
             "search": self._search(),
             "data": data,
             "evaluation": evaluation or None,
-            "require": require,
+            "require": self.require(),
             "benchmark": without_none(benchmark),
+            "target": self.target,
             "limits": without_none({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
         }
         return without_none(asked)
 
 
 def unpack_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Typer reads signatures: the parameter `options: JobOptions` of a command becomes one per field."""
+    """Typer reads signatures: the parameter `options: JobOptions` of a command becomes one per field, what is
+    required last."""
 
     @wraps(command)
     def unpacked(**values: Any) -> None:
@@ -253,7 +240,7 @@ def unpack_options(command: Callable[..., None]) -> Callable[..., None]:
         inspect.Parameter(
             field.name, inspect.Parameter.KEYWORD_ONLY, default=field.default, annotation=field.type
         )
-        for field in fields(JobOptions)
+        for field in sorted(fields(JobOptions), key=lambda field: hasattr(RequirementOptions, field.name))
     ]
     parameters = [p.replace(kind=inspect.Parameter.KEYWORD_ONLY) for p in own] + new
     unpacked.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]

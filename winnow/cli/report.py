@@ -1,5 +1,6 @@
 """The report as tables: before and after, requirements, steps and their training, and the verdict in words."""
 
+import shlex
 from collections.abc import Callable, Iterator
 from typing import Final
 
@@ -8,8 +9,18 @@ from rich.console import Group, RenderableType
 from winnow.cli import units
 from winnow.cli.naming import in_options
 from winnow.cli.screen import Column, clean, table
+from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
-from winnow.contract.report import Latency, Pair, Parity, Quality, Report, RequirementResult, StepReport
+from winnow.contract.report import (
+    Latency,
+    Pair,
+    Parity,
+    Portability,
+    Quality,
+    Report,
+    RequirementResult,
+    StepReport,
+)
 
 ADVICE: Final = {"use_result": "Use the result", "keep_original": "Keep the original"}
 
@@ -119,13 +130,19 @@ def _requirements(results: list[RequirementResult]) -> RenderableType:
     rows = [
         (
             result.name,
-            units.number(result.asked),
-            units.compared(result.measured, result.asked, result.interval),
+            units.count(result.asked) if _is_bytes(result) else units.number(result.asked),
+            units.count(result.measured)
+            if _is_bytes(result)
+            else units.compared(result.measured, result.asked, result.interval),
             "yes" if result.met else "NO",
         )
         for result in results
     ]
     return table("Requirements", columns, rows)
+
+
+def _is_bytes(result: RequirementResult) -> bool:
+    return result.name.endswith("_bytes")
 
 
 def _steps(steps: list[StepReport]) -> RenderableType:
@@ -149,8 +166,25 @@ def _steps(steps: list[StepReport]) -> RenderableType:
 
 def _sentences(report: Report) -> Iterator[str]:
     yield from report.verdict.summary
+    if report.portability:
+        yield f"Loads elsewhere: {'; '.join(map(_portability, report.portability))}."
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"
-    yield from (f"Not met, {result.name}: {result.why}" for result in report.requirements if not result.met)
+    for result in report.requirements:
+        if not result.met:
+            cause = "" if result.cause is None else f" Likeliest cause: {result.cause}"
+            yield f"Not met, {result.name}: {result.why}{cause}"
+    for suggestion in report.next_steps:
+        steps = [step_in_words(step) for step in suggestion.request.get("recipe", {}).get("steps", [])]
+        yield f"Worth trying: {' '.join(f'--step {shlex.quote(text)}' for text in steps)}  {suggestion.why}"
     for step in report.steps:
         yield from (f"Note, {step.kind}: {note}" for note in step.notes)
     yield from (f"Note: {note}" for note in report.notes)
+
+
+def _portability(entry: Portability) -> str:
+    if entry.loads is None:
+        return f"{entry.runtime} not tried"
+    if entry.loads:
+        return f"{entry.runtime} yes"
+    because = ", ".join(entry.operators) or entry.why
+    return f"{entry.runtime} no ({because})"

@@ -10,25 +10,25 @@ from typing import Annotated
 import typer
 
 from winnow.cli.data import send_data
+from winnow.cli.dry_run import print_dry_run
 from winnow.cli.exits import INTERRUPTED, OK, PROBLEM
 from winnow.cli.following import conclude, follow
 from winnow.cli.jobs import fetch
 from winnow.cli.naming import job_in_options, naming_options
 from winnow.cli.options import JobOptions, unpack_options
 from winnow.cli.report import report_tables
+from winnow.cli.run_files import check_files, files_read, whole_files
 from winnow.cli.screen import out, print_result, say
 from winnow.cli.service import service_part
 from winnow.cli.shared import Json, terminable
 from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
 from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
-from winnow.client.files import check_readable
 from winnow.contract.asked_recipe import AskedRecipe
 from winnow.contract.data_uses import DataUse
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.job import Job, JobRequest
-from winnow.contract.needed_data import check_needed_data, uses
-from winnow.contract.other_models import named_models
+from winnow.contract.needed_data import check_needed_data
 from winnow.contract.recipe import AnyStep, Recipe
 
 
@@ -58,6 +58,12 @@ def run(
         Path | None,
         typer.Option(metavar="FILE.zip", help="Where the curves of training steps go, if anywhere."),
     ] = None,
+    dry_run: Annotated[
+        bool,
+        typer.Option(
+            "--dry-run", help="Upload, then only tell what the job would come to; exit code 1: refused."
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Do it all: upload the model and its data, submit, watch, show the report, download.
@@ -73,14 +79,16 @@ def run(
         --evaluation test.npz --metric top1 --max-metric-drop 0.01
     winnow run resnet20.onnx --step int8_static --data pictures/ --metric top1
     winnow run resnet20.onnx --step 'distillation student=small.onnx epochs=10' --training train.npz
+    winnow run resnet20.onnx --step 'channel_pruning amount=0.5' --step 'weight_only bits=4' --dry-run
     """
     request = options.job(model="to be uploaded")
     if url is not None and data_dir is not None:
         raise typer.BadParameter(
             f"--data-dir has no effect on the service at {url}; it is for a service of the run's own"
         )
-    whole = _whole(options, request)
-    read = [*_files_read(model, request), *whole]
+    force = force or dry_run  # which writes nothing
+    whole = whole_files(options, request)
+    read = [*files_read(model, request), *whole]
     result = target_of(
         to or Path(f"{model.stem}.small.onnx"), f"{model.stem}.small.onnx", "--out", read, force
     )
@@ -88,10 +96,11 @@ def run(
     made = [result, report]
     if curves is not None:
         made.append(target_of(curves, f"{model.stem}-curves.zip", "--curves", read, force))
-    _check_files(model, request, whole)
+    check_files(model, request, whole)
     from_file = options.request is not None
-    with naming_options(request, from_file=from_file):
-        _check_needed_data(request)
+    if not dry_run:
+        with naming_options(request, from_file=from_file):
+            _check_needed_data(request)
     if declaration is not None and not any(path.exists() for path in read[1:]):
         raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
     read_declaration(declaration)
@@ -101,6 +110,8 @@ def run(
             unsure = Path(f"{whole[0].resolve().stem}.declaration.json")
             id = send_data(client, whole, declaration, request.model, unsure, force)
             request = request.model_copy(update={"data": request.data.model_copy(update={"dataset": id})})
+        if dry_run:
+            raise typer.Exit(print_dry_run(client, request, as_json=as_json, from_file=from_file))
         with naming_options(request, from_file=from_file):
             id = client.submit(request).id
         job = _follow(client, id, own=url is None)
@@ -214,33 +225,6 @@ def _deliver(what: str, bring: Callable[[Path], Path], target: Path, force: bool
         return PROBLEM
 
 
-def _whole(options: JobOptions, request: JobRequest) -> list[Path]:
-    """The files of the one dataset; none where it has an id already."""
-    named = options.data or ([] if request.data.dataset is None else [request.data.dataset])
-    return [] if len(named) == 1 and named[0].startswith("dst_") else [Path(name) for name in named]
-
-
-def _check_files(model: Path, request: JobRequest, whole: list[Path]) -> None:
-    """Before a service is started for them."""
-    check_readable(model)
-    for path in whole:
-        if not path.is_dir():
-            check_readable(path)
-    for role, use in uses(request.data).items() if request.data.dataset is None else ():
-        if not use.dataset.startswith("dst_") and not Path(use.dataset).exists():
-            raise UnusableFile(
-                f"--{role}: there is no file {use.dataset}, nor is that the id of a dataset (dst_…)"
-            )
-        if Path(use.dataset).exists():
-            check_readable(Path(use.dataset))
-    for given, field in named_models(request.recipe).items():
-        if not given.startswith("mdl_") and not Path(given).is_file():
-            name = field.rpartition(".")[2]
-            raise UnusableFile(
-                f"--step: there is no file {given} for {name}, nor is that the id of a model (mdl_…)"
-            )
-
-
 def _check_needed_data(request: JobRequest) -> None:
     """What the service would refuse after it was started. Raises ServiceProblem."""
     refusals = Refusals()
@@ -250,11 +234,3 @@ def _check_needed_data(request: JobRequest) -> None:
         refusals.raise_all()
     except Refusal as refusal:
         raise ServiceProblem(refusal.problem) from refusal
-
-
-def _files_read(model: Path, request: JobRequest) -> list[Path]:
-    return [
-        model,
-        *(Path(use.dataset) for use in uses(request.data).values() if request.data.dataset is None),
-        *(Path(given) for given in named_models(request.recipe)),
-    ]

@@ -39,6 +39,16 @@ def step(text: str) -> dict[str, Any]:
     return {"kind": kind} | _settings(KINDS[kind], kind, settings)
 
 
+def step_in_words(step: dict[str, Any]) -> str:
+    """The text that `step` reads: `{"kind": "int8_static", "samples": 256}` → `int8_static samples=256`."""
+    words = [str(step["kind"])]
+    for key, value in step.items():
+        if key != "kind":
+            texts = value if isinstance(value, list) else [value]
+            words += [f"{key}={text if isinstance(text, str) else json.dumps(text)}" for text in texts]
+    return shlex.join(words)
+
+
 def decode(text: str) -> dict[str, Any]:
     """`yolox nms=0.5 strides=[8,16]` → the decoder as JSON."""
     kind, settings = _words("--decode", text)

@@ -35,6 +35,7 @@ from winnow.client.transport import TIMEOUT, Transport
 from winnow.client.watching import QUICK, patiently, versions
 from winnow.contract.dataset import Dataset
 from winnow.contract.declaration import Declaration
+from winnow.contract.dry_run import DryRun
 from winnow.contract.inquiry import Preview, Proposal
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
@@ -206,6 +207,13 @@ class Client:
             },
         )
         return self._transport.parsed(Job, response)
+
+    def dry_run(self, request: JobRequest | Mapping[str, Any] | None = None, **fields: Any) -> DryRun:
+        """What the job would come to, and what it would be refused for; takes what `submit` takes. Makes nothing."""
+        response = self._transport.request(
+            "POST", "/v1/jobs", params={"dry_run": "true"}, json=plain(request or {}) | plain(fields)
+        )
+        return self._transport.parsed(DryRun, response)
 
     def job(self, id: str) -> Job:
         return self._transport.parsed(Job, self._transport.get(_path("jobs", id)))

@@ -227,7 +227,7 @@ InputDeclaration = Annotated[
 
 
 class ArrayTarget(Declared):
-    """Labels that are an array, or a column of numbers."""
+    """Labels that are an array, or a column as it is: numbers, or texts that a model of sequences spells."""
 
     array: Name = Field(description="The array or column that holds the labels, one row for each sample.")
 

@@ -52,7 +52,7 @@ def check_labels(
     field, task = "data.evaluation", evaluation.named_task
     names = ", ".join(evaluation.metrics) or str(task)
     if dataset.target is None:
-        if evaluation.needs_labels and task != "embedding":
+        if evaluation.needs_labels and task not in ("embedding", "language"):
             raise Refusal(
                 "missing_data",
                 f"The metric {names} needs labels, but the dataset has none. Add an array 'labels', name one in its "

@@ -15,6 +15,7 @@ from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult
 from winnow.contract.search import Search
+from winnow.contract.target import DEFAULT_TARGET, Target
 
 JobState = Literal["queued", "running", "cancelling", "succeeded", "failed", "cancelled"]
 
@@ -95,6 +96,10 @@ class JobSettings(RequestModel):
     )
     require: Requirements = Field(description="What the result has to meet.", default_factory=Requirements)
     benchmark: Benchmark = Field(description="What is timed.", default_factory=Benchmark)
+    target: Target = Field(
+        default=DEFAULT_TARGET,
+        description="The runtime on which the model and its candidates are timed and judged.",
+    )
     limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
 
 
@@ -204,6 +209,7 @@ class Job(ResponseModel):
     evaluation: Evaluation | None = Field(description="How quality is measured; null for not at all.")
     require: Requirements = Field(description="What the result has to meet.")
     benchmark: Benchmark = Field(description="What is timed.")
+    target: Target = Field(description="The runtime on which it is timed and judged.")
     limits: Limits = Field(description="When an attempt is stopped.")
 
 

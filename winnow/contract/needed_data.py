@@ -43,7 +43,11 @@ def _check_need(request: ClosedJob, index: int, step: AnyStep, need: Need) -> No
 
 def _check_evaluation(request: ClosedJob) -> None:
     require = request.require
-    for name, value in (("max_metric_drop", require.max_metric_drop), ("metrics", require.metrics or None)):
+    for name, value in (
+        ("max_metric_drop", require.max_metric_drop),
+        ("max_relative_drop", require.max_relative_drop),
+        ("metrics", require.metrics or None),
+    ):
         if value is not None and request.evaluation is None:
             detail = (
                 f'require.{name} needs a metric. Give one, for example "evaluation": {{"metric": "top1"}}.'

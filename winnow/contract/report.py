@@ -41,7 +41,9 @@ class Latency(ResponseModel):
     batch_size: int = Field(description="Samples at once.")
     threads: int = Field(description="Threads of the runtime.")
     rounds: int = Field(description="How often both models were timed in turns.")
-    provider: str = Field(description="The execution provider of ONNX Runtime.")
+    provider: str = Field(
+        description="What ran it: an execution provider of ONNX Runtime, or `OpenVINO CPU`."
+    )
     shapes: dict[str, list[int]] = Field(description="The shapes of the inputs, by name.")
     baseline_ms: Percentiles = Field(description="Times of single runs of the model as uploaded.")
     candidate_ms: Percentiles = Field(description="Times of single runs of the result.")
@@ -140,7 +142,8 @@ class Parity(ResponseModel):
 
 
 class RequirementResult(ResponseModel):
-    """Something that was asked, and whether it is met. `why` says in a sentence why not, null when it is."""
+    """Something that was asked, and whether it is met. `why` says in a sentence what is missing, `cause` where it
+    likeliest comes from."""
 
     name: str = Field(description="What was required, as in the request.")
     asked: float = Field(description="The bound that was asked for.")
@@ -148,6 +151,19 @@ class RequirementResult(ResponseModel):
     interval: Interval | None = Field(description="95 % interval of `measured`; null where it is exact.")
     met: bool = Field(description="Whether it is met on the worse bound of the interval.")
     why: str | None = Field(description="Why it is not met; null when it is.")
+    cause: str | None = Field(
+        default=None,
+        description="The likeliest cause, from what was measured; null when it is met, and where nothing tells it.",
+    )
+
+
+class NextStep(ResponseModel):
+    """A recipe worth trying. Made of the library without a request, `request` is `{"recipe": …}` alone."""
+
+    why: str = Field(description="Why it is worth trying, in a sentence.")
+    request: dict[str, Any] = Field(
+        description="The body of `POST /v1/jobs` that tries it: the job's own request with another recipe."
+    )
 
 
 class StepReport(ResponseModel):
@@ -214,6 +230,21 @@ class Environment(ResponseModel):
     )
 
 
+class Portability(ResponseModel):
+    """Whether a runtime that was not asked for can load the result.
+
+    `onnxruntime-no-contrib` is an ONNX Runtime without operators of its own, and needs no trial. OpenVINO compiles the
+    file, where it is installed; no claim is made of its outputs or its speed there.
+    """
+
+    runtime: Literal["onnxruntime-no-contrib", "openvino-cpu"] = Field(description="The runtime.")
+    loads: bool | None = Field(description="Whether it can load the file; null where that was not tried.")
+    why: str | None = Field(description="Why not, or why it was not tried; null where it loads.")
+    operators: list[str] = Field(
+        description="The operators that stand against it, as far as they are known, with their domain."
+    )
+
+
 class Report(ResponseModel):
     """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved,
     `compressed_bytes` what a download takes that asks for the coding zstd."""
@@ -224,6 +255,11 @@ class Report(ResponseModel):
     )
     verdict: Verdict = Field(description="In plain words.")
     requirements: list[RequirementResult] = Field(description="What was required, and whether it is met.")
+    next_steps: list[NextStep] = Field(
+        default_factory=list,
+        max_length=3,
+        description="Recipes worth trying where something that was required is not met; none where all is.",
+    )
     source_sha256: str = Field(description="Of the model as uploaded, in hexadecimal.")
     artifact_sha256: str = Field(description="Of the result, in hexadecimal.")
     graph_sha256: str = Field(
@@ -257,6 +293,10 @@ class Report(ResponseModel):
     )
     search: SearchReport | None = Field(
         default=None, description="How the result was found; null where nothing was searched."
+    )
+    portability: list[Portability] = Field(
+        default_factory=list,
+        description="Which runtimes can load the result; empty in reports from before that was looked at.",
     )
     environment: Environment = Field(description="What it was measured on.")
     notes: list[str] = Field(description="What else there is to know, for people.")

@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.compression.measure.timing.lock import ALONE_VARIABLE, PATH_VARIABLE, alone_path
+from worker.compression.measure.timing.lock_file import ALONE_VARIABLE, PATH_VARIABLE, alone_path
 
 
 def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
@@ -74,7 +74,7 @@ def _package() -> str:
 def _load_model(task: dict[str, Any], descriptor: int) -> None:
     from worker.compression.measure.apart.fresh import feed_of, measure
 
-    measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"])
+    measured = measure(Path(task["model"]), feed_of(Path(task["feed"])), task["threads"], task["target"])
     os.write(descriptor, json.dumps({"type": "done", "result": measured}).encode() + b"\n")
 
 

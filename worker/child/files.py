@@ -15,6 +15,7 @@ from worker.child.spec import (
     ShowPreview,
     Spec,
     Task,
+    TryLoading,
 )
 
 
@@ -34,6 +35,8 @@ def named_files(task: Task) -> list[Path]:
             return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]
         case LoadModel():
             return [task.model, task.feed]
+        case TryLoading():
+            return [task.model]
 
 
 def lent_to_measure(task: Measuring, asking: Spec) -> list[Path]:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from winnow.contract.errors import Refusal
+from winnow.contract.target import Target
 from worker.child.spec import (
     ANSWER,
     Advanced,
@@ -22,9 +23,17 @@ from worker.child.spec import (
     Refused,
     Rows,
     StepBegun,
+    TryLoading,
 )
 from worker.compression.data.source import Source
-from worker.compression.measure.apart.processes import COMPARISON, Comparing, Comparison, Loaded, ProcessEnded
+from worker.compression.measure.apart.processes import (
+    COMPARISON,
+    Comparing,
+    Comparison,
+    Loadable,
+    Loaded,
+    ProcessEnded,
+)
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -61,8 +70,12 @@ class Messages:
     def log(self, message: str, level: str = "info", **values: Any) -> None:
         self.send(Logged.model_validate({"message": message, "level": level, "values": values}))
 
-    def load(self, model: Path, feed: Path, threads: int) -> Loaded:
-        return Loaded(**self._measured(LoadModel(kind="load_model", model=model, feed=feed, threads=threads)))
+    def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
+        task = LoadModel(kind="load_model", model=model, feed=feed, threads=threads, target=target)
+        return Loaded(**self._measured(task))
+
+    def try_loading(self, model: Path, target: Target) -> Loadable:
+        return Loadable(**self._measured(TryLoading(kind="try_loading", model=model, target=target)))
 
     def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:
         """`progress` is told by the other child itself."""
@@ -80,6 +93,7 @@ class Messages:
                 seed=comparing.seed,
                 max_unpacked_bytes=comparing.max_unpacked_bytes,
                 extent=comparing.extent,
+                target=comparing.target,
             )
         )
         return COMPARISON.validate_python(result)

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 
 from worker.child.guard import PAUSE, RESUME
 from worker.child.strays import descendants
-from worker.compression.measure.timing.lock import process_timed_alone
+from worker.compression.measure.timing.lock_file import process_timed_alone
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from worker.child.spec import (
     Propose,
     ShowPreview,
     Task,
+    TryLoading,
 )
 
 OUT_OF_MEMORY_WORDS = ("bad_alloc", "failed to allocate", "cannot allocate memory", "can't allocate memory")
@@ -55,7 +56,7 @@ def of(error: BaseException, task: Task) -> Problem:
 
 
 def _memory(task: Task, cause: str) -> Problem:
-    if isinstance(task, Compress | JudgeFinal | LoadModel | CompareModels):
+    if isinstance(task, Compress | JudgeFinal | LoadModel | TryLoading | CompareModels):
         return Refusal("memory_limit_exceeded", cause + SMALLER, field="limits.memory_bytes").problem
     return Refusal("memory_limit_exceeded", cause + OPERATOR_MEMORY).problem
 
@@ -71,7 +72,7 @@ def _unexpected(name: str, task: Task) -> Problem:
         case Propose() | ShowPreview():
             detail = f"The data could not be read for the model ({name}). Declare how it is to be read."
             return Refusal("invalid_dataset", detail).problem
-        case LoadModel() | CompareModels():
+        case LoadModel() | TryLoading() | CompareModels():
             detail = f"Measuring the models stopped on an unexpected error ({name})."
             return Refusal("model_does_not_run", detail).problem
         case Compress() | JudgeFinal():

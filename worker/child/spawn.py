@@ -10,7 +10,8 @@ from typing import IO
 
 from worker.child.reach import OUR_CODE
 from worker.compression.measure.timing import quiet
-from worker.compression.measure.timing.lock import PATH_VARIABLE, WAIT_VARIABLE, alone_path, lock_path
+from worker.compression.measure.timing.lock import WAIT_VARIABLE
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, lock_path
 
 PASSED_ON = (
     "PATH",

@@ -9,10 +9,11 @@ from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS
-from winnow.contract.job import Benchmark
+from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.model import ModelFormat, TensorSpec
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.search import SearchReport
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.extent import WHOLE, Extent, Judging
 
 MAX_THREADS = 1024
@@ -78,7 +79,7 @@ class Rows(Message):
 
 class Compress(Message):
     """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in). `whole` is data
-    that is to be split."""
+    that is to be split. `request` is the job's, with the ids that its user knows."""
 
     kind: Literal["compress"]
     model: Path
@@ -96,6 +97,8 @@ class Compress(Message):
     max_unpacked_bytes: int
     judging: Judging = "result"
     extent: Extent = WHOLE
+    request: ClosedJob | None = None
+    target: Target = DEFAULT_TARGET
 
 
 class Tried(Message):
@@ -126,6 +129,15 @@ class LoadModel(Message):
     model: Path
     feed: Path
     threads: int = Field(ge=1, le=MAX_THREADS)
+    target: Target = DEFAULT_TARGET
+
+
+class TryLoading(Message):
+    """Find out whether a runtime can load a model."""
+
+    kind: Literal["try_loading"]
+    model: Path
+    target: Target
 
 
 class CompareModels(Message):
@@ -143,12 +155,13 @@ class CompareModels(Message):
     seed: int
     max_unpacked_bytes: int
     extent: Extent = WHOLE
+    target: Target = DEFAULT_TARGET
 
 
 Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress | JudgeFinal
 """What a worker has done in a child."""
 
-Measuring = LoadModel | CompareModels
+Measuring = LoadModel | TryLoading | CompareModels
 """What a child has done by the worker, in a child more."""
 
 Task = Annotated[Work | Measuring, Field(discriminator="kind")]

@@ -26,6 +26,7 @@ from worker.child.spec import (
     ShowPreview,
     Spec,
     Task,
+    TryLoading,
 )
 from worker.compression.data.source import ChosenRows, Data, Source
 
@@ -68,6 +69,8 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
             return _judge_final(task, messages)
         case LoadModel():
             raise AssertionError("done by `worker.child.__main__`, without what is imported here")
+        case TryLoading():
+            return _try_loading(task)
         case CompareModels():
             return _compare_models(task, messages)
         case _:
@@ -168,7 +171,15 @@ def _options(task: Compress, messages: Messages) -> "Options":
         messages,
         task.judging,
         task.extent,
+        task.request,
+        task.target,
     )
+
+
+def _try_loading(task: TryLoading) -> dict[str, Any]:
+    from worker.compression.runtime.loading import try_loading
+
+    return try_loading(task.model, task.target)
 
 
 def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
@@ -187,6 +198,7 @@ def _compare_models(task: CompareModels, messages: Messages) -> dict[str, Any]:
         task.seed,
         task.max_unpacked_bytes,
         task.extent,
+        task.target,
     )
     folder = Path(mkdtemp(prefix="data-"))
     compared: dict[str, Any] = COMPARISON.dump_python(

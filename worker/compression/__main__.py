@@ -79,6 +79,8 @@ def _compress(job: Path, out: Path) -> int:
             request.benchmark,
             request.seed,
             models={path: base / path for path in named_models(request.recipe)},
+            request=request,
+            target=request.target,
         ),
     )
     print("\n".join(report.verdict.summary))

@@ -123,9 +123,8 @@ def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
     benchmark, upload = materials.options.benchmark, materials.upload
     paths = [upload.path, *(finalist.artifact for finalist in finalists)]
     names = ["the original model", *(f"trial {finalist.number}" for finalist in finalists)]
-    networks = [
-        Network(path, benchmark.thread_counts[0], name) for path, name in zip(paths, names, strict=True)
-    ]
+    threads, target = benchmark.thread_counts[0], materials.options.target
+    networks = [Network(path, threads, name, target=target) for path, name in zip(paths, names, strict=True)]
     samples = materials.samples(materials.data.evaluation or materials.data.calibration)
     feed, _ = benchmark_feed(
         networks[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed

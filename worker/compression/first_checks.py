@@ -2,7 +2,9 @@
 
 from collections.abc import Sequence
 
+from winnow.contract.errors import Refusal
 from winnow.contract.recipe import AnyStep
+from winnow.contract.target import Target
 from worker.compression.apply import check
 from worker.compression.graph.facts.facts import inputs_of
 from worker.compression.half_precision.float_types import check_types
@@ -10,14 +12,18 @@ from worker.compression.materials import Materials
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.compare import ORIGINAL, check_baseline
 from worker.compression.measure.feeds import benchmark_feed
+from worker.compression.runtime.executable import TargetUnavailable
+from worker.compression.runtime.targets import opener
 
 
 def check_job(steps: Sequence[AnyStep], materials: Materials) -> None:
     """Check that the steps can be done, that the data fits, and that the original runs on it.
 
-    Raises `Refusal`: what `check_types`, `open_samples`, `apply.check` and `check_baseline` raise.
+    Raises `Refusal`: `target_unavailable`, and what `check_types`, `open_samples`, `apply.check` and `check_baseline`
+    raise.
     """
     upload = materials.upload
+    _check_target(materials.options.target)
     check_types(upload.float32, upload.float_types, steps)
     for source in (materials.data.calibration, materials.data.evaluation):
         materials.samples(source)
@@ -28,12 +34,19 @@ def check_job(steps: Sequence[AnyStep], materials: Materials) -> None:
         _judge_original(materials)
 
 
+def _check_target(target: Target) -> None:
+    try:
+        opener(target)
+    except TargetUnavailable as error:
+        raise Refusal("target_unavailable", str(error), field="target") from error
+
+
 def _judge_original(materials: Materials) -> None:
     """It runs, on the data that is given, and its own quality comes first."""
     data, options = materials.data, materials.options
     samples = materials.samples(data.evaluation), materials.samples(data.calibration)
     notes = check_baseline(
-        materials.upload.path, *samples, options.evaluation, options.benchmark, options.seed
+        materials.upload.path, *samples, options.evaluation, options.benchmark, options.seed, options.target
     )
     figures = notes[:1] if options.evaluation is not None else []
     for note in notes:
@@ -46,4 +59,4 @@ def _run_once(materials: Materials) -> None:
     inputs, benchmark = inputs_of(upload.normal_form), options.benchmark
     samples = materials.samples(data.evaluation or data.calibration, inputs)
     feed, _ = benchmark_feed(inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, options.seed)
-    measure_fresh(upload.path, feed, benchmark.thread_counts[0], ORIGINAL, options.processes)
+    measure_fresh(upload.path, feed, benchmark.thread_counts[0], ORIGINAL, options.processes, options.target)

@@ -53,7 +53,7 @@ def _is_faster(original: ir.Model, after: ir.Model, context: Context) -> bool:
     networks: list[Network] = []
     for name, graph in (("the model", original), ("the result", after)):
         model_files.save(graph, path := context.scratch / f"weighed-{len(networks)}.onnx", context.upload)
-        networks.append(Network(path, threads, name))
+        networks.append(Network(path, threads, name, target=context.target))
     feed, _ = benchmark_feed(
         networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed
     )

@@ -66,6 +66,7 @@ class Materials:
             require=self.options.require,
             evaluation=self.options.evaluation,
             benchmark=self.options.benchmark,
+            target=self.options.target,
             curves=curves,
             augment=() if training is None else tuple(training.declaration.augment),
             training=self.training,

@@ -4,8 +4,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import Benchmark
+from winnow.contract.job import Benchmark, ClosedJob
 from winnow.contract.recipe import Requirements
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.extent import WHOLE, Extent, Judging
@@ -16,7 +17,9 @@ class Options:
     """`seed` decides every draw. `max_unpacked_bytes` bounds what an archive may become on disk.
 
     `models` are the files of the other models that steps name: by the id that the recipe has for them.
-    `processes` start those in which models are measured. `judging` is what the result is for.
+    `processes` start those in which models are measured. `judging` is what the result is for. `request` is what the job
+    was asked with, where there is one: what the report suggests to try next is written as another.
+    `target` is the runtime that measures.
     """
 
     evaluation: Evaluation | None = None
@@ -28,3 +31,5 @@ class Options:
     processes: MeasuringProcesses = field(default_factory=Subprocesses)
     judging: Judging = "result"
     extent: Extent = WHOLE
+    request: ClosedJob | None = None
+    target: Target = DEFAULT_TARGET

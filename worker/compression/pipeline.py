@@ -14,6 +14,7 @@ from worker.compression.options import Options
 from worker.compression.progress import Progress, Silent
 from worker.compression.result.artifact import finish
 from worker.compression.result.comparing import compare_with_original
+from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.run_steps import run_steps
 from worker.compression.shared_arrays import SharedArrays
@@ -44,10 +45,11 @@ def compress(
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
+        upload = upload.for_steps(recipe.steps, data, scratch)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         check_job(recipe.steps, materials)
 
-        base = fingerprint(upload.sha256, materials.data, options)
+        base = fingerprint(upload.key, materials.data, options)
         checkpoints = Checkpoints(out_dir / "checkpoints", base)
         if options.judging == "trial":
             materials = replace(materials, shared=SharedArrays(out_dir / "statistics", base))
@@ -57,5 +59,6 @@ def compress(
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.hand_over(artifact_path, recipe, measured, materials)
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
+        report = explain(report, recipe, materials)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report

@@ -39,6 +39,11 @@ def run_steps(
     return graph, reports
 
 
+def result_of(scratch: Path, index: int) -> Path:
+    """Name the file of the model after a step; it is there where the step was done in this attempt."""
+    return scratch / f"step-{index}" / "result.onnx"
+
+
 def _start(
     steps: Sequence[AnyStep], materials: Materials, checkpoints: Checkpoints
 ) -> tuple[ir.Model, list[StepReport]]:
@@ -57,7 +62,7 @@ def _run_step(
     begun, context = time.monotonic(), materials.context(index, step)
     result = apply_or_keep(graph, step, context)
     after = normalise(result.model)
-    path = context.scratch / "result.onnx"
+    path = result_of(materials.scratch, index)
     model_files.save(after, path, materials.upload.names)
     report = StepReport(
         index=index,

@@ -19,8 +19,8 @@ import onnx_ir as ir
 
 from worker.compression.bounded_folder import BoundedFolder
 from worker.compression.data.samples import Samples
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.mapped_tensors import release
-from worker.compression.ir.values import Array
 from worker.compression.onnx_files import model_files
 
 log = logging.getLogger(__name__)

@@ -11,16 +11,17 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.spaces import Dimension, dimensions
 from worker.search.budget import deadline
 from worker.search.cheap import identity, predicted_too_large, recipe_json, skipped_result, tried
+from worker.search.choice import rank
 from worker.search.edge import Done, Try, Unordered, Wait, next_step, only_dimension
 from worker.search.first import first_points
 from worker.search.halving import first_share
 from worker.search.plan import Plan
 from worker.search.points import Point, count, present, recipe_at, value_at
-from worker.search.rows import trials
-from worker.search.study import propose
+from worker.search.rows import complete, trials
+from worker.search.study import proposals
 
-MOST_DRAWS: Final = 20
-"""So often the sampler may propose what was tried already."""
+MOST_DRAWS: Final = 5
+"""So often the sampler may propose what was tried already: of any space, then of each."""
 MOST_PLACES: Final = 2000
 MOST_VALUES: Final = 50
 COARSE: Final = 4
@@ -53,8 +54,15 @@ def _at_the_edge(plan: Plan, rows: list[Trial]) -> Try | Wait | Done | Unordered
 def _points(plan: Plan, rows: list[Trial], number: int) -> Iterator[Point]:
     if only_dimension(plan) is None:
         yield from first_points(plan)
-    yield from (propose(plan, rows, number, attempt) for attempt in range(MOST_DRAWS))
+    spaces = [None, *_by_promise(plan, rows)]
+    yield from proposals(plan, rows, number, (space for space in spaces for _ in range(MOST_DRAWS)))
     yield from islice(_everywhere(plan), MOST_PLACES)
+
+
+def _by_promise(plan: Plan, rows: list[Trial]) -> list[int]:
+    """The spaces, that of the best trial first: the best of all may have nothing left to try."""
+    ranked = [row.space for row in rank(plan, complete(rows))]
+    return list(dict.fromkeys([*ranked, *range(len(plan.spaces))]))
 
 
 def _untried(plan: Plan, points: Iterable[Point], known: set[str]) -> Iterator[tuple[Point, Recipe]]:

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Final
 
-from app.storage.records import Trial
+from app.storage.records import Trial, Worker
 from worker.search.plan import Plan
 from worker.search.rows import in_the_air, is_skipped, trials
 
@@ -50,6 +50,17 @@ def is_spent(plan: Plan, rows: Iterable[Trial], now: float) -> bool:
 def only_failures(plan: Plan, rows: list[Trial]) -> bool:
     ended = [row for row in rows if not is_skipped(row) and not in_the_air([row])]
     return len(ended) >= max(MOST_FAILURES, len(plan.spaces)) and all(row.state == "failed" for row in ended)
+
+
+def alive(workers: Iterable[Worker]) -> int:
+    """Count the workers that could run a trial. Where a later one of the same host began and an earlier was not seen
+    since, that is taken for its successor: a worker that was killed and started again is one, not two, or the trials
+    in the air, and with them all that follows, would depend on the kill."""
+    able = [worker for worker in workers if "work" in worker.queues]
+    return sum(
+        not any(other.host == worker.host and other.started_at > worker.last_seen for other in able)
+        for worker in able
+    )
 
 
 def progress(plan: Plan, rows: Iterable[Trial], now: float) -> float:

@@ -4,10 +4,11 @@ What the objective makes small shrinks from one end of the setting to the other,
 more: the best is at that edge. It is found by bisection in three parts:
 
     1. between at most 17 values, evenly spread: five trials
-    2. one trial beyond the first value that did not meet them: does it really end there?
+    2. one trial beyond the first value that did not meet them: does it really end there? If not, the edge is sought
+       behind the harshest value that does
     3. between the two values at the edge, down to a 128th of the range
 
-Neither which end is the harsh one nor that there is one edge is believed: where results contradict both directions,
+Neither which end is the harsh one nor that results follow an order is believed: where they contradict both directions,
 the search goes on without (`Unordered`).
 """
 
@@ -31,6 +32,8 @@ DOWN_IS_HARSH: Final = frozenset(
 """Settings that compress more the lower they are, as far as names tell."""
 EXACT_TOLERANCE, TIMED_TOLERANCE = 0.01, 0.1
 """So much more may be measured for what should cost less."""
+VIOLATION_TOLERANCE: Final = 0.25
+"""So much less may be violated, in parts of the bound, where it should be more."""
 
 
 @dataclass(frozen=True)
@@ -60,16 +63,28 @@ Step = Try | Wait | Done | Unordered
 
 @dataclass(frozen=True)
 class Seen:
-    """Where rows lie from the gentle end, 0, to the harsh one, 1. `costs` are (position, cost)."""
+    """Where rows lie from the gentle end, 0, to the harsh one, 1; with the cost, or what is violated, at each."""
 
     meets: list[float]
     fails: list[float]
     open: list[float]
     costs: list[tuple[float, float]]
+    violations: list[tuple[float, float]]
+
+    @property
+    def gentle(self) -> float | None:
+        """The harshest place that meets the requirements."""
+        return max(self.meets, default=None)
+
+    @property
+    def harsh(self) -> float | None:
+        """The gentlest place behind it that does not."""
+        return min((p for p in self.fails if self.gentle is None or p > self.gentle), default=None)
 
     def reversed(self) -> "Seen":
         meets, fails, open = ([1 - p for p in places] for places in (self.meets, self.fails, self.open))
-        return Seen(meets, fails, open, [(1 - p, price) for p, price in self.costs])
+        costs, violations = ([(1 - p, y) for p, y in pairs] for pairs in (self.costs, self.violations))
+        return Seen(meets, fails, open, costs, violations)
 
 
 def only_dimension(plan: Plan) -> Dimension | None:
@@ -108,14 +123,17 @@ def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
         fails=[place(row) for row in ended if violation(row.result or {}) > 0] + [place(row) for row in lost],
         open=[place(row) for row in in_the_air(rows)],
         costs=[(position, price) for position, price in costs if price is not None],
+        violations=[(place(row), violation(row.result or {})) for row in ended],
     )
 
 
 def _is_monotone(seen: Seen, tolerance: float) -> bool:
-    if max(seen.meets, default=-1.0) > min(seen.fails, default=2.0):
-        return False
+    """Whether the cost shrinks towards the harsh end, and what is violated grows."""
     prices = [price for _, price in sorted(seen.costs)]
-    return all(later <= earlier + tolerance * abs(earlier) for earlier, later in pairwise(prices))
+    faults = [far for _, far in sorted(seen.violations)]
+    return all(later <= earlier + tolerance * abs(earlier) for earlier, later in pairwise(prices)) and all(
+        later >= earlier - VIOLATION_TOLERANCE for earlier, later in pairwise(faults)
+    )
 
 
 def _bisect(seen: Seen, values: int | None) -> float | Wait | Done:
@@ -124,7 +142,7 @@ def _bisect(seen: Seen, values: int | None) -> float | Wait | Done:
     on_grid = _between(seen, -1 / last, 1 + 1 / last, [i / last for i in range(last + 1)])
     if not isinstance(on_grid, Done):
         return on_grid
-    gentle, harsh = max(seen.meets, default=None), min(seen.fails, default=None)
+    gentle, harsh = seen.gentle, seen.harsh
     if gentle is None or harsh is None:
         return Done()
     beyond = harsh + 1 / last
@@ -137,7 +155,8 @@ def _bisect(seen: Seen, values: int | None) -> float | Wait | Done:
 
 def _between(seen: Seen, low: float, high: float, places: list[float]) -> float | Wait | Done:
     """The middle of the longest run of places at the edge of which nothing is known."""
-    gentle, harsh = max(seen.meets, default=low), min(seen.fails, default=high)
+    gentle = low if seen.gentle is None else seen.gentle
+    harsh = high if seen.harsh is None else seen.harsh
     free = [p for p in places if gentle + 1e-9 < p < harsh - 1e-9]
     if not free:
         return Done()

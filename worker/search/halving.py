@@ -4,22 +4,24 @@
     share   1/9   1/3   1      of the epochs
 
 Who goes on is said by Optuna's pruner, which takes the best third of those that came to the same rung, without waiting
-for any (ASHA). A recipe that does not meet the requirements comes behind all that do, by how far off it is.
+for any (ASHA). A recipe that does not meet the requirements, or does harm where nothing is required of the quality,
+comes behind all that do, by how far off it is.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
 from math import ceil
 from typing import Any, Final
 
-import optuna
 from optuna.pruners import SuccessiveHalvingPruner
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from app.storage.records import Trial
 from winnow.contract.recipe import Recipe
+from worker.search.choice import harm_of
 from worker.search.measured import cost, violation
 from worker.search.plan import Plan
 from worker.search.rows import trials, undecided
+from worker.search.study import new_study
 
 REDUCTION: Final = 3
 SHARES: Final = (1 / 9, 1 / 3, 1.0)
@@ -63,7 +65,7 @@ def decide(plan: Plan, rows: Iterable[Trial]) -> Changes:
 def value_of(plan: Plan, row: Trial) -> float:
     """What is compared, less being better."""
     result = row.result or {}
-    far, price = violation(result), cost(result, plan.objective)
+    far, price = violation(result) + harm_of(plan, result), cost(result, plan.objective)
     return BEHIND_ALL * (1 + far) if far > 0 or price is None else price
 
 
@@ -78,7 +80,7 @@ def _change(row: Trial, worth: float, goes_on: bool) -> dict[str, Any]:
 def _is_pruned(
     others: list[list[tuple[int, float]]], mine: list[tuple[int, float]], rung: int, worth: float
 ) -> bool:
-    study = optuna.create_study(direction="minimize")
+    study = new_study(1)
     study.add_trials(_frozen(values, None) for values in others)
     study.add_trial(_frozen(mine, (rung, worth)))
     pruner = SuccessiveHalvingPruner(min_resource=1, reduction_factor=REDUCTION)

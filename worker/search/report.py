@@ -13,9 +13,11 @@ from worker.search.rows import complete, is_skipped, trials
 
 
 def sentences(plan: Plan, rows: Iterable[Trial], choice: Choice, now: float) -> list[str]:
-    """Tell what was searched, what was run, why it ended and what decided."""
+    """Tell what was searched, what was run, why it ended (when its final was made, else now) and what decided."""
+    rows = list(rows)
+    over = max((row.created_at for row in rows if row.role == "final"), default=now)
     rows = trials(rows)
-    return [*spaces(plan), tally(rows), *why_over(plan, rows, now), what_decided(plan, choice)]
+    return [*spaces(plan), tally(rows), *why_over(plan, rows, over), what_decided(plan, choice)]
 
 
 def spaces(plan: Plan) -> list[str]:

@@ -8,7 +8,7 @@ in the air keep apart. Where nothing is required of the quality there are two ob
 import hashlib
 import json
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from math import isfinite
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.samplers import TPESampler
+from optuna.samplers import BaseSampler, TPESampler
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from app.storage.records import Trial
@@ -39,16 +39,26 @@ FAILED: Final = 100.0
 """The violation of a trial that gave nothing: worse than any other."""
 
 
-def propose(plan: Plan, rows: Iterable[Trial], number: int, attempt: int = 0) -> Point:
-    """Ask for the place to try next. Each `attempt` draws anew."""
-    study = build(plan, trials(rows), _seed(plan, trials(rows), number, attempt))
-    asked = study.ask()
-    space = asked.suggest_categorical(SPACE, range(len(plan.spaces))) if len(plan.spaces) > 1 else 0
-    values: dict[str, Any] = {}
-    for dimension in dimensions(plan.spaces[space].recipe):
-        if dimension.inside is None or values[dimension.inside]:
-            values[dimension.path] = _value(dimension, _draw(asked, _name(space, dimension), dimension))
-    return Point(space, values)
+def proposals(
+    plan: Plan, rows: Iterable[Trial], number: int, spaces: Iterable[int | None] = (None,)
+) -> Iterator[Point]:
+    """Ask for places to try next, for each entry of `spaces` one: in that space, or, for None, in any. Those that were
+    proposed already count as in the air."""
+    rows = trials(rows)
+    study = build(plan, rows, _seed(plan, rows, number))
+    for space in spaces:
+        asked = study.ask()
+        index = _draw_space(asked, len(plan.spaces)) if space is None else space
+        values: dict[str, Any] = {}
+        for dimension in dimensions(plan.spaces[index].recipe):
+            if dimension.inside is None or values[dimension.inside]:
+                drawn = _draw(asked, _name(index, dimension), dimension)
+                values[dimension.path] = _value(dimension, drawn)
+        yield Point(index, values)
+
+
+def _draw_space(trial: optuna.Trial, spaces: int) -> int:
+    return trial.suggest_categorical(SPACE, range(spaces)) if spaces > 1 else 0
 
 
 def build(plan: Plan, rows: list[Trial], seed: int) -> optuna.Study:
@@ -58,11 +68,14 @@ def build(plan: Plan, rows: list[Trial], seed: int) -> optuna.Study:
         sampler = TPESampler(
             n_startup_trials=STARTUP_TRIALS, multivariate=True, group=True, constant_liar=True, seed=seed
         )
-    study = optuna.create_study(
-        directions=["minimize"] * (2 if has_two_objectives(plan) else 1), sampler=sampler
-    )
+    study = new_study(2 if has_two_objectives(plan) else 1, sampler)
     study.add_trials(frozen(plan, row) for row in rows)
     return study
+
+
+def new_study(objectives: int, sampler: BaseSampler | None = None) -> optuna.Study:
+    """An empty study in memory; all objectives are made small."""
+    return optuna.create_study(directions=["minimize"] * objectives, sampler=sampler)
 
 
 def has_two_objectives(plan: Plan) -> bool:
@@ -159,7 +172,7 @@ def _drawn(dimension: Dimension, value: Any) -> Any:
     return value
 
 
-def _seed(plan: Plan, rows: list[Trial], number: int, attempt: int) -> int:
+def _seed(plan: Plan, rows: list[Trial], number: int) -> int:
     """All that the next proposal may depend on."""
     known = [
         [
@@ -172,5 +185,5 @@ def _seed(plan: Plan, rows: list[Trial], number: int, attempt: int) -> int:
         ]
         for row in rows
     ]
-    text = json.dumps([plan.seed, number, attempt, known], sort_keys=True)
+    text = json.dumps([plan.seed, number, known], sort_keys=True)
     return int.from_bytes(hashlib.sha256(text.encode()).digest()[:4], "big")

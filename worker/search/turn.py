@@ -15,6 +15,7 @@ from typing import Any, Final
 
 from app.storage.ids import new_id
 from app.storage.records import Event, Trial
+from winnow.contract.errors import Refusal
 from worker.search import halving, report
 from worker.search.asking import next_row
 from worker.search.budget import is_spent, progress, room, seconds_left, time_is_up
@@ -24,6 +25,10 @@ from worker.search.rows import in_the_air, is_skipped, trials, undecided
 
 MOST_SKIPPED: Final = 50
 """So many recipes are ruled out in one turn, and the search is over."""
+
+LOST: Final = Refusal(
+    "worker_lost", "The final judgement of the search was stopped; retry the job."
+).problem.model_dump(mode="json")
 
 Changes = dict[str, dict[str, Any]]
 
@@ -100,7 +105,7 @@ def _after(plan: Plan, final: Trial, number: int, now: float) -> Decision:
         return Decision(
             add=[again], events=[_event(plan, now, "The final failed: its first candidate is judged alone.")]
         )
-    return Decision(job={"state": "failed", "problem": final.problem})
+    return Decision(job={"state": "failed", "problem": final.problem or LOST})
 
 
 def _cancel(plan: Plan, rows: list[Trial]) -> Decision:

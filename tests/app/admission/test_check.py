@@ -70,6 +70,7 @@ def test_a_pattern_that_matches_no_layer_names_some_that_are_there() -> None:
     ("change", "expected"),
     [
         ({"require": {"max_metric_drop": 0.1}}, ("missing_data", "evaluation")),
+        ({"require": {"max_relative_drop": 0.1}}, ("missing_data", "evaluation")),
         ({"require": {"min_agreement": 0.9}}, ("missing_data", "evaluation")),
         ({"require": {"metrics": {"f1": {"min": 0.9}}}}, ("missing_data", "evaluation")),
         (

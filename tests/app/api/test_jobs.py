@@ -7,6 +7,7 @@ import pytest
 
 from app.storage.ports import Gone
 from tests.support.facts import dataset_facts, model_facts
+from tests.support.records import a_worker
 from tests.support.served import Served
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Job
@@ -55,6 +56,32 @@ def test_a_job_is_recorded_then_announced(api: Served, model: str) -> None:
     assert (job.state, job.queue_position, job.progress) == ("queued", 1, 0)
     assert (api.queue.published[-1].queue, api.queue.published[-1].id) == ("work", job.id)
     assert api.http.get(f"/v1/jobs/{job.id}").json() == answer.json()
+
+
+@pytest.mark.parametrize(
+    ("workers", "status"),
+    [
+        ([], 202),
+        ([("work", {})], 202),
+        ([("work", {"onnxruntime-cpu": "1"})], 422),
+        ([("work", {"onnxruntime-cpu": "1"}), ("inspect", {"openvino-cpu": "1"})], 422),
+        ([("work", {"onnxruntime-cpu": "1"}), ("work", {"openvino-cpu": "1"})], 202),
+    ],
+    ids=["none", "unknown", "without", "only an inspector", "another"],
+)
+def test_a_target_that_no_worker_has_is_refused(
+    workers: list[tuple[str, dict[str, str]]], status: int, api: Served, model: str
+) -> None:
+    for queue, runtimes in workers:
+        api.parts.records.worker_seen(a_worker(queues=(queue,), runtimes=runtimes), 0.0)
+    answer = submit(api, model, target="openvino-cpu")
+    assert answer.status_code == status
+    if status == 422:
+        assert (answer.json()["code"], answer.json()["field"]) == ("target_unavailable", "target")
+        assert "they have onnxruntime-cpu" in answer.json()["detail"]
+    else:
+        assert answer.json()["target"] == "openvino-cpu"
+    assert submit(api, model).json()["target"] == "onnxruntime-cpu"
 
 
 def test_a_model_that_is_not_ready_is_a_conflict(api: Served, onnx: bytes) -> None:

@@ -57,6 +57,11 @@ def post(api: Served, content: bytes, content_type: str = "application/json") ->
         ({"benchmark": {"shapes": {"x": [0]}}}, "benchmark.shapes.x.0"),
         ({"require": {"max_metric_drop": -0.1}}, "require.max_metric_drop"),
         ({"require": {"min_speedup": 0}}, "require.min_speedup"),
+        ({"require": {"max_latency_ms": 0}}, "require.max_latency_ms"),
+        ({"require": {"max_size_bytes": 1.5}}, "require.max_size_bytes"),
+        ({"require": {"max_memory_bytes": 2**63}}, "require.max_memory_bytes"),
+        ({"require": {"metrics": {"f1": {"min": 0.9, "max": 0.8}}}}, "require.metrics.f1"),
+        ({"require": {"min_agreement": 0.9, "metrics": {"agreement": {"max": 0.8}}}}, "require.metrics"),
     ],
 )
 def test_the_field_is_named_by_its_path(api: Served, change: dict[str, Any], field: str) -> None:

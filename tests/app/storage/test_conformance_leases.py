@@ -37,6 +37,27 @@ def test_a_claim_takes_the_lease_and_runs_the_job(records: Records, job: Job) ->
     assert [item.id for item in records.held()] == [job.id]
 
 
+@pytest.mark.parametrize(
+    ("request_", "elsewhere", "taken"),
+    [
+        ({"target": "openvino-cpu"}, {"openvino-cpu"}, False),
+        ({"target": "openvino-cpu"}, {"onnxruntime-cuda"}, True),
+        ({"target": "openvino-cpu"}, set(), True),
+        ({"seed": 0}, {"onnxruntime-cpu"}, False),
+        ({"seed": 0}, {"openvino-cpu"}, True),
+    ],
+)
+def test_a_job_is_left_to_a_worker_that_has_its_target(
+    request_: dict[str, object], elsewhere: set[str], taken: bool, records: Records, model: Upload
+) -> None:
+    """A job of before there were targets is for ONNX Runtime on the CPU."""
+    job = records.add_job(a_job(model, request=request_), None)[0]
+    claimed = records.claim(job.id, 1001.0, 30.0, elsewhere)
+    assert (claimed is not None) == taken
+    assert now_of(records, job).attempt == int(taken)
+    assert records.claim(model.id, 1001.0, 30.0, elsewhere) is not None, "an inspection is for everybody"
+
+
 def test_an_upload_is_claimed_and_stays_inspecting(records: Records, model: Upload) -> None:
     claimed = records.claim(model.id, 1001.0, 30.0)
     assert isinstance(claimed, Upload)

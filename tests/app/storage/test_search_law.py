@@ -9,7 +9,7 @@ from typing import Any
 
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.storage.ids import study_of
 from app.storage.records import Job, Study, Trial
@@ -23,6 +23,18 @@ JOB = "job_a"
 STUDY = study_of(JOB)
 N = st.integers(0, 5)
 LATE = st.sampled_from([0, 0, 0, 1])
+
+
+def a_turn_is_at_work(machine: "SearchLaw") -> bool:
+    return machine.read is not None
+
+
+def a_trial_runs(machine: "SearchLaw") -> bool:
+    return machine.pick(0, "running") is not None
+
+
+def is_over(machine: "SearchLaw") -> bool:
+    return machine.job().state in FINISHED
 
 
 class SearchLaw(RuleBasedStateMachine):
@@ -48,6 +60,7 @@ class SearchLaw(RuleBasedStateMachine):
         else:
             self.news += before.state == "running"
 
+    @precondition(is_over)
     @rule()
     def retry(self) -> None:
         try:
@@ -59,6 +72,7 @@ class SearchLaw(RuleBasedStateMachine):
 
     # what the study does
 
+    @precondition(lambda machine: machine.study().state == "due")
     @rule()
     def take_study(self) -> None:
         study = self.both.claim(STUDY, self.now, LEASE)
@@ -66,14 +80,14 @@ class SearchLaw(RuleBasedStateMachine):
             self.read = study.attempt, study.news
             assert self.job().state in ("running", "cancelling")
 
+    @precondition(a_turn_is_at_work)
     @rule(
-        end=st.sampled_from([None, None, "succeeded", "failed"]),
+        end=st.sampled_from([*[None] * 8, "succeeded", "failed"]),
         n=N,
         state=st.sampled_from(["stopped_early", "waiting"]),
     )
     def settle(self, end: str | None, n: int, state: str) -> None:
-        if self.read is None:
-            return
+        assert self.read is not None
         (attempt, news), self.read = self.read, None
         before = self.study()
         job, trials = self.job(), self.trials()
@@ -94,19 +108,21 @@ class SearchLaw(RuleBasedStateMachine):
             assert (self.job(), self.trials()) == (job, trials), "decided on what is no longer so"
             assert not holds or (self.study().state, self.study().lease_until) == ("due", None)
 
+    @precondition(a_turn_is_at_work)
     @rule(blame=st.booleans())
     def drop_study(self, blame: bool) -> None:
-        if self.read is not None:
-            self.both.release(STUDY, self.read[0], self.now, blame)
-            self.read = None
+        assert self.read is not None
+        self.both.release(STUDY, self.read[0], self.now, blame)
+        self.read = None
 
     # what the workers do
 
     @rule(n=N)
     def take_trial(self, n: int) -> None:
-        if trial := self.pick(n):
+        if trial := self.pick(n, "waiting") or self.pick(n):
             self.both.claim(trial.id, self.now, LEASE, "worker")
 
+    @precondition(a_trial_runs)
     @rule(n=N, late=LATE, state=st.sampled_from(sorted(TRIED)))
     def finish(self, n: int, late: int, state: str) -> None:
         if trial := self.pick(n, "running"):
@@ -114,6 +130,7 @@ class SearchLaw(RuleBasedStateMachine):
             assert ended == (late == 0 and trial.lease_until is not None)
             self.told(ended)
 
+    @precondition(a_trial_runs)
     @rule(n=N, end=st.sampled_from(["succeeded", "failed"]))
     def finish_with_job(self, n: int, end: str) -> None:
         if trial := self.pick(n, "running"):
@@ -123,12 +140,14 @@ class SearchLaw(RuleBasedStateMachine):
             assert ended == (not refused)
             assert ended or self.job() == before
 
+    @precondition(a_trial_runs)
     @rule(n=N, blame=st.booleans())
     def give_back(self, n: int, blame: bool) -> None:
         if trial := self.pick(n, "running"):
             self.both.release(trial.id, trial.attempt, self.now, blame)
             self.told(self.both.trial(JOB, trial.number).state in TRIED)
 
+    @precondition(a_trial_runs)
     @rule(n=N)
     def renew(self, n: int) -> None:
         if trial := self.pick(n, "running"):
@@ -221,5 +240,5 @@ class SearchLaw(RuleBasedStateMachine):
             self.news += ends
 
 
-SearchLaw.TestCase.settings = settings(max_examples=30, stateful_step_count=40, deadline=None)
+SearchLaw.TestCase.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
 TestSearchLaw = SearchLaw.TestCase

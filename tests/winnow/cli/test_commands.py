@@ -55,6 +55,22 @@ def job(winnow: Service, ids: tuple[str, str]) -> str:
     return result.stdout.strip()
 
 
+def test_a_dry_run_tells_sizes_and_makes_no_job(ask: Ask, winnow: Service, files: Digits) -> None:
+    before = ask("jobs", "--json").stdout
+    steps = ("--step", "float16", "--step", "int8")
+    told = ask("run", files.model, *steps[:2], "--dry-run", "--url", winnow.url)
+    for text in ("1 float16", "computed", "KiB", "time", "memory"):
+        assert text in told.stdout, told.stdout
+    assert "Sizes and multiply-accumulates are computed" in told.stderr
+    assert "measured only" in ask("run", files.model, *steps[2:], "--dry-run", "--url", winnow.url).stdout
+    assert ask("jobs", "--json").stdout == before
+
+
+def test_a_dry_run_says_what_would_be_refused_in_options(ask: Ask, winnow: Service, files: Digits) -> None:
+    told = ask("run", files.model, "--step", "int8_static", "--dry-run", "--url", winnow.url, code=1)
+    assert "would be refused (missing_data): --calibration" in told.stderr
+
+
 def test_upload_shows_what_was_found(ask: Ask, files: Digits, declaration: Path) -> None:
     model = ask("upload", files.model, "--name", "digits [v1]").stdout
     for fact in ("mdl_", "ready", "onnx, opset 17", "image: float32[batch, 1, 8, 8]", "Conv 2"):

@@ -6,7 +6,7 @@ import pytest
 import typer
 
 from winnow.cli.options import JobOptions
-from winnow.cli.settings import KINDS, step
+from winnow.cli.settings import KINDS, step, step_in_words
 from winnow.contract.job import JobRequest
 from winnow.contract.recipe import Distillation, Float16, Int8Static, MetricBounds, Requirements
 
@@ -30,9 +30,15 @@ def test_every_option_finds_its_place() -> None:
         min_speedup=1.5,
         max_size_ratio=0.5,
         min_cosine=0.9,
+        min_snr_db=30,
+        max_relative_drop=0.02,
+        max_latency_ms=1.5,
+        max_size_bytes=10_000,
+        max_memory_bytes=2**20,
         batch_size=[1, 8],
         threads=[1, 2],
         rounds=9,
+        target="openvino-cpu",
         shape=["x=1,3,320,320"],
         seed=7,
         name="phone",
@@ -65,6 +71,11 @@ def test_every_option_finds_its_place() -> None:
         min_speedup=1.5,
         max_size_ratio=0.5,
         min_cosine=0.9,
+        min_snr_db=30,
+        max_relative_drop=0.02,
+        max_latency_ms=1.5,
+        max_size_bytes=10_000,
+        max_memory_bytes=2**20,
         min_agreement=0.9,
         metrics={"f1": MetricBounds(min=0.5, max_drop=0.02), "ece": MetricBounds(max=0.1)},
     )
@@ -74,6 +85,7 @@ def test_every_option_finds_its_place() -> None:
         "rounds": 9,
         "shapes": {"x": [1, 3, 320, 320]},
     }
+    assert made.target == "openvino-cpu"
     assert (made.model, made.seed, made.name, made.tags) == (
         "mdl_1",
         7,
@@ -104,6 +116,21 @@ def test_what_is_not_said_is_left_to_the_contract() -> None:
 def test_a_word_in_place_of_a_list_is_a_word() -> None:
     assert step("int8_static exclude=auto")["exclude"] == "auto"
     assert step("int8_static exclude=auto*")["exclude"] == ["auto*"]
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        {"kind": "int8_static", "exclude": "auto", "smooth": 0.5, "equalize": True},
+        {"kind": "int8_static", "exclude": ["*/head/*", "a b"], "percentile": 99.9},
+        {"kind": "weight_only", "method": "gptq", "bits": 4},
+        {"kind": "finetune", "clip_norm": None},
+        {"kind": "channel_pruning", "rounds": 2, "recovery": {"kind": "distillation", "epochs": 2}},
+        {"kind": "distillation", "features": [{"teacher": "a=b", "student": "c"}]},
+    ],
+)
+def test_a_step_in_words_is_read_as_the_step(made: dict[str, Any]) -> None:
+    assert step(step_in_words(made)) == made
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -6,7 +6,7 @@ from rich.console import Console
 
 from tests.support.asked import report
 from winnow.cli.report import report_tables
-from winnow.contract.report import Pair, Report
+from winnow.contract.report import Pair, Portability, Report
 
 
 def shown(told: Report, width: int = 120) -> str:
@@ -42,6 +42,16 @@ def shown(told: Report, width: int = 120) -> str:
 )
 def test_every_fact_stands_in_one_line(line: tuple[str, ...]) -> None:
     assert any(all(part in row for part in line) for row in shown(report()).splitlines()), shown(report())
+
+
+def test_what_loads_the_result_is_one_line() -> None:
+    entries = [
+        Portability(runtime="onnxruntime-no-contrib", loads=False, why="x", operators=["com.microsoft.Gelu"]),
+        Portability(runtime="openvino-cpu", loads=None, why="OpenVINO is not installed.", operators=[]),
+    ]
+    line = "Loads elsewhere: onnxruntime-no-contrib no (com.microsoft.Gelu); openvino-cpu not tried."
+    assert line in shown(report(portability=entries))
+    assert "Loads elsewhere" not in shown(report()), "of before that was looked at"
 
 
 def trained(**details: Any) -> Report:
@@ -104,6 +114,38 @@ def test_what_was_not_measured_is_left_out() -> None:
     assert "latency" not in text
     assert "Requirements" not in text
     assert "multiply-accumulates" not in text
+
+
+def test_what_is_not_met_is_said_with_its_likeliest_cause() -> None:
+    entry = report().requirements[1].model_copy(update={"cause": "Int8_static calibrated on 8 samples only."})
+    text = " ".join(shown(report(requirements=[entry])).split())
+    assert f"{entry.why} Likeliest cause: {entry.cause}" in text
+
+
+def test_what_is_worth_trying_stands_as_the_options_that_try_it() -> None:
+    steps = [{"kind": "int8_static", "exclude": "auto"}, {"kind": "float16", "exclude": ["*/a b/*"]}]
+    tries = {"why": "It keeps more.", "request": {"model": "mdl_1", "recipe": {"steps": steps}}}
+    text = " ".join(shown(report(next_steps=[tries])).split())
+    assert "Worth trying: --step 'int8_static exclude=auto' --step" in text
+    assert "It keeps more." in text
+
+
+def test_bytes_that_are_required_are_whole_numbers() -> None:
+    entry = (
+        report()
+        .requirements[0]
+        .model_copy(
+            update={
+                "name": "max_size_bytes",
+                "asked": 1_000_000.0,
+                "measured": 1_000_001.0,
+                "interval": None,
+                "met": False,
+            }
+        )
+    )
+    row = next(line for line in shown(report(requirements=[entry])).splitlines() if "max_size_bytes" in line)
+    assert row.split()[1:] == ["1,000,000", "1,000,001", "NO"]
 
 
 def test_a_speed_that_could_not_be_told_is_no_number() -> None:

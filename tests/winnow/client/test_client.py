@@ -57,6 +57,22 @@ def test_a_model_is_ready_with_its_facts(model: Model) -> None:
     assert [(spec.name, spec.shape) for spec in model.inputs] == [("image", ["batch", 1, 8, 8])]
 
 
+def test_what_finished_jobs_took_is_told_of_the_next(client: Client, request_: JobRequest, done: Job) -> None:
+    before = [job.id for job in client.jobs()]
+    answer = client.dry_run(request_)
+    assert answer.fits
+    assert answer.forecast is not None
+    assert answer.forecast.seconds is not None
+    assert answer.forecast.memory_bytes is not None
+    assert done.finished_at is not None
+    assert done.started_at is not None
+    took = (done.finished_at - done.started_at).total_seconds()
+    assert answer.forecast.seconds[0] <= took
+    assert answer.forecast.seconds[1] >= 0.5 * took
+    assert answer.forecast.memory_bytes[1] >= 2**20
+    assert [job.id for job in client.jobs()] == before
+
+
 def test_the_same_file_again_is_the_same_model(client: Client, model: Model, files: Digits) -> None:
     assert client.upload_model(files.model) == model == client.model(model.id)
 

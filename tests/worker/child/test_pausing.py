@@ -16,7 +16,7 @@ import pytest
 from worker.child import pausing
 from worker.child.pausing import Pausing
 from worker.child.spawn import _measure_lock
-from worker.compression.measure.timing.lock import PATH_VARIABLE, alone_path, process_timed_alone
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, process_timed_alone
 
 SUPERVISOR = """
 import json, sys

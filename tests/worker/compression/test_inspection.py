@@ -12,6 +12,7 @@ from onnx import TensorProto, helper
 
 from app.admission.inputs import parse_input
 from tests.support import graphs
+from tests.support.digits import digits
 from tests.support.ort import largest_difference, run
 from winnow.contract.errors import Refusal
 from winnow.contract.model import ModelFormat
@@ -47,6 +48,21 @@ def test_an_onnx_upload_is_taken_as_it_is(tmp_path: Path) -> None:
     assert inspected.facts.parameters == 898
     assert [layer.name for layer in inspected.facts.layers] == ["conv1", "conv2", "fc"]
     assert open_model(path, tmp_path, max_unpacked_bytes=CAP) == path
+
+
+def test_the_facts_tell_what_the_file_consists_of_and_which_channels_can_be_cut(tmp_path: Path) -> None:
+    """conv1 makes the channels that conv2 reads, conv2 those that fc reads, several of its inputs for each."""
+    facts = inspect(digits(tmp_path).model, tmp_path / "scratch").facts
+    assert facts.stored is not None
+    assert facts.channel_groups is not None
+    weights = {facts.layers[place].name: w for w in facts.stored.weights for place in w.readers}
+    assert sum(w.count * int(np.prod(w.shape)) for w in facts.stored.weights if w.learnt) == facts.parameters
+    producers = [facts.layers[place].name for group in facts.channel_groups for place in group.producers]
+    assert producers == ["conv1", "conv2"]
+    for number, (producer, consumer) in enumerate((("conv1", "conv2"), ("conv2", "fc"))):
+        channels = facts.channel_groups[number].channels
+        assert weights[producer].channels[0] == [(number, channels)]
+        assert number in {group for axis in weights[consumer].channels for group, _ in axis}
 
 
 def test_an_archive_is_unpacked_each_time_it_is_opened(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ import pytest
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits, digits
 from tests.support.graphs import mlp, soil
 from tests.support.in_process import InProcess
+from tests.support.openvino import needs_openvino
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.graph_hash import graph_sha256
@@ -344,3 +346,16 @@ def test_one_dataset_is_enough(files: Digits, tmp_path: Path) -> None:
     session = ort.InferenceSession(str(tmp_path / "a" / "artifact.onnx"), providers=["CPUExecutionProvider"])
     predicted = np.asarray(session.run(None, {"image": images})[0]).argmax(1)
     assert first.quality[0].after == pytest.approx((predicted == labels).mean(), abs=1e-9)
+
+
+@needs_openvino
+def test_everything_is_measured_on_the_target(files: Digits, tmp_path: Path) -> None:
+    asked = replace(options(max_metric_drop=0.05), target="openvino-cpu")
+    report = compress(files.model, recipe("int8_static"), data(files), tmp_path, options=asked)
+    assert [entry.provider for entry in report.latency] == ["OpenVINO CPU"]
+    assert "openvino" in report.environment.versions
+    assert (report.outcome, report.peak_rss_bytes.after > 0) == ("accepted", True)
+    assert [(entry.runtime, entry.loads) for entry in report.portability] == [
+        ("onnxruntime-no-contrib", True),
+        ("openvino-cpu", True),
+    ]

@@ -13,10 +13,12 @@ FLOATS: Final = frozenset({"float64", "float32", "float16", "bfloat16"})
 PRODUCTS: Final = frozenset({"Gemm", "MatMul"})
 LINEAR: Final = PRODUCTS | {"Conv"}
 NO_FILE: Final = Stored(file_bytes=0, weights=[], products=[])
-LINEAGE_BYTES: Final = 600
+LINEAGE_BYTES: Final = 550
 """What an artifact says of where it comes from and what was measured of it."""
 SMALLEST_PACKED: Final = 64
 """Numbers of a tensor below which it is never packed."""
+PACKING_BYTES: Final = 450
+"""What all packed tensors share."""
 BITMASK_BYTES: Final = 330
 """Nodes and constants that unpack a bitmask."""
 BITSTREAM_BYTES: Final = 110
@@ -58,18 +60,26 @@ class Weight:
     def is_float(self) -> bool:
         return self.facts.dtype in FLOATS and not self.quantized
 
-    def stored_bytes(self, *, packed: bool) -> float:
-        """Of its numbers and what lies beside: in the smallest form where packed."""
-        bits = 8.0 if self.codes else self.bits
-        ways = [self.numbers * bits / 8]
-        if packed and self.numbers / self.facts.count >= SMALLEST_PACKED:
-            mask, nodes = self.numbers / 8, BITMASK_BYTES * self.facts.count
-            ways.append(mask + nodes + self.numbers * (1 - self.zeros) * self.bits / 8)
-            if self.codes:
-                ways.append(
-                    self.numbers * self.bits / 8 + (ODD_BITSTREAM_BYTES if 8 % self.bits else BITSTREAM_BYTES)
-                )
-        return min(ways) + self.beside
+    @property
+    def dense_bytes(self) -> float:
+        return self.numbers * (8.0 if self.codes else self.bits) / 8
+
+    @property
+    def packed_bytes(self) -> float:
+        """In the smallest form that is not dense; infinite where there is none."""
+        if self.numbers / self.facts.count < SMALLEST_PACKED:
+            return math.inf
+        count, nonzero = self.facts.count, self.numbers * (1 - self.zeros)
+        masked = self.numbers / 8 + BITMASK_BYTES * count
+        if not self.codes:
+            return masked + nonzero * self.bits / 8
+        unpacking = count * (ODD_BITSTREAM_BYTES if 8 % self.bits else BITSTREAM_BYTES)
+        ways = (
+            self.numbers * self.bits / 8 + unpacking,
+            masked + nonzero,
+            masked + nonzero * self.bits / 8 + unpacking,
+        )
+        return min(ways)
 
 
 @dataclass(frozen=True)
@@ -100,11 +110,10 @@ class Network:
     def size_bytes(self) -> int | None:
         if not self.is_sized:
             return None
-        return round(
-            LINEAGE_BYTES
-            + self.structure
-            + sum(weight.stored_bytes(packed=self.packs) for weight in self.weights)
-        )
+        beside = LINEAGE_BYTES + self.structure + sum(weight.beside for weight in self.weights)
+        dense = sum(weight.dense_bytes for weight in self.weights)
+        smallest = sum(min(weight.dense_bytes, weight.packed_bytes) for weight in self.weights)
+        return round(beside + (min(dense, smallest + PACKING_BYTES) if self.packs else dense))
 
     def layers(self, weight: Weight) -> list[Layer]:
         return [self.facts.layers[place] for place in weight.facts.readers]

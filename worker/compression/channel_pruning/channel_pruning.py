@@ -30,8 +30,8 @@ from worker.compression.channel_pruning.scores import score_channels
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group, Groups, channel_groups, cut
 from worker.compression.graph.facts.cost import parameters
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.naming import excluded
-from worker.compression.ir.values import Array
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.progress import Within
 from worker.compression.steps.context import Context, StepResult
@@ -59,6 +59,7 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         context.seed,
         context.progress,
         context.shapes,
+        context.target,
     )
     cost = remaining_cost(model, step, bench, groups)
     rounds: list[Round] = []

@@ -6,7 +6,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.graph.channels import Channel, Group, Part
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 class Initializers:

@@ -16,10 +16,11 @@ import onnx_ir as ir
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import ChannelPruning
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Forecast, Group
 from worker.compression.graph.facts.cost import macs, parameters
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.timing.latency import measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
@@ -30,7 +31,7 @@ from worker.compression.progress import Progress
 @dataclass(frozen=True)
 class Bench:
     """What costs are measured on: the job's benchmark, data to time with, a folder, the seed; `shapes` of the inputs,
-    as far as the job says them."""
+    as far as the job says them; the runtime that times."""
 
     benchmark: Benchmark
     samples: Samples | None
@@ -38,6 +39,7 @@ class Bench:
     seed: int
     progress: Progress
     shapes: dict[str, list[int]]
+    target: Target = DEFAULT_TARGET
     _macs: dict[ir.Model, int | None] = field(default_factory=dict)
 
     def macs(self, model: ir.Model) -> int | None:
@@ -139,7 +141,9 @@ def _timed(model: ir.Model, bench: Bench) -> Callable[[ir.Model, Sequence[int]],
     def share_of_time(cut: ir.Model, _: Sequence[int]) -> float:
         path = _saved(cut, bench.scratch / "cut.onnx")
         with measuring(bench.progress):
-            (timed,) = measure_latencies(whole, path, first, bench.samples, bench.seed, _ignore, patience)
+            (timed,) = measure_latencies(
+                whole, path, first, bench.samples, bench.seed, _ignore, patience, bench.target
+            )
         if timed.latency.speedup is None:
             raise TimeNotMeasurable(timed.latency.untold)
         return 1 / timed.latency.speedup

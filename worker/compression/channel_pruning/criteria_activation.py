@@ -12,7 +12,8 @@ import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
-from worker.compression.ir.values import Array, input_at
+from worker.compression.ir.arrays import Array
+from worker.compression.ir.values import input_at
 from worker.compression.runtime.observe import Observer
 
 CHANNELWISE_FUNCTIONS: Final = frozenset(

@@ -23,7 +23,7 @@ from worker.compression.data.samples import Samples
 from worker.compression.engine.module import GraphModule
 from worker.compression.engine.working import as_module
 from worker.compression.graph.channels import Group
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.training.feeding.batches import Batch, Batches
 from worker.compression.training.goal.head import Head, head_of
 

@@ -13,7 +13,7 @@ import onnx_ir as ir
 
 from worker.compression.channel_pruning.channel_slices import Initializers, channel_filters
 from worker.compression.graph.channels import Group
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 def l1(initializers: Initializers, group: Group) -> Array:

@@ -17,7 +17,7 @@ import onnx_ir as ir
 
 from winnow.contract.forecast.cuts import ChannelCounts, multiple_of, rounded_count
 from worker.compression.graph.channels import Group
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import onnx_ir as ir
 from worker.compression.channel_pruning.dependency_levels import dependency_levels, subgraph_for
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.cost import macs
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.bias import Bias, bias_of
 from worker.compression.layers.im2col import sampled_rows
 from worker.compression.layers.linear import Linear, linears

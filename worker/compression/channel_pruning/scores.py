@@ -15,7 +15,7 @@ from worker.compression.channel_pruning.channel_slices import Initializers
 from worker.compression.channel_pruning.criteria_activation import activation_energies
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Group
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.shared_arrays import UNSHARED, SharedArrays
 
 

@@ -28,11 +28,13 @@ from worker.compression.data.inputs.ragged import lengthened, ragged_reader
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.inputs.table import table_reader
 from worker.compression.data.inputs.text import PARTS, text_reader
+from worker.compression.data.readable.skipping import Faulty
 from worker.compression.data.scratch import Scratch
-from worker.compression.data.table import Files, Numbers, Ragged, Table
+from worker.compression.data.table import Files, Numbers, Ragged, Table, Texts
 from worker.compression.data.targets.annotations import annotation_labels
-from worker.compression.data.targets.column import ColumnLabels, column_labels
-from worker.compression.ir.values import Array
+from worker.compression.data.targets.column import column_labels
+from worker.compression.data.targets.texts import TextLabels
+from worker.compression.ir.arrays import Array
 
 LABELS = "labels"
 
@@ -125,7 +127,8 @@ def target_labels(target: TargetDeclaration, table: Table, readers: Iterable[Inp
     """
     match target:
         case ArrayTarget():
-            return _array(table, target.array, "targets.array")
+            labels = _texts(target, table)
+            return _array(table, target.array, "targets.array") if labels is None else labels
         case ColumnTarget():
             return column_labels(target, table).numbers
         case AnnotationTarget():
@@ -133,9 +136,21 @@ def target_labels(target: TargetDeclaration, table: Table, readers: Iterable[Inp
             return annotation_labels(target, table, pictures)
 
 
-def target_faults(target: TargetDeclaration | None, table: Table) -> list[ColumnLabels]:
+def target_faults(target: TargetDeclaration | None, table: Table) -> list[Faulty]:
     """Return what knows which labels cannot be read."""
-    return [column_labels(target, table)] if isinstance(target, ColumnTarget) else []
+    match target:
+        case ColumnTarget():
+            return [column_labels(target, table)]
+        case ArrayTarget():
+            return [labels] if (labels := _texts(target, table)) is not None else []
+        case _:
+            return []
+
+
+def _texts(target: ArrayTarget, table: Table) -> TextLabels | None:
+    """The labels where they are texts."""
+    column = table.columns.get(target.array)
+    return TextLabels(target.array, column) if isinstance(column, Texts) else None
 
 
 def class_names(target: TargetDeclaration | None, table: Table) -> list[str] | None:

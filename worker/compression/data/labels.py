@@ -10,7 +10,7 @@ import numpy as np
 
 from winnow.contract.fitting import columns
 from worker.compression.data.table import Numbers
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 NUMERIC_KINDS = "biuf"
 MAX_EXACT_FLOAT = 2**53

@@ -9,7 +9,7 @@ from winnow.contract.model import TensorSpec
 from worker.compression.data.inputs.array import check_finite
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.table import Rows
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 @dataclass(frozen=True)

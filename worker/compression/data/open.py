@@ -23,7 +23,7 @@ from worker.compression.data.scratch import Scratch, scratch_of
 from worker.compression.data.source import Source
 from worker.compression.data.table import Numbers, Table
 from worker.compression.data.windows import faults_of_windows, labels_of_windows, sequences_of
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MAX_UNPACKED_BYTES = 32 * 2**30
 NO_TABLES: Final[Mapping[str, int]] = MappingProxyType({})

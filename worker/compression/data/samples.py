@@ -11,7 +11,7 @@ from worker.compression.data.inputs.padding import PaddingReader, unpadded_reade
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.model_inputs import Column, Constant
 from worker.compression.data.table import Numbers, Rows, select
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 RowShapes = tuple[tuple[int, ...] | None, ...]
 """Of one row in each column; None where it does not matter."""

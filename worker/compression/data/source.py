@@ -1,6 +1,7 @@
 """Say which rows of which archive become which inputs."""
 
 import base64
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -47,6 +48,12 @@ class Source:
         """The same for one of several models: the map without the names that only the others have."""
         return replace(self, map=own_map(self.map, inputs))
 
+    def constants(self, inputs: Iterable[str]) -> dict[str, float]:
+        """Return what is declared as a constant, by the names of these inputs of a model."""
+        declared = self.declaration.constants
+        names = {name: self.map.get(name, name) for name in inputs}
+        return {name: declared[own] for name, own in names.items() if own in declared}
+
     def rows(self, readable: Rows, batch: int) -> Rows:
         """Return its rows of those that can be read, in whole batches. A slice counts these.
 
@@ -88,3 +95,10 @@ class Data:
     selection: Source | None = None
     whole: Source | None = None
     split: DataSplit | None = None
+
+    def constants(self, inputs: Iterable[str]) -> dict[str, float]:
+        """Return the inputs that all of the data gives one and the same number, declared as a constant."""
+        sources = (self.calibration, self.training, self.evaluation, self.selection, self.whole)
+        declared = [source.constants(inputs) for source in sources if source is not None]
+        first = declared[0] if declared else {}
+        return {name: value for name, value in first.items() if all(it.get(name) == value for it in declared)}

@@ -18,7 +18,7 @@ from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import ChosenRows, Data, Source
 from worker.compression.data.table import select
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 TRAINING, SELECTION, FINAL, UNUSED = range(len(PARTS))
 MAX_LABEL_AXES: Final = 2

@@ -7,7 +7,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 import numpy.typing as npt
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 Rows = range | npt.NDArray[np.int64]
 """Ascending row numbers."""

@@ -11,7 +11,7 @@ from worker.compression.data.inputs.audio import AudioReader
 from worker.compression.data.inputs.reader import InputReader
 from worker.compression.data.readable.skipping import Faulty
 from worker.compression.data.table import Numbers, Table, Texts
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 def labels_of_windows(labels: Numbers | None, readers: Sequence[InputReader]) -> Numbers | None:

@@ -1,12 +1,10 @@
 """Read what a graph is known to have: inputs of a node, numbers of a constant, the graph around a node."""
 
 from collections.abc import Iterator
-from typing import Any
 
-import numpy.typing as npt
 import onnx_ir as ir
 
-Array = npt.NDArray[Any]
+from worker.compression.ir.arrays import Array
 
 
 def input_at(node: ir.Node, index: int) -> ir.Value | None:

@@ -8,9 +8,10 @@ The node keeps its name. Runtimes do the same for a float model; between Q/DQ pa
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import Array, input_at
+from worker.compression.ir.values import input_at
 
 EPSILON = 1e-5
 """Of BatchNormalization, where the node gives none."""

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import Array, array_of
+from worker.compression.ir.values import array_of
 from worker.compression.layers.linear import Linear
 
 

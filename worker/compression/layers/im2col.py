@@ -7,7 +7,7 @@ import numpy.typing as npt
 import onnx_ir as ir
 from numpy.lib.stride_tricks import sliding_window_view
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 @dataclass(frozen=True)

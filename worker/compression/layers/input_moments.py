@@ -12,7 +12,7 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Observer
 from worker.compression.shared_arrays import UNSHARED, SharedArrays

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.naming import excluded
-from worker.compression.ir.values import Array, array_of, input_at, required_input, tensor_of
+from worker.compression.ir.values import array_of, input_at, required_input, tensor_of
 from worker.compression.layers.im2col import Window, patches
 
 

@@ -11,9 +11,10 @@ from typing import Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import new_constant
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import Array, graph_of
+from worker.compression.ir.values import graph_of
 from worker.compression.layers.linear import Linear
 from worker.compression.low_rank.decompositions import Split
 

@@ -15,7 +15,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.input_moments import MAX_ROWS, runs_within_memory
 from worker.compression.layers.linear import Linear
 from worker.compression.runtime.observe import Observer

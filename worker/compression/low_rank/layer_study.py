@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear

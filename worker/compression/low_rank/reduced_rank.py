@@ -24,7 +24,7 @@ from functools import cached_property
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.low_rank.decompositions import Geometry, Split, SplitKind, is_fast_rank
 
 DAMPING = (1e-6, 1e-5, 1e-4, 1e-3, 1e-2, 1e-1, 1e3)

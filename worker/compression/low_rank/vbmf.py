@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 TAU_FACTOR: Final = 2.5129
 MIN_SQUARE: Final = 1e-12

@@ -8,6 +8,7 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.report import Pair, Parity, Quality
 from winnow.contract.shapes import input_shapes
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Fed, Samples
 from worker.compression.measure.apart.memory import measure_fresh
@@ -45,17 +46,18 @@ def compare(
     progress: Progress,
     processes: MeasuringProcesses,
     extent: Extent = WHOLE,
+    target: Target = DEFAULT_TARGET,
 ) -> Comparison:
     """Measure both models; `overlap`: evaluation rows were also used for calibration or training;
-    `processes` start those in which each model is loaded once more.
+    `processes` start those in which each model is loaded once more. All on the `target`.
 
     What is timed or weighed waits for the machine's measuring lock; outputs and quality do not need it, and use
     all cores. Refuses with `model_does_not_run`, `shape_needed`, `batch_size_fixed`, `unknown_input`,
     `inputs_do_not_fit`, `unknown_output`, `labels_do_not_fit`, `missing_data` and `not_finite`.
     """
     data = evaluation if evaluation is not None else calibration
-    original = Network(baseline, usable_threads(), ORIGINAL)
-    pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes)
+    original = Network(baseline, usable_threads(), ORIGINAL, target=target)
+    pair = original, Network(candidate, usable_threads(), COMPRESSED, original.batch_axes, target)
     shapes = _check(pair[0], evaluation, calibration, metric, benchmark)
     tick = _parts(progress, [0.2, 0.3 if metric else 0.0, 0.4, 0.1])
     parity, uncompared, notes = _parity(pair, evaluation, calibration, benchmark, seed, next(tick))
@@ -67,7 +69,15 @@ def compare(
         if extent.times:
             timed = list(
                 measure_latencies(
-                    baseline, candidate, benchmark, data, seed, timing, patience, brief=extent.brief
+                    baseline,
+                    candidate,
+                    benchmark,
+                    data,
+                    seed,
+                    timing,
+                    patience,
+                    target=target,
+                    brief=extent.brief,
                 )
             )
         fresh = (
@@ -103,12 +113,13 @@ def check_baseline(
     metric: Evaluation | None,
     benchmark: Benchmark,
     seed: int,
+    target: Target = DEFAULT_TARGET,
 ) -> list[str]:
     """Check the original and its data before any work; return what people should know, its own quality first.
 
     Refuses what `compare` would refuse about the original, the data and the request.
     """
-    original = Network(baseline, usable_threads(), ORIGINAL)
+    original = Network(baseline, usable_threads(), ORIGINAL, target=target)
     _check(original, evaluation, calibration, metric, benchmark)
     quality = [] if metric is None else original_quality(original, evaluation, metric, seed)
     return [*quality, *_data_notes(evaluation if evaluation is not None else calibration)]
@@ -197,7 +208,9 @@ def _fresh(
 
     def loaded() -> list[Loaded]:
         return [
-            measure_fresh(model, network.fit(feed), benchmark.thread_counts[0], role, processes)
+            measure_fresh(
+                model, network.fit(feed), benchmark.thread_counts[0], role, processes, network.target
+            )
             for model, network, role in loads
         ]
 

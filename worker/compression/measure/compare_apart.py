@@ -64,6 +64,7 @@ def open_and_compare(
         progress=progress,
         processes=processes,
         extent=comparing.extent,
+        target=comparing.target,
     )
 
 

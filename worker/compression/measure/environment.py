@@ -14,7 +14,7 @@ TELLING_FLAGS = {
     *("amx_int8", "amx_bf16", "amx_tile", "asimddp", "i8mm", "bf16", "sve", "fphp", "asimdhp"),
 }
 """What int8 and half-precision kernels choose by; `asimddp` is Arm's dot product."""
-PACKAGES = ("winnow-service", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "numpy")
+PACKAGES = ("winnow-service", "onnx", "onnx-ir", "onnxruntime", "onnxruntime-gpu", "openvino", "numpy")
 
 
 def describe(intra_op_threads: int) -> Environment:

@@ -8,7 +8,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
 from winnow.contract.shapes import Shapes, batch_axes, input_shapes
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.network import Feed
 
 MAX_BATCH_BYTES = 2 * 2**20

@@ -1,43 +1,55 @@
 """Run an ONNX file, with errors that a user understands."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
-import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes_of
-from worker.compression.ir.values import Array
-from worker.compression.runtime.session import open_session
+from worker.compression.graph.facts.interface import interface_of
+from worker.compression.ir.arrays import Array
+from worker.compression.runtime.executable import TargetUnavailable
+from worker.compression.runtime.targets import RUNTIME_NAMES, opener
 
 Feed = dict[str, Array]
 
-DTYPES = {"float": "float32", "double": "float64"}
-"""ONNX Runtime's names of types where they differ from numpy's."""
-
 
 class Network:
-    """A session, its inputs, and its outputs that are tensors of numbers. `role` names it in errors: "the original"."""
+    """A loaded model, its inputs, and its outputs that are tensors of numbers. `role` names it in errors: "the
+    original"."""
 
-    def __init__(self, model: Path, threads: int, role: str, batch_axes: Axes | None = None) -> None:
+    def __init__(
+        self,
+        model: Path,
+        threads: int,
+        role: str,
+        batch_axes: Axes | None = None,
+        target: Target = DEFAULT_TARGET,
+    ) -> None:
         """`batch_axes`: of the model that this one was made from; operators of ONNX Runtime's own hide them."""
-        self.role = role
-        self.threads = threads
+        self.role, self.threads, self.target = role, threads, target
         self._file = model
         try:
-            self.session = open_session(model, threads)
-        except Exception as error:  # ONNX Runtime's own errors have no common base
+            self._executable = opener(target)(model, threads)
+        except TargetUnavailable as error:
+            raise Refusal("target_unavailable", str(error), field="target") from error
+        except Exception as error:  # the runtimes' own errors have no common base
             raise self._refusal("could not be loaded", error) from error
         self.batch_axes = batch_axes_of(model) if batch_axes is None else batch_axes
-        self.inputs = [_spec(value, self.batch_axes) for value in self.session.get_inputs()]
-        self.outputs = [str(o.name) for o in self.session.get_outputs() if _numeric(o)]
-        self.other_outputs = [str(o.name) for o in self.session.get_outputs() if o.name not in self.outputs]
+        interface = interface_of(model, self.batch_axes)
+        self.inputs = interface.inputs
+        self.outputs = [output.name for output in interface.outputs if _numeric(output)]
+        self.other_outputs = [output.name for output in interface.outputs if not _numeric(output)]
+        self.run_all = partial(self._executable.run, None)
+        """Runs once and returns all outputs as the runtime does: what is timed."""
 
     @property
     def provider(self) -> str:
-        """Where it runs in truth: ONNX Runtime falls back silently when CUDA cannot be loaded."""
-        return str(self.session.get_providers()[0])
+        """Where it runs in truth, as the runtime says it."""
+        return self._executable.provider
 
     def fit(self, feed: Feed) -> Feed:
         """Return the feed, single numbers too, in the dtypes that this network takes (float16 inputs, say)."""
@@ -47,7 +59,7 @@ class Network:
         """Run and return the named outputs, or all tensors, samples in front. Refuses with `model_does_not_run`."""
         names = self.outputs if outputs is None else outputs
         try:
-            results = self.session.run(names, self.fit(feed))
+            results = self._executable.run(names, self.fit(feed))
             return [_front(x, self.batch_axes.get(n, 0)) for n, x in zip(names, results, strict=True)]
         except Exception as error:
             raise self._refusal(
@@ -57,13 +69,14 @@ class Network:
 
     def _refusal(self, what: str, error: Exception) -> Refusal:
         reason = str(error).replace(str(self._file), self._file.name).strip() or type(error).__name__
-        return Refusal("model_does_not_run", f"In ONNX Runtime {self.role} {what}: {reason[:500]}")
+        runtime = RUNTIME_NAMES[self.target]
+        return Refusal("model_does_not_run", f"In {runtime} {self.role} {what}: {reason[:500]}")
 
 
-def _numeric(value: ort.NodeArg) -> bool:
+def _numeric(spec: TensorSpec) -> bool:
     """Whether it is a tensor of a dtype that numpy has."""
     try:
-        return np.dtype(_spec(value, {}).dtype).kind in "biuf"
+        return np.dtype(spec.dtype).kind in "biuf"
     except TypeError:
         return False
 
@@ -71,13 +84,3 @@ def _numeric(value: ort.NodeArg) -> bool:
 def _front(x: Array, axis: int | None) -> Array:
     """Move the batch to the first axis of the result; what has none, or is of rank 0, is left as it is."""
     return np.moveaxis(x, axis, 0) if axis and isinstance(x, np.ndarray) and x.ndim > axis else x
-
-
-def _spec(value: ort.NodeArg, axes: Axes) -> TensorSpec:
-    kind = value.type.removeprefix("tensor(").removesuffix(")")
-    return TensorSpec(
-        name=value.name,
-        dtype=DTYPES.get(kind, kind),
-        shape=list(value.shape),
-        batch_axis=axes.get(value.name, 0),
-    )

@@ -17,7 +17,7 @@ from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.data.table import Table
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.proposal.arrays import CHANNELS, is_picture
 from worker.compression.proposal.subject import open_runnable, spread
 from worker.compression.proposal.warning import fed_notes

@@ -17,7 +17,7 @@ from worker.compression.data.table import Table
 from worker.compression.graph.facts.facts import facts
 from worker.compression.graph.normal_form.normalise import normalise
 from worker.compression.inspection import open_model
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import open_cpu_session
 from worker.compression.runtime.state import state_arrays

@@ -16,7 +16,7 @@ from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
 from worker.compression.data.labels import class_numbers
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.proposal.subject import Subject
 
 ROWS: Final = 256

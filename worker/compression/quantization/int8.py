@@ -11,7 +11,9 @@ from dataclasses import replace
 import numpy as np
 import onnx_ir as ir
 
+from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Int8
+from winnow.contract.target import DEFAULT_TARGET
 from worker.compression.data.samples import Samples
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.feeds import benchmark_feed
@@ -53,7 +55,9 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     edit = GraphEdit(model, step.patterns)
     calibration, compared = _split(context, step)
     output_error = (
-        OutputComparer(model, compared, context.scratch, context.evaluation) if compared is not None else None
+        OutputComparer(model, compared, context.scratch, context.evaluation, context.target)
+        if compared is not None
+        else None
     )
     accepts, required = _requirement(step, context, output_error)
     candidates = [
@@ -73,7 +77,8 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
         details |= static.details | {"samples": len(calibration), "judged": len(output_error.samples)}
     if len(candidates) == 1:
         _refuse(edit, candidates[0], with_data=output_error is not None)
-    entries = _measured(candidates, output_error, accepts, context)
+    candidates, entries, unloadable = _measured(candidates, output_error, accepts, context)
+    notes += unloadable
     best, why = choose_winner(entries, step.prefer, _most_bytes(entries[0], context))
     winner = candidates[best]
     log.info("int8 chose %s", winner.name)
@@ -143,24 +148,40 @@ def _measured(
     output_error: OutputComparer | None,
     accepts: Acceptance,
     context: Context,
-) -> list[CandidateResult]:
-    """Measure each candidate; graphs are made one at a time."""
+) -> tuple[list[Candidate], list[CandidateResult], list[str]]:
+    """Measure each candidate that the target can load, and note the others; graphs are made one at a time."""
     threads, batch = context.benchmark.thread_counts[0], context.benchmark.batch_sizes[0]
+    loaded: list[Candidate] = []
     networks: list[Network] = []
     sizes: list[int] = []
     qualities: list[OutputQuality | None] = []
+    notes: list[str] = []
     for number, candidate in enumerate(candidates):
         graph, path = candidate.make(), context.scratch / f"candidate-{number}.onnx"
         model_files.save(graph, path, context.upload)
+        role = f"{candidate.name!r}" if number else "the float model"
+        try:
+            network = Network(path, threads, role, target=context.target)
+            quality = None if output_error is None or number == 0 else output_error(graph)
+        except Refusal as refusal:
+            if (
+                number == 0
+                or context.target == DEFAULT_TARGET
+                or refusal.problem.code != "model_does_not_run"
+            ):
+                raise
+            notes.append(f"Not tried: {refusal.problem.detail}")
+            continue
+        loaded.append(candidate)
+        networks.append(network)
         sizes.append(context.file_bytes(graph))
-        networks.append(Network(path, threads, f"{candidate.name!r}" if number else "the float model"))
-        qualities.append(None if output_error is None or number == 0 else output_error(graph))
+        qualities.append(quality)
     feed, _ = benchmark_feed(
         networks[0].inputs, batch, context.benchmark.shapes, context.calibration, context.seed
     )
     times = time_candidates(networks, feed, context.seed, context.progress)
     context.progress.advance(0.9)
-    return [
+    entries = [
         CandidateResult(
             candidate.name,
             len(candidate.layers),
@@ -172,8 +193,9 @@ def _measured(
             quality is None or accepts(quality),
             timed.untold,
         )
-        for candidate, size, timed, quality in zip(candidates, sizes, times, qualities, strict=True)
+        for candidate, size, timed, quality in zip(loaded, sizes, times, qualities, strict=True)
     ]
+    return loaded, entries, notes
 
 
 def _outcome(

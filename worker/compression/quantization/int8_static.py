@@ -87,14 +87,14 @@ def _without_sensitive(
 ) -> StepResult:
     """Leave out what `exclude: "auto"` has to; the float model, where nothing in integers reaches what is required."""
     samples = static.samples.draw(MAX_COMPARED_SAMPLES, context.seed)
-    output_error = OutputComparer(static.model, samples, context.scratch, context.evaluation)
+    output_error = OutputComparer(static.model, samples, context.scratch, context.evaluation, context.target)
     accepts, required = acceptance_rule(context.require, output_error.labelled)
     feed = next(static.samples.take(1).batches(1))
     excluded = exclude_sensitive(
         static,
         output_error,
         accepts,
-        lambda: measure_gains(static, feed, context.scratch, context.progress),
+        lambda: measure_gains(static, feed, context),
         report_progress,
     )
     layers = static.decisions(excluded.reasons)
@@ -122,7 +122,9 @@ def _as_report(excluded: Exclusion, required: str) -> dict[str, Any]:
 
 def _warnings(static: Static, quantized: ir.Model, context: Context) -> list[str]:
     """Say what to do where the outputs suffer; judged on a few of the samples that the ranges come from."""
-    quality = OutputComparer(static.model, static.samples.take(WARNING_SAMPLES), context.scratch)(quantized)
+    quality = OutputComparer(
+        static.model, static.samples.take(WARNING_SAMPLES), context.scratch, target=context.target
+    )(quantized)
     if quality.snr_db >= HARMLESS_DB:
         return []
     return [

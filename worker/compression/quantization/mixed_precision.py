@@ -61,7 +61,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     calibrate(static, settings, Within(context.progress, 0, 0.2).advance)
     result.notes.extend(static.unvarying())
     compared = samples.draw(MAX_COMPARED_SAMPLES, context.seed)
-    output_error = OutputComparer(static.model, compared, context.scratch, context.evaluation)
+    output_error = OutputComparer(static.model, compared, context.scratch, context.evaluation, context.target)
     total_bytes = context.file_bytes(original)
     costs = layer_costs(static, output_error, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
     ordered = order_moves(costs.choices(for_speed=step.min_speedup is not None))

@@ -13,7 +13,7 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import Palette
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.codebook_step import (
     per_output,

@@ -13,9 +13,10 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import WeightOnly
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.mapped_tensors import MappedTensors, release
 from worker.compression.ir.operator_sets import MATMULS_CONV_AND_GATHER
-from worker.compression.ir.values import Array, tensor_of
+from worker.compression.ir.values import tensor_of
 from worker.compression.layers.input_moments import Moments, moments
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights import bit_unpacking

@@ -65,7 +65,7 @@ def finish(
     effective = [step for step, report in zip(steps, reports, strict=True) if report.changed]
     if effective:
         reports = _with_notes(reports, restore_float_types(graph, materials.types(steps)))
-        graph, notes = storage.with_packing_opset(graph, effective)
+        graph, notes = storage.with_packing_opset(upload.whole(graph), effective)
         reports = _with_notes(reports, notes)
     else:
         graph = model_files.load(upload.path)

@@ -30,6 +30,7 @@ def compare_with_original(candidate: Path, recipe: Recipe, materials: Materials)
             options.seed,
             options.max_unpacked_bytes,
             options.extent,
+            options.target,
         )
         return compare_apart(comparing, materials.scratch, materials.progress, options.processes)
     return compare(
@@ -44,6 +45,7 @@ def compare_with_original(candidate: Path, recipe: Recipe, materials: Materials)
         progress=materials.progress,
         processes=options.processes,
         extent=options.extent,
+        target=options.target,
     )
 
 

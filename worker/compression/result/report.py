@@ -21,6 +21,7 @@ from worker.compression.measure.verdict.requirements import judge, outcome_of
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.onnx_files.sizes import bytes_of, compressed_bytes_of, sha256_of
 from worker.compression.options import Options
+from worker.compression.result.portability import portability
 from worker.compression.upload import Upload
 
 WINNOW: Final = version("winnow-service")
@@ -34,7 +35,7 @@ def assemble(
     measured: Comparison,
     materials: Materials,
 ) -> Report:
-    """Make the report of the file `artifact`, whose graph this is."""
+    """Make the report of the file `artifact`, whose graph this is; causes of what is not met are not in it yet."""
     options, split = materials.options, materials.data.split
     size = pair_of(upload.size_bytes, bytes_of(artifact))
     shapes = measured.shapes
@@ -46,7 +47,7 @@ def assemble(
         "uncompared": measured.uncompared,
         "nan_samples": measured.nan_samples,
     }
-    requirements = judge(options.require, **figures)
+    requirements = judge(options.require, **figures, peak_rss_bytes=measured.peak_rss_bytes)
     requirements += [target for step in steps for target in step.targets if not target.met]
     before = upload.normal_form
     return Report(
@@ -73,8 +74,9 @@ def assemble(
         steps=steps,
         layers=layers(before, graph, shapes),
         split=split,
+        portability=portability(artifact, options.processes),
         environment=measured.environment,
-        notes=[*measured.notes, *([sentence(split)] if split else [])],
+        notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
     )
 
 

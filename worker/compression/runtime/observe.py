@@ -14,7 +14,7 @@ import onnxruntime as ort
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Fed
 from worker.compression.data.trimming import trimmed
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.runtime.session import open_cpu_session
 
 MAX_BATCH = 32

@@ -8,12 +8,13 @@ from typing import Final
 import onnxruntime as ort
 
 FATAL_ONLY = 4
-PROVIDERS: Final = {"CUDAExecutionProvider": "onnxruntime-cuda", "CPUExecutionProvider": "onnxruntime-cpu"}
-"""Execution providers, the first that is there goes first; and what a worker calls them among its runtimes."""
+PROVIDERS: Final = {"onnxruntime-cuda": "CUDAExecutionProvider", "onnxruntime-cpu": "CPUExecutionProvider"}
+"""Targets that are execution providers of ONNX Runtime."""
+CPU: Final = PROVIDERS["onnxruntime-cpu"]
 
 
-def open_session(model: Path, threads: int) -> ort.InferenceSession:
-    """Make a session to be timed: on CUDA where this ONNX Runtime has it, else on the CPU. Raises what it raises.
+def open_session(model: Path, threads: int, providers: Sequence[str]) -> ort.InferenceSession:
+    """Make a session to be timed, on the first of the providers that can be started. Raises what it raises.
 
     Worker threads stop spinning when a run ends: two sessions take turns in one process, and the idle one's
     threads would otherwise burn the cores that the other is timed on.
@@ -25,7 +26,7 @@ def open_session(model: Path, threads: int) -> ort.InferenceSession:
     options.use_deterministic_compute = True
     options.log_severity_level = FATAL_ONLY
     options.add_session_config_entry("session.force_spinning_stop", "1")
-    return ort.InferenceSession(str(model), options, providers=providers())
+    return ort.InferenceSession(str(model), options, providers=list(providers))
 
 
 def open_cpu_session(
@@ -53,12 +54,7 @@ def open_cpu_session(
         options.profile_file_prefix = str(profile_prefix)
     source = model if isinstance(model, bytes) else str(model)
     disabled = list(without_optimizers)
-    return ort.InferenceSession(source, options, ["CPUExecutionProvider"], disabled_optimizers=disabled)
-
-
-def providers() -> list[str]:
-    """List providers: CUDA first where there is one; the CPU takes what CUDA cannot."""
-    return [name for name in PROVIDERS if name in ort.get_available_providers()]
+    return ort.InferenceSession(source, options, [CPU], disabled_optimizers=disabled)
 
 
 def usable_threads() -> int:

@@ -21,7 +21,7 @@ from winnow.contract.shapes import batch_axes
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.runtime.session import open_cpu_session
 
 MAX_STATE_BYTES: Final = 2**34

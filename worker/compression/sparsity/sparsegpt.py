@@ -14,7 +14,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.sparsity_pattern import Mask, Structure
 
 DAMPING: Final = 0.01

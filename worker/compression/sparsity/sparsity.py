@@ -16,7 +16,7 @@ import onnx_ir as ir
 
 from winnow.contract.recipe import Sparsity
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers import zero_allocation
 from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.layers.input_moments import Moments, moments

@@ -15,7 +15,7 @@ import torch
 
 from worker.compression.data.samples import Samples
 from worker.compression.engine.working import as_module
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.linear import Linear
 
 BATCH: Final = 8

@@ -16,6 +16,7 @@ from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import RequirementResult
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
@@ -34,8 +35,8 @@ class Context:
     that files keep, `upload_bytes` the size of the file that came, where there is one; `as_written` a model with its
     floats in the types that they have in the artifact.
 
-    `require`, `evaluation` and `benchmark` are the job's: what a step that chooses is to reach, its metric, how it is
-    timed. The evaluation data itself is not here: nothing is chosen by it.
+    `require`, `evaluation`, `benchmark` and `target` are the job's: what a step that chooses is to reach, its metric,
+    how it is timed, and on which runtime. The evaluation data itself is not here: nothing is chosen by it.
 
     `calibration` is there when the job has some; of `sized`, any of the job's data, only the shapes may be used.
     `training` opens the training data for models with these inputs, and `augment` is what its declaration says.
@@ -50,6 +51,7 @@ class Context:
     require: Requirements = field(default_factory=Requirements)
     evaluation: Evaluation | None = None
     benchmark: Benchmark = field(default_factory=Benchmark)
+    target: Target = DEFAULT_TARGET
     curves: Path = Path()
     augment: tuple[Augmentation, ...] = ()
     training: Callable[[list[TensorSpec]], Samples] = _refuse_missing

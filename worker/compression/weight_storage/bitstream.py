@@ -17,7 +17,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 PLANES: Final = {1: (8,), 2: (8,), 3: (8, 4), 4: (8,), 5: (8, 2), 6: (8, 4), 7: (8, 4, 2), 8: (8,)}
 """bits of a code → bits of a group's number, plane by plane, the most significant first"""

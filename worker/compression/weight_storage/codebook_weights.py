@@ -15,8 +15,9 @@ from typing import Any, Final
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import new_constant
-from worker.compression.ir.values import Array, array_of
+from worker.compression.ir.values import array_of
 
 HALF: Final = 0.5
 

@@ -18,7 +18,7 @@ from worker.compression.measure.apart.processes import Comparison
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.compare import check_baseline, compare
 from worker.compression.measure.quality.parity import is_broken
-from worker.compression.measure.timing.lock import PATH_VARIABLE
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE
 from worker.compression.progress import Silent
 
 QUICK = Benchmark(rounds=9)

@@ -6,7 +6,7 @@ from typing import Final
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, read_header
 from worker.compression.data.formats.npz import mapped
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 NAME: Final = "x"
 """What the array is called: a file of one array does not name it."""

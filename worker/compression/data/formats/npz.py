@@ -18,7 +18,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
 from worker.compression.data.scratch import identity
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 log = logging.getLogger(__name__)
 

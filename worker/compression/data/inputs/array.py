@@ -15,7 +15,7 @@ import numpy as np
 from winnow.contract.declaration import ArrayInput, Scaled
 from winnow.contract.errors import Refusal
 from worker.compression.data.table import Numbers, Rows, select
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 NUMERIC = "biuf"
 """Kinds of dtypes that can be an input: bool, int, unsigned, float."""

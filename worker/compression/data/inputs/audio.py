@@ -12,7 +12,7 @@ from worker.compression.data.inputs.array import check_channels, scaled
 from worker.compression.data.scratch import Scratch
 from worker.compression.data.sounds.decode import BadSound, decode_sound, read_header
 from worker.compression.data.table import Files, Rows
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 @dataclass(frozen=True)

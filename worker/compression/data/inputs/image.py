@@ -25,7 +25,7 @@ from worker.compression.data.pictures.stored_sizes import Sizes, stored_sizes
 from worker.compression.data.scratch import Scratch
 from worker.compression.data.table import Files, Rows
 from worker.compression.data.threads import in_threads
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from worker.compression.data.inputs.reader import InputReader
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 @runtime_checkable

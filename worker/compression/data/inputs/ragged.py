@@ -18,7 +18,7 @@ from worker.compression.data.inputs.array import (
 )
 from worker.compression.data.inputs.padding import Width, longest, padded
 from worker.compression.data.table import Numbers, Ragged, Rows
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 ANY: Final = 999_983
 """Stands for an axis that differs from row to row while shapes are computed."""

@@ -5,7 +5,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from worker.compression.data.table import Rows
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 class InputReader(Protocol):

@@ -12,7 +12,7 @@ from winnow.contract.errors import Refusal
 from worker.compression.data.formats.tables.mapped import texts_or_none
 from worker.compression.data.inputs.array import NUMERIC, check_channels, scaled
 from worker.compression.data.table import Column, Numbers, Rows, Table, Texts, select
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 ROWS_AT_A_TIME: Final = 2**14
 Read = Callable[[Rows], Array]

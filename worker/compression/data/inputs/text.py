@@ -13,7 +13,7 @@ from worker.compression.data.formats.tables.mapped import MappedTexts
 from worker.compression.data.inputs.padding import Width, padded
 from worker.compression.data.inputs.text_encoder import Encoder, refused, text_encoder
 from worker.compression.data.table import Rows, Table
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 Part = Literal["input_ids", "attention_mask", "token_type_ids"]
 PARTS: Final[tuple[Part, ...]] = ("input_ids", "attention_mask", "token_type_ids")
@@ -47,7 +47,7 @@ class TextReader:
         return min(map(len, self.encoder.columns))
 
     def read(self, rows: Rows) -> Array:
-        """Raises `Refusal` `invalid_dataset` naming a row that has no text, or too many tokens."""
+        """Raises `Refusal` `invalid_dataset` naming a row that has no text."""
         encodings = self.encoder.encodings(rows)
         values = [np.array(_part(encoding, self.part), np.int64) for encoding in encodings]
         length = self.width.of(max(map(len, values), default=1))
@@ -64,10 +64,11 @@ class TextReader:
         return (self.encoder.length(row),)
 
     def faults(self) -> Iterator[tuple[int, str]]:
-        """Yield the rows that have no text."""
+        """Yield the rows that have no text, or more tokens than are taken where nothing may be cut off."""
         for name, texts in zip(self.encoder.how.columns, self.encoder.columns, strict=True):
             if isinstance(texts, MappedTexts):
                 yield from ((int(row), f"{name!r} has no value") for row in texts.missing)
+        yield from self.encoder.too_long
 
     def unpadded(self) -> "TextReader":
         width = self.width if self.model_length is not None else Width()

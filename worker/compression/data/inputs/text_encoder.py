@@ -1,6 +1,6 @@
 """Encode texts by the dataset's tokenizer, a file that nobody vouches for."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Final
@@ -11,9 +11,13 @@ from tokenizers import Encoding, Tokenizer
 from winnow.contract import fitting
 from winnow.contract.declaration import TextInput
 from winnow.contract.errors import Refusal
+from worker.compression.data.formats.tables.mapped import MappedTexts
 from worker.compression.data.table import Rows, Table, Texts
 
 PAD_TOKENS: Final = ("[PAD]", "<pad>", "<|endoftext|>")
+LONGER: Final = "declare truncate: true, or a larger max_length"
+AT_A_TIME: Final = 1024
+"""Rows that are counted together."""
 
 
 @dataclass
@@ -43,12 +47,11 @@ class Encoder:
         return replace(self, columns=[Alternating(self.columns)], lengths={}, _last=([], []))
 
     def encodings(self, rows: Rows) -> list[Encoding]:
-        """Encode rows, `rows_per_sample` each. Raises `Refusal` `invalid_dataset` for a text that is too long."""
+        """Encode rows, `rows_per_sample` each. Raises `Refusal` `invalid_dataset`."""
         numbers = [int(row) for row in rows]
         last, encodings = self._last
         if numbers != last:
             encodings = self._encoded(rows)
-            self._check(numbers, encodings)
             self._last = numbers, encodings
         return encodings
 
@@ -72,15 +75,24 @@ class Encoder:
             ) from error
         return encodings
 
-    def _check(self, rows: list[int], encodings: list[Encoding]) -> None:
-        for number, encoding in enumerate(encodings):
-            if self.limit is not None and len(encoding) > self.limit:
-                row = rows[number // self.rows_per_sample]
-                raise Refusal(
-                    "invalid_dataset",
-                    f"Row {row} of {self.how.columns[0]!r} has {len(encoding)} tokens, and {self.limit} are taken. "
-                    "Declare truncate: true, a larger max_length, or leave the row out.",
-                )
+    @cached_property
+    def too_long(self) -> list[tuple[int, str]]:
+        """The rows with more tokens than are taken, and why; none where the rest is cut off. Reads all texts."""
+        if self.limit is None or self.how.truncate:
+            return []
+        missing = [column.missing for column in self.columns if isinstance(column, MappedTexts)]
+        rows = np.setdiff1d(np.arange(min(map(len, self.columns))), np.concatenate([*missing, [-1]]))
+        batches = (rows[start : start + AT_A_TIME] for start in range(0, len(rows), AT_A_TIME))
+        return [fault for batch in batches for fault in self._longer(batch, self.limit)]
+
+    def _longer(self, rows: Rows, limit: int) -> Iterator[tuple[int, str]]:
+        names = ", ".join(map(repr, self.how.columns))
+        longest = (
+            np.array([len(encoding) for encoding in self._encoded(rows)]).reshape(len(rows), -1).max(axis=1)
+        )
+        for row, length in zip(rows, longest, strict=True):
+            if length > limit:
+                yield int(row), f"{names} has {length} tokens, and {limit} are taken ({LONGER})"
 
 
 @dataclass(frozen=True)

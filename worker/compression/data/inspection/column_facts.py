@@ -10,7 +10,7 @@ from worker.compression.data.inputs.array import NUMERIC
 from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.readable.files import MASK, Checked, Size
 from worker.compression.data.table import Boxes, Column, Files, Table, Texts
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 CHUNK = 1 << 20
 """Elements read at a time."""

@@ -19,7 +19,7 @@ from PIL import (
     WebPImagePlugin,
 )
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 Color = Literal["RGB", "BGR", "grey"]
 

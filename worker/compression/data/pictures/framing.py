@@ -4,7 +4,7 @@ from PIL import Image
 
 from worker.compression.data.pictures.decode import MAX_PIXELS, BadPicture, Color, in_color, pixels
 from worker.compression.data.pictures.geometry import Geometry, Placement, placement
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 def placed_pixels(image: Image.Image, geometry: Geometry, color: Color) -> Array:

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 import soundfile
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MAX_NUMBERS: Final = 2**26
 """Of one sound in all of its channels: 35 minutes of two at 16 kHz, 256 MiB decoded. Silence packs a thousandfold."""

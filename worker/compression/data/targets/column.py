@@ -11,7 +11,7 @@ from winnow.contract.declaration import ColumnTarget
 from winnow.contract.errors import Refusal
 from worker.compression.data.table import Table, Texts
 from worker.compression.data.targets.class_map import class_map
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 LABEL: Final = "label"
 """The column that the classes of a table are those of."""

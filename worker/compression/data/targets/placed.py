@@ -13,7 +13,7 @@ from worker.compression.data.pictures.geometry import Placement
 from worker.compression.data.pictures.masks import decoded_mask
 from worker.compression.data.table import Boxes, Files
 from worker.compression.data.threads import in_threads
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 OUTSIDE: Final = 0
 """What a mask has around the picture where no number is ignored."""

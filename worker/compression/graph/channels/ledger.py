@@ -8,8 +8,6 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import connected_components
 
 Vector = NDArray[np.int64]
 """One label for each index of an axis."""
@@ -66,6 +64,9 @@ def joined(vectors: Sequence[Vector]) -> Vector:
 
 def components(count: int, first: Vector, second: Vector) -> Vector:
     """Name each node's connected component by the smallest node in it."""
+    from scipy.sparse import coo_array  # a quarter of a second, and most jobs cut no channels
+    from scipy.sparse.csgraph import connected_components
+
     edges = coo_array((np.ones(len(first), bool), (first, second)), shape=(count, count))
     numbers = connected_components(edges, directed=False)[1]
     return np.asarray(np.unique(numbers, return_index=True)[1][numbers])

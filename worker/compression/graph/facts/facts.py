@@ -45,7 +45,7 @@ def facts(model: ir.Model) -> ModelFacts:
     return ModelFacts(
         opset=opset_of(model),
         inputs=inputs_of(model),
-        outputs=[_spec(value, axes) for value in model.graph.outputs],
+        outputs=[spec(value, axes) for value in model.graph.outputs],
         parameters=parameters(model),
         macs=macs_of_shaped(shaped),
         quantized=is_quantized(model),
@@ -68,7 +68,7 @@ def _values(model: ir.Model) -> list[str] | None:
 def inputs_of(model: ir.Model) -> list[TensorSpec]:
     """Describe the inputs of a normalised model: what data has to fit."""
     axes = batch_axes(model)
-    return [_spec(value, axes) for value in model.graph.inputs]
+    return [spec(value, axes) for value in model.graph.inputs]
 
 
 def is_quantized(model: ir.Model) -> bool:
@@ -94,8 +94,8 @@ def _operator(node: ir.Node) -> str:
     return node.op_type if node.domain in ("", "ai.onnx") else f"{node.domain}.{node.op_type}"
 
 
-def _spec(value: ir.Value, axes: Axes) -> TensorSpec:
-    """dtype is numpy's name of it, or `sequence`, `optional` and the like for what is no tensor."""
+def spec(value: ir.Value, axes: Axes) -> TensorSpec:
+    """Describe a value. dtype is numpy's name; `sequence`, `optional` and the like for what is no tensor."""
     dims = [] if value.shape is None else [d if isinstance(d, int) else d.value for d in value.shape]
     name = value.name or ""
     return TensorSpec(

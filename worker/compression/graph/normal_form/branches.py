@@ -23,7 +23,7 @@ def take_branches(model: ir.Model) -> bool:
             continue
         if can_be_taken(node, condition, opset):
             _take(node, _branch(node, condition))
-            _drop_inputs(_branch(node, not condition))
+            drop_inputs(_branch(node, not condition))
             taken += 1
     return taken > 0
 
@@ -85,7 +85,7 @@ def _take(node: ir.Node, branch: ir.Graph) -> None:
     graph.remove(node, safe=True)
 
 
-def _drop_inputs(branch: ir.Graph) -> None:
+def drop_inputs(branch: ir.Graph) -> None:
     """Let the branch that is not taken read nothing, so that what only it read is unused."""
     for node in ir.traversal.RecursiveGraphIterator(branch):
         for index in range(len(node.inputs)):

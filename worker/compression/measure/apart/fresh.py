@@ -1,12 +1,12 @@
 """Measure load time and peak memory of one model in a process that has done nothing else.
 
-    python -m worker.compression.measure.apart.fresh MODEL FEED.npz THREADS
+    python -m worker.compression.measure.apart.fresh MODEL FEED.npz THREADS TARGET
 
 prints {"load_ms", "peak_rss_bytes", "others", "waited"}: the lowest tenth of the times to make a session; the largest
 `RssAnon` while the first session is made and run, minus its value after the imports (Linux, /proc); and what else ran
 meanwhile (`disturbance`). FEED holds the inputs' `names`
-and their arrays as `0`, `1`, … This process imports only numpy and ONNX Runtime, and dies with the process that
-started it.
+and their arrays as `0`, `1`, … This process imports little but numpy and the runtime of the target, and dies with the
+process that started it.
 """
 
 import json
@@ -14,12 +14,14 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 
+from winnow.contract.target import Target
 from worker.compression.measure.apart.parent import die_with_parent
 from worker.compression.measure.timing.disturbance import Watch
-from worker.compression.runtime.session import open_session
+from worker.compression.runtime.targets import opener
 
 STATUS = Path("/proc/self/status")
 POLL_SECONDS = 0.0005
@@ -59,18 +61,19 @@ def anonymous_bytes() -> int:
     return int(line.split()[1]) * 1024
 
 
-def measure(model: Path, feed: dict[str, np.ndarray], threads: int) -> dict[str, float]:
+def measure(model: Path, feed: dict[str, np.ndarray], threads: int, target: Target) -> dict[str, float]:
+    load = opener(target)
     watch = Watch(threads)
     with PeakMemory() as peak:
         start = time.perf_counter()
-        session = open_session(model, threads)
+        network = load(model, threads)
         loads = [time.perf_counter() - start]
         for _ in range(INFERENCES):
-            session.run(None, feed)
-    del session
+            network.run(None, feed)
+    del network
     while len(loads) < MAX_LOADS and sum(loads) < MIN_TOTAL_SECONDS:
         start = time.perf_counter()
-        open_session(model, threads)
+        load(model, threads)
         loads.append(time.perf_counter() - start)
     seen = watch.seen()
     return {
@@ -89,8 +92,8 @@ def feed_of(path: Path) -> dict[str, np.ndarray]:
 
 def main() -> None:
     die_with_parent()
-    model, feed, threads = sys.argv[1:]
-    print(json.dumps(measure(Path(model), feed_of(Path(feed)), int(threads))))
+    model, feed, threads, target = sys.argv[1:]
+    print(json.dumps(measure(Path(model), feed_of(Path(feed)), int(threads), cast(Target, target))))
 
 
 if __name__ == "__main__":

@@ -6,11 +6,19 @@ from pathlib import Path
 import numpy as np
 
 from winnow.contract.errors import Refusal
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.apart.processes import Loaded, MeasuringProcesses, ProcessEnded
 from worker.compression.measure.network import Feed
 
 
-def measure_fresh(model: Path, feed: Feed, threads: int, role: str, processes: MeasuringProcesses) -> Loaded:
+def measure_fresh(
+    model: Path,
+    feed: Feed,
+    threads: int,
+    role: str,
+    processes: MeasuringProcesses,
+    target: Target = DEFAULT_TARGET,
+) -> Loaded:
     """Measure in a process of its own. Refuses with `model_does_not_run` when it fails or takes over 10 minutes."""
     with tempfile.TemporaryDirectory(prefix="winnow-fresh-") as folder:
         arrays = Path(folder) / "feed.npz"
@@ -21,7 +29,7 @@ def measure_fresh(model: Path, feed: Feed, threads: int, role: str, processes: M
             names=np.array(list(feed)),
         )
         try:
-            return processes.load(model, arrays, threads)
+            return processes.load(model, arrays, threads, target)
         except ProcessEnded as ended:
             raise Refusal(
                 "model_does_not_run",

@@ -14,6 +14,7 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
 from winnow.contract.report import Environment, Latency, Pair, Parity, Quality
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.source import Source
 from worker.compression.measure.extent import WHOLE, Extent
 from worker.compression.measure.timing.disturbance import Disturbance
@@ -38,6 +39,14 @@ class Loaded:
     def untold(self) -> str | None:
         """Say why the time tells nothing, as a clause; None where it tells something."""
         return Disturbance(self.others, self.waited).why_untold()
+
+
+@dataclass(frozen=True)
+class Loadable:
+    """Why a runtime cannot load a model, None where it can; the operators that stand against it, with their domain."""
+
+    why: str | None
+    operators: list[str]
 
 
 @dataclass(frozen=True)
@@ -79,13 +88,17 @@ class Comparing:
     seed: int
     max_unpacked_bytes: int
     extent: Extent = WHOLE
+    target: Target = DEFAULT_TARGET
 
 
 class MeasuringProcesses(Protocol):
-    """Both raise `ProcessEnded`."""
+    """All raise `ProcessEnded`."""
 
-    def load(self, model: Path, feed: Path, threads: int) -> Loaded:
+    def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
         """Measure loading and running the model on the arrays in `feed` (see `fresh`)."""
+
+    def try_loading(self, model: Path, target: Target) -> Loadable:
+        """Load the model and do nothing else."""
 
     def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:
         """Open the data and compare. `scratch` is a folder for the time being. Raises what `compare` raises."""

@@ -11,7 +11,8 @@ from typing import Any, Final
 from pydantic import TypeAdapter
 
 from winnow.contract.errors import Problem, Refusal
-from worker.compression.measure.apart.processes import Comparing, Comparison, Loaded, ProcessEnded
+from winnow.contract.target import Target
+from worker.compression.measure.apart.processes import Comparing, Comparison, Loadable, Loaded, ProcessEnded
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -22,25 +23,14 @@ COMPARED: Final[TypeAdapter[Comparison | Problem]] = TypeAdapter(Comparison | Pr
 
 
 class Subprocesses:
-    """`MeasuringProcesses` that run `fresh` and `apart`, which die with this process."""
+    """`MeasuringProcesses` that run `fresh`, `loading` and `compare_apart`, which die with this process."""
 
-    def load(self, model: Path, feed: Path, threads: int) -> Loaded:
-        command = [
-            sys.executable,
-            "-m",
-            "worker.compression.measure.apart.fresh",
-            str(model),
-            str(feed),
-            str(threads),
-        ]
-        try:
-            ran = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)
-        except subprocess.TimeoutExpired as error:
-            raise ProcessEnded(f"took longer than {LOAD_SECONDS} s") from error
-        except subprocess.CalledProcessError as error:
-            log.error("fresh process: %s", error.stderr)
-            raise ProcessEnded(_ending(error.returncode)) from error
-        return Loaded(**json.loads(ran.stdout.splitlines()[-1]))
+    def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
+        arguments = ["worker.compression.measure.apart.fresh", str(model), str(feed), str(threads), target]
+        return Loaded(**_last_line(arguments))
+
+    def try_loading(self, model: Path, target: Target) -> Loadable:
+        return Loadable(**_last_line(["worker.compression.runtime.loading", str(model), target]))
 
     def compare(self, comparing: Comparing, scratch: Path, progress: Progress) -> Comparison:
         with tempfile.TemporaryDirectory(dir=scratch, prefix="compare-") as folder:
@@ -57,6 +47,20 @@ class Subprocesses:
         if isinstance(compared, Comparison):
             return compared
         raise Refusal(compared.code, compared.detail, field=compared.field, layer=compared.layer)
+
+
+def _last_line(arguments: list[str]) -> dict[str, Any]:
+    """Run a module of ours and read the JSON that it prints last."""
+    command = [sys.executable, "-m", *arguments]
+    try:
+        ran = subprocess.run(command, capture_output=True, text=True, timeout=LOAD_SECONDS, check=True)
+    except subprocess.TimeoutExpired as error:
+        raise ProcessEnded(f"took longer than {LOAD_SECONDS} s") from error
+    except subprocess.CalledProcessError as error:
+        log.error("%s: %s", arguments[0], error.stderr)
+        raise ProcessEnded(_ending(error.returncode)) from error
+    printed: dict[str, Any] = json.loads(ran.stdout.splitlines()[-1])
+    return printed
 
 
 def _ending(code: int) -> str:

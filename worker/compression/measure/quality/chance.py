@@ -9,7 +9,7 @@ import numpy as np
 
 from winnow.contract.evaluation import ERRORS, Metric, Task
 from winnow.contract.report import Quality
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.measure import Measure
 
 CLASSES_OF_BOTH: frozenset[Metric] = frozenset({"top1", "precision", "recall", "f1", "balanced_accuracy"})

@@ -10,12 +10,13 @@ from winnow.contract.decoding import Ctc, Detector
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import AGREEMENT, TASK_METRICS, Evaluation, Metric, Task
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.by_task import measure_of
 from worker.compression.measure.quality.decode.decoder import Decoder, decoder_for
 from worker.compression.measure.quality.measure import Measure
+from worker.compression.measure.quality.own_tokens import own_tokens
 from worker.compression.measure.quality.proposal import FirstBatch, propose, usual_decode
 from worker.compression.measure.quality.truth import Truth, truth_of
 
@@ -144,7 +145,11 @@ def _metrics(evaluation: Evaluation, task: Task, samples: Samples, pairs: bool) 
                 "('apart'), or use recall_at_1 with class numbers.",
                 field="evaluation.metric",
             )
-        unlabelled = metric == AGREEMENT or (pairs and metric.startswith("recall_at_"))
+        unlabelled = (
+            metric == AGREEMENT
+            or (pairs and metric.startswith("recall_at_"))
+            or (task == "language" and own_tokens(samples, 0) is not None)
+        )
         if samples.targets is None and not unlabelled:
             raise missing_labels(evaluation)
     return metrics

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 Floats = npt.NDArray[np.float64]
 

@@ -22,7 +22,7 @@ import numpy as np
 from winnow.contract.report import Parity
 from worker.compression.data.samples import Fed
 from worker.compression.data.trimming import trimmed
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.network import Network
 
 MAX_COMPARED_SAMPLES = 256

@@ -26,7 +26,7 @@ from winnow.contract.evaluation import TASK_DECODES, Task
 from worker.compression.data.labels import is_one_hot, is_whole
 from worker.compression.data.samples import Samples
 from worker.compression.data.table import select
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.boxes import BOXES, MANY, ONE, SCORES
 from worker.compression.measure.quality.decode.heads import (
     Heads,

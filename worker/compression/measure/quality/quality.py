@@ -12,7 +12,7 @@ import numpy as np
 from winnow.contract.evaluation import AGREEMENT, ERRORS, Evaluation, Metric
 from winnow.contract.report import ClassQuality, Quality
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.network import Feed, Network
 from worker.compression.measure.quality.bootstrap import paired_intervals, single_interval
 from worker.compression.measure.quality.chance import original_notes

@@ -16,10 +16,11 @@ from worker.compression.data.labels import class_numbers, is_whole
 from worker.compression.data.samples import Samples
 from worker.compression.data.table import select
 from worker.compression.data.targets.placed import MaskTargets
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.ctc import spelled
 from worker.compression.measure.quality.decode.decoder import Decoder
 from worker.compression.measure.quality.metrics.segmentation import IGNORED
+from worker.compression.measure.quality.own_tokens import OwnTokens, own_tokens
 
 BOX_COLUMNS = 5
 """Class, left, top, right, bottom."""
@@ -71,7 +72,7 @@ class Truth:
 
     def _tokens(self, raw: Any, logits: Array, rows: Array) -> Array:
         tokens = np.stack([np.asarray(row) for row in raw])
-        shift = self.decoder.settings.shift if isinstance(self.decoder.settings, Argmax) else 0
+        shift = 0 if isinstance(self.labels, OwnTokens) else _shift(self.decoder)
         shape = logits.shape[:-1] if logits.dtype.kind == "f" else logits.shape
         if tokens.dtype.kind not in "iu" or tokens.shape != shape:
             raise _unfit(
@@ -103,15 +104,22 @@ class Truth:
 def truth_of(
     samples: Samples, decoder: Decoder, metrics: tuple[Metric, ...], classes: int | None
 ) -> Truth | None:
-    """Return the labels of the samples for this task; None without any. Raises `Refusal` `labels_do_not_fit`."""
-    if samples.targets is None:
-        return None
+    """Return the labels of the samples for this task, of language without any the tokens that are read; else None
+    without any. Raises `Refusal` `labels_do_not_fit`."""
     labels: Any = samples.targets
+    if labels is None and decoder.task == "language":
+        labels = own_tokens(samples, _shift(decoder))
+    if labels is None:
+        return None
     if decoder.task in ("classification", "embedding") and isinstance(labels, np.ndarray):
         labels = class_numbers(labels, one_hot=decoder.task == "classification")
         if decoder.task == "classification":
             _class_of_each(select(labels, samples.ordered_rows), classes, np.asarray(samples.ordered_rows))
     return Truth(labels, samples.ordered_rows, decoder, metrics, classes)
+
+
+def _shift(decoder: Decoder) -> int:
+    return decoder.settings.shift if isinstance(decoder.settings, Argmax) else 0
 
 
 def _class_of_each(raw: Any, classes: int | None, rows: Array) -> Array:

@@ -13,6 +13,7 @@ import numpy as np
 
 from winnow.contract.job import Benchmark
 from winnow.contract.report import Latency, Percentiles
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
 from worker.compression.measure.feeds import benchmark_feed
 from worker.compression.measure.network import Feed, Network
@@ -51,6 +52,7 @@ def measure_latencies(
     seed: int,
     tick: Callable[[float], None],
     patience: Patience,
+    target: Target = DEFAULT_TARGET,
     *,
     brief: bool = False,
 ) -> Iterator[Timed]:
@@ -62,8 +64,8 @@ def measure_latencies(
     entries = [(batch, count) for count in threads for batch in benchmark.batch_sizes][: 1 if brief else None]
     for index, (batch, count) in enumerate(entries):
         pair = (
-            Network(baseline, count, "the original model"),
-            Network(candidate, count, "the compressed model"),
+            Network(baseline, count, "the original model", target=target),
+            Network(candidate, count, "the compressed model", target=target),
         )
         feed, substituted = benchmark_feed(pair[0].inputs, batch, benchmark.shapes, samples, seed)
         yield _measure(pair, feed, substituted, batch, benchmark.rounds, seed, patience, brief)

@@ -7,7 +7,6 @@ pause what else they have running. Nobody who is paused can hold the first.
 import fcntl
 import logging
 import os
-import struct
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
@@ -15,38 +14,13 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from winnow.contract.errors import Refusal
+from worker.compression.measure.timing.lock_file import ALONE_VARIABLE, lock_path
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
 
-PATH_VARIABLE = "WINNOW_MEASURE_LOCK"
 WAIT_VARIABLE = "WINNOW_MEASURE_WAIT_SECONDS"
-ALONE_VARIABLE = "WINNOW_MEASURE_ALONE"
-"""Names the second file for a process that is to be timed alone."""
 WAIT_SECONDS = 1800.0
-FLOCK = "hhqqi0q"
-"""`struct flock`: type, whence, start, length, process."""
-
-
-def lock_path() -> Path:
-    """Return the file that the variable names, as the service's workers set it; else one of this user's own."""
-    return Path(os.environ.get(PATH_VARIABLE) or Path.home() / ".cache" / "winnow" / "measure.lock")
-
-
-def alone_path() -> Path:
-    """Return the file that is locked by whoever is timed alone."""
-    return lock_path().with_name(f"{lock_path().name}.alone")
-
-
-def process_timed_alone() -> int | None:
-    """Tell which process is timed alone on this machine; asks, and takes no lock."""
-    try:
-        with alone_path().open("rb") as file:
-            wish = struct.pack(FLOCK, fcntl.F_RDLCK, os.SEEK_SET, 0, 0, 0)
-            kind, _, _, _, process = struct.unpack(FLOCK, fcntl.fcntl(file, fcntl.F_GETLK, wish))
-    except OSError:
-        return None
-    return None if kind == fcntl.F_UNLCK else int(process)
 
 
 @contextmanager

@@ -1,14 +1,14 @@
 """Say the result in plain words, also when it is not what one hoped for."""
 
-import math
 from collections.abc import Mapping
 from types import MappingProxyType
 
 from winnow.contract.evaluation import AGREEMENT
 from winnow.contract.report import Latency, Pair, Parity, Quality, Verdict
 from worker.compression.measure.quality.parity import is_broken
+from worker.compression.measure.verdict.outputs import least_snr_db
 from worker.compression.measure.verdict.recommendation import MIN_TELLING_SPEEDUP, Measured, recommend
-from worker.compression.measure.verdict.requirements import MAX_ERROR_OF_SAME, broken_outputs
+from worker.compression.measure.verdict.requirements import broken_outputs
 
 
 def verdict(
@@ -38,7 +38,7 @@ def verdict(
             speedup=latency[0].speedup_interval if latency else None,
             size_ratio=1.0 if size_bytes.ratio is None else size_bytes.ratio,
             drop=labelled[0].drop_interval if labelled else None,
-            snr_db=_least_db(parity, uncompared),
+            snr_db=least_snr_db(parity, uncompared),
             agreement=agreement,
         )
     )
@@ -50,20 +50,6 @@ def verdict(
         because=because,
         summary=summary,
     )
-
-
-def _least_db(parity: list[Parity], uncompared: Mapping[str, str]) -> float | None:
-    """Return the least SNR of all outputs; infinite where nothing moved, None where one could not be compared."""
-    if uncompared or not parity or any(p.max_error is None for p in parity):
-        return None
-    return min(_db(p) for p in parity)
-
-
-def _db(parity: Parity) -> float:
-    """Return the SNR in dB. Integers and outputs of zeros have none: they moved or they did not."""
-    if parity.max_error is not None and parity.max_error <= MAX_ERROR_OF_SAME:
-        return math.inf
-    return -math.inf if parity.snr_db is None else parity.snr_db
 
 
 def is_faster(latency: Latency) -> bool | None:

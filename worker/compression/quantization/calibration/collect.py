@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.data.samples import Samples
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.quantization.calibration.histogram import Distribution
 from worker.compression.runtime.observe import Observer
 from worker.compression.shared_arrays import UNSHARED, SharedArrays

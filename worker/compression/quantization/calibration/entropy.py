@@ -8,7 +8,7 @@ same bins merged to the levels that int8 has, spread again over the bins that we
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 STRIDE = 16
 """Bins between two candidates."""

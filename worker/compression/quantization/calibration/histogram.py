@@ -18,7 +18,7 @@ from typing import Final, Literal
 import numpy as np
 
 from worker.compression.ir.affine import Range
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.quantization.calibration.entropy import threshold
 from worker.compression.quantization.calibration.mse import least_error
 

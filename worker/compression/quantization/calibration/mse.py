@@ -11,7 +11,7 @@ a Relu leaves are not counted inside.
 import numpy as np
 
 from worker.compression.ir.affine import LEVELS
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 SHARES = np.linspace(1.0, 0.1, 91)
 """Of the observed end: the candidates."""

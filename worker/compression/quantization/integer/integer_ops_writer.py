@@ -6,8 +6,9 @@ import numpy as np
 import onnx_ir as ir
 
 from worker.compression.ir.affine import quantized_weight, weight_scales
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, insert_behind
-from worker.compression.ir.values import Array, array_of, input_at, required_input
+from worker.compression.ir.values import array_of, input_at, required_input
 from worker.compression.quantization.integer.hardware import FULL_LIMIT
 
 MICROSOFT = "com.microsoft"

@@ -20,8 +20,9 @@ from worker.compression.ir.affine import (
     scales_for_bias,
     weight_scales,
 )
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit, insert_behind
-from worker.compression.ir.values import Array, input_at, required_input
+from worker.compression.ir.values import input_at, required_input
 from worker.compression.quantization.integer.eligibility import Selection, pads_zeros, weight_axis
 from worker.compression.quantization.integer.hardware import FOUR_BITS_LIMIT
 

@@ -11,8 +11,8 @@ from onnx_ir.passes import common as passes
 
 from worker.compression.data.samples import Samples
 from worker.compression.ir.affine import Range, round_to_nearest
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
-from worker.compression.ir.values import Array
 from worker.compression.layers.channel_statistics import Channels, input_channels
 from worker.compression.layers.linear import Linear, linear
 from worker.compression.quantization.calibration.activation_floor import cut_below_gates

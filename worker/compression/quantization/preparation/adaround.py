@@ -11,7 +11,7 @@ better.
 import numpy as np
 import torch
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 ITERATIONS = 1000
 RATE = 0.01

@@ -10,8 +10,9 @@ corrected at once.
 import numpy as np
 import onnx_ir as ir
 
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
-from worker.compression.ir.values import Array, input_at
+from worker.compression.ir.values import input_at
 from worker.compression.layers.bias import takes_bias
 from worker.compression.layers.linear import Linear
 

@@ -3,7 +3,7 @@
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.linear import Linear
 
 

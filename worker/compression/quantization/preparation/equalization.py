@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import onnx_ir as ir
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.layers.bias import owns_bias
 from worker.compression.layers.channel_statistics import Channels
 from worker.compression.layers.linear import Linear

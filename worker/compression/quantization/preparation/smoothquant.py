@@ -11,8 +11,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import GraphEdit
-from worker.compression.ir.values import Array
 from worker.compression.layers.channel_statistics import Channels
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.preparation.channel_scaling import scale_inputs

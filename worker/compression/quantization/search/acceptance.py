@@ -14,15 +14,24 @@ Acceptance = Callable[[OutputQuality], bool]
 def acceptance_rule(require: Requirements, labelled: bool) -> tuple[Acceptance, str]:
     """Make the rule that accepts a candidate, and say in words what it asks.
 
-    `max_metric_drop` is judged where the calibration data has labels; without any requirement on quality that can be
+    Drops of the metric are judged where the calibration data has labels; without any requirement on quality that can be
     judged, the outputs have to stay `HARMLESS_DB` above the noise.
     """
     rules: list[tuple[Acceptance, str]] = []
     if (cosine := require.min_cosine) is not None:
         rules.append((lambda quality: quality.cosine >= cosine, f"cosine ≥ {cosine:g}"))
+    if (snr := require.min_snr_db) is not None:
+        rules.append((lambda quality: quality.snr_db >= snr, f"SNR ≥ {snr:g} dB"))
     if (max_drop := require.max_metric_drop) is not None and labelled:
         rules.append(
             (lambda quality: quality.drop is not None and quality.drop <= max_drop, f"drop ≤ {max_drop:g}")
+        )
+    if (share := require.max_relative_drop) is not None and labelled:
+        rules.append(
+            (
+                lambda quality: quality.relative_drop is not None and quality.relative_drop <= share,
+                f"relative drop ≤ {share:g}",
+            )
         )
     if not rules:
         rules.append((lambda quality: quality.snr_db >= HARMLESS_DB, f"SNR ≥ {HARMLESS_DB:g} dB"))

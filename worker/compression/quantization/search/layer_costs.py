@@ -77,8 +77,11 @@ def layer_costs(
     patience = Patience(context.progress)
     quantized = {b: static.quantized(limits=dict.fromkeys(nodes, limits[b])) for b in BITS}
     graphs = {**quantized, FLOAT: static.model}
-    times = {b: layer_times(graph, feed, nodes, context.scratch, patience) for b, graph in graphs.items()}
-    total_ms = sum(profile(static.model, feed, context.scratch, patience).values()) or None
+    times = {
+        b: layer_times(graph, feed, nodes, context.scratch, patience, context.target)
+        for b, graph in graphs.items()
+    }
+    total_ms = sum(profile(static.model, feed, context.scratch, patience, context.target).values()) or None
     told_all = total_ms is not None and all(times.values())
     size = {name: int(node.inputs[1].const_value.nbytes) for name, node in nodes.items()}  # type: ignore[union-attr]
     snr: dict[str, dict[int, float]] = {}

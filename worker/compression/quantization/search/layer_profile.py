@@ -1,72 +1,85 @@
-"""Measures how long each layer takes by ONNX Runtime's own profile: one thread, the lowest tenth of the runs.
+"""Measures how long each layer takes by the runtime's own profile: one thread, the lowest tenth of the runs.
 
 Under the machine's measuring lock, in a quiet moment; nothing is told of a time beside which others used the CPUs.
 """
 
-import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.network import Feed
 from worker.compression.measure.timing.disturbance import Watch
 from worker.compression.measure.timing.interleaved import FAST_QUANTILE
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
-from worker.compression.runtime.session import open_cpu_session
+from worker.compression.runtime.node_times import NodeTimes, node_times
 
-RUNS = 15
-KERNEL = "_kernel_time"
-RENAMED = re.compile(r"(_token_\d+|_nchwc|/.*Fusion.*)$")
-"""What ONNX Runtime puts behind a name when it fuses a node or changes its layout."""
+RENAMED = re.compile(r"(_token_\d+|_nchwc|/.*Fusion.*|/WithoutBiases)$")
+"""What ONNX Runtime puts behind a name when it fuses a node or changes its layout, OpenVINO when it fuses a bias."""
 
 
 def layer_times(
-    model: ir.Model, feed: Feed, names: Iterable[str], folder: Path, patience: Patience
+    model: ir.Model,
+    feed: Feed,
+    names: Iterable[str],
+    folder: Path,
+    patience: Patience,
+    target: Target = DEFAULT_TARGET,
 ) -> dict[str, float]:
     """Measure the milliseconds of each of these nodes, what was fused into it included, as far as it can be told."""
-    wanted = set(names)
-    owners = _owners(model, wanted)
     times: dict[str, float] = defaultdict(float)
-    for name, milliseconds in profile(model, feed, folder, patience).items():
-        short = RENAMED.sub("", name)
-        owner = short if short in wanted else owners.get(short)
-        if owner is not None:
-            times[owner] += milliseconds
+    layer_of = layers_by_profiled_name(model, names)
+    for name, milliseconds in profile(model, feed, folder, patience, target).items():
+        if (layer := layer_of(name)) is not None:
+            times[layer] += milliseconds
     return dict(times)
 
 
-def profile(model: ir.Model, feed: Feed, folder: Path, patience: Patience) -> dict[str, float]:
+def layers_by_profiled_name(model: ir.Model, names: Iterable[str]) -> Callable[[str], str | None]:
+    """Make a function from a node of the profile to the one of these layers that it is, or was fused into."""
+    wanted = set(names)
+    owners = _owners(model, wanted)
+
+    def layer_of(name: str) -> str | None:
+        short = graph_name(name)
+        return short if short in wanted else owners.get(short)
+
+    return layer_of
+
+
+def graph_name(name: str) -> str:
+    """Return the name that a node of the profile had in the graph."""
+    return RENAMED.sub("", name)
+
+
+def profile(
+    model: ir.Model, feed: Feed, folder: Path, patience: Patience, target: Target = DEFAULT_TARGET
+) -> dict[str, float]:
     """Measure the milliseconds of each node of the optimized graph; of none where the machine was too busy."""
     with measuring(patience.progress):
-        events, untold = patience.until_quiet(
-            lambda: _profiled(model, feed, folder), lambda result: result[1]
+        times, untold = patience.until_quiet(
+            lambda: _profiled(model, feed, folder, target), lambda result: result[1]
         )
-    durations: dict[str, list[float]] = defaultdict(list)
-    for event in [] if untold else events:
-        if event.get("cat") == "Node" and event["name"].endswith(KERNEL):
-            durations[event["name"].removesuffix(KERNEL)].append(event["dur"] / 1000)
-    return {name: float(np.quantile(times, FAST_QUANTILE)) for name, times in durations.items()}
+    if untold:
+        return {}
+    return {name: float(np.quantile(runs, FAST_QUANTILE)) for name, runs in times.items()}
 
 
-def _profiled(model: ir.Model, feed: Feed, folder: Path) -> tuple[list[dict[str, Any]], str | None]:
-    """Collect the events of ONNX Runtime's profile, and why their times tell nothing, None where they do."""
+def _profiled(model: ir.Model, feed: Feed, folder: Path, target: Target) -> tuple[NodeTimes, str | None]:
+    """Measure the milliseconds of each run, by node, and why they tell nothing, None where they do."""
     with TemporaryDirectory(dir=folder) as name:
         path = Path(name) / "model.onnx"
         model_files.save(model, path)
-        session = open_cpu_session(path, profile_prefix=Path(name) / "profile")
         watch = Watch()
-        for _ in range(RUNS):
-            session.run(None, feed)
-        untold = watch.seen().why_untold()
-        return json.loads(Path(session.end_profiling()).read_text()), untold
+        times = node_times(path, feed, target)
+        return times, watch.seen().why_untold()
 
 
 def _owners(model: ir.Model, wanted: set[str]) -> dict[str, str]:

@@ -17,9 +17,10 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import ERRORS, Evaluation
+from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
@@ -35,12 +36,14 @@ EXACT_DB = 200.0
 
 @dataclass(frozen=True)
 class OutputQuality:
-    """Of a candidate against the float model. `metric` and `drop` are None without labels."""
+    """Of a candidate against the float model. `metric` and its drops are None without labels; `relative_drop` is the
+    share of what the float model reaches, None where that is 0."""
 
     snr_db: float
     cosine: float
     metric: float | None = None
     drop: float | None = None
+    relative_drop: float | None = None
 
     def as_report(self) -> dict[str, float | None]:
         """Make the fields of a report."""
@@ -50,13 +53,19 @@ class OutputQuality:
 
 
 class OutputComparer:
-    """Holds the float model's outputs on the samples. `metric` is used where the samples have labels."""
+    """Holds the float model's outputs on the samples. `metric` is used where the samples have labels. All run on
+    the `target`."""
 
     def __init__(
-        self, model: ir.Model, samples: Samples, folder: Path, metric: Evaluation | None = None
+        self,
+        model: ir.Model,
+        samples: Samples,
+        folder: Path,
+        metric: Evaluation | None = None,
+        target: Target = DEFAULT_TARGET,
     ) -> None:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
-        self._folder = folder
+        self._folder, self._target = folder, target
         self._batch_axes: Axes | None = None
         network = self.network(model, "the float model")
         self._batch_axes = network.batch_axes
@@ -101,7 +110,7 @@ class OutputComparer:
         with TemporaryDirectory(dir=self._folder) as folder:
             path = Path(folder) / "model.onnx"
             model_files.save(model, path)
-            return Network(path, threads or usable_threads(), role, self._batch_axes)
+            return Network(path, threads or usable_threads(), role, self._batch_axes, self._target)
 
     def __call__(self, model: ir.Model, max_samples: int | None = None) -> OutputQuality:
         """Compare on the first `max_samples` or a few more, to whole batches. Raises `model_does_not_run`."""
@@ -121,8 +130,13 @@ class OutputComparer:
         metric = self._value(outputs)
         before = self._before if len(outputs) == len(self._expected) else self._value(expected)
         drop = None if metric is None or before is None else self._drop(before, metric)
+        share = None if drop is None or not before else drop / abs(before)
         return OutputQuality(
-            min(map(_snr, pairs), default=EXACT_DB), min(map(_cosine, pairs), default=1.0), metric, drop
+            min(map(_snr, pairs), default=EXACT_DB),
+            min(map(_cosine, pairs), default=1.0),
+            metric,
+            drop,
+            share,
         )
 
     def _value(self, outputs: list[list[Array]]) -> float | None:

@@ -12,7 +12,6 @@ import math
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import onnx_ir as ir
@@ -20,10 +19,10 @@ import onnx_ir as ir
 from worker.compression.ir.values import required_input, tensor_of
 from worker.compression.measure.network import Feed
 from worker.compression.measure.timing.quiet import Patience
-from worker.compression.progress import Progress
 from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.search.layer_profile import layer_times
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.steps.context import Context
 
 SAVED_BYTES = 3
 """By a weight of 8 bits in place of 32."""
@@ -122,16 +121,16 @@ def all_but(names: Iterable[str], measured: set[str]) -> dict[str, str]:
     return {name: "stays float while others are measured" for name in names if name not in measured}
 
 
-def measure_gains(static: Static, feed: Feed, folder: Path, progress: Progress) -> dict[str, Gain]:
+def measure_gains(static: Static, feed: Feed, context: Context) -> dict[str, Gain]:
     """Measure the gain of every layer by profiling the float model and the one with all layers quantized.
 
     What an embedding's rows cost when they become floats again cannot be told from the profile, nor can any time where
     the machine was too busy."""
-    patience = Patience(progress)
+    patience = Patience(context.progress)
     nodes = static.quantizable()
     layers = [str(node.name) for node in nodes if node.op_type != "Gather"]
-    before = layer_times(static.model, feed, layers, folder, patience)
-    after = layer_times(static.quantized(), feed, layers, folder, patience)
+    before = layer_times(static.model, feed, layers, context.scratch, patience, context.target)
+    after = layer_times(static.quantized(), feed, layers, context.scratch, patience, context.target)
     return {
         name: Gain(
             _elements(node) * SAVED_BYTES,

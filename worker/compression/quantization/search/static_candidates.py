@@ -73,7 +73,7 @@ def static_candidates(
     best = max(calibrations, key=lambda calibrated: calibrated.outcome.snr_db)
     base = best.static
     feed = next(samples.take(1).batches(1))
-    gains = measure_gains(base, feed, context.scratch, context.progress)
+    gains = measure_gains(base, feed, context)
     candidates = [static(calibrated.static, f"static, {calibrated.name}") for calibrated in calibrations]
     candidates.append(static(base, "static, signed activations", signed=True))
     candidates += partly_static(base, gains)

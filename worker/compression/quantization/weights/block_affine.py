@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MIN_SCALE: Final = 1e-30
 

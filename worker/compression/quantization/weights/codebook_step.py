@@ -7,8 +7,8 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.recipe import Binary, Palette
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import Array
 from worker.compression.layers.linear import Linear
 from worker.compression.quantization.weights.eligibility import (
     decide,

@@ -9,8 +9,9 @@ from typing import Final, Literal
 import onnx_ir as ir
 
 from worker.compression.graph.nodes.weights import weights_of
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.operator_sets import MATMULS, MATMULS_AND_CONV
-from worker.compression.ir.values import Array, array_of, tensor_of
+from worker.compression.ir.values import array_of, tensor_of
 from worker.compression.layers.linear import Linear, layers_by_weight
 from worker.compression.steps.decisions import NOT_SMALLER, LayerDecision
 from worker.compression.steps.eligibility import NOT_PLAIN, why_ineligible

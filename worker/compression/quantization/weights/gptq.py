@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.quantization.weights.block_affine import Fitted, Grid
 
 DAMPING: Final = 0.01

@@ -11,7 +11,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.quantization.weights.block_affine import MIN_SCALE, Fitted, Grid, fit_range, in_blocks
 
 MAX_ROUNDS: Final = 10

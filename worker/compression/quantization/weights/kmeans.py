@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MIN_POINTS: Final = 128
 """That are clustered exactly; four for each centre, where that is more."""

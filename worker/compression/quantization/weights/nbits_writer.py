@@ -15,10 +15,11 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.forecast.nbits import saves_as_planes, stored_block, width
+from worker.compression.ir.arrays import Array
 from worker.compression.ir.edit import registered
 from worker.compression.ir.mapped_tensors import MappedTensors
 from worker.compression.ir.naming import Names
-from worker.compression.ir.values import Array, input_at, tensor_of
+from worker.compression.ir.values import input_at, tensor_of
 from worker.compression.quantization.weights.bit_unpacking import Expansion
 from worker.compression.quantization.weights.block_affine import Fitted, Grid
 from worker.compression.weight_storage.bit_layout import pack_bits, pairs_to_planes

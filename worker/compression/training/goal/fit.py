@@ -9,7 +9,7 @@ import torch
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Samples
 from worker.compression.data.table import select
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.training.feeding.batches import NUMBER_KINDS, Batch, Batches
 from worker.compression.training.goal.student_teacher import Outputs, StudentTeacher
 

@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.refusals import refusal
 from tests.support.tokenizer import archive, lines, tokenizer
+from winnow.contract.dataset import DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.model import TensorSpec
 from worker.compression.data.inspection.inspect import inspect_dataset
@@ -129,11 +130,42 @@ def test_a_fixed_batch_of_pairs_has_half_as_many_samples(tmp_path: Path) -> None
     assert "open" in problem.detail
 
 
-def test_a_text_too_long_is_cut_or_refused_by_row_and_length(tmp_path: Path) -> None:
-    samples = opened(tmp_path, {"max_length": 4, "truncate": False})
-    problem = refusal(lambda: list(samples.batches(1)))
+def test_a_text_too_long_is_refused_by_row_before_anything_is_read(tmp_path: Path) -> None:
+    problem = refusal(lambda: opened(tmp_path, {"max_length": 4, "truncate": False}))
     assert problem is not None
-    assert "Row 1 of 's' has 5 tokens, and 4 are taken" in problem.detail
+    assert problem.code == "invalid_dataset"
+    assert "row 1: 's' has 5 tokens, and 4 are taken" in problem.detail
+    problem = refusal(lambda: opened(tmp_path, {"truncate": False}, [spec("input_ids", 4)]))
+    assert problem is not None
+    assert "row 1: 's' has 5 tokens, and 4 are taken" in problem.detail
+
+
+@pytest.mark.parametrize(("pair", "tokens"), [("together", 7), ("apart", 5)])
+def test_of_two_texts_what_is_one_sequence_counts(pair: str, tokens: int, tmp_path: Path) -> None:
+    how = {"columns": ["s", "t"], "pair": pair, "max_length": tokens, "truncate": False}
+    assert len(opened(tmp_path, how)) == 3
+    problem = refusal(lambda: opened(tmp_path, how | {"max_length": tokens - 1}))
+    assert problem is not None
+    assert f"has {tokens} tokens" in problem.detail
+
+
+def test_inspection_refuses_texts_that_are_too_long_or_leaves_them_out(tmp_path: Path) -> None:
+    path = archive(
+        tmp_path / "data.zip",
+        {"d.jsonl": lines([{"s": None}, *ROWS]), "tokenizer.json": tokenizer()},
+    )
+
+    def inspected(skip_bad: float) -> DatasetFacts:
+        how = {"from": "text", "columns": ["s"], "max_length": 4, "truncate": False}
+        declaration = Declaration.model_validate({"inputs": {"input_ids": how}, "skip_bad": skip_bad})
+        return inspect_dataset(path, declaration, tmp_path / "scratch", max_unpacked_bytes=2**30)
+
+    problem = refusal(lambda: inspected(0.25))
+    assert problem is not None
+    assert "2 of 4 rows" in problem.detail
+    assert "row 2: 's' has 5 tokens, and 4 are taken" in problem.detail
+    facts = inspected(0.5)
+    assert (facts.samples, facts.skipped) == (2, 2)
 
 
 @pytest.mark.parametrize(

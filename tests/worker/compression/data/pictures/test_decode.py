@@ -21,7 +21,7 @@ from worker.compression.data.pictures.decode import (
     pixels,
     stored_size,
 )
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 def rgb(content: bytes) -> Array:

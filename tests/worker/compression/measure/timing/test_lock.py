@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from winnow.contract.errors import Refusal
-from worker.compression.measure.timing.lock import PATH_VARIABLE, WAIT_VARIABLE, lock_path, measuring
+from worker.compression.measure.timing.lock import WAIT_VARIABLE, measuring
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE, lock_path
 from worker.compression.progress import Silent
 
 HOLD = """

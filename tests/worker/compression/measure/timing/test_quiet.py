@@ -19,7 +19,7 @@ from worker.compression.measure.compare import compare
 from worker.compression.measure.timing import disturbance, quiet
 from worker.compression.measure.timing.disturbance import Disturbance, Watch
 from worker.compression.measure.timing.interleaved import Turns
-from worker.compression.measure.timing.lock import PATH_VARIABLE
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.measure.verdict.requirements import judge
 from worker.compression.measure.verdict.verdict import verdict

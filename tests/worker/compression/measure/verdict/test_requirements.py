@@ -1,8 +1,12 @@
+import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import Latency, Pair, Parity, Percentiles, Quality
 from worker.compression.measure.quality.parity import MAX_FLOAT32
+from worker.compression.measure.verdict.costs import median_interval
 from worker.compression.measure.verdict.requirements import judge
 from worker.compression.measure.verdict.verdict import verdict
 
@@ -93,6 +97,94 @@ def test_the_size_is_exact(asked: float, met: bool) -> None:
     assert (entry.met, entry.measured, entry.interval) == (met, 0.5, None)
 
 
+@pytest.mark.parametrize(("asked", "met"), [(500, True), (499, False)])
+def test_bytes_are_exact(asked: int, met: bool) -> None:
+    for entry in (
+        judged(Requirements(max_size_bytes=asked)),
+        judged(Requirements(max_memory_bytes=asked), peak_rss_bytes=HALF),
+    ):
+        assert (entry.met, entry.measured, entry.interval) == (met, 500, None)
+        assert (entry.why is None) == met
+
+
+@pytest.mark.parametrize(("bound", "met"), [(0.0089, True), (0.0091, False)])
+def test_a_relative_drop_is_a_share_of_what_the_original_reaches(bound: float, met: bool) -> None:
+    entry = judged(Requirements(max_relative_drop=0.01), quality=[quality(0.0045, 0.0, bound)])
+    assert entry.measured == pytest.approx(0.005)
+    assert entry.interval == pytest.approx((0, bound / 0.9))
+    assert (entry.met, entry.why is None) == (met, met)
+
+
+def test_a_relative_drop_below_zero_is_one_of_the_size_of_the_metric() -> None:
+    """An R² of -0.5 that falls to -0.6 lost a fifth; one of 0 has no share that could be told."""
+    figures = {"metric": "r2", "before": -0.5, "after": -0.6, "drop": 0.1, "drop_interval": (0.05, 0.15)}
+    negative = quality(0, 0, 0).model_copy(update=figures)
+    entry = judged(Requirements(max_relative_drop=0.31), quality=[negative])
+    assert entry.met
+    assert entry.measured == pytest.approx(0.2)
+    zero = negative.model_copy(update={"before": 0.0})
+    assert judged(Requirements(max_relative_drop=0.5), quality=[zero]).measured is None
+
+
+def test_the_latency_is_judged_on_the_upper_bound_of_its_median() -> None:
+    """Nine rounds of three runs: the median is 2, and four of nine rounds took 3."""
+    runs = [1.0] * 6 + [2.0] * 9 + [3.0] * 12
+    p50 = TIMES.model_copy(update={"p50": 2.0})
+    timed = latency(1, 1, 1).model_copy(update={"candidate_samples_ms": runs, "candidate_ms": p50})
+    entry = judged(Requirements(max_latency_ms=2.5), latency=[timed])
+    assert (entry.met, entry.measured, entry.interval) == (False, 2.0, (1.0, 3.0))
+    assert judged(Requirements(max_latency_ms=3.0), latency=[timed]).met
+
+
+@given(st.lists(st.floats(0.1, 10), min_size=9, max_size=15), st.integers(1, 5))
+def test_the_interval_of_the_median_contains_it_and_lies_within_the_runs(
+    rounds: list[float], runs: int
+) -> None:
+    times = [time for time in rounds for _ in range(runs)]
+    p50 = TIMES.model_copy(update={"p50": float(np.median(times))})
+    changes = {"candidate_samples_ms": times, "candidate_ms": p50, "rounds": len(rounds)}
+    low, high = median_interval(latency(1, 1, 1).model_copy(update=changes))
+    assert min(times) <= low <= p50.p50 <= high <= max(times)
+
+
+def test_a_latency_of_a_busy_machine_is_not_met() -> None:
+    timed = latency(1, 1, 1).model_copy(update={"speedup": None, "untold": "others were at work"})
+    entry = judged(Requirements(max_latency_ms=1e6), latency=[timed])
+    assert (entry.met, entry.measured) == (False, None)
+    assert "others were at work" in entry.why
+
+
+def test_the_worst_output_decides_the_signal_to_noise_ratio() -> None:
+    noisy = [parity(name, 1.0).model_copy(update={"snr_db": db}) for name, db in (("a", 40.0), ("b", 25.0))]
+    same = parity("c", 1.0).model_copy(update={"max_error": 0.0})
+    entry = judged(Requirements(min_snr_db=30), parity=[*noisy, same])
+    assert (entry.met, entry.measured) == (False, 25.0)
+    assert "'b'" in entry.why
+    assert judged(Requirements(min_snr_db=25), parity=[*noisy, same]).met
+
+
+@pytest.mark.parametrize(
+    ("changes", "met"),
+    [
+        ({"max_error": 0.0}, True),
+        ({"max_error": 0.1}, False),
+        ({"max_error": None}, False),
+        ({"max_error": MAX_FLOAT32, "snr_db": -300.0}, False),
+    ],
+)
+def test_without_a_ratio_what_did_not_move_meets_any(changes: dict[str, float], met: bool) -> None:
+    entry = judged(Requirements(min_snr_db=-1000), parity=[parity("a", 1.0).model_copy(update=changes)])
+    assert (entry.met, entry.measured) == (met, None)
+    assert (entry.why is None) == met
+
+
+def test_an_output_that_is_gone_meets_no_ratio() -> None:
+    same = parity("a", 1.0).model_copy(update={"max_error": 0.0})
+    entry = judged(Requirements(min_snr_db=0), parity=[same], uncompared={"b": "it is gone"})
+    assert (entry.met, entry.why) == (False, "Output 'b' could not be compared: it is gone.")
+    assert not judged(Requirements(min_snr_db=0)).met
+
+
 def test_the_worst_output_decides_the_cosine() -> None:
     found = [parity("a", 0.999), parity("b", 0.9), parity("c", None)]
     entry = judged(Requirements(min_cosine=0.95), parity=found)
@@ -122,7 +214,15 @@ def test_an_output_that_is_broken_or_beyond_comparing_meets_no_cosine(asked: flo
 
 @pytest.mark.parametrize(
     "require",
-    [Requirements(max_metric_drop=1.0), Requirements(min_speedup=0.1), Requirements(min_cosine=-1)],
+    [
+        Requirements(max_metric_drop=1.0),
+        Requirements(max_relative_drop=1.0),
+        Requirements(min_speedup=0.1),
+        Requirements(max_latency_ms=1e6),
+        Requirements(max_memory_bytes=2**50),
+        Requirements(min_cosine=-1),
+        Requirements(min_snr_db=-1000),
+    ],
 )
 def test_what_was_not_measured_is_not_met_and_says_so(require: Requirements) -> None:
     entry = judged(require, parity=[parity("a", None)])

@@ -8,11 +8,13 @@ import onnx_ir as ir
 import pytest
 
 from tests.support.graphs import node
+from tests.support.openvino import needs_openvino
 from tests.support.small_nets import digits_net, digits_samples, model, model_of, run, samples, snr_db
 from tests.support.uneven_channels import images, uneven_net
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.recipe import Requirements
+from winnow.contract.target import Target
 from worker.compression.ir.edit import GraphEdit
 from worker.compression.measure.network import Network
 from worker.compression.measure.timing.fastest import time_candidates
@@ -25,6 +27,7 @@ from worker.compression.quantization.search.acceptance import acceptance_rule
 from worker.compression.quantization.search.layer_profile import layer_times
 from worker.compression.quantization.search.output_error import EXACT_DB, OutputComparer, OutputQuality
 from worker.compression.quantization.search.sensitivity import measure_gains, measure_sensitivities
+from worker.compression.steps.context import Context
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def static(tmp_path: Path) -> Static:
 @pytest.mark.usefixtures("all_told")
 def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_path: Path) -> None:
     output_error = OutputComparer(static.model, static.samples, tmp_path)
-    gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    gains = measure_gains(static, next(static.samples.take(1).batches(1)), Context(tmp_path, 0, Silent()))
     found = measure_sensitivities(static, output_error, gains, lambda _: None)
     assert [one.name for one in found] == ["conv1", "conv2", "conv3", "head"]
     ranked = sorted(found, key=lambda one: one.quality.snr_db)
@@ -53,7 +56,7 @@ def test_the_layers_around_the_uneven_channels_come_first(static: Static, tmp_pa
 def test_noises_add_up(static: Static, tmp_path: Path) -> None:
     """The noise of all layers is that of the single ones together, within 3 dB."""
     output_error = OutputComparer(static.model, static.samples, tmp_path)
-    gains = measure_gains(static, next(static.samples.take(1).batches(1)), tmp_path, Silent())
+    gains = measure_gains(static, next(static.samples.take(1).batches(1)), Context(tmp_path, 0, Silent()))
     found = measure_sensitivities(static, output_error, gains, lambda _: None)
     together = -10 * np.log10(sum(10 ** (-one.quality.snr_db / 10) for one in found))
     assert abs(output_error(static.quantized()).snr_db - together) < 3
@@ -114,13 +117,15 @@ def test_batches_that_answer_no_rows_do_not_count(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("all_told")
+@pytest.mark.parametrize("target", ["onnxruntime-cpu", pytest.param("openvino-cpu", marks=needs_openvino)])
 def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
-    static: Static, tmp_path: Path
+    static: Static, target: Target, tmp_path: Path
 ) -> None:
-    feed = next(static.samples.take(1).batches(1))
-    times = layer_times(static.model, feed, ["conv1", "conv2", "conv3", "head"], tmp_path, Patience(Silent()))
-    assert set(times) == {"conv1", "conv2", "conv3", "head"}
-    assert all(0 < time < 100 for time in times.values())
+    feed, layers = next(static.samples.take(1).batches(1)), ["conv1", "conv2", "conv3", "head"]
+    for graph in (static.model, static.quantized()):
+        times = layer_times(graph, feed, layers, tmp_path, Patience(Silent()), target)
+        assert set(times) == set(layers)
+        assert all(0 < time < 100 for time in times.values())
 
 
 @pytest.mark.parametrize(
@@ -132,6 +137,10 @@ def test_a_network_whose_values_are_only_moved_takes_the_time_of_its_layers(
         (Requirements(min_cosine=0.9, max_metric_drop=0.01), True, OutputQuality(5, 0.91, 0.8, 0.02), False),
         (Requirements(max_metric_drop=0.01), True, OutputQuality(5, 0.5, 0.8, 0.01), True),
         (Requirements(max_metric_drop=0.01), False, OutputQuality(5, 0.5), False),
+        (Requirements(min_snr_db=30), False, OutputQuality(29.9, 0.99), False),
+        (Requirements(min_snr_db=5), False, OutputQuality(5, 0.5), True),
+        (Requirements(max_relative_drop=0.02), True, OutputQuality(5, 0.5, 0.49, 0.01, 0.02), True),
+        (Requirements(max_relative_drop=0.02), True, OutputQuality(25, 1, 0.0, 0.0, None), False),
         (Requirements(min_speedup=2), False, OutputQuality(25, 0.5), True),
     ],
 )

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.quantization.weights.block_affine import Grid, fit_range
 from worker.compression.quantization.weights.gptq import GptqRounder, dead_inputs
 

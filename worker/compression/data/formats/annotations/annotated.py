@@ -8,7 +8,7 @@ import numpy as np
 
 from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Column, Source
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 
 class Content(Protocol):

@@ -21,7 +21,7 @@ from worker.compression.data.formats.annotations.paths import Pictures
 from worker.compression.data.formats.annotations.rows_of_text import rows_of_text
 from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Boxes, Column, Source, Words
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MAX_BYTES: Final = 256 * 2**20
 FILE_COLUMNS: Final = (

@@ -20,7 +20,7 @@ from worker.compression.data.formats.annotations.paths import counterparts
 from worker.compression.data.pictures.decode import stored_size
 from worker.compression.data.readable.skipping import Faults
 from worker.compression.data.table import Boxes, Column, Files
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MAX_BYTES: Final = 2**20
 LISTS: Final = ("classes.txt", "obj.names", "names.txt")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from worker.compression.data.formats.tables.column_files import ColumnFiles, Kind
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MAX_REPEATED_BYTES = 2**26
 IMAGES = (b"\xff\xd8\xff", b"\x89PNG", b"GIF8", b"BM", b"II*\0", b"MM\0*")

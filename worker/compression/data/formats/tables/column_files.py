@@ -22,7 +22,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip.archive import ANY_RATIO_BYTES, MAX_RATIO
 from worker.compression.data.formats.tables.mapped import Ends, MappedFiles, MappedLists, MappedTexts
 from worker.compression.data.table import Column, Table
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 INDEX: Final = "columns.json"
 MAX_FAULTS: Final = 10

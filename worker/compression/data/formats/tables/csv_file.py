@@ -20,7 +20,7 @@ from worker.compression.data.formats.tables.column_files import ColumnFiles
 from worker.compression.data.formats.tables.mapped import MappedTexts
 from worker.compression.data.formats.tables.utf8_file import as_utf8
 from worker.compression.data.table import Column
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 BLOCK_BYTES: Final = 2**22
 """Also the longest line: what is longer is refused in constant memory."""

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.table import Rows, Texts
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 RowNumbers = npt.NDArray[np.int64]
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from winnow.contract.decoding import Boxes
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.detections import Detections, best_class, detections, in_pixels
 from worker.compression.measure.quality.decode.heads import Frame, Heads, listed, misfit, named
 

@@ -4,7 +4,7 @@ repeats merged, then blanks taken out."""
 import numpy as np
 
 from winnow.contract.decoding import Ctc
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.heads import misfit
 
 Symbols = tuple[object, ...]

@@ -24,7 +24,7 @@ from winnow.contract.decoding import (
     Yolox,
 )
 from winnow.contract.evaluation import Task
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode import plain, points, priors, yolo
 from worker.compression.measure.quality.decode.boxes import box_outputs, decoded_boxes, units_of
 from worker.compression.measure.quality.decode.ctc import best_paths

@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from winnow.contract.decoding import Boxes, Detector, Suppressed
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 MAX_CANDIDATES: Final = 3000
 """The best boxes of a sample that are compared with each other."""

@@ -7,7 +7,7 @@ score = max softmax(logits) without the last class, or max σ(logits);  box = ce
 import numpy as np
 
 from winnow.contract.decoding import Detr
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.detections import Detections, best_class, corners
 from worker.compression.measure.quality.decode.heads import (
     Frame,

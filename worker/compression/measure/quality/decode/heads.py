@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 
 from winnow.contract.errors import Refusal
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 Heads = dict[str, Array]
 Frame = tuple[float, float]

@@ -5,7 +5,7 @@ import numpy as np
 from winnow.contract.decoding import Argmax, Sigmoid
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Task
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.heads import misfit, sigmoid
 from worker.compression.measure.quality.measure import WRONG
 

@@ -11,7 +11,7 @@ YuNet      centre = (cell + t_xy) · stride, size = exp(t_wh) · stride, score =
 import numpy as np
 
 from winnow.contract.decoding import Centernet, Scrfd
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.detections import Detections, best_class, corners, detections
 from worker.compression.measure.quality.decode.heads import (
     Frame,

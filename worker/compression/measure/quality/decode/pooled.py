@@ -6,7 +6,7 @@ v = Σ_t m_t h_t / max(Σ_t m_t, 1e-9),  then v / |v|     (sentence-transformers
 import numpy as np
 
 from winnow.contract.decoding import Pooled
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.heads import Heads, misfit
 
 USUAL_MASK = "attention_mask"

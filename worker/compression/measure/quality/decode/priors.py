@@ -9,7 +9,7 @@ shares of the frame,
 import numpy as np
 
 from winnow.contract.decoding import Priors, Retinaface, Ssd
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.detections import Detections, best_class, corners
 from worker.compression.measure.quality.decode.heads import (
     Frame,

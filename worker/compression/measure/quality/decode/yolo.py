@@ -11,7 +11,7 @@ YOLOv8   d = Σ_k k softmax(t)_k of each side,  corners = (cell + ½ ∓ d) · s
 import numpy as np
 
 from winnow.contract.decoding import Yolov5, Yolov8, Yolox
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.detections import Detections, best_class, corners
 from worker.compression.measure.quality.decode.heads import Frame, cells, misfit, sigmoid, softmax
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.measure import Floats, Measure, Value
 from worker.compression.measure.quality.metrics import ranks
 from worker.compression.measure.quality.metrics.probabilities import UNDEFINED_AUC

@@ -14,7 +14,7 @@ from typing import Any, Final
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.detections import Detections, ious
 from worker.compression.measure.quality.measure import Floats, Measure, Value, in_parts
 

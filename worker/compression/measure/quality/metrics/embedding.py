@@ -12,7 +12,7 @@ from collections.abc import Callable
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.measure import (
     Floats,
     Measure,

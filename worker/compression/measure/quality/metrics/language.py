@@ -8,7 +8,7 @@ Logits are folded into three sums a sample batch by batch, and never kept.
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.plain import classes_at
 from worker.compression.measure.quality.measure import Floats, Measure, Value, ratio
 

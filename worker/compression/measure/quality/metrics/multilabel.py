@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.measure import Floats, Measure, Value, mean_measure, ratio
 from worker.compression.measure.quality.metrics import ranks
 from worker.compression.measure.quality.metrics.probabilities import UNDEFINED_AUC, mean_of_defined

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.plain import needed_scores, predicted
 from worker.compression.measure.quality.measure import WRONG, Floats, Measure, Value, sums_by_class
 from worker.compression.measure.quality.metrics import ranks

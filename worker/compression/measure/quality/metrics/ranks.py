@@ -11,7 +11,7 @@ positives matter:
 import numpy as np
 import numpy.typing as npt
 
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 
 Floats = npt.NDArray[np.float64]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 import numpy as np
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.plain import classes_at
 from worker.compression.measure.quality.measure import Floats, Measure, Value, ratio
 

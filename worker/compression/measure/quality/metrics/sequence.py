@@ -9,7 +9,7 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.measure import Floats, Measure, Value, mean_measure, ratio
 
 Symbols = tuple[object, ...]

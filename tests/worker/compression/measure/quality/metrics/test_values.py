@@ -18,7 +18,7 @@ from sklearn import metrics as sk
 from torchmetrics.functional import text
 
 from winnow.contract.evaluation import Metric
-from worker.compression.ir.values import Array
+from worker.compression.ir.arrays import Array
 from worker.compression.measure.quality.decode.detections import Detections
 from worker.compression.measure.quality.decode.heads import softmax
 from worker.compression.measure.quality.measure import Measure

@@ -1,0 +1,25 @@
+"""The runtime that a job is to be measured on, against what the workers have."""
+
+from collections.abc import Sequence
+from typing import get_args
+
+from app.storage.records import Worker
+from winnow.contract.errors import Refusal
+from winnow.contract.target import Target
+
+
+def check_target(target: Target, workers: Sequence[Worker]) -> None:
+    """Raise `target_unavailable` where workers run jobs and none has this runtime.
+
+    Without workers the job is taken and waits for one, as any job does; a worker that could not find out what it has
+    may have everything.
+    """
+    known = [worker.runtimes for worker in workers if "work" in worker.queues]
+    if known and all(runtimes and target not in runtimes for runtimes in known):
+        usable = [name for name in get_args(Target) if any(name in runtimes for runtimes in known)]
+        raise Refusal(
+            "target_unavailable",
+            f"No worker has {target}; they have {', '.join(usable)}. Ask for one of these, or the operator to install "
+            "it.",
+            field="target",
+        )

@@ -1,0 +1,108 @@
+"""Forecasts of sizes and multiply-accumulates, held against the files that the recipes make."""
+
+from functools import cache
+from pathlib import Path
+from tempfile import mkdtemp
+
+import numpy as np
+import pytest
+
+from tests.support.digits import DECLARATION, digits
+from tests.support.made_artifacts import RECIPES, forecast_of, inspected_facts, made_artifact
+from winnow.contract.declaration import Declaration
+from winnow.contract.model import ModelFacts
+from worker.compression.data.source import Source
+
+SIZE_TOLERANCE, MACS_TOLERANCE = 0.1, 0.02
+MODELS = Path(__file__).parents[4] / "shared" / "models"
+SHARED = ("lenet5-mnist", "dscnn-kws", "vittracker")
+"""Small models: a plain one, one of depthwise convolutions, one with attention."""
+TELLING = (
+    "int8_static",
+    "4 bits",
+    "palette of 16",
+    "95 % zeros",
+    "half of the MACs",
+    "split",
+    "pruned, int8",
+)
+"""For these models; `make bench-forecast` does all recipes for all."""
+CASES = [("digits", recipe) for recipe in RECIPES] + [
+    (model, recipe) for model in SHARED if (MODELS / f"{model}.onnx").is_file() for recipe in TELLING
+]
+
+
+@cache
+def subject(name: str) -> tuple[Path, ModelFacts, Source]:
+    """A model, its facts, and random data that it takes."""
+    folder = Path(mkdtemp(prefix="forecast-"))
+    if name == "digits":
+        files = digits(folder)
+        model, source = files.model, Source(files.data, DECLARATION, (0, 16))
+        return model, inspected_facts(model, folder / "inspection"), source
+    model = MODELS / f"{name}.onnx"
+    facts = inspected_facts(model, folder / "inspection")
+    return model, facts, random_data(facts, folder / "data.npz")
+
+
+def random_data(facts: ModelFacts, path: Path) -> Source:
+    rng = np.random.default_rng(0)
+    shapes = {spec.name: [8, *(d for d in spec.shape[1:] if isinstance(d, int))] for spec in facts.inputs}
+    np.savez(path, **{name: rng.standard_normal(shape).astype(np.float32) for name, shape in shapes.items()})
+    return Source(path, Declaration.model_validate({"inputs": {name: {"array": name} for name in shapes}}))
+
+
+@pytest.mark.parametrize(("model", "recipe"), CASES)
+def test_sizes_are_within_a_tenth_and_multiply_accumulates_within_two_percent(
+    model: str, recipe: str, tmp_path: Path
+) -> None:
+    path, facts, source = subject(model)
+    forecast = forecast_of(facts, RECIPES[recipe])
+    made = made_artifact(path, RECIPES[recipe], source, tmp_path / "scratch")
+    assert forecast.basis == "computed"
+    assert forecast.size_bytes == pytest.approx(made.size_bytes, rel=SIZE_TOLERANCE)
+    if forecast.macs is not None and made.changed:
+        assert forecast.macs == pytest.approx(made.macs, rel=MACS_TOLERANCE)
+
+
+@pytest.mark.parametrize(
+    "step",
+    [
+        {"kind": "int8"},
+        {"kind": "mixed_precision", "max_size_ratio": 0.3},
+        {"kind": "int8_static", "exclude": "auto"},
+        {"kind": "channel_pruning", "target": "latency"},
+        {"kind": "channel_pruning", "scope": "global"},
+        {"kind": "low_rank"},
+        {"kind": "low_rank", "rank": "energy"},
+    ],
+)
+def test_what_is_chosen_by_measuring_is_not_told_nor_what_follows_it(step: dict[str, object]) -> None:
+    _, facts, _ = subject("digits")
+    alone, behind = forecast_of(facts, [step]), forecast_of(facts, [step, {"kind": "float16"}])
+    assert [(f.basis, f.size_bytes) for f in (alone, behind)] == [("measured only", None)] * 2
+
+
+def test_multiply_accumulates_are_told_where_they_are_the_target() -> None:
+    """Half of the MACs of all layers that have a split: digits has three."""
+    _, facts, _ = subject("digits")
+    assert facts.macs is not None
+    assert forecast_of(facts, [{"kind": "low_rank", "amount": 0.5}]).macs == pytest.approx(0.5 * facts.macs)
+
+
+def test_layers_that_a_pattern_excludes_stay_as_they_are() -> None:
+    _, facts, _ = subject("digits")
+    whole = forecast_of(facts, [{"kind": "float16"}]).size_bytes
+    without = forecast_of(facts, [{"kind": "float16", "exclude": ["fc"]}]).size_bytes
+    fc = next(layer for layer in facts.layers if layer.name == "fc")
+    assert fc.weight is not None
+    assert whole is not None
+    assert without == pytest.approx(whole + 2 * np.prod(fc.weight), rel=0.02)
+
+
+def test_groups_of_an_excluded_layer_are_not_cut() -> None:
+    _, facts, _ = subject("digits")
+    step = {"kind": "channel_pruning", "target": "channels", "amount": 0.5}
+    cut = forecast_of(facts, [{**step, "exclude": ["conv1", "conv2"]}])
+    assert cut.macs == facts.macs
+    assert forecast_of(facts, [step]).macs != facts.macs

@@ -1,0 +1,121 @@
+"""Short first, and only the promising ones long."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.searching import Service, plan_of, result, trial
+from winnow.contract.recipe import Recipe
+from winnow.contract.search import Budget
+from worker.search.halving import SHARES, at_share, decide, first_share, value_of
+
+SPACE = [
+    {"kind": "distillation", "epochs": 18, "temperature": {"between": [1, 10]}, "soft": {"between": [0.1, 1]}}
+]
+PLAN = plan_of(SPACE, budget=Budget(trials=18))
+RECOVERY = {
+    "kind": "channel_pruning",
+    "rounds": 3,
+    "recovery": {"kind": "finetune", "epochs": 9},
+}
+
+
+def recipe(*steps: dict[str, Any]) -> Recipe:
+    return Recipe.model_validate({"steps": list(steps)})
+
+
+def test_every_training_is_shortened_also_between_the_rounds_of_a_pruning() -> None:
+    short = at_share(recipe(RECOVERY, {"kind": "distillation", "epochs": 3, "steps": 900}), 1 / 9)
+    assert short == recipe(
+        RECOVERY | {"recovery": {"kind": "finetune", "epochs": 1}},
+        {"kind": "distillation", "epochs": 1, "steps": 100},
+    )
+
+
+@settings(deadline=None)
+@given(st.integers(1, 100), st.sampled_from(SHARES))
+def test_a_share_is_at_least_one_epoch_and_the_whole_changes_nothing(epochs: int, share: float) -> None:
+    whole = recipe({"kind": "finetune", "epochs": epochs})
+    step = at_share(whole, share).steps[0]
+    assert 1 <= step.epochs <= epochs  # type: ignore[union-attr]
+    assert at_share(whole, 1.0) == whole
+
+
+@pytest.mark.parametrize(
+    ("steps", "trials", "share"),
+    [
+        ([{"kind": "finetune", "epochs": 6}], 6, 1 / 9),
+        ([{"kind": "finetune", "epochs": 5}], 6, 1.0),
+        ([{"kind": "finetune", "epochs": 2, "steps": 500}], 6, 1 / 9),
+        ([RECOVERY], 6, 1 / 9),
+        ([{"kind": "finetune", "epochs": 6}], 5, 1.0),
+        ([{"kind": "finetune", "epochs": 6}], None, 1 / 9),
+        ([{"kind": "float16"}], 6, 1.0),
+    ],
+)
+def test_short_trainings_and_small_budgets_have_no_rungs(
+    steps: list[dict[str, Any]], trials: int | None, share: float
+) -> None:
+    budget = Budget(trials=trials, seconds=60)
+    assert first_share(replace(PLAN, budget=budget), recipe(*steps)) == share
+
+
+def short(number: int, size: float, drop: float = 0.0, **changes: Any) -> Any:
+    return trial(number, share=SHARES[0], result=result(size=size, drop=drop, max_drop=0.01), **changes)
+
+
+def test_the_best_third_of_a_rung_goes_on() -> None:
+    changes = decide(
+        PLAN, [short(number, size) for number, size in enumerate([600, 500, 400, 900, 800, 700])]
+    )
+    states = [changes[f"trl_{number}"]["state"] for number in range(6)]
+    assert states == ["waiting", "waiting", "waiting", "stopped_early", "stopped_early", "stopped_early"]
+    assert changes["trl_0"] == {
+        "state": "waiting",
+        "rung": 1,
+        "share": SHARES[1],
+        "intermediate": [[0, 600.0]],
+    }
+    assert changes["trl_3"] == {"state": "stopped_early", "intermediate": [[0, 900.0]]}
+
+
+def test_rungs_compare_with_their_own_alone() -> None:
+    """A short one that was better does not keep a longer one from going on."""
+    longer = trial(
+        1, rung=1, share=SHARES[1], intermediate=[[0, 500.0]], result=result(size=450, max_drop=0.01)
+    )
+    stopped = trial(0, state="stopped_early", share=SHARES[0], intermediate=[[0, 400.0]])
+    assert decide(PLAN, [stopped, longer])["trl_1"] == {
+        "state": "waiting",
+        "rung": 2,
+        "share": 1.0,
+        "intermediate": [[0, 500.0], [1, 450.0]],
+    }
+
+
+@settings(deadline=None)
+@given(st.permutations(range(5)))
+def test_the_order_of_rows_does_not_matter(order: list[int]) -> None:
+    rows = [short(number, size) for number, size in enumerate([600, 500, 700, 900, 400])]
+    assert decide(PLAN, [rows[index] for index in order]) == decide(PLAN, rows)
+
+
+def test_what_does_not_meet_the_requirements_comes_behind_all_that_do() -> None:
+    values = [
+        value_of(PLAN, row) for row in (short(0, 9e12), short(1, 1.0, drop=0.02), short(2, 1.0, drop=0.03))
+    ]
+    assert values == sorted(values)
+
+
+def test_in_a_search_few_trials_are_trained_to_the_end_and_one_of_them_wins() -> None:
+    def evaluate(recipe: dict[str, Any], share: float) -> dict[str, Any]:
+        far = abs(recipe["steps"][0]["temperature"] - 4) / 10
+        return result(size=1e5, drop=far * (1.2 - share), max_drop=0.01)
+
+    service = Service(replace(PLAN, objective="quality"), evaluate).run()
+    by_share = {share: sum(run[1] == share for run in service.runs) for share in SHARES}
+    assert by_share[SHARES[0]] == 18
+    assert 1 <= by_share[1.0] < by_share[SHARES[1]] < 18

@@ -1,0 +1,1 @@
+"""Why a requirement is not met: the likeliest cause, from what was measured."""
