@@ -1,4 +1,4 @@
-"""Name the file of the machine's lock. Apart from `lock`, so that a guard that only passes it on stays small."""
+"""Name the files of the machine's lock. Apart from `lock`, so that who only passes them on, or asks, stays small."""
 
 import fcntl
 import os
