@@ -11,8 +11,9 @@ from app.api.job_limits import check_limits, lowered
 from app.api.times import now
 from app.api.uploads import find
 from app.storage.ids import new_id
+from app.storage.kinds import wake_of
 from app.storage.ports import Gone, KeyReused
-from app.storage.records import IdempotencyKey, Job, Upload, Wake
+from app.storage.records import IdempotencyKey, Job, Upload
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
 from winnow.contract.job import ClosedJob, JobRequest
@@ -42,7 +43,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
         raise Refusal("not_found", gone, field=_fields(request).get(error.id)) from error
     if new:
         log.info("%s waits", job.id)
-        parts.queue.publish(Wake(queue="work", id=job.id))
+        parts.queue.publish(wake_of(job))
     return job, new
 
 
@@ -59,6 +60,7 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
         uses=tuple(_fields(request)),
         tags=dict(request.tags),
         request=request.model_copy(update={"limits": limits}).model_dump(mode="json"),
+        searches=bool(spaces),
     )
 
 

@@ -42,7 +42,9 @@ def all_of(model: type[BaseModel]) -> list[Place]:
 def extreme(rng: random.Random) -> dict[str, Any]:
     """A request all of whose own numbers are as large or as small as they may be."""
     places = {
-        path.removeprefix("."): (low, high) for path, low, high in all_of(JobRequest) if not path.startswith((".recipe", ".search"))
+        path.removeprefix("."): (low, high)
+        for path, low, high in all_of(JobRequest)
+        if not path.startswith((".recipe", ".search"))
     }
     pick = {path: rng.choice(bounds) for path, bounds in places.items()}
     rows = pick["data.calibration.slice"]
