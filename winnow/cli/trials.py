@@ -80,14 +80,15 @@ def _row(trial: Trial) -> tuple[str, ...]:
 
 
 def recipe_text(recipe: Recipe | None) -> str:
-    """As `--step` takes it, without what is the default; steps are joined by commas."""
+    """Write the steps like `--step`, without what is the default, joined by commas."""
     return "the upload" if recipe is None else ", ".join(map(_step_text, recipe.steps))
 
 
 def _step_text(step: AnyStep) -> str:
     settings = step.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
-    return " ".join([step.kind, *(f"{name}={_value_text(value)}" for name, value in settings.items())])
-
-
-def _value_text(value: object) -> str:
-    return value if isinstance(value, str) else json.dumps(value)
+    words = [
+        f"{name}={item if isinstance(item, str) else json.dumps(item)}"
+        for name, value in settings.items()
+        for item in (value if isinstance(value, list) else [value])
+    ]
+    return " ".join([step.kind, *words])
