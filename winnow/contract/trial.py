@@ -79,5 +79,5 @@ def pareto(costs: Mapping[int, Costs]) -> frozenset[int]:
     return frozenset(front)
 
 
-def _dominates(one: Costs, other: Costs) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
+def _dominates(mine: Costs, other: Costs) -> bool:
+    return mine != other and all(a <= b for a, b in zip(mine, other, strict=True))
