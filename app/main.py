@@ -25,6 +25,7 @@ from app.api import (
     openapi,
     presets,
     problems,
+    trials,
 )
 from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
@@ -99,6 +100,7 @@ def create_app(
         jobs,
         presets,
         artifacts,
+        trials,
         events,
         job_limits,
         health,

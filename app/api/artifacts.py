@@ -36,7 +36,7 @@ def download_artifact(request: Request, service: Service, job: Found) -> Respons
     `Accept-Encoding: zstd` it comes in that coding, without ranges and under an ETag of its own.
     """
     sha256 = _made(job, job.artifact_sha256)
-    return content(request, service.blobs, sha256, f"{_name(service, job)}-winnow.onnx", container=True)
+    return content(request, service.blobs, sha256, f"{name_of(service, job)}-winnow.onnx", container=True)
 
 
 @router.get(
@@ -53,7 +53,7 @@ def download_artifact(request: Request, service: Service, job: Found) -> Respons
 def get_report(request: Request, service: Service, job: Found) -> Response:
     """Everything that was measured, as JSON."""
     sha256 = _made(job, job.report_sha256)
-    filename = f"{_name(service, job)}-winnow-report.json"
+    filename = f"{name_of(service, job)}-winnow-report.json"
     return content(request, service.blobs, sha256, filename, "application/json")
 
 
@@ -70,7 +70,7 @@ def download_curves(request: Request, service: Service, job: Found) -> Response:
     if job.curves_sha256 is None and not _trains(job):
         raise Refusal("no_artifact", "No step of the job's recipe trains anything, so there are no curves.")
     sha256 = _made(job, job.curves_sha256)
-    return content(request, service.blobs, sha256, f"{_name(service, job)}-winnow-curves.zip", ZIP)
+    return content(request, service.blobs, sha256, f"{name_of(service, job)}-winnow-curves.zip", ZIP)
 
 
 def _trains(job: Job) -> bool:
@@ -93,7 +93,7 @@ def _made(job: Job, sha256: str | None) -> str:
     raise Refusal("no_artifact", f"The job {ended} and left nothing to download{why}.")
 
 
-def _name(service: Service, job: Job) -> str:
+def name_of(service: Service, job: Job) -> str:
     """After the model, or the job when the model is gone."""
     model = service.records.upload(job.owner, "model", job.model)
     return stem(clean(model.name)) if model else job.id

@@ -166,6 +166,46 @@ STEPS: Final[list[dict[str, Any]]] = [
 ]
 """A step for every setting that is null when it is left out."""
 
+TRIALS: Final[list[dict[str, Any]]] = [
+    {
+        "number": 7,
+        "state": "finished",
+        "recipe": {"steps": [{"kind": "weight_only", "bits": 4}]},
+        "size_bytes": 61440,
+        "speedup": {"value": 1.31, "interval": [1.27, 1.36]},
+        "metrics": {"top1": {"before": 0.97, "after": 0.964, "drop": 0.006, "interval": [0.001, 0.011]}},
+        "meets": True,
+        "pareto": True,
+        "seconds": 4.2,
+        "worker": "worker-1",
+        "problem": None,
+        "artifact": {"sha256": "5d" * 32, "size_bytes": 61440},
+    },
+    {
+        "number": 8,
+        "state": "failed",
+        "recipe": {"steps": [{"kind": "int8_dynamic"}]},
+        "size_bytes": None,
+        "speedup": None,
+        "metrics": {},
+        "meets": None,
+        "pareto": False,
+        "seconds": 1.5,
+        "worker": "worker-2",
+        "problem": {
+            "type": "https://winnow.dev/problems/memory_limit_exceeded",
+            "title": "The memory limit was reached",
+            "status": 422,
+            "code": "memory_limit_exceeded",
+            "detail": "The attempt took more than 268435456 bytes. Allow more in `limits`.",
+            "field": None,
+            "layer": None,
+            "errors": [],
+        },
+        "artifact": None,
+    },
+]
+
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     "RequirementResult": [
         {
@@ -240,6 +280,9 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     "ArrayTarget": [{"array": "y"}],
     "ColumnTarget": [{"from": "column", "column": "label", "classes": ["no", "yes"]}],
     "AnnotationTarget": [{"from": "folder", "classes": ["cat", "dog"]}],
+    "Trial": TRIALS,
+    "TrialCounts": [{"waiting": 1, "running": 2, "finished": 7, "failed": 1, "stopped_early": 3}],
+    "Listed_Trial_": [{"items": TRIALS[:1], "next": f"/v1/jobs/{JOB}/trials?cursor={CURSOR}"}],
     "Layer": [
         {
             "name": "/embeddings/Gather",

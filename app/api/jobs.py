@@ -18,8 +18,9 @@ from app.api.text import WRITTEN_FLAG, Moment
 from app.api.times import now, seconds
 from app.api.waiting import Wait, state_changed
 from app.storage import records
+from app.storage.kinds import wake_of
 from app.storage.ports import Conflict, Gone
-from app.storage.records import JobFilter, Wake
+from app.storage.records import JobFilter
 from winnow.contract.dry_run import DryRun
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState
@@ -64,11 +65,16 @@ Found = Annotated[records.Job, Depends(_find)]
 
 
 def shown(parts: Parts, job: records.Job) -> Job:
-    return views.job(job, _position(parts, job))
+    return views.job(job, _position(parts, job), _counts(parts, job))
 
 
 def _position(parts: Parts, job: records.Job) -> int | None:
     return parts.records.queue_position(job.id) if job.state == "queued" else None
+
+
+def _counts(parts: Parts, job: records.Job) -> dict[str, int]:
+    """Of its trials, by state."""
+    return parts.records.trial_counts([job.id]).get(job.id, {}) if job.searches else {}
 
 
 @router.post(
@@ -161,9 +167,10 @@ def list_jobs(
 
 
 def _shown(parts: Parts, jobs: list[records.Job]) -> list[Job]:
-    """With the positions of all that are queued, in one query."""
+    """With the positions of all that are queued in one query, and the trials of all that search in another."""
     positions = parts.records.queue_positions([job.id for job in jobs if job.state == "queued"])
-    return [views.job(job, positions.get(job.id)) for job in jobs]
+    counts = parts.records.trial_counts([job.id for job in jobs if job.searches])
+    return [views.job(job, positions.get(job.id), counts.get(job.id, {})) for job in jobs]
 
 
 def _tags(texts: list[str]) -> dict[str, str]:
@@ -184,14 +191,15 @@ async def get_job(request: Request, service: Service, job: Found, wait: Wait = 0
         raise _no_job(job.id)
     job = last
     position = await run_in_threadpool(_position, service, job)
-    tag = views.job_tag(job, position)
+    counts = await run_in_threadpool(_counts, service, job)
+    tag = views.job_tag(job, position, counts)
     headers = {"etag": tag, "cache-control": "no-cache"}
     if job.state not in FINISHED:
         headers["retry-after"] = str(min(max((job.seconds_left or 0) // 10, 1), 10))
     if unchanged(request, tag):
         return not_modified(tag, headers)
     return Response(
-        views.job(job, position).model_dump_json(), media_type="application/json", headers=headers
+        views.job(job, position, counts).model_dump_json(), media_type="application/json", headers=headers
     )
 
 
@@ -217,7 +225,7 @@ def cancel_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
     responses=documented("not_found", "job_not_retryable"),
 )
 def retry_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
-    """Run a failed or cancelled job again; it goes on after its last finished step."""
+    """Run a failed or cancelled job again; it goes on after its last finished step, a search with its trials."""
     try:
         changed = service.records.retry_job(owner, id, now(), service.settings.max_attempts)
     except Gone as error:
@@ -225,7 +233,7 @@ def retry_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
     except Conflict as error:
         detail = f"Only a failed or cancelled job can be retried: {error}. Submit a new one instead."
         raise Refusal("job_not_retryable", detail) from error
-    service.queue.publish(Wake(queue="work", id=id))
+    service.queue.publish(wake_of(job))
     return shown(service, changed or job)
 
 

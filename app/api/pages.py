@@ -13,7 +13,7 @@ from pydantic import Field
 
 from app.api.examples import CURSOR
 from app.api.text import WRITTEN_WHOLE
-from app.storage.records import Job, Leased, Page, Upload
+from app.storage.records import Job, Leased, Page, Trial, Upload
 from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Refusal
 
@@ -56,22 +56,30 @@ async def _page(
 Paged = Annotated[Page, Depends(_page)]
 
 
+def by_time(row: Leased) -> tuple[float, str]:
+    return row.created_at, row.id
+
+
 def listed(
-    request: Request, page: Page, fetch: Callable[[Page], list[Row]], show: Callable[[list[Row]], list[Item]]
+    request: Request,
+    page: Page,
+    fetch: Callable[[Page], list[Row]],
+    show: Callable[[list[Row]], list[Item]],
+    place: Callable[[Row], tuple[float, str]] = by_time,
 ) -> tuple[list[Item], str | None]:
     """The items of a page, and the link to the next one. Where rows are large, a page has fewer than were asked for.
 
-    `show` gets all rows, to look up in one query what they need besides.
+    `show` gets all rows, to look up in one query what they need besides. `place` is a row's in the order of the list.
     """
     rows, weight = list[Row](), 0
     while weight <= MAX_WEIGHT and (wanted := min(page.limit - len(rows), AT_ONCE)):
         last = rows[-1] if rows else None
-        more = fetch(Page(limit=wanted, after=(last.created_at, last.id) if last else page.after))
+        more = fetch(Page(limit=wanted, after=place(last) if last else page.after))
         rows += more
         weight += sum(map(_weight, more))
         if len(more) < wanted:
             return show(rows), None
-    following = (rows[-1].created_at, rows[-1].id)
+    following = place(rows[-1])
     is_last = not fetch(Page(limit=1, after=following))
     return show(rows), None if is_last else link(request, cursor=encoded(*following))
 
@@ -83,6 +91,8 @@ def _weight(row: Leased) -> int:
             return _values(row.facts) + _values(row.declaration)
         case Job():
             return _values(row.request)
+        case Trial():
+            return _values(row.recipe) + _values(row.result)
         case _:
             return 1
 

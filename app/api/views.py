@@ -1,6 +1,7 @@
 """Records as the API shows them, and the ETag of what is shown."""
 
 import hashlib
+from collections.abc import Mapping
 from typing import Any
 
 from app.api.conditional import etag
@@ -9,7 +10,7 @@ from app.storage import records
 from winnow.contract.dataset import Dataset, DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
-from winnow.contract.job import Artifact, Job, JobRequest
+from winnow.contract.job import Artifact, Job, JobRequest, TrialCounts
 from winnow.contract.model import Model, ModelFacts
 
 _MODEL_FACTS = tuple(name for name in ModelFacts.model_fields if name in Model.model_fields)
@@ -47,7 +48,8 @@ def upload_tag(upload: records.Upload) -> str:
     )
 
 
-def job(record: records.Job, queue_position: int | None) -> Job:
+def job(record: records.Job, queue_position: int | None, counts: Mapping[str, int]) -> Job:
+    """`counts` are of its trials, by their state."""
     request = JobRequest.model_validate(record.request)
     asked = {name: getattr(request, name) for name in JobRequest.model_fields}
     return Job.model_validate(
@@ -64,8 +66,9 @@ def job(record: records.Job, queue_position: int | None) -> Job:
             "problem": record.problem and Problem.model_validate(record.problem),
             "requirements": record.requirements,
             "graph_sha256": record.graph_sha256,
-            "artifact": _artifact(record.artifact_sha256, record.artifact_bytes),
-            "curves": _artifact(record.curves_sha256, record.curves_bytes),
+            "artifact": artifact(record.artifact_sha256, record.artifact_bytes),
+            "curves": artifact(record.curves_sha256, record.curves_bytes),
+            "trials": _counted(counts) if record.searches else None,
             "created_at": at(record.created_at),
             "started_at": maybe_at(record.started_at),
             "finished_at": maybe_at(record.finished_at),
@@ -74,16 +77,21 @@ def job(record: records.Job, queue_position: int | None) -> Job:
     )
 
 
-def _artifact(sha256: str | None, size_bytes: int | None) -> Artifact | None:
+def _counted(counts: Mapping[str, int]) -> TrialCounts:
+    return TrialCounts.model_validate({state: counts.get(state, 0) for state in TrialCounts.model_fields})
+
+
+def artifact(sha256: str | None, size_bytes: int | None) -> Artifact | None:
     return None if sha256 is None or size_bytes is None else Artifact(sha256=sha256, size_bytes=size_bytes)
 
 
-def job_tag(record: records.Job, queue_position: int | None) -> str:
+def job_tag(record: records.Job, queue_position: int | None, counts: Mapping[str, int]) -> str:
     """Over everything that is shown and can change: what was asked never does."""
     shown = (
         *(record.id, record.state, record.outcome, record.attempt, record.max_attempts, queue_position),
         *(record.step, record.progress, record.seconds_left, record.problem, record.requirements),
         *(record.artifact_sha256, record.curves_sha256, record.started_at, record.finished_at),
+        sorted(counts.items()),
     )
     return etag(_hash(*shown))
 

@@ -15,7 +15,6 @@ UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
 StudyState = Literal["due", "idle", "closed"]
 TrialRole = Literal["trial", "final"]
-TrialState = Literal["waiting", "running", "finished", "failed", "stopped_early"]
 Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 

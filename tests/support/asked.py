@@ -19,6 +19,7 @@ from winnow.contract.report import (
     StepReport,
     Verdict,
 )
+from winnow.contract.trial import Trial
 
 THEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
@@ -39,6 +40,7 @@ def job(**changes: Any) -> Job:
         "graph_sha256": None,
         "artifact": None,
         "curves": None,
+        "trials": None,
         "created_at": THEN,
         "started_at": None,
         "finished_at": None,
@@ -55,6 +57,25 @@ def job(**changes: Any) -> Job:
         "limits": Limits(),
     }
     return Job.model_validate(base | changes)
+
+
+def trial(**changes: Any) -> Trial:
+    """A trial that waits."""
+    base: dict[str, Any] = {
+        "number": 0,
+        "state": "waiting",
+        "recipe": Recipe(steps=[Int8Dynamic(kind="int8_dynamic")]),
+        "size_bytes": None,
+        "speedup": None,
+        "metrics": {},
+        "meets": None,
+        "pareto": False,
+        "seconds": 0.0,
+        "worker": None,
+        "problem": None,
+        "artifact": None,
+    }
+    return Trial.model_validate(base | changes)
 
 
 def report(**changes: Any) -> Report:

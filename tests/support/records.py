@@ -58,7 +58,7 @@ def a_trial(job: Job, number: int = 0, **fields: Any) -> Trial:
         "state": "waiting",
         "created_at": 1000.0,
         "params": {"steps.0.amount": 0.5},
-        "recipe": {"steps": []},
+        "recipe": {"steps": [{"kind": "int8_dynamic"}]},
     }
     return Trial(job=job.id, number=number, **made | fields)
 

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import data, jobs, run, steps, things, uploads
+from winnow.cli import data, jobs, run, steps, things, trials, uploads
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command
@@ -112,6 +112,7 @@ for command in (
     jobs.report,
     jobs.download,
     jobs.curves,
+    trials.trials,
 ):
     commands.command()(command)
 

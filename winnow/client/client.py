@@ -40,6 +40,7 @@ from winnow.contract.inquiry import Preview, Proposal
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report
+from winnow.contract.trial import Trial, TrialState
 
 log = logging.getLogger(__name__)
 
@@ -304,6 +305,44 @@ class Client:
         folder). Raises like `download`; `no_artifact` also when nothing was trained.
         """
         return self._fetch(id, "curves", Path(path), f"{id}-curves.zip", on_progress)
+
+    # --- the trials of a search
+
+    def trials(
+        self, id: str, *, state: TrialState | None = None, pareto: bool | None = None
+    ) -> Iterator[Trial]:
+        """By their number; every filter narrows. `pareto`: those that no other beats in size, latency and quality, or
+        the others."""
+        params = {name: value for name, value in (("state", state), ("pareto", pareto)) if value is not None}
+        return self._transport.page(Trial, _path("jobs", id, "trials"), params)
+
+    def trial_report(self, id: str, number: int) -> Report:
+        return self._transport.parsed(
+            Report, self._transport.get(_path("jobs", id, "trials", str(number), "report"))
+        )
+
+    def download_trial(
+        self,
+        id: str,
+        number: int,
+        path: str | Path,
+        on_progress: OnProgress | None = None,
+        *,
+        compressed: bool = False,
+    ) -> Path:
+        """The ONNX of one trial, written to `path` (in it, as `<id>-<number>.onnx`, when it is a folder). Raises like
+        `download`."""
+        url, target = _path("jobs", id, "trials", str(number), "artifact"), Path(path)
+        made = next((trial.artifact for trial in self.trials(id) if trial.number == number), None)
+        if made is None:
+            with self._transport.stream(
+                url
+            ):  # its problem says why there is none, unless there is one by now
+                return self.download_trial(id, number, path, on_progress, compressed=compressed)
+        target = target / f"{id}-{number}.onnx" if target.is_dir() else target
+        return download(
+            self._transport, url, target, made.sha256, made.size_bytes, on_progress, compressed=compressed
+        )
 
     # --- the parts
 

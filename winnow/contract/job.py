@@ -157,6 +157,16 @@ class Artifact(ResponseModel):
     size_bytes: int = Field(description="Its size.")
 
 
+class TrialCounts(ResponseModel):
+    """How many trials of a search are in each state."""
+
+    waiting: int = Field(description="Trials that wait for a worker.")
+    running: int = Field(description="Trials at work.")
+    finished: int = Field(description="Trials with a result.")
+    failed: int = Field(description="Trials that ended with a problem.")
+    stopped_early: int = Field(description="Trials that were not worth finishing, or out of time.")
+
+
 class Job(ResponseModel):
     """`GET /v1/jobs/{id}`: how it stands, then what was asked.
 
@@ -193,6 +203,9 @@ class Job(ResponseModel):
     artifact: Artifact | None = Field(description="The compressed model; null until there is one.")
     curves: Artifact | None = Field(
         description="A zip of the curves of its training; null when it trained nothing."
+    )
+    trials: TrialCounts | None = Field(
+        description="How far its search is (`GET /v1/jobs/{id}/trials`); null where nothing is searched."
     )
     created_at: datetime = Field(description="When it was submitted.")
     started_at: datetime | None = Field(description="When its first attempt began; null before.")

@@ -240,5 +240,5 @@ class SearchLaw(RuleBasedStateMachine):
             self.news += ends
 
 
-SearchLaw.TestCase.settings = settings(max_examples=20, stateful_step_count=40, deadline=None)
+SearchLaw.TestCase.settings = settings(max_examples=15, stateful_step_count=40, deadline=None)
 TestSearchLaw = SearchLaw.TestCase
