@@ -12,8 +12,8 @@ from typing import Final
 
 NEAREST: Final = 20
 """Of the past ones those whose amount is most like the one asked for."""
-NOISE: Final = 1.25
-"""Factor by which the same work was seen to take longer or shorter."""
+NOISE: Final = 1.5
+"""Factor by which the same work was seen to take longer or shorter on a machine that others use too."""
 
 Range = tuple[float, float]
 

@@ -1,7 +1,7 @@
 """The model as a forecast sees it: weights by their sizes, the rest of the file as a number of bytes."""
 
 import math
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
@@ -141,42 +141,19 @@ class Network:
         weights = [change(weight) if id(weight) in ids else weight for weight in self.weights]
         return replace(self, weights=weights, structure=self.structure + structure)
 
-    def with_channels(self, counts: list[int]) -> "Network":
+    def with_channels(self, counts: Sequence[int]) -> "Network":
         """The same with so many channels of each group."""
         weights = [
             replace(w, shape=self._shape(w.facts.shape, w.facts.channels, counts)) for w in self.weights
         ]
-        return replace(self, channels=counts, weights=weights, macs=self._macs(weights, counts))
+        return replace(self, channels=list(counts), weights=weights)
 
-    def _shape(self, shape: list[int], along: list[AxisChannels], counts: list[int]) -> tuple[float, ...]:
+    def _shape(self, shape: list[int], along: list[AxisChannels], counts: Sequence[int]) -> tuple[float, ...]:
         groups = self.facts.channel_groups or []
         return tuple(
             size - sum(indices * (1 - counts[group] / groups[group].channels) for group, indices in axis)
             for size, axis in zip(shape, along, strict=True)
         )
-
-    def _macs(self, weights: list[Weight], counts: list[int]) -> float | None:
-        """A layer's multiply-accumulates are as its weights' numbers: each multiplies as often as before."""
-        if self.macs is None:
-            return None
-        before, after = [0.0] * len(self.facts.layers), [0.0] * len(self.facts.layers)
-        for weight in weights:
-            for place in weight.facts.readers:
-                before[place] += math.prod(weight.facts.shape)
-                after[place] += math.prod(weight.shape)
-        pairs = zip(self.facts.layers, before, after, strict=True)
-        of_layers = sum((layer.macs or 0) * left / (whole or 1) for layer, whole, left in pairs)
-        of_products = sum(
-            product.macs
-            * math.prod(self._shape(product.shape, product.channels, counts))
-            / math.prod(product.shape)
-            for product in (self.facts.stored or NO_FILE).products
-        )
-        return of_layers + of_products
-
-    @property
-    def parameters(self) -> float:
-        return sum(weight.numbers for weight in self.weights if weight.facts.learnt)
 
     def unsized(self) -> "Network":
         """The same where nothing tells any more what its weights take."""

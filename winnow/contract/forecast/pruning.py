@@ -3,56 +3,71 @@
 Where groups compete, their scores decide which gives how much, and nothing is told.
 """
 
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import Final
 
-from winnow.contract.forecast.cuts import multiple_of, rounded_count, smallest_cut
+from winnow.contract.forecast.costs import Costs, mac_costs, parameter_costs
+from winnow.contract.forecast.cuts import ChannelCounts, multiple_of, rounded_count, smallest_cut
 from winnow.contract.forecast.network import Network, is_named
 from winnow.contract.recipe import ChannelPruning
 
+MAX_EFFORT: Final = 30_000
+"""Numbers looked at in all rounds together, for one cost each: a second or so, since a round asks for some forty."""
+
 
 def channel_pruning(network: Network, step: ChannelPruning) -> Network:
-    groups = network.facts.channel_groups
-    if groups is None or not network.is_sized or any(weight.factor != 1 for weight in network.weights):
+    macs = mac_costs(network.facts)
+    cost = _cost(network, step, macs)
+    if cost is None:
         return replace(network.unsized(), macs=None)
-    if step.scope != "layer" or step.target == "latency" or (step.target == "macs" and not network.macs):
-        return replace(network.unsized(), macs=None)
-    whole = _cost(network, step, network.channels)
+    counts, whole = tuple(network.channels), cost(network.channels)
+    prunable = [group for group in range(len(counts)) if not _is_excluded(network, group, step)]
     for number in range(1, step.rounds + 1):
         target = (1 - step.amount) ** (number / step.rounds)
-        network = _cut_once(network, step, whole, target)
-    return network
+        counts = _cut_once(prunable, step, counts, lambda counts: cost(counts) / whole, target)
+    before = macs.of(network.channels)
+    left = macs.of(counts) / before if before else 1.0
+    return replace(network.with_channels(counts), macs=None if network.macs is None else network.macs * left)
 
 
-def _cut_once(network: Network, step: ChannelPruning, whole: float, target: float) -> Network:
-    groups, channels = network.facts.channel_groups or [], network.channels
-    prunable = [
-        number
-        for number in range(len(groups))
-        if channels[number] > 1 and not _excluded(network, number, step)
-    ]
-
-    def counts_without(share: float) -> tuple[int, ...]:
-        counts = list(channels)
-        for number in prunable:
-            size = channels[number]
-            count = max(1, size - round(share * size))
-            counts[number] = rounded_count(count, size, multiple_of(size, step.round_to))
-        return tuple(counts)
-
-    cut = smallest_cut(counts_without, lambda counts: _cost(network, step, list(counts)) / whole, target)
-    return network.with_channels(list(cut.counts))
-
-
-def _excluded(network: Network, group: int, step: ChannelPruning) -> bool:
-    producers = (network.facts.channel_groups or [])[group].producers
-    return any(is_named(network.facts.layers[place], step.exclude) for place in producers)
-
-
-def _cost(network: Network, step: ChannelPruning, channels: list[int]) -> float:
+def _cost(network: Network, step: ChannelPruning, macs: Costs) -> Callable[[Sequence[int]], float] | None:
+    """What the target counts; None where nothing tells it beforehand, or it would take long to tell."""
+    split = any(weight.factor != 1 for weight in network.weights)  # whose channels are others
+    if network.facts.channel_groups is None or not network.is_sized or split or step.scope != "layer":
+        return None
+    parameters = parameter_costs(network.facts)
+    if (macs.effort + parameters.effort) * step.rounds > MAX_EFFORT:
+        return None
     match step.target:
         case "channels":
-            return float(sum(channels))
+            return sum
         case "parameters":
-            return network.with_channels(channels).parameters
-        case _:
-            return network.with_channels(channels).macs or 0.0
+            return parameters.of
+        case "macs":
+            return macs.of if network.macs else None
+        case "latency":
+            return None
+
+
+def _cut_once(
+    prunable: list[int],
+    step: ChannelPruning,
+    counts: ChannelCounts,
+    cost: Callable[[ChannelCounts], float],
+    target: float,
+) -> ChannelCounts:
+    def counts_without(share: float) -> ChannelCounts:
+        fewer = list(counts)
+        for group in prunable:
+            size = counts[group]
+            count = max(1, size - round(share * size))
+            fewer[group] = rounded_count(count, size, multiple_of(size, step.round_to))
+        return tuple(fewer)
+
+    return smallest_cut(counts_without, cost, target).counts
+
+
+def _is_excluded(network: Network, group: int, step: ChannelPruning) -> bool:
+    producers = (network.facts.channel_groups or [])[group].producers
+    return any(is_named(network.facts.layers[place], step.exclude) for place in producers)

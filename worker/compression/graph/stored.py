@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Iterator
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -31,7 +31,7 @@ MAX_NODES: Final = 3_000
 """A graph of so many has its channels followed in a second or two."""
 MAX_LABELS: Final = 2_000_000
 """Indices along the axes of all constants, each of which gets a label."""
-MAX_ENTRIES: Final = 20_000
+MAX_ENTRIES: Final = 10_000
 """Constants, and pairs of an axis and a group, that are kept: the facts are read at every submission."""
 
 log = logging.getLogger(__name__)
@@ -69,35 +69,35 @@ class Channels:
 
 
 def with_stored(facts: ModelFacts, model: ir.Model, names: UploadNames) -> ModelFacts:
-    """Add the channel groups of a tidied model in normal form, and what its file consists of, to its facts; None where
-    there is too much to follow or keep. `names`: those in the upload."""
-    shaped = with_shapes(model)
+    """Add the channel groups of a tidied model in normal form, and what its file consists of, to its facts. `names`:
+    those in the upload. None where there is too much to keep, or telling it fails: no model is refused for that."""
+    try:
+        return facts.model_copy(update=_stored(model, names))
+    except MemoryError:
+        raise
+    except Exception:
+        log.warning("what a model's file consists of could not be told", exc_info=True)
+        return facts
+
+
+def _stored(model: ir.Model, names: UploadNames) -> dict[str, Any]:
+    is_large = _is_large(model)
+    shaped = model if is_large else with_shapes(model)
     places = {node: place for place, (node, _) in enumerate(layers(shaped))}
-    channels = _channels(shaped, places)
+    channels = None if is_large else Channels(shaped, places)
     weights = list(_weights(shaped, places, channels))
     products = [] if channels is None else list(_products(shaped, places, channels))
     along = [each.channels for each in weights] + [each.channels for each in products]
     if sum(1 + sum(len(axis) for axis in axes) for axes in along) > MAX_ENTRIES:
-        return facts
+        return {}
     stored = Stored(file_bytes=written_bytes(model, names), weights=weights, products=products)
-    return facts.model_copy(
-        update={"channel_groups": None if channels is None else channels.groups, "stored": stored}
-    )
+    return {"channel_groups": None if channels is None else channels.groups, "stored": stored}
 
 
-def _channels(shaped: ir.Model, places: dict[ir.Node, int]) -> Channels | None:
-    """None for large models, and where following the channels fails: no model is refused for that."""
-    constants = (v for graph in shaped.graphs() for v in graph.initializers.values())
+def _is_large(model: ir.Model) -> bool:
+    constants = (v for graph in model.graphs() for v in graph.initializers.values())
     labels = sum(sum(tensor_of(value).shape.numpy()) for value in constants if value.const_value is not None)
-    if sum(map(len, shaped.graphs())) > MAX_NODES or labels > MAX_LABELS:
-        return None
-    try:
-        return Channels(shaped, places)
-    except MemoryError:
-        raise
-    except Exception:
-        log.warning("the channels of a model could not be followed", exc_info=True)
-        return None
+    return sum(len(graph) for graph in model.graphs()) > MAX_NODES or labels > MAX_LABELS
 
 
 def _weights(
