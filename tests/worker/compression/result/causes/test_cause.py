@@ -11,6 +11,7 @@ import pytest
 from tests.support import graphs
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, TRAINED, Digits, digits
 from tests.support.in_process import InProcess
+from winnow.contract.declaration import Declaration
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark, JobRequest
 from winnow.contract.recipe import Recipe, Requirements
@@ -142,6 +143,11 @@ OF_COSTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
         {"max_size_bytes": 1000},
         "Layer conv2 (Conv) stayed float32 and is",
     ),
+    "weights": (
+        [STATIC],
+        {"max_size_bytes": 1000},
+        "The weights of its layers alone are",
+    ),
     "channels that are pinned": ([{**PRUNE, "amount": 0.99}], {}, "channels cannot be cut ("),
 }
 
@@ -151,6 +157,39 @@ OF_COSTS: dict[str, tuple[list[dict[str, Any]], dict[str, Any], str]] = {
 def test_a_cost_that_is_too_high_has_a_cause(files: Digits, tmp_path: Path, name: str) -> None:
     steps, require, expected = OF_COSTS[name]
     assert expected in cause(reported(files, tmp_path, *steps, **require))
+
+
+def alone(
+    folder: Path, weight: np.ndarray, step: dict[str, Any], data: Data | None = None, **require: Any
+) -> Report:
+    """Compress one product."""
+    text = (
+        f"(float[batch,{len(weight)}] x) => (float[batch,{weight.shape[1]}] y) {{ [fc] y = MatMul (x, w) }}"
+    )
+    onnx.save(graphs.parse(text, {"w": weight}, opset=17, ir_version=8), folder / "model.onnx")
+    recipe = Recipe.model_validate({"steps": [step]})
+    options = Options(None, Requirements.model_validate(require), Benchmark(rounds=9), processes=InProcess())
+    return compress(folder / "model.onnx", recipe, data or Data(), folder / "out", options=options)
+
+
+def test_a_file_of_few_weights_is_nodes_and_names(tmp_path: Path) -> None:
+    report = alone(tmp_path, np.ones((2, 5), np.float32), {"kind": "float16"}, max_size_bytes=20)
+    assert "are no weights of layers, but nodes, names, scales and other constants." in cause(report)
+
+
+def test_a_value_beyond_what_float16_holds_is_its_end(tmp_path: Path) -> None:
+    """The calibration data is small, the evaluation data makes 800,000 of it."""
+    x = np.concatenate([np.full((8, 8), 0.01), np.full((8, 8), 1000)]).astype(np.float32)
+    np.savez(tmp_path / "data.npz", x=x)
+    calibration, evaluation = (
+        Source(tmp_path / "data.npz", Declaration(), rows) for rows in ((0, 8), (8, 16))
+    )
+    data = Data(calibration=calibration, evaluation=evaluation)
+    report = alone(
+        tmp_path, np.full((8, 4), 100, np.float32), {"kind": "float16", "keep_io_types": False}, data
+    )
+    assert cause(report) == "A value grew beyond 65504, where float16 ends."
+    assert [step["kind"] for step in report.next_steps[0].request["recipe"]["steps"]] == ["bfloat16"]
 
 
 def test_memory_that_is_no_weights_is_the_runtimes(files: Digits, tmp_path: Path) -> None:
@@ -193,14 +232,10 @@ def test_operators_that_no_step_touches_take_the_time(tmp_path: Path) -> None:
     assert "Erf" in cause(report)
 
 
-def test_where_nothing_changed_nothing_was_gained(files: Digits, tmp_path: Path) -> None:
+def test_where_nothing_changed_nothing_was_gained(tmp_path: Path) -> None:
     """Of ten weights no codebook makes a smaller file: the model stays as it was."""
-    text = "(float[batch,2] x) => (float[batch,5] y) { [fc] y = MatMul (x, w) }"
-    weights = {"w": np.random.default_rng(0).standard_normal((2, 5)).astype(np.float32)}
-    onnx.save(graphs.parse(text, weights, opset=17, ir_version=8), tmp_path / "model.onnx")
-    recipe = Recipe.model_validate({"steps": [{"kind": "palette"}]})
-    options = Options(None, Requirements(max_size_ratio=0.5), Benchmark(rounds=9), processes=InProcess())
-    report = compress(tmp_path / "model.onnx", recipe, Data(), tmp_path / "out", options=options)
+    weight = np.random.default_rng(0).standard_normal((2, 5)).astype(np.float32)
+    report = alone(tmp_path, weight, {"kind": "palette"}, max_size_ratio=0.5)
     assert cause(report).startswith("No step changed anything (")
 
 
