@@ -1,7 +1,7 @@
 """Open a zip or tar as its members by name and number; each is read where it lies, when it is needed."""
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
@@ -17,6 +17,7 @@ from winnow.contract.strict_zip import BrokenZip, Member, MemberStream, open_zip
 MAX_MEMBERS: Final = 1_000_000
 MAX_MEMBER_BYTES: Final = 400 * 2**20
 """A picture of 64 megapixels, three channels of 16 bits, uncompressed."""
+CHUNK: Final = 2**20
 
 
 class Located(Protocol):
@@ -52,18 +53,23 @@ class Archive:
 
     def content(self, number: int, *, limit: int = MAX_MEMBER_BYTES) -> bytes:
         """The whole content. Raises `Refusal` `unsafe_archive` above `limit` bytes, `invalid_dataset`."""
-        offset, packed, size, crc, deflated = map(int, self.places[number])
-        name = self.names[number]
+        name, size = self.names[number], int(self.places[number][2])
         if size > limit:
             raise Refusal(
                 "unsafe_archive",
                 f"{name[:80]!r} of the archive has {size} bytes, more than {limit}. Leave it out, or split it.",
             )
+        return b"".join(self.chunks(number, size))
+
+    def chunks(self, number: int, size: int = CHUNK) -> Iterator[bytes]:
+        """The content, `size` bytes at a time. Raises `Refusal` `invalid_dataset`."""
+        offset, packed, unpacked, crc, deflated = map(int, self.places[number])
+        name = self.names[number]
         with self.path.open("rb", buffering=0) as file:
             if deflated < 0:
-                return _stored(file, name, offset, size)
-            member = Member(name, size, packed, crc, bool(deflated), offset)
-            return _unpacked(file, member)
+                yield from _stored(file, name, offset, unpacked, size)
+            else:
+                yield from _unpacked(file, Member(name, unpacked, packed, crc, bool(deflated), offset), size)
 
 
 def open_archive(path: Path, *, max_bytes: int) -> Archive:
@@ -110,22 +116,23 @@ def _of_tar(member: Located) -> tuple[int, int, int, int, int]:
     return member.offset, member.size_bytes, member.size_bytes, 0, -1
 
 
-def _stored(file: io.FileIO, name: str, offset: int, size: int) -> bytes:
+def _stored(file: io.FileIO, name: str, offset: int, rest: int, size: int) -> Iterator[bytes]:
     file.seek(offset)
-    content = file.read(size)
-    if len(content) != size:
-        raise _damaged(f"{name[:80]!r} was cut short")
-    return content
+    while rest:
+        part = file.read(min(rest, size))
+        if not part:
+            raise _damaged(f"{name[:80]!r} was cut short")
+        rest -= len(part)
+        yield part
 
 
-def _unpacked(file: io.FileIO, member: Member) -> bytes:
-    stream, parts = MemberStream(file, member), []
+def _unpacked(file: io.FileIO, member: Member, size: int) -> Iterator[bytes]:
+    stream = MemberStream(file, member)
     try:
-        while part := stream.read(member.size_bytes):
-            parts.append(part)
+        while part := stream.read(size):
+            yield part
     except BrokenZip as error:
         raise _damaged(str(error)) from error
-    return b"".join(parts)
 
 
 def _damaged(why: str) -> Refusal:

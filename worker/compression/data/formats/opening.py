@@ -72,15 +72,14 @@ def _archive(path: Path, scratch: Path, limit: int) -> Table:
     opened = open_archive(path, max_bytes=limit)
     if archive_kind(opened.names) == "pictures":
         return pictures_table(opened)
-    archive = table_archive(path, limit)
-    folder = scratch / f"{identity(path)}-members"
-    if archive.kind == "audio":
-        return sounds(archive.members, unpack_members(path, archive.members, folder, limit))
-    members = unpack_members(path, archive.members, folder, limit)
-    table = _table(archive.kind, members, scratch / f"{identity(path)}-columns", scratch, limit)
-    if archive.tokenizer is None:
+    held = table_archive(opened)
+    members = unpack_members(opened, held.members, scratch / f"{identity(path)}-members")
+    if held.kind == "audio":
+        return sounds(held.members, members)
+    table = _table(held.kind, members, scratch / f"{identity(path)}-columns", scratch, limit)
+    if held.tokenizer is None:
         return table
-    return replace(table, tokenizer=read_tokenizer(path, archive.tokenizer, limit))
+    return replace(table, tokenizer=read_tokenizer(opened, held.tokenizer))
 
 
 def _table(kind: str, paths: list[Path], target: Path, scratch: Path, limit: int) -> Table:

@@ -2,7 +2,8 @@
 
     a byte for each row, 1 where its pixels are there · then the pixels, uint8 [rows, height, width, channels]
 
-Pixels are written before their byte. What the disk has no room for is decoded again each time.
+Pixels are written before their byte. What the disk has no room for is decoded again each time. The file is opened for
+each row: no reader has to be closed.
 """
 
 import contextlib
@@ -24,23 +25,25 @@ class DecodedRows:
     """Rows of one shape, by number. Any thread may read and write, each row of its own."""
 
     def __init__(self, path: Path, rows: int, shape: tuple[int, ...]) -> None:
-        self._rows, self._shape, self._row_bytes = rows, shape, int(np.prod(shape))
+        self._path, self._rows, self._shape, self._row_bytes = path, rows, shape, int(np.prod(shape))
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._file = path.open("r+b" if path.exists() else "w+b", buffering=0)
-        self._present = bytearray(os.pread(self._file.fileno(), rows, 0).ljust(rows, b"\0"))
+        path.touch()
+        with path.open("rb") as file:
+            self._present = bytearray(file.read(rows).ljust(rows, b"\0"))
 
     def read(self, row: int) -> Pixels | None:
         """The row; None where it was not written."""
         if not self._present[row]:
             return None
-        content = os.pread(self._file.fileno(), self._row_bytes, self._at(row))
+        with self._path.open("rb", buffering=0) as file:
+            content = os.pread(file.fileno(), self._row_bytes, self._at(row))
         return np.frombuffer(content, np.uint8).reshape(self._shape)
 
     def write(self, row: int, pixels: Pixels) -> None:
         """Keep the row, where there is room."""
-        with contextlib.suppress(OSError):
-            if os.pwrite(self._file.fileno(), pixels.tobytes(), self._at(row)) == self._row_bytes:
-                os.pwrite(self._file.fileno(), PRESENT, row)
+        with contextlib.suppress(OSError), self._path.open("r+b", buffering=0) as file:
+            if os.pwrite(file.fileno(), pixels.tobytes(), self._at(row)) == self._row_bytes:
+                os.pwrite(file.fileno(), PRESENT, row)
                 self._present[row] = 1
 
     def _at(self, row: int) -> int:

@@ -30,7 +30,7 @@ def verdict(
     if not quality:
         summary += _parity(parity)
     labelled = [entry for entry in quality if entry.metric != AGREEMENT]
-    agreement = next((entry.after for entry in quality if entry.metric == AGREEMENT), None)
+    agreement = next((entry for entry in quality if entry.metric == AGREEMENT), None)
     advice, because = recommend(
         Measured(
             changed=changed,
@@ -39,7 +39,8 @@ def verdict(
             size_ratio=1.0 if size_bytes.ratio is None else size_bytes.ratio,
             drop=labelled[0].drop_interval if labelled else None,
             snr_db=least_snr_db(parity, uncompared),
-            agreement=agreement,
+            agreement=None if agreement is None else agreement.after,
+            samples=0 if agreement is None else agreement.samples,
         )
     )
     return Verdict(

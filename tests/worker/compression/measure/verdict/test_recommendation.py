@@ -67,10 +67,33 @@ def test_a_smaller_file_never_speaks_against_a_result(m: Measured, factor: float
         ({"snr_db": 19.9}, "keep_original"),
         ({"snr_db": None}, "keep_original"),
         ({"changed": 0}, "keep_original"),
+        ({"agreement": 1.0, "samples": 3}, "keep_original"),
+        ({"agreement": 1.0, "samples": 59}, "keep_original"),
+        ({"agreement": 0.95, "samples": 60}, "use_result"),
+        ({"agreement": 0.94, "samples": 6000}, "keep_original"),
+        ({"agreement": 1.0, "samples": 3, "drop": (-0.01, 0.02)}, "use_result"),
     ],
 )
 def test_the_defaults(change: dict[str, object], advice: str) -> None:
     assert recommend(replace(GOOD, **change))[0] == advice
+
+
+@pytest.mark.parametrize(("samples", "unseen"), [(1, "1.00"), (3, "1.00"), (30, "0.10")])
+def test_few_samples_that_agree_are_said_to_be_few(samples: int, unseen: str) -> None:
+    because = recommend(replace(GOOD, agreement=1.0, samples=samples))[1]
+    assert f"on {samples} samples only" in because
+    assert f"{unseen} of others may not" in because
+    assert "Give 60 or more" in because
+
+
+def test_agreement_on_few_pictures_is_no_advice_to_use_the_result() -> None:
+    whole = quality(0, 0, 0).model_copy(
+        update={"metric": "agreement", "after": 1.0, "after_interval": (1.0, 1.0)}
+    )
+    for samples, advice in ((3, "keep_original"), (60, "use_result")):
+        entry = whole.model_copy(update={"samples": samples})
+        result = verdict(latency=[], quality=[entry], parity=[parity("a", 1.0)], size_bytes=HALF)
+        assert result.recommend == advice
 
 
 def test_accepted_is_what_was_required_and_met_and_nothing_required_is_unchecked() -> None:

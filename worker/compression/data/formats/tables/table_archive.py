@@ -2,19 +2,17 @@
 texts."""
 
 import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from winnow.contract.errors import Refusal
-from winnow.contract.strict_tar import BrokenTar, open_tar
-from winnow.contract.strict_zip import BrokenZip, open_zip
+from winnow.contract.strict_zip.archive import MAX_MEMBERS
+from winnow.contract.strict_zip.names import check_distinct, unsafe
+from worker.compression.data.formats.archive import Archive
 
 TOKENIZER: Final = "tokenizer.json"
 MAX_TOKENIZER_BYTES: Final = 2**26
-CHUNK: Final = 2**20
 KINDS: Final = {
     ".csv": "csv", ".tsv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet",
     ".npz": "npz", ".npy": "npy", ".wav": "audio", ".flac": "audio",
@@ -30,10 +28,12 @@ class TableArchive:
     tokenizer: str | None
 
 
-def table_archive(path: Path, max_bytes: int) -> TableArchive:
+def table_archive(archive: Archive) -> TableArchive:
     """Say what the archive holds. Refuses with `invalid_dataset`, `unsafe_archive`."""
-    with _opened(path, max_bytes) as archive:
-        names = sorted(name for name in archive.names if not is_litter(name))
+    names = archive.names
+    if len(names) > MAX_MEMBERS:
+        raise unsafe(f"it has {len(names)} members, more than {MAX_MEMBERS}")
+    check_distinct(names, ignore_case=True)
     tables = {
         name: KINDS[suffix] for name in names if (suffix := PurePosixPath(name).suffix.lower()) in KINDS
     }
@@ -51,67 +51,28 @@ def table_archive(path: Path, max_bytes: int) -> TableArchive:
     return TableArchive(kinds[0], list(tables), tokenizers[0] if tokenizers else None)
 
 
-def unpack_members(path: Path, names: list[str], folder: Path, max_bytes: int) -> list[Path]:
+def unpack_members(archive: Archive, names: list[str], folder: Path) -> list[Path]:
     """Unpack these members to `folder`, made here unless they lie there already; whole or absent."""
     targets = [folder / f"{number:05}-{PurePosixPath(name).name[-80:]}" for number, name in enumerate(names)]
     if folder.exists():
         return targets
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent) as part, _opened(path, max_bytes) as archive:
+    with tempfile.TemporaryDirectory(dir=folder.parent) as part:
         whole = Path(part) / "whole"
         whole.mkdir()
         for name, target in zip(names, targets, strict=True):
             with (whole / target.name).open("xb") as file:
-                file.writelines(archive.chunks(name))
+                file.writelines(archive.chunks(archive.numbers[name]))
         whole.replace(folder)
     return targets
 
 
-def read_tokenizer(path: Path, name: str, max_bytes: int) -> bytes:
+def read_tokenizer(archive: Archive, name: str) -> bytes:
     """Read the tokenizer's file. Refuses with `invalid_dataset` above `MAX_TOKENIZER_BYTES`."""
-    content = bytearray()
-    with _opened(path, max_bytes) as archive:
-        for chunk in archive.chunks(name):
-            content += chunk
-            if len(content) > MAX_TOKENIZER_BYTES:
-                raise Refusal(
-                    "invalid_dataset",
-                    f"{name[:80]!r} has more than {MAX_TOKENIZER_BYTES} bytes; no tokenizer has.",
-                )
-    return bytes(content)
-
-
-def is_litter(name: str) -> bool:
-    """Whether an operating system added the member to the archive."""
-    path = PurePosixPath(name)
-    return "__MACOSX" in path.parts or path.name.startswith(("._", ".DS_Store", "Thumbs.db"))
-
-
-class _Archive:
-    def __init__(self, file: object, path: Path, max_bytes: int) -> None:
-        self._zip = self._tar = None
-        assert hasattr(file, "read")
-        if file.read(2) == b"PK":
-            self._zip = open_zip(file, max_bytes=max_bytes)  # type: ignore[arg-type]
-            self.names = list(self._zip.members)
-        else:
-            self._tar = open_tar(file, max_bytes=max_bytes)  # type: ignore[arg-type]
-            self.names = list(self._tar.members)
-
-    def chunks(self, name: str) -> Iterable[bytes]:
-        if self._zip is not None:
-            stream = self._zip.stream(name)
-            return iter(lambda: stream.read(CHUNK), b"")
-        assert self._tar is not None
-        return self._tar.chunks(name)
-
-
-@contextmanager
-def _opened(path: Path, max_bytes: int) -> Iterator[_Archive]:
-    try:
-        with path.open("rb") as file:
-            yield _Archive(file, path, max_bytes)
-    except (BrokenZip, BrokenTar) as error:
+    number = archive.numbers[name]
+    if archive.places[number][2] > MAX_TOKENIZER_BYTES:
         raise Refusal(
-            "invalid_dataset", f"The archive cannot be read: {error}. Pack it again and upload it whole."
-        ) from error
+            "invalid_dataset",
+            f"{name[:80]!r} has more than {MAX_TOKENIZER_BYTES} bytes; no tokenizer has.",
+        )
+    return archive.content(number)

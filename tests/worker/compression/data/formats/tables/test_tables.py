@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tests.support.refusals import refusal
+from tests.support.tokenizer import archive
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.table import Files, Ragged, Table, Texts
@@ -257,3 +258,15 @@ def test_headers_that_cannot_be(tmp_path: Path) -> None:
     assert "named 'a'" in detail(tmp_path, "a,a\n1,2\n")
     assert "UTF-8" in detail(tmp_path, b"a\xff,b\n1,2\n")
     assert values(opened(tmp_path, ",b\n1,2\n")) == {"unnamed 1": [1], "b": [2]}
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [(["A.csv", "a.csv"], "more than once"), ([f"{n}.csv" for n in range(10_001)], "10001 members")],
+)
+def test_tables_are_few_and_differ_by_more_than_case(names: list[str], says: str, tmp_path: Path) -> None:
+    path = archive(tmp_path / "data.zip", dict.fromkeys(names, "a,b\n1,2\n"))
+    problem = refusal(lambda: open_table(path, tmp_path / "scratch", max_unpacked_bytes=2**30))
+    assert problem is not None
+    assert problem.code == "unsafe_archive"
+    assert says in problem.detail
