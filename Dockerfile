@@ -24,7 +24,9 @@ RUN /opt/winnow/bin/pip install --no-deps --force-reinstall ./winnow .
 FROM dependencies AS build-worker
 # PyPI's torch for Linux brings CUDA. For CPU only: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG TORCH_INDEX=https://pypi.org/simple
-RUN /opt/winnow/bin/pip install ./winnow '.[worker,postgres]' --constraint constraints.txt \
+# To measure on OpenVINO as well: --build-arg EXTRAS=worker,postgres,openvino
+ARG EXTRAS=worker,postgres
+RUN /opt/winnow/bin/pip install ./winnow ".[${EXTRAS}]" --constraint constraints.txt \
     --extra-index-url "${TORCH_INDEX}"
 COPY app app
 COPY winnow winnow
