@@ -1,7 +1,10 @@
 """The stores under test: every test that asks for `records` or `blobs` runs against each of them."""
 
+import shutil
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
+from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
@@ -26,6 +29,23 @@ def postgresql_url() -> Iterator[str]:
         yield url
 
 
+@pytest.fixture(scope="session")
+def migrated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SQLite's file with all tables and no row, to be copied: a migration is twenty times as long."""
+    file = tmp_path_factory.mktemp("migrated") / "winnow.db"
+    engine = open_engine(f"sqlite:///{file}")
+    migrate(engine)
+    engine.dispose()
+    return file
+
+
+@pytest.fixture(scope="session")
+def processes() -> Iterator[ProcessPoolExecutor]:
+    """Four of them, which do something at once."""
+    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.fixture(params=["sqlite", on_postgresql])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A migrated database without rows."""
@@ -44,10 +64,11 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
 
 @contextmanager
 def _empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    in_a_file = f"sqlite:///{tmp_path / 'winnow.db'}"
-    opened = open_engine(
-        in_a_file if request.param == "sqlite" else request.getfixturevalue("postgresql_url")
-    )
+    if request.param == "sqlite":
+        shutil.copy(request.getfixturevalue("migrated"), tmp_path / "winnow.db")
+        opened = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
+    else:
+        opened = open_engine(request.getfixturevalue("postgresql_url"))
     try:
         migrate(opened)
         with in_mode(opened, "write").begin() as connection:

@@ -1,15 +1,15 @@
 from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, text
 
 from app.storage.engine import in_mode, open_engine
-from app.storage.migrate import MIGRATIONS, config, migrate
+from app.storage.migrate import MIGRATIONS, config, migrate, newest_revision
 from app.storage.sql import SqlRecords
 from app.storage.tables import metadata
 from tests.support.records import a_job, an_upload, migrate_in_process
@@ -26,6 +26,10 @@ def test_migrating_again_changes_nothing(engine: Engine) -> None:
     stored, _ = records.add_upload(an_upload())
     migrate(engine)
     assert records.upload("local", "model", stored.id) == stored
+
+
+def test_the_newest_revision_is_known_without_alembic() -> None:
+    assert newest_revision() == ScriptDirectory(str(MIGRATIONS)).get_current_head()
 
 
 def test_jobs_of_an_older_version_are_kept(tmp_path: Path) -> None:
@@ -64,22 +68,24 @@ def test_every_revision_ships_with_the_package() -> None:
     assert "storage/migrations/*.mako" in pyproject
 
 
-def test_processes_that_start_at_once_migrate_one_after_the_other(tmp_path: Path) -> None:
+def test_processes_that_start_at_once_migrate_one_after_the_other(
+    tmp_path: Path, processes: ProcessPoolExecutor
+) -> None:
     url = f"sqlite:///{tmp_path / 'winnow.db'}"
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        list(pool.map(migrate_in_process, [url] * 8))
+    list(processes.map(migrate_in_process, [url] * 8))
     assert "jobs" in inspect(open_engine(url)).get_table_names()
 
 
 @pytest.mark.integration
-def test_processes_that_start_at_once_migrate_postgresql_one_after_the_other(postgresql_url: str) -> None:
+def test_processes_that_start_at_once_migrate_postgresql_one_after_the_other(
+    postgresql_url: str, processes: ProcessPoolExecutor
+) -> None:
     server = create_engine(postgresql_url, isolation_level="AUTOCOMMIT")
     with server.connect() as connection:
         connection.execute(text("DROP DATABASE IF EXISTS fresh"))
         connection.execute(text("CREATE DATABASE fresh"))
     url = postgresql_url.replace("/postgres?", "/fresh?")
-    with ProcessPoolExecutor(4, mp_context=get_context("spawn")) as pool:
-        list(pool.map(migrate_in_process, [url] * 8))
+    list(processes.map(migrate_in_process, [url] * 8))
     fresh = open_engine(url)
     assert "jobs" in inspect(fresh).get_table_names()
     fresh.dispose()

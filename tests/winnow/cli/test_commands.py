@@ -303,7 +303,8 @@ def test_steps_are_shown_as_the_contract_has_them(ask: Ask) -> None:
     for kind, step in KINDS.items():
         described = json.loads(ask("steps", kind, "--json").stdout)[kind]
         assert [*described["settings"]] == [name for name in step.model_fields if name != "kind"]
-        assert all(name in ask("steps", kind).stdout for name in described["settings"])
+        table = ask("steps", kind).stdout
+        assert all(name in table for name in described["settings"])
     assert json.loads(ask("steps", "int8_static", "--json").stdout)["int8_static"]["needs"] == ["calibration"]
     assert "Did you mean int8_static?" in ask("steps", "int8_statik", code=2).stderr
 

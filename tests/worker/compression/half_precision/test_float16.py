@@ -1,5 +1,6 @@
 """float16 on graphs built here. 40 dB is a relative error of one percent; half precision gives about 60."""
 
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
@@ -157,19 +158,26 @@ def test_a_quantized_net_still_runs(tmp_path: Path) -> None:
     assert snr_db(before, run(halve(quantized).model, {"image": images()})) > 40
 
 
+@pytest.fixture(scope="module")
+def another_process() -> Iterator[ProcessPoolExecutor]:
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
+        yield pool
+
+
 @pytest.mark.parametrize(
     ("perm", "dims"), [((1, 0, 2), (4, 5, 6)), ((1, 2, 0), (6, 4, 5)), ((1, 2, 3, 0), (6, 2, 4, 5))]
 )
-def test_a_product_behind_a_transposition_of_the_first_axis_runs(perm: Any, dims: Any) -> None:
-    """In a process of its own: ONNX Runtime would end this one."""
+def test_a_product_behind_a_transposition_of_the_first_axis_runs(
+    perm: Any, dims: Any, another_process: ProcessPoolExecutor
+) -> None:
+    """In another process: ONNX Runtime would end this one."""
     w = np.random.default_rng(0).normal(size=(6, 300)).astype(np.float32)
     shape = [dims[axis] for axis in perm[:-1]] + [300]
     nodes = [node("Transpose", "x", "t", "turn", perm=perm), node("MatMul", "t w", "y", "product")]
     net = model_of(nodes, {"x": list(dims)}, {"y": shape}, {"w": w})
     x = np.random.default_rng(1).normal(size=dims).astype(np.float32)
     half = proto(halve(net).model).SerializeToString()
-    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
-        found = pool.submit(answer, half, x).result()
+    found = another_process.submit(answer, half, x).result()
     assert snr_db(run(net, {"x": x}), found) > 40
 
 

@@ -106,9 +106,10 @@ def _branches(document: Any) -> None:
 
 
 def _expressions(document: Any) -> None:
-    value = {"as_expr": {"expr_str": "Integer(1)"}}
+    """Characters that are too many only with those of all expressions together."""
+    value = {"as_expr": {"expr_str": "Integer(1)" * 1000}}
     document["graph_module"]["graph"]["sym_int_values"] = {
-        f"s{n}": value for n in range(MAX_EXPRESSIONS // 10)
+        f"s{n}": value for n in range(MAX_EXPRESSIONS // 10_000 + 1)
     }
 
 
