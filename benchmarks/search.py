@@ -1,0 +1,318 @@
+"""`make bench-search`: what a search finds, beside what a user could have asked for, and that killing costs nothing.
+
+    auto     one `auto` job a model; the artifact is judged again here, on the rows that no choice has seen
+    presets  the best of all presets one by one, each with its share of the same time, beside `auto`
+    edge     how far LeNet-5 can be pruned within 0.3 points: trials, and a grid of 17 beside it
+    kills    SIGKILL of the worker in the middle, three times: the same result as undisturbed, nothing repeated
+    pair     two workers, each on a core of its own, beside one
+    slower   a model on which 8 bits are slower
+
+`WINNOW_BENCH_SECONDS` (300) is the budget of one `auto` job. `python -m benchmarks.search edge` runs one part.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnxruntime as ort
+import psutil
+
+from app.embedded import running
+from app.settings import Settings
+from benchmarks.shared_data import SHARED, Prepared, prepare
+from benchmarks.table import Row, measure
+from winnow.client import Client
+from winnow.contract.declaration import Declaration
+from winnow.contract.job import Job, JobRequest
+from winnow.contract.presets import is_search, presets
+from winnow.contract.report import Report
+from winnow.contract.split import rows_of
+
+SECONDS: Final = int(os.environ.get("WINNOW_BENCH_SECONDS", "300"))
+LABELLED: Final = ("lenet5-mnist", "resnet20-cifar10", "resnet20-cifar10-jpeg", "dscnn-kws")
+UNLABELLED: Final = ("squeezenet1.1", "yolox_nano", "ultraface-rfb-320", "super-resolution")
+TASKS: Final = {
+    "squeezenet1.1": "classification",
+    "yolox_nano": "detection",
+    "ultraface-rfb-320": "detection",
+}
+MAX_DROP: Final = 0.01
+MIN_AGREEMENT: Final = 0.97
+GRID: Final = 17
+
+
+def auto(folder: Path) -> Iterator[Row]:
+    for name in (*LABELLED, *UNLABELLED):
+        with service(folder / f"auto-{name}") as winnow:
+            request = asked(winnow, name, folder, {"auto": {}}, search("latency", SECONDS))
+            job = winnow.wait(winnow.submit(request).id)
+            yield Row("auto", name, told(winnow, job), judged_again(winnow, job, name, folder))
+
+
+def presets_one_by_one(folder: Path) -> Iterator[Row]:
+    """Only of those with labels, where a metric says the same of all."""
+    for name in LABELLED:
+        with service(folder / f"presets-{name}") as winnow:
+            best: Report | None = None
+            for preset in presets():
+                spec = (
+                    search("latency", max(10, SECONDS // len(presets()))) if is_search(preset.name) else None
+                )
+                request = asked(winnow, name, folder, {"preset": preset.name}, spec)
+                report = report_of(winnow, request)
+                if report is not None and (best is None or fastest(report) > fastest(best)):
+                    best = report
+            found = report_of(winnow, asked(winnow, name, folder, {"auto": {}}, search("latency", SECONDS)))
+            one, other = fastest(best), fastest(found)
+            measured = (
+                f"best preset {one:.2f}×, auto {other:.2f}×: ratio {other / one:.2f}"
+                if one
+                else "none accepted"
+            )
+            yield Row("presets", name, measured, "≥ 0.98" + (": met" if one and other / one >= 0.98 else ""))
+
+
+def edge(folder: Path) -> Iterator[Row]:
+    steps = [
+        {"kind": "channel_pruning", "target": "parameters", "amount": {"between": [0.1, 0.9]}},
+        {"kind": "distillation", "epochs": 1},
+    ]
+    require = {"max_metric_drop": 0.003}
+    with service(folder / "edge") as winnow:
+        request = asked(
+            winnow, "lenet5-mnist", folder, {"steps": steps}, search("size", trials=8), require=require
+        )
+        job = winnow.wait(winnow.submit(request).id)
+        report = winnow.report(job.id)
+        left = float(report.parameters.ratio or 1)
+        yield Row("edge", "8 trials", f"{left:.3f} of the parameters; {told(winnow, job)}")
+        grid = []
+        for amount in np.linspace(0.1, 0.9, GRID):
+            closed = [steps[0] | {"amount": round(float(amount), 4)}, steps[1]]
+            one = report_of(
+                winnow, asked(winnow, "lenet5-mnist", folder, {"steps": closed}, None, require=require)
+            )
+            if one is not None:
+                grid.append(float(one.parameters.ratio or 1))
+        best = min(grid, default=1.0)
+        met = left <= 1.05 * best
+        yield Row(
+            "edge",
+            f"grid of {GRID}",
+            f"best {best:.3f} of the parameters",
+            f"within 5 %: {'met' if met else 'NOT met'}",
+        )
+
+
+def kills(folder: Path) -> Iterator[Row]:
+    """The lease is short, so that a killed worker's trial is soon another's."""
+    results = []
+    for times in (0, 3):
+        with service(folder / f"kills-{times}", lease_seconds=3.0) as winnow:
+            job = winnow.submit(small_search(winnow, folder, trials=8))
+            for number in range(times):
+                wait_for_trials(winnow, job.id, 1 + 2 * number)
+                kill_worker()
+            job = winnow.wait(job.id)
+            trials = [(t.number, t.recipe.model_dump_json(), t.size_bytes) for t in winnow.trials(job.id)]
+            runs = len({recipe for _, recipe, _ in trials})
+            results.append((job.graph_sha256, trials))
+            yield Row(
+                "kills", f"{times} kills", f"{job.state}, {job.outcome}; {len(trials)} trials, {runs} recipes"
+            )
+    same = results[0] == results[1]
+    yield Row("kills", "the same", f"{'equal' if same else 'NOT equal'} recipes, sizes and graph", "equal")
+
+
+def pair(folder: Path) -> Iterator[Row]:
+    seconds = []
+    for workers in (1, 2):
+        with service(folder / f"pair-{workers}", workers=workers) as winnow:
+            pin_workers()
+            begun = time.monotonic()
+            winnow.wait(winnow.submit(small_search(winnow, folder, trials=12)).id)
+            seconds.append(time.monotonic() - begun)
+    ratio = seconds[1] / seconds[0]
+    yield Row(
+        "pair",
+        "12 trials",
+        f"{seconds[0]:.0f} s and {seconds[1]:.0f} s: {ratio:.2f}",
+        "≤ 0.6" + (": met" if ratio <= 0.6 else ""),
+    )
+
+
+def slower(folder: Path) -> Iterator[Row]:
+    """LeNet-5 is so small that the work of 8 bits is more than what they save."""
+    with service(folder / "slower") as winnow:
+        recipe = {"steps": [{"kind": "int8_static", "calibration": {"any_of": ["minmax", "percentile"]}}]}
+        request = asked(winnow, "lenet5-mnist", folder, recipe, search("latency", trials=2))
+        job = winnow.wait(winnow.submit(request).id)
+        yield Row(
+            "slower", "int8 of LeNet-5", told(winnow, job), "says so, and gives what is better, or the upload"
+        )
+
+
+@contextmanager
+def service(folder: Path, workers: int = 1, **settings: Any) -> Iterator[Client]:
+    made = Settings(data_dir=folder, port=0, log_level="ERROR", **settings)
+    with running(made, workers=workers) as url, Client(url) as winnow:
+        yield winnow
+
+
+def search(objective: str, seconds: int | None = None, trials: int | None = None) -> dict[str, Any]:
+    budget = {name: value for name, value in (("seconds", seconds), ("trials", trials)) if value is not None}
+    return {"objective": objective, "budget": budget}
+
+
+def asked(
+    winnow: Client,
+    name: str,
+    folder: Path,
+    recipe: Mapping[str, Any],
+    spec: Mapping[str, Any] | None,
+    require: Mapping[str, Any] | None = None,
+) -> JobRequest:
+    data = prepare(f"{name}.onnx")
+    labelled = data.metric is not None
+    dataset = upload(winnow, data, folder)
+    model = winnow.upload_model(SHARED / "models" / f"{name}.onnx")
+    evaluation: dict[str, Any] | None = {"metric": "top1"} if labelled else None
+    if not labelled and name in TASKS:
+        evaluation = {"task": TASKS[name]}
+    wanted = {"max_metric_drop": MAX_DROP} if labelled else {"min_agreement": MIN_AGREEMENT}
+    return JobRequest.model_validate(
+        {
+            "model": model.id,
+            "recipe": recipe,
+            "search": spec,
+            "data": {"dataset": dataset},
+            "evaluation": evaluation,
+            "require": require or (wanted if evaluation else {"min_snr_db": 30}),
+            "benchmark": {"shapes": data.shapes},
+        }
+    )
+
+
+def upload(winnow: Client, data: Prepared, folder: Path) -> str:
+    archive = folder / "data.npz"
+    np.savez(archive, **data.arrays)  # type: ignore[arg-type]
+    return winnow.upload_dataset(archive, Declaration.model_validate(data.declaration)).id
+
+
+def small_search(winnow: Client, folder: Path, trials: int) -> JobRequest:
+    """Nothing of it is timed: the objective is the size."""
+    steps = [
+        {"kind": "channel_pruning", "criterion": "l2", "amount": {"between": [0.05, 0.6]}},
+        {"kind": "weight_only", "bits": {"any_of": [8, 4, 3]}, "block": {"any_of": [0, 32, 128]}},
+    ]
+    return asked(winnow, "resnet20-cifar10-jpeg", folder, {"steps": steps}, search("size", trials=trials))
+
+
+def told(winnow: Client, job: Job) -> str:
+    if job.state != "succeeded":
+        return f"{job.state}: {job.problem and job.problem.detail}"
+    report = winnow.report(job.id)
+    latency, quality = report.latency[0], next(iter(report.quality), None)
+    trials = (
+        sum((job.trials or {}).values())
+        if isinstance(job.trials, dict)
+        else report.search and report.search.trials
+    )
+    speed = f"{latency.speedup:.2f}×" if latency.speedup else f"speed not told ({latency.untold})"
+    kinds = " → ".join(step.kind for step in report.steps) or "the upload"
+    lost = f", drop {quality.drop:.4f} {list(np.round(quality.drop_interval, 4))}" if quality else ""
+    return (
+        f"{job.outcome}, {trials} trials: {kinds}, {speed}, {report.size_bytes.ratio:.3f} of the bytes{lost}"
+    )
+
+
+def judged_again(winnow: Client, job: Job, name: str, folder: Path) -> str:
+    """On the same untouched rows, by ONNX Runtime and a sum: nothing of ours measures."""
+    data = prepare(f"{name}.onnx")
+    if job.state != "succeeded" or data.metric is None:
+        return ""
+    report = winnow.report(job.id)
+    assert report.split is not None
+    rows = rows_of(report.split, "final")
+    artifact = winnow.download(job.id, folder / f"{name}.found.onnx", force=True)
+    right = [top1(path, data, rows) for path in (SHARED / "models" / f"{name}.onnx", artifact)]
+    drop = right[0] - right[1]
+    violated = job.outcome == "accepted" and drop > MAX_DROP
+    return f"again: {right[0]:.4f} → {right[1]:.4f}{' VIOLATED' if violated else ''}"
+
+
+def top1(path: Path, data: Prepared, rows: list[int]) -> float:
+    ((name, declared),) = data.declaration["inputs"].items()
+    x = data.arrays[declared.get("array", name)][rows].astype(np.float32)
+    if declared.get("add_axis") is not None:
+        x = np.expand_dims(x, declared["add_axis"])
+    channel = (1, -1, 1, 1) if declared.get("layout") == "NHWC->NCHW" else (-1,)
+    if declared.get("layout") == "NHWC->NCHW":
+        x = x.transpose(0, 3, 1, 2)
+    x = x * declared.get("scale", 1.0)
+    if "mean" in declared:
+        mean, std = (np.array(declared[key], np.float32).reshape(channel) for key in ("mean", "std"))
+        x = (x - mean) / std
+    session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    entry = session.get_inputs()[0]
+    step = entry.shape[0] if isinstance(entry.shape[0], int) else 100
+    answers = [
+        session.run(None, {entry.name: x[i : i + step].astype(np.float32)})[0] for i in range(0, len(x), step)
+    ]
+    labels = data.arrays[data.declaration["targets"]["array"]][rows].reshape(-1)
+    return float((np.concatenate(answers).argmax(-1).reshape(-1) == labels).mean())
+
+
+def report_of(winnow: Client, request: JobRequest) -> Report | None:
+    """None where it failed or is not accepted."""
+    job = winnow.wait(winnow.submit(request).id)
+    return winnow.report(job.id) if job.outcome == "accepted" else None
+
+
+def fastest(report: Report | None) -> float:
+    return 0.0 if report is None else report.latency[0].speedup or 0.0
+
+
+def wait_for_trials(winnow: Client, job: str, finished: int) -> None:
+    while sum(trial.state == "finished" for trial in winnow.trials(job)) < finished:
+        time.sleep(0.2)
+
+
+def work_processes() -> list[psutil.Process]:
+    """The parents of the workers for jobs that this process has started."""
+    children = psutil.Process().children()
+    return [
+        child
+        for child in children
+        if "-Q" in (line := child.cmdline()) and line[line.index("-Q") + 1] == "work"
+    ]
+
+
+def kill_worker() -> None:
+    for process in work_processes():
+        process.send_signal(signal.SIGKILL)
+
+
+def pin_workers() -> None:
+    for core, process in enumerate(work_processes()):
+        for each in (process, *process.children(recursive=True)):
+            each.cpu_affinity([core % (psutil.cpu_count() or 1)])
+
+
+PARTS: Final = {
+    "auto": auto,
+    "presets": presets_one_by_one,
+    "edge": edge,
+    "kills": kills,
+    "pair": pair,
+    "slower": slower,
+}
+
+
+if __name__ == "__main__":
+    measure("search", ["part", "what", "measured", "asked"], PARTS)
