@@ -16,7 +16,7 @@ from typing import Any
 
 from worker.child import guard, reach, sandbox
 from worker.child.landlock import Reach
-from worker.compression.measure.timing.lock_file import ALONE_VARIABLE, PATH_VARIABLE, alone_path
+from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, time_alone
 
 
 def main(perform: Callable[..., dict[str, Any]] | None = None) -> None:
@@ -49,7 +49,7 @@ def _enter_sandbox(specification: dict[str, Any]) -> None:
     limits, files = specification["limits"], specification["files"]
     locks = [Path(os.environ[PATH_VARIABLE])]
     if specification["alone"]:
-        os.environ[ALONE_VARIABLE] = str(alone_path())
+        time_alone()
         locks.append(alone_path())
     own = Reach(
         readable=tuple(map(Path, files["lent"])),

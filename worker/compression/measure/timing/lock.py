@@ -9,12 +9,11 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from pathlib import Path
 
 from filelock import FileLock, Timeout
 
 from winnow.contract.errors import Refusal
-from worker.compression.measure.timing.lock_file import ALONE_VARIABLE, lock_path
+from worker.compression.measure.timing.lock_file import alone_path, lock_path, times_alone
 from worker.compression.progress import Progress
 
 log = logging.getLogger(__name__)
@@ -38,7 +37,7 @@ def measuring(progress: Progress) -> Iterator[None]:
         progress.log(f"measuring without the machine's lock ({error.strerror})", "warning")
         held = False
     try:
-        with _alone() if held else nullcontext():
+        with _alone() if held and times_alone() else nullcontext():
             yield
     finally:
         if held:
@@ -47,13 +46,10 @@ def measuring(progress: Progress) -> Iterator[None]:
 
 @contextmanager
 def _alone() -> Iterator[None]:
-    """Have others paused, if the environment says so; goes on beside them where the file cannot be locked."""
-    if (path := os.environ.get(ALONE_VARIABLE)) is None:
-        yield
-        return
+    """Have others paused; goes on beside them where the file cannot be locked."""
     with ExitStack() as stack:
         try:
-            fcntl.lockf(stack.enter_context(Path(path).open("r+b")), fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.lockf(stack.enter_context(alone_path().open("r+b")), fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             log.warning("nothing is paused: %s", error)
         yield

@@ -6,10 +6,10 @@ import struct
 from pathlib import Path
 
 PATH_VARIABLE = "WINNOW_MEASURE_LOCK"
-ALONE_VARIABLE = "WINNOW_MEASURE_ALONE"
-"""Names the second file for a process that is to be timed alone."""
 FLOCK = "hhqqi0q"
 """`struct flock`: type, whence, start, length, process."""
+
+_alone = False
 
 
 def lock_path() -> Path:
@@ -20,6 +20,16 @@ def lock_path() -> Path:
 def alone_path() -> Path:
     """Return the file that is locked by whoever is timed alone."""
     return lock_path().with_name(f"{lock_path().name}.alone")
+
+
+def time_alone() -> None:
+    """Have all that this process is going to time timed alone."""
+    global _alone
+    _alone = True
+
+
+def times_alone() -> bool:
+    return _alone
 
 
 def process_timed_alone() -> int | None:
