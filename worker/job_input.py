@@ -139,9 +139,11 @@ class JobInput:
         job, rows = self._job(final), self._records.trial_rows(final.job)
         plan = plan_of(job, self._upload(job.owner, "model", job.model))
         chosen = {row.number: row for row in rows if row.number in final.candidates}
+        closed = closed_job_of(job, final)
+        fields = self._judged(job, closed, folder, "final")
         return JudgeFinal(
+            **fields | {"request": closed if closed.recipe.steps else None},
             kind="judge_final",
-            job=self._compress(job, closed_job_of(job, final), folder, "final"),
             tried=[self._tried(chosen[number]) for number in final.candidates],
             search=search_report(plan, rows),
         )
@@ -164,26 +166,31 @@ class JobInput:
         judging: Judging = "result",
         extent: Extent = WHOLE,
     ) -> Compress:
-        return Compress(
-            kind="compress",
-            model=self._model(job.owner, request.model),
-            models={id: self._model(job.owner, id) for id in named_models(request.recipe)},
-            recipe=request.recipe,
-            calibration=self._rows(job, request.data.calibration),
-            training=self._rows(job, request.data.training),
-            evaluation_data=self._rows(job, request.data.evaluation),
-            whole=self._rows(job, request.data.whole),
-            out_dir=folder,
-            evaluation=measured(request),
-            require=request.require,
-            benchmark=request.benchmark,
-            target=request.target,
-            seed=request.seed,
-            max_unpacked_bytes=self._settings.max_unpacked_bytes,
-            judging=judging,
-            extent=extent,
-            request=request,
-        )
+        fields = self._judged(job, request, folder, judging, extent)
+        return Compress(**fields, kind="compress", recipe=request.recipe)
+
+    def _judged(
+        self, job: Job, request: ClosedJob, folder: Path, judging: Judging, extent: Extent = WHOLE
+    ) -> dict[str, Any]:
+        """The fields of `Judged`."""
+        return {
+            "model": self._model(job.owner, request.model),
+            "models": {id: self._model(job.owner, id) for id in named_models(request.recipe)},
+            "calibration": self._rows(job, request.data.calibration),
+            "training": self._rows(job, request.data.training),
+            "evaluation_data": self._rows(job, request.data.evaluation),
+            "whole": self._rows(job, request.data.whole),
+            "out_dir": folder,
+            "evaluation": measured(request),
+            "require": request.require,
+            "benchmark": request.benchmark,
+            "target": request.target,
+            "seed": request.seed,
+            "max_unpacked_bytes": self._settings.max_unpacked_bytes,
+            "judging": judging,
+            "extent": extent,
+            "request": request,
+        }
 
     def _model(self, owner: str, id: str) -> Path:
         """ONNX that passed inspection: the upload, or what inspection made of it. Others are never opened again."""

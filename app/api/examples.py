@@ -28,12 +28,46 @@ REDECLARATION: Final[dict[str, Any]] = {
     }
 }
 
+RECOMMENDATIONS: Final = {
+    "items": [
+        {"preset": "no-data", "suits": True, "because": "it needs nothing but the model", "problem": None}
+    ]
+}
 PROPOSAL: Final = {"model": MODEL, "dataset": DATASET}
 
 JOBS: Final[dict[str, dict[str, Any]]] = {
     "smallest": {
         "summary": "Weights to int8, no data needed",
         "value": {"model": MODEL, "recipe": {"steps": [{"kind": "int8_dynamic"}]}},
+    },
+    "auto": {
+        "summary": "The best recipe for this model, found within ten minutes",
+        "value": {
+            "model": MODEL,
+            "recipe": {"auto": {}},
+            "search": {"objective": "latency", "budget": {"seconds": 600, "trials": 40}},
+            "require": {"min_snr_db": 20},
+        },
+    },
+    "open": {
+        "summary": "The smallest of several bits and blocks",
+        "value": {
+            "model": MODEL,
+            "recipe": {
+                "steps": [
+                    {"kind": "weight_only", "bits": {"any_of": [8, 4]}, "block": {"any_of": [32, 128]}},
+                ]
+            },
+            "search": {"objective": "size", "budget": {"trials": 4}},
+        },
+    },
+    "preset": {
+        "summary": "A search by its name",
+        "value": {
+            "model": MODEL,
+            "recipe": {"preset": "no-data"},
+            "search": {"objective": "size", "budget": {"trials": 6}},
+        },
     },
     "static": {
         "summary": "Weights and activations to int8, judged on held-out data",

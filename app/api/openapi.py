@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 
 from app.api import examples
 from app.api.router import Router
+from winnow.contract.presets import Presets, presets
 
 router = Router(include_in_schema=False)
 
@@ -70,6 +71,9 @@ def corpus() -> dict[str, list[Any]]:
         "Redeclaration": [examples.REDECLARATION],
         "ProposeRequest": [examples.PROPOSAL],
         "Recipe": [{"steps": examples.STEPS}],
+        "Presets": [Presets(items=presets()).model_dump(mode="json", exclude_unset=True)],
+        "RecommendationRequest": [{"data": {"dataset": examples.DATASET}, "objective": "latency"}],
+        "Recommendations": [examples.RECOMMENDATIONS],
         **examples.PARTS,
     }
 

@@ -14,7 +14,7 @@ from winnow.contract.errors import Refusals
 from winnow.contract.job import JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.presets import (
-    PresetInfo,
+    Presets,
     RecommendationRequest,
     Recommendations,
     Recommended,
@@ -28,9 +28,9 @@ router = Router(prefix="/v1", tags=["jobs"])
 
 
 @router.get("/presets", operation_id="list_presets", responses=documented())
-def list_presets() -> list[PresetInfo]:
+def list_presets() -> Presets:
     """Recipes and searches by name, with what each needs and tries."""
-    return presets()
+    return Presets(items=presets())
 
 
 @router.post(
@@ -42,21 +42,21 @@ def recommend(
     id: ModelId,
     service: Service,
     owner: Owner,
-    asked: Annotated[RecommendationRequest, Body(openapi_examples={"no data": {"value": {}}})],
+    wanted: Annotated[RecommendationRequest, Body(openapi_examples={"no data": {"value": {}}})],
 ) -> Recommendations:
     """The presets for this model and data, the likeliest to be worth it first; those that cannot work last."""
     facts = ModelFacts.model_validate(ready(find(service, owner, "model", id), None).facts)
     items = [
-        _recommended(service, owner, _request(id, asked, name), name, because)
-        for name, because in ranked(facts, asked.data, asked.objective)
+        _recommended(service, owner, _request(id, wanted, name), name, because)
+        for name, because in ranked(facts, wanted.data, wanted.objective)
     ]
     return Recommendations(items=sorted(items, key=lambda item: not item.suits))
 
 
-def _request(id: str, asked: RecommendationRequest, name: PresetName) -> JobRequest:
-    search = Search(objective=asked.objective, budget=Budget(seconds=600))
+def _request(id: str, wanted: RecommendationRequest, name: PresetName) -> JobRequest:
+    search = Search(objective=wanted.objective, budget=Budget(seconds=600))
     recipe = Preset(preset=name)
-    return JobRequest(model=id, recipe=recipe, data=asked.data, search=search if is_search(name) else None)
+    return JobRequest(model=id, recipe=recipe, data=wanted.data, search=search if is_search(name) else None)
 
 
 def _recommended(

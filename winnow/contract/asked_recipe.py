@@ -14,7 +14,7 @@ PresetName = Literal["fast", "small", "tiny", "no-data", "quality-first", "trans
 class Preset(RequestModel):
     """A recipe or several spaces of them, by name: `GET /v1/presets` lists them."""
 
-    preset: PresetName = Field(description="Name of the preset.")
+    preset: PresetName = Field(description="Name of the preset.", examples=["small"])
 
 
 class Anything(RequestModel):
@@ -26,7 +26,7 @@ class Anything(RequestModel):
 class Auto(RequestModel):
     """Spaces that the service writes for the model at hand."""
 
-    auto: Anything = Field(description="An empty object.")
+    auto: Anything = Field(description="An empty object.", examples=[{}])
 
 
 _KINDS: Final[dict[type[BaseModel], str]] = {OpenRecipe: "open", Preset: "preset", Auto: "auto"}
@@ -42,12 +42,19 @@ def _kind(sent: Any) -> str:
     return "open" if is_open(sent) else "closed"
 
 
+def _any_of(schema: dict[str, Any]) -> None:
+    """A closed recipe is an open one of which nothing is open: it fits both schemas."""
+    if "oneOf" in schema:
+        schema["anyOf"] = schema.pop("oneOf")
+
+
 AskedRecipe = Annotated[
     Annotated[Recipe, Tag("closed")]
     | Annotated[OpenRecipe, Tag("open")]
     | Annotated[Preset, Tag("preset")]
     | Annotated[Auto, Tag("auto")],
     Discriminator(_kind),
+    Field(json_schema_extra=_any_of),
 ]
 
 

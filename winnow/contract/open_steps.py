@@ -38,7 +38,9 @@ Number = Whole64 | float
 class Between(RequestModel):
     """Any number from the first to the second."""
 
-    between: tuple[Number, Number] = Field(description="The lowest number and the highest, both included.")
+    between: tuple[Number, Number] = Field(
+        description="The lowest number and the highest, both included.", examples=[[0.1, 0.8]]
+    )
 
     @model_validator(mode="after")
     def _not_empty(self) -> Self:
@@ -59,7 +61,10 @@ class AnyOf(RequestModel):
     """One of several values."""
 
     any_of: list[Any] = Field(
-        min_length=1, max_length=MAX_CHOICES, description="Values, each of which the setting takes."
+        min_length=1,
+        max_length=MAX_CHOICES,
+        description="Values, each of which the setting takes.",
+        examples=[[8, 4]],
     )
 
     @model_validator(mode="after")
@@ -111,6 +116,8 @@ def _opened_field(name: str, field: FieldInfo) -> tuple[Any, FieldInfo]:
         return field.annotation, field
     shown = copy(field)
     shown.metadata, shown.discriminator = [], None
+    if not field.is_required():
+        shown.examples = shown.examples or [field.get_default(call_default_factory=True)]
     adapter = _adapter(field)
     ways: dict[str, Any] = {
         VALUE: _with_metadata(_opened_inside(field), field),

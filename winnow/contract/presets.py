@@ -36,6 +36,12 @@ class PresetInfo(ResponseModel):
     spaces: list[OpenRecipe] = Field(description="What it tries.")
 
 
+class Presets(ResponseModel):
+    """`GET /v1/presets`."""
+
+    items: list[PresetInfo] = Field(description="All presets.")
+
+
 class RecommendationRequest(RequestModel):
     """`POST /v1/models/{id}/recommendation`: what there is besides the model."""
 

@@ -15,6 +15,7 @@ from worker.child.spec import (
     ShowPreview,
     Spec,
     Task,
+    Tried,
     TryLoading,
 )
 
@@ -26,11 +27,10 @@ def named_files(task: Task) -> list[Path]:
             return [task.path]
         case Propose() | ShowPreview():
             return [task.path, task.model]
-        case Compress():
+        case Compress() | JudgeFinal():
             data = (task.calibration, task.training, task.evaluation_data, task.whole)
-            return [task.model, *task.models.values(), *_paths(*data)]
-        case JudgeFinal(job=job, tried=tried):
-            return [*named_files(job), *(file for each in tried for file in (each.artifact, each.report))]
+            tried = [file for each in _tried(task) for file in (each.artifact, each.report)]
+            return [task.model, *task.models.values(), *_paths(*data), *tried]
         case CompareModels():
             return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]
         case LoadModel():
@@ -55,6 +55,10 @@ def lent_to_measure(task: Measuring, asking: Spec) -> list[Path]:
         if not any(file.resolve().is_relative_to(folder.resolve()) for folder in allowed):
             raise ValueError(f"{file} is none of its files")
     return allowed
+
+
+def _tried(task: Compress | JudgeFinal) -> list[Tried]:
+    return task.tried if isinstance(task, JudgeFinal) else []
 
 
 def _paths(*rows: Rows | None) -> list[Path]:

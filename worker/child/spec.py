@@ -77,14 +77,13 @@ class Rows(Message):
     chosen: str | None = None
 
 
-class Compress(Message):
-    """`models` are the other ones that steps name: id → ONNX file (or the archive that it came in). `whole` is data
-    that is to be split. `request` is the job's, with the ids that its user knows."""
+class Judged(Message):
+    """What a result is made from and judged by. `models` are the other ones that steps name: id → ONNX file (or the
+    archive that it came in). `whole` is data that is to be split. `request` is the job's, with the ids that its user
+    knows."""
 
-    kind: Literal["compress"]
     model: Path
     models: dict[str, Path] = Field(default_factory=dict)
-    recipe: Recipe
     calibration: Rows | None
     training: Rows | None
     evaluation_data: Rows | None
@@ -101,6 +100,11 @@ class Compress(Message):
     target: Target = DEFAULT_TARGET
 
 
+class Compress(Judged):
+    kind: Literal["compress"]
+    recipe: Recipe
+
+
 class Tried(Message):
     """A trial that the final may choose: the `number` it has, its artifact, report and recipe."""
 
@@ -110,14 +114,13 @@ class Tried(Message):
     recipe: Recipe
 
 
-class JudgeFinal(Message):
+class JudgeFinal(Judged):
     """Choose among trials by time where there are several, and judge the chosen one on the final part of the data.
 
-    Without any the upload itself is judged, tidied. `job` has what a trial is told, its recipe apart.
+    Without any the upload itself is judged, tidied.
     """
 
     kind: Literal["judge_final"]
-    job: Compress
     tried: list[Tried]
     search: SearchReport
 

@@ -18,6 +18,7 @@ from worker.child.spec import (
     Done,
     InspectDataset,
     InspectModel,
+    Judged,
     JudgeFinal,
     LoadModel,
     Propose,
@@ -142,14 +143,13 @@ def _compress(task: Compress, messages: Messages) -> dict[str, Any]:
 def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
     from worker.compression.final import Finalist, judge_final
 
-    job = task.job
     finalists = [Finalist(each.number, each.artifact, each.report, each.recipe) for each in task.tried]
-    data, options = _data(job), _options(job, messages)
-    judge_final(job.model, finalists, task.search, data, job.out_dir, messages, options=options)
+    data, options = _data(task), _options(task, messages)
+    judge_final(task.model, finalists, task.search, data, task.out_dir, messages, options=options)
     return {}
 
 
-def _data(task: Compress) -> Data:
+def _data(task: Judged) -> Data:
     return Data(
         calibration=_source(task.calibration),
         training=_source(task.training),
@@ -158,7 +158,7 @@ def _data(task: Compress) -> Data:
     )
 
 
-def _options(task: Compress, messages: Messages) -> "Options":
+def _options(task: Judged, messages: Messages) -> "Options":
     from worker.compression.options import Options
 
     return Options(
