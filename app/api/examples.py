@@ -241,6 +241,24 @@ TRIALS: Final[list[dict[str, Any]]] = [
 ]
 
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
+    "SearchReport": [
+        {
+            "objective": "size",
+            "spaces": [
+                {
+                    "recipe": {"steps": [{"kind": "weight_only", "bits": {"any_of": [8, 4]}}]},
+                    "why": "it was asked for",
+                }
+            ],
+            "trials": 2,
+            "chosen": 1,
+            "recipe": {"steps": [{"kind": "weight_only", "bits": 4}]},
+            "sentences": [
+                "Trials: 2 done.",
+                "Trial 1 is the best by size of those that meet what is required.",
+            ],
+        }
+    ],
     "RequirementResult": [
         {
             "name": "min_snr_db",

@@ -15,6 +15,7 @@ from fastapi.responses import JSONResponse
 
 from app.api import examples
 from app.api.router import Router
+from winnow.contract.open_steps import ANY_OF, BETWEEN
 from winnow.contract.presets import Presets, presets
 
 router = Router(include_in_schema=False)
@@ -92,9 +93,14 @@ def _spread_object(schemas: dict[str, Schema], schema: Schema, value: dict[str, 
     others = schema.get("additionalProperties")
     for name, part in value.items():
         own = schema.get("properties", {}).get(name)
-        if own is not None and own.get("examples", [None]) == [None]:
+        if own is not None and own.get("examples", [None]) == [None] and not _is_range(part):
             own["examples"] = [part]
         _spread(schemas, own or (others if isinstance(others, dict) else {}), part)
+
+
+def _is_range(part: Any) -> bool:
+    """Whether it stands in place of a value: no example of the closed setting."""
+    return isinstance(part, dict) and bool(part.keys() & {ANY_OF, BETWEEN})
 
 
 def _branches(schemas: dict[str, Schema], schema: Schema, value: Any) -> Iterator[Schema]:
