@@ -79,7 +79,9 @@ def test_a_space_in_which_every_recipe_is_refused_is_refused_like_one_of_them(
 
 def test_presets_are_listed_with_what_they_need(api: Served) -> None:
     items = api.http.get("/v1/presets").json()["items"]
-    assert {"fast", "small", "tiny", "no-data", "quality-first", "transformer"} <= {it["name"] for it in items}
+    assert {"fast", "small", "tiny", "no-data", "quality-first", "transformer"} <= {
+        it["name"] for it in items
+    }
     assert all(it["description"] and it["spaces"] for it in items)
 
 

@@ -1,0 +1,86 @@
+"""A search from the request to the artifact: real HTTP, real workers, real trials; and what killing does to it."""
+
+import signal
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.digits import DECLARATION, digits
+from tests.support.service import Service, send, service
+from winnow.client import Client
+from winnow.contract.graph_hash import graph_sha256
+from winnow.contract.job import Job
+from winnow.contract.split import rows_of
+
+pytestmark = pytest.mark.integration
+
+STEPS = [{"kind": "weight_only", "bits": {"any_of": [8, 4, 3]}, "method": {"any_of": ["rtn", "hqq"]}}]
+
+
+def submitted(client: Client, folder: Path, **more: Any) -> Job:
+    files = digits(folder)
+    return client.submit(
+        model=client.upload_model(files.model).id,
+        recipe={"steps": STEPS},
+        search={"objective": "size", "budget": {"trials": 4}},
+        data={"dataset": client.upload_dataset(files.data, DECLARATION).id},
+        evaluation={"metric": "top1"},
+        require={"max_metric_drop": 0.1},
+        benchmark={"rounds": 9},
+        **more,
+    )
+
+
+def trials(client: Client, job: str) -> list[tuple[Any, ...]]:
+    return [
+        (t.number, t.state, t.recipe and t.recipe.model_dump_json(), t.size_bytes) for t in client.trials(job)
+    ]
+
+
+def killed(winnow: Service, client: Client, job: str, finished: int) -> None:
+    """Kill the workers once so many trials have finished, if it comes to that before the end."""
+    while client.job(job).state in ("queued", "running"):
+        if sum(trial.state == "finished" for trial in client.trials(job)) >= finished:
+            send(winnow.workers("work"), signal.SIGKILL)
+            return
+        time.sleep(0.1)
+
+
+def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_seen(tmp_path: Path) -> None:
+    with service(tmp_path / "var", WINNOW_QUIET_WAIT_SECONDS=0) as winnow, Client(winnow.url) as client:
+        job = client.wait(submitted(client, tmp_path).id)
+        assert (job.state, job.outcome) == ("succeeded", "accepted")
+        report = client.report(job.id)
+        done = {trial.number: trial for trial in client.trials(job.id)}
+        assert len(done) == 4
+        assert report.search is not None
+        assert report.search.chosen is not None
+        best = done[report.search.chosen]
+        sizes = [t.size_bytes for t in done.values() if t.state == "finished" and t.meets and t.size_bytes]
+        assert best.size_bytes == min(sizes)
+        assert graph_sha256(client.download(job.id, tmp_path / "a.onnx")) == graph_sha256(
+            client.download_trial(job.id, best.number, tmp_path / "b.onnx")
+        )
+        assert report.split is not None
+        judged, chosen = set(rows_of(report.split, "final")), set(rows_of(report.split, "selection"))
+        assert report.quality[0].samples == len(judged)
+        assert client.trial_report(job.id, best.number).quality[0].samples == len(chosen)
+        assert not judged & chosen
+        assert any(trial.pareto for trial in done.values())
+
+
+def test_a_search_whose_workers_are_killed_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
+    ends = []
+    for kills in (0, 2):
+        folder = tmp_path / str(kills)
+        folder.mkdir()
+        lease = {"WINNOW_LEASE_SECONDS": 3, "WINNOW_QUIET_WAIT_SECONDS": 0, "WINNOW_MAX_ATTEMPTS": 9}
+        with service(folder / "var", **lease) as winnow, Client(winnow.url) as client:
+            id = submitted(client, folder).id
+            for number in range(kills):
+                killed(winnow, client, id, number)
+            job = client.wait(id)
+            ends.append((job.state, job.outcome, job.graph_sha256, trials(client, id)))
+    assert ends[0] == ends[1]
