@@ -12,7 +12,7 @@ RUN python -m venv /opt/winnow
 COPY pyproject.toml constraints.txt README.md LICENSE ./
 COPY winnow/pyproject.toml winnow/
 # Folders in place of the packages, which the two pyproject.toml name.
-RUN mkdir -p app worker winnow/cli winnow/client winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip
+RUN mkdir -p app worker winnow/cli winnow/client winnow/contract/forecast winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip
 
 FROM dependencies AS build-app
 RUN /opt/winnow/bin/pip install ./winnow '.[postgres]' --constraint constraints.txt

@@ -11,8 +11,7 @@ from collections import deque
 from typing import Any
 
 from app.storage.records import Event, Job
-from winnow.contract.job import JobRequest
-from winnow.contract.presets import closed_job
+from winnow.contract.presets import spaces_of
 from winnow.contract.steps.training import TRAINING_KINDS
 from worker.child.spec import Advanced, Logged, Note, StepBegun
 
@@ -131,8 +130,11 @@ class ProgressRecord:
 
 
 def _kinds(job: Job) -> list[str]:
-    closed = closed_job(JobRequest.model_validate(job.request))
-    return [] if closed is None else [step.kind for step in closed.recipe.steps]
+    """Of the steps, a preset's too."""
+    recipe = job.request["recipe"]
+    if "preset" in recipe:
+        return [step.kind for step in spaces_of(recipe["preset"])[0].recipe.steps]
+    return [step.get("kind", "") for step in recipe["steps"]]
 
 
 def _weight(kind: str) -> float:

@@ -107,6 +107,16 @@ def branches(*, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
     return model
 
 
+def branches_behind_a_relu() -> onnx.ModelProto:
+    """`branches` with something beside the If, so that no declared constant takes the If's place: x[N,4], flag[] → y[N,4]."""
+    model = branches()
+    model.graph.node.insert(0, onnx.helper.make_node("Relu", ["x"], ["positive"], "relu"))
+    for attribute in model.graph.node[1].attribute:
+        for node in attribute.g.node:
+            node.input[:] = ["positive" if name == "x" else name for name in node.input]
+    return model
+
+
 def siblings(*, seed: int = 0) -> onnx.ModelProto:
     """All layers in the branches of an If, which use the same names: x[N,3,8,8], flag[] → y[N,10]."""
     rng = np.random.default_rng(seed)

@@ -52,10 +52,12 @@ def test_a_job_is_left_to_a_worker_that_has_its_target(
 ) -> None:
     """A job of before there were targets is for ONNX Runtime on the CPU."""
     job = records.add_job(a_job(model, request=request_), None)[0]
-    claimed = records.claim(job.id, 1001.0, 30.0, elsewhere)
+    claimed = records.claim(job.id, 1001.0, 30.0, elsewhere=elsewhere)
     assert (claimed is not None) == taken
     assert now_of(records, job).attempt == int(taken)
-    assert records.claim(model.id, 1001.0, 30.0, elsewhere) is not None, "an inspection is for everybody"
+    assert records.claim(model.id, 1001.0, 30.0, elsewhere=elsewhere) is not None, (
+        "an inspection is for everybody"
+    )
 
 
 def test_an_upload_is_claimed_and_stays_inspecting(records: Records, model: Upload) -> None:

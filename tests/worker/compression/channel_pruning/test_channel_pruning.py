@@ -11,7 +11,7 @@ import onnxruntime as ort
 import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
-from tests.support.graphs import branches, siblings
+from tests.support.graphs import branches_behind_a_relu, siblings
 from tests.support.in_process import InProcess
 from tests.support.small_nets import model, samples
 from winnow.contract.declaration import Declaration
@@ -245,7 +245,7 @@ def test_a_model_without_free_channels_is_refused_with_what_pins_them(tmp_path: 
 def test_gradients_through_an_operator_without_them_are_refused_before_any_work(
     tmp_path: Path, step: dict[str, Any]
 ) -> None:
-    problem = refused(branches(), tmp_path, **step)
+    problem = refused(branches_behind_a_relu(), tmp_path, **step)
     assert (problem.code, problem.layer) == ("unsupported_operator", "choose")
 
 

@@ -13,7 +13,7 @@ import onnx
 import pytest
 
 from tests.support.digits import DECLARATION, EVALUATION, Digits, digits
-from tests.support.graphs import branches
+from tests.support.graphs import branches_behind_a_relu
 from tests.support.in_process import InProcess
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
@@ -189,7 +189,7 @@ def test_the_same_seed_trains_the_same_weights(files: Digits, damaged: Path, tmp
 
 def test_an_operator_that_cannot_be_trained_is_refused_before_any_step(files: Digits, tmp_path: Path) -> None:
     """Also when the step that trains comes late: nothing is quantized first."""
-    onnx.save(branches(), str(tmp_path / "branches.onnx"))
+    onnx.save(branches_behind_a_relu(), str(tmp_path / "branches.onnx"))
     np.savez(tmp_path / "data.npz", x=np.zeros((8, 4), np.float32))
     declaration = Declaration.model_validate({"inputs": {"x": {"array": "x"}}, "constants": {"flag": True}})
     source = Source(tmp_path / "data.npz", declaration)
