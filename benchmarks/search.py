@@ -206,10 +206,13 @@ def upload(winnow: Client, data: Prepared, folder: Path) -> str:
 
 def small_search(winnow: Client, folder: Path, trials: int) -> JobRequest:
     """Nothing of it is timed: the objective is the size."""
-    steps = [
-        {"kind": "channel_pruning", "criterion": "l2", "amount": {"between": [0.05, 0.6]}},
-        {"kind": "weight_only", "bits": {"any_of": [8, 4, 3]}, "block": {"any_of": [0, 32, 128]}},
-    ]
+    settings = {
+        "bits": {"any_of": [8, 4, 3]},
+        "block": {"any_of": [0, 32, 128]},
+        "method": {"any_of": ["rtn", "hqq"]},
+        "symmetric": {"any_of": [False, True]},
+    }
+    steps = [{"kind": "weight_only", **settings}]
     return asked(winnow, "resnet20-cifar10-jpeg", folder, {"steps": steps}, search("size", trials=trials))
 
 

@@ -51,7 +51,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 
 def _name_what_exists(case: Any) -> None:
-    if _is_well_formed(case, ParameterLocation.PATH) and "id" in (case.path_parameters or {}):
+    known = any(f"/v1/{kind}/" in case.operation.path for kind in ("models", "datasets", "jobs"))
+    if known and _is_well_formed(case, ParameterLocation.PATH) and "id" in (case.path_parameters or {}):
         case.path_parameters["id"] = _id(case.operation.path, case.method.upper())
     if _is_well_formed(case, ParameterLocation.QUERY):
         case.query = _query(case.query or {})

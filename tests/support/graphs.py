@@ -108,7 +108,7 @@ def branches(*, opset: int = 18, seed: int = 0) -> onnx.ModelProto:
 
 
 def branches_behind_a_relu() -> onnx.ModelProto:
-    """`branches` with something beside the If, so that no declared constant takes the If's place: x[N,4], flag[] → y[N,4]."""
+    """`branches` with more than the If, so that no declared constant takes its place: x[N,4], flag[] → y[N,4]."""
     model = branches()
     model.graph.node.insert(0, onnx.helper.make_node("Relu", ["x"], ["positive"], "relu"))
     for attribute in model.graph.node[1].attribute:
