@@ -42,13 +42,14 @@ def _check_target(target: Target) -> None:
 
 
 def _judge_original(materials: Materials) -> None:
-    """It runs, on the data that is given, and its own quality comes first."""
+    """It runs, on the data that is given, and its own quality comes first; of a trial nobody reads that."""
     data, options = materials.data, materials.options
+    evaluation = None if options.judging == "trial" else options.evaluation
     samples = materials.samples(data.evaluation), materials.samples(data.calibration)
     notes = check_baseline(
-        materials.upload.path, *samples, options.evaluation, options.benchmark, options.seed, options.target
+        materials.upload.path, *samples, evaluation, options.benchmark, options.seed, options.target
     )
-    figures = notes[:1] if options.evaluation is not None else []
+    figures = notes[:1] if evaluation is not None else []
     for note in notes:
         materials.progress.log(note, "info" if note in figures else "warning")
 
