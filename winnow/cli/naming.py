@@ -51,6 +51,10 @@ EXAMPLES: Final = (
         r"\1se --\2 with an .npz or the id of a dataset",
     ),
     (r'"evaluation": \{"(metric|task)": "(\w+)"\}', r"--\1 \2"),
+    (
+        r'[gG]ive search, for example \{"objective": "latency", "budget": \{"seconds": 600\}\}',
+        "give --seconds or --trials, for example --seconds 600",
+    ),
     (r'"map": \{"([^"]*)": "([^"]*)"\}', r"--map '\1=\2'"),
     (r'"(?:shapes|benchmark)": (?:\{"shapes": )?\{"([^"]*)": \[([\d, ]+)\]\}\}?', r"--shape '\1=\2'"),
 )
