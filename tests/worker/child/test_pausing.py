@@ -84,7 +84,8 @@ def final(folder: Path, counts: Path) -> dict[str, object]:
         "recipe": None,
         "sentences": [],
     }
-    return {"kind": "judge_final", "job": job, "tried": [tried], "search": search}
+    judged = {name: value for name, value in job.items() if name not in ("kind", "recipe")}
+    return {**judged, "kind": "judge_final", "tried": [tried], "search": search}
 
 
 def values_from(supervisor: Supervisor) -> dict[str, int]:
