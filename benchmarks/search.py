@@ -242,7 +242,7 @@ def judged_again(winnow: Client, job: Job, name: str, folder: Path) -> str:
     report = winnow.report(job.id)
     assert report.split is not None
     rows = rows_of(report.split, "final")
-    artifact = winnow.download(job.id, folder / f"{name}.found.onnx", force=True)
+    artifact = winnow.download(job.id, folder / f"{name}.found.onnx")
     right = [top1(path, data, rows) for path in (SHARED / "models" / f"{name}.onnx", artifact)]
     drop = right[0] - right[1]
     violated = job.outcome == "accepted" and drop > MAX_DROP
