@@ -228,7 +228,7 @@ def told(winnow: Client, job: Job) -> str:
     )
     speed = f"{latency.speedup:.2f}×" if latency.speedup else f"speed not told ({latency.untold})"
     kinds = " → ".join(step.kind for step in report.steps) or "the upload"
-    lost = f", drop {quality.drop:.4f} {list(np.round(quality.drop_interval, 4))}" if quality else ""
+    lost = f", drop {quality.drop:.4f} {np.round(quality.drop_interval, 4).tolist()}" if quality else ""
     return (
         f"{job.outcome}, {trials} trials: {kinds}, {speed}, {report.size_bytes.ratio:.3f} of the bytes{lost}"
     )
