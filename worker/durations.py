@@ -8,11 +8,11 @@ from app.storage.ports import Records
 from app.storage.records import Duration, Job
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.forecast.workload import Workload, workloads
-from winnow.contract.job import ClosedJob, JobRequest
+from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import uses
-from winnow.contract.presets import closed_job
 from winnow.contract.report import Report
+from worker.job_input import closed_request
 from worker.job_output import read_report
 
 log = logging.getLogger(__name__)
@@ -28,8 +28,7 @@ def measured_durations(
     Nothing where an upload is gone or anything else is amiss: no job is lost for that.
     """
     try:
-        request, report = closed_job(JobRequest.model_validate(job.request)), read_report(folder)
-        assert request is not None, "a job that searches is done by its trials"
+        request, report = closed_request(job), read_report(folder)
         parts = zip(_workloads(records, job, request), _seconds(job, report, seconds), strict=False)
         return [_duration(job, part, took, report, peak_bytes) for part, took in parts]
     except Exception as error:

@@ -44,7 +44,7 @@ class JobInput:
     def task(self, item: Item, folder: Path) -> Work:
         match item:
             case Job():
-                return self._compress(item, _closed(item), folder)
+                return self._compress(item, closed_request(item), folder)
             case Trial(role="final"):
                 return self._final(item, folder)
             case Trial():
@@ -240,7 +240,8 @@ class JobInput:
             ) from error
 
 
-def _closed(job: Job) -> ClosedJob:
+def closed_request(job: Job) -> ClosedJob:
+    """What a job that does not search was asked for, a preset written out."""
     closed = closed_job(JobRequest.model_validate(job.request))
     assert closed is not None, "a job that searches is done by its trials"
     return closed

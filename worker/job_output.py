@@ -44,7 +44,7 @@ def store_results(
     """Return the changes that finish the record. The files are in the blobs when this returns."""
     match item:
         case Job():
-            return _job(folder, blobs) | _curves(curves, blobs)
+            return _job(read_report(folder), folder, blobs) | _curves(curves, blobs)
         case Trial():
             return _trial(folder, blobs)
         case Inquiry():
@@ -113,8 +113,7 @@ def read_report(folder: Path) -> Report:
     return Report.model_validate_json(_bounded(_inside(folder, folder / REPORT)))
 
 
-def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
-    report = read_report(folder)
+def _job(report: Report, folder: Path, blobs: Blobs) -> dict[str, Any]:
     artifact = _artifact(folder, blobs)
     report_sha256, _ = blobs.put_file(folder / REPORT)
     return {
@@ -129,7 +128,8 @@ def _job(folder: Path, blobs: Blobs) -> dict[str, Any]:
 
 
 def _trial(folder: Path, blobs: Blobs) -> dict[str, Any]:
-    report, made = read_report(folder), _job(folder, blobs)
+    report = read_report(folder)
+    made = _job(report, folder, blobs)
     files = ("artifact_sha256", "artifact_bytes", "report_sha256", "graph_sha256", "problem")
     return {"state": "finished", "result": result_of(report), **{name: made[name] for name in files}}
 

@@ -16,7 +16,8 @@ from worker.runtimes import installed_runtimes
 log = logging.getLogger(__name__)
 
 PUT_SECONDS = 15.0
-MAX_HOST_CHARACTERS = 100
+HOST = socket.gethostname()[:100]
+"""Of this machine, as its records have it."""
 
 
 class Presence:
@@ -31,7 +32,7 @@ class Presence:
         self._put_at = 0.0
         self._worker = Worker(
             id=new_id("wrk"),
-            host=socket.gethostname()[:MAX_HOST_CHARACTERS],
+            host=HOST,
             queues=tuple(sorted(queues)),
             version=version("winnow-service"),
             started_at=now,

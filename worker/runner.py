@@ -5,7 +5,6 @@ whatever comes of an attempt is written only while that attempt is the current o
 """
 
 import logging
-import socket
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
@@ -23,13 +22,12 @@ from worker.durations import keep_durations, measured_durations
 from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
 from worker.job_output import store_of_failed, store_results
+from worker.presence import HOST
 from worker.scratch import RETRYABLE, Scratch
 from worker.search_records import end_of_job
 from worker.search_turn import take_turn
 
 log = logging.getLogger(__name__)
-
-HOST = socket.gethostname()[:100]
 
 
 class Runner:
@@ -60,7 +58,8 @@ class Runner:
             if self._stopping():  # taken from the queue a moment too late: for the next worker
                 self._wake(id)
                 return
-            item = self._records.claim(id, time.time(), self._settings.lease_seconds, HOST, self._elsewhere())
+            elsewhere = self._elsewhere() if queue_of(id) == "work" else set()
+            item = self._records.claim(id, time.time(), self._settings.lease_seconds, HOST, elsewhere)
             if item is None:
                 log.info("%s is not to be had", id)
                 return

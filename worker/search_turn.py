@@ -1,16 +1,12 @@
 """A turn of a study: its rows in, what `worker.search` decides out, and what waits now published."""
 
-import logging
 import time
 
-from app.storage.ids import study_of
 from app.storage.ports import Records
-from app.storage.records import Study, Trial, Wake
+from app.storage.records import Decision, Study, Trial, Wake
 from worker.search.budget import alive
-from worker.search.turn import Decision, decide
+from worker.search.turn import decide
 from worker.search_records import plan_of
-
-log = logging.getLogger(__name__)
 
 SEEN_SECONDS = 60.0
 """A worker that was not seen for longer will not run a trial soon."""
@@ -26,26 +22,12 @@ def take_turn(records: Records, study: Study, more_attempts: int) -> list[Wake]:
     decision = decide(
         plan_of(job, model),
         rows,
-        workers=_workers(records, now),
+        workers=alive(records.workers(now - SEEN_SECONDS)),
         now=now,
         cancelling=job.cancel_requested,
     )
-    settled = records.settle(
-        study.id,
-        study.attempt,
-        time.time(),
-        study.news,
-        add=decision.add,
-        change=decision.change,
-        job=decision.job,
-        events=decision.events,
-        more_attempts=more_attempts,
-    )
-    return _waiting(rows, decision) if settled else [Wake(queue="work", id=study_of(study.job))]
-
-
-def _workers(records: Records, now: float) -> int:
-    return alive(records.workers(now - SEEN_SECONDS))
+    settled = records.settle(study.id, study.attempt, time.time(), study.news, decision, more_attempts)
+    return _waiting(rows, decision) if settled else [Wake(queue="work", id=study.id)]
 
 
 def _waiting(rows: list[Trial], decision: Decision) -> list[Wake]:

@@ -5,6 +5,7 @@ import json
 import logging
 import time
 from dataclasses import dataclass
+from functools import partial
 
 from app.admission.check import check
 from app.admission.spaces import admitted_spaces, as_closed
@@ -106,10 +107,7 @@ def look_through(refusals: Refusals, parts: Parts, owner: str, request: JobReque
         if request.model in models:
             augmenting = {id for id, dataset in datasets.items() if dataset.declaration.get("augment")}
             model = models[request.model]
-
-            def check_closed(job: ClosedJob) -> None:
-                check(job, model, facts, models, augmenting)
-
+            check_closed = partial(check, model=model, datasets=facts, others=models, augmenting=augmenting)
             if closed is not None:
                 check_closed(closed)
             elif not refusals.parts:

@@ -17,22 +17,6 @@ def new_id(prefix: Prefix) -> str:
     return f"{prefix}_{_base32(time.time_ns() // 1_000_000, 10)}{_base32(secrets.randbits(80), 16)}"
 
 
-def is_job(id: str) -> bool:
-    return id.startswith("job_")
-
-
-def is_inquiry(id: str) -> bool:
-    return id.startswith("inq_")
-
-
-def is_study(id: str) -> bool:
-    return id.startswith("stu_")
-
-
-def is_trial(id: str) -> bool:
-    return id.startswith("trl_")
-
-
 def study_of(job: str) -> str:
     """The id of the study of a job that searches."""
     return f"stu_{job.removeprefix('job_')}"

@@ -1,14 +1,12 @@
 """The port `Studies` in memory."""
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection
 from copy import deepcopy
-from types import MappingProxyType
-from typing import Any
 
 from app.storage import searches
 from app.storage.memory_base import MemoryRows, MemoryStore
-from app.storage.records import Event, Study, Trial
+from app.storage.records import Decision, Study, Trial
 
 
 class MemoryStudies(MemoryStore):
@@ -29,25 +27,10 @@ class MemoryStudies(MemoryStore):
         return {job: dict(Counter(t.state for t in tried if t.job == job)) for job in {t.job for t in tried}}
 
     def settle(
-        self,
-        id: str,
-        attempt: int,
-        now: float,
-        news: int,
-        *,
-        add: Iterable[Trial] = (),
-        change: Mapping[str, dict[str, Any]] = MappingProxyType({}),
-        job: dict[str, Any] | None = None,
-        events: Iterable[Event] = (),
-        more_attempts: int = 3,
+        self, id: str, attempt: int, now: float, news: int, decision: Decision, more_attempts: int = 3
     ) -> bool:
-        decision = searches.Decision(
-            add=list(add),
-            change=change,
-            job=job or {},
-            events=list(events),
-            more_attempts=more_attempts,
-        )
         with self._lock:
             study = self._held(id, attempt)
-            return isinstance(study, Study) and searches.settle(MemoryRows(self), study, now, news, decision)
+            return isinstance(study, Study) and searches.settle(
+                MemoryRows(self), study, now, news, decision, more_attempts
+            )

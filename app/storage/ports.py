@@ -3,12 +3,12 @@
 Nothing here raises for "not there": lookups answer None. `Conflict` and its kin are the only errors of ours.
 """
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any, BinaryIO, Protocol
 
 from app.storage.records import (
+    Decision,
     Duration,
     Event,
     IdempotencyKey,
@@ -137,17 +137,7 @@ class Studies(Protocol):
         """How many trials of each job are in each state that any is in; finals are not counted."""
 
     def settle(
-        self,
-        id: str,
-        attempt: int,
-        now: float,
-        news: int,
-        *,
-        add: Iterable[Trial] = (),
-        change: Mapping[str, dict[str, Any]] = MappingProxyType({}),
-        job: dict[str, Any] | None = None,
-        events: Iterable[Event] = (),
-        more_attempts: int = 3,
+        self, id: str, attempt: int, now: float, news: int, decision: Decision, more_attempts: int = 3
     ) -> bool:
         """End a study's turn, in one transaction: the trials decided on are added, those named by their ids changed,
         the job is changed, and the lease given up. The study is then idle, or closed when the job is finished by it;

@@ -5,6 +5,7 @@ time may work on them, for as long as it renews its lease. The attempt number fe
 change nothing.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
 
@@ -13,7 +14,6 @@ LOCAL_OWNER = "local"
 
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
-StudyState = Literal["due", "idle", "closed"]
 TrialRole = Literal["trial", "final"]
 Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
@@ -162,6 +162,16 @@ class Event:
     step: str | None = None
     message: str
     values: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What a study's turn came to: trials to add, changes of others by their ids, changes of the job, what to log."""
+
+    add: list[Trial] = field(default_factory=list)
+    change: Mapping[str, dict[str, Any]] = field(default_factory=dict)
+    job: dict[str, Any] | None = None
+    events: list[Event] = field(default_factory=list)
 
 
 @dataclass(frozen=True, kw_only=True)

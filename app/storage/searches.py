@@ -7,15 +7,14 @@
 The store gives the `Rows`; in SQL it locks the study first, so that of one search one such change happens at a time.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol, TypeVar
 
 from app.storage import rules
 from app.storage.ids import study_of
 from app.storage.kinds import check_id
 from app.storage.ports import Conflict
-from app.storage.records import Event, Item, Job, Study, Trial
+from app.storage.records import Decision, Event, Item, Job, Study, Trial
 from winnow.contract.job import FINISHED
 
 Some = TypeVar("Some", bound=Item)
@@ -120,36 +119,26 @@ def retry(rows: Rows, job: Job, now: float, more_attempts: int) -> Job:
     return rows.change(job, rules.retrying(job, more_attempts), now)
 
 
-@dataclass(frozen=True, kw_only=True)
-class Decision:
-    """What a study's turn came to, as `Studies.settle` takes it."""
-
-    add: list[Trial]
-    change: Mapping[str, rules.Changes]
-    job: rules.Changes
-    events: list[Event]
-    more_attempts: int
-
-
-def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision) -> bool:
+def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision, more_attempts: int) -> bool:
     """The end of a turn of a study that is held. False when it was decided on what is no longer so."""
-    given_up: rules.Changes = {"lease_until": None, "max_attempts": study.attempt + decision.more_attempts}
+    given_up: rules.Changes = {"lease_until": None, "max_attempts": study.attempt + more_attempts}
     if study.news != news:
         rows.change(study, {**given_up, "published_at": now}, now)
         return False
     job, trials = rows.job(study.job), rows.trials(study.job)
     new = [replace(trial, owner=job.owner, job=job.id) for trial in decision.add]
-    _check(job, trials, new, decision.job)
+    job_changes = decision.job or {}
+    _check(job, trials, new, job_changes)
     rows.change(study, {**given_up, "state": "idle"}, now)
     for trial in new:
         rows.add(trial)
     for trial in trials:
         if trial.id in decision.change:
-            changes = _decided(trial, decision.change[trial.id], now, decision.more_attempts)
+            changes = _decided(trial, decision.change[trial.id], now, more_attempts)
             rows.change(trial, changes, now)
     for event in decision.events:
         rows.log(replace(event, job=job.id, attempt=job.attempt))
-    _change_job(rows, job, decision.job, now)
+    _change_job(rows, job, job_changes, now)
     return True
 
 

@@ -1,13 +1,11 @@
 """The port `Studies` in SQL."""
 
-from collections.abc import Collection, Iterable, Mapping
-from types import MappingProxyType
-from typing import Any
+from collections.abc import Collection
 
 from sqlalchemy import func, select
 
 from app.storage import searches
-from app.storage.records import Event, Study, Trial
+from app.storage.records import Decision, Study, Trial
 from app.storage.sql_base import SqlStore, from_row
 from app.storage.sql_rows import SqlRows, locked_item
 from app.storage.tables import studies, trials
@@ -42,27 +40,10 @@ class SqlStudies(SqlStore):
         return counts
 
     def settle(
-        self,
-        id: str,
-        attempt: int,
-        now: float,
-        news: int,
-        *,
-        add: Iterable[Trial] = (),
-        change: Mapping[str, dict[str, Any]] = MappingProxyType({}),
-        job: dict[str, Any] | None = None,
-        events: Iterable[Event] = (),
-        more_attempts: int = 3,
+        self, id: str, attempt: int, now: float, news: int, decision: Decision, more_attempts: int = 3
     ) -> bool:
-        decision = searches.Decision(
-            add=list(add),
-            change=change,
-            job=job or {},
-            events=list(events),
-            more_attempts=more_attempts,
-        )
         with self.writing() as connection:
             study = locked_item(connection, id, attempt)
             return isinstance(study, Study) and searches.settle(
-                SqlRows(connection), study, now, news, decision
+                SqlRows(connection), study, now, news, decision, more_attempts
             )

@@ -5,12 +5,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from app.storage.records import Trial
+from app.storage.records import Decision, Trial
 from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.search import Budget, Space
 from worker.search.plan import Plan
-from worker.search.turn import Decision, decide
+from worker.search.turn import decide
 
 Evaluate = Callable[[dict[str, Any], float], dict[str, Any]]
 """From a closed recipe and the share of its epochs to a result; raises where the trial fails."""

@@ -1,11 +1,19 @@
 """What the result must meet: bounds of speed, size, memory, outputs and metrics, each optional."""
 
-from typing import Annotated, Self, get_args
+from typing import Annotated, Final, Self, get_args
 
 from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from winnow.contract.base import RequestModel
 from winnow.contract.evaluation import AGREEMENT, Metric
+
+QUALITY: Final = frozenset(
+    {"max_metric_drop", "max_relative_drop", "min_cosine", "min_snr_db", "min_agreement", "metrics"}
+)
+SPEED: Final = frozenset({"min_speedup", "max_latency_ms"})
+SIZE: Final = frozenset({"max_size_ratio", "max_size_bytes"})
+MEMORY: Final = frozenset({"max_memory_bytes"})
+"""Every requirement is of one of these kinds."""
 
 Bytes = Annotated[int, Field(ge=1, lt=2**63)]
 

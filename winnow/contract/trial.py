@@ -1,7 +1,7 @@
 """A trial of a search, as the service shows it, and which of several trials no other one beats."""
 
 from collections.abc import Mapping
-from typing import Final, Literal, NamedTuple, get_args
+from typing import Literal, NamedTuple
 
 from pydantic import Field
 
@@ -11,7 +11,6 @@ from winnow.contract.job import Artifact
 from winnow.contract.recipe import Recipe
 
 TrialState = Literal["waiting", "running", "finished", "failed", "stopped_early"]
-TRIAL_STATES: Final[tuple[TrialState, ...]] = get_args(TrialState)
 
 
 class TrialSpeedup(ResponseModel):

@@ -23,7 +23,7 @@ from worker.compression.progress import Progress
 from worker.compression.result.artifact import Artifact, finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.report import assemble
-from worker.compression.upload import Upload, open_upload
+from worker.compression.upload import open_upload
 
 
 @dataclass(frozen=True)
@@ -57,21 +57,21 @@ def judge_final(
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         chosen = _choose(finalists, search.objective, materials)
-        recipe, artifact = _opened(chosen, materials)
+        trial = None if chosen is None else _report(chosen)
+        recipe, artifact = _opened(chosen, trial, materials)
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.stamp(out_dir / ARTIFACT, recipe, measured, materials)
         report = assemble(upload, out_dir / ARTIFACT, artifact.graph, artifact.reports, measured, materials)
-    report = report.model_copy(update=_known(chosen, search))
+    report = report.model_copy(update=_known(chosen, trial, search))
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report
 
 
-def _known(chosen: Finalist | None, search: SearchReport) -> dict[str, Any]:
+def _known(chosen: Finalist | None, trial: Report | None, search: SearchReport) -> dict[str, Any]:
     """What the trial has said of its graph, before zeros were packed; and how it was found."""
-    if chosen is None:
+    if chosen is None or trial is None:
         return {"search": search}
     told = search.model_copy(update={"chosen": chosen.number, "recipe": chosen.recipe})
-    trial = _report(chosen)
     graph = {name: getattr(trial, name) for name in ("parameters", "macs", "sparsity", "layers", "opset")}
     return {**graph, "search": told}
 
@@ -132,17 +132,15 @@ def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
     return time_candidates(networks, feed, materials.options.seed, materials.progress)
 
 
-def _opened(chosen: Finalist | None, materials: Materials) -> tuple[Recipe, Artifact]:
-    upload: Upload = materials.upload
-    if chosen is None:
+def _opened(chosen: Finalist | None, trial: Report | None, materials: Materials) -> tuple[Recipe, Artifact]:
+    if chosen is None or trial is None:
         materials.progress.log(
             "Nothing better than the upload was found: it is handed over as it is, tidied."
         )
         nothing = Recipe.model_construct(steps=[])
-        return nothing, finish(upload.float32.clone(), [], [], materials)
-    report = _report(chosen)
+        return nothing, finish(materials.upload.float32.clone(), [], [], materials)
     effective: list[AnyStep] = [
-        step for step, done in zip(chosen.recipe.steps, report.steps, strict=True) if done.changed
+        step for step, done in zip(chosen.recipe.steps, trial.steps, strict=True) if done.changed
     ]
     graph = model_files.load(chosen.artifact)
-    return chosen.recipe, Artifact(graph, chosen.artifact, effective, report.steps)
+    return chosen.recipe, Artifact(graph, chosen.artifact, effective, trial.steps)

@@ -9,8 +9,8 @@ with care.
 from typing import Any, Final, assert_never
 
 from winnow.contract.evaluation import AGREEMENT
+from winnow.contract.requirements import SPEED
 from winnow.contract.search import Objective
-from worker.search.plan import OF_TIME
 
 Result = dict[str, Any]
 
@@ -85,7 +85,7 @@ def _excess(entry: dict[str, Any]) -> float:
     name, limit, measured = entry["name"], float(entry["asked"]), _number(entry["measured"])
     if measured is None:
         return 0.0 if entry["met"] else BROKEN if name == "finite_outputs" else UNKNOWN
-    low, high = (measured, measured) if name in OF_TIME else entry.get("interval") or (measured, measured)
+    low, high = (measured, measured) if name in SPEED else entry.get("interval") or (measured, measured)
     at_least = name.rpartition(".")[2].startswith("min")
     return max(0.0, limit - low if at_least else high - limit) / _scale(name, limit)
 

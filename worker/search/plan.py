@@ -2,18 +2,13 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
 
 from winnow.contract.recipe import Recipe, Requirements
+from winnow.contract.requirements import QUALITY, SPEED
 from winnow.contract.search import Budget, Objective, Space
 
 Predict = Callable[[Recipe], int | None]
 """The size of the artifact in bytes, without running anything; None where it cannot be computed."""
-
-OF_QUALITY: Final = frozenset(
-    {"max_metric_drop", "max_relative_drop", "min_cosine", "min_snr_db", "min_agreement", "metrics"}
-)
-OF_TIME: Final = frozenset({"min_speedup", "max_latency_ms"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,11 +30,11 @@ class Plan:
 
     @property
     def asks_for_quality(self) -> bool:
-        return bool(OF_QUALITY & self.required)
+        return bool(QUALITY & self.required)
 
     @property
     def asks_for_time(self) -> bool:
-        return self.objective == "latency" or bool(OF_TIME & self.required)
+        return self.objective == "latency" or bool(SPEED & self.required)
 
     @property
     def required(self) -> frozenset[str]:

@@ -10,11 +10,11 @@ done again with the same end.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Any, Final
 
 from app.storage.ids import new_id
-from app.storage.records import Event, Trial
+from app.storage.records import Decision, Event, Trial
 from winnow.contract.errors import Refusal
 from worker.search import halving, report
 from worker.search.asking import next_row
@@ -31,16 +31,6 @@ LOST: Final = Refusal(
 ).problem.model_dump(mode="json")
 
 Changes = dict[str, dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What `Studies.settle` is to be told: trials to add, changes of others by their ids, changes of the job."""
-
-    add: list[Trial] = field(default_factory=list)
-    change: Changes = field(default_factory=dict)
-    job: dict[str, Any] | None = None
-    events: list[Event] = field(default_factory=list)
 
 
 def decide(

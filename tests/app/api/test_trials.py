@@ -8,7 +8,7 @@ import pytest
 
 from app.api.openapi import corpus
 from app.storage.ids import study_of
-from app.storage.records import Job, Study
+from app.storage.records import Decision, Job, Study
 from tests.app.api.test_jobs import stored
 from tests.support.records import a_trial
 from tests.support.served import Served
@@ -36,7 +36,7 @@ def record(api: Served, id: str) -> Job:
 def turn(api: Served, search: Job, /, **decision: Any) -> None:
     study = api.claim(study_of(search.id))
     assert isinstance(study, Study)
-    assert api.parts.records.settle(study.id, study.attempt, time.time(), study.news, **decision)
+    assert api.parts.records.settle(study.id, study.attempt, time.time(), study.news, Decision(**decision))
 
 
 def result(size: int, speedup: float | None, drop: float, met: bool = True) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import pytest
 
 from app.storage.ids import study_of
 from app.storage.ports import Conflict, Records
-from app.storage.records import Event, Job, Study, Trial, Upload, Wake
+from app.storage.records import Decision, Event, Job, Study, Trial, Upload, Wake
 from tests.support.records import a_job, a_trial, an_upload
 
 LEASE = 30.0
@@ -45,7 +45,8 @@ def turn(records: Records, search: Job, now: float = 1001.0, /, **decision: Any)
     """A whole turn of the study: claimed, read, settled."""
     study = records.claim(study_of(search.id), now, LEASE)
     assert isinstance(study, Study), "the study is not to be had"
-    return records.settle(study.id, study.attempt, now, study.news, **decision)
+    more_attempts = decision.pop("more_attempts", 3)
+    return records.settle(study.id, study.attempt, now, study.news, Decision(**decision), more_attempts)
 
 
 def begun(records: Records, job: Job, count: int = 2, **fields: Any) -> list[Trial]:
@@ -113,7 +114,7 @@ def test_a_study_is_had_by_one_and_only_while_it_is_due(records: Records, job: J
     assert study is not None
     assert records.claim(study.id, 1002.0, LEASE) is None
     assert [item.id for item in records.held()] == [study.id]
-    assert records.settle(study.id, study.attempt, 1003.0, 0)
+    assert records.settle(study.id, study.attempt, 1003.0, 0, Decision())
     assert study_now(records, job).state == "idle"
     assert records.held() == []
     assert records.claim(study.id, 1004.0, LEASE) is None
@@ -165,7 +166,9 @@ def test_what_was_decided_before_news_came_is_dropped_and_the_study_stays_due(
     ended(records, second, 1012.0)
     stop = {second.id: {"state": "stopped_early"}}
     new, end = [a_trial(job, 2)], {"state": "succeeded"}
-    assert not records.settle(study.id, study.attempt, 1013.0, study.news, add=new, change=stop, job=end)
+    assert not records.settle(
+        study.id, study.attempt, 1013.0, study.news, Decision(add=new, change=stop, job=end)
+    )
     assert states(records, job) == ["finished", "finished"]
     assert job_of(records, job).state == "running"
     late = study_now(records, job)
@@ -181,18 +184,18 @@ def test_who_holds_an_older_attempt_of_a_study_can_settle_nothing(records: Recor
     before = study_now(records, job), job_of(records, job), records.events(job.id, 0, 100)
     event = Event(job=job.id, attempt=1, time=1031.0, type="log", message="from the past")
     late = {"add": [a_trial(job)], "job": {"state": "failed"}, "events": [event]}
-    assert not records.settle(again.id, 1, 1031.0, 0, **late)  # type: ignore[arg-type]
+    assert not records.settle(again.id, 1, 1031.0, 0, Decision(**late))  # type: ignore[arg-type]
     assert (study_now(records, job), job_of(records, job), records.events(job.id, 0, 100)) == before
     assert records.trial_rows(job.id) == []
-    assert records.settle(again.id, 2, 1031.0, 0)
-    assert not records.settle(again.id, 2, 1031.0, 0)
+    assert records.settle(again.id, 2, 1031.0, 0, Decision())
+    assert not records.settle(again.id, 2, 1031.0, 0, Decision())
 
 
 def test_only_a_study_settles(records: Records, job: Job, model: Upload) -> None:
     (trial,) = begun(records, job, 1)
     taken = claimed(records, trial.id)
-    assert not records.settle(trial.id, taken.attempt, 1003.0, 0)
-    assert not records.settle("stu_none", 1, 1003.0, 0)
+    assert not records.settle(trial.id, taken.attempt, 1003.0, 0, Decision())
+    assert not records.settle("stu_none", 1, 1003.0, 0, Decision())
 
 
 def test_no_number_is_given_twice(records: Records, job: Job) -> None:
@@ -272,7 +275,7 @@ def test_news_during_a_turn_makes_the_study_due_once_more(records: Records, job:
     assert isinstance(study, Study)
     ended(records, second, 1012.0)
     assert records.claim(study.id, 1013.0, LEASE) is None, "one turn at a time"
-    records.settle(study.id, study.attempt, 1013.0, study.news)
+    records.settle(study.id, study.attempt, 1013.0, study.news, Decision())
     assert turn(records, job, 1014.0)
     assert study_now(records, job).state == "idle"
 
@@ -403,7 +406,7 @@ def test_a_lost_study_waits_again(records: Records, job: Job) -> None:
     study = records.claim(study_of(job.id), 1000.0, LEASE)
     assert study is not None
     assert records.reap(1030.0, LOOK).released == [Wake(queue="work", id=study.id)]
-    assert not records.settle(study.id, 1, 1031.0, 0, add=[a_trial(job)])
+    assert not records.settle(study.id, 1, 1031.0, 0, Decision(add=[a_trial(job)]))
     assert turn(records, job, 1032.0, add=[a_trial(job)])
 
 
@@ -522,7 +525,7 @@ def test_a_job_that_was_finished_by_its_final_is_settled_no_more(records: Record
     assert isinstance(study, Study)
     final = claimed(records, a_trial(job, 2).id, 1013.0)
     assert records.finish(final.id, final.attempt, 1014.0, {"state": "finished"}, {"state": "succeeded"})
-    assert not records.settle(study.id, study.attempt, 1015.0, study.news, job={"state": "failed"})
+    assert not records.settle(study.id, study.attempt, 1015.0, study.news, Decision(job={"state": "failed"}))
     assert job_of(records, job).state == "succeeded"
 
 
@@ -571,7 +574,7 @@ def test_a_turn_that_did_not_hear_of_the_cancel_adds_nothing(records: Records, j
     study = records.claim(study_of(job.id), 1001.0, LEASE)
     assert isinstance(study, Study)
     records.cancel_job("local", job.id, 1002.0)
-    assert not records.settle(study.id, study.attempt, 1003.0, study.news, add=[a_trial(job)])
+    assert not records.settle(study.id, study.attempt, 1003.0, study.news, Decision(add=[a_trial(job)]))
     assert records.trial_rows(job.id) == []
     assert turn(records, job, 1004.0, job={"state": "cancelled"})
 
@@ -602,7 +605,7 @@ def test_a_retry_fences_what_is_left_of_the_run_before(records: Records, model: 
     assert study is not None
     assert records.release(study.id, study.attempt, 1004.0), "the job has failed"
     assert records.retry_job("local", job.id, 1005.0, 1)
-    assert not records.settle(study.id, study.attempt, 1006.0, 9, job={"state": "cancelled"})
+    assert not records.settle(study.id, study.attempt, 1006.0, 9, Decision(job={"state": "cancelled"}))
     assert records.finish(running.id, running.attempt, 1007.0, {"state": "stopped_early"})
     assert turn(records, job, 1008.0)
     assert job_of(records, job).state == "running"
@@ -675,7 +678,7 @@ def test_ends_turns_and_a_cancel_at_once_lose_nothing(records: Records, job: Job
         if not isinstance(study, Study):
             return False
         new = [] if job_of(records, job).cancel_requested else [a_trial(job, number)]
-        return records.settle(study.id, study.attempt, 1012.0, study.news, add=new) and bool(new)
+        return records.settle(study.id, study.attempt, 1012.0, study.news, Decision(add=new)) and bool(new)
 
     with ThreadPoolExecutor(12) as pool:
         ends = [pool.submit(records.finish, t.id, 1, 1010.0, {"state": "finished"}) for t in trials]

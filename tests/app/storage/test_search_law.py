@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from app.storage.ids import study_of
-from app.storage.records import Job, Study, Trial
+from app.storage.records import Decision, Job, Study, Trial
 from app.storage.rules import TRIED
 from tests.support.both_stores import Both, Raised
 from tests.support.records import a_job, a_trial, an_upload
@@ -101,7 +101,7 @@ class SearchLaw(RuleBasedStateMachine):
             decision["add"] = [a_trial(job, len(trials), max_attempts=self.attempts)]
         if trials and not job.cancel_requested:
             decision["change"] = {trials[n % len(trials)].id: {"state": state, "rung": 1}}
-        settled = self.both.settle(STUDY, attempt, self.now, news, more_attempts=self.attempts, **decision)
+        settled = self.both.settle(STUDY, attempt, self.now, news, Decision(**decision), self.attempts)
         holds = before.attempt == attempt and before.lease_until is not None
         assert settled == (holds and before.news == news)
         if not settled:

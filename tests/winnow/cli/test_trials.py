@@ -10,7 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from app.storage.ids import study_of
-from app.storage.records import Study
+from app.storage.records import Decision, Study
 from tests.support.asked import trial
 from tests.support.facts import model_facts
 from tests.support.records import a_trial, an_upload
@@ -49,7 +49,7 @@ def job(api: Served) -> str:
     assert search is not None
     assert isinstance(study, Study)
     trials = [a_trial(search, number, max_attempts=1) for number in range(3)]
-    assert records.settle(study.id, study.attempt, time.time(), study.news, add=trials)
+    assert records.settle(study.id, study.attempt, time.time(), study.news, Decision(add=trials))
     writer = api.parts.blobs.writer()
     writer.write(b"small")
     made = {"artifact_sha256": writer.commit()[0], "artifact_bytes": 5, "worker": "host-1"}

@@ -106,7 +106,7 @@ def _measure(
 def _plan(round_ms: float, faster_ms: float, rounds: int) -> tuple[int, int]:
     """Return (rounds, runs of each per round): as many rounds as asked unless they take longer than the budget.
     `round_ms`: a round of one run each."""
-    runs = int(np.ceil(ROUND_MS / max(faster_ms, 1e-3)))
+    runs = _runs_in_a_round(faster_ms)
     fewest = MIN_RUNS if round_ms < QUICK_ROUND_MS else 1
     runs = max(fewest, min(runs, MAX_RUNS, MAX_TIMED_RUNS // rounds))
     affordable = int(MAX_TOTAL_MS / (runs * round_ms))
@@ -123,8 +123,12 @@ def warm_up_ms(network: Network, feed: Feed) -> float:
     return last
 
 
+def _runs_in_a_round(faster_ms: float) -> int:
+    return int(np.ceil(ROUND_MS / max(faster_ms, 1e-3)))
+
+
 def _brief_runs(faster_ms: float) -> int:
-    return max(MIN_RUNS, min(MAX_RUNS, int(np.ceil(ROUND_MS / max(faster_ms, 1e-3)))))
+    return max(MIN_RUNS, min(MAX_RUNS, _runs_in_a_round(faster_ms)))
 
 
 def _latency(network: Network, feed: Feed, turns: Turns, batch: int, seed: int, brief: bool) -> Latency:

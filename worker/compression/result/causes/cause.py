@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from winnow.contract.report import Report, RequirementResult
+from winnow.contract.requirements import MEMORY, SIZE, SPEED
 from worker.compression.result.causes.costs import (
     file_without_weights,
     float_arithmetic,
@@ -16,7 +17,7 @@ from worker.compression.result.causes.costs import (
     weights_are_the_file,
     work_that_remains,
 )
-from worker.compression.result.causes.evidence import MEMORY, SIZE, SPEED, Evidence, is_quality
+from worker.compression.result.causes.evidence import Evidence, is_quality
 from worker.compression.result.causes.quality import (
     cut_without_training,
     few_bits,

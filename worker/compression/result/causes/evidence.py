@@ -6,22 +6,12 @@ from functools import cached_property
 
 from winnow.contract.recipe import AnyStep
 from winnow.contract.report import LayerReport, Report, RequirementResult, StepReport
-
-SPEED = ("min_speedup", "max_latency_ms")
-SIZE = ("max_size_ratio", "max_size_bytes")
-MEMORY = ("max_memory_bytes",)
-QUALITY = (
-    "max_metric_drop",
-    "max_relative_drop",
-    "min_cosine",
-    "min_snr_db",
-    "min_agreement",
-    "finite_outputs",
-)
+from winnow.contract.requirements import QUALITY
 
 
 def is_quality(name: str) -> bool:
-    return name in QUALITY or name.startswith("metrics.")
+    """Whether an entry of a report is about quality: one of a metric is called `metrics.NAME.BOUND`."""
+    return name == "finite_outputs" or name.partition(".")[0] in QUALITY
 
 
 @dataclass(frozen=True)

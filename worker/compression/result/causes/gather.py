@@ -8,6 +8,7 @@ from pathlib import Path
 from winnow.contract.errors import Refusal
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
+from winnow.contract.requirements import SPEED
 from worker.compression.data.samples import Samples
 from worker.compression.graph.normal_form.in_float32 import ALL_FLOAT32
 from worker.compression.materials import Materials
@@ -21,7 +22,7 @@ from worker.compression.quantization.search.layer_profile import (
     layers_by_profiled_name,
     profile,
 )
-from worker.compression.result.causes.evidence import SPEED, Evidence, is_quality, is_untouched
+from worker.compression.result.causes.evidence import Evidence, is_quality, is_untouched
 from worker.compression.run_steps import result_of
 from worker.compression.runtime.session import usable_threads
 

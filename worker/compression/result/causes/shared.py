@@ -4,7 +4,8 @@ from collections import Counter
 from typing import Any
 
 from winnow.contract.report import RequirementResult, StepReport
-from worker.compression.result.causes.evidence import SPEED, Evidence
+from winnow.contract.requirements import SPEED
+from worker.compression.result.causes.evidence import Evidence
 
 
 def wide_interval(entry: RequirementResult, evidence: Evidence) -> str | None:

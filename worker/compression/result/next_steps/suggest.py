@@ -10,12 +10,13 @@ from winnow.contract.errors import Refusal
 from winnow.contract.job import ClosedJob
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import NextStep, RequirementResult
+from winnow.contract.requirements import MEMORY, SIZE, SPEED
 from winnow.contract.steps.base import Need
 from worker.compression.graph.facts.facts import is_quantized
 from worker.compression.graph.opset.conversion import opset_of
 from worker.compression.materials import Materials
 from worker.compression.quantization.integer.hardware import TARGETS, this_machine
-from worker.compression.result.causes.evidence import MEMORY, SIZE, SPEED, Evidence, is_quality
+from worker.compression.result.causes.evidence import Evidence, is_quality
 from worker.compression.result.causes.shared import wide_interval
 from worker.compression.result.next_steps.costs import after_memory, after_size, after_slowness
 from worker.compression.result.next_steps.quality import after_loss

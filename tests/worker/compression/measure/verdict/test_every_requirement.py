@@ -6,9 +6,9 @@ import pytest
 
 from winnow.cli.options import JobOptions
 from winnow.contract.report import Pair
-from winnow.contract.requirements import Requirements
+from winnow.contract.requirements import MEMORY, SIZE, SPEED, Requirements
 from worker.compression.measure.verdict.requirements import judge
-from worker.compression.result.causes.evidence import MEMORY, SIZE, SPEED, is_quality
+from worker.compression.result.causes.evidence import is_quality
 
 NAMES = [name for name in Requirements.model_fields if name != "metrics"]
 METRICS = Path(__file__).parents[5] / "docs" / "metrics.md"
