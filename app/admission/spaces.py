@@ -56,8 +56,7 @@ def _asked_spaces(request: JobRequest, facts: ModelFacts) -> list[Space]:
         case Preset(preset=name):
             return spaces_of(name)
         case Auto():
-            assert request.search is not None
-            return auto_spaces(facts, request.data, request.search.objective)
+            return auto_spaces(facts, request)
         case Recipe():
             return []
 

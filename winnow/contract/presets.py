@@ -19,10 +19,20 @@ from winnow.contract.open_steps import OpenRecipe
 from winnow.contract.recipe import Recipe
 from winnow.contract.search import Objective, Space
 from winnow.contract.spaces import corners, dimensions
+from winnow.contract.target import Target
 
 PRODUCTS: Final = frozenset({"MatMul", "Gemm", "LSTM"})
 MANY_PARAMETERS: Final = 20_000_000
 """From here on weights are most of what a product waits for."""
+FEW_PRODUCTS: Final = 0.05
+"""Of the multiply-accumulates; products in few bits bring no more than that."""
+
+TRAINING_RATE: Final = 5e10
+"""Multiply-accumulates in a second of training, on two cores with AVX-512; a GPU does more in the same time."""
+TYPICAL_MACS: Final = 100_000_000
+TYPICAL_SECONDS: Final = 300
+FEW_STEPS: Final = 100
+MANY_STEPS: Final = 1000
 
 
 class PresetInfo(ResponseModel):
@@ -77,6 +87,14 @@ STATIC = _space(
         "exclude": {"any_of": [[], "auto"]},
     },
 )
+MIXED_FOR_SPEED = _space(
+    "8 bits for the layers that gain most time for what they cost, the others stay float",
+    {"kind": "mixed_precision", "min_speedup": {"between": [1.1, 4.0]}},
+)
+MIXED_FOR_SIZE = _space(
+    "8 or 4 bits for each layer, by what it costs and how large it is",
+    {"kind": "mixed_precision", "max_size_ratio": {"between": [0.12, 0.6]}},
+)
 DYNAMIC = _space("8-bit products without calibration data", {"kind": "int8_dynamic"})
 WEIGHTS = _space(
     "weights in few bits: the smallest file, and faster where memory is what is waited for",
@@ -101,10 +119,15 @@ LOW_RANK = _space(
     {"kind": "low_rank", "amount": {"between": [0.1, 0.6]}},
 )
 TRAINED = _space(
+    "channels are cut and the rest is trained towards the original's answers",
+    {"kind": "channel_pruning", "amount": {"between": [0.1, 0.8]}},
+    {"kind": "distillation", "epochs": 6},
+)
+TRAINED_TO_INT8 = _space(
     "channels are cut and the rest is trained towards the original's answers, then in 8 bits",
     {"kind": "channel_pruning", "amount": {"between": [0.1, 0.8]}},
     {"kind": "distillation", "epochs": 6},
-    {"kind": "int8", "optional": True},
+    {"kind": "int8"},
 )
 TRAINED_INT8 = _space(
     "8 bits trained through the rounding",
@@ -136,12 +159,12 @@ _PRESETS: Final[dict[PresetName, _Definition]] = {
     "small": _Definition(
         "The smallest file at a quality of your choice, without training.",
         ("calibration", "search"),
-        (WEIGHTS, STATIC, PALETTE),
+        (WEIGHTS, STATIC, MIXED_FOR_SIZE, PALETTE),
     ),
     "quality-first": _Definition(
         "8 bits with the least loss: layers that cost quality stay float.",
         ("calibration", "search"),
-        (STATIC, HALF),
+        (STATIC, MIXED_FOR_SPEED, HALF),
     ),
     "transformer": _Definition(
         "Products of language models and vision transformers in few bits.",
@@ -156,7 +179,7 @@ _PRESETS: Final[dict[PresetName, _Definition]] = {
     "tiny": _Definition(
         "As small and fast as training data allows: pruned, distilled, in 8 bits.",
         ("calibration", "training", "search"),
-        (TRAINED, TRAINED_INT8),
+        (TRAINED, TRAINED_TO_INT8, TRAINED_INT8),
     ),
 }
 
@@ -201,10 +224,60 @@ def ranked(facts: ModelFacts, data: DataUses, objective: Objective) -> list[tupl
     return sorted(_reasons(facts, data, objective), key=lambda pair: _order(pair[0], facts, objective))
 
 
-def auto_spaces(facts: ModelFacts, data: DataUses, objective: Objective) -> list[Space]:
-    """What `auto` tries: the spaces of all presets, the likeliest first, each once."""
-    spaces = [space for name, _ in ranked(facts, data, objective) for space in spaces_of(name)]
-    return list({id(space): space for space in spaces}.values())
+def auto_spaces(facts: ModelFacts, request: JobRequest) -> list[Space]:
+    """What `auto` tries: of all presets the spaces that can bring what is wanted, the likeliest first, each once.
+
+    Trainings are as long as fits: a whole one is to take a quarter of the budget's seconds at most.
+    """
+    assert request.search is not None, "auto needs a search"
+    objective = request.search.objective
+    spaces = [space for name, _ in ranked(facts, request.data, objective) for space in spaces_of(name)]
+    useless = [] if _bounds_size(request) else _useless(facts, objective, request.target)
+    trainings = _training_settings(facts, request.search.budget.seconds)
+    chosen = {id(space): space for space in spaces if space not in useless}
+    return [_with_trainings(space, trainings) for space in chosen.values()]
+
+
+def _bounds_size(request: JobRequest) -> bool:
+    bounds = request.require
+    return any(
+        limit is not None for limit in (bounds.max_size_ratio, bounds.max_size_bytes, bounds.max_memory_bytes)
+    )
+
+
+def _useless(facts: ModelFacts, objective: Objective, target: Target) -> list[Space]:
+    """The spaces that cannot make small what is wanted."""
+    products = _product_share(facts)
+    useless = [] if products >= FEW_PRODUCTS else [DYNAMIC, SMOOTH]
+    if objective == "latency":
+        useless += [PALETTE, MIXED_FOR_SIZE]
+        useless += [] if target == "onnxruntime-cuda" else [HALF]
+        useless += [] if products > 0.5 or facts.parameters > MANY_PARAMETERS else [WEIGHTS]
+    if objective in ("size", "memory"):
+        useless += [MIXED_FOR_SPEED]
+    if objective == "macs":
+        useless = [INT8, STATIC, MIXED_FOR_SPEED, MIXED_FOR_SIZE, DYNAMIC, SMOOTH, WEIGHTS, HALF, PALETTE]
+        useless += [PRUNED_INT8, TRAINED_TO_INT8, TRAINED_INT8]
+    return useless
+
+
+def _training_settings(facts: ModelFacts, seconds: int | None) -> dict[str, object]:
+    """steps = seconds/4 · rate / (4 · MACs · batch): a step runs teacher and student forwards, the student back twice
+    as long."""
+    macs, seconds = max(1, facts.macs or TYPICAL_MACS), seconds or TYPICAL_SECONDS
+    for batch in (128, 32):
+        steps = int(seconds / 4 * TRAINING_RATE / (4 * macs * batch))
+        if steps >= FEW_STEPS:
+            break
+    return {"steps": min(max(steps, 1), MANY_STEPS), "batch_size": batch}
+
+
+def _with_trainings(space: Space, settings: dict[str, object]) -> Space:
+    steps = space.recipe.model_dump(mode="json", exclude_unset=True)["steps"]
+    kinds = {"distillation", "quantization_aware_training"}
+    if not any(step["kind"] in kinds for step in steps):
+        return space
+    return _space(space.why, *(step | settings if step["kind"] in kinds else step for step in steps))
 
 
 def _reasons(facts: ModelFacts, data: DataUses, objective: Objective) -> Iterator[tuple[PresetName, str]]:

@@ -11,17 +11,17 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.spaces import Dimension, dimensions
 from worker.search.budget import deadline
 from worker.search.cheap import identity, predicted_too_large, recipe_json, skipped_result, tried
-from worker.search.choice import rank
-from worker.search.edge import Done, Try, Unordered, Wait, next_step, only_dimension
+from worker.search.edge import Done, Try, Unordered, Wait, edge_of, next_step
 from worker.search.first import first_points
 from worker.search.halving import first_share
 from worker.search.plan import Plan
 from worker.search.points import Point, count, present, recipe_at, value_at
-from worker.search.rows import complete, trials
+from worker.search.promise import by_promise
+from worker.search.rows import trials
 from worker.search.study import proposals
 
 MOST_DRAWS: Final = 5
-"""So often the sampler may propose what was tried already: of any space, then of each."""
+"""So often the sampler may propose what was tried already."""
 MOST_PLACES: Final = 2000
 MOST_VALUES: Final = 50
 COARSE: Final = 4
@@ -31,38 +31,33 @@ COARSE: Final = 4
 def next_row(plan: Plan, rows: Iterable[Trial], number: int, now: float) -> Trial | None:
     """Make the row of the next trial, already ended where its size rules it out. None: nothing is to be tried now."""
     known = trials(rows)
-    match _at_the_edge(plan, known):
-        case Try(value=value):
-            place = only_dimension(plan)
-            points = iter([Point(0, {place.path: value})] if place else [])
-            edge = next(_untried(plan, points, tried(known)), None)
-            if edge is not None:
-                return _row(plan, *edge, number, now, share=1.0)
-        case Wait() | Done():
-            return None
-        case Unordered():
-            pass
     point = next(_untried(plan, _points(plan, known, number), tried(known)), None)
-    return None if point is None else _row(plan, *point, number, now, first_share(plan, point[1]))
-
-
-def _at_the_edge(plan: Plan, rows: list[Trial]) -> Try | Wait | Done | Unordered:
-    dimension = only_dimension(plan)
-    return Unordered() if dimension is None else next_step(plan, dimension, rows)
+    return None if point is None else _row(plan, *point, number, now)
 
 
 def _points(plan: Plan, rows: list[Trial], number: int) -> Iterator[Point]:
-    if only_dimension(plan) is None:
-        yield from first_points(plan)
-    spaces = [None, *_by_promise(plan, rows)]
-    yield from proposals(plan, rows, number, (space for space in spaces for _ in range(MOST_DRAWS)))
-    yield from islice(_everywhere(plan), MOST_PLACES)
+    if len(plan.spaces) == 1:
+        yield from _inside(plan, 0, rows, number)
+        return
+    for space in by_promise(plan, rows):
+        yield from _inside(plan, space, rows, number)
 
 
-def _by_promise(plan: Plan, rows: list[Trial]) -> list[int]:
-    """The spaces, that of the best trial first: the best of all may have nothing left to try."""
-    ranked = [row.space for row in rank(plan, complete(rows))]
-    return list(dict.fromkeys([*ranked, *range(len(plan.spaces))]))
+def _inside(plan: Plan, space: int, rows: list[Trial], number: int) -> Iterator[Point]:
+    """Places of one space: at its edge where it has one; else its first ones, what is proposed, and all others."""
+    dimension = edge_of(plan, space)
+    if dimension is not None:
+        match next_step(plan, dimension, [row for row in rows if row.space == space]):
+            case Try(value=value):
+                yield Point(space, {dimension.path: value})
+            case Wait() | Done():
+                return
+            case Unordered():
+                pass
+    else:
+        yield from first_points(plan, space)
+    yield from islice(proposals(plan, space, rows, number), MOST_DRAWS)
+    yield from islice(_everywhere(plan, space), MOST_PLACES)
 
 
 def _untried(plan: Plan, points: Iterable[Point], known: set[str]) -> Iterator[tuple[Point, Recipe]]:
@@ -72,13 +67,13 @@ def _untried(plan: Plan, points: Iterable[Point], known: set[str]) -> Iterator[t
             yield point, recipe
 
 
-def _everywhere(plan: Plan) -> Iterator[Point]:
-    """Every place of the spaces, those of ranges coarsely."""
-    for index, space in enumerate(plan.spaces):
-        open = dimensions(space.recipe)
-        for values in product(*map(_values, open)):
-            place = {dimension.path: value for dimension, value in zip(open, values, strict=True)}
-            yield Point(index, present(space.recipe, place))
+def _everywhere(plan: Plan, space: int) -> Iterator[Point]:
+    """Every place of a space, those of ranges coarsely."""
+    recipe = plan.spaces[space].recipe
+    open = dimensions(recipe)
+    for values in product(*map(_values, open)):
+        place = {dimension.path: value for dimension, value in zip(open, values, strict=True)}
+        yield Point(space, present(recipe, place))
 
 
 def _values(dimension: Dimension) -> list[Any]:
@@ -89,7 +84,7 @@ def _values(dimension: Dimension) -> list[Any]:
     return [value_at(dimension, part / parts) for part in range(parts + 1)]
 
 
-def _row(plan: Plan, point: Point, recipe: Recipe, number: int, now: float, share: float) -> Trial:
+def _row(plan: Plan, point: Point, recipe: Recipe, number: int, now: float) -> Trial:
     row = Trial(
         id=new_id("trl"),
         owner=plan.owner,
@@ -100,7 +95,7 @@ def _row(plan: Plan, point: Point, recipe: Recipe, number: int, now: float, shar
         space=point.space,
         params=point.values,
         recipe=recipe_json(recipe),
-        share=share,
+        share=first_share(plan, recipe),
         deadline=deadline(plan),
     )
     predicted = predicted_too_large(plan, recipe)

@@ -50,6 +50,27 @@ def choose(plan: Plan, rows: Iterable[Trial]) -> Choice:
     return Choice("closest", ranked[:1]) if ranked else Choice("upload", [])
 
 
+def best_cost(plan: Plan, rows: Iterable[Trial]) -> float | None:
+    """What the best so far costs that meets everything and harms nothing, the upload included; None without any."""
+    ended = complete(trials(rows))
+    keys = [key_of(plan, row) for row in ended]
+    costs = [price for far, harmed, price, *_ in keys if far == 0 and harmed == 0 and price < inf]
+    upload = _upload_cost(plan) if upload_meets(plan, ended) else None
+    return min([*costs, *([] if upload is None else [upload])], default=None)
+
+
+def _upload_cost(plan: Plan) -> float | None:
+    match plan.objective:
+        case "latency":
+            return 1.0
+        case "size":
+            return float(plan.size_bytes)
+        case "macs":
+            return None if plan.macs is None else float(plan.macs)
+        case _:
+            return None
+
+
 def rank(plan: Plan, rows: Iterable[Trial]) -> list[Trial]:
     """Sort finished trials, the best first."""
     return sorted(rows, key=lambda row: key_of(plan, row))

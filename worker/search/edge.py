@@ -1,4 +1,4 @@
-"""The search for the edge of what meets the requirements, where one ordered setting alone is open.
+"""The search for the edge of what meets the requirements, in a space where one ordered setting alone is open.
 
 What the objective makes small shrinks from one end of the setting to the other, until the requirements are not met any
 more: the best is at that edge. It is found by bisection in three parts:
@@ -8,11 +8,13 @@ more: the best is at that edge. It is found by bisection in three parts:
        behind the harshest value that does
     3. between the two values at the edge, down to a 128th of the range
 
+A trial that was stopped because the best so far costs no more asked too little, as if it had met what is required.
+
 Neither which end is the harsh one nor that results follow an order is believed: where they contradict both directions,
 the search goes on without (`Unordered`).
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
@@ -22,12 +24,23 @@ from winnow.contract.spaces import Dimension, dimensions
 from worker.search.measured import cost, violation
 from worker.search.plan import Plan
 from worker.search.points import count, is_ordered, position_of, value_at
-from worker.search.rows import complete, in_the_air
+from worker.search.rows import complete, in_the_air, is_skipped
 
 CELLS: Final = 16
 FINEST: Final = 1 / 128
 DOWN_IS_HARSH: Final = frozenset(
-    {"bits", "weight_bits", "colors", "groups", "energy", "epochs", "steps", "exclude"}
+    {
+        "bits",
+        "weight_bits",
+        "colors",
+        "groups",
+        "energy",
+        "epochs",
+        "steps",
+        "exclude",
+        "max_size_ratio",
+        "min_snr_db",
+    }
 )
 """Settings that compress more the lower they are, as far as names tell."""
 EXACT_TOLERANCE, TIMED_TOLERANCE = 0.01, 0.1
@@ -87,11 +100,11 @@ class Seen:
         return Seen(meets, fails, open, costs, violations)
 
 
-def only_dimension(plan: Plan) -> Dimension | None:
-    """The one setting that is open, where it is ordered and something bounds it."""
-    if len(plan.spaces) != 1 or plan.require.is_empty:
+def edge_of(plan: Plan, space: int) -> Dimension | None:
+    """The one setting that is open in a space, where it is ordered and something bounds it."""
+    if plan.require.is_empty:
         return None
-    match dimensions(plan.spaces[0].recipe):
+    match dimensions(plan.spaces[space].recipe):
         case [dimension] if is_ordered(dimension) and count(dimension) != 2:
             return dimension
         case _:
@@ -99,16 +112,30 @@ def only_dimension(plan: Plan) -> Dimension | None:
 
 
 def next_step(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> Step:
-    """Say what to try next, in whichever direction the results allow."""
+    """Say what to try next of a space, of which these are the rows, in whichever direction the results allow."""
+    for seen, up in _directed(plan, dimension, rows):
+        step = _bisect(seen, count(dimension))
+        return Try(value_at(dimension, step if up else 1 - step)) if isinstance(step, float) else step
+    return Unordered()
+
+
+def gentlest_failure(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> float | None:
+    """What the gentlest trial that asked too much costs; None where none did, or results have no order."""
+    for seen, _ in _directed(plan, dimension, rows):
+        costs = [price for place, price in seen.costs if place == seen.harsh]
+        return min(costs, default=None)
+    return None
+
+
+def _directed(plan: Plan, dimension: Dimension, rows: Iterable[Trial]) -> Iterator[tuple[Seen, bool]]:
+    """What was seen, from the gentle end on, in the directions that it allows: the likelier first. True: upwards."""
     seen = _seen(plan, dimension, list(rows))
     tolerance = EXACT_TOLERANCE if plan.objective in ("size", "macs") else TIMED_TOLERANCE
     upwards = (dimension.path.rpartition(".")[2] not in DOWN_IS_HARSH) != (plan.objective == "quality")
     for up in (upwards, not upwards):
         directed = seen if up else seen.reversed()
         if _is_monotone(directed, tolerance):
-            step = _bisect(directed, count(dimension))
-            return Try(value_at(dimension, step if up else 1 - step)) if isinstance(step, float) else step
-    return Unordered()
+            yield directed, up
 
 
 def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
@@ -116,10 +143,11 @@ def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
         return position_of(dimension, row.params[dimension.path])
 
     ended = complete(rows)
-    lost = [row for row in rows if row.state in ("failed", "stopped_early")]
-    costs = [(place(row), cost(row.result or {}, plan.objective)) for row in ended]
+    beaten = [row for row in rows if row.state == "stopped_early" and row.result and not is_skipped(row)]
+    lost = [row for row in rows if row.state in ("failed", "stopped_early") and row not in beaten]
+    costs = [(place(row), cost(row.result or {}, plan.objective)) for row in [*ended, *beaten]]
     return Seen(
-        meets=[place(row) for row in ended if violation(row.result or {}) == 0],
+        meets=[place(row) for row in [*ended, *beaten] if row in beaten or violation(row.result or {}) == 0],
         fails=[place(row) for row in ended if violation(row.result or {}) > 0] + [place(row) for row in lost],
         open=[place(row) for row in in_the_air(rows)],
         costs=[(position, price) for position, price in costs if price is not None],

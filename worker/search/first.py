@@ -1,7 +1,7 @@
-"""What is tried before a model of the results is of use: each space as it is by default, then the ends that matter."""
+"""What is tried of a space before a model of the results is of use: the defaults, then the ends that matter."""
 
 from collections.abc import Iterator
-from itertools import islice, zip_longest
+from itertools import islice
 from typing import Final
 
 from winnow.contract.open_steps import OpenRecipe
@@ -10,26 +10,20 @@ from worker.search.plan import Plan
 from worker.search.points import Point, default_at, ends, is_ordered, present
 
 MOST_FIRST: Final = 12
-"""Without a budget in trials; with one, at most half of it, but each space once."""
+"""Without a budget in trials; with one, at most half of it."""
 
 
-def first_points(plan: Plan) -> list[Point]:
+def first_points(plan: Plan, space: int) -> Iterator[Point]:
     """List the places to try first, in order."""
-    defaults = [_default(index, space.recipe) for index, space in enumerate(plan.spaces)]
-    by_space = [_ends(index, space.recipe) for index, space in enumerate(plan.spaces)]
-    extremes = (point for turn in zip_longest(*by_space) for point in turn if point is not None)
-    most = MOST_FIRST if plan.budget.trials is None else plan.budget.trials // 2
-    return [*defaults, *islice(extremes, max(0, most - len(defaults)))]
+    most = MOST_FIRST if plan.budget.trials is None else max(1, plan.budget.trials // 2)
+    return islice(_places(space, plan.spaces[space].recipe), most)
 
 
-def _default(index: int, space: OpenRecipe) -> Point:
+def _places(index: int, space: OpenRecipe) -> Iterator[Point]:
+    """The default, and it with one setting at an end."""
     values = {dimension.path: default_at(space, dimension) for dimension in dimensions(space)}
-    return Point(index, present(space, values))
-
-
-def _ends(index: int, space: OpenRecipe) -> Iterator[Point]:
-    """The default with one setting at an end."""
-    default = _default(index, space)
+    default = Point(index, present(space, values))
+    yield default
     for dimension in dimensions(space):
         if is_ordered(dimension):
             for value in ends(dimension):

@@ -6,6 +6,10 @@
 Who goes on is said by Optuna's pruner, which takes the best third of those that came to the same rung, without waiting
 for any (ASHA). A recipe that does not meet the requirements, or does harm where nothing is required of the quality,
 comes behind all that do, by how far off it is.
+
+Training changes neither speed nor size: what costs no less than the best so far stops at the end of its rung. Where the
+edge of a space is sought nothing else stops a trial, and it does all of its epochs after the first rung: that the next
+one asks for more, and is worse after a short training, says nothing of either.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -17,7 +21,8 @@ from optuna.trial import FrozenTrial, TrialState, create_trial
 
 from app.storage.records import Trial
 from winnow.contract.recipe import Recipe
-from worker.search.choice import harm_of
+from worker.search.choice import best_cost, harm_of
+from worker.search.edge import edge_of
 from worker.search.measured import cost, violation
 from worker.search.plan import Plan
 from worker.search.rows import trials, undecided
@@ -36,7 +41,8 @@ Changes = dict[str, dict[str, Any]]
 def first_share(plan: Plan, recipe: Recipe) -> float:
     """The share of its epochs that a recipe is tried with first."""
     few = plan.budget.trials is not None and plan.budget.trials < FEWEST_TRIALS
-    return 1.0 if few or longest_training(recipe) < FEWEST_EPOCHS else SHARES[0]
+    only_edge = len(plan.spaces) == 1 and edge_of(plan, 0) is not None
+    return 1.0 if few or only_edge or longest_training(recipe) < FEWEST_EPOCHS else SHARES[0]
 
 
 def longest_training(recipe: Recipe) -> int:
@@ -51,14 +57,19 @@ def at_share(recipe: Recipe, share: float) -> Recipe:
 
 def decide(plan: Plan, rows: Iterable[Trial]) -> Changes:
     """Say of each trial that came to the end of its rung whether it waits for the next or stops, by their ids."""
-    known = {row.id: [(int(rung), value) for rung, value in row.intermediate] for row in trials(rows)}
+    rows = trials(rows)
+    known = {row.id: [(int(rung), value) for rung, value in row.intermediate] for row in rows}
+    best = None if plan.objective == "quality" else best_cost(plan, rows)
     changes: Changes = {}
-    for row in undecided(trials(rows)):
-        worth = value_of(plan, row)
+    for row in undecided(rows):
+        worth, price = value_of(plan, row), cost(row.result or {}, plan.objective)
         others = [values for id, values in known.items() if id != row.id]
-        goes_on = not _is_pruned(others, known[row.id], row.rung, worth)
+        beaten = best is not None and price is not None and price >= best
+        at_edge = edge_of(plan, row.space) is not None
+        goes_on = not beaten and (at_edge or not _is_pruned(others, known[row.id], row.rung, worth))
         known[row.id] = [*known[row.id], (row.rung, worth)]
-        changes[row.id] = _change(row, worth, goes_on)
+        rung = len(SHARES) - 1 if at_edge else row.rung + 1
+        changes[row.id] = _change(row, worth, rung if goes_on else None)
     return changes
 
 
@@ -69,11 +80,10 @@ def value_of(plan: Plan, row: Trial) -> float:
     return BEHIND_ALL * (1 + far) if far > 0 or price is None else price
 
 
-def _change(row: Trial, worth: float, goes_on: bool) -> dict[str, Any]:
+def _change(row: Trial, worth: float, rung: int | None) -> dict[str, Any]:
     intermediate = [*row.intermediate, [row.rung, worth]]
-    if not goes_on:
+    if rung is None:
         return {"state": "stopped_early", "intermediate": intermediate}
-    rung = row.rung + 1
     return {"state": "waiting", "rung": rung, "share": SHARES[rung], "intermediate": intermediate}
 
 

@@ -31,7 +31,6 @@ from worker.search.rows import in_the_air, trials, undecided
 
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
-SPACE: Final = "space"
 REQUIRED: Final = "required"
 STARTUP_TRIALS: Final = 6
 """So many are drawn at random, or are the first ones, before a model is made of them."""
@@ -39,30 +38,21 @@ FAILED: Final = 100.0
 """The violation of a trial that gave nothing: worse than any other."""
 
 
-def proposals(
-    plan: Plan, rows: Iterable[Trial], number: int, spaces: Iterable[int | None] = (None,)
-) -> Iterator[Point]:
-    """Ask for places to try next, for each entry of `spaces` one: in that space, or, for None, in any. Those that were
-    proposed already count as in the air."""
+def proposals(plan: Plan, space: int, rows: Iterable[Trial], number: int) -> Iterator[Point]:
+    """Ask for places of a space to try next, without end. Those that were proposed already count as in the air."""
     rows = trials(rows)
-    study = build(plan, rows, _seed(plan, rows, number))
-    for space in spaces:
+    study = build(plan, [row for row in rows if row.space == space], _seed(plan, rows, number))
+    while True:
         asked = study.ask()
-        index = _draw_space(asked, len(plan.spaces)) if space is None else space
         values: dict[str, Any] = {}
-        for dimension in dimensions(plan.spaces[index].recipe):
+        for dimension in dimensions(plan.spaces[space].recipe):
             if dimension.inside is None or values[dimension.inside]:
-                drawn = _draw(asked, _name(index, dimension), dimension)
-                values[dimension.path] = _value(dimension, drawn)
-        yield Point(index, values)
-
-
-def _draw_space(trial: optuna.Trial, spaces: int) -> int:
-    return trial.suggest_categorical(SPACE, range(spaces)) if spaces > 1 else 0
+                values[dimension.path] = _value(dimension, _draw(asked, dimension))
+        yield Point(space, values)
 
 
 def build(plan: Plan, rows: list[Trial], seed: int) -> optuna.Study:
-    """The study that has seen these rows."""
+    """The study that has seen these rows, of one space."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
         sampler = TPESampler(
@@ -115,7 +105,8 @@ def distribution(dimension: Dimension) -> BaseDistribution:
     return FloatDistribution(dimension.low, dimension.high, log=dimension.logarithmic)
 
 
-def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:
+def _draw(trial: optuna.Trial, dimension: Dimension) -> Any:
+    name = dimension.path
     match distribution(dimension):
         case CategoricalDistribution(choices=choices):
             return trial.suggest_categorical(name, choices)
@@ -129,16 +120,10 @@ def _draw(trial: optuna.Trial, name: str, dimension: Dimension) -> Any:
 
 def _params(plan: Plan, row: Trial) -> tuple[dict[str, Any], dict[str, BaseDistribution]]:
     space = plan.spaces[row.space].recipe
-    params: dict[str, Any] = {SPACE: row.space} if len(plan.spaces) > 1 else {}
-    kinds: dict[str, BaseDistribution] = (
-        {SPACE: CategoricalDistribution(range(len(plan.spaces)))} if len(plan.spaces) > 1 else {}
-    )
     values = present(space, row.params)
-    for dimension in dimensions(space):
-        if dimension.path in values:
-            name = _name(row.space, dimension)
-            params[name], kinds[name] = _drawn(dimension, values[dimension.path]), distribution(dimension)
-    return params, kinds
+    open = [dimension for dimension in dimensions(space) if dimension.path in values]
+    params = {dimension.path: _drawn(dimension, values[dimension.path]) for dimension in open}
+    return params, {dimension.path: distribution(dimension) for dimension in open}
 
 
 def _values(plan: Plan, row: Trial) -> list[float] | None:
@@ -154,10 +139,6 @@ def _shortfall(row: Trial) -> float:
     if row.state != "stopped_early" or result is None:
         return FAILED
     return float(result["violation"]) if "violation" in result else violation(result)
-
-
-def _name(space: int, dimension: Dimension) -> str:
-    return f"{space}:{dimension.path}"
 
 
 def _value(dimension: Dimension, drawn: Any) -> Any:

@@ -11,7 +11,7 @@ from tests.support.searching import MILLION, Service, noisy, plan_of, result, tr
 from winnow.contract.recipe import Requirements
 from winnow.contract.search import Budget
 from worker.search.cheap import recipe_json
-from worker.search.edge import Done, Try, Unordered, Wait, next_step, only_dimension
+from worker.search.edge import Done, Try, Unordered, Wait, edge_of, next_step
 from worker.search.plan import Plan
 from worker.search.points import Point, recipe_at
 
@@ -66,7 +66,7 @@ def at(number: int, amount: float, size: float, drop: float) -> Any:
 
 
 def steps(plan: Plan, rows: list[Any]) -> Any:
-    dimension = only_dimension(plan)
+    dimension = edge_of(plan, 0)
     assert dimension is not None
     return next_step(plan, dimension, rows)
 
@@ -135,13 +135,8 @@ def test_it_is_done_where_all_or_nothing_meets_the_requirements() -> None:
 
 def test_only_one_ordered_setting_with_requirements_is_bisected() -> None:
     pruning = {"kind": "channel_pruning", "amount": {"between": [0.1, 0.9]}}
-    assert only_dimension(plan_of([pruning], require=Requirements())) is None
-    assert only_dimension(plan_of([pruning], [pruning])) is None
-    assert (
-        only_dimension(
-            plan_of([{"kind": "int8_static", "calibration": {"any_of": ["mse", "minmax", "entropy"]}}])
-        )
-        is None
-    )
-    assert only_dimension(plan_of([pruning | {"rounds": {"between": [1, 4]}}])) is None
-    assert only_dimension(plan_of([pruning])) is not None
+    assert edge_of(plan_of([pruning], require=Requirements()), 0) is None
+    calibrations = {"any_of": ["mse", "minmax", "entropy"]}
+    assert edge_of(plan_of([{"kind": "int8_static", "calibration": calibrations}]), 0) is None
+    assert edge_of(plan_of([pruning | {"rounds": {"between": [1, 4]}}]), 0) is None
+    assert edge_of(plan_of([{"kind": "float16"}], [pruning]), 1) is not None

@@ -6,7 +6,7 @@
 Gains are bytes of weights, or milliseconds by the profile of float, 8-bit and 4-bit kernels.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -25,6 +25,7 @@ from worker.compression.quantization.search.sensitivity import measure_sensitivi
 from worker.compression.steps.context import Context
 
 BITS: Final = (8, 4)
+TIMED_BITS: Final = (*BITS, FLOAT)
 MAX_ALONE_SAMPLES, MAX_PROBED_SAMPLES = 8, 32
 """On which single layers are judged, and the Hessian is probed."""
 
@@ -61,6 +62,26 @@ class LayerCosts:
             return None
         saved = sum(self._saved_ms(name, bits) for name, bits in chosen.items())
         return self.total_ms / max(self.total_ms - saved, 1e-9)
+
+
+def shared_layer_costs(
+    static: Static,
+    output_error: OutputComparer,
+    context: Context,
+    sensitivity: Literal["measured", "hessian"],
+    progress: Progress,
+) -> LayerCosts:
+    """What `layer_costs` measures, once for all trials of a search. Raises what it raises."""
+    names = [str(node.name) for node in static.selection().weighted]
+    return context.shared.once(
+        "layer_costs",
+        static.model,
+        static.samples,
+        [sensitivity, names],
+        lambda: layer_costs(static, output_error, context, sensitivity, progress),
+        to_arrays=_to_arrays,
+        from_arrays=_from_arrays,
+    )
 
 
 def layer_costs(
@@ -131,3 +152,39 @@ def _by_hessian(
 def _rounding_error(matrix: np.ndarray, limit: int) -> float:
     """‖Q(W) − W‖²"""
     return float(((round_to_nearest(matrix, limit) - matrix).astype(np.float64) ** 2).sum())
+
+
+def _to_arrays(costs: LayerCosts) -> dict[str, np.ndarray]:
+    """NaN for what is not known. Without times nothing: another trial may be able to tell them."""
+    if costs.total_ms is None:
+        return {}
+    names = list(costs.bytes)
+    tables = {
+        "costs": (costs.costs, BITS),
+        "snr_db": (costs.snr_db, BITS),
+        "times": (costs.times, TIMED_BITS),
+    }
+    arrays = {
+        name: np.array([[table.get(layer, {}).get(b, np.nan) for b in bits] for layer in names])
+        for name, (table, bits) in tables.items()
+    }
+    sizes = np.array([costs.bytes[name] for name in names], np.int64)
+    return {**arrays, "names": np.array(names), "bytes": sizes, "total_ms": np.array(costs.total_ms)}
+
+
+def _from_arrays(arrays: dict[str, np.ndarray]) -> LayerCosts:
+    names = [str(name) for name in arrays["names"]]
+
+    def table(name: str, bits: Sequence[int]) -> dict[str, dict[int, float]]:
+        rows = arrays[name].reshape(len(names), len(bits)).tolist()
+        known = [{b: v for b, v in zip(bits, row, strict=True) if not np.isnan(v)} for row in rows]
+        return dict(zip(names, known, strict=True))
+
+    costs, snr_db = table("costs", BITS), table("snr_db", BITS)
+    return LayerCosts(
+        bytes=dict(zip(names, arrays["bytes"].tolist(), strict=True)),
+        costs={name: by_bits for name, by_bits in costs.items() if by_bits},
+        times=table("times", TIMED_BITS),
+        snr_db=snr_db if any(snr_db.values()) else {},
+        total_ms=float(arrays["total_ms"]),
+    )

@@ -1,0 +1,94 @@
+"""Which of several spaces deserves the next trial.
+
+    promise = gain / (what a trial of it takes · (1 + trials since its last step forward))
+    gain    = ln(cost of the best so far / least that a trial of the space can be expected to cost)
+
+The best so far meets everything; it is the upload where that does and nothing beats it. What can be expected of a
+space: at its edge (`edge`) the cost of the gentlest trial that asked too much, since all that is gentler costs more;
+elsewhere the least so far, less a part that shrinks with the trials: ½, ¼, … Spaces that were not tried yet come first,
+those that train last of them. A space that promises nothing gets no further trial.
+"""
+
+from collections.abc import Iterable
+from math import inf, log
+from typing import Final
+
+from app.storage.records import Trial
+from winnow.contract.recipe import Recipe
+from winnow.contract.spaces import corners
+from worker.search.choice import best_cost, harm_of
+from worker.search.edge import edge_of, gentlest_failure
+from worker.search.halving import longest_training
+from worker.search.measured import cost, violation
+from worker.search.plan import Plan
+from worker.search.rows import in_the_air, is_skipped, trials
+
+OPTIMISM: Final = 0.5
+"""The part of the least cost that a second trial is hoped to save."""
+LEAST_GAIN: Final = 0.01
+"""Nobody waits for a percent."""
+PATIENCE: Final = 10
+"""Trials of a space without a step forward, after which it is given up."""
+
+
+def by_promise(plan: Plan, rows: Iterable[Trial]) -> list[int]:
+    """Order the spaces that are worth a trial, the most promising first."""
+    rows = trials(rows)
+    best = best_cost(plan, rows)
+    worth = {
+        index: _promise(plan, index, [row for row in rows if row.space == index], best)
+        for index in range(len(plan.spaces))
+    }
+    order = sorted(worth, key=lambda index: (-worth[index], _trains(plan, index), index))
+    return [index for index in order if worth[index] > 0]
+
+
+def _promise(plan: Plan, space: int, rows: list[Trial], best: float | None) -> float:
+    if not rows:
+        return inf
+    ended = [row for row in rows if not in_the_air([row])]
+    measured = [row for row in ended if row.result is not None and not is_skipped(row)]
+    idle = len(ended) - _last_step_forward(plan, measured)
+    if idle > PATIENCE or (not measured and in_the_air(rows)):
+        return 0.0
+    gain = _gain(plan, space, measured, best) if measured else 1.0
+    return 0.0 if gain < LEAST_GAIN else gain / (_price(plan, ended) * (1 + idle))
+
+
+def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> float:
+    """1 where costs cannot be compared: nothing meets what is required yet, or the cost is a loss of quality."""
+    if best is None or plan.objective == "quality":
+        return 1.0
+    costs = [price for row in rows if (price := cost(row.result or {}, plan.objective)) is not None]
+    dimension = edge_of(plan, space)
+    expected = None if dimension is None else gentlest_failure(plan, dimension, rows)
+    if expected is None:
+        expected = min(costs, default=best) * (1 - OPTIMISM / len(rows))
+    return log(best / max(expected, 1e-9))
+
+
+def _last_step_forward(plan: Plan, rows: list[Trial]) -> int:
+    """How many trials it took to come to the best of a space."""
+    return max((index + 1 for index in range(len(rows)) if _is_forward(plan, rows, index)), default=0)
+
+
+def _is_forward(plan: Plan, rows: list[Trial], index: int) -> bool:
+    return all(_value(plan, rows[index]) < _value(plan, row) for row in rows[:index])
+
+
+def _value(plan: Plan, row: Trial) -> tuple[float, float]:
+    result = row.result or {}
+    price = cost(result, plan.objective)
+    return violation(result) + harm_of(plan, result), inf if price is None else price
+
+
+def _price(plan: Plan, rows: list[Trial]) -> float:
+    """In what the budget counts. Where it counts trials, nothing may depend on the clock."""
+    if plan.budget.trials is not None:
+        return 1.0
+    return max(1.0, sum(row.seconds for row in rows) / max(1, len(rows)))
+
+
+def _trains(plan: Plan, space: int) -> bool:
+    recipes: Iterable[Recipe] = corners(plan.spaces[space].recipe, 1)
+    return any(longest_training(recipe) > 0 for recipe in recipes)
