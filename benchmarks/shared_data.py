@@ -40,8 +40,9 @@ def shared_or_exit() -> Path:
     return SHARED
 
 
-def prepare(model: str) -> Prepared:
-    """What fits the model file of that name. Raises `KeyError` for a name that is not known."""
+def prepare(model: str, enlarged: int = ENLARGED) -> Prepared:
+    """What fits the model file of that name; `enlarged` images, where it takes these. Raises `KeyError` for a name
+    that is not known."""
     stem = model.split(".")[0] if not model.startswith("squeezenet") else "squeezenet"
     match stem:
         case "lenet5-mnist":
@@ -53,18 +54,22 @@ def prepare(model: str) -> Prepared:
         case "dscnn-kws":
             return _keywords()
         case "squeezenet":
-            return _images({"data": ((224, 224), {**UNIT, **IMAGENET})})
+            return _images(enlarged, {"data": ((224, 224), {**UNIT, **IMAGENET})})
         case "yolox_nano":
-            return _images({"images": ((416, 416), {})})
+            return _images(enlarged, {"images": ((416, 416), {})})
         case "ppocrv3-det":
-            return _images({"x": ((320, 320), {**UNIT, **IMAGENET})}, shapes={"x": [1, 3, 320, 320]})
+            return _images(
+                enlarged, {"x": ((320, 320), {**UNIT, **IMAGENET})}, shapes={"x": [1, 3, 320, 320]}
+            )
         case "ultraface-rfb-320":
-            return _images({"input": ((240, 320), {"scale": 1.0, "mean": [127.0] * 3, "std": [128.0] * 3})})
+            return _images(
+                enlarged, {"input": ((240, 320), {"scale": 1.0, "mean": [127.0] * 3, "std": [128.0] * 3})}
+            )
         case "vittracker":
             pixels = {**UNIT, **IMAGENET}
-            return _images({"template": ((128, 128), pixels), "search": ((256, 256), pixels)})
+            return _images(enlarged, {"template": ((128, 128), pixels), "search": ((256, 256), pixels)})
         case "super-resolution":
-            return _luminance()
+            return _luminance(enlarged)
         case "silero-vad-op18":
             return _speech_windows()
         case "dtln-1":
@@ -119,29 +124,31 @@ def _keywords() -> Prepared:
     )
 
 
-def _enlarge(height: int, width: int) -> np.ndarray:
-    """CIFAR test images, bilinear, as uint8 [n, height, width, 3]."""
-    images = _archive("cifar10_subset.npz")["x_test"][:ENLARGED]
+def _enlarge(count: int, height: int, width: int) -> np.ndarray:
+    """CIFAR test images, bilinear, as uint8 [count, height, width, 3]."""
+    images = _archive("cifar10_subset.npz")["x_test"][:count]
     factors = (1, height / 32, width / 32, 1)
     return zoom(images.astype(np.float32), factors, order=1).round().clip(0, 255).astype(np.uint8)
 
 
 def _images(
-    inputs: dict[str, tuple[tuple[int, int], dict[str, Any]]], shapes: dict[str, list[int]] | None = None
+    count: int,
+    inputs: dict[str, tuple[tuple[int, int], dict[str, Any]]],
+    shapes: dict[str, list[int]] | None = None,
 ) -> Prepared:
     declared = {
         name: {"array": name, "layout": "NHWC->NCHW", **pixels} for name, (_, pixels) in inputs.items()
     }
     return _held_out(
         "enlarged CIFAR images",
-        {name: _enlarge(*size) for name, (size, _) in inputs.items()},
+        {name: _enlarge(count, *size) for name, (size, _) in inputs.items()},
         {"inputs": declared},
         shapes,
     )
 
 
-def _luminance() -> Prepared:
-    gray = _enlarge(224, 224).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
+def _luminance(count: int) -> Prepared:
+    gray = _enlarge(count, 224, 224).astype(np.float32) @ np.array([0.299, 0.587, 0.114], np.float32)
     arrays = {"y": gray.round().astype(np.uint8)}
     return _held_out(
         "enlarged CIFAR images (luminance)",
@@ -192,5 +199,6 @@ def _held_out(
     declaration: dict[str, Any],
     shapes: dict[str, list[int]] | None = None,
 ) -> Prepared:
-    cut = ENLARGED * 2 // 3
-    return Prepared(origin, arrays, declaration, (0, cut), (cut, ENLARGED), None, shapes or {})
+    rows = len(next(iter(arrays.values())))
+    cut = rows * 2 // 3
+    return Prepared(origin, arrays, declaration, (0, cut), (cut, rows), None, shapes or {})

@@ -3,7 +3,7 @@
 `auto` searches the spaces of the presets that suit, the likeliest first.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -27,12 +27,13 @@ MANY_PARAMETERS: Final = 20_000_000
 FEW_PRODUCTS: Final = 0.05
 """Of the multiply-accumulates; products in few bits bring no more than that."""
 
-TRAINING_RATE: Final = 5e10
+TRAINING_RATE: Final = 4e10
 """Multiply-accumulates in a second of training, on two cores with AVX-512; a GPU does more in the same time."""
 TYPICAL_MACS: Final = 100_000_000
 TYPICAL_SECONDS: Final = 300
 FEW_STEPS: Final = 100
 MANY_STEPS: Final = 1000
+FEW_SAMPLES, MANY_SAMPLES = 64, 512
 
 
 class PresetInfo(ResponseModel):
@@ -227,15 +228,16 @@ def ranked(facts: ModelFacts, data: DataUses, objective: Objective) -> list[tupl
 def auto_spaces(facts: ModelFacts, request: JobRequest) -> list[Space]:
     """What `auto` tries: of all presets the spaces that can bring what is wanted, the likeliest first, each once.
 
-    Trainings are as long as fits: a whole one is to take a quarter of the budget's seconds at most.
+    Trainings are as long as fits: a whole one is to take a quarter of the budget's seconds at most. Pruning looks at
+    fewer samples where a model is large.
     """
     assert request.search is not None, "auto needs a search"
     objective = request.search.objective
     spaces = [space for name, _ in ranked(facts, request.data, objective) for space in spaces_of(name)]
     useless = [] if _bounds_size(request) else _useless(facts, objective, request.target)
-    trainings = _training_settings(facts, request.search.budget.seconds)
+    fitted = _fitted_settings(facts, request.search.budget.seconds)
     chosen = {id(space): space for space in spaces if space not in useless}
-    return [_with_trainings(space, trainings) for space in chosen.values()]
+    return [_with_settings(space, fitted) for space in chosen.values()]
 
 
 def _bounds_size(request: JobRequest) -> bool:
@@ -261,23 +263,31 @@ def _useless(facts: ModelFacts, objective: Objective, target: Target) -> list[Sp
     return useless
 
 
-def _training_settings(facts: ModelFacts, seconds: int | None) -> dict[str, object]:
-    """steps = seconds/4 · rate / (4 · MACs · batch): a step runs teacher and student forwards, the student back twice
-    as long."""
+def _fitted_settings(facts: ModelFacts, seconds: int | None) -> dict[str, dict[str, object]]:
+    """By kind of step.
+
+    steps   = seconds/4 · rate / (4 · MACs · batch)      forwards for two models, backwards as long again
+    samples = rate / 10 / MACs
+    """
     macs, seconds = max(1, facts.macs or TYPICAL_MACS), seconds or TYPICAL_SECONDS
     for batch in (128, 32):
         steps = int(seconds / 4 * TRAINING_RATE / (4 * macs * batch))
         if steps >= FEW_STEPS:
             break
-    return {"steps": min(max(steps, 1), MANY_STEPS), "batch_size": batch}
+    training: dict[str, object] = {"steps": min(max(steps, 1), MANY_STEPS), "batch_size": batch}
+    samples = min(max(round(TRAINING_RATE / 10 / macs), FEW_SAMPLES), MANY_SAMPLES)
+    return {
+        "distillation": training,
+        "quantization_aware_training": training,
+        "channel_pruning": {"samples": samples},
+    }
 
 
-def _with_trainings(space: Space, settings: dict[str, object]) -> Space:
+def _with_settings(space: Space, settings: Mapping[str, dict[str, object]]) -> Space:
     steps = space.recipe.model_dump(mode="json", exclude_unset=True)["steps"]
-    kinds = {"distillation", "quantization_aware_training"}
-    if not any(step["kind"] in kinds for step in steps):
+    if not any(step["kind"] in settings for step in steps):
         return space
-    return _space(space.why, *(step | settings if step["kind"] in kinds else step for step in steps))
+    return _space(space.why, *(step | settings.get(step["kind"], {}) for step in steps))
 
 
 def _reasons(facts: ModelFacts, data: DataUses, objective: Objective) -> Iterator[tuple[PresetName, str]]:

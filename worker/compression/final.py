@@ -87,7 +87,8 @@ def _report(finalist: Finalist) -> Report:
 def _choose(finalists: Sequence[Finalist], objective: Objective, materials: Materials) -> Finalist | None:
     """The first, unless time decides: then the one with the best lower bound; the first of those that are equal.
 
-    None where the upload is better: it is faster than all, that was wanted most, and nothing required keeps it out.
+    None where the upload is better: speed was wanted most, none of them is faster beyond doubt, and nothing required
+    keeps the upload out.
     """
     by_time = objective == "latency"
     if not finalists or (len(finalists) == 1 and not by_time):
@@ -101,7 +102,7 @@ def _choose(finalists: Sequence[Finalist], objective: Objective, materials: Mate
     if not by_time:  # they come in the order of the objective, and only have to be fast enough
         enough = (each for each, entry in zip(finalists, timed, strict=True) if _is_enough(entry, materials))
         return next(enough, finalists[0])
-    if all(entry.interval[1] < 1 for entry in timed) and _upload_will_do(original, materials):
+    if all(entry.interval[0] <= 1 for entry in timed) and _upload_will_do(original, materials):
         return None
     return finalists[max(range(len(timed)), key=lambda index: timed[index].interval[0])]
 
