@@ -27,13 +27,13 @@ MANY_PARAMETERS: Final = 20_000_000
 FEW_PRODUCTS: Final = 0.05
 """Of the multiply-accumulates; products in few bits bring no more than that."""
 
-TRAINING_RATE: Final = 4e10
+TRAINING_RATE: Final = 3e10
 """Multiply-accumulates in a second of training, on two cores with AVX-512; a GPU does more in the same time."""
 TYPICAL_MACS: Final = 100_000_000
 TYPICAL_SECONDS: Final = 300
 FEW_STEPS: Final = 100
-MANY_STEPS: Final = 1000
-FEW_SAMPLES, MANY_SAMPLES = 64, 512
+MANY_STEPS: Final = 500
+FEW_SAMPLES, MANY_SAMPLES = 100, 512
 
 
 class PresetInfo(ResponseModel):
@@ -228,8 +228,8 @@ def ranked(facts: ModelFacts, data: DataUses, objective: Objective) -> list[tupl
 def auto_spaces(facts: ModelFacts, request: JobRequest) -> list[Space]:
     """What `auto` tries: of all presets the spaces that can bring what is wanted, the likeliest first, each once.
 
-    Trainings are as long as fits: a whole one is to take a quarter of the budget's seconds at most. Pruning looks at
-    fewer samples where a model is large.
+    Trainings are as long as fits: a whole one is to take a sixth of the budget's seconds at most. Where a
+    model is large, fewer samples are looked at.
     """
     assert request.search is not None, "auto needs a search"
     objective = request.search.objective
@@ -266,20 +266,21 @@ def _useless(facts: ModelFacts, objective: Objective, target: Target) -> list[Sp
 def _fitted_settings(facts: ModelFacts, seconds: int | None) -> dict[str, dict[str, object]]:
     """By kind of step.
 
-    steps   = seconds/4 · rate / (4 · MACs · batch)      forwards for two models, backwards as long again
-    samples = rate / 10 / MACs
+    steps   = seconds/6 · rate / (4 · MACs · batch)      forwards for two models, backwards as long again
+    samples = rate / 6 / MACs
     """
     macs, seconds = max(1, facts.macs or TYPICAL_MACS), seconds or TYPICAL_SECONDS
     for batch in (128, 32):
-        steps = int(seconds / 4 * TRAINING_RATE / (4 * macs * batch))
+        steps = int(seconds / 6 * TRAINING_RATE / (4 * macs * batch))
         if steps >= FEW_STEPS:
             break
     training: dict[str, object] = {"steps": min(max(steps, 1), MANY_STEPS), "batch_size": batch}
-    samples = min(max(round(TRAINING_RATE / 10 / macs), FEW_SAMPLES), MANY_SAMPLES)
+    samples = min(max(round(TRAINING_RATE / 6 / macs), FEW_SAMPLES), MANY_SAMPLES)
+    looking = ("channel_pruning", "int8", "int8_static", "mixed_precision")
     return {
         "distillation": training,
         "quantization_aware_training": training,
-        "channel_pruning": {"samples": samples},
+        **{kind: {"samples": samples} for kind in looking},
     }
 
 

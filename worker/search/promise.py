@@ -4,9 +4,9 @@
     gain    = ln(cost of the best so far / least that a trial of the space can be expected to cost)
 
 The best so far meets everything; it is the upload where that does and nothing beats it. What can be expected of a
-space: at its edge (`edge`) the cost of the gentlest trial that asked too much, since all that is gentler costs more;
-elsewhere the least so far, less a part that shrinks with the trials: ½, ¼, … Spaces that were not tried yet come first,
-those that train last of them. A space that promises nothing gets no further trial.
+space: at its edge (`edge`) the cost of the gentlest trial that asked too much, since all that is gentler costs more; as
+long as none did, or elsewhere, the least so far, less a part that shrinks with the trials. Of a space that was not
+tried the gain is guessed, the less the later it comes. One that promises nothing gets no further trial.
 """
 
 from collections.abc import Iterable
@@ -23,8 +23,12 @@ from worker.search.measured import cost, violation
 from worker.search.plan import Plan
 from worker.search.rows import in_the_air, is_skipped, trials
 
-OPTIMISM: Final = 0.5
-"""The part of the least cost that a second trial is hoped to save."""
+OPTIMISM, EDGE_OPTIMISM = 0.25, 0.75
+"""The part of the least cost that a second trial is hoped to save; more in a space whose edge was not seen yet."""
+GUESSED_GAIN, NEXT_SPACE = log(2), 0.9
+"""Of the first space, and of each further one as a part of the one before."""
+TRAINING_TAKES: Final = 4.0
+"""Trials without a training."""
 LEAST_GAIN: Final = 0.01
 """Nobody waits for a percent."""
 PATIENCE: Final = 10
@@ -35,17 +39,20 @@ def by_promise(plan: Plan, rows: Iterable[Trial]) -> list[int]:
     """Order the spaces that are worth a trial, the most promising first."""
     rows = trials(rows)
     best = best_cost(plan, rows)
-    worth = {
-        index: _promise(plan, index, [row for row in rows if row.space == index], best)
-        for index in range(len(plan.spaces))
-    }
-    order = sorted(worth, key=lambda index: (-worth[index], _trains(plan, index), index))
-    return [index for index in order if worth[index] > 0]
+    usual = _price(plan, [row for row in rows if not in_the_air([row]) and not is_skipped(row)])
+    worth = {}
+    for index in range(len(plan.spaces)):
+        own = [row for row in rows if row.space == index]
+        worth[index] = _promise(plan, index, own, best) if own else _guess(plan, index, usual)
+    return sorted((index for index in worth if worth[index] > 0), key=lambda index: (-worth[index], index))
+
+
+def _guess(plan: Plan, space: int, usual: float) -> float:
+    """Of a space that was not tried, where trials take so much as a rule."""
+    return float(GUESSED_GAIN * NEXT_SPACE**space / (usual * (TRAINING_TAKES if _trains(plan, space) else 1)))
 
 
 def _promise(plan: Plan, space: int, rows: list[Trial], best: float | None) -> float:
-    if not rows:
-        return inf
     ended = [row for row in rows if not in_the_air([row])]
     measured = [row for row in ended if row.result is not None and not is_skipped(row)]
     idle = len(ended) - _last_step_forward(plan, measured)
@@ -63,7 +70,8 @@ def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> floa
     dimension = edge_of(plan, space)
     expected = None if dimension is None else gentlest_failure(plan, dimension, rows)
     if expected is None:
-        expected = min(costs, default=best) * (1 - OPTIMISM / len(rows))
+        hoped = OPTIMISM if dimension is None else EDGE_OPTIMISM
+        expected = min(costs, default=best) * (1 - hoped / len(rows))
     return log(best / max(expected, 1e-9))
 
 

@@ -28,9 +28,16 @@ def pruned(number: int, space: int, amount: float, size: float, drop: float) -> 
     return ended(number, space, size, drop, params={"steps.0.amount": amount})
 
 
-def test_spaces_that_were_not_tried_come_first_and_those_that_train_last() -> None:
+def test_of_spaces_that_were_not_tried_the_first_comes_first_and_those_that_train_last() -> None:
     plan = plan_of([WEIGHTS], TRAINED, [STATIC], [PRUNING])
-    assert by_promise(plan, [ended(0, 0, 0.3)]) == [2, 3, 1, 0]
+    assert by_promise(plan, []) == [0, 2, 3, 1]
+
+
+def test_where_much_is_to_be_gained_the_next_space_can_wait() -> None:
+    plan = plan_of([STATIC], [PRUNING], [WEIGHTS])
+    failed = pruned(0, 1, 0.5, 0.3, drop=0.05)
+    assert by_promise(plan, [failed])[0] == 1, "the upload costs three times as much"
+    assert by_promise(plan, [failed, ended(1, 0, 0.31)])[0] == 2
 
 
 def test_a_space_whose_gentlest_failure_costs_more_than_the_best_is_done_with() -> None:
