@@ -32,7 +32,7 @@ class Heartbeat:
         self, records: Records, item: Item, lease_seconds: float, stopping: Callable[[], bool]
     ) -> None:
         self._records, self._item, self._lease, self._stopping = records, item, lease_seconds, stopping
-        self._progress = ProgressRecord(item) if isinstance(item, Job) else None
+        self._progress = ProgressRecord(item) if isinstance(item, Job | Trial) else None
         now = time.monotonic()
         self._lasts_until, self._renew_at, self._ask_at = now + lease_seconds, now + lease_seconds / 3, now
 

@@ -1,4 +1,5 @@
 """Record how far a job is, from what its child sends: parts weighted by how long they usually take, never going back.
+Of a trial only what it logs is of use: how far its search is, the search knows.
 
 progress = (weight of the parts before + fraction · weight of this one) / all     parts: every step, measure
 seconds left = elapsed · (1 − progress) / progress     or, where a step estimates its own:
@@ -10,7 +11,7 @@ import time
 from collections import deque
 from typing import Any
 
-from app.storage.records import Event, Job
+from app.storage.records import Event, Job, Trial
 from winnow.contract.presets import spaces_of
 from winnow.contract.steps.training import TRAINING_KINDS
 from worker.child.spec import Advanced, Logged, Note, StepBegun
@@ -34,8 +35,8 @@ TRAINING_WEIGHT = 10.0
 
 
 class ProgressRecord:
-    def __init__(self, job: Job) -> None:
-        self._job, self._weights = job, [*map(_weight, _kinds(job)), 1.0]
+    def __init__(self, item: Job | Trial) -> None:
+        self._item, self._weights = item, [*map(_weight, _kinds(item)), 1.0]
         self._started = time.monotonic()
         self._part, self._last_logged, self._count = 0, 0.0, 0
         self._events: deque[Event] = deque(maxlen=MAX_PENDING_EVENTS)
@@ -64,7 +65,7 @@ class ProgressRecord:
 
     def crashed(self, how: str) -> None:
         self._changed = True
-        self._event("log", f"attempt {self._job.attempt} ended early: {how}", {}, "warning")
+        self._event("log", f"attempt {self._item.attempt} ended early: {how}", {}, "warning")
 
     def take(self) -> dict[str, Any] | None:
         """Return the arguments of `Records.report`, None when nothing is new. Call `put_back` when reporting failed."""
@@ -75,6 +76,8 @@ class ProgressRecord:
             self._event("progress", f"{self.progress:.0%} done", self._numbers())
         events = list(self._events)
         self._events.clear()
+        if isinstance(self._item, Trial) and not events:
+            return None
         return {
             "step": dict(self._step) if self._step else None,
             "progress": self.progress,
@@ -97,13 +100,15 @@ class ProgressRecord:
         return {"progress": round(self.progress, 4), "step": dict(self._step) if self._step else None}
 
     def _event(self, type: str, message: str, values: dict[str, Any], level: str = "info") -> None:
+        if isinstance(self._item, Trial) and type == "progress":
+            return
         if self._count >= MAX_EVENTS + EVENTS_PER_SECOND * (time.monotonic() - self._started):
             return
         self._count += 1
         self._events.append(
             Event(
-                job=self._job.id,
-                attempt=self._job.attempt,
+                job=self._item.job if isinstance(self._item, Trial) else self._item.id,
+                attempt=self._item.attempt,
                 time=time.time(),
                 type=type,
                 level=level,
@@ -129,9 +134,9 @@ class ProgressRecord:
         return round(elapsed * (1 - self.progress) / self.progress)
 
 
-def _kinds(job: Job) -> list[str]:
-    """Of the steps, a preset's too."""
-    recipe = job.request["recipe"]
+def _kinds(item: Job | Trial) -> list[str]:
+    """Of the steps, a preset's too; none of a final without a candidate."""
+    recipe = item.recipe or {"steps": []} if isinstance(item, Trial) else item.request["recipe"]
     if "preset" in recipe:
         return [step.kind for step in spaces_of(recipe["preset"])[0].recipe.steps]
     return [step.get("kind", "") for step in recipe["steps"]]

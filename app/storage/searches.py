@@ -51,7 +51,9 @@ def study_for(job: Job) -> Study:
 
 def event_of(event: Event, trial: Trial, job: Job) -> Event:
     """What a trial reported, as it stands in the log of its job."""
-    return replace(event, job=job.id, attempt=job.attempt, values={**event.values, "trial": trial.number})
+    who = f"Trial {trial.number}" if trial.role == "trial" else "Final"
+    values = {**event.values, "trial": trial.number}
+    return replace(event, job=job.id, attempt=job.attempt, message=f"{who}: {event.message}", values=values)
 
 
 def begin_turn(rows: Rows, study: Study, now: float) -> None:

@@ -1,6 +1,6 @@
 import pytest
 
-from app.storage.records import Job
+from app.storage.records import Job, Trial
 from worker.child.spec import Advanced, Logged, Note, StepBegun
 from worker.progress_record import MAX_EVENTS, MAX_MESSAGE_CHARACTERS, MAX_PENDING_EVENTS, ProgressRecord
 
@@ -157,3 +157,18 @@ def test_a_crash_is_told_with_the_step_it_was_in() -> None:
     told = report["events"][-1]
     assert told.step == "low_rank"
     assert told.message == "attempt 2 ended early: its process ended with SIGABRT"
+
+
+def test_of_a_trial_what_it_logs_is_told_and_nothing_else() -> None:
+    recipe = {"steps": [{"kind": "float16"}]}
+    row = Trial(id="trl_1", job="job_1", number=3, state="running", created_at=0.0, recipe=recipe)
+    progress_record = ProgressRecord(row)
+    progress_record.note(StepBegun(index=0, kind="float16"))
+    progress_record.note(Advanced(fraction=0.5))
+    assert progress_record.take() is None
+    progress_record.note(Logged(message="3 of 4 nodes changed"))
+    report = progress_record.take()
+    assert report is not None
+    assert [(event.job, event.type, event.message) for event in report["events"]] == [
+        ("job_1", "log", "3 of 4 nodes changed")
+    ]

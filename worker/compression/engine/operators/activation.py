@@ -37,6 +37,7 @@ def along(function: Callable[[torch.Tensor, int], torch.Tensor]) -> Build:
 
 
 def gelu(attributes: Attributes) -> Function:
+    """x Φ(x), or its approximation by tanh (Hendrycks & Gimpel 2016)."""
     approximate = attributes.text("approximate", "none")
     return lambda x: functional.gelu(x, approximate=approximate)
 
@@ -52,6 +53,7 @@ def prelu(x: torch.Tensor, slope: torch.Tensor) -> torch.Tensor:
 
 
 def shrink(x: torch.Tensor, lambd: float, bias: float) -> torch.Tensor:
+    """0 within ±`lambd`; beyond, x moved towards 0 by `bias`."""
     return torch.where(x < -lambd, x + bias, torch.where(x > lambd, x - bias, torch.zeros_like(x)))
 
 

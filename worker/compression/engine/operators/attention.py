@@ -15,6 +15,10 @@ CAPPED, WITH_MASK, PROBABILITIES = 1, 2, 3
 
 
 def attention(attributes: Attributes) -> Function:
+    """ONNX's Attention (opset 23): q, k, v are [N, heads, L, D], or [N, L, heads · D] with the number of heads given.
+
+    Raises `Unsupported` for a sliding window and for lengths of keys that are data.
+    """
     heads, kv_heads = attributes.integer("q_num_heads", 0), attributes.integer("kv_num_heads", 0)
     causal, cap = attributes.integer("is_causal", 0), attributes.number("softcap", 0.0)
     scale, wanted = attributes.number("scale", 0.0), attributes.integer("qk_matmul_output_mode", 0)

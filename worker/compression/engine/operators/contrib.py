@@ -25,6 +25,7 @@ FUSED: Final[dict[str, Callable[..., torch.Tensor]]] = {
 
 
 def fast_gelu(x: torch.Tensor, bias: torch.Tensor | None = None) -> torch.Tensor:
+    """Gelu by tanh, of x + bias [C]."""
     return functional.gelu(x if bias is None else x + bias, approximate="tanh")
 
 

@@ -36,6 +36,7 @@ def plain(function: Function) -> Build:
 
 
 def variadic(function: Function) -> Build:
+    """Fold a function of two over any number of inputs, broadcast: Sum, Max, Min."""
     return plain(lambda *values: functools.reduce(function, values))
 
 
@@ -45,6 +46,7 @@ def divide(a: torch.Tensor, b: torch.Tensor) -> torch.Tensor:
 
 
 def mean(*values: torch.Tensor) -> torch.Tensor:
+    """The mean of any number of inputs, broadcast."""
     total: torch.Tensor = functools.reduce(operator.add, values)
     return total / len(values)
 
@@ -90,6 +92,7 @@ def cast(attributes: Attributes) -> Function:
 
 
 def is_inf(attributes: Attributes) -> Function:
+    """Where x is ±∞, or only the sign that is asked for: a bool of x's shape."""
     below, above = attributes.integer("detect_negative", 1), attributes.integer("detect_positive", 1)
     if below and above:
         return torch.isinf
@@ -105,6 +108,7 @@ NAMED_ALIKE: Final = (
 
 
 def bit_shift(attributes: Attributes) -> Function:
+    """Unsigned x shifted by y bits, to the left or the right."""
     shifts_left = attributes.text("direction", "") == "LEFT"
     return torch.bitwise_left_shift if shifts_left else torch.bitwise_right_shift
 

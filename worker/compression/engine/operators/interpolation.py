@@ -27,6 +27,8 @@ Single = NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Interpolation:
+    """How Resize reads between places, in ONNX's words. Raises `Unsupported` for a transformation it does not know."""
+
     mode: str
     transformation: str
     rounding: str

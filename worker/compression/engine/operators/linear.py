@@ -40,10 +40,12 @@ def gemm(attributes: Attributes) -> Function:
 
 
 def matmul(attributes: Attributes) -> Function:
+    """[…, M, K] · […, K, N], as numpy's."""
     return torch.matmul
 
 
 def einsum(attributes: Attributes) -> Function:
+    """The sum of products that the equation says, of any number of inputs."""
     equation = attributes.text("equation", "")
     return lambda *values: torch.einsum(equation, *values)
 

@@ -18,10 +18,12 @@ def shape(attributes: Attributes) -> Function:
 
 
 def size(attributes: Attributes) -> Function:
+    """How many elements x has, as a scalar."""
     return lambda x: torch.tensor(x.numel())
 
 
 def constant(attributes: Attributes) -> Function:
+    """The value that the node holds. Raises `Unsupported` for strings and sparse tensors."""
     for name in ("value_float", "value_int", "value_floats", "value_ints"):
         if attributes.has(name):
             made = torch.tensor(attributes.node.attributes[name].value)
@@ -33,6 +35,7 @@ def constant(attributes: Attributes) -> Function:
 
 
 def constant_of_shape(attributes: Attributes) -> Function:
+    """One number in the shape that the input [rank] says; 0.0 unless told."""
     value = attributes.tensor("value")
     value = torch.zeros(1) if value is None else value
     fill, dtype = value.item(), value.dtype

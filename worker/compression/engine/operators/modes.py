@@ -35,6 +35,10 @@ def several(x: torch.Tensor) -> bool:
 
 
 def batch_norm(attributes: Attributes) -> Function:
+    """BatchNorm that learns; with the batch's statistics alone where the node is in training mode.
+
+    Raises `Unsupported` for statistics of each value, and for what was exported in training mode below opset 14.
+    """
     epsilon, momentum = attributes.number("epsilon", 1e-5), attributes.number("momentum", 0.9)
     if not attributes.integer("spatial", 1):
         raise Unsupported("its statistics are for each value, not for each channel (spatial = 0)")
@@ -71,6 +75,8 @@ class Dropout(nn.Module):
 
 
 class DropoutWithMask(Dropout):
+    """Dropout that also gives which values were kept, a bool of x's shape."""
+
     def forward(self, x: torch.Tensor, *rest: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         share = self.ratio if self.training else 0.0
         mask = torch.rand_like(x) >= share

@@ -41,6 +41,7 @@ def transpose(attributes: Attributes) -> Function:
 
 
 def squeeze(attributes: Attributes) -> Function:
+    """Drop the axes that are named, by attribute or input; without names all of size 1."""
     axes_of = integers(attributes, "axes")
 
     def run(x: torch.Tensor, axes: torch.Tensor | None = None) -> torch.Tensor:
@@ -65,6 +66,7 @@ def unsqueeze(attributes: Attributes) -> Function:
 
 
 def concat(attributes: Attributes) -> Function:
+    """Join along one axis."""
     axis = attributes.integer("axis", 1)
     return lambda *parts: torch.cat(parts, axis)
 
@@ -120,6 +122,7 @@ def expand(attributes: Attributes) -> Function:
 
 
 def tile(attributes: Attributes) -> Function:
+    """Repeat x so many times along each axis."""
     return lambda x, repeats: x.repeat(repeats.tolist())
 
 

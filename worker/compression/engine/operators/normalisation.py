@@ -37,6 +37,7 @@ def _filling(tensor: torch.Tensor | None, shape: torch.Size) -> torch.Tensor | N
 
 
 def layer_statistics(x: torch.Tensor, axis: int, epsilon: float) -> tuple[torch.Tensor, torch.Tensor]:
+    """Mean and 1 / √(variance + ε) over the axes from `axis` on, kept as axes of size 1."""
     variance, mean = torch.var_mean(x, list(range(axis % x.ndim, x.ndim)), correction=0, keepdim=True)
     return mean, (variance + epsilon).rsqrt()
 

@@ -141,6 +141,7 @@ def everywhere(function: Callable[[torch.Tensor, list[int]], torch.Tensor]) -> B
 
 
 def global_lp_pool(attributes: Attributes) -> Function:
+    """The p-norm of each channel: [N, C, …] → [N, C, 1, …]."""
     power = attributes.integer("p", 2)
     return lambda x: torch.linalg.vector_norm(x, power, list(range(2, x.ndim)), keepdim=True)
 

@@ -57,6 +57,7 @@ class Dequantize(torch.autograd.Function):
 
 
 def quantize(attributes: Attributes) -> Function:
+    """clip(round(x / scale) + zero, lo, hi); see `Quantize` for its gradient."""
     lo, hi = bounds(attributes.node)
     shaped = _shaped(attributes)
 
@@ -67,6 +68,7 @@ def quantize(attributes: Attributes) -> Function:
 
 
 def dequantize(attributes: Attributes) -> Function:
+    """(q − zero) · scale; scale and zero of a tensor, an axis or blocks of an axis."""
     hi = _high(attributes.node)
     shaped = _shaped(attributes)
 

@@ -44,6 +44,8 @@ Sequences = tuple[torch.Tensor, tuple[torch.Tensor, ...]]
 
 
 def recurrent(kind: str) -> Build:
+    """LSTM, GRU or RNN: X [L, N, I] (or [N, L, I] by `layout`) → Y [L, directions, N, H] and the last states."""
+
     def build(attributes: Attributes) -> Function:
         direction, layout = attributes.text("direction", "forward"), attributes.integer("layout", 0)
         cells = _cells(attributes, kind, 2 if direction == "bidirectional" else 1)

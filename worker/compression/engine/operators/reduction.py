@@ -36,6 +36,7 @@ def over(function: Over, each: Callable[[torch.Tensor], torch.Tensor] | None = N
 
 
 def mean(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
+    """The mean over these axes; of integers rounded towards 0."""
     return x.mean(axes, keep) if x.is_floating_point() else x.double().mean(axes, keep).to(x.dtype)
 
 
@@ -45,6 +46,7 @@ def whole(function: Callable[..., torch.Tensor]) -> Over:
 
 
 def product(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
+    """The product over these axes, in x's own dtype."""
     for axis in sorted((axis % x.ndim for axis in axes), reverse=True):
         x = x.prod(axis, keep, dtype=x.dtype)
     return x
@@ -70,6 +72,8 @@ def _end(dtype: torch.dtype, upper: bool) -> float:
 
 
 def norm(order: int) -> Over:
+    """The norm of that order over these axes: ReduceL1, ReduceL2."""
+
     def run(x: torch.Tensor, axes: list[int], keep: bool) -> torch.Tensor:
         real = x if x.is_floating_point() else x.double()
         norm: torch.Tensor = torch.linalg.vector_norm(real, order, axes, keep)

@@ -64,6 +64,8 @@ class Pinned:
 
 @dataclass(frozen=True)
 class Groups:
+    """All that can be cut together, and what cannot, each with its reason."""
+
     groups: tuple[Group, ...]
     pinned: tuple[Pinned, ...]
 

@@ -62,6 +62,7 @@ def _cut_every_third(model: ir.Model, names: set[str] | None) -> Groups | str:
 
 
 def every_third(group: Group) -> tuple[Channel, ...]:
+    """The channels that a trial cut takes of a group: every third, never the last."""
     return group.channels[:-1:TRIAL_STRIDE]
 
 

@@ -59,6 +59,7 @@ class Ledger:
 
 
 def joined(vectors: Sequence[Vector]) -> Vector:
+    """The labels of all of them in one vector."""
     return np.concatenate([NONE, *(vector.reshape(-1) for vector in vectors)])
 
 

@@ -191,6 +191,7 @@ def integers(
 
 
 def originating(value: Labelled, origin: str, *, weight: bool) -> Labelled:
+    """Name where its labels come from, unless that is known."""
     return replace(value, origin=value.origin or origin, weight=weight)
 
 

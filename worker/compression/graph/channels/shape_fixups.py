@@ -54,6 +54,7 @@ def reshape(fixup: Fixup) -> None:
 
 
 def split(fixup: Fixup) -> None:
+    """Set the sizes of the pieces to what is kept of each."""
     x = fixup.input_labels()
     axis = fixup.node.attributes.get_int("axis", 0)
     if fixup.kept_mask(x, axis) is None:
@@ -100,6 +101,7 @@ def _bounds(mask: Mask, first: int, last: int, step: int) -> tuple[int, int]:
 
 
 def pad(fixup: Fixup) -> None:
+    """Count anew how many of the padded places are kept."""
     behind = fixup.output_labels()
     pads = integers(fixup.node, "pads", 1)
     if behind is None or pads is None or not fixup.new_sizes(behind):
@@ -133,6 +135,7 @@ def gather(fixup: Fixup) -> None:
 
 
 def gather_nd(fixup: Fixup) -> None:
+    """Renumber the indices of the first axis, without those of what is cut."""
     mask, chosen = fixup.kept_mask(fixup.input_labels(), 0), constant(fixup.node, 1)
     if mask is not None and chosen is not None:
         wanted = chosen % len(mask)
@@ -163,12 +166,14 @@ def resize(fixup: Fixup) -> None:
 
 
 def hidden_size(fixup: Fixup) -> None:
+    """Set the number of units that are kept."""
     mask = fixup.kept_mask(fixup.input_labels(2), 2)
     if mask is not None:
         fixup.node.attributes["hidden_size"] = ir.AttrInt64("hidden_size", int(mask.sum()))
 
 
 def num_groups(fixup: Fixup) -> None:
+    """Count the groups of which anything is kept."""
     count = fixup.node.attributes.get_int("num_groups", 1)
     mask = fixup.kept_mask(fixup.input_labels(), 1)
     if mask is not None:

@@ -40,6 +40,7 @@ def cut(model: ir.Model, channels: Iterable[Channel]) -> ir.Model:
 
 
 def require_one_kept(groups: Groups, chosen: set[Channel]) -> None:
+    """Raises `ValueError` where all channels of a group would be cut."""
     for group in groups.groups:
         if chosen.issuperset(group.channels):
             raise ValueError(

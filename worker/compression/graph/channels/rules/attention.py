@@ -12,6 +12,7 @@ Q, K, V, MASK, FIRST_OPTION = range(5)
 
 
 def attention(view: NodeView) -> Labelled:
+    """Heads of Q, K and V go together, widths of Q and K too, unless the scale follows from them: then they stay."""
     q, k, v = (view.required(index) for index in (Q, K, V))
     options = [value for value in view.inputs[FIRST_OPTION:] if value is not None]
     if options or any(len(value.shape) != 4 for value in (q, k, v)) or q.shape[1] != k.shape[1]:

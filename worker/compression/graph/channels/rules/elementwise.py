@@ -36,6 +36,7 @@ def elementwise(zero: Zero, inputs: slice = slice(None)) -> Rule:
 
 
 def never_zero(view: NodeView, values: list[Labelled]) -> bool:
+    """Of functions with f(0) ≠ 0: a channel that is cut would have left a constant."""
     return False
 
 
@@ -78,6 +79,7 @@ def unbounded(view: NodeView) -> Labelled:
 
 
 def power(view: NodeView) -> Labelled:
+    """0 to a positive power is 0; to any other it has no bound."""
     exponent = constant(view.node, 1)
     if exponent is not None and exponent.min() <= 0:
         return unbounded(view)
@@ -85,6 +87,7 @@ def power(view: NodeView) -> Labelled:
 
 
 def division(view: NodeView) -> Labelled:
+    """Axes are those of both; what divides stays, for a channel of zeros must not divide."""
     divisor = view.required(1)
     for vector in divisor.vectors() if not divisor.weight else ():
         view.pin(vector, f"{view} divides by them")
@@ -92,11 +95,13 @@ def division(view: NodeView) -> Labelled:
 
 
 def where(view: NodeView) -> Labelled:
+    """Axes are those of condition and both values; 0 where both are."""
     condition, *values = [view.required(index) for index in range(3)]
     return view.result(broadcast(view, [condition, *values]), zero=all(value.zero for value in values))
 
 
 def dropout(view: NodeView) -> list[Labelled]:
+    """Output and mask have the channels of the input."""
     return [
         view.result(view.required().axes, zero=view.required().zero, output=i)
         for i in range(len(view.shapes))

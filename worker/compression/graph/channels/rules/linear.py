@@ -49,15 +49,18 @@ def _batch(value: Labelled) -> Labelled:
 
 
 def matmul(a: int, b: int) -> Rule:
+    """A product of the inputs at these two places."""
     return lambda view: product(view, view.required(a), view.required(b))
 
 
 def fused_matmul(view: NodeView) -> Labelled:
+    """A product of two matrices, transposed as its attributes say."""
     flips = [bool(view.node.attributes.get_int(name, 0)) for name in ("transA", "transB")]
     return product(view, view.required(0), view.required(1), flip_a=flips[0], flip_b=flips[1])
 
 
 def gemm(view: NodeView) -> Labelled:
+    """A product and its bias [N]."""
     made = fused_matmul(view)
     return _with_bias(view, made, view.optional(2))
 
@@ -71,6 +74,7 @@ def quantized_matmul(view: NodeView) -> Labelled:
 
 
 def quantized_gemm(view: NodeView) -> Labelled:
+    """QGemm: a product of integers, its bias, and scales and zero points of each output channel."""
     flips = [bool(view.node.attributes.get_int(name, 0)) for name in ("transA", "transB")]
     made = product(view, view.required(0), view.required(3), flip_a=flips[0], flip_b=flips[1])
     for index in (4, 5, 6):

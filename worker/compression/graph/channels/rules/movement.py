@@ -9,12 +9,14 @@ from worker.compression.graph.channels.node_view import Labelled, NodeView, Rule
 
 
 def transpose(view: NodeView) -> Labelled:
+    """Axes in another order."""
     x = view.required()
     order = view.node.attributes.get_ints("perm") or range(len(x.shape))[::-1]
     return view.result([x.axes[axis] for axis in order], zero=x.zero)
 
 
 def concat(view: NodeView) -> Labelled:
+    """The labels of all, one behind the other along the axis."""
     values = [value for value in view.inputs if value is not None]
     return joined_along(view, values, view.node.attributes.get_int("axis", 1))
 
@@ -40,6 +42,7 @@ def _labels(view: NodeView, value: Labelled, axis: int) -> Vector:
 
 
 def split(view: NodeView) -> list[Labelled]:
+    """Each output has its piece of the labels along the axis."""
     x = view.required()
     axis = view.node.attributes.get_int("axis", 0) % len(x.shape)
     ends = np.cumsum([shape[axis] for shape in view.shapes])
@@ -179,6 +182,7 @@ def expand(view: NodeView) -> Labelled:
 
 
 def tile(view: NodeView) -> Labelled:
+    """Labels are repeated with their values: copies of a channel go together."""
     x = view.required()
     axes: list[Vector | None] = []
     for vector, size, result in zip(x.axes, x.shape, view.shapes[0], strict=True):
@@ -190,6 +194,7 @@ def tile(view: NodeView) -> Labelled:
 
 
 def constant_of_shape(view: NodeView) -> Labelled:
+    """Any size will do: what is filled in stretches."""
     value = view.node.attributes.get_tensor("value")
     zero = value is None or not value.numpy().any()
     return view.result([view.stretched(size) for size in view.shapes[0]], zero=zero)
@@ -205,6 +210,7 @@ def depth_to_space(view: NodeView) -> Labelled:
 
 
 def space_to_depth(view: NodeView) -> Labelled:
+    """[N, C, H, W] → [N, b² · C, …]: each input channel is b² output channels."""
     x, size = view.required(), view.node.attributes.get_int("blocksize", 1)
     return _blocks(view, x, None if x.axes[1] is None else np.tile(x.axes[1], size * size))
 

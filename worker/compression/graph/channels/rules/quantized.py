@@ -34,6 +34,7 @@ def by_axis(view: NodeView) -> Labelled:
 
 
 def dynamic(view: NodeView) -> Labelled:
+    """Integers have the channels of what they stand for; scale and zero point are of the whole tensor."""
     return view.result(view.required().axes, zero=view.required().zero)
 
 
@@ -44,6 +45,7 @@ def sum_of_two(view: NodeView) -> Labelled:
 
 
 def product_of_two(view: NodeView) -> Labelled:
+    """QLinearMul: 0 where one of both is."""
     values = [view.required(0), view.required(3)]
     return view.result(broadcast(view, values), zero=any_factor_zero(view, values))
 

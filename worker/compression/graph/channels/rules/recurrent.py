@@ -13,6 +13,8 @@ X, W, R, B, LENGTHS, FIRST_STATE, FIRST_CELL, P = range(8)
 
 
 def recurrent(view: NodeView) -> list[Labelled]:
+    """A hidden unit is a row of each gate in W [D, gates · H, I], in R [D, gates · H, H] and in the biases, a column of
+    R, and a channel of the states and of Y."""
     x, w, r = view.required(X), view.required(W), view.required(R)
     gates, hidden = GATES[view.node.op_type], r.shape[2]
     view.consumes(w.axes[2])

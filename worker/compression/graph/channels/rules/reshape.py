@@ -25,6 +25,7 @@ class Piece:
 
 
 def reshape(view: NodeView) -> Labelled:
+    """Labels follow their values where blocks of axes correspond; else they are pinned."""
     x, shape = view.required(), view.shapes[0]
     axes: list[Vector | None] = [None] * len(shape)
     if UNKNOWN in (*x.shape, *shape) or math.prod(x.shape) != math.prod(shape):

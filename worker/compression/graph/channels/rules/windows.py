@@ -17,6 +17,7 @@ def window(view: NodeView) -> Labelled:
 
 
 def roi(view: NodeView) -> Labelled:
+    """RoiAlign and its kin keep the channels of the features [N, C, H, W]."""
     x = view.required()
     return view.result([None, x.axes[1], *[None] * (len(view.shapes[0]) - 2)], zero=x.zero)
 
