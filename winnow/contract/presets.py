@@ -276,7 +276,7 @@ def _fitted_settings(facts: ModelFacts, seconds: int | None) -> dict[str, dict[s
             break
     training: dict[str, object] = {"steps": min(max(steps, 1), MANY_STEPS), "batch_size": batch}
     samples = min(max(round(TRAINING_RATE / 6 / macs), FEW_SAMPLES), MANY_SAMPLES)
-    looking = ("channel_pruning", "int8", "int8_static", "mixed_precision")
+    looking = ("channel_pruning", "int8_static", "mixed_precision")
     return {
         "distillation": training,
         "quantization_aware_training": training,

@@ -1,6 +1,6 @@
 """Which of several spaces deserves the next trial.
 
-    promise = gain / (what a trial of it takes · (1 + trials since its last step forward))
+    promise = gain / (what a trial of it takes · (1 + trials since its last step forward) · (1 + least violation))
     gain    = ln(cost of the best so far / least that a trial of the space can be expected to cost)
 
 The best so far meets everything; it is the upload where that does and nothing beats it. What can be expected of a
@@ -59,7 +59,8 @@ def _promise(plan: Plan, space: int, rows: list[Trial], best: float | None) -> f
     if idle > PATIENCE or (not measured and in_the_air(rows)):
         return 0.0
     gain = _gain(plan, space, measured, best) if measured else 1.0
-    return 0.0 if gain < LEAST_GAIN else gain / (_price(plan, ended) * (1 + idle))
+    far = min((_value(plan, row)[0] for row in measured), default=0.0)
+    return 0.0 if gain < LEAST_GAIN else gain / (_price(plan, ended) * (1 + idle) * (1 + far))
 
 
 def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> float:

@@ -310,7 +310,12 @@ def test_what_a_trial_reports_stands_in_the_log_of_its_job(records: Records, job
     event = Event(job="job_wrong", attempt=9, time=1003.0, type="progress", message="half", values={"x": 1})
     assert records.report(second.id, taken.attempt, step={}, progress=0.5, seconds_left=3, events=[event])
     last = records.events(job.id, 0, 100)[-1]
-    assert (last.job, last.attempt, last.message, last.values) == (job.id, 1, "Trial 1: half", {"x": 1, "trial": 1})
+    assert (last.job, last.attempt, last.message, last.values) == (
+        job.id,
+        1,
+        "Trial 1: half",
+        {"x": 1, "trial": 1},
+    )
     assert job_of(records, job).progress == 0.0, "the study knows how far the search is"
 
 

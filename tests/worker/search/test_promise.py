@@ -35,7 +35,7 @@ def test_of_spaces_that_were_not_tried_the_first_comes_first_and_those_that_trai
 
 def test_where_much_is_to_be_gained_the_next_space_can_wait() -> None:
     plan = plan_of([STATIC], [PRUNING], [WEIGHTS])
-    failed = pruned(0, 1, 0.5, 0.3, drop=0.05)
+    failed = pruned(0, 1, 0.5, 0.3, drop=0.015)
     assert by_promise(plan, [failed])[0] == 1, "the upload costs three times as much"
     assert by_promise(plan, [failed, ended(1, 0, 0.31)])[0] == 2
 
@@ -53,6 +53,11 @@ def test_a_space_that_is_far_behind_is_given_up_sooner_than_one_that_is_close() 
     order = by_promise(plan, rows)
     assert 1 in order
     assert 2 not in order
+
+
+def test_of_two_that_failed_the_one_that_is_closer_to_what_is_required_comes_first() -> None:
+    plan = plan_of([WEIGHTS], [WEIGHTS])
+    assert by_promise(plan, [ended(0, 0, 0.3, drop=0.2), ended(1, 1, 0.4, drop=0.012)]) == [1, 0]
 
 
 def test_what_nothing_comes_of_is_given_up_after_a_while() -> None:

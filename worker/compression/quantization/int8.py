@@ -55,7 +55,14 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     edit = GraphEdit(model, step.patterns)
     calibration, compared = _split(context, step)
     output_error = (
-        OutputComparer(model, compared, context.scratch, context.evaluation, context.target)
+        OutputComparer(
+            model,
+            compared,
+            context.scratch,
+            context.evaluation,
+            context.target,
+            agrees=context.require.min_agreement is not None,
+        )
         if compared is not None
         else None
     )

@@ -87,7 +87,14 @@ def _without_sensitive(
 ) -> StepResult:
     """Leave out what `exclude: "auto"` has to; the float model, where nothing in integers reaches what is required."""
     samples = static.samples.draw(MAX_COMPARED_SAMPLES, context.seed)
-    output_error = OutputComparer(static.model, samples, context.scratch, context.evaluation, context.target)
+    output_error = OutputComparer(
+        static.model,
+        samples,
+        context.scratch,
+        context.evaluation,
+        context.target,
+        agrees=context.require.min_agreement is not None,
+    )
     accepts, required = acceptance_rule(context.require, output_error.labelled)
     feed = next(static.samples.take(1).batches(1))
     excluded = exclude_sensitive(

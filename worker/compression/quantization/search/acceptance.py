@@ -33,6 +33,13 @@ def acceptance_rule(require: Requirements, labelled: bool) -> tuple[Acceptance, 
                 f"relative drop ≤ {share:g}",
             )
         )
+    if (agreement := require.min_agreement) is not None:
+        rules.append(
+            (
+                lambda quality: quality.agreement is not None and quality.agreement >= agreement,
+                f"agreement ≥ {agreement:g}",
+            )
+        )
     if not rules:
         rules.append((lambda quality: quality.snr_db >= HARMLESS_DB, f"SNR ≥ {HARMLESS_DB:g} dB"))
     return (lambda quality: all(accepts(quality) for accepts, _ in rules)), " and ".join(

@@ -3,12 +3,13 @@
     snr_db   10 log10( Σ x² / Σ (x − y)² ), of the output where it is least
     cosine   of x and y, sample by sample on the average, of the output where it is least
     drop     of the metric, in its worse direction, where there are labels
+    agreement    share of the samples that are answered as the float model answers them, where it is asked for
 
 Judged on a part of the calibration data: the evaluation data has no say in any choice. What is not finite is treated
 as in `parity`; a candidate that is NaN or infinite where the float model is not is as bad as can be.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -16,7 +17,7 @@ import numpy as np
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
-from winnow.contract.evaluation import ERRORS, Evaluation
+from winnow.contract.evaluation import AGREEMENT, ERRORS, Evaluation
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
 from worker.compression.graph.facts.batch_axis import Axes
@@ -37,24 +38,27 @@ EXACT_DB = 200.0
 @dataclass(frozen=True)
 class OutputQuality:
     """Of a candidate against the float model. `metric` and its drops are None without labels; `relative_drop` is the
-    share of what the float model reaches, None where that is 0."""
+    share of what the float model reaches, None where that is 0. `agreement` is None where it is not judged."""
 
     snr_db: float
     cosine: float
     metric: float | None = None
     drop: float | None = None
     relative_drop: float | None = None
+    agreement: float | None = None
 
     def as_report(self) -> dict[str, float | None]:
         """Make the fields of a report."""
-        return {"snr_db": round(self.snr_db, 2), "cosine": round(self.cosine, 6)} | (
-            {} if self.metric is None else {"metric": self.metric, "metric_drop": self.drop}
+        return (
+            {"snr_db": round(self.snr_db, 2), "cosine": round(self.cosine, 6)}
+            | ({} if self.metric is None else {"metric": self.metric, "metric_drop": self.drop})
+            | ({} if self.agreement is None else {"agreement": self.agreement})
         )
 
 
 class OutputComparer:
-    """Holds the float model's outputs on the samples. `metric` is used where the samples have labels. All run on
-    the `target`."""
+    """Holds the float model's outputs on the samples. `metric` is used where the samples have labels; `agrees`: whether
+    answers are compared too, on all samples. All run on the `target`."""
 
     def __init__(
         self,
@@ -63,6 +67,8 @@ class OutputComparer:
         folder: Path,
         metric: Evaluation | None = None,
         target: Target = DEFAULT_TARGET,
+        *,
+        agrees: bool = False,
     ) -> None:
         """Raises `model_does_not_run`, and `not_finite` where none of the float outputs can be compared."""
         self._folder, self._target = folder, target
@@ -75,9 +81,10 @@ class OutputComparer:
         size = sum(x.nbytes for x in answers)
         self.samples = samples.take(max(1, MAX_HELD_BYTES // max(1, size)))
         self._judgement = self._judged(network, metric)
-        scored = [] if self._judgement is None else self._judgement.decoder.outputs
+        self._answers = self._agreeing(network, metric) if agrees else None
+        judged = self._judgement or self._answers
+        scored = [] if judged is None else judged.decoder.outputs
         self._names = list(dict.fromkeys([*floats, *scored]))
-        judged = self._judgement
         at_once = batch_for(self.samples) if judged is None else judged.batch_size(self.samples)
         self._feeds = list(self.samples.counted_batches(at_once))
         self._expected = [network.run(feed, self._names) for feed, _ in self._feeds]
@@ -100,6 +107,13 @@ class OutputComparer:
             return None
         judgement = judgement_of(evaluation, network, self.samples)
         return judgement if judgement.labelled else None
+
+    def _agreeing(self, network: Network, evaluation: Evaluation | None) -> Judgement | None:
+        """What compares answers; None where no task says what an answer is."""
+        if evaluation is None:
+            return None
+        alone = evaluation.model_copy(update={"task": evaluation.named_task, "metric": AGREEMENT, "also": []})
+        return judgement_of(alone, network, replace(self.samples, targets=None))
 
     @property
     def labelled(self) -> bool:
@@ -137,7 +151,18 @@ class OutputComparer:
             metric,
             drop,
             share,
+            self._agreement(outputs) if max_samples is None else None,
         )
+
+    def _agreement(self, outputs: list[list[Array]]) -> float | None:
+        if self._answers is None:
+            return None
+        at = [self._names.index(name) for name in self._answers.decoder.outputs]
+        measure, records = self._answers.measures[AGREEMENT], []
+        for (feed, rows), *sides in zip(self._feeds, self._expected, outputs, strict=True):
+            float_, own = (self._answers.predictions([side[p] for p in at], feed, rows) for side in sides)
+            records.append(measure.record(own, float_))
+        return measure.value(measure.gather(np.concatenate(records))).value
 
     def _value(self, outputs: list[list[Array]]) -> float | None:
         if self._judgement is None:
