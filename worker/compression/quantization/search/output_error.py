@@ -3,7 +3,7 @@
     snr_db   10 log10( Σ x² / Σ (x − y)² ), of the output where it is least
     cosine   of x and y, sample by sample on the average, of the output where it is least
     drop     of the metric, in its worse direction, where there are labels
-    agreement    share of the samples that are answered as the float model answers them, where it is asked for
+    agreement    with the float model's answers: the lower bound of its interval, by which the requirement is judged
 
 Judged on a part of the calibration data: the evaluation data has no say in any choice. What is not finite is treated
 as in `parity`; a candidate that is NaN or infinite where the float model is not is as bad as can be.
@@ -24,6 +24,7 @@ from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.ir.arrays import Array
 from worker.compression.measure.feeds import batch_for
 from worker.compression.measure.network import Network
+from worker.compression.measure.quality.bootstrap import single_interval
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
@@ -162,7 +163,8 @@ class OutputComparer:
         for (feed, rows), *sides in zip(self._feeds, self._expected, outputs, strict=True):
             float_, own = (self._answers.predictions([side[p] for p in at], feed, rows) for side in sides)
             records.append(measure.record(own, float_))
-        return measure.value(measure.gather(np.concatenate(records))).value
+        rows = measure.gather(np.concatenate(records))
+        return single_interval(rows, measure.statistic, measure.value(rows).value, 0, measure.work(rows))[0]
 
     def _value(self, outputs: list[list[Array]]) -> float | None:
         if self._judgement is None:
