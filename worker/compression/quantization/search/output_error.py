@@ -163,8 +163,9 @@ class OutputComparer:
         for (feed, rows), *sides in zip(self._feeds, self._expected, outputs, strict=True):
             float_, own = (self._answers.predictions([side[p] for p in at], feed, rows) for side in sides)
             records.append(measure.record(own, float_))
-        rows = measure.gather(np.concatenate(records))
-        return single_interval(rows, measure.statistic, measure.value(rows).value, 0, measure.work(rows))[0]
+        gathered = measure.gather(np.concatenate(records))
+        value, work = measure.value(gathered).value, measure.work(gathered)
+        return single_interval(gathered, measure.statistic, value, 0, work)[0]
 
     def _value(self, outputs: list[list[Array]]) -> float | None:
         if self._judgement is None:
