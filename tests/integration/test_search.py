@@ -2,6 +2,7 @@
 
 import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -48,39 +49,57 @@ def killed(winnow: Service, client: Client, job: str, finished: int) -> None:
         time.sleep(0.1)
 
 
-def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_seen(tmp_path: Path) -> None:
-    with service(tmp_path / "var", WINNOW_QUIET_WAIT_SECONDS=0) as winnow, Client(winnow.url) as client:
-        job = client.wait(submitted(client, tmp_path).id)
-        assert (job.state, job.outcome) == ("succeeded", "accepted")
-        report = client.report(job.id)
-        done = {trial.number: trial for trial in client.trials(job.id)}
-        assert len(done) == 4
-        assert report.search is not None
-        assert report.search.chosen is not None
-        best = done[report.search.chosen]
-        sizes = [t.size_bytes for t in done.values() if t.state == "finished" and t.meets and t.size_bytes]
-        assert best.size_bytes == min(sizes)
-        assert graph_sha256(client.download(job.id, tmp_path / "a.onnx")) == graph_sha256(
-            client.download_trial(job.id, best.number, tmp_path / "b.onnx")
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Client, Job]]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    with service(folder / "var", WINNOW_QUIET_WAIT_SECONDS=0) as winnow, Client(winnow.url) as client:
+        yield client, client.wait(submitted(client, folder).id)
+
+
+def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_seen(
+    undisturbed: tuple[Client, Job], tmp_path: Path
+) -> None:
+    client, job = undisturbed
+    assert (job.state, job.outcome) == ("succeeded", "accepted")
+    report = client.report(job.id)
+    done = {trial.number: trial for trial in client.trials(job.id)}
+    assert len(done) == 4
+    assert report.search is not None
+    assert report.search.chosen is not None
+    best = done[report.search.chosen]
+    sizes = [t.size_bytes for t in done.values() if t.state == "finished" and t.meets and t.size_bytes]
+    assert best.size_bytes == min(sizes)
+    assert graph_sha256(client.download(job.id, tmp_path / "a.onnx")) == graph_sha256(
+        client.download_trial(job.id, best.number, tmp_path / "b.onnx")
+    )
+    assert report.split is not None
+    judged, chosen = set(rows_of(report.split, "final")), set(rows_of(report.split, "selection"))
+    assert report.quality[0].samples == len(judged)
+    assert client.trial_report(job.id, best.number).quality[0].samples == len(chosen)
+    assert not judged & chosen
+    assert any(trial.pareto for trial in done.values())
+
+
+def test_what_a_trial_logs_stands_in_the_log_of_the_job(undisturbed: tuple[Client, Job]) -> None:
+    client, job = undisturbed
+    messages = [record.message for record in client.logs(job.id)]
+    for who in ("Trial 0: weight_only: ", "Trial 3: weight_only: ", "Final: "):
+        assert any(message.startswith(who) for message in messages), who
+
+
+def test_a_search_whose_workers_are_killed_ends_like_an_undisturbed_one(
+    undisturbed: tuple[Client, Job], tmp_path: Path
+) -> None:
+    calm, before = undisturbed
+    lease = {"WINNOW_LEASE_SECONDS": 3, "WINNOW_QUIET_WAIT_SECONDS": 0, "WINNOW_MAX_ATTEMPTS": 9}
+    with service(tmp_path / "var", **lease) as winnow, Client(winnow.url) as client:
+        id = submitted(client, tmp_path).id
+        for number in range(2):
+            killed(winnow, client, id, number)
+        job = client.wait(id)
+        assert (job.state, job.outcome, job.graph_sha256) == (
+            before.state,
+            before.outcome,
+            before.graph_sha256,
         )
-        assert report.split is not None
-        judged, chosen = set(rows_of(report.split, "final")), set(rows_of(report.split, "selection"))
-        assert report.quality[0].samples == len(judged)
-        assert client.trial_report(job.id, best.number).quality[0].samples == len(chosen)
-        assert not judged & chosen
-        assert any(trial.pareto for trial in done.values())
-
-
-def test_a_search_whose_workers_are_killed_ends_like_an_undisturbed_one(tmp_path: Path) -> None:
-    ends = []
-    for kills in (0, 2):
-        folder = tmp_path / str(kills)
-        folder.mkdir()
-        lease = {"WINNOW_LEASE_SECONDS": 3, "WINNOW_QUIET_WAIT_SECONDS": 0, "WINNOW_MAX_ATTEMPTS": 9}
-        with service(folder / "var", **lease) as winnow, Client(winnow.url) as client:
-            id = submitted(client, folder).id
-            for number in range(kills):
-                killed(winnow, client, id, number)
-            job = client.wait(id)
-            ends.append((job.state, job.outcome, job.graph_sha256, trials(client, id)))
-    assert ends[0] == ends[1]
+        assert trials(client, id) == trials(calm, before.id)

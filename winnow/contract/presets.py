@@ -34,6 +34,8 @@ TYPICAL_SECONDS: Final = 300
 FEW_STEPS: Final = 100
 MANY_STEPS: Final = 500
 FEW_SAMPLES, MANY_SAMPLES = 100, 512
+ENOUGH_TO_JUDGE: Final = 256
+"""Of which `int8` sets an eighth apart."""
 
 
 class PresetInfo(ResponseModel):
@@ -281,6 +283,7 @@ def _fitted_settings(facts: ModelFacts, seconds: int | None) -> dict[str, dict[s
         "distillation": training,
         "quantization_aware_training": training,
         **{kind: {"samples": samples} for kind in looking},
+        "int8": {"samples": max(samples, ENOUGH_TO_JUDGE)},
     }
 
 

@@ -14,7 +14,9 @@ from worker.compression.quantization.search.output_error import OutputComparer, 
 
 
 @pytest.mark.parametrize("evaluation", [Evaluation(task="classification"), Evaluation(metric="top1")])
-def test_agreement_is_the_lower_bound_of_the_share_of_equal_answers(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_agreement_is_the_lower_bound_of_the_share_of_equal_answers(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
     net, other = digits_net(), digits_net()
     weight = other.graph.initializers["w2"].const_value
     assert weight is not None
