@@ -12,6 +12,7 @@ as in `parity`; a candidate that is NaN or infinite where the float model is not
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -83,6 +84,7 @@ class OutputComparer:
         self.samples = samples.take(max(1, MAX_HELD_BYTES // max(1, size)))
         self._judgement = self._judged(network, metric)
         self._answers = self._agreeing(network, metric) if agrees else None
+        self._expected_answers: list[Any] | None = None
         judged = self._judgement or self._answers
         scored = [] if judged is None else judged.decoder.outputs
         self._names = list(dict.fromkeys([*floats, *scored]))
@@ -158,23 +160,29 @@ class OutputComparer:
     def _agreement(self, outputs: list[list[Array]]) -> float | None:
         if self._answers is None:
             return None
-        at = [self._names.index(name) for name in self._answers.decoder.outputs]
-        measure, records = self._answers.measures[AGREEMENT], []
-        for (feed, rows), *sides in zip(self._feeds, self._expected, outputs, strict=True):
-            float_, own = (self._answers.predictions([side[p] for p in at], feed, rows) for side in sides)
-            records.append(measure.record(own, float_))
+        if self._expected_answers is None:
+            self._expected_answers = self._predictions(self._answers, self._expected)
+        measure, own = self._answers.measures[AGREEMENT], self._predictions(self._answers, outputs)
+        records = [measure.record(*pair) for pair in zip(own, self._expected_answers, strict=True)]
         gathered = measure.gather(np.concatenate(records))
         value, work = measure.value(gathered).value, measure.work(gathered)
         return single_interval(gathered, measure.statistic, value, 0, work)[0]
 
+    def _predictions(self, judgement: Judgement, outputs: list[list[Array]]) -> list[Any]:
+        at = [self._names.index(name) for name in judgement.decoder.outputs]
+        return [
+            judgement.predictions([answers[place] for place in at], feed, rows)
+            for (feed, rows), answers in zip(self._feeds, outputs, strict=False)
+        ]
+
     def _value(self, outputs: list[list[Array]]) -> float | None:
         if self._judgement is None:
             return None
-        at = [self._names.index(name) for name in self._judgement.decoder.outputs]
         metric, measure = next(iter(self._judgement.labelled.items()))
         records, start = [], 0
-        for (feed, rows), answers in zip(self._feeds, outputs, strict=False):
-            predictions = self._judgement.predictions([answers[place] for place in at], feed, rows)
+        for (_, rows), predictions in zip(
+            self._feeds, self._predictions(self._judgement, outputs), strict=False
+        ):
             records.append(self._judgement.records(predictions, start, rows)[metric])
             start += rows
         return measure.value(measure.gather(np.concatenate(records))).value

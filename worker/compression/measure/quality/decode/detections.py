@@ -46,22 +46,21 @@ def detections(
     overlap = settings.nms if isinstance(settings, Suppressed) and settings.nms is not None else nms
     if overlap is not None:
         order = order[:MAX_CANDIDATES]
-        order = order[suppressed(boxes[order], classes[order], overlap)]
+        order = order[suppressed(boxes[order], classes[order], overlap, settings.max_detections)]
     order = order[: settings.max_detections]
     return Detections(boxes[order], scores[order], np.asarray(classes[order], np.int64))
 
 
-def suppressed(boxes: Array, classes: Array, threshold: float) -> Array:
-    """Return the places of boxes, best first, that stay: greedy non-maximum suppression within each class."""
-    if not len(boxes):
-        return np.zeros(0, np.int64)
-    alive, stay = np.ones(len(boxes), bool), []
-    for place in range(len(boxes)):
-        if alive[place]:
-            stay.append(place)
-            rest = slice(place + 1, None)
-            overlap = ious(boxes[place : place + 1], boxes[rest])[0]
-            alive[rest] &= ~((overlap > threshold) & (classes[rest] == classes[place]))
+def suppressed(boxes: Array, classes: Array, threshold: float, most: int) -> Array:
+    """Return the places of at most `most` boxes, best first, that stay: greedy non-maximum suppression within each
+    class."""
+    left = np.arange(len(boxes))
+    stay: list[int] = []
+    while len(left) and len(stay) < most:
+        best, left = int(left[0]), left[1:]
+        stay.append(best)
+        overlap = ious(boxes[best : best + 1], boxes[left])[0]
+        left = left[~((overlap > threshold) & (classes[left] == classes[best]))]
     return np.array(stay, np.int64)
 
 
