@@ -83,7 +83,7 @@ def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_see
 def test_what_a_trial_logs_stands_in_the_log_of_the_job(undisturbed: tuple[Client, Job]) -> None:
     client, job = undisturbed
     messages = [record.message for record in client.logs(job.id)]
-    for who in ("Trial 0: weight_only: ", "Trial 3: weight_only: ", "Final: "):
+    for who in ("Trial 0: weight_only: ", "Trial 3: weight_only: "):
         assert any(message.startswith(who) for message in messages), who
 
 
