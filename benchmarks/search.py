@@ -33,7 +33,6 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Job, JobRequest
 from winnow.contract.presets import is_search, presets
 from winnow.contract.recipe import Recipe, Requirements
-from winnow.contract.report import Report
 from winnow.contract.split import rows_of
 from worker.compression.data.open import open_samples
 from worker.compression.data.source import Data, Source
