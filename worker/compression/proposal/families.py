@@ -27,7 +27,7 @@ class Family:
 
     name: str
     color: Literal["RGB", "BGR"]
-    scale: float | None
+    scale: float
     place: Literal["center", "corner"]
     because: str
 
@@ -44,7 +44,7 @@ def family_of(model: ModelFacts) -> Family | None:
     cells = sum(height // stride * (width // stride) for stride in STRIDES)
     head = f"its output {model.outputs[0].shape} is a head of"
     if rows == cells and columns > BOX + 1:
-        return Family("YOLOX", "BGR", None, "corner", f"{head} YOLOX, whose authors feed it so")
+        return Family("YOLOX", "BGR", 1.0, "corner", f"{head} YOLOX, whose authors feed it so")
     if rows == 3 * cells and columns > BOX + 1:
         return Family("YOLOv5", "RGB", 1 / 255, "center", f"{head} YOLOv5 or v7, whose authors feed it so")
     if columns == cells and rows > BOX:

@@ -144,14 +144,14 @@ def test_numbers_that_are_prepared_are_left_as_they_are(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("output", "color", "place", "scale"),
     [
-        ([1, 84, 85], "BGR", "corner", None),
+        ([1, 84, 85], "BGR", "corner", 1.0),
         ([1, 252, 85], "RGB", "center", 1 / 255),
-        ([1, 84, 84], "BGR", "corner", None),
+        ([1, 84, 84], "BGR", "corner", 1.0),
         ([1, 24, 84], "RGB", "center", 1 / 255),
     ],
 )
 def test_a_detector_is_fed_as_its_family_is(
-    tmp_path: Path, output: list[int | str], color: str, place: str, scale: float | None
+    tmp_path: Path, output: list[int | str], color: str, place: str, scale: float
 ) -> None:
     """64 × 64 pixels have 64 + 16 + 4 cells."""
     model = saved(tmp_path / "m.onnx", [1, 3, 64, 64], output)
