@@ -56,9 +56,10 @@ def judge_final(
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
-        chosen = _choose(finalists, search.objective, materials)
+        tidied = finish(upload.float32.clone(), [], [], materials)
+        chosen = _choose(finalists, search.objective, tidied.candidate, materials)
         trial = None if chosen is None else _report(chosen)
-        recipe, artifact = _opened(chosen, trial, materials)
+        recipe, artifact = _opened(chosen, trial, tidied, materials)
         measured = compare_with_original(artifact.candidate, recipe, materials)
         artifact.stamp(out_dir / ARTIFACT, recipe, measured, materials)
         report = assemble(upload, out_dir / ARTIFACT, artifact.graph, artifact.reports, measured, materials)
@@ -84,16 +85,18 @@ def _report(finalist: Finalist) -> Report:
     return report
 
 
-def _choose(finalists: Sequence[Finalist], objective: Objective, materials: Materials) -> Finalist | None:
+def _choose(
+    finalists: Sequence[Finalist], objective: Objective, tidied: Path, materials: Materials
+) -> Finalist | None:
     """The first, unless time decides: then the one with the best lower bound; the first of those that are equal.
 
-    None where the upload is better: speed was wanted most, none of them is faster beyond doubt, and nothing required
-    keeps the upload out.
+    None where the upload is better, tidied: speed was wanted most, none is faster than both beyond doubt, and nothing
+    required keeps it out.
     """
     by_time = objective == "latency"
     if not finalists or (len(finalists) == 1 and not by_time):
         return finalists[0] if finalists else None
-    original, *timed = _timed(finalists, materials)
+    original, upload, *timed = _timed(finalists, tidied, materials)
     for finalist, entry in zip(finalists, timed, strict=True):
         result = entry.untold or f"{entry.speedup:.2f} times as fast as the original"
         materials.progress.log(f"Trial {finalist.number}: {result}.")
@@ -102,9 +105,10 @@ def _choose(finalists: Sequence[Finalist], objective: Objective, materials: Mate
     if not by_time:  # they come in the order of the objective, and only have to be fast enough
         enough = (each for each, entry in zip(finalists, timed, strict=True) if _is_enough(entry, materials))
         return next(enough, finalists[0])
-    if all(entry.interval[0] <= 1 for entry in timed) and _upload_will_do(original, materials):
+    best = max(range(len(timed)), key=lambda index: timed[index].interval[0])
+    if timed[best].interval[0] <= max(1.0, upload.interval[0]) and _upload_will_do(upload, materials):
         return None
-    return finalists[max(range(len(timed)), key=lambda index: timed[index].interval[0])]
+    return finalists[best]
 
 
 def _is_enough(timed: Timed, materials: Materials) -> bool:
@@ -113,17 +117,22 @@ def _is_enough(timed: Timed, materials: Materials) -> bool:
     return in_time and (require.min_speedup is None or timed.interval[0] >= require.min_speedup)
 
 
-def _upload_will_do(original: Timed, materials: Materials) -> bool:
-    """Whether the upload meets what is required of speed, size and memory; its outputs are its own."""
+def _upload_will_do(tidied: Timed, materials: Materials) -> bool:
+    """Whether the upload, tidied, meets what is required of speed, size and memory; its outputs are its own."""
     require, size = materials.options.require, materials.upload.size_bytes
     small = (require.max_size_ratio or 1.0) >= 1 and (require.max_size_bytes or size) >= size
-    return small and require.max_memory_bytes is None and _is_enough(original, materials)
+    return small and require.max_memory_bytes is None and _is_enough(tidied, materials)
 
 
-def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
+def _timed(finalists: Sequence[Finalist], tidied: Path, materials: Materials) -> list[Timed]:
+    """The upload, the upload as tidied, and all finalists."""
     benchmark, upload = materials.options.benchmark, materials.upload
-    paths = [upload.path, *(finalist.artifact for finalist in finalists)]
-    names = ["the original model", *(f"trial {finalist.number}" for finalist in finalists)]
+    paths = [upload.path, tidied, *(finalist.artifact for finalist in finalists)]
+    names = [
+        "the original model",
+        "the original, tidied",
+        *(f"trial {finalist.number}" for finalist in finalists),
+    ]
     threads, target = benchmark.thread_counts[0], materials.options.target
     networks = [Network(path, threads, name, target=target) for path, name in zip(paths, names, strict=True)]
     samples = materials.samples(materials.data.evaluation or materials.data.calibration)
@@ -133,13 +142,14 @@ def _timed(finalists: Sequence[Finalist], materials: Materials) -> list[Timed]:
     return time_candidates(networks, feed, materials.options.seed, materials.progress)
 
 
-def _opened(chosen: Finalist | None, trial: Report | None, materials: Materials) -> tuple[Recipe, Artifact]:
+def _opened(
+    chosen: Finalist | None, trial: Report | None, tidied: Artifact, materials: Materials
+) -> tuple[Recipe, Artifact]:
     if chosen is None or trial is None:
         materials.progress.log(
             "Nothing better than the upload was found: it is handed over as it is, tidied."
         )
-        nothing = Recipe.model_construct(steps=[])
-        return nothing, finish(materials.upload.float32.clone(), [], [], materials)
+        return Recipe.model_construct(steps=[]), tidied
     effective: list[AnyStep] = [
         step for step, done in zip(chosen.recipe.steps, trial.steps, strict=True) if done.changed
     ]

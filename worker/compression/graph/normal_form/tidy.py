@@ -1,4 +1,6 @@
-"""Remove what exporters leave behind and no one computes with: doc strings, stack traces, source paths.
+"""Remove what exporters leave behind and no one computes with: doc strings, stack traces, source paths, and the
+initializers among the inputs. Those a runtime takes for variables: it folds no batch normalisation and packs no weight
+(ultraface-rfb-320, opset 9: 6.5 ms, without them 2.0).
 
 Everything called `doc_string` or `metadata_props` goes, in subgraphs, functions, values, attributes and tensors. The
 model's own top-level `metadata_props` (class names, strides) and `doc_string`, and that of its graph, stay, unless they
@@ -10,13 +12,16 @@ from collections.abc import Iterator
 
 import onnx
 import onnx_ir as ir
+from onnx_ir.passes import common as passes
+
+from worker.compression.graph.opset.ir_version import INITIALIZERS_ALONE
 
 DEBUG_KEY = re.compile(r"^pkg\.|stack_?trace|source_?(path|file)", re.IGNORECASE)
 DEBUG_VALUE = re.compile(r'File "[^"]+", line \d+|(^|[\s"\'=])(/|[A-Za-z]:\\)[^\s"\']+\.(py|ipynb|cpp|cu)\b')
 
 
 def tidy(model: ir.Model) -> int:
-    """Remove debug records in place. Returns the bytes that this alone saves in the file."""
+    """Remove all that in place. Returns the bytes that this alone saves in the file."""
     tensors = list(_tensors(model))
     for tensor in tensors:
         tensor.metadata_props.clear()  # onnx-ir writes those of a protobuf tensor twice; the protobuf has its own
@@ -34,6 +39,8 @@ def tidy(model: ir.Model) -> int:
         if bool(DEBUG_KEY.search(key) or DEBUG_VALUE.search(value))
     ]:
         del model.metadata_props[key]
+    if passes.RemoveInitializersFromInputsPass()(model).modified:
+        model.ir_version = max(model.ir_version, INITIALIZERS_ALONE)
     return before - _bytes(model)
 
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 
@@ -74,3 +75,15 @@ def test_top_level_metadata_stays_unless_it_is_a_debug_record(key: str, value: s
     model.metadata_props[key] = value
     tidy(model)
     assert (key in model.metadata_props) is stays
+
+
+def test_initializers_among_the_inputs_are_weights_and_no_variables() -> None:
+    """As files below IR version 4 have to list them; an input without a value stays."""
+    text = "(float[N,2] x, float[2,3] w) => (float[N,3] y) { y = MatMul (x, w) }"
+    made = graphs.parse(text, {}, opset=9, ir_version=3)
+    made.graph.initializer.append(onnx.numpy_helper.from_array(np.ones((2, 3), np.float32), "w"))
+    net = ir.from_proto(made)
+    tidy(net)
+    assert [v.name for v in net.graph.inputs] == ["x"]
+    assert net.ir_version == 4
+    onnx.checker.check_model(ir.to_proto(net))
