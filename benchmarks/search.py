@@ -135,8 +135,7 @@ def edge(folder: Path) -> Iterator[Row]:
             winnow, "lenet5-mnist", folder, {"steps": steps}, search("size", trials=8), require=require
         )
         job = winnow.wait(winnow.submit(request).id)
-        chosen = [trial for trial in winnow.trials(job.id) if trial.number == report_number(winnow, job)]
-        left = winnow.trial_report(job.id, chosen[0].number).parameters.ratio if chosen else 1.0
+        left = winnow.report(job.id).parameters.ratio or 1.0
         yield Row("edge", "8 trials", f"{left:.3f} of the parameters; {told(winnow, job)}")
     grid = {amount: as_trial(folder, steps, amount, require) for amount in np.linspace(0.1, 0.9, GRID)}
     allowed = [ratio for ratio, met in grid.values() if met]
@@ -146,13 +145,8 @@ def edge(folder: Path) -> Iterator[Row]:
         "edge",
         f"grid of {GRID}",
         f"best {best:.3f} of the parameters; met at {places}",
-        f"within 5 %: {'met' if float(left or 1) <= 1.05 * best else 'NOT met'}",
+        f"within 5 %: {'met' if left <= 1.05 * best else 'NOT met'}",
     )
-
-
-def report_number(winnow: Client, job: Job) -> int | None:
-    found = winnow.report(job.id).search
-    return None if found is None else found.chosen
 
 
 def as_trial(

@@ -36,7 +36,9 @@ TRAINING_WEIGHT = 10.0
 
 class ProgressRecord:
     def __init__(self, item: Job | Trial) -> None:
-        self._item, self._weights = item, [*map(_weight, _kinds(item)), 1.0]
+        self._job = item.job if isinstance(item, Trial) else item.id
+        self._attempt, self._logs_only = item.attempt, isinstance(item, Trial)
+        self._weights = [*map(_weight, _kinds(item)), 1.0]
         self._started = time.monotonic()
         self._part, self._last_logged, self._count = 0, 0.0, 0
         self._events: deque[Event] = deque(maxlen=MAX_PENDING_EVENTS)
@@ -65,7 +67,7 @@ class ProgressRecord:
 
     def crashed(self, how: str) -> None:
         self._changed = True
-        self._event("log", f"attempt {self._item.attempt} ended early: {how}", {}, "warning")
+        self._event("log", f"attempt {self._attempt} ended early: {how}", {}, "warning")
 
     def take(self) -> dict[str, Any] | None:
         """Return the arguments of `Records.report`, None when nothing is new. Call `put_back` when reporting failed."""
@@ -76,7 +78,7 @@ class ProgressRecord:
             self._event("progress", f"{self.progress:.0%} done", self._numbers())
         events = list(self._events)
         self._events.clear()
-        if isinstance(self._item, Trial) and not events:
+        if self._logs_only and not events:
             return None
         return {
             "step": dict(self._step) if self._step else None,
@@ -100,15 +102,15 @@ class ProgressRecord:
         return {"progress": round(self.progress, 4), "step": dict(self._step) if self._step else None}
 
     def _event(self, type: str, message: str, values: dict[str, Any], level: str = "info") -> None:
-        if isinstance(self._item, Trial) and type == "progress":
+        if self._logs_only and type == "progress":
             return
         if self._count >= MAX_EVENTS + EVENTS_PER_SECOND * (time.monotonic() - self._started):
             return
         self._count += 1
         self._events.append(
             Event(
-                job=self._item.job if isinstance(self._item, Trial) else self._item.id,
-                attempt=self._item.attempt,
+                job=self._job,
+                attempt=self._attempt,
                 time=time.time(),
                 type=type,
                 level=level,

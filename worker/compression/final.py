@@ -1,8 +1,9 @@
 """The end of a search: of the trials that are still in question the fastest, judged on data that no choice has seen."""
 
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,9 @@ from worker.compression.result.artifact import Artifact, finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.report import assemble
 from worker.compression.upload import open_upload
+
+Tidied = Callable[[], Artifact]
+"""The upload as it is handed over where nothing is better; made where it is asked for."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +60,8 @@ def judge_final(
         scratch = Path(folder)
         upload = open_upload(model, scratch, max_unpacked_bytes=options.max_unpacked_bytes)
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
-        tidied = finish(upload.float32.clone(), [], [], materials)
-        chosen = _choose(finalists, search.objective, tidied.candidate, materials)
+        tidied = cache(lambda: finish(upload.float32, [], [], materials))
+        chosen = _choose(finalists, search.objective, tidied, materials)
         trial = None if chosen is None else _report(chosen)
         recipe, artifact = _opened(chosen, trial, tidied, materials)
         measured = compare_with_original(artifact.candidate, recipe, materials)
@@ -86,7 +90,7 @@ def _report(finalist: Finalist) -> Report:
 
 
 def _choose(
-    finalists: Sequence[Finalist], objective: Objective, tidied: Path, materials: Materials
+    finalists: Sequence[Finalist], objective: Objective, tidied: Tidied, materials: Materials
 ) -> Finalist | None:
     """The first, unless time decides: then the one with the best lower bound; the first of those that are equal.
 
@@ -96,7 +100,7 @@ def _choose(
     by_time = objective == "latency"
     if not finalists or (len(finalists) == 1 and not by_time):
         return finalists[0] if finalists else None
-    original, upload, *timed = _timed(finalists, tidied, materials)
+    original, upload, *timed = _timed(finalists, tidied().candidate, materials)
     for finalist, entry in zip(finalists, timed, strict=True):
         result = entry.untold or f"{entry.speedup:.2f} times as fast as the original"
         materials.progress.log(f"Trial {finalist.number}: {result}.")
@@ -143,13 +147,13 @@ def _timed(finalists: Sequence[Finalist], tidied: Path, materials: Materials) ->
 
 
 def _opened(
-    chosen: Finalist | None, trial: Report | None, tidied: Artifact, materials: Materials
+    chosen: Finalist | None, trial: Report | None, tidied: Tidied, materials: Materials
 ) -> tuple[Recipe, Artifact]:
     if chosen is None or trial is None:
         materials.progress.log(
             "Nothing better than the upload was found: it is handed over as it is, tidied."
         )
-        return Recipe.model_construct(steps=[]), tidied
+        return Recipe.model_construct(steps=[]), tidied()
     effective: list[AnyStep] = [
         step for step, done in zip(chosen.recipe.steps, trial.steps, strict=True) if done.changed
     ]

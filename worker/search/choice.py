@@ -60,6 +60,7 @@ def best_cost(plan: Plan, rows: Iterable[Trial]) -> float | None:
 
 
 def _upload_cost(plan: Plan) -> float | None:
+    """None where that is not known before it is measured."""
     match plan.objective:
         case "latency":
             return 1.0
@@ -152,12 +153,9 @@ def is_better_than_upload(plan: Plan, result: Result) -> bool:
             return price is not None and 1 / price > TELLING_SPEEDUP
         case "quality":
             return any(measured["interval"][1] < 0 for measured in (result.get("metrics") or {}).values())
-        case "size":
-            return price is not None and price < plan.size_bytes
-        case "macs":
-            return price is not None and (plan.macs is None or price < plan.macs)
-        case "memory":
-            return price is not None
+        case "size" | "macs" | "memory":
+            upload = _upload_cost(plan)
+            return price is not None and (upload is None or price < upload)
 
 
 def _finalists(plan: Plan, ranked: list[Trial]) -> list[Trial]:

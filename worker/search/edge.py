@@ -143,12 +143,14 @@ def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
         return position_of(dimension, row.params[dimension.path])
 
     ended = complete(rows)
+    meeting = [row for row in ended if violation(row.result or {}) == 0]
     beaten = [row for row in rows if row.state == "stopped_early" and row.result and not is_skipped(row)]
-    lost = [row for row in rows if row.state in ("failed", "stopped_early") and row not in beaten]
+    gentle = {row.number for row in [*meeting, *beaten]}
+    over = [*ended, *(row for row in rows if row.state in ("failed", "stopped_early"))]
     costs = [(place(row), cost(row.result or {}, plan.objective)) for row in [*ended, *beaten]]
     return Seen(
-        meets=[place(row) for row in [*ended, *beaten] if row in beaten or violation(row.result or {}) == 0],
-        fails=[place(row) for row in ended if violation(row.result or {}) > 0] + [place(row) for row in lost],
+        meets=[place(row) for row in [*meeting, *beaten]],
+        fails=[place(row) for row in over if row.number not in gentle],
         open=[place(row) for row in in_the_air(rows)],
         costs=[(position, price) for position, price in costs if price is not None],
         violations=[(place(row), violation(row.result or {})) for row in ended],

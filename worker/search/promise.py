@@ -14,7 +14,6 @@ from math import inf, log
 from typing import Final
 
 from app.storage.records import Trial
-from winnow.contract.recipe import Recipe
 from winnow.contract.spaces import corners
 from worker.search.choice import best_cost, harm_of
 from worker.search.edge import edge_of, gentlest_failure
@@ -55,12 +54,15 @@ def _guess(plan: Plan, space: int, usual: float) -> float:
 def _promise(plan: Plan, space: int, rows: list[Trial], best: float | None) -> float:
     ended = [row for row in rows if not in_the_air([row])]
     measured = [row for row in ended if row.result is not None and not is_skipped(row)]
-    idle = len(ended) - _last_step_forward(plan, measured)
-    if idle > PATIENCE or (not measured and in_the_air(rows)):
+    if not measured and in_the_air(rows):
         return 0.0
+    values = [_value(plan, row) for row in measured]
+    far = min(values)[0] if values else 0.0
+    idle = len(ended) - (values.index(min(values)) + 1 if values else 0)
     gain = _gain(plan, space, measured, best) if measured else 1.0
-    far = min((_value(plan, row)[0] for row in measured), default=0.0)
-    return 0.0 if gain < LEAST_GAIN else gain / (_price(plan, ended) * (1 + idle) * (1 + far))
+    if idle > PATIENCE or gain < LEAST_GAIN:
+        return 0.0
+    return gain / (_price(plan, ended) * (1 + idle) * (1 + far))
 
 
 def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> float:
@@ -76,16 +78,8 @@ def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> floa
     return log(best / max(expected, 1e-9))
 
 
-def _last_step_forward(plan: Plan, rows: list[Trial]) -> int:
-    """How many trials it took to come to the best of a space."""
-    return max((index + 1 for index in range(len(rows)) if _is_forward(plan, rows, index)), default=0)
-
-
-def _is_forward(plan: Plan, rows: list[Trial], index: int) -> bool:
-    return all(_value(plan, rows[index]) < _value(plan, row) for row in rows[:index])
-
-
 def _value(plan: Plan, row: Trial) -> tuple[float, float]:
+    """How far a trial is from what is required, then what it costs."""
     result = row.result or {}
     price = cost(result, plan.objective)
     return violation(result) + harm_of(plan, result), inf if price is None else price
@@ -99,5 +93,4 @@ def _price(plan: Plan, rows: list[Trial]) -> float:
 
 
 def _trains(plan: Plan, space: int) -> bool:
-    recipes: Iterable[Recipe] = corners(plan.spaces[space].recipe, 1)
-    return any(longest_training(recipe) > 0 for recipe in recipes)
+    return any(longest_training(recipe) > 0 for recipe in corners(plan.spaces[space].recipe, 1))

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from pathlib import Path
+from unittest.mock import Mock
 
 import onnx
 import pytest
@@ -164,7 +165,7 @@ def chosen(
 ) -> int | None:
     entries = [Finalist(n, Path(), Path(), RECIPE) for n in range(len(timed) - 2)]
     monkeypatch.setattr("worker.compression.final._timed", lambda *_: timed)
-    result = _choose(entries, objective, Path(), _Stub(**require))  # type: ignore[arg-type]
+    result = _choose(entries, objective, Mock(), _Stub(**require))  # type: ignore[arg-type]
     return None if result is None else result.number
 
 

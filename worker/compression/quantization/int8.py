@@ -27,7 +27,11 @@ from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.search.acceptance import Acceptance, acceptance_rule
 from worker.compression.quantization.search.float_layers import list_layers, refuse_without_data
 from worker.compression.quantization.search.int8_candidates import SMOOTH, Candidate, dynamic, smoothable
-from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
+from worker.compression.quantization.search.output_error import (
+    OutputComparer,
+    OutputQuality,
+    job_comparer,
+)
 from worker.compression.quantization.search.static_candidates import static_candidates
 from worker.compression.quantization.search.winner import CandidateResult, choose_winner
 from worker.compression.steps.context import Context, StepResult
@@ -54,18 +58,7 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     model, notes = raised(model, OPSET, "quantization per channel")
     edit = GraphEdit(model, step.patterns)
     calibration, compared = _split(context, step)
-    output_error = (
-        OutputComparer(
-            model,
-            compared,
-            context.scratch,
-            context.evaluation,
-            context.target,
-            agrees=context.require.min_agreement is not None,
-        )
-        if compared is not None
-        else None
-    )
+    output_error = None if compared is None else job_comparer(model, compared, context)
     accepts, required = _requirement(step, context, output_error)
     candidates = [
         Candidate("float", "float", lambda: model),

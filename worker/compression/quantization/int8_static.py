@@ -19,7 +19,7 @@ from worker.compression.quantization.integer.static_model import Static
 from worker.compression.quantization.integer.static_preparation import StaticSettings, calibrate, prepare
 from worker.compression.quantization.search.acceptance import HARMLESS_DB, acceptance_rule
 from worker.compression.quantization.search.exclusion import Exclusion, exclude_sensitive
-from worker.compression.quantization.search.output_error import OutputComparer
+from worker.compression.quantization.search.output_error import OutputComparer, job_comparer
 from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import (
@@ -87,14 +87,7 @@ def _without_sensitive(
 ) -> StepResult:
     """Leave out what `exclude: "auto"` has to; the float model, where nothing in integers reaches what is required."""
     samples = static.samples.draw(MAX_COMPARED_SAMPLES, context.seed)
-    output_error = OutputComparer(
-        static.model,
-        samples,
-        context.scratch,
-        context.evaluation,
-        context.target,
-        agrees=context.require.min_agreement is not None,
-    )
+    output_error = job_comparer(static.model, samples, context)
     accepts, required = acceptance_rule(context.require, output_error.labelled)
     feed = next(static.samples.take(1).batches(1))
     excluded = exclude_sensitive(

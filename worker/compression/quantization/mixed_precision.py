@@ -26,7 +26,7 @@ from worker.compression.quantization.search.bit_allocation import (
     count_needed,
     order_moves,
 )
-from worker.compression.quantization.search.layer_costs import LayerCosts, shared_layer_costs
+from worker.compression.quantization.search.layer_costs import LayerCosts, layer_costs
 from worker.compression.quantization.search.output_error import OutputComparer, OutputQuality
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import refuse_quantized, step_result
@@ -63,9 +63,7 @@ def mixed_precision(model: ir.Model, step: MixedPrecision, context: Context) -> 
     compared = samples.draw(MAX_COMPARED_SAMPLES, context.seed)
     output_error = OutputComparer(static.model, compared, context.scratch, context.evaluation, context.target)
     total_bytes = context.file_bytes(original)
-    costs = shared_layer_costs(
-        static, output_error, context, step.sensitivity, Within(context.progress, 0.2, 0.9)
-    )
+    costs = layer_costs(static, output_error, context, step.sensitivity, Within(context.progress, 0.2, 0.9))
     ordered = order_moves(costs.choices(for_speed=step.min_speedup is not None))
     count = _count(
         ordered,

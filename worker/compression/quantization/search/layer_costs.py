@@ -64,26 +64,6 @@ class LayerCosts:
         return self.total_ms / max(self.total_ms - saved, 1e-9)
 
 
-def shared_layer_costs(
-    static: Static,
-    output_error: OutputComparer,
-    context: Context,
-    sensitivity: Literal["measured", "hessian"],
-    progress: Progress,
-) -> LayerCosts:
-    """What `layer_costs` measures, once for all trials of a search. Raises what it raises."""
-    names = [str(node.name) for node in static.selection().weighted]
-    return context.shared.once(
-        "layer_costs",
-        static.model,
-        static.samples,
-        [sensitivity, names],
-        lambda: layer_costs(static, output_error, context, sensitivity, progress),
-        to_arrays=_to_arrays,
-        from_arrays=_from_arrays,
-    )
-
-
 def layer_costs(
     static: Static,
     output_error: OutputComparer,
@@ -91,7 +71,27 @@ def layer_costs(
     sensitivity: Literal["measured", "hessian"],
     progress: Progress,
 ) -> LayerCosts:
-    """Measure time and sensitivity of every layer that can be quantized. Raises what `traces` raises."""
+    """Measure time and sensitivity of every layer that can be quantized, once for all trials of a search. Raises what
+    `traces` raises."""
+    names = [str(node.name) for node in static.selection().weighted]
+    return context.shared.once(
+        "layer_costs",
+        static.model,
+        static.samples,
+        [sensitivity, names],
+        lambda: _measured_costs(static, output_error, context, sensitivity, progress),
+        to_arrays=_to_arrays,
+        from_arrays=_from_arrays,
+    )
+
+
+def _measured_costs(
+    static: Static,
+    output_error: OutputComparer,
+    context: Context,
+    sensitivity: Literal["measured", "hessian"],
+    progress: Progress,
+) -> LayerCosts:
     nodes = {str(node.name): node for node in static.selection().weighted}
     feed = next(static.samples.take(1).batches(1))
     limits = {8: static.weights.limit, 4: FOUR_BITS_LIMIT}

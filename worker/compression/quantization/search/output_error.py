@@ -30,6 +30,7 @@ from worker.compression.measure.quality.judgement import Judgement, judgement_of
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
 from worker.compression.runtime.session import usable_threads
+from worker.compression.steps.context import Context
 
 MAX_HELD_BYTES = 256 << 20
 """Of the float model's outputs, which are kept; fewer samples are judged where theirs are larger."""
@@ -190,6 +191,18 @@ class OutputComparer:
     def _drop(self, before: float, after: float) -> float:
         assert self._judgement is not None
         return after - before if next(iter(self._judgement.labelled)) in ERRORS else before - after
+
+
+def job_comparer(model: ir.Model, samples: Samples, context: Context) -> OutputComparer:
+    """Make what compares candidates with this float model by all that the job requires. Raises what it raises."""
+    return OutputComparer(
+        model,
+        samples,
+        context.scratch,
+        context.evaluation,
+        context.target,
+        agrees=context.require.min_agreement is not None,
+    )
 
 
 def _snr(pairs: list[tuple[Array, Array]]) -> float:
