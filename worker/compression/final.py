@@ -9,7 +9,7 @@ from typing import Any
 
 from winnow.contract.errors import Refusal
 from winnow.contract.graph_hash import graph_sha256
-from winnow.contract.recipe import AnyStep, Recipe
+from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from winnow.contract.search import Objective, SearchReport
 from worker.compression.data.source import Data
@@ -23,6 +23,7 @@ from worker.compression.pipeline import ARTIFACT, REPORT
 from worker.compression.progress import Progress
 from worker.compression.result.artifact import Artifact, finish
 from worker.compression.result.comparing import compare_with_original
+from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
 from worker.compression.upload import open_upload
 
@@ -50,7 +51,8 @@ def judge_final(
     *,
     options: Options,
 ) -> Report:
-    """Time the finalists where there are several, and judge the chosen one alone; without any, the upload as tidied.
+    """Time the finalists where there are several, and judge the chosen one alone. The upload, tidied, where there is
+    none, or where the chosen one misses what the upload meets.
 
     `search` tells of the search, apart from what is chosen here.
     Writes `artifact.onnx`, whose graph is the trial's byte by byte, and `report.json` into `out_dir`. Raises `Refusal`.
@@ -62,23 +64,59 @@ def judge_final(
         materials = Materials(upload, data, scratch, out_dir / "curves", progress, options).split()
         tidied = cache(lambda: finish(upload.float32, [], [], materials))
         chosen = _choose(finalists, search.objective, tidied, materials)
-        trial = None if chosen is None else _report(chosen)
-        recipe, artifact = _opened(chosen, trial, tidied, materials)
-        measured = compare_with_original(artifact.candidate, recipe, materials)
-        artifact.stamp(out_dir / ARTIFACT, recipe, measured, materials)
-        report = assemble(upload, out_dir / ARTIFACT, artifact.graph, artifact.reports, measured, materials)
-    report = report.model_copy(update=_known(chosen, trial, search))
+        if chosen is None:
+            progress.log("Nothing better than the upload was found: it is handed over as it is, tidied.")
+            report = _judge_upload(out_dir / ARTIFACT, search, tidied, materials)
+        else:
+            report = _judge_trial(chosen, out_dir / ARTIFACT, search, materials)
+            if _misses(report) and _is_small_enough(materials):
+                report = _or_the_upload(report, out_dir / ARTIFACT, tidied, materials)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report
 
 
-def _known(chosen: Finalist | None, trial: Report | None, search: SearchReport) -> dict[str, Any]:
-    """What the trial has said of its graph, before zeros were packed; and how it was found."""
-    if chosen is None or trial is None:
-        return {"search": search}
-    told = search.model_copy(update={"chosen": chosen.number, "recipe": chosen.recipe})
-    graph = {name: getattr(trial, name) for name in ("parameters", "macs", "sparsity", "layers", "opset")}
-    return {**graph, "search": told}
+def _judge_upload(path: Path, search: SearchReport, tidied: Tidied, materials: Materials) -> Report:
+    report = _judge(tidied(), Recipe.model_construct(steps=[]), path, materials)
+    return report.model_copy(update={"search": search})
+
+
+def _judge_trial(chosen: Finalist, path: Path, search: SearchReport, materials: Materials) -> Report:
+    """What the trial has said of its graph, before zeros were packed, stands."""
+    trial, recipe = _report(chosen), chosen.recipe
+    effective = [step for step, done in zip(recipe.steps, trial.steps, strict=True) if done.changed]
+    artifact = Artifact(model_files.load(chosen.artifact), chosen.artifact, effective, trial.steps)
+    known: dict[str, Any] = {
+        name: getattr(trial, name) for name in ("parameters", "macs", "sparsity", "layers", "opset")
+    }
+    known["search"] = search.model_copy(update={"chosen": chosen.number, "recipe": recipe})
+    report = _judge(artifact, recipe, path, materials).model_copy(update=known)
+    return explain(report, recipe, materials)
+
+
+def _judge(artifact: Artifact, recipe: Recipe, path: Path, materials: Materials) -> Report:
+    measured = compare_with_original(artifact.candidate, recipe, materials)
+    artifact.stamp(path, recipe, measured, materials)
+    return assemble(materials.upload, path, artifact.graph, artifact.reports, measured, materials)
+
+
+def _or_the_upload(missed: Report, path: Path, tidied: Tidied, materials: Materials) -> Report:
+    """Judge the upload too, and hand it over where it meets everything; it was not chosen by any data."""
+    assert missed.search is not None
+    why = " ".join(entry.why or entry.name for entry in missed.requirements if not entry.met)
+    said = f"Trial {missed.search.chosen}, which was chosen, misses what is required on the final part. {why}"
+    materials.progress.log(said)
+    sentences = [*missed.search.sentences, said, "The upload, tidied, meets it, and is the result."]
+    told = missed.search.model_copy(update={"chosen": None, "recipe": None, "sentences": sentences})
+    with tempfile.TemporaryDirectory(dir=materials.scratch) as folder:
+        report = _judge_upload(Path(folder) / ARTIFACT, told, tidied, materials)
+        if _misses(report):
+            return missed
+        (Path(folder) / ARTIFACT).replace(path)
+    return report
+
+
+def _misses(report: Report) -> bool:
+    return report.outcome == "requirements_not_met"
 
 
 def _report(finalist: Finalist) -> Report:
@@ -123,9 +161,13 @@ def _is_enough(timed: Timed, materials: Materials) -> bool:
 
 def _upload_will_do(tidied: Timed, materials: Materials) -> bool:
     """Whether the upload, tidied, meets what is required of speed, size and memory; its outputs are its own."""
+    unknown = materials.options.require.max_memory_bytes is not None
+    return not unknown and _is_small_enough(materials) and _is_enough(tidied, materials)
+
+
+def _is_small_enough(materials: Materials) -> bool:
     require, size = materials.options.require, materials.upload.size_bytes
-    small = (require.max_size_ratio or 1.0) >= 1 and (require.max_size_bytes or size) >= size
-    return small and require.max_memory_bytes is None and _is_enough(tidied, materials)
+    return (require.max_size_ratio or 1.0) >= 1 and (require.max_size_bytes or size) >= size
 
 
 def _timed(finalists: Sequence[Finalist], tidied: Path, materials: Materials) -> list[Timed]:
@@ -144,18 +186,3 @@ def _timed(finalists: Sequence[Finalist], tidied: Path, materials: Materials) ->
         networks[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, samples, materials.options.seed
     )
     return time_candidates(networks, feed, materials.options.seed, materials.progress)
-
-
-def _opened(
-    chosen: Finalist | None, trial: Report | None, tidied: Tidied, materials: Materials
-) -> tuple[Recipe, Artifact]:
-    if chosen is None or trial is None:
-        materials.progress.log(
-            "Nothing better than the upload was found: it is handed over as it is, tidied."
-        )
-        return Recipe.model_construct(steps=[]), tidied()
-    effective: list[AnyStep] = [
-        step for step, done in zip(chosen.recipe.steps, trial.steps, strict=True) if done.changed
-    ]
-    graph = model_files.load(chosen.artifact)
-    return chosen.recipe, Artifact(graph, chosen.artifact, effective, trial.steps)

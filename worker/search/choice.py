@@ -4,6 +4,9 @@
 
 `harm` counts only where nothing is required of the quality. Nothing is handed over that is worse than the upload: where
 that meets everything itself, a trial has to meet it too, and to be better.
+
+Of those that cost nearly as little as the best the one goes first that the final likeliest proves: the best of many on
+the selection part is partly lucky there.
 """
 
 from collections.abc import Iterable
@@ -13,13 +16,15 @@ from typing import Final, Literal
 
 from app.storage.records import Trial
 from winnow.contract.recipe import MetricBounds, Requirements
-from worker.search.measured import Result, cost, harm, speedup_interval, violation
+from worker.search.measured import Result, chance, cost, harm, speedup_interval, violation
 from worker.search.plan import Plan
 from worker.search.rows import complete, trials
 
 MOST_FINALISTS: Final = 3
 TELLING_SPEEDUP: Final = 1.02
 """Two sessions of one file differ by up to 2 %."""
+NEARLY: Final = 1.02
+TELLING_CHANCE: Final = 0.05
 
 UNHARMED: Final = frozenset(
     {"max_metric_drop", "max_relative_drop", "min_cosine", "min_snr_db", "min_agreement"}
@@ -41,13 +46,24 @@ class Choice:
 def choose(plan: Plan, rows: Iterable[Trial]) -> Choice:
     """Choose what goes into the final."""
     ranked = rank(plan, complete(trials(rows)))
-    meeting = [row for row in ranked if violation(_result(row)) == 0]
+    meeting = _likeliest_first(plan, [row for row in ranked if violation(_result(row)) == 0])
     if upload_meets(plan, ranked):
         better = [row for row in meeting if is_better_than_upload(plan, _result(row))]
         return Choice("best", _finalists(plan, better)) if better else Choice("upload", [])
     if meeting:
         return Choice("best", _finalists(plan, meeting))
     return Choice("closest", ranked[:1]) if ranked else Choice("upload", [])
+
+
+def _likeliest_first(plan: Plan, ranked: list[Trial]) -> list[Trial]:
+    """Of those next to the first; the others behind them, in their order."""
+    if not ranked:
+        return []
+    _, harmed, least, *_ = key_of(plan, ranked[0])
+    near = [
+        row for row in ranked if key_of(plan, row)[1] == harmed and 0 < key_of(plan, row)[2] <= NEARLY * least
+    ]
+    return [*sorted(near, key=lambda row: -chance(_result(row))), *(row for row in ranked if row not in near)]
 
 
 def best_cost(plan: Plan, rows: Iterable[Trial]) -> float | None:
@@ -161,7 +177,12 @@ def is_better_than_upload(plan: Plan, result: Result) -> bool:
 def _finalists(plan: Plan, ranked: list[Trial]) -> list[Trial]:
     """The best alone, or where time counts, those that a longer timing may put before it. Each graph once."""
     best = _result(ranked[0])
-    equals = [row for row in ranked if harm_of(plan, _result(row)) <= harm_of(plan, best)]
+    equals = [
+        row
+        for row in ranked
+        if harm_of(plan, _result(row)) <= harm_of(plan, best)
+        and chance(_result(row)) >= chance(best) - TELLING_CHANCE
+    ]
     if not plan.asks_for_time:
         return equals[:1]
     if plan.objective == "latency":

@@ -6,6 +6,8 @@ How far off is told on the worse bound of the interval, but for time: a trial's 
 with care.
 """
 
+from math import sqrt
+from statistics import NormalDist
 from typing import Any, Final, assert_never
 
 from winnow.contract.evaluation import AGREEMENT
@@ -24,6 +26,7 @@ MIN_AGREEMENT: Final = 0.95
 MIN_SNR_DB: Final = 20.0
 """Nobody who required nothing of the quality wants less (`measure/verdict/recommendation.py` has the same)."""
 SMALLEST_SCALE: Final = 0.01
+NORMAL: Final = NormalDist()
 
 
 def cost(result: Result, objective: Objective) -> float | None:
@@ -69,6 +72,25 @@ def violation(result: Result) -> float:
     return sum(_excess(entry) for entry in result.get("requirements") or [])
 
 
+def chance(result: Result) -> float:
+    """How likely the final, on as many other rows, finds met what is met here:
+
+        Φ(margin / (√2 · s))      margin: of the interval's worse bound over what is asked, s: its standard error
+
+    The least of all requirements that have an interval; a speed-up's is of this machine's rounds, and counts for none.
+    """
+    return min((_chance(entry) for entry in result.get("requirements") or []), default=1.0)
+
+
+def _chance(entry: dict[str, Any]) -> float:
+    low, high = entry.get("interval") or (0.0, 0.0)
+    if entry["name"] in SPEED or high <= low:
+        return 1.0
+    margin = low - entry["asked"] if _is_least(entry["name"]) else entry["asked"] - high
+    error = (high - low) / (2 * NORMAL.inv_cdf(0.975))
+    return NORMAL.cdf(margin / (sqrt(2) * error))
+
+
 def harm(result: Result) -> float:
     """How much of the quality is lost beyond doubt: what counts where nothing was required of it."""
     metrics = result.get("metrics") or {}
@@ -86,8 +108,11 @@ def _excess(entry: dict[str, Any]) -> float:
     if measured is None:
         return 0.0 if entry["met"] else BROKEN if name == "finite_outputs" else UNKNOWN
     low, high = (measured, measured) if name in SPEED else entry.get("interval") or (measured, measured)
-    at_least = name.rpartition(".")[2].startswith("min")
-    return max(0.0, limit - low if at_least else high - limit) / _scale(name, limit)
+    return max(0.0, limit - low if _is_least(name) else high - limit) / _scale(name, limit)
+
+
+def _is_least(name: str) -> bool:
+    return name.rpartition(".")[2].startswith("min")
 
 
 def _scale(name: str, limit: float) -> float:

@@ -34,6 +34,7 @@ TRIAL = Options(
     extent=Extent(brief=True, times=False, weighs=False),
 )
 FINAL = replace(TRIAL, judging="final", extent=Extent())
+BRIEF = Benchmark(rounds=9)
 RECIPE = Recipe.model_validate({"steps": [{"kind": "int8_static"}]})
 
 
@@ -137,6 +138,39 @@ def test_without_a_finalist_the_upload_is_handed_over_tidied(files: Digits, tmp_
     assert report.verdict.recommend == "keep_original"
     assert report.quality[0].drop == 0
     onnx.checker.check_model(tmp_path / "artifact.onnx")
+
+
+def test_what_the_final_finds_too_bad_gives_way_to_the_upload(
+    files: Digits, trial: tuple[Finalist, Report], tmp_path: Path
+) -> None:
+    """It had been chosen on other rows; the upload meets what is required, and no data has chosen it."""
+    options = replace(FINAL, require=Requirements(min_snr_db=90), benchmark=BRIEF)
+    report = judge_final(
+        files.model, [trial[0]], search(), own_data(files), tmp_path, Silent(), options=options
+    )
+    assert (report.outcome, report.steps) == ("accepted", [])
+    assert report.search is not None
+    assert (report.search.chosen, report.search.recipe) == (None, None)
+    assert "Trial 4" in report.search.sentences[-2]
+    assert "dB" in report.search.sentences[-2]
+    assert report.graph_sha256 == graph_sha256(tmp_path / "artifact.onnx")
+
+
+@pytest.mark.parametrize("also", [{"max_size_ratio": 0.01}, {"max_memory_bytes": 1}])
+def test_where_the_upload_is_not_allowed_either_what_was_chosen_stays_with_causes(
+    files: Digits, trial: tuple[Finalist, Report], tmp_path: Path, also: dict[str, float]
+) -> None:
+    require = Requirements.model_validate({"min_snr_db": 90, **also})
+    options = replace(FINAL, require=require, benchmark=BRIEF)
+    report = judge_final(
+        files.model, [trial[0]], search(), own_data(files), tmp_path, Silent(), options=options
+    )
+    assert report.outcome == "requirements_not_met"
+    assert report.search is not None
+    assert report.search.chosen == 4
+    assert report.graph_sha256 == trial[1].graph_sha256 == graph_sha256(tmp_path / "artifact.onnx")
+    assert all(entry.cause for entry in report.requirements)
+    assert report.next_steps
 
 
 def test_a_report_of_another_artifact_is_refused(

@@ -10,8 +10,8 @@ from app.storage.records import Trial
 from tests.support.searching import MILLION, entry, plan_of, result, trial
 from winnow.contract.recipe import Requirements
 from winnow.contract.search import Objective
-from worker.search.choice import choose, harm_of, is_better_than_upload, key_of, upload_meets
-from worker.search.measured import BROKEN, UNKNOWN, cost, violation
+from worker.search.choice import NEARLY, choose, harm_of, is_better_than_upload, key_of, upload_meets
+from worker.search.measured import BROKEN, UNKNOWN, chance, cost, violation
 
 
 def numbers(rows: list[Trial]) -> list[int]:
@@ -52,7 +52,25 @@ def test_the_choice_meets_what_is_required_is_better_than_the_upload_and_depends
     meeting = [row for row in rows if violation(row.result or {}) == 0]
     better = [row for row in meeting if is_better_than_upload(plan, row.result or {})]
     best = min(better, key=lambda row: key_of(plan, row), default=None)
-    assert choice.finalists[:1] == ([] if best is None else [best])
+    assert bool(choice.finalists) == (best is not None)
+    for row in choice.finalists[:1]:
+        assert best is not None
+        (_, harm, price, *_), least = key_of(plan, row), key_of(plan, best)
+        assert harm == least[1]
+        assert row == best or (
+            price <= NEARLY * least[2] and chance(row.result or {}) > chance(best.result or {})
+        )
+
+
+def test_of_two_that_cost_nearly_the_same_the_one_with_more_margin_wins() -> None:
+    """The interval of the smaller one ends at what is allowed: half of all finals would find it beyond."""
+    rows = [
+        trial(0, result=result(size=1000, drop=0.005, width=0.005, max_drop=0.01)),
+        trial(1, result=result(size=1010, drop=0.0, width=0.005, max_drop=0.01)),
+        trial(2, result=result(size=1200, drop=-0.01, width=0.005, max_drop=0.01)),
+    ]
+    assert [round(chance(row.result or {}), 2) for row in rows] == [0.5, 0.92, 1.0]
+    assert numbers(choose(plan_of([{"kind": "float16"}]), rows).finalists) == [1]
 
 
 def test_only_what_was_trained_to_the_end_can_win() -> None:
