@@ -189,9 +189,11 @@ async def get_job(request: Request, service: Service, job: Found, wait: Wait = 0
     """How it stands. With If-None-Match, 304 as long as nothing changed; Retry-After says when to ask again."""
     if (last := await _moved(service, job, wait)) is None:
         raise _no_job(job.id)
-    job = last
-    position = await run_in_threadpool(_position, service, job)
-    counts = await run_in_threadpool(_counts, service, job)
+    return await run_in_threadpool(_answer, request, service, last)
+
+
+def _answer(request: Request, service: Parts, job: records.Job) -> Response:
+    position, counts = _position(service, job), _counts(service, job)
     tag = views.job_tag(job, position, counts)
     headers = {"etag": tag, "cache-control": "no-cache"}
     if job.state not in FINISHED:

@@ -6,6 +6,7 @@ is given once and with a value; JSON is read by `winnow.contract.strict_json` an
 
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from email.message import Message
+from functools import cached_property
 from typing import Any, Final
 
 from fastapi import Request, Response
@@ -32,6 +33,11 @@ JSON_NEEDED: Final = (
 
 class StrictRoute(APIRoute):
     """Checks address, headers and body before anything else of the route runs."""
+
+    @cached_property
+    def taken(self) -> list[ModelField]:
+        """All parameters of the route and of what it depends on."""
+        return get_flat_params(self.dependant)
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
@@ -89,7 +95,7 @@ def parameters(request: Request, form: Iterable[tuple[str, str]], refusals: Refu
     return values
 
 
-def check_parameters(route: APIRoute, request: Request) -> None:
+def check_parameters(route: StrictRoute, request: Request) -> None:
     """Raises `invalid_request` for what the route does not take, or takes once, or with a value, or not like that."""
     queries, headers = _fields(route, Query), _fields(route, Header)
     errors = _path_errors(request.path_params)
@@ -103,8 +109,8 @@ def check_parameters(route: APIRoute, request: Request) -> None:
         raise refusal_of_fields(errors)
 
 
-def _fields(route: APIRoute, kind: type[Query] | type[Header]) -> list[ModelField]:
-    return [field for field in get_flat_params(route.dependant) if isinstance(field.field_info, kind)]
+def _fields(route: StrictRoute, kind: type[Query] | type[Header]) -> list[ModelField]:
+    return [field for field in route.taken if isinstance(field.field_info, kind)]
 
 
 def _path_errors(values: Mapping[str, Any]) -> list[FieldError]:

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from app.storage.records import Trial
 from winnow.contract.spaces import Dimension, dimensions
-from worker.search.measured import cost, violation
+from worker.search.measured import cost, doubt, violation
 from worker.search.plan import Plan
 from worker.search.points import count, is_ordered, position_of, value_at
 from worker.search.rows import complete, in_the_air, is_skipped
@@ -46,7 +46,7 @@ DOWN_IS_HARSH: Final = frozenset(
 EXACT_TOLERANCE, TIMED_TOLERANCE = 0.01, 0.1
 """So much more may be measured for what should cost less."""
 VIOLATION_TOLERANCE: Final = 0.25
-"""So much less may be violated, in parts of the bound, where it should be more."""
+"""So much less may be violated, in parts of the bound, where it should be more, or what the samples leave open."""
 
 
 @dataclass(frozen=True)
@@ -76,13 +76,14 @@ Step = Try | Wait | Done | Unordered
 
 @dataclass(frozen=True)
 class Seen:
-    """Where rows lie from the gentle end, 0, to the harsh one, 1; with the cost, or what is violated, at each."""
+    """Where rows lie from the gentle end, 0, to the harsh one, 1; with the cost at each, or with what is violated and
+    how far that may be off."""
 
     meets: list[float]
     fails: list[float]
     open: list[float]
     costs: list[tuple[float, float]]
-    violations: list[tuple[float, float]]
+    violations: list[tuple[float, float, float]]
 
     @property
     def gentle(self) -> float | None:
@@ -96,7 +97,8 @@ class Seen:
 
     def reversed(self) -> "Seen":
         meets, fails, open = ([1 - p for p in places] for places in (self.meets, self.fails, self.open))
-        costs, violations = ([(1 - p, y) for p, y in pairs] for pairs in (self.costs, self.violations))
+        costs = [(1 - p, price) for p, price in self.costs]
+        violations = [(1 - p, far, doubt) for p, far, doubt in self.violations]
         return Seen(meets, fails, open, costs, violations)
 
 
@@ -153,16 +155,17 @@ def _seen(plan: Plan, dimension: Dimension, rows: list[Trial]) -> Seen:
         fails=[place(row) for row in over if row.number not in gentle],
         open=[place(row) for row in in_the_air(rows)],
         costs=[(position, price) for position, price in costs if price is not None],
-        violations=[(place(row), violation(row.result or {})) for row in ended],
+        violations=[(place(row), violation(row.result or {}), doubt(row.result or {})) for row in ended],
     )
 
 
 def _is_monotone(seen: Seen, tolerance: float) -> bool:
     """Whether the cost shrinks towards the harsh end, and what is violated grows."""
     prices = [price for _, price in sorted(seen.costs)]
-    faults = [far for _, far in sorted(seen.violations)]
+    faults = [(far, doubt) for _, far, doubt in sorted(seen.violations)]
     return all(later <= earlier + tolerance * abs(earlier) for earlier, later in pairwise(prices)) and all(
-        later >= earlier - VIOLATION_TOLERANCE for earlier, later in pairwise(faults)
+        later >= earlier - max(VIOLATION_TOLERANCE, doubt, more)
+        for (earlier, doubt), (later, more) in pairwise(faults)
     )
 
 

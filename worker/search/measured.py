@@ -72,6 +72,15 @@ def violation(result: Result) -> float:
     return sum(_excess(entry) for entry in result.get("requirements") or [])
 
 
+def doubt(result: Result) -> float:
+    """How far `violation` may be off for the samples that were drawn: half of each interval."""
+    entries = [entry for entry in result.get("requirements") or [] if entry["name"] not in SPEED]
+    known = [(entry, entry["interval"]) for entry in entries if entry.get("interval")]
+    return sum(
+        (high - low) / 2 / _scale(entry["name"], float(entry["asked"])) for entry, (low, high) in known
+    )
+
+
 def chance(result: Result) -> float:
     """How likely the final, on as many other rows, finds met what is met here:
 

@@ -69,7 +69,9 @@ def _gain(plan: Plan, space: int, rows: list[Trial], best: float | None) -> floa
     """1 where costs cannot be compared: nothing meets what is required yet, or the cost is a loss of quality."""
     if best is None or plan.objective == "quality":
         return 1.0
-    costs = [price for row in rows if (price := cost(row.result or {}, plan.objective)) is not None]
+    meeting = [row for row in rows if _value(plan, row)[0] == 0]
+    prices = [cost(row.result or {}, plan.objective) for row in meeting or rows]
+    costs = [price for price in prices if price is not None]
     dimension = edge_of(plan, space)
     expected = None if dimension is None else gentlest_failure(plan, dimension, rows)
     if expected is None:

@@ -59,10 +59,9 @@ def grid(evaluate: Callable[[dict[str, Any], float], dict[str, Any]]) -> list[di
     return [evaluate(recipe_json(recipe), 1.0) for recipe in recipes if recipe]
 
 
-def at(number: int, amount: float, size: float, drop: float) -> Any:
-    return trial(
-        number, params={"steps.0.amount": amount}, result=result(size=size, drop=drop, max_drop=LIMIT)
-    )
+def at(number: int, amount: float, size: float, drop: float, width: float = 0.0) -> Any:
+    measured = result(size=size, drop=drop, width=width, max_drop=LIMIT)
+    return trial(number, params={"steps.0.amount": amount}, result=measured)
 
 
 def steps(plan: Plan, rows: list[Any]) -> Any:
@@ -112,6 +111,14 @@ def test_a_direction_that_the_results_contradict_is_turned_round() -> None:
 def test_results_without_an_order_are_not_bisected() -> None:
     assert steps(PLAN, [at(0, 0.2, 800, 0.0), at(1, 0.4, 600, 0.1), at(2, 0.6, 700, 0.1)]) == Unordered()
     assert steps(PLAN, [at(0, 0.2, 800, 0.1), at(1, 0.4, 600, 0.05)]) == Unordered()
+
+
+def test_what_the_samples_leave_open_contradicts_no_order() -> None:
+    """Of 200 samples two more or fewer agree by chance; a drop that is known to a tenth of that is another matter."""
+    for width, ordered in ((0.02, True), (0.001, False)):
+        worst = (0.001, LIMIT + 0.02, LIMIT + 0.01)
+        rows = [at(n, 0.2 + 0.2 * n, 800 - 200 * n, drop - width, width) for n, drop in enumerate(worst)]
+        assert (steps(PLAN, rows) != Unordered()) == ordered
 
 
 def test_where_something_harsher_meets_the_requirements_the_edge_is_sought_behind_it() -> None:
