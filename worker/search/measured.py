@@ -74,10 +74,15 @@ def violation(result: Result) -> float:
 
 def doubt(result: Result) -> float:
     """How far `violation` may be off for the samples that were drawn: half of each interval."""
-    entries = [entry for entry in result.get("requirements") or [] if entry["name"] not in SPEED]
-    known = [(entry, entry["interval"]) for entry in entries if entry.get("interval")]
-    return sum(
-        (high - low) / 2 / _scale(entry["name"], float(entry["asked"])) for entry, (low, high) in known
+    return sum(map(_doubt, result.get("requirements") or []))
+
+
+def _doubt(entry: dict[str, Any]) -> float:
+    low, high = entry.get("interval") or (0.0, 0.0)
+    return (
+        0.0
+        if entry["name"] in SPEED
+        else float(high - low) / 2 / _scale(entry["name"], float(entry["asked"]))
     )
 
 
