@@ -4,7 +4,7 @@ import http.client
 import json
 import statistics
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -32,6 +32,8 @@ LEAST_POLLS, LEAST_POLLS_WITHOUT_TAG = 500.0, 300.0
 GROWTH = 1.5
 MODEL = SHARED / "models" / "lenet5-mnist.onnx"
 BATCH = 1000
+NONE: Mapping[str, str] = {}
+JSON = {"content-type": "application/json"}
 
 
 def rows(folder: Path) -> Iterator[Row]:
@@ -141,10 +143,13 @@ def connected(api: Api) -> Iterator[http.client.HTTPConnection]:
 
 
 def _asked(
-    client: http.client.HTTPConnection, method: str, path: str, body: bytes | None = None, **headers: str
+    client: http.client.HTTPConnection,
+    method: str,
+    path: str,
+    body: bytes | None = None,
+    headers: Mapping[str, str] = NONE,
 ) -> tuple[int, http.client.HTTPResponse, bytes]:
-    named = {name.replace("_", "-"): value for name, value in headers.items()}
-    client.request(method, path, body, named)
+    client.request(method, path, body, dict(headers))
     answer = client.getresponse()
     return answer.status, answer, answer.read()
 
@@ -168,7 +173,9 @@ def _model(client: http.client.HTTPConnection, url: str) -> str:
 def _facts() -> dict[str, object]:
     """As the worker finds them."""
     with TemporaryDirectory() as scratch:
-        inspected = inspect_model(MODEL, "onnx", [], Path(scratch))
+        inspected = inspect_model(
+            MODEL, "onnx", [], Path(scratch), allow_torchscript=False, max_unpacked_bytes=2**30
+        )
     return inspected.facts.model_dump(mode="json")
 
 
@@ -178,7 +185,7 @@ def _submitted(client: http.client.HTTPConnection, model: str) -> float:
     for number in range(SUBMITS):
         text = json.dumps(body | {"seed": number}).encode()
         begun = time.perf_counter()
-        status, _, answer = _asked(client, "POST", "/v1/jobs", text, content_type="application/json")
+        status, _, answer = _asked(client, "POST", "/v1/jobs", text, JSON)
         taken.append(time.perf_counter() - begun)
         assert status == 202, answer
     return _p99_ms(taken)
@@ -197,12 +204,12 @@ def _listed(client: http.client.HTTPConnection) -> float:
 def _polled(client: http.client.HTTPConnection, id: str, tagged: bool) -> float:
     """Polls a second, the median of ten runs."""
     _, answer, _ = _asked(client, "GET", f"/v1/jobs/{id}")
-    tag = {"if_none_match": answer.headers["etag"]} if tagged else {}
+    tag = {"if-none-match": answer.headers["etag"]} if tagged else NONE
     expected, rates = (304 if tagged else 200), []
     for _ in range(10):
         begun = time.perf_counter()
         for _ in range(POLLS // 10):
-            status, _, text = _asked(client, "GET", f"/v1/jobs/{id}", **tag)
+            status, _, text = _asked(client, "GET", f"/v1/jobs/{id}", headers=tag)
             assert status == expected, text
         rates.append(POLLS / 10 / (time.perf_counter() - begun))
     return statistics.median(rates)
