@@ -7,7 +7,7 @@ the library believes to hold. So every turn opens the stores, closes them, and h
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import Lock, Thread
 
 from app.queue import CeleryQueue
@@ -29,10 +29,13 @@ os.register_at_fork(
 
 
 class Housekeeping:
-    """A daemon thread; what fails is tried again the next time."""
+    """A daemon thread; what fails is tried again the next time. `id` is the worker's record's, `listen` tells whether
+    hints are wanted: not while it drains."""
 
-    def __init__(self, settings: Settings, queues: Iterable[str]) -> None:
-        self._settings, self._names = settings, tuple(queues)
+    def __init__(
+        self, settings: Settings, id: str, queues: Iterable[str], listen: Callable[[bool], None]
+    ) -> None:
+        self._settings, self._id, self._names, self._listen = settings, id, tuple(queues), listen
         self._interval = min(3.0, settings.lease_seconds / 3)
         self._swept = 0.0
         self._queue = CeleryQueue(settings)
@@ -52,7 +55,7 @@ class Housekeeping:
             time.sleep(self._interval)
 
     def _look_around(self) -> None:
-        self._presence = self._presence or Presence(self._names)
+        self._presence = self._presence or Presence(self._id, self._names, self._settings.threads)
 
     def _turn(self) -> None:
         with _no_fork:
@@ -71,6 +74,8 @@ class Housekeeping:
             )
             if self._presence is not None:
                 self._presence.put(records)
+            own = records.worker(self._id)
+            self._listen(own is None or not own.draining)
             if time.monotonic() - self._swept > SCRATCH_SECONDS:
                 self._swept = time.monotonic()
                 self._scratch.sweep(records)

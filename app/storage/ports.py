@@ -165,17 +165,17 @@ class Leases(Protocol):
         elsewhere: Collection[str] = frozenset(),
         holder: str | None = None,
     ) -> Item | None:
-        """Take this one: attempt + 1, lease until now + seconds, a job or trial becomes running. None when it is not to be
-        had (finished, leased by another, cancelled, attempts spent, a job that searches, a target that is `elsewhere`).
+        """Take this one: attempt + 1, lease until now + seconds, a job or trial becomes running. None when it is not to
+        be had (finished, leased by another, cancelled, attempts spent, a job that searches, a target `elsewhere`).
 
-        What is taken keeps the id of its `holder`, a trial the name of its worker as well. A study's first turn sets its
-        job running.
+        It keeps the id of its `holder`, a trial the name of its worker as well. A study's first turn sets its job
+        running.
         """
 
     def claim_next(self, taker: Taker, now: float, seconds: float) -> Item | None:
-        """Take what comes first of all that waits and that the taker is able to do: an upload or a question; else of the
-        owner whose turn it is (`fairness`), in the order of `rules.order`. None where there is nothing, and for a worker
-        that drains.
+        """Take what comes first of all that waits and that the taker is able to do: an upload or a question; else of
+        the owner whose turn it is (`fairness`), in the order of `rules.order`. None where there is nothing, and for a
+        worker that drains.
         """
 
     def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:

@@ -62,7 +62,7 @@ class SqlJobs(SqlStore):
             first = (t.c.priority > job.priority) | ((t.c.priority == job.priority) & older)
             ahead = select(func.count()).where(waiting, t.c.owner == job.owner, first)
             counts = select(t.c.owner, func.count()).where(waiting).group_by(t.c.owner)
-            of_owners = {owner: count for owner, count in connection.execute(counts)}
+            of_owners = dict(connection.execute(counts).tuples().all())
             return position(
                 job.owner, connection.execute(ahead).scalar_one(), shares(connection, "work", of_owners)
             )

@@ -5,10 +5,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
     Connection,
     Table,
     and_,
+    cast,
     func,
     insert,
     literal,
@@ -26,6 +28,8 @@ from app.storage.tables import jobs, studies, trials, turns
 from winnow.contract.capability import INSPECT
 
 Needs = tuple[str, ...]
+
+NOTHING: Final = cast(null(), BigInteger)
 
 _LOCKS: Final[dict[Family, int]] = {"inspect": 0x77696E6E6F78, "work": 0x77696E6E6F79}
 """Of PostgreSQL, behind the one of migrations."""
@@ -54,13 +58,13 @@ def shares(connection: Connection, family: Family, waiting: Mapping[str, int]) -
     """Of the owners for whom something is `waiting`."""
     running, turn = defaultdict[str, int](int), dict[str, int]()
     counts = [
-        select(t.c.owner, func.count().label("running"), null().label("turn"))
+        select(t.c.owner, func.count().label("running"), NOTHING.label("turn"))
         .where(t.c.lease_until.is_not(None))
         .group_by(t.c.owner)
         for t in BY_FAMILY[family]
         if t is not studies
     ]
-    last = select(turns.c.owner, null(), turns.c.number).where(turns.c.family == family)
+    last = select(turns.c.owner, NOTHING, turns.c.number).where(turns.c.family == family)
     for row in connection.execute(union_all(*counts, last)):
         if row.turn is None:
             running[row.owner] += row.running
