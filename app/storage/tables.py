@@ -69,13 +69,16 @@ def _leased() -> list[SchemaItem]:
     ]
 
 
-def _in_turn(*further: str) -> list[SchemaItem]:
-    """By what a worker chooses what to take, and an index that has all of it."""
+def _in_turn() -> list[SchemaItem]:
+    """By what a worker chooses what to take."""
     return [
         Column("needs", Names, nullable=False, server_default=CPU),
         Column("priority", Integer, nullable=False, server_default="0"),
-        Index(None, "state", "needs", "owner", "priority", "created_at", "id", *further),
     ]
+
+
+IN_ORDER: Final = ("state", "needs", "owner", "priority", "created_at", "id")
+"""An index that has all by which something is chosen."""
 
 
 def _of_job(*, primary_key: bool = False, index: bool = False) -> Column[str]:
@@ -123,7 +126,7 @@ jobs: Final = Table(
     "jobs",
     metadata,
     *_leased(),
-    *_in_turn("searches"),
+    *_in_turn(),
     Column("queued_at", Double),
     Column("model", String(64), nullable=False),
     Column("uses", JSON, nullable=False),
@@ -148,6 +151,7 @@ jobs: Final = Table(
     Index(None, "state", "created_at", "id"),
     Index(None, "state", "published_at"),
     Index(None, "model", "created_at"),
+    Index(None, *IN_ORDER, "searches"),
 )
 
 studies: Final = Table(
@@ -159,6 +163,7 @@ studies: Final = Table(
     Column("news", Integer, nullable=False),
     UniqueConstraint("job"),
     Index(None, "state", "published_at"),
+    Index(None, *IN_ORDER),
 )
 
 trials: Final = Table(
@@ -187,6 +192,7 @@ trials: Final = Table(
     Column("candidates", JSON, nullable=False),
     UniqueConstraint("job", "number"),
     Index(None, "state", "published_at"),
+    Index(None, *IN_ORDER),
 )
 
 queues: Final = Table(

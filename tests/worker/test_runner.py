@@ -12,9 +12,10 @@ from app.settings import Settings
 from app.storage.ids import new_id
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
-from app.storage.records import LOCAL_OWNER, Job, Upload
+from app.storage.records import LOCAL_OWNER, Job, Upload, Wake
 from tests.support.child import LIES
 from tests.support.records import a_worker
+from worker.leaving import Leaving
 from worker.runner import Runner
 
 
@@ -26,15 +27,16 @@ class Bench:
             data_dir=folder, lease_seconds=settings.pop("lease_seconds", 30.0), **settings
         )  # type: ignore[arg-type]
         self.records, self.blobs, self.queue = MemoryRecords(), MemoryBlobs(), MemoryQueue()
-        self.stopping = False
+        self.leaving = Leaving()
         self.runner = Runner(
             self.settings,
             self.records,
             self.blobs,
             self.queue,
-            lambda: self.stopping,
+            self.leaving,
             "tests.support.child",
             ["onnxruntime-cpu", "torch"],
+            "wrk_1",
         )
 
     def model(self, order: str = "", state: str = "ready", format: str = "onnx") -> Upload:
@@ -238,15 +240,15 @@ def test_a_cancelled_job_stops_within_two_seconds(bench: Bench) -> None:
 
 def test_a_worker_that_is_stopped_gives_the_job_back(bench: Bench) -> None:
     id = bench.job("hang")
-    run_until(bench, id, lambda: "hanging" in bench.messages(id), lambda: setattr(bench, "stopping", True))
+    run_until(bench, id, lambda: "hanging" in bench.messages(id), bench.leaving.tell)
     assert bench.state(id).state == "queued"
     assert [wake.id for wake in bench.queue.published] == [id]
 
 
 def test_a_worker_that_is_stopped_passes_on_what_it_has_not_begun(bench: Bench) -> None:
     id = bench.job("succeed")
-    bench.stopping = True
-    bench.runner.run(id)
+    bench.leaving.tell()
+    bench.runner.take(Wake(queue="cpu", id=id))
     assert (bench.state(id).state, bench.state(id).attempt) == ("queued", 0)
     assert [wake.id for wake in bench.queue.published] == [id]
 

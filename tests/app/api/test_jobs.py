@@ -54,7 +54,7 @@ def test_a_job_is_recorded_then_announced(api: Served, model: str) -> None:
     job = Job.model_validate(answer.json())
     assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/jobs/{job.id}")
     assert (job.state, job.queue_position, job.progress) == ("queued", 1, 0)
-    assert (api.queue.published[-1].queue, api.queue.published[-1].id) == ("work", job.id)
+    assert (api.queue.published[-1].queue, api.queue.published[-1].id) == ("cpu", job.id)
     assert api.http.get(f"/v1/jobs/{job.id}").json() == answer.json()
 
 
