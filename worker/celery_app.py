@@ -135,7 +135,12 @@ def _stop_work(_signal: int, _frame: FrameType | None) -> None:
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _keep_house(sender: Any, **_: Any) -> None:
-    Housekeeping(settings, ID, _queues, partial(_listen, sender)).start()
+    house = Housekeeping(settings, ID, _queues, partial(_listen, sender))
+    house.start()
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def _leave(**_: Any) -> None:
+        Thread(target=house.leave, name="leave", daemon=True).start()
 
 
 def _listen(consumer: Any, wanted: bool) -> None:
@@ -150,10 +155,10 @@ def _shut_down(**_: Any) -> None:
     """In a signal handler: so the waiting is a thread's."""
     for process in psutil.Process().children():
         process.send_signal(STOP_WORK)
-    Thread(target=_leave_when_idle, name="leave", daemon=True).start()
+    Thread(target=_end_when_idle, name="end", daemon=True).start()
 
 
-def _leave_when_idle() -> None:
+def _end_when_idle() -> None:
     """Celery's own way out takes 5 s, with nothing left to do: the record owns the work, not the message."""
     deadline = time.monotonic() + settings.grace_seconds + GIVE_BACK_SECONDS
     while state.active_requests and time.monotonic() < deadline:

@@ -7,12 +7,14 @@ the library believes to hold. So every turn opens the stores, closes them, and h
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock, Thread
 
 from app.queue import CeleryQueue
 from app.settings import Settings
 from app.storage.engine import open_engine
+from app.storage.ports import Records
 from app.storage.reaper import reap_once
 from app.storage.sql import SqlRecords
 from worker.presence import Presence
@@ -45,6 +47,14 @@ class Housekeeping:
     def start(self) -> None:
         Thread(target=self._run, name="housekeeping", daemon=True).start()
 
+    def leave(self) -> None:
+        """Say that this worker takes nothing any more; whether that can be said in time or not, it ends."""
+        try:
+            with _no_fork, self._opened() as records:
+                records.drain(self._id)
+        except Exception as error:
+            log.warning("could not say that this worker leaves: %s", error)
+
     def _run(self) -> None:
         while True:
             for part in (self._look_around, self._turn):
@@ -61,10 +71,16 @@ class Housekeeping:
         with _no_fork:
             self._clean_up()
 
-    def _clean_up(self) -> None:
+    @contextmanager
+    def _opened(self) -> Iterator[Records]:
         engine = open_engine(self._settings.database)
         try:
-            records = SqlRecords(engine)
+            yield SqlRecords(engine)
+        finally:
+            engine.dispose()
+
+    def _clean_up(self) -> None:
+        with self._opened() as records:
             reap_once(
                 records,
                 self._queue,
@@ -79,5 +95,3 @@ class Housekeeping:
             if time.monotonic() - self._swept > SCRATCH_SECONDS:
                 self._swept = time.monotonic()
                 self._scratch.sweep(records)
-        finally:
-            engine.dispose()
