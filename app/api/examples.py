@@ -121,7 +121,7 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
         },
     },
     "distillation": {
-        "summary": "A smaller network learns from the upload, without labels, and takes its place",
+        "summary": "On a GPU, a smaller network learns from the upload, without labels, and takes its place",
         "value": {
             "model": MODEL,
             "recipe": {
@@ -131,6 +131,8 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
             },
             "data": {"training": {"dataset": DATASET}},
             "limits": {"seconds": 10800},
+            "needs": ["cuda"],
+            "priority": 5,
         },
     },
     "trained_int4": {

@@ -1,5 +1,6 @@
 """The port `Jobs` in SQL."""
 
+from collections import defaultdict
 from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
@@ -63,9 +64,10 @@ class SqlJobs(SqlStore):
             ahead = select(func.count()).where(waiting, t.c.owner == job.owner, first)
             counts = select(t.c.owner, func.count()).where(waiting).group_by(t.c.owner)
             of_owners = dict(connection.execute(counts).tuples().all())
-            return position(
-                job.owner, connection.execute(ahead).scalar_one(), shares(connection, "work", of_owners)
-            )
+            if job.owner not in of_owners:  # taken a moment ago
+                return None
+            shared = shares(connection, "work", of_owners)
+            return position(job.owner, connection.execute(ahead).scalar_one(), shared)
 
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         if not ids:
@@ -76,15 +78,17 @@ class SqlJobs(SqlStore):
         ahead = (func.row_number().over(partition_by=by, order_by=order) - 1).label("ahead")
         queued = select(t.c.id, *by, ahead).where(t.c.state == rules.QUEUED).subquery()
         counts = select(*by, func.count()).where(t.c.state == rules.QUEUED).group_by(*by)
-        positions: dict[str, int] = {}
+        waiting: defaultdict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
         with self.reading() as connection:
-            waiting: dict[tuple[str, ...], dict[str, int]] = {}
+            rows = connection.execute(select(queued).where(queued.c.id.in_(ids))).all()
             for needs, owner, count in connection.execute(counts):
-                waiting.setdefault(needs, {})[owner] = count
+                waiting[needs][owner] = count
             shared = {needs: shares(connection, "work", of_owners) for needs, of_owners in waiting.items()}
-            for row in connection.execute(select(queued).where(queued.c.id.in_(ids))):
-                positions[row.id] = position(row.owner, row.ahead, shared[row.needs])
-        return positions
+        return {
+            row.id: position(row.owner, row.ahead, shared[row.needs])
+            for row in rows
+            if row.owner in shared.get(row.needs, {})
+        }
 
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
         with self.writing() as connection:

@@ -46,8 +46,8 @@ def what_waits(connection: Connection, family: Family) -> dict[Needs, dict[str, 
     """How much of each need waits for each owner."""
     counted: defaultdict[Needs, defaultdict[str, int]] = defaultdict(lambda: defaultdict(int))
     for t in BY_FAMILY[family]:
-        by = [t.c.owner, t.c.needs] if "needs" in t.c else [t.c.owner]
-        for owner, *needs, count in connection.execute(
+        by = [t.c.needs, t.c.owner] if "needs" in t.c else [t.c.owner]
+        for *needs, owner, count in connection.execute(
             select(*by, func.count()).where(waiting(t)).group_by(*by)
         ):
             counted[needs[0] if needs else (INSPECT,)][owner] += count
