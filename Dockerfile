@@ -59,4 +59,4 @@ STOPSIGNAL SIGTERM
 # remote control is off.
 HEALTHCHECK --interval=30s --timeout=10s --start-period=30s --retries=3 \
     CMD ["python", "-c", "import psutil; exit(sum('worker.celery_app' in (p.info['cmdline'] or []) for p in psutil.process_iter(['cmdline'])) < 2)"]
-CMD ["winnow", "worker", "--queue", "work"]
+CMD ["winnow", "worker"]

@@ -1,7 +1,7 @@
-"""The whole service in one command: the API in this process, two workers beside it, nothing else to install.
+"""The whole service in one command: the API in this process, workers beside it, nothing else to install.
 
     winnow serve            this process: uvicorn in a thread, waiting for SIGINT or SIGTERM
-      ├── worker  work      `python -m celery …`, restarted when it dies
+      ├── worker  cpu       `python -m celery …`, restarted when it dies; as many as the machine carries
       └── worker  inspect
 
 `app` does not import `worker`; it starts it as a command. If this process is killed, the kernel tells the workers
@@ -20,7 +20,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from importlib.util import find_spec
 from threading import Event, Thread
-from typing import Literal, NoReturn, TextIO
+from typing import NoReturn, TextIO
 
 import uvicorn
 from fastapi import FastAPI
@@ -28,12 +28,13 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from app.api.deps import Parts
 from app.api.request_id import WithRequestId
+from app.machine import sensible_workers
 from app.main import create_app
 from app.server.limits import raise_descriptor_limit
 from app.server.make import make_server
 from app.settings import Settings
 from app.storage.reaper import reap_once
-from app.workers import Workers, worker_command, worker_environment
+from app.workers import Workers, own_capabilities, worker_command, worker_environment
 
 log = logging.getLogger(__name__)
 
@@ -46,8 +47,11 @@ class CannotStart(Exception):
     """The service cannot start here. The message is a sentence for the operator."""
 
 
-def serve(settings: Settings, *, workers: int = 1) -> None:
-    """Run until SIGINT or SIGTERM, with so many workers for jobs. Raises `CannotStart`."""
+def serve(settings: Settings, *, workers: int | None = None) -> None:
+    """Run until SIGINT or SIGTERM, with so many workers for jobs: those that the settings name where it is None, else
+    as many as the machine carries. Raises `CannotStart`."""
+    if workers is None:
+        workers = settings.workers or sensible_workers()
     stop = Event()
     _log_to_stderr(settings)
     raise_descriptor_limit()
@@ -82,10 +86,11 @@ def running(settings: Settings, *, workers: int = 1) -> Iterator[str]:
         yield _url(listening)
 
 
-def work(settings: Settings, queue: Literal["work", "inspect"]) -> NoReturn:
-    """Become a worker for one queue. Raises `CannotStart`."""
+def work(settings: Settings) -> NoReturn:
+    """Become a worker. Raises `CannotStart`."""
     _check_installed()
-    os.execve(sys.executable, worker_command(queue), os.environ | worker_environment(settings))  # noqa: S606
+    command = worker_command(own_capabilities(settings))
+    os.execve(sys.executable, command, os.environ | worker_environment(settings))  # noqa: S606
 
 
 def _check_installed() -> None:

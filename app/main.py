@@ -26,6 +26,7 @@ from app.api import (
     presets,
     problems,
     trials,
+    workers,
 )
 from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
@@ -103,6 +104,7 @@ def create_app(
         trials,
         events,
         job_limits,
+        workers,
         health,
         docs,
         openapi,

@@ -1,20 +1,22 @@
 """The queue carries ids and nothing else; losing a message costs a delay, never a job."""
 
 import logging
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from celery import Celery
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
 from app.settings import Settings
-from app.storage.records import Queue, Wake
+from app.storage.kinds import family_of
+from app.storage.records import Family, Queue, Wake
+from winnow.contract.capability import ALIASES, CPU
 
 log = logging.getLogger(__name__)
 
 PING_SECONDS = 2
 
-TASK = {"inspect": "winnow.inspect", "work": "winnow.run"}
+TASK: Final[dict[Family, str]] = {"inspect": "winnow.inspect", "work": "winnow.run"}
 
 TRANSPORT_ALIASES.update(dict.fromkeys(("redis", "rediss"), "app.redis_transport:Transport"))
 
@@ -52,7 +54,8 @@ class CeleryQueue:
 
     def publish(self, wake: Wake) -> bool:
         try:
-            self._celery.send_task(TASK[wake.queue], args=[wake.id], queue=wake.queue, ignore_result=True)
+            task = TASK[family_of(wake.queue)]
+            self._celery.send_task(task, args=[wake.id], queue=wake.queue, ignore_result=True)
         except (OperationalError, OSError) as error:
             log.warning("broker unreachable, %s waits for the reaper: %s", wake.id, error)
             return False
@@ -63,13 +66,18 @@ class CeleryQueue:
             unreachable = (OperationalError, OSError, *connection.connection_errors)
             try:
                 connection.ensure_connection(max_retries=1, timeout=PING_SECONDS)
-                return int(connection.default_channel._size(queue))
+                return sum(int(connection.default_channel._size(name)) for name in queues_of(queue))
             except unreachable as error:
                 log.warning("the broker cannot be asked for its messages: %s", error)
                 return None
 
     def ping(self) -> bool:
-        return self.length("work") is not None
+        return self.length(CPU) is not None
+
+
+def queues_of(capability: str) -> list[str]:
+    """Where the hints are for who has this: also under an older name, for services and workers of the last version."""
+    return [capability, *(alias for alias, stands_for in ALIASES.items() if stands_for == capability)]
 
 
 def celery_application(settings: Settings) -> Celery:

@@ -1,12 +1,16 @@
 """What the operator decides, read from `WINNOW_*` variables at the entry points only."""
 
+import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.hosts import names_of, parse_patterns
+from winnow.contract.capability import MAX_CAPABILITIES, PATTERN, canonical
+
+MAX_THREADS: Final = 1024
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
@@ -16,6 +20,19 @@ LogLevel = Annotated[
 def _checked_hosts(text: str) -> str:
     parse_patterns(text)
     return text
+
+
+def _checked_capabilities(text: str) -> str:
+    names = [name.strip() for name in text.split(",")]
+    for name in names:
+        if not re.fullmatch(PATTERN, name):
+            raise ValueError(
+                "capabilities are names with commas between them, as in 'cpu, cuda', each of small letters, digits and "
+                f"hyphens, 30 at most; {name!r} is none"
+            )
+    if len(names) > MAX_CAPABILITIES:
+        raise ValueError(f"a worker has {MAX_CAPABILITIES} capabilities at most, these are {len(names)}")
+    return ",".join(canonical(names))
 
 
 class Settings(BaseSettings):
@@ -38,6 +55,26 @@ class Settings(BaseSettings):
     port: int = Field(default=8000, ge=0, le=65535)
     allowed_hosts: Annotated[str, AfterValidator(_checked_hosts)] = Field(
         default="localhost, 127.0.0.1, [::1]", description="Names by which requests may call this service."
+    )
+
+    workers: int | None = Field(
+        default=None,
+        ge=1,
+        le=64,
+        description="Workers for jobs of `winnow serve`; as many as cores and memory are for when unset.",
+    )
+    capabilities: Annotated[str, AfterValidator(_checked_capabilities)] | None = Field(
+        default=None,
+        description="What a worker is able to do; `cpu`, and `cuda` where a GPU can be seen, when unset.",
+    )
+    threads: int | None = Field(
+        default=None,
+        ge=1,
+        le=MAX_THREADS,
+        description="Of a job's process; the cores, divided by the machine's workers for jobs, when unset.",
+    )
+    grace_seconds: float = Field(
+        default=0.0, ge=0, description="How long a worker that is told to end may finish what it does."
     )
 
     max_upload_bytes: int = Field(default=8 * 2**30, ge=1)

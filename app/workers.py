@@ -6,14 +6,17 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
+from app.machine import VISIBLE_GPUS, usable_cores, visible_gpus
+from app.queue import queues_of
 from app.settings import Settings
-from app.storage.records import Queue
+from winnow.contract.capability import CPU, CUDA, INSPECT
 
 log = logging.getLogger(__name__)
 
@@ -24,13 +27,20 @@ HEALTHY_SECONDS = 60.0
 STDERR = 2
 
 
-def worker_command(queue: Queue, number: int = 0) -> list[str]:
-    """One process per device and queue: two on the same cores slow each other down. `number` tells the workers of one
-    parent apart."""
+def worker_command(capabilities: Sequence[str], number: int = 0) -> list[str]:
+    """It does one piece of work at a time. `number` tells the workers of one parent apart."""
     options = "--pool prefork --concurrency 1 --without-gossip --without-mingle --without-heartbeat"
-    name = f"{queue}-{os.getpid()}{f'-{number}' if number else ''}@%h"
+    name = f"{'-'.join(capabilities)}-{os.getpid()}{f'-{number}' if number else ''}@%h"
     celery = [sys.executable, "-m", "celery", "--quiet", "-A", "worker.celery_app", "worker"]
-    return [*celery, "-Q", queue, "--hostname", name, *options.split()]
+    queues = ",".join(queue for name in capabilities for queue in queues_of(name))
+    return [*celery, "-Q", queues, "--hostname", name, *options.split()]
+
+
+def own_capabilities(settings: Settings) -> list[str]:
+    """What a worker is able to do here, if nobody says otherwise."""
+    if settings.capabilities is not None:
+        return settings.capabilities.split(",")
+    return [CPU, CUDA] if visible_gpus() else [CPU]
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
@@ -43,8 +53,11 @@ def worker_environment(settings: Settings) -> dict[str, str]:
 
 @dataclass
 class _Worker:
-    queue: Queue
+    """`environment` is what it has besides that of the others."""
+
+    capabilities: Sequence[str]
     number: int = 0
+    environment: Mapping[str, str] = field(default_factory=dict)
     process: "subprocess.Popen[bytes] | None" = None
     started: float = 0.0
     pause: float = SHORTEST_PAUSE_SECONDS
@@ -54,15 +67,19 @@ class _Worker:
 class Workers:
     """A context. One thread starts, watches and stops them all: the kernel takes its end for their parent's.
 
-    `jobs` of them run jobs, one more inspects uploads. What they leave in their folder for temporary files goes with
-    it: a pool that is told to stop forgets its own.
+    `jobs` of them run jobs and share the cores, one more inspects uploads. What they leave in their folder for
+    temporary files goes with it: a pool that is told to stop forgets its own.
     """
 
     def __init__(self, settings: Settings, jobs: int = 1) -> None:
+        threads = settings.threads or max(1, usable_cores() // jobs)
         self._environment = (
-            os.environ | worker_environment(settings) | {"WINNOW_PARENT_PID": str(os.getpid())}
+            os.environ
+            | worker_environment(settings.model_copy(update={"threads": threads}))
+            | {"WINNOW_PARENT_PID": str(os.getpid())}
         )
-        self._workers = [*(_Worker("work", number) for number in range(jobs)), _Worker("inspect")]
+        self._workers = [*_for_jobs(settings, jobs), _Worker([INSPECT])]
+        self._stop_seconds = STOP_SECONDS + settings.grace_seconds
         self._stop = Event()
         self._temporary = TemporaryDirectory(prefix="winnow-workers-", ignore_cleanup_errors=True)
         self._thread = Thread(target=self._run, name="workers")
@@ -86,7 +103,8 @@ class Workers:
                     self._look_after(worker)
                 self._stop.wait(LOOK_SECONDS)
         finally:
-            _stop_all([worker.process for worker in self._workers if worker.process])
+            processes = [worker.process for worker in self._workers if worker.process]
+            _stop_all(processes, self._stop_seconds)
 
     def _look_after(self, worker: _Worker) -> None:
         now = time.monotonic()
@@ -104,28 +122,39 @@ class Workers:
     def _start(self, worker: _Worker) -> "subprocess.Popen[bytes]":
         """In a session of its own: Ctrl-C in a terminal is for us, and we tell them. All it says is log."""
         return subprocess.Popen(
-            worker_command(worker.queue, worker.number),
-            env=self._environment,
+            worker_command(worker.capabilities, worker.number),
+            env={**self._environment, **worker.environment},
             stdin=subprocess.DEVNULL,
             stdout=STDERR,
             start_new_session=True,
         )
 
 
+def _for_jobs(settings: Settings, jobs: int) -> Iterator[_Worker]:
+    """Each GPU has a worker of its own, and the others none: two jobs on one slow each other down."""
+    gpus = visible_gpus()
+    for number in range(jobs):
+        mine = gpus[number : number + 1]
+        seen = {VISIBLE_GPUS: ",".join(mine)} if gpus else {}
+        usual = [CPU, CUDA] if mine else [CPU]
+        chosen = settings.capabilities.split(",") if settings.capabilities else usual
+        yield _Worker([name for name in chosen if mine or not gpus or name != CUDA] or [CPU], number, seen)
+
+
 def _pause(worker: _Worker, now: float, why: str) -> None:
     pause = SHORTEST_PAUSE_SECONDS if now - worker.started > HEALTHY_SECONDS else worker.pause
-    log.warning("the %s worker %s; again in %.1f s", worker.queue, why, pause)
+    log.warning("the %s worker %s; again in %.1f s", "/".join(worker.capabilities), why, pause)
     worker.start_at, worker.pause = now + pause, min(2 * pause, LONGEST_PAUSE_SECONDS)
 
 
-def _stop_all(processes: "list[subprocess.Popen[bytes]]") -> None:
+def _stop_all(processes: "list[subprocess.Popen[bytes]]", seconds: float) -> None:
     for process in processes:
         process.terminate()
-    deadline = time.monotonic() + STOP_SECONDS
+    deadline = time.monotonic() + seconds
     for process in processes:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(max(0.0, deadline - time.monotonic()))
         if process.poll() is None:
-            log.warning("worker %d did not stop in %g s", process.pid, STOP_SECONDS)
+            log.warning("worker %d did not stop in %g s", process.pid, seconds)
             process.kill()
             process.wait()

@@ -378,7 +378,7 @@ def work_processes() -> list[psutil.Process]:
     return [
         child
         for child in children
-        if "-Q" in (line := child.cmdline()) and line[line.index("-Q") + 1] == "work"
+        if "-Q" in (line := child.cmdline()) and line[line.index("-Q") + 1].startswith("cpu")
     ]
 
 

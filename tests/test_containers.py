@@ -116,7 +116,7 @@ def test_both_distributions_are_of_one_version_and_installed_in_one_call() -> No
 
 def test_compose_has_the_four_services() -> None:
     assert set(SERVICES) == {"api", "worker", "inspector", "redis"}
-    assert SERVICES["worker"]["command"][-1] == "work"
+    assert SERVICES["worker"]["command"][-1] == "cpu"
     assert SERVICES["inspector"]["command"][-1] == "inspect"
 
 
@@ -171,7 +171,8 @@ def test_each_gpu_has_one_worker_and_the_cpu_worker_stands_back() -> None:
 
 @pytest.mark.parametrize("name", GPU_WORKERS)
 def test_a_gpu_worker_differs_from_the_cpu_worker_only_in_its_image_and_device(name: str) -> None:
-    own = {"build", "image", "deploy", "profiles"}
+    own = {"build", "image", "deploy", "profiles", "command"}
+    assert GPU_WORKERS[name]["command"] == [*SERVICES["worker"]["command"][:-1], "cpu,cuda"]
     base = {key: value for key, value in SERVICES["worker"].items() if key not in own}
     assert {key: value for key, value in GPU_WORKERS[name].items() if key not in own} == base
 

@@ -3,10 +3,12 @@
     worker (parent)          forks the pool, runs the reaper and clears old scratch
       └── pool process       one, supervises one child at a time
 
-Started by `winnow worker`; by hand: `python -m celery -A worker.celery_app worker -Q work --concurrency 1`.
+Started by `winnow worker`; by hand: `python -m celery -A worker.celery_app worker -Q cpu,work --concurrency 1`. What it
+is able to do are the names of its queues.
 
-SIGTERM: the parent takes no more messages and passes SIGURG on; the pool process stops its child, gives the work
-back (it is queued again at once) and ends. When the parent is killed, the kernel kills the pool process, and its
+SIGTERM: the parent takes no more messages and passes SIGURG on; the pool process goes on for the time of grace, then
+stops its child, gives the work back (it is queued again at once, goes on at its last checkpoint, and no attempt is
+counted) and ends; at a second SIGTERM at once. When the parent is killed, the kernel kills the pool process, and its
 guard the child (`worker.child`). When whoever started the parent dies, the parent gets SIGTERM.
 """
 
@@ -17,6 +19,7 @@ import shutil
 import signal
 import time
 import warnings
+from functools import partial
 from multiprocessing.util import get_temp_dir
 from threading import Thread
 from types import FrameType
@@ -26,6 +29,7 @@ import celery.apps.worker
 import psutil
 from celery.exceptions import SecurityWarning
 from celery.signals import (
+    celeryd_after_setup,
     setup_logging,
     worker_init,
     worker_process_init,
@@ -36,9 +40,13 @@ from celery.worker import state
 
 from app.queue import TASK, CeleryQueue, celery_application
 from app.settings import Settings
+from app.storage.ids import new_id
 from app.storage.open import open_blobs, open_records
+from app.storage.records import Wake
+from winnow.contract.capability import canonical
 from worker.compression.measure.apart.parent import die_with_parent
 from worker.housekeeping import Housekeeping
+from worker.leaving import Leaving
 from worker.runner import Runner
 from worker.runtimes import installed_runtimes
 
@@ -59,7 +67,10 @@ PARENT = "WINNOW_PARENT_PID"
 STOP_WORK = signal.SIGURG
 """Ignored by who has no handler yet; billiard takes most others for itself."""
 GIVE_BACK_SECONDS = 5.0
-_stopping = False
+ID = new_id("wrk")
+"""Of this worker's record; known before the pool process is forked."""
+_leaving = Leaving(settings.grace_seconds)
+_queues: list[str] = []
 
 
 @functools.cache
@@ -70,19 +81,26 @@ def runner() -> Runner:
         open_records(settings),
         open_blobs(settings),
         CeleryQueue(settings),
-        lambda: _stopping,
+        _leaving,
         runtimes=frozenset(installed_runtimes()),
+        id=ID,
+        capabilities=canonical(_queues),
     )
 
 
-@app.task(name=TASK["inspect"])  # type: ignore[untyped-decorator]
-def inspect(id: str) -> None:
-    runner().run(id)
+@app.task(name=TASK["inspect"], bind=True)  # type: ignore[untyped-decorator]
+def inspect(self: Any, id: str) -> None:
+    _take(self, id)
 
 
-@app.task(name=TASK["work"])  # type: ignore[untyped-decorator]
-def run(id: str) -> None:
-    runner().run(id)
+@app.task(name=TASK["work"], bind=True)  # type: ignore[untyped-decorator]
+def run(self: Any, id: str) -> None:
+    _take(self, id)
+
+
+def _take(task: Any, id: str) -> None:
+    (queue,) = canonical([task.request.delivery_info["routing_key"]])
+    runner().take(Wake(queue=queue, id=id))
 
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
@@ -99,6 +117,11 @@ def _follow_parent(**_: Any) -> None:
         die_with_parent(signal.SIGTERM, int(parent))
 
 
+@celeryd_after_setup.connect  # type: ignore[untyped-decorator]
+def _remember_queues(instance: Any, **_: Any) -> None:
+    _queues.extend(instance.app.amqp.queues.consume_from)
+
+
 @worker_process_init.connect  # type: ignore[untyped-decorator]
 def _begin_pool_process(**_: Any) -> None:
     signal.signal(STOP_WORK, _stop_work)
@@ -107,13 +130,24 @@ def _begin_pool_process(**_: Any) -> None:
 
 
 def _stop_work(_signal: int, _frame: FrameType | None) -> None:
-    global _stopping
-    _stopping = True
+    _leaving.tell()
 
 
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _keep_house(sender: Any, **_: Any) -> None:
-    Housekeeping(settings, sender.app.amqp.queues.consume_from).start()
+    house = Housekeeping(settings, ID, _queues, partial(_listen, sender))
+    house.start()
+
+    @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
+    def _leave(**_: Any) -> None:
+        Thread(target=house.leave, name="leave", daemon=True).start()
+
+
+def _listen(consumer: Any, wanted: bool) -> None:
+    """Ask the broker for messages, or no longer. To be told again and again: a new connection asks."""
+    messages = consumer.task_consumer
+    if messages is not None and state.should_stop is None:
+        consumer.call_soon(messages.consume if wanted else messages.cancel)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]
@@ -121,12 +155,12 @@ def _shut_down(**_: Any) -> None:
     """In a signal handler: so the waiting is a thread's."""
     for process in psutil.Process().children():
         process.send_signal(STOP_WORK)
-    Thread(target=_leave_when_idle, name="leave", daemon=True).start()
+    Thread(target=_end_when_idle, name="end", daemon=True).start()
 
 
-def _leave_when_idle() -> None:
+def _end_when_idle() -> None:
     """Celery's own way out takes 5 s, with nothing left to do: the record owns the work, not the message."""
-    deadline = time.monotonic() + GIVE_BACK_SECONDS
+    deadline = time.monotonic() + settings.grace_seconds + GIVE_BACK_SECONDS
     while state.active_requests and time.monotonic() < deadline:
         time.sleep(0.05)
     time.sleep(0.1)  # Celery acknowledges the message just after the request is over

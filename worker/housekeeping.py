@@ -7,12 +7,14 @@ the library believes to hold. So every turn opens the stores, closes them, and h
 import logging
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from threading import Lock, Thread
 
 from app.queue import CeleryQueue
 from app.settings import Settings
 from app.storage.engine import open_engine
+from app.storage.ports import Records
 from app.storage.reaper import reap_once
 from app.storage.sql import SqlRecords
 from worker.presence import Presence
@@ -29,10 +31,13 @@ os.register_at_fork(
 
 
 class Housekeeping:
-    """A daemon thread; what fails is tried again the next time."""
+    """A daemon thread; what fails is tried again the next time. `id` is the worker's record's, `listen` tells whether
+    hints are wanted: not while it drains."""
 
-    def __init__(self, settings: Settings, queues: Iterable[str]) -> None:
-        self._settings, self._names = settings, tuple(queues)
+    def __init__(
+        self, settings: Settings, id: str, queues: Iterable[str], listen: Callable[[bool], None]
+    ) -> None:
+        self._settings, self._id, self._names, self._listen = settings, id, tuple(queues), listen
         self._interval = min(3.0, settings.lease_seconds / 3)
         self._swept = 0.0
         self._queue = CeleryQueue(settings)
@@ -41,6 +46,14 @@ class Housekeeping:
 
     def start(self) -> None:
         Thread(target=self._run, name="housekeeping", daemon=True).start()
+
+    def leave(self) -> None:
+        """Say that this worker takes nothing any more; whether that can be said in time or not, it ends."""
+        try:
+            with _no_fork, self._opened() as records:
+                records.drain(self._id)
+        except Exception as error:
+            log.warning("could not say that this worker leaves: %s", error)
 
     def _run(self) -> None:
         while True:
@@ -52,16 +65,22 @@ class Housekeeping:
             time.sleep(self._interval)
 
     def _look_around(self) -> None:
-        self._presence = self._presence or Presence(self._names)
+        self._presence = self._presence or Presence(self._id, self._names, self._settings.threads)
 
     def _turn(self) -> None:
         with _no_fork:
             self._clean_up()
 
-    def _clean_up(self) -> None:
+    @contextmanager
+    def _opened(self) -> Iterator[Records]:
         engine = open_engine(self._settings.database)
         try:
-            records = SqlRecords(engine)
+            yield SqlRecords(engine)
+        finally:
+            engine.dispose()
+
+    def _clean_up(self) -> None:
+        with self._opened() as records:
             reap_once(
                 records,
                 self._queue,
@@ -71,8 +90,8 @@ class Housekeeping:
             )
             if self._presence is not None:
                 self._presence.put(records)
+            own = records.worker(self._id)
+            self._listen(own is None or not own.draining)
             if time.monotonic() - self._swept > SCRATCH_SECONDS:
                 self._swept = time.monotonic()
                 self._scratch.sweep(records)
-        finally:
-            engine.dispose()

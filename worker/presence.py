@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from importlib.metadata import version
 
-from app.storage.ids import new_id
+from app.machine import device, usable_cores, usable_memory_bytes
 from app.storage.ports import Records
 from app.storage.records import FORGET_WORKER_SECONDS, Worker
 from worker.child.layers import available_layers
@@ -23,7 +23,7 @@ HOST = socket.gethostname()[:100]
 class Presence:
     """Making one starts two processes that find out layers and runtimes: a second or two."""
 
-    def __init__(self, queues: Iterable[str]) -> None:
+    def __init__(self, id: str, queues: Iterable[str], threads: int | None = None) -> None:
         now, layers = time.time(), available_layers()
         if missing := [name for name, holds in layers.items() if not holds] or (
             [] if layers else ["layer at all"]
@@ -31,7 +31,7 @@ class Presence:
             log.warning("the kernel or container gives children no %s; see /readyz", ", no ".join(missing))
         self._put_at = 0.0
         self._worker = Worker(
-            id=new_id("wrk"),
+            id=id,
             host=HOST,
             queues=tuple(sorted(queues)),
             version=version("winnow-service"),
@@ -39,6 +39,10 @@ class Presence:
             last_seen=now,
             layers=layers,
             runtimes=installed_runtimes(),
+            device=device(),
+            cores=usable_cores(),
+            memory_bytes=usable_memory_bytes(),
+            threads=threads,
         )
 
     def put(self, records: Records) -> None:

@@ -6,35 +6,41 @@ whatever comes of an attempt is written only while that attempt is the current o
 
 import logging
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any, assert_never
 
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import study_of
-from app.storage.kinds import queue_of
+from app.storage.kinds import queue_of, wake_of
 from app.storage.ports import Blobs, Records
-from app.storage.records import FORGET_WORKER_SECONDS, Duration, Item, Job, Study, Trial, Wake
+from app.storage.records import FORGET_WORKER_SECONDS, Duration, Item, Job, Study, Taker, Trial, Wake
+from winnow.contract.capability import CPU, INSPECT
 from winnow.contract.errors import Problem, Refusal
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.durations import keep_durations, measured_durations
 from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
 from worker.job_output import store_of_failed, store_results
+from worker.leaving import Leaving
 from worker.presence import HOST
 from worker.scratch import RETRYABLE, Scratch
 from worker.search_records import end_of_job
 from worker.search_turn import take_turn
+from worker.share import own_threads
 
 log = logging.getLogger(__name__)
 
+DRAINED_SECONDS = 0.5
+"""Between hints that a draining worker passes on, until its parent has stopped asking for them."""
+
 
 class Runner:
-    """Does jobs and inspections, one at a time. `stopping` tells that this worker was asked to end.
+    """Does jobs and inspections, one at a time. `leaving` tells that this worker was asked to end.
 
     `child` is the module that is run as the child process; `runtimes` are what this worker can measure with, empty
-    where that is not known.
+    where that is not known; `id` is its record's.
     """
 
     def __init__(
@@ -43,29 +49,65 @@ class Runner:
         records: Records,
         blobs: Blobs,
         queue: WakeUp,
-        stopping: Callable[[], bool] = lambda: False,
+        leaving: Leaving | None = None,
         child: str = "worker.child",
         runtimes: Collection[str] = frozenset(),
+        id: str = "",
+        capabilities: Collection[str] = (CPU, INSPECT),
     ) -> None:
         self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
-        self._stopping, self._child, self._runtimes = stopping, child, runtimes
+        self._leaving, self._child, self._runtimes = leaving or Leaving(), child, runtimes
+        self._id, self._capabilities = id, frozenset(capabilities)
         self._input = JobInput(settings, records, blobs)
         self._scratch = Scratch(settings.scratch_dir)
 
-    def run(self, id: str) -> None:
-        """Do this, if it is to be had. Never raises: a worker outlives every job."""
+    def take(self, wake: Wake) -> None:
+        """Do what comes first of all that waits and that this worker is able to do: the hint only says that something
+        waits. Never raises: a worker outlives every job."""
         try:
-            if self._stopping():  # taken from the queue a moment too late: for the next worker
-                self._wake(id)
+            if self._leaving.told():  # taken from the queue a moment too late: for the next worker
+                self._queue.publish(wake)
+            elif self._drains():
+                self._queue.publish(wake)
+                time.sleep(DRAINED_SECONDS)
+            else:
+                self._take_best(wake)
+        except Exception:
+            log.exception("this attempt failed on our side; its lease will run out")
+
+    def _take_best(self, wake: Wake) -> None:
+        item = self._records.claim_next(self._taker(), time.time(), self._settings.lease_seconds)
+        if item is None:
+            log.info("nothing is to be had, nor %s", wake.id)
+            return
+        if queue_of(item) != wake.queue:  # in that queue as much waits as before
+            self._queue.publish(wake)
+        self._do(item)
+
+    def run(self, id: str) -> None:
+        """Do this, if it is to be had. Never raises."""
+        try:
+            if self._leaving.told():
                 return
-            elsewhere = self._elsewhere() if queue_of(id) == "work" else set()
-            item = self._records.claim(id, time.time(), self._settings.lease_seconds, HOST, elsewhere)
+            taker = self._taker()
+            item = self._records.claim(
+                id, time.time(), self._settings.lease_seconds, HOST, taker.elsewhere, self._id
+            )
             if item is None:
                 log.info("%s is not to be had", id)
                 return
             self._do(item)
         except Exception:
             log.exception("%s: this attempt failed on our side; its lease will run out", id)
+
+    def _drains(self) -> bool:
+        own = self._records.worker(self._id)
+        return own is not None and own.draining
+
+    def _taker(self) -> Taker:
+        return Taker(
+            id=self._id, host=HOST, capabilities=self._capabilities, elsewhere=frozenset(self._elsewhere())
+        )
 
     def _do(self, item: Item) -> None:
         """Whoever ends a trial takes the next turn of its search, too: nobody waits for anybody."""
@@ -75,21 +117,27 @@ class Runner:
             return
         self._attempt(item)
         if isinstance(item, Trial):
-            self.run(study_of(item.job))
+            self._turn_behind(item)
+
+    def _turn_behind(self, trial: Trial) -> None:
+        study = study_of(trial.job)
+        if self._leaving.told() or self._drains():
+            self._queue.publish(Wake(queue=queue_of(trial), id=study))
+        else:
+            self.run(study)
 
     def _elsewhere(self) -> set[str]:
         """What another worker can measure with and this one cannot: such jobs are for it. What nobody has is refused by
         the child."""
-        if not self._runtimes:
+        if not self._runtimes or self._capabilities <= {INSPECT}:
             return set()
         others = self._records.workers(time.time() - FORGET_WORKER_SECONDS)
-        return {name for other in others if "work" in other.queues for name in other.runtimes} - set(
-            self._runtimes
-        )
+        able = [other for other in others if not {*other.capabilities} <= {INSPECT}]
+        return {name for other in able for name in other.runtimes} - set(self._runtimes)
 
     def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
-        heartbeat = Heartbeat(self._records, item, self._settings.lease_seconds, self._stopping)
+        heartbeat = Heartbeat(self._records, item, self._settings.lease_seconds, self._leaving.over)
         folder, begun = self._scratch.attempt(item), time.monotonic()
         try:
             ending = self._work(item, folder, heartbeat)
@@ -117,6 +165,7 @@ class Runner:
             shared=self._scratch.shared(item),
             filtered=self._settings.child_filters,
             patience_seconds=self._settings.lease_seconds,
+            threads=own_threads(self._settings, self._records),
         )
 
     def _durations(self, item: Item, ending: Ending, folder: Path, seconds: float) -> list[Duration]:
@@ -191,11 +240,8 @@ class Runner:
     def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool) -> bool:
         released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
         if released:
-            self._wake(item.id)
+            self._queue.publish(wake_of(item))
         return released
-
-    def _wake(self, id: str) -> None:
-        self._queue.publish(Wake(queue=queue_of(id), id=id))
 
 
 def _stopped_state(item: Item) -> dict[str, Any]:

@@ -1,12 +1,14 @@
 """What routes ask for, as types."""
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from threading import Event
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
 from app.api import examples
+from app.api.waiting_for import LiveWorkers
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
@@ -23,6 +25,10 @@ class Parts:
     blobs: Blobs
     queue: WakeUp
     stopping: Event = field(default_factory=Event)
+
+    @cached_property
+    def live_workers(self) -> LiveWorkers:
+        return LiveWorkers(self.records)
 
 
 async def _parts(request: Request) -> Parts:

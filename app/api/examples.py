@@ -6,6 +6,7 @@ MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3c"
 OTHER_MODEL: Final = "mdl_01jd6x3v0m8q4r7t9w2y5z1a3e"
 DATASET: Final = "dst_01jd6x3v0m8q4r7t9w2y5z1a3d"
 JOB: Final = "job_01jd6x3v0m8q4r7t9w2y5z1a3f"
+WORKER: Final = "wrk_01jd6x3v0m8q4r7t9w2y5z1a3h"
 INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
@@ -120,7 +121,7 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
         },
     },
     "distillation": {
-        "summary": "A smaller network learns from the upload, without labels, and takes its place",
+        "summary": "On a GPU, a smaller network learns from the upload, without labels, and takes its place",
         "value": {
             "model": MODEL,
             "recipe": {
@@ -130,6 +131,8 @@ JOBS: Final[dict[str, dict[str, Any]]] = {
             },
             "data": {"training": {"dataset": DATASET}},
             "limits": {"seconds": 10800},
+            "needs": ["cuda"],
+            "priority": 5,
         },
     },
     "trained_int4": {

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import get_args
 
 from app.storage.records import Worker
+from winnow.contract.capability import INSPECT
 from winnow.contract.errors import Refusal
 from winnow.contract.target import Target
 
@@ -14,7 +15,7 @@ def check_target(target: Target, workers: Sequence[Worker]) -> None:
     Without workers the job is taken and waits for one, as any job does; a worker that could not find out what it has
     may have everything.
     """
-    known = [worker.runtimes for worker in workers if "work" in worker.queues]
+    known = [worker.runtimes for worker in workers if {*worker.capabilities} - {INSPECT}]
     if known and all(runtimes and target not in runtimes for runtimes in known):
         usable = [name for name in get_args(Target) if any(name in runtimes for runtimes in known)]
         raise Refusal(

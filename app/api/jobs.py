@@ -16,7 +16,9 @@ from app.api.router import Router
 from app.api.submission import submit
 from app.api.text import WRITTEN_FLAG, Moment
 from app.api.times import now, seconds
+from app.api.views import Waiting
 from app.api.waiting import Wait, state_changed
+from app.api.waiting_for import waiting_for
 from app.storage import records
 from app.storage.kinds import wake_of
 from app.storage.ports import Conflict, Gone
@@ -65,11 +67,13 @@ Found = Annotated[records.Job, Depends(_find)]
 
 
 def shown(parts: Parts, job: records.Job) -> Job:
-    return views.job(job, _position(parts, job), _counts(parts, job))
+    return views.job(job, _wait_of(parts, job), _counts(parts, job))
 
 
-def _position(parts: Parts, job: records.Job) -> int | None:
-    return parts.records.queue_position(job.id) if job.state == "queued" else None
+def _wait_of(parts: Parts, job: records.Job) -> Waiting:
+    if job.state != "queued":
+        return Waiting()
+    return Waiting(parts.records.queue_position(job.id), waiting_for(job, parts.live_workers.now()))
 
 
 def _counts(parts: Parts, job: records.Job) -> dict[str, int]:
@@ -168,9 +172,14 @@ def list_jobs(
 
 def _shown(parts: Parts, jobs: list[records.Job]) -> list[Job]:
     """With the positions of all that are queued in one query, and the trials of all that search in another."""
-    positions = parts.records.queue_positions([job.id for job in jobs if job.state == "queued"])
+    queued = [job for job in jobs if job.state == "queued"]
+    positions = parts.records.queue_positions([job.id for job in queued])
+    workers = parts.live_workers.now() if queued else []
     counts = parts.records.trial_counts([job.id for job in jobs if job.searches])
-    return [views.job(job, positions.get(job.id), counts.get(job.id, {})) for job in jobs]
+    return [
+        views.job(job, Waiting(positions.get(job.id), waiting_for(job, workers)), counts.get(job.id, {}))
+        for job in jobs
+    ]
 
 
 def _tags(texts: list[str]) -> dict[str, str]:
@@ -193,15 +202,15 @@ async def get_job(request: Request, service: Service, job: Found, wait: Wait = 0
 
 
 def _answer(request: Request, service: Parts, job: records.Job) -> Response:
-    position, counts = _position(service, job), _counts(service, job)
-    tag = views.job_tag(job, position, counts)
+    wait_of, counts = _wait_of(service, job), _counts(service, job)
+    tag = views.job_tag(job, wait_of, counts)
     headers = {"etag": tag, "cache-control": "no-cache"}
     if job.state not in FINISHED:
         headers["retry-after"] = str(min(max((job.seconds_left or 0) // 10, 1), 10))
     if unchanged(request, tag):
         return not_modified(tag, headers)
     return Response(
-        views.job(job, position, counts).model_dump_json(), media_type="application/json", headers=headers
+        views.job(job, wait_of, counts).model_dump_json(), media_type="application/json", headers=headers
     )
 
 

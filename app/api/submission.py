@@ -18,6 +18,7 @@ from app.storage.ids import new_id
 from app.storage.kinds import wake_of
 from app.storage.ports import Gone, KeyReused
 from app.storage.records import FORGET_WORKER_SECONDS, IdempotencyKey, Job, Upload
+from winnow.contract.capability import needs_of
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
 from winnow.contract.job import ClosedJob, JobRequest
@@ -55,12 +56,15 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
     refusals = Refusals()
     spaces = look_through(refusals, parts, owner, request).spaces
     refusals.raise_all()
-    limits = lowered(parts.settings, request.limits)
+    limits, submitted = lowered(parts.settings, request.limits), now()
     return Job(
         id=new_id("job"),
         owner=owner,
         state="queued",
-        created_at=now(),
+        created_at=submitted,
+        queued_at=submitted,
+        needs=needs_of(request.needs, request.target),
+        priority=request.priority,
         max_attempts=parts.settings.max_attempts,
         model=request.model,
         uses=tuple(_fields(request)),

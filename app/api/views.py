@@ -2,11 +2,13 @@
 
 import hashlib
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from app.api.conditional import etag
 from app.api.times import at, maybe_at
 from app.storage import records
+from winnow.contract.capability import WaitingFor
 from winnow.contract.dataset import Dataset, DatasetFacts
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
@@ -48,7 +50,15 @@ def upload_tag(upload: records.Upload) -> str:
     )
 
 
-def job(record: records.Job, queue_position: int | None, counts: Mapping[str, int]) -> Job:
+@dataclass(frozen=True)
+class Waiting:
+    """Of a job that waits, its place and what it waits for."""
+
+    queue_position: int | None = None
+    waiting_for: WaitingFor | None = None
+
+
+def job(record: records.Job, waiting: Waiting, counts: Mapping[str, int]) -> Job:
     """`counts` are of its trials, by their state."""
     request = JobRequest.model_validate(record.request)
     asked = {name: getattr(request, name) for name in JobRequest.model_fields}
@@ -59,7 +69,8 @@ def job(record: records.Job, queue_position: int | None, counts: Mapping[str, in
             "outcome": record.outcome,
             "attempt": record.attempt,
             "max_attempts": record.max_attempts,
-            "queue_position": queue_position,
+            "queue_position": waiting.queue_position,
+            "waiting_for": waiting.waiting_for,
             "step": record.step and {"message": None, **record.step},
             "progress": record.progress,
             "seconds_left": record.seconds_left,
@@ -73,6 +84,7 @@ def job(record: records.Job, queue_position: int | None, counts: Mapping[str, in
             "started_at": maybe_at(record.started_at),
             "finished_at": maybe_at(record.finished_at),
             **asked,
+            "needs": list(record.needs),
         }
     )
 
@@ -85,10 +97,10 @@ def artifact(sha256: str | None, size_bytes: int | None) -> Artifact | None:
     return None if sha256 is None or size_bytes is None else Artifact(sha256=sha256, size_bytes=size_bytes)
 
 
-def job_tag(record: records.Job, queue_position: int | None, counts: Mapping[str, int]) -> str:
+def job_tag(record: records.Job, waiting: Waiting, counts: Mapping[str, int]) -> str:
     """Over everything that is shown and can change: what was asked never does."""
     shown = (
-        *(record.id, record.state, record.outcome, record.attempt, record.max_attempts, queue_position),
+        *(record.id, record.state, record.outcome, record.attempt, record.max_attempts, waiting),
         *(record.step, record.progress, record.seconds_left, record.problem, record.requirements),
         *(record.artifact_sha256, record.curves_sha256, record.started_at, record.finished_at),
         sorted(counts.items()),

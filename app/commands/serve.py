@@ -15,15 +15,15 @@ def serve(
     ] = None,
     data_dir: DataDir = None,
     workers: Annotated[
-        int,
+        int | None,
         typer.Option(
             metavar="N",
             min=1,
             max=64,
-            help="So many workers for jobs, beside one for uploads. More than one is for several devices or short "
-            "jobs: two on the same cores slow each other down, and measure one at a time.",
+            help="So many workers for jobs, which share the cores, beside one for uploads. They measure one at a time. "
+            "[default: as many as cores, memory and GPUs are for]",
         ),
-    ] = 1,
+    ] = None,
     no_workers: Annotated[bool, typer.Option("--no-workers", help="The API alone.")] = False,
 ) -> None:
     """Start the service with its workers: no Redis, no database server. Ctrl-C stops it, with exit code 0.
@@ -34,13 +34,12 @@ def serve(
     winnow serve
     winnow serve --port 9000 --data-dir /srv/winnow
     """
-    if no_workers and workers > 1:
+    if no_workers and workers is not None:
         raise typer.BadParameter("--workers has no effect with --no-workers; leave one of them out")
     from app import embedded
 
     try:
-        embedded.serve(
-            settings(host=host, port=port, data_dir=data_dir), workers=0 if no_workers else workers
-        )
+        chosen = settings(host=host, port=port, data_dir=data_dir, workers=workers)
+        embedded.serve(chosen, workers=0 if no_workers else None)
     except embedded.CannotStart as error:
         raise ClientError(str(error)) from error

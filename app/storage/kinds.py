@@ -1,9 +1,11 @@
 """Which kind of record an id names, and what is published when one waits."""
 
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from app.storage.ids import Prefix, study_of
-from app.storage.records import Inquiry, Item, Job, Queue, Study, Trial, Upload, Wake
+from app.storage.records import Family, Inquiry, Item, Job, Queue, Study, Trial, Upload, Wake
+from winnow.contract.capability import CPU, INSPECT, queue_for
 
 _PREFIXES: Final[dict[type[Item], Prefix]] = {Inquiry: "inq", Job: "job", Study: "stu", Trial: "trl"}
 """Those of uploads say which kind of upload."""
@@ -26,10 +28,34 @@ def check_id(item: Item) -> None:
         raise ValueError(f"the id {item.id!r} does not start with '{prefix}_'")
 
 
-def queue_of(id: str) -> Queue:
-    return "inspect" if kind_of(id) in (Upload, Inquiry) else "work"
+USUAL: Final[dict[Family, Queue]] = {"inspect": INSPECT, "work": CPU}
+"""The queue of what needs nothing particular."""
 
 
-def wake_of(job: Job) -> Wake:
-    """What to publish when a job waits: of one that searches, its study."""
-    return Wake(queue="work", id=study_of(job.id) if job.searches else job.id)
+def family_of(queue: Queue) -> Family:
+    return "inspect" if queue == INSPECT else "work"
+
+
+def families_of(capabilities: Collection[str]) -> list[Family]:
+    """What a worker takes from: uploads, which are quick, before all else."""
+    return sorted({family_of(name) for name in capabilities})
+
+
+def needs_of(item: Item) -> tuple[str, ...]:
+    """What a worker has to have for it, sorted."""
+    return (INSPECT,) if isinstance(item, Upload | Inquiry) else item.needs
+
+
+def queue_of(item: Item) -> Queue:
+    return queue_for(needs_of(item))
+
+
+def by_age(items: Iterable[Item]) -> list[Item]:
+    """The oldest first."""
+    return sorted(items, key=lambda item: (item.created_at, item.id))
+
+
+def wake_of(item: Item) -> Wake:
+    """What to publish when it waits: of a job that searches, its study."""
+    searches = isinstance(item, Job) and item.searches
+    return Wake(queue=queue_of(item), id=study_of(item.id) if searches else item.id)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from copy import deepcopy
+from dataclasses import replace
 
 from app.storage import rules
 from app.storage.memory_inquiries import MemoryInquiries
@@ -25,7 +26,18 @@ class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, M
     def worker_seen(self, worker: Worker, forget_before: float) -> None:
         with self._lock:
             kept = {id: known for id, known in self._workers.items() if known.last_seen >= forget_before}
-            self._workers = kept | {worker.id: deepcopy(worker)}
+            known = kept.get(worker.id, worker)
+            self._workers = kept | {worker.id: deepcopy(replace(worker, draining=known.draining))}
+
+    def worker(self, id: str) -> Worker | None:
+        with self._lock:
+            return deepcopy(self._workers.get(id))
+
+    def drain(self, id: str, draining: bool = True) -> Worker | None:
+        with self._lock:
+            if id in self._workers:
+                self._workers[id] = replace(self._workers[id], draining=draining)
+            return self.worker(id)
 
     def workers(self, seen_since: float) -> list[Worker]:
         with self._lock:

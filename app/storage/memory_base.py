@@ -1,6 +1,7 @@
 """What the stores in memory share: the records, behind one lock, and a change of state with its event."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
@@ -8,16 +9,18 @@ from threading import RLock
 from typing import TypeVar
 
 from app.storage import rules
+from app.storage.fairness import Share
+from app.storage.kinds import family_of, queue_of
 from app.storage.messages import state_event
 from app.storage.records import (
-    QUEUES,
+    FAMILIES,
     Event,
+    Family,
     IdempotencyKey,
     Item,
     Job,
     Leased,
     Page,
-    Queue,
     Study,
     Trial,
     Worker,
@@ -34,7 +37,8 @@ class MemoryStore:
         self._lock = RLock()
         self._items: dict[str, Item] = {}
         self._published: dict[str, float] = {}
-        self._looked: dict[Queue, float] = dict.fromkeys(QUEUES, 0.0)
+        self._looked: dict[Family, float] = dict.fromkeys(FAMILIES, 0.0)
+        self._turns: dict[tuple[Family, str], int] = {}
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
         self._workers: dict[str, Worker] = {}
@@ -46,6 +50,18 @@ class MemoryStore:
 
     def _all(self, kind: type[Some]) -> list[Some]:
         return [item for item in self._items.values() if isinstance(item, kind)]
+
+    def _of_family(self, family: Family) -> list[Item]:
+        return [item for item in self._items.values() if family_of(queue_of(item)) == family]
+
+    def _shares(self, family: Family, waiting: Iterable[Item]) -> dict[str, Share]:
+        """Of the owners of what is `waiting`."""
+        runs = Counter(item.owner for item in self._of_family(family) if rules.runs(item))
+        counts = Counter(item.owner for item in waiting)
+        return {
+            owner: Share(runs[owner], count, self._turns.get((family, owner), 0))
+            for owner, count in counts.items()
+        }
 
     def _held(self, id: str, attempt: int) -> Item | None:
         item = self._items.get(id)

@@ -4,6 +4,7 @@ from collections.abc import Collection
 from copy import deepcopy
 
 from app.storage import rules, searches
+from app.storage.fairness import position
 from app.storage.kinds import check_id
 from app.storage.memory_base import MemoryRows, MemoryStore, paged
 from app.storage.messages import state_event
@@ -52,17 +53,17 @@ class MemoryJobs(MemoryStore):
             return paged((j for j in self._all(Job) if j.owner == owner and _fits(j, filter)), page)
 
     def queue_position(self, id: str) -> int | None:
-        with self._lock:
-            job = self._get(Job, id)
-            if job is None or job.state != "queued":
-                return None
-            mine = (job.created_at, job.id)
-            return sum((j.created_at, j.id) <= mine for j in self._all(Job) if j.state == "queued")
+        return self.queue_positions([id]).get(id)
 
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         with self._lock:
-            queued = sorted((j.created_at, j.id) for j in self._all(Job) if j.state == "queued")
-            return {id: position for position, (_, id) in enumerate(queued, 1) if id in ids}
+            queued = sorted((j for j in self._all(Job) if j.state == rules.QUEUED), key=rules.order)
+            positions = {}
+            for job in (j for j in queued if j.id in ids):
+                same = [j for j in queued if j.needs == job.needs]
+                ahead = [j.id for j in same if j.owner == job.owner].index(job.id)
+                positions[job.id] = position(job.owner, ahead, self._shares("work", same))
+            return positions
 
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
         with self._lock:
@@ -85,7 +86,7 @@ class MemoryJobs(MemoryStore):
             self._check_uses(job)
             if job.searches:
                 return searches.retry(MemoryRows(self), job, now, more_attempts)
-            return self._change(job, {**rules.retrying(job, more_attempts), "published_at": now}, now)
+            return self._change(job, {**rules.retrying(job, now, more_attempts), "published_at": now}, now)
 
     def delete_job(self, owner: str, id: str) -> bool:
         with self._lock:

@@ -1,14 +1,16 @@
 """The port `Leases` in memory."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable
 from copy import deepcopy
 from dataclasses import replace
 from typing import Any
 
 from app.storage import rules, searches
-from app.storage.kinds import queue_of
+from app.storage.fairness import in_order
+from app.storage.kinds import USUAL, by_age, families_of, needs_of, queue_of, wake_of
 from app.storage.memory_base import MemoryRows, MemoryStore
-from app.storage.records import Event, Item, Job, Leased, Queue, Reaped, Study, Trial, Wake
+from app.storage.records import Event, Item, Job, Leased, Queue, Reaped, Study, Taker, Trial, Wake
 
 
 class MemoryLeases(MemoryStore):
@@ -19,15 +21,42 @@ class MemoryLeases(MemoryStore):
         seconds: float,
         worker: str | None = None,
         elsewhere: Collection[str] = frozenset(),
+        holder: str | None = None,
     ) -> Item | None:
+        taker = Taker(id=holder or "", host=worker, capabilities=frozenset(), elsewhere=frozenset(elsewhere))
         with self._lock:
             item = self._items.get(id)
-            if item is None or not rules.takeable(item, now) or self._target(item) in elsewhere:
+            if item is None or not self._takeable(item, taker, now):
                 return None
-            claimed = self._change(item, rules.claiming(item, now, seconds, worker), now)
-            if isinstance(claimed, Study):
-                searches.begin_turn(MemoryRows(self), claimed, now)
-            return claimed
+            return self._claim(item, taker, now, seconds)
+
+    def claim_next(self, taker: Taker, now: float, seconds: float) -> Item | None:
+        with self._lock:
+            drained = self._workers.get(taker.id)
+            if drained is not None and drained.draining:
+                return None
+            for family in families_of(taker.capabilities):
+                able = [
+                    item
+                    for item in self._of_family(family)
+                    if rules.waiting(item) and {*needs_of(item)} <= taker.capabilities
+                ]
+                for owner in in_order(self._shares(family, able)):
+                    mine = [i for i in able if i.owner == owner and self._takeable(i, taker, now)]
+                    if mine:
+                        self._turns[family, owner] = max(self._turns.values(), default=0) + 1
+                        return self._claim(min(mine, key=rules.order), taker, now, seconds)
+            return None
+
+    def _takeable(self, item: Item, taker: Taker, now: float) -> bool:
+        return rules.takeable(item, now) and self._target(item) not in taker.elsewhere
+
+    def _claim(self, item: Item, taker: Taker, now: float, seconds: float) -> Item:
+        changes = rules.claiming(item, now, seconds, taker.host, taker.id or None)
+        claimed = self._change(item, changes, now)
+        if isinstance(claimed, Study):
+            searches.begin_turn(MemoryRows(self), claimed, now)
+        return claimed
 
     def _target(self, item: Item) -> str | None:
         """Of a trial its job's."""
@@ -85,12 +114,13 @@ class MemoryLeases(MemoryStore):
     def reap(self, now: float, look_seconds: float) -> Reaped:
         with self._lock:
             released = self._release_expired(now)
-            turns = [q for q, looked in self._looked.items() if abs(now - looked) >= look_seconds]
-            self._looked |= dict.fromkeys(turns, now)
-            return Reaped(
-                released=_wakes(released),
-                waiting={queue: len(self._waiting(queue)) for queue in turns},
+            mine = [family for family, at in self._looked.items() if abs(now - at) >= look_seconds]
+            self._looked |= dict.fromkeys(mine, now)
+            counts = Counter[Queue](
+                queue_of(item) for family in mine for item in self._of_family(family) if rules.waiting(item)
             )
+            usual = {USUAL[family]: 0 for family in mine}
+            return Reaped(released=_wakes(released), waiting={**usual, **counts})
 
     def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
         with self._lock:
@@ -105,7 +135,7 @@ class MemoryLeases(MemoryStore):
             return deepcopy(sorted(leased, key=lambda item: item.id))
 
     def _waiting(self, queue: Queue) -> list[Item]:
-        return [item for item in self._items.values() if rules.waiting(item) and queue_of(item.id) == queue]
+        return [item for item in self._items.values() if rules.waiting(item) and queue_of(item) == queue]
 
     def _release_expired(self, now: float) -> list[Item]:
         """What waits because of it. A study goes before its trials: when it is given up they are stopped."""
@@ -117,6 +147,4 @@ class MemoryLeases(MemoryStore):
 
 
 def _wakes(items: Iterable[Item]) -> list[Wake]:
-    """The oldest first."""
-    oldest = sorted(items, key=lambda item: (item.created_at, item.id))
-    return [Wake(queue=queue_of(item.id), id=item.id) for item in oldest]
+    return [wake_of(item) for item in by_age(items)]

@@ -21,6 +21,7 @@ from app.storage.records import (
     Queue,
     Reaped,
     Study,
+    Taker,
     Trial,
     Upload,
     UploadKind,
@@ -99,7 +100,8 @@ class Jobs(Protocol):
     def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]: ...
 
     def queue_position(self, id: str) -> int | None:
-        """1 for the next to run, None when it is not queued."""
+        """Its turn among those that need the same, as `fairness` has it: 1 for the next to run; None when it is not
+        queued."""
 
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         """The positions of those of the jobs that are queued, by id."""
@@ -161,11 +163,19 @@ class Leases(Protocol):
         seconds: float,
         worker: str | None = None,
         elsewhere: Collection[str] = frozenset(),
+        holder: str | None = None,
     ) -> Item | None:
-        """Take it: attempt + 1, lease until now + seconds, a job or trial becomes running. None when it is not to be
-        had (finished, leased by another, cancelled, attempts spent, a job that searches, a target that is `elsewhere`).
+        """Take this one: attempt + 1, lease until now + seconds, a job or trial becomes running. None when it is not to
+        be had (finished, leased by another, cancelled, attempts spent, a job that searches, a target `elsewhere`).
 
-        A trial keeps who took it. A study's first turn sets its job running.
+        It keeps the id of its `holder`, a trial the name of its worker as well. A study's first turn sets its job
+        running.
+        """
+
+    def claim_next(self, taker: Taker, now: float, seconds: float) -> Item | None:
+        """Take what comes first of all that waits and that the taker is able to do: an upload or a question; else of
+        the owner whose turn it is (`fairness`), in the order of `rules.order`. None where there is nothing, and for a
+        worker that drains.
         """
 
     def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
@@ -216,10 +226,16 @@ class Leases(Protocol):
 
 class Workers(Protocol):
     def worker_seen(self, worker: Worker, forget_before: float) -> None:
-        """Put its record, in the place of an earlier one. Forgets those that were last seen before."""
+        """Put its record, in the place of an earlier one; only `drain` changes whether it drains. Forgets those that
+        were last seen before."""
 
     def workers(self, seen_since: float) -> list[Worker]:
         """Those that were last seen then or later, by their start."""
+
+    def worker(self, id: str) -> Worker | None: ...
+
+    def drain(self, id: str, draining: bool = True) -> Worker | None:
+        """Have it take nothing new, or again. Its record; None when there is none."""
 
 
 class Durations(Protocol):

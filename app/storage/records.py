@@ -5,9 +5,11 @@ time may work on them, for as long as it renews its lease. The attempt number fe
 change nothing.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, get_args
+
+from winnow.contract.capability import CPU, canonical
 
 LOCAL_OWNER = "local"
 """The one owner until there are keys."""
@@ -15,19 +17,24 @@ LOCAL_OWNER = "local"
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
 TrialRole = Literal["trial", "final"]
-Queue = Literal["inspect", "work"]
-QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
-
+Queue = str
+"""Named by the capability that a worker needs to take from it."""
+Family = Literal["inspect", "work"]
+"""Uploads and questions, or jobs and what searches consist of."""
+FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
 
 MAX_DURATIONS: Final = 10_000
 """Parts of finished jobs of which it is kept what they took."""
 FORGET_WORKER_SECONDS: Final = 600.0
 """A worker that was not seen for longer has no record any more."""
+ALIVE_SECONDS: Final = 60.0
+"""One that was not seen for longer takes nothing soon."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leased:
-    """`lease_until` is in seconds since the epoch, None while nobody holds it."""
+    """`lease_until` is in seconds since the epoch, None while nobody holds it; `holder` is the worker's record who took
+    it last."""
 
     id: str
     owner: str = LOCAL_OWNER
@@ -36,6 +43,7 @@ class Leased:
     attempt: int = 0
     max_attempts: int = 3
     lease_until: float | None = None
+    holder: str | None = None
     cancel_requested: bool = False
     problem: dict[str, Any] | None = None
 
@@ -62,9 +70,13 @@ class Job(Leased):
     """A job. `request` is the JobRequest as JSON; `uses` the ids of the uploads it names, teachers included.
 
     One that `searches` is never leased and never in the queue: its study is, and its trials are. `spaces` are what it
-    searches, as JSON.
+    searches, as JSON. A worker takes it that is able to do all that it `needs`, which are sorted; of one owner's the
+    higher `priority` goes first. `queued_at` is when it began to wait.
     """
 
+    needs: tuple[str, ...] = (CPU,)
+    priority: int = 0
+    queued_at: float | None = None
     model: str
     uses: tuple[str, ...]
     tags: dict[str, str] = field(default_factory=dict)
@@ -106,9 +118,11 @@ class Study(Leased):
     """What decides the trials of one job that searches; its id is the job's with another prefix.
 
     It waits for a worker if and only if it is `due` and nobody holds it. `news` counts what it has not decided by
-    itself: the ends of trials, a cancel, a retry.
+    itself: the ends of trials, a cancel, a retry. It needs what its job needs, and so do its trials.
     """
 
+    needs: tuple[str, ...] = (CPU,)
+    priority: int = 0
     job: str
     news: int = 0
 
@@ -124,6 +138,8 @@ class Trial(Leased):
     `seconds` is what its runs took together.
     """
 
+    needs: tuple[str, ...] = (CPU,)
+    priority: int = 0
     job: str
     number: int
     role: TrialRole = "trial"
@@ -204,7 +220,11 @@ class Page:
 @dataclass(frozen=True, kw_only=True)
 class Worker:
     """A worker's parent process. `layers` shut its children in (name → whether, or in which version, its kernel gives
-    it); `runtimes` can be measured with (name → version). Times are in seconds since the epoch."""
+    it); `runtimes` can be measured with (name → version). Times are in seconds since the epoch.
+
+    `device` is what it computes on, `cores` and `memory_bytes` what it may use of its machine, `threads` what a child
+    of its takes, None where that depends on the others there. One that is `draining` takes nothing new.
+    """
 
     id: str
     host: str
@@ -214,6 +234,30 @@ class Worker:
     last_seen: float
     layers: dict[str, bool | int] = field(default_factory=dict)
     runtimes: dict[str, str] = field(default_factory=dict)
+    device: str = ""
+    cores: int = 1
+    memory_bytes: int = 0
+    threads: int | None = None
+    draining: bool = False
+
+    @property
+    def capabilities(self) -> tuple[str, ...]:
+        return canonical(self.queues)
+
+    def takes(self, needs: Iterable[str]) -> bool:
+        """Whether it takes what needs this."""
+        return not self.draining and {*needs} <= {*self.capabilities}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Taker:
+    """Who takes work: a worker's `id` and host, what it is able to do, and the targets of jobs that it leaves to others
+    which have them."""
+
+    id: str
+    host: str | None = None
+    capabilities: frozenset[str]
+    elsewhere: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -248,7 +292,7 @@ class Wake:
 @dataclass(frozen=True, kw_only=True)
 class Reaped:
     """`released` is what wait again now that their leases have run out. `waiting` counts the records that wait for a
-    worker, of each queue that it is the caller's turn to look after."""
+    worker, of each queue whose family it is the caller's turn to look after."""
 
     released: list[Wake] = field(default_factory=list)
     waiting: dict[Queue, int] = field(default_factory=dict)

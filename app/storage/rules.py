@@ -90,6 +90,18 @@ def takeable(item: Leased, now: float) -> bool:
     return free and item.attempt < item.max_attempts and not item.cancel_requested
 
 
+def runs(item: Leased) -> bool:
+    """Whether it counts as work that an owner has running: a turn of a study takes no time."""
+    return item.lease_until is not None and not isinstance(item, Study)
+
+
+def order(item: Leased) -> tuple[bool, int, float, str]:
+    """Of what one owner has waiting the least goes first: turns of studies, then the highest priority, then the
+    oldest."""
+    priority = item.priority if isinstance(item, Job | Study | Trial) else 0
+    return not isinstance(item, Study), -priority, item.created_at, item.id
+
+
 def target_of(item: Leased) -> str | None:
     """The runtime that a job asks for; None for what asks for none. Jobs from before there were targets have no word of
     it."""
@@ -100,8 +112,10 @@ def held(item: Leased | None, attempt: int) -> bool:
     return item is not None and item.attempt == attempt and item.lease_until is not None
 
 
-def claiming(item: Leased, now: float, seconds: float, worker: str | None = None) -> Changes:
-    changes: Changes = {"attempt": item.attempt + 1, "lease_until": now + seconds}
+def claiming(
+    item: Leased, now: float, seconds: float, worker: str | None = None, holder: str | None = None
+) -> Changes:
+    changes: Changes = {"attempt": item.attempt + 1, "lease_until": now + seconds, "holder": holder}
     if isinstance(item, Job):
         changes |= running(item, now)
     if isinstance(item, Trial):
@@ -149,7 +163,10 @@ def releasing(item: Item, now: float, blame: bool = True) -> Changes:
     allowed = item.max_attempts + (0 if blame else 1)
     waits: Changes = {"lease_until": None, "max_attempts": allowed}
     if isinstance(item, Job):
-        waits |= {"state": QUEUED, "step": None, "progress": 0.0, "seconds_left": None}
+        waits |= {
+            **{"state": QUEUED, "queued_at": now},
+            **{"step": None, "progress": 0.0, "seconds_left": None},
+        }
     if isinstance(item, Trial):
         waits |= {"state": WAITING}
     return waits
@@ -161,7 +178,7 @@ def cancelling(job: Job, now: float) -> Changes:
     return {"state": "cancelling", "cancel_requested": True}
 
 
-def retrying(job: Job, more_attempts: int) -> Changes:
+def retrying(job: Job, now: float, more_attempts: int) -> Changes:
     outcome = ("outcome", "problem", "requirements")
     made = (
         "artifact_sha256",
@@ -174,7 +191,8 @@ def retrying(job: Job, more_attempts: int) -> Changes:
     course = ("step", "seconds_left", "started_at", "finished_at")
     return {
         **dict.fromkeys([*outcome, *made, *course]),
-        "state": "queued",
+        "state": QUEUED,
+        "queued_at": now,
         "progress": 0.0,
         "cancel_requested": False,
         "max_attempts": job.attempt + more_attempts,

@@ -45,6 +45,8 @@ def study_for(job: Job) -> Study:
         state=rules.DUE,
         created_at=job.created_at,
         max_attempts=job.max_attempts,
+        needs=job.needs,
+        priority=job.priority,
         job=job.id,
     )
 
@@ -118,7 +120,7 @@ def retry(rows: Rows, job: Job, now: float, more_attempts: int) -> Job:
         "published_at": now,
     }
     rows.change(study, due, now)
-    return rows.change(job, rules.retrying(job, more_attempts), now)
+    return rows.change(job, rules.retrying(job, now, more_attempts), now)
 
 
 def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision, more_attempts: int) -> bool:
@@ -128,7 +130,13 @@ def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision, 
         rows.change(study, {**given_up, "published_at": now}, now)
         return False
     job, trials = rows.job(study.job), rows.trials(study.job)
-    new = [replace(trial, owner=job.owner, job=job.id) for trial in decision.add]
+    inherited: rules.Changes = {
+        "owner": job.owner,
+        "job": job.id,
+        "needs": job.needs,
+        "priority": job.priority,
+    }
+    new = [replace(trial, **inherited) for trial in decision.add]
     job_changes = decision.job or {}
     _check(job, trials, new, job_changes)
     rows.change(study, {**given_up, "state": "idle"}, now)

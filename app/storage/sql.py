@@ -1,6 +1,8 @@
 """Records in a SQL database: SQLite by default, or PostgreSQL."""
 
-from sqlalchemy import Connection, delete, insert, select, text, union, update
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, insert, select, text, union, update
 from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
@@ -33,11 +35,23 @@ class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDu
 
     def worker_seen(self, worker: Worker, forget_before: float) -> None:
         values = vars(worker)
+        told = {name: value for name, value in values.items() if name != "draining"}
         with self.writing() as connection:
             connection.execute(delete(workers).where(workers.c.last_seen < forget_before))
-            known = update(workers).where(workers.c.id == worker.id).values(values)
+            known = update(workers).where(workers.c.id == worker.id).values(told)
             if connection.execute(known).rowcount == 0:
                 connection.execute(insert(workers).values(values))
+
+    def worker(self, id: str) -> Worker | None:
+        with self.reading() as connection:
+            row = connection.execute(select(workers).where(workers.c.id == id)).one_or_none()
+        return None if row is None else _worker(row)
+
+    def drain(self, id: str, draining: bool = True) -> Worker | None:
+        told = update(workers).where(workers.c.id == id).values(draining=draining).returning(workers)
+        with self.writing() as connection:
+            row = connection.execute(told).one_or_none()
+        return None if row is None else _worker(row)
 
     def workers(self, seen_since: float) -> list[Worker]:
         lately = (
@@ -46,9 +60,7 @@ class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDu
             .order_by(workers.c.started_at, workers.c.id)
         )
         with self.reading() as connection:
-            return [
-                Worker(**{**row._mapping, "queues": tuple(row.queues)}) for row in connection.execute(lately)
-            ]
+            return [_worker(row) for row in connection.execute(lately)]
 
     def live_blobs(self) -> set[str]:
         made = [
@@ -59,6 +71,10 @@ class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDu
         with self.reading() as connection:
             names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns)))
             return set(names.scalars())
+
+
+def _worker(row: Row[Any]) -> Worker:
+    return Worker(**{**row._mapping, "queues": tuple(row.queues)})
 
 
 def _refuse_read_only(connection: Connection) -> None:

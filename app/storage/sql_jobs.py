@@ -1,16 +1,19 @@
 """The port `Jobs` in SQL."""
 
+from collections import defaultdict
 from collections.abc import Collection
 
 from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
 
 from app.storage import rules, searches
+from app.storage.fairness import position
 from app.storage.kinds import check_id
 from app.storage.messages import state_event
 from app.storage.ports import Conflict, Gone, KeyReused
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
 from app.storage.sql_base import SqlStore, add_events, change, from_row, locked, paged, unless_raced
 from app.storage.sql_rows import SqlRows, lock_search
+from app.storage.sql_turns import shares
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
 
@@ -49,24 +52,43 @@ class SqlJobs(SqlStore):
             return [from_row(Job, row) for row in connection.execute(paged(query, jobs, page))]
 
     def queue_position(self, id: str) -> int | None:
-        """Asked at every submission: a comparison with values is four times as fast as one with a joined row."""
-        mine = select(jobs.c.created_at).where(jobs.c.id == id, jobs.c.state == "queued")
+        t = jobs
+        mine = select(t.c.owner, t.c.needs, t.c.priority, t.c.created_at)
         with self.reading() as connection:
-            created_at = connection.execute(mine).scalar()
-            if created_at is None:
+            job = connection.execute(mine.where(t.c.id == id, t.c.state == rules.QUEUED)).one_or_none()
+            if job is None:
                 return None
-            not_after = tuple_(jobs.c.created_at, jobs.c.id) <= tuple_(created_at, id)
-            ahead = select(func.count()).select_from(jobs).where(jobs.c.state == "queued", not_after)
-            return connection.execute(ahead).scalar_one()
+            waiting = (t.c.state == rules.QUEUED) & (t.c.needs == job.needs)
+            older = tuple_(t.c.created_at, t.c.id) < tuple_(job.created_at, id)
+            first = (t.c.priority > job.priority) | ((t.c.priority == job.priority) & older)
+            ahead = select(func.count()).where(waiting, t.c.owner == job.owner, first)
+            counts = select(t.c.owner, func.count()).where(waiting).group_by(t.c.owner)
+            of_owners = dict(connection.execute(counts).tuples().all())
+            if job.owner not in of_owners:  # taken a moment ago
+                return None
+            shared = shares(connection, "work", of_owners)
+            return position(job.owner, connection.execute(ahead).scalar_one(), shared)
 
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         if not ids:
             return {}
-        rank = func.row_number().over(order_by=(jobs.c.created_at, jobs.c.id)).label("position")
-        queued = select(jobs.c.id, rank).where(jobs.c.state == "queued").subquery()
-        query = select(queued.c.id, queued.c.position).where(queued.c.id.in_(ids))
+        t = jobs
+        order = (t.c.priority.desc(), t.c.created_at, t.c.id)
+        by = (t.c.needs, t.c.owner)
+        ahead = (func.row_number().over(partition_by=by, order_by=order) - 1).label("ahead")
+        queued = select(t.c.id, *by, ahead).where(t.c.state == rules.QUEUED).subquery()
+        counts = select(*by, func.count()).where(t.c.state == rules.QUEUED).group_by(*by)
+        waiting: defaultdict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
         with self.reading() as connection:
-            return {row.id: row.position for row in connection.execute(query)}
+            rows = connection.execute(select(queued).where(queued.c.id.in_(ids))).all()
+            for needs, owner, count in connection.execute(counts):
+                waiting[needs][owner] = count
+            shared = {needs: shares(connection, "work", of_owners) for needs, of_owners in waiting.items()}
+        return {
+            row.id: position(row.owner, row.ahead, shared[row.needs])
+            for row in rows
+            if row.owner in shared.get(row.needs, {})
+        }
 
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
         with self.writing() as connection:
@@ -89,7 +111,9 @@ class SqlJobs(SqlStore):
             _check_uses(connection, job)
             if job.searches:
                 return searches.retry(SqlRows(connection), job, now, more_attempts)
-            return change(connection, job, {**rules.retrying(job, more_attempts), "published_at": now}, now)
+            return change(
+                connection, job, {**rules.retrying(job, now, more_attempts), "published_at": now}, now
+            )
 
     def delete_job(self, owner: str, id: str) -> bool:
         with self.writing() as connection:

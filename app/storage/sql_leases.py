@@ -1,17 +1,20 @@
 """The port `Leases` in SQL: every change is one guarded UPDATE, or is made to a row that is locked."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Table, func, or_, select, update
 
-from app.storage import rules, searches
-from app.storage.kinds import kind_of, queue_of
+from app.storage import searches
+from app.storage.fairness import in_order, together
+from app.storage.kinds import USUAL, by_age, families_of, family_of, kind_of, wake_of
 from app.storage.messages import state_event
 from app.storage.records import (
-    QUEUES,
+    FAMILIES,
     Event,
+    Family,
     Inquiry,
     Item,
     Job,
@@ -19,19 +22,17 @@ from app.storage.records import (
     Queue,
     Reaped,
     Study,
+    Taker,
     Trial,
     Upload,
     Wake,
 )
 from app.storage.sql_base import TABLES, Some, SqlStore, add_events, from_row, held, item_from, table_of
+from app.storage.sql_conditions import BY_FAMILY, takeable, target, waiting
 from app.storage.sql_rows import SqlRows, locked_item
-from app.storage.tables import inquiries, jobs, queues, studies, trials, uploads
-from winnow.contract.target import DEFAULT_TARGET
-
-BY_QUEUE: Final[dict[Queue, tuple[Table, ...]]] = {
-    "inspect": (uploads, inquiries),
-    "work": (jobs, studies, trials),
-}
+from app.storage.sql_turns import best_of, had_turn, shares, take_turns, what_waits
+from app.storage.tables import jobs, queues, studies, trials, workers
+from winnow.contract.capability import queue_for
 
 
 class SqlLeases(SqlStore):
@@ -42,27 +43,21 @@ class SqlLeases(SqlStore):
         seconds: float,
         worker: str | None = None,
         elsewhere: Collection[str] = frozenset(),
+        holder: str | None = None,
     ) -> Item | None:
-        t, kind = table_of(id), kind_of(id)
-        changes = {"attempt": t.c.attempt + 1, "lease_until": now + seconds}
-        if kind is Job:
-            changes |= {"state": "running", "started_at": func.coalesce(t.c.started_at, now)}
-        if kind is Trial:
-            changes |= {"state": "running", "started_at": now, "worker": worker}
-        wanted = [t.c.id == id, _takeable(t, now)]
-        if kind in (Job, Trial) and elsewhere:
-            wanted.append(_target(t).not_in(elsewhere))
-        taken = update(t).where(*wanted).values(changes).returning(t)
+        taker = Taker(id=holder or "", host=worker, capabilities=frozenset(), elsewhere=frozenset(elsewhere))
         with self.writing() as connection:
-            row = connection.execute(taken).one_or_none()
-            if row is None:
+            return _claim(connection, id, now, seconds, taker)
+
+    def claim_next(self, taker: Taker, now: float, seconds: float) -> Item | None:
+        with self.writing() as connection:
+            if _drains(connection, taker.id):
                 return None
-            item = item_from(id, row)
-            if isinstance(item, Job):
-                add_events(connection, [state_event(item, now)])
-            if isinstance(item, Study):
-                searches.begin_turn(SqlRows(connection), item, now)
-            return item
+            for family in families_of(taker.capabilities):
+                take_turns(connection, family)
+                if (item := _next(connection, family, taker, now, seconds)) is not None:
+                    return item
+            return None
 
     def renew(self, id: str, attempt: int, now: float, seconds: float) -> bool:
         renewed = update(table_of(id)).where(held(id, attempt)).values(lease_until=now + seconds)
@@ -113,18 +108,21 @@ class SqlLeases(SqlStore):
     def reap(self, now: float, look_seconds: float) -> Reaped:
         with self.writing() as connection:
             waits = [*_release_expired(connection, now), *_release_expired_searches(connection, now)]
-            turns = [queue for queue in QUEUES if _take_turn(connection, queue, now, look_seconds)]
-            waiting = {queue: _count_waiting(connection, queue) for queue in turns}
-        return Reaped(released=_wakes({(item.created_at, item.id) for item in waits}), waiting=waiting)
+            mine = [family for family in FAMILIES if _take_turn(connection, family, now, look_seconds)]
+            waiting = {
+                queue: count for family in mine for queue, count in _count_waiting(connection, family).items()
+            }
+        return Reaped(released=[wake_of(item) for item in by_age(waits)], waiting=waiting)
 
     def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
+        tables = BY_FAMILY[family_of(queue)]
         with self.writing() as connection:
-            stale = [row for t in BY_QUEUE[queue] for row in _stale(connection, t, count, published_before)]
+            stale = [row for t in tables for row in _stale(connection, t, queue, count, published_before)]
             oldest = sorted(stale, key=lambda row: (row.published_at, row.created_at, row.id))[:count]
-            for t in BY_QUEUE[queue]:
+            for t in tables:
                 ids = [row.id for row in oldest if table_of(row.id) is t]
                 connection.execute(update(t).where(t.c.id.in_(ids)).values(published_at=now))
-        return _wakes((row.created_at, row.id) for row in oldest)
+        return [Wake(queue=queue, id=id) for _, id in sorted((row.created_at, row.id) for row in oldest)]
 
     def held(self) -> list[Leased]:
         with self.reading() as connection:
@@ -136,36 +134,56 @@ class SqlLeases(SqlStore):
         return sorted(leased, key=lambda item: item.id)
 
 
-def _stale(connection: Connection, t: Table, count: int, published_before: float) -> Sequence[Any]:
+def _claim(connection: Connection, id: str, now: float, seconds: float, taker: Taker) -> Item | None:
+    t, kind = table_of(id), kind_of(id)
+    changes = {"attempt": t.c.attempt + 1, "lease_until": now + seconds, "holder": taker.id or None}
+    if kind is Job:
+        changes |= {"state": "running", "started_at": func.coalesce(t.c.started_at, now)}
+    if kind is Trial:
+        changes |= {"state": "running", "started_at": now, "worker": taker.host}
+    wanted = [t.c.id == id, takeable(t, now)]
+    if kind in (Job, Trial) and taker.elsewhere:
+        wanted.append(target(t).not_in(taker.elsewhere))
+    row = connection.execute(update(t).where(*wanted).values(changes).returning(t)).one_or_none()
+    if row is None:
+        return None
+    item = item_from(id, row)
+    if isinstance(item, Job):
+        add_events(connection, [state_event(item, now)])
+    if isinstance(item, Study):
+        searches.begin_turn(SqlRows(connection), item, now)
+    return item
+
+
+def _next(connection: Connection, family: Family, taker: Taker, now: float, seconds: float) -> Item | None:
+    """The owners in turn, until one has something that can be taken; what is cancelled meanwhile is no longer chosen
+    the next time."""
+    waiting = what_waits(connection, family)
+    able = {need: counts for need, counts in waiting.items() if {*need} <= taker.capabilities}
+    for owner in in_order(shares(connection, family, together(able.values()))):
+        while (id := best_of(connection, family, owner, [*able], taker, now)) is not None:
+            if (item := _claim(connection, id, now, seconds, taker)) is not None:
+                had_turn(connection, family, owner)
+                return item
+    return None
+
+
+def _drains(connection: Connection, worker: str) -> bool:
+    query = select(workers.c.draining).where(workers.c.id == worker)
+    return bool(connection.execute(query).scalar())
+
+
+def _stale(
+    connection: Connection, t: Table, queue: Queue, count: int, published_before: float
+) -> Sequence[Any]:
     """At most `count` of those that were published longest ago, which nobody else can change now."""
     query = select(t.c.id, t.c.created_at, t.c.published_at)
-    query = query.where(_waiting(t), t.c.published_at <= published_before)
+    query = query.where(waiting(t), t.c.published_at <= published_before)
+    if "needs" in t.c:
+        known = connection.execute(select(t.c.needs).where(waiting(t)).distinct()).scalars()
+        query = query.where(t.c.needs.in_([need for need in known if queue_for(need) == queue]))
     oldest = query.order_by(t.c.published_at, t.c.created_at, t.c.id).limit(count)
     return connection.execute(oldest.with_for_update(skip_locked=True)).all()
-
-
-def _target(t: Table) -> ColumnElement[str]:
-    """Of a job, or of the job that a trial is of."""
-    asked = func.coalesce(jobs.c.request["target"].as_string(), DEFAULT_TARGET)
-    return asked if t is jobs else select(asked).where(jobs.c.id == t.c.job).scalar_subquery()
-
-
-def _takeable(t: Table, now: float) -> ColumnElement[bool]:
-    """`rules.takeable` as a condition."""
-    free = t.c.lease_until.is_(None) | (t.c.lease_until <= now)
-    wanted: ColumnElement[bool] = t.c.state.not_in(rules.NEVER_TAKEN)
-    if t is jobs:
-        wanted &= ~jobs.c.searches
-    return wanted & free & (t.c.attempt < t.c.max_attempts) & ~t.c.cancel_requested
-
-
-def _waiting(t: Table) -> ColumnElement[bool]:
-    """`rules.waiting` as a condition, such that an index has it all: a queued job, a waiting trial is never held."""
-    if t is jobs:
-        return (t.c.state == rules.QUEUED) & ~jobs.c.searches
-    if t is trials:
-        return t.c.state == rules.WAITING
-    return (t.c.state == (rules.DUE if t is studies else rules.INSPECTING)) & t.c.lease_until.is_(None)
 
 
 def _log_of_trial(connection: Connection, id: str, attempt: int, events: Iterable[Event]) -> bool:
@@ -209,18 +227,16 @@ def _expired(
     return [from_row(kind, row) for row in connection.execute(query)]
 
 
-def _take_turn(connection: Connection, queue: Queue, now: float, look_seconds: float) -> bool:
+def _take_turn(connection: Connection, family: Family, now: float, look_seconds: float) -> bool:
     """A time that lies ahead, from before a clock was set back, keeps nobody waiting."""
     recent = (queues.c.looked_at > now - look_seconds) & (queues.c.looked_at < now + look_seconds)
-    mine = update(queues).where(queues.c.name == queue, ~recent).values(looked_at=now)
+    mine = update(queues).where(queues.c.name == family, ~recent).values(looked_at=now)
     return connection.execute(mine).rowcount == 1
 
 
-def _count_waiting(connection: Connection, queue: Queue) -> int:
-    counts = (select(func.count()).select_from(t).where(_waiting(t)) for t in BY_QUEUE[queue])
-    return sum(connection.execute(count).scalar_one() for count in counts)
-
-
-def _wakes(items: Iterable[tuple[float, str]]) -> list[Wake]:
-    """The oldest first."""
-    return [Wake(queue=queue_of(id), id=id) for _, id in sorted(items)]
+def _count_waiting(connection: Connection, family: Family) -> dict[Queue, int]:
+    """Of each queue in which something waits, and of the family's first in any case."""
+    counts = Counter[Queue]({USUAL[family]: 0})
+    for need, of_owners in what_waits(connection, family).items():
+        counts[queue_for(need)] += sum(of_owners.values())
+    return dict(counts)

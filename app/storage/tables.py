@@ -4,7 +4,7 @@
 A change here needs a revision in `migrations/versions`; a test compares the two.
 """
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import JSON as AnyJSON
 from sqlalchemy import (
@@ -18,11 +18,29 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    TypeDecorator,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.schema import SchemaItem
 
+from winnow.contract.capability import CPU
+
 JSON: Final = AnyJSON(none_as_null=True)
+
+
+class Names(TypeDecorator[tuple[str, ...]]):
+    """Sorted names as one text, which can be compared and grouped by."""
+
+    impl = String(200)
+    cache_ok = True
+
+    def process_bind_param(self, value: tuple[str, ...] | None, dialect: Any) -> str | None:
+        return None if value is None else ",".join(value)
+
+    def process_result_value(self, value: str | None, dialect: Any) -> tuple[str, ...] | None:
+        return None if value is None else tuple(value.split(","))
+
 
 metadata: Final = MetaData(
     naming_convention={
@@ -44,10 +62,23 @@ def _leased() -> list[SchemaItem]:
         Column("attempt", Integer, nullable=False),
         Column("max_attempts", Integer, nullable=False),
         Column("lease_until", Double, index=True),
+        Column("holder", String(64)),
         Column("cancel_requested", Boolean, nullable=False),
         Column("problem", JSON),
         Column("published_at", Double, nullable=False),
     ]
+
+
+def _in_turn() -> list[SchemaItem]:
+    """By what a worker chooses what to take."""
+    return [
+        Column("needs", Names, nullable=False, server_default=CPU),
+        Column("priority", Integer, nullable=False, server_default="0"),
+    ]
+
+
+IN_ORDER: Final = ("state", "needs", "owner", "priority", "created_at", "id")
+"""An index that has all by which something is chosen."""
 
 
 def _of_job(*, primary_key: bool = False, index: bool = False) -> Column[str]:
@@ -95,6 +126,8 @@ jobs: Final = Table(
     "jobs",
     metadata,
     *_leased(),
+    *_in_turn(),
+    Column("queued_at", Double),
     Column("model", String(64), nullable=False),
     Column("uses", JSON, nullable=False),
     Column("tags", JSON, nullable=False),
@@ -118,22 +151,26 @@ jobs: Final = Table(
     Index(None, "state", "created_at", "id"),
     Index(None, "state", "published_at"),
     Index(None, "model", "created_at"),
+    Index(None, *IN_ORDER, "searches"),
 )
 
 studies: Final = Table(
     "studies",
     metadata,
     *_leased(),
+    *_in_turn(),
     _of_job(),
     Column("news", Integer, nullable=False),
     UniqueConstraint("job"),
     Index(None, "state", "published_at"),
+    Index(None, *IN_ORDER),
 )
 
 trials: Final = Table(
     "trials",
     metadata,
     *_leased(),
+    *_in_turn(),
     _of_job(),
     Column("number", Integer, nullable=False),
     Column("role", String(20), nullable=False),
@@ -155,13 +192,26 @@ trials: Final = Table(
     Column("candidates", JSON, nullable=False),
     UniqueConstraint("job", "number"),
     Index(None, "state", "published_at"),
+    Index(None, *IN_ORDER),
 )
 
 queues: Final = Table(
     "queues",
     metadata,
-    Column("name", String(20), primary_key=True),
-    Column("looked_at", Double, nullable=False),  # when a reaper last compared its messages with its records
+    Column("name", String(20), primary_key=True),  # of a family of queues
+    Column(
+        "looked_at", Double, nullable=False
+    ),  # when a reaper last compared their messages with their records
+)
+
+turns: Final = Table(
+    "turns",
+    metadata,
+    Column("owner", String(200), primary_key=True),
+    Column("family", String(20), primary_key=True),
+    Column(
+        "number", BigInteger, nullable=False
+    ),  # of the last turn that the owner had: the greater the later
 )
 
 workers: Final = Table(
@@ -175,6 +225,11 @@ workers: Final = Table(
     Column("last_seen", Double, nullable=False),
     Column("layers", JSON, nullable=False),
     Column("runtimes", JSON, nullable=False),
+    Column("device", String(200), nullable=False, server_default=""),
+    Column("cores", Integer, nullable=False, server_default="1"),
+    Column("memory_bytes", BigInteger, nullable=False, server_default="0"),
+    Column("threads", Integer),
+    Column("draining", Boolean, nullable=False, server_default=false()),
 )
 
 durations: Final = Table(

@@ -18,11 +18,11 @@ from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Latency
 from worker.compression.data.source import Data
+from worker.compression.data.threads import usable_threads
 from worker.compression.measure.timing.lock import PATH_VARIABLE
 from worker.compression.measure.timing.quiet import WAIT_VARIABLE
 from worker.compression.options import Options
 from worker.compression.pipeline import compress
-from worker.compression.runtime.session import usable_threads
 
 MEASURE: Final = "tests/worker/compression/measure/timing/test_quiet.py"
 COMPRESSION: Final = "tests/worker/compression/"

@@ -95,7 +95,7 @@ def _ten_minutes(folder: Path) -> Iterator[Row]:
             queues[name] = CeleryQueue(settings)
         time.sleep(TEN_MINUTES)
         for name, queue in queues.items():
-            length = queue.length("work") or 0
+            length = queue.length("cpu") or 0
             item = f"messages after {TEN_MINUTES / 60:.0f} minutes of {LONG_WAITING:,} waiting jobs, {name}"
             met = LONG_WAITING <= length <= MAX_MESSAGES
             yield Row(PART, item, f"{LONG_WAITING:,} to {MAX_MESSAGES:,}", f"{length:,}", met)
@@ -139,7 +139,7 @@ def _fill(settings: Settings, count: int) -> Upload:
         for n in range(count):
             when = time.time() - 600 + n / count
             job, _ = records.add_job(a_job(model, created_at=when, request=request, owner=LOCAL_OWNER), None)
-            queue.publish(Wake(queue="work", id=job.id))
+            queue.publish(Wake(queue="cpu", id=job.id))
         return model
     finally:
         engine.dispose()

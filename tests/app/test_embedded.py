@@ -21,7 +21,7 @@ def test_a_worker_that_is_not_installed_is_a_sentence(
 ) -> None:
     monkeypatch.setattr("app.embedded.find_spec", lambda _: None)
     with pytest.raises(CannotStart, match="has no worker"):
-        work(Settings(data_dir=tmp_path), "work")
+        work(Settings(data_dir=tmp_path))
 
 
 def test_a_kind_of_address_that_the_system_lacks_is_a_sentence(

@@ -11,7 +11,7 @@ from kombu.transport.virtual import Channel
 
 from app.queue import CeleryQueue, celery_application
 from app.settings import Settings
-from app.storage.records import QUEUES, Wake
+from app.storage.records import Wake
 
 
 @pytest.fixture
@@ -68,12 +68,12 @@ def test_messages_are_counted_in_their_queue_until_they_are_taken(
     channel: Channel, settings: Settings
 ) -> None:
     queue = CeleryQueue(settings)
-    assert [queue.length(name) for name in QUEUES] == [0, 0]
+    assert [queue.length(name) for name in ("inspect", "cpu")] == [0, 0]
     for _ in range(3):
         queue.publish(Wake(queue="work", id="job_1"))
-    assert [queue.length(name) for name in QUEUES] == [0, 3]
+    assert [queue.length(name) for name in ("inspect", "cpu")] == [0, 3]
     channel._get("work")
-    assert [queue.length(name) for name in QUEUES] == [0, 2]
+    assert [queue.length(name) for name in ("inspect", "cpu")] == [0, 2]
 
 
 def test_of_two_consumers_that_saw_the_same_messages_each_is_taken_by_one(settings: Settings) -> None:

@@ -11,7 +11,14 @@ def test_a_level_may_be_written_small(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize(
-    ("variable", "value"), [("WINNOW_LOG_LEVEL", "loud"), ("WINNOW_BROKER_URL", "localhost:6379")]
+    ("variable", "value"),
+    [
+        ("WINNOW_LOG_LEVEL", "loud"),
+        ("WINNOW_BROKER_URL", "localhost:6379"),
+        ("WINNOW_CAPABILITIES", "cpu,,cuda"),
+        ("WINNOW_CAPABILITIES", "GPU"),
+        ("WINNOW_CAPABILITIES", ",".join(f"c{n}" for n in range(17))),
+    ],
 )
 def test_what_would_fail_later_is_refused_at_once(
     monkeypatch: pytest.MonkeyPatch, variable: str, value: str

@@ -82,11 +82,11 @@ def test_a_job_whose_worker_is_not_there_waits_for_it(tmp_path: Path) -> None:
         job = client.submit(JobRequest.model_validate(request))
         time.sleep(1)
         assert (client.job(job.id).state, client.job(job.id).queue_position) == ("queued", 1)
-        worker = winnow.command("worker", "--queue", "work")
+        worker = winnow.command("worker", "--capabilities", "cpu")
         assert client.wait(job.id).state == "succeeded"
         assert stat.S_IMODE((tmp_path / "var" / "measure.lock").stat().st_mode) == 0o600
         seen = workers_seen(winnow.url, 2)
-        assert sorted(queue for worker in seen for queue in worker["queues"]) == ["inspect", "work"]
+        assert sorted(queue for worker in seen for queue in worker["queues"]) == ["cpu", "inspect", "work"]
         assert all(worker["layers"] == available_layers() for worker in seen)
         assert all("onnxruntime-cpu" in worker["runtimes"] for worker in seen)
         for process in (inspector, worker):

@@ -117,7 +117,7 @@ def test_a_worker_that_dies_is_started_again(tmp_path: Path) -> None:
 def test_a_worker_of_its_own_stops_when_it_is_told(tmp_path: Path, number: signal.Signals) -> None:
     (temporary := tmp_path / "tmp").mkdir()
     winnow = Service(tmp_path / "var", TMPDIR=temporary)
-    worker = winnow.command("worker", "--queue", "work")
+    worker = winnow.command("worker")
     while " ready." not in winnow.log():
         assert worker.poll() is None, winnow.log()
         time.sleep(0.05)

@@ -44,7 +44,7 @@ def killed(winnow: Service, client: Client, job: str, finished: int) -> None:
     """Kill the workers once so many trials have finished, if it comes to that before the end."""
     while client.job(job).state in ("queued", "running"):
         if sum(trial.state == "finished" for trial in client.trials(job)) >= finished:
-            send(winnow.workers("work"), signal.SIGKILL)
+            send(winnow.workers("cpu"), signal.SIGKILL)
             return
         time.sleep(0.1)
 

@@ -43,6 +43,8 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
     datasets = [settled(http, f"/v1/datasets/{it['id']}") for it in (rows, broken)]
     jobs = [*snapshots(http, request(upload["id"], rows["id"])), *snapshots(http, too_long(upload["id"]))]
     questions = asked_about(http, upload["id"], rows["id"])
+    jobs.append(for_a_gpu(http, upload["id"]))
+    workers = at_work(http, upload["id"])
     last = next(job for job in jobs if job["state"] == "succeeded")
     return {
         "Model": models,
@@ -52,6 +54,8 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
         "LogRecord": http.get(f"/v1/jobs/{last['id']}/logs").json()["items"][-4:],
         **questions,
         "Alive": [http.get("/livez").json()],
+        "Workers": [workers],
+        "Worker": workers["items"],
         "ServiceLimits": [http.get("/v1/limits").json()],
         "Readiness": [http.get("/readyz").json()],
         "DryRun": [
@@ -102,6 +106,24 @@ def request(model: str, dataset: str) -> dict[str, Any]:
 def too_long(model: str) -> dict[str, Any]:
     limits = {"seconds": 1}
     return {"model": model, "recipe": {"steps": [{"kind": "float16"}]}, "limits": limits}
+
+
+def at_work(http: httpx.Client, model: str) -> dict[str, Any]:
+    """The workers while one of them has something to do, that one first."""
+    asked = {"model": model, "recipe": {"steps": [{"kind": "float16"}]}, "benchmark": {"rounds": 1000}}
+    job = http.post("/v1/jobs", json=asked).raise_for_status().json()["id"]
+    while not any((workers := http.get("/v1/workers").json())["items"][n]["doing"] for n in (0, 1)):
+        time.sleep(0.1)
+    http.post(f"/v1/jobs/{job}/cancel").raise_for_status()
+    return {"items": sorted(workers["items"], key=lambda worker: worker["doing"] is None)}
+
+
+def for_a_gpu(http: httpx.Client, model: str) -> dict[str, Any]:
+    """A job that no worker here can do."""
+    asked = {"model": model, "recipe": {"steps": [{"kind": "float16"}]}, "needs": ["cuda"], "priority": 5}
+    job: dict[str, Any] = http.post("/v1/jobs", json=asked).raise_for_status().json()
+    http.post(f"/v1/jobs/{job['id']}/cancel")
+    return job
 
 
 def indivisible(model: str) -> dict[str, Any]:

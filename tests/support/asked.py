@@ -32,6 +32,7 @@ def job(**changes: Any) -> Job:
         "attempt": 1,
         "max_attempts": 3,
         "queue_position": None,
+        "waiting_for": None,
         "step": None,
         "progress": 0.0,
         "seconds_left": None,
@@ -55,6 +56,8 @@ def job(**changes: Any) -> Job:
         "benchmark": Benchmark(),
         "target": "onnxruntime-cpu",
         "limits": Limits(),
+        "needs": ["cpu"],
+        "priority": 0,
     }
     return Job.model_validate(base | changes)
 

@@ -128,7 +128,7 @@ def kill_worker(scene: Scene) -> None:
     """SIGKILL to the pool process, then to the worker's parent, then to both."""
     for which in (slice(1, 2), slice(0, 1), slice(0, 2)):
         children = scene.service.children(scene.running())
-        processes = sorted(scene.service.workers("work"), key=lambda process: process.pid)
+        processes = sorted(scene.service.workers("cpu"), key=lambda process: process.pid)
         send(processes[which], signal.SIGKILL)
         scene.until(lambda them=children: not set(them) & set(scene.service.children()) or None)  # type: ignore[misc]
 
@@ -152,9 +152,9 @@ def restart(scene: Scene) -> None:
 def freeze_worker(scene: Scene) -> None:
     """SIGSTOP past the lease, while a second worker takes over; then it goes on."""
     overtaken = scene.running()
-    frozen = scene.service.workers("work")
+    frozen = scene.service.workers("cpu")
     send(frozen, signal.SIGSTOP)
-    second = scene.service.command("worker", "--queue", "work")
+    second = scene.service.command("worker", "--capabilities", "cpu")
     scene.until(lambda: scene.state(overtaken) in FINISHED or None)
     send(frozen, signal.SIGCONT)
     scene.until(lambda: scene.overtaken() or None)

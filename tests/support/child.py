@@ -79,6 +79,9 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
                 subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)  # measuring"])
             progress.log("hanging", pid=os.getpid())
             time.sleep(600)
+        case "slow":
+            progress.log("begun")
+            time.sleep(1.0)  # its worker is told to leave meanwhile
         case "count":
             progress.log("counting", pid=os.getpid())
             _count(task)

@@ -69,7 +69,7 @@ def a_worker(**fields: Any) -> Worker:
     made: dict[str, Any] = {
         "id": new_id("wrk"),
         "host": "here",
-        "queues": ("work",),
+        "queues": ("cpu", "work"),
         "version": "0.1.0",
         "started_at": now,
         "last_seen": now,

@@ -28,7 +28,8 @@ class Service:
 
     def __init__(self, folder: Path, *options: str, under: Sequence[str] = (), **variables: Any) -> None:
         self.folder, self._options, self._under = folder, options, under
-        self._variables = {name: str(value) for name, value in variables.items() if value is not None}
+        given = {"WINNOW_WORKERS": 1, **variables}
+        self._variables = {name: str(value) for name, value in given.items() if value is not None}
         self._process: subprocess.Popen[str] | None = None
         self._log = folder.parent / f"{folder.name}.log"
         self.url = ""

@@ -28,7 +28,7 @@ def test_the_reaper_has_its_turn_when_the_workers_own_record_cannot_be_made(
     monkeypatch.setattr(housekeeping, "Presence", broken)
     monkeypatch.setattr(housekeeping, "reap_once", reaped)
     with pytest.raises(Enough):
-        Housekeeping(Settings(data_dir=tmp_path), ["work"])._run()
+        Housekeeping(Settings(data_dir=tmp_path), "wrk_1", ["cpu"], lambda _: None)._run()
 
 
 def test_what_libraries_print_before_the_answer_is_passed_over(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,9 +12,11 @@ from app.settings import Settings
 from app.storage.ids import new_id
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
-from app.storage.records import LOCAL_OWNER, Job, Upload
+from app.storage.records import LOCAL_OWNER, Job, JobFilter, Page, Upload, Wake
 from tests.support.child import LIES
 from tests.support.records import a_worker
+from worker import runner
+from worker.leaving import Leaving
 from worker.runner import Runner
 
 
@@ -26,15 +28,16 @@ class Bench:
             data_dir=folder, lease_seconds=settings.pop("lease_seconds", 30.0), **settings
         )  # type: ignore[arg-type]
         self.records, self.blobs, self.queue = MemoryRecords(), MemoryBlobs(), MemoryQueue()
-        self.stopping = False
+        self.leaving = Leaving(self.settings.grace_seconds)
         self.runner = Runner(
             self.settings,
             self.records,
             self.blobs,
             self.queue,
-            lambda: self.stopping,
+            self.leaving,
             "tests.support.child",
             ["onnxruntime-cpu", "torch"],
+            "wrk_1",
         )
 
     def model(self, order: str = "", state: str = "ready", format: str = "onnx") -> Upload:
@@ -75,6 +78,7 @@ class Bench:
         step: dict[str, Any] | None = None,
         format: str = "onnx",
         target: str = "onnxruntime-cpu",
+        priority: int = 0,
         **limits: float,
     ) -> str:
         model = self.model(state=model_state, format=format)
@@ -88,6 +92,7 @@ class Bench:
             id=new_id("job"),
             state="queued",
             created_at=1.0,
+            priority=priority,
             model=model.id,
             uses=(model.id,),
             request=request,
@@ -238,17 +243,83 @@ def test_a_cancelled_job_stops_within_two_seconds(bench: Bench) -> None:
 
 def test_a_worker_that_is_stopped_gives_the_job_back(bench: Bench) -> None:
     id = bench.job("hang")
-    run_until(bench, id, lambda: "hanging" in bench.messages(id), lambda: setattr(bench, "stopping", True))
+    run_until(bench, id, lambda: "hanging" in bench.messages(id), bench.leaving.tell)
     assert bench.state(id).state == "queued"
     assert [wake.id for wake in bench.queue.published] == [id]
 
 
 def test_a_worker_that_is_stopped_passes_on_what_it_has_not_begun(bench: Bench) -> None:
     id = bench.job("succeed")
-    bench.stopping = True
-    bench.runner.run(id)
+    bench.leaving.tell()
+    bench.runner.take(Wake(queue="cpu", id=id))
     assert (bench.state(id).state, bench.state(id).attempt) == ("queued", 0)
     assert [wake.id for wake in bench.queue.published] == [id]
+
+
+def test_what_comes_first_is_done_whatever_the_hint_names(bench: Bench) -> None:
+    later, first = bench.job("succeed", priority=0), bench.job("succeed", priority=1)
+    bench.runner.take(Wake(queue="cpu", id=later))
+    assert (bench.state(first).state, bench.state(later).state) == ("succeeded", "queued")
+    assert bench.state(first).holder == "wrk_1"
+    bench.runner.take(Wake(queue="cpu", id=later))
+    assert bench.state(later).state == "succeeded"
+    bench.runner.take(Wake(queue="cpu", id=later))
+    assert bench.queue.published == []
+
+
+def test_a_hint_of_another_queue_goes_back_to_where_as_much_waits_as_before(bench: Bench) -> None:
+    """Of what comes first, a question or an upload, the hint is still on its way."""
+    id, upload = bench.job("succeed"), bench.dataset("succeed")
+    hint = Wake(queue="cpu", id=id)
+    bench.runner.take(hint)
+    assert (bench.inspected(upload).state, bench.state(id).state) == ("ready", "queued")
+    assert bench.queue.published == [hint]
+
+
+def test_a_worker_that_drains_passes_hints_on(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "DRAINED_SECONDS", 0.0)
+    id = bench.job("succeed")
+    bench.records.worker_seen(a_worker(id="wrk_1"), 0.0)
+    bench.records.drain("wrk_1")
+    hint = Wake(queue="cpu", id=id)
+    bench.runner.take(hint)
+    assert (bench.state(id).state, bench.queue.published) == ("queued", [hint])
+    bench.records.drain("wrk_1", False)
+    bench.runner.take(hint)
+    assert bench.state(id).state == "succeeded"
+
+
+def test_what_is_done_may_be_finished_in_the_time_of_grace(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, grace_seconds=60.0)
+    id = bench.job("slow")
+    run_until(bench, id, lambda: "begun" in bench.messages(id), bench.leaving.tell)
+    assert (bench.state(id).state, bench.state(id).attempt) == ("succeeded", 1)
+    bench.runner.run(bench.job("succeed"))
+    assert [job.state for job in bench.records.jobs(LOCAL_OWNER, JobFilter(), Page())].count("queued") == 1
+
+
+def test_what_is_not_finished_in_it_is_handed_over_and_costs_no_attempt(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, grace_seconds=0.5)
+    id = bench.job("hang")
+    took = run_until(bench, id, lambda: "hanging" in bench.messages(id), bench.leaving.tell)
+    job = bench.state(id)
+    assert (job.state, job.attempt, job.max_attempts) == ("queued", 1, 4)
+    assert took >= 0.5
+
+
+@pytest.mark.parametrize("given", ["3", None])
+def test_a_child_has_the_threads_of_its_worker(
+    tmp_path: Path, given: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("OMP_NUM_THREADS", given)
+    bench = Bench(tmp_path, threads=2)
+    id = bench.job("environment")
+    bench.runner.run(id)
+    (said,) = [event for event in bench.records.events(id, 0, 100) if event.message == "environment"]
+    assert said.values["WINNOW_THREADS"] == "2"
+    assert said.values["OMP_NUM_THREADS"] == (given or "2"), "what the operator set himself wins"
 
 
 def test_a_fenced_attempt_stops_and_changes_nothing(tmp_path: Path) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import data, jobs, run, steps, things, trials, uploads
+from winnow.cli import data, jobs, run, steps, things, trials, uploads, workers
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command
@@ -113,6 +113,9 @@ for command in (
     jobs.download,
     jobs.curves,
     trials.trials,
+    workers.workers,
+    workers.drain,
+    workers.undrain,
 ):
     commands.command()(command)
 

@@ -7,6 +7,7 @@ from rich.table import Table
 from winnow.cli import units
 from winnow.cli.screen import Column, facts, table
 from winnow.contract.asked_recipe import kinds_of
+from winnow.contract.capability import CPU
 from winnow.contract.dataset import Dataset
 from winnow.contract.job import Job
 from winnow.contract.model import Model, TensorSpec
@@ -113,6 +114,8 @@ def job_list(jobs: Iterable[Job]) -> Table:
 
 def standing(job: Job) -> str:
     """The state in a few words: `queued, 3rd in line` is `queued (3)`, `succeeded: accepted`, `failed: code`."""
+    if job.state == "queued" and job.waiting_for is not None and job.waiting_for.capability != CPU:
+        return f"queued: no worker has {job.waiting_for.capability}"
     if job.state == "queued" and job.queue_position is not None:
         return f"queued ({job.queue_position})"
     if job.state == "running":

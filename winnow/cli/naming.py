@@ -31,7 +31,8 @@ OPTIONS: Final = (
     (r"benchmark\.shapes(\.\S+)?", "--shape"),
     (r"limits\.(?P<name>seconds|memory_bytes)", "--limit-"),
     (r"tags(\..*)?", "--tag"),
-    (r"(?P<name>seed|name|target)", None),
+    (r"needs(\.\d+)?", "--needs"),
+    (r"(?P<name>seed|name|target|priority)", None),
     (r"model", "MODEL"),
 )
 """Pattern of a path → option; None where the option is called like the path's last part."""

@@ -118,6 +118,17 @@ class JobOptions(RequirementOptions):
     limit_memory_bytes: Annotated[
         int | None, typer.Option(help="Stop an attempt that takes more resident memory; 8 GiB if not given.")
     ] = None
+    needs: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="What its worker has to have, e.g. cuda; repeatable. The job waits for one that has it.",
+        ),
+    ] = None
+    priority: Annotated[
+        int | None,
+        typer.Option(help="From -10 to 10: of your jobs that wait, the higher goes first; 0 if not given."),
+    ] = None
     seed: Annotated[int | None, typer.Option(help="The same seed gives the same samples.")] = None
     name: Annotated[str | None, typer.Option(help="A name for the job.")] = None
     tag: Annotated[
@@ -222,6 +233,8 @@ class JobOptions(RequirementOptions):
             "benchmark": without_none(benchmark),
             "target": self.target,
             "limits": without_none({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
+            "needs": self.needs,
+            "priority": self.priority,
         }
         return without_none(asked)
 

@@ -41,6 +41,7 @@ from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report
 from winnow.contract.trial import Trial, TrialState
+from winnow.contract.worker import Worker, Workers
 
 log = logging.getLogger(__name__)
 
@@ -342,6 +343,22 @@ class Client:
         target = target / f"{id}-{number}.onnx" if target.is_dir() else target
         return download(
             self._transport, url, target, made.sha256, made.size_bytes, on_progress, compressed=compressed
+        )
+
+    # --- workers
+
+    def workers(self) -> list[Worker]:
+        """Those that were seen in the last ten minutes."""
+        return self._transport.parsed(Workers, self._transport.get("/v1/workers")).items
+
+    def drain(self, id: str) -> Worker:
+        """Have a worker take nothing new."""
+        return self._transport.parsed(Worker, self._transport.request("POST", _path("workers", id, "drain")))
+
+    def undrain(self, id: str) -> Worker:
+        """Have it take work again."""
+        return self._transport.parsed(
+            Worker, self._transport.request("POST", _path("workers", id, "undrain"))
         )
 
     # --- the parts

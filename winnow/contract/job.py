@@ -7,6 +7,7 @@ from pydantic import Field, StringConstraints, model_validator
 
 from winnow.contract.asked_recipe import AskedRecipe, Auto
 from winnow.contract.base import RequestModel, ResponseModel
+from winnow.contract.capability import MAX_NEEDS, Need, WaitingFor
 from winnow.contract.data_uses import DataUses
 from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
@@ -27,6 +28,7 @@ MAX_DIMENSIONS: Final = 32
 Dimension = Annotated[int, Field(ge=1, le=2**31 - 1)]
 MAX_MEMORY_BYTES: Final = 2**44
 """16 TiB: more than any machine has, and far from what a kernel takes for a limit."""
+MAX_PRIORITY: Final = 10
 Threads = Annotated[int, Field(ge=1, le=256)]
 
 
@@ -120,6 +122,18 @@ class JobRequest(JobSettings):
         description="What is wanted most and what finding it may cost; for recipes that leave something open, and only "
         "for these.",
     )
+    needs: list[Need] = Field(
+        description="What its worker has to have, `cuda` for example; the job waits for one. A target needs what it "
+        "implies.",
+        default_factory=list,
+        max_length=MAX_NEEDS,
+    )
+    priority: int = Field(
+        description="Of an owner's jobs that wait, those with the higher number go first.",
+        default=0,
+        ge=-MAX_PRIORITY,
+        le=MAX_PRIORITY,
+    )
 
     @model_validator(mode="after")
     def _open_means_search(self) -> Self:
@@ -183,7 +197,10 @@ class Job(ResponseModel):
     attempt: int = Field(description="Number of the attempt at work, or of the last one; 0 before the first.")
     max_attempts: int = Field(description="Attempts before the job is given up.")
     queue_position: int | None = Field(
-        description="Its place among the waiting jobs, from 1; null when it does not wait."
+        description="Its place among the waiting jobs that need the same, from 1; null when it does not wait."
+    )
+    waiting_for: WaitingFor | None = Field(
+        description="What no worker has that the job needs; null when it does not wait for that."
     )
     step: StepProgress | None = Field(
         description="The step at work, or the one at which the attempt ended; null before the first."
@@ -224,6 +241,10 @@ class Job(ResponseModel):
     benchmark: Benchmark = Field(description="What is timed.")
     target: Target = Field(description="The runtime on which it is timed and judged.")
     limits: Limits = Field(description="When an attempt is stopped.")
+    needs: list[str] = Field(
+        description="What its worker has to have: what was asked, and what the target implies."
+    )
+    priority: int = Field(description="The higher goes first, among the jobs of one owner.")
 
 
 class LogRecord(ResponseModel):

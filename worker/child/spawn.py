@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import IO
 
 from worker.child.reach import OUR_CODE
+from worker.compression.data.threads import THREADS_VARIABLE
 from worker.compression.measure.timing import quiet
 from worker.compression.measure.timing.lock import WAIT_VARIABLE
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, lock_path
@@ -30,6 +31,14 @@ PASSED_ON = (
     quiet.WAIT_VARIABLE,
 )
 """All that the child learns of our environment: no database, no broker, no keys."""
+THREADS = (
+    THREADS_VARIABLE,
+    "OMP_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+"""What its libraries read: ours, torch, numpy, the tokenizers."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +60,9 @@ class Child:
                 pipe.close()
 
 
-def spawn(folder: Path, module: str) -> Child:
-    """Start the child with `folder` as its home and scratch; its first order is its `Spec`.
+def spawn(folder: Path, module: str, threads: int | None = None) -> Child:
+    """Start the child with `folder` as its home and scratch; its first order is its `Spec`. Its libraries take so many
+    `threads`, or as they like; the worker's own variables win.
 
     Its process group is led by the guard. Raises `OSError` where the system has no room for a process more.
     """
@@ -68,7 +78,7 @@ def spawn(folder: Path, module: str) -> Child:
             stderr=subprocess.PIPE,
             pass_fds=[theirs],
             start_new_session=True,
-            env=_environment(folder),
+            env=_environment(folder, threads),
             cwd=folder,
         )
     except BaseException:
@@ -82,12 +92,13 @@ def spawn(folder: Path, module: str) -> Child:
     return Child(guard, guard.stdin, messages, guard.stderr, guard.stdout)
 
 
-def _environment(folder: Path) -> dict[str, str]:
+def _environment(folder: Path, threads: int | None) -> dict[str, str]:
     passed = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
     own = {"PYTHONPATH": str(OUR_CODE), "PYTHONUNBUFFERED": "1", "HOME": str(folder), "TMPDIR": str(folder)}
     own |= {"JOBLIB_MULTIPROCESSING": "0"}  # no processes
     named = {"USER": "winnow", "LOGNAME": "winnow"}  # who asks need not read /etc/passwd
-    return passed | own | named | {PATH_VARIABLE: str(_measure_lock())}
+    limits = {} if threads is None else dict.fromkeys(THREADS, str(threads))
+    return limits | passed | own | named | {PATH_VARIABLE: str(_measure_lock())}
 
 
 def _measure_lock() -> Path:

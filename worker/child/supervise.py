@@ -35,6 +35,7 @@ from worker.child.spec import (
     FROM_CHILD,
     Advanced,
     Answer,
+    Compress,
     Done,
     Ended,
     Files,
@@ -107,11 +108,13 @@ def supervise(
     shared: Sequence[Path] = (),
     filtered: bool = True,
     patience_seconds: float = 30.0,
+    threads: int | None = None,
 ) -> Ending:
     """Do the task in a child of its own, and what that child asks to have measured in further ones.
 
     It may write in `folder` and in the folders `shared`, and with `filtered` read nothing but the files of the task.
-    A child that waits for an answer ends when this process is silent for `patience_seconds`.
+    A child that waits for an answer ends when this process is silent for `patience_seconds`. Each takes so many
+    `threads`, but for what is timed with others.
 
     What measures works in folders beside it, `folder.name-*`: they are for who made `folder` to remove, because it
     can take longer than a lease lasts.
@@ -126,16 +129,25 @@ def supervise(
         files=Files(own=folder, shared=list(shared), lent=named_files(task)),
         filtered=filtered,
         patience_seconds=patience_seconds,
-        alone=isinstance(task, JudgeFinal),
+        alone=_is_judged(task),
     )
-    return _Supervision(task, limits, watch, f"{folder.parent.name}/{folder.name}").run(spec, module)
+    name = f"{folder.parent.name}/{folder.name}"
+    return _Supervision(task, limits, watch, name, threads).run(spec, module)
+
+
+def _is_judged(task: Work) -> bool:
+    """Whether what it times is what somebody is told; a trial only estimates."""
+    return isinstance(task, JudgeFinal) or (isinstance(task, Compress) and task.judging == "result")
 
 
 class _Supervision:
     """Of one piece of work: its limits are for all its children together."""
 
-    def __init__(self, work: Work, limits: Limits, watch: Watch, name: str) -> None:
+    def __init__(
+        self, work: Work, limits: Limits, watch: Watch, name: str, threads: int | None = None
+    ) -> None:
         self._work, self._limits, self._watch, self._name = work, limits, watch, name
+        self._threads = threads
         self._started = self._due = time.monotonic()
         self._others = own_children()
         self._guards: list[int] = []
@@ -146,7 +158,7 @@ class _Supervision:
 
     def run(self, spec: Spec, module: str = CHILD) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
-        ending = self._attend(spawn(spec.files.own, module), spec)
+        ending = self._attend(spawn(spec.files.own, module, self._threads), spec)
         return replace(ending, peak_bytes=self._peak) if isinstance(ending, Finished) else ending
 
     def _attend(self, child: Child, spec: Spec) -> Ending:
@@ -241,7 +253,7 @@ class _Supervision:
         try:
             lent = lent_to_measure(task, asking)
             folder = Path(tempfile.mkdtemp(dir=beside.parent, prefix=f"{beside.name}-"))
-            child = spawn(folder, CHILD)
+            child = spawn(folder, CHILD, self._threads)
         except (ValueError, RuntimeError) as error:  # the latter for links in a circle
             log.warning("%s: asked for what it may not have: %s", self._name, error)
             return Ended(how="was not started")

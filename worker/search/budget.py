@@ -1,6 +1,6 @@
 """What a search may still spend: seconds from the job's start to its last trial, and trials."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Final
 
 from app.storage.records import Trial, Worker
@@ -52,11 +52,10 @@ def only_failures(plan: Plan, rows: list[Trial]) -> bool:
     return len(ended) >= max(MOST_FAILURES, len(plan.spaces)) and all(row.state == "failed" for row in ended)
 
 
-def alive(workers: Iterable[Worker]) -> int:
-    """Count the workers that could run a trial. Where a later one of the same host began and an earlier was not seen
-    since, that is taken for its successor: a worker that was killed and started again is one, not two, or the trials
-    in the air, and with them all that follows, would depend on the kill."""
-    able = [worker for worker in workers if "work" in worker.queues]
+def alive(able: Collection[Worker]) -> int:
+    """Count workers that could run a trial. Where a later one of the same host began and an earlier was not seen since,
+    that is taken for its successor: a worker that was killed and started again is one, not two, or the trials in the
+    air, and with them all that follows, would depend on the kill."""
     return sum(
         not any(other.host == worker.host and other.started_at > worker.last_seen for other in able)
         for worker in able

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from app.storage.ports import Gone
+from app.storage.records import Wake
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.records import a_worker
 from tests.support.served import Served
@@ -54,7 +55,7 @@ def test_a_job_is_recorded_then_announced(api: Served, model: str) -> None:
     job = Job.model_validate(answer.json())
     assert (answer.status_code, answer.headers["location"]) == (202, f"/v1/jobs/{job.id}")
     assert (job.state, job.queue_position, job.progress) == ("queued", 1, 0)
-    assert (api.queue.published[-1].queue, api.queue.published[-1].id) == ("work", job.id)
+    assert (api.queue.published[-1].queue, api.queue.published[-1].id) == ("cpu", job.id)
     assert api.http.get(f"/v1/jobs/{job.id}").json() == answer.json()
 
 
@@ -82,6 +83,61 @@ def test_a_target_that_no_worker_has_is_refused(
     else:
         assert answer.json()["target"] == "openvino-cpu"
     assert submit(api, model).json()["target"] == "onnxruntime-cpu"
+
+
+def test_a_job_waits_for_a_worker_that_has_what_it_needs(
+    api: Served, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.api.waiting_for.FRESH_SECONDS", -1.0)
+    job = submit(api, model, needs=["cuda"], priority=3).json()
+    assert (job["needs"], job["priority"]) == (["cuda"], 3)
+    assert job["waiting_for"] == {"capability": "cuda", "since": job["created_at"]}
+    assert api.queue.published[-1] == Wake(queue="cuda", id=job["id"])
+    tag = api.http.get(f"/v1/jobs/{job['id']}").headers["etag"]
+    for queues, waits in ((("cpu", "work"), True), (("cuda",), False)):
+        api.parts.records.worker_seen(a_worker(queues=queues), 0.0)
+        answer = api.http.get(f"/v1/jobs/{job['id']}", headers={"if-none-match": tag})
+        assert answer.status_code == (304 if waits else 200)
+        (listed,) = api.http.get("/v1/jobs").json()["items"]
+        assert (listed["waiting_for"] is not None) == waits
+    for worker in api.parts.records.workers(0.0):
+        api.parts.records.drain(worker.id)
+    assert api.http.get(f"/v1/jobs/{job['id']}").json()["waiting_for"]["capability"] == "cuda"
+    api.claim(job["id"])
+    assert api.http.get(f"/v1/jobs/{job['id']}").json()["waiting_for"] is None
+
+
+@pytest.mark.parametrize(
+    ("asked", "needs"),
+    [
+        ({}, ["cpu"]),
+        ({"needs": ["work"]}, ["cpu"]),
+        ({"target": "onnxruntime-cuda"}, ["cuda"]),
+        ({"target": "onnxruntime-cuda", "needs": ["big", "big"]}, ["big", "cuda"]),
+    ],
+)
+def test_a_target_implies_what_it_needs(
+    asked: dict[str, Any], needs: list[str], api: Served, model: str
+) -> None:
+    assert submit(api, model, **asked).json()["needs"] == needs
+
+
+@pytest.mark.parametrize(
+    ("asked", "field"),
+    [
+        ({"needs": ["inspect"]}, "needs.0"),
+        ({"needs": ["Big GPU"]}, "needs.0"),
+        ({"needs": ["a", "b", "c", "d", "e"]}, "needs"),
+        ({"needs": "cuda"}, "needs"),
+        ({"priority": 11}, "priority"),
+        ({"priority": 0.5}, "priority"),
+    ],
+)
+def test_what_no_worker_can_have_is_refused(
+    asked: dict[str, Any], field: str, api: Served, model: str
+) -> None:
+    answer = submit(api, model, **asked)
+    assert (answer.status_code, answer.json()["field"]) == (422, field)
 
 
 def test_a_model_that_is_not_ready_is_a_conflict(api: Served, onnx: bytes) -> None:

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from app.storage.ports import Records
-from app.storage.records import QUEUES, Event, Job, Reaped, Upload, Wake
+from app.storage.records import Event, Job, Reaped, Upload, Wake
 from tests.support.records import a_job, an_upload
 
 LOOK = 15.0
@@ -179,7 +179,7 @@ def test_nothing_ends_twice(records: Records, job: Job) -> None:
     assert records.finish(job.id, 1, 1005.0, {"state": "succeeded"})
     assert not records.finish(job.id, 1, 1006.0, {"state": "failed"})
     assert records.claim(job.id, 2000.0, 30.0) is None
-    assert records.reap(9000.0, LOOK) == Reaped(waiting={"inspect": 1, "work": 0})
+    assert records.reap(9000.0, LOOK) == Reaped(waiting={"inspect": 1, "cpu": 0})
     assert now_of(records, job).state == "succeeded"
 
 
@@ -259,7 +259,7 @@ def test_reaping_gives_expired_leases_back_and_names_what_to_publish(
     records.claim(model.id, 1000.0, 30.0)
     assert records.reap(1029.0, LOOK).released == []
     released = records.reap(1030.0, LOOK).released
-    assert set(released) == {Wake(queue="work", id=job.id), Wake(queue="inspect", id=model.id)}
+    assert set(released) == {Wake(queue="cpu", id=job.id), Wake(queue="inspect", id=model.id)}
     assert records.held() == []
     assert records.reap(1030.0, LOOK).released == []
 
@@ -273,24 +273,24 @@ def test_reaping_ends_a_job_whose_cancelling_worker_died(records: Records, job: 
 
 def test_what_waits_is_counted_for_one_reaper_in_a_while(records: Records, model: Upload, job: Job) -> None:
     records.add_job(a_job(model), None)
-    assert records.reap(1000.0, LOOK).waiting == {"inspect": 1, "work": 2}
+    assert records.reap(1000.0, LOOK).waiting == {"inspect": 1, "cpu": 2}
     assert records.reap(1014.0, LOOK).waiting == {}
-    assert records.reap(1015.0, LOOK).waiting == {"inspect": 1, "work": 2}
+    assert records.reap(1015.0, LOOK).waiting == {"inspect": 1, "cpu": 2}
     records.claim(job.id, 1015.0, 30.0)
     records.finish(model.id, records.claim(model.id, 1015.0, 30.0).attempt, 1016.0, {"state": "ready"})  # type: ignore[union-attr]
-    assert records.reap(1030.0, LOOK).waiting == {"inspect": 0, "work": 1}
-    assert records.reap(500.0, LOOK).waiting == {"inspect": 0, "work": 1}, "the clock was set back"
+    assert records.reap(1030.0, LOOK).waiting == {"inspect": 0, "cpu": 1}
+    assert records.reap(500.0, LOOK).waiting == {"inspect": 0, "cpu": 1}, "the clock was set back"
 
 
 def test_what_was_published_longest_ago_is_published_again_first(records: Records, model: Upload) -> None:
     jobs = [records.add_job(a_job(model, created_at=1000.0 + n), None)[0] for n in range(4)]
-    wakes = [Wake(queue="work", id=job.id) for job in jobs]
-    assert records.republish("work", 2, 1060.0, 999.0) == []
-    assert records.republish("work", 2, 1060.0, 1000.0) == wakes[:1]
-    assert records.republish("work", 2, 1061.0, 1003.0) == wakes[1:3]
-    assert records.republish("work", 9, 1062.0, 1003.0) == wakes[3:]
-    assert records.republish("work", 9, 1063.0, 1003.0) == []
-    assert records.republish("work", 3, 1200.0, 1100.0) == wakes[:3]
+    wakes = [Wake(queue="cpu", id=job.id) for job in jobs]
+    assert records.republish("cpu", 2, 1060.0, 999.0) == []
+    assert records.republish("cpu", 2, 1060.0, 1000.0) == wakes[:1]
+    assert records.republish("cpu", 2, 1061.0, 1003.0) == wakes[1:3]
+    assert records.republish("cpu", 9, 1062.0, 1003.0) == wakes[3:]
+    assert records.republish("cpu", 9, 1063.0, 1003.0) == []
+    assert records.republish("cpu", 3, 1200.0, 1100.0) == wakes[:3]
     assert records.republish("inspect", 9, 1200.0, 1100.0) == [Wake(queue="inspect", id=model.id)]
 
 
@@ -299,23 +299,23 @@ def test_what_is_held_or_over_is_not_published(records: Records, model: Upload) 
     records.claim(running.id, 2000.0, 300.0)
     records.claim(model.id, 2000.0, 300.0)
     records.cancel_job("local", over.id, 2000.0)
-    assert records.reap(2100.0, LOOK) == Reaped(waiting={"inspect": 0, "work": 0})
-    assert [records.republish(queue, 9, 2100.0, 2100.0) for queue in QUEUES] == [[], []]
+    assert records.reap(2100.0, LOOK) == Reaped(waiting={"inspect": 0, "cpu": 0})
+    assert [records.republish(queue, 9, 2100.0, 2100.0) for queue in ("inspect", "cpu")] == [[], []]
 
 
 def test_what_was_given_back_counts_as_just_published(records: Records, job: Job) -> None:
     records.claim(job.id, 2000.0, 30.0)
     assert records.release(job.id, 1, 2010.0)
-    assert records.republish("work", 9, 2060.0, 2009.0) == []
+    assert records.republish("cpu", 9, 2060.0, 2009.0) == []
     records.claim(job.id, 2060.0, 30.0)
-    assert records.reap(2090.0, LOOK).released == [Wake(queue="work", id=job.id)]
-    assert records.republish("work", 9, 2149.0, 2089.0) == []
-    assert records.republish("work", 9, 2150.0, 2090.0) == [Wake(queue="work", id=job.id)]
+    assert records.reap(2090.0, LOOK).released == [Wake(queue="cpu", id=job.id)]
+    assert records.republish("cpu", 9, 2149.0, 2089.0) == []
+    assert records.republish("cpu", 9, 2150.0, 2090.0) == [Wake(queue="cpu", id=job.id)]
 
 
 def test_the_oldest_is_published_first(records: Records, model: Upload) -> None:
     jobs = [records.add_job(a_job(model, created_at=1000.0 - n), None)[0] for n in range(3)]
-    wakes = [wake.id for wake in records.republish("work", 9, 2000.0, 1900.0)]
+    wakes = [wake.id for wake in records.republish("cpu", 9, 2000.0, 1900.0)]
     assert wakes == [job.id for job in reversed(jobs)]
 
 
@@ -333,13 +333,13 @@ def test_one_of_many_reapers_releases_and_one_looks_after_a_queue(records: Recor
     with ThreadPoolExecutor(8) as pool:
         reaped = list(pool.map(lambda _: records.reap(2000.0, LOOK), range(8)))
     assert sorted(w.id for r in reaped for w in r.released) == sorted(job.id for job in jobs[:3])
-    assert sorted(queue for r in reaped for queue in r.waiting) == ["inspect", "work"]
+    assert sorted(queue for r in reaped for queue in r.waiting) == ["cpu", "inspect"]
 
 
 def test_of_many_who_publish_again_each_takes_others(records: Records, model: Upload) -> None:
     jobs = [records.add_job(a_job(model), None)[0] for _ in range(20)]
     with ThreadPoolExecutor(8) as pool:
-        found = pool.map(lambda _: records.republish("work", 3, 2000.0, 1900.0), range(8))
+        found = pool.map(lambda _: records.republish("cpu", 3, 2000.0, 1900.0), range(8))
     wakes = [wake.id for wakes in found for wake in wakes]
     assert len(wakes) == len(set(wakes))
     assert set(wakes) <= {job.id for job in jobs}

@@ -72,7 +72,7 @@ def states(records: Records, job: Job) -> list[str]:
 
 
 def waiting(records: Records) -> set[str]:
-    return {wake.id for wake in records.republish("work", 100, 9e9, 9e9)}
+    return {wake.id for wake in records.republish("cpu", 100, 9e9, 9e9)}
 
 
 # --- the job, its study, the queue
@@ -82,8 +82,8 @@ def test_a_search_is_stored_with_its_study_which_waits_in_its_place(records: Rec
     study = study_now(records, job)
     assert (study.id, study.state, study.news, study.job) == (study_of(job.id), "due", 0, job.id)
     assert records.claim(job.id, 1001.0, LEASE) is None, "a job that searches is never leased"
-    assert records.reap(1001.0, LOOK).waiting["work"] == 1
-    assert records.republish("work", 9, 1100.0, 1050.0) == [Wake(queue="work", id=study.id)]
+    assert records.reap(1001.0, LOOK).waiting["cpu"] == 1
+    assert records.republish("cpu", 9, 1100.0, 1050.0) == [Wake(queue="cpu", id=study.id)]
 
 
 def test_other_jobs_have_no_study(records: Records, model: Upload) -> None:
@@ -130,7 +130,7 @@ def test_trials_that_were_added_wait_for_workers(records: Records, job: Job) -> 
     assert records.trial(job.id, 1) == second
     assert records.trial(job.id, 2) is None
     assert waiting(records) == {first.id, second.id}
-    assert records.reap(1100.0, LOOK).waiting["work"] == 2
+    assert records.reap(1100.0, LOOK).waiting["cpu"] == 2
 
 
 def test_a_turn_changes_trials_job_and_log_together(records: Records, job: Job) -> None:
@@ -389,10 +389,10 @@ def test_a_lost_trial_waits_again_until_it_is_given_up(records: Records, job: Jo
     first, _ = begun(records, job, max_attempts=2)
     claimed(records, first.id, 1002.0)
     assert records.reap(1031.0, LOOK).released == []
-    assert records.reap(1032.0, LOOK).released == [Wake(queue="work", id=first.id)]
+    assert records.reap(1032.0, LOOK).released == [Wake(queue="cpu", id=first.id)]
     assert study_now(records, job).news == 0
     claimed(records, first.id, 1033.0)
-    assert records.reap(1063.0, LOOK).released == [Wake(queue="work", id=study_of(job.id))]
+    assert records.reap(1063.0, LOOK).released == [Wake(queue="cpu", id=study_of(job.id))]
     assert (states(records, job), study_now(records, job).news) == (["failed", "waiting"], 1)
     assert records.reap(1063.0, LOOK).released == []
 
@@ -402,7 +402,7 @@ def test_many_lost_trials_are_published_once_and_their_study_once(records: Recor
     for trial in trials:
         records.claim(trial.id, 1002.0, LEASE)
     records.cancel_job("local", job.id, 1003.0)
-    assert records.reap(1032.0, LOOK).released == [Wake(queue="work", id=study_of(job.id))]
+    assert records.reap(1032.0, LOOK).released == [Wake(queue="cpu", id=study_of(job.id))]
     assert states(records, job) == ["stopped_early"] * 4
     assert study_now(records, job).news == 5
 
@@ -410,7 +410,7 @@ def test_many_lost_trials_are_published_once_and_their_study_once(records: Recor
 def test_a_lost_study_waits_again(records: Records, job: Job) -> None:
     study = records.claim(study_of(job.id), 1000.0, LEASE)
     assert study is not None
-    assert records.reap(1030.0, LOOK).released == [Wake(queue="work", id=study.id)]
+    assert records.reap(1030.0, LOOK).released == [Wake(queue="cpu", id=study.id)]
     assert not records.settle(study.id, 1, 1031.0, 0, Decision(add=[a_trial(job)]))
     assert turn(records, job, 1032.0, add=[a_trial(job)])
 

@@ -24,6 +24,22 @@ def test_a_worker_comes_back_as_it_was_put_last(records: Records) -> None:
     assert records.workers(0.0) == [seen_again]
 
 
+def test_what_a_worker_has_comes_back(records: Records) -> None:
+    worker = replace(WORKER, device="NVIDIA H200", cores=8, memory_bytes=2**40, threads=4)
+    records.worker_seen(worker, 0.0)
+    assert records.worker("wrk_1") == worker
+    assert worker.capabilities == ("cpu", "inspect")
+
+
+def test_only_an_operator_changes_whether_it_drains(records: Records) -> None:
+    records.worker_seen(WORKER, 0.0)
+    assert records.drain("wrk_1") == replace(WORKER, draining=True)
+    records.worker_seen(replace(WORKER, last_seen=1015.0), 0.0)
+    assert records.workers(0.0) == [replace(WORKER, last_seen=1015.0, draining=True)]
+    assert records.drain("wrk_1", False) == replace(WORKER, last_seen=1015.0)
+    assert (records.worker("wrk_none"), records.drain("wrk_none")) == (None, None)
+
+
 def test_those_are_told_that_were_seen_lately_by_their_start(records: Records) -> None:
     other, old = replace(WORKER, id="wrk_0", started_at=1001.0), replace(WORKER, id="wrk_2", last_seen=900.0)
     for worker in (other, old, WORKER):

@@ -9,7 +9,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from app.storage.records import QUEUES, Event, Job, JobFilter, Page, Queue, Upload
+from app.storage.records import Event, Job, JobFilter, Page, Queue, Taker, Upload
 from tests.support.both_stores import Both, Raised
 from tests.support.records import a_job, an_upload
 from winnow.contract.job import FINISHED
@@ -72,6 +72,15 @@ class LeaseLaw(RuleBasedStateMachine):
             assert (id, item.attempt) not in self.given, "an attempt was given twice"
             self.given.add((id, item.attempt))
 
+    @rule(able=st.sampled_from([("cpu",), ("inspect",), ("cpu", "inspect")]))
+    def claim_what_comes_first(self, able: tuple[str, ...]) -> None:
+        taker = Taker(id="wrk_1", capabilities=frozenset(able))
+        item = self.both.claim_next(taker, self.now, LEASE)
+        if item is not None:
+            assert (item.id, item.attempt) not in self.given, "an attempt was given twice"
+            assert ("inspect" if item.id == "mdl_c" else "cpu") in able
+            self.given.add((item.id, item.attempt))
+
     @rule(n=N, late=LATE)
     def renew(self, n: int, late: int) -> None:
         id, before = self.picked(n)
@@ -122,7 +131,9 @@ class LeaseLaw(RuleBasedStateMachine):
         self.both.reap(self.now, 15.0)
         assert not [item for item in self.both.held() if item.lease_until <= self.now]
 
-    @rule(queue=st.sampled_from(QUEUES), count=st.integers(1, 2), ago=st.sampled_from([0.0, 60.0]))
+    @rule(
+        queue=st.sampled_from(["inspect", "cpu"]), count=st.integers(1, 2), ago=st.sampled_from([0.0, 60.0])
+    )
     def publish_again(self, queue: Queue, count: int, ago: float) -> None:
         wakes = self.both.republish(queue, count, self.now, self.now - ago)
         assert len(wakes) <= count
@@ -155,7 +166,9 @@ class LeaseLaw(RuleBasedStateMachine):
             return
         self.now += 1000.0
         reaped = self.both.reap(self.now, 15.0)
-        waits = {w.id for queue in QUEUES for w in self.both.republish(queue, 1000, self.now, self.now)}
+        waits = {
+            w.id for queue in ("inspect", "cpu") for w in self.both.republish(queue, 1000, self.now, self.now)
+        }
         assert sum(reaped.waiting.values()) == len(waits)
         for item in self.everything():
             assert (item.state in OVER) != (item.id in waits), "lost: not over, and nobody is told of it"

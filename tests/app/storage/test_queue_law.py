@@ -41,7 +41,7 @@ class QueueLaw(RuleBasedStateMachine):
     def submit(self, lost: bool) -> None:
         job, _ = self.records.add_job(a_job(self.model, created_at=self.now), None)
         if not lost:
-            self.queue.publish(Wake(queue="work", id=job.id))
+            self.queue.publish(Wake(queue="cpu", id=job.id))
 
     @rule(n=st.integers(0, 9))
     def cancel(self, n: int) -> None:
@@ -70,7 +70,7 @@ class QueueLaw(RuleBasedStateMachine):
             if good:
                 self.records.finish(id, attempt, self.now, {"state": "succeeded"})
             elif self.records.release(id, attempt, self.now):
-                self.queue.publish(Wake(queue="work", id=id))
+                self.queue.publish(Wake(queue="cpu", id=id))
 
     # what time and reapers do
 
@@ -148,11 +148,11 @@ def test_after_ten_minutes_the_queue_is_as_long_as_what_waits(
     model, _ = records.add_upload(an_upload(state="ready"))
     for n in range(JOBS):
         job, _ = records.add_job(a_job(model, created_at=1000.0 + n / 100), None)
-        assert n % 40 == 0 or queues[0].publish(Wake(queue="work", id=job.id))
+        assert n % 40 == 0 or queues[0].publish(Wake(queue="cpu", id=job.id))
     lengths = []
     for second in range(0, 600, 10):
         for queue in queues:
             reap_once(records, queue, now=1005.0 + second, republish_seconds=REPUBLISH, look_seconds=LOOK)
-        lengths.append(queues[0].length("work"))
+        lengths.append(queues[0].length("cpu"))
     assert lengths[0] == JOBS - JOBS // 40
     assert set(lengths[9:]) == {JOBS}, "five were lost and found again, and no more were sent"

@@ -55,13 +55,13 @@ def test_what_a_dead_worker_held_is_published_again(records: Records) -> None:
     records.claim(job, 1000.0, 30.0)
     queue = MemoryQueue()
     assert reap(records, queue, 1030.0) == [job]
-    assert queue.published == [Wake(queue="work", id=job)]
+    assert queue.published == [Wake(queue="cpu", id=job)]
     assert records.claim(job, 1031.0, 30.0) is not None
 
 
 def test_only_what_the_broker_lacks_is_published_again(records: Records) -> None:
     jobs, queue = waiting_jobs(records, 5), MemoryQueue()
-    queue.published = [Wake(queue="work", id=id) for id in jobs[2:]]
+    queue.published = [Wake(queue="cpu", id=id) for id in jobs[2:]]
     assert reap(records, queue, 1000.0) == jobs[:2]
     assert reap(records, queue, 2000.0) == []
     queue.published = []
@@ -71,7 +71,7 @@ def test_only_what_the_broker_lacks_is_published_again(records: Records) -> None
 def test_what_was_just_given_back_is_not_taken_for_lost(records: Records) -> None:
     """Its message is sent in a moment; the others have theirs."""
     jobs, queue = waiting_jobs(records, 3), MemoryQueue()
-    queue.published = [Wake(queue="work", id=id) for id in jobs[1:]]
+    queue.published = [Wake(queue="cpu", id=id) for id in jobs[1:]]
     records.claim(jobs[0], 1000.0, 30.0)
     assert reap(records, queue, 1030.0) == jobs[:1]
     records.claim(jobs[0], 1060.0, 30.0)

@@ -201,7 +201,7 @@ class SearchLaw(RuleBasedStateMachine):
 
     @invariant()
     def what_waits_is_what_can_be_had(self) -> None:
-        waits = {wake.id for wake in self.both.republish("work", 1000, self.now, self.now)}
+        waits = {wake.id for wake in self.both.republish("cpu", 1000, self.now, self.now)}
         trials = {trial.id for trial in self.trials() if trial.state == "waiting"}
         study = self.study()
         due = {STUDY} if study.state == "due" and study.lease_until is None else set()

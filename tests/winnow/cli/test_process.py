@@ -91,7 +91,7 @@ def test_a_port_in_use_is_a_sentence(winnow: Service, tmp_path: Path) -> None:
 
 
 def test_ctrl_c_leaves_a_watched_job_alone(winnow: Service, files: Digits) -> None:
-    for process in winnow.workers("work"):
+    for process in winnow.workers("cpu"):
         process.suspend()
     try:
         with Client(winnow.url) as client:
@@ -107,7 +107,7 @@ def test_ctrl_c_leaves_a_watched_job_alone(winnow: Service, files: Digits) -> No
             assert client.job(job).state not in FINISHED
             client.cancel(job)
     finally:
-        for process in winnow.workers("work"):
+        for process in winnow.workers("cpu"):
             process.resume()
 
 

@@ -12,10 +12,13 @@ from pathlib import Path
 
 import psutil
 import pytest
+from pydantic import TypeAdapter
 
 from worker.child import pausing
 from worker.child.pausing import Pausing
 from worker.child.spawn import _measure_lock
+from worker.child.spec import Limits, Work
+from worker.child.supervise import Failed, _is_judged, _Supervision
 from worker.compression.measure.timing.lock_file import PATH_VARIABLE, alone_path, process_timed_alone
 
 SUPERVISOR = """
@@ -37,6 +40,7 @@ print(type(supervise(task, limits, folder, Watch(), "tests.support.child")).__na
 """
 
 Supervisor = subprocess.Popen[str]
+WORK: TypeAdapter[Work] = TypeAdapter(Work)
 
 
 @pytest.fixture
@@ -153,6 +157,48 @@ def test_nobody_is_timed_alone_where_nothing_holds_the_lock(
     assert process_timed_alone() is None
     _measure_lock()
     assert process_timed_alone() is None
+
+
+def test_so_does_every_other_while_a_job_is_judged_and_not_while_a_trial_is(tmp_path: Path) -> None:
+    folder = tmp_path / "job"
+    fields = {name: value for name, value in final(folder, folder).items() if name not in ("tried", "search")}
+    task = {**fields, "kind": "compress", "recipe": {"steps": [{"kind": "float16"}]}}
+    judged = {judging: WORK.validate_python({**task, "judging": judging}) for judging in ("result", "trial")}
+    assert [_is_judged(judged[judging]) for judging in ("result", "trial")] == [True, False]
+
+
+def test_a_limit_of_time_stands_still_in_a_pause_and_the_lease_is_looked_after(tmp_path: Path) -> None:
+    ticks: list[float] = []
+
+    class Watch:
+        def note(self, _: object) -> None: ...
+
+        def tick(self) -> None:
+            ticks.append(0.0)
+
+    task = WORK.validate_python(counting(tmp_path / "other"))
+    limits = Limits(seconds=10, memory_bytes=1 << 31, mapped_bytes=1 << 34)
+    supervision = _Supervision(task, limits, Watch(), "job")
+    paused = 0.0
+    supervision._pausing.seconds = lambda _: paused  # type: ignore[method-assign]
+    begun = supervision._started
+    assert supervision._look(begun + 9.9) is None
+    paused = 25.0
+    assert supervision._look(begun + 34.9) is None
+    assert isinstance(supervision._look(begun + 35.1), Failed)
+    assert len(ticks) == 3
+
+
+def test_work_loses_a_tenth_of_its_time_at_most_in_the_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However many measure one after the other, here all the time."""
+    now = 0.0
+    monkeypatch.setattr(pausing, "process_timed_alone", lambda: 1 if now % 20 else None)
+    monkeypatch.setattr(pausing, "_send", lambda *_: None)
+    paused = Pausing("job")
+    for now in (turn / 2 for turn in range(20_000)):
+        paused.look(now, [])
+        assert paused.seconds(now) <= pausing.FREE_SECONDS + 0.1 * now + 0.5
+    assert paused.seconds(now) > 0.09 * now
 
 
 def test_a_pause_is_bounded_and_counts_until_it_ends(monkeypatch: pytest.MonkeyPatch) -> None:

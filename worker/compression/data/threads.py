@@ -9,13 +9,17 @@ MAX_THREADS: Final = 16
 CHUNK: Final = 64
 """Rows that are waiting at most: a million of them are never all in the queue."""
 
+THREADS_VARIABLE: Final = "WINNOW_THREADS"
+"""How many this process was given."""
+
 T = TypeVar("T")
 R = TypeVar("R")
 
 
 def usable_threads() -> int:
-    """Count the cores that this process may use, at most 16."""
-    return min(MAX_THREADS, len(os.sched_getaffinity(0)))
+    """Count the threads that this process was given, else the cores that it may use; at most 16."""
+    given = os.environ.get(THREADS_VARIABLE, "")
+    return min(MAX_THREADS, int(given) if given.isdecimal() and int(given) else len(os.sched_getaffinity(0)))
 
 
 def in_threads(work: Callable[[T], R], items: Iterable[T]) -> Iterator[R]:

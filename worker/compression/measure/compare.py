@@ -11,6 +11,7 @@ from winnow.contract.shapes import input_shapes
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
 from worker.compression.data.samples import Fed, Samples
+from worker.compression.data.threads import usable_threads
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
 from worker.compression.measure.environment import describe
@@ -28,7 +29,6 @@ from worker.compression.measure.timing.latency import Timed, measure_latencies
 from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.progress import Progress
-from worker.compression.runtime.session import usable_threads
 
 ORIGINAL, COMPRESSED = "the original model", "the compressed model"
 

@@ -1,6 +1,5 @@
 """Observe values inside a graph while ONNX Runtime runs it, batch by batch, at most `MAX_OBSERVED_BYTES` at a time."""
 
-import os
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ import onnxruntime as ort
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.samples import Fed
+from worker.compression.data.threads import usable_threads
 from worker.compression.data.trimming import trimmed
 from worker.compression.ir.arrays import Array
 from worker.compression.runtime.session import open_cpu_session
@@ -106,9 +106,7 @@ def _session(model: ir.Model, values: list[str]) -> ort.InferenceSession:
         entries["session.model_external_initializers_file_folder_path"] = folder
         entries["session.disable_prepacking"] = "1"  # it copies every weight
     try:
-        return open_cpu_session(
-            proto.SerializeToString(), threads=len(os.sched_getaffinity(0)), entries=entries
-        )
+        return open_cpu_session(proto.SerializeToString(), threads=usable_threads(), entries=entries)
     except Exception as error:  # ONNX Runtime's own types, which have no common base
         raise _broken(error) from error
 

@@ -1,6 +1,5 @@
 """Make ONNX Runtime sessions; nothing else does. Imports nothing of ours: `fresh` measures its memory."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Final
@@ -55,8 +54,3 @@ def open_cpu_session(
     source = model if isinstance(model, bytes) else str(model)
     disabled = list(without_optimizers)
     return ort.InferenceSession(source, options, [CPU], disabled_optimizers=disabled)
-
-
-def usable_threads() -> int:
-    """Count the cores that this process may use, at most 16: what is not timed may use them all."""
-    return min(16, len(os.sched_getaffinity(0)))

@@ -5,7 +5,6 @@ that the original model reaches, and rows can be taken in any order.
 """
 
 import hashlib
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +20,7 @@ from winnow.contract.shapes import batch_axes
 from worker.compression.data.open import open_samples
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
+from worker.compression.data.threads import usable_threads
 from worker.compression.ir.arrays import Array
 from worker.compression.runtime.session import open_cpu_session
 
@@ -69,7 +69,7 @@ def state_arrays(
         others = [spec for spec in inputs if spec.name not in carried]
         stateless = Source(source.path, source.declaration, map=own_map(source.map, others))
         samples = open_samples(stateless, others, folder, max_unpacked_bytes=max_unpacked_bytes)
-        _carry(open_cpu_session(model, threads=len(os.sched_getaffinity(0))), samples, states, paths)
+        _carry(open_cpu_session(model, threads=usable_threads()), samples, states, paths)
     return {state.name: np.load(path, mmap_mode="r") for state, path in zip(states, paths, strict=True)}
 
 

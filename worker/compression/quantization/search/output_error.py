@@ -21,6 +21,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.evaluation import AGREEMENT, ERRORS, Evaluation
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
+from worker.compression.data.threads import usable_threads
 from worker.compression.graph.facts.batch_axis import Axes
 from worker.compression.ir.arrays import Array
 from worker.compression.measure.feeds import batch_for
@@ -29,7 +30,6 @@ from worker.compression.measure.quality.bootstrap import single_interval
 from worker.compression.measure.quality.judgement import Judgement, judgement_of
 from worker.compression.measure.quality.parity import comparable, cosines
 from worker.compression.onnx_files import model_files
-from worker.compression.runtime.session import usable_threads
 from worker.compression.steps.context import Context
 
 MAX_HELD_BYTES = 256 << 20

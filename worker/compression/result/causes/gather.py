@@ -10,6 +10,7 @@ from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from winnow.contract.requirements import SPEED
 from worker.compression.data.samples import Samples
+from worker.compression.data.threads import usable_threads
 from worker.compression.graph.normal_form.in_float32 import ALL_FLOAT32
 from worker.compression.materials import Materials
 from worker.compression.measure.feeds import batch_for, benchmark_feed
@@ -24,7 +25,6 @@ from worker.compression.quantization.search.layer_profile import (
 )
 from worker.compression.result.causes.evidence import Evidence, is_quality, is_untouched
 from worker.compression.run_steps import result_of
-from worker.compression.runtime.session import usable_threads
 
 SAMPLES = 64
 """On which the model after each step is compared with the original."""

@@ -14,6 +14,7 @@ from tests.support.graphs import mlp
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Requirements
 from winnow.contract.report import Pair
+from worker.compression.data.threads import usable_threads
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.compare import compare
 from worker.compression.measure.timing import disturbance, quiet
@@ -24,7 +25,6 @@ from worker.compression.measure.timing.quiet import Patience
 from worker.compression.measure.verdict.requirements import judge
 from worker.compression.measure.verdict.verdict import verdict
 from worker.compression.progress import Silent
-from worker.compression.runtime.session import usable_threads
 
 SAME = Pair(before=1000, after=1000, ratio=1.0)
 CALM = Disturbance(0.0, 0.0)
