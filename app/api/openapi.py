@@ -14,11 +14,12 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from app.api import examples
+from app.api.guard import COOKIE
 from app.api.router import Router
 from winnow.contract.open_steps import ANY_OF, BETWEEN
 from winnow.contract.presets import Presets, presets
 
-router = Router(include_in_schema=False)
+router = Router(include_in_schema=False, access="open")
 
 REF: Final = "#/components/schemas/"
 REQUEST_ID: Final = {
@@ -29,6 +30,16 @@ REQUEST_ID: Final = {
     }
 }
 
+SECURITY: Final = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "For browsers: POST /v1/session sets it.",
+    },
+}
+
 Schema = dict[str, Any]
 
 
@@ -37,9 +48,11 @@ def get_openapi(request: Request) -> Response:
     return JSONResponse(request.app.openapi())
 
 
-def complete(made: Schema) -> None:
-    """Writes examples and headers into FastAPI's document."""
+def complete(made: Schema, *, asks: bool) -> None:
+    """Writes examples and headers into FastAPI's document; `asks`: how to say who asks."""
     schemas = made["components"]["schemas"]
+    if asks:
+        made["components"]["securitySchemes"] = SECURITY
     for name, instances in corpus().items():
         for instance in instances:
             _spread(schemas, {"$ref": f"{REF}{name}"}, instance)
@@ -50,6 +63,8 @@ def complete(made: Schema) -> None:
         for parameter in operation.get("parameters", []):
             _without_null(parameter["schema"])
         _complete_form(operation)
+        if asks:
+            operation.setdefault("security", [{name: []} for name in SECURITY])
         for response in operation["responses"].values():
             _complete(response)
 
@@ -76,6 +91,7 @@ def corpus() -> dict[str, list[Any]]:
         "RecommendationRequest": [{"data": {"dataset": examples.DATASET}, "objective": "latency"}],
         "Recommendations": [examples.RECOMMENDATIONS],
         **examples.PARTS,
+        **examples.ACCESS,
     }
 
 
