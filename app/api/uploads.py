@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from app.api.conditional import etag, not_modified, unchanged
 from app.api.content import BINARY, BYTES, content
 from app.api.deps import Parts
-from app.api.intake import CHECKED_BYTES, Received, declared_length, receive
+from app.api.intake import Received, declared_length, receive
 from app.api.quotas import check_bytes, check_disk, check_stored
 from app.api.strict import parameters
 from app.api.times import now
@@ -100,7 +100,7 @@ async def take(
         return chosen
 
     await run_in_threadpool(check_bytes, parts, owner, declared_length(request))
-    room = partial(check_disk, parts.settings, CHECKED_BYTES)
+    room = partial(check_disk, parts.settings, 0)
     received, chosen = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read, room)
     upload, new = await run_in_threadpool(_record, received, chosen, parts, owner, kind, describe)
     return await _settled(parts, upload, chosen.wait) or upload, new

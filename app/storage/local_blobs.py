@@ -96,6 +96,7 @@ class LocalBlobs:
         nobody whether somebody else has it."""
         file = self._file(sha256)
         with self._lock():
+            file.parent.mkdir(exist_ok=True)
             known = _opened(file)
             part.rename(file)
             _sync_folder(file.parent)
