@@ -47,13 +47,11 @@ def begin_session(request: Request, response: Response, service: Service, caller
     return Session(owner=session.owner, scopes=[*in_order(session.scopes)], expires_at=at(session.expires_at))
 
 
-@router.delete("", status_code=204, operation_id="end_session", responses=documented("not_found"))
+@router.delete("", status_code=204, operation_id="end_session", responses=documented())
 def end_session(request: Request, response: Response, service: Service, caller: Known) -> None:
-    """End the session of this request's cookie."""
-    if caller.session is None or not service.records.end_session(caller.session):
-        raise Refusal(
-            "not_found", "This request has no session that could end: it comes with a session's cookie."
-        )
+    """End the session of this request's cookie, if it came with one."""
+    if caller.session is not None:
+        service.records.end_session(caller.session)
     response.delete_cookie(COOKIE, path="/", secure=_is_secure(request), httponly=True, samesite="strict")
 
 
