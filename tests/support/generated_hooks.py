@@ -60,7 +60,8 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 def _name_what_exists(case: Any) -> None:
     if case.operation.path == "/v1/links/{id}/{what}" and _is_well_formed(case, ParameterLocation.PATH):
-        return _name_a_link(case)
+        _name_a_link(case)
+        return
     known = any(f"/v1/{kind}/" in case.operation.path for kind in ("models", "datasets", "jobs", "keys"))
     if known and _is_well_formed(case, ParameterLocation.PATH) and "id" in (case.path_parameters or {}):
         case.path_parameters["id"] = _id(case.operation.path, case.method.upper())
@@ -68,7 +69,6 @@ def _name_what_exists(case: Any) -> None:
         case.query = _query(case.query or {})
     if _is_well_formed(case, ParameterLocation.BODY):
         case.body = _body(case)
-    return None
 
 
 def _name_a_link(case: Any) -> None:
