@@ -24,6 +24,8 @@ ALGORITHMS: Final = (
     *("RS256", "RS384", "RS512", "PS256", "PS384", "PS512"),
     *("ES256", "ES384", "ES512", "EdDSA"),
 )
+PAIRS: Final = ("RSA", "EC", "OKP")
+"""Types of keys of which the one half can be told."""
 LEEWAY_SECONDS: Final = 30
 """By which the issuer's clock may be off."""
 FRESH_SECONDS: Final = 600.0
@@ -68,7 +70,7 @@ class Tokens:
             raise Refusal("token_expired", "The token has expired. Get a new one from its issuer.") from None
         except jwt.InvalidAudienceError:
             raise _invalid(f"it is not for {self._audience!r}, which its `aud` has to name") from None
-        except (jwt.PyJWTError, TypeError, ValueError) as error:
+        except (jwt.PyJWTError, TypeError, ValueError, OverflowError, RecursionError) as error:
             raise _invalid(str(error) or type(error).__name__) from None
         return claims
 
@@ -141,7 +143,9 @@ def fetched_keys(issuer: str) -> dict[str | None, jwt.PyJWK]:
         if about["issuer"] != issuer:
             raise ValueError(f"the document there is about {about['issuer']!r}")
         found = jwt.PyJWKSet.from_dict(_json(http, about["jwks_uri"]))
-    return {key.key_id: key for key in found.keys if key.public_key_use in (None, "sig")}
+    return {
+        key.key_id: key for key in found.keys if key.key_type in PAIRS and key.public_key_use in (None, "sig")
+    }
 
 
 def scopes_in(claims: Mapping[str, Any], name: str) -> list[str]:

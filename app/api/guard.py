@@ -28,6 +28,7 @@ from app.storage.ids import new_id
 from app.storage.records import Audited
 from winnow.contract.access import Scope
 from winnow.contract.errors import Refusal
+from winnow.contract.strict_json import why_unstorable
 
 log = logging.getLogger(__name__)
 
@@ -106,7 +107,7 @@ def _check_from_a_page(request: Request) -> None:
 
 async def _keep(request: Request, caller: Caller, route: str, status: int, location: str | None) -> None:
     """It is done and cannot be undone: where this cannot be kept, the operator's log has it."""
-    about = request.path_params.get("id") or (location and location.rpartition("/")[2])
+    about = request.path_params.get("id") or (location or "").rpartition("/")[2]
     entry = Audited(
         id=new_id("aud"),
         created_at=now(),
@@ -114,7 +115,7 @@ async def _keep(request: Request, caller: Caller, route: str, status: int, locat
         key=caller.key,
         method=request.method,
         route=route,
-        object=about and about[:MAX_OBJECT],
+        object=None if not about or why_unstorable(about) else about[:MAX_OBJECT],
         status=status,
         request_id=current_request_id() or "",
     )

@@ -64,6 +64,8 @@ def test_a_token_says_whose_request_it_is(running: Issuer, tokens: Tokens) -> No
         ({"sub": ""}, "token_invalid", "sub"),
         ({"sub": "x" * 201}, "token_invalid", "sub"),
         ({"sub": "a\0b"}, "token_invalid", "sub"),
+        ({"exp": float("inf")}, "token_invalid", "nfinit"),
+        ({"exp": {}}, "token_invalid", "dict"),
         ({"nbf": 2**33}, "token_invalid", "not yet valid"),
     ],
 )
@@ -75,7 +77,12 @@ def test_another_token_is_refused_with_the_reason(
     assert why in detail
 
 
-@pytest.mark.parametrize("token", ["", "x", "a.b.c", "winnow_" + "x" * 43, "é.é.é"])
+DEEP = base64.urlsafe_b64encode(b"[" * 30_000).rstrip(b"=").decode()
+
+
+@pytest.mark.parametrize(
+    "token", ["", "x", "a.b.c", "winnow_" + "x" * 43, "é.é.é", f"{DEEP}.{DEEP}.", f"e30.{DEEP}."]
+)
 def test_what_is_no_token_is_refused(tokens: Tokens, token: str) -> None:
     assert refused(tokens, token)[0] == "token_invalid"
 

@@ -47,6 +47,12 @@ def test_what_changes_something_is_kept_with_who_did_it(api: Served) -> None:
     assert {it["key"] for it in entries(api)} == {key}
 
 
+def test_an_id_that_no_database_keeps_is_left_out(api: Served) -> None:
+    assert api.http.delete("/v1/models/%00").status_code == 422
+    assert api.http.delete("/v1/models/" + "x" * 5000).status_code == 404
+    assert [it["object"] for it in entries(api)] == ["x" * 200, None]
+
+
 def test_strangers_leave_no_entry(api: Served) -> None:
     ask(api, "POST", "/v1/models", content=ONNX)
     ask(api, "POST", "/v1/models", content=ONNX, headers=bearer("winnow_wrong"))
