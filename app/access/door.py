@@ -62,7 +62,7 @@ class Door:
 
     def _by_bearer(self, text: str, now: float) -> Caller:
         if self._tokens is not None:
-            return self._tokens.caller(text, now)
+            return self._tokens.caller(text)
         return caller_by_key(self._records, text, now)
 
 

@@ -4,9 +4,10 @@ PyJWT checks signature and claims; the issuer's public keys are found by its dis
 Only signatures by a private key count: with a shared secret, or without any, everybody could be the issuer.
 """
 
+import json
 import logging
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from threading import Lock
 from typing import Any, Final
 
@@ -48,7 +49,7 @@ class Tokens:
         self._issuer, self._audience, self._scopes_claim = issuer, audience, scopes_claim
         self._keys = IssuerKeys(issuer)
 
-    def caller(self, token: str, now: float) -> Caller:
+    def caller(self, token: str) -> Caller:
         """Whose token it is. Raises `token_invalid`, `token_expired`, `issuer_unreachable`."""
         claims = self._checked(token)
         scopes = in_order(scopes_in(claims, self._scopes_claim))
@@ -130,7 +131,7 @@ class IssuerKeys:
         try:
             self._keys = fetched_keys(self._issuer)
             self._had_at = now
-        except (httpx.HTTPError, jwt.PyJWTError, ValueError, KeyError, TypeError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, jwt.PyJWTError, ValueError, KeyError, TypeError) as error:
             log.warning("the keys of %s cannot be had: %s: %s", self._issuer, type(error).__name__, error)
 
 
@@ -157,7 +158,7 @@ def scopes_in(claims: Mapping[str, Any], name: str) -> list[str]:
             value = value.get(part) if isinstance(value, Mapping) else None
     if isinstance(value, str):
         return value.split()
-    return [word for word in value if isinstance(word, str)] if isinstance(value, Iterable) else []
+    return [word for word in value if isinstance(word, str)] if isinstance(value, list) else []
 
 
 def _json(http: httpx.Client, url: str) -> Any:
@@ -169,7 +170,7 @@ def _json(http: httpx.Client, url: str) -> Any:
             content += chunk
             if len(content) > MOST_BYTES:
                 raise ValueError(f"more than {MOST_BYTES} bytes came from {url}")
-    return httpx.Response(200, content=bytes(content)).json()
+    return json.loads(content)
 
 
 def _owner(sub: object) -> str:
