@@ -1,5 +1,7 @@
 """Keys as an operator makes them, on a service that runs."""
 
+import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -33,8 +35,9 @@ def test_a_key_that_is_made_beside_a_running_service_opens_it_until_it_is_revoke
             model = ada.upload_model(tmp_path / "model.onnx", wait=False)
             assert [it.id for it in ada.models()] == [model.id]
             assert list(admin.models()) == []
-            [id] = [line.split()[0] for line in ask("list").splitlines() if "ada" in line]
-            ask("revoke", id)
+            listed = [json.loads(line) for line in ask("list", "--json").splitlines()]
+            assert sorted(key["owner"] for key in listed) == ["ada", "local"]
+            ask("revoke", next(key["id"] for key in listed if key["owner"] == "ada"))
             with pytest.raises(ServiceProblem, match="key_revoked"):
                 ada.model(model.id)
         with Client(winnow.url) as stranger, pytest.raises(ServiceProblem, match="WINNOW_KEY"):
@@ -43,6 +46,6 @@ def test_a_key_that_is_made_beside_a_running_service_opens_it_until_it_is_revoke
 
 def test_a_service_started_by_hand_is_not_left_open_either(tmp_path: Path) -> None:
     program = "import app.main; app.main.build()"
-    environment = {"WINNOW_DATA_DIR": str(tmp_path), "WINNOW_HOST": "0.0.0.0"}
+    environment = os.environ | {"WINNOW_DATA_DIR": str(tmp_path), "WINNOW_HOST": "0.0.0.0"}
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, env=environment)
     assert (done.returncode, "WINNOW_AUTH=keys" in done.stderr) == (1, True)
