@@ -180,4 +180,4 @@ def _owner(sub: object) -> str:
 
 
 def _invalid(why: str) -> Refusal:
-    return Refusal("token_invalid", f"The token is refused: {why}.")
+    return Refusal("token_invalid", f"The token is refused: {why.removesuffix('.')}.")

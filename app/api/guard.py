@@ -38,26 +38,26 @@ READING: Final = ("GET", "HEAD")
 _BEARER: Final = re.compile(r"bearer +(\S.*)", re.IGNORECASE)
 MAX_OBJECT: Final = 200
 
-Answer = Callable[[Request], Awaitable[Response]]
+Handler = Callable[[Request], Awaitable[Response]]
 
 
-async def guarded(request: Request, access: Access, route: str, answer: Answer) -> Response:
+async def guarded(request: Request, access: Access, route: str, handle: Handler) -> Response:
     """The answer, for who may have it. `route` is the address's template.
 
-    Raises what `Door.caller` does, `scope_missing`, `too_many_requests`, and what `answer` raises.
+    Raises what `Door.caller` does, `scope_missing`, `too_many_requests`, and what `handle` raises.
     """
     if access == "open":
-        return await answer(request)
+        return await handle(request)
     door: Door = request.app.state.door
     caller = await _caller(door, request)
     door.count(caller)
     request.state.caller = caller
     if not door.asks or request.method in READING:
         _check_may(caller, access, request)
-        return await answer(request)
+        return await handle(request)
     try:
         _check_may(caller, access, request)
-        response = await answer(request)
+        response = await handle(request)
     except Exception as error:
         await _keep(request, caller, route, _status_of(error), None)
         raise

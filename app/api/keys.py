@@ -15,7 +15,7 @@ from winnow.contract.errors import Refusal
 
 
 def _takes_keys(service: Service) -> None:
-    """Where nobody is asked who they are, nobody leaves a key behind for when somebody will be."""
+    """Where nobody is wanted who they are, nobody leaves a key behind for when somebody will be."""
     auth = service.settings.auth
     if auth != "keys":
         detail = (
@@ -33,14 +33,14 @@ router = Router(prefix="/v1/keys", tags=["access"], access="admin", dependencies
     operation_id="create_key",
     responses=documented("keys_disabled", "malformed_request", "unsupported_media_type"),
 )
-def create_key(asked: KeyRequest, response: Response, service: Service) -> MadeKey:
+def create_key(wanted: KeyRequest, response: Response, service: Service) -> MadeKey:
     """Make a key. Its text is in this answer and nowhere else."""
-    then, until = now(), seconds(asked.expires_at)
+    then, until = now(), seconds(wanted.expires_at)
     if until is not None and until <= then:
         raise Refusal(
             "invalid_request", "A key expires in the future; that time is over.", field="expires_at"
         )
-    key, text = new_key(asked.owner, asked.name, asked.scopes, then, until)
+    key, text = new_key(wanted.owner, wanted.name, wanted.scopes, then, until)
     service.records.add_key(key)
     response.headers["location"] = f"/v1/keys/{key.id}"
     return MadeKey(**_shown(key).model_dump(), key=text)

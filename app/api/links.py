@@ -44,15 +44,15 @@ OPENED: Final[Responses] = {
         "not_found", "job_not_finished", "no_artifact", "malformed_request", "unsupported_media_type"
     ),
 )
-def make_link(asked: LinkRequest, request: Request, service: Service, job: Found) -> Link:
+def make_link(wanted: LinkRequest, request: Request, service: Service, job: Found) -> Link:
     """For a colleague who has no key: an address that opens this one thing until it expires."""
-    if asked.what == "page":
+    if wanted.what == "page":
         detail = "There are no pages yet: a link leads to the artifact or to the report."
         raise Refusal("invalid_request", detail, field="what")
-    artifacts.made(job, job.artifact_sha256 if asked.what == "artifact" else job.report_sha256)
-    expires = int(time.time()) + asked.seconds
-    signed = sign(link_secret(service.records), job.id, asked.what, expires)
-    address = f"/v1/links/{job.id}/{asked.what}?expires={expires}&signature={signed}"
+    artifacts.made(job, job.artifact_sha256 if wanted.what == "artifact" else job.report_sha256)
+    expires = int(time.time()) + wanted.seconds
+    signed = sign(link_secret(service.records), job.id, wanted.what, expires)
+    address = f"/v1/links/{job.id}/{wanted.what}?expires={expires}&signature={signed}"
     return Link(url=f"{request.url.scheme}://{request.headers['host']}{address}", expires_at=at(expires))
 
 

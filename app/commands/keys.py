@@ -74,7 +74,7 @@ def create(
     with _records(data_dir) as records:
         records.add_key(key)
     if as_json:
-        print_result(json.dumps({**_told(key), "key": text}))
+        print_result(json.dumps({**_as_in_the_api(key), "key": text}))
         return
     say(f"{key.id} of {owner} allows {', '.join(key.scopes)}. This is the only time that it is shown:")
     print_result(text)
@@ -91,7 +91,7 @@ def list_keys(data_dir: DataDir = None, as_json: Json = False) -> None:
         found = [*_all(records)]
     if as_json:
         for key in found:
-            print_result(json.dumps(_told(key)))
+            print_result(json.dumps(_as_in_the_api(key)))
     else:
         out().print(table(None, COLUMNS, map(_row, found)))
 
@@ -116,7 +116,7 @@ def revoke(
             raise ClientError(f"{error}: make another one with --admin first") from error
     if revoked is None:
         raise ClientError(f"there is no key {id}; `winnow keys list` shows all")
-    print_result(json.dumps(_told(revoked))) if as_json else say(f"{id} is revoked")
+    print_result(json.dumps(_as_in_the_api(revoked))) if as_json else say(f"{id} is revoked")
 
 
 def _scopes(named: list[str] | None, admin: bool) -> tuple[Scope, ...]:
@@ -152,7 +152,7 @@ def _all(records: "Records") -> "Iterator[Key]":
         page = Page(limit=page.limit, after=(found[-1].created_at, found[-1].id))
 
 
-def _told(key: "Key") -> dict[str, Any]:
+def _as_in_the_api(key: "Key") -> dict[str, Any]:
     """As `GET /v1/keys` has it."""
     told = {name: value for name, value in vars(key).items() if name != "sha256"}
     return {**told, "scopes": [*key.scopes]} | {
