@@ -30,8 +30,8 @@ def _checked_issuer(url: str) -> str:
     return url
 
 
-def _needs_an_issuer(auth: Auth, told: ValidationInfo) -> Auth:
-    missing = [name for name in ("oidc_issuer", "oidc_audience") if told.data.get(name) is None]
+def _needs_an_issuer(auth: Auth, info: ValidationInfo) -> Auth:
+    missing = [name for name in ("oidc_issuer", "oidc_audience") if info.data.get(name) is None]
     if auth == "oidc" and missing:
         raise ValueError(f"oidc also needs {' and '.join(f'WINNOW_{name.upper()}' for name in missing)}")
     return auth

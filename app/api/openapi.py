@@ -65,8 +65,10 @@ def complete(made: Schema, *, asks: bool) -> None:
         _complete_form(operation)
         if asks:
             operation.setdefault("security", [{name: []} for name in SECURITY])
+        _show(operation.get("requestBody", {}))
         for response in operation["responses"].values():
-            _complete(response)
+            response.setdefault("headers", {}).update(REQUEST_ID)
+            _show(response)
 
 
 @cache
@@ -153,9 +155,9 @@ def _complete_form(operation: Schema) -> None:
             form["schema"]["properties"].setdefault(parameter["name"], {**parameter["schema"], **about})
 
 
-def _complete(response: Schema) -> None:
-    response.setdefault("headers", {}).update(REQUEST_ID)
-    for content in response.get("content", {}).values():
+def _show(body: Schema) -> None:
+    """Gives each form of a body an example."""
+    for content in body.get("content", {}).values():
         schema = content.get("schema", {})
         name = schema.get("anyOf", [schema])[0].get("$ref", "").removeprefix(REF)
         if name in corpus() and not {"example", "examples"} & content.keys():

@@ -154,10 +154,9 @@ def _all(records: "Records") -> "Iterator[Key]":
 
 def _as_in_the_api(key: "Key") -> dict[str, Any]:
     """As `GET /v1/keys` has it."""
-    told = {name: value for name, value in vars(key).items() if name != "sha256"}
-    return {**told, "scopes": [*key.scopes]} | {
-        name: _iso(told[name]) for name in told if name.endswith("_at")
-    }
+    fields = {name: value for name, value in vars(key).items() if name != "sha256"}
+    times = {name: _iso(value) for name, value in fields.items() if name.endswith("_at")}
+    return {**fields, **times, "scopes": [*key.scopes]}
 
 
 def _row(key: "Key") -> tuple[str, ...]:
