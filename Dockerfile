@@ -15,7 +15,7 @@ COPY winnow/pyproject.toml winnow/
 RUN mkdir -p app worker winnow/cli winnow/client winnow/contract/forecast winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip
 
 FROM dependencies AS build-app
-RUN /opt/winnow/bin/pip install ./winnow '.[postgres]' --constraint constraints.txt
+RUN /opt/winnow/bin/pip install ./winnow '.[postgres,oidc]' --constraint constraints.txt
 COPY app app
 COPY winnow winnow
 COPY worker worker
@@ -44,8 +44,8 @@ USER 10001:10001
 
 FROM runtime AS app
 COPY --from=build-app /opt/winnow /opt/winnow
-ENV WINNOW_HOST=0.0.0.0
-# Set WINNOW_ALLOWED_HOSTS to the names by which the service is called, beside loopback's.
+ENV WINNOW_HOST=0.0.0.0 WINNOW_AUTH=keys
+# `winnow keys create --admin` in the container, or WINNOW_ADMIN_KEY_FILE, makes the first key. Set WINNOW_ALLOWED_HOSTS to the names by which the service is called, beside loopback's.
 EXPOSE 8000
 STOPSIGNAL SIGTERM
 HEALTHCHECK --interval=10s --timeout=5s --start-period=20s --retries=3 \

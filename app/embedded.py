@@ -26,6 +26,8 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
+from app.access.start import CannotStart as CannotStart
+from app.access.start import check_settings
 from app.api.deps import Parts
 from app.api.request_id import WithRequestId
 from app.machine import sensible_workers
@@ -41,10 +43,6 @@ log = logging.getLogger(__name__)
 START_SECONDS = 60.0
 GRACE_SECONDS = 2
 LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(request_id)s %(name)s: %(message)s"
-
-
-class CannotStart(Exception):
-    """The service cannot start here. The message is a sentence for the operator."""
 
 
 def serve(settings: Settings, *, workers: int | None = None) -> None:
@@ -73,6 +71,7 @@ def _log_to_stderr(settings: Settings) -> None:
 def running(settings: Settings, *, workers: int = 1) -> Iterator[str]:
     """The service, for as long as the context lasts; its base URL. `workers` are those for jobs, with one more for
     uploads; 0 for none of either. Raises `CannotStart`."""
+    check_settings(settings)
     if workers:
         _check_installed()
     with ExitStack() as stack:

@@ -6,7 +6,7 @@ A host is kept in one spelling: lower case, without the dot that ends a full nam
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
-from ipaddress import AddressValueError, IPv4Address, IPv6Address
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, ip_address
 from typing import Final
 
 ANY: Final = "*"
@@ -61,6 +61,14 @@ def parse_patterns(text: str) -> frozenset[str]:
 def names_of(bound: str) -> frozenset[str]:
     """What a service that listens on `bound` is called by that: by loopback's where it is every address."""
     return _LOOPBACK if bound in _EVERY_ADDRESS else frozenset({parse_host(bound)})
+
+
+def is_loopback(bound: str) -> bool:
+    """Whether a service that listens on `bound` is reached from this machine alone."""
+    try:
+        return bound == "localhost" or ip_address(bound).is_loopback
+    except ValueError:
+        return False
 
 
 def is_allowed(host: str, patterns: Collection[str]) -> bool:

@@ -12,8 +12,11 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from app.access.door import Door
+from app.access.start import check_settings, prepare_keys
 from app.api import (
     artifacts,
+    audit,
     datasets,
     docs,
     events,
@@ -21,10 +24,13 @@ from app.api import (
     inquiries,
     job_limits,
     jobs,
+    keys,
+    links,
     models,
     openapi,
     presets,
     problems,
+    sessions,
     trials,
     workers,
 )
@@ -57,14 +63,16 @@ class Application(FastAPI):
     def openapi(self) -> dict[str, Any]:
         """Made once, with examples and headers."""
         if self.openapi_schema is None:
-            complete(super().openapi())
+            complete(super().openapi(), asks=self.state.door.asks)
         assert self.openapi_schema is not None
         return self.openapi_schema
 
 
 def build() -> FastAPI:
-    """The entry point: settings from the environment."""
-    return create_app(Settings())
+    """The entry point: settings from the environment. Raises `CannotStart`."""
+    settings = Settings()
+    check_settings(settings)
+    return create_app(settings)
 
 
 def create_app(
@@ -73,13 +81,14 @@ def create_app(
     blobs: Blobs | None = None,
     queue: WakeUp | None = None,
 ) -> FastAPI:
-    """What is not given is made as the settings say."""
+    """What is not given is made as the settings say. Raises `CannotStart`."""
     parts = Parts(
         settings=settings,
         records=records or open_records(settings),
         blobs=blobs or open_blobs(settings),
         queue=queue or CeleryQueue(settings),
     )
+    prepare_keys(settings, parts.records)
     app = Application(
         title="Winnow",
         version=version("winnow-service"),
@@ -92,6 +101,7 @@ def create_app(
     )
     app.state.parts = parts
     app.state.readiness = Readiness(parts)
+    app.state.door = Door(settings, parts.records)
     app.add_middleware(SmallBodies)
     problems.install(app)
     resources = (
@@ -103,13 +113,17 @@ def create_app(
         artifacts,
         trials,
         events,
+        links,
         job_limits,
         workers,
+        keys,
+        sessions,
+        audit,
         health,
         docs,
         openapi,
     )
-    for router in (*(resource.router for resource in resources), events.streams):
+    for router in (*(resource.router for resource in resources), links.opened, events.streams):
         app.include_router(router)
     return app
 

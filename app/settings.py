@@ -3,11 +3,12 @@
 import re
 from pathlib import Path
 from typing import Annotated, Final, Literal
+from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from app.hosts import names_of, parse_patterns
+from app.hosts import is_loopback, names_of, parse_patterns
 from winnow.contract.capability import MAX_CAPABILITIES, PATTERN, canonical
 
 MAX_THREADS: Final = 1024
@@ -33,6 +34,24 @@ def _checked_capabilities(text: str) -> str:
     if len(names) > MAX_CAPABILITIES:
         raise ValueError(f"a worker has {MAX_CAPABILITIES} capabilities at most, these are {len(names)}")
     return ",".join(canonical(names))
+
+
+Auth = Literal["none", "keys", "oidc"]
+
+
+def _checked_issuer(url: str) -> str:
+    parts = urlsplit(url)
+    secure = parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    if not secure or not parts.hostname:
+        raise ValueError("an address that begins with https:// was expected (http:// for this machine alone)")
+    return url
+
+
+def _needs_an_issuer(auth: Auth, info: ValidationInfo) -> Auth:
+    missing = [name for name in ("oidc_issuer", "oidc_audience") if info.data.get(name) is None]
+    if auth == "oidc" and missing:
+        raise ValueError(f"oidc also needs {' and '.join(f'WINNOW_{name.upper()}' for name in missing)}")
+    return auth
 
 
 class Settings(BaseSettings):
@@ -76,8 +95,43 @@ class Settings(BaseSettings):
     grace_seconds: float = Field(
         default=0.0, ge=0, description="How long a worker that is told to end may finish what it does."
     )
+    oidc_issuer: Annotated[str, AfterValidator(_checked_issuer)] | None = Field(
+        default=None, description="Who issues the tokens: `https://…`, as in their `iss`."
+    )
+    oidc_audience: str | None = Field(
+        default=None, min_length=1, description="What the tokens are for: this service's name in their `aud`."
+    )
+    oidc_scopes_claim: str = Field(
+        default="scope",
+        min_length=1,
+        description="Where a token says read, write and admin; `a.b` for a claim in a claim.",
+    )
+    auth: Annotated[Auth, AfterValidator(_needs_an_issuer)] = Field(
+        default="none",
+        description="How who asks is known: not at all, by API keys, or by OpenID Connect tokens.",
+    )
+    admin_key_file: Path | None = Field(
+        default=None, description="A file that holds an admin key, which is accepted from the start."
+    )
+    session_seconds: int = Field(
+        default=43200, ge=60, le=30 * 86400, description="How long a browser's session lasts."
+    )
 
     max_upload_bytes: int = Field(default=8 * 2**30, ge=1)
+    max_stored_bytes: int | None = Field(
+        default=None, ge=1, description="Bytes of uploads and results that one owner may have."
+    )
+    max_open_jobs: int | None = Field(
+        default=None, ge=1, description="Jobs of one owner that have not finished."
+    )
+    requests_per_minute: int | None = Field(
+        default=None, ge=1, description="Of one owner, in each process of the API."
+    )
+    keep_free_bytes: int = Field(
+        default=2**28,
+        ge=0,
+        description="Uploads and jobs are refused where they would leave less room on the disk.",
+    )
     max_unpacked_bytes: int = Field(
         default=32 * 2**30, ge=1, description="Cap on what one archive may unpack to."
     )
@@ -135,6 +189,11 @@ class Settings(BaseSettings):
     def hosts(self) -> frozenset[str]:
         """The patterns that a Host may match: those allowed, and the address that is listened on."""
         return parse_patterns(self.allowed_hosts) | names_of(self.host)
+
+    @property
+    def listens_to_strangers(self) -> bool:
+        """Whether others than this machine reach it although nobody is asked who they are."""
+        return self.auth == "none" and not is_loopback(self.host)
 
     @property
     def look_seconds(self) -> float:

@@ -15,6 +15,7 @@ import pytest
 import yaml
 from starlette.datastructures import Headers
 
+from app.access.start import check_settings
 from app.api.browsers import check_request
 from app.settings import Settings
 
@@ -188,6 +189,15 @@ def test_the_api_answers_to_the_names_by_which_its_containers_are_asked() -> Non
         check_request("POST", "/v1/models", Headers({"host": name}), hosts)
     check_request("GET", "/readyz", Headers({"host": probe[1]}), hosts)
     check_request("GET", "/readyz", Headers({"host": probe[1]}), frozenset({"winnow.example.com"}))
+
+
+def test_the_api_asks_for_keys_and_is_given_the_first() -> None:
+    environment = SERVICES["api"]["environment"]
+    [secret] = SERVICES["api"]["secrets"]
+    assert environment["WINNOW_ADMIN_KEY_FILE"] == f"/run/secrets/{secret}"
+    assert BASE["secrets"][secret]["file"].endswith("admin.key}")
+    check_settings(Settings(host=environment["WINNOW_HOST"], auth=environment["WINNOW_AUTH"]))
+    assert "WINNOW_HOST=0.0.0.0 WINNOW_AUTH=keys" in stages()["app"], "else it would not start"
 
 
 def test_the_ci_script_parses_runs_both_parts_and_lets_nothing_be_skipped() -> None:

@@ -23,6 +23,7 @@ KINDS: dict[str, type[Step]] = {
     get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
 }
 OUTSIDE_SETTINGS = {
+    "WINNOW_KEY",  # the command line and the client
     "WINNOW_PARENT_PID",  # from `winnow serve` to its workers
     "WINNOW_REQUIRE_INTEGRATION",  # the tests
     "WINNOW_URL",  # the command line
@@ -229,8 +230,9 @@ def container_calls() -> list[list[str]]:
 
 @pytest.mark.parametrize("call", documented_calls(), ids=" ".join)
 def test_commands_that_are_named_exist_with_their_options(call: list[str]) -> None:
-    group = typer.main.get_command(commands)
-    command = group.commands[call[1]]  # type: ignore[attr-defined]
+    command: Any = typer.main.get_command(commands)
+    for word in call[1:]:
+        command = command.commands[word] if hasattr(command, "commands") else command
     known = {
         option for parameter in command.params for option in (*parameter.opts, *parameter.secondary_opts)
     }

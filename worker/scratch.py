@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from app.storage.ports import Records
-from app.storage.records import LOCAL_OWNER, Job, Leased, Trial
+from app.storage.records import Job, Leased, Trial
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Scratch:
 
 
 def _wanted(records: Records, folder: Path) -> bool:
-    job = records.job(LOCAL_OWNER, folder.name)
+    job = records.any_job(folder.name)
     if job is None or job.state == "succeeded":
         return False
     return job.state not in RETRYABLE or folder.stat().st_mtime > time.time() - KEEP_FAILED_SECONDS

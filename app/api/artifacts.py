@@ -35,7 +35,7 @@ def download_artifact(request: Request, service: Service, job: Found) -> Respons
     A job that failed with `training_diverged` has the best weights from before that; nobody measured them. With
     `Accept-Encoding: zstd` it comes in that coding, without ranges and under an ETag of its own.
     """
-    sha256 = _made(job, job.artifact_sha256)
+    sha256 = made(job, job.artifact_sha256)
     return content(request, service.blobs, sha256, f"{name_of(service, job)}-winnow.onnx", container=True)
 
 
@@ -52,7 +52,7 @@ def download_artifact(request: Request, service: Service, job: Found) -> Respons
 )
 def get_report(request: Request, service: Service, job: Found) -> Response:
     """Everything that was measured, as JSON."""
-    sha256 = _made(job, job.report_sha256)
+    sha256 = made(job, job.report_sha256)
     filename = f"{name_of(service, job)}-winnow-report.json"
     return content(request, service.blobs, sha256, filename, "application/json")
 
@@ -69,7 +69,7 @@ def download_curves(request: Request, service: Service, job: Found) -> Response:
     """How the training went: a zip of TensorBoard event files, a folder for each step that trained."""
     if job.curves_sha256 is None and not _trains(job):
         raise Refusal("no_artifact", "No step of the job's recipe trains anything, so there are no curves.")
-    sha256 = _made(job, job.curves_sha256)
+    sha256 = made(job, job.curves_sha256)
     return content(request, service.blobs, sha256, f"{name_of(service, job)}-winnow-curves.zip", ZIP)
 
 
@@ -78,7 +78,8 @@ def _trains(job: Job) -> bool:
     return isinstance(recipe, Recipe) and any(isinstance(step, Training) for step in recipe.steps)
 
 
-def _made(job: Job, sha256: str | None) -> str:
+def made(job: Job, sha256: str | None) -> str:
+    """The hash of what the job made. Raises `job_not_finished`, `no_artifact`."""
     if sha256 is not None:
         return sha256
     if job.state not in FINISHED:

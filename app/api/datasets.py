@@ -57,7 +57,7 @@ class Redeclaration(RequestModel):
     openapi_extra=uploads.body(declaration={"$ref": "#/components/schemas/Declaration"}),
     responses=documented(
         "malformed_request", "digest_mismatch", "upload_too_large", "unknown_format", "unsupported_media_type",
-        "empty_upload", "unsafe_archive", "pickle_refused", "disk_full",
+        "empty_upload", "unsafe_archive", "pickle_refused", "disk_full", "quota_exceeded",
         also={200: {"model": Dataset, "description": "The same bytes and declaration were here already"}},
     ),
 )  # fmt: skip

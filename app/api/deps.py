@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
 
+from app.access.caller import Caller
 from app.api import examples
 from app.api.waiting_for import LiveWorkers
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
-from app.storage.records import LOCAL_OWNER
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,17 @@ async def _parts(request: Request) -> Parts:
     return parts
 
 
-async def _owner() -> str:
-    """The one place that says whose request this is. Keys, when they exist, are read here."""
-    return LOCAL_OWNER
+async def _caller(request: Request) -> Caller:
+    """As `app.api.guard` has found it out; routes that are open have none."""
+    caller: Caller = request.state.caller
+    return caller
+
+
+Known = Annotated[Caller, Depends(_caller)]
+
+
+async def _owner(caller: Known) -> str:
+    return caller.owner
 
 
 def _named(kind: str, example: str) -> Any:
@@ -49,5 +57,6 @@ ModelId = Annotated[str, _named("model", examples.MODEL)]
 DatasetId = Annotated[str, _named("dataset", examples.DATASET)]
 InquiryId = Annotated[str, _named("question", examples.INQUIRY)]
 JobId = Annotated[str, _named("job", examples.JOB)]
+KeyId = Annotated[str, _named("key", examples.KEY)]
 Service = Annotated[Parts, Depends(_parts)]
 Owner = Annotated[str, Depends(_owner)]

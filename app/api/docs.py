@@ -15,7 +15,7 @@ from fastapi import Request, Response
 from app.api.conditional import etag, not_modified, unchanged
 from app.api.router import Router
 
-router = Router(prefix="/docs", include_in_schema=False)
+router = Router(prefix="/docs", include_in_schema=False, access="open")
 
 POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; "

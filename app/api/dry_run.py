@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from app.api.deps import Parts
+from app.api.quotas import check_job
 from app.api.submission import Named, look_through
 from app.storage.records import Duration
 from winnow.contract.asked_recipe import kinds_of
@@ -25,6 +26,8 @@ Likened = Sequence[tuple[Workload, list[Duration]]]
 def dry_run(parts: Parts, owner: str, request: JobRequest) -> DryRun:
     """Tell whether the job would be taken, and then what it would come to. Nothing is changed."""
     refusals = Refusals()
+    with refusals:
+        check_job(parts, owner)
     named = look_through(refusals, parts, owner, request)
     problems = [part.problem for part in refusals.parts]
     return DryRun(

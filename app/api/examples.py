@@ -8,6 +8,7 @@ DATASET: Final = "dst_01jd6x3v0m8q4r7t9w2y5z1a3d"
 JOB: Final = "job_01jd6x3v0m8q4r7t9w2y5z1a3f"
 WORKER: Final = "wrk_01jd6x3v0m8q4r7t9w2y5z1a3h"
 INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
+KEY: Final = "key_8s3x0k2v9m4q7r1t5w6y2z8a3c"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 
@@ -349,3 +350,45 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     ],
 }
 """What the answers of one service do not show."""
+
+_MADE: Final = {
+    "id": KEY,
+    "name": "the build server",
+    "owner": "team-vision",
+    "scopes": ["read", "write"],
+    "created_at": "2026-11-30T08:00:00Z",
+    "expires_at": "2027-11-30T08:00:00Z",
+    "last_used_at": None,
+    "revoked_at": None,
+}
+_USED: Final = {**_MADE, "last_used_at": "2026-11-30T09:14:00Z", "revoked_at": "2026-12-01T10:00:00Z"}
+_AUDITED: Final = {
+    "id": "aud_01jd6x3v0m8q4r7t9w2y5z1a3h",
+    "time": "2026-11-30T09:14:02Z",
+    "owner": "team-vision",
+    "key": KEY,
+    "method": "POST",
+    "route": "/v1/jobs/{id}/cancel",
+    "object": JOB,
+    "status": 202,
+    "request_id": "a48aa3d575d243609201128f8fcb961e",
+}
+
+ACCESS: Final[dict[str, list[dict[str, Any]]]] = {
+    "KeyRequest": [{name: _MADE[name] for name in ("name", "owner", "scopes", "expires_at")}],
+    "Key": [_USED],
+    "MadeKey": [{**_MADE, "key": "winnow_2mX5s0cF3tQw8bR1nV7kYzL4hD6pJ9aEuG0iTrOxWqM"}],
+    "Listed_Key_": [{"items": [_USED], "next": f"/v1/keys?cursor={CURSOR}"}],
+    "Session": [{"owner": "team-vision", "scopes": ["read", "write"], "expires_at": "2026-11-30T20:00:00Z"}],
+    "LinkRequest": [{"what": "artifact", "seconds": 86400}],
+    "Link": [
+        {
+            "url": f"https://winnow.example.com/v1/links/{JOB}/artifact"
+            "?expires=1796200000&signature=q1wnVv0xS8oZ2Yk6rT4uB7eM9aC3dF5gH1jK0lPiQsU",
+            "expires_at": "2026-12-02T08:26:40Z",
+        }
+    ],
+    "AuditEntry": [_AUDITED],
+    "Listed_AuditEntry_": [{"items": [_AUDITED], "next": f"/v1/audit?cursor={CURSOR}"}],
+}
+"""Keys, sessions, links and audit."""

@@ -12,7 +12,7 @@ from app.api.times import at
 from app.storage.records import Worker
 from winnow.contract.base import ResponseModel
 
-router = Router(tags=["health"])
+router = Router(tags=["health"], access="open")
 
 Check = Literal["ok", "unreachable"]
 Short = Annotated[str, StringConstraints(max_length=100)]

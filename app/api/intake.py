@@ -20,6 +20,9 @@ from winnow.contract.errors import Refusal, Refusals
 _FORM: Final = "multipart/form-data"
 BINARY: Final = "application/octet-stream"
 
+CHECKED_BYTES: Final = 2**24
+"""Between two looks at how much room there is."""
+
 Checked = TypeVar("Checked")
 
 
@@ -33,10 +36,15 @@ class Received:
 
 
 async def receive(
-    request: Request, blobs: Blobs, limit: int, check: Callable[[Fields], Checked]
+    request: Request,
+    blobs: Blobs,
+    limit: int,
+    check: Callable[[Fields], Checked],
+    check_room: Callable[[], None] = lambda: None,
 ) -> tuple[Received, Checked]:
     """Store the body, or the file of a form. `check` reads or refuses a form's fields: those before its file when that
     begins, all of them at the end. Of a raw body it gets none, also before that is read. It runs in a thread.
+    `check_room` is asked before every `CHECKED_BYTES` of a file, and has to be quick.
 
     Raises `upload_too_large`, `empty_upload`, `malformed_request`, `digest_mismatch`,
     `unsupported_media_type`, `disk_full`; and ClientDisconnect. Whatever is raised, nothing is kept.
@@ -48,7 +56,7 @@ async def receive(
     digests = SentDigests(request.headers)
     writer = await run_in_threadpool(blobs.writer)
     try:
-        file = _Bounded(writer, limit)
+        file = _Bounded(writer, limit, check_room)
         form = Form(request.headers["content-type"], check, file.write) if is_form else None
         async for chunk in request.stream():
             digests.update(chunk)
@@ -78,10 +86,14 @@ def _check_complete(form: Form | None, file: "_Bounded", check: Callable[[Fields
 
 
 class _Bounded:
-    def __init__(self, writer: BlobWriter, limit: int) -> None:
+    def __init__(self, writer: BlobWriter, limit: int, check_room: Callable[[], None]) -> None:
         self._writer, self._limit, self.size = writer, limit, 0
+        self._check_room, self._roomy = check_room, 0
 
     def write(self, chunk: bytes) -> None:
+        if self.size >= self._roomy:
+            self._check_room()
+            self._roomy += CHECKED_BYTES
         self.size += len(chunk)
         if self.size > self._limit:
             raise _too_large(self._limit)
@@ -98,10 +110,15 @@ def _is_form(content_type: str | None) -> bool:
     return message.get_content_type() == _FORM
 
 
+def declared_length(request: Request) -> int:
+    """Of the body, as its headers say; 0 where they do not."""
+    length = request.headers.get("content-length", "")
+    return int(length[:20]) if length.isdecimal() and length.isascii() else 0
+
+
 def _check_headers(request: Request, limit: int, around: int) -> None:
     """What can be refused before a byte is read; a form has up to `around` bytes around its file."""
-    length = request.headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > 18 or int(length) > limit + around):
+    if declared_length(request) > limit + around:
         raise _too_large(limit)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":

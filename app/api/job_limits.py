@@ -26,10 +26,20 @@ class Allowed(ResponseModel):
 
 
 class ServiceLimits(ResponseModel):
-    """What this service accepts: the size of an upload, what one archive may unpack to, and a job's `limits`."""
+    """What this service accepts: the size of an upload, what one archive may unpack to, what one owner may have, and a
+    job's `limits`."""
 
     max_upload_bytes: int = Field(description="Bytes of one upload.")
     max_unpacked_bytes: int = Field(description="Bytes that one archive may unpack to.")
+    max_stored_bytes: int | None = Field(
+        description="Bytes of uploads and results that one owner may have; null for any number."
+    )
+    max_open_jobs: int | None = Field(
+        description="Jobs that one owner may have that have not finished; null for any number."
+    )
+    requests_per_minute: int | None = Field(
+        description="That one owner may send to each process of the service; null for any number."
+    )
     seconds: Allowed = Field(description="Of a job's `limits.seconds`.")
     memory_bytes: Allowed = Field(description="Of a job's `limits.memory_bytes`.")
 
@@ -43,7 +53,12 @@ def get_limits(service: Service) -> ServiceLimits:
         for name, most in maxima(settings).items()
     }
     return ServiceLimits(
-        max_upload_bytes=settings.max_upload_bytes, max_unpacked_bytes=settings.max_unpacked_bytes, **allowed
+        max_upload_bytes=settings.max_upload_bytes,
+        max_unpacked_bytes=settings.max_unpacked_bytes,
+        max_stored_bytes=settings.max_stored_bytes,
+        max_open_jobs=settings.max_open_jobs,
+        requests_per_minute=settings.requests_per_minute,
+        **allowed,
     )
 
 

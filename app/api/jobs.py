@@ -12,6 +12,7 @@ from app.api.deps import JobId, Owner, Parts, Service
 from app.api.dry_run import dry_run as answer_dry_run
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import Responses, documented
+from app.api.quotas import check_job
 from app.api.router import Router
 from app.api.submission import submit
 from app.api.text import WRITTEN_FLAG, Moment
@@ -31,6 +32,7 @@ router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 _REFUSED = (
     *("malformed_request", "unsupported_media_type", "not_found", "model_not_ready", "dataset_not_ready"),
+    *("too_many_jobs", "quota_exceeded", "disk_full"),
     *("idempotency_conflict", "missing_data", "inputs_do_not_fit", "labels_do_not_fit", "unknown_output"),
     *("unknown_input", "already_quantized", "pattern_matches_nothing", "batch_size_fixed", "shape_needed"),
     *(
@@ -54,11 +56,11 @@ _DRY_RUN: Responses = {200: {"model": DryRun, "description": "With dry_run: whet
 def _find(id: JobId, service: Service, owner: Owner) -> records.Job:
     job = service.records.job(owner, id)
     if job is None:
-        raise _no_job(id)
+        raise no_job(id)
     return job
 
 
-def _no_job(id: str) -> Refusal:
+def no_job(id: str) -> Refusal:
     return Refusal("not_found", f"There is no job {id!r}; it may have been deleted.")
 
 
@@ -197,7 +199,7 @@ def _tags(texts: list[str]) -> dict[str, str]:
 async def get_job(request: Request, service: Service, job: Found, wait: Wait = 0) -> Response:
     """How it stands. With If-None-Match, 304 as long as nothing changed; Retry-After says when to ask again."""
     if (last := await _moved(service, job, wait)) is None:
-        raise _no_job(job.id)
+        raise no_job(job.id)
     return await run_in_threadpool(_answer, request, service, last)
 
 
@@ -233,10 +235,11 @@ def cancel_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
     "/{id}/retry",
     status_code=202,
     operation_id="retry_job",
-    responses=documented("not_found", "job_not_retryable"),
+    responses=documented("not_found", "job_not_retryable", "too_many_jobs", "quota_exceeded", "disk_full"),
 )
 def retry_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
     """Run a failed or cancelled job again; it goes on after its last finished step, a search with its trials."""
+    check_job(service, owner)
     try:
         changed = service.records.retry_job(owner, id, now(), service.settings.max_attempts)
     except Gone as error:

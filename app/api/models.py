@@ -54,7 +54,7 @@ class ModelOptions(uploads.UploadOptions):
     responses=documented(
         "malformed_request", "digest_mismatch", "upload_too_large", "unknown_format", "unsupported_media_type",
         "empty_upload", "invalid_model", "unsafe_archive", "pickle_refused", "torchscript_disabled",
-        "inputs_undeclared", "disk_full",
+        "inputs_undeclared", "disk_full", "quota_exceeded",
         also={200: {"model": Model, "description": "The same bytes were here already"}},
     ),
 )  # fmt: skip

@@ -14,11 +14,12 @@ from fastapi import Request, Response
 from fastapi.responses import JSONResponse
 
 from app.api import examples
+from app.api.guard import COOKIE
 from app.api.router import Router
 from winnow.contract.open_steps import ANY_OF, BETWEEN
 from winnow.contract.presets import Presets, presets
 
-router = Router(include_in_schema=False)
+router = Router(include_in_schema=False, access="open")
 
 REF: Final = "#/components/schemas/"
 REQUEST_ID: Final = {
@@ -29,6 +30,16 @@ REQUEST_ID: Final = {
     }
 }
 
+SECURITY: Final = {
+    "key": {"type": "http", "scheme": "bearer", "description": "An API key, or a token of the issuer."},
+    "session": {
+        "type": "apiKey",
+        "in": "cookie",
+        "name": COOKIE,
+        "description": "For browsers: POST /v1/session sets it.",
+    },
+}
+
 Schema = dict[str, Any]
 
 
@@ -37,9 +48,11 @@ def get_openapi(request: Request) -> Response:
     return JSONResponse(request.app.openapi())
 
 
-def complete(made: Schema) -> None:
-    """Writes examples and headers into FastAPI's document."""
+def complete(made: Schema, *, asks: bool) -> None:
+    """Writes examples and headers into FastAPI's document; `asks`: how to say who asks."""
     schemas = made["components"]["schemas"]
+    if asks:
+        made["components"]["securitySchemes"] = SECURITY
     for name, instances in corpus().items():
         for instance in instances:
             _spread(schemas, {"$ref": f"{REF}{name}"}, instance)
@@ -50,8 +63,12 @@ def complete(made: Schema) -> None:
         for parameter in operation.get("parameters", []):
             _without_null(parameter["schema"])
         _complete_form(operation)
+        if asks:
+            operation.setdefault("security", [{name: []} for name in SECURITY])
+        _show(operation.get("requestBody", {}))
         for response in operation["responses"].values():
-            _complete(response)
+            response.setdefault("headers", {}).update(REQUEST_ID)
+            _show(response)
 
 
 @cache
@@ -76,6 +93,7 @@ def corpus() -> dict[str, list[Any]]:
         "RecommendationRequest": [{"data": {"dataset": examples.DATASET}, "objective": "latency"}],
         "Recommendations": [examples.RECOMMENDATIONS],
         **examples.PARTS,
+        **examples.ACCESS,
     }
 
 
@@ -137,9 +155,9 @@ def _complete_form(operation: Schema) -> None:
             form["schema"]["properties"].setdefault(parameter["name"], {**parameter["schema"], **about})
 
 
-def _complete(response: Schema) -> None:
-    response.setdefault("headers", {}).update(REQUEST_ID)
-    for content in response.get("content", {}).values():
+def _show(body: Schema) -> None:
+    """Gives each form of a body an example."""
+    for content in body.get("content", {}).values():
         schema = content.get("schema", {})
         name = schema.get("anyOf", [schema])[0].get("$ref", "").removeprefix(REF)
         if name in corpus() and not {"example", "examples"} & content.keys():

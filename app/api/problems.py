@@ -27,6 +27,7 @@ LONGEST: Final = 2000
 LENGTHS: Final = {"field": 300, "path": 300}
 """Characters of a text in an answer, and of those that are shorter."""
 RETRY_SECONDS: Final = "5"
+REALM: Final = 'Bearer realm="winnow"'
 OURS: Final = (DataError, IntegrityError, ProgrammingError)
 """Errors of a database that is well: the mistake is in our question."""
 POSTGRESQL_FULL: Final = "53100"
@@ -45,7 +46,20 @@ class ProblemResponse(Response):
         named = problem.model_copy(update={"request_id": problem.request_id or current_request_id()})
         content = _printable(named.model_dump())
         retry = {"retry-after": RETRY_SECONDS} if problem.code == "too_busy" else {}
-        super().__init__(json.dumps(content), problem.status, {**retry, **(headers or {})})
+        super().__init__(
+            json.dumps(content), problem.status, {**retry, **_challenge(problem), **(headers or {})}
+        )
+
+
+def _challenge(problem: Problem) -> dict[str, str]:
+    """How to say who asks (RFC 6750, 3)."""
+    if problem.code == "key_needed":
+        return {"www-authenticate": REALM}
+    if problem.status == 401:
+        return {"www-authenticate": f'{REALM}, error="invalid_token", error_description="{problem.title}"'}
+    if problem.code == "scope_missing":
+        return {"www-authenticate": f'{REALM}, error="insufficient_scope"'}
+    return {}
 
 
 def _printable(value: Any, longest: int = LONGEST) -> Any:
@@ -62,7 +76,8 @@ def _printable(value: Any, longest: int = LONGEST) -> Any:
 
 
 def respond(refusal: Refusal, headers: Mapping[str, str] | None = None) -> ProblemResponse:
-    return ProblemResponse(refusal.problem, headers)
+    retry = {} if refusal.retry_after is None else {"retry-after": str(refusal.retry_after)}
+    return ProblemResponse(refusal.problem, {**retry, **(headers or {})})
 
 
 def documented(*codes: str, also: Responses | None = None) -> Responses:

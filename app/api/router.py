@@ -1,23 +1,30 @@
 """A router of strict routes, whose GET routes answer HEAD too (RFC 9110, 9.1), and the methods of an address."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
 from starlette.routing import BaseRoute
 
-from app.api.strict import StrictRoute
+from app.api.guard import Access
+from app.api.strict import AdminRoute, KnownRoute, OpenRoute, StrictRoute
+
+ROUTES: Final[dict[Access, type[StrictRoute]]] = {
+    kind.access: kind for kind in (StrictRoute, KnownRoute, AdminRoute, OpenRoute)
+}
 
 
 class Router(APIRouter):
-    """`streams`: GET only, because a HEAD of a stream would have no end."""
+    """`streams`: GET only, because a HEAD of a stream would have no end. `access`: see `app.api.guard`."""
 
-    def __init__(self, *, streams: bool = False, **options: Any) -> None:
-        super().__init__(route_class=StrictRoute, **options)
-        self._streams = streams
+    def __init__(self, *, streams: bool = False, access: Access = "by method", **options: Any) -> None:
+        super().__init__(route_class=ROUTES[access], **options)
+        self._streams, self._open = streams, access == "open"
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
+        if self._open:
+            options["openapi_extra"] = {**(options.get("openapi_extra") or {}), "security": []}
         super().add_api_route(path, endpoint, **options)
         if list(options.get("methods") or []) == ["GET"] and not self._streams:
             hidden = {"methods": ["HEAD"], "include_in_schema": False, "operation_id": None}

@@ -7,7 +7,7 @@ is given once and with a value; JSON is read by `winnow.contract.strict_json` an
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from email.message import Message
 from functools import cached_property
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from fastapi import Request, Response
 from fastapi._compat import ModelField, field_annotation_is_sequence
@@ -18,6 +18,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.datastructures import Headers, QueryParams
 
+from app.api.guard import Access, guarded
 from winnow.contract.errors import FieldError, Refusal, Refusals, refusal_of_fields
 from winnow.contract.invalid import field_errors
 from winnow.contract.nearest import did_you_mean
@@ -32,7 +33,9 @@ JSON_NEEDED: Final = (
 
 
 class StrictRoute(APIRoute):
-    """Checks address, headers and body before anything else of the route runs."""
+    """Checks who asks, then address, headers and body, before anything else of the route runs."""
+
+    access: ClassVar[Access] = "by method"
 
     @cached_property
     def taken(self) -> list[ModelField]:
@@ -42,7 +45,7 @@ class StrictRoute(APIRoute):
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
-        async def strict(request: Request) -> Response:
+        async def checked(request: Request) -> Response:
             refusals = Refusals()
             with refusals:
                 check_parameters(self, request)
@@ -50,6 +53,9 @@ class StrictRoute(APIRoute):
                 request = await self._with_checked_body(request)
             refusals.raise_all()
             return await handle(request)
+
+        async def strict(request: Request) -> Response:
+            return await guarded(request, self.access, self.path_format, checked)
 
         return strict
 
@@ -63,6 +69,18 @@ class StrictRoute(APIRoute):
         if "requestBody" not in (self.openapi_extra or {}) and _has_body(request.headers):
             raise Refusal("invalid_request", "This address takes no body; send the request without one.")
         return request
+
+
+class KnownRoute(StrictRoute):
+    access = "known"
+
+
+class AdminRoute(StrictRoute):
+    access = "admin"
+
+
+class OpenRoute(StrictRoute):
+    access = "open"
 
 
 class _ReadRequest(Request):

@@ -12,6 +12,7 @@ from app.admission.spaces import admitted_spaces, as_closed
 from app.api.deps import Parts
 from app.api.job_limits import check_limits, lowered
 from app.api.job_target import check_target
+from app.api.quotas import check_job
 from app.api.times import now
 from app.api.uploads import find
 from app.storage.ids import new_id
@@ -33,12 +34,14 @@ log = logging.getLogger(__name__)
 def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tuple[Job, bool]:
     """The job, and whether it is new. The record comes first: a hint that is lost is published again.
 
-    Raises `not_found`, `model_not_ready`, `dataset_not_ready`, `idempotency_conflict`, and all that admission refuses.
+    Raises `too_many_jobs`, `quota_exceeded`, `disk_full`, `not_found`, `model_not_ready`, `dataset_not_ready`,
+    `idempotency_conflict`, and all that admission refuses.
     """
     idempotency = None if key is None else _idempotency(key, request)
     try:
         if idempotency is not None and (known := parts.records.replayed(owner, idempotency)):
             return known, False  # also when it could not be admitted again: its data may be gone
+        check_job(parts, owner)
         job, new = parts.records.add_job(_checked(parts, owner, request), idempotency)
     except KeyReused as error:
         detail = "This Idempotency-Key was used with another request. Use a new key for a new request."

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import PurePosixPath
 from typing import Annotated, Any, BinaryIO, Final, TypeVar, get_args
 
@@ -12,7 +13,8 @@ from fastapi.concurrency import run_in_threadpool
 from app.api.conditional import etag, not_modified, unchanged
 from app.api.content import BINARY, BYTES, content
 from app.api.deps import Parts
-from app.api.intake import Received, receive
+from app.api.intake import Received, declared_length, receive
+from app.api.quotas import check_bytes, check_disk, check_stored
 from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
@@ -97,7 +99,9 @@ async def take(
         refusals.raise_all()
         return chosen
 
-    received, chosen = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read)
+    await run_in_threadpool(check_bytes, parts, owner, declared_length(request))
+    room = partial(check_disk, parts.settings, 0)
+    received, chosen = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read, room)
     upload, new = await run_in_threadpool(_record, received, chosen, parts, owner, kind, describe)
     return await _settled(parts, upload, chosen.wait) or upload, new
 
@@ -116,6 +120,7 @@ def _record(
     kind: UploadKind,
     describe: Described[Options],
 ) -> tuple[Upload, bool]:
+    check_stored(parts, owner, received.size_bytes)
     file = parts.blobs.open(received.sha256)
     if file is None:
         raise Refusal("storage_unavailable", "The bytes that just came are gone again. Send them once more.")

@@ -23,6 +23,7 @@ def own_service(data_dir: Path | None) -> Iterator[str]:
         chosen = settings(
             host="127.0.0.1",
             port=0,
+            auth="none",
             data_dir=data_dir or Path(scratch),
             measure_lock=None if data_dir or "WINNOW_MEASURE_LOCK" in os.environ else USERS_LOCK,
             log_level=os.environ.get("WINNOW_LOG_LEVEL", "WARNING"),

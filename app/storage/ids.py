@@ -8,13 +8,19 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["mdl", "dst", "inq", "job", "stu", "trl", "wrk"]
+Prefix = Literal["mdl", "dst", "inq", "job", "stu", "trl", "wrk", "aud"]
+Hashed = Literal["key", "ses"]
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 
 
 def new_id(prefix: Prefix) -> str:
     return f"{prefix}_{_base32(time.time_ns() // 1_000_000, 10)}{_base32(secrets.randbits(80), 16)}"
+
+
+def hashed_id(prefix: Hashed, sha256: str) -> str:
+    """The id of what is found by a secret: the first 130 bits of the secret's hash."""
+    return f"{prefix}_{_base32(int(sha256, 16) >> 126, 26)}"
 
 
 def study_of(job: str) -> str:

@@ -1,5 +1,6 @@
 """Blobs as files of one local directory, named by their content.
 
+    root/00/ … root/ff/      there from the start, so that no first blob of a folder takes longer than others
     root/ab/ab12…ef          a blob: read-only, one link, the name is its SHA-256
     root/incoming/           on the way in; renamed when complete and on the disk
     root/incoming/.lock      held while a name comes or goes
@@ -17,6 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Thread
 from typing import BinaryIO, Final
 
 from app.storage.plain_file import open_plain
@@ -37,7 +39,9 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         self._root = root
         self._incoming = root / "incoming"
-        self._incoming.mkdir(parents=True, exist_ok=True)
+        for folder in (self._incoming, *(root / f"{number:02x}" for number in range(256))):
+            folder.mkdir(parents=True, exist_ok=True)
+        _sync_folder(root)
 
     def writer(self) -> "LocalWriter":
         with refusing_when_full():
@@ -88,17 +92,16 @@ class LocalBlobs:
             file.write(b"ping")
 
     def keep(self, part: Path, sha256: str) -> None:
-        """Give a complete file its name. For content that is there already, only say that it was put again."""
+        """Give a complete file its name. Content that is there already is replaced by itself: how long it takes tells
+        nobody whether somebody else has it."""
         file = self._file(sha256)
         with self._lock():
-            if file.exists():
-                os.utime(file)
-                part.unlink()
-                return
             file.parent.mkdir(exist_ok=True)
+            known = _opened(file)
             part.rename(file)
-            for folder in (file.parent, self._root):
-                _sync_folder(folder)
+            _sync_folder(file.parent)
+        if known is not None:
+            Thread(target=known.close, name="blob-replaced").start()
 
     @property
     def incoming(self) -> Path:
@@ -175,6 +178,14 @@ def _written_before(file: Path, when: float) -> bool:
         return file.stat().st_mtime < when
     except FileNotFoundError:
         return False
+
+
+def _opened(file: Path) -> BinaryIO | None:
+    """Held open, what is replaced is freed when it is closed, which takes the longer the larger it is."""
+    try:
+        return file.open("rb", buffering=0)
+    except FileNotFoundError:
+        return None
 
 
 def _in_use(part: Path) -> bool:

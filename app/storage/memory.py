@@ -7,13 +7,17 @@ from dataclasses import replace
 from app.storage import rules
 from app.storage.memory_inquiries import MemoryInquiries
 from app.storage.memory_jobs import MemoryJobs
+from app.storage.memory_keys import MemoryKeys
 from app.storage.memory_leases import MemoryLeases
 from app.storage.memory_studies import MemoryStudies
 from app.storage.memory_uploads import MemoryUploads
+from app.storage.memory_usage import MemoryUsage
 from app.storage.records import MAX_DURATIONS, Duration, Inquiry, Job, Trial, Upload, Worker
 
 
-class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases):
+class MemoryRecords(
+    MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases, MemoryKeys, MemoryUsage
+):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
 
     def __init__(self) -> None:

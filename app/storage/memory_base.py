@@ -14,12 +14,12 @@ from app.storage.kinds import family_of, queue_of
 from app.storage.messages import state_event
 from app.storage.records import (
     FAMILIES,
+    Dated,
     Event,
     Family,
     IdempotencyKey,
     Item,
     Job,
-    Leased,
     Page,
     Study,
     Trial,
@@ -27,7 +27,7 @@ from app.storage.records import (
 )
 
 Some = TypeVar("Some", bound=Item)
-AnyLeased = TypeVar("AnyLeased", bound=Leased)
+AnyDated = TypeVar("AnyDated", bound=Dated)
 
 
 class MemoryStore:
@@ -125,7 +125,7 @@ def _as_json(item: Some) -> Some:
     return replace(item, **json.loads(json.dumps(nested)))
 
 
-def paged(items: Iterable[AnyLeased], page: Page) -> list[AnyLeased]:
+def paged(items: Iterable[AnyDated], page: Page) -> list[AnyDated]:
     newest = sorted(items, key=lambda item: (item.created_at, item.id), reverse=True)
     unseen = [item for item in newest if page.after is None or (item.created_at, item.id) < page.after]
     return deepcopy(unseen[: page.limit])

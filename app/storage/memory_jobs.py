@@ -48,6 +48,10 @@ class MemoryJobs(MemoryStore):
             known = self._get(Job, id)
             return deepcopy(known) if known and known.owner == owner else None
 
+    def any_job(self, id: str) -> Job | None:
+        with self._lock:
+            return deepcopy(self._get(Job, id))
+
     def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]:
         with self._lock:
             return paged((j for j in self._all(Job) if j.owner == owner and _fits(j, filter)), page)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from app.storage.records import (
+    Audited,
     Decision,
     Duration,
     Event,
@@ -16,10 +17,12 @@ from app.storage.records import (
     Item,
     Job,
     JobFilter,
+    Key,
     Leased,
     Page,
     Queue,
     Reaped,
+    Session,
     Study,
     Taker,
     Trial,
@@ -96,6 +99,9 @@ class Jobs(Protocol):
         """The job that was made with this key. `KeyReused`."""
 
     def job(self, owner: str, id: str) -> Job | None: ...
+
+    def any_job(self, id: str) -> Job | None:
+        """Whoever owns it: for what asks on nobody's behalf, as a worker that clears up, or a link that was signed."""
 
     def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]: ...
 
@@ -248,7 +254,55 @@ class Durations(Protocol):
         """Of parts of this kind on models with layers of these operators, the newest first."""
 
 
-class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Protocol):
+class Keys(Protocol):
+    """API keys, and the sessions of browsers. Whoever asks here sees those of all owners."""
+
+    def add_key(self, key: Key) -> Key:
+        """Store it, or answer the one with the same id as it is: the same secret is the same key."""
+
+    def key(self, id: str) -> Key | None: ...
+
+    def keys(self, page: Page) -> list[Key]:
+        """Those that were revoked or have expired, too."""
+
+    def key_used(self, id: str, now: float, unless_since: float) -> None:
+        """Keep that it was used, unless it is kept that it was after `unless_since`."""
+
+    def revoke_key(self, id: str, now: float) -> Key | None:
+        """For good; twice does no harm. `Conflict` for the last one with the scope admin that can be used."""
+
+    def add_session(self, session: Session) -> None:
+        """Forgets those that expired before this one was made."""
+
+    def session(self, id: str) -> Session | None: ...
+
+    def end_session(self, id: str) -> bool:
+        """False when there is none."""
+
+    def secret(self, name: str, new: str) -> str:
+        """The secret of this name that all processes share; `new` where there was none."""
+
+
+class Audit(Protocol):
+    """Who did what. Entries are added and never changed."""
+
+    def add_audited(self, entry: Audited) -> None: ...
+
+    def audited(self, page: Page) -> list[Audited]: ...
+
+
+class Usage(Protocol):
+    """What an owner has."""
+
+    def stored_bytes(self, owner: str) -> int:
+        """Of uploads, and of artifacts and curves of jobs and trials: each as often as a record names it, whoever else
+        may have the same bytes."""
+
+    def open_jobs(self, owner: str) -> int:
+        """How many of the jobs have not finished."""
+
+
+class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Keys, Audit, Usage, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""

@@ -7,12 +7,12 @@ change nothing.
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 from winnow.contract.capability import CPU, canonical
 
 LOCAL_OWNER = "local"
-"""The one owner until there are keys."""
+"""Whose everything is where nobody is asked who they are."""
 
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
@@ -188,6 +188,66 @@ class Decision:
     change: Mapping[str, dict[str, Any]] = field(default_factory=dict)
     job: dict[str, Any] | None = None
     events: list[Event] = field(default_factory=list)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Key:
+    """An API key. `sha256` is the hash of the text that its bearer sends; nobody keeps the text.
+
+    `id` follows from the hash (`app.storage.ids.hashed_id`). Times are in seconds since the epoch.
+    """
+
+    id: str
+    owner: str
+    name: str
+    scopes: tuple[str, ...]
+    sha256: str
+    created_at: float
+    expires_at: float | None = None
+    last_used_at: float | None = None
+    revoked_at: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Session:
+    """What a browser's cookie stands for, kept as a key is. `key` is the API key that it was made from, None for a
+    token."""
+
+    id: str
+    owner: str
+    scopes: tuple[str, ...]
+    sha256: str
+    created_at: float
+    expires_at: float
+    key: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Audited:
+    """Something that somebody did, or tried: a request that changes something, and its answer's status.
+
+    `route` is its template (`/v1/jobs/{id}`), `object` the id of what it was about, `key` None for a token.
+    """
+
+    id: str
+    created_at: float
+    owner: str
+    key: str | None
+    method: str
+    route: str
+    object: str | None
+    status: int
+    request_id: str
+
+
+class Dated(Protocol):
+    """What lists show newest first."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def created_at(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,13 +10,15 @@ from app.storage.records import Worker
 from app.storage.sql_durations import SqlDurations
 from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
+from app.storage.sql_keys import SqlKeys
 from app.storage.sql_leases import SqlLeases
 from app.storage.sql_studies import SqlStudies
 from app.storage.sql_uploads import SqlUploads
+from app.storage.sql_usage import SqlUsage
 from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
 
 
-class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations):
+class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations, SqlKeys, SqlUsage):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
     def ping(self) -> None:

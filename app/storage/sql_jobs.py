@@ -46,6 +46,11 @@ class SqlJobs(SqlStore):
             row = connection.execute(select(jobs).where(_named(owner, id))).one_or_none()
         return None if row is None else from_row(Job, row)
 
+    def any_job(self, id: str) -> Job | None:
+        with self.reading() as connection:
+            row = connection.execute(select(jobs).where(jobs.c.id == id)).one_or_none()
+        return None if row is None else from_row(Job, row)
+
     def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]:
         query = select(jobs).where(jobs.c.owner == owner, *_conditions(filter))
         with self.reading() as connection:

@@ -250,6 +250,55 @@ durations: Final = Table(
     Index(None, "kind", "operators"),
 )
 
+api_keys: Final = Table(
+    "api_keys",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("name", String(200), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double),
+    Column("last_used_at", Double),
+    Column("revoked_at", Double),
+    Index(None, "created_at", "id"),
+)
+
+sessions: Final = Table(
+    "sessions",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("scopes", JSON, nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("key", String(64), ForeignKey("api_keys.id", ondelete="CASCADE"), index=True),
+)
+
+secrets: Final = Table(
+    "secrets",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("value", String(100), nullable=False),
+)
+
+audit: Final = Table(
+    "audit",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("created_at", Double, nullable=False),
+    Column("owner", String(200), nullable=False),
+    Column("key", String(64)),  # an API key's id; those are never deleted
+    Column("method", String(20), nullable=False),
+    Column("route", String(200), nullable=False),
+    Column("object", String(200)),
+    Column("status", Integer, nullable=False),
+    Column("request_id", String(64), nullable=False),
+    Index(None, "created_at", "id"),
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,

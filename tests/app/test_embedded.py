@@ -2,6 +2,7 @@ import errno
 from pathlib import Path
 from typing import NoReturn
 
+import httpx
 import pytest
 
 from app import embedded
@@ -33,4 +34,20 @@ def test_a_kind_of_address_that_the_system_lacks_is_a_sentence(
     monkeypatch.setattr(embedded.socket, "socket", lacking)
     settings = Settings(data_dir=tmp_path, host="::1", port=0)
     with pytest.raises(CannotStart, match="not supported"), running(settings, workers=0):
+        pytest.fail("it started")
+
+
+def test_where_nobody_is_asked_only_loopback_is_listened_on(tmp_path: Path) -> None:
+    everywhere = {"data_dir": tmp_path, "host": "0.0.0.0", "port": 0}
+    with pytest.raises(CannotStart, match="WINNOW_AUTH=keys"), running(Settings(**everywhere), workers=0):
+        pytest.fail("it started")
+    assert list(tmp_path.iterdir()) == [], "before anything is made"
+    with running(Settings(**everywhere, auth="keys"), workers=0) as url:
+        assert httpx.get(f"{url}/livez", verify=False).status_code == 200
+        assert httpx.get(f"{url}/v1/models", verify=False).status_code == 401
+
+
+def test_a_key_file_that_cannot_be_used_is_a_sentence(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=0, auth="keys", admin_key_file=tmp_path / "none")
+    with pytest.raises(CannotStart, match="WINNOW_ADMIN_KEY_FILE"), running(settings, workers=0):
         pytest.fail("it started")

@@ -31,3 +31,27 @@ def test_what_would_fail_later_is_refused_at_once(
 def test_the_client_knows_every_variable() -> None:
     """It says of any other that nothing reads it, also where no service is installed."""
     assert tuple(Settings.model_fields) == SETTINGS
+
+
+@pytest.mark.parametrize(
+    ("variables", "fault"),
+    [
+        ({"AUTH": "oidc"}, "WINNOW_OIDC_ISSUER and WINNOW_OIDC_AUDIENCE"),
+        ({"AUTH": "oidc", "OIDC_ISSUER": "https://id.example.com"}, "WINNOW_OIDC_AUDIENCE"),
+        ({"AUTH": "password"}, "'none', 'keys' or 'oidc'"),
+        ({"OIDC_ISSUER": "http://id.example.com"}, "https://"),
+        ({"OIDC_ISSUER": "id.example.com"}, "https://"),
+    ],
+)
+def test_how_who_asks_is_known_is_set_as_a_whole(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], fault: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"WINNOW_{name}", value)
+    with pytest.raises(ValidationError, match=fault):
+        Settings()
+
+
+def test_an_issuer_on_this_machine_needs_no_tls() -> None:
+    made = Settings(auth="oidc", oidc_issuer="http://127.0.0.1:9", oidc_audience="winnow")
+    assert made.oidc_issuer == "http://127.0.0.1:9"

@@ -16,18 +16,24 @@ from tests.support.api_examples import settled
 from tests.support.digits import DECLARATION, digits
 from tests.support.service import Service, service
 
-NOT_MEANT = ("ignored_auth", "object_level_authorization")
-"""Checks of what this service has not: accounts."""
+NOT_MEANT = ("object_level_authorization",)
+"""What other owners may not see, `tests/app/api/test_isolation.py` asks of every route."""
+ADMIN_KEY = "0f1e2d3c4b5a69788796a5b4c3d2e1f00f1e2d3c"
 
 
 @dataclass(frozen=True)
 class Target:
-    """A service and the ids of what it has: the first of each kind is ready, or finished."""
+    """A service and the ids of what it has: the first of each kind is ready, or finished. `key` opens all of it."""
 
     url: str
     models: list[str]
     datasets: list[str]
     jobs: list[str]
+    key: str = ADMIN_KEY
+
+    @property
+    def headers(self) -> dict[str, str]:
+        return {"Authorization": f"Bearer {self.key}"}
 
 
 @dataclass(frozen=True)
@@ -49,16 +55,19 @@ class Outcome:
 @contextmanager
 def target(folder: Path) -> Iterator[Target]:
     """`winnow serve` with a model, a dataset and a job that came to its end, then without workers: others wait."""
-    with service(folder / "var") as winnow:
+    (folder / "admin.key").write_text(ADMIN_KEY)
+    asks = {"WINNOW_AUTH": "keys", "WINNOW_ADMIN_KEY_FILE": folder / "admin.key"}
+    known = {"Authorization": f"Bearer {ADMIN_KEY}"}
+    with service(folder / "var", **asks) as winnow:
         files = digits(folder)
-        with httpx.Client(base_url=winnow.url, timeout=30) as http:
+        with httpx.Client(base_url=winnow.url, timeout=30, headers=known) as http:
             made = _ready(http, files.model.read_bytes(), files.data.read_bytes())
         winnow.stop()
         winnow.gone(10)
-        again = Service(folder / "var", "--no-workers")
+        again = Service(folder / "var", "--no-workers", **asks)
         try:
             again.start()
-            with httpx.Client(base_url=again.url, timeout=30) as http:
+            with httpx.Client(base_url=again.url, timeout=30, headers=known) as http:
                 waiting = http.post("/v1/jobs", json=_job(made.models[0])).json()["id"]
             yield Target(again.url, made.models, made.datasets, [*made.jobs, waiting])
         finally:
@@ -71,6 +80,7 @@ def run(to: Target, folder: Path, seed: int, *options: str) -> Outcome:
     report, answered = folder / "report.json", folder / "answers.json"
     command = [
         *(sys.executable, "-m", "schemathesis.cli", "run", f"{to.url}/openapi.json", *options),
+        *("--header", f"Authorization: Bearer {to.key}"),
         *("--seed", str(seed), "--no-shrink", "--continue-on-failure"),
         *("--checks", "all", "--exclude-checks", ",".join(NOT_MEANT)),
         *("--report", "json", "--report-json-path", str(report)),

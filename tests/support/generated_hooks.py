@@ -26,11 +26,19 @@ TARGET: Final[dict[str, Any]] = json.loads(os.environ["WINNOW_GENERATED"])
 ONNX: Final = bytes([0x08, 10, 0x3A, 8])
 """The outermost fields of a model: ir_version 10, and a graph of eight bytes."""
 
-http: Final = httpx.Client(base_url=TARGET["url"], timeout=30)
+http: Final = httpx.Client(
+    base_url=TARGET["url"], timeout=30, headers={"Authorization": f"Bearer {TARGET['key']}"}
+)
 PREPARED: Final = {*TARGET["models"], *TARGET["datasets"], *TARGET["jobs"]}
 """What later cases need: others are made to be changed and deleted."""
 
 numbers: Final = itertools.count(1)
+JUDGED_FURTHER: Final = (
+    *("upload_model", "upload_dataset", "submit_job"),
+    *("make_link", "open_link", "create_key"),
+)
+"""Operations that refuse what is well-formed, too."""
+
 with_files: Final[set[str]] = set()
 """Cases whose form got a file that is good."""
 
@@ -51,13 +59,23 @@ def before_call(context: Any, case: Any, kwargs: dict[str, Any]) -> None:
 
 
 def _name_what_exists(case: Any) -> None:
-    known = any(f"/v1/{kind}/" in case.operation.path for kind in ("models", "datasets", "jobs"))
+    if case.operation.path == "/v1/links/{id}/{what}" and _is_well_formed(case, ParameterLocation.PATH):
+        _name_a_link(case)
+        return
+    known = any(f"/v1/{kind}/" in case.operation.path for kind in ("models", "datasets", "jobs", "keys"))
     if known and _is_well_formed(case, ParameterLocation.PATH) and "id" in (case.path_parameters or {}):
         case.path_parameters["id"] = _id(case.operation.path, case.method.upper())
     if _is_well_formed(case, ParameterLocation.QUERY):
         case.query = _query(case.query or {})
     if _is_well_formed(case, ParameterLocation.BODY):
         case.body = _body(case)
+
+
+def _name_a_link(case: Any) -> None:
+    what = case.path_parameters["what"]
+    made = http.post(f"/v1/jobs/{TARGET['jobs'][0]}/links", json={"what": what, "seconds": 60})
+    url = httpx.URL(made.raise_for_status().json()["url"])
+    case.path_parameters["id"], case.query = TARGET["jobs"][0], dict(url.params)
 
 
 @schemathesis.hook
@@ -76,9 +94,9 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
 
 
 def _is_beyond_schemas(case: Any, response: Any) -> bool:
-    """Bytes have a format, a job fits its model and data, a cursor is one of ours, no text holds NUL, and 1.0 is no
-    whole number, which it is to JSON Schema."""
-    if case.operation.definition.raw["operationId"] in ("upload_model", "upload_dataset", "submit_job"):
+    """Bytes have a format, a job fits its model and data, a link was signed, a key expires in the future, a cursor is
+    one of ours, no text holds NUL, and 1.0 is no whole number, which it is to JSON Schema."""
+    if case.operation.definition.raw["operationId"] in JUDGED_FURTHER:
         return True
     problem = response.json()
     said = ("NUL", "64 bits", "valid integer", "whole number was expected")
@@ -92,6 +110,10 @@ def _is_well_formed(case: Any, location: ParameterLocation) -> bool:
 
 def _id(path: str, method: str) -> str:
     kind = path.split("/")[2]
+    if path.endswith("/links"):
+        return str(TARGET["jobs"][0])
+    if kind == "keys":
+        return _made("/v1/keys", json={"name": "generated", "owner": "generated"})
     if method == "GET":
         return str(TARGET[kind][next(numbers) % len(TARGET[kind])])
     match kind:

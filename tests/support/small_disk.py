@@ -16,6 +16,10 @@ from tests.support.service import Service, service
 MOUNT = 'mount -t tmpfs -o size=%d,mode=777 none "$0" && exec setpriv --reuid 65534 --clear-groups "$@"'
 
 
+VARIABLES = {"PYTHONDONTWRITEBYTECODE": 1, "WINNOW_KEEP_FREE_BYTES": 0}
+"""The whole disk is smaller than what stays free elsewhere."""
+
+
 @dataclass(frozen=True)
 class SmallDisk:
     """`folder` is the service's data folder as this process can reach it."""
@@ -59,6 +63,6 @@ def small_disk(size: int) -> Iterator[SmallDisk]:
         under = ["unshare", "-m", "sh", "-c", MOUNT % size, name]
         if subprocess.run([*under, "true"], capture_output=True, check=False).returncode != 0:
             pytest.skip("no file system may be mounted here")
-        with service(folder / "var", "--no-workers", under=under, PYTHONDONTWRITEBYTECODE=1) as running:
+        with service(folder / "var", "--no-workers", under=under, **VARIABLES) as running:
             inside = Path(f"/proc/{running.main.pid}/root") / str(folder / "var").lstrip("/")
             yield SmallDisk(running, inside)

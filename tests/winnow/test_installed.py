@@ -97,7 +97,12 @@ def test_its_commands_work_and_those_of_the_service_say_what_to_install(
     (tmp_path / "model.onnx").write_bytes(b"model")
     shown = call(installed / "winnow", "--help", cwd=tmp_path)
     assert (shown.returncode, "serve" in shown.stdout, "upload" in shown.stdout) == (0, True, True)
-    for command in (["serve", "--port", "9000"], ["worker"], ["run", "model.onnx", "--step", "float16"]):
+    for command in (
+        ["serve", "--port", "9000"],
+        ["worker"],
+        ["keys", "create", "--admin"],
+        ["run", "model.onnx", "--step", "float16"],
+    ):
         ended = call(installed / "winnow", *command, cwd=tmp_path)
         assert (ended.returncode, "pip install ./winnow '.[worker]'" in ended.stderr) == (1, True), (
             ended.stderr

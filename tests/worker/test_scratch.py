@@ -56,20 +56,22 @@ def ended(records: MemoryRecords, job: Job, state: str) -> Job:
 
 def test_only_what_somebody_comes_back_to_survives_a_sweep(scratch: Scratch, tmp_path: Path) -> None:
     records = MemoryRecords()
-    model = an_upload()
-    records.add_upload(model)
+    model, hers = an_upload(), an_upload(owner="ada")
+    for upload in (model, hers):
+        records.add_upload(upload)
     waiting = records.add_job(a_job(model), None)[0]
     failed = ended(records, a_job(model), "failed")
+    her_failed = ended(records, a_job(hers, owner="ada"), "failed")
     long_failed = ended(records, a_job(model), "failed")
     cancelled = ended(records, a_job(model), "cancelled")
     done = ended(records, a_job(model), "succeeded")
     unknown = a_job(model)
-    for item in (waiting, failed, long_failed, cancelled, done, unknown, model):
+    for item in (waiting, failed, her_failed, long_failed, cancelled, done, unknown, model):
         scratch.attempt(replace(item, attempt=1))
     old = time.time() - KEEP_FAILED_SECONDS - 60
     os.utime(tmp_path / long_failed.id, (old, old))
     scratch.sweep(records)
-    assert {path.name for path in tmp_path.iterdir()} == {waiting.id, failed.id, cancelled.id}
+    assert {path.name for path in tmp_path.iterdir()} == {waiting.id, failed.id, her_failed.id, cancelled.id}
 
 
 def test_what_is_held_survives_a_sweep(scratch: Scratch, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from typer.core import TyperGroup
 from winnow.cli import data, jobs, run, steps, things, trials, uploads, workers
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
-from winnow.cli.service import add_service_command
+from winnow.cli.service import add_service_command, add_service_group
 from winnow.cli.variables import unknown_variables
 from winnow.client import ClientError, ServiceProblem
 
@@ -95,6 +95,7 @@ commands.command()(run.run)
 commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")
+add_service_group(commands, "keys")
 for command in (
     uploads.upload,
     uploads.models,

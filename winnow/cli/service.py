@@ -42,6 +42,14 @@ def add_service_command(commands: typer.Typer, name: str) -> None:
         )
 
 
+def add_service_group(commands: typer.Typer, name: str) -> None:
+    """Add a group of commands of the service; where it is not installed, one command that says what to install."""
+    try:
+        commands.add_typer(service_part(name), name=name)
+    except ServiceNotInstalled:
+        add_service_command(commands, name)
+
+
 def _raising(error: ServiceNotInstalled) -> Callable[[], NoReturn]:
     def command() -> NoReturn:
         raise error

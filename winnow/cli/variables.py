@@ -17,7 +17,17 @@ SETTINGS: Final = (
     "capabilities",
     "threads",
     "grace_seconds",
+    "oidc_issuer",
+    "oidc_audience",
+    "oidc_scopes_claim",
+    "auth",
+    "admin_key_file",
+    "session_seconds",
     "max_upload_bytes",
+    "max_stored_bytes",
+    "max_open_jobs",
+    "requests_per_minute",
+    "keep_free_bytes",
     "max_unpacked_bytes",
     "allow_torchscript",
     "lease_seconds",
@@ -35,8 +45,8 @@ SETTINGS: Final = (
     "log_level",
 )
 """Those of the service (`app.settings`), written in capitals behind the prefix: a test compares them."""
-OTHERS: Final = ("WINNOW_URL", "WINNOW_PARENT_PID")
-"""What is read beside the settings: where the service is, and whose worker this is."""
+OTHERS: Final = ("WINNOW_URL", "WINNOW_KEY", "WINNOW_PARENT_PID")
+"""What is read beside the settings: where the service is, the key to it, and whose worker this is."""
 FOREIGN: Final = tuple(PREFIX + start for start in ("TEST_", "FUZZ_", "REQUIRE_", "GENERATED"))
 """Those of the tests."""
 

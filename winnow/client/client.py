@@ -60,11 +60,18 @@ class Client:
     """Synchronous; not for several threads at once. `http` replaces the connection (tests)."""
 
     def __init__(
-        self, url: str | None = None, *, patience: float = PATIENCE, http: httpx.Client | None = None
+        self,
+        url: str | None = None,
+        *,
+        key: str | None = None,
+        patience: float = PATIENCE,
+        http: httpx.Client | None = None,
     ) -> None:
-        """`url` is where the service is; if not given WINNOW_URL of the environment says it, else it is LOCAL."""
+        """`url` is where the service is, `key` what it knows you by, if it asks: an API key or a token. Where they are
+        not given WINNOW_URL and WINNOW_KEY of the environment say them; `url` is else LOCAL."""
         url = url or os.environ.get("WINNOW_URL") or LOCAL
-        self._transport, self._patience = Transport(url, http), patience
+        key = key or os.environ.get("WINNOW_KEY")
+        self._transport, self._patience = Transport(url, http, key), patience
         self.url = self._transport.url
 
     def __enter__(self) -> Self:

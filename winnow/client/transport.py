@@ -20,15 +20,19 @@ PAUSES: Final = (0.2, 0.8)
 """Seconds before a second and a third try."""
 
 TIMEOUT: Final = httpx.Timeout(30.0, connect=5.0)
+KEY: Final = re.compile(r"[A-Za-z0-9._~+/=-]+")
 NOT_SENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout)
 
 
 class Transport:
     """One service. `http` replaces the connection, for tests against an application in this process."""
 
-    def __init__(self, url: str, http: httpx.Client | None = None) -> None:
+    def __init__(self, url: str, http: httpx.Client | None = None, key: str | None = None) -> None:
+        """Raises ClientError for what is no address or no key."""
         self.url = url.rstrip("/") if "://" in url else f"http://{url.rstrip('/')}"
         self._http = http or _connection(self.url)
+        if key:
+            self._http.headers["Authorization"] = f"Bearer {_checked_key(key)}"
 
     def close(self) -> None:
         self._http.close()
@@ -95,6 +99,15 @@ class Transport:
     def _unreachable(self, error: httpx.RequestError) -> ServiceUnreachable:
         cause = re.sub(r"^\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
         return ServiceUnreachable(self.url, cause, lost=not isinstance(error, NOT_SENT))
+
+
+def _checked_key(key: str) -> str:
+    """What it is never stands in an error: that ends in a log."""
+    if not KEY.fullmatch(key.strip()):
+        raise ClientError(
+            "the key (WINNOW_KEY) has to be one word of letters, digits and ._~+/=-; copy it whole"
+        )
+    return key.strip()
 
 
 def _connection(url: str) -> httpx.Client:

@@ -18,7 +18,8 @@ QUICK: Final = 0.2
 SLOW: Final = 2.0
 """Seconds between two looks: QUICK after a change, half as much again each time after none, up to SLOW."""
 
-RESTARTING: Final = frozenset({502, 503, 504})
+PASSING: Final = frozenset({429, 502, 503, 504})
+"""Statuses of a service that restarts, or that was asked too often."""
 
 
 def versions(
@@ -59,7 +60,7 @@ def patiently(action: Callable[[], R], patience: float) -> R:
         try:
             return action()
         except (ServiceUnreachable, ServiceProblem, UnexpectedAnswer) as error:
-            away = isinstance(error, ServiceUnreachable) or error.status in RESTARTING
+            away = isinstance(error, ServiceUnreachable) or error.status in PASSING
             if not away or time.monotonic() > deadline:
                 raise
         time.sleep(0.5)

@@ -17,16 +17,27 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     # the request itself
     "malformed_request": (400, "The request could not be read"),
     "digest_mismatch": (400, "The bytes do not match the digest sent with them"),
+    "key_needed": (401, "The request does not say who sends it"),
+    "key_unknown": (401, "There is no such key"),
+    "key_expired": (401, "The key has expired"),
+    "key_revoked": (401, "The key was revoked"),
+    "session_ended": (401, "The session has ended"),
+    "token_invalid": (401, "The token is not accepted here"),
+    "token_expired": (401, "The token has expired"),
+    "scope_missing": (403, "The key does not allow this"),
+    "link_invalid": (403, "The link is none of this service's"),
     "cross_origin": (403, "A page of another site may not change things here"),
     "not_found": (404, "There is no such thing"),
     "method_not_allowed": (405, "This address does not answer that method"),
     "request_timeout": (408, "The request arrived too slowly"),
+    "link_expired": (410, "The link has expired"),
     "upload_too_large": (413, "The upload is larger than this service accepts"),
     "unknown_format": (415, "The bytes are no format this service reads"),
     "unsupported_media_type": (415, "The request body has the wrong content type"),
     "range_not_satisfiable": (416, "The range lies outside the content"),
     "host_not_allowed": (421, "This service does not answer to that name"),
     "invalid_request": (422, "The request does not fit its schema"),
+    "too_many_requests": (429, "More requests came than one owner may send"),
     "headers_too_large": (431, "The headers are larger than this service reads"),
     "empty_upload": (422, "The upload is empty"),
     "idempotency_conflict": (422, "This idempotency key was used with another request"),
@@ -39,6 +50,9 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "job_finished": (409, "The job has already finished"),
     "job_not_retryable": (409, "The job cannot be retried"),
     "no_artifact": (409, "The job has no artifact"),
+    "keys_disabled": (409, "This service takes no keys"),
+    "last_admin_key": (409, "This is the last key that can administer"),
+    "too_many_jobs": (429, "One owner may not have more unfinished jobs"),
     # uploads that are refused, at the door or by inspection
     "invalid_model": (422, "The model is not valid"),
     "unsupported_type": (422, "The model takes or answers what is no tensor of numbers"),
@@ -89,6 +103,8 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "internal_error": (500, "Something failed on our side"),
     "too_busy": (503, "The service has no room for this now"),
     "storage_unavailable": (503, "The storage cannot be reached"),
+    "issuer_unreachable": (503, "The issuer of tokens cannot be reached"),
+    "quota_exceeded": (507, "One owner may not store more"),
     "disk_full": (507, "There is no room left to store this"),
 }
 """code → (HTTP status, title)."""
@@ -150,7 +166,8 @@ class Refusal(Exception):
     """Something asked for cannot be had. Carries all that the asker needs to know; `errors` are all the faults, of
     which the problem lists the first. `parts` are the refusals that it was made of, itself where it was made alone.
 
-    Raises `KeyError` when made with a code that is not in `CODES`.
+    `retry_after` is in how many seconds the answer may be another, None where waiting does not help. Raises `KeyError`
+    when made with a code that is not in `CODES`.
     """
 
     def __init__(
@@ -162,6 +179,7 @@ class Refusal(Exception):
         layer: str | None = None,
         errors: Sequence[FieldError] = (),
         parts: Sequence["Refusal"] = (),
+        retry_after: int | None = None,
     ) -> None:
         status, title = CODES[code]
         own = [] if field is None else [FieldError(path=field, detail=detail)]
@@ -177,6 +195,7 @@ class Refusal(Exception):
             errors=self.errors[:MAX_ERRORS],
         )
         self.parts: Sequence[Refusal] = parts or (self,)
+        self.retry_after = retry_after
         super().__init__(f"{code}: {detail}")
 
 

@@ -10,7 +10,8 @@ from tests.app.api.conftest import ONNX, zipped
 from tests.app.api.test_jobs import STEPS, stored
 from tests.support.facts import dataset_facts, model_facts
 from tests.support.generated import Target, run
-from tests.support.served import Served, served
+from tests.support.owners import a_key_of, served_to
+from tests.support.served import Served
 
 
 def made(api: Served) -> Target:
@@ -24,12 +25,13 @@ def made(api: Served) -> Target:
     report = stored(api, json.dumps(corpus()["Report"][0]).encode())
     finished = {"state": "succeeded", "outcome": "accepted", "report_sha256": report}
     api.finish(jobs[0], **finished, artifact_sha256=stored(api, b"small"), artifact_bytes=5)
-    return Target(api.url, [model], [dataset], jobs)
+    return Target(api.url, [model], [dataset], jobs, a_key_of(api, "ada"))
 
 
 def test_no_generated_request_is_answered_against_the_document(tmp_path: Path) -> None:
     chosen = Settings(data_dir=tmp_path)
-    with served(tmp_path, records=open_records(chosen), blobs=open_blobs(chosen)) as api:
+    stores = {"records": open_records(chosen), "blobs": open_blobs(chosen)}
+    with served_to("ada", tmp_path, **stores) as api:
         outcome = run(made(api), tmp_path / "run", 1, "--phases", "fuzzing,stateful", "--max-examples", "4")
         operations = {
             operation["operationId"]

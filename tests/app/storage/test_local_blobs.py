@@ -40,6 +40,24 @@ def test_nothing_is_left_by_an_abort_nor_by_putting_the_same_again(root: Path) -
     assert parts(root) == []
 
 
+def test_who_reads_what_is_put_again_reads_on(root: Path) -> None:
+    """It is replaced by itself, as new bytes are put: the time it takes tells nobody that they were there."""
+    blobs = LocalBlobs(root)
+    first = blobs.writer()
+    first.write(b"content")
+    sha256, _ = first.commit()
+    before = blobs.path(sha256).stat()
+    opened = blobs.open(sha256)
+    assert opened is not None
+    with opened:
+        again = blobs.writer()
+        again.write(b"content")
+        assert again.commit() == (sha256, 7)
+        assert opened.read() == b"content"
+    after = blobs.path(sha256).stat()
+    assert (after.st_ino != before.st_ino, after.st_nlink, after.st_mode) == (True, 1, before.st_mode)
+
+
 def test_a_failed_copy_leaves_nothing(root: Path, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="no plain file"):
         LocalBlobs(root).put_file(tmp_path)
@@ -61,7 +79,6 @@ def test_a_sweep_removes_what_a_dead_process_left_and_not_what_still_comes_in(ro
 
 def test_a_sweep_touches_no_file_that_is_no_blob(root: Path) -> None:
     blobs = LocalBlobs(root)
-    (root / "ab").mkdir()
     note = root / "ab" / "note.txt"
     note.write_text("the operator's")
     assert list(blobs.sweep(set(), time.time() + 60)) == []

@@ -107,3 +107,40 @@ def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(monkeypatch: p
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{closed_port()}")
     with answering(lambda handler: send(handler, 200, b'{"items": [], "next": null}')) as url:
         assert list(Client(url).jobs()) == []
+
+
+@pytest.mark.parametrize("given", ["argument", "variable"])
+def test_a_key_is_sent_with_every_request(given: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen: list[str | None] = []
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers["authorization"])
+        send(handler, 500)
+
+    if given == "variable":
+        monkeypatch.setenv("WINNOW_KEY", "winnow_secret\n")
+    with answering(note) as url, Client(url, key="winnow_secret" if given == "argument" else None) as client:
+        for call in (client.job, client.cancel):
+            with pytest.raises(UnexpectedAnswer):
+                call("job_1")
+    assert seen == ["Bearer winnow_secret"] * 2
+
+
+def test_without_a_key_none_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WINNOW_KEY", raising=False)
+    seen: list[str | None] = []
+
+    def note(handler: BaseHTTPRequestHandler) -> None:
+        seen.append(handler.headers["authorization"])
+        send(handler, 500)
+
+    with answering(note) as url, Client(url) as client, pytest.raises(UnexpectedAnswer):
+        client.job("job_1")
+    assert seen == [None]
+
+
+@pytest.mark.parametrize("key", ["two words", "line\nbreak", "é", "a,b"])
+def test_what_is_no_key_is_told_without_telling_it(key: str) -> None:
+    with pytest.raises(ClientError, match="WINNOW_KEY") as told:
+        Client("http://127.0.0.1:1", key=key)
+    assert key not in str(told.value)

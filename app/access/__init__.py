@@ -1,0 +1,1 @@
+"""Who asks, and what they may do: keys, tokens, sessions, links, and how many requests. Knows no HTTP."""
