@@ -21,6 +21,7 @@ from app.api import (
     inquiries,
     job_limits,
     jobs,
+    metrics,
     models,
     openapi,
     presets,
@@ -30,8 +31,10 @@ from app.api import (
 from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
 from app.api.limits import SmallBodies
+from app.api.metrics import Metrics
 from app.api.openapi import complete
 from app.api.readiness import Readiness
+from app.api.request_counts import CountedRequests, RequestCounts
 from app.api.request_id import RequestIds
 from app.api.security_headers import SecurityHeaders
 from app.queue import CeleryQueue, WakeUp
@@ -51,7 +54,7 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         parts: Parts = self.state.parts
         known = KnownHostsAndOrigins(super().build_middleware_stack(), parts.settings.hosts)
-        return RequestIds(SecurityHeaders(known))
+        return RequestIds(CountedRequests(SecurityHeaders(known), self.state.counts))
 
     def openapi(self) -> dict[str, Any]:
         """Made once, with examples and headers."""
@@ -91,6 +94,9 @@ def create_app(
     )
     app.state.parts = parts
     app.state.readiness = Readiness(parts)
+    app.state.reaper = Reaper(parts.records, parts.blobs, parts.queue, parts.settings)
+    app.state.metrics = Metrics(parts, app.state.reaper.done)
+    app.state.counts = RequestCounts(app.state.metrics.registry)
     app.add_middleware(SmallBodies)
     problems.install(app)
     resources = (
@@ -109,13 +115,14 @@ def create_app(
     )
     for router in (*(resource.router for resource in resources), events.streams):
         app.include_router(router)
+    if parts.settings.metrics:
+        app.include_router(metrics.router)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    parts: Parts = app.state.parts
-    reaper = Reaper(parts.records, parts.blobs, parts.queue, parts.settings)
+    reaper: Reaper = app.state.reaper
     reaper.start()
     try:
         yield

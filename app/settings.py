@@ -93,6 +93,11 @@ class Settings(BaseSettings):
     )
 
     log_level: LogLevel = "INFO"
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="Lines for people, or one JSON object a line."
+    )
+    metrics: bool = Field(default=True, description="`/metrics` for Prometheus.")
+    task_events: bool = Field(default=False, description="Celery's events, for Flower.")
 
     @property
     def hosts(self) -> frozenset[str]:

@@ -8,16 +8,13 @@ from app.storage.memory_inquiries import MemoryInquiries
 from app.storage.memory_jobs import MemoryJobs
 from app.storage.memory_leases import MemoryLeases
 from app.storage.memory_studies import MemoryStudies
+from app.storage.memory_tally import MemoryTallies
 from app.storage.memory_uploads import MemoryUploads
 from app.storage.records import MAX_DURATIONS, Duration, Inquiry, Job, Trial, Upload, Worker
 
 
-class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases):
+class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases, MemoryTallies):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._durations: list[Duration] = []
 
     def ping(self) -> None:
         pass

@@ -1,6 +1,7 @@
 """What the stores in memory share: the records, behind one lock, and a change of state with its event."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
@@ -35,6 +36,7 @@ class MemoryStore:
         self._items: dict[str, Item] = {}
         self._published: dict[str, float] = {}
         self._looked: dict[Queue, float] = dict.fromkeys(QUEUES, 0.0)
+        self._released, self._republished = Counter[Queue](), Counter[Queue]()
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
         self._workers: dict[str, Worker] = {}

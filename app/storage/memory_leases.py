@@ -84,11 +84,12 @@ class MemoryLeases(MemoryStore):
 
     def reap(self, now: float, look_seconds: float) -> Reaped:
         with self._lock:
-            released = self._release_expired(now)
+            released = _wakes(self._release_expired(now))
+            self._released.update(wake.queue for wake in released)
             turns = [q for q, looked in self._looked.items() if abs(now - looked) >= look_seconds]
             self._looked |= dict.fromkeys(turns, now)
             return Reaped(
-                released=_wakes(released),
+                released=released,
                 waiting={queue: len(self._waiting(queue)) for queue in turns},
             )
 
@@ -97,6 +98,7 @@ class MemoryLeases(MemoryStore):
             stale = [i for i in self._waiting(queue) if self._published[i.id] <= published_before]
             stale.sort(key=lambda item: (self._published[item.id], item.created_at, item.id))
             self._published |= dict.fromkeys((item.id for item in stale[:count]), now)
+            self._republished[queue] += len(stale[:count])
             return _wakes(stale[:count])
 
     def held(self) -> list[Leased]:

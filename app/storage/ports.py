@@ -21,6 +21,7 @@ from app.storage.records import (
     Queue,
     Reaped,
     Study,
+    Tally,
     Trial,
     Upload,
     UploadKind,
@@ -232,7 +233,12 @@ class Durations(Protocol):
         """Of parts of this kind on models with layers of these operators, the newest first."""
 
 
-class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Protocol):
+class Tallies(Protocol):
+    def tally(self) -> Tally:
+        """Counts for whoever watches. Costs about what a list costs, whatever the number of records."""
+
+
+class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Tallies, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""

@@ -10,6 +10,7 @@ might stand for one that is lost.
 
 import logging
 import time
+from dataclasses import dataclass
 from itertools import takewhile
 from threading import Event, Thread
 from typing import Final
@@ -60,6 +61,16 @@ def sweep_once(records: Records, blobs: Blobs, *, now: float, grace_seconds: flo
     return swept
 
 
+@dataclass
+class Done:
+    """What a reaper did since it was made: its rounds, those that failed, blobs swept and records expired."""
+
+    turns: int = 0
+    failures: int = 0
+    swept: int = 0
+    expired: int = 0
+
+
 class Reaper:
     """A thread that does both, again and again. What fails is logged and tried again the next time."""
 
@@ -68,6 +79,7 @@ class Reaper:
         self._republish_seconds, self._look_seconds = settings.republish_seconds, settings.look_seconds
         self._grace_seconds = settings.blob_grace_seconds
         self._interval = min(3.0, settings.lease_seconds / 3)
+        self.done = Done()
         self._swept = time.time()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="reaper", daemon=True)
@@ -86,10 +98,12 @@ class Reaper:
             try:
                 self.turn(time.time())
             except Exception:
+                self.done.failures += 1
                 log.exception("the reaper failed; trying again in %.1f s", self._interval)
 
     def turn(self, now: float) -> None:
         """One round, with a sweep when the last one is a minute ago."""
+        self.done.turns += 1
         reap_once(
             self._records,
             self._queue,
@@ -99,4 +113,5 @@ class Reaper:
         )
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
-            sweep_once(self._records, self._blobs, now=now, grace_seconds=self._grace_seconds)
+            swept = sweep_once(self._records, self._blobs, now=now, grace_seconds=self._grace_seconds)
+            self.done.swept += len(swept)

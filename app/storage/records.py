@@ -21,13 +21,16 @@ QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
 MAX_DURATIONS: Final = 10_000
 """Parts of finished jobs of which it is kept what they took."""
+STEP_BOUNDS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
+"""Seconds by which it is counted what parts of finished jobs took."""
 FORGET_WORKER_SECONDS: Final = 600.0
 """A worker that was not seen for longer has no record any more."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Leased:
-    """`lease_until` is in seconds since the epoch, None while nobody holds it."""
+    """`lease_until` is in seconds since the epoch, None while nobody holds it. `origin` names the request that made it
+    (`app.tracing.origin`), for logs and traces of the work."""
 
     id: str
     owner: str = LOCAL_OWNER
@@ -38,6 +41,7 @@ class Leased:
     lease_until: float | None = None
     cancel_requested: bool = False
     problem: dict[str, Any] | None = None
+    origin: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +59,7 @@ class Upload(Leased):
     declaration: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] | None = None
     converted: str | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,6 +89,7 @@ class Job(Leased):
     curves_bytes: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -252,3 +258,45 @@ class Reaped:
 
     released: list[Wake] = field(default_factory=list)
     waiting: dict[Queue, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """How many records are alike. `kind` is model, dataset, propose, preview, job, search, trial or final; `size_bytes`
+    that of the uploads, artifacts and curves that they name."""
+
+    kind: str
+    state: str
+    outcome: str | None = None
+    count: int
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueTally:
+    """`oldest` is when the hint was sent of what waits for longest, None where nothing waits. `released` and
+    `republished` count what reapers gave back and announced again, since there is this store."""
+
+    waiting: int
+    oldest: float | None
+    released: int
+    republished: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTally:
+    """What parts of this kind took: how many no longer than each of `STEP_BOUNDS`, how many at all, all seconds."""
+
+    kind: str
+    within: tuple[int, ...]
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Counts of all that a store has at one moment, each list in the order of its kinds and states."""
+
+    groups: list[Group]
+    queues: dict[Queue, QueueTally]
+    steps: list[StepTally]

@@ -46,6 +46,7 @@ def study_for(job: Job) -> Study:
         created_at=job.created_at,
         max_attempts=job.max_attempts,
         job=job.id,
+        origin=job.origin,
     )
 
 
@@ -128,7 +129,7 @@ def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision, 
         rows.change(study, {**given_up, "published_at": now}, now)
         return False
     job, trials = rows.job(study.job), rows.trials(study.job)
-    new = [replace(trial, owner=job.owner, job=job.id) for trial in decision.add]
+    new = [replace(trial, owner=job.owner, job=job.id, origin=job.origin) for trial in decision.add]
     job_changes = decision.job or {}
     _check(job, trials, new, job_changes)
     rows.change(study, {**given_up, "state": "idle"}, now)

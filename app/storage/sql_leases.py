@@ -1,5 +1,6 @@
 """The port `Leases` in SQL: every change is one guarded UPDATE, or is made to a row that is locked."""
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Final
@@ -115,7 +116,10 @@ class SqlLeases(SqlStore):
             waits = [*_release_expired(connection, now), *_release_expired_searches(connection, now)]
             turns = [queue for queue in QUEUES if _take_turn(connection, queue, now, look_seconds)]
             waiting = {queue: _count_waiting(connection, queue) for queue in turns}
-        return Reaped(released=_wakes({(item.created_at, item.id) for item in waits}), waiting=waiting)
+            released = _wakes({(item.created_at, item.id) for item in waits})
+            for queue, count in Counter(wake.queue for wake in released).items():
+                _count(connection, queue, released=count)
+        return Reaped(released=released, waiting=waiting)
 
     def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
         with self.writing() as connection:
@@ -124,6 +128,8 @@ class SqlLeases(SqlStore):
             for t in BY_QUEUE[queue]:
                 ids = [row.id for row in oldest if table_of(row.id) is t]
                 connection.execute(update(t).where(t.c.id.in_(ids)).values(published_at=now))
+            if oldest:
+                _count(connection, queue, republished=len(oldest))
         return _wakes((row.created_at, row.id) for row in oldest)
 
     def held(self) -> list[Leased]:
@@ -139,7 +145,7 @@ class SqlLeases(SqlStore):
 def _stale(connection: Connection, t: Table, count: int, published_before: float) -> Sequence[Any]:
     """At most `count` of those that were published longest ago, which nobody else can change now."""
     query = select(t.c.id, t.c.created_at, t.c.published_at)
-    query = query.where(_waiting(t), t.c.published_at <= published_before)
+    query = query.where(waits_for_worker(t), t.c.published_at <= published_before)
     oldest = query.order_by(t.c.published_at, t.c.created_at, t.c.id).limit(count)
     return connection.execute(oldest.with_for_update(skip_locked=True)).all()
 
@@ -159,7 +165,7 @@ def _takeable(t: Table, now: float) -> ColumnElement[bool]:
     return wanted & free & (t.c.attempt < t.c.max_attempts) & ~t.c.cancel_requested
 
 
-def _waiting(t: Table) -> ColumnElement[bool]:
+def waits_for_worker(t: Table) -> ColumnElement[bool]:
     """`rules.waiting` as a condition, such that an index has it all: a queued job, a waiting trial is never held."""
     if t is jobs:
         return (t.c.state == rules.QUEUED) & ~jobs.c.searches
@@ -216,8 +222,13 @@ def _take_turn(connection: Connection, queue: Queue, now: float, look_seconds: f
     return connection.execute(mine).rowcount == 1
 
 
+def _count(connection: Connection, queue: Queue, **more: int) -> None:
+    changes = {name: queues.c[name] + count for name, count in more.items()}
+    connection.execute(update(queues).where(queues.c.name == queue).values(changes))
+
+
 def _count_waiting(connection: Connection, queue: Queue) -> int:
-    counts = (select(func.count()).select_from(t).where(_waiting(t)) for t in BY_QUEUE[queue])
+    counts = (select(func.count()).select_from(t).where(waits_for_worker(t)) for t in BY_QUEUE[queue])
     return sum(connection.execute(count).scalar_one() for count in counts)
 
 

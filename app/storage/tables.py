@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     UniqueConstraint,
+    false,
 )
 from sqlalchemy.schema import SchemaItem
 
@@ -47,6 +48,7 @@ def _leased() -> list[SchemaItem]:
         Column("cancel_requested", Boolean, nullable=False),
         Column("problem", JSON),
         Column("published_at", Double, nullable=False),
+        Column("origin", JSON),
     ]
 
 
@@ -71,10 +73,12 @@ uploads: Final = Table(
     Column("declaration", JSON, nullable=False),
     Column("facts", JSON),
     Column("converted", String(64)),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
     Column("identity", String(64), nullable=False),  # rules.identity(): what makes two uploads the same
     UniqueConstraint("identity"),
     Index(None, "owner", "kind", "created_at", "id"),
     Index(None, "state", "published_at"),
+    Index(None, "kind", "state", "size_bytes"),  # has all that is counted, as those of jobs and trials
 )
 
 inquiries: Final = Table(
@@ -114,10 +118,12 @@ jobs: Final = Table(
     Column("curves_bytes", BigInteger),
     Column("started_at", Double),
     Column("finished_at", Double),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
     Index(None, "owner", "created_at", "id"),
     Index(None, "state", "created_at", "id"),
     Index(None, "state", "published_at"),
     Index(None, "model", "created_at"),
+    Index(None, "searches", "state", "outcome", "artifact_bytes", "curves_bytes"),
 )
 
 studies: Final = Table(
@@ -155,6 +161,7 @@ trials: Final = Table(
     Column("candidates", JSON, nullable=False),
     UniqueConstraint("job", "number"),
     Index(None, "state", "published_at"),
+    Index(None, "role", "state", "artifact_bytes"),
 )
 
 queues: Final = Table(
@@ -162,6 +169,8 @@ queues: Final = Table(
     metadata,
     Column("name", String(20), primary_key=True),
     Column("looked_at", Double, nullable=False),  # when a reaper last compared its messages with its records
+    Column("released", BigInteger, nullable=False, server_default="0"),  # by reapers, in all
+    Column("republished", BigInteger, nullable=False, server_default="0"),
 )
 
 workers: Final = Table(

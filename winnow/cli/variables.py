@@ -29,6 +29,9 @@ SETTINGS: Final = (
     "measure_wait_seconds",
     "quiet_wait_seconds",
     "log_level",
+    "log_format",
+    "metrics",
+    "task_events",
 )
 """Those of the service (`app.settings`), written in capitals behind the prefix: a test compares them."""
 OTHERS: Final = ("WINNOW_URL", "WINNOW_PARENT_PID")

@@ -74,7 +74,7 @@ def _empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         with in_mode(opened, "write").begin() as connection:
             for table in reversed(metadata.sorted_tables):
                 connection.execute(
-                    table.update().values(looked_at=0.0) if table is queues else table.delete()
+                    table.update().values(looked_at=0.0, released=0, republished=0) if table is queues else table.delete()
                 )
         yield opened
     finally:

@@ -1,0 +1,71 @@
+"""The port `Tallies` in SQL. What is grouped and added up stands in one index each: no record is read."""
+
+from collections.abc import Iterator
+
+from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, null, select, union_all
+
+from app.storage.records import QUEUES, STEP_BOUNDS, Group, Queue, QueueTally, StepTally, Tally
+from app.storage.sql_base import SqlStore
+from app.storage.sql_leases import BY_QUEUE, waits_for_worker
+from app.storage.tables import durations, inquiries, jobs, queues, trials, uploads
+
+
+class SqlTallies(SqlStore):
+    def tally(self) -> Tally:
+        with self.reading() as connection:
+            return Tally(
+                groups=_groups(connection),
+                queues={queue: _queue(connection, queue) for queue in QUEUES},
+                steps=[*_steps(connection)],
+            )
+
+
+def _groups(connection: Connection) -> list[Group]:
+    rows = connection.execute(union_all(*_grouped()))
+    groups = (
+        Group(kind=kind, state=state, outcome=outcome, count=count, size_bytes=int(size))
+        for kind, state, outcome, count, size in rows
+    )
+    return sorted(groups, key=lambda group: (group.kind, group.state, group.outcome or ""))
+
+
+def _grouped() -> Iterator[Select[tuple[str, str, str | None, int, int]]]:
+    nothing, none = literal(0), null()
+    kind_of_job = case((jobs.c.searches, "search"), else_="job")
+    of_job = _total(jobs.c.artifact_bytes) + _total(jobs.c.curves_bytes)
+    for kind, by, state, outcome, size in (
+        (uploads.c.kind, uploads.c.kind, uploads.c.state, none, _total(uploads.c.size_bytes)),
+        (inquiries.c.kind, inquiries.c.kind, inquiries.c.state, none, nothing),
+        (kind_of_job, jobs.c.searches, jobs.c.state, jobs.c.outcome, of_job),
+        (trials.c.role, trials.c.role, trials.c.state, none, _total(trials.c.artifact_bytes)),
+    ):
+        keys = (by, state) if outcome is none else (by, state, outcome)
+        yield select(kind, state, outcome, func.count(), size).group_by(*keys)
+
+
+def _total(column: ColumnElement[int]) -> ColumnElement[int]:
+    return func.coalesce(func.sum(column), 0)
+
+
+def _queue(connection: Connection, queue: Queue) -> QueueTally:
+    waiting = [
+        connection.execute(select(func.count(), func.min(t.c.published_at)).where(waits_for_worker(t))).one()
+        for t in BY_QUEUE[queue]
+    ]
+    counted = select(queues.c.released, queues.c.republished).where(queues.c.name == queue)
+    released, republished = connection.execute(counted).one()
+    return QueueTally(
+        waiting=sum(count for count, _ in waiting),
+        oldest=min((oldest for _, oldest in waiting if oldest is not None), default=None),
+        released=released,
+        republished=republished,
+    )
+
+
+def _steps(connection: Connection) -> Iterator[StepTally]:
+    within = [func.sum(case((durations.c.seconds <= bound, 1), else_=0)) for bound in STEP_BOUNDS]
+    counted = select(durations.c.kind, func.count(), func.sum(durations.c.seconds), *within)
+    for kind, count, seconds, *counts in connection.execute(
+        counted.group_by(durations.c.kind).order_by(durations.c.kind)
+    ):
+        yield StepTally(kind=kind, within=tuple(map(int, counts)), count=count, seconds=seconds)
