@@ -18,7 +18,6 @@ from prometheus_client.registry import Collector
 
 from app.api.deps import Parts
 from app.api.readiness import Probe, answered
-from app.api.request_counts import RequestCounts
 from app.api.router import Router
 from app.api.store_metrics import Held, disk_metrics, held_metrics, read_held, reaper_metrics
 from app.storage.reaper import Done
