@@ -26,8 +26,8 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import logs
 from app.api.deps import Parts
-from app.api.request_id import WithRequestId
 from app.main import create_app
 from app.server.limits import raise_descriptor_limit
 from app.server.make import make_server
@@ -39,7 +39,6 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 2
-LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(request_id)s %(name)s: %(message)s"
 
 
 class CannotStart(Exception):
@@ -49,7 +48,7 @@ class CannotStart(Exception):
 def serve(settings: Settings, *, workers: int = 1) -> None:
     """Run until SIGINT or SIGTERM, with so many workers for jobs. Raises `CannotStart`."""
     stop = Event()
-    _log_to_stderr(settings)
+    logs.set_up(settings)
     raise_descriptor_limit()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -57,12 +56,6 @@ def serve(settings: Settings, *, workers: int = 1) -> None:
         print(f"Winnow is at {url}  (documentation: {url}/docs)", flush=True)
         stop.wait()
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    handler = logging.StreamHandler()
-    handler.addFilter(WithRequestId())
-    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, handlers=[handler])
 
 
 @contextmanager

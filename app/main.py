@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from app import tracing
 from app.api import (
     artifacts,
     datasets,
@@ -37,6 +38,7 @@ from app.api.readiness import Readiness
 from app.api.request_counts import CountedRequests, RequestCounts
 from app.api.request_id import RequestIds
 from app.api.security_headers import SecurityHeaders
+from app.api.traced_requests import TracedRequests
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -54,7 +56,8 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         parts: Parts = self.state.parts
         known = KnownHostsAndOrigins(super().build_middleware_stack(), parts.settings.hosts)
-        return RequestIds(CountedRequests(SecurityHeaders(known), self.state.counts))
+        counted = CountedRequests(SecurityHeaders(known), self.state.counts)
+        return RequestIds(TracedRequests(counted))
 
     def openapi(self) -> dict[str, Any]:
         """Made once, with examples and headers."""
@@ -123,8 +126,9 @@ def create_app(
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     reaper: Reaper = app.state.reaper
-    reaper.start()
-    try:
-        yield
-    finally:
-        reaper.stop()
+    with tracing.exporting("winnow-api"):
+        reaper.start()
+        try:
+            yield
+        finally:
+            reaper.stop()

@@ -34,6 +34,7 @@ from celery.signals import (
 )
 from celery.worker import state
 
+from app import logs, tracing
 from app.queue import TASK, CeleryQueue, celery_application
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -87,9 +88,7 @@ def run(id: str) -> None:
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log(**_: Any) -> None:
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
-    )
+    logs.set_up(settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -103,6 +102,7 @@ def _follow_parent(**_: Any) -> None:
 def _begin_pool_process(**_: Any) -> None:
     signal.signal(STOP_WORK, _stop_work)
     die_with_parent(signal.SIGKILL, os.getppid())
+    tracing.start("winnow-worker")
     runner()  # its imports and connections now, not in front of the first job
 
 

@@ -5,6 +5,7 @@ from threading import Event
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
+from structlog.contextvars import bind_contextvars
 
 from app.api import examples
 from app.queue import WakeUp
@@ -32,6 +33,7 @@ async def _parts(request: Request) -> Parts:
 
 async def _owner() -> str:
     """The one place that says whose request this is. Keys, when they exist, are read here."""
+    bind_contextvars(owner=LOCAL_OWNER)
     return LOCAL_OWNER
 
 

@@ -38,12 +38,12 @@ class RequestCounts:
 
     def count(self, scope: Scope, status: int, seconds: float) -> None:
         """`status` is 0 for a request whose client left before it was answered."""
-        method, route = _method(scope), route_of(scope)
+        method, route = method_of(scope), route_of(scope)
         self._requests.labels(method, route, str(status)).inc()
         self._seconds.labels(method, route).observe(seconds)
 
 
-def _method(scope: Scope) -> str:
+def method_of(scope: Scope) -> str:
     return scope["method"] if scope["method"] in METHODS else OTHER
 
 

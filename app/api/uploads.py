@@ -20,6 +20,7 @@ from app.api.waiting import Wait, state_changed
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
+from app.tracing import current_origin
 from winnow.contract.base import ResponseModel
 from winnow.contract.dataset import DatasetFormat
 from winnow.contract.errors import Refusal, Refusals
@@ -128,6 +129,7 @@ def _record(
         state="inspecting",
         created_at=now(),
         max_attempts=parts.settings.max_attempts,
+        origin=current_origin(),
         kind=kind,
         name=given or f"{kind}-{received.sha256[:8]}",
         format=format,
