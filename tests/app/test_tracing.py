@@ -1,31 +1,30 @@
 """Traces: off by default; on, one from the request to the record."""
 
+import logging
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from threading import Event
 
 import pytest
-from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from structlog.contextvars import bound_contextvars
 
 from app import tracing
+from tests.support.http import answering, send
 from tests.support.logged import entries, logged
 from tests.support.served import served
+from tests.support.traced import traced
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    yield exporter
-    tracing.use(None)
-    provider.shutdown()
+    with traced() as exporter:
+        yield exporter
 
 
 def named(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:
@@ -89,8 +88,6 @@ def test_a_trace_that_is_none_is_not_gone_on_with(
 
 
 def test_log_lines_name_their_trace(spans: InMemorySpanExporter) -> None:
-    import logging
-
     with logged() as lines, tracing.span("work"):
         logging.getLogger("app").info("at work")
     [span] = spans.get_finished_spans()
@@ -105,10 +102,6 @@ def test_an_origin_has_what_there_is() -> None:
 
 
 def test_traces_are_sent_where_the_environment_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    from threading import Event
-
-    from tests.support.http import answering, send
-
     came, bodies = Event(), list[bytes]()
 
     def take(handler: object) -> None:

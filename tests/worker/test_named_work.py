@@ -5,14 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-from app import tracing
 from app.storage.records import Study, Trial
+from app.storage.searches import study_for
 from tests.support.logged import entries, logged
 from tests.support.records import a_job, a_trial, an_inquiry, an_upload
+from tests.support.traced import traced
 from tests.worker.test_runner import Bench
 from worker.named_work import names_of
 
@@ -21,12 +20,8 @@ ORIGIN = {"request_id": "the-one", "traceparent": "00-0af7651916cd43dd8448eb211c
 
 @pytest.fixture
 def spans() -> Iterator[InMemorySpanExporter]:
-    exporter, provider = InMemorySpanExporter(), TracerProvider()
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    tracing.use(provider)
-    yield exporter
-    tracing.use(None)
-    provider.shutdown()
+    with traced() as exporter:
+        yield exporter
 
 
 def queued(bench: Bench, order: str = "babble") -> str:
@@ -101,6 +96,4 @@ def test_a_job_is_one_trace_from_the_request_to_its_steps(
 
 
 def test_trials_and_studies_go_on_with_the_trace_of_their_job() -> None:
-    from app.storage.searches import study_for
-
     assert study_for(a_job(searches=True, origin=ORIGIN)).origin == ORIGIN
