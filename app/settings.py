@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.hosts import names_of, parse_patterns
+from app.retention import Retention, parse_retention
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
@@ -15,6 +16,11 @@ LogLevel = Annotated[
 
 def _checked_hosts(text: str) -> str:
     parse_patterns(text)
+    return text
+
+
+def _checked_retention(text: str) -> str:
+    parse_retention(text)
     return text
 
 
@@ -57,6 +63,10 @@ class Settings(BaseSettings):
     )
     blob_grace_seconds: float = Field(
         default=600.0, ge=0, description="Unreferenced bytes younger than this are kept."
+    )
+    retention: Annotated[str, AfterValidator(_checked_retention)] = Field(
+        default="",
+        description="How long records are kept, by kind and state: `job.failed=7d, model.rejected=1d`.",
     )
     inspect_seconds: int = Field(default=300, ge=1)
     inspect_memory_bytes: int = Field(default=8 * 2**30, ge=2**28)
@@ -103,6 +113,11 @@ class Settings(BaseSettings):
     def hosts(self) -> frozenset[str]:
         """The patterns that a Host may match: those allowed, and the address that is listened on."""
         return parse_patterns(self.allowed_hosts) | names_of(self.host)
+
+    @property
+    def kept_for(self) -> Retention:
+        """(kind, final state) → seconds; what is not there is kept for ever."""
+        return parse_retention(self.retention)
 
     @property
     def look_seconds(self) -> float:

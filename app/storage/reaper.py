@@ -1,4 +1,5 @@
-"""Makes sure that nothing waits for ever: not for a worker that died, not for a message that was lost.
+"""Makes sure that nothing waits for ever, not for a worker that died, not for a message that was lost, and that nothing
+stays for longer than the operator wants.
 
 Runs in every API process and in every worker's parent; compare-and-set in the store lets only one of them act.
 
@@ -19,6 +20,7 @@ from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
 from app.storage.records import Queue, Wake
+from app.storage.retention import expire_once
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +79,7 @@ class Reaper:
     def __init__(self, records: Records, blobs: Blobs, queue: WakeUp, settings: Settings) -> None:
         self._records, self._blobs, self._queue = records, blobs, queue
         self._republish_seconds, self._look_seconds = settings.republish_seconds, settings.look_seconds
-        self._grace_seconds = settings.blob_grace_seconds
+        self._grace_seconds, self._retention = settings.blob_grace_seconds, settings.kept_for
         self._interval = min(3.0, settings.lease_seconds / 3)
         self.done = Done()
         self._swept = time.time()
@@ -113,5 +115,6 @@ class Reaper:
         )
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
+            self.done.expired += len(expire_once(self._records, self._retention, now))
             swept = sweep_once(self._records, self._blobs, now=now, grace_seconds=self._grace_seconds)
             self.done.swept += len(swept)

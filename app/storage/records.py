@@ -300,3 +300,25 @@ class Tally:
     groups: list[Group]
     queues: dict[Queue, QueueTally]
     steps: list[StepTally]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """Records of this kind and final state that came to it before this time; of uploads, that were last sent before."""
+
+    kind: Literal["job", "model", "dataset"]
+    state: str
+    before: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expired:
+    """A record that is too old. `used_by` are the jobs that name an upload, which is kept for as long as one does."""
+
+    kind: Literal["job", "model", "dataset"]
+    id: str
+    owner: str
+    state: str
+    since: float
+    size_bytes: int
+    used_by: frozenset[str] = frozenset()

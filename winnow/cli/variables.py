@@ -20,6 +20,7 @@ SETTINGS: Final = (
     "max_attempts",
     "republish_seconds",
     "blob_grace_seconds",
+    "retention",
     "inspect_seconds",
     "inspect_memory_bytes",
     "child_filters",
