@@ -188,6 +188,13 @@ def delete(parts: Parts, owner: str, kind: UploadKind, id: str) -> None:
         raise Refusal("in_use", detail) from error
 
 
+def pin(parts: Parts, owner: str, kind: UploadKind, id: str, pinned: bool) -> Upload:
+    """Raises `not_found`."""
+    find(parts, owner, kind, id)
+    parts.records.pin(owner, id, pinned)
+    return find(parts, owner, kind, id)
+
+
 def _suffix(parts: Parts, upload: Upload) -> str:
     file = parts.blobs.open(upload.sha256)
     head = b""

@@ -250,7 +250,7 @@ class Retention(Protocol):
         """All that are too old and not pinned, the oldest first, with those that are still used."""
 
     def expire(self, expiry: Expiry, limit: int) -> list[Expired]:
-        """Remove the `limit` oldest of those that no job uses, as `delete_upload` and `delete_job` do; answers which."""
+        """Remove the `limit` oldest of those that no job uses, as `delete_upload` and `delete_job` do; answer which."""
 
 
 class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Tallies, Retention, Protocol):

@@ -102,6 +102,7 @@ for command in (
     data.propose,
     data.preview,
     things.show,
+    things.pin,
     things.delete,
     jobs.submit,
     jobs.watch,

@@ -166,6 +166,13 @@ class Client:
         self._transport.request("PATCH", _path("datasets", id), json=body)
         return self.wait_dataset(id)
 
+    def pin(self, id: str, pinned: bool = True) -> Model | Dataset | Job:
+        """Keep a model, dataset or job however old it is, a job with all that it needs; or no longer."""
+        kind, where = _kind_of(id)
+        return self._transport.parsed(
+            kind, self._transport.request("PATCH", _path(where, id), json={"pinned": pinned})
+        )
+
     def propose(self, model: str, dataset: str) -> Proposal:
         """How the dataset could be read for the model; it may have been rejected for its declaration."""
         body = {"model": model, "dataset": dataset}
@@ -398,6 +405,16 @@ class Client:
         ) as response:
             for event in server_events(response.iter_bytes()):
                 yield LogRecord.model_validate_json(event.data, extra="ignore")
+
+
+def _kind_of(id: str) -> tuple[type[Model | Dataset | Job], str]:
+    match id[:4]:
+        case "mdl_":
+            return Model, "models"
+        case "dst_":
+            return Dataset, "datasets"
+        case _:
+            return Job, "jobs"
 
 
 def _path(*parts: str) -> str:
