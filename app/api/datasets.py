@@ -2,11 +2,11 @@
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO, Self
+from typing import Annotated, Any, BinaryIO
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from app.api import examples, uploads, views
 from app.api.content import CONTENT
@@ -44,18 +44,12 @@ class DatasetOptions(uploads.UploadOptions):
 
 
 class DatasetChange(RequestModel):
-    """`PATCH /v1/datasets/{id}`: the new declaration, whole; whether it is pinned."""
+    """`PATCH /v1/datasets/{id}`: the new declaration, whole; whether it is pinned. What is left out stays."""
 
     declaration: Declaration | None = Field(
         default=None, description="How the arrays are to be read, whole: what is left out has its default."
     )
     pinned: bool | None = Field(default=None, description=PINNED)
-
-    @model_validator(mode="after")
-    def _changes_something(self) -> Self:
-        if self.declaration is None and self.pinned is None:
-            raise ValueError("nothing is to be changed: give declaration, pinned, or both")
-        return self
 
 
 @router.post(
@@ -125,7 +119,7 @@ async def get_dataset(
 async def declare_dataset(
     id: DatasetId, change: DatasetChange, service: Service, owner: Owner, wait: Wait = 0
 ) -> Dataset:
-    """Replace the declaration, before a job has used the dataset: it is inspected again. Or keep it however old it is."""
+    """Replace the declaration, before a job has used the dataset: it is inspected again. Keep it however old it is."""
     await run_in_threadpool(_change, id, change, service, owner)
     return views.dataset(await uploads.find_upload(service, owner, "dataset", id, wait))
 

@@ -20,7 +20,7 @@ class MemoryRetention(MemoryUploads, MemoryJobs, MemoryStore):
     def expired(self, expiry: Expiry) -> list[Expired]:
         with self._lock:
             if expiry.kind == "job":
-                jobs = [job for job in self._all(Job) if _is_old(job, job.finished_at, expiry)]
+                jobs = [job for job in self._all(Job) if _is_old(job, _age_of(job), expiry)]
                 return [
                     self._expired_job(job) for job in sorted(jobs, key=lambda job: (job.created_at, job.id))
                 ]
@@ -63,6 +63,11 @@ class MemoryRetention(MemoryUploads, MemoryJobs, MemoryStore):
             size_bytes=upload.size_bytes,
             used_by=frozenset(job.id for job in self._all(Job) if upload.id in job.uses),
         )
+
+
+def _age_of(job: Job) -> float | None:
+    """An imported job was finished before it was made here."""
+    return None if job.finished_at is None else max(job.created_at, job.finished_at)
 
 
 def _is_old(item: Upload | Job, since: float | None, expiry: Expiry) -> bool:

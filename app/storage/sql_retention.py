@@ -47,7 +47,7 @@ def _selected(expiry: Expiry) -> Select[Any]:
 
 
 def _conditions(expiry: Expiry) -> list[Condition]:
-    """A job was made before it was finished: that an index has."""
+    """An index has when a job was made, which is before it was finished, unless it was imported."""
     if expiry.kind == "job":
         made, ended = jobs.c.created_at < expiry.before, jobs.c.finished_at < expiry.before
         return [jobs.c.state == expiry.state, made, ended, ~jobs.c.pinned]

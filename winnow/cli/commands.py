@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import data, jobs, run, steps, things, trials, uploads
+from winnow.cli import data, exporting, jobs, run, steps, things, trials, uploads
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command
@@ -95,6 +95,7 @@ commands.command()(run.run)
 commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")
+add_service_command(commands, "gc")
 for command in (
     uploads.upload,
     uploads.models,
@@ -116,6 +117,8 @@ for command in (
     trials.trials,
 ):
     commands.command()(command)
+commands.command()(exporting.export)
+commands.command("import")(exporting.import_)
 
 
 def main() -> None:

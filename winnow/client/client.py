@@ -27,6 +27,7 @@ import httpx
 from winnow.client.download import download
 from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
 from winnow.client.events import server_events
+from winnow.client.exporting import export_job, import_job
 from winnow.client.files import FileBody, OnProgress
 from winnow.client.inquiring import fetch_answer
 from winnow.client.packing import PackedBody, is_packed
@@ -312,6 +313,20 @@ class Client:
         folder). Raises like `download`; `no_artifact` also when nothing was trained.
         """
         return self._fetch(id, "curves", Path(path), f"{id}-curves.zip", on_progress)
+
+    def export(self, id: str, path: str | Path) -> Path:
+        """Write a finished job with all that it needs to a tar: request, models, datasets, artifact, report, curves.
+
+        Raises DamagedTransfer, UnusableFile, and ClientError while it has not finished.
+        """
+        return export_job(self, self._transport, id, Path(path))
+
+    def import_job(self, path: str | Path) -> Job:
+        """Send a job that `export` has written, after its models and datasets; every hash is verified before.
+
+        Raises DamagedTransfer, UnusableFile, UploadRejected.
+        """
+        return import_job(self, self._transport, Path(path))
 
     # --- the trials of a search
 
