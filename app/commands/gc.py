@@ -19,8 +19,8 @@ def gc(
     data_dir: DataDir = None,
     as_json: Json = False,
 ) -> None:
-    """Remove records that are older than WINNOW_RETENTION says, and bytes that no record names: now, instead of within a
-    minute. Safe beside a running service.
+    """Remove now what is older than WINNOW_RETENTION says, and bytes that no record names: else the service does so
+    within a minute. Safe beside a running one.
 
     \b
     winnow gc --dry-run

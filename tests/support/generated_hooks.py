@@ -78,7 +78,12 @@ def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool
 def _is_beyond_schemas(case: Any, response: Any) -> bool:
     """Bytes have a format, a job fits its model and data, a cursor is one of ours, no text holds NUL, and 1.0 is no
     whole number, which it is to JSON Schema."""
-    if case.operation.definition.raw["operationId"] in ("upload_model", "upload_dataset", "submit_job", "import_job"):
+    if case.operation.definition.raw["operationId"] in (
+        "upload_model",
+        "upload_dataset",
+        "submit_job",
+        "import_job",
+    ):
         return True
     problem = response.json()
     said = ("NUL", "64 bits", "valid integer", "whole number was expected")
