@@ -79,7 +79,7 @@ def _import(parts: Parts, owner: str, sha256: str) -> records.Job:
             exported = read_model(ExportedJob, _small(archive, JOB, MAX_JOB_BYTES), JOB)
             _check(exported, archive)
             _check_uploads(parts, owner, exported)
-            return _store(parts, owner, exported, _kept(parts.blobs, archive, exported))
+            return _store(parts, owner, exported, _keep_files(parts.blobs, archive, exported))
         except BrokenTar as error:
             raise Refusal(
                 "malformed_request", f"The body is no tar as `winnow import` sends it: {error}."
@@ -119,7 +119,7 @@ def _check_uploads(parts: Parts, owner: str, exported: ExportedJob) -> None:
         uploads.find(parts, owner, "dataset", use.dataset, f"request.data.{role}")
 
 
-def _kept(blobs: Blobs, archive: TarArchive, exported: ExportedJob) -> dict[str, tuple[str, int]]:
+def _keep_files(blobs: Blobs, archive: TarArchive, exported: ExportedJob) -> dict[str, tuple[str, int]]:
     """The files as blobs: name → SHA-256 and size. Raises `digest_mismatch`, `unknown_format`, `invalid_request`."""
     if REPORT in exported.files:
         _check_report(_small(archive, REPORT, MAX_REPORT_BYTES))
@@ -137,12 +137,12 @@ def _keep(blobs: Blobs, archive: TarArchive, name: str, expected: str) -> tuple[
     try:
         for chunk in archive.chunks(name):
             writer.write(chunk)
-        kept = writer.commit()
+        stored = writer.commit()
     finally:
         writer.abort()
     if name == ARTIFACT:
-        _check_artifact(blobs.open(kept[0]))
-    return kept
+        _check_artifact(blobs.open(stored[0]))
+    return stored
 
 
 def _check_artifact(file: BinaryIO | None) -> None:
@@ -159,7 +159,7 @@ def _check_report(content: bytes) -> None:
         raise Refusal("invalid_request", detail, field=REPORT) from error
 
 
-def _store(parts: Parts, owner: str, exported: ExportedJob, kept: dict[str, tuple[str, int]]) -> records.Job:
+def _store(parts: Parts, owner: str, exported: ExportedJob, made: dict[str, tuple[str, int]]) -> records.Job:
     """Raises `not_found`."""
     request = exported.request
     named = [
@@ -167,8 +167,8 @@ def _store(parts: Parts, owner: str, exported: ExportedJob, kept: dict[str, tupl
         *named_models(request.recipe),
         *(use.dataset for use in uses(request.data).values()),
     ]
-    sha256 = {name: digest for name, (digest, _) in kept.items()}
-    sizes = {name: size for name, (_, size) in kept.items()}
+    sha256 = {name: digest for name, (digest, _) in made.items()}
+    sizes = {name: size for name, (_, size) in made.items()}
     job = records.Job(
         id=new_id("job"),
         owner=owner,

@@ -133,7 +133,7 @@ def _complete_form(operation: Schema) -> None:
     """What the address takes, a form takes as fields too."""
     form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
     if form is not None:
-        for parameter in operation["parameters"]:
+        for parameter in operation.get("parameters", []):
             about = {"description": parameter["description"]}
             form["schema"]["properties"].setdefault(parameter["name"], {**parameter["schema"], **about})
 

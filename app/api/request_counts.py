@@ -44,7 +44,7 @@ class RequestCounts:
 
 
 def method_of(scope: Scope) -> str:
-    return scope["method"] if scope["method"] in METHODS else OTHER
+    return str(scope["method"]) if scope["method"] in METHODS else OTHER
 
 
 def route_of(scope: Scope) -> str:

@@ -20,7 +20,8 @@ log = logging.getLogger(__name__)
 
 
 def current_request_id() -> str | None:
-    return get_contextvars().get("request_id")
+    named = get_contextvars().get("request_id")
+    return None if named is None else str(named)
 
 
 def new_request_id() -> str:

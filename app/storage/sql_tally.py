@@ -39,7 +39,7 @@ def _grouped() -> Iterator[Select[tuple[str, str, str | None, int, int]]]:
         (kind_of_job, jobs.c.searches, jobs.c.state, jobs.c.outcome, of_job),
         (trials.c.role, trials.c.role, trials.c.state, none, _total(trials.c.artifact_bytes)),
     ):
-        keys = (by, state) if outcome is none else (by, state, outcome)
+        keys = (state, by) if outcome is none else (by, state, outcome)
         yield select(kind, state, outcome, func.count(), size).group_by(*keys)
 
 

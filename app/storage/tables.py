@@ -78,7 +78,7 @@ uploads: Final = Table(
     UniqueConstraint("identity"),
     Index(None, "owner", "kind", "created_at", "id"),
     Index(None, "state", "published_at"),
-    Index(None, "kind", "state", "size_bytes"),  # has all that is counted, as those of jobs and trials
+    Index(None, "state", "kind", "size_bytes"),  # has all that is counted, as those of jobs and trials
 )
 
 inquiries: Final = Table(
@@ -161,7 +161,7 @@ trials: Final = Table(
     Column("candidates", JSON, nullable=False),
     UniqueConstraint("job", "number"),
     Index(None, "state", "published_at"),
-    Index(None, "role", "state", "artifact_bytes"),
+    Index(None, "state", "role", "artifact_bytes"),
 )
 
 queues: Final = Table(

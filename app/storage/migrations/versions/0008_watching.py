@@ -12,9 +12,9 @@ LEASED = ("uploads", "inquiries", "jobs", "studies", "trials")
 PINNED = ("uploads", "jobs")
 COUNTED = ("released", "republished")
 INDEXES = (
-    ("uploads", ["kind", "state", "size_bytes"]),
+    ("uploads", ["state", "kind", "size_bytes"]),
     ("jobs", ["searches", "state", "outcome", "artifact_bytes", "curves_bytes"]),
-    ("trials", ["role", "state", "artifact_bytes"]),
+    ("trials", ["state", "role", "artifact_bytes"]),
 )
 
 
