@@ -1,6 +1,7 @@
 """The port `Tallies` in SQL. What is grouped and added up stands in one index each: no record is read."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, case, func, literal, null, select, union_all
 
@@ -29,18 +30,18 @@ def _groups(connection: Connection) -> list[Group]:
     return sorted(groups, key=lambda group: (group.kind, group.state, group.outcome or ""))
 
 
-def _grouped() -> Iterator[Select[tuple[str, str, str | None, int, int]]]:
-    nothing, none = literal(0), null()
-    kind_of_job = case((jobs.c.searches, "search"), else_="job")
-    of_job = _total(jobs.c.artifact_bytes) + _total(jobs.c.curves_bytes)
-    for kind, by, state, outcome, size in (
-        (uploads.c.kind, uploads.c.kind, uploads.c.state, none, _total(uploads.c.size_bytes)),
-        (inquiries.c.kind, inquiries.c.kind, inquiries.c.state, none, nothing),
-        (kind_of_job, jobs.c.searches, jobs.c.state, jobs.c.outcome, of_job),
-        (trials.c.role, trials.c.role, trials.c.state, none, _total(trials.c.artifact_bytes)),
-    ):
-        keys = (state, by) if outcome is none else (by, state, outcome)
-        yield select(kind, state, outcome, func.count(), size).group_by(*keys)
+def _grouped() -> list[Select[Any]]:
+    """kind, state, outcome, how many, bytes."""
+    j, u, q, t = jobs.c, uploads.c, inquiries.c, trials.c
+    count, none, nothing = func.count(), null(), literal(0)
+    kind_of_job = case((j.searches, "search"), else_="job")
+    made = _total(j.artifact_bytes) + _total(j.curves_bytes)
+    return [
+        select(u.kind, u.state, none, count, _total(u.size_bytes)).group_by(u.state, u.kind),
+        select(q.kind, q.state, none, count, nothing).group_by(q.state, q.kind),
+        select(kind_of_job, j.state, j.outcome, count, made).group_by(j.searches, j.state, j.outcome),
+        select(t.role, t.state, none, count, _total(t.artifact_bytes)).group_by(t.state, t.role),
+    ]
 
 
 def _total(column: ColumnElement[int]) -> ColumnElement[int]:
