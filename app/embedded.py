@@ -26,10 +26,10 @@ import uvicorn
 from fastapi import FastAPI
 from sqlalchemy.exc import SQLAlchemyError
 
+from app import logs
 from app.access.start import CannotStart as CannotStart
 from app.access.start import check_settings
 from app.api.deps import Parts
-from app.api.request_id import WithRequestId
 from app.machine import sensible_workers
 from app.main import create_app
 from app.server.limits import raise_descriptor_limit
@@ -42,7 +42,6 @@ log = logging.getLogger(__name__)
 
 START_SECONDS = 60.0
 GRACE_SECONDS = 2
-LOG_FORMAT = "%(asctime)s %(levelname)s %(process)d %(request_id)s %(name)s: %(message)s"
 
 
 def serve(settings: Settings, *, workers: int | None = None) -> None:
@@ -51,7 +50,7 @@ def serve(settings: Settings, *, workers: int | None = None) -> None:
     if workers is None:
         workers = settings.workers or sensible_workers()
     stop = Event()
-    _log_to_stderr(settings)
+    logs.set_up(settings)
     raise_descriptor_limit()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
@@ -59,12 +58,6 @@ def serve(settings: Settings, *, workers: int | None = None) -> None:
         print(f"Winnow is at {url}  (documentation: {url}/docs)", flush=True)
         stop.wait()
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
-
-
-def _log_to_stderr(settings: Settings) -> None:
-    handler = logging.StreamHandler()
-    handler.addFilter(WithRequestId())
-    logging.basicConfig(level=settings.log_level, format=LOG_FORMAT, handlers=[handler])
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from typing import Any
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from app import tracing
 from app.access.door import Door
 from app.access.start import check_settings, prepare_keys
 from app.api import (
@@ -21,11 +22,13 @@ from app.api import (
     docs,
     events,
     health,
+    imports,
     inquiries,
     job_limits,
     jobs,
     keys,
     links,
+    metrics,
     models,
     openapi,
     presets,
@@ -37,10 +40,13 @@ from app.api import (
 from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
 from app.api.limits import SmallBodies
+from app.api.metrics import Metrics
 from app.api.openapi import complete
 from app.api.readiness import Readiness
+from app.api.request_counts import CountedRequests, RequestCounts
 from app.api.request_id import RequestIds
 from app.api.security_headers import SecurityHeaders
+from app.api.traced_requests import TracedRequests
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -58,7 +64,8 @@ class Application(FastAPI):
     def build_middleware_stack(self) -> ASGIApp:
         parts: Parts = self.state.parts
         known = KnownHostsAndOrigins(super().build_middleware_stack(), parts.settings.hosts)
-        return RequestIds(SecurityHeaders(known))
+        counted = CountedRequests(SecurityHeaders(known), self.state.counts)
+        return RequestIds(TracedRequests(counted))
 
     def openapi(self) -> dict[str, Any]:
         """Made once, with examples and headers."""
@@ -102,12 +109,16 @@ def create_app(
     app.state.parts = parts
     app.state.readiness = Readiness(parts)
     app.state.door = Door(settings, parts.records)
+    app.state.reaper = Reaper(parts.records, parts.blobs, parts.queue, parts.settings)
+    app.state.metrics = Metrics(parts, app.state.reaper.done)
+    app.state.counts = RequestCounts(app.state.metrics.registry)
     app.add_middleware(SmallBodies)
     problems.install(app)
     resources = (
         models,
         datasets,
         inquiries,
+        imports,
         jobs,
         presets,
         artifacts,
@@ -125,15 +136,17 @@ def create_app(
     )
     for router in (*(resource.router for resource in resources), links.opened, events.streams):
         app.include_router(router)
+    if parts.settings.metrics:
+        app.include_router(metrics.router)
     return app
 
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
-    parts: Parts = app.state.parts
-    reaper = Reaper(parts.records, parts.blobs, parts.queue, parts.settings)
-    reaper.start()
-    try:
-        yield
-    finally:
-        reaper.stop()
+    reaper: Reaper = app.state.reaper
+    with tracing.exporting("winnow-api"):
+        reaper.start()
+        try:
+            yield
+        finally:
+            reaper.stop()

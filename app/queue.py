@@ -103,7 +103,7 @@ def celery_application(settings: Settings) -> Celery:
         result_backend=None,
         worker_prefetch_multiplier=1,
         worker_cancel_long_running_tasks_on_connection_loss=False,
-        worker_send_task_events=False,
+        worker_send_task_events=settings.task_events,
         worker_enable_remote_control=False,
         worker_proc_alive_timeout=60.0,
         worker_hijack_root_logger=False,

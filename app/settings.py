@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.hosts import is_loopback, names_of, parse_patterns
+from app.retention import Retention, parse_retention
 from winnow.contract.capability import MAX_CAPABILITIES, PATTERN, canonical
 
 MAX_THREADS: Final = 1024
@@ -52,6 +53,11 @@ def _needs_an_issuer(auth: Auth, info: ValidationInfo) -> Auth:
     if auth == "oidc" and missing:
         raise ValueError(f"oidc also needs {' and '.join(f'WINNOW_{name.upper()}' for name in missing)}")
     return auth
+
+
+def _checked_retention(text: str) -> str:
+    parse_retention(text)
+    return text
 
 
 class Settings(BaseSettings):
@@ -149,6 +155,10 @@ class Settings(BaseSettings):
     blob_grace_seconds: float = Field(
         default=600.0, ge=0, description="Unreferenced bytes younger than this are kept."
     )
+    retention: Annotated[str, AfterValidator(_checked_retention)] = Field(
+        default="",
+        description="How long records are kept, by kind and state: `job.failed=7d, model.rejected=1d`.",
+    )
     inspect_seconds: int = Field(default=300, ge=1)
     inspect_memory_bytes: int = Field(default=8 * 2**30, ge=2**28)
 
@@ -184,6 +194,11 @@ class Settings(BaseSettings):
     )
 
     log_level: LogLevel = "INFO"
+    log_format: Literal["console", "json"] = Field(
+        default="console", description="Lines for people, or one JSON object a line."
+    )
+    metrics: bool = Field(default=True, description="`/metrics` for Prometheus.")
+    task_events: bool = Field(default=False, description="Celery's events, for Flower.")
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -194,6 +209,11 @@ class Settings(BaseSettings):
     def listens_to_strangers(self) -> bool:
         """Whether others than this machine reach it although nobody is asked who they are."""
         return self.auth == "none" and not is_loopback(self.host)
+
+    @property
+    def kept_for(self) -> Retention:
+        """(kind, final state) → seconds; what is not there is kept for ever."""
+        return parse_retention(self.retention)
 
     @property
     def look_seconds(self) -> float:

@@ -115,8 +115,10 @@ def test_both_distributions_are_of_one_version_and_installed_in_one_call() -> No
         assert all("./winnow" in call for call in calls), file
 
 
-def test_compose_has_the_four_services() -> None:
-    assert set(SERVICES) == {"api", "worker", "inspector", "redis"}
+def test_compose_has_the_four_services_and_one_to_watch_them() -> None:
+    assert set(SERVICES) == {"api", "worker", "inspector", "redis", "flower"}
+    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"flower"}
+    assert SERVICES["flower"]["profiles"] == ["ops"]
     assert SERVICES["worker"]["command"][-1] == "cpu"
     assert SERVICES["inspector"]["command"][-1] == "inspect"
 
@@ -134,9 +136,16 @@ def test_every_service_is_hardened_limited_and_restarted(name: str) -> None:
     assert "privileged" not in service
 
 
-def test_only_the_api_is_published_and_only_on_loopback() -> None:
-    assert {name for name, service in RUNNING.items() if service.get("ports")} == {"api"}
-    assert all(port.startswith("127.0.0.1:") for port in SERVICES["api"]["ports"])
+def test_only_the_api_and_who_watches_are_published_and_only_on_loopback() -> None:
+    published = {name: service["ports"] for name, service in RUNNING.items() if service.get("ports")}
+    assert set(published) == {"api", "flower"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_flower_watches_the_broker_of_the_workers() -> None:
+    assert (
+        f"--broker={SERVICES['worker']['environment']['WINNOW_BROKER_URL']}" in SERVICES["flower"]["command"]
+    )
 
 
 @pytest.mark.parametrize("name", [*PARSERS, "redis"])

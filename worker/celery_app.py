@@ -38,6 +38,7 @@ from celery.signals import (
 )
 from celery.worker import state
 
+from app import logs, tracing
 from app.queue import TASK, CeleryQueue, celery_application
 from app.settings import Settings
 from app.storage.ids import new_id
@@ -105,9 +106,7 @@ def _take(task: Any, id: str) -> None:
 
 @setup_logging.connect  # type: ignore[untyped-decorator]
 def _log(**_: Any) -> None:
-    logging.basicConfig(
-        level=settings.log_level, format="%(asctime)s %(levelname)s %(process)d %(name)s: %(message)s"
-    )
+    logs.set_up(settings)
     logging.getLogger("alembic").setLevel(logging.WARNING)
 
 
@@ -126,6 +125,7 @@ def _remember_queues(instance: Any, **_: Any) -> None:
 def _begin_pool_process(**_: Any) -> None:
     signal.signal(STOP_WORK, _stop_work)
     die_with_parent(signal.SIGKILL, os.getppid())
+    tracing.start("winnow-worker")
     runner()  # its imports and connections now, not in front of the first job
 
 

@@ -11,6 +11,7 @@ import math
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
+from contextvars import copy_context
 from typing import TypeVar
 
 from app.storage.ports import Records
@@ -73,7 +74,7 @@ class Heartbeat:
     def during(self, work: Callable[[], T]) -> T:
         """Do something long in a thread and keep the lease meanwhile. Raises what `work` raises."""
         with ThreadPoolExecutor(max_workers=1) as pool:
-            future = pool.submit(work)
+            future = pool.submit(copy_context().run, work)
             while not wait([future], timeout=TICK_SECONDS).done:
                 self.tick()
             return future.result()

@@ -10,6 +10,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, assert_never
 
+from app import tracing
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import study_of
@@ -24,11 +25,13 @@ from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
 from worker.job_output import store_of_failed, store_results
 from worker.leaving import Leaving
+from worker.named_work import named_work
 from worker.presence import HOST
 from worker.scratch import RETRYABLE, Scratch
 from worker.search_records import end_of_job
 from worker.search_turn import take_turn
 from worker.share import own_threads
+from worker.traced_steps import TracedSteps
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +115,12 @@ class Runner:
     def _do(self, item: Item) -> None:
         """Whoever ends a trial takes the next turn of its search, too: nobody waits for anybody."""
         if isinstance(item, Study):
-            for wake in take_turn(self._records, item, self._settings.max_attempts):
-                self._queue.publish(wake)
+            with named_work(item, "turn of"):
+                for wake in take_turn(self._records, item, self._settings.max_attempts):
+                    self._queue.publish(wake)
             return
-        self._attempt(item)
+        with named_work(item, "attempt at"):
+            self._attempt(item)
         if isinstance(item, Trial):
             self._turn_behind(item)
 
@@ -142,7 +147,8 @@ class Runner:
         try:
             ending = self._work(item, folder, heartbeat)
             durations = self._durations(item, ending, folder, time.monotonic() - begun)
-            ending, changes = self._store(item, ending, folder, heartbeat)
+            with tracing.span("store"):
+                ending, changes = self._store(item, ending, folder, heartbeat)
             heartbeat.report()
             if not self._record(item, ending, changes, heartbeat):
                 log.warning("%s: attempt %d was overtaken, its work is dropped", item.id, item.attempt)
@@ -153,20 +159,22 @@ class Runner:
 
     def _work(self, item: Item, folder: Path, heartbeat: Heartbeat) -> Ending:
         try:
-            task = self._input.task(item, folder)
+            with tracing.span("prepare"):
+                task = self._input.task(item, folder)
         except Refusal as refusal:
             return Failed(refusal.problem)
-        return supervise(
-            task,
-            self._input.limits(item),
-            folder,
-            heartbeat,
-            self._child,
-            shared=self._scratch.shared(item),
-            filtered=self._settings.child_filters,
-            patience_seconds=self._settings.lease_seconds,
-            threads=own_threads(self._settings, self._records),
-        )
+        with tracing.span("child"), TracedSteps(heartbeat) as watch:
+            return supervise(
+                task,
+                self._input.limits(item),
+                folder,
+                watch,
+                self._child,
+                shared=self._scratch.shared(item),
+                filtered=self._settings.child_filters,
+                patience_seconds=self._settings.lease_seconds,
+                threads=own_threads(self._settings, self._records),
+            )
 
     def _durations(self, item: Item, ending: Ending, folder: Path, seconds: float) -> list[Duration]:
         """What the parts of a job took that has finished."""

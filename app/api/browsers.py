@@ -16,8 +16,8 @@ from app.api.problems import respond
 from app.hosts import Authority, is_address, is_allowed, parse_authority
 from winnow.contract.errors import Refusal
 
-PROBES: Final = ("/livez", "/readyz")
-"""An orchestrator asks these by the address of a container, which nobody knows beforehand."""
+PROBES: Final = ("/livez", "/readyz", "/metrics")
+"""Orchestrators and Prometheus ask these by the address of a container, which nobody knows beforehand."""
 
 MAX_NAMES_TOLD: Final = 10
 _READING: Final = ("GET", "HEAD")

@@ -22,6 +22,7 @@ from winnow.contract.base import RequestModel
 from winnow.contract.dataset import Dataset
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Refusal
+from winnow.contract.pinning import PINNED
 from winnow.contract.strict_json import read_model
 
 router = Router(prefix="/v1/datasets", tags=["datasets"])
@@ -42,12 +43,13 @@ class DatasetOptions(uploads.UploadOptions):
     ] = None
 
 
-class Redeclaration(RequestModel):
-    """`PATCH /v1/datasets/{id}`: the new declaration, whole."""
+class DatasetChange(RequestModel):
+    """`PATCH /v1/datasets/{id}`: the new declaration, whole; whether it is pinned. What is left out stays."""
 
-    declaration: Declaration = Field(
-        description="How the arrays are to be read, whole: what is left out has its default."
+    declaration: Declaration | None = Field(
+        default=None, description="How the arrays are to be read, whole: what is left out has its default."
     )
+    pinned: bool | None = Field(default=None, description=PINNED)
 
 
 @router.post(
@@ -115,11 +117,19 @@ async def get_dataset(
     openapi_extra={"requestBody": {"content": {"application/json": {"example": examples.REDECLARATION}}}},
 )
 async def declare_dataset(
-    id: DatasetId, change: Redeclaration, service: Service, owner: Owner, wait: Wait = 0
+    id: DatasetId, change: DatasetChange, service: Service, owner: Owner, wait: Wait = 0
 ) -> Dataset:
-    """Replace the declaration, before a job has used the dataset. It is inspected again."""
-    await run_in_threadpool(_redeclare, id, change.declaration, service, owner)
+    """Replace the declaration, before a job has used the dataset: it is inspected again. Keep it however old it is."""
+    await run_in_threadpool(_change, id, change, service, owner)
     return views.dataset(await uploads.find_upload(service, owner, "dataset", id, wait))
+
+
+def _change(id: str, change: DatasetChange, service: Parts, owner: str) -> None:
+    """Raises `not_found` and `declaration_fixed`."""
+    if change.declaration is not None:
+        _redeclare(id, change.declaration, service, owner)
+    if change.pinned is not None:
+        uploads.pin(service, owner, "dataset", id, change.pinned)
 
 
 def _redeclare(id: str, declaration: Declaration, service: Parts, owner: str) -> None:

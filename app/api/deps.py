@@ -6,6 +6,7 @@ from threading import Event
 from typing import Annotated, Any
 
 from fastapi import Depends, Path, Request
+from structlog.contextvars import bind_contextvars
 
 from app.access.caller import Caller
 from app.api import examples
@@ -46,6 +47,7 @@ Known = Annotated[Caller, Depends(_caller)]
 
 
 async def _owner(caller: Known) -> str:
+    bind_contextvars(owner=caller.owner)
     return caller.owner
 
 

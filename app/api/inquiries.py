@@ -22,6 +22,7 @@ from app.storage import records
 from app.storage.ids import new_id
 from app.storage.ports import Gone
 from app.storage.records import InquiryKind, Wake
+from app.tracing import current_origin
 from winnow.contract.errors import Problem, Refusal
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS, Inquiry, Preview, Proposal, ProposeRequest
 
@@ -109,6 +110,7 @@ def _ask(
         state="inspecting",
         created_at=now(),
         max_attempts=parts.settings.max_attempts,
+        origin=current_origin(),
         kind=kind,
         model=model,
         dataset=dataset,

@@ -27,6 +27,7 @@ from app.storage.records import JobFilter
 from winnow.contract.dry_run import DryRun
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState
+from winnow.contract.pinning import Pinning
 
 router = Router(prefix="/v1/jobs", tags=["jobs"])
 
@@ -249,6 +250,17 @@ def retry_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
         raise Refusal("job_not_retryable", detail) from error
     service.queue.publish(wake_of(job))
     return shown(service, changed or job)
+
+
+@router.patch(
+    "/{id}",
+    operation_id="pin_job",
+    responses=documented("not_found", "malformed_request", "unsupported_media_type"),
+)
+def pin_job(id: JobId, change: Pinning, service: Service, owner: Owner, job: Found) -> Job:
+    """Keep it however old it is, with its model and its data, or no longer."""
+    service.records.pin(owner, id, change.pinned)
+    return shown(service, _find(id, service, owner))
 
 
 @router.delete(

@@ -9,7 +9,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST: Final = 2**20
-STREAMED: Final = ("/v1/models", "/v1/datasets")
+STREAMED: Final = ("/v1/models", "/v1/datasets", "/v1/jobs/import")
 
 
 class SmallBodies:

@@ -17,6 +17,7 @@ from app.api.sniff import model_format
 from app.api.waiting import Wait
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.model import Model
+from winnow.contract.pinning import Pinning
 
 router = Router(prefix="/v1/models", tags=["models"])
 
@@ -135,6 +136,16 @@ async def get_model(
 def download_model(id: ModelId, request: Request, service: Service, owner: Owner) -> Response:
     """The bytes as they were uploaded."""
     return uploads.download(request, service, uploads.find(service, owner, "model", id))
+
+
+@router.patch(
+    "/{id}",
+    operation_id="pin_model",
+    responses=documented("not_found", "malformed_request", "unsupported_media_type"),
+)
+def pin_model(id: ModelId, change: Pinning, service: Service, owner: Owner) -> Model:
+    """Keep it however old it is, or no longer."""
+    return views.model(uploads.pin(service, owner, "model", id, change.pinned))
 
 
 @router.delete(

@@ -86,7 +86,8 @@ def corpus() -> dict[str, list[Any]]:
         **lists,
         "Listed_LogRecord_": logs,
         "JobRequest": requests,
-        "Redeclaration": [examples.REDECLARATION],
+        "DatasetChange": [examples.REDECLARATION],
+        "Pinning": [{"pinned": True}],
         "ProposeRequest": [examples.PROPOSAL],
         "Recipe": [{"steps": examples.STEPS}],
         "Presets": [Presets(items=presets()).model_dump(mode="json", exclude_unset=True)],
@@ -150,7 +151,7 @@ def _complete_form(operation: Schema) -> None:
     """What the address takes, a form takes as fields too."""
     form = operation.get("requestBody", {}).get("content", {}).get("multipart/form-data")
     if form is not None:
-        for parameter in operation["parameters"]:
+        for parameter in operation.get("parameters", []):
             about = {"description": parameter["description"]}
             form["schema"]["properties"].setdefault(parameter["name"], {**parameter["schema"], **about})
 

@@ -27,10 +27,10 @@ FRESH_SECONDS: Final = 1.0
 
 
 class Probe(Generic[Answer]):
-    """One question. Use `ask` from any thread."""
+    """One question, whose answer is told again for `fresh_seconds`. Use `ask` from any thread."""
 
-    def __init__(self, question: Callable[[], Answer]) -> None:
-        self._question = question
+    def __init__(self, question: Callable[[], Answer], fresh_seconds: float = FRESH_SECONDS) -> None:
+        self._question, self._fresh_seconds = question, fresh_seconds
         self._lock = Lock()
         self._future: Future[Answer] | None = None
         self._asked_at = 0.0
@@ -39,7 +39,7 @@ class Probe(Generic[Answer]):
         """The answer that is under way or still fresh, else a new one; and for how many seconds to wait for it."""
         with self._lock:
             now = time.monotonic()
-            if self._future is None or (self._future.done() and now - self._asked_at > FRESH_SECONDS):
+            if self._future is None or (self._future.done() and now - self._asked_at > self._fresh_seconds):
                 self._future, self._asked_at = Future(), now
                 Thread(target=self._probe, args=[self._future], name="probe", daemon=True).start()
             return self._future, max(0.0, self._asked_at + ANSWER_SECONDS - now)
@@ -48,7 +48,7 @@ class Probe(Generic[Answer]):
         try:
             future.set_result(self._question())
         except BaseException as error:  # whatever a store raises, it means the same here
-            log.warning("not ready: %s: %s", type(error).__name__, error)
+            log.warning("no answer: %s: %s", type(error).__name__, error)
             future.set_exception(error)
 
 
@@ -71,7 +71,7 @@ class Readiness:
     async def current(self) -> Found:
         """In `ANSWER_SECONDS` at most."""
         workers, disk, broker = await asyncio.gather(
-            _answered(self._database, None), _answered(self._disk, False), _answered(self._broker, False)
+            answered(self._database, None), answered(self._disk, False), answered(self._broker, False)
         )
         return Found(
             database=workers is not None, disk=disk is not False, broker=broker is True, workers=workers or []
@@ -83,7 +83,8 @@ def _database(parts: Parts) -> list[Worker]:
     return parts.records.workers(time.time() - FORGET_WORKER_SECONDS)
 
 
-async def _answered(probe: Probe[Any], otherwise: Any) -> Any:
+async def answered(probe: Probe[Any], otherwise: Any) -> Any:
+    """The answer, or `otherwise` where there is none in time or the question failed."""
     future, seconds = probe.ask()
     waiting = asyncio.wrap_future(future)
     await asyncio.wait([waiting], timeout=seconds)

@@ -1,40 +1,31 @@
-"""A name for every request: taken from `X-Request-Id` or made here, in every answer, problem and log line.
-
-A log handler with `WithRequestId` may use `%(request_id)s` in its format; outside of requests it is `-`.
-"""
+"""A name for every request: taken from `X-Request-Id` or made here, in every answer, problem and log line (`app.logs`),
+and in the record of what it makes."""
 
 import logging
 import re
 import time
-from contextvars import ContextVar
 from typing import Final
 from urllib.parse import quote
 from uuid import uuid4
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from structlog.contextvars import bind_contextvars, clear_contextvars, get_contextvars
 
 HEADER: Final = "x-request-id"
+FIELDS: Final = ("method", "path", "status", "milliseconds")
 _SANE: Final = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_current: ContextVar[str | None] = ContextVar("request_id", default=None)
 
 log = logging.getLogger(__name__)
 
 
 def current_request_id() -> str | None:
-    return _current.get()
+    named = get_contextvars().get("request_id")
+    return None if named is None else str(named)
 
 
 def new_request_id() -> str:
     return uuid4().hex
-
-
-class WithRequestId(logging.Filter):
-    """Gives each record its `request_id`, unless it brings one; lets all pass."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.request_id = getattr(record, "request_id", None) or current_request_id() or "-"
-        return True
 
 
 class RequestIds:
@@ -50,7 +41,8 @@ class RequestIds:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         request_id, begun, status = _requested_id(scope), time.monotonic(), 0
-        _current.set(request_id)
+        clear_contextvars()
+        bind_contextvars(request_id=request_id)
 
         async def named(message: Message) -> None:
             nonlocal status
@@ -62,8 +54,9 @@ class RequestIds:
         try:
             await self._app(scope, receive, named)
         finally:
-            milliseconds = (time.monotonic() - begun) * 1000
-            log.info("%s %s %d %.0f ms", scope["method"], address(scope), status, milliseconds)
+            milliseconds = round((time.monotonic() - begun) * 1000)
+            told = (scope["method"], address(scope), status, milliseconds)
+            log.info("%s %s %d %d ms", *told, extra=dict(zip(FIELDS, told, strict=True)))
 
 
 def _requested_id(scope: Scope) -> str:

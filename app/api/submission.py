@@ -19,6 +19,7 @@ from app.storage.ids import new_id
 from app.storage.kinds import wake_of
 from app.storage.ports import Gone, KeyReused
 from app.storage.records import FORGET_WORKER_SECONDS, IdempotencyKey, Job, Upload
+from app.tracing import current_origin
 from winnow.contract.capability import needs_of
 from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import CODES, Problem, Refusal, Refusals
@@ -50,7 +51,7 @@ def submit(parts: Parts, owner: str, request: JobRequest, key: str | None) -> tu
         gone = f"{error.id} was deleted a moment ago."
         raise Refusal("not_found", gone, field=_fields(request).get(error.id)) from error
     if new:
-        log.info("%s waits", job.id)
+        log.info("%s waits", job.id, extra={"job": job.id})
         parts.queue.publish(wake_of(job))
     return job, new
 
@@ -69,6 +70,7 @@ def _checked(parts: Parts, owner: str, request: JobRequest) -> Job:
         needs=needs_of(request.needs, request.target),
         priority=request.priority,
         max_attempts=parts.settings.max_attempts,
+        origin=current_origin(),
         model=request.model,
         uses=tuple(_fields(request)),
         tags=dict(request.tags),

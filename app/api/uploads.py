@@ -22,6 +22,7 @@ from app.api.waiting import Wait, state_changed
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
+from app.tracing import current_origin
 from winnow.contract.base import ResponseModel
 from winnow.contract.dataset import DatasetFormat
 from winnow.contract.errors import Refusal, Refusals
@@ -133,6 +134,7 @@ def _record(
         state="inspecting",
         created_at=now(),
         max_attempts=parts.settings.max_attempts,
+        origin=current_origin(),
         kind=kind,
         name=given or f"{kind}-{received.sha256[:8]}",
         format=format,
@@ -189,6 +191,13 @@ def delete(parts: Parts, owner: str, kind: UploadKind, id: str) -> None:
     except InUse as error:
         detail = f"The {kind} is used by {', '.join(error.jobs)}. Wait for the jobs, or cancel them first."
         raise Refusal("in_use", detail) from error
+
+
+def pin(parts: Parts, owner: str, kind: UploadKind, id: str, pinned: bool) -> Upload:
+    """Raises `not_found`."""
+    find(parts, owner, kind, id)
+    parts.records.pin(owner, id, pinned)
+    return find(parts, owner, kind, id)
 
 
 def _suffix(parts: Parts, upload: Upload) -> str:

@@ -39,15 +39,18 @@ def _uploaded(upload: records.Upload, names: tuple[str, ...]) -> dict[str, Any]:
         "sha256": upload.sha256,
         "size_bytes": upload.size_bytes,
         **{name: facts.get(name) for name in names},
+        "pinned": upload.pinned,
         "created_at": at(upload.created_at),
     }
 
 
 def upload_tag(upload: records.Upload) -> str:
     """Begins with the content's hash; the rest changes with everything that can change."""
-    return etag(
-        f"{upload.sha256}.{_hash(upload.name, upload.state, upload.attempt, upload.problem, upload.declaration)}"
-    )
+    return etag(f"{upload.sha256}.{_hash(*_changing(upload))}")
+
+
+def _changing(upload: records.Upload) -> tuple[object, ...]:
+    return (upload.name, upload.state, upload.attempt, upload.problem, upload.declaration, upload.pinned)
 
 
 @dataclass(frozen=True)
@@ -80,6 +83,7 @@ def job(record: records.Job, waiting: Waiting, counts: Mapping[str, int]) -> Job
             "artifact": artifact(record.artifact_sha256, record.artifact_bytes),
             "curves": artifact(record.curves_sha256, record.curves_bytes),
             "trials": _counted(counts) if record.searches else None,
+            "pinned": record.pinned,
             "created_at": at(record.created_at),
             "started_at": maybe_at(record.started_at),
             "finished_at": maybe_at(record.finished_at),
@@ -102,7 +106,7 @@ def job_tag(record: records.Job, waiting: Waiting, counts: Mapping[str, int]) ->
     shown = (
         *(record.id, record.state, record.outcome, record.attempt, record.max_attempts, waiting),
         *(record.step, record.progress, record.seconds_left, record.problem, record.requirements),
-        *(record.artifact_sha256, record.curves_sha256, record.started_at, record.finished_at),
+        *(record.artifact_sha256, record.curves_sha256, record.started_at, record.finished_at, record.pinned),
         sorted(counts.items()),
     )
     return etag(_hash(*shown))

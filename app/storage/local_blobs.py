@@ -75,13 +75,14 @@ class LocalBlobs:
         file.stat()
         return file
 
-    def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
+    def sweep(self, live: set[str], older_than: float, *, remove: bool = True) -> Iterator[str]:
         """Also removes what was left in `incoming` by a process that died."""
         for left in self._incoming.glob("*.part"):
-            if _written_before(left, older_than) and not _in_use(left):
+            if remove and _written_before(left, older_than) and not _in_use(left):
                 left.unlink(missing_ok=True)
+        goes = self._forget if remove else _written_before
         for file in self._root.glob("[0-9a-f][0-9a-f]/*"):
-            if _DIGEST.fullmatch(file.name) and file.name not in live and self._forget(file, older_than):
+            if _DIGEST.fullmatch(file.name) and file.name not in live and goes(file, older_than):
                 yield file.name
 
     def ping(self) -> None:

@@ -1,6 +1,6 @@
 """Records in this process's memory, behind one lock. For tests, and to show what a store has to do."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 from dataclasses import replace
 
@@ -9,20 +9,26 @@ from app.storage.memory_inquiries import MemoryInquiries
 from app.storage.memory_jobs import MemoryJobs
 from app.storage.memory_keys import MemoryKeys
 from app.storage.memory_leases import MemoryLeases
+from app.storage.memory_retention import MemoryRetention
 from app.storage.memory_studies import MemoryStudies
+from app.storage.memory_tally import MemoryTallies
 from app.storage.memory_uploads import MemoryUploads
 from app.storage.memory_usage import MemoryUsage
 from app.storage.records import MAX_DURATIONS, Duration, Inquiry, Job, Trial, Upload, Worker
 
 
 class MemoryRecords(
-    MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases, MemoryKeys, MemoryUsage
+    MemoryRetention,
+    MemoryUploads,
+    MemoryInquiries,
+    MemoryJobs,
+    MemoryStudies,
+    MemoryLeases,
+    MemoryKeys,
+    MemoryUsage,
+    MemoryTallies,
 ):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self._durations: list[Duration] = []
 
     def ping(self) -> None:
         pass
@@ -48,12 +54,16 @@ class MemoryRecords(
             lately = [worker for worker in self._workers.values() if worker.last_seen >= seen_since]
             return deepcopy(sorted(lately, key=lambda worker: (worker.started_at, worker.id)))
 
-    def live_blobs(self) -> set[str]:
+    def live_blobs(self, without: Collection[str] = frozenset()) -> set[str]:
         with self._lock:
-            of_uploads = {name for u in self._all(Upload) for name in (u.sha256, u.converted)}
-            of_jobs = {getattr(job, name) for job in self._all(Job) for name in rules.MADE}
-            of_trials = {getattr(trial, name) for trial in self._all(Trial) for name in rules.TRIAL_MADE}
-            of_inquiries = {inquiry.answer_sha256 for inquiry in self._all(Inquiry)}
+            uploads = [upload for upload in self._all(Upload) if upload.id not in without]
+            jobs = [job for job in self._all(Job) if job.id not in without]
+            trials = [trial for trial in self._all(Trial) if trial.job not in without]
+            inquiries = [i for i in self._all(Inquiry) if not {i.model, i.dataset}.intersection(without)]
+        of_uploads = {name for upload in uploads for name in (upload.sha256, upload.converted)}
+        of_jobs = {getattr(job, name) for job in jobs for name in rules.MADE}
+        of_trials = {getattr(trial, name) for trial in trials for name in rules.TRIAL_MADE}
+        of_inquiries = {inquiry.answer_sha256 for inquiry in inquiries}
         return {name for name in of_uploads | of_inquiries | of_jobs | of_trials if name is not None}
 
     def add_durations(self, durations_of_job: Sequence[Duration]) -> None:

@@ -39,6 +39,7 @@ class MemoryStore:
         self._published: dict[str, float] = {}
         self._looked: dict[Family, float] = dict.fromkeys(FAMILIES, 0.0)
         self._turns: dict[tuple[Family, str], int] = {}
+        self._released, self._republished = Counter[Family](), Counter[Family]()
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
         self._workers: dict[str, Worker] = {}

@@ -53,9 +53,10 @@ class MemoryBlobs:
                 lent.chmod(0o440)
             return lent
 
-    def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
+    def sweep(self, live: set[str], older_than: float, *, remove: bool = True) -> Iterator[str]:
+        goes = self._forget if remove else self._written_before
         for sha256 in self._content.keys() - live:
-            if self._forget(sha256, older_than):
+            if goes(sha256, older_than):
                 yield sha256
 
     def ping(self) -> None:
@@ -66,9 +67,12 @@ class MemoryBlobs:
             self._content[sha256] = content
             self._written[sha256] = time.time()
 
+    def _written_before(self, sha256: str, when: float) -> bool:
+        return self._written.get(sha256, when) < when
+
     def _forget(self, sha256: str, older_than: float) -> bool:
         with self._lock:
-            if self._written.get(sha256, older_than) >= older_than:
+            if not self._written_before(sha256, older_than):
                 return False
             del self._content[sha256], self._written[sha256]
             (self._lent / sha256).unlink(missing_ok=True)

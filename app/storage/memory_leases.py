@@ -114,6 +114,7 @@ class MemoryLeases(MemoryStore):
     def reap(self, now: float, look_seconds: float) -> Reaped:
         with self._lock:
             released = self._release_expired(now)
+            self._released.update(family_of(queue_of(item)) for item in released)
             mine = [family for family, at in self._looked.items() if abs(now - at) >= look_seconds]
             self._looked |= dict.fromkeys(mine, now)
             counts = Counter[Queue](
@@ -127,6 +128,7 @@ class MemoryLeases(MemoryStore):
             stale = [i for i in self._waiting(queue) if self._published[i.id] <= published_before]
             stale.sort(key=lambda item: (self._published[item.id], item.created_at, item.id))
             self._published |= dict.fromkeys((item.id for item in stale[:count]), now)
+            self._republished[family_of(queue)] += len(stale[:count])
             return _wakes(stale[:count])
 
     def held(self) -> list[Leased]:

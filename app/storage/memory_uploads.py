@@ -19,6 +19,8 @@ class MemoryUploads(MemoryStore):
             same = next(filter(_same_identity(upload), self._all(Upload)), None)
             if same is None:
                 return self._put(upload, published=upload.created_at), True
+            if same.state == "ready":  # sent again: it is as young as a new one
+                self._published[same.id] = max(self._published[same.id], upload.created_at)
             if same.state != "rejected":
                 return deepcopy(same), False
             again = replace(same, **rules.inspecting_again(same, upload.max_attempts))

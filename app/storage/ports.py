@@ -12,6 +12,8 @@ from app.storage.records import (
     Decision,
     Duration,
     Event,
+    Expired,
+    Expiry,
     IdempotencyKey,
     Inquiry,
     Item,
@@ -25,6 +27,7 @@ from app.storage.records import (
     Session,
     Study,
     Taker,
+    Tally,
     Trial,
     Upload,
     UploadKind,
@@ -59,7 +62,7 @@ class Gone(Conflict):
 
 class Uploads(Protocol):
     def add_upload(self, upload: Upload) -> tuple[Upload, bool]:
-        """Store it, or answer the one with the same identity and False.
+        """Store it, or answer the one with the same identity and False, which is then as young as a new one.
 
         One that was rejected is set to inspecting again (attempts start anew) and answered with True.
         """
@@ -302,13 +305,46 @@ class Usage(Protocol):
         """How many of the jobs have not finished."""
 
 
-class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Keys, Audit, Usage, Protocol):
+class Tallies(Protocol):
+    def tally(self) -> Tally:
+        """Counts for whoever watches. Costs about what a list costs, whatever the number of records."""
+
+
+class Retention(Protocol):
+    """What is too old goes, unless it is pinned."""
+
+    def pin(self, owner: str, id: str, pinned: bool) -> bool:
+        """Of an upload or a job. False when there is none."""
+
+    def expired(self, expiry: Expiry) -> list[Expired]:
+        """All that are too old and not pinned, the oldest first, with those that are still used."""
+
+    def expire(self, expiry: Expiry, limit: int) -> list[Expired]:
+        """Remove the `limit` oldest of those that no job uses, as `delete_upload` and `delete_job` do; answer which."""
+
+
+class Records(
+    Uploads,
+    Inquiries,
+    Jobs,
+    Studies,
+    Leases,
+    Workers,
+    Durations,
+    Keys,
+    Audit,
+    Usage,
+    Tallies,
+    Retention,
+    Protocol,
+):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""
 
-    def live_blobs(self) -> set[str]:
-        """The SHA-256 of every blob that a record names."""
+    def live_blobs(self, without: Collection[str] = frozenset()) -> set[str]:
+        """The SHA-256 of every blob that a record names, but for uploads and jobs with these ids, and what goes with
+        them."""
 
 
 class BlobWriter(Protocol):
@@ -340,8 +376,9 @@ class Blobs(Protocol):
     def path(self, sha256: str) -> Path:
         """A local, read-only file with the content. `FileNotFoundError` when there is none."""
 
-    def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
-        """Remove, and name, what is not live and was last written (or put again) before `older_than`."""
+    def sweep(self, live: set[str], older_than: float, *, remove: bool = True) -> Iterator[str]:
+        """Remove, and name, what is not live and was last written (or put again) before `older_than`. Without `remove`
+        only name it."""
 
     def ping(self) -> None:
         """Raises `OSError` when nothing can be written."""

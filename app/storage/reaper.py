@@ -1,4 +1,5 @@
-"""Makes sure that nothing waits for ever: not for a worker that died, not for a message that was lost.
+"""Makes sure that nothing waits for ever, not for a worker that died, not for a message that was lost, and that nothing
+stays for longer than the operator wants.
 
 Runs in every API process and in every worker's parent; compare-and-set in the store lets only one of them act.
 
@@ -10,6 +11,7 @@ might stand for one that is lost.
 
 import logging
 import time
+from dataclasses import dataclass
 from itertools import takewhile
 from threading import Event, Thread
 from typing import Final
@@ -18,6 +20,7 @@ from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
 from app.storage.records import Queue, Wake
+from app.storage.retention import expire_once
 
 log = logging.getLogger(__name__)
 
@@ -60,14 +63,25 @@ def sweep_once(records: Records, blobs: Blobs, *, now: float, grace_seconds: flo
     return swept
 
 
+@dataclass
+class Done:
+    """What a reaper did since it was made: its rounds, those that failed, blobs swept and records expired."""
+
+    turns: int = 0
+    failures: int = 0
+    swept: int = 0
+    expired: int = 0
+
+
 class Reaper:
     """A thread that does both, again and again. What fails is logged and tried again the next time."""
 
     def __init__(self, records: Records, blobs: Blobs, queue: WakeUp, settings: Settings) -> None:
         self._records, self._blobs, self._queue = records, blobs, queue
         self._republish_seconds, self._look_seconds = settings.republish_seconds, settings.look_seconds
-        self._grace_seconds = settings.blob_grace_seconds
+        self._grace_seconds, self._retention = settings.blob_grace_seconds, settings.kept_for
         self._interval = min(3.0, settings.lease_seconds / 3)
+        self.done = Done()
         self._swept = time.time()
         self._stopping = Event()
         self._thread = Thread(target=self._run, name="reaper", daemon=True)
@@ -86,10 +100,12 @@ class Reaper:
             try:
                 self.turn(time.time())
             except Exception:
+                self.done.failures += 1
                 log.exception("the reaper failed; trying again in %.1f s", self._interval)
 
     def turn(self, now: float) -> None:
         """One round, with a sweep when the last one is a minute ago."""
+        self.done.turns += 1
         reap_once(
             self._records,
             self._queue,
@@ -99,4 +115,6 @@ class Reaper:
         )
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
-            sweep_once(self._records, self._blobs, now=now, grace_seconds=self._grace_seconds)
+            self.done.expired += len(expire_once(self._records, self._retention, now))
+            swept = sweep_once(self._records, self._blobs, now=now, grace_seconds=self._grace_seconds)
+            self.done.swept += len(swept)

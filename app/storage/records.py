@@ -25,6 +25,8 @@ FAMILIES: Final[tuple[Family, ...]] = get_args(Family)
 
 MAX_DURATIONS: Final = 10_000
 """Parts of finished jobs of which it is kept what they took."""
+STEP_BOUNDS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
+"""Seconds by which it is counted what parts of finished jobs took."""
 FORGET_WORKER_SECONDS: Final = 600.0
 """A worker that was not seen for longer has no record any more."""
 ALIVE_SECONDS: Final = 60.0
@@ -34,7 +36,7 @@ ALIVE_SECONDS: Final = 60.0
 @dataclass(frozen=True, kw_only=True)
 class Leased:
     """`lease_until` is in seconds since the epoch, None while nobody holds it; `holder` is the worker's record who took
-    it last."""
+    it last. `origin` names the request that made it (`app.tracing.origin`), for logs and traces of the work."""
 
     id: str
     owner: str = LOCAL_OWNER
@@ -46,6 +48,7 @@ class Leased:
     holder: str | None = None
     cancel_requested: bool = False
     problem: dict[str, Any] | None = None
+    origin: dict[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,7 @@ class Upload(Leased):
     declaration: dict[str, Any] = field(default_factory=dict)
     facts: dict[str, Any] | None = None
     converted: str | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,7 @@ class Job(Leased):
     curves_bytes: int | None = None
     started_at: float | None = None
     finished_at: float | None = None
+    pinned: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -356,3 +361,79 @@ class Reaped:
 
     released: list[Wake] = field(default_factory=list)
     waiting: dict[Queue, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """How many records are alike. `kind` is model, dataset, propose, preview, job, search, trial or final; `size_bytes`
+    that of the uploads, artifacts and curves that they name."""
+
+    kind: str
+    state: str
+    outcome: str | None = None
+    count: int
+    size_bytes: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class QueueTally:
+    """`oldest` is when the hint was sent of what waits for longest, None where nothing waits."""
+
+    waiting: int = 0
+    oldest: float | None = None
+
+    def __or__(self, other: "QueueTally") -> "QueueTally":
+        """Of both together."""
+        known = [each.oldest for each in (self, other) if each.oldest is not None]
+        return QueueTally(waiting=self.waiting + other.waiting, oldest=min(known, default=None))
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReaperTally:
+    """What reapers gave back and announced again, since there is this store."""
+
+    released: int
+    republished: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepTally:
+    """What parts of this kind took: how many no longer than each of `STEP_BOUNDS`, how many at all, all seconds."""
+
+    kind: str
+    within: tuple[int, ...]
+    count: int
+    seconds: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Tally:
+    """Counts of all that a store has at one moment, each list in the order of its kinds and states. `queues` are those
+    in which something waits, and each family's usual one."""
+
+    groups: list[Group]
+    queues: dict[Queue, QueueTally]
+    reaped: dict[Family, ReaperTally]
+    steps: list[StepTally]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expiry:
+    """Records of this kind and final state that came to it before this time; of uploads, that were last sent before."""
+
+    kind: Literal["job", "model", "dataset"]
+    state: str
+    before: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Expired:
+    """A record that is too old. `used_by` are the jobs that name an upload, which is kept for as long as one does."""
+
+    kind: Literal["job", "model", "dataset"]
+    id: str
+    owner: str
+    state: str
+    since: float
+    size_bytes: int
+    used_by: frozenset[str] = frozenset()

@@ -34,7 +34,7 @@ UNCANCELLED: Final = frozenset({"succeeded", "ready"})
 JSON_FIELDS: Final = frozenset(
     {
         *("problem", "declaration", "facts", "question", "tags", "request", "step", "requirements"),
-        *("params", "recipe", "intermediate", "result", "candidates", "spaces"),
+        *("params", "recipe", "intermediate", "result", "candidates", "spaces", "origin"),
     }
 )
 

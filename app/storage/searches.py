@@ -48,6 +48,7 @@ def study_for(job: Job) -> Study:
         needs=job.needs,
         priority=job.priority,
         job=job.id,
+        origin=job.origin,
     )
 
 
@@ -133,6 +134,7 @@ def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision, 
     inherited: rules.Changes = {
         "owner": job.owner,
         "job": job.id,
+        "origin": job.origin,
         "needs": job.needs,
         "priority": job.priority,
     }

@@ -1,5 +1,6 @@
 """Records in a SQL database: SQLite by default, or PostgreSQL."""
 
+from collections.abc import Collection
 from typing import Any
 
 from sqlalchemy import Connection, Row, delete, insert, select, text, union, update
@@ -12,13 +13,26 @@ from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
 from app.storage.sql_keys import SqlKeys
 from app.storage.sql_leases import SqlLeases
+from app.storage.sql_retention import SqlRetention
 from app.storage.sql_studies import SqlStudies
+from app.storage.sql_tally import SqlTallies
 from app.storage.sql_uploads import SqlUploads
 from app.storage.sql_usage import SqlUsage
 from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
 
 
-class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations, SqlKeys, SqlUsage):
+class SqlRecords(
+    SqlUploads,
+    SqlInquiries,
+    SqlJobs,
+    SqlStudies,
+    SqlLeases,
+    SqlDurations,
+    SqlKeys,
+    SqlUsage,
+    SqlTallies,
+    SqlRetention,
+):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
     def ping(self) -> None:
@@ -64,15 +78,20 @@ class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDu
         with self.reading() as connection:
             return [_worker(row) for row in connection.execute(lately)]
 
-    def live_blobs(self) -> set[str]:
-        made = [
-            *(jobs.c[name] for name in rules.MADE),
-            *(trials.c[name] for name in rules.TRIAL_MADE),
+    def live_blobs(self, without: Collection[str] = frozenset()) -> set[str]:
+        """Ids are left out here and not in the query: there may be more of them than a query can take."""
+        named = [
+            *((uploads.c[name], uploads.c.id, uploads.c.id) for name in ("sha256", "converted")),
+            (inquiries.c.answer_sha256, inquiries.c.model, inquiries.c.dataset),
+            *((jobs.c[name], jobs.c.id, jobs.c.id) for name in rules.MADE),
+            *((trials.c[name], trials.c.job, trials.c.job) for name in rules.TRIAL_MADE),
         ]
-        columns = (uploads.c.sha256, uploads.c.converted, inquiries.c.answer_sha256, *made)
         with self.reading() as connection:
-            names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns)))
-            return set(names.scalars())
+            if not without:
+                names = connection.execute(union(*(select(c).where(c.is_not(None)) for c, *_ in named)))
+                return set(names.scalars())
+            rows = connection.execute(union(*(select(*of).where(of[0].is_not(None)) for of in named)))
+            return {name for name, *holders in rows if not any(id in without for id in holders)}
 
 
 def _worker(row: Row[Any]) -> Worker:

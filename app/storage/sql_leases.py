@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Table, func, or_, select, upda
 
 from app.storage import searches
 from app.storage.fairness import in_order, together
-from app.storage.kinds import USUAL, by_age, families_of, family_of, kind_of, wake_of
+from app.storage.kinds import USUAL, by_age, families_of, family_of, kind_of, queue_of, wake_of
 from app.storage.messages import state_event
 from app.storage.records import (
     FAMILIES,
@@ -112,6 +112,8 @@ class SqlLeases(SqlStore):
             waiting = {
                 queue: count for family in mine for queue, count in _count_waiting(connection, family).items()
             }
+            for family, released in Counter(family_of(queue_of(item)) for item in waits).items():
+                _count(connection, family, released=released)
         return Reaped(released=[wake_of(item) for item in by_age(waits)], waiting=waiting)
 
     def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
@@ -122,6 +124,8 @@ class SqlLeases(SqlStore):
             for t in tables:
                 ids = [row.id for row in oldest if table_of(row.id) is t]
                 connection.execute(update(t).where(t.c.id.in_(ids)).values(published_at=now))
+            if oldest:
+                _count(connection, family_of(queue), republished=len(oldest))
         return [Wake(queue=queue, id=id) for _, id in sorted((row.created_at, row.id) for row in oldest)]
 
     def held(self) -> list[Leased]:
@@ -240,3 +244,8 @@ def _count_waiting(connection: Connection, family: Family) -> dict[Queue, int]:
     for need, of_owners in what_waits(connection, family).items():
         counts[queue_for(need)] += sum(of_owners.values())
     return dict(counts)
+
+
+def _count(connection: Connection, family: Family, **more: int) -> None:
+    changes = {name: queues.c[name] + count for name, count in more.items()}
+    connection.execute(update(queues).where(queues.c.name == family).values(changes))

@@ -28,6 +28,8 @@ class SqlUploads(SqlStore):
                 connection.execute(insert(uploads).values(new))
                 return upload, True
             same = from_row(Upload, row)
+            if same.state == "ready":  # sent again: it is as young as a new one
+                _set(connection, same.id, {"published_at": max(row.published_at, upload.created_at)})
             if same.state != "rejected":
                 return same, False
             again = rules.inspecting_again(same, upload.max_attempts)

@@ -66,6 +66,7 @@ def _leased() -> list[SchemaItem]:
         Column("cancel_requested", Boolean, nullable=False),
         Column("problem", JSON),
         Column("published_at", Double, nullable=False),
+        Column("origin", JSON),
     ]
 
 
@@ -102,10 +103,12 @@ uploads: Final = Table(
     Column("declaration", JSON, nullable=False),
     Column("facts", JSON),
     Column("converted", String(64)),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
     Column("identity", String(64), nullable=False),  # rules.identity(): what makes two uploads the same
     UniqueConstraint("identity"),
     Index(None, "owner", "kind", "created_at", "id"),
     Index(None, "state", "published_at"),
+    Index(None, "state", "kind", "size_bytes"),  # has all that is counted, as those of jobs and trials
 )
 
 inquiries: Final = Table(
@@ -147,11 +150,13 @@ jobs: Final = Table(
     Column("curves_bytes", BigInteger),
     Column("started_at", Double),
     Column("finished_at", Double),
+    Column("pinned", Boolean, nullable=False, server_default=false()),
     Index(None, "owner", "created_at", "id"),
     Index(None, "state", "created_at", "id"),
     Index(None, "state", "published_at"),
     Index(None, "model", "created_at"),
     Index(None, *IN_ORDER, "searches"),
+    Index(None, "searches", "state", "outcome", "artifact_bytes", "curves_bytes"),
 )
 
 studies: Final = Table(
@@ -193,15 +198,16 @@ trials: Final = Table(
     UniqueConstraint("job", "number"),
     Index(None, "state", "published_at"),
     Index(None, *IN_ORDER),
+    Index(None, "state", "role", "artifact_bytes"),
 )
 
 queues: Final = Table(
     "queues",
     metadata,
     Column("name", String(20), primary_key=True),  # of a family of queues
-    Column(
-        "looked_at", Double, nullable=False
-    ),  # when a reaper last compared their messages with their records
+    Column("looked_at", Double, nullable=False),  # when a reaper last compared messages with records
+    Column("released", BigInteger, nullable=False, server_default="0"),  # by reapers, in all
+    Column("republished", BigInteger, nullable=False, server_default="0"),
 )
 
 turns: Final = Table(
@@ -209,9 +215,7 @@ turns: Final = Table(
     metadata,
     Column("owner", String(200), primary_key=True),
     Column("family", String(20), primary_key=True),
-    Column(
-        "number", BigInteger, nullable=False
-    ),  # of the last turn that the owner had: the greater the later
+    Column("number", BigInteger, nullable=False),  # of the owner's last turn: the greater the later
 )
 
 workers: Final = Table(

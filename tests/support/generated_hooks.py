@@ -34,7 +34,7 @@ PREPARED: Final = {*TARGET["models"], *TARGET["datasets"], *TARGET["jobs"]}
 
 numbers: Final = itertools.count(1)
 JUDGED_FURTHER: Final = (
-    *("upload_model", "upload_dataset", "submit_job"),
+    *("upload_model", "upload_dataset", "submit_job", "import_job"),
     *("make_link", "open_link", "create_key"),
 )
 """Operations that refuse what is well-formed, too."""

@@ -40,6 +40,7 @@ class Served:
         queue = MemoryQueue()
         parts = Parts(Settings(data_dir=data_dir), MemoryRecords(), MemoryBlobs(), queue)
         self.app.state.parts, self.app.state.readiness = parts, Readiness(parts)
+        self.app.state.metrics = self.app.state.metrics.of(parts)
         return replace(self, parts=parts, queue=queue)
 
     def inspected(self, id: str, facts: dict[str, Any]) -> None:

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import data, jobs, run, steps, things, trials, uploads, workers
+from winnow.cli import data, exporting, jobs, run, steps, things, trials, uploads, workers
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command, add_service_group
@@ -96,6 +96,7 @@ commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")
 add_service_group(commands, "keys")
+add_service_command(commands, "gc")
 for command in (
     uploads.upload,
     uploads.models,
@@ -103,6 +104,7 @@ for command in (
     data.propose,
     data.preview,
     things.show,
+    things.pin,
     things.delete,
     jobs.submit,
     jobs.watch,
@@ -119,6 +121,8 @@ for command in (
     workers.undrain,
 ):
     commands.command()(command)
+commands.command()(exporting.export)
+commands.command("import")(exporting.import_)
 
 
 def main() -> None:

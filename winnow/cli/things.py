@@ -1,4 +1,4 @@
-"""`show` and `delete`: any model, dataset or job, told apart by its id."""
+"""`show`, `pin` and `delete`: any model, dataset or job, told apart by its id."""
 
 from typing import Annotated
 
@@ -39,6 +39,29 @@ def show(id: Id, url: Url = LOCAL, as_json: Json = False) -> None:
                 print_result(job.model_dump_json(indent=2)) if as_json else out().print(
                     job_facts(job_in_options(job))
                 )
+
+
+def pin(
+    ids: Ids,
+    off: Annotated[bool, typer.Option("--off", help="No longer.")] = False,
+    url: Url = LOCAL,
+    as_json: Json = False,
+) -> None:
+    """Keep models, datasets and jobs however old they are, jobs with all that they need.
+
+    \b
+    winnow pin job_1
+    winnow pin --off job_1
+    """
+    for id in ids:
+        _check(id)
+    with Client(url) as client:
+        for id in ids:
+            pinned = client.pin(id, not off)
+            if as_json:
+                print_result(pinned.model_dump_json(indent=2))
+            else:
+                say(f"{id} {'goes when it is too old' if off else 'is kept'}")
 
 
 def delete(ids: Ids, url: Url = LOCAL, as_json: Json = False) -> None:

@@ -34,6 +34,7 @@ SETTINGS: Final = (
     "max_attempts",
     "republish_seconds",
     "blob_grace_seconds",
+    "retention",
     "inspect_seconds",
     "inspect_memory_bytes",
     "child_filters",
@@ -43,6 +44,9 @@ SETTINGS: Final = (
     "measure_wait_seconds",
     "quiet_wait_seconds",
     "log_level",
+    "log_format",
+    "metrics",
+    "task_events",
 )
 """Those of the service (`app.settings`), written in capitals behind the prefix: a test compares them."""
 OTHERS: Final = ("WINNOW_URL", "WINNOW_KEY", "WINNOW_PARENT_PID")

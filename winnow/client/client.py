@@ -27,6 +27,7 @@ import httpx
 from winnow.client.download import download
 from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
 from winnow.client.events import server_events
+from winnow.client.exporting import export_job, import_job
 from winnow.client.files import FileBody, OnProgress
 from winnow.client.inquiring import fetch_answer
 from winnow.client.packing import PackedBody, is_packed
@@ -174,6 +175,13 @@ class Client:
         self._transport.request("PATCH", _path("datasets", id), json=body)
         return self.wait_dataset(id)
 
+    def pin(self, id: str, pinned: bool = True) -> Model | Dataset | Job:
+        """Keep a model, dataset or job however old it is, a job with all that it needs; or no longer."""
+        kind, where = _kind_of(id)
+        return self._transport.parsed(
+            kind, self._transport.request("PATCH", _path(where, id), json={"pinned": pinned})
+        )
+
     def propose(self, model: str, dataset: str) -> Proposal:
         """How the dataset could be read for the model; it may have been rejected for its declaration."""
         body = {"model": model, "dataset": dataset}
@@ -314,6 +322,20 @@ class Client:
         """
         return self._fetch(id, "curves", Path(path), f"{id}-curves.zip", on_progress)
 
+    def export(self, id: str, path: str | Path) -> Path:
+        """Write a finished job with all that it needs to a tar: request, models, datasets, artifact, report, curves.
+
+        Raises DamagedTransfer, UnusableFile, and ClientError while it has not finished.
+        """
+        return export_job(self, self._transport, id, Path(path))
+
+    def import_job(self, path: str | Path) -> Job:
+        """Send a job that `export` has written, after its models and datasets; every hash is verified before.
+
+        Raises DamagedTransfer, UnusableFile, UploadRejected.
+        """
+        return import_job(self, self._transport, Path(path))
+
     # --- the trials of a search
 
     def trials(
@@ -422,6 +444,16 @@ class Client:
         ) as response:
             for event in server_events(response.iter_bytes()):
                 yield LogRecord.model_validate_json(event.data, extra="ignore")
+
+
+def _kind_of(id: str) -> tuple[type[Model | Dataset | Job], str]:
+    match id[:4]:
+        case "mdl_":
+            return Model, "models"
+        case "dst_":
+            return Dataset, "datasets"
+        case _:
+            return Job, "jobs"
 
 
 def _path(*parts: str) -> str:

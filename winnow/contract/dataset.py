@@ -9,6 +9,7 @@ from winnow.contract.base import ResponseModel
 from winnow.contract.declaration import Declaration
 from winnow.contract.errors import Problem
 from winnow.contract.model import UploadState
+from winnow.contract.pinning import PINNED
 
 DatasetFormat = Literal["npz", "npy", "zip", "tar", "parquet", "csv", "jsonl", "wav", "flac"]
 """Also what the names of such files end with."""
@@ -112,4 +113,5 @@ class Dataset(ResponseModel):
         default=None,
         description="What looks wrong with the data without being refused, for people; null until it was inspected.",
     )
+    pinned: bool = Field(default=False, description=PINNED)
     created_at: datetime = Field(description="When it was uploaded.")

@@ -13,6 +13,7 @@ from winnow.contract.declaration import MAX_INPUTS
 from winnow.contract.errors import Problem
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.open_steps import OpenRecipe
+from winnow.contract.pinning import PINNED
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import Outcome, RequirementResult
 from winnow.contract.search import Search
@@ -224,6 +225,7 @@ class Job(ResponseModel):
     trials: TrialCounts | None = Field(
         description="How far its search is (`GET /v1/jobs/{id}/trials`); null where nothing is searched."
     )
+    pinned: bool = Field(default=False, description=PINNED)
     created_at: datetime = Field(description="When it was submitted.")
     started_at: datetime | None = Field(description="When its first attempt began; null before.")
     finished_at: datetime | None = Field(description="When it came to its end; null before.")

@@ -7,6 +7,7 @@ from pydantic import Field
 
 from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Problem
+from winnow.contract.pinning import PINNED
 from winnow.contract.stored_weights import ChannelGroup, Stored
 
 ModelFormat = Literal["onnx", "torch_export", "torchscript"]
@@ -127,4 +128,5 @@ class Model(ResponseModel):
     layers: list[Layer] | None = Field(
         description="Its nodes with weights, which patterns in a recipe can name; null until it is ready."
     )
+    pinned: bool = Field(default=False, description=PINNED)
     created_at: datetime = Field(description="When it was uploaded.")

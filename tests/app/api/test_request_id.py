@@ -7,8 +7,8 @@ from typing import NoReturn
 
 import pytest
 
-from app.api.request_id import WithRequestId
 from app.storage.memory import MemoryRecords
+from tests.support.logged import entries, logged
 from tests.support.served import Served, served
 
 
@@ -43,23 +43,33 @@ def test_two_names_are_none(api: Served) -> None:
     assert re.fullmatch("[0-9a-f]{32}", told.headers["x-request-id"])
 
 
-def test_every_log_line_of_a_request_names_it_also_those_of_threads_and_failures(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_every_log_line_of_a_request_names_it_also_those_of_threads_and_failures(tmp_path: Path) -> None:
     class Broken(MemoryRecords):
         def jobs(self, *args: object) -> NoReturn:  # runs in a thread
             logging.getLogger("app.storage").warning("about to fail")
             raise RuntimeError("insides")
 
-    caplog.handler.addFilter(WithRequestId())
-    with caplog.at_level("INFO"), served(tmp_path, records=Broken()) as api:
-        caplog.clear()
+    with logged() as lines, served(tmp_path, records=Broken()) as api:
         answer = api.http.get("/v1/jobs?model=secret", headers={"X-Request-Id": "the-one"})
     assert (answer.status_code, answer.json()["request_id"]) == (500, "the-one")
-    lines = [record for record in caplog.records if record.name != "httpx"]
-    told = {
-        record.getMessage().split("\n")[0] for record in lines if record.__dict__["request_id"] == "the-one"
-    }
-    assert {"about to fail", "GET /v1/jobs failed: RuntimeError", "Exception in ASGI application"} <= told
-    assert any(re.fullmatch(r"GET /v1/jobs 500 \d+ ms", line) for line in told)
-    assert not any("secret" in record.getMessage() for record in lines)
+    mine = [entry for entry in entries(lines()) if entry.get("request_id") == "the-one"]
+    told = {entry["message"].split("\n")[0]: entry for entry in mine}
+    assert {
+        "about to fail",
+        "GET /v1/jobs failed: RuntimeError",
+        "Exception in ASGI application",
+    } <= told.keys()
+    assert "RuntimeError: insides" in told["Exception in ASGI application"]["exception"]
+    assert {entry["owner"] for entry in mine} == {"local"}
+    [line] = [entry for entry in mine if re.fullmatch(r"GET /v1/jobs 500 \d+ ms", entry["message"])]
+    assert (line["method"], line["path"], line["status"]) == ("GET", "/v1/jobs", 500)
+    assert "secret" not in "".join(lines())
+
+
+def test_one_request_leaves_nothing_to_the_next_on_its_connection(api: Served) -> None:
+    with logged() as lines:
+        api.http.get("/v1/jobs", headers={"X-Request-Id": "first"})
+        api.http.get("/livez", headers={"X-Request-Id": "second"})
+        api.http.get("/livez", headers={"X-Request-Id": "third"})
+    [second] = [entry for entry in entries(lines()) if entry.get("request_id") == "second"]
+    assert "owner" not in second

@@ -20,6 +20,8 @@ from app.storage.sql import SqlRecords
 from app.storage.tables import metadata, queues
 from tests.support.postgres import postgres
 
+UNUSED = {"looked_at": 0.0, "released": 0, "republished": 0}
+"""Of a queue."""
 on_postgresql = pytest.param("postgresql", marks=pytest.mark.integration)
 
 
@@ -73,9 +75,7 @@ def _empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         migrate(opened)
         with in_mode(opened, "write").begin() as connection:
             for table in reversed(metadata.sorted_tables):
-                connection.execute(
-                    table.update().values(looked_at=0.0) if table is queues else table.delete()
-                )
+                connection.execute(queues.update().values(UNUSED) if table is queues else table.delete())
         yield opened
     finally:
         opened.dispose()
