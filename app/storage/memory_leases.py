@@ -8,7 +8,7 @@ from typing import Any
 
 from app.storage import rules, searches
 from app.storage.fairness import in_order
-from app.storage.kinds import USUAL, by_age, families_of, needs_of, queue_of, wake_of
+from app.storage.kinds import USUAL, by_age, families_of, family_of, needs_of, queue_of, wake_of
 from app.storage.memory_base import MemoryRows, MemoryStore
 from app.storage.records import Event, Item, Job, Leased, Queue, Reaped, Study, Taker, Trial, Wake
 
