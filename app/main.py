@@ -26,6 +26,7 @@ from app.api import (
     presets,
     problems,
     trials,
+    webhooks,
 )
 from app.api.browsers import KnownHostsAndOrigins
 from app.api.deps import Parts
@@ -39,6 +40,7 @@ from app.settings import Settings
 from app.storage.open import open_blobs, open_records
 from app.storage.ports import Blobs, Records
 from app.storage.reaper import Reaper
+from app.webhooks.sender import Sender
 
 DESCRIPTION = """Upload a model, get back a smaller and faster ONNX file, measured, and never worse than you allowed.
 
@@ -103,6 +105,7 @@ def create_app(
         trials,
         events,
         job_limits,
+        webhooks,
         health,
         docs,
         openapi,
@@ -116,8 +119,11 @@ def create_app(
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     parts: Parts = app.state.parts
     reaper = Reaper(parts.records, parts.blobs, parts.queue, parts.settings)
+    sender = Sender(parts.records, parts.settings.webhook_networks)
     reaper.start()
+    sender.start()
     try:
         yield
     finally:
+        sender.stop()
         reaper.stop()

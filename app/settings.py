@@ -7,6 +7,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.hosts import names_of, parse_patterns
+from app.networks import NONE, Networks, parse_networks
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
@@ -15,6 +16,11 @@ LogLevel = Annotated[
 
 def _checked_hosts(text: str) -> str:
     parse_patterns(text)
+    return text
+
+
+def _checked_networks(text: str) -> str:
+    parse_networks(text)
     return text
 
 
@@ -92,12 +98,26 @@ class Settings(BaseSettings):
         description="How long a measurement waits for other programs to leave the CPUs alone.",
     )
 
+    webhook_private: Annotated[str, AfterValidator(_checked_networks)] = Field(
+        default=NONE,
+        description="Addresses beside the public ones to which webhooks may be sent: `true`, or networks.",
+    )
+    upload_ttl_seconds: float = Field(
+        default=86400.0,
+        gt=0,
+        description="An upload in parts that gets no further part is dropped after so long.",
+    )
+
     log_level: LogLevel = "INFO"
 
     @property
     def hosts(self) -> frozenset[str]:
         """The patterns that a Host may match: those allowed, and the address that is listened on."""
         return parse_patterns(self.allowed_hosts) | names_of(self.host)
+
+    @property
+    def webhook_networks(self) -> Networks:
+        return parse_networks(self.webhook_private)
 
     @property
     def look_seconds(self) -> float:
@@ -124,6 +144,10 @@ class Settings(BaseSettings):
     @property
     def blobs_dir(self) -> Path:
         return self.data_dir.resolve() / "blobs"
+
+    @property
+    def partial_dir(self) -> Path:
+        return self.data_dir.resolve() / "partial"
 
     @property
     def scratch_dir(self) -> Path:

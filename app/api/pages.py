@@ -5,7 +5,7 @@ import binascii
 import json
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Generic, TypeVar
+from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query, Request
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from app.api.examples import CURSOR
 from app.api.text import WRITTEN_WHOLE
-from app.storage.records import Job, Leased, Page, Trial, Upload
+from app.storage.records import Job, Page, Trial, Upload
 from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Refusal
 
@@ -25,7 +25,19 @@ VALUE_CHARACTERS: Final = 50
 """Of a text that weigh as much as a value."""
 
 Item = TypeVar("Item")
-Row = TypeVar("Row", bound=Leased)
+
+
+class Placed(Protocol):
+    """A row that has a place in a list."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def created_at(self) -> float: ...
+
+
+Row = TypeVar("Row", bound=Placed)
 
 
 class Listed(ResponseModel, Generic[Item]):
@@ -56,7 +68,7 @@ async def _page(
 Paged = Annotated[Page, Depends(_page)]
 
 
-def by_time(row: Leased) -> tuple[float, str]:
+def by_time(row: Placed) -> tuple[float, str]:
     return row.created_at, row.id
 
 
@@ -84,7 +96,7 @@ def listed(
     return show(rows), None if is_last else link(request, cursor=encoded(*following))
 
 
-def _weight(row: Leased) -> int:
+def _weight(row: Placed) -> int:
     """How many values a row holds, a long text as several: a model may have 20,000 layers, a job many patterns."""
     match row:
         case Upload():

@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["mdl", "dst", "inq", "job", "stu", "trl", "wrk"]
+Prefix = Literal["mdl", "dst", "inq", "job", "stu", "trl", "wrk", "whk", "dlv", "upl"]
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 

@@ -5,26 +5,40 @@ from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
 from threading import RLock
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
-from app.storage import rules
+from app.storage import deliveries, rules
 from app.storage.messages import state_event
 from app.storage.records import (
     QUEUES,
+    Delivery,
     Event,
     IdempotencyKey,
     Item,
     Job,
-    Leased,
     Page,
     Queue,
     Study,
     Trial,
+    Upload,
+    Webhook,
     Worker,
 )
 
 Some = TypeVar("Some", bound=Item)
-AnyLeased = TypeVar("AnyLeased", bound=Leased)
+
+
+class Placed(Protocol):
+    """What has a place in a list."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def created_at(self) -> float: ...
+
+
+AnyPlaced = TypeVar("AnyPlaced", bound=Placed)
 
 
 class MemoryStore:
@@ -38,6 +52,8 @@ class MemoryStore:
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
         self._workers: dict[str, Worker] = {}
+        self._webhooks: dict[str, Webhook] = {}
+        self._deliveries: dict[str, Delivery] = {}
         self._last_event = 0
 
     def _get(self, kind: type[Some], id: str) -> Some | None:
@@ -64,7 +80,16 @@ class MemoryStore:
         changed = self._put(replace(item, **fields), changes.get("published_at"))
         if isinstance(changed, Job) and "state" in changes:
             self._log(state_event(changed, now))
+        if isinstance(changed, Job | Upload) and "state" in changes:
+            self._tell_webhooks(changed, now)
         return changed
+
+    def _tell_webhooks(self, item: Job | Upload, now: float) -> None:
+        event = deliveries.event_of(item)
+        for webhook in self._webhooks.values():
+            if event is not None and webhook.owner == item.owner and event in webhook.events:
+                new = deliveries.delivery_to(webhook, item, event, now)
+                self._deliveries[new.id] = new
 
     def _remove(self, items: Iterable[Item]) -> None:
         for item in items:
@@ -109,7 +134,7 @@ def _as_json(item: Some) -> Some:
     return replace(item, **json.loads(json.dumps(nested)))
 
 
-def paged(items: Iterable[AnyLeased], page: Page) -> list[AnyLeased]:
+def paged(items: Iterable[AnyPlaced], page: Page) -> list[AnyPlaced]:
     newest = sorted(items, key=lambda item: (item.created_at, item.id), reverse=True)
     unseen = [item for item in newest if page.after is None or (item.created_at, item.id) < page.after]
     return deepcopy(unseen[: page.limit])

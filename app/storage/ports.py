@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Protocol
 
 from app.storage.records import (
     Decision,
+    Delivery,
     Duration,
     Event,
     IdempotencyKey,
@@ -25,6 +26,7 @@ from app.storage.records import (
     Upload,
     UploadKind,
     Wake,
+    Webhook,
     Worker,
 )
 
@@ -51,6 +53,10 @@ class Gone(Conflict):
     def __init__(self, id: str) -> None:
         self.id = id
         super().__init__(id)
+
+
+class TooMany(Conflict):
+    """The owner has as many of these as one owner may have."""
 
 
 class Uploads(Protocol):
@@ -232,7 +238,39 @@ class Durations(Protocol):
         """Of parts of this kind on models with layers of these operators, the newest first."""
 
 
-class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Protocol):
+class Webhooks(Protocol):
+    """A job, model or dataset that comes to a state makes, in the same transaction, one delivery for each webhook of
+    its owner that asks for that event."""
+
+    def add_webhook(self, webhook: Webhook) -> None:
+        """`TooMany` beyond `MAX_WEBHOOKS` of one owner."""
+
+    def webhook(self, owner: str, id: str) -> Webhook | None: ...
+
+    def webhooks(self, owner: str, page: Page) -> list[Webhook]: ...
+
+    def delete_webhook(self, owner: str, id: str) -> bool:
+        """With its deliveries. False when there is none."""
+
+    def deliveries(self, webhook: str, page: Page) -> list[Delivery]: ...
+
+    def take_delivery(self, now: float, seconds: float) -> tuple[Webhook, Delivery] | None:
+        """Take the one that has been due for longest: attempt + 1, nobody else's until now + seconds. One of a webhook
+        to which another is being sent waits for that, so that a slow receiver takes one sender at most."""
+
+    def settle_delivery(
+        self, id: str, attempt: int, now: float, status: int | None, error: str | None, chance: float
+    ) -> bool:
+        """What became of an attempt (`deliveries.answered`). False when fenced: another has taken it since."""
+
+    def replay_delivery(self, webhook: str, id: str, now: float) -> Delivery | None:
+        """Due at once (`deliveries.replaying`); None when there is none."""
+
+    def forget_deliveries(self, before: float) -> int:
+        """Remove those that have ended and are of events before then; how many."""
+
+
+class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Webhooks, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""

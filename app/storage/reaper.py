@@ -17,7 +17,7 @@ from typing import Final
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ports import Blobs, Records
-from app.storage.records import Queue, Wake
+from app.storage.records import KEEP_DELIVERIES_SECONDS, Queue, Wake
 
 log = logging.getLogger(__name__)
 
@@ -100,3 +100,4 @@ class Reaper:
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
             sweep_once(self._records, self._blobs, now=now, grace_seconds=self._grace_seconds)
+            self._records.forget_deliveries(now - KEEP_DELIVERIES_SECONDS)

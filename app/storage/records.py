@@ -21,6 +21,10 @@ QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
 MAX_DURATIONS: Final = 10_000
 """Parts of finished jobs of which it is kept what they took."""
+MAX_WEBHOOKS: Final = 20
+"""Of one owner."""
+KEEP_DELIVERIES_SECONDS: Final = 30 * 86400.0
+"""Deliveries that have ended are kept for so long."""
 FORGET_WORKER_SECONDS: Final = 600.0
 """A worker that was not seen for longer has no record any more."""
 
@@ -235,6 +239,42 @@ class Duration:
     memory_bytes: int
     cpu: str
     finished_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """An address that is told when something of its owner's comes to one of the states that `events` name.
+
+    `secret` is the key of its signatures, as its owner has it.
+    """
+
+    id: str
+    owner: str = LOCAL_OWNER
+    url: str
+    events: tuple[str, ...]
+    secret: str
+    created_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One event on its way to one webhook: `state` is waiting | delivered | failed (`app/storage/deliveries.py`).
+
+    It is due at `next_at`, null once it has ended. `status` and `error` are what became of the last attempt.
+    """
+
+    id: str
+    webhook: str
+    event: str
+    payload: dict[str, Any]
+    state: str
+    attempt: int = 0
+    max_attempts: int
+    created_at: float
+    next_at: float | None
+    lease_until: float | None = None
+    status: int | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

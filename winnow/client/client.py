@@ -41,6 +41,7 @@ from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report
 from winnow.contract.trial import Trial, TrialState
+from winnow.contract.webhook import Delivery, EventType, NewWebhook, Webhook
 
 log = logging.getLogger(__name__)
 
@@ -343,6 +344,33 @@ class Client:
         return download(
             self._transport, url, target, made.sha256, made.size_bytes, on_progress, compressed=compressed
         )
+
+    # --- webhooks
+
+    def create_webhook(self, url: str, events: Sequence[EventType]) -> NewWebhook:
+        """Have these events told to the address. The secret that signs them is in this answer only."""
+        body = {"url": url, "events": [*events]}
+        return self._transport.parsed(
+            NewWebhook, self._transport.request("POST", "/v1/webhooks", json=body, again=False)
+        )
+
+    def webhook(self, id: str) -> Webhook:
+        return self._transport.parsed(Webhook, self._transport.get(_path("webhooks", id)))
+
+    def webhooks(self) -> Iterator[Webhook]:
+        return self._transport.page(Webhook, "/v1/webhooks", {})
+
+    def delete_webhook(self, id: str) -> None:
+        self._transport.request("DELETE", _path("webhooks", id), again=False)
+
+    def deliveries(self, webhook: str) -> Iterator[Delivery]:
+        """What was told, newest first, and what became of it."""
+        return self._transport.page(Delivery, _path("webhooks", webhook, "deliveries"), {})
+
+    def replay(self, webhook: str, delivery: str) -> Delivery:
+        """Have it sent again at once, with the same id and body."""
+        path = _path("webhooks", webhook, "deliveries", delivery, "replay")
+        return self._transport.parsed(Delivery, self._transport.request("POST", path))
 
     # --- the parts
 

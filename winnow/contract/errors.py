@@ -30,6 +30,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "headers_too_large": (431, "The headers are larger than this service reads"),
     "empty_upload": (422, "The upload is empty"),
     "idempotency_conflict": (422, "This idempotency key was used with another request"),
+    "address_not_allowed": (422, "The service does not send to that address"),
     # the state of things
     "model_not_ready": (409, "The model is not ready"),
     "dataset_not_ready": (409, "The dataset is not ready"),
@@ -39,6 +40,7 @@ CODES: Final[dict[str, tuple[int, str]]] = {
     "job_finished": (409, "The job has already finished"),
     "job_not_retryable": (409, "The job cannot be retried"),
     "no_artifact": (409, "The job has no artifact"),
+    "too_many_webhooks": (409, "There is no room for another webhook"),
     # uploads that are refused, at the door or by inspection
     "invalid_model": (422, "The model is not valid"),
     "unsupported_type": (422, "The model takes or answers what is no tensor of numbers"),
