@@ -26,6 +26,7 @@ from app.api import (
     presets,
     problems,
     trials,
+    tus,
     webhooks,
 )
 from app.api.browsers import KnownHostsAndOrigins
@@ -35,6 +36,7 @@ from app.api.openapi import complete
 from app.api.readiness import Readiness
 from app.api.request_id import RequestIds
 from app.api.security_headers import SecurityHeaders
+from app.api.tus_protocol import Tus
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -94,10 +96,12 @@ def create_app(
     app.state.parts = parts
     app.state.readiness = Readiness(parts)
     app.add_middleware(SmallBodies)
+    app.add_middleware(Tus, most=settings.max_upload_bytes)
     problems.install(app)
     resources = (
         models,
         datasets,
+        tus,
         inquiries,
         jobs,
         presets,

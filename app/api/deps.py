@@ -9,6 +9,7 @@ from fastapi import Depends, Path, Request
 from app.api import examples
 from app.queue import WakeUp
 from app.settings import Settings
+from app.storage.local_partials import LocalPartials
 from app.storage.ports import Blobs, Records
 from app.storage.records import LOCAL_OWNER
 
@@ -23,6 +24,10 @@ class Parts:
     blobs: Blobs
     queue: WakeUp
     stopping: Event = field(default_factory=Event)
+
+    @property
+    def partials(self) -> LocalPartials:
+        return LocalPartials(self.settings.partial_dir, self.blobs)
 
 
 async def _parts(request: Request) -> Parts:

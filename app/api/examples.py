@@ -9,6 +9,7 @@ JOB: Final = "job_01jd6x3v0m8q4r7t9w2y5z1a3f"
 INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
 WEBHOOK: Final = "whk_01jd6x3v0m8q4r7t9w2y5z1a3h"
 DELIVERY: Final = "dlv_01jd6x3v0m8q4r7t9w2y5z1a3j"
+UPLOAD: Final = "upl_01jd6x3v0m8q4r7t9w2y5z1a3k"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 

@@ -84,7 +84,7 @@ class _Bounded:
     def write(self, chunk: bytes) -> None:
         self.size += len(chunk)
         if self.size > self._limit:
-            raise _too_large(self._limit)
+            raise too_large(self._limit)
         self._writer.write(chunk)
 
 
@@ -102,7 +102,7 @@ def _check_headers(request: Request, limit: int, around: int) -> None:
     """What can be refused before a byte is read; a form has up to `around` bytes around its file."""
     length = request.headers.get("content-length", "")
     if length.isdecimal() and (len(length) > 18 or int(length) > limit + around):
-        raise _too_large(limit)
+        raise too_large(limit)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise Refusal(
@@ -112,7 +112,7 @@ def _check_headers(request: Request, limit: int, around: int) -> None:
         )
 
 
-def _too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> Refusal:
     return Refusal(
         "upload_too_large",
         f"This service accepts at most {limit} bytes; its operator sets that with WINNOW_MAX_UPLOAD_BYTES.",

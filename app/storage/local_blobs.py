@@ -54,6 +54,19 @@ class LocalBlobs:
         finally:
             writer.abort()
 
+    def take_file(self, path: Path, sha256: str) -> None:
+        """Moved, where it lies on the same file system; else copied."""
+        with open_plain(path) as source, refusing_when_full():
+            os.fchmod(source.fileno(), 0o440)
+            os.fsync(source.fileno())
+        try:
+            self.keep(path, sha256)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self.put_file(path)
+            path.unlink()
+
     def open(self, sha256: str) -> BinaryIO | None:
         try:
             return self._file(sha256).open("rb")

@@ -8,12 +8,15 @@ from app.storage.memory_inquiries import MemoryInquiries
 from app.storage.memory_jobs import MemoryJobs
 from app.storage.memory_leases import MemoryLeases
 from app.storage.memory_studies import MemoryStudies
+from app.storage.memory_transfers import MemoryTransfers
 from app.storage.memory_uploads import MemoryUploads
 from app.storage.memory_webhooks import MemoryWebhooks
 from app.storage.records import MAX_DURATIONS, Duration, Inquiry, Job, Trial, Upload, Worker
 
 
-class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases, MemoryWebhooks):
+class MemoryRecords(
+    MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases, MemoryWebhooks, MemoryTransfers
+):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
 
     def __init__(self) -> None:

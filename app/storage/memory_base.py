@@ -19,6 +19,7 @@ from app.storage.records import (
     Page,
     Queue,
     Study,
+    Transfer,
     Trial,
     Upload,
     Webhook,
@@ -54,6 +55,7 @@ class MemoryStore:
         self._workers: dict[str, Worker] = {}
         self._webhooks: dict[str, Webhook] = {}
         self._deliveries: dict[str, Delivery] = {}
+        self._transfers: dict[str, Transfer] = {}
         self._last_event = 0
 
     def _get(self, kind: type[Some], id: str) -> Some | None:

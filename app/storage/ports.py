@@ -22,6 +22,7 @@ from app.storage.records import (
     Queue,
     Reaped,
     Study,
+    Transfer,
     Trial,
     Upload,
     UploadKind,
@@ -270,7 +271,28 @@ class Webhooks(Protocol):
         """Remove those that have ended and are of events before then; how many."""
 
 
-class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Webhooks, Protocol):
+class Transfers(Protocol):
+    """Uploads that come in parts. Their bytes are elsewhere (`LocalPartials`)."""
+
+    def add_transfer(self, transfer: Transfer) -> None:
+        """`TooMany` beyond `MAX_TRANSFERS` of one owner that are open."""
+
+    def transfer(self, owner: str, id: str, now: float) -> Transfer | None:
+        """None also once it has expired."""
+
+    def extend_transfer(self, id: str, expires_at: float) -> bool:
+        """It lasts until then. False when it is no longer there."""
+
+    def settle_transfer(self, id: str, upload: str | None, problem: dict[str, Any] | None) -> None:
+        """It is complete: the upload that it became, or why it became none. What it says already stays."""
+
+    def delete_transfer(self, owner: str, id: str) -> bool: ...
+
+    def forget_transfers(self, now: float) -> int:
+        """Remove those that have expired; how many."""
+
+
+class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Webhooks, Transfers, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""
@@ -300,6 +322,9 @@ class Blobs(Protocol):
 
     def put_file(self, path: Path) -> tuple[str, int]:
         """Copy a file in. `OSError` when it is not there or is a symbolic link, `ValueError` when it is no file."""
+
+    def take_file(self, path: Path, sha256: str) -> None:
+        """Keep a file whose SHA-256 is known, and which is nobody else's from then on: it is gone from where it was."""
 
     def open(self, sha256: str) -> BinaryIO | None: ...
 

@@ -23,6 +23,8 @@ MAX_DURATIONS: Final = 10_000
 """Parts of finished jobs of which it is kept what they took."""
 MAX_WEBHOOKS: Final = 20
 """Of one owner."""
+MAX_TRANSFERS: Final = 32
+"""Uploads in parts of one owner that may be open at one time."""
 KEEP_DELIVERIES_SECONDS: Final = 30 * 86400.0
 """Deliveries that have ended are kept for so long."""
 FORGET_WORKER_SECONDS: Final = 600.0
@@ -239,6 +241,27 @@ class Duration:
     memory_bytes: int
     cpu: str
     finished_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """An upload that comes in parts: `length` bytes in all, by `expires_at`, which each part puts off.
+
+    `options` are what would go with the bytes of an upload; `filename` and `metadata` (`Upload-Metadata`) are as the
+    client has them. When all has come there is an `upload`, or a `problem`.
+    """
+
+    id: str
+    owner: str = LOCAL_OWNER
+    kind: UploadKind
+    length: int
+    options: dict[str, Any] = field(default_factory=dict)
+    filename: str | None = None
+    metadata: str | None = None
+    created_at: float
+    expires_at: float
+    upload: str | None = None
+    problem: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,12 +10,15 @@ from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
 from app.storage.sql_leases import SqlLeases
 from app.storage.sql_studies import SqlStudies
+from app.storage.sql_transfers import SqlTransfers
 from app.storage.sql_uploads import SqlUploads
 from app.storage.sql_webhooks import SqlWebhooks
 from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
 
 
-class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations, SqlWebhooks):
+class SqlRecords(
+    SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations, SqlWebhooks, SqlTransfers
+):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
     def ping(self) -> None:

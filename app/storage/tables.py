@@ -195,6 +195,23 @@ durations: Final = Table(
     Index(None, "kind", "operators"),
 )
 
+transfers: Final = Table(
+    "transfers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("filename", String),
+    Column("metadata", String),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("upload", String(64)),  # which may have been deleted
+    Column("problem", JSON),
+    Index(None, "owner"),
+)
+
 webhooks: Final = Table(
     "webhooks",
     metadata,

@@ -28,7 +28,7 @@ class WebhookRequest(RequestModel):
     url: str = Field(
         min_length=1,
         max_length=MAX_URL_CHARACTERS,
-        description="Where to send to, in ASCII: `https://host[:port]/path`, or `http://…`. Redirects are not followed.",
+        description="Where to send to, in ASCII: `https://host[:port]/path` or `http://…`; redirects are not followed.",
     )
     events: list[EventType] = Field(
         min_length=1, max_length=len(EVENT_TYPES), description="What is told, each once."

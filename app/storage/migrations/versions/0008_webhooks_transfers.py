@@ -51,7 +51,26 @@ def upgrade() -> None:
         unique=False,
     )
 
+    op.create_table(
+        "transfers",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("owner", sa.String(length=200), nullable=False),
+        sa.Column("kind", sa.String(length=20), nullable=False),
+        sa.Column("length", sa.BigInteger(), nullable=False),
+        sa.Column("options", sa.JSON(none_as_null=True), nullable=False),
+        sa.Column("filename", sa.String(), nullable=True),
+        sa.Column("metadata", sa.String(), nullable=True),
+        sa.Column("created_at", sa.Double(), nullable=False),
+        sa.Column("expires_at", sa.Double(), nullable=False),
+        sa.Column("upload", sa.String(length=64), nullable=True),
+        sa.Column("problem", sa.JSON(none_as_null=True), nullable=True),
+        sa.PrimaryKeyConstraint("id", name=op.f("pk_transfers")),
+    )
+    op.create_index(op.f("ix_transfers_expires_at"), "transfers", ["expires_at"], unique=False)
+    op.create_index(op.f("ix_transfers_owner"), "transfers", ["owner"], unique=False)
+
 
 def downgrade() -> None:
+    op.drop_table("transfers")
     op.drop_table("deliveries")
     op.drop_table("webhooks")
