@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from threading import Thread
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 
 @dataclass(frozen=True)
@@ -17,10 +17,13 @@ class Cut:
 
 
 @contextmanager
-def cutting(url: str, cuts: Sequence[Cut]) -> Iterator[str]:
-    """An address that leads to `url`: one connection after the other breaks off as `cuts` say, later ones do not."""
-    target = urlsplit(url)
-    rest = iter(cuts)
+def cutting(url: str, cuts: Sequence[Cut], sent: list[list[int]] | None = None) -> Iterator[str]:
+    """An address that leads to `url`: one connection after the other breaks off as `cuts` say, later ones do not.
+
+    `sent` gets, for each connection, a list of one number: how many bytes have gone to the service.
+    """
+    target, rest = urlsplit(url), iter(cuts)
+    counted = [] if sent is None else sent
     with socket.create_server(("127.0.0.1", 0)) as listener:
 
         def accept() -> None:
@@ -29,16 +32,20 @@ def cutting(url: str, cuts: Sequence[Cut]) -> Iterator[str]:
                     client, _ = listener.accept()
                 except OSError:
                     return
-                Thread(target=_forward, args=(client, target, next(rest, None)), daemon=True).start()
+                counted.append([0])
+                arguments = (client, target, next(rest, None), counted[-1])
+                Thread(target=_forward, args=arguments, daemon=True).start()
 
         Thread(target=accept, daemon=True).start()
         yield f"http://127.0.0.1:{listener.getsockname()[1]}"
         listener.shutdown(socket.SHUT_RDWR)
 
 
-def _forward(client: socket.socket, target: object, cut: Cut | None) -> None:
-    service = socket.create_connection((target.hostname, target.port))  # type: ignore[attr-defined]
-    sent = [0]
+def _forward(client: socket.socket, target: SplitResult, cut: Cut | None, sent: list[int]) -> None:
+    try:
+        service = socket.create_connection((target.hostname, target.port))
+    except OSError:
+        return _end(client)
     answers = Thread(target=_answers, args=(client, service, cut, sent), daemon=True)
     answers.start()
     with suppress(OSError):
@@ -49,7 +56,7 @@ def _forward(client: socket.socket, target: object, cut: Cut | None) -> None:
             sent[0] += len(chunk)
             if cut is not None and not cut.mute and sent[0] >= cut.after:
                 break
-    _end(client, service)
+    return _end(client, service)
 
 
 def _answers(client: socket.socket, service: socket.socket, cut: Cut | None, sent: list[int]) -> None:

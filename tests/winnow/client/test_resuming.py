@@ -125,5 +125,9 @@ def test_a_service_that_knows_no_parts_gets_it_in_one(model: Path) -> None:
 def test_a_service_that_stays_away_is_said(api: Served, model: Path) -> None:
     endless = [Cut(0, mute=True)] * 100
     breaks = [Cut(len(CONTENT) // 2), *endless]
-    with cutting(api.url, breaks) as url, Client(url, patience=0.1) as client, pytest.raises(ServiceUnreachable):
+    with (
+        cutting(api.url, breaks) as url,
+        Client(url, patience=0.1) as client,
+        pytest.raises(ServiceUnreachable),
+    ):
         client.upload_model(model)
