@@ -16,7 +16,6 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
-
 from benchmarks.table import Row
 from tests.support.cutting import Cut, cutting
 from tests.support.service import Service
