@@ -3,7 +3,7 @@
 from copy import deepcopy
 from dataclasses import replace
 
-from app.storage import deliveries
+from app.storage import deliveries as law
 from app.storage.memory_base import MemoryStore, paged
 from app.storage.ports import TooMany
 from app.storage.records import MAX_WEBHOOKS, Delivery, Page, Webhook
@@ -40,7 +40,7 @@ class MemoryWebhooks(MemoryStore):
     def take_delivery(self, now: float, seconds: float) -> tuple[Webhook, Delivery] | None:
         with self._lock:
             for delivery in self._due(now):
-                taken = self._set(delivery, deliveries.taking(delivery, now, seconds))
+                taken = self._set(delivery, law.taking(delivery, now, seconds))
                 if taken.lease_until is not None:
                     return self._webhooks[taken.webhook], taken
             return None
@@ -52,7 +52,7 @@ class MemoryWebhooks(MemoryStore):
             delivery = self._deliveries.get(id)
             if delivery is None or delivery.attempt != attempt or delivery.lease_until is None:
                 return False
-            self._set(delivery, deliveries.answered(delivery, now, status, error, chance))
+            self._set(delivery, law.answered(delivery, now, status, error, chance))
             return True
 
     def replay_delivery(self, webhook: str, id: str, now: float) -> Delivery | None:
@@ -60,7 +60,7 @@ class MemoryWebhooks(MemoryStore):
             delivery = self._deliveries.get(id)
             if delivery is None or delivery.webhook != webhook:
                 return None
-            return self._set(delivery, deliveries.replaying(delivery, now))
+            return self._set(delivery, law.replaying(delivery, now))
 
     def forget_deliveries(self, before: float) -> int:
         with self._lock:
@@ -72,9 +72,9 @@ class MemoryWebhooks(MemoryStore):
     def _due(self, now: float) -> list[Delivery]:
         known = self._deliveries.values()
         busy = {one.webhook for one in known if one.lease_until is not None and one.lease_until > now}
-        due = [one for one in known if deliveries.is_due(one, now) and one.webhook not in busy]
+        due = [one for one in known if law.is_due(one, now) and one.webhook not in busy]
         return sorted(due, key=lambda delivery: (delivery.next_at or 0.0, delivery.id))
 
-    def _set(self, delivery: Delivery, changes: deliveries.Changes) -> Delivery:
+    def _set(self, delivery: Delivery, changes: law.Changes) -> Delivery:
         self._deliveries[delivery.id] = replace(delivery, **changes)
         return deepcopy(self._deliveries[delivery.id])
