@@ -59,6 +59,8 @@ def send(
         return Answer(None, f"Its host leads to no public address. {NOT_ALLOWED}")
     except httpcore.TimeoutException:
         return Answer(None, f"It was not answered within {seconds:g} s.")
+    except httpcore.ProtocolError:  # its text may have in it what the other side said
+        return Answer(None, "The connection ended early, or what came was no answer in HTTP/1.1.")
     except FAILURES as error:
         return Answer(None, f"{type(error).__name__}: {error}"[:MOST_CHARACTERS])
 

@@ -119,8 +119,18 @@ def test_a_connection_that_is_cut_or_refused_has_not_arrived() -> None:
         cut = sent(url)
     refused = sent(url)
     assert cut.status is refused.status is None
-    assert "disconnected" in str(cut.error)
+    assert "ended early" in str(cut.error)
     assert "refused" in str(refused.error)
+
+
+def test_what_another_service_says_is_not_told() -> None:
+    def speak_otherwise(handler: BaseHTTPRequestHandler) -> None:
+        handler.wfile.write(b"SSH-2.0-secret\r\n\r\n")
+
+    with receiving(speak_otherwise) as (url, _):
+        assert "secret" not in str(sent(url).error)
+    with receiving(lambda handler: answer(handler, 500, b"secret")) as (url, _):
+        assert "secret" not in str(sent(url).error)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "2130706433", "[::ffff:127.0.0.1]"])
