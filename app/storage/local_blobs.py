@@ -111,7 +111,7 @@ class LocalBlobs:
             file.parent.mkdir(exist_ok=True)
             part.rename(file)
             for folder in (file.parent, self._root):
-                _sync_folder(folder)
+                sync_folder(folder)
 
     @property
     def incoming(self) -> Path:
@@ -202,7 +202,7 @@ def _in_use(part: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

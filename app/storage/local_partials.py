@@ -17,7 +17,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from app.storage.local_blobs import refusing_when_full
+from app.storage.local_blobs import refusing_when_full, sync_folder
 from app.storage.ports import Blobs, Conflict
 
 _UNCHECKED: Final = ".unchecked-"
@@ -59,6 +59,8 @@ class LocalPartials:
             self._file(name).unlink(missing_ok=True)
             partial.release()
             raise Busy(f"{name} has just been completed")
+        if partial.size == 0:
+            sync_folder(self._root)
         return partial
 
     def finish(self, name: str) -> tuple[str, int]:
@@ -156,6 +158,7 @@ class Partial:
         """What comes from now on counts only when `trust` is called before it is closed, whatever ends this process."""
         self._unchecked = self._file.with_name(f"{self._file.name}{_UNCHECKED}{self.size}")
         self._unchecked.touch()
+        sync_folder(self._file.parent)
 
     def trust(self) -> None:
         if self._unchecked is not None:
