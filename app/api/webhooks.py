@@ -44,14 +44,14 @@ Found = Annotated[records.Webhook, Depends(_find)]
     ),
     openapi_extra={"requestBody": {"content": {"application/json": {"example": examples.NEW_WEBHOOK}}}},
 )
-def create_webhook(asked: WebhookRequest, response: Response, service: Service, owner: Owner) -> NewWebhook:
+def create_webhook(wanted: WebhookRequest, response: Response, service: Service, owner: Owner) -> NewWebhook:
     """Have events told to an address from now on. The answer has the secret that signs them, this once."""
-    check_url(asked.url, service.settings.webhook_networks)
+    check_url(wanted.url, service.settings.webhook_networks)
     webhook = records.Webhook(
         id=new_id("whk"),
         owner=owner,
-        url=asked.url,
-        events=tuple(dict.fromkeys(asked.events)),
+        url=wanted.url,
+        events=tuple(dict.fromkeys(wanted.events)),
         secret=new_secret(),
         created_at=now(),
     )

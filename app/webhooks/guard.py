@@ -44,7 +44,7 @@ class Guard(httpcore.NetworkBackend):
         failure: Exception | None = None
         for address in allowed:
             try:
-                left = _left(self._deadline)
+                left = seconds_until(self._deadline)
                 stream = self._inner.connect_tcp(str(address), port, left, local_address, socket_options)
                 return _Bounded(stream, self._deadline)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
@@ -60,10 +60,10 @@ class _Bounded(httpcore.NetworkStream):
         self._stream, self._deadline = stream, deadline
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, _left(self._deadline))
+        return self._stream.read(max_bytes, seconds_until(self._deadline))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._stream.write(buffer, _left(self._deadline))
+        self._stream.write(buffer, seconds_until(self._deadline))
 
     def close(self) -> None:
         self._stream.close()
@@ -74,7 +74,7 @@ class _Bounded(httpcore.NetworkStream):
         server_hostname: str | None = None,
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
-        secured = self._stream.start_tls(ssl_context, server_hostname, _left(self._deadline))
+        secured = self._stream.start_tls(ssl_context, server_hostname, seconds_until(self._deadline))
         return _Bounded(secured, self._deadline)
 
     def get_extra_info(self, info: str) -> Any:
@@ -90,7 +90,7 @@ def look_up(host: str, port: int) -> list[Address]:
     return [*dict.fromkeys(ip_address(place[0]) for *_, place in found)]
 
 
-def _left(deadline: float) -> float:
+def seconds_until(deadline: float) -> float:
     left = deadline - time.monotonic()
     if left <= 0:
         raise httpcore.ReadTimeout("it took too long")
