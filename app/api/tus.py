@@ -132,7 +132,7 @@ def get_upload_offset(transfer: Found, service: Service, tus_resumable: TusVersi
     headers = {"upload-length": str(transfer.length), "cache-control": "no-store"}
     if transfer.metadata is not None:
         headers["upload-metadata"] = transfer.metadata
-    return _told(200, transfer, offset, _completed(service, transfer, offset), headers)
+    return _respond(200, transfer, offset, _completed(service, transfer, offset), headers)
 
 
 @router.patch(
@@ -165,7 +165,7 @@ async def append_to_upload(
         offset = await _append(request, service, transfer, upload_offset, checksum)
         transfer = await run_in_threadpool(_extended, service, transfer)
     location = await run_in_threadpool(_completed, service, transfer, offset)
-    return _told(204, transfer, offset, location)
+    return _respond(204, transfer, offset, location)
 
 
 @router.delete(
@@ -212,7 +212,7 @@ async def _begin(
     except TooMany as error:
         detail = f"One owner may have {MAX_TRANSFERS} uploads open. Complete or DELETE one of them first."
         raise Refusal("too_many_uploads", detail) from error
-    return _told(201, transfer, 0, None, {"location": f"/v1/uploads/{transfer.kind}s/{transfer.id}"})
+    return _respond(201, transfer, 0, None, {"location": f"/v1/uploads/{transfer.kind}s/{transfer.id}"})
 
 
 def _no_upload(id: str) -> Refusal:
@@ -349,7 +349,7 @@ def _settle(parts: Parts, transfer: Transfer, upload: str | None, problem: Probl
     parts.partials.remove(transfer.id)
 
 
-def _told(
+def _respond(
     status: int,
     transfer: Transfer,
     offset: int,

@@ -52,7 +52,7 @@ def send(
         **signed_headers(webhook.secret, delivery.id, int(time.time()), body),
     }
     try:
-        return _answer(
+        return _as_answer(
             _post(webhook.url, headers, body, Guard(networks, time.monotonic() + seconds), context)
         )
     except NotAllowed:
@@ -92,7 +92,7 @@ def _drain(response: httpcore.Response) -> None:
         return
 
 
-def _answer(status: int) -> Answer:
+def _as_answer(status: int) -> Answer:
     if 200 <= status < 300:
         return Answer(status, None)
     why = " Redirects are not followed." if 300 <= status < 400 else ""

@@ -71,7 +71,7 @@ def test_a_folder_is_made_again_from_where_it_broke_off(api: Served, tmp_path: P
     folder = tmp_path / "pictures"
     folder.mkdir()
     for number in range(5):
-        (folder / f"{number}.bin").write_bytes(bytes([number]) * 100_000)
+        (folder / f"{number}.png").write_bytes(bytes([number]) * 100_000)
     with Client(api.url) as client:
         whole = client.upload_dataset(folder, {"augment": []}, wait=False)
     api.http.delete(f"/v1/datasets/{whole.id}")
