@@ -17,7 +17,7 @@ from winnow.contract.webhook import EVENT_TYPES, EventData, EventType, WebhookPa
 
 MAX_ATTEMPTS: Final = 10
 FIRST_PAUSE_SECONDS: Final = 5.0
-GROWTH: Final = 4
+GROWTH: Final = 4.0
 LONGEST_PAUSE_SECONDS: Final = 6 * 3600.0
 """10 attempts with pauses of 5 s, 20 s, 80 s, …, 6 h: a receiver may be away for about half a day."""
 
@@ -79,7 +79,8 @@ def answered(delivery: Delivery, now: float, status: int | None, error: str | No
 
 def pause(tries: int, chance: float) -> float:
     """Seconds after so many failed tries: min(5 · 4ⁿ⁻¹, 6 h), of which a random half is left out."""
-    return min(FIRST_PAUSE_SECONDS * GROWTH ** (tries - 1), LONGEST_PAUSE_SECONDS) * (0.5 + chance / 2)
+    longest: float = min(FIRST_PAUSE_SECONDS * GROWTH ** (tries - 1), LONGEST_PAUSE_SECONDS)
+    return longest * (0.5 + chance / 2)
 
 
 def replaying(delivery: Delivery, now: float) -> Changes:

@@ -28,6 +28,8 @@ SETTINGS: Final = (
     "measure_lock",
     "measure_wait_seconds",
     "quiet_wait_seconds",
+    "webhook_private",
+    "upload_ttl_seconds",
     "log_level",
 )
 """Those of the service (`app.settings`), written in capitals behind the prefix: a test compares them."""
