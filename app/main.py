@@ -35,6 +35,8 @@ from app.api import (
     problems,
     sessions,
     trials,
+    tus,
+    webhooks,
     workers,
 )
 from app.api.browsers import KnownHostsAndOrigins
@@ -47,11 +49,13 @@ from app.api.request_counts import CountedRequests, RequestCounts
 from app.api.request_id import RequestIds
 from app.api.security_headers import SecurityHeaders
 from app.api.traced_requests import TracedRequests
+from app.api.tus_protocol import Tus
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
 from app.storage.ports import Blobs, Records
 from app.storage.reaper import Reaper
+from app.webhooks.sender import Sender
 
 DESCRIPTION = """Upload a model, get back a smaller and faster ONNX file, measured, and never worse than you allowed.
 
@@ -113,10 +117,12 @@ def create_app(
     app.state.metrics = Metrics(parts, app.state.reaper.done)
     app.state.counts = RequestCounts(app.state.metrics.registry)
     app.add_middleware(SmallBodies)
+    app.add_middleware(Tus, most=settings.max_upload_bytes)
     problems.install(app)
     resources = (
         models,
         datasets,
+        tus,
         inquiries,
         imports,
         jobs,
@@ -127,6 +133,7 @@ def create_app(
         links,
         job_limits,
         workers,
+        webhooks,
         keys,
         sessions,
         audit,
@@ -143,10 +150,14 @@ def create_app(
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    parts: Parts = app.state.parts
     reaper: Reaper = app.state.reaper
+    sender = Sender(parts.records, parts.settings.webhook_networks)
     with tracing.exporting("winnow-api"):
         reaper.start()
+        sender.start()
         try:
             yield
         finally:
+            sender.stop()
             reaper.stop()

@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from app.hosts import is_loopback, names_of, parse_patterns
+from app.networks import NONE, Networks, parse_networks
 from app.retention import Retention, parse_retention
 from winnow.contract.capability import MAX_CAPABILITIES, PATTERN, canonical
 
@@ -57,6 +58,11 @@ def _needs_an_issuer(auth: Auth, info: ValidationInfo) -> Auth:
 
 def _checked_retention(text: str) -> str:
     parse_retention(text)
+    return text
+
+
+def _checked_networks(text: str) -> str:
+    parse_networks(text)
     return text
 
 
@@ -193,6 +199,16 @@ class Settings(BaseSettings):
         description="How long a measurement waits for other programs to leave the CPUs alone.",
     )
 
+    webhook_private: Annotated[str, AfterValidator(_checked_networks)] = Field(
+        default=NONE,
+        description="Addresses beside the public ones to which webhooks may be sent: `true`, or networks.",
+    )
+    upload_ttl_seconds: float = Field(
+        default=86400.0,
+        gt=0,
+        description="An upload in parts that gets no further part is dropped after so long.",
+    )
+
     log_level: LogLevel = "INFO"
     log_format: Literal["console", "json"] = Field(
         default="console", description="Lines for people, or one JSON object a line."
@@ -214,6 +230,10 @@ class Settings(BaseSettings):
     def kept_for(self) -> Retention:
         """(kind, final state) → seconds; what is not there is kept for ever."""
         return parse_retention(self.retention)
+
+    @property
+    def webhook_networks(self) -> Networks:
+        return parse_networks(self.webhook_private)
 
     @property
     def look_seconds(self) -> float:
@@ -240,6 +260,10 @@ class Settings(BaseSettings):
     @property
     def blobs_dir(self) -> Path:
         return self.data_dir.resolve() / "blobs"
+
+    @property
+    def partial_dir(self) -> Path:
+        return self.data_dir.resolve() / "partial"
 
     @property
     def scratch_dir(self) -> Path:

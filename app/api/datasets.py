@@ -2,7 +2,7 @@
 
 import json
 from dataclasses import dataclass
-from typing import Annotated, Any, BinaryIO
+from typing import Annotated, Any, BinaryIO, Final
 
 from fastapi import Depends, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -69,23 +69,28 @@ async def upload_dataset(
     service: Service,
     owner: Owner,
     options: Annotated[DatasetOptions, Depends()],
+    wait: Wait = 0,
 ) -> Dataset:
     """Send an `.npz` as the body, or as a form: `-F file=@data.npz -F declaration=@declaration.json`."""
-
-    def describe(options: DatasetOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
-        return dataset_format(file), _declared(options.declaration)
-
-    def check(options: DatasetOptions) -> None:
-        _declared(options.declaration)
-
-    upload, new = await uploads.take(request, service, owner, "dataset", DatasetOptions, check, describe)
+    upload, new = await uploads.take(request, service, owner, DATASETS)
     uploads.created(response, upload, new)
     return views.dataset(upload)
+
+
+def _check(options: DatasetOptions) -> None:
+    _declared(options.declaration)
+
+
+def _describe(parts: Parts, options: DatasetOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
+    return dataset_format(file), _declared(options.declaration)
 
 
 def _declared(text: str | None) -> dict[str, Any]:
     declaration = Declaration() if text is None else read_model(Declaration, text, "declaration")
     return declaration.model_dump(mode="json")
+
+
+DATASETS: Final = uploads.Intake("dataset", DatasetOptions, _check, _describe)
 
 
 @router.get("", operation_id="list_datasets", responses=documented())

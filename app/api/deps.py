@@ -13,6 +13,7 @@ from app.api import examples
 from app.api.waiting_for import LiveWorkers
 from app.queue import WakeUp
 from app.settings import Settings
+from app.storage.local_partials import LocalPartials
 from app.storage.ports import Blobs, Records
 
 
@@ -30,6 +31,10 @@ class Parts:
     @cached_property
     def live_workers(self) -> LiveWorkers:
         return LiveWorkers(self.records)
+
+    @property
+    def partials(self) -> LocalPartials:
+        return LocalPartials(self.settings.partial_dir, self.blobs)
 
 
 async def _parts(request: Request) -> Parts:

@@ -9,6 +9,9 @@ JOB: Final = "job_01jd6x3v0m8q4r7t9w2y5z1a3f"
 WORKER: Final = "wrk_01jd6x3v0m8q4r7t9w2y5z1a3h"
 INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
 KEY: Final = "key_8s3x0k2v9m4q7r1t5w6y2z8a3c"
+WEBHOOK: Final = "whk_01jd6x3v0m8q4r7t9w2y5z1a3h"
+DELIVERY: Final = "dlv_01jd6x3v0m8q4r7t9w2y5z1a3j"
+UPLOAD: Final = "upl_01jd6x3v0m8q4r7t9w2y5z1a3k"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 
@@ -36,6 +39,58 @@ RECOMMENDATIONS: Final = {
     ]
 }
 PROPOSAL: Final = {"model": MODEL, "dataset": DATASET}
+
+NEW_WEBHOOK: Final = {"url": "https://hooks.example.com/winnow", "events": ["job.succeeded", "job.failed"]}
+_WEBHOOK: Final = {"id": WEBHOOK, **NEW_WEBHOOK, "created_at": "2026-01-31T12:00:00Z"}
+_FAILED_JOB: Final[dict[str, Any]] = {
+    "type": "job.failed",
+    "timestamp": "2026-01-31T12:34:56.789012Z",
+    "data": {
+        "id": JOB,
+        "name": "int8 for the phone",
+        "state": "failed",
+        "outcome": None,
+        "tags": {"team": "vision"},
+        "problem": {
+            "type": "https://winnow.dev/problems/time_limit_exceeded",
+            "title": "The time limit was reached",
+            "status": 422,
+            "code": "time_limit_exceeded",
+            "detail": "The attempt took more than 3600 s. Allow more in `limits`.",
+            "field": None,
+            "layer": None,
+            "errors": [],
+            "request_id": None,
+        },
+    },
+}
+_SUCCEEDED_JOB: Final[dict[str, Any]] = {
+    "type": "job.succeeded",
+    "timestamp": "2026-01-31T12:30:00Z",
+    "data": {**_FAILED_JOB["data"], "state": "succeeded", "outcome": "accepted", "problem": None},
+}
+_DELIVERIES: Final[list[dict[str, Any]]] = [
+    {
+        "id": DELIVERY,
+        "state": "waiting",
+        "attempts": 2,
+        "status": 503,
+        "error": "It was answered with 503.",
+        "created_at": "2026-01-31T12:34:56.789012Z",
+        "next_at": "2026-01-31T12:35:16.5Z",
+        "payload": _FAILED_JOB,
+    },
+    {
+        "id": f"{DELIVERY[:-1]}k",
+        "state": "delivered",
+        "attempts": 1,
+        "status": 204,
+        "error": None,
+        "created_at": "2026-01-31T12:30:00Z",
+        "next_at": None,
+        "payload": _SUCCEEDED_JOB,
+    },
+]
 
 JOBS: Final[dict[str, dict[str, Any]]] = {
     "smallest": {
@@ -337,6 +392,16 @@ PARTS: Final[dict[str, list[dict[str, Any]]]] = {
     "ColumnTarget": [{"from": "column", "column": "label", "classes": ["no", "yes"]}],
     "AnnotationTarget": [{"from": "folder", "classes": ["cat", "dog"]}],
     "Trial": TRIALS,
+    "WebhookRequest": [NEW_WEBHOOK],
+    "Webhook": [_WEBHOOK],
+    "NewWebhook": [{**_WEBHOOK, "secret": "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSwMfKQ9r8GKYo="}],
+    "Listed_Webhook_": [{"items": [_WEBHOOK], "next": f"/v1/webhooks?cursor={CURSOR}"}],
+    "Delivery": _DELIVERIES,
+    "EventData": [_SUCCEEDED_JOB["data"], _FAILED_JOB["data"]],
+    "WebhookPayload": [_SUCCEEDED_JOB],
+    "Listed_Delivery_": [
+        {"items": _DELIVERIES[:1], "next": f"/v1/webhooks/{WEBHOOK}/deliveries?cursor={CURSOR}"}
+    ],
     "TrialCounts": [{"waiting": 1, "running": 2, "finished": 7, "failed": 1, "stopped_early": 3}],
     "Listed_Trial_": [{"items": TRIALS[:1], "next": f"/v1/jobs/{JOB}/trials?cursor={CURSOR}"}],
     "Layer": [

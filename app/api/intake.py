@@ -96,7 +96,7 @@ class _Bounded:
             self._roomy += CHECKED_BYTES
         self.size += len(chunk)
         if self.size > self._limit:
-            raise _too_large(self._limit)
+            raise too_large(self._limit)
         self._writer.write(chunk)
 
 
@@ -119,7 +119,7 @@ def declared_length(request: Request) -> int:
 def _check_headers(request: Request, limit: int, around: int) -> None:
     """What can be refused before a byte is read; a form has up to `around` bytes around its file."""
     if declared_length(request) > limit + around:
-        raise _too_large(limit)
+        raise too_large(limit)
     encoding = request.headers.get("content-encoding", "identity")
     if encoding.lower() != "identity":
         raise Refusal(
@@ -129,7 +129,7 @@ def _check_headers(request: Request, limit: int, around: int) -> None:
         )
 
 
-def _too_large(limit: int) -> Refusal:
+def too_large(limit: int) -> Refusal:
     return Refusal(
         "upload_too_large",
         f"This service accepts at most {limit} bytes; its operator sets that with WINNOW_MAX_UPLOAD_BYTES.",

@@ -10,6 +10,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 MOST: Final = 2**20
 STREAMED: Final = ("/v1/models", "/v1/datasets", "/v1/jobs/import")
+STREAMED_BELOW: Final = "/v1/uploads/"
 
 
 class SmallBodies:
@@ -17,7 +18,8 @@ class SmallBodies:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["path"] in STREAMED:
+        path = scope.get("path", "")
+        if scope["type"] != "http" or path in STREAMED or path.startswith(STREAMED_BELOW):
             return await self._app(scope, receive, send)
         seen = 0
 

@@ -9,7 +9,7 @@ from pydantic import StringConstraints
 from app.admission.inputs import parse_input
 from app.api import uploads, views
 from app.api.content import CONTENT
-from app.api.deps import ModelId, Owner, Service
+from app.api.deps import ModelId, Owner, Parts, Service
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
 from app.api.router import Router
@@ -65,16 +65,17 @@ async def upload_model(
     service: Service,
     owner: Owner,
     options: Annotated[ModelOptions, Depends()],
+    wait: Wait = 0,
 ) -> Model:
     """Send a model: its bytes as the body (`curl -X POST -T model.onnx`), or as a form (`-F file=@model.onnx`)."""
-
-    def describe(options: ModelOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
-        found = model_format(file, options.format, service.settings.allow_torchscript)
-        return found, _declaration(options.input or [], found)
-
-    upload, new = await uploads.take(request, service, owner, "model", ModelOptions, _check, describe)
+    upload, new = await uploads.take(request, service, owner, MODELS)
     uploads.created(response, upload, new)
     return views.model(upload)
+
+
+def _describe(parts: Parts, options: ModelOptions, file: BinaryIO) -> tuple[str, dict[str, Any]]:
+    found = model_format(file, options.format, parts.settings.allow_torchscript)
+    return found, _declaration(options.input or [], found)
 
 
 def _check(options: ModelOptions) -> None:
@@ -105,6 +106,9 @@ def _declaration(declared: list[str], format: str) -> dict[str, Any]:
     if format != TORCHSCRIPT and declared:
         raise _carries_its_own(format)
     return {"inputs": [parse_input(text).model_dump() for text in declared]} if declared else {}
+
+
+MODELS: Final = uploads.Intake("model", ModelOptions, _check, _describe)
 
 
 @router.get("", operation_id="list_models", responses=documented())

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import PurePosixPath
-from typing import Annotated, Any, BinaryIO, Final, TypeVar, get_args
+from typing import Annotated, Any, BinaryIO, Final, Generic, TypeVar, get_args
 
 from fastapi import Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -18,7 +18,7 @@ from app.api.quotas import check_bytes, check_disk, check_stored
 from app.api.strict import parameters
 from app.api.times import now
 from app.api.views import upload_tag
-from app.api.waiting import Wait, state_changed
+from app.api.waiting import state_changed
 from app.storage.ids import new_id
 from app.storage.ports import InUse
 from app.storage.records import Upload, UploadKind, Wake
@@ -48,7 +48,6 @@ class UploadOptions:
             examples=["resnet20"],
         ),
     ] = None
-    wait: Wait = 0
 
 
 def body(**parts: dict[str, Any]) -> dict[str, Any]:
@@ -74,37 +73,47 @@ def body(**parts: dict[str, Any]) -> dict[str, Any]:
 
 Options = TypeVar("Options", bound=UploadOptions)
 
-Described = Callable[[Options, BinaryIO], tuple[str, dict[str, Any]]]
-"""Options and bytes → (format, declaration); refuses what is not to be kept."""
 
+@dataclass(frozen=True)
+class Intake(Generic[Options]):
+    """How uploads of one kind are taken, in one piece or in parts.
 
-async def take(
-    request: Request,
-    parts: Parts,
-    owner: str,
-    kind: UploadKind,
-    options: type[Options],
-    check: Callable[[Options], object],
-    describe: Described[Options],
-) -> tuple[Upload, bool]:
-    """Receive the body and record it. The record comes first, then the hint to the workers.
-
-    `check` refuses options by their content, before a byte of the file is read.
+    `check` refuses options by their content, before a byte of the file is read. `describe` tells format and declaration
+    of options and bytes, and refuses what is not to be kept.
     """
 
-    def read(form: Iterable[tuple[str, str]]) -> Options:
-        refusals = Refusals()
-        chosen = options(**parameters(request, form, refusals))
-        with refusals:
-            check(chosen)
-        refusals.raise_all()
-        return chosen
+    kind: UploadKind
+    options: type[Options]
+    check: Callable[[Options], object]
+    describe: Callable[[Parts, Options, BinaryIO], tuple[str, dict[str, Any]]]
 
+
+def read_options(
+    request: Request, form: Iterable[tuple[str, str]], intake: Intake[Options]
+) -> tuple[Options, int]:
+    """The options in the address and in fields, and for how many seconds to wait. Raises `invalid_request`."""
+    refusals = Refusals()
+    values = parameters(request, form, refusals)
+    wait = values.pop("wait", 0)
+    chosen = intake.options(**values)
+    with refusals:
+        intake.check(chosen)
+    refusals.raise_all()
+    return chosen, wait
+
+
+async def take(request: Request, parts: Parts, owner: str, intake: Intake[Options]) -> tuple[Upload, bool]:
+    """Receive the body and record it. The record comes first, then the hint to the workers."""
     await run_in_threadpool(check_bytes, parts, owner, declared_length(request))
-    room = partial(check_disk, parts.settings, 0)
-    received, chosen = await receive(request, parts.blobs, parts.settings.max_upload_bytes, read, room)
-    upload, new = await run_in_threadpool(_record, received, chosen, parts, owner, kind, describe)
-    return await _settled(parts, upload, chosen.wait) or upload, new
+    received, (chosen, wait) = await receive(
+        request,
+        parts.blobs,
+        parts.settings.max_upload_bytes,
+        lambda form: read_options(request, form, intake),
+        partial(check_disk, parts.settings, 0),
+    )
+    upload, new = await run_in_threadpool(record, received, chosen, parts, owner, intake)
+    return await _settled(parts, upload, wait) or upload, new
 
 
 async def _settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
@@ -113,20 +122,17 @@ async def _settled(parts: Parts, upload: Upload, seconds: int) -> Upload | None:
     )
 
 
-def _record(
-    received: Received,
-    chosen: Options,
-    parts: Parts,
-    owner: str,
-    kind: UploadKind,
-    describe: Described[Options],
+def record(
+    received: Received, chosen: Options, parts: Parts, owner: str, intake: Intake[Options]
 ) -> tuple[Upload, bool]:
+    """Bytes that are stored become an upload, inspected soon. Raises what `intake.describe` refuses."""
     check_stored(parts, owner, received.size_bytes)
+    kind = intake.kind
     file = parts.blobs.open(received.sha256)
     if file is None:
         raise Refusal("storage_unavailable", "The bytes that just came are gone again. Send them once more.")
     with file:
-        format, declaration = describe(chosen, file)
+        format, declaration = intake.describe(parts, chosen, file)
     given = clean(chosen.name or "") or stem(clean(received.filename or ""))
     upload = Upload(
         id=new_id(PREFIX[kind]),

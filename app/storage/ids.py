@@ -8,7 +8,7 @@ import secrets
 import time
 from typing import Literal
 
-Prefix = Literal["mdl", "dst", "inq", "job", "stu", "trl", "wrk", "aud"]
+Prefix = Literal["mdl", "dst", "inq", "job", "stu", "trl", "wrk", "aud", "whk", "dlv", "upl"]
 Hashed = Literal["key", "ses"]
 
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"

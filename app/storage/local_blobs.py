@@ -58,6 +58,19 @@ class LocalBlobs:
         finally:
             writer.abort()
 
+    def take_file(self, path: Path, sha256: str) -> None:
+        """Moved, where it lies on the same file system; else copied."""
+        with open_plain(path) as source, refusing_when_full():
+            os.fchmod(source.fileno(), 0o440)
+            os.fsync(source.fileno())
+        try:
+            self.keep(path, sha256)
+        except OSError as error:
+            if error.errno != errno.EXDEV:
+                raise
+            self.put_file(path)
+            path.unlink()
+
     def open(self, sha256: str) -> BinaryIO | None:
         try:
             return self._file(sha256).open("rb")
@@ -100,7 +113,8 @@ class LocalBlobs:
             file.parent.mkdir(exist_ok=True)
             known = _opened(file)
             part.rename(file)
-            _sync_folder(file.parent)
+            for folder in (file.parent, self._root):
+                sync_folder(folder)
         if known is not None:
             Thread(target=known.close, name="blob-replaced").start()
 
@@ -201,7 +215,7 @@ def _in_use(part: Path) -> bool:
     return False
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)

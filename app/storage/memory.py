@@ -12,8 +12,10 @@ from app.storage.memory_leases import MemoryLeases
 from app.storage.memory_retention import MemoryRetention
 from app.storage.memory_studies import MemoryStudies
 from app.storage.memory_tally import MemoryTallies
+from app.storage.memory_transfers import MemoryTransfers
 from app.storage.memory_uploads import MemoryUploads
 from app.storage.memory_usage import MemoryUsage
+from app.storage.memory_webhooks import MemoryWebhooks
 from app.storage.records import MAX_DURATIONS, Duration, Inquiry, Job, Trial, Upload, Worker
 
 
@@ -27,6 +29,8 @@ class MemoryRecords(
     MemoryKeys,
     MemoryUsage,
     MemoryTallies,
+    MemoryWebhooks,
+    MemoryTransfers,
 ):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
 

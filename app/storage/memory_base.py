@@ -8,13 +8,14 @@ from dataclasses import replace
 from threading import RLock
 from typing import TypeVar
 
-from app.storage import rules
+from app.storage import deliveries, rules
 from app.storage.fairness import Share
 from app.storage.kinds import family_of, queue_of
 from app.storage.messages import state_event
 from app.storage.records import (
     FAMILIES,
     Dated,
+    Delivery,
     Event,
     Family,
     IdempotencyKey,
@@ -22,7 +23,10 @@ from app.storage.records import (
     Job,
     Page,
     Study,
+    Transfer,
     Trial,
+    Upload,
+    Webhook,
     Worker,
 )
 
@@ -43,6 +47,9 @@ class MemoryStore:
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
         self._workers: dict[str, Worker] = {}
+        self._webhooks: dict[str, Webhook] = {}
+        self._deliveries: dict[str, Delivery] = {}
+        self._transfers: dict[str, Transfer] = {}
         self._last_event = 0
 
     def _get(self, kind: type[Some], id: str) -> Some | None:
@@ -81,7 +88,16 @@ class MemoryStore:
         changed = self._put(replace(item, **fields), changes.get("published_at"))
         if isinstance(changed, Job) and "state" in changes:
             self._log(state_event(changed, now))
+        if isinstance(changed, Job | Upload) and "state" in changes:
+            self._tell_webhooks(changed, now)
         return changed
+
+    def _tell_webhooks(self, item: Job | Upload, now: float) -> None:
+        event = deliveries.event_of(item)
+        for webhook in self._webhooks.values():
+            if event is not None and webhook.owner == item.owner and event in webhook.events:
+                new = deliveries.delivery_to(webhook, item, event, now)
+                self._deliveries[new.id] = new
 
     def _remove(self, items: Iterable[Item]) -> None:
         for item in items:

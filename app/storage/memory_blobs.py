@@ -35,6 +35,10 @@ class MemoryBlobs:
             writer.write(source.read())
         return writer.commit()
 
+    def take_file(self, path: Path, sha256: str) -> None:
+        self.put_file(path)
+        path.unlink()
+
     def open(self, sha256: str) -> BinaryIO | None:
         content = self._content.get(sha256)
         return None if content is None else io.BytesIO(content)

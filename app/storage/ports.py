@@ -10,6 +10,7 @@ from typing import Any, BinaryIO, Protocol
 from app.storage.records import (
     Audited,
     Decision,
+    Delivery,
     Duration,
     Event,
     Expired,
@@ -28,10 +29,12 @@ from app.storage.records import (
     Study,
     Taker,
     Tally,
+    Transfer,
     Trial,
     Upload,
     UploadKind,
     Wake,
+    Webhook,
     Worker,
 )
 
@@ -58,6 +61,10 @@ class Gone(Conflict):
     def __init__(self, id: str) -> None:
         self.id = id
         super().__init__(id)
+
+
+class TooMany(Conflict):
+    """The owner has as many of these as one owner may have."""
 
 
 class Uploads(Protocol):
@@ -323,6 +330,59 @@ class Retention(Protocol):
         """Remove the `limit` oldest of those that no job uses, as `delete_upload` and `delete_job` do; answer which."""
 
 
+class Webhooks(Protocol):
+    """A job, model or dataset that comes to a state makes, in the same transaction, one delivery for each webhook of
+    its owner that asks for that event."""
+
+    def add_webhook(self, webhook: Webhook) -> None:
+        """`TooMany` beyond `MAX_WEBHOOKS` of one owner."""
+
+    def webhook(self, owner: str, id: str) -> Webhook | None: ...
+
+    def webhooks(self, owner: str, page: Page) -> list[Webhook]: ...
+
+    def delete_webhook(self, owner: str, id: str) -> bool:
+        """With its deliveries. False when there is none."""
+
+    def deliveries(self, webhook: str, page: Page) -> list[Delivery]: ...
+
+    def take_delivery(self, now: float, seconds: float) -> tuple[Webhook, Delivery] | None:
+        """Take the one that has been due for longest: attempt + 1, nobody else's until now + seconds. One of a webhook
+        to which another is being sent waits for that, so that a slow receiver takes one sender at most."""
+
+    def settle_delivery(
+        self, id: str, attempt: int, now: float, status: int | None, error: str | None, chance: float
+    ) -> bool:
+        """What became of an attempt (`deliveries.answered`). False when fenced: another has taken it since."""
+
+    def replay_delivery(self, webhook: str, id: str, now: float) -> Delivery | None:
+        """Due at once (`deliveries.replaying`); None when there is none."""
+
+    def forget_deliveries(self, before: float) -> int:
+        """Remove those that have ended and are of events before then; how many."""
+
+
+class Transfers(Protocol):
+    """Uploads that come in parts. Their bytes are elsewhere (`LocalPartials`)."""
+
+    def add_transfer(self, transfer: Transfer) -> None:
+        """`TooMany` beyond `MAX_TRANSFERS` of one owner that are open."""
+
+    def transfer(self, owner: str, id: str, now: float) -> Transfer | None:
+        """None also once it has expired."""
+
+    def extend_transfer(self, id: str, expires_at: float) -> bool:
+        """It lasts until then. False when it is no longer there."""
+
+    def settle_transfer(self, id: str, upload: str | None, problem: dict[str, Any] | None) -> None:
+        """It is complete: the upload that it became, or why it became none. What it says already stays."""
+
+    def delete_transfer(self, owner: str, id: str) -> bool: ...
+
+    def forget_transfers(self, now: float) -> int:
+        """Remove those that have expired; how many."""
+
+
 class Records(
     Uploads,
     Inquiries,
@@ -336,6 +396,8 @@ class Records(
     Usage,
     Tallies,
     Retention,
+    Webhooks,
+    Transfers,
     Protocol,
 ):
     def ping(self) -> None:
@@ -368,6 +430,9 @@ class Blobs(Protocol):
 
     def put_file(self, path: Path) -> tuple[str, int]:
         """Copy a file in. `OSError` when it is not there or is a symbolic link, `ValueError` when it is no file."""
+
+    def take_file(self, path: Path, sha256: str) -> None:
+        """Keep a file whose SHA-256 is known, and which is nobody else's from then on: it is gone from where it was."""
 
     def open(self, sha256: str) -> BinaryIO | None: ...
 

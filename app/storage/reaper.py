@@ -18,8 +18,9 @@ from typing import Final
 
 from app.queue import WakeUp
 from app.settings import Settings
+from app.storage.local_partials import LocalPartials
 from app.storage.ports import Blobs, Records
-from app.storage.records import Queue, Wake
+from app.storage.records import KEEP_DELIVERIES_SECONDS, Queue, Wake
 from app.storage.retention import expire_once
 
 log = logging.getLogger(__name__)
@@ -80,6 +81,8 @@ class Reaper:
         self._records, self._blobs, self._queue = records, blobs, queue
         self._republish_seconds, self._look_seconds = settings.republish_seconds, settings.look_seconds
         self._grace_seconds, self._retention = settings.blob_grace_seconds, settings.kept_for
+        self._partials = LocalPartials(settings.partial_dir, blobs)
+        self._upload_ttl_seconds = settings.upload_ttl_seconds
         self._interval = min(3.0, settings.lease_seconds / 3)
         self.done = Done()
         self._swept = time.time()
@@ -118,3 +121,12 @@ class Reaper:
             self.done.expired += len(expire_once(self._records, self._retention, now))
             swept = sweep_once(self._records, self._blobs, now=now, grace_seconds=self._grace_seconds)
             self.done.swept += len(swept)
+            self._records.forget_deliveries(now - KEEP_DELIVERIES_SECONDS)
+            self._drop_abandoned(now)
+
+    def _drop_abandoned(self, now: float) -> None:
+        """Uploads in parts of which no more has come."""
+        self._records.forget_transfers(now)
+        dropped = [*self._partials.sweep(now - self._upload_ttl_seconds)]
+        if dropped:
+            log.info("dropped the parts of uploads that nobody went on with: %d files", len(dropped))

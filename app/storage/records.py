@@ -27,6 +27,12 @@ MAX_DURATIONS: Final = 10_000
 """Parts of finished jobs of which it is kept what they took."""
 STEP_BOUNDS: Final = (1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0, 10_000.0, 30_000.0)
 """Seconds by which it is counted what parts of finished jobs took."""
+MAX_WEBHOOKS: Final = 20
+"""Of one owner."""
+MAX_TRANSFERS: Final = 32
+"""Uploads in parts of one owner that may be open at one time."""
+KEEP_DELIVERIES_SECONDS: Final = 30 * 86400.0
+"""Deliveries that have ended are kept for so long."""
 FORGET_WORKER_SECONDS: Final = 600.0
 """A worker that was not seen for longer has no record any more."""
 ALIVE_SECONDS: Final = 60.0
@@ -344,6 +350,63 @@ class Duration:
     memory_bytes: int
     cpu: str
     finished_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Transfer:
+    """An upload that comes in parts: `length` bytes in all, by `expires_at`, which each part puts off.
+
+    `options` are what would go with the bytes of an upload; `filename` and `metadata` (`Upload-Metadata`) are as the
+    client has them. When all has come there is an `upload`, or a `problem`.
+    """
+
+    id: str
+    owner: str = LOCAL_OWNER
+    kind: UploadKind
+    length: int
+    options: dict[str, Any] = field(default_factory=dict)
+    filename: str | None = None
+    metadata: str | None = None
+    created_at: float
+    expires_at: float
+    upload: str | None = None
+    problem: dict[str, Any] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Webhook:
+    """An address that is told when something of its owner's comes to one of the states that `events` name.
+
+    `secret` is the key of its signatures, as its owner has it.
+    """
+
+    id: str
+    owner: str = LOCAL_OWNER
+    url: str
+    events: tuple[str, ...]
+    secret: str
+    created_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One event on its way to one webhook: `state` is waiting | delivered | failed (`app/storage/deliveries.py`).
+
+    It is due at `next_at`, null once it has ended. `status` and `error` are what became of the last attempt.
+    """
+
+    id: str
+    webhook: str
+    event: str
+    payload: dict[str, Any]
+    state: str
+    attempt: int = 0
+    max_attempts: int
+    created_at: float
+    next_at: float | None
+    lease_until: float | None = None
+    status: int | None = None
+    error: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,10 @@ from app.storage.sql_leases import SqlLeases
 from app.storage.sql_retention import SqlRetention
 from app.storage.sql_studies import SqlStudies
 from app.storage.sql_tally import SqlTallies
+from app.storage.sql_transfers import SqlTransfers
 from app.storage.sql_uploads import SqlUploads
 from app.storage.sql_usage import SqlUsage
+from app.storage.sql_webhooks import SqlWebhooks
 from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
 
 
@@ -32,6 +34,8 @@ class SqlRecords(
     SqlUsage,
     SqlTallies,
     SqlRetention,
+    SqlWebhooks,
+    SqlTransfers,
 ):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 

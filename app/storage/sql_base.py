@@ -9,12 +9,13 @@ from typing import Any, Final, TypeVar
 from sqlalchemy import ColumnElement, Connection, Engine, Row, Select, Table, insert, select, tuple_, update
 from sqlalchemy.exc import DataError, IntegrityError
 
+from app.storage import deliveries as deliveries_law
 from app.storage import rules
 from app.storage.engine import in_mode
 from app.storage.kinds import kind_of
 from app.storage.messages import state_event
-from app.storage.records import Event, Inquiry, Item, Job, Leased, Page, Study, Trial, Upload
-from app.storage.tables import events, inquiries, jobs, studies, trials, uploads
+from app.storage.records import Event, Inquiry, Item, Job, Leased, Page, Study, Trial, Upload, Webhook
+from app.storage.tables import deliveries, events, inquiries, jobs, studies, trials, uploads, webhooks
 from winnow.contract.errors import Refusal
 
 log = logging.getLogger(__name__)
@@ -109,13 +110,31 @@ def locked(connection: Connection, condition: ColumnElement[bool], table: Table)
 
 
 def change(connection: Connection, item: Some, changes: rules.Changes, now: float) -> Some:
-    """Set fields of a locked row; a job's new state is an event."""
+    """Set fields of a locked row; a job's new state is an event, and webhooks are told of some states."""
     t = TABLES[type(item)]
     row = connection.execute(update(t).where(t.c.id == item.id).values(changes).returning(t)).one()
     changed = from_row(type(item), row)
     if isinstance(changed, Job) and "state" in changes:
         add_events(connection, [state_event(changed, now)])
+    if isinstance(changed, Job | Upload) and "state" in changes:
+        _tell_webhooks(connection, changed, now)
     return changed
+
+
+def _tell_webhooks(connection: Connection, item: Job | Upload, now: float) -> None:
+    """Locks the webhooks until the transaction ends, so that none can be deleted behind its back."""
+    event = deliveries_law.event_of(item)
+    if event is None:
+        return
+    mine = select(webhooks).where(webhooks.c.owner == item.owner).order_by(webhooks.c.id)
+    told = map(webhook_from, connection.execute(mine.with_for_update(read=True, key_share=True)))
+    new = [deliveries_law.delivery_to(one, item, event, now) for one in told if event in one.events]
+    if new:
+        connection.execute(insert(deliveries), [vars(delivery) for delivery in new])
+
+
+def webhook_from(row: Row[Any]) -> Webhook:
+    return Webhook(**{**row._mapping, "events": tuple(row.events)})
 
 
 def add_events(connection: Connection, new: Iterable[Event]) -> None:

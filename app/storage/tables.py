@@ -303,6 +303,54 @@ audit: Final = Table(
     Index(None, "created_at", "id"),
 )
 
+transfers: Final = Table(
+    "transfers",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("kind", String(20), nullable=False),
+    Column("length", BigInteger, nullable=False),
+    Column("options", JSON, nullable=False),
+    Column("filename", String),
+    Column("metadata", String),
+    Column("created_at", Double, nullable=False),
+    Column("expires_at", Double, nullable=False, index=True),
+    Column("upload", String(64)),  # which may have been deleted
+    Column("problem", JSON),
+    Index(None, "owner"),
+)
+
+webhooks: Final = Table(
+    "webhooks",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("owner", String(200), nullable=False),
+    Column("url", String(2000), nullable=False),
+    Column("events", JSON, nullable=False),
+    Column("secret", String(200), nullable=False),
+    Column("created_at", Double, nullable=False),
+    Index(None, "owner", "created_at", "id"),
+)
+
+deliveries: Final = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("webhook", String(64), ForeignKey("webhooks.id", ondelete="CASCADE"), nullable=False),
+    Column("event", String(40), nullable=False),
+    Column("payload", JSON, nullable=False),
+    Column("state", String(20), nullable=False),
+    Column("attempt", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("created_at", Double, nullable=False),
+    Column("next_at", Double),
+    Column("lease_until", Double, index=True),
+    Column("status", Integer),
+    Column("error", String),
+    Index(None, "state", "next_at"),
+    Index(None, "webhook", "created_at", "id"),
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,

@@ -43,6 +43,8 @@ SETTINGS: Final = (
     "measure_lock",
     "measure_wait_seconds",
     "quiet_wait_seconds",
+    "webhook_private",
+    "upload_ttl_seconds",
     "log_level",
     "log_format",
     "metrics",

@@ -32,6 +32,7 @@ from winnow.client.files import FileBody, OnProgress
 from winnow.client.inquiring import fetch_answer
 from winnow.client.packing import PackedBody, is_packed
 from winnow.client.plain import plain
+from winnow.client.resuming import LARGE, MOST_IN_ADDRESS, send_in_parts
 from winnow.client.transport import TIMEOUT, Transport
 from winnow.client.watching import QUICK, patiently, versions
 from winnow.contract.dataset import Dataset
@@ -42,6 +43,7 @@ from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report
 from winnow.contract.trial import Trial, TrialState
+from winnow.contract.webhook import Delivery, EventType, NewWebhook, Webhook
 from winnow.contract.worker import Worker, Workers
 
 log = logging.getLogger(__name__)
@@ -99,14 +101,16 @@ class Client:
     ) -> Model:
         """Send the file and, unless told not to, wait until it is ready.
 
-        `inputs` are for TorchScript: `image:float32[N,1,28,28]`. The same file again is the same model.
+        `inputs` are for TorchScript: `image:float32[N,1,28,28]`. The same file again is the same model. Above 64 MiB a
+        connection that is lost on the way is taken up again where it broke off, for as long as `patience` allows.
         Raises UnusableFile, DamagedTransfer, UploadRejected.
         """
         body = FileBody(Path(path), on_progress)
-        response = self._transport.request(
+        params = {"name": name or _printable_name(path), "input": list(inputs)}
+        response = self._sent_in_parts("models", params, body) or self._transport.request(
             "POST",
             "/v1/models",
-            params={"name": name or _printable_name(path), "input": list(inputs)},
+            params=params,
             content=body,
             headers={
                 "Content-Type": "application/octet-stream",
@@ -137,14 +141,17 @@ class Client:
         packed = is_packed(paths)
         body = PackedBody(paths, on_progress) if packed else FileBody(paths[0], on_progress)
         text = json.dumps(plain(declaration or {}))
-        with body.counted() as file:
-            response = self._transport.request(
-                "POST",
-                "/v1/datasets",
-                params={"name": name or _printable_name(paths[0])},
-                files={"declaration": (None, text, "application/json"), "file": ("data", file)},
-                timeout=UPLOAD_TIMEOUT,
-            )
+        params = {"name": name or _printable_name(paths[0])}
+        response = self._sent_in_parts("datasets", {**params, "declaration": text}, body)
+        if response is None:
+            with body.counted() as file:
+                response = self._transport.request(
+                    "POST",
+                    "/v1/datasets",
+                    params=params,
+                    files={"declaration": (None, text, "application/json"), "file": ("data", file)},
+                    timeout=UPLOAD_TIMEOUT,
+                )
         dataset = self._transport.parsed(Dataset, response)
         _check_arrived(body, dataset)
         return self.wait_dataset(dataset.id) if wait else dataset
@@ -390,6 +397,33 @@ class Client:
             Worker, self._transport.request("POST", _path("workers", id, "undrain"))
         )
 
+    # --- webhooks
+
+    def create_webhook(self, url: str, events: Sequence[EventType]) -> NewWebhook:
+        """Have these events told to the address. The secret that signs them is in this answer only."""
+        body = {"url": url, "events": [*events]}
+        return self._transport.parsed(
+            NewWebhook, self._transport.request("POST", "/v1/webhooks", json=body, again=False)
+        )
+
+    def webhook(self, id: str) -> Webhook:
+        return self._transport.parsed(Webhook, self._transport.get(_path("webhooks", id)))
+
+    def webhooks(self) -> Iterator[Webhook]:
+        return self._transport.page(Webhook, "/v1/webhooks", {})
+
+    def delete_webhook(self, id: str) -> None:
+        self._transport.request("DELETE", _path("webhooks", id), again=False)
+
+    def deliveries(self, webhook: str) -> Iterator[Delivery]:
+        """What was told, newest first, and what became of it."""
+        return self._transport.page(Delivery, _path("webhooks", webhook, "deliveries"), {})
+
+    def replay(self, webhook: str, delivery: str) -> Delivery:
+        """Have it sent again at once, with the same id and body."""
+        path = _path("webhooks", webhook, "deliveries", delivery, "replay")
+        return self._transport.parsed(Delivery, self._transport.request("POST", path))
+
     # --- the parts
 
     def _watched(self, id: str, timeout: float | None) -> Iterator[Job]:
@@ -422,6 +456,14 @@ class Client:
         return download(
             self._transport, url, target, made.sha256, made.size_bytes, on_progress, compressed=compressed
         )
+
+    def _sent_in_parts(
+        self, kind: Literal["models", "datasets"], params: Mapping[str, Any], body: FileBody | PackedBody
+    ) -> httpx.Response | None:
+        """A large upload outlasts lost connections. None where it is to be sent in one piece."""
+        if body.size <= LARGE or len(str(httpx.QueryParams(params))) > MOST_IN_ADDRESS:
+            return None
+        return send_in_parts(self._transport, kind, params, body, UPLOAD_TIMEOUT, self._patience)
 
     def _ready(self, kind: type[U], path: str) -> U:
         known = versions(

@@ -41,8 +41,12 @@ class FileBody:
             raise UnusableFile(f"{self.path} cannot be read: {error.strerror or error}") from error
 
     def __iter__(self) -> Iterator[bytes]:
-        done = 0
-        for chunk in chunks_of(self.path):
+        return self.since(0)
+
+    def since(self, offset: int) -> Iterator[bytes]:
+        """All from this byte on."""
+        done = offset
+        for chunk in chunks_of(self.path, offset):
             done += len(chunk)
             if done > self.size:
                 break
@@ -74,9 +78,10 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
-def chunks_of(path: Path) -> Iterator[bytes]:
+def chunks_of(path: Path, offset: int = 0) -> Iterator[bytes]:
     try:
         with path.open("rb") as file:
+            file.seek(offset)
             while chunk := file.read(CHUNK):
                 yield chunk
     except OSError as error:

@@ -66,6 +66,14 @@ class PackedBody:
             self._on_progress(self._position, self.size)
         return chunk
 
+    def since(self, offset: int) -> Iterator[bytes]:
+        """All from this byte on; what is before it is made again, to be hashed."""
+        self.seek(0)
+        while self._position < offset:
+            self.read(min(offset - self._position, CHUNK))
+        while chunk := self.read(CHUNK):
+            yield chunk
+
     def _bytes(self) -> Iterator[bytes]:
         for name, path, size in self._members:
             yield _header(name, size)

@@ -43,6 +43,17 @@ def test_the_name_is_the_sha256_of_the_content_however_it_was_cut(blobs: Blobs, 
         assert opened.read() == content
 
 
+def test_a_file_that_is_taken_is_a_blob_and_gone_from_where_it_was(blobs: Blobs, tmp_path: Path) -> None:
+    sha256 = hashlib.sha256(b"content").hexdigest()
+    for _ in range(2):  # new, then there already
+        (tmp_path / "file").write_bytes(b"content")
+        blobs.take_file(tmp_path / "file", sha256)
+        assert not (tmp_path / "file").exists()
+        assert blobs.path(sha256).read_bytes() == b"content"
+    with pytest.raises(OSError):
+        blobs.take_file(tmp_path / "file", sha256)
+
+
 def test_what_was_never_put_is_not_there(blobs: Blobs) -> None:
     for name in (NEVER, "", "../../etc/passwd", "A" * 64):
         assert blobs.open(name) is None

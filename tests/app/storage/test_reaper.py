@@ -5,11 +5,12 @@ import pytest
 
 from app.queue import MemoryQueue, WakeUp
 from app.settings import Settings
+from app.storage.local_partials import LocalPartials
 from app.storage.memory import MemoryRecords
 from app.storage.memory_blobs import MemoryBlobs
 from app.storage.ports import Blobs, Records
 from app.storage.reaper import SWEEP_SECONDS, Reaper, reap_once, sweep_once
-from app.storage.records import Queue, Reaped, Wake
+from app.storage.records import Queue, Reaped, Transfer, Wake
 from tests.support.records import a_job, an_upload
 
 
@@ -111,6 +112,23 @@ def test_a_turn_sweeps_when_the_last_sweep_is_a_minute_ago(tmp_path: Path) -> No
     assert blobs.size(stray) is not None
     reaper.turn(time.time() + SWEEP_SECONDS + 5)
     assert blobs.size(stray) is None
+
+
+def test_a_turn_drops_uploads_that_nobody_goes_on_with(tmp_path: Path) -> None:
+    records, now = MemoryRecords(), time.time()
+    chosen = Settings(data_dir=tmp_path, upload_ttl_seconds=600.0)
+    reaper = Reaper(records, MemoryBlobs(), MemoryQueue(), chosen)
+    partial = LocalPartials(chosen.partial_dir, MemoryBlobs()).open("upl_1")
+    partial.write(b"half of a model")
+    partial.close()
+    transfer = Transfer(id="upl_1", kind="model", length=30, created_at=now, expires_at=now + 600)
+    records.add_transfer(transfer)
+    reaper.turn(now + SWEEP_SECONDS + 5)
+    assert [*chosen.partial_dir.iterdir()] != []
+    assert records.transfer("local", "upl_1", now) is not None
+    reaper.turn(now + 700)
+    assert [*chosen.partial_dir.iterdir()] == []
+    assert records.transfer("local", "upl_1", now) is None
 
 
 class Breaks(MemoryRecords):

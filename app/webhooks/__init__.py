@@ -1,0 +1,1 @@
+"""Tells others of what happened: deliveries that the records keep are signed and sent, to public addresses only."""

@@ -1,0 +1,116 @@
+"""`make bench-interrupted_upload`: 1 GiB over connections that break off, to a service that is killed meanwhile.
+
+The client sends it as it sends any large file. Three connections end after random shares of it, one without its answer,
+and half-way the API gets SIGKILL and is started again. Beside it, in the same run: the same file undisturbed in parts,
+and in one piece. `rows` is for a table of several such measurements.
+"""
+
+import hashlib
+import os
+import random
+import socket
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from benchmarks.table import Row
+from tests.support.cutting import Cut, cutting
+from tests.support.service import Service
+from winnow.client import Client, client
+
+SIZE: Final = 2**30
+MIB: Final = 2**20
+MOST_AGAIN: Final = 0.05
+"""Of the file, that may be sent twice: what was under way when something broke off."""
+SEED: Final = 0
+
+
+def main() -> None:
+    with tempfile.TemporaryDirectory() as name:
+        for row in rows(Path(name)):
+            print(" | ".join(vars(row).values()), flush=True)
+
+
+def rows(folder: Path, size: int = SIZE) -> Iterator[Row]:
+    """Undisturbed in one piece and in parts, then disturbed."""
+    file = _model(folder, size)
+    service = Service(folder / "var", "--no-workers", "--port", str(_free_port())).start()
+    try:
+        yield _undisturbed(service, file, in_parts=False)
+        yield _undisturbed(service, file, in_parts=True)
+        yield _disturbed(service, file)
+    finally:
+        service.stop()
+
+
+def _undisturbed(service: Service, file: Path, in_parts: bool) -> Row:
+    large = client.LARGE
+    client.LARGE = 0 if in_parts else sys.maxsize  # type: ignore[misc]
+    memory = service.main.memory_info().rss
+    try:
+        with Client(service.url) as winnow:
+            begun = time.monotonic()
+            model = winnow.upload_model(file, wait=False)
+            seconds = time.monotonic() - begun
+            grown = (service.main.memory_info().rss - memory) / MIB
+            winnow.delete_model(model.id)
+    finally:
+        client.LARGE = large  # type: ignore[misc]
+    how = "in parts" if in_parts else "in one piece"
+    rate = file.stat().st_size / MIB / seconds
+    return Row("upload", how, f"{rate:.0f} MiB/s, API grew by {grown:.0f} MiB", "at most 16 MiB more memory")
+
+
+def _disturbed(service: Service, file: Path) -> Row:
+    size, killed = file.stat().st_size, False
+    shares = random.Random(SEED)
+    cuts = [Cut(int(size * shares.uniform(0.05, 0.2)), mute) for mute in (False, True, False)]
+    sent: list[list[int]] = []
+
+    def kill_half_way(done: int, whole: int) -> None:
+        nonlocal killed
+        if not killed and done > whole / 2:
+            killed = True
+            service.kill()
+            service.start()
+
+    with cutting(service.url, cuts, sent) as url, Client(url) as winnow:
+        begun = time.monotonic()
+        model = winnow.upload_model(file, on_progress=kill_half_way, wait=False)
+        seconds = time.monotonic() - begun
+        arrived = hashlib.file_digest(_blob(service, model.sha256).open("rb"), "sha256").hexdigest()
+    again = sum(one for [one] in sent) / size - 1
+    whole = "whole" if arrived == hashlib.file_digest(file.open("rb"), "sha256").hexdigest() else "DAMAGED"
+    measured = f"{whole}, {len(sent)} connections, {seconds:.0f} s, {again:.1%} sent again, killed: {killed}"
+    return Row("upload", "in parts, disturbed", measured, f"whole, at most {MOST_AGAIN:.0%} sent again")
+
+
+def _blob(service: Service, sha256: str) -> Path:
+    return service.settings.blobs_dir / sha256[:2] / sha256
+
+
+def _model(folder: Path, size: int) -> Path:
+    """What an upload looks into as a model: ir_version 10, and a graph of random bytes."""
+    file = folder / "large.onnx"
+    with file.open("wb") as out:
+        out.write(bytes([0x08, 10, 0x3A]) + _varint(size))
+        for _ in range(0, size, MIB):
+            out.write(os.urandom(MIB))
+    return file
+
+
+def _varint(number: int) -> bytes:
+    low, rest = number & 127, number >> 7
+    return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return int(free.getsockname()[1])
+
+
+if __name__ == "__main__":
+    main()
