@@ -1,9 +1,13 @@
-"""Opening a file whose name came from elsewhere."""
+"""Opening and copying a file whose name came from elsewhere."""
 
 import os
 import stat
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Final
+
+from app.storage.ports import BlobWriter
+
+CHUNK: Final = 2**20
 
 
 def open_plain(path: Path) -> BinaryIO:
@@ -18,3 +22,14 @@ def open_plain(path: Path) -> BinaryIO:
         os.close(handle)
         raise ValueError(f"{path} is no plain file with one name")
     return os.fdopen(handle, "rb", buffering=0)
+
+
+def copy_in(path: Path, writer: BlobWriter) -> tuple[str, int]:
+    """Write a plain file's bytes and commit them; what fails leaves nothing. Raises like `open_plain`."""
+    try:
+        with open_plain(path) as source:
+            while chunk := source.read(CHUNK):
+                writer.write(chunk)
+        return writer.commit()
+    finally:
+        writer.abort()

@@ -246,6 +246,9 @@ class BlobWriter(Protocol):
 
     def write(self, chunk: bytes) -> None: ...
 
+    def waits(self) -> bool:
+        """Whether the next `write` may have to wait for a server: then it is for a thread."""
+
     def digest(self) -> str:
         """The SHA-256 so far, in hex."""
 
@@ -255,8 +258,21 @@ class BlobWriter(Protocol):
         """Forget them. Harmless after `commit`, so it can stand in a `finally`."""
 
 
+class RemoteObject(Protocol):
+    """A blob that lies on a server. What reads it raises `OSError` when the server cannot be reached."""
+
+    @property
+    def size(self) -> int: ...
+
+    def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` to before `end`, a few MiB at a time."""
+
+    def url(self) -> str | None:
+        """Where whoever has the address can GET it for a while; None where downloads are to pass through us."""
+
+
 class Blobs(Protocol):
-    """Content-addressed bytes: written once, never changed."""
+    """Content-addressed bytes: written once, never changed. `OSError` where the store cannot be reached."""
 
     def writer(self) -> BlobWriter: ...
 
@@ -267,8 +283,8 @@ class Blobs(Protocol):
 
     def size(self, sha256: str) -> int | None: ...
 
-    def path(self, sha256: str) -> Path:
-        """A local, read-only file with the content. `FileNotFoundError` when there is none."""
+    def source(self, sha256: str) -> Path | RemoteObject:
+        """The store's own read-only file, or the object on its server. `FileNotFoundError` when there is none."""
 
     def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
         """Remove, and name, what is not live and was last written (or put again) before `older_than`."""

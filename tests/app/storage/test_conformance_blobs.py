@@ -36,7 +36,7 @@ def test_the_name_is_the_sha256_of_the_content_however_it_was_cut(blobs: Blobs, 
     assert writer.digest() == expected
     assert writer.commit() == (expected, len(content))
     assert blobs.size(expected) == len(content)
-    assert blobs.path(expected).read_bytes() == content
+    assert blobs.source(expected).read_bytes() == content
     opened = blobs.open(expected)
     assert opened is not None
     with opened:
@@ -48,7 +48,7 @@ def test_what_was_never_put_is_not_there(blobs: Blobs) -> None:
         assert blobs.open(name) is None
         assert blobs.size(name) is None
         with pytest.raises(FileNotFoundError):
-            blobs.path(name)
+            blobs.source(name)
 
 
 def test_the_digest_so_far_is_known_while_writing(blobs: Blobs) -> None:
@@ -81,7 +81,7 @@ def test_putting_the_same_again_is_harmless(blobs: Blobs) -> None:
     with ThreadPoolExecutor(8) as pool:
         names = set(pool.map(lambda _: put(blobs, b"other"), range(16)))
     assert len(names) == 1
-    assert blobs.path(names.pop()).read_bytes() == b"other"
+    assert blobs.source(names.pop()).read_bytes() == b"other"
 
 
 def test_a_file_is_copied_in_and_can_change_afterwards(blobs: Blobs, tmp_path: Path) -> None:
@@ -91,14 +91,14 @@ def test_a_file_is_copied_in_and_can_change_afterwards(blobs: Blobs, tmp_path: P
     sha256, size = blobs.put_file(file)
     assert (sha256, size) == (hashlib.sha256(content).hexdigest(), len(content))
     file.write_bytes(b"something else")
-    assert blobs.path(sha256).read_bytes() == content
+    assert blobs.source(sha256).read_bytes() == content
 
 
 def test_the_lent_file_is_read_only_and_has_one_link(blobs: Blobs, tmp_path: Path) -> None:
     file = tmp_path / "model.onnx"
     file.write_bytes(b"content")
     for sha256 in (put(blobs, b"put"), blobs.put_file(file)[0]):
-        found = blobs.path(sha256).stat()
+        found = blobs.source(sha256).stat()
         assert found.st_mode & 0o222 == 0
         assert found.st_nlink == 1
 
@@ -108,7 +108,7 @@ def test_a_sweep_removes_and_names_what_is_old_and_not_live(blobs: Blobs) -> Non
     assert sweep(blobs, live, older_than=time.time() + 60) == {dead}
     assert (blobs.size(live), blobs.size(dead)) == (4, None)
     with pytest.raises(FileNotFoundError):
-        blobs.path(dead)
+        blobs.source(dead)
 
 
 def test_a_sweep_keeps_what_is_young(blobs: Blobs) -> None:
