@@ -31,7 +31,7 @@ def pack(folder: Path, blobs: Blobs) -> tuple[str, int] | None:
         return None
     writer = blobs.writer()
     try:
-        with zipfile.ZipFile(_Stream(writer), "w", zipfile.ZIP_DEFLATED) as archive:
+        with zipfile.ZipFile(BlobStream(writer), "w", zipfile.ZIP_DEFLATED) as archive:
             for file in files:
                 _add(archive, file, file.relative_to(folder).as_posix())
         return writer.commit()
@@ -64,8 +64,8 @@ def _add(archive: zipfile.ZipFile, file: Path, name: str) -> None:
             remaining -= len(chunk)
 
 
-class _Stream:
-    """A blob's writer as a file that cannot seek: `zipfile` then writes straight through."""
+class BlobStream:
+    """A blob's writer as a file that cannot seek: archives are then written straight through."""
 
     def __init__(self, writer: BlobWriter) -> None:
         self._writer = writer

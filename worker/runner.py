@@ -8,17 +8,19 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import study_of
 from app.storage.kinds import queue_of
-from app.storage.ports import Blobs, Records
+from app.storage.ports import Blobs, Records, StoreAway
 from app.storage.records import FORGET_WORKER_SECONDS, Duration, Item, Job, Study, Trial, Wake
 from winnow.contract.errors import Problem, Refusal
+from worker.blob_cache import BlobCache
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.durations import keep_durations, measured_durations
+from worker.handover import BlobHandover, Handover, NoHandover
 from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
 from worker.job_output import store_of_failed, store_results
@@ -28,6 +30,8 @@ from worker.search_records import end_of_job
 from worker.search_turn import take_turn
 
 log = logging.getLogger(__name__)
+
+STORE_AGAIN_SECONDS: Final = 2.0
 
 
 class Runner:
@@ -49,7 +53,7 @@ class Runner:
     ) -> None:
         self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
         self._stopping, self._child, self._runtimes = stopping, child, runtimes
-        self._input = JobInput(settings, records, blobs)
+        self._cache = BlobCache(blobs, settings.cache_dir, settings.cache_bytes)
         self._scratch = Scratch(settings.scratch_dir)
 
     def run(self, id: str) -> None:
@@ -89,10 +93,13 @@ class Runner:
 
     def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
-        heartbeat = Heartbeat(self._records, item, self._settings.lease_seconds, self._stopping)
+        handover = self._handover(item)
+        heartbeat = Heartbeat(
+            self._records, item, self._settings.lease_seconds, self._stopping, handover.keep
+        )
         folder, begun = self._scratch.attempt(item), time.monotonic()
         try:
-            ending = self._work(item, folder, heartbeat)
+            ending = self._work(item, folder, handover, heartbeat)
             durations = self._durations(item, ending, folder, time.monotonic() - begun)
             ending, changes = self._store(item, ending, folder, heartbeat)
             heartbeat.report()
@@ -103,21 +110,36 @@ class Runner:
         finally:
             self._scratch.leave(item)
 
-    def _work(self, item: Item, folder: Path, heartbeat: Heartbeat) -> Ending:
-        try:
-            task = self._input.task(item, folder)
-        except Refusal as refusal:
-            return Failed(refusal.problem)
-        return supervise(
-            task,
-            self._input.limits(item),
-            folder,
-            heartbeat,
-            self._child,
-            shared=self._scratch.shared(item),
-            filtered=self._settings.child_filters,
-            patience_seconds=self._settings.lease_seconds,
-        )
+    def _handover(self, item: Item) -> Handover:
+        """Where there may be other hosts, to any of them."""
+        if self._settings.blobs_url is None or not isinstance(item, Job | Trial):
+            return NoHandover()
+        return BlobHandover(self._records, self._blobs, item, self._scratch.checkpoints(item))
+
+    def _work(self, item: Item, folder: Path, handover: Handover, heartbeat: Heartbeat) -> Ending:
+        with self._cache.lent() as files:
+            job_input = JobInput(self._settings, self._records, files)
+            try:
+                heartbeat.during(lambda: handover.restore(files))
+                task = heartbeat.during(lambda: job_input.task(item, folder))
+            except Refusal as refusal:
+                return Failed(refusal.problem)
+            except StoreAway as error:
+                heartbeat.crashed(f"its files cannot be had from the store ({error})")
+                return Stopped("store_away")
+            try:
+                return supervise(
+                    task,
+                    job_input.limits(item),
+                    folder,
+                    heartbeat,
+                    self._child,
+                    shared=self._scratch.shared(item),
+                    filtered=self._settings.child_filters,
+                    patience_seconds=self._settings.lease_seconds,
+                )
+            finally:
+                heartbeat.during(handover.close)
 
     def _durations(self, item: Item, ending: Ending, folder: Path, seconds: float) -> list[Duration]:
         """What the parts of a job took that has finished."""
@@ -134,11 +156,15 @@ class Runner:
             case Finished(result=result):
                 pass
             case Failed(problem=problem) if isinstance(item, Job):
-                return ending, heartbeat.during(lambda: store_of_failed(problem, folder, curves, self._blobs))
+                return _insist(
+                    ending, lambda: store_of_failed(problem, folder, curves, self._blobs), heartbeat
+                )
             case _:
                 return ending, {}
         try:
-            return ending, heartbeat.during(lambda: store_results(item, result, folder, curves, self._blobs))
+            return _insist(
+                ending, lambda: store_results(item, result, folder, curves, self._blobs), heartbeat
+            )
         except Refusal as refusal:
             return Failed(refusal.problem), {}
         except Exception as error:  # whatever a child made up
@@ -170,6 +196,8 @@ class Runner:
                 return False
             case "shutdown":
                 return self._give_back(item, heartbeat, blame=False)
+            case "store_away":
+                return self._give_back(item, heartbeat, blame=False, wake=False)
             case _:
                 assert_never(why)
 
@@ -188,14 +216,29 @@ class Runner:
                 self._scratch.clear(item.job)
         return finished
 
-    def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool) -> bool:
+    def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool, wake: bool = True) -> bool:
+        """Without `wake` nobody is told now: the reaper does, after a while."""
         released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
-        if released:
+        if released and wake:
             self._wake(item.id)
         return released
 
     def _wake(self, id: str) -> None:
         self._queue.publish(Wake(queue=queue_of(id), id=id))
+
+
+def _insist(
+    ending: Ending, store: Callable[[], dict[str, Any]], heartbeat: Heartbeat
+) -> tuple[Ending, dict[str, Any]]:
+    """Store until the store takes it, however long it is away: the work is done, and there is a lease. Unless there is
+    a reason to stop."""
+    while True:
+        try:
+            return ending, heartbeat.during(store)
+        except StoreAway as error:
+            log.warning("the store does not take the results: %s", error)
+            if (reason := heartbeat.wait(STORE_AGAIN_SECONDS)) is not None:
+                return Stopped(reason), {}
 
 
 def _stopped_state(item: Item) -> dict[str, Any]:

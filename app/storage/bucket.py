@@ -21,6 +21,8 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import AzureStore, GCSStore, ObjectStore, S3Store, from_url
 
+from app.storage.ports import StoreAway
+
 PART_BYTES: Final = 5 * 2**20
 """The least that S3 takes; an object of 10,000 parts has 48.8 GiB."""
 PARTS_IN_FLIGHT: Final = 2
@@ -41,15 +43,11 @@ _PARTS_BEFORE_PREFIX: Final = {"s3": 0, "gs": 0, "az": 1}
 _SECRETS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
-class BucketAway(OSError):
-    """The server cannot be reached, or refuses what was asked of it."""
-
-
 @dataclass(frozen=True)
 class Bucket:
     """Objects by their names. `prefix` stands before each, its slash included; "" for none.
 
-    All methods raise `BucketAway`, and `FileNotFoundError` for what is not there.
+    All methods raise `StoreAway`, and `FileNotFoundError` for what is not there.
     """
 
     store: ObjectStore
@@ -102,16 +100,16 @@ class Multipart:
     def abort(self) -> None:
         """Have the server forget the parts. Not after `complete`."""
         with reaching():
-            self._file.__exit__(BucketAway, BucketAway(), None)
+            self._file.__exit__(StoreAway, StoreAway(), None)
 
 
 def open_bucket(url: str) -> Bucket:
-    """Open the bucket of this URL. Raises `BucketAway` for what is none, and for credentials that cannot be read."""
+    """Open the bucket of this URL. Raises `StoreAway` for what is none, and for credentials that cannot be read."""
     address = urlsplit(url)
     folders = [part for part in address.path.split("/") if part]
     before = _PARTS_BEFORE_PREFIX.get(address.scheme)
     if before is None or not address.netloc or len(folders) < before:
-        raise BucketAway(
+        raise StoreAway(
             f"{url!r} is no s3://bucket/prefix, gs://bucket/prefix or az://account/container/prefix"
         )
     root = "/".join([f"{address.scheme}://{address.netloc}", *folders[:before]])
@@ -135,7 +133,7 @@ def reaching() -> Iterator[None]:
     except FileNotFoundError:
         raise
     except (BaseError, OSError) as error:
-        raise BucketAway(_short(error)) from error
+        raise StoreAway(_short(error)) from error
 
 
 def _short(error: Exception) -> str:
@@ -153,5 +151,5 @@ def _shared_credentials() -> dict[str, str]:
         profiles.read_string(Path(file).read_text())
         profile = profiles[os.environ.get("AWS_PROFILE", "default")]
     except (OSError, UnicodeDecodeError, configparser.Error, KeyError) as error:
-        raise BucketAway(f"AWS_SHARED_CREDENTIALS_FILE={file} cannot be used: {error}") from error
+        raise StoreAway(f"AWS_SHARED_CREDENTIALS_FILE={file} cannot be used: {error}") from error
     return {name: profile[name] for name in _SECRETS if name in profile}

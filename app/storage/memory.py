@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from copy import deepcopy
 
 from app.storage import rules
+from app.storage.memory_checkpoints import MemoryCheckpoints
 from app.storage.memory_inquiries import MemoryInquiries
 from app.storage.memory_jobs import MemoryJobs
 from app.storage.memory_leases import MemoryLeases
@@ -12,7 +13,9 @@ from app.storage.memory_uploads import MemoryUploads
 from app.storage.records import MAX_DURATIONS, Duration, Inquiry, Job, Trial, Upload, Worker
 
 
-class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases):
+class MemoryRecords(
+    MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, MemoryLeases, MemoryCheckpoints
+):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
 
     def __init__(self) -> None:
@@ -38,7 +41,8 @@ class MemoryRecords(MemoryUploads, MemoryInquiries, MemoryJobs, MemoryStudies, M
             of_jobs = {getattr(job, name) for job in self._all(Job) for name in rules.MADE}
             of_trials = {getattr(trial, name) for trial in self._all(Trial) for name in rules.TRIAL_MADE}
             of_inquiries = {inquiry.answer_sha256 for inquiry in self._all(Inquiry)}
-        return {name for name in of_uploads | of_inquiries | of_jobs | of_trials if name is not None}
+            kept = {c.sha256 for c in self._checkpoints.values() if rules.unfinished(self._items[c.item])}
+        return {name for name in of_uploads | of_inquiries | of_jobs | of_trials | kept if name is not None}
 
     def add_durations(self, durations_of_job: Sequence[Duration]) -> None:
         with self._lock:

@@ -11,6 +11,7 @@ from app.storage import rules
 from app.storage.messages import state_event
 from app.storage.records import (
     QUEUES,
+    Checkpoint,
     Event,
     IdempotencyKey,
     Item,
@@ -37,6 +38,7 @@ class MemoryStore:
         self._looked: dict[Queue, float] = dict.fromkeys(QUEUES, 0.0)
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
+        self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
         self._workers: dict[str, Worker] = {}
         self._last_event = 0
 
@@ -69,6 +71,8 @@ class MemoryStore:
     def _remove(self, items: Iterable[Item]) -> None:
         for item in items:
             del self._items[item.id], self._published[item.id]
+            for place in [place for place in self._checkpoints if place[0] == item.id]:
+                del self._checkpoints[place]
 
     def _log(self, event: Event) -> None:
         self._last_event += 1

@@ -4,7 +4,7 @@ from app.settings import Settings
 from app.storage.engine import open_engine
 from app.storage.local_blobs import LocalBlobs
 from app.storage.migrate import migrate
-from app.storage.ports import Blobs, Records
+from app.storage.ports import Blobs, Records, StoreAway
 from app.storage.sql import SqlRecords
 
 
@@ -30,13 +30,13 @@ def open_blobs(settings: Settings) -> Blobs:
 def _open_bucket(settings: Settings, url: str) -> Blobs:
     """What the extra brings is imported where it is asked for."""
     try:
-        from app.storage.bucket import BucketAway, open_bucket
+        from app.storage.bucket import open_bucket
         from app.storage.remote_blobs import RemoteBlobs
         from app.storage.sql_blob_keys import SqlBlobKeys
     except ModuleNotFoundError as error:
         raise CannotOpen("WINNOW_BLOBS_URL needs the extra `s3`: `pip install '.[s3]'`.") from error
     try:
         bucket = open_bucket(url)
-    except BucketAway as error:
+    except StoreAway as error:
         raise CannotOpen(f"WINNOW_BLOBS_URL cannot be used: {error}.") from error
     return RemoteBlobs(bucket, SqlBlobKeys(open_engine(settings.database)), redirects=settings.blob_redirect)

@@ -10,13 +10,14 @@ from app.storage.ports import BlobWriter
 CHUNK: Final = 2**20
 
 
-def open_plain(path: Path) -> BinaryIO:
-    """For reading, unbuffered; follows no symbolic link and waits for no pipe.
+def open_plain(path: Path, folder: int | None = None) -> BinaryIO:
+    """For reading, unbuffered; follows no symbolic link and waits for no pipe. `folder` is the descriptor of the one
+    that the path begins in, where not in the working directory.
 
     Raises `OSError` when it is not there or is a symbolic link (ELOOP), `ValueError` when it is no plain file, or has
     a second name: a hard link could show any file of ours.
     """
-    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK, dir_fd=folder)
     status = os.fstat(handle)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink > 1:
         os.close(handle)

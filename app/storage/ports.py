@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, BinaryIO, Protocol
 
 from app.storage.records import (
+    Checkpoint,
     Decision,
     Duration,
     Event,
@@ -51,6 +52,10 @@ class Gone(Conflict):
     def __init__(self, id: str) -> None:
         self.id = id
         super().__init__(id)
+
+
+class StoreAway(OSError):
+    """The blobs' server cannot be reached, or refuses what was asked of it."""
 
 
 class Uploads(Protocol):
@@ -232,7 +237,18 @@ class Durations(Protocol):
         """Of parts of this kind on models with layers of these operators, the newest first."""
 
 
-class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Protocol):
+class Checkpoints(Protocol):
+    """What jobs and trials can go on after on another host. While they are unfinished, their blobs are live."""
+
+    def keep_checkpoint(self, attempt: int, checkpoint: Checkpoint) -> bool:
+        """Put it in the place of the item's last one in that slot; one of a `finished` step ends what is `unfinished`.
+        False when fenced."""
+
+    def checkpoints(self, item: str) -> list[Checkpoint]:
+        """Those of a job or trial, by slot."""
+
+
+class Records(Uploads, Inquiries, Jobs, Studies, Leases, Workers, Durations, Checkpoints, Protocol):
     def ping(self) -> None:
         """Raises whatever the store raises when nothing can be read from it or changed in it, within two seconds
         wherever it answers at all."""
@@ -259,7 +275,7 @@ class BlobWriter(Protocol):
 
 
 class RemoteObject(Protocol):
-    """A blob that lies on a server. What reads it raises `OSError` when the server cannot be reached."""
+    """A blob that lies on a server. What reads it raises `StoreAway` when the server cannot be reached."""
 
     @property
     def size(self) -> int: ...
@@ -272,7 +288,7 @@ class RemoteObject(Protocol):
 
 
 class Blobs(Protocol):
-    """Content-addressed bytes: written once, never changed. `OSError` where the store cannot be reached."""
+    """Content-addressed bytes: written once, never changed. `StoreAway` where the store cannot be reached."""
 
     def writer(self) -> BlobWriter: ...
 

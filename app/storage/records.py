@@ -15,6 +15,7 @@ LOCAL_OWNER = "local"
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
 TrialRole = Literal["trial", "final"]
+CheckpointSlot = Literal["finished", "unfinished"]
 Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
@@ -235,6 +236,20 @@ class Duration:
     memory_bytes: int
     cpu: str
     finished_at: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What another host can go on after: a folder `key`, packed into the blob `sha256`, of the job or trial `item`.
+
+    Of each slot there is one. `kept_at` is in seconds since the epoch.
+    """
+
+    item: str
+    slot: CheckpointSlot
+    key: str
+    sha256: str
+    kept_at: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,7 +28,7 @@ PING: Final = "ping"
 class RemoteBlobs:
     """`app.storage.ports.Blobs`, for any number of hosts. With `redirects` downloads come from the bucket itself.
 
-    Raises `BucketAway`, an `OSError`, where the bucket cannot be reached.
+    Raises `StoreAway` where the bucket cannot be reached.
     """
 
     def __init__(self, bucket: Bucket, keys: SqlBlobKeys, *, redirects: bool = False) -> None:

@@ -5,6 +5,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
 from app.storage.records import Worker
+from app.storage.sql_checkpoints import SqlCheckpoints, live_checkpoints
 from app.storage.sql_durations import SqlDurations
 from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
@@ -14,7 +15,7 @@ from app.storage.sql_uploads import SqlUploads
 from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
 
 
-class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations):
+class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDurations, SqlCheckpoints):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
     def ping(self) -> None:
@@ -57,7 +58,8 @@ class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDu
         ]
         columns = (uploads.c.sha256, uploads.c.converted, inquiries.c.answer_sha256, *made)
         with self.reading() as connection:
-            names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns)))
+            kept = live_checkpoints()
+            names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns), kept))
             return set(names.scalars())
 
 
