@@ -1,4 +1,4 @@
-"""The checkpoints of a job on their way to another host: packed into blobs when the child has them, unpacked for it there.
+"""The checkpoints of a job on their way to another host: packed into blobs when a child has them, unpacked for another.
 
     child ──"kept"──▶ this ──tar──▶ blob, named in the records             (a thread: the work goes on meanwhile)
     blob ──verified by its hash──▶ checkpoints/<key>/ ──▶ child            (before an attempt begins)
@@ -34,7 +34,7 @@ log = logging.getLogger(__name__)
 MAX_FILES: Final = 16
 CLOCK_SECONDS: Final = 5.0
 """By which a file may be older than the message that tells of it."""
-_OURS: Final = (USED, PARTIAL)
+_PASSING: Final = (USED, PARTIAL)
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,60}")
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
 
@@ -134,7 +134,8 @@ def _pack(folder: Path, blobs: Blobs) -> str:
     descriptor = os.open(folder, _FOLDER)  # whatever is put in its place meanwhile
     writer = blobs.writer()
     try:
-        names = sorted(name for name in os.listdir(descriptor) if _NAME.fullmatch(name) and name not in _OURS)
+        with os.scandir(descriptor) as entries:
+            names = sorted(entry.name for entry in entries if entry.name not in _PASSING)
         if not 0 < len(names) <= MAX_FILES:
             raise ValueError(f"{folder} holds {len(names)} files")
         with tarfile.open(mode="w|", fileobj=BlobStream(writer)) as archive:  # type: ignore[call-overload]

@@ -15,7 +15,7 @@ from typing import Final
 from sqlalchemy.exc import SQLAlchemyError
 
 from app.storage.bucket import Bucket, Multipart
-from app.storage.sql_blob_keys import SqlBlobKeys
+from app.storage.sql_blob_keys import SqlBlobKeys, Swept
 
 SLICE_BYTES: Final = 2**20
 """What is no larger is written in one request, when it is complete."""
@@ -62,10 +62,8 @@ class RemoteWriter:
             self._parts.write(bytes(self._slice))
             self._parts.complete()
         self._over = True
-        if not self._keys.keep(self._key, self.digest(), self._size, time.time()):
-            with suppress(OSError, SQLAlchemyError):  # the next sweep tries again
-                self._remove()
         self._close()
+        self._keep()
         return self.digest(), self._size
 
     def abort(self) -> None:
@@ -81,6 +79,17 @@ class RemoteWriter:
                 if self._begun:
                     self._remove()
         self._close()
+
+    def _keep(self) -> None:
+        try:
+            if self._keys.keep(self._key, self.digest(), self._size, time.time()):
+                return
+        except Swept:
+            with suppress(OSError):
+                self._bucket.remove(self._key)
+            raise
+        with suppress(OSError, SQLAlchemyError):  # the next sweep tries again
+            self._remove()
 
     def _remove(self) -> None:
         self._bucket.remove(self._key)
