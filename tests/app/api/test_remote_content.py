@@ -26,6 +26,7 @@ from tests.support.s3 import s3_server
 from tests.support.served import Served, served
 from winnow.client.transport import Transport
 
+OTHER = ONNX.replace(b"grap", b"parg")
 OURS = ("content-range", "content-length", "content-type", "etag", "accept-ranges", "content-disposition")
 
 
@@ -121,8 +122,8 @@ def test_a_bucket_that_is_away_is_a_problem_that_says_so(
     _, (remote, url) = both
     with served(tmp_path, records=remote.parts.records, blobs=away) as api:
         for answer in (
-            api.http.post("/v1/models", content=ONNX + b"another"),
-            api.http.post("/v1/models", files={"file": ("net.onnx", ONNX + b"another")}),
+            api.http.post("/v1/models", content=OTHER),
+            api.http.post("/v1/models", files={"file": ("net.onnx", OTHER)}),
             api.http.get(url),
         ):
             assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
@@ -141,16 +142,16 @@ def test_a_redirect_leads_to_the_bytes_and_to_parts_of_them(
     with s3_server() as server:
         blobs = on_server(server, engine, monkeypatch, redirects=True)
         with served(tmp_path, blobs=blobs) as api:
-            url = sent(api, ONNX + b"redirected")
+            url = sent(api, OTHER)
             answer = api.http.get(url)
             assert (answer.status_code, answer.headers["cache-control"]) == (307, "no-store")
             address = answer.headers["location"]
-            assert httpx.get(address).content == ONNX + b"redirected"
+            assert httpx.get(address).content == OTHER
             part = httpx.get(address, headers={"Range": "bytes=2-4"})
-            assert (part.status_code, part.content) == (206, ONNX[2:5])
+            assert (part.status_code, part.content) == (206, OTHER[2:5])
             assert httpx.get(address.partition("?")[0]).status_code == 403
             with Transport(api.url).stream(url) as response:
-                assert response.read() == ONNX + b"redirected"
+                assert response.read() == OTHER
             assert api.http.head(url).status_code == 200
             tag = api.http.head(url).headers["etag"]
             assert api.http.get(url, headers={"If-None-Match": tag}).status_code == 304
