@@ -52,12 +52,12 @@ class SqlBlobKeys(SqlStore):
     def _keep(self, key: str, sha256: str, size: int, now: float) -> bool:
         with self.writing() as connection:
             other = locked(connection, blobs.c.sha256 == sha256, blobs)
-            if other is not None:
-                _change(connection, blobs.c.key == other.key, written_at=now)
-                _change(connection, _coming_in(key), written_at=REMOVED_AT)
-            else:
+            if other is None:
                 _change(connection, _coming_in(key), sha256=sha256, size_bytes=size, written_at=now)
-            return other is None
+                return True
+            _change(connection, blobs.c.key == other.key, written_at=now)
+            connection.execute(update(blobs).where(_coming_in(key)).values(written_at=REMOVED_AT))
+            return False
 
     def find(self, sha256: str) -> Stored | None:
         with self.reading() as connection:

@@ -69,7 +69,7 @@ def _run_step(
     report = StepReport(
         index=index,
         kind=step.kind,
-        seconds=time.monotonic() - begun,
+        seconds=time.monotonic() - begun + unfinished.seconds_before,
         changed=result.changed,
         candidates=result.candidates,
         size_bytes=bytes_of(path),

@@ -1,11 +1,12 @@
 """What a step that takes long keeps on its way, so that the same step, run again, goes on there.
 
-    folder/<key of the steps so far>-unfinished/{state, used}
+    folder/<key of the steps so far>-unfinished/{state, seconds, used}
 
 It is replaced by each later one as a whole, and goes when the step is finished.
 """
 
 import logging
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final, Literal
@@ -20,18 +21,23 @@ OnKept = Callable[[Slot, str], None]
 """Told of what was kept, by the name of its folder."""
 STATE: Final = "state"
 PARTIAL: Final = "state.partial"
+SECONDS: Final = "seconds"
 
 
 def tell_nobody(slot: Slot, key: str) -> None: ...
 
 
 class Unfinished:
-    """The state of one step. Without a folder nothing is kept."""
+    """The state of one step, from its beginning on. Without a folder nothing is kept.
+
+    `seconds_before` is what earlier attempts had spent on it when they kept the state that there is.
+    """
 
     def __init__(
         self, folder: BoundedFolder | None = None, key: str = "", on_kept: OnKept = tell_nobody
     ) -> None:
         self._folder, self._key, self._on_kept = folder, f"{key}-unfinished", on_kept
+        self._begun, self.seconds_before = time.monotonic(), self._seconds()
 
     @property
     def state(self) -> Path | None:
@@ -55,13 +61,23 @@ class Unfinished:
             self._folder.remove(self._key)
 
     def _replace(self, folder: BoundedFolder, write: Callable[[Path], None]) -> None:
-        place = folder.hold(self._key)
-        if place is None:
+        if (place := folder.hold(self._key)) is None:
             folder.add(self._key, lambda place: write(place / STATE))
-            return
-        partial = place / PARTIAL
-        write(partial)
-        partial.replace(place / STATE)
+            place = folder.hold(self._key)
+        else:
+            write(place / PARTIAL)
+            (place / PARTIAL).replace(place / STATE)
+        if place is not None:
+            spent = self.seconds_before + time.monotonic() - self._begun
+            (place / SECONDS).write_text(f"{spent:.3f}")
+
+    def _seconds(self) -> float:
+        if (state := self.state) is None:
+            return 0.0
+        try:
+            return float(state.with_name(SECONDS).read_text())
+        except (OSError, ValueError):
+            return 0.0
 
 
 NOT_KEPT: Final = Unfinished()

@@ -19,7 +19,18 @@ def test_the_last_state_is_there_for_the_next_attempt(tmp_path: Path) -> None:
     assert state is not None
     assert state.read_bytes() == b"second"
     assert told == [("unfinished", "key-unfinished")] * 2
-    assert {file.name for file in state.parent.iterdir()} == {"state", "used"}
+    assert {file.name for file in state.parent.iterdir()} == {"state", "seconds", "used"}
+
+
+def test_what_it_took_adds_up_over_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("worker.compression.unfinished.time.monotonic", lambda: now)
+    for before in (0.0, 10.0, 20.0):
+        one = unfinished(tmp_path)
+        assert one.seconds_before == before
+        now += 10.0
+        one.write(lambda file: file.write_bytes(b"x") and None)
+        now += 5.0  # lost
 
 
 def test_one_that_was_interrupted_while_it_was_written_leaves_the_one_before(tmp_path: Path) -> None:

@@ -81,10 +81,10 @@ class Course:
 
 
 class Keeper:
-    """Keeps a course every `KEEP_SECONDS`, counted from when it was made."""
+    """Keeps a course every `KEEP_SECONDS`; `begun` is when the training did, by the monotonic clock."""
 
-    def __init__(self, unfinished: Unfinished) -> None:
-        self._unfinished, self._kept_at = unfinished, time.monotonic()
+    def __init__(self, unfinished: Unfinished, begun: float) -> None:
+        self._unfinished, self._kept_at = unfinished, begun
 
     def is_due(self) -> bool:
         return time.monotonic() >= self._kept_at + KEEP_SECONDS

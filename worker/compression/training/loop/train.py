@@ -101,7 +101,7 @@ def _descend(
     factor = schedule(settings, total)
     best = Best(pair, result, training, held_out, progress, run.masks)
     course = Course(pair, optimizer, Epochs(training, run.seed), run.masks, best, result)
-    keeper = Keeper(run.unfinished)
+    keeper = Keeper(run.unfinished, progress.begun)
     if saved is None:
         best.validate(0, 0, None)
     else:

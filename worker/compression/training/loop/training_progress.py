@@ -34,7 +34,7 @@ class TrainingProgress:
         self._test_steps, self._tested, self._testing = test_steps, 0, False
         self._before = before
         self._writer = SummaryWriter(str(curves), flush_secs=5, purge_step=before + 1 if before else None)
-        self._begun = time.monotonic()
+        self.begun = time.monotonic()
         self._samples, self._doing, self._logged = 0, "training", ""
         self._known: dict[str, Any] = {"epoch": 0, "step": before, "steps": steps}
         self._idle, self._paused = 0.0, 0.0
@@ -99,7 +99,7 @@ class TrainingProgress:
     @property
     def _busy(self) -> float:
         """Seconds spent on steps and tests."""
-        return (self._paused or time.monotonic()) - self._begun - self._idle
+        return (self._paused or time.monotonic()) - self.begun - self._idle
 
     def _report_on(self) -> None:
         while not self._over.wait(MAX_REPORT_SECONDS):
