@@ -1,65 +1,38 @@
-"""`python -m tests.support.killed FOLDER OUT`: a training on the digits in FOLDER that kills itself on its way."""
+"""A real child that keeps the state of its training after every step, and is killed on its way, the first time."""
 
 import os
 import signal
-import sys
-from pathlib import Path
 from typing import Any
 
-from tests.support.digits import DECLARATION, EVALUATION, Digits
-from tests.support.in_process import InProcess
-from winnow.contract.evaluation import Evaluation
-from winnow.contract.job import Benchmark
-from winnow.contract.recipe import Recipe
-from winnow.contract.report import Report
-from worker.compression.data.source import Data, Source
-from worker.compression.options import Options
-from worker.compression.pipeline import compress
-from worker.compression.training.loop import course
-from worker.compression.unfinished import OnKept, tell_nobody
+from worker.child import __main__ as entry
+from worker.child.messages import Messages
+from worker.child.spec import Compress, Task
 
-KILLED_AFTER = 5
-STEPS = [
-    {"kind": "channel_pruning", "amount": 0.25},
-    {"kind": "finetune", "steps": 16, "batch_size": 50, "learning_rate": 0.01},
-]
+KILLED_AFTER = 6
+"""Steps of the training."""
 
 
-class Telling:
-    def __init__(self, told: list[str]) -> None:
-        self._told = told
+def perform(task: Task, messages: Messages) -> dict[str, Any]:
+    from worker.child import work
+    from worker.compression.training.loop import course
 
-    def step(self, index: int, kind: str) -> None: ...
-
-    def advance(self, fraction: float) -> None: ...
-
-    def log(self, message: str, level: str = "info", **values: Any) -> None:
-        self._told.append(message)
-
-
-def train(files: Digits, out: Path, told: list[str] | None = None, on_kept: OnKept = tell_nobody) -> Report:
-    source = Source(files.data, DECLARATION, (0, 300))
-    data = Data(training=source, evaluation=Source(files.data, DECLARATION, EVALUATION))
-    options = Options(
-        Evaluation(metric="top1"), benchmark=Benchmark(rounds=9), processes=InProcess(), on_kept=on_kept
-    )
-    recipe = Recipe.model_validate({"steps": STEPS})
-    return compress(files.model, recipe, data, out, Telling([] if told is None else told), options=options)
-
-
-def main() -> None:
     course.KEEP_SECONDS = 0.0  # type: ignore[misc]
-    states = 0
+    if isinstance(task, Compress) and not any((task.out_dir / "checkpoints").iterdir()):
+        _kill_on_its_way(messages)
+    return work.perform(task, messages)
 
-    def kill(slot: str, key: str) -> None:
+
+def _kill_on_its_way(messages: Messages) -> None:
+    tell, states = messages.tell_kept, 0
+
+    def tell_and_die(slot: Any, key: str) -> None:
         nonlocal states
-        states += slot == "unfinished"
-        if states == KILLED_AFTER:
+        tell(slot, key)
+        if slot == "unfinished" and (states := states + 1) == KILLED_AFTER:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    folder, out = map(Path, sys.argv[1:])
-    train(Digits(folder / "model.onnx", folder / "data.npz"), out, on_kept=kill)
+    messages.tell_kept = tell_and_die  # type: ignore[method-assign]
 
 
 if __name__ == "__main__":
-    main()
+    entry.main(perform)

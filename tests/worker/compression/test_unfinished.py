@@ -1,7 +1,9 @@
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
+from worker.compression import unfinished as module
 from worker.compression.bounded_folder import BoundedFolder
 from worker.compression.unfinished import NOT_KEPT, Unfinished
 
@@ -24,7 +26,7 @@ def test_the_last_state_is_there_for_the_next_attempt(tmp_path: Path) -> None:
 
 def test_what_it_took_adds_up_over_attempts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
-    monkeypatch.setattr("worker.compression.unfinished.time.monotonic", lambda: now)
+    monkeypatch.setattr(module, "time", SimpleNamespace(monotonic=lambda: now))
     for before in (0.0, 10.0, 20.0):
         one = unfinished(tmp_path)
         assert one.seconds_before == before
