@@ -14,6 +14,7 @@ import shutil
 import tarfile
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from threading import Lock
 from typing import Final, Protocol
@@ -24,9 +25,8 @@ from app.storage.records import Checkpoint, CheckpointSlot, Job, Trial
 from winnow.contract.errors import Refusal
 from worker.blob_cache import Files
 from worker.child.spec import Kept
-from worker.compression.bounded_folder import USED, BoundedFolder
-from worker.compression.checkpoint import MAX_BYTES, MAX_CHECKPOINTS
-from worker.compression.unfinished import PARTIAL
+from worker.compression.bounded_folder import USED
+from worker.compression.unfinished import PARTIAL, checkpoint_folder
 from worker.curves import BlobStream
 
 log = logging.getLogger(__name__)
@@ -100,7 +100,7 @@ class BlobHandover:
 
     def _store(self, checkpoint: Checkpoint) -> None:
         sha256 = _pack(self._folder / checkpoint.key, self._blobs)
-        stored = Checkpoint(**{**vars(checkpoint), "sha256": sha256})
+        stored = replace(checkpoint, sha256=sha256)
         if not self._records.keep_checkpoint(self._item.attempt, stored):
             log.info("%s: overtaken, the checkpoint %s is nobody's", self._item.id, checkpoint.key)
 
@@ -113,7 +113,7 @@ class BlobHandover:
 
     def _unpack(self, checkpoint: Checkpoint, files: Files) -> None:
         """Raises `StoreAway`."""
-        place = BoundedFolder(self._folder, max_entries=MAX_CHECKPOINTS, max_bytes=MAX_BYTES)
+        place = checkpoint_folder(self._folder)
         try:
             archive = files(checkpoint.sha256)
             place.remove(checkpoint.key)

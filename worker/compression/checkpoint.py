@@ -18,16 +18,13 @@ from pydantic import TypeAdapter, ValidationError
 
 from winnow.contract.recipe import AnyStep
 from winnow.contract.report import StepReport
-from worker.compression.bounded_folder import BoundedFolder
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
-from worker.compression.unfinished import OnKept, Unfinished, tell_nobody
+from worker.compression.unfinished import OnKept, Unfinished, checkpoint_folder, tell_nobody
 
 MODEL, REPORTS = "model.onnx", "reports.json"
-MAX_CHECKPOINTS: Final = 64
-MAX_BYTES: Final = 8 * 2**30
 STEP_REPORTS: Final = TypeAdapter(list[StepReport])
 
 
@@ -36,7 +33,7 @@ class Checkpoints:
     the outcome; `on_kept` is told of each checkpoint."""
 
     def __init__(self, folder: Path, base: str, on_kept: OnKept = tell_nobody) -> None:
-        self._folder = BoundedFolder(folder, max_entries=MAX_CHECKPOINTS, max_bytes=MAX_BYTES)
+        self._folder = checkpoint_folder(folder)
         self._base, self._on_kept = base, on_kept
 
     def last(self, steps: Sequence[AnyStep]) -> tuple[ir.Model, list[StepReport]] | None:

@@ -19,12 +19,19 @@ Slot = Literal["finished", "unfinished"]
 """What a job goes on after: steps that are finished, and what was reached in the next."""
 OnKept = Callable[[Slot, str], None]
 """Told of what was kept, by the name of its folder."""
+MAX_CHECKPOINTS: Final = 64
+MAX_BYTES: Final = 8 * 2**30
 STATE: Final = "state"
 PARTIAL: Final = "state.partial"
 SECONDS: Final = "seconds"
 
 
 def tell_nobody(slot: Slot, key: str) -> None: ...
+
+
+def checkpoint_folder(folder: Path) -> BoundedFolder:
+    """The folder of a job's checkpoints, or of all trials of a search."""
+    return BoundedFolder(folder, max_entries=MAX_CHECKPOINTS, max_bytes=MAX_BYTES)
 
 
 class Unfinished:
