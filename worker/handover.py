@@ -77,6 +77,8 @@ class BlobHandover:
             item=self._item.id, slot=message.slot, key=message.key, sha256="", kept_at=time.time()
         )
         with self._lock:
+            if message.slot == "finished":
+                self._waiting.pop("unfinished", None)
             is_first = message.slot not in self._waiting
             self._waiting[message.slot] = named
         if is_first:
@@ -92,7 +94,9 @@ class BlobHandover:
 
     def _store_next(self, slot: CheckpointSlot) -> None:
         with self._lock:
-            checkpoint = self._waiting.pop(slot)
+            checkpoint = self._waiting.pop(slot, None)
+        if checkpoint is None:
+            return
         try:
             self._store(checkpoint)
         except Exception as error:  # whatever a child made up, and whichever store is away

@@ -1,7 +1,8 @@
 """Bytes on their way into a bucket, through a thread: whoever writes waits only when the bucket is slower.
 
-in memory at most    2 slices, one being filled and one being sent     2 MiB
-                     parts that are under way                        2 · 5 MiB
+In memory are at most one slice that is being filled, one that is being sent, and the parts that are under way:
+
+    1 MiB + 1 MiB + 2 · 5 MiB
 """
 
 import hashlib

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
 
+from app.storage.ports import StoreAway
 from app.storage.sql_base import SqlStore, locked, unless_raced
 from app.storage.tables import blobs
 
@@ -20,7 +21,7 @@ REMOVED_AT = 0.0
 """`written_at` of what is to be removed: older than anything."""
 
 
-class Swept(OSError):
+class Swept(StoreAway):
     """The key was taken for abandoned, and its bytes are gone: whoever writes them was silent for too long."""
 
 
