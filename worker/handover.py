@@ -3,8 +3,9 @@
     child ──"kept"──▶ this ──tar──▶ blob, named in the records             (a thread: the work goes on meanwhile)
     blob ──verified by its hash──▶ checkpoints/<key>/ ──▶ child            (before an attempt begins)
 
-What cannot be handed over is done again: nothing fails by it. Only the last of each slot is handed over. The child
-wrote these files, so only plain ones that lie in the checkpoint's own folder are taken, and no more than a few.
+With a checkpoint goes what trainings have drawn until then. What cannot be handed over is done again: nothing fails by
+it. Only the last of each slot is handed over. The child wrote these files, so only plain ones that lie in the
+checkpoint's own folder are taken, and no more than a few.
 """
 
 import logging
@@ -13,21 +14,22 @@ import re
 import shutil
 import tarfile
 import time
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from threading import Lock
-from typing import Final, Protocol
+from typing import Final, Protocol, assert_never
 
 from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs, Records, StoreAway
 from app.storage.records import Checkpoint, CheckpointSlot, Job, Trial
 from winnow.contract.errors import Refusal
+from worker import curves
 from worker.blob_cache import Files
 from worker.child.spec import Kept
 from worker.compression.bounded_folder import USED
 from worker.compression.unfinished import PARTIAL, checkpoint_folder
-from worker.curves import BlobStream
 
 log = logging.getLogger(__name__)
 
@@ -63,10 +65,11 @@ class NoHandover:
 
 
 class BlobHandover:
-    """`Handover` by blobs; `folder` is that of the job's checkpoints."""
+    """`Handover` by blobs; `folder` is that of the job's checkpoints, `curves` that of its curves."""
 
-    def __init__(self, records: Records, blobs: Blobs, item: Job | Trial, folder: Path) -> None:
-        self._records, self._blobs, self._item, self._folder = records, blobs, item, folder
+    def __init__(self, records: Records, blobs: Blobs, item: Job | Trial, folder: Path, curves: Path) -> None:
+        self._records, self._blobs, self._item = records, blobs, item
+        self._folder, self._curves, self._stored_curves = folder, curves, ""
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="handover")
         self._lock = Lock()
         self._waiting: dict[CheckpointSlot, Checkpoint] = {}
@@ -86,8 +89,14 @@ class BlobHandover:
 
     def restore(self, files: Files) -> None:
         for checkpoint in self._records.checkpoints(self._item.id):
-            if not self._is_here(checkpoint):
-                self._unpack(checkpoint, files)
+            if self._is_here(checkpoint):
+                continue
+            try:
+                self._unpack(checkpoint, files(checkpoint.sha256))
+            except StoreAway:
+                raise
+            except (OSError, ValueError, tarfile.TarError, zipfile.BadZipFile, Refusal) as error:
+                log.warning("%s: the checkpoint %s cannot be had: %s", self._item.id, checkpoint.key, error)
 
     def close(self) -> None:
         self._thread.shutdown()
@@ -103,30 +112,36 @@ class BlobHandover:
             log.warning("%s: the checkpoint %s is not handed over: %s", self._item.id, checkpoint.key, error)
 
     def _store(self, checkpoint: Checkpoint) -> None:
-        sha256 = _pack(self._folder / checkpoint.key, self._blobs)
-        stored = replace(checkpoint, sha256=sha256)
-        if not self._records.keep_checkpoint(self._item.attempt, stored):
+        self._put(replace(checkpoint, sha256=_pack(self._folder / checkpoint.key, self._blobs)))
+        packed = curves.pack(self._curves, self._blobs)
+        if packed is not None and packed[0] != self._stored_curves:
+            self._stored_curves = packed[0]
+            self._put(replace(checkpoint, slot="curves", key="curves", sha256=packed[0]))
+
+    def _put(self, checkpoint: Checkpoint) -> None:
+        if not self._records.keep_checkpoint(self._item.attempt, checkpoint):
             log.info("%s: overtaken, the checkpoint %s is nobody's", self._item.id, checkpoint.key)
 
     def _is_here(self, checkpoint: Checkpoint) -> bool:
         """Whether this host has it, or has gone on since."""
         place = self._folder / checkpoint.key
-        if checkpoint.slot == "finished":
-            return place.is_dir()
-        return _newest(place) >= checkpoint.kept_at - CLOCK_SECONDS
+        match checkpoint.slot:
+            case "finished":
+                return place.is_dir()
+            case "unfinished":
+                return _newest(place) >= checkpoint.kept_at - CLOCK_SECONDS
+            case "curves":
+                return False
+            case _:
+                assert_never(checkpoint.slot)
 
-    def _unpack(self, checkpoint: Checkpoint, files: Files) -> None:
-        """Raises `StoreAway`."""
-        place = checkpoint_folder(self._folder)
-        try:
-            archive = files(checkpoint.sha256)
-            place.remove(checkpoint.key)
-            place.add(checkpoint.key, lambda folder: _write(archive, folder))
-        except StoreAway:
-            raise
-        except (OSError, ValueError, tarfile.TarError, Refusal) as error:
-            log.warning("%s: the checkpoint %s cannot be had: %s", self._item.id, checkpoint.key, error)
+    def _unpack(self, checkpoint: Checkpoint, archive: Path) -> None:
+        if checkpoint.slot == "curves":
+            curves.unpack(archive, self._curves)
             return
+        place = checkpoint_folder(self._folder)
+        place.remove(checkpoint.key)
+        place.add(checkpoint.key, lambda folder: _write(archive, folder))
         log.info("%s: goes on after the checkpoint %s of another host", self._item.id, checkpoint.key)
 
 
@@ -142,7 +157,7 @@ def _pack(folder: Path, blobs: Blobs) -> str:
             names = sorted(entry.name for entry in entries if entry.name not in _PASSING)
         if not 0 < len(names) <= MAX_FILES:
             raise ValueError(f"{folder} holds {len(names)} files")
-        with tarfile.open(mode="w|", fileobj=BlobStream(writer)) as archive:  # type: ignore[call-overload]
+        with tarfile.open(mode="w|", fileobj=curves.BlobStream(writer)) as archive:  # type: ignore[call-overload]
             for name in names:
                 with open_plain(Path(name), descriptor) as file:
                     entry = tarfile.TarInfo(name)

@@ -114,7 +114,8 @@ class Runner:
         """Where there may be other hosts, to any of them."""
         if self._settings.blobs_url is None or not isinstance(item, Job | Trial):
             return NoHandover()
-        return BlobHandover(self._records, self._blobs, item, self._scratch.checkpoints(item))
+        folders = self._scratch.checkpoints(item), self._scratch.curves(item)
+        return BlobHandover(self._records, self._blobs, item, *folders)
 
     def _work(self, item: Item, folder: Path, handover: Handover, heartbeat: Heartbeat) -> Ending:
         with self._cache.lent() as files:

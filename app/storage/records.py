@@ -15,7 +15,7 @@ LOCAL_OWNER = "local"
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
 TrialRole = Literal["trial", "final"]
-CheckpointSlot = Literal["finished", "unfinished"]
+CheckpointSlot = Literal["finished", "unfinished", "curves"]
 Queue = Literal["inspect", "work"]
 QUEUES: Final[tuple[Queue, ...]] = get_args(Queue)
 
@@ -242,7 +242,7 @@ class Duration:
 class Checkpoint:
     """What another host can go on after: a folder `key`, packed into the blob `sha256`, of the job or trial `item`.
 
-    Of each slot there is one. `kept_at` is in seconds since the epoch.
+    Of each slot there is one: finished steps, the state of the next, the curves so far. `kept_at` is in seconds since the epoch.
     """
 
     item: str

@@ -12,7 +12,7 @@ from app.storage.tables import checkpoints, jobs, trials
 class SqlCheckpoints(SqlStore):
     def keep_checkpoint(self, attempt: int, checkpoint: Checkpoint) -> bool:
         values = vars(checkpoint)
-        ended = ["unfinished", "finished"] if checkpoint.slot == "finished" else ["unfinished"]
+        ended = ["finished", "unfinished"] if checkpoint.slot == "finished" else [checkpoint.slot]
         with self.writing() as connection:
             item = locked_item(connection, checkpoint.item, attempt)
             if item is None:

@@ -1,6 +1,7 @@
 """A training whose process is killed, on a host that never comes back: another goes on, as if nothing had happened."""
 
 import shutil
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +73,13 @@ def test_another_host_goes_on_within_the_training_and_ends_with_the_same_graph(
 
         host("first").run(id)
         assert state(records, id).state == "queued"
-        assert [c.slot for c in records.checkpoints(id)] == ["finished", "unfinished"]
+        assert [c.slot for c in records.checkpoints(id)] == ["curves", "finished", "unfinished"]
         shutil.rmtree(tmp_path / "first")
         host("second").run(id)
+        curves = blobs.open(str(state(records, id).curves_sha256))
+        assert curves is not None
+        with zipfile.ZipFile(curves) as archive:
+            assert len(archive.namelist()) == 2, "the curve so far, and how it went on"
 
     job = state(records, id)
     assert job.state == "succeeded", job.problem

@@ -35,7 +35,11 @@ class Hosts:
         return self._folder / host
 
     def handover(self, host: str) -> BlobHandover:
-        return BlobHandover(self.records, self.blobs, self.job, self.folder(host))
+        return BlobHandover(self.records, self.blobs, self.job, self.folder(host), self.curves(host))
+
+    def curves(self, host: str) -> Path:
+        (self._folder / f"curves-{host}").mkdir(exist_ok=True)
+        return self._folder / f"curves-{host}"
 
     def keep(self, host: str, *messages: Kept) -> None:
         handover = self.handover(host)
@@ -102,6 +106,22 @@ def test_of_an_unfinished_step_the_newest_state_is_used(hosts: Hosts) -> None:
     hosts.put("a", "k-unfinished", {"state": b"latest"})
     hosts.restore("a")
     assert hosts.found("a", "k-unfinished") == {"state": b"latest"}
+
+
+def test_what_was_drawn_until_then_goes_with_it(hosts: Hosts) -> None:
+    """Onto a host that has drawn nothing itself."""
+    drawn = hosts.curves("a") / "0-finetune" / "events"
+    drawn.parent.mkdir()
+    drawn.write_bytes(b"a curve")
+    hosts.put("a", "k", FILES)
+    hosts.keep("a", FINISHED)
+    hosts.restore("b")
+    there = hosts.curves("b") / "0-finetune" / "events"
+    assert there.read_bytes() == b"a curve"
+    there.write_bytes(b"another")
+    hosts.restore("b")
+    assert there.read_bytes() == b"another"
+    assert {checkpoint.slot for checkpoint in hosts.stored} == {"curves", "finished"}
 
 
 def test_who_was_overtaken_hands_nothing_over(hosts: Hosts) -> None:

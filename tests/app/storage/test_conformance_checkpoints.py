@@ -38,9 +38,10 @@ def test_the_last_of_each_slot_is_there(records: Records) -> None:
 def test_a_finished_step_ends_what_was_unfinished(records: Records) -> None:
     job = a_running_job(records)
     records.keep_checkpoint(job.attempt, a_checkpoint(job, "b", slot="unfinished"))
-    finished = a_checkpoint(job)
-    records.keep_checkpoint(job.attempt, finished)
-    assert records.checkpoints(job.id) == [finished]
+    curves, finished = a_checkpoint(job, "e", slot="curves"), a_checkpoint(job)
+    for checkpoint in (curves, finished):
+        records.keep_checkpoint(job.attempt, checkpoint)
+    assert records.checkpoints(job.id) == [curves, finished]
 
 
 def test_who_was_overtaken_keeps_nothing(records: Records) -> None:
