@@ -25,11 +25,11 @@ from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs, Records, StoreAway
 from app.storage.records import Checkpoint, CheckpointSlot, Job, Trial
 from winnow.contract.errors import Refusal
-from worker import curves
 from worker.blob_cache import Files
 from worker.child.spec import Kept
 from worker.compression.bounded_folder import USED
 from worker.compression.unfinished import PARTIAL, checkpoint_folder
+from worker.curves import BlobStream, pack, unpack
 
 log = logging.getLogger(__name__)
 
@@ -113,7 +113,7 @@ class BlobHandover:
 
     def _store(self, checkpoint: Checkpoint) -> None:
         self._put(replace(checkpoint, sha256=_pack(self._folder / checkpoint.key, self._blobs)))
-        packed = curves.pack(self._curves, self._blobs)
+        packed = pack(self._curves, self._blobs)
         if packed is not None and packed[0] != self._stored_curves:
             self._stored_curves = packed[0]
             self._put(replace(checkpoint, slot="curves", key="curves", sha256=packed[0]))
@@ -137,7 +137,7 @@ class BlobHandover:
 
     def _unpack(self, checkpoint: Checkpoint, archive: Path) -> None:
         if checkpoint.slot == "curves":
-            curves.unpack(archive, self._curves)
+            unpack(archive, self._curves)
             return
         place = checkpoint_folder(self._folder)
         place.remove(checkpoint.key)
@@ -157,7 +157,7 @@ def _pack(folder: Path, blobs: Blobs) -> str:
             names = sorted(entry.name for entry in entries if entry.name not in _PASSING)
         if not 0 < len(names) <= MAX_FILES:
             raise ValueError(f"{folder} holds {len(names)} files")
-        with tarfile.open(mode="w|", fileobj=curves.BlobStream(writer)) as archive:  # type: ignore[call-overload]
+        with tarfile.open(mode="w|", fileobj=BlobStream(writer)) as archive:  # type: ignore[call-overload]
             for name in names:
                 with open_plain(Path(name), descriptor) as file:
                     entry = tarfile.TarInfo(name)

@@ -242,7 +242,8 @@ class Duration:
 class Checkpoint:
     """What another host can go on after: a folder `key`, packed into the blob `sha256`, of the job or trial `item`.
 
-    Of each slot there is one: finished steps, the state of the next, the curves so far. `kept_at` is in seconds since the epoch.
+    Of each slot there is one: finished steps, the state of the next, the curves so far. `kept_at` is in seconds since
+    the epoch.
     """
 
     item: str
