@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     blobs_url: str | None = Field(
         default=None,
         pattern="^(s3|gs|az)://[^/]",
-        description="`s3://bucket/prefix` (`gs://…`, `az://account/container/prefix`); files in data_dir when unset.",
+        description="`s3://bucket/prefix` (`gs://…`, `az://container/prefix`); files in data_dir when unset.",
     )
     blob_redirect: bool = Field(
         default=False, description="Downloads are redirected to signed addresses of the bucket."

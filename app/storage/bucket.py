@@ -1,6 +1,6 @@
 """A bucket, by its URL: S3 and what speaks its protocol, Google Cloud Storage, Azure. Needs the extra `s3`.
 
-    s3://bucket/prefix    gs://bucket/prefix    az://account/container/prefix
+    s3://bucket/prefix    gs://bucket/prefix    az://container/prefix
 
 Endpoint, region and credentials come from the provider's own environment variables (`AWS_ENDPOINT_URL`, `AWS_REGION`,
 `AWS_ACCESS_KEY_ID`, `GOOGLE_APPLICATION_CREDENTIALS`, `AZURE_STORAGE_ACCOUNT_KEY`, …), which the library reads, and
@@ -39,7 +39,7 @@ RETRY: Final[Any] = {
     },
 }
 """A server that is busy is asked again; one that is away is soon reported."""
-_PARTS_BEFORE_PREFIX: Final = {"s3": 0, "gs": 0, "az": 1}
+_SCHEMES: Final = frozenset({"s3", "gs", "az"})
 _SECRETS: Final = ("aws_access_key_id", "aws_secret_access_key", "aws_session_token")
 
 
@@ -106,14 +106,10 @@ class Multipart:
 def open_bucket(url: str) -> Bucket:
     """Open the bucket of this URL. Raises `StoreAway` for what is none, and for credentials that cannot be read."""
     address = urlsplit(url)
-    folders = [part for part in address.path.split("/") if part]
-    before = _PARTS_BEFORE_PREFIX.get(address.scheme)
-    if before is None or not address.netloc or len(folders) < before:
-        raise StoreAway(
-            f"{url!r} is no s3://bucket/prefix, gs://bucket/prefix or az://account/container/prefix"
-        )
-    root = "/".join([f"{address.scheme}://{address.netloc}", *folders[:before]])
-    prefix = "".join(f"{part}/" for part in folders[before:])
+    if address.scheme not in _SCHEMES or not address.netloc:
+        raise StoreAway(f"{url!r} is no s3://bucket/prefix, gs://bucket/prefix or az://container/prefix")
+    root = f"{address.scheme}://{address.netloc}"
+    prefix = "".join(f"{part}/" for part in address.path.split("/") if part)
     secrets = _shared_credentials() if address.scheme == "s3" else {}
     client: Any = {
         "connect_timeout": CONNECT_TIMEOUT,

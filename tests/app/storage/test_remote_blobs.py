@@ -191,7 +191,7 @@ def away() -> dict[str, str]:
     }
 
 
-@pytest.mark.parametrize("url", ["s3://", "ftp://host/x", "az://account", "bucket", "file:///tmp"])
+@pytest.mark.parametrize("url", ["s3://", "ftp://host/x", "az:///container", "bucket", "file:///tmp"])
 def test_what_names_no_bucket_is_refused(url: str) -> None:
     with pytest.raises(StoreAway, match="s3://bucket/prefix"):
         open_bucket(url)
