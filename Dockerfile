@@ -15,7 +15,7 @@ COPY winnow/pyproject.toml winnow/
 RUN mkdir -p app worker winnow/cli winnow/client winnow/contract/forecast winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip
 
 FROM dependencies AS build-app
-RUN /opt/winnow/bin/pip install ./winnow '.[postgres,oidc]' --constraint constraints.txt
+RUN /opt/winnow/bin/pip install ./winnow '.[postgres,oidc,s3]' --constraint constraints.txt
 COPY app app
 COPY winnow winnow
 COPY worker worker
@@ -24,8 +24,8 @@ RUN /opt/winnow/bin/pip install --no-deps --force-reinstall ./winnow .
 FROM dependencies AS build-worker
 # PyPI's torch for Linux brings CUDA. For CPU only: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu
 ARG TORCH_INDEX=https://pypi.org/simple
-# To measure on OpenVINO as well: --build-arg EXTRAS=worker,postgres,openvino
-ARG EXTRAS=worker,postgres
+# To measure on OpenVINO as well: --build-arg EXTRAS=worker,postgres,s3,openvino
+ARG EXTRAS=worker,postgres,s3
 RUN /opt/winnow/bin/pip install ./winnow ".[${EXTRAS}]" --constraint constraints.txt \
     --extra-index-url "${TORCH_INDEX}"
 COPY app app

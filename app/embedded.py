@@ -35,6 +35,7 @@ from app.main import create_app
 from app.server.limits import raise_descriptor_limit
 from app.server.make import make_server
 from app.settings import Settings
+from app.storage.open import CannotOpen
 from app.storage.reaper import reap_once
 from app.workers import Workers, own_capabilities, worker_command, worker_environment
 
@@ -95,6 +96,8 @@ def _check_installed() -> None:
 def _application(settings: Settings) -> FastAPI:
     try:
         return create_app(settings)
+    except CannotOpen as error:
+        raise CannotStart(str(error)) from error
     except OSError as error:
         raise _not_writable(settings, error) from error
     except SQLAlchemyError as error:

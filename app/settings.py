@@ -80,6 +80,17 @@ class Settings(BaseSettings):
         pattern="^rediss?://",
         description="`redis://…`; Celery's filesystem transport when unset.",
     )
+    blobs_url: str | None = Field(
+        default=None,
+        pattern="^(s3|gs|az)://[^/]",
+        description="`s3://bucket/prefix` (`gs://…`, `az://container/prefix`); files in data_dir when unset.",
+    )
+    blob_redirect: bool = Field(
+        default=False, description="Downloads are redirected to signed addresses of the bucket."
+    )
+    cache_bytes: int = Field(
+        default=32 * 2**30, ge=0, description="What a worker keeps of a bucket's blobs, beside what it uses."
+    )
     host: str = Field(
         default="127.0.0.1", description="Address to listen on: loopback unless told otherwise."
     )
@@ -264,6 +275,10 @@ class Settings(BaseSettings):
     @property
     def partial_dir(self) -> Path:
         return self.data_dir.resolve() / "partial"
+
+    @property
+    def cache_dir(self) -> Path:
+        return self.data_dir.resolve() / "cache"
 
     @property
     def scratch_dir(self) -> Path:

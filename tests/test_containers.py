@@ -55,7 +55,7 @@ def test_the_compose_files_fit_the_compose_specification(name: str) -> None:
 def test_only_the_worker_image_installs_the_worker_extra() -> None:
     text = stages()
     assert "worker," not in text["build-app"]
-    assert "ARG EXTRAS=worker,postgres\n" in text["build-worker"]
+    assert "ARG EXTRAS=worker,postgres,s3\n" in text["build-worker"]
     assert '".[${EXTRAS}]"' in text["build-worker"]
     assert "--from=build-app" in text["app"]
     assert "--from=build-worker" in text["worker"]

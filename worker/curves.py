@@ -6,9 +6,10 @@ The child wrote them, so only plain files that really lie in the folder are take
 import logging
 import os
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Generator
+from itertools import chain
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from app.storage.plain_file import open_plain
 from app.storage.ports import Blobs, BlobWriter
@@ -26,46 +27,60 @@ def pack(folder: Path, blobs: Blobs) -> tuple[str, int] | None:
 
     The same files make the same bytes.
     """
-    files = list(_files(folder))
-    if not files:
+    files = _files(folder)
+    if (first := next(files, None)) is None:
         return None
     writer = blobs.writer()
     try:
-        with zipfile.ZipFile(_Stream(writer), "w", zipfile.ZIP_DEFLATED) as archive:
-            for file in files:
-                _add(archive, file, file.relative_to(folder).as_posix())
+        with zipfile.ZipFile(BlobStream(writer), "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, file in chain([first], files):
+                _add(archive, file, name)
         return writer.commit()
     finally:
+        files.close()
         writer.abort()
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    """Plain files in a fixed order, links neither taken nor followed, as far as the bounds allow."""
+def _files(folder: Path) -> Generator[tuple[str, BinaryIO], None, None]:
+    """Plain files in a fixed order, open, as far as the bounds allow. Links are neither taken nor followed, whatever is
+    put in a folder's place meanwhile: the child may be at work."""
     count = size = 0
-    for root, folders, names in os.walk(folder, followlinks=False):
+    for root, folders, names, descriptor in os.fwalk(folder) if folder.is_dir() else ():
         folders.sort()
-        for file in (Path(root, name) for name in sorted(names)):
-            if file.is_symlink() or not file.is_file() or not str(file).isprintable():
+        for name in sorted(names):
+            try:
+                file = open_plain(Path(name), descriptor)
+            except (OSError, ValueError):
                 continue
-            count, size = count + 1, size + file.stat().st_size
-            if count > MAX_FILES or size > MAX_BYTES:
-                log.warning("%s holds more curves than are kept", folder)
-                return
-            yield file
+            with file:
+                count, size = count + 1, size + os.fstat(file.fileno()).st_size
+                if count > MAX_FILES or size > MAX_BYTES:
+                    log.warning("%s holds more curves than are kept", folder)
+                    return
+                if (path := Path(root, name).relative_to(folder).as_posix()).isprintable():
+                    yield path, file
 
 
-def _add(archive: zipfile.ZipFile, file: Path, name: str) -> None:
+def _add(archive: zipfile.ZipFile, source: BinaryIO, name: str) -> None:
     entry = zipfile.ZipInfo(name)  # of 1980, so that equal files make equal zips
     entry.compress_type, entry.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-    with open_plain(file) as source, archive.open(entry, "w") as target:
+    with archive.open(entry, "w") as target:
         remaining = MAX_BYTES
         while remaining > 0 and (chunk := source.read(min(CHUNK, remaining))):
             target.write(chunk)
             remaining -= len(chunk)
 
 
-class _Stream:
-    """A blob's writer as a file that cannot seek: `zipfile` then writes straight through."""
+def unpack(archive: Path, folder: Path) -> None:
+    """Put back what was packed, where nothing has been drawn yet. Raises `BadZipFile`, `OSError`."""
+    if any(file.is_file() for file in folder.rglob("*")):
+        return
+    with zipfile.ZipFile(archive) as packed:
+        packed.extractall(folder)
+
+
+class BlobStream:
+    """A blob's writer as a file that cannot seek: archives are then written straight through."""
 
     def __init__(self, writer: BlobWriter) -> None:
         self._writer = writer

@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from app.storage.ports import Records
 from app.storage.records import Item, Job, Trial
-from worker.child.spec import Note
+from worker.child.spec import Kept, Note
 from worker.child.supervise import TICK_SECONDS, Reason
 from worker.progress_record import ProgressRecord
 
@@ -27,21 +27,31 @@ ASK_SECONDS = 0.5
 
 
 class Heartbeat:
-    """The `Watch` over one attempt. `stopping` tells that the worker itself was asked to end."""
+    """The `Watch` over one attempt. `stopping` tells that the worker itself was asked to end; `on_kept` hears of each
+    checkpoint."""
 
     def __init__(
-        self, records: Records, item: Item, lease_seconds: float, stopping: Callable[[], bool]
+        self,
+        records: Records,
+        item: Item,
+        lease_seconds: float,
+        stopping: Callable[[], bool],
+        on_kept: Callable[[Kept], None] = lambda message: None,
     ) -> None:
+        self._on_kept = on_kept
         self._records, self._item, self._lease, self._stopping = records, item, lease_seconds, stopping
         self._progress = ProgressRecord(item) if isinstance(item, Job | Trial) else None
         now = time.monotonic()
         self._lasts_until, self._renew_at, self._ask_at = now + lease_seconds, now + lease_seconds / 3, now
 
     def note(self, note: Note) -> None:
+        if isinstance(note, Kept):
+            self._on_kept(note)
         if self._progress is not None:
             self._progress.note(note)
 
     def crashed(self, how: str) -> None:
+        """Write down that the attempt ended before its work did, and how."""
         log.warning("%s, attempt %d: %s", self._item.id, self._item.attempt, how)
         if self._progress is not None:
             self._progress.crashed(how)
@@ -78,6 +88,15 @@ class Heartbeat:
             while not wait([future], timeout=TICK_SECONDS).done:
                 self.tick()
             return future.result()
+
+    def wait(self, seconds: float) -> Reason | None:
+        """Let time pass; a reason to stop ends it early."""
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            if (reason := self.tick()) is not None:
+                return reason
+            time.sleep(TICK_SECONDS)
+        return None
 
     def insist(self, write: Callable[[], bool]) -> bool:
         """Ask the store until it answers, or until the lease is lost: then False."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any, assert_never
 
 from app.settings import Settings
-from app.storage.ports import Blobs, Records
+from app.storage.ports import Records
 from app.storage.records import Inquiry, Item, Job, Study, Trial, Upload, UploadKind
 from winnow.contract.data_uses import DataUse
 from winnow.contract.declaration import Declaration
@@ -18,6 +18,7 @@ from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from winnow.contract.presets import closed_job
 from winnow.contract.recipe import Recipe
+from worker.blob_cache import Files
 from worker.child.spec import (
     Compress,
     InspectDataset,
@@ -38,8 +39,10 @@ CODE_BYTES = 8 * 2**30
 
 
 class JobInput:
-    def __init__(self, settings: Settings, records: Records, blobs: Blobs) -> None:
-        self._settings, self._records, self._blobs = settings, records, blobs
+    """`files` lends the blobs. Raises `StoreAway` where their server cannot be reached."""
+
+    def __init__(self, settings: Settings, records: Records, files: Files) -> None:
+        self._settings, self._records, self._files = settings, records, files
 
     def task(self, item: Item, folder: Path) -> Work:
         match item:
@@ -223,7 +226,7 @@ class JobInput:
 
     def _made(self, trial: Trial, sha256: str) -> Path:
         try:
-            return self._blobs.path(sha256)
+            return self._files(sha256)
         except FileNotFoundError as error:
             raise Refusal(
                 "storage_unavailable",
@@ -232,7 +235,7 @@ class JobInput:
 
     def _blob(self, upload: Upload, sha256: str) -> Path:
         try:
-            return self._blobs.path(sha256)
+            return self._files(sha256)
         except FileNotFoundError as error:
             raise Refusal(
                 "storage_unavailable",

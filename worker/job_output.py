@@ -1,6 +1,6 @@
 """Store what the child left behind and say what its record becomes. The child is not trusted: everything is checked.
 
-Raises `Refusal` (`disk_full`), and `ValueError` for what is not as agreed.
+Raises `Refusal` (`disk_full`), `StoreAway`, and `ValueError` for what is not as agreed.
 """
 
 import logging
@@ -11,7 +11,7 @@ from typing import Annotated, Any
 from pydantic import Field
 
 from app.storage.plain_file import open_plain
-from app.storage.ports import Blobs
+from app.storage.ports import Blobs, StoreAway
 from app.storage.records import Inquiry, Item, Job, Trial, Upload
 from winnow.contract.dataset import DatasetFacts, Rejected
 from winnow.contract.errors import Problem
@@ -67,6 +67,8 @@ def store_of_failed(problem: Problem, folder: Path, curves: Path, blobs: Blobs) 
     for part in parts:
         try:
             changes |= part()
+        except StoreAway:
+            raise
         except Exception as error:
             log.warning("%s: not everything could be stored of a failed job: %s", folder, error)
     return changes
@@ -151,6 +153,8 @@ def _curves(folder: Path, blobs: Blobs) -> dict[str, Any]:
     """Nothing when the job trained nothing. A job is never lost for its curves, unless the disk is full."""
     try:
         packed = pack(_inside(folder.parent, folder), blobs)
+    except StoreAway:  # it will be asked again
+        raise
     except (ValueError, OSError) as error:
         log.warning("%s: the curves could not be kept: %s", folder, error)
         packed = None

@@ -14,7 +14,7 @@ from typing import Any
 from app.storage.records import Event, Job, Trial
 from winnow.contract.presets import spaces_of
 from winnow.contract.steps.training import TRAINING_KINDS
-from worker.child.spec import Advanced, Logged, Note, StepBegun
+from worker.child.spec import Advanced, Kept, Logged, Note, StepBegun
 
 MAX_PENDING_EVENTS = 1000
 """Events that wait for the store; when it is away for long, the oldest are forgotten."""
@@ -64,6 +64,8 @@ class ProgressRecord:
                     self._step["message"] = message[:MAX_MESSAGE_CHARACTERS]
                     self._set_end(values.get("seconds_left"))
                 self._event("log", message, values, level)
+            case Kept():
+                pass
 
     def crashed(self, how: str) -> None:
         self._changed = True

@@ -8,19 +8,21 @@ import logging
 import time
 from collections.abc import Collection
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from app import tracing
 from app.queue import WakeUp
 from app.settings import Settings
 from app.storage.ids import study_of
 from app.storage.kinds import queue_of, wake_of
-from app.storage.ports import Blobs, Records
+from app.storage.ports import Blobs, Records, StoreAway
 from app.storage.records import FORGET_WORKER_SECONDS, Duration, Item, Job, Study, Taker, Trial, Wake
 from winnow.contract.capability import CPU, INSPECT
 from winnow.contract.errors import Problem, Refusal
+from worker.blob_cache import BlobCache
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.durations import keep_durations, measured_durations
+from worker.handover import BlobHandover, Handover, NoHandover
 from worker.heartbeat import Heartbeat
 from worker.job_input import JobInput
 from worker.job_output import store_of_failed, store_results
@@ -35,8 +37,9 @@ from worker.traced_steps import TracedSteps
 
 log = logging.getLogger(__name__)
 
-DRAINED_SECONDS = 0.5
+DRAINED_SECONDS: Final = 0.5
 """Between hints that a draining worker passes on, until its parent has stopped asking for them."""
+STORE_AGAIN_SECONDS: Final = 2.0
 
 
 class Runner:
@@ -61,7 +64,7 @@ class Runner:
         self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
         self._leaving, self._child, self._runtimes = leaving or Leaving(), child, runtimes
         self._id, self._capabilities = id, frozenset(capabilities)
-        self._input = JobInput(settings, records, blobs)
+        self._cache = BlobCache(blobs, settings.cache_dir, settings.cache_bytes)
         self._scratch = Scratch(settings.scratch_dir)
 
     def take(self, wake: Wake) -> None:
@@ -142,10 +145,13 @@ class Runner:
 
     def _attempt(self, item: Item) -> None:
         log.info("%s: attempt %d of %d", item.id, item.attempt, item.max_attempts)
-        heartbeat = Heartbeat(self._records, item, self._settings.lease_seconds, self._leaving.over)
+        handover = self._handover(item)
+        heartbeat = Heartbeat(
+            self._records, item, self._settings.lease_seconds, self._leaving.over, handover.keep
+        )
         folder, begun = self._scratch.attempt(item), time.monotonic()
         try:
-            ending = self._work(item, folder, heartbeat)
+            ending = self._work(item, folder, handover, heartbeat)
             durations = self._durations(item, ending, folder, time.monotonic() - begun)
             with tracing.span("store"):
                 ending, changes = self._store(item, ending, folder, heartbeat)
@@ -157,24 +163,40 @@ class Runner:
         finally:
             self._scratch.leave(item)
 
-    def _work(self, item: Item, folder: Path, heartbeat: Heartbeat) -> Ending:
-        try:
-            with tracing.span("prepare"):
-                task = self._input.task(item, folder)
-        except Refusal as refusal:
-            return Failed(refusal.problem)
-        with tracing.span("child"), TracedSteps(heartbeat) as watch:
-            return supervise(
-                task,
-                self._input.limits(item),
-                folder,
-                watch,
-                self._child,
-                shared=self._scratch.shared(item),
-                filtered=self._settings.child_filters,
-                patience_seconds=self._settings.lease_seconds,
-                threads=own_threads(self._settings, self._records),
-            )
+    def _handover(self, item: Item) -> Handover:
+        """Where there may be other hosts, to any of them."""
+        if self._settings.blobs_url is None or not isinstance(item, Job | Trial):
+            return NoHandover()
+        folders = self._scratch.checkpoints(item), self._scratch.curves(item)
+        return BlobHandover(self._records, self._blobs, item, *folders)
+
+    def _work(self, item: Item, folder: Path, handover: Handover, heartbeat: Heartbeat) -> Ending:
+        with self._cache.lent() as files:
+            job_input = JobInput(self._settings, self._records, files)
+            try:
+                with tracing.span("prepare"):
+                    heartbeat.during(lambda: handover.restore(files))
+                    task = heartbeat.during(lambda: job_input.task(item, folder))
+            except Refusal as refusal:
+                return Failed(refusal.problem)
+            except StoreAway as error:
+                heartbeat.crashed(f"its files cannot be had from the store ({error})")
+                return Stopped("store_away")
+            try:
+                with tracing.span("child"), TracedSteps(heartbeat) as watch:
+                    return supervise(
+                        task,
+                        job_input.limits(item),
+                        folder,
+                        watch,
+                        self._child,
+                        shared=self._scratch.shared(item),
+                        filtered=self._settings.child_filters,
+                        patience_seconds=self._settings.lease_seconds,
+                        threads=own_threads(self._settings, self._records),
+                    )
+            finally:
+                heartbeat.during(handover.close)
 
     def _durations(self, item: Item, ending: Ending, folder: Path, seconds: float) -> list[Duration]:
         """What the parts of a job took that has finished."""
@@ -191,11 +213,15 @@ class Runner:
             case Finished(result=result):
                 pass
             case Failed(problem=problem) if isinstance(item, Job):
-                return ending, heartbeat.during(lambda: store_of_failed(problem, folder, curves, self._blobs))
+                return _insist(
+                    ending, lambda: store_of_failed(problem, folder, curves, self._blobs), heartbeat
+                )
             case _:
                 return ending, {}
         try:
-            return ending, heartbeat.during(lambda: store_results(item, result, folder, curves, self._blobs))
+            return _insist(
+                ending, lambda: store_results(item, result, folder, curves, self._blobs), heartbeat
+            )
         except Refusal as refusal:
             return Failed(refusal.problem), {}
         except Exception as error:  # whatever a child made up
@@ -227,6 +253,8 @@ class Runner:
                 return False
             case "shutdown":
                 return self._give_back(item, heartbeat, blame=False)
+            case "store_away":
+                return self._give_back(item, heartbeat, blame=False, wake=False)
             case _:
                 assert_never(why)
 
@@ -245,11 +273,26 @@ class Runner:
                 self._scratch.clear(item.job)
         return finished
 
-    def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool) -> bool:
+    def _give_back(self, item: Item, heartbeat: Heartbeat, *, blame: bool, wake: bool = True) -> bool:
+        """Without `wake` nobody is told now: the reaper does, after a while."""
         released = heartbeat.insist(lambda: self._records.release(item.id, item.attempt, time.time(), blame))
-        if released:
+        if released and wake:
             self._queue.publish(wake_of(item))
         return released
+
+
+def _insist(
+    ending: Ending, store: Callable[[], dict[str, Any]], heartbeat: Heartbeat
+) -> tuple[Ending, dict[str, Any]]:
+    """Store until the store takes it, however long it is away: the work is done, and there is a lease. Unless there is
+    a reason to stop."""
+    while True:
+        try:
+            return ending, heartbeat.during(store)
+        except StoreAway as error:
+            log.warning("the store does not take the results: %s", error)
+            if (reason := heartbeat.wait(STORE_AGAIN_SECONDS)) is not None:
+                return Stopped(reason), {}
 
 
 def _stopped_state(item: Item) -> dict[str, Any]:

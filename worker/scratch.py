@@ -57,6 +57,10 @@ class Scratch:
             case _:
                 return []
 
+    def checkpoints(self, item: Job | Trial) -> Path:
+        """Where the attempts of a job keep what they can go on after, or all trials of a search."""
+        return self._root / (item.job if isinstance(item, Trial) else item.id) / CHECKPOINTS
+
     def curves(self, item: Leased) -> Path:
         """Where the training steps of all attempts have drawn their curves."""
         return self._root / item.id / "curves"

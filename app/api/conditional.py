@@ -36,6 +36,18 @@ def satisfiable(header: str, size: int) -> bool | None:
     return possible[0]
 
 
+def one_range(header: str, size: int) -> tuple[int, int] | None:
+    """The (first, behind the last) byte that a satisfiable Range asks for; None for several, which may be ignored."""
+    asked = _RANGE.fullmatch(header.strip())
+    part = _ONE.fullmatch(asked[1].strip()) if asked else None
+    if part is None:
+        return None
+    first, last = part.groups()
+    if not first:
+        return max(0, size - int(last)), size
+    return int(first), min(size, int(last) + 1) if last else size
+
+
 def _possible(part: re.Match[str] | None, size: int) -> bool | None:
     if part is None or part[0] == "-":
         return None

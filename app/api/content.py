@@ -6,14 +6,15 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from fastapi import Request, Response
-from fastapi.responses import FileResponse
+from fastapi.responses import FileResponse, RedirectResponse, StreamingResponse
 from starlette.datastructures import Headers
 from starlette.types import Receive, Scope, Send
 
-from app.api.conditional import etag, not_modified, satisfiable, unchanged
+from app.api.chunks import chunks_of
+from app.api.conditional import etag, not_modified, one_range, satisfiable, unchanged
 from app.api.encoded import CODING, in_container, wants_container
 from app.api.problems import respond
-from app.storage.ports import Blobs
+from app.storage.ports import Blobs, RemoteObject
 from winnow.contract.errors import Refusal
 
 BINARY: Final = "application/octet-stream"
@@ -30,6 +31,7 @@ def content_of(media_type: str) -> dict[int | str, dict[str, Any]]:
             "content": {media_type: {"schema": {"type": "string", "format": "binary"}, "example": BYTES}},
         },
         206: {"description": "The range of bytes that was asked for"},
+        307: {"description": "The bytes are to be had from the store itself, by the address in `Location`"},
         304: {"description": "Unchanged: If-None-Match named the ETag"},
     }
 
@@ -56,14 +58,33 @@ def content(
     if unchanged(request, tag):
         return not_modified(tag, headers)
     try:
-        path = blobs.path(sha256)
+        source = blobs.source(sha256)
     except FileNotFoundError:
         raise Refusal(
             "storage_unavailable", "The bytes are missing in the store. Tell its operator."
         ) from None
+    if not isinstance(source, Path) and request.method == "GET" and (url := source.url()) is not None:
+        return RedirectResponse(url, 307, {"cache-control": "no-store"})
     if contained:
-        return in_container(request, path, headers, media_type)
-    return Download(path, headers=headers, media_type=media_type)
+        return in_container(request, source, headers, media_type)
+    if isinstance(source, Path):
+        return Download(source, headers=headers, media_type=media_type)
+    return _passed_on(request, source, headers, media_type)
+
+
+def _passed_on(request: Request, source: RemoteObject, headers: dict[str, str], media_type: str) -> Response:
+    """What lies on a server, on its way through us; with one range, of several with all."""
+    possible = _satisfiable(Headers(scope=request.scope), request.method, headers["etag"], source.size)
+    if possible is False:
+        return _not_satisfiable(request.headers["range"], source.size)
+    part = one_range(request.headers["range"], source.size) if possible else None
+    start, end = part or (0, source.size)
+    headers = headers | {"accept-ranges": "bytes", "content-length": str(end - start)}
+    if part is not None:
+        headers["content-range"] = f"bytes {start}-{end - 1}/{source.size}"
+    if request.method == "HEAD":
+        return Response(headers=headers, media_type=media_type)
+    return StreamingResponse(chunks_of(source, start, end), 206 if part else 200, headers, media_type)
 
 
 class Download(FileResponse):
@@ -74,16 +95,24 @@ class Download(FileResponse):
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers, size = Headers(scope=scope), Path(self.path).stat().st_size
-        asked = headers.get("range", "")
-        fresh = headers.get("if-range") in (None, self.headers["etag"])
-        possible = satisfiable(asked, size) if fresh and scope["method"] == "GET" else None
+        possible = _satisfiable(headers, scope["method"], self.headers["etag"], size)
         if possible is False:
-            detail = f"The content has {size} bytes; {asked!r} asks for none of them."
-            refused = respond(Refusal("range_not_satisfiable", detail), {"content-range": f"bytes */{size}"})
-            return await refused(scope, receive, send)
+            return await _not_satisfiable(headers["range"], size)(scope, receive, send)
         if possible is None:
             scope = {**scope, "headers": [(k, v) for k, v in scope["headers"] if k != b"range"]}
         return await super().__call__(scope, receive, send)
+
+
+def _satisfiable(headers: Headers, method: str, tag: str, size: int) -> bool | None:
+    """Whether a Range is to be served; None where it is to be ignored."""
+    if method != "GET" or headers.get("if-range") not in (None, tag):
+        return None
+    return satisfiable(headers.get("range", ""), size)
+
+
+def _not_satisfiable(asked_range: str, size: int) -> Response:
+    detail = f"The content has {size} bytes; {asked_range!r} asks for none of them."
+    return respond(Refusal("range_not_satisfiable", detail), {"content-range": f"bytes */{size}"})
 
 
 def attachment(filename: str) -> str:

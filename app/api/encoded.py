@@ -4,7 +4,7 @@ The container is another representation with an ETag of its own. It is made whil
 no ranges: a request with a Range gets the bytes as they are, and what broke off in the middle is continued with those.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,10 +12,11 @@ import zstandard
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
 
+from app.api.chunks import chunks_of, size_of
+from app.storage.ports import RemoteObject
 from winnow.contract.container import level
 
 CODING: Final = "zstd"
-CHUNK_BYTES: Final = 2**20
 
 
 def wants_container(request: Request) -> bool:
@@ -26,11 +27,14 @@ def wants_container(request: Request) -> bool:
     return any(_accepted(entry) for entry in asked)
 
 
-def in_container(request: Request, path: Path, headers: dict[str, str], media_type: str) -> Response:
+def in_container(
+    request: Request, source: Path | RemoteObject, headers: dict[str, str], media_type: str
+) -> Response:
     headers = headers | {"content-encoding": CODING, "accept-ranges": "none"}
     if request.method == "HEAD":
         return Response(headers=headers, media_type=media_type)
-    return StreamingResponse(_compressed(path), headers=headers, media_type=media_type)
+    compressed = _compressed(size_of(source), chunks_of(source))
+    return StreamingResponse(compressed, headers=headers, media_type=media_type)
 
 
 def _accepted(entry: str) -> bool:
@@ -39,10 +43,8 @@ def _accepted(entry: str) -> bool:
     return coding == CODING and quality.rstrip("0") not in ("", "0.", ".")
 
 
-def _compressed(path: Path) -> Iterator[bytes]:
-    size = path.stat().st_size
+def _compressed(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
     compressor = zstandard.ZstdCompressor(level=level(size)).compressobj(size=size)
-    with path.open("rb") as file:
-        while chunk := file.read(CHUNK_BYTES):
-            yield compressor.compress(chunk)
+    for chunk in chunks:
+        yield compressor.compress(chunk)
     yield compressor.flush()

@@ -1,7 +1,8 @@
 """An upload on its way in: raw or multipart, straight to the blob's writer, hashed while it is written.
 
 Hash and write happen on the event loop: 64 KiB at a time that takes well under a millisecond, and handing every
-chunk to a thread made uploads a third slower (measured: 263–388 against 181–249 MiB/s). Only the sync to disk waits.
+chunk to a thread made uploads a third slower (measured: 263–388 against 181–249 MiB/s). Only the sync to disk waits,
+and whoever writes to a server that is slower than the client.
 """
 
 from collections.abc import Callable
@@ -60,8 +61,8 @@ async def receive(
         form = Form(request.headers["content-type"], check, file.write) if is_form else None
         async for chunk in request.stream():
             digests.update(chunk)
-            if form and not form.has_file:
-                await run_in_threadpool(form.write, chunk)
+            if writer.waits() or (form and not form.has_file):
+                await run_in_threadpool((form or file).write, chunk)
             else:
                 (form or file).write(chunk)
         checked = await run_in_threadpool(_check_complete, form, file, check)

@@ -21,10 +21,10 @@ from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, Final
 
-from app.storage.plain_file import open_plain
+from app.storage.plain_file import copy_in
 from winnow.contract.errors import Refusal
 
-CHUNK: Final = 2**20
+BUFFER_BYTES: Final = 2**20
 MIN_FREE_BYTES: Final = 2**20
 """A disk with less room than this counts as full: the smallest files may still fit."""
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
@@ -41,7 +41,7 @@ class LocalBlobs:
         self._incoming = root / "incoming"
         for folder in (self._incoming, *(root / f"{number:02x}" for number in range(256))):
             folder.mkdir(parents=True, exist_ok=True)
-        _sync_folder(root)
+        sync_folder(root)
 
     def writer(self) -> "LocalWriter":
         with refusing_when_full():
@@ -49,14 +49,7 @@ class LocalBlobs:
 
     def put_file(self, path: Path) -> tuple[str, int]:
         """A copy and not a link: what has two links could be changed behind our back."""
-        writer = self.writer()
-        try:
-            with open_plain(path) as source:
-                while chunk := source.read(CHUNK):
-                    writer.write(chunk)
-            return writer.commit()
-        finally:
-            writer.abort()
+        return copy_in(path, self.writer())
 
     def take_file(self, path: Path, sha256: str) -> None:
         """Moved, where it lies on the same file system; else copied."""
@@ -83,7 +76,7 @@ class LocalBlobs:
         except FileNotFoundError:
             return None
 
-    def path(self, sha256: str) -> Path:
+    def source(self, sha256: str) -> Path:
         file = self._file(sha256)
         file.stat()
         return file
@@ -148,7 +141,7 @@ class LocalWriter:
         self._blobs = blobs
         handle, name = tempfile.mkstemp(dir=blobs.incoming, suffix=".part")
         fcntl.flock(handle, fcntl.LOCK_EX)  # however slowly it comes in, no sweep takes it for abandoned
-        self._file = os.fdopen(handle, "wb", buffering=CHUNK)
+        self._file = os.fdopen(handle, "wb", buffering=BUFFER_BYTES)
         self._part = Path(name)
         self._hash = hashlib.sha256()
         self._size = 0
@@ -158,6 +151,9 @@ class LocalWriter:
             self._file.write(chunk)
         self._hash.update(chunk)
         self._size += len(chunk)
+
+    def waits(self) -> bool:
+        return False
 
     def digest(self) -> str:
         return self._hash.hexdigest()

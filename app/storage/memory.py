@@ -5,6 +5,7 @@ from copy import deepcopy
 from dataclasses import replace
 
 from app.storage import rules
+from app.storage.memory_checkpoints import MemoryCheckpoints
 from app.storage.memory_inquiries import MemoryInquiries
 from app.storage.memory_jobs import MemoryJobs
 from app.storage.memory_keys import MemoryKeys
@@ -31,6 +32,7 @@ class MemoryRecords(
     MemoryTallies,
     MemoryWebhooks,
     MemoryTransfers,
+    MemoryCheckpoints,
 ):
     """`app.storage.ports.Records`, thread-safe, gone with the process."""
 
@@ -64,11 +66,12 @@ class MemoryRecords(
             jobs = [job for job in self._all(Job) if job.id not in without]
             trials = [trial for trial in self._all(Trial) if trial.job not in without]
             inquiries = [i for i in self._all(Inquiry) if not {i.model, i.dataset}.intersection(without)]
+            kept = {c.sha256 for c in self._checkpoints.values() if rules.unfinished(self._items[c.item])}
         of_uploads = {name for upload in uploads for name in (upload.sha256, upload.converted)}
         of_jobs = {getattr(job, name) for job in jobs for name in rules.MADE}
         of_trials = {getattr(trial, name) for trial in trials for name in rules.TRIAL_MADE}
         of_inquiries = {inquiry.answer_sha256 for inquiry in inquiries}
-        return {name for name in of_uploads | of_inquiries | of_jobs | of_trials if name is not None}
+        return {name for name in of_uploads | of_inquiries | of_jobs | of_trials | kept if name is not None}
 
     def add_durations(self, durations_of_job: Sequence[Duration]) -> None:
         with self._lock:

@@ -14,6 +14,7 @@ from app.storage.kinds import family_of, queue_of
 from app.storage.messages import state_event
 from app.storage.records import (
     FAMILIES,
+    Checkpoint,
     Dated,
     Delivery,
     Event,
@@ -46,6 +47,7 @@ class MemoryStore:
         self._released, self._republished = Counter[Family](), Counter[Family]()
         self._keys: dict[tuple[str, str], tuple[IdempotencyKey, str]] = {}
         self._events: list[Event] = []
+        self._checkpoints: dict[tuple[str, str], Checkpoint] = {}
         self._workers: dict[str, Worker] = {}
         self._webhooks: dict[str, Webhook] = {}
         self._deliveries: dict[str, Delivery] = {}
@@ -102,6 +104,8 @@ class MemoryStore:
     def _remove(self, items: Iterable[Item]) -> None:
         for item in items:
             del self._items[item.id], self._published[item.id]
+            for place in [place for place in self._checkpoints if place[0] == item.id]:
+                del self._checkpoints[place]
 
     def _log(self, event: Event) -> None:
         self._last_event += 1

@@ -1,4 +1,4 @@
-"""Blobs in this process's memory; `path` lends them to a temporary folder. For tests."""
+"""Blobs in this process's memory; `source` lends them to a temporary folder. For tests."""
 
 import hashlib
 import io
@@ -11,7 +11,7 @@ from threading import Lock
 from typing import BinaryIO
 from weakref import finalize
 
-from app.storage.plain_file import open_plain
+from app.storage.plain_file import copy_in
 
 Keep = Callable[[str, bytes], None]
 
@@ -30,10 +30,7 @@ class MemoryBlobs:
         return MemoryWriter(self._keep)
 
     def put_file(self, path: Path) -> tuple[str, int]:
-        writer = self.writer()
-        with open_plain(path) as source:
-            writer.write(source.read())
-        return writer.commit()
+        return copy_in(path, self.writer())
 
     def take_file(self, path: Path, sha256: str) -> None:
         self.put_file(path)
@@ -47,7 +44,7 @@ class MemoryBlobs:
         content = self._content.get(sha256)
         return None if content is None else len(content)
 
-    def path(self, sha256: str) -> Path:
+    def source(self, sha256: str) -> Path:
         with self._lock:
             if sha256 not in self._content:
                 raise FileNotFoundError(f"no blob {sha256}")
@@ -92,6 +89,9 @@ class MemoryWriter:
     def write(self, chunk: bytes) -> None:
         self._bytes.write(chunk)
         self._hash.update(chunk)
+
+    def waits(self) -> bool:
+        return False
 
     def digest(self) -> str:
         return self._hash.hexdigest()

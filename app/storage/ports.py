@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Protocol
 
 from app.storage.records import (
     Audited,
+    Checkpoint,
     Decision,
     Delivery,
     Duration,
@@ -65,6 +66,10 @@ class Gone(Conflict):
 
 class TooMany(Conflict):
     """The owner has as many of these as one owner may have."""
+
+
+class StoreAway(OSError):
+    """The blobs' server cannot be reached, or refuses what was asked of it."""
 
 
 class Uploads(Protocol):
@@ -383,6 +388,17 @@ class Transfers(Protocol):
         """Remove those that have expired; how many."""
 
 
+class Checkpoints(Protocol):
+    """What jobs and trials can go on after on another host. While they are unfinished, their blobs are live."""
+
+    def keep_checkpoint(self, attempt: int, checkpoint: Checkpoint) -> bool:
+        """Put it in the place of the item's last one in that slot; one of a `finished` step ends what is `unfinished`.
+        False when fenced."""
+
+    def checkpoints(self, item: str) -> list[Checkpoint]:
+        """Those of a job or trial, by slot."""
+
+
 class Records(
     Uploads,
     Inquiries,
@@ -398,6 +414,7 @@ class Records(
     Retention,
     Webhooks,
     Transfers,
+    Checkpoints,
     Protocol,
 ):
     def ping(self) -> None:
@@ -414,6 +431,9 @@ class BlobWriter(Protocol):
 
     def write(self, chunk: bytes) -> None: ...
 
+    def waits(self) -> bool:
+        """Whether the next `write` may have to wait for a server: then it is for a thread."""
+
     def digest(self) -> str:
         """The SHA-256 so far, in hex."""
 
@@ -423,8 +443,21 @@ class BlobWriter(Protocol):
         """Forget them. Harmless after `commit`, so it can stand in a `finally`."""
 
 
+class RemoteObject(Protocol):
+    """A blob that lies on a server. What reads it raises `StoreAway` when the server cannot be reached."""
+
+    @property
+    def size(self) -> int: ...
+
+    def chunks(self, start: int = 0, end: int | None = None) -> Iterator[bytes]:
+        """The bytes from `start` to before `end`, a few MiB at a time."""
+
+    def url(self) -> str | None:
+        """Where whoever has the address can GET it for a while; None where downloads are to pass through us."""
+
+
 class Blobs(Protocol):
-    """Content-addressed bytes: written once, never changed."""
+    """Content-addressed bytes: written once, never changed. `StoreAway` where the store cannot be reached."""
 
     def writer(self) -> BlobWriter: ...
 
@@ -438,8 +471,8 @@ class Blobs(Protocol):
 
     def size(self, sha256: str) -> int | None: ...
 
-    def path(self, sha256: str) -> Path:
-        """A local, read-only file with the content. `FileNotFoundError` when there is none."""
+    def source(self, sha256: str) -> Path | RemoteObject:
+        """The store's own read-only file, or the object on its server. `FileNotFoundError` when there is none."""
 
     def sweep(self, live: set[str], older_than: float, *, remove: bool = True) -> Iterator[str]:
         """Remove, and name, what is not live and was last written (or put again) before `older_than`. Without `remove`

@@ -17,6 +17,7 @@ LOCAL_OWNER = "local"
 UploadKind = Literal["model", "dataset"]
 InquiryKind = Literal["propose", "preview"]
 TrialRole = Literal["trial", "final"]
+CheckpointSlot = Literal["finished", "unfinished", "curves"]
 Queue = str
 """Named by the capability that a worker needs to take from it."""
 Family = Literal["inspect", "work"]
@@ -407,6 +408,21 @@ class Delivery:
     lease_until: float | None = None
     status: int | None = None
     error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Checkpoint:
+    """What another host can go on after: a folder `key`, packed into the blob `sha256`, of the job or trial `item`.
+
+    Of each slot there is one: finished steps, the state of the next, the curves so far. `kept_at` is in seconds since
+    the epoch.
+    """
+
+    item: str
+    slot: CheckpointSlot
+    key: str
+    sha256: str
+    kept_at: float
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,6 +8,7 @@ from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
 from app.storage.records import Worker
+from app.storage.sql_checkpoints import SqlCheckpoints, live_checkpoints
 from app.storage.sql_durations import SqlDurations
 from app.storage.sql_inquiries import SqlInquiries
 from app.storage.sql_jobs import SqlJobs
@@ -36,6 +37,7 @@ class SqlRecords(
     SqlRetention,
     SqlWebhooks,
     SqlTransfers,
+    SqlCheckpoints,
 ):
     """`app.storage.ports.Records` on an engine of `open_engine`, its database migrated. Thread-safe."""
 
@@ -90,11 +92,9 @@ class SqlRecords(
             *((jobs.c[name], jobs.c.id, jobs.c.id) for name in rules.MADE),
             *((trials.c[name], trials.c.job, trials.c.job) for name in rules.TRIAL_MADE),
         ]
+        of_records = [select(*of).where(of[0].is_not(None)) for of in named]
         with self.reading() as connection:
-            if not without:
-                names = connection.execute(union(*(select(c).where(c.is_not(None)) for c, *_ in named)))
-                return set(names.scalars())
-            rows = connection.execute(union(*(select(*of).where(of[0].is_not(None)) for of in named)))
+            rows = connection.execute(union(*of_records, live_checkpoints()))
             return {name for name, *holders in rows if not any(id in without for id in holders)}
 
 

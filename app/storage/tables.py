@@ -351,6 +351,27 @@ deliveries: Final = Table(
     Index(None, "webhook", "created_at", "id"),
 )
 
+blobs: Final = Table(
+    "blobs",  # of a store on a server; those in files need none
+    metadata,
+    Column("key", String(64), primary_key=True),
+    Column("sha256", String(64)),  # null while the bytes come in, and once they are to be removed
+    Column("size_bytes", BigInteger),
+    Column("written_at", Double, nullable=False, index=True),  # 0 once they are to be removed
+    UniqueConstraint("sha256"),
+)
+
+checkpoints: Final = Table(
+    "checkpoints",
+    metadata,
+    Column("item", String(64), primary_key=True),  # the job's id, or the trial's
+    Column("slot", String(20), primary_key=True),
+    _of_job(index=True),
+    Column("key", String(100), nullable=False),
+    Column("sha256", String(64), nullable=False),
+    Column("kept_at", Double, nullable=False),
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,

@@ -96,6 +96,8 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
             progress.log("environment", **os.environ)
         case "once":
             _crash_the_first_time(task)
+        case "keep":
+            _keep_and_crash(task, progress)
         case "models":
             assert isinstance(task, Compress)
             progress.log("models", **{id: path.read_text() for id, path in task.models.items()})
@@ -154,6 +156,20 @@ def _crash_the_first_time(task: Task) -> None:
     if not checkpoint.exists():
         checkpoint.touch()
         os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _keep_and_crash(task: Task, progress: Any) -> None:
+    """Keep a checkpoint, unless there is one, and tell of it."""
+    assert isinstance(task, Compress)
+    place = task.out_dir / "checkpoints" / "a-key"
+    if place.exists():
+        progress.log("goes on", content=(place / "model.onnx").read_text())
+        return
+    place.mkdir()
+    (place / "model.onnx").write_text("after the first step")
+    (place / "used").touch()
+    progress.tell_kept("finished", place.name)
+    os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _train(task: Compress, order: str, progress: Progress) -> None:

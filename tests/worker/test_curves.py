@@ -29,7 +29,7 @@ def names(folder: Path, blobs: Blobs) -> list[str]:
     packed = pack(folder, blobs)
     if packed is None:
         return []
-    content = blobs.path(packed[0]).read_bytes()
+    content = blobs.source(packed[0]).read_bytes()
     assert len(content) == packed[1]
     with zipfile.ZipFile(io.BytesIO(content)) as archive:
         assert archive.testzip() is None
@@ -39,7 +39,7 @@ def names(folder: Path, blobs: Blobs) -> list[str]:
 def test_every_file_is_there_under_the_step_that_drew_it(folder: Path, blobs: Blobs) -> None:
     packed = pack(folder, blobs)
     assert packed is not None
-    with zipfile.ZipFile(blobs.path(packed[0])) as archive:
+    with zipfile.ZipFile(blobs.source(packed[0])) as archive:
         read = {name: archive.read(name) for name in archive.namelist()}
     assert read == {
         name: name.encode() * 1000 for name in ("0-finetune/a", "0-finetune/deep/b", "2-distillation/c")

@@ -116,7 +116,7 @@ class Bench:
         """Name and content of what is in the job's zip."""
         job = self.state(id)
         assert job.curves_sha256 is not None
-        path = self.blobs.path(job.curves_sha256)
+        path = self.blobs.source(job.curves_sha256)
         assert job.curves_bytes == path.stat().st_size
         with zipfile.ZipFile(path) as archive:
             assert archive.testzip() is None
@@ -181,7 +181,7 @@ def test_a_job_that_succeeds_has_its_artifact_report_outcome_and_requirements(be
     assert (job.state, job.outcome, job.progress) == ("succeeded", "requirements_not_met", 1.0)
     assert job.artifact_sha256 is not None
     assert job.artifact_bytes == len(b"artifact")
-    assert bench.blobs.path(job.artifact_sha256).read_bytes() == b"artifact"
+    assert bench.blobs.source(job.artifact_sha256).read_bytes() == b"artifact"
     assert job.report_sha256 in bench.records.live_blobs()
     assert job.requirements is not None
     assert job.requirements[0]["why"] == "slow"
@@ -421,7 +421,7 @@ def test_a_training_that_diverged_leaves_its_best_weights_and_its_curves(bench: 
     assert job.state == "failed"
     assert (job.problem or {})["code"] == "training_diverged"
     assert job.artifact_sha256 is not None
-    assert bench.blobs.path(job.artifact_sha256).read_bytes() == b"best so far"
+    assert bench.blobs.source(job.artifact_sha256).read_bytes() == b"best so far"
     assert job.artifact_bytes == len(b"best so far")
     assert (job.outcome, job.report_sha256) == (None, None)
     assert bench.curves(id) == CURVE
@@ -501,7 +501,7 @@ def test_a_model_keeps_what_it_was_converted_to(bench: Bench) -> None:
     bench.runner.run(upload.id)
     converted = bench.inspected(upload).converted
     assert converted is not None
-    assert bench.blobs.path(converted).read_bytes() == b"converted"
+    assert bench.blobs.source(converted).read_bytes() == b"converted"
 
 
 @pytest.mark.parametrize("format", ["torch_export", "torchscript"])

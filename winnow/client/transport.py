@@ -52,13 +52,13 @@ class Transport:
         raise AssertionError("the last round returns or raises")
 
     def get(self, path: str, **options: Any) -> httpx.Response:
-        return self.request("GET", path, **options)
+        return self.request("GET", path, follow_redirects=True, **options)
 
     @contextmanager
     def stream(self, path: str, **options: Any) -> Iterator[httpx.Response]:
         """A GET whose body is read by the caller; what breaks off in the middle is ServiceUnreachable."""
         try:
-            with self._http.stream("GET", path, **options) as response:
+            with self._http.stream("GET", path, follow_redirects=True, **options) as response:
                 if response.status_code >= 400:
                     response.read()
                 yield self._checked(response)

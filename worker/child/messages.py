@@ -16,6 +16,7 @@ from worker.child.spec import (
     Done,
     Ended,
     FromChild,
+    Kept,
     LoadModel,
     Logged,
     Measure,
@@ -35,6 +36,7 @@ from worker.compression.measure.apart.processes import (
     ProcessEnded,
 )
 from worker.compression.progress import Progress
+from worker.compression.unfinished import Slot
 
 log = logging.getLogger(__name__)
 
@@ -69,6 +71,9 @@ class Messages:
 
     def log(self, message: str, level: str = "info", **values: Any) -> None:
         self.send(Logged.model_validate({"message": message, "level": level, "values": values}))
+
+    def tell_kept(self, slot: Slot, key: str) -> None:
+        self.send(Kept(slot=slot, key=key))
 
     def load(self, model: Path, feed: Path, threads: int, target: Target) -> Loaded:
         task = LoadModel(kind="load_model", model=model, feed=feed, threads=threads, target=target)

@@ -15,6 +15,7 @@ from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.search import SearchReport
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.extent import WHOLE, Extent, Judging
+from worker.compression.unfinished import Slot
 
 MAX_THREADS = 1024
 ANSWER_FILE = "answer.json"
@@ -224,6 +225,15 @@ class Logged(Message):
     values: dict[str, Any] = Field(default_factory=dict)
 
 
+class Kept(Message):
+    """There is a checkpoint in the folder `key` of those that the attempts share: of `finished` steps, or of what was
+    reached in the next."""
+
+    type: Literal["kept"] = "kept"
+    slot: Slot
+    key: Annotated[str, Field(pattern="^[0-9a-z-]{1,100}$")]
+
+
 class Done(Message):
     type: Literal["done"] = "done"
     result: dict[str, Any]
@@ -248,10 +258,10 @@ class Ended(Message):
     how: str
 
 
-Note = StepBegun | Advanced | Logged
+Note = StepBegun | Advanced | Logged | Kept
 """A message on the way."""
 
-FromChild = StepBegun | Advanced | Logged | Done | Refused | Measure
+FromChild = StepBegun | Advanced | Logged | Kept | Done | Refused | Measure
 """From the child to the worker."""
 
 Answer = Done | Refused | Ended

@@ -40,6 +40,7 @@ from worker.child.spec import (
     Ended,
     Files,
     JudgeFinal,
+    Kept,
     Limits,
     Logged,
     Measure,
@@ -60,7 +61,8 @@ GUARD_SECONDS = 2.0
 FROM_CHILD_BYTES = 64 * 2**20
 STDERR_BYTES, STDERR_LINE_BYTES = 256 * 2**10, 8192
 
-Reason = Literal["cancelled", "fenced", "shutdown"]
+Reason = Literal["cancelled", "fenced", "shutdown", "store_away"]
+"""The last is for who has the work done: the child does not know the store."""
 
 
 class Watch(Protocol):
@@ -239,7 +241,7 @@ class _Supervision:
                 answer = self._measure(task, spec)
                 self._owed.pop().add(answer.model_dump_json().encode())
                 return self._over
-            case StepBegun() | Advanced() | Logged():
+            case StepBegun() | Advanced() | Logged() | Kept():
                 self._watch.note(message)
                 return None
             case _:

@@ -173,6 +173,7 @@ def _options(task: Judged, messages: Messages) -> "Options":
         task.extent,
         task.request,
         task.target,
+        messages.tell_kept,
     )
 
 

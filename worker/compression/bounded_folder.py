@@ -55,6 +55,11 @@ class BoundedFolder:
             shutil.rmtree(partial, ignore_errors=True)
         self._shrink(key)
 
+    def let_go(self) -> None:
+        """Hold nothing any more."""
+        while self._held:
+            os.close(self._held.popitem()[1])
+
     def remove(self, key: str) -> None:
         """Take away what cannot be read, so that it can be made again."""
         if (descriptor := self._held.pop(key, None)) is not None:

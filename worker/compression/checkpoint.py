@@ -1,6 +1,7 @@
 """Finished steps, kept: a job that is run again, and another trial that begins with the same steps, goes on after them.
 
     folder/<key of the steps so far>/{model.onnx, reports.json}
+    folder/<key of the steps so far>-unfinished/…                 the last of them is not finished (`unfinished.py`)
 
 The key is of all that decides the graph (source, steps so far, data, seed), so one of another recipe is never taken.
 Of many the least recently used go.
@@ -17,25 +18,23 @@ from pydantic import TypeAdapter, ValidationError
 
 from winnow.contract.recipe import AnyStep
 from winnow.contract.report import StepReport
-from worker.compression.bounded_folder import BoundedFolder
 from worker.compression.data.source import Data, Source
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import sha256_of
 from worker.compression.options import Options
+from worker.compression.unfinished import OnKept, Unfinished, checkpoint_folder, tell_nobody
 
 MODEL, REPORTS = "model.onnx", "reports.json"
-MAX_CHECKPOINTS: Final = 64
-MAX_BYTES: Final = 8 * 2**30
 STEP_REPORTS: Final = TypeAdapter(list[StepReport])
 
 
 class Checkpoints:
     """The checkpoints of one compression, or of all trials of a search. `base` is whatever, besides the steps, decides
-    the outcome."""
+    the outcome; `on_kept` is told of each checkpoint."""
 
-    def __init__(self, folder: Path, base: str) -> None:
-        self._folder = BoundedFolder(folder, max_entries=MAX_CHECKPOINTS, max_bytes=MAX_BYTES)
-        self._base = base
+    def __init__(self, folder: Path, base: str, on_kept: OnKept = tell_nobody) -> None:
+        self._folder = checkpoint_folder(folder)
+        self._base, self._on_kept = base, on_kept
 
     def last(self, steps: Sequence[AnyStep]) -> tuple[ir.Model, list[StepReport]] | None:
         """The graph after the longest finished run of `steps`, with the reports of all of them."""
@@ -55,7 +54,14 @@ class Checkpoints:
             model_files.save(model, folder / MODEL)
             (folder / REPORTS).write_bytes(STEP_REPORTS.dump_json(list(reports)))
 
-        self._folder.add(self._key(steps), write)
+        key = self._key(steps)
+        self._folder.add(key, write)
+        self._on_kept("finished", key)
+        self.unfinished(steps).remove()
+
+    def unfinished(self, steps: Sequence[AnyStep]) -> Unfinished:
+        """What was reached in the last of the steps."""
+        return Unfinished(self._folder, self._key(steps), self._on_kept)
 
     def _key(self, steps: Sequence[AnyStep]) -> str:
         text = self._base + json.dumps([step.model_dump(mode="json") for step in steps])

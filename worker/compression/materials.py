@@ -30,6 +30,7 @@ from worker.compression.progress import Progress
 from worker.compression.runtime.state import state_arrays
 from worker.compression.shared_arrays import UNSHARED, SharedArrays
 from worker.compression.steps.context import Context
+from worker.compression.unfinished import NOT_KEPT, Unfinished
 from worker.compression.upload import Upload
 
 
@@ -47,12 +48,13 @@ class Materials:
     unpacked: dict[Path, Path] = field(default_factory=dict)
     shared: SharedArrays = UNSHARED
 
-    def context(self, index: int, step: AnyStep) -> Context:
-        """For one step; everything is opened when it is asked for."""
+    def context(self, index: int, step: AnyStep, unfinished: Unfinished = NOT_KEPT) -> Context:
+        """For one step; everything is opened when it is asked for. A step that goes on draws its curves on."""
         folder = self.scratch / f"step-{index}"
         folder.mkdir()
         curves = self.curves / f"{index:02}-{step.kind}"
-        shutil.rmtree(curves, ignore_errors=True)  # of an earlier attempt
+        if unfinished.state is None:
+            shutil.rmtree(curves, ignore_errors=True)  # of an earlier attempt
         training = self.data.training
         return Context(
             folder,
@@ -72,6 +74,7 @@ class Materials:
             training=self.training,
             model=self.model,
             shared=self.shared,
+            unfinished=unfinished,
         )
 
     def samples(self, source: Source | None, inputs: list[TensorSpec] | None = None) -> Samples | None:

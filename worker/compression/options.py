@@ -10,6 +10,7 @@ from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.measure.apart.processes import MeasuringProcesses
 from worker.compression.measure.apart.subprocesses import Subprocesses
 from worker.compression.measure.extent import WHOLE, Extent, Judging
+from worker.compression.unfinished import OnKept, tell_nobody
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class Options:
     `models` are the files of the other models that steps name: by the id that the recipe has for them.
     `processes` start those in which models are measured. `judging` is what the result is for. `request` is what the job
     was asked with, where there is one: what the report suggests to try next is written as another.
-    `target` is the runtime that measures.
+    `target` is the runtime that measures. `on_kept` is told of each checkpoint.
     """
 
     evaluation: Evaluation | None = None
@@ -33,3 +34,4 @@ class Options:
     extent: Extent = WHOLE
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
+    on_kept: OnKept = tell_nobody

@@ -34,10 +34,10 @@ def compress(
 ) -> Report:
     """Apply the recipe's steps to the model and measure the result against the model as given.
 
-    Writes `artifact.onnx` and `report.json` into `out_dir`, and a checkpoint after each step: called again with the
-    same arguments it goes on after the last one. The result is there whether or not the requirements are met.
-    Raises `Refusal` for whatever cannot be done; its problem says why. A training that diverged leaves the best weights
-    so far as `artifact.onnx`, without a report.
+    Writes `artifact.onnx` and `report.json` into `out_dir`, and checkpoints after each step and in trainings: called
+    again with the same arguments it goes on after the last one. The result is there whether or not the requirements are
+    met. Raises `Refusal` for whatever cannot be done; its problem says why. A training that diverged leaves the best
+    weights so far as `artifact.onnx`, without a report.
     """
     progress, options = progress or Silent(), options or Options()
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ def compress(
         check_job(recipe.steps, materials)
 
         base = fingerprint(upload.key, materials.data, options)
-        checkpoints = Checkpoints(out_dir / "checkpoints", base)
+        checkpoints = Checkpoints(out_dir / "checkpoints", base, options.on_kept)
         if options.judging == "trial":
             materials = replace(materials, shared=SharedArrays(out_dir / "statistics", base))
         graph, reports = run_steps(recipe.steps, materials, checkpoints, artifact_path)

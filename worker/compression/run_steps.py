@@ -17,6 +17,7 @@ from worker.compression.materials import Materials
 from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.steps.decisions import TrainingDiverged
+from worker.compression.unfinished import Unfinished
 
 
 def run_steps(
@@ -29,7 +30,8 @@ def run_steps(
     graph, reports = _start(steps, materials, checkpoints)
     try:
         for index in range(len(reports), len(steps)):
-            graph, report = _run_step(graph, steps[index], index, materials)
+            unfinished = checkpoints.unfinished(steps[: index + 1])
+            graph, report = _run_step(graph, steps[index], index, materials, unfinished)
             reports.append(report)
             checkpoints.keep(graph, steps[: index + 1], reports)
     except TrainingDiverged as diverged:
@@ -55,11 +57,11 @@ def _start(
 
 
 def _run_step(
-    graph: ir.Model, step: AnyStep, index: int, materials: Materials
+    graph: ir.Model, step: AnyStep, index: int, materials: Materials, unfinished: Unfinished
 ) -> tuple[ir.Model, StepReport]:
     progress = materials.progress
     progress.step(index, step.kind)
-    begun, context = time.monotonic(), materials.context(index, step)
+    begun, context = time.monotonic(), materials.context(index, step, unfinished)
     result = apply_or_keep(graph, step, context)
     after = normalise(result.model)
     path = result_of(materials.scratch, index)
@@ -67,7 +69,7 @@ def _run_step(
     report = StepReport(
         index=index,
         kind=step.kind,
-        seconds=time.monotonic() - begun,
+        seconds=time.monotonic() - begun + unfinished.seconds_before,
         changed=result.changed,
         candidates=result.candidates,
         size_bytes=bytes_of(path),

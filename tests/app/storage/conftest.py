@@ -18,7 +18,9 @@ from app.storage.migrate import migrate
 from app.storage.ports import Blobs, Records
 from app.storage.sql import SqlRecords
 from app.storage.tables import metadata, queues
+from tests.support.buckets import in_memory, on_server
 from tests.support.postgres import postgres
+from tests.support.s3 import S3Server, s3_server
 
 UNUSED = {"looked_at": 0.0, "released": 0, "republished": 0}
 """Of a queue."""
@@ -51,7 +53,7 @@ def processes() -> Iterator[ProcessPoolExecutor]:
 @pytest.fixture(params=["sqlite", on_postgresql])
 def engine(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
     """A migrated database without rows."""
-    with _empty_database(request, tmp_path) as opened:
+    with _empty_database(request, tmp_path, request.param) as opened:
         yield opened
 
 
@@ -60,13 +62,13 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
     if request.param == "memory":
         yield MemoryRecords()
         return
-    with _empty_database(request, tmp_path) as opened:
+    with _empty_database(request, tmp_path, request.param) as opened:
         yield SqlRecords(opened)
 
 
 @contextmanager
-def _empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Engine]:
-    if request.param == "sqlite":
+def _empty_database(request: pytest.FixtureRequest, tmp_path: Path, database: str) -> Iterator[Engine]:
+    if database == "sqlite":
         shutil.copy(request.getfixturevalue("migrated"), tmp_path / "winnow.db")
         opened = open_engine(f"sqlite:///{tmp_path / 'winnow.db'}")
     else:
@@ -81,6 +83,31 @@ def _empty_database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[
         opened.dispose()
 
 
-@pytest.fixture(params=["memory", "local"])
-def blobs(request: pytest.FixtureRequest, tmp_path: Path) -> Blobs:
-    return MemoryBlobs() if request.param == "memory" else LocalBlobs(tmp_path / "blobs")
+@pytest.fixture(scope="session")
+def s3() -> Iterator[S3Server]:
+    with s3_server() as server:
+        yield server
+
+
+BLOBS = [
+    "memory",
+    "local",
+    pytest.param(("bucket", "sqlite"), id="bucket-sqlite"),
+    pytest.param(("bucket", "postgresql"), id="bucket-postgresql", marks=pytest.mark.integration),
+    pytest.param(("s3", "sqlite"), id="s3-sqlite", marks=pytest.mark.integration),
+]
+
+
+@pytest.fixture(params=BLOBS)
+def blobs(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Blobs]:
+    match request.param:
+        case "memory":
+            yield MemoryBlobs()
+        case "local":
+            yield LocalBlobs(tmp_path / "blobs")
+        case place, database:
+            with _empty_database(request, tmp_path, database) as engine:
+                if place == "bucket":
+                    yield in_memory(engine)[0]
+                else:
+                    yield on_server(request.getfixturevalue("s3"), engine, monkeypatch)

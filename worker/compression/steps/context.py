@@ -22,6 +22,7 @@ from worker.compression.onnx_files import model_files
 from worker.compression.onnx_files.sizes import bytes_of
 from worker.compression.progress import Progress
 from worker.compression.shared_arrays import UNSHARED, SharedArrays
+from worker.compression.unfinished import NOT_KEPT, Unfinished
 from worker.compression.weight_storage.drop_defaults import NO_UPLOAD_NAMES, UploadNames
 
 
@@ -40,7 +41,8 @@ class Context:
 
     `calibration` is there when the job has some; of `sized`, any of the job's data, only the shapes may be used.
     `training` opens the training data for models with these inputs, and `augment` is what its declaration says.
-    `model` answers another model by the name that the recipe has for it. `shared` has what other trials computed.
+    `model` answers another model by the name that the recipe has for it. `shared` has what other trials computed,
+    `unfinished` what an earlier attempt at this step had reached.
     """
 
     scratch: Path
@@ -60,6 +62,7 @@ class Context:
     upload_bytes: int | None = None
     as_written: Callable[[ir.Model], ir.Model] = lambda model: model
     shared: SharedArrays = UNSHARED
+    unfinished: Unfinished = NOT_KEPT
 
     @cached_property
     def shapes(self) -> dict[str, list[int]]:

@@ -25,7 +25,8 @@ from worker.compression.training.goal.head import Meaning, head_of, output_of
 from worker.compression.training.goal.objective import LossWeights, Objective
 from worker.compression.training.goal.student_teacher import StudentTeacher
 from worker.compression.training.goal.teacher import Teacher
-from worker.compression.training.loop.train import Epoch, Run, TrainingResult, train
+from worker.compression.training.loop.result import Epoch, TrainingResult
+from worker.compression.training.loop.train import Run, train
 from worker.compression.training.sparsity_masks import SparsityPlan, plan_sparsity
 
 
@@ -75,6 +76,7 @@ def train_model(model: ir.Model, step: Training, context: Context, goal: Trainin
         seed=context.seed,
         progress=context.progress,
         curves=context.curves,
+        unfinished=context.unfinished,
     )
     result = train(pair, run)
     write_back(pair.module, model, result.biases)

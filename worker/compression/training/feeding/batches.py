@@ -55,8 +55,12 @@ class Batches:
     def _groups(self) -> list[Rows]:
         return [np.asarray(group) for group in self.samples.with_rows(self.rows).groups]
 
-    def shuffled(self, seed: int) -> Iterator[Batch]:
-        """Go through whole batches, in an order that follows from the seed; the rest has its turn in another epoch."""
+    def shuffled(self, seed: int, start: int = 0, noise: torch.Generator | None = None) -> Iterator[Batch]:
+        """Go through whole batches, in an order that follows from the seed; the rest has its turn in another epoch.
+
+        From the batch with the number `start` on; `noise`, which augments, as it was then, else it follows from the
+        seed, too.
+        """
         generator = np.random.default_rng(seed)
         chunks = []
         for group in self._groups:
@@ -65,8 +69,8 @@ class Batches:
             chunks += [np.sort(order[i * self.size : (i + 1) * self.size]) for i in range(whole)]
         if len(self._groups) > 1:
             chunks = [chunks[i] for i in generator.permutation(len(chunks))]
-        noise = torch.Generator().manual_seed(seed)
-        for batch in self._ahead(chunks):
+        noise = noise or torch.Generator().manual_seed(seed)
+        for batch in self._ahead(chunks[start:]):
             yield replace(batch, feeds=augmented(batch.feeds, self.augment, noise))
 
     def ordered(self) -> Iterator[Batch]:
@@ -78,6 +82,8 @@ class Batches:
 
     def _ahead(self, chunks: list[Rows]) -> Iterator[Batch]:
         """Read the next batch while this one is worked on."""
+        if not chunks:
+            return
         with ThreadPoolExecutor(1) as reader:
             coming = reader.submit(self._read, chunks[0])
             for chunk in chunks[1:]:

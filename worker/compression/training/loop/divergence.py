@@ -7,6 +7,7 @@ The loss is smoothed by an exponential mean that is right from the first value o
 
 import math
 from dataclasses import dataclass, field
+from typing import Any, Self
 
 
 @dataclass
@@ -39,6 +40,14 @@ class Divergence:
     zero_student_loss: float
     smoothed: Smoothed = field(default_factory=Smoothed)
     first_loss: float | None = None
+
+    def state_dict(self) -> dict[str, Any]:
+        smoothed = (self.smoothed.memory, self.smoothed.value, self.smoothed.steps)
+        return {**vars(self), "smoothed": smoothed}
+
+    @classmethod
+    def of(cls, state: dict[str, Any]) -> Self:
+        return cls(**{**state, "smoothed": Smoothed(*state["smoothed"])})
 
     def check(self, loss: float) -> float:
         """Smooth the losses, with this one. Raises `Diverged`."""

@@ -23,15 +23,20 @@ class TrainingProgress:
     take: they are work like the others.
 
     fraction = done / all     seconds left = seconds spent on steps · (all − done) / done     done, all: of both kinds
+
+    One that goes on after `before` steps counts them as done, but not their time, and draws its curves on from there.
     """
 
-    def __init__(self, progress: Progress, curves: Path, epochs: int, steps: int, test_steps: int) -> None:
+    def __init__(
+        self, progress: Progress, curves: Path, epochs: int, steps: int, test_steps: int, before: int = 0
+    ) -> None:
         self._progress, self._epochs, self._steps = progress, epochs, steps
         self._test_steps, self._tested, self._testing = test_steps, 0, False
-        self._writer = SummaryWriter(str(curves), flush_secs=5)
-        self._begun = time.monotonic()
+        self._before = before
+        self._writer = SummaryWriter(str(curves), flush_secs=5, purge_step=before + 1 if before else None)
+        self.begun = time.monotonic()
         self._samples, self._doing, self._logged = 0, "training", ""
-        self._known: dict[str, Any] = {"epoch": 0, "step": 0, "steps": steps}
+        self._known: dict[str, Any] = {"epoch": 0, "step": before, "steps": steps}
         self._idle, self._paused = 0.0, 0.0
         self._over = threading.Event()
         self._reporter = threading.Thread(target=self._report_on, daemon=True)
@@ -94,7 +99,7 @@ class TrainingProgress:
     @property
     def _busy(self) -> float:
         """Seconds spent on steps and tests."""
-        return (self._paused or time.monotonic()) - self._begun - self._idle
+        return (self._paused or time.monotonic()) - self.begun - self._idle
 
     def _report_on(self) -> None:
         while not self._over.wait(MAX_REPORT_SECONDS):
@@ -104,7 +109,7 @@ class TrainingProgress:
         known = self._values()
         step = int(known["step"])
         self._progress.advance(min(1.0, (self._tested + step) / (self._test_steps + self._steps)))
-        if step == 0 or self._doing != "training":
+        if step == self._before or self._doing != "training":
             if self._doing != self._logged:  # once: the progress goes on beside it
                 self._progress.log(self._prelude(step), **known)
             self._logged = self._doing
@@ -125,7 +130,8 @@ class TrainingProgress:
     def _values(self) -> dict[str, Any]:
         step = int(self._known["step"])
         done = self._tested + step
-        seconds_left = self._busy * (self._test_steps + self._steps - done) / done if done else None
+        own = done - self._before
+        seconds_left = self._busy * (self._test_steps + self._steps - done) / own if own else None
         return {
             **self._known,
             "samples_per_second": round(self.samples_per_second, 1),

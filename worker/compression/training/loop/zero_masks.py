@@ -9,7 +9,7 @@ has to be zero is decided before the training, by `sparsity_masks`.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import torch
@@ -69,6 +69,15 @@ class ZeroMasks:
     def shares(self) -> dict[str, float]:
         """Compute the share of zeros of each masked parameter."""
         return {name: float(zero.float().mean()) for name, zero in self._zero.items()}
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"zero": self._zero, "complete": self.complete}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Of masks over the same parameters."""
+        for name, zero in self._zero.items():
+            zero.copy_(state["zero"][name])
+        self.complete = state["complete"]
 
     @torch.no_grad()
     def _grow(self, growth: Growth, progress: float) -> None:
