@@ -31,6 +31,7 @@ from app.api.request_id import WithRequestId
 from app.main import create_app
 from app.server.limits import raise_descriptor_limit
 from app.server.make import make_server
+from app.setting_sources import place
 from app.settings import Settings
 from app.storage.reaper import reap_once
 from app.workers import Workers, worker_command, worker_environment
@@ -102,7 +103,7 @@ def _application(settings: Settings) -> FastAPI:
         raise _not_writable(settings, error) from error
     except SQLAlchemyError as error:
         why = str(error).splitlines()[0]
-        raise CannotStart(f"The database cannot be opened ({why}). Check WINNOW_DATABASE_URL.") from error
+        raise CannotStart(f"The database cannot be opened ({why}). Check {place('database_url')}.") from error
 
 
 def _not_writable(settings: Settings, error: OSError) -> CannotStart:

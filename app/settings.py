@@ -1,12 +1,13 @@
-"""What the operator decides, read from `WINNOW_*` variables at the entry points only."""
+"""What the operator decides, read from `WINNOW_*` variables and the files that they name at the entry points only."""
 
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.hosts import names_of, parse_patterns
+from app.setting_sources import PREFIX, ConfigFile, ValueFiles
 
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(lambda text: str(text).upper())
@@ -21,7 +22,19 @@ def _checked_hosts(text: str) -> str:
 class Settings(BaseSettings):
     """Defaults make the embedded service: one host, SQLite, a local directory, Celery's filesystem transport."""
 
-    model_config = SettingsConfigDict(env_prefix="WINNOW_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Of two, the first wins. Raises `SettingsError` where a file cannot be used."""
+        return init_settings, env_settings, ValueFiles(settings_cls), ConfigFile(settings_cls)
 
     data_dir: Path = Field(default=Path("var"), description="Records, blobs, queue and scratch live here.")
     database_url: str | None = Field(

@@ -12,6 +12,7 @@ from threading import Event, Thread
 from types import TracebackType
 from typing import Self
 
+from app.setting_sources import PREFIX, ValueFiles
 from app.settings import Settings
 from app.storage.records import Queue
 
@@ -34,11 +35,16 @@ def worker_command(queue: Queue, number: int = 0) -> list[str]:
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The settings as the variables from which a worker reads them."""
+    """The settings as the variables from which a worker reads them, without what it reads itself from the same file."""
     values = settings.model_dump(mode="json", exclude_none=True) | {
         "data_dir": str(settings.data_dir.resolve())
     }
-    return {f"WINNOW_{name.upper()}": str(value) for name, value in values.items()}
+    held = ValueFiles(Settings)()
+    return {
+        f"{PREFIX}{name.upper()}": str(value)
+        for name, value in values.items()
+        if str(value) != held.get(name)
+    }
 
 
 @dataclass

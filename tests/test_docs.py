@@ -23,6 +23,7 @@ KINDS: dict[str, type[Step]] = {
     get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
 }
 OUTSIDE_SETTINGS = {
+    "WINNOW_CONFIG",  # where further settings stand
     "WINNOW_PARENT_PID",  # from `winnow serve` to its workers
     "WINNOW_REQUIRE_INTEGRATION",  # the tests
     "WINNOW_URL",  # the command line
@@ -95,7 +96,8 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
 
 
 def test_no_document_and_no_code_names_a_variable_that_nothing_reads() -> None:
-    known = {"WINNOW_" + name.upper() for name in Settings.model_fields} | OUTSIDE_SETTINGS
+    settings = {"WINNOW_" + name.upper() + end for name in Settings.model_fields for end in ("", "_FILE")}
+    known = settings | OUTSIDE_SETTINGS
     files = [*PAGES, *ROOT.glob("*.y*ml"), ROOT / "Dockerfile", ROOT / "Makefile", ROOT / ".ci" / "run"]
     named = {name for file in files for name in re.findall(r"\bWINNOW_[A-Z_]*[A-Z]\b", file.read_text())}
     assert named <= known
