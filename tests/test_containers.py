@@ -28,7 +28,7 @@ SERVICES: dict[str, Any] = BASE["services"]
 GPU_WORKERS = [name for name in SERVICES if name.startswith("worker-gpu")]
 PARSERS = [name for name in SERVICES if name.startswith(("worker", "inspector"))]
 OURS = ["api", *PARSERS]
-PROFILES = {"postgres", "s3", "gpu", "gpu1"}
+PROFILES = {"postgres", "s3", "gpu", "gpu1", "ops"}
 
 
 def stages() -> dict[str, str]:
@@ -256,9 +256,23 @@ def test_secrets_are_made_at_random_once_and_fit_each_other(tmp_path: Path) -> N
     assert stat.S_IMODE((tmp_path / "secrets" / "admin_key").stat().st_mode) == 0o444
 
 
-def test_only_the_api_is_published_and_only_on_loopback() -> None:
-    assert {name for name, service in SERVICES.items() if service.get("ports")} == {"api"}
-    assert all(port.startswith("127.0.0.1:") for port in SERVICES["api"]["ports"])
+def test_only_the_api_and_what_watches_it_are_published_and_only_on_loopback() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
+    assert set(published) == {"api", "prometheus", "grafana", "flower"}
+    assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
+
+
+def test_flower_watches_the_broker_of_the_workers() -> None:
+    broker = SERVICES["worker"]["environment"]["WINNOW_BROKER_URL"]
+    assert f"--broker={broker}" in SERVICES["flower"]["command"]
+
+
+def test_grafana_finds_the_dashboards_and_prometheus_where_compose_has_them() -> None:
+    folder = ROOT / "deploy" / "grafana" / "provisioning"
+    [source] = yaml.safe_load((folder / "datasources" / "winnow.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    [provider] = yaml.safe_load((folder / "dashboards" / "winnow.yml").read_text())["providers"]
+    assert f"./deploy/grafana:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
 
 
 @pytest.mark.parametrize("name", [*PARSERS, "redis", "postgres", "s3"])

@@ -29,7 +29,13 @@ OUTSIDE_SETTINGS = {
     "WINNOW_URL",  # the command line
 }
 """Read by what knows no `Settings`."""
-BESIDE = {"WINNOW_AUTH", "WINNOW_ADMIN_KEY_FILE", "WINNOW_BLOBS_URL"}
+BESIDE = {
+    "WINNOW_AUTH",
+    "WINNOW_ADMIN_KEY_FILE",
+    "WINNOW_BLOBS_URL",
+    "WINNOW_LOG_FORMAT",
+    "WINNOW_TASK_EVENTS",
+}
 """Settings of branches that are made beside this one. Goes when they are in."""
 
 
