@@ -12,7 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from app.settings import Settings
 from tests.support.compose import rendered
-from tests.support.pages import DOCS, rows, sections
+from tests.support.pages import BESIDE, DOCS, rows, sections
 from winnow.cli.commands import commands
 from winnow.contract.errors import CODES
 from winnow.contract.recipe import AnyStep, Step
@@ -29,14 +29,6 @@ OUTSIDE_SETTINGS = {
     "WINNOW_URL",  # the command line
 }
 """Read by what knows no `Settings`."""
-BESIDE = {
-    "WINNOW_AUTH",
-    "WINNOW_ADMIN_KEY_FILE",
-    "WINNOW_BLOBS_URL",
-    "WINNOW_LOG_FORMAT",
-    "WINNOW_TASK_EVENTS",
-}
-"""Settings of branches that are made beside this one. Goes when they are in."""
 
 
 def anchor(heading: str) -> str:
