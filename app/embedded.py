@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from threading import Event, Thread
 from typing import Literal, NoReturn, TextIO
@@ -33,6 +33,8 @@ from app.server.limits import raise_descriptor_limit
 from app.server.make import make_server
 from app.setting_sources import place
 from app.settings import Settings
+from app.storage.engine import open_engine
+from app.storage.migrate import SchemaTooNew, check_schema
 from app.storage.reaper import reap_once
 from app.workers import Workers, worker_command, worker_environment
 
@@ -86,6 +88,7 @@ def running(settings: Settings, *, workers: int = 1) -> Iterator[str]:
 def work(settings: Settings, queue: Literal["work", "inspect"]) -> NoReturn:
     """Become a worker for one queue. Raises `CannotStart`."""
     _check_installed()
+    _check_schema(settings)
     os.execve(sys.executable, worker_command(queue), os.environ | worker_environment(settings))  # noqa: S606
 
 
@@ -96,9 +99,20 @@ def _check_installed() -> None:
         )
 
 
+def _check_schema(settings: Settings) -> None:
+    """A database that is away is no reason not to start: the worker waits for it."""
+    try:
+        with suppress(SQLAlchemyError):
+            check_schema(open_engine(settings.database))
+    except SchemaTooNew as error:
+        raise CannotStart(str(error)) from error
+
+
 def _application(settings: Settings) -> FastAPI:
     try:
         return create_app(settings)
+    except SchemaTooNew as error:
+        raise CannotStart(str(error)) from error
     except OSError as error:
         raise _not_writable(settings, error) from error
     except SQLAlchemyError as error:

@@ -195,6 +195,12 @@ durations: Final = Table(
     Index(None, "kind", "operators"),
 )
 
+compatibility: Final = Table(
+    "compatibility",
+    metadata,
+    Column("oldest", String(20), primary_key=True),  # no code of an older revision can work with this schema
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,
