@@ -75,7 +75,7 @@ def running(settings: Settings, *, workers: int = 1) -> Iterator[str]:
     if workers:
         _check_installed()
     with ExitStack() as stack:
-        stack.enter_context(_only_one(settings))
+        stack.enter_context(only_one(settings))
         listening = stack.enter_context(_listen(settings))
         application = _application(settings)
         if workers:
@@ -129,8 +129,8 @@ def _not_writable(settings: Settings, error: OSError) -> CannotStart:
 
 
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    """The lock goes with the process, however it ends."""
+def only_one(settings: Settings) -> Iterator[None]:
+    """Raises `CannotStart` where a service runs on this data. The lock goes with the process, however it ends."""
     with _lock_file(settings) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -4,9 +4,9 @@ A new revision, after a change of `tables.py` (pyproject.toml names the folder t
 
     .venv/bin/alembic revision --autogenerate --message "what changes"
 
-While a new version takes an old one's place both work on one database. So a revision expands: it adds tables, and columns
-that may be null or have a default of the server's. What is not used any more goes a release later, by a revision that
-contracts and says from which revision on code does without it:
+While a new version takes an old one's place both work on one database. So a revision expands: it adds tables, and
+columns that may be null or have a default of the server's. What is not used any more goes a release later, by a
+revision that contracts and says from which revision on code does without it:
 
     op.bulk_insert(sa.table("compatibility", sa.column("oldest")), [{"oldest": "0012"}])
 """
@@ -43,7 +43,7 @@ def migrate(engine: Engine) -> None:
 
     with in_mode(engine, "migrate").connect() as connection:
         with connection.begin():
-            _wait_for_turn(connection)
+            wait_for_turn(connection)
             if _is_behind(connection):
                 command.upgrade(config(connection), "head")
         connection.invalidate()  # its foreign keys are switched off; the pool gets a new one
@@ -94,9 +94,9 @@ def config(connection: Connection) -> "Config":
     return made
 
 
-def _wait_for_turn(connection: Connection) -> None:
-    """On SQLite the transaction has begun by taking the write lock. On PostgreSQL a table that is changed waits for who
-    reads it, and all others wait behind that: not for long."""
+def wait_for_turn(connection: Connection) -> None:
+    """One process changes the schema at a time. On SQLite the transaction has begun by taking the write lock. On
+    PostgreSQL a table that is changed waits for who reads it, and all others wait behind that: not for long."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
         connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_SECONDS}s'"))

@@ -1,6 +1,6 @@
 """Records in a SQL database: SQLite by default, or PostgreSQL."""
 
-from sqlalchemy import Connection, delete, insert, select, text, union, update
+from sqlalchemy import CompoundSelect, Connection, delete, insert, select, text, union, update
 from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
@@ -51,14 +51,18 @@ class SqlRecords(SqlUploads, SqlInquiries, SqlJobs, SqlStudies, SqlLeases, SqlDu
             ]
 
     def live_blobs(self) -> set[str]:
-        made = [
-            *(jobs.c[name] for name in rules.MADE),
-            *(trials.c[name] for name in rules.TRIAL_MADE),
-        ]
-        columns = (uploads.c.sha256, uploads.c.converted, inquiries.c.answer_sha256, *made)
         with self.reading() as connection:
-            names = connection.execute(union(*(select(c).where(c.is_not(None)) for c in columns)))
-            return set(names.scalars())
+            return set(connection.scalars(named_blobs()))
+
+
+def named_blobs() -> CompoundSelect[tuple[str]]:
+    """The SHA-256 of every blob that a record names."""
+    made = [
+        *(jobs.c[name] for name in rules.MADE),
+        *(trials.c[name] for name in rules.TRIAL_MADE),
+    ]
+    columns = (uploads.c.sha256, uploads.c.converted, inquiries.c.answer_sha256, *made)
+    return union(*(select(c).where(c.is_not(None)) for c in columns))
 
 
 def _refuse_read_only(connection: Connection) -> None:

@@ -95,6 +95,8 @@ commands.command()(run.run)
 commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")
+add_service_command(commands, "backup")
+add_service_command(commands, "restore")
 for command in (
     uploads.upload,
     uploads.models,

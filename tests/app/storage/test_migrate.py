@@ -122,7 +122,7 @@ def test_who_waited_for_its_turn_to_migrate_looks_again(
     """Meanwhile a newer version has been there."""
     ours = newest_revision()
     set_revision(engine, "0001")
-    monkeypatch.setattr(migration, "_wait_for_turn", lambda _: set_revision(engine, NEWER))
+    monkeypatch.setattr(migration, "wait_for_turn", lambda _: set_revision(engine, NEWER))
     monkeypatch.setattr(migration, "in_mode", lambda engine, mode: in_mode(engine, "read"))
     migrate(engine)
     set_revision(engine, ours)
