@@ -21,14 +21,14 @@ def backup(folder: Folder, data_dir: DataDir = None, as_json: Json = False) -> N
     \b
     winnow backup /backup/winnow
     """
-    from app.commands.stores import told
+    from app.commands.stores import as_sentences
     from app.storage.backup import back_up
     from app.storage.engine import open_engine
     from app.storage.migrate import check_schema
     from app.storage.open import open_blobs
 
     chosen = settings(data_dir=data_dir)
-    with told():
+    with as_sentences():
         engine = open_engine(chosen.database)
         check_schema(engine)  # before anything is made in a folder that is no service's
         made = back_up(engine, open_blobs(chosen), folder, version("winnow-service"))

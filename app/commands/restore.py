@@ -14,14 +14,14 @@ def restore(folder: Folder, data_dir: DataDir = None, as_json: Json = False) -> 
     \b
     winnow restore /backup/winnow --data-dir /srv/winnow
     """
-    from app.commands.stores import told
+    from app.commands.stores import as_sentences
     from app.embedded import only_one
     from app.storage import backup
     from app.storage.engine import open_engine
     from app.storage.open import open_blobs
 
     chosen = settings(data_dir=data_dir)
-    with told():
+    with as_sentences():
         backup.read_backup(folder)  # before anything is made
         with only_one(chosen):
             made = backup.restore(open_engine(chosen.database), open_blobs(chosen), folder)

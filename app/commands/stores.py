@@ -15,7 +15,7 @@ from winnow.contract.errors import Refusal
 
 
 @contextmanager
-def told() -> Iterator[None]:
+def as_sentences() -> Iterator[None]:
     """Raises `ClientError` for what an operator can do something about."""
     try:
         yield
