@@ -68,9 +68,9 @@ def back_up(engine: Engine, blobs: Blobs, folder: Path, version: str) -> Backup:
     """
     folder.mkdir(parents=True, exist_ok=True)
     with _alone(folder):
-        kept = LocalBlobs(folder / "blobs")
+        copies = LocalBlobs(folder / "blobs")
         records = folder / f"records-{uuid4().hex}"
-        rows, lost = _one_moment(engine, blobs, kept, records)
+        rows, lost = _one_moment(engine, blobs, copies, records)
         made = Backup(
             format=1,
             version=version,
@@ -79,13 +79,13 @@ def back_up(engine: Engine, blobs: Blobs, folder: Path, version: str) -> Backup:
             records=records.name,
             rows=dict(rows.counts),
             blobs=len(rows.blobs - lost),
-            size_bytes=sum(kept.size(name) or 0 for name in rows.blobs),
+            size_bytes=sum(copies.size(name) or 0 for name in rows.blobs),
         )
         os.sync()  # the rows, before anything says that they are there
         _put(folder / MANIFEST, made.model_dump_json(indent=1))
         for left in set(folder.glob("records-*")) - {records}:
             shutil.rmtree(left)
-        for name in kept.sweep({*rows.blobs}, time.time() + 1):
+        for name in copies.sweep({*rows.blobs}, time.time() + 1):
             log.debug("%s is named by no record any more", name)
     if lost:
         raise Incomplete(lost)
@@ -99,10 +99,10 @@ def restore(engine: Engine, blobs: Blobs, folder: Path) -> Backup:
     bytes that no record names.
     """
     made = read_backup(folder)
-    kept = LocalBlobs(folder / "blobs")
+    copies = LocalBlobs(folder / "blobs")
     read_rows(engine, folder / made.records, made.revision, made.rows)
     try:
-        lost = _copied(kept, blobs, SqlRecords(engine).live_blobs())
+        lost = _copied(copies, blobs, SqlRecords(engine).live_blobs())
     except BaseException:
         drop_rows(engine)
         raise
@@ -123,12 +123,14 @@ def read_backup(folder: Path) -> Backup:
         ) from error
 
 
-def _one_moment(engine: Engine, blobs: Blobs, kept: LocalBlobs, records: Path) -> tuple[Rows, frozenset[str]]:
+def _one_moment(
+    engine: Engine, blobs: Blobs, copies: LocalBlobs, records: Path
+) -> tuple[Rows, frozenset[str]]:
     """Rows, with all the blobs that they name but those that are lost."""
     before: frozenset[str] = frozenset()
     while True:
         rows = write_rows(engine, records)
-        missing = _copied(blobs, kept, rows.blobs)
+        missing = _copied(blobs, copies, rows.blobs)
         if missing <= before:
             return rows, missing
         log.info("%d blobs were removed while they were copied: looking again", len(missing))
