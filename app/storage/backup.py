@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final, Literal
 from uuid import uuid4
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine
 
 from app.storage.local_blobs import CHUNK, LocalBlobs
@@ -44,7 +44,7 @@ class Backup(BaseModel):
     version: str
     revision: str
     made_at: datetime
-    records: str
+    records: str = Field(pattern="^records-[0-9a-z]+$")
     rows: dict[str, int]
     blobs: int
     size_bytes: int

@@ -42,7 +42,7 @@ def write_rows(engine: Engine, folder: Path) -> Rows:
     folder.mkdir(parents=True)
     with _one_moment(engine).begin() as connection:
         revision = revision_of(connection)
-        if revision != newest_revision():
+        if revision is None or revision != newest_revision():
             raise CannotCopy(
                 f"The database is at schema {revision or 'none'}, and this Winnow's is {newest_revision()}. Ask the "
                 "version that serves on it."
