@@ -297,6 +297,12 @@ def test_workers_share_records_blobs_and_the_lock_on_measuring(name: str) -> Non
     assert service["environment"]["WINNOW_MEASURE_LOCK"].startswith(api["volumes"][0].split(":")[1])
 
 
+def test_a_worker_is_not_killed_before_its_time_to_finish_is_over() -> None:
+    for name in PARSERS:
+        granted = float(SERVICES[name]["environment"]["WINNOW_GRACE_SECONDS"])
+        assert granted + 10 <= float(SERVICES[name]["stop_grace_period"].removesuffix("s"))
+
+
 def test_each_gpu_has_one_worker_and_the_cpu_worker_stands_back() -> None:
     def devices(service: dict[str, Any]) -> list[str]:
         [device] = service["deploy"]["resources"]["reservations"]["devices"]
