@@ -51,9 +51,9 @@ def put(blobs: Blobs, content: bytes) -> str:
     return writer.commit()[0]
 
 
-def upload(records: SqlRecords, blobs: Blobs, content: bytes) -> Upload:
+def upload(records: SqlRecords, blobs: Blobs, content: bytes, **fields: Any) -> Upload:
     """As the API does it: the bytes first."""
-    return records.add_upload(an_upload(put(blobs, content), size_bytes=len(content)))[0]
+    return records.add_upload(an_upload(put(blobs, content), size_bytes=len(content), **fields))[0]
 
 
 def finished(records: SqlRecords, blobs: Blobs, model: Upload, artifact: bytes) -> Job:
@@ -88,7 +88,8 @@ def test_everything_comes_back_as_it_was(
     engine: Engine, stored: LocalBlobs, folder: Path, empty: Engine, tmp_path: Path
 ) -> None:
     records = SqlRecords(engine)
-    model, dataset = upload(records, stored, b"model"), upload(records, stored, b"dataset")
+    model = upload(records, stored, b"model")
+    dataset = upload(records, stored, b"dataset", kind="dataset")
     records.add_inquiry(an_inquiry(model, dataset))
     finished(records, stored, model, b"artifact")
     records.worker_seen(a_worker(), 0.0)
