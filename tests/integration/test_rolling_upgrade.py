@@ -98,6 +98,7 @@ def test_old_and_new_work_side_by_side_while_one_migrates(tmp_path: Path, databa
                 theirs = {upload(after, 9000 + number) for number in range(3)}
                 ours = {upload(before.http, 8000 + number) for number in range(3)}
                 assert models(before.http) == models(after) == {*uploading.taken, *theirs, *ours}
+            started.stop()
     with served(old.data_dir, open_records(old)) as again:
         assert theirs <= models(again.http)
         upload(again.http, 7000)

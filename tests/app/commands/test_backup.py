@@ -97,6 +97,7 @@ def test_a_folder_that_is_no_services_is_a_sentence_and_stays_empty(tmp_path: Pa
 
 
 def test_what_runs_is_not_restored_into(api: Served, tmp_path: Path, data: Path) -> None:
+    compressed(api, 1)
     ask("backup", tmp_path / "backup", "--data-dir", data)
     other = tmp_path / "other"
     with running(Settings(data_dir=other, port=0), workers=0):
