@@ -100,6 +100,14 @@ def test_a_worker_has_one_build_of_onnx_runtime() -> None:
     assert optional["worker"][0] == optional["cuda"][0] == "winnow-service[compression]"
 
 
+def test_constraints_for_cuda_stand_beside_the_others_and_contradict_none() -> None:
+    def pinned(name: str) -> set[str]:
+        return {line.partition("==")[0].lower() for line in (ROOT / name).read_text().split()}
+
+    assert "onnxruntime-gpu" in pinned("constraints-cuda.txt")
+    assert not pinned("constraints.txt") & pinned("constraints-cuda.txt")
+
+
 def test_the_worker_image_is_for_the_cpu_unless_its_arguments_say_cuda() -> None:
     assert "ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu\n" in stages()["build-worker"]
     for name in PARSERS:
