@@ -1,6 +1,9 @@
-# Two images from one file:
+# Three images from one file:
 #   docker build --target app    -t winnow-app    .    the API; no torch, no onnx, no numpy
-#   docker build --target worker -t winnow-worker .    inspector and workers
+#   docker build --target worker -t winnow-worker .    inspector and workers, for the CPU
+#   docker build --target worker -t winnow-worker-cuda \
+#     --build-arg EXTRAS=cuda,postgres,s3 --build-arg CONSTRAINTS=constraints-cuda.txt \
+#     --build-arg TORCH_INDEX=https://pypi.org/simple .    workers that train and measure on NVIDIA's GPUs
 # A release should pin PYTHON_IMAGE by digest: --build-arg PYTHON_IMAGE=python:3.11-slim-bookworm@sha256:…
 ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 
@@ -9,7 +12,7 @@ FROM ${PYTHON_IMAGE} AS dependencies
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1
 WORKDIR /src
 RUN python -m venv /opt/winnow
-COPY pyproject.toml constraints.txt README.md LICENSE ./
+COPY pyproject.toml constraints.txt constraints-cuda.txt README.md LICENSE ./
 COPY winnow/pyproject.toml winnow/
 # Folders in place of the packages, which the two pyproject.toml name.
 RUN mkdir -p app worker winnow/cli winnow/client winnow/contract/forecast winnow/contract/steps winnow/contract/strict_tar winnow/contract/strict_zip
@@ -22,11 +25,13 @@ COPY worker worker
 RUN /opt/winnow/bin/pip install --no-deps --force-reinstall ./winnow .
 
 FROM dependencies AS build-worker
-# PyPI's torch for Linux brings CUDA. For CPU only: --build-arg TORCH_INDEX=https://download.pytorch.org/whl/cpu
-ARG TORCH_INDEX=https://pypi.org/simple
+# PyPI's torch for Linux brings CUDA, this index's does not: its version is the higher one (2.13.0+cpu).
+ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # To measure on OpenVINO as well: --build-arg EXTRAS=worker,postgres,s3,openvino
 ARG EXTRAS=worker,postgres,s3
-RUN /opt/winnow/bin/pip install ./winnow ".[${EXTRAS}]" --constraint constraints.txt \
+# What holds besides for other extras.
+ARG CONSTRAINTS=constraints.txt
+RUN /opt/winnow/bin/pip install ./winnow ".[${EXTRAS}]" --constraint constraints.txt --constraint "${CONSTRAINTS}" \
     --extra-index-url "${TORCH_INDEX}"
 COPY app app
 COPY winnow winnow

@@ -17,7 +17,7 @@ import socket
 import sys
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from importlib.util import find_spec
 from threading import Event, Thread
 from typing import NoReturn, TextIO
@@ -34,7 +34,10 @@ from app.machine import sensible_workers
 from app.main import create_app
 from app.server.limits import raise_descriptor_limit
 from app.server.make import make_server
+from app.setting_sources import place
 from app.settings import Settings
+from app.storage.engine import open_engine
+from app.storage.migrate import SchemaTooNew, check_schema
 from app.storage.open import CannotOpen
 from app.storage.reaper import reap_once
 from app.workers import Workers, own_capabilities, worker_command, worker_environment
@@ -69,7 +72,7 @@ def running(settings: Settings, *, workers: int = 1) -> Iterator[str]:
     if workers:
         _check_installed()
     with ExitStack() as stack:
-        stack.enter_context(_only_one(settings))
+        stack.enter_context(only_one(settings))
         listening = stack.enter_context(_listen(settings))
         application = _application(settings)
         if workers:
@@ -82,6 +85,7 @@ def running(settings: Settings, *, workers: int = 1) -> Iterator[str]:
 def work(settings: Settings) -> NoReturn:
     """Become a worker. Raises `CannotStart`."""
     _check_installed()
+    _check_schema(settings)
     command = worker_command(own_capabilities(settings))
     os.execve(sys.executable, command, os.environ | worker_environment(settings))  # noqa: S606
 
@@ -93,16 +97,25 @@ def _check_installed() -> None:
         )
 
 
+def _check_schema(settings: Settings) -> None:
+    """A database that is away is no reason not to start: the worker waits for it."""
+    try:
+        with suppress(SQLAlchemyError):
+            check_schema(open_engine(settings.database))
+    except SchemaTooNew as error:
+        raise CannotStart(str(error)) from error
+
+
 def _application(settings: Settings) -> FastAPI:
     try:
         return create_app(settings)
-    except CannotOpen as error:
+    except (CannotOpen, SchemaTooNew) as error:
         raise CannotStart(str(error)) from error
     except OSError as error:
         raise _not_writable(settings, error) from error
     except SQLAlchemyError as error:
         why = str(error).splitlines()[0]
-        raise CannotStart(f"The database cannot be opened ({why}). Check WINNOW_DATABASE_URL.") from error
+        raise CannotStart(f"The database cannot be opened ({why}). Check {place('database_url')}.") from error
 
 
 def _not_writable(settings: Settings, error: OSError) -> CannotStart:
@@ -114,8 +127,8 @@ def _not_writable(settings: Settings, error: OSError) -> CannotStart:
 
 
 @contextmanager
-def _only_one(settings: Settings) -> Iterator[None]:
-    """The lock goes with the process, however it ends."""
+def only_one(settings: Settings) -> Iterator[None]:
+    """Raises `CannotStart` where a service runs on this data. The lock goes with the process, however it ends."""
     with _lock_file(settings) as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

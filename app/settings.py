@@ -1,4 +1,4 @@
-"""What the operator decides, read from `WINNOW_*` variables at the entry points only."""
+"""What the operator decides, read from `WINNOW_*` variables and the files that they name at the entry points only."""
 
 import re
 from pathlib import Path
@@ -6,11 +6,12 @@ from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from app.hosts import is_loopback, names_of, parse_patterns
 from app.networks import NONE, Networks, parse_networks
 from app.retention import Retention, parse_retention
+from app.setting_sources import PREFIX, ConfigFile, ValueFiles
 from winnow.contract.capability import MAX_CAPABILITIES, PATTERN, canonical
 
 MAX_THREADS: Final = 1024
@@ -69,7 +70,19 @@ def _checked_networks(text: str) -> str:
 class Settings(BaseSettings):
     """Defaults make the embedded service: one host, SQLite, a local directory, Celery's filesystem transport."""
 
-    model_config = SettingsConfigDict(env_prefix="WINNOW_", extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, env_ignore_empty=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Of two, the first wins. Raises `SettingsError` where a file cannot be used."""
+        return init_settings, env_settings, ValueFiles(settings_cls), ConfigFile(settings_cls)
 
     data_dir: Path = Field(default=Path("var"), description="Records, blobs, queue and scratch live here.")
     database_url: str | None = Field(

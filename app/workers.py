@@ -15,6 +15,7 @@ from typing import Self
 
 from app.machine import VISIBLE_GPUS, usable_cores, visible_gpus
 from app.queue import queues_of
+from app.setting_sources import PREFIX, ValueFiles
 from app.settings import Settings
 from winnow.contract.capability import CPU, CUDA, INSPECT
 
@@ -44,11 +45,16 @@ def own_capabilities(settings: Settings) -> list[str]:
 
 
 def worker_environment(settings: Settings) -> dict[str, str]:
-    """The settings as the variables from which a worker reads them."""
+    """The settings as the variables from which a worker reads them, without what it reads itself from the same file."""
     values = settings.model_dump(mode="json", exclude_none=True) | {
         "data_dir": str(settings.data_dir.resolve())
     }
-    return {f"WINNOW_{name.upper()}": str(value) for name, value in values.items()}
+    held = ValueFiles(Settings)()
+    return {
+        f"{PREFIX}{name.upper()}": str(value)
+        for name, value in values.items()
+        if str(value) != held.get(name)
+    }
 
 
 @dataclass

@@ -1,9 +1,10 @@
-"""The images, the compose files and the CI script say what docs/operations.md promises.
+"""The images, the compose file and the CI script say what docs/operations.md promises.
 
 No engine runs here: hadolint and the compose schema check the form, the rest the promises.
 """
 
 import re
+import stat
 import subprocess
 import sys
 import tomllib
@@ -18,21 +19,33 @@ from starlette.datastructures import Headers
 from app.access.start import check_settings
 from app.api.browsers import check_request
 from app.settings import Settings
+from tests.support.compose import FILE, rendered, variables
+from tests.support.pages import DOCS, rows, sections
 
 ROOT = Path(__file__).parent.parent
 BIN = Path(sys.executable).parent
-BASE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
-GPU: dict[str, Any] = yaml.safe_load((ROOT / "compose.gpu.yaml").read_text())
+BASE = rendered()
 SERVICES: dict[str, Any] = BASE["services"]
-GPU_WORKERS = {name: service for name, service in GPU["services"].items() if name.startswith("worker-gpu")}
-RUNNING = SERVICES | GPU_WORKERS
-PARSERS = [name for name in RUNNING if name.startswith(("worker", "inspector"))]
+GPU_WORKERS = [name for name in SERVICES if name.startswith("worker-gpu")]
+PARSERS = [name for name in SERVICES if name.startswith(("worker", "inspector"))]
+OURS = ["api", *PARSERS]
+PROFILES = {"postgres", "s3", "gpu", "gpu1", "ops"}
 
 
 def stages() -> dict[str, str]:
     """Dockerfile stage name → its text."""
     parts = re.split(r"^FROM \S+ AS (\S+)$", (ROOT / "Dockerfile").read_text(), flags=re.MULTILINE)
     return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def extras(stage: str) -> list[str]:
+    [names] = re.findall(r"(?:ARG EXTRAS=|'\.\[)([\w,]+)", stage)
+    return str(names).split(",")
+
+
+def documented_variables() -> dict[str, list[str]]:
+    text = sections(DOCS / "operations.md")["Containers"]
+    return rows(text[text.index("| variable |") :].partition("\n\n")[0])
 
 
 def modules(top: str) -> Iterator[Path]:
@@ -45,20 +58,64 @@ def test_hadolint_has_no_complaint() -> None:
     assert run.returncode == 0, run.stdout + run.stderr
 
 
-@pytest.mark.parametrize("name", ["docker-compose.yml", "compose.gpu.yaml"])
-def test_the_compose_files_fit_the_compose_specification(name: str) -> None:
-    check = [BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", ROOT / name]
+def test_the_compose_file_fits_the_compose_specification(tmp_path: Path) -> None:
+    """As it stands, and with its variables replaced."""
+    (tmp_path / "rendered.yml").write_text(yaml.safe_dump(BASE))
+    check = [
+        BIN / "check-jsonschema",
+        "--builtin-schema",
+        "vendor.compose-spec",
+        FILE,
+        tmp_path / "rendered.yml",
+    ]
     run = subprocess.run(check, capture_output=True, text=True)
     assert run.returncode == 0, run.stdout + run.stderr
 
 
 def test_only_the_worker_image_installs_the_worker_extra() -> None:
     text = stages()
-    assert "worker," not in text["build-app"]
-    assert "ARG EXTRAS=worker,postgres,s3\n" in text["build-worker"]
+    assert "worker" not in extras(text["build-app"])
+    assert "worker" in extras(text["build-worker"])
     assert '".[${EXTRAS}]"' in text["build-worker"]
     assert "--from=build-app" in text["app"]
     assert "--from=build-worker" in text["worker"]
+
+
+def test_every_extra_that_an_image_is_made_with_exists() -> None:
+    known = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    text = stages()
+    made = [SERVICES[name]["build"]["args"]["EXTRAS"].split(",") for name in PARSERS]
+    for names in (extras(text["build-app"]), extras(text["build-worker"]), *made):
+        assert set(names) <= set(known)
+
+
+def test_a_worker_has_one_build_of_onnx_runtime() -> None:
+    """Both are the same module."""
+    optional = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    runtimes = {
+        name: [needed for needed in optional[name] if needed.startswith("onnxruntime")]
+        for name in ("compression", "worker", "cuda")
+    }
+    assert [len(found) for found in runtimes.values()] == [0, 1, 1]
+    assert runtimes["cuda"][0].startswith("onnxruntime-gpu")
+    assert optional["worker"][0] == optional["cuda"][0] == "winnow-service[compression]"
+
+
+def test_constraints_for_cuda_stand_beside_the_others_and_contradict_none() -> None:
+    def pinned(name: str) -> set[str]:
+        return {line.partition("==")[0].lower() for line in (ROOT / name).read_text().split()}
+
+    assert "onnxruntime-gpu" in pinned("constraints-cuda.txt")
+    assert not pinned("constraints.txt") & pinned("constraints-cuda.txt")
+
+
+def test_the_worker_image_is_for_the_cpu_unless_its_arguments_say_cuda() -> None:
+    assert "ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu\n" in stages()["build-worker"]
+    for name in PARSERS:
+        arguments = SERVICES[name]["build"]["args"]
+        on_gpu = name in GPU_WORKERS
+        assert ("cuda" in arguments["EXTRAS"], "TORCH_INDEX" in arguments) == (on_gpu, on_gpu)
+        assert arguments.get("CONSTRAINTS") == ("constraints-cuda.txt" if on_gpu else None)
 
 
 @pytest.mark.parametrize("target", ["app", "worker"])
@@ -115,17 +172,17 @@ def test_both_distributions_are_of_one_version_and_installed_in_one_call() -> No
         assert all("./winnow" in call for call in calls), file
 
 
-def test_compose_has_the_four_services_and_one_to_watch_them() -> None:
-    assert set(SERVICES) == {"api", "worker", "inspector", "redis", "flower"}
-    assert {name for name, service in SERVICES.items() if "profiles" in service} == {"flower"}
-    assert SERVICES["flower"]["profiles"] == ["ops"]
+def test_compose_starts_four_services_and_more_by_profile() -> None:
+    profiles = {name: service.get("profiles") for name, service in SERVICES.items()}
+    assert {name for name, of in profiles.items() if of is None} == {"api", "worker", "inspector", "redis"}
+    assert {profile for of in profiles.values() for profile in of or ()} == PROFILES
     assert SERVICES["worker"]["command"][-1] == "cpu"
     assert SERVICES["inspector"]["command"][-1] == "inspect"
 
 
-@pytest.mark.parametrize("name", RUNNING)
-def test_every_service_is_hardened_limited_and_restarted(name: str) -> None:
-    service = RUNNING[name]
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_service_is_hardened_limited_watched_and_restarted(name: str) -> None:
+    service = SERVICES[name]
     assert service["read_only"] is True
     assert service["cap_drop"] == ["ALL"]
     assert service["security_opt"] == ["no-new-privileges:true"]
@@ -134,24 +191,103 @@ def test_every_service_is_hardened_limited_and_restarted(name: str) -> None:
     assert service["mem_limit"]
     assert service["pids_limit"]
     assert "privileged" not in service
+    assert (
+        "HEALTHCHECK" in stages()[service["build"]["target"]]
+        if "build" in service
+        else service["healthcheck"]
+    )
 
 
-def test_only_the_api_and_who_watches_are_published_and_only_on_loopback() -> None:
-    published = {name: service["ports"] for name, service in RUNNING.items() if service.get("ports")}
-    assert set(published) == {"api", "flower"}
+@pytest.mark.parametrize("name", SERVICES)
+def test_every_log_rotates(name: str) -> None:
+    logging = SERVICES[name]["logging"]
+    assert logging["driver"] == "json-file"
+    assert set(logging["options"]) == {"max-size", "max-file"}
+    assert all(isinstance(value, str) for value in logging["options"].values())
+
+
+def test_every_variable_is_documented_with_its_default() -> None:
+    documented = {name: cells[0] for name, cells in documented_variables().items()}
+    defaults = variables()
+    assert set(documented) == set(defaults)
+    for name, default in defaults.items():
+        assert documented[name].strip("`") == default if default else documented[name].startswith("none"), (
+            name
+        )
+
+
+def test_what_may_differ_from_host_to_host_is_a_variable() -> None:
+    text = FILE.read_text()
+    for line in re.findall(r"^ +(?:image|mem_limit|ports|file): (.+)$", text, flags=re.MULTILINE):
+        assert "${" in line
+    chosen = rendered(**{name: f"chosen-{name}" for name in variables()})
+    for service in chosen["services"].values():
+        assert str(service["image"]).startswith("chosen-")
+        assert str(service["mem_limit"]).startswith("chosen-")
+
+
+def test_secrets_are_files_that_only_those_get_who_need_them() -> None:
+    services = rendered(DATABASE_URL_FILE="./url", AWS_CREDENTIALS_FILE="./aws")["services"]
+    for name, service in services.items():
+        given = set(service.get("secrets", ()))
+        environment = service.get("environment", {})
+        named = {value for key, value in environment.items() if key.endswith("_FILE")}
+        told = {f"/run/secrets/{secret}" for secret in given}
+        assert named <= told, name
+        assert told - named <= {"/run/secrets/s3_keys"}, name
+        assert not [key for key in environment if key.endswith(("PASSWORD", "SECRET", "TOKEN", "_KEY"))], name
+    assert {name for name in services if "admin_key" in services[name].get("secrets", ())} == {"api"}
+
+
+def test_a_secret_that_is_not_named_is_no_setting() -> None:
+    for name in OURS:
+        assert not SERVICES[name]["environment"]["WINNOW_DATABASE_URL_FILE"]
+        assert not SERVICES[name]["environment"]["AWS_SHARED_CREDENTIALS_FILE"]
+    assert BASE["secrets"]["database_url"]["file"] == "/dev/null"
+
+
+def test_secrets_are_made_at_random_once_and_fit_each_other(tmp_path: Path) -> None:
+    def made(folder: str) -> dict[str, str]:
+        subprocess.run([ROOT / "deploy" / "make-secrets", tmp_path / folder], check=True)
+        return {file.name: file.read_text().strip() for file in (tmp_path / folder).iterdir()}
+
+    first = made("secrets")
+    assert {file["file"] for file in BASE["secrets"].values()} - {"/dev/null"} <= {
+        f"./secrets/{n}" for n in first
+    }
+    assert first == made("secrets")
+    assert not set(first.values()) & set(made("others").values())
+    assert f":{first['postgres_password']}@postgres/" in first["database_url"]
+    name, secret = first["s3_keys"].split(",")
+    assert name in first["aws_credentials"]
+    assert secret in first["aws_credentials"]
+    assert stat.S_IMODE((tmp_path / "secrets").stat().st_mode) == 0o700
+    assert stat.S_IMODE((tmp_path / "secrets" / "admin_key").stat().st_mode) == 0o444
+
+
+def test_only_the_api_and_what_watches_it_are_published_and_only_on_loopback() -> None:
+    published = {name: service["ports"] for name, service in SERVICES.items() if service.get("ports")}
+    assert set(published) == {"api", "prometheus", "grafana", "flower"}
     assert all(port.startswith("127.0.0.1:") for ports in published.values() for port in ports)
 
 
 def test_flower_watches_the_broker_of_the_workers() -> None:
-    assert (
-        f"--broker={SERVICES['worker']['environment']['WINNOW_BROKER_URL']}" in SERVICES["flower"]["command"]
-    )
+    broker = SERVICES["worker"]["environment"]["WINNOW_BROKER_URL"]
+    assert f"--broker={broker}" in SERVICES["flower"]["command"]
 
 
-@pytest.mark.parametrize("name", [*PARSERS, "redis"])
+def test_grafana_finds_the_dashboards_and_prometheus_where_compose_has_them() -> None:
+    folder = ROOT / "deploy" / "grafana" / "provisioning"
+    [source] = yaml.safe_load((folder / "datasources" / "winnow.yml").read_text())["datasources"]
+    assert source["url"] == "http://prometheus:9090"
+    [provider] = yaml.safe_load((folder / "dashboards" / "winnow.yml").read_text())["providers"]
+    assert f"./deploy/grafana:{provider['options']['path']}:ro" in SERVICES["grafana"]["volumes"]
+
+
+@pytest.mark.parametrize("name", [*PARSERS, "redis", "postgres", "s3"])
 def test_what_parses_uploads_has_no_way_to_the_internet(name: str) -> None:
-    assert RUNNING[name]["networks"] == ["inside"]
-    assert BASE["networks"]["inside"] == {"internal": True}
+    assert SERVICES[name]["networks"] == ["inside"]
+    assert BASE["networks"]["inside"] == {"internal": "true"}
 
 
 def test_redis_keeps_what_waits() -> None:
@@ -163,11 +299,17 @@ def test_redis_keeps_what_waits() -> None:
 
 @pytest.mark.parametrize("name", PARSERS)
 def test_workers_share_records_blobs_and_the_lock_on_measuring(name: str) -> None:
-    api, service = SERVICES["api"], RUNNING[name]
+    api, service = SERVICES["api"], SERVICES[name]
     assert service["volumes"] == api["volumes"]
     assert service["environment"]["WINNOW_BROKER_URL"] == api["environment"]["WINNOW_BROKER_URL"]
     assert service["environment"]["WINNOW_MEASURE_LOCK"] == api["environment"]["WINNOW_MEASURE_LOCK"]
     assert service["environment"]["WINNOW_MEASURE_LOCK"].startswith(api["volumes"][0].split(":")[1])
+
+
+def test_a_worker_is_not_killed_before_its_time_to_finish_is_over() -> None:
+    for name in PARSERS:
+        granted = float(SERVICES[name]["environment"]["WINNOW_GRACE_SECONDS"])
+        assert granted + 10 <= float(SERVICES[name]["stop_grace_period"].removesuffix("s"))
 
 
 def test_each_gpu_has_one_worker_and_the_cpu_worker_stands_back() -> None:
@@ -175,16 +317,17 @@ def test_each_gpu_has_one_worker_and_the_cpu_worker_stands_back() -> None:
         [device] = service["deploy"]["resources"]["reservations"]["devices"]
         return device["device_ids"]
 
-    assert [devices(service) for service in GPU_WORKERS.values()] == [["0"], ["1"]]
-    assert GPU["services"]["worker"]["profiles"] == ["cpu"]
+    assert [devices(SERVICES[name]) for name in GPU_WORKERS] == [["0"], ["1"]]
+    assert rendered(CPU_WORKERS="0")["services"]["worker"]["scale"] == "0"
+    assert [SERVICES[name]["scale"] for name in ("worker", "inspector", *GPU_WORKERS)] == ["1", 1, 1, 1]
 
 
 @pytest.mark.parametrize("name", GPU_WORKERS)
 def test_a_gpu_worker_differs_from_the_cpu_worker_only_in_its_image_and_device(name: str) -> None:
-    own = {"build", "image", "deploy", "profiles", "command"}
-    assert GPU_WORKERS[name]["command"] == [*SERVICES["worker"]["command"][:-1], "cpu,cuda"]
+    own = {"build", "image", "deploy", "profiles", "command", "scale"}
+    assert SERVICES[name]["command"] == [*SERVICES["worker"]["command"][:-1], "cpu,cuda"]
     base = {key: value for key, value in SERVICES["worker"].items() if key not in own}
-    assert {key: value for key, value in GPU_WORKERS[name].items() if key not in own} == base
+    assert {key: value for key, value in SERVICES[name].items() if key not in own} == base
 
 
 def test_the_api_answers_to_the_names_by_which_its_containers_are_asked() -> None:

@@ -8,41 +8,28 @@ from typing import Any, get_args
 
 import pytest
 import typer
-import yaml
 from pydantic_core import PydanticUndefined
 
 from app.settings import Settings
+from tests.support.compose import rendered
+from tests.support.pages import BESIDE, DOCS, rows, sections
 from winnow.cli.commands import commands
 from winnow.contract.errors import CODES
 from winnow.contract.recipe import AnyStep, Step
 
 ROOT = Path(__file__).parent.parent
-DOCS = ROOT / "docs"
 PAGES = sorted([*ROOT.glob("*.md"), *DOCS.rglob("*.md")])
 KINDS: dict[str, type[Step]] = {
     get_args(step.model_fields["kind"].annotation)[0]: step for step in get_args(get_args(AnyStep)[0])
 }
 OUTSIDE_SETTINGS = {
     "WINNOW_KEY",  # the command line and the client
+    "WINNOW_CONFIG",  # where further settings stand
     "WINNOW_PARENT_PID",  # from `winnow serve` to its workers
     "WINNOW_REQUIRE_INTEGRATION",  # the tests
     "WINNOW_URL",  # the command line
 }
 """Read by what knows no `Settings`."""
-
-
-def sections(page: Path) -> dict[str, str]:
-    """Heading of the second level → its text."""
-    parts = re.split(r"^## (.+)$", page.read_text(), flags=re.MULTILINE)
-    headings = parts[1::2]
-    assert len(headings) == len(set(headings)), f"{page.name} has a heading twice"
-    return dict(zip(headings, parts[2::2], strict=True))
-
-
-def rows(text: str) -> dict[str, list[str]]:
-    """First cell (without its backticks) → the other cells, of every table row that begins with code."""
-    found = re.findall(r"^\| `([^`]+)` \|(.*)\|$", text, flags=re.MULTILINE)
-    return {name: [cell.strip() for cell in rest.split(" | ")] for name, rest in found}
 
 
 def anchor(heading: str) -> str:
@@ -96,10 +83,11 @@ def test_every_setting_is_documented_and_every_documented_setting_exists() -> No
 
 
 def test_no_document_and_no_code_names_a_variable_that_nothing_reads() -> None:
-    known = {"WINNOW_" + name.upper() for name in Settings.model_fields} | OUTSIDE_SETTINGS
+    settings = {"WINNOW_" + name.upper() + end for name in Settings.model_fields for end in ("", "_FILE")}
+    known = settings | OUTSIDE_SETTINGS
     files = [*PAGES, *ROOT.glob("*.y*ml"), ROOT / "Dockerfile", ROOT / "Makefile", ROOT / ".ci" / "run"]
     named = {name for file in files for name in re.findall(r"\bWINNOW_[A-Z_]*[A-Z]\b", file.read_text())}
-    assert named <= known
+    assert named <= known | BESIDE
     assert in_the_code("app", "winnow", "worker") <= known
     assert in_the_code("app", "winnow", "worker", "tests/support") >= OUTSIDE_SETTINGS
     assert named >= OUTSIDE_SETTINGS
@@ -217,8 +205,7 @@ def documented_calls() -> list[list[str]]:
 def container_calls() -> list[list[str]]:
     compose = [
         service["command"]
-        for name in ("docker-compose.yml", "compose.gpu.yaml")
-        for service in yaml.safe_load((ROOT / name).read_text())["services"].values()
+        for service in rendered()["services"].values()
         if service.get("command", [""])[0] == "winnow"
     ]
     docker = [

@@ -2,5 +2,9 @@
 
 import os
 
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-"""Read by ONNX Runtime when it is imported: nothing here calls anyone."""
+SILENT = ("ORT_DISABLE_TELEMETRY", "HF_HUB_DISABLE_TELEMETRY", "HF_HUB_OFFLINE", "DO_NOT_TRACK")
+"""Read by ONNX Runtime and by what tokenizers brings along when they are imported: nothing here calls anyone. OpenVINO
+reads no variable: `worker.compression.runtime.on_openvino` has its."""
+
+for _name in SILENT:
+    os.environ.setdefault(_name, "1")

@@ -6,7 +6,7 @@ whatever comes of an attempt is written only while that attempt is the current o
 
 import logging
 import time
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, Final, assert_never
 

@@ -1,11 +1,14 @@
-"""Settings from the environment and from options, whose faults are told in the words of the options."""
+"""Settings from the environment, its files and from options, whose faults are told in the words of who set them."""
 
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+from pydantic_settings import SettingsError
 
+from app.setting_sources import FILE, place
 from app.settings import Settings
 from winnow.contract.invalid import sentence
 
@@ -13,18 +16,19 @@ DataDir = Annotated[Path | None, typer.Option(help="Records, blobs and queue liv
 
 
 def settings(**options: Any) -> Settings:
-    """Read the environment; an option that has a value wins over its variable. Raises typer.BadParameter."""
+    """Read the environment and its files; an option that has a value wins over them. Raises typer.BadParameter."""
     try:
         return Settings(**{name: value for name, value in options.items() if value is not None})
+    except SettingsError as error:
+        raise typer.BadParameter(str(error)) from error
     except ValidationError as error:
-        wrong = "; ".join(
-            f"{_name(str(it['loc'][0]), options)}: {sentence(it, it['input'], None)}" for it in error.errors()
-        )
-        raise typer.BadParameter(wrong) from error
+        raise typer.BadParameter("; ".join(_fault(it, options) for it in error.errors())) from error
 
 
-def _name(setting: str, options: dict[str, Any]) -> str:
-    """Name the option where it has a value, else the variable."""
-    if options.get(setting) is not None:
-        return f"--{setting.replace('_', '-')}"
-    return f"WINNOW_{setting.upper()}"
+def _fault(error: ErrorDetails, options: dict[str, Any]) -> str:
+    """Name the option where it has a value, else where the setting stands. What a file holds may be a secret."""
+    setting = str(error["loc"][0])
+    option = f"--{setting.replace('_', '-')}"
+    where = place(setting) if options.get(setting) is None else option
+    shown = "…" if where.endswith(FILE) else error["input"]
+    return f"{where}: {sentence({**error, 'input': shown}, shown, None)}"

@@ -21,7 +21,7 @@ from pathlib import Path
 from threading import Thread
 from typing import BinaryIO, Final
 
-from app.storage.plain_file import copy_in
+from app.storage.plain_file import copy_in, open_plain
 from winnow.contract.errors import Refusal
 
 BUFFER_BYTES: Final = 2**20

@@ -3,7 +3,7 @@
 from collections.abc import Collection
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, insert, select, text, union, update
+from sqlalchemy import CompoundSelect, Connection, Row, delete, insert, select, text, union, update
 from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
@@ -86,16 +86,20 @@ class SqlRecords(
 
     def live_blobs(self, without: Collection[str] = frozenset()) -> set[str]:
         """Ids are left out here and not in the query: there may be more of them than a query can take."""
-        named = [
-            *((uploads.c[name], uploads.c.id, uploads.c.id) for name in ("sha256", "converted")),
-            (inquiries.c.answer_sha256, inquiries.c.model, inquiries.c.dataset),
-            *((jobs.c[name], jobs.c.id, jobs.c.id) for name in rules.MADE),
-            *((trials.c[name], trials.c.job, trials.c.job) for name in rules.TRIAL_MADE),
-        ]
-        of_records = [select(*of).where(of[0].is_not(None)) for of in named]
         with self.reading() as connection:
-            rows = connection.execute(union(*of_records, live_checkpoints()))
+            rows = connection.execute(named_blobs())
             return {name for name, *holders in rows if not any(id in without for id in holders)}
+
+
+def named_blobs() -> CompoundSelect[tuple[str, str, str]]:
+    """The SHA-256 of every blob that a record names, each with the ids of what names it."""
+    named = [
+        *((uploads.c[name], uploads.c.id, uploads.c.id) for name in ("sha256", "converted")),
+        (inquiries.c.answer_sha256, inquiries.c.model, inquiries.c.dataset),
+        *((jobs.c[name], jobs.c.id, jobs.c.id) for name in rules.MADE),
+        *((trials.c[name], trials.c.job, trials.c.job) for name in rules.TRIAL_MADE),
+    ]
+    return union(*(select(*of).where(of[0].is_not(None)) for of in named), live_checkpoints())
 
 
 def _worker(row: Row[Any]) -> Worker:

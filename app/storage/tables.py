@@ -372,6 +372,12 @@ checkpoints: Final = Table(
     Column("kept_at", Double, nullable=False),
 )
 
+compatibility: Final = Table(
+    "compatibility",
+    metadata,
+    Column("oldest", String(20), primary_key=True),  # no code of an older revision can work with this schema
+)
+
 job_uses: Final = Table(
     "job_uses",
     metadata,

@@ -4,10 +4,13 @@ from typing import NoReturn
 
 import httpx
 import pytest
+from sqlalchemy import text
 
 from app import embedded
 from app.embedded import CannotStart, running, work
 from app.settings import Settings
+from app.storage.engine import in_mode, open_engine
+from app.storage.open import open_records
 
 
 @pytest.mark.parametrize("url", ["nonsense", "sqlite:////nowhere/winnow.db"])
@@ -15,6 +18,20 @@ def test_a_database_that_cannot_be_opened_is_a_sentence(tmp_path: Path, url: str
     settings = Settings(data_dir=tmp_path, port=0, database_url=url)
     with pytest.raises(CannotStart, match="WINNOW_DATABASE_URL"), running(settings, workers=0):
         pass
+
+
+def test_a_database_that_this_version_is_too_old_for_is_a_sentence(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, port=0)
+    open_records(settings)
+    engine = open_engine(settings.database)
+    with in_mode(engine, "write").begin() as connection:
+        connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        connection.execute(text("INSERT INTO compatibility VALUES ('9999')"))
+    engine.dispose()
+    with pytest.raises(CannotStart, match="is too old: 9999"), running(settings, workers=0):
+        pytest.fail("it started")
+    with pytest.raises(CannotStart, match="is too old: 9999"):
+        work(settings, "work")
 
 
 def test_a_worker_that_is_not_installed_is_a_sentence(

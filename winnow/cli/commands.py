@@ -97,6 +97,8 @@ add_service_command(commands, "serve")
 add_service_command(commands, "worker")
 add_service_group(commands, "keys")
 add_service_command(commands, "gc")
+add_service_command(commands, "backup")
+add_service_command(commands, "restore")
 for command in (
     uploads.upload,
     uploads.models,

@@ -51,15 +51,16 @@ SETTINGS: Final = (
     "task_events",
 )
 """Those of the service (`app.settings`), written in capitals behind the prefix: a test compares them."""
-OTHERS: Final = ("WINNOW_URL", "WINNOW_KEY", "WINNOW_PARENT_PID")
-"""What is read beside the settings: where the service is, the key to it, and whose worker this is."""
+OTHERS: Final = ("WINNOW_URL", "WINNOW_KEY", "WINNOW_CONFIG", "WINNOW_PARENT_PID")
+"""What is read beside the settings: where the service is, the key to it, a file of settings, and whose worker this
+is."""
 FOREIGN: Final = tuple(PREFIX + start for start in ("TEST_", "FUZZ_", "REQUIRE_", "GENERATED"))
 """Those of the tests."""
 
 
 def unknown_variables(environment: Mapping[str, str]) -> Iterator[str]:
     """A sentence for each variable that begins like ours and that nothing reads."""
-    known = [*(PREFIX + name.upper() for name in SETTINGS), *OTHERS]
+    known = [*(PREFIX + name.upper() + end for name in SETTINGS for end in ("", "_FILE")), *OTHERS]
     for name in sorted(environment):
         if name.upper().startswith(PREFIX) and name.upper() not in known and not name.startswith(FOREIGN):
             yield f"{name} is no variable of Winnow and has no effect.{did_you_mean(name, known)}"

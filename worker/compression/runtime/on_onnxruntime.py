@@ -1,10 +1,13 @@
 """A model loaded by ONNX Runtime, on the CPU or on CUDA."""
 
+import sys
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+import onnxruntime as ort
 
 from worker.compression.runtime.executable import TargetUnavailable
 from worker.compression.runtime.session import CPU, PROVIDERS, open_session
@@ -33,5 +36,10 @@ def open_on_cpu(model: Path, threads: int) -> OnnxRuntimeModel:
 
 
 def open_on_cuda(model: Path, threads: int) -> OnnxRuntimeModel:
-    """What CUDA has no kernel for runs on the CPU, node by node: shapes, for example."""
+    """What CUDA has no kernel for runs on the CPU, node by node: shapes, for example.
+
+    CUDA's libraries are packages of Python, which the system's loader does not find.
+    """
+    with redirect_stdout(sys.stderr):  # it prints what it cannot load
+        ort.preload_dlls()
     return OnnxRuntimeModel(model, threads, CUDA, CPU)
