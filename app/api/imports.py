@@ -61,7 +61,7 @@ async def import_job(request: Request, response: Response, service: Service, own
     received, _ = await receive(request, service.blobs, service.settings.max_upload_bytes, _take_no_fields)
     job = await run_in_threadpool(_import, service, owner, received.sha256)
     response.headers["location"] = f"/v1/jobs/{job.id}"
-    return views.job(job, None, {})
+    return views.job(job, views.Waiting(), {})
 
 
 def _take_no_fields(fields: Any) -> None:

@@ -24,7 +24,8 @@ from uuid import uuid4
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sqlalchemy import Engine
 
-from app.storage.local_blobs import CHUNK, LocalBlobs
+from app.storage.local_blobs import LocalBlobs
+from app.storage.plain_file import CHUNK
 from app.storage.ports import Blobs
 from app.storage.row_files import CannotCopy, Rows, drop_rows, read_rows, write_rows
 from app.storage.sql import SqlRecords

@@ -40,6 +40,12 @@ class RemoteBlobs:
     def put_file(self, path: Path) -> tuple[str, int]:
         return copy_in(path, self.writer())
 
+    def take_file(self, path: Path, sha256: str) -> None:
+        sent, _ = self.put_file(path)
+        if sent != sha256:
+            raise ValueError(f"{path.name} is not what it was said to be")
+        path.unlink()
+
     def open(self, sha256: str) -> BinaryIO | None:
         stored = self._keys.find(sha256)
         if stored is None:
@@ -57,14 +63,17 @@ class RemoteBlobs:
             raise FileNotFoundError(f"no blob {sha256!r}")
         return RemoteObject(self._bucket, stored.key, stored.size, self._redirects)
 
-    def sweep(self, live: set[str], older_than: float) -> Iterator[str]:
+    def sweep(self, live: set[str], older_than: float, *, remove: bool = True) -> Iterator[str]:
         """Also removes what was left by a process that died while it wrote, or while it removed."""
-        for key in self._keys.abandoned(min(older_than, time.time() - ABANDONED_SECONDS)):
-            self._remove(key)
+        if remove:
+            for key in self._keys.abandoned(min(older_than, time.time() - ABANDONED_SECONDS)):
+                self._remove(key)
         for stored in self._keys.older(older_than):
-            if stored.sha256 not in live and self._keys.release(stored, older_than):
+            if stored.sha256 in live or (remove and not self._keys.release(stored, older_than)):
+                continue
+            if remove:
                 self._remove(stored.key)
-                yield stored.sha256
+            yield stored.sha256
 
     def ping(self) -> None:
         self._bucket.put(PING, b"ping")

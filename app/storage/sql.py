@@ -88,7 +88,7 @@ class SqlRecords(
         """Ids are left out here and not in the query: there may be more of them than a query can take."""
         with self.reading() as connection:
             rows = connection.execute(named_blobs())
-            return {name for name, *holders in rows if not any(id in without for id in holders)}
+            return {name for name, *holders in rows.tuples() if not any(id in without for id in holders)}
 
 
 def named_blobs() -> CompoundSelect[tuple[str, str, str]]:

@@ -9,7 +9,7 @@ import httpx
 
 from winnow.client.errors import ServiceProblem, ServiceUnreachable, UnexpectedAnswer
 from winnow.client.transport import Transport
-from winnow.client.watching import QUICK, RESTARTING, patiently
+from winnow.client.watching import PASSING, QUICK, patiently
 
 log = logging.getLogger(__name__)
 
@@ -20,7 +20,7 @@ MOST_IN_ADDRESS: Final = 16_000
 
 VERSION: Final = {"Tus-Resumable": "1.0.0"}
 PART: Final = {**VERSION, "Content-Type": "application/offset+octet-stream"}
-RESUMABLE: Final = RESTARTING | {408, 409, 423}
+RESUMABLE: Final = PASSING | {408, 409, 423}
 """Answers after which the rest can be sent: away for a moment, too slow, or another connection was thought to live."""
 UNKNOWN: Final = frozenset({404, 405})
 
