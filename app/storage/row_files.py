@@ -11,15 +11,30 @@ from pathlib import Path
 from typing import Any, Final
 
 import zstandard
-from sqlalchemy import JSON, Connection, Engine, MetaData, Table, func, insert, inspect, literal, select
+from sqlalchemy import (
+    JSON,
+    Column,
+    ColumnElement,
+    Connection,
+    Engine,
+    MetaData,
+    Table,
+    TypeDecorator,
+    func,
+    insert,
+    inspect,
+    literal,
+    select,
+    type_coerce,
+)
 
 from app.storage.engine import in_mode, make_file
 from app.storage.migrate import config, newest_revision, revision_of, wait_for_turn
 from app.storage.sql import named_blobs
 from app.storage.tables import jobs, metadata, uploads
 
-LEFT_OUT: Final = frozenset({"workers"})
-"""Tables of what runs, which is true of one moment only."""
+LEFT_OUT: Final = frozenset({"workers", "transfers", "blobs"})
+"""Tables of what is true of one moment or one store only: what runs, what is on its way in, where a bucket has what."""
 AT_ONCE: Final = 1000
 
 
@@ -101,7 +116,8 @@ def _file(folder: Path, table: str) -> Path:
 
 def _write(connection: Connection, table: Table, file: Path) -> int:
     count = 0
-    rows = connection.execute(select(table).execution_options(yield_per=AT_ONCE))
+    columns = [_as_stored(column) for column in table.columns]
+    rows = connection.execute(select(*columns).execution_options(yield_per=AT_ONCE))
     with zstandard.open(
         file, "wt", cctx=zstandard.ZstdCompressor(write_checksum=True), encoding="utf-8"
     ) as lines:
@@ -110,6 +126,12 @@ def _write(connection: Connection, table: Table, file: Path) -> int:
             lines.write(json.dumps(list(row)) + "\n")
             count += 1
     return count
+
+
+def _as_stored(column: Column[Any]) -> ColumnElement[Any]:
+    """As a database has it that is read without our types, as `_read` writes it."""
+    is_ours = isinstance(column.type, TypeDecorator)
+    return type_coerce(column, column.type.impl).label(column.name) if is_ours else column
 
 
 def _read(connection: Connection, table: Table, file: Path, count: int) -> None:

@@ -88,10 +88,10 @@ class SqlRecords(
         """Ids are left out here and not in the query: there may be more of them than a query can take."""
         with self.reading() as connection:
             rows = connection.execute(named_blobs())
-            return {name for name, *holders in rows.tuples() if not any(id in without for id in holders)}
+            return {name for name, *holders in rows.all() if not any(id in without for id in holders)}
 
 
-def named_blobs() -> CompoundSelect[tuple[str, str, str]]:
+def named_blobs() -> CompoundSelect[Any]:
     """The SHA-256 of every blob that a record names, each with the ids of what names it."""
     named = [
         *((uploads.c[name], uploads.c.id, uploads.c.id) for name in ("sha256", "converted")),

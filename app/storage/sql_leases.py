@@ -112,9 +112,10 @@ class SqlLeases(SqlStore):
             waiting = {
                 queue: count for family in mine for queue, count in _count_waiting(connection, family).items()
             }
-            for family, released in Counter(family_of(queue_of(item)) for item in waits).items():
-                _count(connection, family, released=released)
-        return Reaped(released=[wake_of(item) for item in by_age(waits)], waiting=waiting)
+            released = by_age({item.id: item for item in waits}.values())
+            for family, count in Counter(family_of(queue_of(item)) for item in released).items():
+                _count(connection, family, released=count)
+        return Reaped(released=[wake_of(item) for item in released], waiting=waiting)
 
     def republish(self, queue: Queue, count: int, now: float, published_before: float) -> list[Wake]:
         tables = BY_FAMILY[family_of(queue)]

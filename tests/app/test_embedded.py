@@ -31,7 +31,7 @@ def test_a_database_that_this_version_is_too_old_for_is_a_sentence(tmp_path: Pat
     with pytest.raises(CannotStart, match="is too old: 9999"), running(settings, workers=0):
         pytest.fail("it started")
     with pytest.raises(CannotStart, match="is too old: 9999"):
-        work(settings, "work")
+        work(settings)
 
 
 def test_a_worker_that_is_not_installed_is_a_sentence(

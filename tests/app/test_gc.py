@@ -28,7 +28,7 @@ def kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Settings:
         writer = blobs.writer()
         writer.write(content)
         sha256, size = writer.commit()
-        os.utime(blobs.path(sha256), (1000.0, 1000.0))
+        os.utime(blobs.source(sha256), (1000.0, 1000.0))
         if created_at is not None:
             records.add_upload(an_upload(sha256, state="ready", created_at=created_at, size_bytes=size))
     return chosen

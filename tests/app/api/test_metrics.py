@@ -29,21 +29,21 @@ def labels(**named: str) -> Labels:
 
 
 def test_what_the_records_hold_is_told(api: Served, job: str) -> None:
-    api.parts.records.worker_seen(a_worker(queues=("work",)), 0.0)
+    api.parts.records.worker_seen(a_worker(queues=("cpu",)), 0.0)
     told = scraped(api)
     assert told["winnow_up"] == {labels(): 1}
     assert told["winnow_jobs"] == {labels(kind="job", state="queued", outcome="none"): 1}
     assert told["winnow_uploads"] == {labels(kind="model", state="ready"): 1}
-    assert told["winnow_queue_waiting"] == {labels(queue="work"): 1, labels(queue="inspect"): 0}
-    assert 0 <= told["winnow_queue_oldest_seconds"][labels(queue="work")] < 60
-    assert told["winnow_workers"] == {labels(queue="work"): 1, labels(queue="inspect"): 0}
+    assert told["winnow_queue_waiting"] == {labels(queue="cpu"): 1, labels(queue="inspect"): 0}
+    assert 0 <= told["winnow_queue_oldest_seconds"][labels(queue="cpu")] < 60
+    assert told["winnow_workers"] == {labels(queue="cpu"): 1, labels(queue="inspect"): 0}
     assert 0 < told["winnow_disk_free_bytes"][labels()] <= told["winnow_disk_bytes"][labels()]
     assert told["winnow_stored_bytes"][labels(kind="model")] == 8
 
 
 def test_a_worker_that_was_not_seen_lately_is_not_live(api: Served) -> None:
     api.parts.records.worker_seen(a_worker(last_seen=1000.0), 0.0)
-    assert scraped(api)["winnow_workers"][labels(queue="work")] == 0
+    assert scraped(api)["winnow_workers"][labels(queue="cpu")] == 0
 
 
 def test_requests_are_counted_by_template_and_strangers_make_no_labels(tmp_path: Path) -> None:
@@ -52,14 +52,14 @@ def test_requests_are_counted_by_template_and_strangers_make_no_labels(tmp_path:
             assert api.http.get(f"/v1/jobs/{id}").status_code == 404
         for path in ("/wp-login.php", "/v1/../etc", "/v1/nothing/x"):
             assert api.http.get(path).status_code == 404
-        api.http.request("BREW", "/livez")
+        api.http.request("BREW", "/readyz")
         api.http.get("/livez", headers={"Host": "evil.example"})
         told = scraped(api)
     assert told["winnow_http_requests_total"] == {
         labels(method="GET", route="/v1/jobs/{id}", status="404"): 2,
         labels(method="GET", route="unknown", status="404"): 3,
         labels(method="GET", route="unknown", status="421"): 1,
-        labels(method="other", route="/livez", status="405"): 1,
+        labels(method="other", route="/readyz", status="405"): 1,
     }
     taken = labels(method="GET", route="/v1/jobs/{id}")
     assert told["winnow_http_request_seconds_count"][taken] == 2

@@ -196,11 +196,11 @@ def test_every_artifact_is_in_a_backup_that_is_made_while_others_write(
 
 
 def lose(blobs: LocalBlobs, name: str) -> None:
-    blobs.path(name).unlink()
+    blobs.source(name).unlink()
 
 
 def damage(blobs: LocalBlobs, name: str) -> None:
-    path = blobs.path(name)
+    path = blobs.source(name)
     path.chmod(0o640)
     path.write_bytes(b"?????")
 

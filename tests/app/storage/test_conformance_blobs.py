@@ -55,7 +55,7 @@ def test_a_file_that_is_taken_is_a_blob_and_gone_from_where_it_was(blobs: Blobs,
         (tmp_path / "file").write_bytes(b"content")
         blobs.take_file(tmp_path / "file", sha256)
         assert not (tmp_path / "file").exists()
-        assert blobs.path(sha256).read_bytes() == b"content"
+        assert content_of(blobs, sha256) == b"content"
     with pytest.raises(OSError):
         blobs.take_file(tmp_path / "file", sha256)
 

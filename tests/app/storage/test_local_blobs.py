@@ -46,7 +46,7 @@ def test_who_reads_what_is_put_again_reads_on(root: Path) -> None:
     first = blobs.writer()
     first.write(b"content")
     sha256, _ = first.commit()
-    before = blobs.path(sha256).stat()
+    before = blobs.source(sha256).stat()
     opened = blobs.open(sha256)
     assert opened is not None
     with opened:
@@ -54,7 +54,7 @@ def test_who_reads_what_is_put_again_reads_on(root: Path) -> None:
         again.write(b"content")
         assert again.commit() == (sha256, 7)
         assert opened.read() == b"content"
-    after = blobs.path(sha256).stat()
+    after = blobs.source(sha256).stat()
     assert (after.st_ino != before.st_ino, after.st_nlink, after.st_mode) == (True, 1, before.st_mode)
 
 

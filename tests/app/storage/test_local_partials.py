@@ -66,7 +66,7 @@ def test_what_is_there_is_what_was_added_and_not_doubted(
         assert partials.size(NAME) == len(kept)
     sha256 = hashlib.sha256(kept).hexdigest()
     assert partials.finish(NAME) == (sha256, len(kept))
-    assert LocalBlobs(folder / "blobs").path(sha256).read_bytes() == kept
+    assert LocalBlobs(folder / "blobs").source(sha256).read_bytes() == kept
     partials.remove(NAME)
     assert left(folder) == []
 
