@@ -88,7 +88,9 @@ def after_call(context: Any, case: Any, response: Any) -> None:
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
     """Well-formed requests may be refused for what no schema says."""
     if isinstance(failure, AcceptedNegativeData):
-        any_bytes = case.id in with_files or case.operation.definition.raw["operationId"] == "append_to_upload"
+        any_bytes = (
+            case.id in with_files or case.operation.definition.raw["operationId"] == "append_to_upload"
+        )
         return not (any_bytes or response.status_code in REFUSALS_UNKNOWN)
     return not (isinstance(failure, RejectedPositiveData) and _is_beyond_schemas(case, response))
 
