@@ -33,10 +33,10 @@ def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
     assert entry >= {"main", "embedded"}
     assert server == {"server"}
     assert faces == {"api"}
-    assert admission == {"admission"}
+    assert admission == {"admission", "webhooks"}
     assert stores >= {"queue", "storage"}
     assert base == {"settings"}
-    assert hosts == {"hosts"}
+    assert hosts == {"hosts", "networks"}
 
 
 def test_the_command_line_stands_on_the_client_and_the_client_on_the_contract() -> None:
