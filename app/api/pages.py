@@ -5,7 +5,7 @@ import binascii
 import json
 import math
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Generic, Protocol, TypeVar
+from typing import Annotated, Any, Final, Generic, TypeVar
 from urllib.parse import quote, urlencode
 
 from fastapi import Depends, Query, Request
@@ -13,7 +13,7 @@ from pydantic import Field
 
 from app.api.examples import CURSOR
 from app.api.text import WRITTEN_WHOLE
-from app.storage.records import Job, Page, Trial, Upload
+from app.storage.records import Job, Page, Placed, Trial, Upload
 from winnow.contract.base import ResponseModel
 from winnow.contract.errors import Refusal
 
@@ -25,18 +25,6 @@ VALUE_CHARACTERS: Final = 50
 """Of a text that weigh as much as a value."""
 
 Item = TypeVar("Item")
-
-
-class Placed(Protocol):
-    """A row that has a place in a list."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def created_at(self) -> float: ...
-
-
 Row = TypeVar("Row", bound=Placed)
 
 

@@ -1,8 +1,10 @@
-"""What every request and answer below `/v1/uploads` has in common, as tus 1.0 has it (https://tus.io), and its headers.
+"""What every request and answer below `/v1/uploads` has in common, as tus 1.0 has it (https://tus.io).
 
-Tus-Resumable           in every request but OPTIONS, and in every answer; another version is refused with 412
-X-HTTP-Method-Override  counts in place of POST, for clients that cannot send PATCH
-OPTIONS                 is answered with what this server can do
+    Tus-Resumable           in every request but OPTIONS, and in every answer; another version is refused with 412
+    X-HTTP-Method-Override  counts in place of POST, for clients that cannot send PATCH
+    OPTIONS                 is answered with what this server can do, too
+
+And how the headers are written that only some of them have.
 """
 
 import base64

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from copy import deepcopy
 from dataclasses import replace
 from threading import RLock
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from app.storage import deliveries, rules
 from app.storage.messages import state_event
@@ -17,6 +17,7 @@ from app.storage.records import (
     Item,
     Job,
     Page,
+    Placed,
     Queue,
     Study,
     Transfer,
@@ -27,18 +28,6 @@ from app.storage.records import (
 )
 
 Some = TypeVar("Some", bound=Item)
-
-
-class Placed(Protocol):
-    """What has a place in a list."""
-
-    @property
-    def id(self) -> str: ...
-
-    @property
-    def created_at(self) -> float: ...
-
-
 AnyPlaced = TypeVar("AnyPlaced", bound=Placed)
 
 

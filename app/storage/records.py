@@ -7,7 +7,7 @@ change nothing.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Literal, get_args
+from typing import Any, Final, Literal, Protocol, get_args
 
 LOCAL_OWNER = "local"
 """The one owner until there are keys."""
@@ -29,6 +29,16 @@ KEEP_DELIVERIES_SECONDS: Final = 30 * 86400.0
 """Deliveries that have ended are kept for so long."""
 FORGET_WORKER_SECONDS: Final = 600.0
 """A worker that was not seen for longer has no record any more."""
+
+
+class Placed(Protocol):
+    """What has a place in a list."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def created_at(self) -> float: ...
 
 
 @dataclass(frozen=True, kw_only=True)
