@@ -33,7 +33,7 @@ def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
     assert entry >= {"main", "embedded"}
     assert server == {"server"}
     assert faces == {"api"}
-    assert admission == {"access", "admission"}
+    assert admission == {"access", "admission", "webhooks"}
     assert stores >= {"queue", "storage"}
     assert base == {"settings"}
     assert hosts == {"hosts", "networks", "retention", "setting_sources"}

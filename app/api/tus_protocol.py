@@ -1,8 +1,10 @@
-"""What every request and answer below `/v1/uploads` has in common, as tus 1.0 has it (https://tus.io), and its headers.
+"""What every request and answer below `/v1/uploads` has in common, as tus 1.0 has it (https://tus.io).
 
-Tus-Resumable           in every request but OPTIONS, and in every answer; another version is refused with 412
-X-HTTP-Method-Override  counts in place of the method, for clients that cannot send PATCH
-OPTIONS                 is answered with what this server can do
+    Tus-Resumable           in every request but OPTIONS, and in every answer; another version is refused with 412
+    X-HTTP-Method-Override  counts in place of POST, for clients that cannot send PATCH
+    OPTIONS                 is answered with what this server can do, too
+
+And how the headers are written that only some of them have.
 """
 
 import base64
@@ -78,7 +80,8 @@ class Tus:
             return await self._app(scope, receive, send)
 
         headers = Headers(scope=scope)
-        method = headers.get("x-http-method-override", scope["method"])
+        sent = scope["method"]
+        method = headers.get("x-http-method-override", sent) if sent == "POST" else sent
         told = {"tus-resumable": VERSION} | (self._capabilities if method == "OPTIONS" else {})
 
         async def telling(message: Message) -> None:
@@ -88,7 +91,7 @@ class Tus:
 
         if method in _METHODS and headers.getlist("tus-resumable") != [VERSION]:
             return await _other_version(headers)(scope, receive, telling)
-        known = method if method in (*_METHODS, "OPTIONS") else scope["method"]  # the others are refused
+        known = method if method in (*_METHODS, "OPTIONS") else sent  # the others are refused
         return await self._app({**scope, "method": known}, receive, telling)
 
 

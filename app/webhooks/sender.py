@@ -19,6 +19,8 @@ log = logging.getLogger(__name__)
 
 THREADS: Final = 4
 LOOK_SECONDS: Final = 1.0
+AFTER_FAILURE: Final = 10
+"""Times as long is waited when the store is away."""
 LEASE_SECONDS: Final = 4 * SECONDS
 """Whoever takes longer over an attempt, name server included, has lost it: another sends it again, with its id."""
 
@@ -66,9 +68,12 @@ class Sender:
         return ssl.create_default_context()
 
     def _run(self) -> None:
-        while not self._stopping.wait(LOOK_SECONDS * random.uniform(0.5, 1.0)):  # noqa: S311
+        pause = LOOK_SECONDS
+        while not self._stopping.wait(pause * random.uniform(0.5, 1.0)):  # noqa: S311
             try:
                 while not self._stopping.is_set() and self.send_one(time.time()):
                     pass
+                pause = LOOK_SECONDS
             except Exception:
-                log.exception("sending failed; trying again in a second")
+                pause = AFTER_FAILURE * LOOK_SECONDS
+                log.exception("sending failed; trying again in %g s", pause)

@@ -3,7 +3,6 @@
 import json
 import ssl
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Any, Final
@@ -47,7 +46,7 @@ def send(
     seconds: float = SECONDS,
 ) -> Answer:
     body = body_of(delivery.payload)
-    headers: dict[bytes | str, bytes | str] = {
+    headers = {
         "content-type": "application/json",
         "user-agent": USER_AGENT,
         **signed_headers(webhook.secret, delivery.id, int(time.time()), body),
@@ -71,13 +70,11 @@ def body_of(payload: dict[str, Any]) -> bytes:
     return json.dumps(payload, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def _post(
-    url: str, headers: Mapping[bytes | str, bytes | str], body: bytes, guard: Guard, context: ssl.SSLContext
-) -> int:
+def _post(url: str, headers: dict[str, str], body: bytes, guard: Guard, context: ssl.SSLContext) -> int:
     """The status. A connection of its own for each request: the next one is checked anew."""
     with (
         httpcore.ConnectionPool(ssl_context=context, network_backend=guard) as pool,
-        pool.stream("POST", url, headers=headers, content=body) as response,
+        pool.stream("POST", url, headers=[*headers.items()], content=body) as response,
     ):
         _drain(response)
         return response.status

@@ -125,10 +125,10 @@ def test_a_second_backup_copies_what_is_new_and_forgets_what_is_gone(
     first = upload(records, stored, b"first")
     back_up(engine, stored, folder, "1.0")
     kept = LocalBlobs(folder / "blobs")
-    inode = kept.path(first.sha256).stat().st_ino
+    inode = kept.source(first.sha256).stat().st_ino
     second = upload(records, stored, b"second")
     back_up(engine, stored, folder, "1.0")
-    assert kept.path(first.sha256).stat().st_ino == inode
+    assert kept.source(first.sha256).stat().st_ino == inode
     records.delete_upload("local", "model", first.id)
     assert back_up(engine, stored, folder, "1.0").blobs == 1
     assert (kept.size(first.sha256), kept.size(second.sha256)) == (None, 6)

@@ -5,6 +5,7 @@ import ssl
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -292,6 +293,30 @@ def test_a_sender_that_lost_its_lease_has_nothing_to_say() -> None:
         assert not records.settle_delivery(late[1].id, late[1].attempt, now, None, "late", 0.0)
     assert {headers["webhook-id"] for headers, _ in received} == {late[1].id}
     assert records.deliveries(webhook.id, Page())[0].state == "delivered"
+
+
+def test_many_senders_send_each_delivery_once() -> None:
+    records = MemoryRecords()
+    with receiving(204) as (url, received):
+        webhooks = [a_webhook(url) for _ in range(6)]
+        for webhook in webhooks:
+            records.add_webhook(webhook)
+        cancelled(records)
+        cancelled(records)
+        senders, now = [Sender(records, LOOPBACK) for _ in range(4)], time.time() + 1
+
+        def send_all(sender: Sender) -> None:
+            while any(
+                one.state == "waiting"
+                for webhook in webhooks
+                for one in records.deliveries(webhook.id, Page())
+            ):
+                sender.send_one(now)
+
+        with ThreadPoolExecutor(len(senders)) as pool:
+            [*pool.map(send_all, senders)]
+    ids = [headers["webhook-id"] for headers, _ in received]
+    assert len(ids) == len(set(ids)) == 12
 
 
 class Breaks(MemoryRecords):

@@ -11,7 +11,8 @@ from winnow.client import Client
 @pytest.fixture(scope="module")
 def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     """Of a real service with its workers."""
-    with service(tmp_path_factory.mktemp("service") / "data") as running, Client(running.url) as client:
+    folder, allowed = tmp_path_factory.mktemp("service") / "data", {"WINNOW_WEBHOOK_PRIVATE": "127.0.0.0/8"}
+    with service(folder, **allowed) as running, Client(running.url) as client:
         yield client
 
 

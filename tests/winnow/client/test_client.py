@@ -2,15 +2,19 @@
 
 import hashlib
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
+from queue import SimpleQueue
 
 import numpy as np
 import onnxruntime as ort
 import pytest
+from standardwebhooks.webhooks import Webhook
 
 from app.embedded import running
 from app.settings import Settings
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits
+from tests.support.http import answering, send
 from winnow.client import Client, JobFailed, ServiceProblem, UploadRejected
 from winnow.contract.data_uses import DataUse, DataUses
 from winnow.contract.dataset import Dataset
@@ -18,6 +22,7 @@ from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark, Job, JobRequest
 from winnow.contract.model import Model
 from winnow.contract.recipe import Int8Dynamic, Int8Static, Recipe, Requirements
+from winnow.contract.webhook import WebhookPayload
 
 
 @pytest.fixture(scope="module")
@@ -75,6 +80,32 @@ def test_what_finished_jobs_took_is_told_of_the_next(client: Client, request_: J
 
 def test_the_same_file_again_is_the_same_model(client: Client, model: Model, files: Digits) -> None:
     assert client.upload_model(files.model) == model == client.model(model.id)
+
+
+def test_a_webhook_is_told_what_a_worker_found(client: Client, tmp_path: Path) -> None:
+    received: SimpleQueue[tuple[bytes, dict[str, str]]] = SimpleQueue()
+
+    def receive(handler: BaseHTTPRequestHandler) -> None:
+        received.put((handler.body, dict(handler.headers)))  # type: ignore[attr-defined]
+        send(handler, 204)
+
+    broken = tmp_path / "broken.onnx"
+    broken.write_bytes(bytes([8, 10, 58, 4]) + b"hook")
+    with answering(receive) as url:
+        webhook = client.create_webhook(url, ["model.rejected"])
+        assert [one.id for one in client.webhooks()] == [client.webhook(webhook.id).id]
+        model = client.upload_model(broken, wait=False)
+        body, headers = received.get(timeout=60)
+        Webhook(webhook.secret).verify(body, headers)
+        data = WebhookPayload.model_validate_json(body).data
+        assert (data.id, data.state, data.name) == (model.id, "rejected", "broken.onnx")
+        assert data.problem is not None
+        [delivery] = client.deliveries(webhook.id)
+        assert headers["webhook-id"] == delivery.id
+        assert client.replay(webhook.id, delivery.id).state == "waiting"
+        assert received.get(timeout=60)[0] == body
+    client.delete_webhook(webhook.id)
+    assert [*client.webhooks()] == []
 
 
 def test_a_dataset_is_ready_as_it_was_declared(client: Client, dataset: Dataset) -> None:
