@@ -149,7 +149,7 @@ def test_a_redirect_leads_to_the_bytes_and_to_parts_of_them(
             assert httpx.get(address).content == OTHER
             part = httpx.get(address, headers={"Range": "bytes=2-4"})
             assert (part.status_code, part.content) == (206, OTHER[2:5])
-            assert httpx.get(address.partition("?")[0]).status_code == 403
+            assert httpx.get(address.replace("Signature=", "Signature=0")).status_code == 403
             with Transport(api.url).stream(url) as response:
                 assert response.read() == OTHER
             assert api.http.head(url).status_code == 200

@@ -228,6 +228,18 @@ def test_credentials_come_from_a_file_as_well(
 
 
 @pytest.mark.integration
+def test_a_server_that_is_busy_is_asked_again(
+    s3: S3Server, engine: Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    blobs = on_server(s3, engine, monkeypatch)
+    for content in (b"small", LARGE):
+        s3.fail(503, 500)
+        source = blobs.source(put(blobs, content))
+        s3.fail(500)
+        assert b"".join(source.chunks()) == content
+
+
+@pytest.mark.integration
 def test_on_a_server_objects_are_where_the_url_says(
     s3: S3Server, engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:

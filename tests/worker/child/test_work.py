@@ -1,5 +1,6 @@
 """The task as the library gets it."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,10 @@ import pytest
 
 from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
-from worker.child.spec import Compress, Rows
+from worker.child.messages import Messages
+from worker.child.spec import FROM_CHILD, Compress, Kept, Rows
 from worker.child.work import perform
 from worker.compression import pipeline
-from worker.compression.progress import Silent
 
 
 def test_all_that_a_job_names_reaches_the_library(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -33,7 +34,8 @@ def test_all_that_a_job_names_reaches_the_library(tmp_path: Path, monkeypatch: p
         seed=3,
         max_unpacked_bytes=4,
     )
-    assert perform(task, Silent()) == {}
+    reading, writing = os.pipe()
+    assert perform(task, Messages(writing, 1.0)) == {}
     model, recipe, data, folder, _, options = came
     assert (model, recipe, folder) == (Path("m.onnx"), task.recipe, tmp_path)
     assert data.training is not None
@@ -44,3 +46,6 @@ def test_all_that_a_job_names_reaches_the_library(tmp_path: Path, monkeypatch: p
     )
     assert (options.seed, options.max_unpacked_bytes) == (3, 4)
     assert options.models == {"mdl_t": Path("t.onnx")}
+    options.on_kept("finished", "a-key")
+    with os.fdopen(reading, "rb", buffering=0) as pipe:
+        assert FROM_CHILD.validate_json(pipe.readline()) == Kept(slot="finished", key="a-key")

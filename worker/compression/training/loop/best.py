@@ -58,7 +58,7 @@ class Best:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        epochs = [Epoch(*plain, _validation(validation)) for *plain, validation in state["epochs"]]
+        epochs = [Epoch(e, step, loss, _validation(plain)) for e, step, loss, plain in state["epochs"]]
         self._result.epochs = epochs
         self._result.best = None if state["best"] is None else epochs[state["best"]]
         self._best_has_all_zeros, self._snapshot = state["has_all_zeros"], state["snapshot"]

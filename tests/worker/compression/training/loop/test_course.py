@@ -22,13 +22,15 @@ from worker.compression.unfinished import NOT_KEPT, OnKept, Unfinished, tell_nob
 
 ROWS, BATCH = 60, 10
 BASE: dict[str, Any] = {"batch_size": BATCH, "learning_rate": 0.01, "validation": 0.2}
+GENTLE: dict[str, Any] = {"learning_rate": 1e-4}
+"""For a student that begins as its teacher."""
 TRAININGS: dict[str, list[dict[str, Any]]] = {
     "statistics and augmentation": [{"kind": "finetune", **BASE, "epochs": 2, "batchnorm": "restored"}],
     "a rate that was searched": [
         {"kind": "finetune", **BASE, "learning_rate": None, "steps": 56, "optimizer": "sgd"}
     ],
     "no rows held out": [{"kind": "finetune", **BASE, "validation": 0, "epochs": 1, "optimizer": "sgd"}],
-    "patience": [{"kind": "finetune", **BASE, "epochs": 9, "patience": 1, "learning_rate": 1.0}],
+    "patience": [{"kind": "finetune", **BASE, "epochs": 9, "patience": 2}],
     "zeros that grow": [
         {"kind": "finetune", **BASE, "epochs": 2, "gradual": {"structure": "unstructured", "sparsity": 0.6}}
     ],
@@ -36,13 +38,14 @@ TRAININGS: dict[str, list[dict[str, Any]]] = {
         {
             "kind": "distillation",
             **BASE,
+            **GENTLE,
             "epochs": 1,
             "features": [{"teacher": "r2", "student": "r1", "weight": 0.1}],
         }
     ],
     "scales": [
         {"kind": "int8_static", "bias_correction": False},
-        {"kind": "quantization_aware_training", **BASE, "epochs": 1},
+        {"kind": "quantization_aware_training", **BASE, **GENTLE, "epochs": 1},
     ],
 }
 
