@@ -118,6 +118,24 @@ def test_a_restored_database_goes_on_counting_where_the_other_was(
     assert min(entry.id for entry in SqlRecords(engine).events(again.id, 0, 100)) > max(before)
 
 
+@pytest.mark.integration
+def test_a_service_moves_from_sqlite_to_postgresql(
+    postgresql_url: str, stored: LocalBlobs, folder: Path, empty: Engine
+) -> None:
+    migrate(empty)
+    records = SqlRecords(empty)
+    job = finished(records, stored, upload(records, stored, b"model"), b"artifact")
+    back_up(empty, stored, folder, "1.0")
+    server = open_engine(postgresql_url)
+    try:
+        drop_rows(server)
+        restore(server, stored, folder)
+        assert rows(server) == rows(empty)
+        assert SqlRecords(server).delete_job("local", job.id)
+    finally:
+        server.dispose()
+
+
 def test_a_second_backup_copies_what_is_new_and_forgets_what_is_gone(
     engine: Engine, stored: LocalBlobs, folder: Path
 ) -> None:
