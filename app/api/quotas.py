@@ -47,8 +47,12 @@ def check_job(parts: Parts, owner: str) -> None:
 
 
 def check_disk(settings: Settings, more: int) -> None:
-    """Whether the disk keeps its reserve when `more` bytes have come. Raises `disk_full`."""
-    free = shutil.disk_usage(settings.data_dir).free
+    """Whether the disk of the data folder keeps its reserve when `more` bytes have come; where there is no such folder,
+    nothing is kept on it. Raises `disk_full`."""
+    try:
+        free = shutil.disk_usage(settings.data_dir).free
+    except FileNotFoundError:
+        return
     if free - more < settings.keep_free_bytes:
         raise Refusal(
             "disk_full",

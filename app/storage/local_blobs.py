@@ -2,6 +2,7 @@
 
     root/00/ … root/ff/      there from the start, so that no first blob of a folder takes longer than others
     root/ab/ab12…ef          a blob: read-only, one link, the name is its SHA-256
+    root/ab/ab12…ef.….again  the same once more, to be removed
     root/incoming/           on the way in; renamed when complete and on the disk
     root/incoming/.lock      held while a name comes or goes
 
@@ -18,7 +19,6 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from threading import Thread
 from typing import BinaryIO, Final
 
 from app.storage.plain_file import copy_in, open_plain
@@ -27,6 +27,7 @@ from winnow.contract.errors import Refusal
 BUFFER_BYTES: Final = 2**20
 MIN_FREE_BYTES: Final = 2**20
 """A disk with less room than this counts as full: the smallest files may still fit."""
+AGAIN: Final = ".again"
 _DIGEST: Final = re.compile("[0-9a-f]{64}")
 
 
@@ -86,6 +87,9 @@ class LocalBlobs:
         for left in self._incoming.glob("*.part"):
             if remove and _written_before(left, older_than) and not _in_use(left):
                 left.unlink(missing_ok=True)
+        for again in self._root.glob(f"[0-9a-f][0-9a-f]/*{AGAIN}"):
+            if remove:
+                again.unlink(missing_ok=True)
         goes = self._forget if remove else _written_before
         for file in self._root.glob("[0-9a-f][0-9a-f]/*"):
             if _DIGEST.fullmatch(file.name) and file.name not in live and goes(file, older_than):
@@ -99,17 +103,16 @@ class LocalBlobs:
             file.write(b"ping")
 
     def keep(self, part: Path, sha256: str) -> None:
-        """Give a complete file its name. Content that is there already is replaced by itself: how long it takes tells
-        nobody whether somebody else has it."""
+        """Give a complete file its name. Of content that is there already, this says that it was put again, and takes
+        as long: the time tells nobody whether somebody else has it. What is then too many goes with the next sweep."""
         file = self._file(sha256)
+        again = file.with_name(f"{sha256}.{part.stem}{AGAIN}")
         with self._lock():
             file.parent.mkdir(exist_ok=True)
-            known = _opened(file)
-            part.rename(file)
+            part.rename(again if file.exists() else file)
+            os.utime(file)
             for folder in (file.parent, self._root):
                 sync_folder(folder)
-        if known is not None:
-            Thread(target=known.close, name="blob-replaced").start()
 
     @property
     def incoming(self) -> Path:
@@ -189,14 +192,6 @@ def _written_before(file: Path, when: float) -> bool:
         return file.stat().st_mtime < when
     except FileNotFoundError:
         return False
-
-
-def _opened(file: Path) -> BinaryIO | None:
-    """Held open, what is replaced is freed when it is closed, which takes the longer the larger it is."""
-    try:
-        return file.open("rb", buffering=0)
-    except FileNotFoundError:
-        return None
 
 
 def _in_use(part: Path) -> bool:

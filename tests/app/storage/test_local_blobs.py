@@ -40,22 +40,18 @@ def test_nothing_is_left_by_an_abort_nor_by_putting_the_same_again(root: Path) -
     assert parts(root) == []
 
 
-def test_who_reads_what_is_put_again_reads_on(root: Path) -> None:
-    """It is replaced by itself, as new bytes are put: the time it takes tells nobody that they were there."""
+def test_what_is_put_again_is_as_much_work_as_the_first_time_and_goes_with_the_next_sweep(root: Path) -> None:
+    """It is written, renamed and synced, so that the time it takes tells nobody that it was there."""
     blobs = LocalBlobs(root)
-    first = blobs.writer()
-    first.write(b"content")
-    sha256, _ = first.commit()
-    before = blobs.source(sha256).stat()
-    opened = blobs.open(sha256)
-    assert opened is not None
-    with opened:
-        again = blobs.writer()
-        again.write(b"content")
-        assert again.commit() == (sha256, 7)
-        assert opened.read() == b"content"
-    after = blobs.source(sha256).stat()
-    assert (after.st_ino != before.st_ino, after.st_nlink, after.st_mode) == (True, 1, before.st_mode)
+    for _ in range(3):
+        writer = blobs.writer()
+        writer.write(b"content")
+        sha256, _ = writer.commit()
+    folder = root / sha256[:2]
+    assert sorted(file.suffix for file in folder.iterdir()) == ["", ".again", ".again"]
+    assert list(blobs.sweep({sha256}, time.time() - 600)) == []
+    assert [file.name for file in folder.iterdir()] == [sha256]
+    assert blobs.source(sha256).stat().st_nlink == 1
 
 
 def test_a_failed_copy_leaves_nothing(root: Path, tmp_path: Path) -> None:
