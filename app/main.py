@@ -141,7 +141,12 @@ def create_app(
         docs,
         openapi,
     )
-    for router in (*(resource.router for resource in resources), links.opened, events.streams):
+    for router in (
+        *(resource.router for resource in resources),
+        links.opened,
+        workers.administered,
+        events.streams,
+    ):
         app.include_router(router)
     if parts.settings.metrics:
         app.include_router(metrics.router)

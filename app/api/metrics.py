@@ -22,7 +22,7 @@ from app.api.router import Router
 from app.api.store_metrics import Held, disk_metrics, held_metrics, read_held, reaper_metrics
 from app.storage.reaper import Done
 
-router = Router(include_in_schema=False)
+router = Router(include_in_schema=False, access="open")
 
 READ_SECONDS: Final = 5.0
 

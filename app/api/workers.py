@@ -19,6 +19,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.worker import Doing, Work, Worker, Workers
 
 router = Router(prefix="/v1/workers", tags=["workers"])
+administered = Router(prefix="/v1/workers", tags=["workers"], access="admin")
 
 MOST: Final = 1000
 WorkerId = Annotated[str, Path(description="Id of the worker.", examples=[examples.WORKER])]
@@ -40,13 +41,13 @@ def list_workers(service: Service, owner: Owner) -> Workers:
     return Workers(items=[shown for worker in known if (shown := _shown(worker, held, owner)) is not None])
 
 
-@router.post("/{id}/drain", operation_id="drain_worker", responses=documented("not_found"))
+@administered.post("/{id}/drain", operation_id="drain_worker", responses=documented("not_found"))
 def drain_worker(id: WorkerId, service: Service, owner: Owner) -> Worker:
     """Have it take nothing new; what it does it finishes. Twice does no harm."""
     return _changed(service, id, owner, draining=True)
 
 
-@router.post("/{id}/undrain", operation_id="undrain_worker", responses=documented("not_found"))
+@administered.post("/{id}/undrain", operation_id="undrain_worker", responses=documented("not_found"))
 def undrain_worker(id: WorkerId, service: Service, owner: Owner) -> Worker:
     """Have it take work again."""
     return _changed(service, id, owner, draining=False)

@@ -33,8 +33,9 @@ from app.storage.migrate import config, newest_revision, revision_of, wait_for_t
 from app.storage.sql import named_blobs
 from app.storage.tables import jobs, metadata, uploads
 
-LEFT_OUT: Final = frozenset({"workers", "transfers", "blobs"})
-"""Tables of what is true of one moment or one store only: what runs, what is on its way in, where a bucket has what."""
+LEFT_OUT: Final = frozenset({"workers", "transfers", "blobs", "checkpoints"})
+"""Tables of what is true of one moment or one store only: what runs, what is on its way in, where a bucket has what,
+what unfinished work goes on after."""
 AT_ONCE: Final = 1000
 
 
@@ -130,8 +131,12 @@ def _write(connection: Connection, table: Table, file: Path) -> int:
 
 def _as_stored(column: Column[Any]) -> ColumnElement[Any]:
     """As a database has it that is read without our types, as `_read` writes it."""
-    is_ours = isinstance(column.type, TypeDecorator)
-    return type_coerce(column, column.type.impl).label(column.name) if is_ours else column
+    kind = column.type
+    return (
+        type_coerce(column, kind.impl_instance).label(column.name)
+        if isinstance(kind, TypeDecorator)
+        else column
+    )
 
 
 def _read(connection: Connection, table: Table, file: Path, count: int) -> None:

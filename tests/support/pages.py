@@ -5,15 +5,6 @@ from pathlib import Path
 from typing import Final
 
 DOCS: Final = Path(__file__).parents[2] / "docs"
-BESIDE: Final = {
-    "WINNOW_AUTH",
-    "WINNOW_ADMIN_KEY_FILE",
-    "WINNOW_BLOBS_URL",
-    "WINNOW_GRACE_SECONDS",
-    "WINNOW_LOG_FORMAT",
-    "WINNOW_TASK_EVENTS",
-}
-"""Settings of branches that are made beside this one. Goes when they are in."""
 
 
 def sections(page: Path) -> dict[str, str]:

@@ -39,21 +39,38 @@ ROUTES: Final[dict[tuple[str, str], str]] = {
 OPEN: Final = {
     *("/livez", "/readyz", "/openapi.json"),
     *("/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"),
-    "/v1/links/{id}/{what}",
+    *("/v1/links/{id}/{what}", "/metrics"),
 }
-ADMIN: Final = {"/v1/keys", "/v1/keys/{id}", "/v1/audit"}
+ADMIN: Final = {
+    *("/v1/keys", "/v1/keys/{id}", "/v1/audit"),
+    *("/v1/workers/{id}/drain", "/v1/workers/{id}/undrain"),
+}
 ANY_KEY: Final = {"/v1/session"}
 
-LISTS: Final = {"/v1/models", "/v1/datasets", "/v1/jobs"}
-SAME_FOR_ALL: Final = {"/v1/presets", "/v1/limits"}
-MAKING: Final = {"/v1/models", "/v1/datasets", "/v1/jobs", "/v1/datasets/propose"}
+LISTS: Final = {"/v1/models", "/v1/datasets", "/v1/jobs", "/v1/webhooks"}
+SAME_FOR_ALL: Final = {"/v1/presets", "/v1/limits", "/v1/workers"}
+MAKING: Final = {
+    *("/v1/models", "/v1/datasets", "/v1/jobs", "/v1/webhooks", "/v1/datasets/propose", "/v1/jobs/import"),
+    *("/v1/uploads/models", "/v1/uploads/datasets"),
+}
 
 HALF: Final[dict[str, Any]] = {"steps": [{"kind": "float16"}]}
 SEARCH: Final[dict[str, Any]] = {
     "recipe": {"steps": [{"kind": "weight_only", "bits": {"any_of": [8, 4]}}]},
     "search": {"budget": {"trials": 8}},
 }
+PART: Final = {"Tus-Resumable": "1.0.0"}
+BEGUN: Final = {**PART, "Upload-Length": "8"}
+FIRST: Final = {**PART, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
+PINNED: Final = {"json": {"pinned": True}}
 SENT: Final[dict[tuple[str, str], dict[str, Any]]] = {
+    ("PATCH", "/v1/models/{id}"): PINNED,
+    ("PATCH", "/v1/jobs/{id}"): PINNED,
+    ("POST", "/v1/uploads/models"): {"headers": BEGUN},
+    ("POST", "/v1/uploads/datasets"): {"headers": BEGUN},
+    ("HEAD", "/v1/uploads/{kind}/{id}"): {"headers": PART},
+    ("PATCH", "/v1/uploads/{kind}/{id}"): {"headers": FIRST, "content": b"1234"},
+    ("DELETE", "/v1/uploads/{kind}/{id}"): {"headers": PART},
     ("PATCH", "/v1/datasets/{id}"): {"json": examples.REDECLARATION},
     ("POST", "/v1/models/{id}/recommendation"): {"json": {}},
     ("POST", "/v1/jobs/{id}/links"): {"json": {"what": "report", "seconds": 60}},
@@ -72,6 +89,7 @@ class World:
     hers: dict[str, str]
     model: str
     dataset: str
+    delivery: str
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +100,16 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     with served_to("ada", folder, **stores) as api, also(api, "bob") as bob:
         model, dataset = uploaded(api, api.http, ONNX, b"hers")
         his = uploaded(api, bob, ONNX.replace(b"grap", b"GRAP"), b"his")
-        hers = {"/v1/models": model, "/v1/datasets": dataset, "/v1/jobs": finished_search(api, model)}
+        hers = {"/v1/models": model, "/v1/datasets": dataset}
+        hook = {"url": "https://example.com/hook", "events": ["job.succeeded"]}
+        hers["/v1/webhooks"] = api.http.post("/v1/webhooks", json=hook).json()["id"]
+        hers["/v1/jobs"] = finished_search(api, model)
+        begun = api.http.post("/v1/uploads/models", headers=BEGUN)
+        hers["/v1/uploads"] = begun.headers["location"].rpartition("/")[2]
+        told = api.http.get(f"/v1/webhooks/{hers['/v1/webhooks']}/deliveries").json()["items"]
         asked = api.http.post("/v1/datasets/propose", json={"model": model, "dataset": dataset})
         hers["/v1/inquiries"] = asked.headers["location"].rpartition("/")[2]
-        yield World(api, bob, hers, *his)
+        yield World(api, bob, hers, *his, delivery=told[0]["id"])
 
 
 def uploaded(api: Served, http: httpx.Client, model: bytes, rows: bytes) -> tuple[str, str]:
@@ -130,8 +154,9 @@ def routes(*access: str, with_id: bool | None = None) -> list[tuple[str, str]]:
     ]
 
 
-def filled(path: str, id: str) -> str:
-    return path.replace("{id}", id).replace("{number}", "0").replace("{what}", "report")
+def filled(path: str, id: str, delivery: str = "dlv_x") -> str:
+    named = {"id": id, "number": "0", "what": "report", "kind": "models", "delivery": delivery}
+    return path.format(**named)
 
 
 def told(answer: httpx.Response, id: str) -> tuple[int, dict[str, str], str]:
@@ -165,7 +190,7 @@ def test_the_owner_finds_it_there(world: World, method: str, path: str) -> None:
     sent = SENT.get((method, path), {})
     if "params" in sent:
         sent = {"params": {"model": world.hers["/v1/models"]}}
-    answer = world.api.http.request(method, filled(path, hers), **sent)
+    answer = world.api.http.request(method, filled(path, hers, world.delivery), **sent)
     assert answer.status_code in (200, 201, 202), answer.text
 
 
@@ -278,7 +303,9 @@ def test_a_route_opens_with_its_scope_and_with_no_other(
     stranger: httpx.Client, keys: dict[str, str], method: str, path: str
 ) -> None:
     def status(headers: dict[str, str]) -> int:
-        answer = stranger.request(method, filled(path, "x"), headers=headers, **SENT.get((method, path), {}))
+        sent = SENT.get((method, path), {})
+        sent = {**sent, "headers": {**sent.get("headers", {}), **headers}}
+        answer = stranger.request(method, filled(path, "x"), **sent)
         stranger.cookies.clear()
         if answer.status_code == 401:
             assert answer.headers["www-authenticate"].startswith('Bearer realm="winnow"')
