@@ -185,8 +185,8 @@ class Settings(BaseSettings):
     blob_grace_seconds: float = Field(
         default=600.0, ge=0, description="Unreferenced bytes younger than this are kept."
     )
-    retention: Annotated[str, AfterValidator(_checked_retention)] = Field(
-        default="",
+    retention: Annotated[str, AfterValidator(_checked_retention)] | None = Field(
+        default=None,
         description="How long records are kept, by kind and state: `job.failed=7d, model.rejected=1d`.",
     )
     inspect_seconds: int = Field(default=300, ge=1)
@@ -253,7 +253,7 @@ class Settings(BaseSettings):
     @property
     def kept_for(self) -> Retention:
         """(kind, final state) → seconds; what is not there is kept for ever."""
-        return parse_retention(self.retention)
+        return parse_retention(self.retention or "")
 
     @property
     def webhook_networks(self) -> Networks:
