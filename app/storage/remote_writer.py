@@ -1,8 +1,8 @@
 """Bytes on their way into a bucket, through a thread: whoever writes waits only when the bucket is slower.
 
-In memory are at most one slice that is being filled, one that is being sent, and the parts that are under way:
+In memory are at most a slice that is being filled, one that is handed on, and the part that takes it or is under way:
 
-    1 MiB + 1 MiB + 2 · 5 MiB
+    ½ MiB + ½ MiB + 5 MiB
 """
 
 import hashlib
@@ -18,8 +18,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from app.storage.bucket import Bucket, Multipart
 from app.storage.sql_blob_keys import SqlBlobKeys, Swept
 
-SLICE_BYTES: Final = 2**20
-"""What is no larger is written in one request, when it is complete."""
+SLICE_BYTES: Final = 128 * 2**10
+"""What is smaller is written in one request, when it is complete."""
+MAX_SLICE_BYTES: Final = 4 * SLICE_BYTES
+"""Beyond that a slice waits for the one before to be sent. Larger by more than what a connection gives at a time."""
 TOUCH_SECONDS: Final = 300.0
 """How often the row of bytes that come in slowly is told that they do."""
 ABANDONED_SECONDS: Final = 3600.0
@@ -42,14 +44,15 @@ class RemoteWriter:
         self._hash.update(chunk)
         self._size += len(chunk)
         self._slice += chunk
-        if len(self._slice) >= SLICE_BYTES:
+        full = MAX_SLICE_BYTES if self._is_sending() else SLICE_BYTES
+        if len(self._slice) >= full:
             self._send(bytes(self._slice))
             self._slice.clear()
         elif time.monotonic() > self._touched_at + TOUCH_SECONDS and not self._is_sending():
             self._submit(self._touch)
 
     def waits(self) -> bool:
-        return self._is_sending() and len(self._slice) >= SLICE_BYTES // 2
+        return len(self._slice) >= SLICE_BYTES and self._is_sending()
 
     def digest(self) -> str:
         return self._hash.hexdigest()

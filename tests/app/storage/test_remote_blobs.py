@@ -152,12 +152,12 @@ def test_a_writer_waits_only_when_the_bucket_is_slower(
     writer.write(bytes(remote_writer.SLICE_BYTES))
     assert begun.wait(10)
     assert not writer.waits()
-    writer.write(bytes(remote_writer.SLICE_BYTES // 2))
+    writer.write(bytes(remote_writer.SLICE_BYTES))
     assert writer.waits()
     may_go_on.set()
     writer._settle()
     assert not writer.waits()
-    assert writer.commit()[1] == remote_writer.SLICE_BYTES * 3 // 2
+    assert writer.commit()[1] == 2 * remote_writer.SLICE_BYTES
 
 
 def test_a_bucket_that_is_away_takes_nothing_and_is_told(

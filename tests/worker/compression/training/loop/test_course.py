@@ -138,6 +138,15 @@ def test_interrupted_after_every_second_step_it_ends_with_the_same_weights(bench
     assert pieces.notes == whole.notes
 
 
+def test_with_a_teacher_whose_outputs_are_cached_they_are_the_same_to_rounding(bench: Bench) -> None:
+    """1e-5 of each weight and 1e-6: the outputs are computed again, in other batches."""
+    steps = [{"kind": "distillation", **BASE, **GENTLE, "epochs": 2, "cache_teacher": True}]
+    whole, (pieces, _) = bench.attempt(steps).model, in_pieces(bench, steps, 3)
+    for name, content in weights(whole).items():
+        expected, found = (np.frombuffer(x, np.float32) for x in (content, weights(pieces.model)[name]))
+        assert np.allclose(found, expected, rtol=1e-5, atol=1e-6), name
+
+
 def test_what_is_kept_changes_nothing(bench: Bench) -> None:
     steps = TRAININGS["statistics and augmentation"]
     assert weights(bench.attempt(steps, bench.unfinished()).model) == weights(bench.attempt(steps).model)
