@@ -39,7 +39,7 @@ def check_settings(settings: Settings) -> None:
 
 
 def prepare_keys(settings: Settings, records: Keys) -> None:
-    """Takes the admin key of the file in; warns of one without effect, and where there is none. Raises `CannotStart`."""
+    """Takes in the admin key of the file; warns of one without effect, and of none. Raises `CannotStart`."""
     if settings.auth != "keys":
         if settings.admin_key_file is not None:
             log.warning("%s has no effect with WINNOW_AUTH=%s", FILE_KEY, settings.auth)
