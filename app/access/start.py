@@ -39,10 +39,11 @@ def check_settings(settings: Settings) -> None:
 
 
 def prepare_keys(settings: Settings, records: Keys) -> None:
-    """Takes the admin key of the file in, and warns where nobody has a key. Raises `CannotStart`."""
+    """Takes in the admin key of the file; warns of one without effect, and of none. Raises `CannotStart`."""
     if settings.auth != "keys":
-        return
-    if settings.admin_key_file is not None:
+        if settings.admin_key_file is not None:
+            log.warning("%s has no effect with WINNOW_AUTH=%s", FILE_KEY, settings.auth)
+    elif settings.admin_key_file is not None:
         _take_in(settings.admin_key_file, records)
     elif not records.keys(Page(limit=1)):
         log.warning("nobody has a key yet: `winnow keys create --admin` makes one")

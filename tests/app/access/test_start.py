@@ -77,5 +77,7 @@ def test_where_nobody_has_a_key_the_operator_hears_of_it(caplog: pytest.LogCaptu
     caplog.set_level(logging.WARNING)
     prepare_keys(Settings(), MemoryRecords())
     assert caplog.text == ""
+    prepare_keys(Settings(admin_key_file=Path("nowhere")), MemoryRecords())
+    assert "WINNOW_ADMIN_KEY_FILE has no effect" in caplog.text
     prepare_keys(Settings(auth="keys"), MemoryRecords())
     assert "winnow keys create --admin" in caplog.text
