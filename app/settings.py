@@ -64,9 +64,9 @@ class Settings(BaseSettings):
     blob_grace_seconds: float = Field(
         default=600.0, ge=0, description="Unreferenced bytes younger than this are kept."
     )
-    retention: Annotated[str, AfterValidator(_checked_retention)] = Field(
-        default="",
-        description="How long records are kept, by kind and state: `job.failed=7d, model.rejected=1d`.",
+    retention: Annotated[str, AfterValidator(_checked_retention)] | None = Field(
+        default=None,
+        description="How long records are kept, by kind and state: `job.failed=7d, model.rejected=1d`; unset for ever.",
     )
     inspect_seconds: int = Field(default=300, ge=1)
     inspect_memory_bytes: int = Field(default=8 * 2**30, ge=2**28)
@@ -117,7 +117,7 @@ class Settings(BaseSettings):
     @property
     def kept_for(self) -> Retention:
         """(kind, final state) → seconds; what is not there is kept for ever."""
-        return parse_retention(self.retention)
+        return parse_retention(self.retention or "")
 
     @property
     def look_seconds(self) -> float:

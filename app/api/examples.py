@@ -10,6 +10,11 @@ INQUIRY: Final = "inq_01jd6x3v0m8q4r7t9w2y5z1a3g"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 
+PINNING: Final[dict[str, Any]] = {
+    "requestBody": {"content": {"application/json": {"example": {"pinned": True}}}}
+}
+"""Of the routes that pin."""
+
 REDECLARATION: Final[dict[str, Any]] = {
     "declaration": {
         "inputs": {

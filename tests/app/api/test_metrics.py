@@ -52,7 +52,7 @@ def test_requests_are_counted_by_template_and_strangers_make_no_labels(tmp_path:
             assert api.http.get(f"/v1/jobs/{id}").status_code == 404
         for path in ("/wp-login.php", "/v1/../etc", "/v1/nothing/x"):
             assert api.http.get(path).status_code == 404
-        api.http.request("BREW", "/livez")
+        api.http.request("PROPFIND", "/livez")
         api.http.get("/livez", headers={"Host": "evil.example"})
         told = scraped(api)
     assert told["winnow_http_requests_total"] == {
