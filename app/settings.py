@@ -187,7 +187,7 @@ class Settings(BaseSettings):
     )
     retention: Annotated[str, AfterValidator(_checked_retention)] | None = Field(
         default=None,
-        description="How long records are kept, by kind and state: `job.failed=7d, model.rejected=1d`.",
+        description="How long records are kept, by kind and state: `job.failed=7d, model.rejected=1d`; unset for ever.",
     )
     inspect_seconds: int = Field(default=300, ge=1)
     inspect_memory_bytes: int = Field(default=8 * 2**30, ge=2**28)

@@ -15,6 +15,11 @@ UPLOAD: Final = "upl_01jd6x3v0m8q4r7t9w2y5z1a3k"
 CURSOR: Final = "WzE3OTYxMjUzMDguMywgIm1kbF8xIl0"
 """[1796125308.3, "mdl_1"]"""
 
+PINNING: Final[dict[str, Any]] = {
+    "requestBody": {"content": {"application/json": {"example": {"pinned": True}}}}
+}
+"""Of the routes that pin."""
+
 REDECLARATION: Final[dict[str, Any]] = {
     "declaration": {
         "inputs": {

@@ -17,7 +17,7 @@ from app.api.intake import receive
 from app.api.problems import documented
 from app.api.router import Router
 from app.api.sniff import model_format
-from app.api.times import now
+from app.api.times import now, seconds
 from app.storage import records
 from app.storage.ids import new_id
 from app.storage.ports import Blobs, Gone
@@ -161,7 +161,7 @@ def _check_report(content: bytes) -> None:
 
 def _store(parts: Parts, owner: str, exported: ExportedJob, made: dict[str, tuple[str, int]]) -> records.Job:
     """Raises `not_found`."""
-    request = exported.request
+    request, dumped = exported.request, exported.model_dump(mode="json")
     named = [
         request.model,
         *named_models(request.recipe),
@@ -176,23 +176,22 @@ def _store(parts: Parts, owner: str, exported: ExportedJob, made: dict[str, tupl
         created_at=now(),
         attempt=exported.attempt,
         max_attempts=max(exported.attempt, parts.settings.max_attempts),
-        problem=exported.problem and exported.problem.model_dump(mode="json"),
+        problem=dumped["problem"],
         origin=current_origin(),
         model=request.model,
         uses=tuple(dict.fromkeys(named)),
         tags=dict(request.tags),
-        request=request.model_dump(mode="json"),
+        request=dumped["request"],
         outcome=exported.outcome,
         progress=1.0 if exported.state == "succeeded" else 0.0,
-        requirements=exported.requirements
-        and [entry.model_dump(mode="json") for entry in exported.requirements],
+        requirements=dumped["requirements"],
         artifact_sha256=sha256.get(ARTIFACT),
         artifact_bytes=sizes.get(ARTIFACT),
         graph_sha256=exported.graph_sha256,
         report_sha256=sha256.get(REPORT),
         curves_sha256=sha256.get(CURVES),
         curves_bytes=sizes.get(CURVES),
-        started_at=exported.started_at and exported.started_at.timestamp(),
+        started_at=seconds(exported.started_at),
         finished_at=exported.finished_at.timestamp(),
     )
     try:

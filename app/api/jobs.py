@@ -256,6 +256,7 @@ def retry_job(id: JobId, service: Service, owner: Owner, job: Found) -> Job:
     "/{id}",
     operation_id="pin_job",
     responses=documented("not_found", "malformed_request", "unsupported_media_type"),
+    openapi_extra=examples.PINNING,
 )
 def pin_job(id: JobId, change: Pinning, service: Service, owner: Owner, job: Found) -> Job:
     """Keep it however old it is, with its model and its data, or no longer."""

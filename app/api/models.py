@@ -7,7 +7,7 @@ from fastapi import Depends, Query, Request, Response
 from pydantic import StringConstraints
 
 from app.admission.inputs import parse_input
-from app.api import uploads, views
+from app.api import examples, uploads, views
 from app.api.content import CONTENT
 from app.api.deps import ModelId, Owner, Parts, Service
 from app.api.pages import Listed, Paged, listed
@@ -146,6 +146,7 @@ def download_model(id: ModelId, request: Request, service: Service, owner: Owner
     "/{id}",
     operation_id="pin_model",
     responses=documented("not_found", "malformed_request", "unsupported_media_type"),
+    openapi_extra=examples.PINNING,
 )
 def pin_model(id: ModelId, change: Pinning, service: Service, owner: Owner) -> Model:
     """Keep it however old it is, or no longer."""

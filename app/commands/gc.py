@@ -67,5 +67,5 @@ def _tell(collected: Collected, dry_run: bool) -> None:
         )
     for sha256, size in collected.blobs.items():
         print_result(f"{sha256} {units.size(size)}")
-    would, size = "would go" if dry_run else "went", units.size(sum(collected.blobs.values()))
-    say(f"{len(collected.records)} records and {len(collected.blobs)} blobs {would}: {size} on the disk")
+    would, freed = "would go" if dry_run else "went", units.size(sum(collected.blobs.values()))
+    say(f"{len(collected.records)} records and {len(collected.blobs)} blobs {would}: {freed} on the disk")

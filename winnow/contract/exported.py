@@ -5,10 +5,10 @@ is sent to `POST /v1/jobs/import` holds `job.json` (`ExportedJob`, with the ids 
 files of the job alone.
 """
 
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Final, Literal
 
-from pydantic import Field, StringConstraints
+from pydantic import AwareDatetime, Field, StringConstraints
 
 from winnow.contract.base import RequestModel
 from winnow.contract.declaration import Declaration
@@ -25,6 +25,9 @@ OF_JOB: Final = (ARTIFACT, REPORT, CURVES)
 """Files of a job, in the order in which they lie."""
 
 Sha256 = Annotated[str, StringConstraints(pattern="^[0-9a-f]{64}$")]
+Moment = Annotated[
+    AwareDatetime, Field(ge=datetime(1970, 1, 1, tzinfo=UTC), le=datetime(9998, 1, 1, tzinfo=UTC))
+]
 Text = Annotated[str, StringConstraints(min_length=1, max_length=200)]
 
 
@@ -40,8 +43,8 @@ class ExportedJob(RequestModel):
     )
     graph_sha256: Sha256 | None = Field(description="Of the compressed model without its metadata.")
     attempt: int = Field(ge=0, le=10**6, description="Attempts that it took.")
-    started_at: datetime | None = Field(description="When its first attempt began.")
-    finished_at: datetime = Field(description="When it ended.")
+    started_at: Moment | None = Field(description="When its first attempt began.")
+    finished_at: Moment = Field(description="When it ended.")
     files: dict[Literal["artifact.onnx", "report.json", "curves.zip"], Sha256] = Field(
         description="What it made."
     )
@@ -73,4 +76,5 @@ class Export(RequestModel):
     @property
     def files(self) -> dict[str, str]:
         """All that is beside it in the archive: name → SHA-256."""
-        return {**{upload.file: upload.sha256 for upload in self.uploads}, **self.job.files}
+        of_job: dict[str, str] = {name: sha256 for name, sha256 in self.job.files.items()}  # noqa: C416
+        return {**{upload.file: upload.sha256 for upload in self.uploads}, **of_job}

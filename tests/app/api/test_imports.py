@@ -96,6 +96,11 @@ WRONG: dict[str, tuple[int, str, Damage]] = {
     "a file that is missing": (400, "malformed_request", lambda job: (job, {"report.json": REPORT})),
     "a file too many": (400, "malformed_request", lambda job: (job, {**NAMES, "passwd": b"x"})),
     "a way out": (422, "unsafe_archive", lambda job: (job, {**NAMES, "../passwd": b"x"})),
+    "a time before all others": (
+        422,
+        "invalid_request",
+        lambda job: ({**job, "finished_at": "0001-01-01T00:00:00+14:00"}, NAMES),
+    ),
     "no artifact": (422, "invalid_request", lambda job: ({**job, "files": {}}, {})),
     "another's model": (404, "not_found", lambda job: (_of("mdl_unknown", job), NAMES)),
     "a search that goes on": (

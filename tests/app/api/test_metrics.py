@@ -52,14 +52,14 @@ def test_requests_are_counted_by_template_and_strangers_make_no_labels(tmp_path:
             assert api.http.get(f"/v1/jobs/{id}").status_code == 404
         for path in ("/wp-login.php", "/v1/../etc", "/v1/nothing/x"):
             assert api.http.get(path).status_code == 404
-        api.http.request("PROPFIND", "/readyz")
+        api.http.request("PROPFIND", "/livez")
         api.http.get("/livez", headers={"Host": "evil.example"})
         told = scraped(api)
     assert told["winnow_http_requests_total"] == {
         labels(method="GET", route="/v1/jobs/{id}", status="404"): 2,
         labels(method="GET", route="unknown", status="404"): 3,
         labels(method="GET", route="unknown", status="421"): 1,
-        labels(method="other", route="/readyz", status="405"): 1,
+        labels(method="other", route="/livez", status="405"): 1,
     }
     taken = labels(method="GET", route="/v1/jobs/{id}")
     assert told["winnow_http_request_seconds_count"][taken] == 2

@@ -115,7 +115,7 @@ def test_a_job_that_was_exported_and_imported_is_the_same_but_for_ids_and_its_cr
         assert imported.data.training is not None
         uploads = {"net.onnx": imported.model, "teacher.onnx": step.teacher}  # type: ignore[union-attr]
         for name, id in uploads.items():
-            assert there.model(id).name == name.removesuffix(".onnx")
+            assert there.model(id).name == name
             content = services[1].http.get(f"/v1/models/{id}/content").content
             assert content == files[name].read_bytes()
         data = there.dataset(imported.data.training.dataset)
