@@ -36,12 +36,14 @@ FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in T
 
 
 class SqlStore:
-    """`engine` as `open_engine` makes it, its database migrated."""
+    """`engine` as `open_engine` makes it, its database migrated. `written` grows with every change made through this
+    store."""
 
     def __init__(self, engine: Engine) -> None:
         self._reads = in_mode(engine, "read")
         self._writes = in_mode(engine, "write")
         self._pings = in_mode(engine, "ping")
+        self.written = 0
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -50,8 +52,11 @@ class SqlStore:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        with refusing_bad_text(), self._writes.begin() as connection:
-            yield connection
+        try:
+            with refusing_bad_text(), self._writes.begin() as connection:
+                yield connection
+        finally:
+            self.written += 1
 
 
 @contextmanager

@@ -1,24 +1,20 @@
 """The port `Jobs` in SQL."""
 
-from collections import defaultdict
-from collections.abc import Collection
-
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, delete, insert, select
 
 from app.storage import rules, searches
-from app.storage.fairness import position
 from app.storage.kinds import check_id
 from app.storage.messages import state_event
 from app.storage.ports import Conflict, Gone, KeyReused
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
-from app.storage.sql_base import SqlStore, add_events, change, from_row, locked, paged, unless_raced
+from app.storage.sql_base import add_events, change, from_row, locked, paged, unless_raced
+from app.storage.sql_positions import SqlPositions
 from app.storage.sql_rows import SqlRows, lock_search
-from app.storage.sql_turns import shares
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
 
 
-class SqlJobs(SqlStore):
+class SqlJobs(SqlPositions):
     def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
         check_id(job)
         return unless_raced(lambda: self._add_job(job, key))
@@ -55,45 +51,6 @@ class SqlJobs(SqlStore):
         query = select(jobs).where(jobs.c.owner == owner, *_conditions(filter))
         with self.reading() as connection:
             return [from_row(Job, row) for row in connection.execute(paged(query, jobs, page))]
-
-    def queue_position(self, id: str) -> int | None:
-        t = jobs
-        mine = select(t.c.owner, t.c.needs, t.c.priority, t.c.created_at)
-        with self.reading() as connection:
-            job = connection.execute(mine.where(t.c.id == id, t.c.state == rules.QUEUED)).one_or_none()
-            if job is None:
-                return None
-            waiting = (t.c.state == rules.QUEUED) & (t.c.needs == job.needs)
-            older = tuple_(t.c.created_at, t.c.id) < tuple_(job.created_at, id)
-            first = (t.c.priority > job.priority) | ((t.c.priority == job.priority) & older)
-            ahead = select(func.count()).where(waiting, t.c.owner == job.owner, first)
-            counts = select(t.c.owner, func.count()).where(waiting).group_by(t.c.owner)
-            of_owners: dict[str, int] = dict(connection.execute(counts).tuples().all())
-            if job.owner not in of_owners:  # taken a moment ago
-                return None
-            shared = shares(connection, "work", of_owners)
-            return position(job.owner, connection.execute(ahead).scalar_one(), shared)
-
-    def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
-        if not ids:
-            return {}
-        t = jobs
-        order = (t.c.priority.desc(), t.c.created_at, t.c.id)
-        by = (t.c.needs, t.c.owner)
-        ahead = (func.row_number().over(partition_by=by, order_by=order) - 1).label("ahead")
-        queued = select(t.c.id, *by, ahead).where(t.c.state == rules.QUEUED).subquery()
-        counts = select(*by, func.count()).where(t.c.state == rules.QUEUED).group_by(*by)
-        waiting: defaultdict[tuple[str, ...], dict[str, int]] = defaultdict(dict)
-        with self.reading() as connection:
-            rows = connection.execute(select(queued).where(queued.c.id.in_(ids))).all()
-            for needs, owner, count in connection.execute(counts):
-                waiting[needs][owner] = count
-            shared = {needs: shares(connection, "work", of_owners) for needs, of_owners in waiting.items()}
-        return {
-            row.id: position(row.owner, row.ahead, shared[row.needs])
-            for row in rows
-            if row.owner in shared.get(row.needs, {})
-        }
 
     def cancel_job(self, owner: str, id: str, now: float) -> Job | None:
         with self.writing() as connection:

@@ -1,20 +1,17 @@
 """Whose turn it is, in SQL: `fairness` on rows."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from sqlalchemy import (
-    BigInteger,
     ColumnElement,
     Connection,
     Table,
     and_,
-    cast,
     func,
     insert,
     literal,
-    null,
     select,
     text,
     union_all,
@@ -28,8 +25,6 @@ from app.storage.tables import jobs, studies, trials, turns
 from winnow.contract.capability import INSPECT
 
 Needs = tuple[str, ...]
-
-NOTHING: Final = cast(null(), BigInteger)
 
 _LOCKS: Final[dict[Family, int]] = {"inspect": 0x77696E6E6F78, "work": 0x77696E6E6F79}
 """Of PostgreSQL, behind the one of migrations."""
@@ -55,21 +50,11 @@ def what_waits(connection: Connection, family: Family) -> dict[Needs, dict[str, 
 
 
 def shares(connection: Connection, family: Family, waiting: Mapping[str, int]) -> dict[str, Share]:
-    """Of the owners for whom something is `waiting`."""
-    running, turn = defaultdict[str, int](int), dict[str, int]()
-    counts = [
-        select(t.c.owner, func.count().label("running"), NOTHING.label("turn"))
-        .where(t.c.lease_until.is_not(None))
-        .group_by(t.c.owner)
-        for t in BY_FAMILY[family]
-        if t is not studies
-    ]
-    last = select(turns.c.owner, NOTHING, turns.c.number).where(turns.c.family == family)
-    for row in connection.execute(union_all(*counts, last)):
-        if row.turn is None:
-            running[row.owner] += row.running
-        else:
-            turn[row.owner] = row.turn
+    """Of the owners for whom something is `waiting`. What is held is little, and an index has it."""
+    held = (select(t.c.owner).where(t.c.lease_until > 0) for t in BY_FAMILY[family] if t is not studies)
+    running = Counter(connection.scalars(union_all(*held)))
+    last = select(turns.c.owner, turns.c.number).where(turns.c.family == family)
+    turn: dict[str, int] = dict(connection.execute(last).tuples().all())
     return {owner: Share(running[owner], count, turn.get(owner, 0)) for owner, count in waiting.items()}
 
 
