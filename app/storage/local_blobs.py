@@ -2,7 +2,7 @@
 
     root/00/ … root/ff/      there from the start, so that no first blob of a folder takes longer than others
     root/ab/ab12…ef          a blob: read-only, one link, the name is its SHA-256
-    root/ab/ab12…ef.….again  the same once more, to be removed
+    root/ab/ab12…ef.….again  the same once more: keeps the blob from a sweep, and goes with the next one
     root/incoming/           on the way in; renamed when complete and on the disk
     root/incoming/.lock      held while a name comes or goes
 
@@ -89,7 +89,7 @@ class LocalBlobs:
                 left.unlink(missing_ok=True)
         for again in self._root.glob(f"[0-9a-f][0-9a-f]/*{AGAIN}"):
             if remove:
-                again.unlink(missing_ok=True)
+                self._merge(again)
         goes = self._forget if remove else _written_before
         for file in self._root.glob("[0-9a-f][0-9a-f]/*"):
             if _DIGEST.fullmatch(file.name) and file.name not in live and goes(file, older_than):
@@ -103,14 +103,13 @@ class LocalBlobs:
             file.write(b"ping")
 
     def keep(self, part: Path, sha256: str) -> None:
-        """Give a complete file its name. Of content that is there already, this says that it was put again, and takes
-        as long: the time tells nobody whether somebody else has it. What is then too many goes with the next sweep."""
+        """Give a complete file its name. Content that is there already is kept once more until the next sweep, which is
+        as much work: the time it takes tells nobody whether somebody else has it."""
         file = self._file(sha256)
         again = file.with_name(f"{sha256}.{part.stem}{AGAIN}")
         with self._lock():
             file.parent.mkdir(exist_ok=True)
             part.rename(again if file.exists() else file)
-            os.utime(file)
             for folder in (file.parent, self._root):
                 sync_folder(folder)
 
@@ -125,10 +124,17 @@ class LocalBlobs:
 
     def _forget(self, file: Path, older_than: float) -> bool:
         with self._lock():
-            if not _written_before(file, older_than):
+            if not _written_before(file, older_than) or any(file.parent.glob(f"{file.name}.*{AGAIN}")):
                 return False
             file.unlink(missing_ok=True)
             return True
+
+    def _merge(self, again: Path) -> None:
+        """What came once more goes, and what it is the same as is as young as that was."""
+        with self._lock(), suppress(FileNotFoundError):
+            written = again.stat().st_mtime
+            os.utime(again.with_name(again.name.partition(".")[0]), (written, written))
+            again.unlink()
 
     @contextmanager
     def _lock(self) -> Iterator[None]:
