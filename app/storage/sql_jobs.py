@@ -63,7 +63,7 @@ class SqlJobs(SqlStore):
             first = (t.c.priority > job.priority) | ((t.c.priority == job.priority) & older)
             ahead = select(func.count()).where(waiting, t.c.owner == job.owner, first)
             counts = select(t.c.owner, func.count()).where(waiting).group_by(t.c.owner)
-            of_owners = dict(connection.execute(counts).tuples().all())
+            of_owners: dict[str, int] = dict(connection.execute(counts).tuples().all())
             if job.owner not in of_owners:  # taken a moment ago
                 return None
             shared = shares(connection, "work", of_owners)
