@@ -51,8 +51,8 @@ def queue_of(item: Item) -> Queue:
 
 
 def by_age(items: Iterable[Item]) -> list[Item]:
-    """The oldest first."""
-    return sorted(items, key=lambda item: (item.created_at, item.id))
+    """Each once, the oldest first."""
+    return sorted({item.id: item for item in items}.values(), key=lambda item: (item.created_at, item.id))
 
 
 def wake_of(item: Item) -> Wake:

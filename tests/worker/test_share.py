@@ -33,7 +33,7 @@ def test_the_cores_are_shared_by_the_workers_for_jobs_of_this_host(
 ) -> None:
     records = MemoryRecords()
     for fields in beside:
-        records.worker_seen(a_worker(**{"host": HOST, **fields}), 0.0)
+        records.worker_seen(a_worker(**{"host": HOST, "started_at": time.time() - 900, **fields}), 0.0)
     assert own_threads(Settings(), records) == threads
 
 

@@ -37,7 +37,7 @@ def ask(*arguments: str, code: int = 0) -> str:
 
 
 def test_workers_are_a_table(api: Served) -> None:
-    row = next(line for line in ask("workers").splitlines() if line.startswith("wrk_1"))
+    row = next(line for line in ask("workers").splitlines() if line.strip().startswith("wrk_1"))
     assert row.split()[:7] == ["wrk_1", "here", "cpu", "NVIDIA", "H200", "8", "0"]
     assert "job job_1" in row
 
