@@ -1,10 +1,11 @@
 """The port `Retention`, as every store has to keep it."""
 
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
-from app.storage.ports import Records
+from app.storage.ports import Gone, Records
 from app.storage.records import Expired, Expiry, IdempotencyKey, Job, Upload
 from tests.support.records import a_job, an_inquiry, an_upload
 
@@ -141,3 +142,19 @@ def test_live_blobs_can_be_told_without_what_is_about_to_go(records: Records) ->
     assert records.live_blobs() == names
     assert records.live_blobs(without={model.id}) == names - {"c" * 64}
     assert records.live_blobs(without={model.id, other.id, job.id}) == {"b" * 64}
+
+
+def test_a_job_that_is_added_while_its_model_expires_has_it_or_is_refused(records: Records) -> None:
+    def add(model: Upload) -> bool:
+        try:
+            return records.add_job(a_job(model), None)[1]
+        except Gone:
+            return False
+
+    with ThreadPoolExecutor(2) as threads:
+        for n in range(10):
+            model, _ = records.add_upload(an_upload(f"{n:064}", state="ready"))
+            added = threads.submit(add, model)
+            expired = threads.submit(records.expire, ready(), 100)
+            assert (model.id in ids(expired.result())) is not added.result()
+            assert (records.upload("local", "model", model.id) is not None) is added.result()

@@ -120,6 +120,18 @@ def test_a_download_lands_where_it_was_asked_for(ask: Ask, job: str, tmp_path: P
     assert (tmp_path / f"{job}.onnx").read_bytes() == (tmp_path / "small.onnx").read_bytes()
 
 
+def test_a_job_is_pinned_exported_and_imported(ask: Ask, job: str, tmp_path: Path) -> None:
+    assert f"{job} is kept" in ask("pin", job).stderr
+    assert json.loads(ask("show", job, "--json").stdout)["pinned"] is True
+    assert json.loads(ask("pin", "--off", job, "--json").stdout)["pinned"] is False
+    file = ask("export", job, tmp_path / "job.tar").stdout.strip()
+    imported = ask("import", file).stdout.strip()
+    assert imported != job
+    assert ask("report", imported, "--json").stdout == ask("report", job, "--json").stdout
+    model = ask("download", job, "--out", tmp_path).stdout.strip()
+    assert "is no tar that `winnow export` has written" in ask("import", model, code=1).stderr
+
+
 def test_a_job_that_trained_nothing_has_no_curves(ask: Ask, job: str, tmp_path: Path) -> None:
     result = ask("curves", job, "--out", tmp_path / "curves.zip", code=1)
     assert "[no_artifact]" in result.stderr
