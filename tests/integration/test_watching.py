@@ -98,9 +98,9 @@ def _check_metrics(text: str) -> None:
     }
     assert samples["winnow_up",] == 1
     assert samples["winnow_jobs", "job", "succeeded", "unchecked"] == 1
-    assert samples["winnow_workers", "work"] == samples["winnow_workers", "inspect"] == 1
+    assert samples["winnow_workers", "cpu"] == samples["winnow_workers", "inspect"] == 1
     assert samples["winnow_step_seconds_bucket", "+Inf", STEP] == 1
-    assert samples["winnow_queue_waiting", "work"] == 0
+    assert samples["winnow_queue_waiting", "cpu"] == 0
 
 
 def _check_log(log: str, job: str) -> None:

@@ -15,7 +15,7 @@ from worker.runner import Runner
 
 def another_host(bench: Bench, folder: Path) -> Runner:
     settings = Settings(data_dir=folder, blobs_url="s3://shared")
-    return Runner(settings, bench.records, bench.blobs, bench.queue, lambda: False, "tests.support.child")
+    return Runner(settings, bench.records, bench.blobs, bench.queue, child="tests.support.child")
 
 
 def test_a_job_goes_on_after_the_checkpoint_of_a_host_that_is_gone(tmp_path: Path) -> None:
@@ -69,7 +69,7 @@ def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bench:
     bench = Bench(tmp_path)
     bench.blobs = Away()
     bench.runner = Runner(
-        bench.settings, bench.records, bench.blobs, bench.queue, lambda: False, "tests.support.child"
+        bench.settings, bench.records, bench.blobs, bench.queue, child="tests.support.child"
     )
     return bench
 
