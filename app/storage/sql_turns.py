@@ -1,6 +1,6 @@
 """Whose turn it is, in SQL: `fairness` on rows."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from app.storage.fairness import Share
 from app.storage.records import Family, Taker
-from app.storage.sql_conditions import BY_FAMILY, takeable, target, waiting
+from app.storage.sql_conditions import BY_FAMILY, leased, takeable, target, waiting
 from app.storage.tables import jobs, studies, trials, turns
 from winnow.contract.capability import INSPECT
 
@@ -56,20 +56,20 @@ def what_waits(connection: Connection, family: Family) -> dict[Needs, dict[str, 
 
 def shares(connection: Connection, family: Family, waiting: Mapping[str, int]) -> dict[str, Share]:
     """Of the owners for whom something is `waiting`."""
-    running, turn = defaultdict[str, int](int), dict[str, int]()
-    counts = [
-        select(t.c.owner, func.count().label("running"), NOTHING.label("turn"))
-        .where(t.c.lease_until.is_not(None))
-        .group_by(t.c.owner)
+    running, turn = Counter[str](), dict[str, int]()
+    held = [
+        select(t.c.owner, NOTHING.label("turn")).where(leased(t))
         for t in BY_FAMILY[family]
         if t is not studies
     ]
-    last = select(turns.c.owner, NOTHING, turns.c.number).where(turns.c.family == family)
-    for row in connection.execute(union_all(*counts, last)):
-        if row.turn is None:
-            running[row.owner] += row.running
+    last = select(turns.c.owner, turns.c.number).where(turns.c.family == family)
+    for owner, number in connection.execute(
+        union_all(*held, last)
+    ):  # counted here: grouped, all rows would be read
+        if number is None:
+            running[owner] += 1
         else:
-            turn[row.owner] = row.turn
+            turn[owner] = number
     return {owner: Share(running[owner], count, turn.get(owner, 0)) for owner, count in waiting.items()}
 
 
