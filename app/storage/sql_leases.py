@@ -126,12 +126,12 @@ class SqlLeases(SqlStore):
 
     def held(self) -> list[Leased]:
         with self.reading() as connection:
-            leased = [
+            items = [
                 from_row(kind, row)
                 for kind, t in TABLES.items()
                 for row in connection.execute(select(t).where(leased(t)))
             ]
-        return sorted(leased, key=lambda item: item.id)
+        return sorted(items, key=lambda item: item.id)
 
 
 def _claim(connection: Connection, id: str, now: float, seconds: float, taker: Taker) -> Item | None:
