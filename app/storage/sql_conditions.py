@@ -15,6 +15,11 @@ BY_FAMILY: Final[dict[Family, tuple[Table, ...]]] = {
 }
 
 
+def leased(t: Table) -> ColumnElement[bool]:
+    """That somebody holds it; by a bound, for which SQLite takes the index, as it does not for IS NOT NULL."""
+    return t.c.lease_until > 0
+
+
 def takeable(t: Table, now: float) -> ColumnElement[bool]:
     """`rules.takeable`."""
     free = t.c.lease_until.is_(None) | (t.c.lease_until <= now)

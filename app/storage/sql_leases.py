@@ -28,7 +28,7 @@ from app.storage.records import (
     Wake,
 )
 from app.storage.sql_base import TABLES, Some, SqlStore, add_events, from_row, held, item_from, table_of
-from app.storage.sql_conditions import BY_FAMILY, takeable, target, waiting
+from app.storage.sql_conditions import BY_FAMILY, leased, takeable, target, waiting
 from app.storage.sql_rows import SqlRows, locked_item
 from app.storage.sql_turns import best_of, had_turn, shares, take_turns, what_waits
 from app.storage.tables import jobs, queues, studies, trials, workers
@@ -131,12 +131,12 @@ class SqlLeases(SqlStore):
 
     def held(self) -> list[Leased]:
         with self.reading() as connection:
-            leased = [
+            items = [
                 from_row(kind, row)
                 for kind, t in TABLES.items()
-                for row in connection.execute(select(t).where(t.c.lease_until.is_not(None)))
+                for row in connection.execute(select(t).where(leased(t)))
             ]
-        return sorted(leased, key=lambda item: item.id)
+        return sorted(items, key=lambda item: item.id)
 
 
 def _claim(connection: Connection, id: str, now: float, seconds: float, taker: Taker) -> Item | None:

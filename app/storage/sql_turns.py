@@ -20,7 +20,7 @@ from sqlalchemy import (
 
 from app.storage.fairness import Share
 from app.storage.records import Family, Taker
-from app.storage.sql_conditions import BY_FAMILY, takeable, target, waiting
+from app.storage.sql_conditions import BY_FAMILY, leased, takeable, target, waiting
 from app.storage.tables import jobs, studies, trials, turns
 from winnow.contract.capability import INSPECT
 
@@ -51,7 +51,7 @@ def what_waits(connection: Connection, family: Family) -> dict[Needs, dict[str, 
 
 def shares(connection: Connection, family: Family, waiting: Mapping[str, int]) -> dict[str, Share]:
     """Of the owners for whom something is `waiting`. What is held is little, and an index has it."""
-    held = (select(t.c.owner).where(t.c.lease_until > 0) for t in BY_FAMILY[family] if t is not studies)
+    held = (select(t.c.owner).where(leased(t)) for t in BY_FAMILY[family] if t is not studies)
     running = Counter(connection.scalars(union_all(*held)))
     last = select(turns.c.owner, turns.c.number).where(turns.c.family == family)
     turn: dict[str, int] = dict(connection.execute(last).tuples().all())
