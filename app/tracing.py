@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from importlib.metadata import version
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final, Literal
 
 from structlog.contextvars import get_contextvars
@@ -26,6 +27,9 @@ INSTALL: Final = "pip install '.[otel]'"
 TRACE: Final = "traceparent"
 REQUEST: Final = "request_id"
 
+LAST_SECONDS: Final = 2.0
+"""For which a process that ends waits for a collector to take its last traces."""
+
 Kind = Literal["internal", "server", "consumer"]
 
 _tracer: "Tracer | None" = None
@@ -40,7 +44,9 @@ def exporting(service: str) -> Iterator[None]:
     finally:
         if provider is not None:
             use(None)
-            provider.shutdown()
+            last = Thread(target=provider.shutdown, name="last traces", daemon=True)
+            last.start()
+            last.join(LAST_SECONDS)
 
 
 def start(service: str) -> "TracerProvider | None":
@@ -57,7 +63,7 @@ def start(service: str) -> "TracerProvider | None":
         return None
     named = {} if os.environ.get("OTEL_SERVICE_NAME") else {"service.name": service}
     resource = Resource.create({"service.version": version("winnow-service"), **named})
-    provider = TracerProvider(resource=resource)
+    provider = TracerProvider(resource=resource, shutdown_on_exit=False)
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     use(provider)
     return provider

@@ -3,6 +3,7 @@
 import logging
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from threading import Event
@@ -117,3 +118,13 @@ def test_traces_are_sent_where_the_environment_says(monkeypatch: pytest.MonkeyPa
     assert came.is_set()
     assert b"sent away" in bodies[0]
     assert b"winnow-api" in bodies[0]
+
+
+def test_a_collector_that_is_away_holds_nobody_up_for_long(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9")
+    monkeypatch.setattr(tracing, "LAST_SECONDS", 0.1)
+    with tracing.exporting("winnow-api"):
+        with tracing.span("lost"):
+            pass
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 1.0
