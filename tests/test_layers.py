@@ -36,7 +36,7 @@ def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
     assert admission == {"admission"}
     assert stores >= {"queue", "storage"}
     assert base == {"settings"}
-    assert hosts == {"hosts"}
+    assert hosts == {"hosts", "machine"}
 
 
 def test_the_command_line_stands_on_the_client_and_the_client_on_the_contract() -> None:
