@@ -53,21 +53,22 @@ class SqlJobs(SqlStore):
 
     def queue_position(self, id: str) -> int | None:
         t = jobs
-        mine = select(t.c.owner, t.c.needs, t.c.priority, t.c.created_at)
+        asked = select(t.c.owner, t.c.needs, t.c.priority, t.c.created_at)
         with self.reading() as connection:
-            job = connection.execute(mine.where(t.c.id == id, t.c.state == rules.QUEUED)).one_or_none()
+            job = connection.execute(asked.where(t.c.id == id, t.c.state == rules.QUEUED)).one_or_none()
             if job is None:
                 return None
             waiting = (t.c.state == rules.QUEUED) & (t.c.needs == job.needs)
+            mine = select(func.count()).where(waiting, t.c.owner == job.owner)
             older = tuple_(t.c.created_at, t.c.id) < tuple_(job.created_at, id)
-            first = (t.c.priority > job.priority) | ((t.c.priority == job.priority) & older)
-            ahead = select(func.count()).where(waiting, t.c.owner == job.owner, first)
+            first = (t.c.priority > job.priority, (t.c.priority == job.priority) & older)
+            ahead = sum(connection.execute(mine.where(each)).scalar_one() for each in first)
             counts = select(t.c.owner, func.count()).where(waiting).group_by(t.c.owner)
             of_owners: dict[str, int] = dict(connection.execute(counts).tuples().all())
             if job.owner not in of_owners:  # taken a moment ago
                 return None
             shared = shares(connection, "work", of_owners)
-            return position(job.owner, connection.execute(ahead).scalar_one(), shared)
+            return position(job.owner, ahead, shared)
 
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         if not ids:

@@ -2,11 +2,13 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Final
 
 from sqlalchemy import (
     BigInteger,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Table,
     and_,
@@ -57,20 +59,24 @@ def what_waits(connection: Connection, family: Family) -> dict[Needs, dict[str, 
 def shares(connection: Connection, family: Family, waiting: Mapping[str, int]) -> dict[str, Share]:
     """Of the owners for whom something is `waiting`."""
     running, turn = Counter[str](), dict[str, int]()
-    held = [
-        select(t.c.owner, NOTHING.label("turn")).where(leased(t))
-        for t in BY_FAMILY[family]
-        if t is not studies
-    ]
-    last = select(turns.c.owner, turns.c.number).where(turns.c.family == family)
-    for owner, number in connection.execute(
-        union_all(*held, last)
-    ):  # counted here: grouped, all rows would be read
+    for owner, number in connection.execute(_running_and_turns(family)):
         if number is None:
             running[owner] += 1
         else:
             turn[owner] = number
     return {owner: Share(running[owner], count, turn.get(owner, 0)) for owner, count in waiting.items()}
+
+
+@cache
+def _running_and_turns(family: Family) -> CompoundSelect[tuple[str, int | None]]:
+    """An owner for each item that runs, and with a number that of the owner's last turn. Counted elsewhere: to group
+    them, SQLite would read all rows by their owner."""
+    held = [
+        select(t.c.owner, NOTHING.label("turn")).where(leased(t))
+        for t in BY_FAMILY[family]
+        if t is not studies
+    ]
+    return union_all(*held, select(turns.c.owner, turns.c.number).where(turns.c.family == family))
 
 
 def best_of(
