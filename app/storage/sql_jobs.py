@@ -2,8 +2,9 @@
 
 from collections import defaultdict
 from collections.abc import Collection
+from typing import Final
 
-from sqlalchemy import ColumnElement, Connection, delete, func, insert, select, tuple_
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, func, insert, select, tuple_
 
 from app.storage import rules, searches
 from app.storage.fairness import position
@@ -16,6 +17,21 @@ from app.storage.sql_rows import SqlRows, lock_search
 from app.storage.sql_turns import shares
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
+
+_COLUMNS: Final = ("id", "owner", "needs", "priority", "created_at")
+_GIVEN: Final = {name: bindparam(name, type_=jobs.c[name].type) for name in _COLUMNS}
+_SAME: Final = (jobs.c.state == rules.QUEUED) & (jobs.c.needs == _GIVEN["needs"])
+_MINE: Final = select(func.count()).where(_SAME, jobs.c.owner == _GIVEN["owner"])
+_OLDER: Final = tuple_(jobs.c.created_at, jobs.c.id) < tuple_(_GIVEN["created_at"], _GIVEN["id"])
+_QUEUED: Final = select(*(jobs.c[name] for name in _COLUMNS)).where(
+    jobs.c.id == _GIVEN["id"], jobs.c.state == rules.QUEUED
+)
+_WAITING: Final = select(jobs.c.owner, func.count()).where(_SAME).group_by(jobs.c.owner)
+_AHEAD: Final = select(
+    _MINE.where(jobs.c.priority > _GIVEN["priority"]).scalar_subquery()
+    + _MINE.where(jobs.c.priority == _GIVEN["priority"], _OLDER).scalar_subquery()
+)
+"""Of the owner's own, how many go before the given one: two ranges of one index."""
 
 
 class SqlJobs(SqlStore):
@@ -52,23 +68,17 @@ class SqlJobs(SqlStore):
             return [from_row(Job, row) for row in connection.execute(paged(query, jobs, page))]
 
     def queue_position(self, id: str) -> int | None:
-        t = jobs
-        asked = select(t.c.owner, t.c.needs, t.c.priority, t.c.created_at)
+        """Asked at every submission and poll: so with statements that are made once."""
         with self.reading() as connection:
-            job = connection.execute(asked.where(t.c.id == id, t.c.state == rules.QUEUED)).one_or_none()
+            job = connection.execute(_QUEUED, {"id": id}).one_or_none()
             if job is None:
                 return None
-            waiting = (t.c.state == rules.QUEUED) & (t.c.needs == job.needs)
-            mine = select(func.count()).where(waiting, t.c.owner == job.owner)
-            older = tuple_(t.c.created_at, t.c.id) < tuple_(job.created_at, id)
-            first = (t.c.priority > job.priority, (t.c.priority == job.priority) & older)
-            ahead = sum(connection.execute(mine.where(each)).scalar_one() for each in first)
-            counts = select(t.c.owner, func.count()).where(waiting).group_by(t.c.owner)
-            of_owners: dict[str, int] = dict(connection.execute(counts).tuples().all())
+            ahead = connection.execute(_AHEAD, dict(job._mapping)).scalar_one()
+            counts = connection.execute(_WAITING, {"needs": job.needs})
+            of_owners: dict[str, int] = dict(counts.tuples().all())
             if job.owner not in of_owners:  # taken a moment ago
                 return None
-            shared = shares(connection, "work", of_owners)
-            return position(job.owner, ahead, shared)
+            return position(job.owner, ahead, shares(connection, "work", of_owners))
 
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         if not ids:
