@@ -68,7 +68,7 @@ def shares(connection: Connection, family: Family, waiting: Mapping[str, int]) -
 
 
 @cache
-def _running_and_turns(family: Family) -> CompoundSelect[tuple[str, int | None]]:
+def _running_and_turns(family: Family) -> CompoundSelect[str, int | None]:
     """An owner for each item that runs, and with a number that of the owner's last turn. Counted elsewhere: to group
     them, SQLite would read all rows by their owner."""
     held = [
