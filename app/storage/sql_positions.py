@@ -12,7 +12,7 @@ from collections import defaultdict
 from collections.abc import Collection, Iterator, Sequence
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, select, tuple_
+from sqlalchemy import Connection, Engine, bindparam, func, select, tuple_
 
 from app.storage import rules
 from app.storage.fairness import Share, position
@@ -22,6 +22,18 @@ from app.storage.tables import jobs
 
 KEPT_SECONDS: Final = 0.5
 QUEUED: Final = jobs.c.state == rules.QUEUED
+
+COLUMNS: Final = ("id", "owner", "needs", "priority", "created_at")
+_GIVEN: Final = {name: bindparam(name, type_=jobs.c[name].type) for name in COLUMNS}
+_SAME: Final = QUEUED & (jobs.c.needs == _GIVEN["needs"])
+_MINE: Final = select(func.count()).where(_SAME, jobs.c.owner == _GIVEN["owner"])
+_OLDER: Final = tuple_(jobs.c.created_at, jobs.c.id) < tuple_(_GIVEN["created_at"], _GIVEN["id"])
+_WAITING: Final = select(jobs.c.owner, func.count()).where(_SAME).group_by(jobs.c.owner)
+_AHEAD: Final = select(
+    _MINE.where(jobs.c.priority > _GIVEN["priority"]).scalar_subquery()
+    + _MINE.where(jobs.c.priority == _GIVEN["priority"], _OLDER).scalar_subquery()
+)
+"""Of the owner's own, how many go before the given one: two ranges of one index."""
 
 
 class SqlPositions(SqlStore):
@@ -35,7 +47,7 @@ class SqlPositions(SqlStore):
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         if not ids:
             return {}
-        mine = select(jobs.c.id, jobs.c.owner, jobs.c.needs, jobs.c.priority, jobs.c.created_at)
+        mine = select(*(jobs.c[name] for name in COLUMNS))
         positions = {}
         with self.reading() as connection:
             alike = defaultdict[tuple[Any, ...], list[Any]](list)
@@ -64,20 +76,21 @@ class SqlPositions(SqlStore):
 
 def _ahead(connection: Connection, rows: Sequence[Any]) -> Iterator[tuple[str, int]]:
     """How many jobs of the owner's go before each of these, which are of one owner, need and priority."""
-    first, *_, last = sorted((row.created_at, row.id) for row in [*rows, rows[0]])
-    place, same = tuple_(jobs.c.created_at, jobs.c.id), _same(rows[0])
-    count = select(func.count()).select_from(jobs)
-    higher = count.where(same, jobs.c.priority > rows[0].priority)
-    earlier = count.where(same, jobs.c.priority == rows[0].priority, place < tuple_(*first))
-    before = connection.scalar(select(higher.scalar_subquery() + earlier.scalar_subquery())) or 0
+    ordered = sorted(rows, key=_place)
+    first, last = ordered[0], ordered[-1]
+    before = connection.execute(_AHEAD, dict(first._mapping)).scalar_one()
     if len(rows) == 1:
-        yield rows[0].id, before
+        yield first.id, before
         return
-    between = select(jobs.c.id).where(same, jobs.c.priority == rows[0].priority, place >= tuple_(*first))
-    between = between.where(place <= tuple_(*last)).order_by(jobs.c.created_at, jobs.c.id)
-    places = {id: before + index for index, id in enumerate(connection.scalars(between))}
+    place = tuple_(jobs.c.created_at, jobs.c.id)
+    between = select(jobs.c.id).where(
+        QUEUED, jobs.c.needs == first.needs, jobs.c.owner == first.owner, jobs.c.priority == first.priority
+    )
+    between = between.where(place >= tuple_(*_place(first)), place <= tuple_(*_place(last)))
+    there = connection.scalars(between.order_by(jobs.c.created_at, jobs.c.id))
+    places = {id: before + index for index, id in enumerate(there)}
     yield from ((row.id, places[row.id]) for row in rows if row.id in places)
 
 
-def _same(row: Any) -> ColumnElement[bool]:
-    return and_(QUEUED, jobs.c.needs == row.needs, jobs.c.owner == row.owner)
+def _place(row: Any) -> tuple[float, str]:
+    return row.created_at, row.id

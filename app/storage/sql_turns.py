@@ -2,16 +2,21 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterator, Mapping
+from functools import cache
 from typing import Final
 
 from sqlalchemy import (
+    BigInteger,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Table,
     and_,
+    cast,
     func,
     insert,
     literal,
+    null,
     select,
     text,
     union_all,
@@ -25,6 +30,8 @@ from app.storage.tables import jobs, studies, trials, turns
 from winnow.contract.capability import INSPECT
 
 Needs = tuple[str, ...]
+
+NOTHING: Final = cast(null(), BigInteger)
 
 _LOCKS: Final[dict[Family, int]] = {"inspect": 0x77696E6E6F78, "work": 0x77696E6E6F79}
 """Of PostgreSQL, behind the one of migrations."""
@@ -50,12 +57,26 @@ def what_waits(connection: Connection, family: Family) -> dict[Needs, dict[str, 
 
 
 def shares(connection: Connection, family: Family, waiting: Mapping[str, int]) -> dict[str, Share]:
-    """Of the owners for whom something is `waiting`. What is held is little, and an index has it."""
-    held = (select(t.c.owner).where(leased(t)) for t in BY_FAMILY[family] if t is not studies)
-    running = Counter(connection.scalars(union_all(*held)))
-    last = select(turns.c.owner, turns.c.number).where(turns.c.family == family)
-    turn: dict[str, int] = dict(connection.execute(last).tuples().all())
+    """Of the owners for whom something is `waiting`."""
+    running, turn = Counter[str](), dict[str, int]()
+    for owner, number in connection.execute(_running_and_turns(family)):
+        if number is None:
+            running[owner] += 1
+        else:
+            turn[owner] = number
     return {owner: Share(running[owner], count, turn.get(owner, 0)) for owner, count in waiting.items()}
+
+
+@cache
+def _running_and_turns(family: Family) -> CompoundSelect[str, int | None]:
+    """An owner for each item that runs, and with a number that of the owner's last turn. Counted elsewhere: to group
+    them, SQLite would read all rows by their owner."""
+    held = [
+        select(t.c.owner, NOTHING.label("turn")).where(leased(t))
+        for t in BY_FAMILY[family]
+        if t is not studies
+    ]
+    return union_all(*held, select(turns.c.owner, turns.c.number).where(turns.c.family == family))
 
 
 def best_of(
