@@ -12,9 +12,9 @@ class Leaving:
 
     def tell(self) -> None:
         now = time.monotonic()
-        self._end = now if self.told() else now + self._grace
+        self._end = now if self.begun() else now + self._grace
 
-    def told(self) -> bool:
+    def begun(self) -> bool:
         """Whether nothing new is to be taken."""
         return self._end < math.inf
 

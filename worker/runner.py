@@ -71,7 +71,7 @@ class Runner:
         """Do what comes first of all that waits and that this worker is able to do: the hint only says that something
         waits. Never raises: a worker outlives every job."""
         try:
-            if self._leaving.told():  # taken from the queue a moment too late: for the next worker
+            if self._leaving.begun():  # taken from the queue a moment too late: for the next worker
                 self._queue.publish(wake)
             elif self._drains():
                 self._queue.publish(wake)
@@ -93,7 +93,7 @@ class Runner:
     def run(self, id: str) -> None:
         """Do this, if it is to be had. Never raises."""
         try:
-            if self._leaving.told():
+            if self._leaving.begun():
                 return
             taker = self._taker()
             item = self._records.claim(
@@ -129,7 +129,7 @@ class Runner:
 
     def _turn_behind(self, trial: Trial) -> None:
         study = study_of(trial.job)
-        if self._leaving.told() or self._drains():
+        if self._leaving.begun() or self._drains():
             self._queue.publish(Wake(queue=queue_of(trial), id=study))
         else:
             self.run(study)

@@ -201,10 +201,10 @@ async def get_job(request: Request, service: Service, job: Found, wait: Wait = 0
     """How it stands. With If-None-Match, 304 as long as nothing changed; Retry-After says when to ask again."""
     if (last := await _moved(service, job, wait)) is None:
         raise no_job(job.id)
-    return await run_in_threadpool(_answer, request, service, last)
+    return await run_in_threadpool(_job_or_unchanged, request, service, last)
 
 
-def _answer(request: Request, service: Parts, job: records.Job) -> Response:
+def _job_or_unchanged(request: Request, service: Parts, job: records.Job) -> Response:
     wait_of, counts = _wait_of(service, job), _counts(service, job)
     tag = views.job_tag(job, wait_of, counts)
     headers = {"etag": tag, "cache-control": "no-cache"}

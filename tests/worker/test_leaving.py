@@ -13,14 +13,14 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_nobody_leaves_who_was_not_told(clock: list[float]) -> None:
     leaving = Leaving(30.0)
-    assert (leaving.told(), leaving.over()) == (False, False)
+    assert (leaving.begun(), leaving.over()) == (False, False)
 
 
 def test_what_is_being_done_has_the_time_of_grace(clock: list[float]) -> None:
     leaving = Leaving(30.0)
     leaving.tell()
     clock[0] = 129.0
-    assert (leaving.told(), leaving.over()) == (True, False)
+    assert (leaving.begun(), leaving.over()) == (True, False)
     clock[0] = 130.0
     assert leaving.over()
 

@@ -56,13 +56,13 @@ def undrain(worker: WorkerId, url: Url = LOCAL, as_json: Json = False) -> None:
         _tell(client.undrain(worker), as_json)
 
 
-def worker_list(found: Iterable[Worker]) -> Table:
+def worker_list(workers: Iterable[Worker]) -> Table:
     rows = (
         (
             *(it.id, it.host, ", ".join(it.capabilities), it.device, it.cores, units.size(it.memory_bytes)),
             *(doing(it), f"{it.last_seen:%Y-%m-%d %H:%M:%S}"),
         )
-        for it in found
+        for it in workers
     )
     return table(None, COLUMNS, rows)
 

@@ -50,10 +50,10 @@ def canonical(names: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted({ALIASES.get(name, name) for name in names}))
 
 
-def needs_of(asked: Iterable[str], target: Target) -> tuple[str, ...]:
+def needs_of(stated: Iterable[str], target: Target) -> tuple[str, ...]:
     """What a worker has to have for a job: what it states, and what its target implies; `cpu` where that is nothing."""
     implied = (IMPLIED[target],) if target in IMPLIED else ()
-    return canonical([*asked, *implied]) or (CPU,)
+    return canonical([*stated, *implied]) or (CPU,)
 
 
 def queue_for(needs: Iterable[str]) -> str:
