@@ -8,7 +8,6 @@ and in one piece. `rows` is for a table of several such measurements.
 import hashlib
 import os
 import random
-import socket
 import sys
 import tempfile
 import time
@@ -19,6 +18,7 @@ from typing import Final
 from benchmarks.table import Row
 from tests.support.cutting import Cut, cutting
 from tests.support.service import Service
+from tests.support.sockets import free_port
 from winnow.client import Client, client
 
 SIZE: Final = 2**30
@@ -37,7 +37,7 @@ def main() -> None:
 def rows(folder: Path, size: int = SIZE) -> Iterator[Row]:
     """Undisturbed in one piece and in parts, then disturbed."""
     file = _model(folder, size)
-    service = Service(folder / "var", "--no-workers", "--port", str(_free_port())).start()
+    service = Service(folder / "var", "--no-workers", "--port", str(free_port())).start()
     try:
         yield _undisturbed(service, file, in_parts=False)
         yield _undisturbed(service, file, in_parts=True)
@@ -105,11 +105,6 @@ def _model(folder: Path, size: int) -> Path:
 def _varint(number: int) -> bytes:
     low, rest = number & 127, number >> 7
     return bytes([low | 128]) + _varint(rest) if rest else bytes([low])
-
-
-def _free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return int(free.getsockname()[1])
 
 
 if __name__ == "__main__":

@@ -84,12 +84,8 @@ class LocalBlobs:
 
     def sweep(self, live: set[str], older_than: float, *, remove: bool = True) -> Iterator[str]:
         """Also removes what was left in `incoming` by a process that died."""
-        for left in self._incoming.glob("*.part"):
-            if remove and _written_before(left, older_than) and not _in_use(left):
-                left.unlink(missing_ok=True)
-        for again in self._root.glob(f"[0-9a-f][0-9a-f]/*{AGAIN}"):
-            if remove:
-                self._merge(again)
+        if remove:
+            self._clear(older_than)
         goes = self._forget if remove else _written_before
         for file in self._root.glob("[0-9a-f][0-9a-f]/*"):
             if _DIGEST.fullmatch(file.name) and file.name not in live and goes(file, older_than):
@@ -128,6 +124,14 @@ class LocalBlobs:
                 return False
             file.unlink(missing_ok=True)
             return True
+
+    def _clear(self, older_than: float) -> None:
+        """Of what is no blob: what nobody goes on writing, and what came once more."""
+        for left in self._incoming.glob("*.part"):
+            if _written_before(left, older_than) and not _in_use(left):
+                left.unlink(missing_ok=True)
+        for again in self._root.glob(f"[0-9a-f][0-9a-f]/*{AGAIN}"):
+            self._merge(again)
 
     def _merge(self, again: Path) -> None:
         """What came once more goes, and what it is the same as is as young as that was."""

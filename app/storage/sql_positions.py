@@ -28,6 +28,9 @@ _GIVEN: Final = {name: bindparam(name, type_=jobs.c[name].type) for name in COLU
 _SAME: Final = QUEUED & (jobs.c.needs == _GIVEN["needs"])
 _MINE: Final = select(func.count()).where(_SAME, jobs.c.owner == _GIVEN["owner"])
 _OLDER: Final = tuple_(jobs.c.created_at, jobs.c.id) < tuple_(_GIVEN["created_at"], _GIVEN["id"])
+_QUEUED: Final = select(*(jobs.c[name] for name in COLUMNS)).where(
+    jobs.c.id.in_(bindparam("ids", expanding=True)), QUEUED
+)
 _WAITING: Final = select(jobs.c.owner, func.count()).where(_SAME).group_by(jobs.c.owner)
 _AHEAD: Final = select(
     _MINE.where(jobs.c.priority > _GIVEN["priority"]).scalar_subquery()
@@ -47,11 +50,10 @@ class SqlPositions(SqlStore):
     def queue_positions(self, ids: Collection[str]) -> dict[str, int]:
         if not ids:
             return {}
-        mine = select(*(jobs.c[name] for name in COLUMNS))
         positions = {}
         with self.reading() as connection:
             alike = defaultdict[tuple[Any, ...], list[Any]](list)
-            for row in connection.execute(mine.where(jobs.c.id.in_(ids), QUEUED)):
+            for row in connection.execute(_QUEUED, {"ids": [*ids]}):
                 alike[row.needs, row.owner, row.priority].append(row)
             for (needs, owner, _), rows in alike.items():
                 of_owners = self._shares(connection, needs)

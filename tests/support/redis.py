@@ -1,7 +1,6 @@
 """A Redis server of the test's own, which can be killed and started again."""
 
 import shutil
-import socket
 import subprocess
 import tempfile
 import time
@@ -12,6 +11,7 @@ from pathlib import Path
 import redis
 
 from tests.support.integration import binary
+from tests.support.sockets import free_port
 
 START_SECONDS = 20
 
@@ -24,7 +24,7 @@ class RedisServer:
         self._folder = folder
         self._options = options
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
 
     @property
     def url(self) -> str:
@@ -80,9 +80,3 @@ def redis_server(*options: str) -> Iterator[RedisServer]:
             server.kill()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

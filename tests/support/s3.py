@@ -19,6 +19,7 @@ from threading import Lock, Thread
 from typing import Any, Final
 
 from tests.support.integration import binary
+from tests.support.sockets import free_port
 
 START_SECONDS: Final = 20
 BUCKET: Final = "winnow"
@@ -33,7 +34,7 @@ class S3Server:
         self._program = binary("rclone", str(Path(sys.executable).parent))
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self.port = _free_port()
+        self.port = free_port()
         self._failures: list[int] = []
         self._lock = Lock()
         (folder / "data" / BUCKET).mkdir(parents=True)
@@ -166,9 +167,3 @@ def s3_server() -> Iterator[S3Server]:
             server.close()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _free_port() -> int:
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        return int(found.getsockname()[1])

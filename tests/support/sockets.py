@@ -58,3 +58,10 @@ def ask(connection: socket.socket, data: bytes) -> list[Answer]:
     """Send, and read until the other side closes."""
     send_all(connection, data)
     return answers(read_to_the_end(connection))
+
+
+def free_port() -> int:
+    """Of loopback; nobody listens on it at this moment."""
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])

@@ -112,11 +112,7 @@ class Client:
             "/v1/models",
             params=params,
             content=body,
-            headers={
-                "Content-Type": "application/octet-stream",
-                "Content-Length": str(body.size),
-                "Content-Digest": body.content_digest,
-            },
+            headers=body.headers,
             timeout=UPLOAD_TIMEOUT,
         )
         model = self._transport.parsed(Model, response)

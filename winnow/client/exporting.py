@@ -181,11 +181,7 @@ def import_job(client: Uploading, transport: Transport, source: Path) -> Job:
             "/v1/jobs/import",
             again=False,
             content=body,
-            headers={
-                "Content-Type": "application/octet-stream",
-                "Content-Length": str(body.size),
-                "Content-Digest": body.content_digest,
-            },
+            headers=body.headers,
             timeout=TIMEOUT,
         )
         return transport.parsed(Job, response)

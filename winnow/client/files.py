@@ -27,6 +27,15 @@ class FileBody:
         self.sha256, self.size = _identity(path)
 
     @property
+    def headers(self) -> dict[str, str]:
+        """Of a request whose body is the file alone."""
+        return {
+            "Content-Type": "application/octet-stream",
+            "Content-Length": str(self.size),
+            "Content-Digest": self.content_digest,
+        }
+
+    @property
     def content_digest(self) -> str:
         """RFC 9530."""
         return f"sha-256=:{base64.b64encode(bytes.fromhex(self.sha256)).decode()}:"

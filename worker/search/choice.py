@@ -59,11 +59,14 @@ def _likeliest_first(plan: Plan, ranked: list[Trial]) -> list[Trial]:
     """Of those next to the first; the others behind them, in their order."""
     if not ranked:
         return []
-    _, harmed, least, *_ = key_of(plan, ranked[0])
-    near = [
-        row for row in ranked if key_of(plan, row)[1] == harmed and 0 < key_of(plan, row)[2] <= NEARLY * least
-    ]
-    return [*sorted(near, key=lambda row: -chance(_result(row))), *(row for row in ranked if row not in near)]
+    _, least_harm, least, *_ = key_of(plan, ranked[0])
+
+    def place(row: Trial) -> tuple[bool, float]:
+        _, harmed, price, *_ = key_of(plan, row)
+        is_near = harmed == least_harm and 0 < price <= NEARLY * least
+        return not is_near, -chance(_result(row)) if is_near else 0.0
+
+    return sorted(ranked, key=place)
 
 
 def best_cost(plan: Plan, rows: Iterable[Trial]) -> float | None:
