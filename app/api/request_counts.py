@@ -10,7 +10,9 @@ import time
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from app.api.answered import Answered
 
 UNKNOWN: Final = "unknown"
 """The route of an address that does not exist, or was not looked for."""
@@ -61,15 +63,8 @@ class CountedRequests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        begun, status = time.monotonic(), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        begun, answered = time.monotonic(), Answered(send)
         try:
-            await self._app(scope, receive, noted)
+            await self._app(scope, receive, answered)
         finally:
-            self._counts.count(scope, status, time.monotonic() - begun)
+            self._counts.count(scope, answered.status, time.monotonic() - begun)

@@ -1,9 +1,10 @@
 """ASGI: a span for each request, below the client's trace where it sends one (`traceparent`)."""
 
 from starlette.datastructures import Headers
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from app import tracing
+from app.api.answered import Answered
 from app.api.browsers import PROBES
 from app.api.request_counts import method_of, route_of
 from app.api.request_id import current_request_id
@@ -18,19 +19,12 @@ class TracedRequests:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http" or scope["path"] in PROBES:
             return await self._app(scope, receive, send)
-        method, status = method_of(scope), 0
-
-        async def noted(message: Message) -> None:
-            nonlocal status
-            if message["type"] == "http.response.start":
-                status = message["status"]
-            await send(message)
-
+        method, answered = method_of(scope), Answered(send)
         sent = Headers(scope=scope).get(tracing.TRACE)
         origin = None if sent is None else {tracing.TRACE: sent}
         with tracing.span(method, kind="server", origin=origin) as span:
             try:
-                await self._app(scope, receive, noted)
+                await self._app(scope, receive, answered)
             finally:
                 if span is not None:
                     route = route_of(scope)
@@ -39,7 +33,7 @@ class TracedRequests:
                         {
                             "http.request.method": method,
                             "http.route": route,
-                            "http.response.status_code": status,
+                            "http.response.status_code": answered.status,
                             "winnow.request_id": current_request_id() or "",
                         }
                     )
