@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from urllib.parse import urlsplit
 
 import numpy as np
 from sqlalchemy import Engine, insert, text
@@ -18,10 +19,10 @@ from app.storage.migrate import migrate
 from app.storage.records import Job, Upload
 from app.storage.sql import SqlRecords
 from app.storage.tables import events, job_uses, jobs
-from benchmarks.api_process import Api, api_process
 from benchmarks.parts import Row
 from benchmarks.shared_data import SHARED
 from tests.support.postgres import postgres
+from tests.support.service import Service, service
 from worker.compression.inspection import inspect_model
 
 SIZES = (10_000, 100_000)
@@ -69,7 +70,12 @@ def database(name: str, folder: Path) -> Iterator[tuple[str, Path]]:
 
 
 def among(size: int, url: str, data_dir: Path) -> dict[str, float]:
-    with api_process(data_dir, core=0, database_url=url) as api, connected(api) as client:
+    settings = {"WINNOW_DATABASE_URL": url, "WINNOW_LOG_LEVEL": "ERROR"}
+    on_one_core = ("taskset", "--cpu-list", "0")
+    with (
+        service(data_dir, "--no-workers", under=on_one_core, **settings) as api,
+        connected(api) as client,
+    ):
         model = _model(client, url)
         waiting = filled(url, model, size)
         submit, listing = _submitted(client, model), _listed(client)
@@ -136,8 +142,8 @@ def _insert(engine: Engine, made: list[Job]) -> None:
 
 
 @contextmanager
-def connected(api: Api) -> Iterator[http.client.HTTPConnection]:
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=60)
+def connected(api: Service) -> Iterator[http.client.HTTPConnection]:
+    connection = http.client.HTTPConnection(urlsplit(api.url).netloc, timeout=60)
     try:
         yield connection
     finally:

@@ -8,11 +8,12 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
+from urllib.parse import urlsplit
 
 import numpy as np
 
-from benchmarks.api_process import Api, api_process
 from benchmarks.parts import Row
+from tests.support.service import Service, service
 
 MIB = 2**20
 SIZE_MIB = int(os.environ.get("WINNOW_BENCH_MIB", "1024"))
@@ -25,9 +26,9 @@ BOUNDARY = "winnow-bench-boundary"
 
 def rows(folder: Path) -> Iterator[Row]:
     file = folder / "data.npy"
-    with api_process(folder / "var") as api:
+    with service(folder / "var", "--no-workers", WINNOW_LOG_LEVEL="ERROR") as api:
         raw_upload(api, _made(file, 16, 0))  # a first small one: imports and pools are there afterwards
-        before = api.anonymous_bytes()
+        before = own_bytes(api)
         ways: dict[str, Callable[[Path], None]] = {
             "cat | tee | sha256sum, sync": copied_by_hand,
             "raw": lambda path: raw_upload(api, path),
@@ -41,7 +42,7 @@ def rows(folder: Path) -> Iterator[Row]:
                 begun = time.monotonic()
                 upload(file)
                 rates[way].append(SIZE_MIB / (time.monotonic() - begun))
-                peak = max(peak, api.anonymous_bytes())
+                peak = max(peak, own_bytes(api))
                 _emptied(folder / "var" / "blobs")
     by_hand, *ours = rates
     limit = statistics.median(rates[by_hand])
@@ -74,12 +75,12 @@ def copied_by_hand(file: Path) -> None:
     copy.unlink()
 
 
-def raw_upload(api: Api, file: Path) -> None:
+def raw_upload(api: Service, file: Path) -> None:
     with file.open("rb") as body:
         _post(api, "application/octet-stream", [body], file.stat().st_size)
 
 
-def form_upload(api: Api, file: Path) -> None:
+def form_upload(api: Service, file: Path) -> None:
     head = (
         f'--{BOUNDARY}\r\nContent-Disposition: form-data; name="file"; filename="data.npy"\r\n'
         "Content-Type: application/octet-stream\r\n\r\n"
@@ -90,8 +91,8 @@ def form_upload(api: Api, file: Path) -> None:
         _post(api, f"multipart/form-data; boundary={BOUNDARY}", [head, body, tail], size)
 
 
-def _post(api: Api, content_type: str, parts: list[bytes | BinaryIO], size: int) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", api.port, timeout=600)
+def _post(api: Service, content_type: str, parts: list[bytes | BinaryIO], size: int) -> None:
+    connection = http.client.HTTPConnection(urlsplit(api.url).netloc, timeout=600)
     connection.putrequest("POST", "/v1/datasets?name=bench")
     connection.putheader("content-type", content_type)
     connection.putheader("content-length", str(size))
@@ -106,6 +107,12 @@ def _post(api: Api, content_type: str, parts: list[bytes | BinaryIO], size: int)
     connection.close()
     if answer.status != 201:
         raise SystemExit(f"{answer.status}: {text[:500]!r}")
+
+
+def own_bytes(api: Service) -> int:
+    """What its process holds of its own: neither files mapped nor pages shared."""
+    held = api.main.memory_info()
+    return int(held.rss - held.shared)
 
 
 def _made(file: Path, mebibytes: int, seed: int) -> Path:
