@@ -156,6 +156,7 @@ def test_what_the_final_finds_too_bad_gives_way_to_the_upload(
     assert report.graph_sha256 == graph_sha256(tmp_path / "artifact.onnx")
 
 
+@pytest.mark.usefixtures("all_told")
 @pytest.mark.parametrize("also", [{"max_size_ratio": 0.01}, {"min_speedup": 1000.0}])
 def test_where_the_upload_is_not_allowed_either_what_was_chosen_stays_with_causes(
     files: Digits, trial: tuple[Finalist, Report], tmp_path: Path, also: dict[str, float]

@@ -9,6 +9,7 @@ from worker.compression.result.causes.costs import (
     file_without_weights,
     float_arithmetic,
     layers_in_float,
+    little_gained,
     memory_beyond_weights,
     no_vnni,
     one_large_layer,
@@ -56,6 +57,7 @@ OF_SPEED: Final[Sequence[Cause]] = (
     untouched_operators,
     tiny_run,
     work_that_remains,
+    little_gained,
 )
 OF_SIZE: Final[Sequence[Cause]] = (
     nothing_changed,

@@ -90,6 +90,23 @@ def work_that_remains(_: RequirementResult, evidence: Evidence) -> str | None:
     )
 
 
+def little_gained(_: RequirementResult, evidence: Evidence) -> str | None:
+    """What changed takes the share `c` of the original's time, and a run is `s` times as fast, hence what changed
+    `c / (1 / s - (1 - c))` times (Amdahl 1967)."""
+    speedup = evidence.report.latency[0].speedup
+    if speedup is None or not evidence.changed:
+        return None
+    kinds = " and ".join(dict.fromkeys(report.kind for _, report in evidence.changed))
+    unchanged = sum(evidence.untouched.values())
+    remaining = 1 / speedup - unchanged
+    if not evidence.untouched or remaining <= 0:
+        return f"{kinds} made a run {speedup:.2f} times as fast, no more"
+    return (
+        f"what {kinds} changed is {1 - unchanged:.0%} of the original's time, and runs "
+        f"{(1 - unchanged) / remaining:.2f} times as fast"
+    )
+
+
 def one_large_layer(_: RequirementResult, evidence: Evidence) -> str | None:
     """A layer that stayed as it was and is most of the file."""
     layers = evidence.untouched_layers

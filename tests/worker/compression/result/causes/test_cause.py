@@ -214,6 +214,35 @@ def test_without_vnni_integers_are_not_much_faster(
     assert cause(with_causes(Evidence(bare, steps))).startswith("No VNNI on this CPU")
 
 
+@pytest.mark.parametrize(
+    ("untouched", "expected"),
+    [
+        (
+            {"Relu": 0.2},
+            "What int8_static changed is 80% of the original's time, and runs 2.67 times as fast.",
+        ),
+        ({}, "Int8_static made a run 2.00 times as fast, no more."),
+        ({"Relu": 0.499, "Add": 0.0005}, "What int8_static changed is 50% of the original's time, and runs "),
+    ],
+)
+@pytest.mark.usefixtures("all_told")
+def test_where_nothing_else_tells_it_what_was_gained_is_the_cause(
+    files: Digits,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    untouched: dict[str, float],
+    expected: str,
+) -> None:
+    """A CPU with VNNI, runs that are not tiny: both are told; half the time of the original as well."""
+    monkeypatch.setattr("worker.compression.result.causes.costs.multiplies_exactly", lambda *_: True)
+    monkeypatch.setattr("worker.compression.result.causes.costs.TINY_MS", 0)
+    report = reported(files, tmp_path, STATIC, min_speedup=50)
+    twice = report.latency[0].model_copy(update={"speedup": 2.0})
+    told = report.model_copy(update={"latency": [twice, *report.latency[1:]], "macs": None})
+    steps = Recipe.model_validate({"steps": [STATIC]}).steps
+    assert cause(with_causes(Evidence(told, steps, untouched=untouched))).startswith(expected)
+
+
 @pytest.mark.usefixtures("all_told")
 def test_operators_that_no_step_touches_take_the_time(tmp_path: Path) -> None:
     """Two error functions of 262,144 numbers in front of a product of 5,120."""
