@@ -104,6 +104,11 @@ class Settings(BaseSettings):
     cache_bytes: int = Field(
         default=32 * 2**30, ge=0, description="What a worker keeps of a bucket's blobs, beside what it uses."
     )
+    ranges_above_bytes: int = Field(
+        default=2**28,
+        ge=0,
+        description="Of a bucket's datasets that are larger, a worker fetches the ranges that a job reads.",
+    )
     host: str = Field(
         default="127.0.0.1", description="Address to listen on: loopback unless told otherwise."
     )

@@ -3,6 +3,8 @@
 Raises `Refusal` when what the job names is no longer there.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, assert_never
 
@@ -18,7 +20,7 @@ from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from winnow.contract.presets import closed_job
 from winnow.contract.recipe import Recipe
-from worker.blob_cache import Files
+from worker.blob_cache import Lent
 from worker.child.spec import (
     Compress,
     InspectDataset,
@@ -41,7 +43,7 @@ CODE_BYTES = 8 * 2**30
 class JobInput:
     """`files` lends the blobs. Raises `StoreAway` where their server cannot be reached."""
 
-    def __init__(self, settings: Settings, records: Records, files: Files) -> None:
+    def __init__(self, settings: Settings, records: Records, files: Lent) -> None:
         self._settings, self._records, self._files = settings, records, files
 
     def task(self, item: Item, folder: Path) -> Work:
@@ -101,6 +103,7 @@ class JobInput:
             declaration=Declaration.model_validate(dataset.declaration),
             scratch=folder,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,
+            indexes=self._files.is_large(dataset.sha256),
         )
 
     def _inquiry(self, inquiry: Inquiry, folder: Path) -> Propose | ShowPreview:
@@ -210,7 +213,7 @@ class JobInput:
             return None
         dataset = self._upload(job.owner, "dataset", use.dataset)
         return Rows(
-            path=self._blob(dataset, dataset.sha256),
+            path=self._dataset(dataset),
             declaration=Declaration.model_validate(dataset.declaration),
             slice=use.slice,
             map=use.map,
@@ -234,13 +237,25 @@ class JobInput:
             ) from error
 
     def _blob(self, upload: Upload, sha256: str) -> Path:
-        try:
+        with _named(upload):
             return self._files(sha256)
-        except FileNotFoundError as error:
-            raise Refusal(
-                "storage_unavailable",
-                f"The bytes of {upload.id} are missing from the store. Delete it, upload it again, then retry.",
-            ) from error
+
+    def _dataset(self, dataset: Upload) -> Path:
+        """A file, or where it is large a folder, of which ranges are fetched as they are read."""
+        with _named(dataset):
+            return self._files.dataset(dataset.sha256, dataset.converted)
+
+
+@contextmanager
+def _named(upload: Upload) -> Iterator[None]:
+    """Say whose bytes are missing."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Refusal(
+            "storage_unavailable",
+            f"The bytes of {upload.id} are missing from the store. Delete it, upload it again, then retry.",
+        ) from error
 
 
 def closed_request(job: Job) -> ClosedJob:

@@ -38,6 +38,13 @@ class Inspected(Message):
     unpacked_bytes: Annotated[int, Field(ge=0, lt=2**63)] | None = None
 
 
+class Described(Message):
+    """The result of inspecting a dataset; `index` says where the members of an archive lie."""
+
+    facts: DatasetFacts
+    index: Path | None = None
+
+
 def store_results(
     item: Item, result: dict[str, Any], folder: Path, curves: Path, blobs: Blobs
 ) -> dict[str, Any]:
@@ -52,7 +59,7 @@ def store_results(
         case Upload(kind="model"):
             return _model(result, folder, blobs)
         case _:
-            return _dataset(result)
+            return _dataset(result, folder, blobs)
 
 
 def store_of_failed(problem: Problem, folder: Path, curves: Path, blobs: Blobs) -> dict[str, Any]:
@@ -74,27 +81,35 @@ def store_of_failed(problem: Problem, folder: Path, curves: Path, blobs: Blobs) 
     return changes
 
 
-def _dataset(result: dict[str, Any]) -> dict[str, Any]:
+def _dataset(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:
     """Of what does not fit its declaration the arrays are facts, too."""
     if "rejected" in result:
         rejected = Rejected.model_validate(result["rejected"])
         fields = rejected.model_dump(mode="json")
         return {"state": "rejected", "facts": {"arrays": fields["arrays"]}, "problem": fields["problem"]}
-    facts = DatasetFacts.model_validate(result["facts"])
-    return {"state": "ready", "facts": facts.model_dump(mode="json"), "problem": None}
+    described = Described.model_validate(result)
+    return {
+        "state": "ready",
+        "facts": described.facts.model_dump(mode="json"),
+        "converted": _stored(described.index, folder, blobs),
+        "problem": None,
+    }
 
 
 def _model(result: dict[str, Any], folder: Path, blobs: Blobs) -> dict[str, Any]:
     inspected = Inspected.model_validate(result)
-    sha256 = blobs.put_file(_inside(folder, inspected.converted))[0] if inspected.converted else None
     size = {"size_bytes": inspected.unpacked_bytes} if inspected.unpacked_bytes is not None else {}
     return {
         "state": "ready",
         "facts": inspected.facts.model_dump(mode="json"),
-        "converted": sha256,
+        "converted": _stored(inspected.converted, folder, blobs),
         "problem": None,
         **size,
     }
+
+
+def _stored(file: Path | None, folder: Path, blobs: Blobs) -> str | None:
+    return None if file is None else blobs.put_file(_inside(folder, file))[0]
 
 
 def _inquiry(inquiry: Inquiry, folder: Path, blobs: Blobs) -> dict[str, Any]:

@@ -64,7 +64,7 @@ class Runner:
         self._settings, self._records, self._blobs, self._queue = settings, records, blobs, queue
         self._leaving, self._child, self._runtimes = leaving or Leaving(), child, runtimes
         self._id, self._capabilities = id, frozenset(capabilities)
-        self._cache = BlobCache(blobs, settings.cache_dir, settings.cache_bytes)
+        self._cache = BlobCache(blobs, settings.cache_dir, settings.cache_bytes, settings.ranges_above_bytes)
         self._scratch = Scratch(settings.scratch_dir)
 
     def take(self, wake: Wake) -> None:
@@ -184,7 +184,7 @@ class Runner:
                 return Stopped("store_away")
             try:
                 with tracing.span("child"), TracedSteps(heartbeat) as watch:
-                    return supervise(
+                    ending = supervise(
                         task,
                         job_input.limits(item),
                         folder,
@@ -194,7 +194,11 @@ class Runner:
                         filtered=self._settings.child_filters,
                         patience_seconds=self._settings.lease_seconds,
                         threads=own_threads(self._settings, self._records),
+                        fetch=files.fetch,
                     )
+                if ending == Stopped("store_away"):
+                    heartbeat.crashed("its data cannot be had from the store")
+                return ending
             finally:
                 heartbeat.during(handover.close)
 

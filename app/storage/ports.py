@@ -455,6 +455,12 @@ class RemoteObject(Protocol):
     def url(self) -> str | None:
         """Where whoever has the address can GET it for a while; None where downloads are to pass through us."""
 
+    def block_hashes(self) -> bytes | None:
+        """What was kept by `keep_block_hashes`; None where nothing was."""
+
+    def keep_block_hashes(self, hashes: bytes) -> None:
+        """By whoever has read and verified all of it: what a part of it is known by. They go with the blob."""
+
 
 class Blobs(Protocol):
     """Content-addressed bytes: written once, never changed. `StoreAway` where the store cannot be reached."""

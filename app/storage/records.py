@@ -60,7 +60,8 @@ class Leased:
 
 @dataclass(frozen=True, kw_only=True)
 class Upload(Leased):
-    """A model or dataset. `converted` is the SHA-256 of the ONNX made from a `.pt2` or TorchScript upload.
+    """A model or dataset. `converted` is the SHA-256 of what inspection made of it: the ONNX of a `.pt2` or
+    TorchScript upload, and of a large archive of data where its members lie.
 
     Identity is (owner, kind, sha256, declaration); state is inspecting | ready | rejected.
     """

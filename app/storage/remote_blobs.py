@@ -5,6 +5,7 @@ gets the content, the others are removed. Objects are swept row by row (`SqlBlob
 bucket, and cannot take what is put again at the same time.
 """
 
+import base64
 import io
 import time
 from collections.abc import Iterator
@@ -61,7 +62,7 @@ class RemoteBlobs:
         stored = self._keys.find(sha256)
         if stored is None:
             raise FileNotFoundError(f"no blob {sha256!r}")
-        return RemoteObject(self._bucket, stored.key, stored.size, self._redirects)
+        return RemoteObject(self._bucket, self._keys, stored.key, stored.size, self._redirects)
 
     def sweep(self, live: set[str], older_than: float, *, remove: bool = True) -> Iterator[str]:
         """Also removes what was left by a process that died while it wrote, or while it removed."""
@@ -88,6 +89,7 @@ class RemoteObject:
     """`app.storage.ports.RemoteObject`."""
 
     bucket: Bucket
+    keys: SqlBlobKeys
     key: str
     size: int
     redirects: bool
@@ -100,6 +102,13 @@ class RemoteObject:
 
     def url(self) -> str | None:
         return self.bucket.url(self.key, LINK_SECONDS) if self.redirects else None
+
+    def block_hashes(self) -> bytes | None:
+        kept = self.keys.block_hashes(self.key)
+        return None if kept is None else base64.b64decode(kept)
+
+    def keep_block_hashes(self, hashes: bytes) -> None:
+        self.keys.keep_block_hashes(self.key, base64.b64encode(hashes).decode())
 
 
 class _Reading(io.RawIOBase):

@@ -11,7 +11,7 @@ no content any more, and the upload's own key takes its place.
 
 from dataclasses import dataclass
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, Select, delete, insert, select, update
 
 from app.storage.ports import StoreAway
 from app.storage.sql_base import SqlStore, locked, unless_raced
@@ -62,12 +62,20 @@ class SqlBlobKeys(SqlStore):
 
     def find(self, sha256: str) -> Stored | None:
         with self.reading() as connection:
-            row = connection.execute(select(blobs).where(blobs.c.sha256 == sha256)).one_or_none()
+            row = connection.execute(_stored().where(blobs.c.sha256 == sha256)).one_or_none()
         return None if row is None else Stored(row.key, row.sha256, row.size_bytes)
+
+    def block_hashes(self, key: str) -> str | None:
+        with self.reading() as connection:
+            return connection.execute(select(blobs.c.block_hashes).where(blobs.c.key == key)).scalar()
+
+    def keep_block_hashes(self, key: str, hashes: str) -> None:
+        with self.writing() as connection:
+            connection.execute(update(blobs).where(blobs.c.key == key).values(block_hashes=hashes))
 
     def older(self, than: float) -> list[Stored]:
         """What was last written, or put again, before then."""
-        query = select(blobs).where(blobs.c.sha256.is_not(None), blobs.c.written_at < than)
+        query = _stored().where(blobs.c.sha256.is_not(None), blobs.c.written_at < than)
         with self.reading() as connection:
             return [Stored(row.key, row.sha256, row.size_bytes) for row in connection.execute(query)]
 
@@ -92,6 +100,10 @@ class SqlBlobKeys(SqlStore):
         with self.writing() as connection:
             taken = update(blobs).where(condition).values(sha256=None, size_bytes=None, written_at=REMOVED_AT)
             return connection.execute(taken).rowcount == 1
+
+
+def _stored() -> Select[tuple[str, str, int]]:
+    return select(blobs.c.key, blobs.c.sha256, blobs.c.size_bytes)
 
 
 def _without_content(key: str) -> ColumnElement[bool]:

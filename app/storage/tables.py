@@ -18,6 +18,7 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
+    Text,
     TypeDecorator,
     UniqueConstraint,
     false,
@@ -358,6 +359,7 @@ blobs: Final = Table(
     Column("sha256", String(64)),  # null while the bytes come in, and once they are to be removed
     Column("size_bytes", BigInteger),
     Column("written_at", Double, nullable=False, index=True),  # 0 once they are to be removed
+    Column("block_hashes", Text),  # of large ones that somebody has read as a whole
     UniqueConstraint("sha256"),
 )
 

@@ -38,8 +38,8 @@ def cached(folder: Path) -> set[str]:
     return {place.name for place in (folder / "cache").glob("*")}
 
 
-def cache(blobs: Blobs, folder: Path, size: int = 1 << 20) -> BlobCache:
-    return BlobCache(blobs, folder / "cache", size)
+def cache(blobs: Blobs, folder: Path, size: int = 1 << 20, ranges_above: int = 1 << 30) -> BlobCache:
+    return BlobCache(blobs, folder / "cache", size, ranges_above)
 
 
 def lend(cache: BlobCache, sha256: str) -> bytes:

@@ -49,7 +49,7 @@ class Hosts:
 
     def restore(self, host: str) -> None:
         handover = self.handover(host)
-        with BlobCache(self.blobs, self._folder / "cache", 1 << 30).lent() as files:
+        with BlobCache(self.blobs, self._folder / "cache", 1 << 30, 1 << 30).lent() as files:
             handover.restore(files)
         handover.close()
 

@@ -13,6 +13,7 @@ SETTINGS: Final = (
     "blobs_url",
     "blob_redirect",
     "cache_bytes",
+    "ranges_above_bytes",
     "host",
     "port",
     "allowed_hosts",

@@ -15,12 +15,14 @@ from worker.child.spec import (
     CompareModels,
     Done,
     Ended,
+    Fetched,
     FromChild,
     Kept,
     LoadModel,
     Logged,
     Measure,
     Measuring,
+    Need,
     Refused,
     Rows,
     StepBegun,
@@ -103,17 +105,26 @@ class Messages:
         )
         return COMPARISON.validate_python(result)
 
+    def fetch(self, path: Path, start: int, end: int) -> None:
+        """Return when these bytes of a dataset are in its file. Raises `Refusal` where they cannot be had."""
+        answer = self._answer(Need(path=path, start=start, end=end))
+        assert isinstance(answer, Fetched), "who asks for bytes is told of bytes"
+
     def _measured(self, task: Measuring) -> dict[str, Any]:
+        answer = self._answer(Measure(task=task))
+        if isinstance(answer, Ended):
+            raise ProcessEnded(answer.how)
+        assert isinstance(answer, Done), "who asks for a measurement is told of one"
+        return answer.result
+
+    def _answer(self, request: Measure | Need) -> Done | Ended | Fetched:
         with self._one_request:
-            self.send(Measure(task=task))
+            self.send(request)
             answer = ANSWER.validate_json(self._next_line())
-        match answer:
-            case Done(result=result):
-                return result
-            case Refused(problem=problem):
-                raise Refusal(problem.code, problem.detail, field=problem.field, layer=problem.layer)
-            case Ended(how=how):
-                raise ProcessEnded(how)
+        if isinstance(answer, Refused):
+            problem = answer.problem
+            raise Refusal(problem.code, problem.detail, field=problem.field, layer=problem.layer)
+        return answer
 
     def _next_line(self) -> bytes:
         poll, rest = select.poll(), b""

@@ -39,11 +39,14 @@ class InspectModel(Message):
 
 
 class InspectDataset(Message):
+    """`indexes`: an archive's members are written down, so that who reads a few of them need not look for them."""
+
     kind: Literal["inspect_dataset"]
     path: Path
     declaration: Declaration
     scratch: Path
     max_unpacked_bytes: int
+    indexes: bool = False
 
 
 class Propose(Message):
@@ -251,6 +254,21 @@ class Measure(Message):
     task: Annotated[Measuring, Field(discriminator="kind")]
 
 
+class Need(Message):
+    """Bytes `start` to before `end` of a dataset of which not all is here; the child waits until they are."""
+
+    type: Literal["need"] = "need"
+    path: Path
+    start: int = Field(ge=0)
+    end: int = Field(ge=0, le=2**62)
+
+
+class Fetched(Message):
+    """They are."""
+
+    type: Literal["fetched"] = "fetched"
+
+
 class Ended(Message):
     """The measuring process ended without an answer, or was not started."""
 
@@ -261,11 +279,11 @@ class Ended(Message):
 Note = StepBegun | Advanced | Logged | Kept
 """A message on the way."""
 
-FromChild = StepBegun | Advanced | Logged | Kept | Done | Refused | Measure
+FromChild = StepBegun | Advanced | Logged | Kept | Done | Refused | Measure | Need
 """From the child to the worker."""
 
-Answer = Done | Refused | Ended
-"""From the worker to the child, one for each `Measure`."""
+Answer = Done | Refused | Ended | Fetched
+"""From the worker to the child, one for each `Measure` and each `Need`."""
 
 FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(discriminator="type")])
 ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="type")])

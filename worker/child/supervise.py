@@ -22,12 +22,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal, Protocol, assert_never
 
-import psutil
 from pydantic import ValidationError
 
 from winnow.contract.errors import Problem
 from worker.child import problems
+from worker.child.fetching import Fetch, Fetching, nothing_to_fetch
 from worker.child.files import lent_to_measure, named_files
+from worker.child.memory import resident_bytes
 from worker.child.pausing import Pausing
 from worker.child.pipes import Lines, Outgoing
 from worker.child.spawn import Child, spawn
@@ -45,6 +46,7 @@ from worker.child.spec import (
     Logged,
     Measure,
     Measuring,
+    Need,
     Note,
     Refused,
     Spec,
@@ -111,11 +113,12 @@ def supervise(
     filtered: bool = True,
     patience_seconds: float = 30.0,
     threads: int | None = None,
+    fetch: Fetch = nothing_to_fetch,
 ) -> Ending:
     """Do the task in a child of its own, and what that child asks to have measured in further ones.
 
     It may write in `folder` and in the folders `shared`, and with `filtered` read nothing but the files of the task.
-    A child that waits for an answer ends when this process is silent for `patience_seconds`. Each takes so many
+    What it lacks of a dataset `fetch` brings. A child that waits for an answer ends when this process is silent for `patience_seconds`. Each takes so many
     `threads`, but for what is timed with others.
 
     What measures works in folders beside it, `folder.name-*`: they are for who made `folder` to remove, because it
@@ -134,7 +137,7 @@ def supervise(
         alone=_is_judged(task),
     )
     name = f"{folder.parent.name}/{folder.name}"
-    return _Supervision(task, limits, watch, name, threads).run(spec, module)
+    return _Supervision(task, limits, watch, name, threads, fetch).run(spec, module)
 
 
 def _is_judged(task: Work) -> bool:
@@ -146,10 +149,10 @@ class _Supervision:
     """Of one piece of work: its limits are for all its children together."""
 
     def __init__(
-        self, work: Work, limits: Limits, watch: Watch, name: str, threads: int | None = None
+        self, work: Work, limits: Limits, watch: Watch, name: str, threads: int | None, fetch: Fetch
     ) -> None:
         self._work, self._limits, self._watch, self._name = work, limits, watch, name
-        self._threads = threads
+        self._threads, self._fetching = threads, Fetching(fetch)
         self._started = self._due = time.monotonic()
         self._others = own_children()
         self._guards: list[int] = []
@@ -160,7 +163,10 @@ class _Supervision:
 
     def run(self, spec: Spec, module: str = CHILD) -> Ending:
         """Start a child, listen to it until it ends, end all that is left of it."""
-        ending = self._attend(spawn(spec.files.own, module, self._threads), spec)
+        try:
+            ending = self._attend(spawn(spec.files.own, module, self._threads), spec)
+        finally:
+            self._fetching.close()
         return replace(ending, peak_bytes=self._peak) if isinstance(ending, Finished) else ending
 
     def _attend(self, child: Child, spec: Spec) -> Ending:
@@ -192,12 +198,7 @@ class _Supervision:
 
     def _wait(self, child: Child, orders: Outgoing, stderr: Lines) -> bool:
         """Until the child says something, or the next look at the limits is due. Whether the guard has ended."""
-        if (now := time.monotonic()) >= self._due:
-            self._due = now + TICK_SECONDS
-            self._pausing.look(now, self._guards)
-            self._over = self._over or self._look(now)
-            for waiting in self._owed:
-                waiting.keep_alive()
+        self._tick()
         if self._over is not None:
             return False
         poll = select.poll()
@@ -212,10 +213,19 @@ class _Supervision:
             orders.write()
         return child.ended.fileno() in (descriptor for descriptor, _ in ready)
 
+    def _tick(self) -> None:
+        if (now := time.monotonic()) >= self._due:
+            self._due = now + TICK_SECONDS
+            self._pausing.look(now, self._guards)
+            self._over = self._over or self._look(now)
+            for waiting in self._owed:
+                waiting.keep_alive()
+
     def _look(self, now: float) -> Ending | None:
         if (reason := self._watch.tick()) is not None:
             return Stopped(reason)
-        if now - self._started - self._pausing.seconds(now) > self._limits.seconds:
+        idle = self._pausing.seconds(now) + self._fetching.seconds(now)
+        if now - self._started - idle > self._limits.seconds:
             return Failed(problems.too_long(self._work, self._limits.seconds))
         used = sum(map(resident_bytes, self._guards))
         self._peak = max(self._peak, used)
@@ -234,8 +244,10 @@ class _Supervision:
                 return Finished(result)
             case Refused(problem=problem):
                 return Failed(problem)
-            case Measure() if orders.waiting:
+            case Measure() | Need() if orders.waiting:
                 return Crashed("its process asked on and read no answer")
+            case Need():
+                return self._bring(message, orders)
             case Measure(task=task):
                 self._owed.append(orders)
                 answer = self._measure(task, spec)
@@ -246,6 +258,22 @@ class _Supervision:
                 return None
             case _:
                 assert_never(message)
+
+    def _bring(self, need: Need, orders: Outgoing) -> Ending | None:
+        """In a thread: we go on to say that we are there, and to hear whether to stop."""
+        self._owed.append(orders)
+        try:
+            self._fetching.begin(need)
+            while self._over is None and not self._fetching.wait(max(0.0, self._due - time.monotonic())):
+                self._tick()
+        finally:
+            self._owed.pop()
+        if self._over is not None:
+            return self._over
+        if (answer := self._fetching.answer(self._work)) is None:
+            return Stopped("store_away")
+        orders.add(answer.model_dump_json().encode())
+        return None
 
     def _measure(self, task: Measuring, asking: Spec) -> Answer:
         """In a child of its own, which may read what the one that asks may read, and write elsewhere."""
@@ -282,26 +310,6 @@ class _Supervision:
             if self._logged < STDERR_BYTES:
                 log.info("%s: %s", self._name, line.decode(errors="replace"))
             self._logged += len(line)
-
-
-def resident_bytes(group: int) -> int:
-    """Resident memory of the guard and all below it, shared memory too. Pages of files are the page cache's."""
-    total = 0
-    with contextlib.suppress(psutil.Error):
-        guard = psutil.Process(group)
-        for process in [guard, *guard.children(recursive=True)]:
-            total += _own_bytes(process.pid)
-    return total
-
-
-def _own_bytes(process: int) -> int:
-    """0 when it has ended."""
-    try:
-        status = Path(f"/proc/{process}/status").read_text()
-    except OSError:
-        return 0
-    lines = (line.split() for line in status.splitlines() if line.startswith(("RssAnon:", "RssShmem:")))
-    return sum(int(kib) for _, kib, _ in lines) * 1024
 
 
 def kill_group(guard: "subprocess.Popen[bytes]") -> None:

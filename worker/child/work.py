@@ -29,6 +29,7 @@ from worker.child.spec import (
     Task,
     TryLoading,
 )
+from worker.compression.data import ranged
 from worker.compression.data.source import ChosenRows, Data, Source
 
 if TYPE_CHECKING:
@@ -40,6 +41,7 @@ def send_outcome(
 ) -> None:
     """Do the task of the specification (a `Spec` as JSON) and send what came of it. `work`: `perform` unless told."""
     task = Spec.model_validate_json(specification).task
+    ranged.ask(messages.fetch)
     messages.send(_outcome(task, messages, work or perform))
 
 
@@ -99,6 +101,7 @@ def _inspect_model(task: InspectModel) -> dict[str, Any]:
 
 def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
     """What does not fit its declaration is answered with the arrays, so that it can be declared right."""
+    from worker.compression.data.formats.opening import archive_index
     from worker.compression.data.inspection.inspect import array_facts, inspect_dataset
 
     cap = task.max_unpacked_bytes
@@ -108,7 +111,8 @@ def _inspect_dataset(task: InspectDataset) -> dict[str, Any]:
         arrays = array_facts(task.path, task.scratch, max_unpacked_bytes=cap)
         rejected = Rejected(problem=refusal.problem, arrays=arrays)
         return {"rejected": rejected.model_dump(mode="json")}
-    return {"facts": facts.model_dump(mode="json")}
+    index = archive_index(task.path, task.scratch, max_bytes=cap) if task.indexes else None
+    return {"facts": facts.model_dump(mode="json"), "index": index and str(index)}
 
 
 def _propose(task: Propose) -> dict[str, Any]:

@@ -53,7 +53,7 @@ class BoundedFolder:
             _rename_first(partial, self._folder / key)
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        self._shrink(key)
+        self.shrink(key)
 
     def let_go(self) -> None:
         """Hold nothing any more."""
@@ -66,7 +66,8 @@ class BoundedFolder:
             os.close(descriptor)
         self._discard(self._folder / key)
 
-    def _shrink(self, newest: str) -> None:
+    def shrink(self, newest: str = "") -> None:
+        """Remove what is beyond the bounds, but for the `newest`: also after something has grown."""
         places = [place for place in self._folder.iterdir() if not place.name.startswith("partial-")]
         sizes = {place: _bytes_of(place) for place in places}
         total = sum(sizes.values())
@@ -121,7 +122,8 @@ def _bytes_of(place: Path) -> int:
     total = 0
     for file in place.glob("*"):
         try:
-            total += file.lstat().st_size
+            facts = file.lstat()
+            total += min(facts.st_size, 512 * facts.st_blocks)  # less than its size where it has holes
         except OSError:
             continue
     return total

@@ -24,6 +24,7 @@ from worker.child.spec import (
     Refused,
     Spec,
 )
+from worker.child.memory import resident_bytes
 from worker.child.supervise import (
     Crashed,
     Ending,
@@ -32,7 +33,6 @@ from worker.child.supervise import (
     Reason,
     Stopped,
     _Supervision,
-    resident_bytes,
     supervise,
 )
 

@@ -112,8 +112,8 @@ def input_reader(
 
 def _array_reader(name: str, how: ArrayInput, table: Table, spec: TensorSpec | None) -> InputReader:
     column = table.columns.get(how.array)
-    if how.lengths is not None and isinstance(column, np.ndarray):
-        column = lengthened(name, column, _array(table, how.lengths, f"inputs.{name}.lengths"))
+    if how.lengths is not None and isinstance(column, Numbers):
+        column = lengthened(name, column, _whole_array(table, how.lengths, f"inputs.{name}.lengths"))
     if isinstance(column, Ragged):
         reader = ragged_reader(name, column, how)
         return reader if spec is None else reader.for_model(spec)
@@ -128,7 +128,7 @@ def target_labels(target: TargetDeclaration, table: Table, readers: Iterable[Inp
     match target:
         case ArrayTarget():
             labels = _texts(target, table)
-            return _array(table, target.array, "targets.array") if labels is None else labels
+            return _whole_array(table, target.array, "targets.array") if labels is None else labels
         case ColumnTarget():
             return column_labels(target, table).numbers
         case AnnotationTarget():
@@ -171,13 +171,18 @@ def target_name(target: TargetDeclaration) -> str:
             return {"folder": "label", "masks": "mask"}.get(target.source, "boxes")
 
 
-def _array(table: Table, name: str, where: str) -> Array:
+def _whole_array(table: Table, name: str, where: str) -> Array:
+    """Every row of it, mapped."""
+    return np.asanyarray(_array(table, name, where))
+
+
+def _array(table: Table, name: str, where: str) -> Numbers:
     arrays = table.arrays
     if name not in arrays:
         raise _refused(
             f"The declaration names array {name!r}, but the archive has {fitting.listed(arrays)}.", where
         )
-    return np.asanyarray(arrays[name])
+    return arrays[name]
 
 
 def _files(table: Table, name: str | None, holds: Literal["image", "audio"], where: str) -> tuple[str, Files]:

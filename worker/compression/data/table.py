@@ -104,9 +104,9 @@ class Table:
     shared: dict[str, Any] = field(default_factory=dict)
 
     @property
-    def arrays(self) -> dict[str, Array]:
+    def arrays(self) -> dict[str, Numbers]:
         """The columns of numbers."""
-        return {name: c for name, c in self.columns.items() if isinstance(c, np.ndarray)}
+        return {name: c for name, c in self.columns.items() if isinstance(c, Numbers)}
 
 
 def select(array: Numbers, rows: Rows) -> Array:

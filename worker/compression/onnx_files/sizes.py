@@ -8,13 +8,16 @@ import zstandard
 from onnx.external_data_helper import ExternalDataInfo, _get_all_tensors, uses_external_data
 
 from winnow.contract.container import level
+from worker.compression.data.ranged import known_sha256
 from worker.compression.onnx_files.single_file import without_raw_data
 
 CHUNK_BYTES: Final = 2**20
 
 
 def sha256_of(path: Path) -> str:
-    """Compute the SHA-256 of the file's bytes, in hex."""
+    """Compute the SHA-256 of the file's bytes, in hex; of a dataset of which not all is here it is known."""
+    if (known := known_sha256(path)) is not None:
+        return known
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -4,6 +4,8 @@ import re
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
 from winnow.contract import fitting
 from winnow.contract.declaration import ArrayInput
 from winnow.contract.errors import Refusal
@@ -81,7 +83,7 @@ def _of_arrays(spec: TensorSpec, table: Table, matches: Matches) -> list[Choice]
     fit = {
         name: choices
         for name, array in table.arrays.items()
-        if name not in used and (choices := array_choices(spec, name, array))
+        if name not in used and (choices := array_choices(spec, name, np.asanyarray(array)))
     }
     if not fit:
         return []

@@ -1,11 +1,10 @@
 """Open a zip or tar as its members by name and number; each is read where it lies, when it is needed."""
 
-import io
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, BinaryIO, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -13,6 +12,8 @@ import numpy.typing as npt
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_tar import BrokenTar, open_tar
 from winnow.contract.strict_zip import BrokenZip, Member, MemberStream, open_zip
+from worker.compression.data.formats.archive_index import read_index
+from worker.compression.data.ranged import opened
 
 MAX_MEMBERS: Final = 1_000_000
 MAX_MEMBER_BYTES: Final = 400 * 2**20
@@ -65,7 +66,7 @@ class Archive:
         """The content, `size` bytes at a time. Raises `Refusal` `invalid_dataset`."""
         offset, packed, unpacked, crc, deflated = map(int, self.places[number])
         name = self.names[number]
-        with self.path.open("rb", buffering=0) as file:
+        with opened(self.path, buffering=0) as file:
             if deflated < 0:
                 yield from _stored(file, name, offset, unpacked, size)
             else:
@@ -84,8 +85,10 @@ def open_archive(path: Path, *, max_bytes: int) -> Archive:
 @lru_cache(maxsize=4)
 def _opened(path: Path, _size: int, _changed_ns: int, max_bytes: int) -> Archive:
     bounds: dict[str, Any] = {"max_bytes": max_bytes, "max_members": MAX_MEMBERS, "ignore_case": False}
+    if (known := read_index(path)) is not None:
+        return Archive(path, *known)
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             if file.read(2) == b"PK":
                 return _archive(path, open_zip(file, **bounds).members.values(), _of_zip)
             return _archive(path, open_tar(file, **bounds).members.values(), _of_tar)
@@ -116,7 +119,7 @@ def _of_tar(member: Located) -> tuple[int, int, int, int, int]:
     return member.offset, member.size_bytes, member.size_bytes, 0, -1
 
 
-def _stored(file: io.FileIO, name: str, offset: int, rest: int, size: int) -> Iterator[bytes]:
+def _stored(file: BinaryIO, name: str, offset: int, rest: int, size: int) -> Iterator[bytes]:
     file.seek(offset)
     while rest:
         part = file.read(min(rest, size))
@@ -126,7 +129,7 @@ def _stored(file: io.FileIO, name: str, offset: int, rest: int, size: int) -> It
         yield part
 
 
-def _unpacked(file: io.FileIO, member: Member, size: int) -> Iterator[bytes]:
+def _unpacked(file: BinaryIO, member: Member, size: int) -> Iterator[bytes]:
     stream = MemberStream(file, member)
     try:
         while part := stream.read(size):

@@ -6,16 +6,18 @@ from typing import Final
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, read_header
 from worker.compression.data.formats.npz import mapped
+from worker.compression.data.ranged import opened, size_of
+from worker.compression.data.ranged_array import RangedArray
 from worker.compression.ir.arrays import Array
 
 NAME: Final = "x"
 """What the array is called: a file of one array does not name it."""
 
 
-def open_array(path: Path) -> Array:
+def open_array(path: Path) -> Array | RangedArray:
     """Refuses with `invalid_dataset`, `pickle_refused`."""
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             header = read_header(file)
     except HoldsPickles as error:
         raise Refusal(
@@ -24,9 +26,9 @@ def open_array(path: Path) -> Array:
         ) from error
     except BadHeader as error:
         raise _broken(str(error)) from error
-    if header.size_bytes != path.stat().st_size:
+    if header.size_bytes != size_of(path):
         raise _broken(
-            f"its header says {header.dtype} {list(header.shape)}, the file has {path.stat().st_size} bytes"
+            f"its header says {header.dtype} {list(header.shape)}, the file has {size_of(path)} bytes"
         )
     return mapped(path, header, header.offset)
 

@@ -17,20 +17,22 @@ import numpy as np
 from winnow.contract.errors import Refusal
 from winnow.contract.strict_zip import BrokenZip, Member, ZipArchive, open_zip
 from worker.compression.data.formats.npy_header import BadHeader, HoldsPickles, NpyHeader, read_header
+from worker.compression.data.ranged import is_ranged, opened
+from worker.compression.data.ranged_array import RangedArray, ranged_array
 from worker.compression.data.scratch import identity
 from worker.compression.ir.arrays import Array
 
 log = logging.getLogger(__name__)
 
 
-def open_arrays(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, Array]:
+def open_arrays(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> dict[str, Array | RangedArray]:
     """The arrays of an archive, memory-mapped and read-only, by name (without `.npy`).
 
     Refuses with `invalid_dataset` (no zip, truncated or lying members), `unsafe_archive` (duplicated members, unpacks
     to more than 100 times its size or than `max_unpacked_bytes`) and `pickle_refused` (arrays of Python objects).
     """
     try:
-        with path.open("rb") as file:
+        with opened(path) as file:
             archive = open_zip(file, max_bytes=max_unpacked_bytes, ignore_case=False)
             _check_names(archive)
             return {
@@ -57,7 +59,7 @@ def _check_names(archive: ZipArchive) -> None:
         )
 
 
-def _open(archive: ZipArchive, path: Path, member: Member, scratch: Path) -> Array:
+def _open(archive: ZipArchive, path: Path, member: Member, scratch: Path) -> Array | RangedArray:
     header = _header(archive, member)
     if member.deflated:
         return mapped(_unpacked(archive, path, member, scratch), header, header.offset)
@@ -87,11 +89,13 @@ def _lying(member: Member, why: str) -> Refusal:
     )
 
 
-def mapped(path: Path, header: NpyHeader, offset: int) -> Array:
+def mapped(path: Path, header: NpyHeader, offset: int) -> Array | RangedArray:
     """Map the values that begin at `offset`, read-only."""
     if math.prod(header.shape) == 0:
         return np.empty(header.shape, header.dtype)
     order: Literal["F", "C"] = "F" if header.fortran else "C"
+    if is_ranged(path):
+        return ranged_array(path, header.dtype, header.shape, offset, order)
     return np.memmap(path, dtype=header.dtype, mode="r", offset=offset, shape=header.shape, order=order)
 
 

@@ -9,6 +9,7 @@ from winnow.contract.errors import Refusal
 from winnow.contract.strict_tar import MAGIC, MAGIC_AT
 from worker.compression.data.formats import npy, npy_header
 from worker.compression.data.formats.archive import open_archive
+from worker.compression.data.formats.archive_index import write_index
 from worker.compression.data.formats.archive_kind import archive_kind
 from worker.compression.data.formats.npz import open_arrays
 from worker.compression.data.formats.pictures import pictures_table
@@ -21,6 +22,8 @@ from worker.compression.data.formats.tables.jsonl import write_jsonl
 from worker.compression.data.formats.tables.parquet import write_parquet
 from worker.compression.data.formats.tables.ragged import with_ragged
 from worker.compression.data.formats.tables.table_archive import read_tokenizer, table_archive, unpack_members
+from worker.compression.data.formats.tables.row_groups import open_row_groups
+from worker.compression.data.ranged import is_ranged, opened, whole
 from worker.compression.data.scratch import identity
 from worker.compression.data.table import Table
 
@@ -45,7 +48,7 @@ def open_table(path: Path, scratch: Path, *, max_unpacked_bytes: int) -> Table:
 
 def _kind(path: Path, limit: int) -> str:
     """Tell the kind of a file by its first bytes."""
-    with path.open("rb") as file:
+    with opened(path) as file:
         head = file.read(HEAD_BYTES)
         if head.startswith(b"PK"):
             return "npz" if _is_npz(path, limit) else "archive"
@@ -68,6 +71,15 @@ def _is_npz(path: Path, limit: int) -> bool:
         return True
 
 
+def archive_index(path: Path, folder: Path, *, max_bytes: int) -> Path | None:
+    """Write down in `folder` where the pictures, sounds or tables of an archive lie; None where it is none."""
+    if _kind(path, max_bytes) != "archive":
+        return None
+    archive, file = open_archive(path, max_bytes=max_bytes), folder / f"{identity(path)}-index.npz"
+    write_index(archive.names, archive.places, file)
+    return file
+
+
 def _archive(path: Path, scratch: Path, limit: int) -> Table:
     opened = open_archive(path, max_bytes=limit)
     if archive_kind(opened.names) == "pictures":
@@ -83,7 +95,10 @@ def _archive(path: Path, scratch: Path, limit: int) -> Table:
 
 
 def _table(kind: str, paths: list[Path], target: Path, scratch: Path, limit: int) -> Table:
+    if kind == "parquet" and len(paths) == 1 and is_ranged(paths[0]):
+        return open_row_groups(paths[0], target, limit)
     if kind in WRITERS:
+        paths = [whole(path) for path in paths]
         size = sum(path.stat().st_size for path in paths)
         return written_once(target, size, limit, lambda files: WRITERS[kind](paths, files))
     if len(paths) > 1:
@@ -92,6 +107,6 @@ def _table(kind: str, paths: list[Path], target: Path, scratch: Path, limit: int
         case "npy":
             return Table({npy.NAME: npy.open_array(paths[0])})
         case "audio":
-            return single_sound(paths[0])
+            return single_sound(whole(paths[0]))
         case _:
             return Table({**with_ragged(open_arrays(paths[0], scratch, max_unpacked_bytes=limit))})

@@ -52,7 +52,7 @@ def _described(dtype: str, shape: list[int | None], whole: bool | None = None) -
 
 def _list_facts(lists: MappedLists) -> ArrayFacts:
     """Describe the numbers of all rows; what is not finite first is an index into its row."""
-    facts = numbers_facts(lists.values)
+    facts = numbers_facts(np.asanyarray(lists.values))
     first = facts.first_not_finite
     if first is not None:
         row = int(np.searchsorted(lists.at.ends, first[0], side="right"))

@@ -7,7 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from winnow.contract.errors import Refusal
-from worker.compression.data.table import Rows, Texts
+from worker.compression.data.table import Numbers, Rows, Texts
 from worker.compression.ir.arrays import Array
 
 RowNumbers = npt.NDArray[np.int64]
@@ -101,7 +101,7 @@ class MappedLists:
     """Lists of numbers, `values` [all of them, *inner]; each of a length of its own along the first axis."""
 
     at: Ends
-    values: Array
+    values: Numbers
 
     def __len__(self) -> int:
         return len(self.at)

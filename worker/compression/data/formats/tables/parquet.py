@@ -1,7 +1,8 @@
 """Reads Parquet, row group by row group, a few rows at a time, into files of columns."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
@@ -11,6 +12,7 @@ import pyarrow.parquet as pq
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.tables.arrow import ArrowWriter
 from worker.compression.data.formats.tables.column_files import ColumnFiles
+from worker.compression.data.ranged import is_ranged, opened
 
 MAGIC: Final = b"PAR1"
 ROWS: Final = 256
@@ -23,31 +25,53 @@ def write_parquet(paths: Sequence[Path], files: ColumnFiles) -> None:
     """Append the rows of Parquet files with one schema. Refuses with `invalid_dataset`, `unsafe_archive`."""
     writer, schema = ArrowWriter(files), None
     for path in paths:
-        try:
-            repeated = _texts(pq.read_schema(path, memory_map=True))
-            with pq.ParquetFile(
-                path, memory_map=True, read_dictionary=repeated,
-                thrift_string_size_limit=MAX_FOOTER_BYTES, thrift_container_size_limit=MAX_NAMES,
-            ) as file:  # fmt: skip
-                if schema is None:
-                    schema = file.schema_arrow
-                    writer.begin(schema)
-                    files.classes = _classes(schema)
-                elif not schema.equals(file.schema_arrow):
-                    raise Refusal(
-                        "invalid_dataset",
-                        f"{path.name[:80]!r} has other columns than the files before it. Files of one dataset have "
-                        "columns of the same names and types.",
-                    )
-                _write(file, writer)
-        except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
-            raise Refusal(
-                "invalid_dataset",
-                f"The Parquet file cannot be read: {str(error)[:200]}. Write it again and upload it whole.",
-            ) from error
+        with opened_parquet(path) as file:
+            if schema is None:
+                schema = file.schema_arrow
+                writer.begin(schema)
+                files.classes = _classes(schema)
+            elif not schema.equals(file.schema_arrow):
+                raise Refusal(
+                    "invalid_dataset",
+                    f"{path.name[:80]!r} has other columns than the files before it. Files of one dataset have "
+                    "columns of the same names and types.",
+                )
+            _write(file, writer)
 
 
-def _write(file: pq.ParquetFile, writer: ArrowWriter) -> None:
+@contextmanager
+def opened_parquet(path: Path) -> Iterator[pq.ParquetFile]:
+    """Whatever cannot be read of it meanwhile refuses with `invalid_dataset`."""
+    try:
+        if is_ranged(path):
+            with opened(path, buffering=0) as content, _file(content, content) as file:
+                yield file
+        else:
+            with _file(path, path, memory_map=True) as file:
+                yield file
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise Refusal(
+            "invalid_dataset",
+            f"The Parquet file cannot be read: {str(error)[:200]}. Write it again and upload it whole.",
+        ) from error
+
+
+def write_opened(file: pq.ParquetFile, files: ColumnFiles, columns: list[str], group: int | None) -> None:
+    """Append the rows of these columns, of one row group or of all. Refuses as `write_parquet` does."""
+    writer, schema = ArrowWriter(files), file.schema_arrow
+    writer.begin(pa.schema([item for item in schema if item.name in columns]))
+    files.classes = _classes(schema)
+    _write(file, writer, None if group is None else [group])
+
+
+def _file(schema: Any, content: Any, **options: Any) -> pq.ParquetFile:
+    return pq.ParquetFile(
+        content, read_dictionary=_texts(pq.read_schema(schema, **options)),
+        thrift_string_size_limit=MAX_FOOTER_BYTES, thrift_container_size_limit=MAX_NAMES, **options,
+    )  # fmt: skip
+
+
+def _write(file: pq.ParquetFile, writer: ArrowWriter, groups: list[int] | None = None) -> None:
     unpacked = sum(file.metadata.row_group(i).total_byte_size for i in range(file.metadata.num_row_groups))
     if unpacked > writer.files.allowed or file.metadata.num_rows > MAX_ROWS:
         raise Refusal(
@@ -55,7 +79,7 @@ def _write(file: pq.ParquetFile, writer: ArrowWriter) -> None:
             f"The Parquet file says that it unpacks to {unpacked} bytes in {file.metadata.num_rows} rows; allowed are "
             f"{writer.files.allowed} bytes and {MAX_ROWS} rows.",
         )
-    for batch in file.iter_batches(ROWS, columns=list(writer.numbers), use_threads=False):
+    for batch in file.iter_batches(ROWS, row_groups=groups, columns=list(writer.numbers), use_threads=False):
         writer.write(batch)
 
 

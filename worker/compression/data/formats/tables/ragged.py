@@ -1,31 +1,33 @@
 """Finds rows of different length among the arrays of an `.npz`: `x`, all rows end to end, beside `x_offsets`, int64
 [rows + 1] from 0 to the length of `x`: row r is `x[x_offsets[r]:x_offsets[r + 1]]`."""
 
+from collections.abc import Mapping
 from typing import Final
 
 import numpy as np
 
 from winnow.contract.errors import Refusal
 from worker.compression.data.formats.tables.mapped import Ends, MappedLists
+from worker.compression.data.ranged_array import RangedArray
 from worker.compression.data.table import Numbers, Ragged
 from worker.compression.ir.arrays import Array
 
 OFFSETS: Final = "_offsets"
 
 
-def with_ragged(arrays: dict[str, Array]) -> dict[str, Numbers | Ragged]:
+def with_ragged(arrays: Mapping[str, Array | RangedArray]) -> dict[str, Numbers | Ragged]:
     """Put arrays and their offsets together. Raises `Refusal` `invalid_dataset` for offsets that are none."""
     columns: dict[str, Numbers | Ragged] = {}
     for name, array in arrays.items():
         offsets = arrays.get(name + OFFSETS)
         if offsets is not None:
-            columns[name] = _ragged(name, array, offsets)
+            columns[name] = _ragged(name, array, np.asanyarray(offsets))
         elif not (name.endswith(OFFSETS) and name.removesuffix(OFFSETS) in arrays):
             columns[name] = array
     return columns
 
 
-def _ragged(name: str, array: Array, offsets: Array) -> MappedLists:
+def _ragged(name: str, array: Array | RangedArray, offsets: Array) -> MappedLists:
     if offsets.dtype.kind not in "iu" or offsets.ndim != 1 or not len(offsets) or not array.ndim:
         raise _wrong(name, f"they are {offsets.dtype} {list(offsets.shape)}")
     offsets = np.asarray(offsets, np.int64)
