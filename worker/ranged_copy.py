@@ -22,7 +22,7 @@ from worker.compression.data.ranged import BLOCK_BYTES, CONTENT
 log = logging.getLogger(__name__)
 
 HASH_BYTES: Final = 32
-BLOCKS_AT_A_TIME: Final = 4
+BLOCKS_AT_A_TIME: Final = 16
 """In memory, and in one request."""
 TRIES: Final = 2
 """Of a block that is not what it was."""

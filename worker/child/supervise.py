@@ -149,7 +149,13 @@ class _Supervision:
     """Of one piece of work: its limits are for all its children together."""
 
     def __init__(
-        self, work: Work, limits: Limits, watch: Watch, name: str, threads: int | None, fetch: Fetch
+        self,
+        work: Work,
+        limits: Limits,
+        watch: Watch,
+        name: str,
+        threads: int | None = None,
+        fetch: Fetch = nothing_to_fetch,
     ) -> None:
         self._work, self._limits, self._watch, self._name = work, limits, watch, name
         self._threads, self._fetching = threads, Fetching(fetch)

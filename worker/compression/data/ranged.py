@@ -18,11 +18,11 @@ from typing import Any, BinaryIO, Final, cast
 SUFFIX: Final = ".ranges"
 CONTENT: Final = "content"
 INDEX: Final = "index"
-BLOCK_BYTES: Final = 2**20
+BLOCK_BYTES: Final = 2**18
 """What is fetched, and verified, as a whole."""
-MAX_AHEAD: Final = 8
+MAX_AHEAD: Final = 32
 """Blocks that are asked for at a time while a file is read from front to back."""
-MAX_ASKED_BYTES: Final = 32 * BLOCK_BYTES
+MAX_ASKED_BYTES: Final = 128 * BLOCK_BYTES
 """At a time, so that who waits can be stopped."""
 
 Fetch = Callable[[Path, int, int], None]
@@ -47,7 +47,7 @@ def known_sha256(path: Path) -> str | None:
 def opened(path: Path, buffering: int = -1) -> BinaryIO:
     """Open a dataset for reading. `buffering` is 0 or as `open` has it by itself."""
     if not is_ranged(path):
-        return cast(BinaryIO, path.open("rb", buffering=buffering))
+        return path.open("rb", buffering=buffering)
     raw = RangedFile(ranges_of(path))
     ranged: Any = raw if buffering == 0 else io.BufferedReader(raw)
     return cast(BinaryIO, ranged)

@@ -150,6 +150,8 @@ def _read_later(metadata: pq.FileMetaData, schema: pa.Schema) -> list[str]:
 def _is_long(type: pa.DataType) -> bool:
     """Whether it is text, or a file as `ArrowWriter` reads them."""
     kinds = (pa.types.is_string, pa.types.is_large_string, pa.types.is_binary, pa.types.is_large_binary)
+    if pa.types.is_dictionary(type):
+        return _is_long(type.value_type)
     if pa.types.is_struct(type):
         return type.get_field_index("bytes") >= 0 and _is_long(type.field("bytes").type)
     return any(is_kind(type) for is_kind in kinds)
