@@ -6,7 +6,7 @@ Raises `Refusal` when what the job names is no longer there.
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, assert_never
+from typing import Any, Final, assert_never
 
 from app.settings import Settings
 from app.storage.ports import Records
@@ -38,6 +38,9 @@ from worker.search_records import closed_job_of, plan_of, search_report
 
 CODE_BYTES = 8 * 2**30
 """Address space that torch and ONNX Runtime take without using it."""
+READ_IN_PARTS: Final = frozenset({"npy", "npz", "parquet"})
+"""Formats of which rows are found without reading all of them; of archives by an index."""
+_BYTES_MISSING: Final = "The bytes of {} are missing from the store. Delete it, upload it again, then retry."
 
 
 class JobInput:
@@ -228,34 +231,28 @@ class JobInput:
         return upload
 
     def _made(self, trial: Trial, sha256: str) -> Path:
-        try:
+        with _missing(f"What trial {trial.number} made is missing from the store. Send the job again."):
             return self._files(sha256)
-        except FileNotFoundError as error:
-            raise Refusal(
-                "storage_unavailable",
-                f"What trial {trial.number} made is missing from the store. Send the job again.",
-            ) from error
 
     def _blob(self, upload: Upload, sha256: str) -> Path:
-        with _named(upload):
+        with _missing(_BYTES_MISSING.format(upload.id)):
             return self._files(sha256)
 
     def _dataset(self, dataset: Upload) -> Path:
-        """A file, or where it is large a folder, of which ranges are fetched as they are read."""
-        with _named(dataset):
+        """A folder in place of a large one, of which ranges are fetched; not where all of it would be read anyway."""
+        if dataset.converted is None and dataset.format not in READ_IN_PARTS:
+            return self._blob(dataset, dataset.sha256)
+        with _missing(_BYTES_MISSING.format(dataset.id)):
             return self._files.dataset(dataset.sha256, dataset.converted)
 
 
 @contextmanager
-def _named(upload: Upload) -> Iterator[None]:
-    """Say whose bytes are missing."""
+def _missing(detail: str) -> Iterator[None]:
+    """Say what is not in the store, and what to do."""
     try:
         yield
     except FileNotFoundError as error:
-        raise Refusal(
-            "storage_unavailable",
-            f"The bytes of {upload.id} are missing from the store. Delete it, upload it again, then retry.",
-        ) from error
+        raise Refusal("storage_unavailable", detail) from error
 
 
 def closed_request(job: Job) -> ClosedJob:

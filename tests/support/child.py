@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,11 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
             progress.log("a number of numpy", number=np.float32(0.5), count=np.int64(3))
         case "environment":
             progress.log("environment", **os.environ)
+        case "read" | "read another's":
+            path = Path("/other" if order == "read another's" else getattr(task, "path", "/other"))
+            progress.log("reading")
+            progress.fetch(path, 5, 7)  # type: ignore[attr-defined]
+            progress.log("read")
         case "once":
             _crash_the_first_time(task)
         case "keep":

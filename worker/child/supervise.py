@@ -118,8 +118,8 @@ def supervise(
     """Do the task in a child of its own, and what that child asks to have measured in further ones.
 
     It may write in `folder` and in the folders `shared`, and with `filtered` read nothing but the files of the task.
-    What it lacks of a dataset `fetch` brings. A child that waits for an answer ends when this process is silent for `patience_seconds`. Each takes so many
-    `threads`, but for what is timed with others.
+    What it lacks of a dataset `fetch` brings. A child that waits for an answer ends when this process is silent for
+    `patience_seconds`. Each takes so many `threads`, but for what is timed with others.
 
     What measures works in folders beside it, `folder.name-*`: they are for who made `folder` to remove, because it
     can take longer than a lease lasts.

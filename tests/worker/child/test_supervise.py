@@ -10,7 +10,9 @@ import psutil
 import pytest
 
 from winnow.contract.declaration import Declaration
+from worker.child.fetching import Fetch, nothing_to_fetch
 from worker.child.layers import available_layers
+from worker.child.memory import resident_bytes
 from worker.child.spawn import spawn
 from worker.child.spec import (
     CompareModels,
@@ -24,7 +26,6 @@ from worker.child.spec import (
     Refused,
     Spec,
 )
-from worker.child.memory import resident_bytes
 from worker.child.supervise import (
     Crashed,
     Ending,
@@ -52,7 +53,12 @@ class Watcher:
 
 
 def child_that(
-    order: str, folder: Path, watcher: Watcher | None = None, seconds: float = 60, memory: int = 1 << 29
+    order: str,
+    folder: Path,
+    watcher: Watcher | None = None,
+    seconds: float = 60,
+    memory: int = 1 << 29,
+    fetch: Fetch = nothing_to_fetch,
 ) -> Ending:
     task = InspectDataset(
         kind="inspect_dataset",
@@ -62,7 +68,7 @@ def child_that(
         max_unpacked_bytes=1 << 30,
     )
     limits = Limits(seconds=seconds, memory_bytes=memory, mapped_bytes=1 << 34)
-    return supervise(task, limits, folder, watcher or Watcher(), "tests.support.child")
+    return supervise(task, limits, folder, watcher or Watcher(), "tests.support.child", fetch=fetch)
 
 
 def processes_left_in(folder: Path) -> list[psutil.Process]:

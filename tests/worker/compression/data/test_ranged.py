@@ -179,7 +179,7 @@ def test_what_takes_it_for_an_array_gets_all_of_it(lender: Lender, tmp_path: Pat
     column = table(lender.lend(file, tmp_path / "lent"), tmp_path / "of lent").columns["x"]
     assert not isinstance(column, np.ndarray)
     assert np.array_equal(np.asarray(column), np.load(file))
-    assert np.mean(column) == pytest.approx(np.load(file).mean())  # type: ignore[call-overload]
+    assert np.mean(column) == pytest.approx(np.load(file).mean())
 
 
 def test_it_is_no_file_for_whoever_does_not_know(lender: Lender, tmp_path: Path) -> None:

@@ -21,8 +21,8 @@ from worker.compression.data.formats.tables.csv_file import write_csv
 from worker.compression.data.formats.tables.jsonl import write_jsonl
 from worker.compression.data.formats.tables.parquet import write_parquet
 from worker.compression.data.formats.tables.ragged import with_ragged
-from worker.compression.data.formats.tables.table_archive import read_tokenizer, table_archive, unpack_members
 from worker.compression.data.formats.tables.row_groups import open_row_groups
+from worker.compression.data.formats.tables.table_archive import read_tokenizer, table_archive, unpack_members
 from worker.compression.data.ranged import is_ranged, opened, whole
 from worker.compression.data.scratch import identity
 from worker.compression.data.table import Table
