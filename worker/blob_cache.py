@@ -30,6 +30,8 @@ MAX_ENTRIES: Final = 100_000
 MAX_TRIES: Final = 3
 """Another process may remove what was just copied, before it is held."""
 SHORT_NAME: Final = 16
+READ_IN_PARTS: Final = frozenset({"npy", "npz", "parquet"})
+"""Formats of which rows are found without reading all of it; in archives they are by an index."""
 
 
 class BlobCache:
@@ -67,13 +69,14 @@ class Lent:
         source = self._blobs.source(sha256)
         return not isinstance(source, Path) and source.size > self._ranges_above
 
-    def dataset(self, sha256: str, index: str | None = None) -> Path:
-        """As a call; or where it is large, not here as a whole, and its blocks are known, a folder of which
-        `worker.compression.data.ranged` reads. `index` is the SHA-256 of what inspection found in an archive."""
+    def dataset(self, sha256: str, format: str, index: str | None) -> Path:
+        """As a call; or where it is large, not here as a whole, its blocks are known, and not all of it would be read,
+        a folder of which `worker.compression.data.ranged` reads. `index` is the SHA-256 of an archive's."""
         source = self._blobs.source(sha256)
         if isinstance(source, Path):
             return source
-        hashes = hashes_of(source) if source.size > self._ranges_above else None
+        in_parts = source.size > self._ranges_above and (index is not None or format in READ_IN_PARTS)
+        hashes = hashes_of(source) if in_parts else None
         if hashes is None or self._folder.hold(sha256) is not None:
             return self._whole(sha256, source)
         folder = _ranged(self._folder, sha256, source.size, index, None if index is None else self(index))

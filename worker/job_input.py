@@ -38,8 +38,6 @@ from worker.search_records import closed_job_of, plan_of, search_report
 
 CODE_BYTES = 8 * 2**30
 """Address space that torch and ONNX Runtime take without using it."""
-READ_IN_PARTS: Final = frozenset({"npy", "npz", "parquet"})
-"""Formats of which rows are found without reading all of them; of archives by an index."""
 _BYTES_MISSING: Final = "The bytes of {} are missing from the store. Delete it, upload it again, then retry."
 
 
@@ -239,11 +237,9 @@ class JobInput:
             return self._files(sha256)
 
     def _dataset(self, dataset: Upload) -> Path:
-        """A folder in place of a large one, of which ranges are fetched; not where all of it would be read anyway."""
-        if dataset.converted is None and dataset.format not in READ_IN_PARTS:
-            return self._blob(dataset, dataset.sha256)
+        """A file, or of a large one a folder, of which ranges are fetched."""
         with _missing(_BYTES_MISSING.format(dataset.id)):
-            return self._files.dataset(dataset.sha256, dataset.converted)
+            return self._files.dataset(dataset.sha256, dataset.format, dataset.converted)
 
 
 @contextmanager

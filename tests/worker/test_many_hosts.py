@@ -10,6 +10,7 @@ from app.storage.memory_blobs import MemoryBlobs, MemoryWriter
 from app.storage.ports import StoreAway
 from tests.worker.test_runner import Bench
 from worker import runner as runner_module
+from worker.child.supervise import Stopped
 from worker.runner import Runner
 
 
@@ -85,6 +86,17 @@ def test_a_job_whose_files_cannot_be_had_waits_and_has_lost_no_attempt(bench: Be
     assert any("cannot be had from the store" in message for message in bench.messages(id))
     bench.runner.run(id)
     assert bench.state(id).state == "succeeded"
+
+
+def test_a_job_whose_data_cannot_be_had_while_it_works_waits_too(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    id = bench.job("succeed")
+    monkeypatch.setattr(runner_module, "supervise", lambda *args, **options: Stopped("store_away"))
+    bench.runner.run(id)
+    job = bench.state(id)
+    assert (job.state, job.max_attempts - job.attempt) == ("queued", 3)
+    assert any("its data cannot be had from the store" in message for message in bench.messages(id))
 
 
 @pytest.mark.parametrize("order", ["succeed", "train", "diverge"])

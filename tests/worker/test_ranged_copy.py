@@ -81,19 +81,21 @@ def shop(new: Shop) -> Shop:
 
 def test_what_nobody_has_read_is_fetched_whole_and_then_known_to_all(new: Shop) -> None:
     with new.cache().lent() as files:
-        assert files.dataset(new.sha256).read_bytes() == WHOLE
+        assert files.dataset(new.sha256, "npy", None).read_bytes() == WHOLE
     with new.cache("another").lent() as files:
-        assert files.dataset(new.sha256).is_dir()
+        assert files.dataset(new.sha256, "npy", None).is_dir()
+        assert files.dataset(new.sha256, "tar", new.sha256).is_dir()
+        assert files.dataset(new.sha256, "tar", None).is_file(), "all of it would be read to find a row"
     with new.cache().lent() as files:
-        assert files.dataset(new.sha256).is_file()
+        assert files.dataset(new.sha256, "npy", None).is_file(), "it is here as a whole"
     with new.cache("small", ranges_above=SIZE).lent() as files:
-        assert files.dataset(new.sha256).is_file()
+        assert files.dataset(new.sha256, "npy", None).is_file()
 
 
 def test_any_range_comes_once_and_is_there_after_a_restart(shop: Shop) -> None:
     rng = np.random.default_rng(1)
     with shop.cache().lent() as files:
-        path = files.dataset(shop.sha256)
+        path = files.dataset(shop.sha256, "npy", None)
         for _ in range(6):
             start, end = sorted(int(at) for at in rng.integers(0, SIZE, 2))
             files.fetch(path, start, end)
@@ -104,29 +106,29 @@ def test_any_range_comes_once_and_is_there_after_a_restart(shop: Shop) -> None:
     covered = sum(end - start for start, end in shop.read)
     assert covered == sum(end - start for start, end in set(shop.read)) <= SIZE
     with shop.cache().lent() as files:
-        assert files.fetch(files.dataset(shop.sha256), 0, SIZE) == SIZE - covered
+        assert files.fetch(files.dataset(shop.sha256, "npy", None), 0, SIZE) == SIZE - covered
     assert shop.content().read_bytes() == WHOLE
 
 
 def test_what_is_damaged_on_the_disk_comes_again(shop: Shop) -> None:
     with shop.cache().lent() as files:
-        files.fetch(files.dataset(shop.sha256), 0, SIZE)
+        files.fetch(files.dataset(shop.sha256, "npy", None), 0, SIZE)
     with shop.content().open("r+b") as content:
         content.seek(BLOCK_BYTES + 3)
         content.write(b"damage")
     with shop.cache().lent() as files:
-        assert files.fetch(files.dataset(shop.sha256), 0, SIZE) == BLOCK_BYTES
+        assert files.fetch(files.dataset(shop.sha256, "npy", None), 0, SIZE) == BLOCK_BYTES
     assert shop.content().read_bytes() == WHOLE
     with shop.content().open("r+b") as content:
         content.truncate(3)
     with shop.cache().lent() as files:
-        assert files.fetch(files.dataset(shop.sha256), 0, SIZE) == SIZE
+        assert files.fetch(files.dataset(shop.sha256, "npy", None), 0, SIZE) == SIZE
 
 
 def test_a_store_with_other_bytes_is_refused_and_they_never_reach_the_file(shop: Shop) -> None:
     shop.damage(2 * BLOCK_BYTES + 9)
     with shop.cache().lent() as files:
-        path = files.dataset(shop.sha256)
+        path = files.dataset(shop.sha256, "npy", None)
         assert files.fetch(path, 0, BLOCK_BYTES) == BLOCK_BYTES
         with pytest.raises(Refusal) as refused:
             files.fetch(path, 2 * BLOCK_BYTES, 2 * BLOCK_BYTES + 1)
@@ -137,7 +139,7 @@ def test_a_store_with_other_bytes_is_refused_and_they_never_reach_the_file(shop:
 
 def test_a_store_that_is_away_says_so_and_costs_nothing_that_was_there(shop: Shop) -> None:
     with shop.cache().lent() as files:
-        path = files.dataset(shop.sha256)
+        path = files.dataset(shop.sha256, "npy", None)
         files.fetch(path, 0, 1)
         shop.away = True
         with pytest.raises(StoreAway):
@@ -149,8 +151,8 @@ def test_a_store_that_is_away_says_so_and_costs_nothing_that_was_there(shop: Sho
 
 def test_two_workers_of_a_host_share_what_is_there(shop: Shop) -> None:
     with shop.cache().lent() as one, shop.cache().lent() as two, ThreadPoolExecutor(2) as pool:
-        path = one.dataset(shop.sha256)
-        assert two.dataset(shop.sha256) == path
+        path = one.dataset(shop.sha256, "npy", None)
+        assert two.dataset(shop.sha256, "npy", None) == path
         ranges = [(start, start + BLOCK_BYTES) for start in range(0, SIZE, BLOCK_BYTES)]
         for both in [pool.submit(lent.fetch, path, *at) for at in ranges for lent in (one, two)]:
             both.result()
@@ -165,13 +167,13 @@ def test_what_was_not_lent_in_ranges_is_not_fetched(shop: Shop) -> None:
 def test_a_file_with_holes_takes_what_is_in_it_and_goes_as_a_whole_when_nobody_uses_it(shop: Shop) -> None:
     small = shop.cache(max_bytes=2 * BLOCK_BYTES)
     with small.lent() as files:
-        path = files.dataset(shop.sha256)
+        path = files.dataset(shop.sha256, "npy", None)
         files.fetch(path, 0, 1)
     assert path.exists(), "one block is less than the bound, and its size is more"
     with small.lent() as files:
-        files.fetch(files.dataset(shop.sha256), 0, SIZE)
+        files.fetch(files.dataset(shop.sha256, "npy", None), 0, SIZE)
         with small.lent() as others:
-            others.fetch(others.dataset(shop.sha256), 0, 1)
+            others.fetch(others.dataset(shop.sha256, "npy", None), 0, 1)
         assert path.exists()
     assert not path.exists()
 

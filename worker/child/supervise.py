@@ -274,12 +274,12 @@ class _Supervision:
                 self._tick()
         finally:
             self._owed.pop()
-        if self._over is not None:
-            return self._over
-        if (answer := self._fetching.answer(self._work)) is None:
-            return Stopped("store_away")
-        orders.add(answer.model_dump_json().encode())
-        return None
+        if self._over is None:
+            if (answer := self._fetching.answer(self._work)) is None:
+                self._over = Stopped("store_away")
+            else:
+                orders.add(answer.model_dump_json().encode())
+        return self._over
 
     def _measure(self, task: Measuring, asking: Spec) -> Answer:
         """In a child of its own, which may read what the one that asks may read, and write elsewhere."""

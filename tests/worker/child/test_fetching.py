@@ -1,6 +1,7 @@
 """A child that asks for bytes of its data, and what may come of it."""
 
 import errno
+import os
 from collections.abc import Callable
 from pathlib import Path
 from threading import Event
@@ -11,8 +12,9 @@ import pytest
 from app.storage.ports import StoreAway
 from tests.worker.child.test_supervise import Watcher, child_that
 from worker.child import fetching
-from worker.child.spec import Fetched, InspectDataset, Need
-from worker.child.supervise import Failed, Finished, Stopped
+from worker.child.pipes import Outgoing
+from worker.child.spec import Fetched, InspectDataset, Limits, Need
+from worker.child.supervise import Failed, Finished, Stopped, _Supervision
 from worker.ranged_copy import other_bytes
 
 
@@ -72,6 +74,18 @@ def test_it_can_be_stopped_while_it_waits(tmp_path: Path) -> None:
     ending = child_that("read", tmp_path, Watcher("cancelled"), fetch=lambda *asked: int(over.wait()))
     over.set()
     assert ending == Stopped("cancelled")
+
+
+def test_a_store_that_is_away_ends_the_work_whichever_of_its_processes_asked(tmp_path: Path) -> None:
+    """One that measures for it, too."""
+    asked = InspectDataset.model_construct(kind="inspect_dataset")
+    limits = Limits(seconds=60, memory_bytes=1 << 30, mapped_bytes=1 << 34)
+    work = _Supervision(asked, limits, Watcher(), "test", fetch=_raising(StoreAway("nobody listens")))
+    reading, writing = os.pipe()
+    with os.fdopen(writing, "wb") as pipe:
+        ending = work._bring(Need(path=tmp_path, start=0, end=1), Outgoing(pipe))
+    os.close(reading)
+    assert ending == work._over == Stopped("store_away")
 
 
 def _raising(error: Exception) -> Callable[[Path, int, int], int]:
