@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tests.support.ranged import Lender, lending
+from winnow.contract.errors import Refusal
 from worker.compression.data import ranged, ranged_array
 from worker.compression.data.formats.opening import open_table
 from worker.compression.data.formats.tables import row_groups
@@ -205,6 +206,21 @@ def test_from_front_to_back_more_is_asked_for_at_a_time_and_nothing_twice(
         assert stream.read(3) == file.read_bytes()[5:8]
     assert lender.bytes_of(path) == file.stat().st_size
     assert len(lender.fetched[path]) < 20
+
+
+@pytest.mark.parametrize("name", KINDS)
+def test_a_store_that_has_other_bytes_is_not_blamed_on_the_dataset(
+    lender: Lender, tmp_path: Path, name: str
+) -> None:
+    path = lender.lend(made(name, tmp_path), tmp_path / "lent")
+
+    def fails(path: Path, start: int, end: int) -> None:
+        raise Refusal("storage_unavailable", "other bytes")
+
+    ranged.ask(fails)
+    with pytest.raises(Refusal) as refused:
+        table(path, tmp_path / "of lent").columns["image"].content(0)
+    assert refused.value.problem.code == "storage_unavailable"
 
 
 def test_an_index_that_leads_out_of_the_file_is_not_believed(lender: Lender, tmp_path: Path) -> None:

@@ -19,6 +19,8 @@ ROWS: Final = 256
 MAX_ROWS: Final = 2**28
 MAX_FOOTER_BYTES: Final = 2**26
 MAX_NAMES: Final = 100_000
+BUFFER_BYTES: Final = 2**20
+"""Of a file that is not mapped: else a column's part of a row group is read into memory as a whole."""
 
 
 def write_parquet(paths: Sequence[Path], files: ColumnFiles) -> None:
@@ -44,10 +46,10 @@ def opened_parquet(path: Path) -> Iterator[pq.ParquetFile]:
     """Whatever cannot be read of it meanwhile refuses with `invalid_dataset`."""
     try:
         if is_ranged(path):
-            with opened(path, buffering=0) as content, _file(content, content) as file:
+            with opened(path, buffering=0) as content, _file(content, buffer_size=BUFFER_BYTES) as file:
                 yield file
         else:
-            with _file(path, path, memory_map=True) as file:
+            with _file(path, memory_map=True) as file:
                 yield file
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         raise Refusal(
@@ -64,10 +66,11 @@ def write_opened(file: pq.ParquetFile, files: ColumnFiles, columns: list[str], g
     _write(file, writer, None if group is None else [group])
 
 
-def _file(schema: Any, content: Any, **options: Any) -> pq.ParquetFile:
+def _file(content: Any, *, memory_map: bool = False, buffer_size: int = 0) -> pq.ParquetFile:
     return pq.ParquetFile(
-        content, read_dictionary=_texts(pq.read_schema(schema, **options)),
-        thrift_string_size_limit=MAX_FOOTER_BYTES, thrift_container_size_limit=MAX_NAMES, **options,
+        content, read_dictionary=_texts(pq.read_schema(content, memory_map=memory_map)), memory_map=memory_map,
+        thrift_string_size_limit=MAX_FOOTER_BYTES, thrift_container_size_limit=MAX_NAMES, buffer_size=buffer_size,
+        pre_buffer=False,
     )  # fmt: skip
 
 
