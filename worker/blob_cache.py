@@ -62,6 +62,11 @@ class Lent:
 
     def __call__(self, sha256: str) -> Path:
         source = self._blobs.source(sha256)
+        return source if isinstance(source, Path) else _copied(self._folder, sha256, source)
+
+    def whole_dataset(self, sha256: str) -> Path:
+        """As a call; the blocks of a large one are known from then on."""
+        source = self._blobs.source(sha256)
         return source if isinstance(source, Path) else self._whole(sha256, source)
 
     def is_large(self, sha256: str) -> bool:
@@ -70,8 +75,8 @@ class Lent:
         return not isinstance(source, Path) and source.size > self._ranges_above
 
     def dataset(self, sha256: str, format: str, index: str | None) -> Path:
-        """As a call; or where it is large, not here as a whole, its blocks are known, and not all of it would be read,
-        a folder of which `worker.compression.data.ranged` reads. `index` is the SHA-256 of an archive's."""
+        """As `whole_dataset`; or where it is large, not here as a whole, its blocks are known, and not all of it would
+        be read, a folder of which `worker.compression.data.ranged` reads. `index` is the SHA-256 of an archive's."""
         source = self._blobs.source(sha256)
         if isinstance(source, Path):
             return source
@@ -106,7 +111,7 @@ class Lent:
         return _copied(self._folder, sha256, source, keeps_hashes=source.size > self._ranges_above)
 
 
-def _copied(folder: BoundedFolder, sha256: str, source: RemoteObject, *, keeps_hashes: bool) -> Path:
+def _copied(folder: BoundedFolder, sha256: str, source: RemoteObject, *, keeps_hashes: bool = False) -> Path:
     for _ in range(MAX_TRIES):
         if (place := folder.hold(sha256)) is not None:
             if _sha256_of(place / CONTENT) == sha256:
@@ -129,8 +134,17 @@ def _fetch(source: RemoteObject, sha256: str, file: Path, *, keeps_hashes: bool)
     file.chmod(0o440)
     if digest.hexdigest() != sha256:
         raise other_bytes(sha256)
-    if keeps_hashes and source.block_hashes() is None:
-        source.keep_block_hashes(blocks.digests())
+    if keeps_hashes:
+        _keep(source, sha256, blocks.digests())
+
+
+def _keep(source: RemoteObject, sha256: str, hashes: bytes) -> None:
+    """Without them the next host fetches all of it, too: nothing fails by it."""
+    try:
+        if hashes_of(source) is None:
+            source.keep_block_hashes(hashes)
+    except Exception as error:
+        log.warning("the hashes of the blocks of %s are not kept: %s", sha256, error)
 
 
 def _ranged(

@@ -98,9 +98,11 @@ class JobInput:
         )
 
     def _inspect_dataset(self, dataset: Upload, folder: Path) -> InspectDataset:
+        with _missing(_BYTES_MISSING.format(dataset.id)):
+            path = self._files.whole_dataset(dataset.sha256)
         return InspectDataset(
             kind="inspect_dataset",
-            path=self._blob(dataset, dataset.sha256),
+            path=path,
             declaration=Declaration.model_validate(dataset.declaration),
             scratch=folder,
             max_unpacked_bytes=self._settings.max_unpacked_bytes,

@@ -13,7 +13,7 @@ from app.storage.bucket import Bucket
 from app.storage.engine import open_engine
 from app.storage.migrate import migrate
 from app.storage.ports import StoreAway
-from app.storage.remote_blobs import RemoteBlobs
+from app.storage.remote_blobs import RemoteBlobs, RemoteObject
 from tests.support.buckets import in_memory, objects
 from winnow.contract.errors import Refusal
 from worker.blob_cache import BlobCache
@@ -74,7 +74,7 @@ def new(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Shop]:
 def shop(new: Shop) -> Shop:
     """Somebody has had all of it."""
     with new.cache("another host").lent() as files:
-        assert files(new.sha256).read_bytes() == WHOLE
+        assert files.whole_dataset(new.sha256).read_bytes() == WHOLE
     new.read.clear()
     return new
 
@@ -90,6 +90,15 @@ def test_what_nobody_has_read_is_fetched_whole_and_then_known_to_all(new: Shop) 
         assert files.dataset(new.sha256, "npy", None).is_file(), "it is here as a whole"
     with new.cache("small", ranges_above=SIZE).lent() as files:
         assert files.dataset(new.sha256, "npy", None).is_file()
+
+
+def test_hashes_that_cannot_be_kept_cost_nothing(new: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    def away(*arguments: object) -> None:
+        raise StoreAway("no database")
+
+    monkeypatch.setattr(RemoteObject, "keep_block_hashes", away)
+    with new.cache().lent() as files:
+        assert files.dataset(new.sha256, "npy", None).read_bytes() == WHOLE
 
 
 def test_any_range_comes_once_and_is_there_after_a_restart(shop: Shop) -> None:
