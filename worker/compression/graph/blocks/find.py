@@ -1,7 +1,7 @@
 """Find residual blocks by the graph alone.
 
-A *join* is an Add of two computed values. Where one of them, the entry x, is an ancestor of the other, y = x + f(x) is a
-residual block, and x in the place of y leaves f out. Where the stream is normalised or activated behind each join
+A *join* is an Add of two computed values. Where one of them, the entry x, is an ancestor of the other, y = x + f(x) is
+a residual block, and x in the place of y leaves f out. Where the stream is normalised or activated behind each join
 (x = norm(join)), as in BERT and ResNet, the block takes the same tail with it, so that norms do not follow each other:
 what lies between the join before and the entry is what has to lie between this join and the exit.
 """
@@ -91,9 +91,7 @@ class _Finder:
             names = tuple(str(node.name) for node in each.layers)
             reason = self._why_pinned(each, found)
             if reason is None:
-                blocks.append(
-                    Block(str(each.join.name), str(each.entry.name), str(each.exit.name), names)
-                )
+                blocks.append(Block(str(each.join.name), str(each.entry.name), str(each.exit.name), names))
             else:
                 pinned.append(PinnedBlock(str(each.join.name), names, reason))
         return Blocks(blocks, pinned)
@@ -114,7 +112,16 @@ class _Finder:
         if alike is not None:
             return alike
         following = (value for value in entries if self._tail(out, value) is not None)
-        return min(following, key=lambda value: self._reach.before(value).bit_count(), default=out)
+        nearest = min(following, key=lambda value: self._reach.before(value).bit_count(), default=None)
+        return nearest or self._behind_like(out, entry.producer()) or out
+
+    def _behind_like(self, out: ir.Value, made_entry: ir.Node | None) -> ir.Value | None:
+        """The value behind the operator that also made the entry: of a network with one block only."""
+        readers = self._reach.of(self._reach.readers(out))
+        if made_entry is None or [node.op_type for node in readers] != [made_entry.op_type]:
+            return None
+        behind = readers[0].outputs[0]
+        return None if self._tail(out, behind) is None else behind
 
     def _tail_before(self, entry: ir.Value) -> Counter[str] | None:
         """The operators between the last join before the entry and the entry; None where no join leads to it so."""
@@ -149,7 +156,10 @@ class _Finder:
     def _two_ways(self, join: ir.Node) -> list[PinnedBlock]:
         """An Add of two ways from one value, with layers on one of them at least."""
         first, second = (self._reach.before(value) for value in join.inputs if value is not None)
-        own = [{*self._reach.of(way & ~other)} & self._weighted for way, other in ((first, second), (second, first))]
+        own = [
+            {*self._reach.of(way & ~other)} & self._weighted
+            for way, other in ((first, second), (second, first))
+        ]
         if not any(own) or not first & second:
             return []
         names = tuple(str(node.name) for node in self._reach.nodes if node in own[0] | own[1])

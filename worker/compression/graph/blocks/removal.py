@@ -15,7 +15,9 @@ def without_blocks(model: ir.Model, blocks: Iterable[Block]) -> ir.Model:
     copy = model.clone()
     edit, values = GraphEdit(copy), _values(copy.graph)
     exits = {block.exit: block for block in blocks}
-    last_first = [exits[name] for name in reversed(values) if name in exits]  # an entry may be an exit that goes too
+    last_first = [
+        exits[name] for name in reversed(values) if name in exits
+    ]  # an entry may be an exit that goes too
     for block in last_first:
         _bypass(edit, values[block.entry], values[block.exit])
     passes.RemoveUnusedNodesPass()(copy)
