@@ -6,6 +6,7 @@ What can be known only by running the model is left to the worker. Every refusal
 from collections.abc import Container, Mapping
 from typing import Final
 
+from app.admission.depth import check_depth
 from app.admission.features import check_features
 from app.admission.integers import Integers, check_integers
 from app.admission.model_state import ModelState, check_takes, lower_first, model_states
@@ -27,10 +28,12 @@ from winnow.contract.recipe import (
     AnyStep,
     Binary,
     ChannelPruning,
+    DepthPruning,
     Distillation,
     LowRank,
     Palette,
     Sparsity,
+    StructuredPruning,
     Taught,
     Training,
     WeightOnly,
@@ -107,7 +110,7 @@ def _check_layers(
 ) -> None:
     """Its patterns name layers and leave some, and these are of a kind that it takes."""
     named = NamedLayers(state)
-    if isinstance(step, ChannelPruning) and step.recovery is not None:
+    if isinstance(step, StructuredPruning) and step.recovery is not None:
         with refusals:
             named.matched_by_all(step.recovery.patterns, f"recipe.steps.{index}.recovery.exclude")
     with refusals:
@@ -163,7 +166,7 @@ def _check_something_left(index: int, step: AnyStep, state: ModelState, included
 def _nothing_to_do(step: AnyStep) -> str:
     if isinstance(step, Training):
         return "nothing_to_train"
-    compresses = isinstance(step, ChannelPruning | Sparsity | LowRank)
+    compresses = isinstance(step, StructuredPruning | Sparsity | LowRank)
     return "nothing_to_compress" if compresses else "nothing_to_quantize"
 
 
@@ -176,11 +179,13 @@ def _check_own(
     before: list[AnyStep],
 ) -> None:
     """What only steps of this kind are refused for. `included`: the places of the layers that are not excluded."""
-    reshaped = any(isinstance(other, ChannelPruning | LowRank) for other in before)
+    reshaped = any(isinstance(other, StructuredPruning | LowRank) for other in before)
     layers = [named.layers[place] for place in included]
     match step:
         case ChannelPruning():
             check_pruning(index, step, state)
+        case DepthPruning():
+            check_depth(index, step, named, included, reshaped)
         case Sparsity():
             check_sparsity(index, step, state, named, included, reshaped)
         case WeightOnly():

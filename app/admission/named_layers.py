@@ -7,7 +7,7 @@ from app.admission.model_state import ModelState, lower_first
 from winnow.contract.errors import Refusal, Refusals
 from winnow.contract.glob import Glob, glob, is_plain, matching_effort
 from winnow.contract.model import Layer
-from winnow.contract.recipe import AnyStep, ChannelPruning, Sparsity
+from winnow.contract.recipe import AnyStep, Sparsity, StructuredPruning
 
 MAX_EFFORT: Final = 10**8
 """Steps of matching all patterns of a recipe; about half a second in the worst case that was found."""
@@ -75,7 +75,7 @@ def distinct(patterns: Iterable[str]) -> dict[str, int]:
 
 def _patterns(step: AnyStep) -> list[str]:
     more = step.layers if isinstance(step, Sparsity) else []
-    if isinstance(step, ChannelPruning) and step.recovery is not None:
+    if isinstance(step, StructuredPruning) and step.recovery is not None:
         more = step.recovery.patterns
     return [*step.patterns, *more]
 

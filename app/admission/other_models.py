@@ -10,7 +10,7 @@ from winnow.contract.dataset import DatasetFacts
 from winnow.contract.errors import Refusal
 from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts, TensorSpec
-from winnow.contract.recipe import ORIGINAL, ChannelPruning, Distillation, Taught
+from winnow.contract.recipe import ORIGINAL, Distillation, StructuredPruning, Taught
 
 
 def check_students(request: ClosedJob, model: ModelFacts, others: Mapping[str, ModelFacts]) -> None:
@@ -61,7 +61,7 @@ def fed(
 
 def _teachers(request: ClosedJob) -> list[str]:
     """The ids of those that are asked; the upload is no other model."""
-    steps = [step.recovery if isinstance(step, ChannelPruning) else step for step in request.recipe.steps]
+    steps = [step.recovery if isinstance(step, StructuredPruning) else step for step in request.recipe.steps]
     taught = [step for step in steps if isinstance(step, Taught) and step.needs_teacher]
     return list(dict.fromkeys(step.teacher for step in taught if step.teacher != ORIGINAL))
 

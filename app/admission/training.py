@@ -12,9 +12,9 @@ from winnow.contract.model import ModelFacts, TensorSpec
 from winnow.contract.recipe import (
     ORIGINAL,
     AnyStep,
-    ChannelPruning,
     Distillation,
     QuantizationAwareTraining,
+    StructuredPruning,
     Taught,
 )
 from winnow.contract.steps.training import Trains
@@ -27,7 +27,7 @@ def trainings(steps: Iterable[tuple[int, AnyStep, ModelState]]) -> Iterator[tupl
     for index, step, state in steps:
         if isinstance(step, Trains):
             yield f"recipe.steps.{index}", step, state
-        elif isinstance(step, ChannelPruning) and step.recovery is not None:
+        elif isinstance(step, StructuredPruning) and step.recovery is not None:
             yield f"recipe.steps.{index}.recovery", step.recovery, state
 
 

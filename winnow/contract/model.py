@@ -33,6 +33,14 @@ class TensorSpec(ResponseModel):
     )
 
 
+class ResidualBlock(ResponseModel):
+    """What lies between two readings of a stream that keeps its shape: layers to whose output their input is added."""
+
+    name: str = Field(description="Name of the node that adds the two.")
+    layers: list[str] = Field(description="Names of the layers in it.")
+    pinned: str | None = Field(description="Why it cannot be taken out, as a clause; null where it can.")
+
+
 class Layer(ResponseModel):
     """A node with a weight: `weight` is the weight's shape, `macs` at batch 1 (null where shapes are unknown).
 
@@ -80,6 +88,11 @@ class ModelFacts(ResponseModel):
     channel_groups: list[ChannelGroup] | None = Field(
         default=None,
         description="Its channels that can be cut; null where the model is too large to follow them.",
+    )
+    blocks: list[ResidualBlock] | None = Field(
+        default=None,
+        description="Its residual blocks, those that can be taken out first; null where it was inspected before "
+        "they were looked for.",
     )
     stored: Stored | None = Field(
         default=None,

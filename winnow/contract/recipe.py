@@ -12,7 +12,7 @@ from winnow.contract.requirements import MetricBounds, Requirements
 from winnow.contract.steps.base import ORIGINAL, Step
 from winnow.contract.steps.low_rank import LowRank
 from winnow.contract.steps.mixed import Int8, MixedPrecision
-from winnow.contract.steps.pruning import ChannelPruning, Sparsity
+from winnow.contract.steps.pruning import ChannelPruning, DepthPruning, Sparsity, StructuredPruning
 from winnow.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
 from winnow.contract.steps.training import (
     Distillation,
@@ -31,6 +31,7 @@ __all__ = [
     "BFloat16",
     "Binary",
     "ChannelPruning",
+    "DepthPruning",
     "Distillation",
     "FeaturePair",
     "Finetune",
@@ -48,6 +49,7 @@ __all__ = [
     "Requirements",
     "Sparsity",
     "Step",
+    "StructuredPruning",
     "Taught",
     "Training",
     "WeightOnly",
@@ -64,6 +66,7 @@ AnyStep = Annotated[
     | Float16
     | BFloat16
     | ChannelPruning
+    | DepthPruning
     | Sparsity
     | LowRank
     | Finetune

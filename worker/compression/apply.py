@@ -14,6 +14,7 @@ from winnow.contract.recipe import (
     BFloat16,
     Binary,
     ChannelPruning,
+    DepthPruning,
     Distillation,
     Finetune,
     Float16,
@@ -25,11 +26,13 @@ from winnow.contract.recipe import (
     Palette,
     QuantizationAwareTraining,
     Sparsity,
+    StructuredPruning,
     Taught,
     Training,
     WeightOnly,
 )
 from worker.compression.channel_pruning.channel_pruning import channel_pruning
+from worker.compression.depth_pruning.depth_pruning import check_depth, depth_pruning
 from worker.compression.half_precision.bfloat16 import bfloat16
 from worker.compression.half_precision.float16 import float16
 from worker.compression.low_rank.low_rank import low_rank
@@ -49,16 +52,19 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
     """Refuse what can be known before any work.
 
     Raises `Refusal` `unsupported_operator` naming operator and node; `does_not_divide` and
-    `nothing_to_compress` for `sparsity`.
+    `nothing_to_compress` for `sparsity`; `nothing_to_compress` and `invalid_request` for `depth_pruning`.
     """
     reshaped = False
     for step in steps:
         if isinstance(step, Distillation) and step.student is not None:
             model, reshaped = other(step.student), False
-        reshaped = reshaped or isinstance(step, ChannelPruning | LowRank)
+        earlier = reshaped
+        reshaped = reshaped or isinstance(step, StructuredPruning | LowRank)
         if isinstance(step, Sparsity) and not reshaped:
             sparsity_layers(model, step)
-        training = step.recovery if isinstance(step, ChannelPruning) else step
+        if isinstance(step, DepthPruning) and not earlier:
+            check_depth(model, step)
+        training = step.recovery if isinstance(step, StructuredPruning) else step
         if not isinstance(training, Training) and not _asks_gradients(step):
             continue
         from worker.compression.engine.working import check_runs
@@ -69,8 +75,9 @@ def check(model: ir.Model, steps: Sequence[AnyStep], other: Callable[[str], ir.M
 
 
 def _asks_gradients(step: AnyStep) -> bool:
-    return (isinstance(step, ChannelPruning) and step.criterion in ("taylor", "fisher")) or (
-        isinstance(step, Sparsity) and step.criterion == "taylor"
+    return isinstance(step, ChannelPruning | DepthPruning | Sparsity) and step.criterion in (
+        "taylor",
+        "fisher",
     )
 
 
@@ -103,6 +110,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
             return sparsity(model, step, context)
         case ChannelPruning():
             return channel_pruning(model, step, context)
+        case DepthPruning():
+            return depth_pruning(model, step, context)
         case BFloat16():
             return bfloat16(model, step, context)
         case Finetune():

@@ -43,6 +43,7 @@ RECIPES: Final[list[list[dict[str, Any]]]] = [
     [{"kind": "float16"}],
     [{"kind": "bfloat16"}],
     [{"kind": "channel_pruning", "scope": "isomorphic", "round_to": 1}],
+    [{"kind": "depth_pruning", "samples": 16}],
     [{"kind": "sparsity", "criterion": "hessian"}],
     [{"kind": "low_rank"}, {"kind": "distillation", "batchnorm": "restored", **TRAINING}],
 ]

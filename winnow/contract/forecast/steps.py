@@ -1,6 +1,7 @@
 """Forecast a closed recipe: the size of the file and the multiply-accumulates after each step, from facts alone.
 
-Nothing is told where a step chooses by measuring: `int8`, `mixed_precision`, targets of latency, ranks by energy.
+Nothing is told where a step chooses by measuring: `int8`, `mixed_precision`, `depth_pruning`, targets of latency, ranks
+by energy.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ from winnow.contract.recipe import (
     BFloat16,
     Binary,
     ChannelPruning,
+    DepthPruning,
     Distillation,
     Finetune,
     Float16,
@@ -80,7 +82,7 @@ def forecast_steps(
 
 def _after(network: Network, step: AnyStep, others: Mapping[str, ModelFacts]) -> Network:
     match step:
-        case Int8() | MixedPrecision():
+        case Int8() | MixedPrecision() | DepthPruning():
             return network.unsized()
         case Int8Static():
             return int8_static(network, step)

@@ -9,7 +9,7 @@ from winnow.contract.dataset import DatasetFacts
 from winnow.contract.job import ClosedJob
 from winnow.contract.model import ModelFacts
 from winnow.contract.needed_data import uses
-from winnow.contract.recipe import AnyStep, ChannelPruning, Training, WeightOnly
+from winnow.contract.recipe import AnyStep, StructuredPruning, Training, WeightOnly
 
 MEASURE: Final = "measure"
 """The part behind the steps: opening the model, measuring, the report."""
@@ -61,7 +61,7 @@ def _rows(data: DataUses, role: str, datasets: Mapping[str, DatasetFacts]) -> in
 
 def _kind(step: AnyStep) -> str:
     """A step that trains in between is another kind of work."""
-    recovery = step.recovery if isinstance(step, ChannelPruning) else None
+    recovery = step.recovery if isinstance(step, StructuredPruning) else None
     return step.kind if recovery is None else f"{step.kind}+{recovery.kind}"
 
 
@@ -69,13 +69,13 @@ def _passes(step: AnyStep, rows: Mapping[str, int]) -> tuple[int, float]:
     """Samples, and how often they go through the model."""
     if isinstance(step, Training):
         return _training_passes(step, rows.get("training", 0))
-    if isinstance(step, ChannelPruning) and step.recovery is not None:
+    if isinstance(step, StructuredPruning) and step.recovery is not None:
         samples, epochs = _training_passes(step.recovery, rows.get("training", 0))
         return samples, epochs * (step.rounds - 1)
     if isinstance(step, WeightOnly) and step.method != "gptq":
         return 0, 1.0
     samples = min(getattr(step, "samples", 0), rows.get("calibration", 0))
-    return samples, float(step.rounds) if isinstance(step, ChannelPruning) else 1.0
+    return samples, float(step.rounds) if isinstance(step, StructuredPruning) else 1.0
 
 
 def _training_passes(step: Training, samples: int) -> tuple[int, float]:

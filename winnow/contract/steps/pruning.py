@@ -15,14 +15,52 @@ NEEDS_NO_DATA: Final = frozenset({"l1", "l2", "batchnorm_scale", "fpgm", "random
 """Criteria that follow from the weights alone."""
 
 
-class ChannelPruning(Step):
+class StructuredPruning(Step):
+    """Parts of the network go, and the graph gets smaller and faster; between rounds a training may bring back what
+    that cost."""
+
+    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
+    chooses: ClassVar[bool] = True
+
+    kind: str = Field(description=KIND)
+    target: str = Field(description="What is to shrink.")
+    amount: Amount = Field(default=0.5, description="The share of it that goes.")
+    rounds: int = Field(
+        default=1, ge=1, le=100, description="Reach the target in so many cuts, each judged anew."
+    )
+    recovery: Annotated[Finetune | Distillation, Field(discriminator="kind")] | None = Field(
+        default=None, description="A training step after each round but the last."
+    )
+
+    @property
+    def required(self) -> frozenset[Need]:
+        return self.needs | (self.recovery.required if self.recovery else frozenset())
+
+    @property
+    def needs_labels(self) -> bool:
+        return self.recovery is not None and self.recovery.needs_labels
+
+    @property
+    def makes_zeros(self) -> bool:
+        return self.recovery is not None and self.recovery.makes_zeros
+
+    @property
+    def models(self) -> dict[str, str]:
+        return {} if self.recovery is None else self.recovery.models
+
+    @model_validator(mode="after")
+    def _recovery_of_this_model(self) -> Self:
+        if isinstance(self.recovery, Distillation) and self.recovery.student is not None:
+            raise ValueError("recovery trains the model that is pruned: leave student out")
+        if self.recovery is not None and self.rounds == 1:
+            raise ValueError("recovery goes between rounds: ask for more of them, or put the step behind")
+        return self
+
+
+class ChannelPruning(StructuredPruning):
     """Cut whole channels out, together with everything that depends on them; the graph gets smaller and faster."""
 
     without_data: ClassVar[str] = " Or judge by the weights alone: criterion l2, without repair."
-
-    needs: ClassVar[frozenset[Need]] = frozenset()
-    takes: ClassVar[Literal["float", "quantized", "any"]] = "float"
-    chooses: ClassVar[bool] = True
 
     kind: Literal["channel_pruning"] = Field(description=KIND)
     criterion: (
@@ -41,13 +79,6 @@ class ChannelPruning(Step):
     )
     target: Literal["channels", "parameters", "macs", "latency"] = Field(
         default="macs", description="What is to shrink."
-    )
-    amount: Amount = Field(default=0.5, description="The share of it that goes.")
-    rounds: int = Field(
-        default=1, ge=1, le=100, description="Reach the target in so many cuts, each judged anew."
-    )
-    recovery: Annotated[Finetune | Distillation, Field(discriminator="kind")] | None = Field(
-        default=None, description="A training step after each round but the last."
     )
     round_to: int | None = Field(
         default=None,
@@ -70,27 +101,29 @@ class ChannelPruning(Step):
         weights_alone = self.criterion is None or self.criterion in NEEDS_NO_DATA
         data: set[Need] = set() if weights_alone else {"calibration"}
         data |= {"calibration"} if self.repair else set()
-        return frozenset(data) | (self.recovery.required if self.recovery else frozenset())
+        return super().required | data
 
-    @property
-    def needs_labels(self) -> bool:
-        return self.recovery is not None and self.recovery.needs_labels
 
-    @property
-    def makes_zeros(self) -> bool:
-        return self.recovery is not None and self.recovery.makes_zeros
+class DepthPruning(StructuredPruning):
+    """Take whole residual blocks out: what lies between two readings of a stream that keeps its shape. What is left is
+    an ordinary graph with fewer layers."""
 
-    @property
-    def models(self) -> dict[str, str]:
-        return {} if self.recovery is None else self.recovery.models
+    needs: ClassVar[frozenset[Need]] = frozenset({"calibration"})
 
-    @model_validator(mode="after")
-    def _recovery_of_this_model(self) -> Self:
-        if isinstance(self.recovery, Distillation) and self.recovery.student is not None:
-            raise ValueError("recovery trains the model that is pruned: leave student out")
-        if self.recovery is not None and self.rounds == 1:
-            raise ValueError("recovery goes between rounds: ask for more of them, or put the step behind")
-        return self
+    kind: Literal["depth_pruning"] = Field(description=KIND)
+    criterion: Literal["block_influence", "taylor", "leave_one_out"] = Field(
+        default="leave_one_out",
+        description="Which block goes next: the one that changes the direction of the stream least "
+        "(`block_influence`), that the loss would miss least by its gradient (`taylor`), or without which the outputs "
+        "are nearest to the original's (`leave_one_out`). Judged anew after each.",
+    )
+    target: Literal["blocks", "parameters", "macs", "latency"] = Field(
+        default="blocks", description="What is to shrink; `blocks`: the number of those that can go."
+    )
+    samples: Annotated[
+        int, Field(default=128, ge=1, le=100_000, description="Calibration samples drawn with the seed.")
+    ]
+    exclude: Patterns
 
 
 class Sparsity(Step):

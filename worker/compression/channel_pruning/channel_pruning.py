@@ -12,16 +12,8 @@ import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.forecast.cuts import ChannelCounts, Cut, smallest_cut
-from winnow.contract.recipe import ChannelPruning, Distillation, Finetune
+from winnow.contract.recipe import ChannelPruning
 from worker.compression.channel_pruning import report
-from worker.compression.channel_pruning.cost_targets import (
-    Bench,
-    Forecaster,
-    RemainingCost,
-    TimeNotMeasurable,
-    remaining_cost,
-    remaining_cost_without_time,
-)
 from worker.compression.channel_pruning.criteria_activation import any_observable
 from worker.compression.channel_pruning.pools import Pools, competing_pools
 from worker.compression.channel_pruning.reconstruction import Reconstruction, reconstruct
@@ -36,6 +28,15 @@ from worker.compression.layers.batchnorm import untie_batchnorms
 from worker.compression.progress import Within
 from worker.compression.steps.context import Context, StepResult
 from worker.compression.steps.decisions import refuse_quantized
+from worker.compression.steps.remaining_cost import (
+    Bench,
+    Forecaster,
+    RemainingCost,
+    TimeNotMeasurable,
+    remaining_cost,
+    remaining_cost_without_time,
+)
+from worker.compression.training.recovery import recover
 
 
 def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> StepResult:
@@ -52,16 +53,8 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
         raise Refusal("nothing_to_compress", report.why_nothing_to_cut(all_groups), field="recipe.steps")
     criterion = step.criterion or default_criterion(model, groups, context.calibration)
     step = step.model_copy(update={"criterion": criterion})
-    bench = Bench(
-        context.benchmark,
-        context.calibration or context.sized,
-        context.scratch,
-        context.seed,
-        context.progress,
-        context.shapes,
-        context.target,
-    )
-    cost = remaining_cost(model, step, bench, groups)
+    bench = Bench.of(context)
+    cost = _counted(model, step, bench, groups)
     rounds: list[Round] = []
     why_untimed: str | None = None
     for number in range(1, step.rounds + 1):
@@ -81,8 +74,15 @@ def channel_pruning(model: ir.Model, step: ChannelPruning, context: Context) -> 
             pruned = prune_once(network, groups, step, within, cost, target)
         rounds.append(pruned)
         if step.recovery is not None and number < step.rounds:
-            _train(pruned.model, step.recovery, replace(context, progress=part), number)
+            recover(pruned.model, step.recovery, replace(context, progress=part), number)
     return _result(model, step, bench, all_groups, rounds, why_untimed)
+
+
+def _counted(model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequence[Group]) -> RemainingCost:
+    if step.target != "channels":
+        return remaining_cost(model, step.target, bench)
+    total = sum(len(group.channels) for group in groups)
+    return RemainingCost(lambda _, counts: sum(counts) / total)
 
 
 def default_criterion(
@@ -195,21 +195,6 @@ def _reconstructed(
                 pruned_outputs.setdefault(part.initializer, []).extend(part.indices)
     progress = Within(context.progress, 0.4, 1.0)
     return reconstruct(model, smaller, pruned_outputs, samples, step.exclude, progress.advance)
-
-
-def _train(model: ir.Model, step: Finetune | Distillation, context: Context, number: int) -> None:
-    """Train in place, with files apart from those of the other rounds."""
-    folder = context.scratch / f"recovery-{number}"
-    folder.mkdir()
-    own = replace(context, scratch=folder, curves=context.curves / f"round-{number}")
-    if isinstance(step, Finetune):
-        from worker.compression.training.finetune import finetune  # needs torch
-
-        finetune(model, step, own)
-    else:
-        from worker.compression.training.distillation import distillation  # needs torch
-
-        distillation(model, step, own)
 
 
 def _result(

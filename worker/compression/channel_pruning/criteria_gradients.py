@@ -4,9 +4,8 @@ taylor   mean over batches of (Σ g w)²      first order, of the whole channel 
 fisher   ½ Σ w² · E[g²]                     second order, diagonal, the Hessian taken for the Fisher information
                                             (LeCun et al. 1990; Theis et al. 2018, arXiv:1801.05787)
 
-The loss is the cross-entropy of the first output with the labels where the samples have class numbers, else with the
-model's own most likely class; for an output that is not [N, C], its squared norm. E is over batches of `BATCH` samples,
-whose mean gradient g stands for those of single samples.
+The loss is that of `training/goal/calibration_loss.py`. E is over batches of `BATCH` samples, whose mean gradient g
+stands for those of single samples.
 """
 
 from collections.abc import Callable, Sequence
@@ -15,7 +14,6 @@ from typing import Literal
 import numpy as np
 import onnx_ir as ir
 import torch
-from torch.nn import functional
 
 from winnow.contract.errors import Refusal
 from worker.compression.channel_pruning.channel_slices import Initializers, producing_parts
@@ -25,6 +23,7 @@ from worker.compression.engine.working import as_module
 from worker.compression.graph.channels import Group
 from worker.compression.ir.arrays import Array
 from worker.compression.training.feeding.batches import Batch, Batches
+from worker.compression.training.goal.calibration_loss import calibration_loss
 from worker.compression.training.goal.head import Head, head_of
 
 BATCH = 8
@@ -82,21 +81,6 @@ def _gradients(module: GraphModule, head: Head, batch: Batch) -> dict[str, Array
             "criterion activation or l2.",
         )
     gradients = torch.autograd.grad(
-        _loss(output, head, batch.labels), list(parameters.values()), allow_unused=True
+        calibration_loss(output, head, batch.labels), list(parameters.values()), allow_unused=True
     )
     return {name: g.numpy() for name, g in zip(parameters, gradients, strict=True) if g is not None}
-
-
-def _loss(output: torch.Tensor, head: Head, labels: torch.Tensor | None) -> torch.Tensor:
-    if head.meaning != "classification":
-        return output.float().square().sum() / len(output)
-    return functional.cross_entropy(output, _classes(output, labels))
-
-
-def _classes(output: torch.Tensor, labels: torch.Tensor | None) -> torch.Tensor:
-    """Take the labels where they are numbers of these classes, one a sample, else the most likely classes."""
-    if labels is not None and not labels.is_floating_point() and labels.numel() == len(output):
-        classes = labels.long().view(len(output))
-        if int(classes.min()) >= 0 and int(classes.max()) < output.shape[1]:
-            return classes
-    return output.detach().argmax(1)

@@ -6,7 +6,8 @@ from typing import Final
 
 import onnx_ir as ir
 
-from winnow.contract.model import Layer, ModelFacts, TensorSpec
+from winnow.contract.model import Layer, ModelFacts, ResidualBlock, TensorSpec
+from worker.compression.graph.blocks.find import residual_blocks
 from worker.compression.graph.facts.batch_axis import Axes, batch_axes
 from worker.compression.graph.facts.cost import layers_of_shaped, macs_of_shaped, parameters
 from worker.compression.graph.nodes.weights import dtype_name, gathers_integer_rows
@@ -55,7 +56,17 @@ def facts(model: ir.Model) -> ModelFacts:
             for x in layers_of_shaped(shaped)
         ],
         values=_values(model),
+        blocks=_blocks(model),
     )
+
+
+def _blocks(model: ir.Model) -> list[ResidualBlock]:
+    found = residual_blocks(model)
+    blocks = [ResidualBlock(name=each.name, layers=list(each.layers), pinned=None) for each in found.blocks]
+    pinned = [
+        ResidualBlock(name=each.name, layers=list(each.layers), pinned=each.reason) for each in found.pinned
+    ]
+    return [*blocks, *pinned]
 
 
 def _values(model: ir.Model) -> list[str] | None:

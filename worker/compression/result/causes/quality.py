@@ -5,12 +5,12 @@ from typing import Final
 
 from winnow.contract.recipe import (
     Binary,
-    ChannelPruning,
     Float16,
     Int8Static,
     LowRank,
     Palette,
     Sparsity,
+    StructuredPruning,
     Training,
     WeightOnly,
 )
@@ -137,12 +137,12 @@ def cut_without_training(_: RequirementResult, evidence: Evidence) -> str | None
     cuts = [
         (step, report)
         for step, report in evidence.changed
-        if isinstance(step, ChannelPruning | LowRank | Sparsity)
+        if isinstance(step, StructuredPruning | LowRank | Sparsity)
     ]
     if not cuts:
         return None
     step, report = cuts[-1]
-    recovered = isinstance(step, ChannelPruning) and step.recovery is not None
+    recovered = isinstance(step, StructuredPruning) and step.recovery is not None
     trained = any(isinstance(later, Training) for later in evidence.steps[report.index :])
     if recovered or trained:
         return None

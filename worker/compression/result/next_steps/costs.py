@@ -3,7 +3,15 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from winnow.contract.recipe import ChannelPruning, Int8, Int8Dynamic, Int8Static, MixedPrecision, Training
+from winnow.contract.recipe import (
+    ChannelPruning,
+    Int8,
+    Int8Dynamic,
+    Int8Static,
+    MixedPrecision,
+    StructuredPruning,
+    Training,
+)
 from worker.compression.result.next_steps.situation import MATMULS_AND_CONV, Situation, Suggestion, recipe_of
 
 MAX_AMOUNT: Final = 0.9
@@ -46,16 +54,17 @@ def _integers(now: Situation, why: str) -> Iterator[Suggestion]:
 
 
 def _more_cut(now: Situation) -> Iterator[Suggestion]:
-    for index, step in now.of_kind(ChannelPruning):
+    for index, step in now.of_kind(StructuredPruning):
         amount = round(step.amount + (1 - step.amount) / 3, 3)
-        if amount <= MAX_AMOUNT:
+        all_can_go = isinstance(step, ChannelPruning) or step.target == "blocks"
+        if amount <= MAX_AMOUNT and all_can_go:
             why = f"Cut more: {amount:g} of the {step.target} in place of {step.amount:g}."
             yield Suggestion(why, now.changed(index, amount=amount))
 
 
 def _cut_first(now: Situation, target: str, why: str) -> Iterator[Suggestion]:
     """Put pruning in front of the recipe, with a training behind it where there is data for one."""
-    pruned = any(isinstance(step, ChannelPruning) for step in now.steps)
+    pruned = any(isinstance(step, StructuredPruning) for step in now.steps)
     if pruned or now.has_student or now.quantized or not now.operators & MATMULS_AND_CONV:
         return
     cut: dict[str, Any] = {"kind": "channel_pruning", "target": target, "amount": FIRST_AMOUNT}

@@ -5,7 +5,6 @@ from typing import Any, Final
 
 from winnow.contract.recipe import (
     Binary,
-    ChannelPruning,
     Float16,
     Int8Dynamic,
     Int8Static,
@@ -13,6 +12,7 @@ from winnow.contract.recipe import (
     Palette,
     QuantizationAwareTraining,
     Sparsity,
+    StructuredPruning,
     Training,
     WeightOnly,
 )
@@ -46,16 +46,16 @@ def _sensitive_layers_in_float(now: Situation) -> Iterator[Suggestion]:
 
 def _training_behind_a_cut(now: Situation) -> Iterator[Suggestion]:
     for index, step in now.of_kind(Step):
-        if not isinstance(step, ChannelPruning | LowRank) or not now.may_train or now.trains_after(index):
+        if not isinstance(step, StructuredPruning | LowRank) or not now.may_train or now.trains_after(index):
             continue
-        if isinstance(step, ChannelPruning) and step.recovery is not None:
+        if isinstance(step, StructuredPruning) and step.recovery is not None:
             continue
         why = f"Train after {step.kind} towards the original's outputs, without labels: that brings back most of a cut."
         yield Suggestion(why, now.replaced(index, now.steps[index], DISTILLATION))
 
 
 def _less_cut(now: Situation) -> Iterator[Suggestion]:
-    for index, step in now.of_kind(ChannelPruning):
+    for index, step in now.of_kind(StructuredPruning):
         amount = round(LESS * step.amount, 3)
         if amount > 0:
             yield Suggestion(

@@ -9,13 +9,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import assert_never
+from typing import Literal, assert_never
 
 import onnx_ir as ir
 
 from winnow.contract.errors import Refusal
 from winnow.contract.job import Benchmark
-from winnow.contract.recipe import ChannelPruning
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.samples import Samples
 from worker.compression.graph.channels import Forecast, Group
@@ -26,6 +25,7 @@ from worker.compression.measure.timing.lock import measuring
 from worker.compression.measure.timing.quiet import Patience
 from worker.compression.onnx_files import model_files
 from worker.compression.progress import Progress
+from worker.compression.steps.context import Context
 
 
 @dataclass(frozen=True)
@@ -41,6 +41,19 @@ class Bench:
     shapes: dict[str, list[int]]
     target: Target = DEFAULT_TARGET
     _macs: dict[ir.Model, int | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, context: Context) -> "Bench":
+        """What the job that the step belongs to says of it."""
+        return cls(
+            context.benchmark,
+            context.calibration or context.sized,
+            context.scratch,
+            context.seed,
+            context.progress,
+            context.shapes,
+            context.target,
+        )
 
     def macs(self, model: ir.Model) -> int | None:
         """Count multiply-accumulates for these shapes; None where one is unknown. Counted once."""
@@ -69,24 +82,21 @@ class TimeNotMeasurable(Exception):
 
 
 def remaining_cost(
-    model: ir.Model, step: ChannelPruning, bench: Bench, groups: Sequence[Group]
+    model: ir.Model, target: Literal["parameters", "macs", "latency"], bench: Bench
 ) -> RemainingCost:
-    """Choose how the step's target is counted.
+    """Choose how a step's target is counted.
 
     Raises `Refusal` `shape_needed` where the cost depends on unknown shapes; its `of` raises, for latency, what
     `measure_latencies` raises.
     """
-    match step.target:
-        case "channels":
-            total = sum(len(group.channels) for group in groups)
-            return RemainingCost(lambda _, counts: sum(counts) / total)
+    match target:
         case "parameters":
             return _remaining_parameters(model)
         case "macs":
             return _remaining_macs(model, bench)
         case "latency":
             return RemainingCost(_timed(model, bench), timed=True)
-    assert_never(step.target)
+    assert_never(target)
 
 
 def remaining_cost_without_time(model: ir.Model, bench: Bench) -> tuple[RemainingCost, str]:
@@ -124,7 +134,7 @@ def _macs(model: ir.Model, bench: Bench) -> int:
         raise Refusal(
             "shape_needed",
             "The multiply-accumulates cannot be counted, since the model leaves sizes open. Give benchmark.shapes or "
-            "data, or choose the target parameters or channels.",
+            "data, or choose the target parameters.",
             field="benchmark.shapes",
         )
     return count

@@ -1,0 +1,134 @@
+"""depth_pruning takes the blocks that are missed least, until its target is reached, and says what it did."""
+
+from pathlib import Path
+from typing import Any, get_args
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from pydantic import TypeAdapter
+
+from tests.support.residual_nets import WIDTH, Style, residual_net
+from tests.support.small_nets import samples
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import DepthPruning
+from worker.compression.apply import check
+from worker.compression.depth_pruning.depth_pruning import depth_pruning
+from worker.compression.progress import Silent
+from worker.compression.steps import remaining_cost
+from worker.compression.steps.context import Context, StepResult
+
+CRITERIA = get_args(DepthPruning.model_fields["criterion"].annotation)
+ROWS = np.random.default_rng(2).standard_normal((32, WIDTH)).astype(np.float32)
+FEW = [1.0, 1e-3, 1.0, 2e-3]
+"""How much each block adds: the second is missed least, the last next."""
+
+
+def asked(**settings: Any) -> DepthPruning:
+    step: DepthPruning = TypeAdapter(DepthPruning).validate_python({"kind": "depth_pruning", **settings})
+    return step
+
+
+def done(net: ir.Model, folder: Path, **settings: Any) -> StepResult:
+    (scratch := folder / "step").mkdir()
+    rows = samples(folder / "data", net, x=ROWS)
+    context = Context(scratch, 0, Silent(), rows, curves=scratch / "curves", training=lambda _: rows)
+    return depth_pruning(net, asked(**settings), context)
+
+
+def removed(result: StepResult) -> set[str]:
+    return {row["block"] for row in result.details["blocks"] if row["removed"]}
+
+
+@pytest.mark.parametrize("style", ["pre", "activated"])
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_each_criterion_takes_what_is_missed_least(tmp_path: Path, style: Style, criterion: str) -> None:
+    result = done(residual_net(style, FEW), tmp_path, criterion=criterion, amount=0.5)
+    assert removed(result) == {"join1", "join3"}
+    assert (result.changed, result.candidates) == (2, 4)
+    (target,) = result.targets
+    assert (target.name, target.measured, target.met) == ("depth_pruning.blocks", 0.5, True)
+
+
+@pytest.mark.parametrize("criterion", CRITERIA)
+def test_a_block_that_does_nothing_scores_nothing(tmp_path: Path, criterion: str) -> None:
+    result = done(residual_net("plain", [1, 0, 1]), tmp_path, criterion=criterion, amount=0.3)
+    (row,) = (row for row in result.details["blocks"] if row["removed"])
+    assert row["block"] == "join1"
+    assert row["score"] == pytest.approx(0, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("target", "amount", "gone"), [("parameters", 0.3, 2), ("macs", 0.5, 3), ("blocks", 0.01, 1)]
+)
+def test_as_much_goes_as_was_asked_for_and_no_block_more(
+    tmp_path: Path, target: str, amount: float, gone: int
+) -> None:
+    """The stem and the head have a fifth of what there is; each of four blocks another."""
+    result = done(residual_net("plain", [1.0] * 4), tmp_path, target=target, amount=amount)
+    assert len(removed(result)) == gone
+    if target != "blocks":
+        before, after = result.details[target]
+        assert after <= (1 - amount) * before < after + before / 5 + 1
+
+
+def test_a_time_that_cannot_be_told_gives_way_to_the_multiply_accumulates(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def untold(*_: object, **__: object) -> float:
+        raise remaining_cost.TimeNotMeasurable("the machine was busy")
+
+    monkeypatch.setattr(remaining_cost, "_timed", lambda *_: untold)
+    result = done(residual_net("plain", [1.0] * 4), tmp_path, target="latency", amount=0.3)
+    assert len(removed(result)) == 2
+    assert "The multiply-accumulates decided in its place." in result.notes[0]
+    assert not result.targets[0].met
+
+
+def test_excluded_blocks_stay(tmp_path: Path) -> None:
+    result = done(residual_net("plain", FEW), tmp_path, amount=0.5, exclude=["up1", "join3"])
+    assert len(removed(result)) == 1
+    assert removed(result) < {"join0", "join2"}
+    pinned = {row["block"] for row in result.details["blocks"] if row["pinned"] == "excluded"}
+    assert pinned == {"join1", "join3"}
+
+
+def test_between_rounds_what_is_left_is_trained(tmp_path: Path) -> None:
+    recovery = {"kind": "distillation", "steps": 2, "batch_size": 8, "validation": 0, "learning_rate": 0.01}
+    net = residual_net("plain", FEW)
+    whole = net.clone()
+    (scratch := tmp_path / "step").mkdir()
+    rows = samples(tmp_path / "data", net, x=ROWS)
+    context = Context(
+        scratch, 0, Silent(), rows, curves=scratch / "curves", training=lambda _: rows, model=lambda _: whole
+    )
+    result = depth_pruning(net, asked(amount=0.75, rounds=2, recovery=recovery), context)
+    assert [row["round"] for row in result.details["blocks"]].count(1) == 2
+    first = result.model.graph.initializers["first"].const_value
+    assert first is not None
+    assert not np.array_equal(first.numpy(), whole.graph.initializers["first"].const_value.numpy())
+
+
+@pytest.mark.parametrize(
+    ("settings", "code", "said"),
+    [
+        (
+            {"target": "parameters", "amount": 0.9},
+            "invalid_request",
+            "the 4 residual blocks that can go have 80.0%",
+        ),
+        ({"exclude": ["join*"]}, "nothing_to_compress", "leaves none of the 4 residual blocks"),
+    ],
+)
+def test_what_cannot_be_reached_is_refused_before_any_work(
+    settings: dict[str, Any], code: str, said: str
+) -> None:
+    with pytest.raises(Refusal) as refused:
+        check(residual_net("plain", FEW), [asked(**settings)], lambda _: residual_net("plain", []))
+    assert refused.value.problem.code == code
+    assert said in (refused.value.problem.detail or "")
+
+
+def test_without_residual_blocks_there_is_nothing_to_take() -> None:
+    with pytest.raises(Refusal, match="no residual blocks"):
+        check(residual_net("plain", []), [asked()], lambda _: residual_net("plain", []))

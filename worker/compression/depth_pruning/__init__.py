@@ -1,0 +1,1 @@
+"""Whole residual blocks are taken out."""

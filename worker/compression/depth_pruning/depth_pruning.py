@@ -1,0 +1,234 @@
+"""`depth_pruning`: whole residual blocks are taken out, one after the other, each time the one that is missed least.
+
+After round r of R, (1 − amount)^(r / R) of what the target counts is left. A round: while more is left than its share,
+judge the blocks that remain and take out the one with the smallest score for what it costs; then train.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from math import inf
+from typing import Any
+
+import onnx_ir as ir
+
+from winnow.contract.errors import Refusal
+from winnow.contract.recipe import DepthPruning
+from winnow.contract.report import RequirementResult
+from worker.compression.depth_pruning.scores import Scorer, scorer_of
+from worker.compression.graph.blocks.find import Block, Blocks, residual_blocks
+from worker.compression.graph.blocks.removal import without_blocks
+from worker.compression.graph.facts.cost import LayerCost, layer_table, parameters
+from worker.compression.ir.edit import GraphEdit
+from worker.compression.ir.naming import excluded
+from worker.compression.progress import Within
+from worker.compression.quantization.preparation.unfuse_skip_layernorm import unfuse_skip_layernorms
+from worker.compression.steps.context import Context, StepResult
+from worker.compression.steps.decisions import refuse_quantized
+from worker.compression.steps.remaining_cost import (
+    Bench,
+    RemainingCost,
+    TimeNotMeasurable,
+    remaining_cost,
+    remaining_cost_without_time,
+)
+from worker.compression.training.recovery import recover
+
+
+@dataclass
+class Course:
+    """The whole network, as it is by now, and what has gone: block → (round, score when it went). `left`: the share
+    of the target that is left. `why_untimed`: why no latency could be measured."""
+
+    whole: ir.Model
+    model: ir.Model
+    cost: RemainingCost
+    gone: dict[str, tuple[int, float]] = field(default_factory=dict)
+    left: float = 1.0
+    why_untimed: str | None = None
+
+
+def depth_pruning(model: ir.Model, step: DepthPruning, context: Context) -> StepResult:
+    """Take blocks out until the target is reached; where it cannot be, all that can go goes, and `targets` say so.
+
+    Raises `Refusal` `already_quantized`, `nothing_to_compress`, `missing_data`, `shape_needed`, `not_finite`,
+    `model_does_not_run`, `unsupported_operator` where gradients are asked for, and what `recovery` raises.
+    """
+    refuse_quantized(model)
+    unfuse_skip_layernorms(GraphEdit(model))
+    found = residual_blocks(model)
+    candidates = {block.name: block for block in removable(model, found, step)}
+    refuse_without(candidates, found, step)
+    samples = context.draw_calibration(step.kind, step.samples)
+    bench = Bench.of(context)
+    gains = _gains(model, candidates, step, bench)
+    scorer = scorer_of(step.criterion, model, samples, context)
+    course = Course(model, model, _cost(model, step, bench, candidates))
+    for number in range(1, step.rounds + 1):
+        part = Within(context.progress, (number - 1) / step.rounds, number / step.rounds)
+        target = (1 - step.amount) ** (number / step.rounds)
+        _round(course, number, target, candidates, gains, scorer, replace(context, progress=part), bench)
+        if step.recovery is not None and number < step.rounds:
+            recover(course.model, step.recovery, replace(context, progress=part), number)
+    return _result(model, step, bench, found, candidates, course)
+
+
+def removable(model: ir.Model, found: Blocks, step: DepthPruning) -> list[Block]:
+    """List the blocks in which no layer is excluded."""
+    kept = {str(node.name) for node in model.graph if excluded(node, step.exclude)}
+    return [block for block in found.blocks if kept.isdisjoint({block.name, *block.layers})]
+
+
+def check_depth(model: ir.Model, step: DepthPruning) -> None:
+    """Refuse before any work what the graph alone rules out.
+
+    Raises `nothing_to_compress` where no block can go; `invalid_request` where the target is beyond all of them.
+    """
+    found = residual_blocks(model)
+    candidates = removable(model, found, step)
+    refuse_without({block.name: block for block in candidates}, found, step)
+    if step.target != "parameters":
+        return
+    share = 1 - parameters(without_blocks(model, candidates)) / parameters(model)
+    if share < step.amount:
+        raise Refusal("invalid_request", beyond(step, len(candidates), share), field="recipe.steps")
+
+
+def beyond(step: DepthPruning, blocks: int, share: float) -> str:
+    """Say that a target is beyond all blocks that can go."""
+    return (
+        f"{step.amount:.1%} of the {step.target} were to go, and the {blocks} residual blocks that can go have "
+        f"{share:.1%} of them. Ask for less, or cut channels too (channel_pruning)."
+    )
+
+
+def refuse_without(candidates: Mapping[str, Block], found: Blocks, step: DepthPruning) -> None:
+    """Raise `nothing_to_compress` where no block can go, with the reasons."""
+    if candidates:
+        return
+    if found.blocks:
+        detail = f"`exclude` leaves none of the {len(found.blocks)} residual blocks that could go."
+    elif found.pinned:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.pinned[:4])
+        detail = f"None of the model's {len(found.pinned)} residual blocks can go ({reasons})."
+    else:
+        detail = (
+            "The model has no residual blocks: no layers around which its input is added to their output. Cut channels "
+            "in place of them (channel_pruning)."
+        )
+    raise Refusal("nothing_to_compress", detail, field="recipe.steps")
+
+
+def _cost(
+    model: ir.Model, step: DepthPruning, bench: Bench, candidates: Mapping[str, Block]
+) -> RemainingCost:
+    if step.target != "blocks":
+        return remaining_cost(model, step.target, bench)
+    total = len(candidates)
+    return RemainingCost(lambda cut, _: len(_still_there(cut, candidates)) / total)
+
+
+def _still_there(model: ir.Model, candidates: Mapping[str, Block]) -> list[Block]:
+    return [block for block in residual_blocks(model).blocks if block.name in candidates]
+
+
+def _gains(
+    model: ir.Model, candidates: Mapping[str, Block], step: DepthPruning, bench: Bench
+) -> dict[str, float]:
+    """What of the target goes with each block: its parameters, or its multiply-accumulates, which stand for time; 1
+    where blocks are counted, or that is unknown."""
+    if step.target == "blocks":
+        return dict.fromkeys(candidates, 1.0)
+    layers = {layer.name: layer for layer in layer_table(model, bench.shapes)}
+
+    def gain(layer: LayerCost) -> float:
+        return layer.parameters if step.target == "parameters" else layer.macs or 0
+
+    gains = {name: sum(gain(layers[each]) for each in block.layers) for name, block in candidates.items()}
+    return gains if any(gains.values()) else dict.fromkeys(candidates, 1.0)
+
+
+def _round(
+    course: Course,
+    number: int,
+    target: float,
+    candidates: Mapping[str, Block],
+    gains: Mapping[str, float],
+    scorer: Scorer,
+    context: Context,
+    bench: Bench,
+) -> None:
+    """Take blocks out until no more than `target` is left."""
+    while course.left > target and (blocks := _still_there(course.model, candidates)):
+        scores = scorer(course.model, blocks)
+        worth = {name: score / gains[name] if gains[name] else inf for name, score in scores.items()}
+        least = min(blocks, key=lambda block: worth[block.name])
+        course.model = without_blocks(course.model, [least])
+        course.gone[least.name] = (number, scores[least.name])
+        context.progress.log(f"Took block {least.name} out: score {scores[least.name]:.3g}.")
+        _count(course, bench)
+        context.progress.advance(min(1.0, (1 - course.left) / (1 - target)))
+
+
+def _count(course: Course, bench: Bench) -> None:
+    """Count what is left; where a time cannot be told, by what stands in for it from here on."""
+    try:
+        course.left = course.cost.of(course.model, ())
+    except TimeNotMeasurable as reason:
+        course.cost, substitute = remaining_cost_without_time(course.whole, bench)
+        course.why_untimed = f"No time could be told: {reason}. The {substitute} decided in its place."
+        course.left = course.cost.of(course.model, ())
+
+
+def _result(
+    model: ir.Model,
+    step: DepthPruning,
+    bench: Bench,
+    found: Blocks,
+    candidates: Mapping[str, Block],
+    course: Course,
+) -> StepResult:
+    rows: list[dict[str, Any]] = [
+        {"block": block.name, "layers": list(block.layers), "pinned": None, "removed": False, "round": None}
+        | ({"pinned": "excluded"} if block.name not in candidates else {})
+        | _gone(course.gone.get(block.name))
+        for block in found.blocks
+    ]
+    rows += [
+        {
+            "block": each.name,
+            "layers": list(each.layers),
+            "pinned": each.reason,
+            "removed": False,
+            "round": None,
+        }
+        for each in found.pinned
+    ]
+    details = {
+        "criterion": step.criterion,
+        "macs": [bench.macs(model), bench.macs(course.model)],
+        "parameters": [parameters(model), parameters(course.model)],
+        "blocks": rows,
+    }
+    notes = [] if course.why_untimed is None else [course.why_untimed]
+    return StepResult(
+        course.model, len(course.gone), len(found.blocks), notes, details, [_target(step, course, candidates)]
+    )
+
+
+def _gone(what: tuple[int, float] | None) -> dict[str, Any]:
+    return {} if what is None else {"removed": True, "round": what[0], "score": what[1]}
+
+
+def _target(step: DepthPruning, course: Course, candidates: Mapping[str, Block]) -> RequirementResult:
+    """Say whether the step's target was reached; it was not where a time could not be measured."""
+    share = 1 - course.left
+    met = course.why_untimed is None and course.left <= 1 - step.amount
+    why = course.why_untimed or beyond(step, len(candidates), share)
+    return RequirementResult(
+        name=f"depth_pruning.{step.target}",
+        asked=step.amount,
+        measured=None if course.why_untimed else share,
+        interval=None,
+        met=met,
+        why=None if met else why,
+    )
