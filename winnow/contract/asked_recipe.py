@@ -8,7 +8,7 @@ from winnow.contract.base import RequestModel
 from winnow.contract.open_steps import OpenRecipe, is_open
 from winnow.contract.recipe import Recipe
 
-PresetName = Literal["fast", "small", "tiny", "no-data", "quality-first", "transformer", "pruned"]
+PresetName = Literal["fast", "small", "tiny", "no-data", "quality-first", "transformer", "pruned", "shallow"]
 
 
 class Preset(RequestModel):

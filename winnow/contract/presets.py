@@ -132,6 +132,17 @@ TRAINED_TO_INT8 = _space(
     {"kind": "distillation", "epochs": 6},
     {"kind": "int8"},
 )
+SHALLOW = _space(
+    "residual blocks go and the rest is trained towards the original's answers: fewer layers on every runtime",
+    {"kind": "depth_pruning", "amount": {"between": [0.1, 0.7]}},
+    {"kind": "distillation", "epochs": 6},
+)
+SHALLOW_TO_INT8 = _space(
+    "residual blocks go and the rest is trained towards the original's answers, then in 8 bits",
+    {"kind": "depth_pruning", "amount": {"between": [0.1, 0.7]}},
+    {"kind": "distillation", "epochs": 6},
+    {"kind": "int8"},
+)
 TRAINED_INT8 = _space(
     "8 bits trained through the rounding",
     {"kind": "int8_static"},
@@ -183,6 +194,11 @@ _PRESETS: Final[dict[PresetName, _Definition]] = {
         "As small and fast as training data allows: pruned, distilled, in 8 bits.",
         ("calibration", "training", "search"),
         (TRAINED, TRAINED_TO_INT8, TRAINED_INT8),
+    ),
+    "shallow": _Definition(
+        "Fewer layers: residual blocks go, and what is left is distilled.",
+        ("calibration", "training", "search"),
+        (SHALLOW, SHALLOW_TO_INT8),
     ),
 }
 
@@ -261,7 +277,7 @@ def _useless(facts: ModelFacts, objective: Objective, target: Target) -> list[Sp
         useless += [MIXED_FOR_SPEED]
     if objective == "macs":
         useless = [INT8, STATIC, MIXED_FOR_SPEED, MIXED_FOR_SIZE, DYNAMIC, SMOOTH, WEIGHTS, HALF, PALETTE]
-        useless += [PRUNED_INT8, TRAINED_TO_INT8, TRAINED_INT8]
+        useless += [PRUNED_INT8, TRAINED_TO_INT8, SHALLOW_TO_INT8, TRAINED_INT8]
     return useless
 
 
@@ -307,7 +323,15 @@ def _reasons(facts: ModelFacts, data: DataUses, objective: Objective) -> Iterato
     yield "small", f"{facts.parameters:,} weights are what its file consists of"
     trains = data.training is not None or data.dataset is not None
     yield "tiny", "there is training data" if trains else "there is no training data"
+    yield "shallow", _blocks(facts)
     yield "no-data", "it needs nothing but the model"
+
+
+def _blocks(facts: ModelFacts) -> str:
+    if facts.blocks is None:
+        return "its residual blocks are not known: it was inspected before they were looked for"
+    free = sum(block.pinned is None for block in facts.blocks)
+    return f"{free} residual blocks can be taken out"
 
 
 def _order(name: PresetName, facts: ModelFacts, objective: Objective) -> int:
@@ -320,11 +344,12 @@ def _order(name: PresetName, facts: ModelFacts, objective: Objective) -> int:
         "quality-first",
         "fast",
         "pruned",
+        "shallow",
     )
     by_speed: tuple[PresetName, ...] = (
-        ("transformer", "fast", "no-data", "quality-first", "small", "tiny", "pruned")
+        ("transformer", "fast", "no-data", "quality-first", "small", "tiny", "shallow", "pruned")
         if products or facts.parameters > MANY_PARAMETERS
-        else ("fast", "quality-first", "pruned", "tiny", "small", "transformer", "no-data")
+        else ("fast", "quality-first", "pruned", "tiny", "shallow", "small", "transformer", "no-data")
     )
     return (by_size if objective in ("size", "memory") else by_speed).index(name)
 
