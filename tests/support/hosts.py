@@ -107,7 +107,7 @@ class Host:
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*command, BOOT, self.name, *WINNOW, "serve", "--port", str(PORT)],
-                env=os.environ | own | dict(variables),
+                env=_without_ours(os.environ) | own | dict(variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -197,6 +197,11 @@ def network() -> Iterator[Network]:
         yield made
     finally:
         made.close()
+
+
+def _without_ours(environment: Mapping[str, str]) -> dict[str, str]:
+    """What is set for this machine's own is none of the hosts' settings."""
+    return {name: value for name, value in environment.items() if not name.startswith("WINNOW_")}
 
 
 def _process_space(process: psutil.Process) -> str:
