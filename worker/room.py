@@ -13,6 +13,8 @@ log = logging.getLogger(__name__)
 
 DISK_FULL: Final = "disk_full"
 """The code of the problem that work ends with."""
+LEAST_BYTES: Final = 2**20
+"""With less no work is begun, whoever of a host's workers met the full disk."""
 
 
 class Room:
@@ -26,14 +28,18 @@ class Room:
         self._ran_out = True
 
     def is_there(self) -> bool:
-        """Whether work can be taken."""
-        if self._ran_out:
+        """Whether work can be taken; also where there is no such folder yet."""
+        try:
             free = shutil.disk_usage(self._folder).free
-            self._ran_out = free < self._reserve
-            if self._ran_out:
-                log.warning(
-                    "the disk is full, %d bytes are free: nothing is taken until %d are (WINNOW_KEEP_FREE_BYTES)",
-                    free,
-                    self._reserve,
-                )
-        return not self._ran_out
+        except FileNotFoundError:
+            return True
+        self._ran_out = self._ran_out and free < self._reserve
+        needed = self._reserve if self._ran_out else min(LEAST_BYTES, self._reserve)
+        if free < needed:
+            log.warning(
+                "the disk has %d bytes left: nothing is taken until %d are free (WINNOW_KEEP_FREE_BYTES is %d)",
+                free,
+                needed,
+                self._reserve,
+            )
+        return free >= needed

@@ -22,7 +22,7 @@ import psutil
 from tests.support.service import WINNOW
 
 PORT = 8000
-START_SECONDS = 60.0
+START_SECONDS = 180.0
 KEY = "5f0c9e1b7a3d2846c0ffee1122334455667788aa"
 DATA = Path("/tmp/winnow")
 DISK_BYTES, FREE_BYTES = 256 * 2**20, 64 * 2**20
