@@ -107,16 +107,10 @@ def _tells_step(event: Event) -> bool:
 
 def _repeated(events: list[Event], killed_at: float) -> Iterator[Row]:
     before = [(at, step) for at, step in _steps(events) if at <= killed_at]
-    at_kill = before[-1][1]
-    resumed = next(
-        (
-            int(found[1])
-            for event in events
-            if event.time > killed_at and (found := GOES_ON.search(event.message))
-        ),
-        0,
-    )
-    made_at = next(at for at, step in before if step >= resumed and at)
+    going_on = (GOES_ON.search(event.message) for event in events if event.time > killed_at)
+    resumed = next((int(found[1]) for found in going_on if found), 0)
+    at_kill = max(before[-1][1], resumed)  # what was made since it was last told is not known
+    made_at = next((at for at, step in before if step >= resumed and at), killed_at)
     again_at = next(event.time for event in events if event.time > killed_at and _tells_step(event))
     seconds = killed_at - made_at
     yield Row(
