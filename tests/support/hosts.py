@@ -4,7 +4,7 @@
                                          └─ 198.18.N.3   likewise
 
 The programs they run are this machine's, read-only. To kill a host is to kill all its processes; its disk goes with it.
-Needs root, `unshare`, `ip` and `iptables`: `why_no_hosts` says what is missing.
+Needs root, `unshare`, `setpriv`, `ip` and `iptables`: `why_no_hosts` says what is missing.
 """
 
 import os
@@ -41,7 +41,7 @@ def why_no_hosts() -> str | None:
     """What stands against hosts on this machine."""
     if os.geteuid() != 0:
         return "namespaces of one's own need root"
-    missing = [name for name in ("unshare", "ip", "iptables") if shutil.which(name) is None]
+    missing = [name for name in ("unshare", "setpriv", "ip", "iptables") if shutil.which(name) is None]
     if missing:
         return f"not installed: {', '.join(missing)}"
     tried = subprocess.run(
@@ -103,7 +103,7 @@ class Host:
             "WINNOW_KEEP_FREE_BYTES": str(FREE_BYTES),
             "WINNOW_WORKERS": "1",
         }
-        command = f"ip netns exec {self.name} taskset --cpu-list {core} {NAMESPACES} sh -c".split()
+        command = f"setpriv --pdeathsig KILL ip netns exec {self.name} taskset --cpu-list {core} {NAMESPACES} sh -c".split()
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [*command, BOOT, self.name, *WINNOW, "serve", "--port", str(PORT)],
