@@ -103,10 +103,21 @@ class Host:
             "WINNOW_KEEP_FREE_BYTES": str(FREE_BYTES),
             "WINNOW_WORKERS": "1",
         }
-        command = f"setpriv --pdeathsig KILL ip netns exec {self.name} taskset --cpu-list {core} {NAMESPACES} sh -c".split()
+        place = f"setpriv --pdeathsig KILL ip netns exec {self.name} taskset --cpu-list {core}"
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [*command, BOOT, self.name, *WINNOW, "serve", "--port", str(PORT)],
+                [
+                    *place.split(),
+                    *NAMESPACES.split(),
+                    "sh",
+                    "-c",
+                    BOOT,
+                    self.name,
+                    *WINNOW,
+                    "serve",
+                    "--port",
+                    str(PORT),
+                ],
                 env=_without_ours(os.environ) | own | dict(variables),
                 stdin=subprocess.DEVNULL,
                 stdout=output,
