@@ -7,6 +7,7 @@ from celery import Celery
 from kombu.exceptions import OperationalError
 from kombu.transport import TRANSPORT_ALIASES
 
+from app import keepalive
 from app.settings import Settings
 from app.storage.kinds import family_of
 from app.storage.records import Family, Queue, Wake
@@ -113,7 +114,13 @@ def celery_application(settings: Settings) -> Celery:
 
 def _transport_options(settings: Settings) -> dict[str, Any]:
     if settings.broker_url is not None:
-        return {"visibility_timeout": 7 * 86400, "socket_timeout": 30, "socket_connect_timeout": 5}
+        return {
+            "visibility_timeout": 7 * 86400,
+            "socket_timeout": 30,
+            "socket_connect_timeout": 5,
+            "socket_keepalive": True,
+            "socket_keepalive_options": keepalive.OF_SOCKETS,
+        }
     folders = [settings.queue_dir / name for name in ("waiting", "taken", "control")]
     for folder in folders:
         folder.mkdir(parents=True, exist_ok=True)

@@ -36,7 +36,7 @@ def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
     assert admission == {"access", "admission", "webhooks"}
     assert stores >= {"queue", "storage"}
     assert base == {"settings"}
-    assert hosts == {"hosts", "machine", "networks", "retention", "setting_sources"}
+    assert hosts == {"hosts", "keepalive", "machine", "networks", "retention", "setting_sources"}
 
 
 def test_the_command_line_stands_on_the_client_and_the_client_on_the_contract() -> None:

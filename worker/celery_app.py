@@ -19,7 +19,6 @@ import shutil
 import signal
 import time
 import warnings
-from functools import partial
 from multiprocessing.util import get_temp_dir
 from threading import Thread
 from types import FrameType
@@ -48,6 +47,7 @@ from winnow.contract.capability import canonical
 from worker.compression.measure.apart.parent import die_with_parent
 from worker.housekeeping import Housekeeping
 from worker.leaving import Leaving
+from worker.listening import listen
 from worker.runner import Runner
 from worker.runtimes import installed_runtimes
 
@@ -133,21 +133,18 @@ def _stop_work(_signal: int, _frame: FrameType | None) -> None:
     _leaving.tell()
 
 
+def _ends() -> bool:
+    return state.should_stop is not None
+
+
 @worker_ready.connect  # type: ignore[untyped-decorator]
 def _keep_house(sender: Any, **_: Any) -> None:
-    house = Housekeeping(settings, ID, _queues, partial(_listen, sender))
+    house = Housekeeping(settings, ID, _queues, lambda wanted: listen(sender, wanted, _ends))
     house.start()
 
     @worker_shutting_down.connect(weak=False)  # type: ignore[untyped-decorator]
     def _leave(**_: Any) -> None:
         Thread(target=house.leave, name="leave", daemon=True).start()
-
-
-def _listen(consumer: Any, wanted: bool) -> None:
-    """Ask the broker for messages, or no longer. To be told again and again: a new connection asks."""
-    messages = consumer.task_consumer
-    if messages is not None and state.should_stop is None:
-        consumer.call_soon(messages.consume if wanted else messages.cancel)
 
 
 @worker_shutting_down.connect  # type: ignore[untyped-decorator]

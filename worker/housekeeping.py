@@ -5,6 +5,7 @@ the library believes to hold. So every turn opens the stores, closes them, and h
 """
 
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -22,7 +23,8 @@ from worker.scratch import Scratch
 
 log = logging.getLogger(__name__)
 
-SCRATCH_SECONDS = 600.0
+SWEEP_LEASES = 20
+"""Between two sweeps of the scratch folder: ten minutes with leases as they are by default."""
 
 _no_fork = Lock()
 os.register_at_fork(
@@ -39,7 +41,7 @@ class Housekeeping:
     ) -> None:
         self._settings, self._id, self._names, self._listen = settings, id, tuple(queues), listen
         self._interval = min(3.0, settings.lease_seconds / 3)
-        self._swept = 0.0
+        self._swept = -math.inf
         self._queue = CeleryQueue(settings)
         self._scratch = Scratch(settings.scratch_dir)
         self._presence: Presence | None = None
@@ -92,6 +94,6 @@ class Housekeeping:
                 self._presence.put(records)
             own = records.worker(self._id)
             self._listen(own is None or not own.draining)
-            if time.monotonic() - self._swept > SCRATCH_SECONDS:
+            if time.monotonic() - self._swept > SWEEP_LEASES * self._settings.lease_seconds:
                 self._swept = time.monotonic()
                 self._scratch.sweep(records)

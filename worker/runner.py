@@ -20,6 +20,7 @@ from app.storage.records import FORGET_WORKER_SECONDS, Duration, Item, Job, Stud
 from winnow.contract.capability import CPU, INSPECT
 from winnow.contract.errors import Problem, Refusal
 from worker.blob_cache import BlobCache
+from worker.child import problems
 from worker.child.supervise import Crashed, Ending, Failed, Finished, Reason, Stopped, supervise
 from worker.durations import keep_durations, measured_durations
 from worker.handover import BlobHandover, Handover, NoHandover
@@ -29,6 +30,7 @@ from worker.job_output import store_of_failed, store_results
 from worker.leaving import Leaving
 from worker.named_work import named_work
 from worker.presence import HOST
+from worker.room import DISK_FULL, Room
 from worker.scratch import RETRYABLE, Scratch
 from worker.search_records import end_of_job
 from worker.search_turn import take_turn
@@ -38,7 +40,8 @@ from worker.traced_steps import TracedSteps
 log = logging.getLogger(__name__)
 
 DRAINED_SECONDS: Final = 0.5
-"""Between hints that a draining worker passes on, until its parent has stopped asking for them."""
+"""Between hints that a worker passes on: one that drains, until its parent has stopped asking for them, or one without
+room."""
 STORE_AGAIN_SECONDS: Final = 2.0
 
 
@@ -66,6 +69,7 @@ class Runner:
         self._id, self._capabilities = id, frozenset(capabilities)
         self._cache = BlobCache(blobs, settings.cache_dir, settings.cache_bytes, settings.ranges_above_bytes)
         self._scratch = Scratch(settings.scratch_dir)
+        self._room = Room(settings.data_dir, settings.keep_free_bytes)
 
     def take(self, wake: Wake) -> None:
         """Do what comes first of all that waits and that this worker is able to do: the hint only says that something
@@ -73,7 +77,7 @@ class Runner:
         try:
             if self._leaving.begun():  # taken from the queue a moment too late: for the next worker
                 self._queue.publish(wake)
-            elif self._drains():
+            elif self._drains() or not self._room.is_there():
                 self._queue.publish(wake)
                 time.sleep(DRAINED_SECONDS)
             else:
@@ -149,9 +153,9 @@ class Runner:
         heartbeat = Heartbeat(
             self._records, item, self._settings.lease_seconds, self._leaving.over, handover.keep
         )
-        folder, begun = self._scratch.attempt(item), time.monotonic()
+        folder, begun = self._scratch.folder(item), time.monotonic()
         try:
-            ending = self._work(item, folder, handover, heartbeat)
+            ending = self._unless_full(lambda: self._work(item, folder, handover, heartbeat))
             durations = self._durations(item, ending, folder, time.monotonic() - begun)
             with tracing.span("store"):
                 ending, changes = self._store(item, ending, folder, heartbeat)
@@ -170,7 +174,17 @@ class Runner:
         folders = self._scratch.checkpoints(item), self._scratch.curves(item)
         return BlobHandover(self._records, self._blobs, item, *folders)
 
+    def _unless_full(self, work: Callable[[], Ending]) -> Ending:
+        """Whatever there is no room for ends as a child's work does that finds none."""
+        try:
+            return work()
+        except OSError as error:
+            if not problems.is_full(error):
+                raise
+            return Failed(problems.full_disk())
+
     def _work(self, item: Item, folder: Path, handover: Handover, heartbeat: Heartbeat) -> Ending:
+        self._scratch.attempt(item)
         with self._cache.lent() as files:
             job_input = JobInput(self._settings, self._records, files)
             try:
@@ -239,6 +253,10 @@ class Runner:
                 return self._finish(item, changes, heartbeat) or (
                     isinstance(item, Job | Trial) and self._finish(item, _stopped_state(item), heartbeat)
                 )
+            case Failed(problem=problem) if problem.code == DISK_FULL and item.attempt < item.max_attempts:
+                self._room.ran_out()
+                heartbeat.crashed("the disk of its worker is full")
+                return self._give_back(item, heartbeat, blame=True)
             case Failed(problem=problem):
                 return self._finish(item, changes | _failure(item, problem), heartbeat)
             case Stopped(why=why):

@@ -33,9 +33,13 @@ class Scratch:
     def __init__(self, root: Path) -> None:
         self._root = root
 
+    def folder(self, item: Leased) -> Path:
+        """Where this attempt works."""
+        return self._root / item.id / f"attempt-{item.attempt}"
+
     def attempt(self, item: Leased) -> Path:
         """An empty folder for this attempt, with the way to what the job's attempts share."""
-        folder = self._attempt(item)
+        folder = self.folder(item)
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         for place in self.shared(item):
@@ -67,7 +71,7 @@ class Scratch:
 
     def leave(self, item: Leased) -> None:
         """The attempt is over, the job perhaps not. Also what was measured beside it: `attempt-2-*`."""
-        own = self._attempt(item)
+        own = self.folder(item)
         for folder in (own, *own.parent.glob(f"{own.name}-*")):
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -85,9 +89,6 @@ class Scratch:
             if folder.name not in held and not _wanted(records, folder):
                 log.info("removing stale scratch of %s", folder.name)
                 self.clear(folder.name)
-
-    def _attempt(self, item: Leased) -> Path:
-        return self._root / item.id / f"attempt-{item.attempt}"
 
 
 def _wanted(records: Records, folder: Path) -> bool:

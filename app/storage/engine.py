@@ -1,5 +1,7 @@
 """A database engine with the settings that the lease needs, for SQLite and PostgreSQL.
 
+PostgreSQL: both ends soon notice that the other is gone (`app/keepalive.py`).
+
 SQLite: WAL, so that readers never wait for the writer. A transaction that will write says so when it begins
 (BEGIN IMMEDIATE): one that starts by reading and then writes could fail with "database is locked" although it
 was willing to wait. `synchronous=FULL`, because a 202 is a promise: with NORMAL a power cut takes the last
@@ -18,6 +20,8 @@ from urllib.parse import quote
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url
 from sqlalchemy.exc import DisconnectionError
 
+from app import keepalive
+
 BUSY_SECONDS: Final = 10
 """For how long a transaction waits for the one that writes, or for a connection."""
 PING_SECONDS: Final = 1.0
@@ -29,12 +33,14 @@ Mode = Literal["read", "write", "ping", "migrate"]
 def open_engine(url: str) -> Engine:
     """An engine for `sqlite:///…` or `postgresql+psycopg://…`. Connects lazily."""
     if make_url(url).get_backend_name() != "sqlite":
-        return create_engine(
+        engine = create_engine(
             url,
             pool_pre_ping=True,
             pool_timeout=BUSY_SECONDS,
-            connect_args={"connect_timeout": CONNECT_SECONDS},
+            connect_args={"connect_timeout": CONNECT_SECONDS, **keepalive.OF_LIBPQ},
         )
+        event.listen(engine, "connect", _set_up_postgresql)
+        return engine
     engine = create_engine(url, pool_timeout=BUSY_SECONDS, connect_args={"timeout": BUSY_SECONDS})
     event.listen(engine, "connect", _set_up_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
@@ -89,6 +95,13 @@ def _identity(file: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return found.st_dev, found.st_ino
+
+
+def _set_up_postgresql(connection: Any, _record: Any) -> None:
+    """What a host held that is gone is free again as soon as the server sees that it is gone."""
+    for name, value in keepalive.OF_POSTGRESQL.items():
+        connection.execute(f"SET {name} = {value}")
+    connection.commit()
 
 
 def _set_up_sqlite(connection: Any, _record: Any) -> None:

@@ -4,5 +4,10 @@
 
     crowd      submitting, polling and listing among 10,000 and 100,000 jobs, on SQLite and PostgreSQL
     flat       `WINNOW_BENCH_MINUTES` (20) of mixed load: memory, descriptors, scratch, queue
+    hosts      `WINNOW_BENCH_JOBS` (200) on two hosts that share no folder, and `WINNOW_BENCH_FAULTS` (60) of all kinds
+               at random moments of `WINNOW_BENCH_SEED` (0)
+    scale      a search for the size on two hosts beside one, and a no-op on four
+    training   a host killed after a third of a training (`WINNOW_BENCH_STEPS`, 36,000); the weights beside those of one
+               that nobody disturbed
     uploads    a file of 1 GiB (`WINNOW_BENCH_MIB`), raw and as a form, beside `cat | tee | sha256sum` with sync
 """

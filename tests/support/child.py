@@ -1,6 +1,7 @@
 """A child in the real guard and sandbox whose work is what it is told: by the first of a dataset's declared
 constants, or by the first name that a job's recipe excludes."""
 
+import errno
 import json
 import os
 import signal
@@ -62,6 +63,8 @@ def perform(task: Task, progress: Progress) -> dict[str, Any]:
     match order:
         case "refuse":
             raise Refusal("invalid_dataset", "this one is refused")
+        case "full":
+            raise OSError(errno.ENOSPC, "no space left on device")
         case "raise":
             raise RuntimeError("secret: /home/somebody")
         case "exhaust":

@@ -17,25 +17,29 @@ START_SECONDS = 20
 
 
 class RedisServer:
-    """On a free port of the loopback, keeping its files in `folder`. `url` stays the same over restarts."""
+    """On a free port of the loopback, or of another address that then needs no password, keeping its files in `folder`.
+    `url` stays the same over restarts."""
 
-    def __init__(self, folder: Path, *options: str) -> None:
+    def __init__(self, folder: Path, *options: str, address: str = "127.0.0.1") -> None:
         self._program = binary("redis-server")
         self._folder = folder
-        self._options = options
+        self._options, self._address = options, address
         self._process: subprocess.Popen[bytes] | None = None
         self.port = free_port()
 
     @property
     def url(self) -> str:
-        return f"redis://127.0.0.1:{self.port}/0"
+        return f"redis://{self._address}:{self.port}/0"
 
     def start(self) -> None:
         """Returns when it answers."""
-        command = [self._program, "--port", str(self.port), "--bind", "127.0.0.1", "--dir", str(self._folder)]
+        command = [self._program, "--port", str(self.port), "--bind", self._address, "--protected-mode", "no"]
         with (self._folder / "log").open("ab") as log:
             self._process = subprocess.Popen(
-                [*command, *self._options], stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                [*command, "--dir", str(self._folder), *self._options],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
             )
         self._wait_until_ready(self._process)
 
@@ -46,6 +50,11 @@ class RedisServer:
             self._process.wait()
             self._process = None
 
+    def forget(self) -> None:
+        """What it has written to its files."""
+        for path in self._folder.iterdir():
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
+
     def restart(self) -> None:
         """Killed and started on the same port, with the files that it had."""
         self.kill()
@@ -53,7 +62,7 @@ class RedisServer:
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
         deadline = time.monotonic() + START_SECONDS
-        with redis.Redis(port=self.port) as client:
+        with redis.Redis(self._address, self.port) as client:
             while True:
                 try:
                     client.ping()  # raises BusyLoadingError, a ConnectionError, while it reads its files
@@ -65,14 +74,14 @@ class RedisServer:
 
 
 @contextmanager
-def redis_server(*options: str) -> Iterator[RedisServer]:
+def redis_server(*options: str, address: str = "127.0.0.1") -> Iterator[RedisServer]:
     """A running server; `options` as on its command line (`"--appendonly", "yes"`). Without any it keeps nothing.
 
     Skips (or fails) where Redis is not installed.
     """
     folder = Path(tempfile.mkdtemp(prefix="winnow-redis-"))
     try:
-        server = RedisServer(folder, *(options or ("--save", "", "--appendonly", "no")))
+        server = RedisServer(folder, *(options or ("--save", "", "--appendonly", "no")), address=address)
         try:
             server.start()
             yield server

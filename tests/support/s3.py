@@ -28,9 +28,10 @@ OF_THE_CONNECTION: Final = frozenset({"connection", "keep-alive", "transfer-enco
 
 
 class S3Server:
-    """On free ports of the loopback, with one bucket. `endpoint` stays the same over restarts."""
+    """On free ports of the loopback, its relay on those of `address`, with one bucket. `endpoint` stays the same over
+    restarts."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, address: str = "127.0.0.1") -> None:
         self._program = binary("rclone", str(Path(sys.executable).parent))
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
@@ -38,13 +39,14 @@ class S3Server:
         self._failures: list[int] = []
         self._lock = Lock()
         (folder / "data" / BUCKET).mkdir(parents=True)
-        self._relay = ThreadingHTTPServer(("127.0.0.1", 0), _relay_of(self))
+        self._relay = ThreadingHTTPServer((address, 0), _relay_of(self))
         self._relay.daemon_threads = True
         Thread(target=self._relay.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 
     @property
     def endpoint(self) -> str:
-        return f"http://127.0.0.1:{self._relay.server_port}"
+        host, port = self._relay.server_address[:2]
+        return f"http://{host!s}:{port}"
 
     @property
     def environment(self) -> dict[str, str]:
@@ -155,11 +157,11 @@ def _relay_of(server: S3Server) -> type[BaseHTTPRequestHandler]:
 
 
 @contextmanager
-def s3_server() -> Iterator[S3Server]:
+def s3_server(address: str = "127.0.0.1") -> Iterator[S3Server]:
     """A running server with an empty bucket. Skips (or fails) where rclone is not installed."""
     folder = Path(tempfile.mkdtemp(prefix="winnow-s3-"))
     try:
-        server = S3Server(folder)
+        server = S3Server(folder, address)
         try:
             server.start()
             yield server

@@ -1,8 +1,10 @@
+import errno
 import time
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from threading import Thread
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,7 +17,7 @@ from app.storage.memory_blobs import MemoryBlobs
 from app.storage.records import LOCAL_OWNER, Job, JobFilter, Page, Upload, Wake
 from tests.support.child import LIES
 from tests.support.records import a_worker
-from worker import runner
+from worker import room, runner
 from worker.leaving import Leaving
 from worker.runner import Runner
 
@@ -287,6 +289,50 @@ def test_a_worker_that_drains_passes_hints_on(bench: Bench, monkeypatch: pytest.
     bench.records.drain("wrk_1", False)
     bench.runner.take(hint)
     assert bench.state(id).state == "succeeded"
+
+
+@pytest.mark.parametrize("where", ["in the child", "before it"])
+def test_what_met_a_full_disk_is_for_who_has_room_and_this_worker_takes_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Until there is room again."""
+    monkeypatch.setattr(runner, "DRAINED_SECONDS", 0.0)
+    free = bench.settings.keep_free_bytes - 1
+    monkeypatch.setattr(room.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    id, other = bench.job("full" if where == "in the child" else "succeed", priority=1), bench.job("succeed")
+    if where == "before it":
+        bench.settings.scratch_dir.mkdir()
+        monkeypatch.setattr(bench.runner._scratch, "attempt", no_room)
+    hint = Wake(queue="cpu", id=other)
+    bench.runner.take(hint)
+    job = bench.state(id)
+    assert (job.state, job.attempt, job.problem) == ("queued", 1, None)
+    assert any("the disk of its worker is full" in message for message in bench.messages(id))
+    assert bench.scratch() == []
+    bench.runner.take(hint)
+    assert (bench.state(other).state, bench.state(id).attempt) == ("queued", 1)
+    assert [wake.id for wake in bench.queue.published] == [id, other]
+    monkeypatch.undo()
+    bench.runner.take(hint)
+    assert bench.state(id).attempt == 2
+
+
+def no_room(_item: object) -> None:
+    raise OSError(errno.ENOSPC, "no space left on device")
+
+
+def test_work_that_fills_every_disk_fails_with_the_last_attempt(bench: Bench) -> None:
+    """A model is not rejected for a disk either, before."""
+    id, dataset = bench.job("full"), bench.dataset("full")
+    for _ in range(3):
+        assert (bench.state(id).problem, bench.inspected(dataset).state) == (None, "inspecting")
+        bench.runner.run(id)
+        bench.runner.run(dataset.id)
+    job, inspected = bench.state(id), bench.inspected(dataset)
+    assert (job.state, inspected.state) == ("failed", "rejected")
+    assert job.problem is not None
+    assert inspected.problem is not None
+    assert (job.problem["code"], inspected.problem["code"]) == ("disk_full", "disk_full")
 
 
 def test_what_is_done_may_be_finished_in_the_time_of_grace(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from winnow.contract.requirements import MetricBounds, Requirements
 from winnow.contract.steps.base import ORIGINAL, Step
 from winnow.contract.steps.low_rank import LowRank
 from winnow.contract.steps.mixed import Int8, MixedPrecision
+from winnow.contract.steps.no_op import NoOp
 from winnow.contract.steps.pruning import ChannelPruning, DepthPruning, Sparsity, StructuredPruning
 from winnow.contract.steps.quantization import BFloat16, Float16, Int8Dynamic, Int8Static
 from winnow.contract.steps.training import (
@@ -43,6 +44,7 @@ __all__ = [
     "LowRank",
     "MetricBounds",
     "MixedPrecision",
+    "NoOp",
     "Palette",
     "QuantizationAwareTraining",
     "Recipe",
@@ -71,7 +73,8 @@ AnyStep = Annotated[
     | LowRank
     | Finetune
     | Distillation
-    | QuantizationAwareTraining,
+    | QuantizationAwareTraining
+    | NoOp,
     Field(discriminator="kind"),
 ]
 

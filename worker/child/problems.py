@@ -48,11 +48,18 @@ def of(error: BaseException, task: Task) -> Problem:
     """For whatever a library may throw."""
     if isinstance(error, MemoryError) or any(word in str(error).lower() for word in OUT_OF_MEMORY_WORDS):
         return _memory(task, "The work asked for more memory than its limit allows. ")
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return Refusal(
-            "disk_full", "The worker's disk is full. Try again later, or tell the operator."
-        ).problem
+    if isinstance(error, OSError) and is_full(error):
+        return full_disk()
     return _unexpected(type(error).__name__, task)
+
+
+def is_full(error: OSError) -> bool:
+    """Whether it was raised because there is no room."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
+def full_disk() -> Problem:
+    return Refusal("disk_full", "The worker's disk is full. Try again later, or tell the operator.").problem
 
 
 def _memory(task: Task, cause: str) -> Problem:

@@ -9,7 +9,6 @@ for it, listen to that one meanwhile, and pass on the answer.
 """
 
 import contextlib
-import errno
 import logging
 import os
 import select
@@ -295,8 +294,8 @@ class _Supervision:
             return Ended(how="was not started")
         except OSError as error:  # no room; or we were frozen, and another attempt ended the job
             log.warning("%s: could not start what measures: %s", self._name, error)
-            full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-            return Refused(problem=problems.of(error, task)) if full else Ended(how="was not started")
+            full = problems.is_full(error)
+            return Refused(problem=problems.full_disk()) if full else Ended(how="was not started")
         files = Files(own=folder, lent=lent)
         ending = self._attend(child, asking.model_copy(update={"task": task, "files": files}))
         match ending:

@@ -23,6 +23,7 @@ from winnow.contract.recipe import (
     Int8Static,
     LowRank,
     MixedPrecision,
+    NoOp,
     Palette,
     QuantizationAwareTraining,
     Sparsity,
@@ -36,6 +37,7 @@ from worker.compression.depth_pruning.depth_pruning import check_depth, depth_pr
 from worker.compression.half_precision.bfloat16 import bfloat16
 from worker.compression.half_precision.float16 import float16
 from worker.compression.low_rank.low_rank import low_rank
+from worker.compression.no_op import no_op
 from worker.compression.quantization.binary import binary
 from worker.compression.quantization.int8 import int8
 from worker.compression.quantization.int8_dynamic import int8_dynamic
@@ -114,6 +116,8 @@ def apply(model: ir.Model, step: AnyStep, context: Context) -> StepResult:
             return depth_pruning(model, step, context)
         case BFloat16():
             return bfloat16(model, step, context)
+        case NoOp():
+            return no_op(model, step, context)
         case Finetune():
             from worker.compression.training.finetune import finetune
 

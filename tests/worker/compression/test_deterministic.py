@@ -40,6 +40,7 @@ RECIPES: Final[list[list[dict[str, Any]]]] = [
     [{"kind": "mixed_precision", "max_size_ratio": 0.6}],
     [{"kind": "palette", "codebook": "channel"}, {"kind": "finetune", **TRAINING}],
     [{"kind": "binary"}],
+    [{"kind": "no_op", "seconds": 0}],
     [{"kind": "float16"}],
     [{"kind": "bfloat16"}],
     [{"kind": "channel_pruning", "scope": "isomorphic", "round_to": 1}],

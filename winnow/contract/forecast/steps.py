@@ -38,6 +38,7 @@ from winnow.contract.recipe import (
     Int8Static,
     LowRank,
     MixedPrecision,
+    NoOp,
     Palette,
     QuantizationAwareTraining,
     Sparsity,
@@ -84,6 +85,8 @@ def _after(network: Network, step: AnyStep, others: Mapping[str, ModelFacts]) ->
     match step:
         case Int8() | MixedPrecision() | DepthPruning():
             return network.unsized()
+        case NoOp():
+            return network
         case Int8Static():
             return int8_static(network, step)
         case Int8Dynamic():
