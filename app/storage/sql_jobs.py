@@ -8,7 +8,7 @@ from app.storage.messages import state_event
 from app.storage.ports import Conflict, Gone, KeyReused
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
 from app.storage.sql_base import add_events, change, from_row, locked, paged, unless_raced
-from app.storage.sql_positions import SqlPositions
+from app.storage.sql_positions import NAMED, SqlPositions
 from app.storage.sql_rows import SqlRows, lock_search
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
@@ -39,7 +39,7 @@ class SqlJobs(SqlPositions):
 
     def job(self, owner: str, id: str) -> Job | None:
         with self.reading() as connection:
-            row = connection.execute(select(jobs).where(_named(owner, id))).one_or_none()
+            row = connection.execute(NAMED, {"owner": owner, "id": id}).one_or_none()
         return None if row is None else from_row(Job, row)
 
     def any_job(self, id: str) -> Job | None:
@@ -94,13 +94,9 @@ class SqlJobs(SqlPositions):
             return [Event(**row._mapping) for row in rows]
 
 
-def _named(owner: str, id: str) -> ColumnElement[bool]:
-    return (jobs.c.id == id) & (jobs.c.owner == owner)
-
-
 def _locked_job(connection: Connection, owner: str, id: str) -> Job | None:
     lock_search(connection, id)
-    row = locked(connection, _named(owner, id), jobs)
+    row = locked(connection, (jobs.c.id == id) & (jobs.c.owner == owner), jobs)
     return None if row is None else from_row(Job, row)
 
 
