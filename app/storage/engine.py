@@ -125,8 +125,12 @@ def _set_up_sqlite(connection: Any, _record: Any) -> None:
 
 def _begin_sqlite(connection: Connection) -> None:
     mode: Mode = connection.get_execution_options().get(MODE, "read")
+    if mode == "read":  # it takes no lock, so it cannot fail
+        driver: Any = connection.connection.dbapi_connection
+        driver.execute("BEGIN")
+        return
     if mode == "migrate":  # SQLite alters a table by replacing it, which must not delete what refers to it
         connection.exec_driver_sql("PRAGMA foreign_keys=OFF")
     if mode == "ping":
         connection.exec_driver_sql(f"PRAGMA busy_timeout={PING_SECONDS * 1000:.0f}")
-    connection.exec_driver_sql("BEGIN" if mode == "read" else "BEGIN IMMEDIATE")
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

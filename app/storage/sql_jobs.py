@@ -1,6 +1,8 @@
 """The port `Jobs` in SQL."""
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
 
 from app.storage import rules, searches
 from app.storage.kinds import check_id
@@ -13,6 +15,13 @@ from app.storage.sql_rows import SqlRows, lock_search
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
 
+_USED: Final = (
+    select(uploads.c.id)
+    .where(uploads.c.owner == bindparam("owner"), uploads.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(uploads.c.id)
+    .with_for_update(read=True)
+)
+
 
 class SqlJobs(SqlPositions):
     def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
@@ -24,10 +33,10 @@ class SqlJobs(SqlPositions):
             if key is not None and (known := _replayed(connection, job.owner, key)):
                 return known, False
             _check_uses(connection, job)
-            connection.execute(insert(jobs).values({**vars(job), "published_at": job.created_at}))
+            connection.execute(insert(jobs), {**vars(job), "published_at": job.created_at})
             _index(connection, job)
             if key is not None:
-                connection.execute(insert(idempotency_keys).values(owner=job.owner, job=job.id, **vars(key)))
+                connection.execute(insert(idempotency_keys), {"owner": job.owner, "job": job.id, **vars(key)})
             if job.searches:
                 SqlRows(connection).add(searches.study_for(job))
             add_events(connection, [state_event(job, job.created_at)])
@@ -113,9 +122,7 @@ def _replayed(connection: Connection, owner: str, key: IdempotencyKey) -> Job | 
 
 def _check_uses(connection: Connection, job: Job) -> None:
     """Locks the uploads until the transaction ends, so that none can be deleted behind its back."""
-    mine = (uploads.c.owner == job.owner) & uploads.c.id.in_(job.uses)
-    query = select(uploads.c.id).where(mine).order_by(uploads.c.id).with_for_update(read=True)
-    there = set(connection.execute(query).scalars())
+    there = set(connection.scalars(_USED, {"owner": job.owner, "ids": job.uses}))
     for id in job.uses:
         if id not in there:
             raise Gone(id)

@@ -24,7 +24,7 @@ KEPT_SECONDS: Final = 0.5
 QUEUED: Final = jobs.c.state == rules.QUEUED
 
 COLUMNS: Final = ("id", "owner", "needs", "priority", "created_at")
-NAMED: Final = select(jobs).where(jobs.c.id == bindparam("id"), jobs.c.owner == bindparam("owner"))
+NAMED: Final = select(jobs).where(*(jobs.c[name] == bindparam(name) for name in ("id", "owner")))
 _GIVEN: Final = {name: bindparam(name, type_=jobs.c[name].type) for name in COLUMNS}
 _SAME: Final = QUEUED & (jobs.c.needs == _GIVEN["needs"])
 _MINE: Final = select(func.count()).where(_SAME, jobs.c.owner == _GIVEN["owner"])
