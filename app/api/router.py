@@ -5,7 +5,8 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
-from starlette.routing import BaseRoute, Match, get_route_path
+from starlette._utils import get_route_path
+from starlette.routing import BaseRoute, Match
 from starlette.types import Scope
 
 from app.api.guard import Access

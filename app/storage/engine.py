@@ -55,7 +55,7 @@ def _engine(url: str, **options: Any) -> Engine:
 
 def in_mode(engine: Engine, mode: Mode) -> Engine:
     """The same engine and pool, for transactions of one kind."""
-    options = {MODE: mode}
+    options: dict[str, str] = {MODE: mode}
     if mode == "read" and engine.dialect.name == "postgresql":
         options["isolation_level"] = "AUTOCOMMIT"
     return engine.execution_options(**options)

@@ -79,7 +79,7 @@ class SqlPositions(SqlStore):
         until, known = self._kept.get(needs, (0.0, {}))
         if owner in known and time.monotonic() < until:
             return known
-        waiting = dict(connection.execute(_WAITING, {"needs": needs}).tuples().all())
+        waiting: dict[str, int] = dict(connection.execute(_WAITING, {"needs": needs}).tuples().all())
         found = shares(connection, "work", {owner: 0, **waiting})
         self._kept[needs] = time.monotonic() + self._kept_seconds, found
         return found
