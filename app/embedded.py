@@ -10,6 +10,7 @@
 
 import errno
 import fcntl
+import gc
 import logging
 import os
 import signal
@@ -59,9 +60,17 @@ def serve(settings: Settings, *, workers: int | None = None) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: stop.set())
     with running(settings, workers=workers) as url:
+        _keep_what_is_there()
         print(f"Winnow is at {url}  (documentation: {url}/docs)", flush=True)
         stop.wait()
         signal.signal(signal.SIGINT, signal.SIG_DFL)  # a second Ctrl-C ends it at once
+
+
+def _keep_what_is_there() -> None:
+    """Modules, routes and schemas stay: looked through again by the garbage collector, they held up one or two requests
+    in a hundred (lists, submissions) for 50 to 90 ms, on a busy machine."""
+    gc.collect()
+    gc.freeze()
 
 
 @contextmanager

@@ -51,7 +51,8 @@ async def _caller(request: Request) -> Caller:
 Known = Annotated[Caller, Depends(_caller)]
 
 
-async def _owner(caller: Known) -> str:
+async def _owner(request: Request) -> str:
+    caller = await _caller(request)
     bind_contextvars(owner=caller.owner)
     return caller.owner
 

@@ -70,13 +70,14 @@ Found = Annotated[records.Job, Depends(_find)]
 
 
 def shown(parts: Parts, job: records.Job) -> Job:
-    return views.job(job, _wait_of(parts, job), _counts(parts, job))
+    position = parts.records.queue_position(job.id) if job.state == "queued" else None
+    return views.job(job, _wait_of(parts, job, position), _counts(parts, job))
 
 
-def _wait_of(parts: Parts, job: records.Job) -> Waiting:
+def _wait_of(parts: Parts, job: records.Job, position: int | None) -> Waiting:
     if job.state != "queued":
         return Waiting()
-    return Waiting(parts.records.queue_position(job.id), waiting_for(job, parts.live_workers.now()))
+    return Waiting(position, waiting_for(job, parts.live_workers.now()))
 
 
 def _counts(parts: Parts, job: records.Job) -> dict[str, int]:
@@ -197,15 +198,19 @@ def _tags(texts: list[str]) -> dict[str, str]:
 
 
 @router.get("/{id}", operation_id="get_job", response_model=Job, responses=documented("not_found"))
-async def get_job(request: Request, service: Service, job: Found, wait: Wait = 0) -> Response:
+async def get_job(request: Request, id: JobId, service: Service, owner: Owner, wait: Wait = 0) -> Response:
     """How it stands. With If-None-Match, 304 as long as nothing changed; Retry-After says when to ask again."""
-    if (last := await _moved(service, job, wait)) is None:
-        raise no_job(job.id)
-    return await run_in_threadpool(_job_or_unchanged, request, service, last)
+    if wait:
+        await _moved(service, await run_in_threadpool(_find, id, service, owner), wait)
+    return await run_in_threadpool(_job_or_unchanged, request, service, owner, id)
 
 
-def _job_or_unchanged(request: Request, service: Parts, job: records.Job) -> Response:
-    wait_of, counts = _wait_of(service, job), _counts(service, job)
+def _job_or_unchanged(request: Request, service: Parts, owner: str, id: str) -> Response:
+    found = service.records.job_in_queue(owner, id)
+    if found is None:
+        raise no_job(id)
+    job, position = found
+    wait_of, counts = _wait_of(service, job, position), _counts(service, job)
     tag = views.job_tag(job, wait_of, counts)
     headers = {"etag": tag, "cache-control": "no-cache"}
     if job.state not in FINISHED:

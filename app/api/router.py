@@ -5,7 +5,9 @@ from typing import Any, Final
 
 from fastapi import APIRouter
 from fastapi.routing import iter_route_contexts
-from starlette.routing import BaseRoute
+from starlette._utils import get_route_path
+from starlette.routing import BaseRoute, Match
+from starlette.types import Scope
 
 from app.api.guard import Access
 from app.api.strict import AdminRoute, KnownRoute, OpenRoute, StrictRoute
@@ -21,6 +23,12 @@ class Router(APIRouter):
     def __init__(self, *, streams: bool = False, access: Access = "by method", **options: Any) -> None:
         super().__init__(route_class=ROUTES[access], **options)
         self._streams, self._open = streams, access == "open"
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """As FastAPI's, which looks at route after route also where the prefix is another."""
+        if not get_route_path(scope).startswith(self.prefix):
+            return Match.NONE, {}
+        return super().matches(scope)
 
     def add_api_route(self, path: str, endpoint: Callable[..., Any], **options: Any) -> None:
         if self._open:

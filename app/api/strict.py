@@ -42,6 +42,14 @@ class StrictRoute(APIRoute):
         """All parameters of the route and of what it depends on."""
         return get_flat_params(self.dependant)
 
+    @cached_property
+    def queries(self) -> list[ModelField]:
+        return [field for field in self.taken if isinstance(field.field_info, Query)]
+
+    @cached_property
+    def headers(self) -> list[ModelField]:
+        return [field for field in self.taken if isinstance(field.field_info, Header)]
+
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         handle = super().get_route_handler()
 
@@ -102,7 +110,7 @@ def parameters(request: Request, form: Iterable[tuple[str, str]], refusals: Refu
 
     Leaves out what is faulty, and keeps `invalid_request` as for parameters in the address.
     """
-    fields = _fields(request.scope["route"], Query)
+    fields = request.scope["route"].queries
     sent = QueryParams([*request.query_params.multi_items(), *form])
     errors = _text_errors(sent.multi_items(), fields)
     faulty = {error.path for error in errors}
@@ -115,7 +123,7 @@ def parameters(request: Request, form: Iterable[tuple[str, str]], refusals: Refu
 
 def check_parameters(route: StrictRoute, request: Request) -> None:
     """Raises `invalid_request` for what the route does not take, or takes once, or with a value, or not like that."""
-    queries, headers = _fields(route, Query), _fields(route, Header)
+    queries, headers = route.queries, route.headers
     errors = _path_errors(request.path_params)
     errors += _text_errors(request.query_params.multi_items(), queries)
     errors += _header_errors(request.headers, headers)
@@ -125,10 +133,6 @@ def check_parameters(route: StrictRoute, request: Request) -> None:
         errors += located_errors(invalid)
     if errors:
         raise refusal_of_fields(errors)
-
-
-def _fields(route: StrictRoute, kind: type[Query] | type[Header]) -> list[ModelField]:
-    return [field for field in route.taken if isinstance(field.field_info, kind)]
 
 
 def _path_errors(values: Mapping[str, Any]) -> list[FieldError]:

@@ -56,6 +56,11 @@ class MemoryJobs(MemoryStore):
         with self._lock:
             return paged((j for j in self._all(Job) if j.owner == owner and _fits(j, filter)), page)
 
+    def job_in_queue(self, owner: str, id: str) -> tuple[Job, int | None] | None:
+        with self._lock:
+            job = self.job(owner, id)
+            return None if job is None else (job, self.queue_position(id))
+
     def queue_position(self, id: str) -> int | None:
         return self.queue_positions([id]).get(id)
 

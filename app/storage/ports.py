@@ -120,6 +120,9 @@ class Jobs(Protocol):
 
     def jobs(self, owner: str, filter: JobFilter, page: Page) -> list[Job]: ...
 
+    def job_in_queue(self, owner: str, id: str) -> tuple[Job, int | None] | None:
+        """`job` and its `queue_position` in one look."""
+
     def queue_position(self, id: str) -> int | None:
         """Its turn among those that need the same, as `fairness` has it: 1 for the next to run; None when it is not
         queued."""

@@ -1,9 +1,9 @@
 """Records in a SQL database: SQLite by default, or PostgreSQL."""
 
 from collections.abc import Collection
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, Connection, Row, delete, insert, select, text, union, update
+from sqlalchemy import CompoundSelect, Connection, Row, bindparam, delete, insert, select, text, union, update
 from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
@@ -22,6 +22,12 @@ from app.storage.sql_uploads import SqlUploads
 from app.storage.sql_usage import SqlUsage
 from app.storage.sql_webhooks import SqlWebhooks
 from app.storage.tables import inquiries, jobs, queues, trials, uploads, workers
+
+_SEEN: Final = (
+    select(workers)
+    .where(workers.c.last_seen >= bindparam("since"))
+    .order_by(workers.c.started_at, workers.c.id)
+)
 
 
 class SqlRecords(
@@ -76,13 +82,8 @@ class SqlRecords(
         return None if row is None else _worker(row)
 
     def workers(self, seen_since: float) -> list[Worker]:
-        lately = (
-            select(workers)
-            .where(workers.c.last_seen >= seen_since)
-            .order_by(workers.c.started_at, workers.c.id)
-        )
         with self.reading() as connection:
-            return [_worker(row) for row in connection.execute(lately)]
+            return [_worker(row) for row in connection.execute(_SEEN, {"since": seen_since})]
 
     def live_blobs(self, without: Collection[str] = frozenset()) -> set[str]:
         """Ids are left out here and not in the query: there may be more of them than a query can take."""

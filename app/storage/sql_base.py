@@ -36,14 +36,12 @@ FIELDS: Final = {kind: tuple(field.name for field in fields(kind)) for kind in T
 
 
 class SqlStore:
-    """`engine` as `open_engine` makes it, its database migrated. `written` grows with every change made through this
-    store."""
+    """`engine` as `open_engine` makes it, its database migrated."""
 
     def __init__(self, engine: Engine) -> None:
         self._reads = in_mode(engine, "read")
         self._writes = in_mode(engine, "write")
         self._pings = in_mode(engine, "ping")
-        self.written = 0
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -52,11 +50,8 @@ class SqlStore:
 
     @contextmanager
     def writing(self) -> Iterator[Connection]:
-        try:
-            with refusing_bad_text(), self._writes.begin() as connection:
-                yield connection
-        finally:
-            self.written += 1
+        with refusing_bad_text(), self._writes.begin() as connection:
+            yield connection
 
 
 @contextmanager
@@ -86,7 +81,8 @@ def table_of(id: str) -> Table:
 
 
 def from_row(kind: type[AnyLeased], row: Row[Any]) -> AnyLeased:
-    values = {name: row._mapping[name] for name in FIELDS[kind]}
+    mapping = row._mapping
+    values = {name: mapping[name] for name in FIELDS[kind]}
     if kind is Job:
         values["uses"] = tuple(values["uses"])
     return kind(**values)

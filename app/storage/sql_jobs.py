@@ -1,6 +1,8 @@
 """The port `Jobs` in SQL."""
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select
+from typing import Final
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
 
 from app.storage import rules, searches
 from app.storage.kinds import check_id
@@ -8,10 +10,17 @@ from app.storage.messages import state_event
 from app.storage.ports import Conflict, Gone, KeyReused
 from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
 from app.storage.sql_base import add_events, change, from_row, locked, paged, unless_raced
-from app.storage.sql_positions import SqlPositions
+from app.storage.sql_positions import NAMED, SqlPositions
 from app.storage.sql_rows import SqlRows, lock_search
 from app.storage.tables import events, idempotency_keys, job_tags, job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
+
+_USED: Final = (
+    select(uploads.c.id)
+    .where(uploads.c.owner == bindparam("owner"), uploads.c.id.in_(bindparam("ids", expanding=True)))
+    .order_by(uploads.c.id)
+    .with_for_update(read=True)
+)
 
 
 class SqlJobs(SqlPositions):
@@ -24,10 +33,10 @@ class SqlJobs(SqlPositions):
             if key is not None and (known := _replayed(connection, job.owner, key)):
                 return known, False
             _check_uses(connection, job)
-            connection.execute(insert(jobs).values({**vars(job), "published_at": job.created_at}))
+            connection.execute(insert(jobs), {**vars(job), "published_at": job.created_at})
             _index(connection, job)
             if key is not None:
-                connection.execute(insert(idempotency_keys).values(owner=job.owner, job=job.id, **vars(key)))
+                connection.execute(insert(idempotency_keys), {"owner": job.owner, "job": job.id, **vars(key)})
             if job.searches:
                 SqlRows(connection).add(searches.study_for(job))
             add_events(connection, [state_event(job, job.created_at)])
@@ -39,7 +48,7 @@ class SqlJobs(SqlPositions):
 
     def job(self, owner: str, id: str) -> Job | None:
         with self.reading() as connection:
-            row = connection.execute(select(jobs).where(_named(owner, id))).one_or_none()
+            row = connection.execute(NAMED, {"owner": owner, "id": id}).one_or_none()
         return None if row is None else from_row(Job, row)
 
     def any_job(self, id: str) -> Job | None:
@@ -94,13 +103,9 @@ class SqlJobs(SqlPositions):
             return [Event(**row._mapping) for row in rows]
 
 
-def _named(owner: str, id: str) -> ColumnElement[bool]:
-    return (jobs.c.id == id) & (jobs.c.owner == owner)
-
-
 def _locked_job(connection: Connection, owner: str, id: str) -> Job | None:
     lock_search(connection, id)
-    row = locked(connection, _named(owner, id), jobs)
+    row = locked(connection, (jobs.c.id == id) & (jobs.c.owner == owner), jobs)
     return None if row is None else from_row(Job, row)
 
 
@@ -117,9 +122,7 @@ def _replayed(connection: Connection, owner: str, key: IdempotencyKey) -> Job | 
 
 def _check_uses(connection: Connection, job: Job) -> None:
     """Locks the uploads until the transaction ends, so that none can be deleted behind its back."""
-    mine = (uploads.c.owner == job.owner) & uploads.c.id.in_(job.uses)
-    query = select(uploads.c.id).where(mine).order_by(uploads.c.id).with_for_update(read=True)
-    there = set(connection.execute(query).scalars())
+    there = set(connection.scalars(_USED, {"owner": job.owner, "ids": job.uses}))
     for id in job.uses:
         if id not in there:
             raise Gone(id)

@@ -3,8 +3,7 @@
     position = fairness.position(owner, ahead, shares)
 
 What waits before a job of its owner's own (`ahead`) is a range of one index. How much waits and runs for each owner
-(`shares`) is the same for all who ask: this process keeps it until it writes something itself, and for at most
-`KEPT_SECONDS`, by which others' changes are told late.
+(XX
 """
 
 import time
@@ -16,7 +15,8 @@ from sqlalchemy import Connection, Engine, bindparam, func, select, tuple_
 
 from app.storage import rules
 from app.storage.fairness import Share, position
-from app.storage.sql_base import SqlStore
+from app.storage.records import Job
+from app.storage.sql_base import SqlStore, from_row
 from app.storage.sql_turns import Needs, shares
 from app.storage.tables import jobs
 
@@ -24,6 +24,7 @@ KEPT_SECONDS: Final = 0.5
 QUEUED: Final = jobs.c.state == rules.QUEUED
 
 COLUMNS: Final = ("id", "owner", "needs", "priority", "created_at")
+NAMED: Final = select(jobs).where(*(jobs.c[name] == bindparam(name) for name in ("id", "owner")))
 _GIVEN: Final = {name: bindparam(name, type_=jobs.c[name].type) for name in COLUMNS}
 _SAME: Final = QUEUED & (jobs.c.needs == _GIVEN["needs"])
 _MINE: Final = select(func.count()).where(_SAME, jobs.c.owner == _GIVEN["owner"])
@@ -40,9 +41,18 @@ _AHEAD: Final = select(
 
 
 class SqlPositions(SqlStore):
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, kept_seconds: float = KEPT_SECONDS) -> None:
         super().__init__(engine)
-        self._kept: dict[Needs, tuple[int, float, dict[str, Share]]] = {}
+        self._kept_seconds = kept_seconds
+        self._kept: dict[Needs, tuple[float, dict[str, Share]]] = {}
+
+    def job_in_queue(self, owner: str, id: str) -> tuple[Job, int | None] | None:
+        with self.reading() as connection:
+            row = connection.execute(NAMED, {"owner": owner, "id": id}).one_or_none()
+            if row is None:
+                return None
+            job = from_row(Job, row)
+            return job, self._position(connection, row) if job.state == rules.QUEUED else None
 
     def queue_position(self, id: str) -> int | None:
         return self.queue_positions([id]).get(id)
@@ -56,31 +66,35 @@ class SqlPositions(SqlStore):
             for row in connection.execute(_QUEUED, {"ids": [*ids]}):
                 alike[row.needs, row.owner, row.priority].append(row)
             for (needs, owner, _), rows in alike.items():
-                of_owners = self._shares(connection, needs)
-                if owner in of_owners:  # else taken a moment ago
-                    for id, ahead in _ahead(connection, rows):
-                        positions[id] = position(owner, ahead, of_owners)
+                of_owners = self._shares(connection, needs, owner)
+                for id, ahead in _each_ahead(connection, rows):
+                    positions[id] = position(owner, ahead, of_owners)
         return positions
 
-    def _shares(self, connection: Connection, needs: Needs) -> dict[str, Share]:
-        written, until, known = self._kept.get(needs, (-1, 0.0, {}))
-        if written == self.written and time.monotonic() < until:
+    def _position(self, connection: Connection, row: Any) -> int:
+        return position(row.owner, _ahead(connection, row), self._shares(connection, row.needs, row.owner))
+
+    def _shares(self, connection: Connection, needs: Needs, owner: str) -> dict[str, Share]:
+        """Of all for whom something of these needs waits, and of this owner."""
+        until, known = self._kept.get(needs, (0.0, {}))
+        if owner in known and time.monotonic() < until:
             return known
-        written = self.written
-        counts = (
-            select(jobs.c.owner, func.count()).where(QUEUED, jobs.c.needs == needs).group_by(jobs.c.owner)
-        )
-        waiting: dict[str, int] = dict(connection.execute(counts).tuples().all())
-        found = shares(connection, "work", waiting)
-        self._kept[needs] = written, time.monotonic() + KEPT_SECONDS, found
+        waiting: dict[str, int] = dict(connection.execute(_WAITING, {"needs": needs}).tuples().all())
+        found = shares(connection, "work", {owner: 0, **waiting})
+        self._kept[needs] = time.monotonic() + self._kept_seconds, found
         return found
 
 
-def _ahead(connection: Connection, rows: Sequence[Any]) -> Iterator[tuple[str, int]]:
+def _ahead(connection: Connection, row: Any) -> int:
+    """How many jobs of the owner's go before this one."""
+    return int(connection.scalars(_AHEAD, {name: row._mapping[name] for name in COLUMNS}).one())
+
+
+def _each_ahead(connection: Connection, rows: Sequence[Any]) -> Iterator[tuple[str, int]]:
     """How many jobs of the owner's go before each of these, which are of one owner, need and priority."""
     ordered = sorted(rows, key=_place)
     first, last = ordered[0], ordered[-1]
-    before = connection.execute(_AHEAD, dict(first._mapping)).scalar_one()
+    before = _ahead(connection, first)
     if len(rows) == 1:
         yield first.id, before
         return

@@ -1,8 +1,8 @@
 """The port `Uploads` in SQL."""
 
-from typing import Any
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, select, update
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
 from app.storage import rules
@@ -12,6 +12,10 @@ from app.storage.records import Page, Upload, UploadKind
 from app.storage.sql_base import SqlStore, from_row, locked, paged, unless_raced
 from app.storage.tables import job_uses, jobs, uploads
 from winnow.contract.job import FINISHED
+
+_NAMED: Final = select(uploads).where(
+    *(uploads.c[name] == bindparam(name) for name in ("id", "owner", "kind"))
+)
 
 
 class SqlUploads(SqlStore):
@@ -37,7 +41,7 @@ class SqlUploads(SqlStore):
 
     def upload(self, owner: str, kind: UploadKind, id: str) -> Upload | None:
         with self.reading() as connection:
-            row = connection.execute(select(uploads).where(_named(owner, kind, id))).one_or_none()
+            row = connection.execute(_NAMED, {"owner": owner, "kind": kind, "id": id}).one_or_none()
         return None if row is None else from_row(Upload, row)
 
     def uploads(self, owner: str, kind: UploadKind, page: Page) -> list[Upload]:

@@ -22,7 +22,7 @@ class Both:
         self._engine = open_engine(f"sqlite:///{self._folder / 'winnow.db'}")
         event.listen(self._engine, "connect", _without_fsync)
         migrate(self._engine)
-        self._stores = (MemoryRecords(), SqlRecords(self._engine))
+        self._stores = (MemoryRecords(), SqlRecords(self._engine, kept_seconds=0))
 
     def close(self) -> None:
         self._engine.dispose()

@@ -63,7 +63,7 @@ def records(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Records]
         yield MemoryRecords()
         return
     with _empty_database(request, tmp_path, request.param) as opened:
-        yield SqlRecords(opened)
+        yield SqlRecords(opened, kept_seconds=0)
 
 
 @contextmanager

@@ -179,6 +179,9 @@ def test_the_positions_of_many_are_those_of_each(records: Records, model: Upload
     single = {id: records.queue_position(id) for id in ids}
     assert records.queue_positions(ids) == {id: position for id, position in single.items() if position}
     assert records.queue_positions([]) == {}
+    for job in jobs[1:]:
+        assert records.job_in_queue("local", job.id) == (records.job("local", job.id), single.get(job.id))
+    assert records.job_in_queue("somebody", jobs[1].id) is None
 
 
 def test_a_queued_job_is_cancelled_at_once(records: Records, model: Upload) -> None:

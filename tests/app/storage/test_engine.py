@@ -2,9 +2,9 @@ from pathlib import Path
 from threading import Event, Thread
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, func, select, text
 
-from app.storage.engine import in_mode, make_file, open_engine
+from app.storage.engine import Mode, in_mode, make_file, open_engine
 from app.storage.migrate import migrate
 from app.storage.records import Page
 from app.storage.sql import SqlRecords
@@ -23,9 +23,15 @@ def test_sqlite_keeps_what_was_committed_and_its_foreign_keys(sqlite: Engine) ->
     with sqlite.begin() as connection:
         pragma = {
             name: connection.exec_driver_sql(f"PRAGMA {name}").scalar()
-            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout")
+            for name in ("journal_mode", "synchronous", "foreign_keys", "busy_timeout", "wal_autocheckpoint")
         }
-    assert pragma == {"journal_mode": "wal", "synchronous": 2, "foreign_keys": 1, "busy_timeout": 10_000}
+    assert pragma == {
+        "journal_mode": "wal",
+        "synchronous": 2,
+        "foreign_keys": 1,
+        "busy_timeout": 10_000,
+        "wal_autocheckpoint": 4000,
+    }
 
 
 def test_a_reader_does_not_wait_for_a_writer(sqlite: Engine) -> None:
@@ -86,3 +92,20 @@ def test_a_nul_is_refused_by_postgresql_with_a_sentence(postgresql_url: str) -> 
     with pytest.raises(Refusal, match="too long"):
         SqlRecords(engine).add_upload(an_upload(format="f" * 100))
     engine.dispose()
+
+
+@pytest.mark.integration
+@pytest.mark.parametrize("mode", ["read", "write"])
+def test_a_connection_that_the_server_has_closed_is_replaced_before_it_is_used(
+    postgresql_url: str, mode: Mode
+) -> None:
+    engine, others = in_mode(open_engine(postgresql_url), mode), open_engine(postgresql_url)
+    backend = select(func.pg_backend_pid())
+    with engine.begin() as connection:
+        first = connection.scalar(backend)
+    with others.begin() as connection:
+        assert connection.scalar(select(func.pg_terminate_backend(first, 10_000)))  # waits until it has ended
+    with engine.begin() as connection:
+        assert connection.scalar(backend) != first
+    engine.dispose()
+    others.dispose()
