@@ -159,6 +159,9 @@ class Studies(Protocol):
     def trial_counts(self, jobs: Collection[str]) -> dict[str, dict[str, int]]:
         """How many trials of each job are in each state that any is in; finals are not counted."""
 
+    def waiting_searches(self, jobs: Collection[str]) -> frozenset[str]:
+        """Those of these jobs whose study or any of whose trials, finals too, waits for a worker."""
+
     def settle(
         self, id: str, attempt: int, now: float, news: int, decision: Decision, more_attempts: int = 3
     ) -> bool:
