@@ -34,7 +34,9 @@ class LiveWorkers:
 def waiting_for(records: Records, jobs: Sequence[Job], workers: Sequence[Worker]) -> dict[str, WaitingFor]:
     """Of these jobs those that wait for what no worker has, by their ids: queued ones, and searches of which a turn or
     a trial waits."""
-    untaken = [job for job in jobs if may_wait(job) and not any(worker.takes(job.needs) for worker in workers)]
+    untaken = [
+        job for job in jobs if may_wait(job) and not any(worker.takes(job.needs) for worker in workers)
+    ]
     begun = [job.id for job in untaken if job.state != rules.QUEUED]
     waits = records.waiting_searches(begun) if begun else frozenset()
     return {job.id: _lacking(job, workers) for job in untaken if job.id in waits or job.state == rules.QUEUED}

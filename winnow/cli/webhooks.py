@@ -1,4 +1,4 @@
-"""`winnow webhooks`: addresses that the service tells of ends of jobs and inspections, and what became of the telling."""
+"""`winnow webhooks`: addresses that are told of ends of jobs and inspections, and what became of the telling."""
 
 from collections.abc import Iterable
 from typing import Annotated, Final
@@ -55,7 +55,9 @@ def create(
     if as_json:
         print_result(made.model_dump_json(indent=2))
         return
-    say(f"{made.id} tells {made.url} of {', '.join(made.events)}. This is the only time that its secret is shown:")
+    say(
+        f"{made.id} tells {made.url} of {', '.join(made.events)}. This is the only time that its secret is shown:"
+    )
     print_result(made.secret)
 
 
