@@ -28,7 +28,7 @@ class MemoryStudies(MemoryStore):
 
     def waiting_searches(self, jobs: Collection[str]) -> frozenset[str]:
         with self._lock:
-            items = [*self._all(Study), *self._all(Trial)]
+            items: list[Study | Trial] = [*self._all(Study), *self._all(Trial)]
             return frozenset(item.job for item in items if item.job in jobs and rules.waiting(item))
 
     def settle(

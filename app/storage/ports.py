@@ -104,10 +104,11 @@ class Inquiries(Protocol):
 
 
 class Jobs(Protocol):
-    def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+    def add_job(self, job: Job, key: IdempotencyKey | None, trials: Sequence[Trial] = ()) -> tuple[Job, bool]:
         """Store it, or answer the job made with the same key and False. `KeyReused`; `Gone`.
 
-        For a job that searches, its study is stored with it, due.
+        For a job that searches, its study is stored with it, due; for one that has finished elsewhere its `trials`, and
+        the study closed.
         """
 
     def replayed(self, owner: str, key: IdempotencyKey) -> Job | None:

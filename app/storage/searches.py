@@ -38,11 +38,11 @@ class Rows(Protocol):
 
 
 def study_for(job: Job) -> Study:
-    """The study of a job that is about to be stored."""
+    """The study of a job that is about to be stored; of one that another service has finished it is closed."""
     return Study(
         id=study_of(job.id),
         owner=job.owner,
-        state=rules.DUE,
+        state="closed" if job.state in FINISHED else rules.DUE,
         created_at=job.created_at,
         max_attempts=job.max_attempts,
         needs=job.needs,

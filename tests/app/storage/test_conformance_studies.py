@@ -86,6 +86,17 @@ def test_a_search_is_stored_with_its_study_which_waits_in_its_place(records: Rec
     assert records.republish("cpu", 9, 1100.0, 1050.0) == [Wake(queue="cpu", id=study.id)]
 
 
+def test_a_search_that_another_service_has_finished_waits_for_nobody(records: Records, model: Upload) -> None:
+    over = a_job(model, searches=True, state="succeeded", finished_at=1001.0)
+    trials = [a_trial(over, number, state="finished", result={"size_bytes": 7}) for number in range(2)]
+    records.add_job(over, None, trials)
+    assert study_now(records, over).state == "closed"
+    assert records.trial_rows(over.id) == trials
+    assert records.waiting_searches([over.id]) == waiting(records) == set()
+    records.delete_job("local", over.id)
+    assert records.trial_rows(over.id) == []
+
+
 def test_other_jobs_have_no_study(records: Records, model: Upload) -> None:
     job, _ = records.add_job(a_job(model), None)
     assert records.study(job.id) is None
