@@ -2,7 +2,9 @@
 
 `python -m benchmarks.service [PART …]` prints one table of all parts, or of those named.
 
-    crowd      submitting, polling and listing among 10,000 and 100,000 jobs, on SQLite and PostgreSQL
-    flat       `WINNOW_BENCH_MINUTES` (20) of mixed load: memory, descriptors, scratch, queue
-    uploads    a file of 1 GiB (`WINNOW_BENCH_MIB`), raw and as a form, beside `cat | tee | sha256sum` with sync
+    uploads      a file of 1 GiB (`WINNOW_BENCH_MIB`), raw and as a form, beside `cat | tee | sha256sum` with sync
+    interrupted  the same over connections that break off, to a service that is killed meanwhile
+    crowd        submitting, polling and listing among 10,000 and 100,000 jobs, on SQLite and PostgreSQL
+    owners       whether the time of an answer tells what another owner has
+    flat         `WINNOW_BENCH_MINUTES` (20) of mixed load: memory, descriptors, scratch, queue
 """
