@@ -71,9 +71,9 @@ class ImportedFiles:
             _check_artifact(self.blobs.open(stored[0]))
         return stored
 
-    def _check_digest(self, name: str, found: str) -> None:
-        if found != self.sha256[name]:
-            detail = f"{name!r} has SHA-256 {found}, and job.json says {self.sha256[name]}: it was damaged."
+    def _check_digest(self, name: str, digest: str) -> None:
+        if digest != self.sha256[name]:
+            detail = f"{name!r} has SHA-256 {digest}, and job.json says {self.sha256[name]}: it was damaged."
             raise Refusal("digest_mismatch", detail, field=name)
 
 

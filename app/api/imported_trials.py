@@ -62,9 +62,9 @@ def imported_trials(files: ImportedFiles, exported: ExportedJob, job: Job) -> It
         yield _shown_once(trial, where)
 
 
-def _check_models(told: ExportedTrial, job: Job, where: str) -> None:
+def _check_models(trial: ExportedTrial, job: Job, where: str) -> None:
     """A trial uses nothing that its job does not. Raises `not_found`."""
-    for id, field in named_models(told.recipe).items() if told.recipe is not None else ():
+    for id, field in named_models(trial.recipe).items() if trial.recipe is not None else ():
         if id not in job.uses:
             raise Refusal("not_found", f"The job names no model {id!r}.", field=f"{where}.{field}")
 

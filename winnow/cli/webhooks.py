@@ -136,13 +136,13 @@ def _events(named: list[str] | None) -> tuple[EventType, ...]:
     return tuple(event for event in EVENT_TYPES if event in named) if named else USUAL
 
 
-def webhook_list(found: Iterable[Webhook]) -> Table:
-    rows = ((it.id, it.url, ", ".join(it.events), f"{it.created_at:%Y-%m-%d %H:%M}") for it in found)
+def webhook_list(webhooks: Iterable[Webhook]) -> Table:
+    rows = ((it.id, it.url, ", ".join(it.events), f"{it.created_at:%Y-%m-%d %H:%M}") for it in webhooks)
     return table(None, COLUMNS, rows)
 
 
-def delivery_list(found: Iterable[Delivery]) -> Table:
-    return table(None, DELIVERY_COLUMNS, map(_row, found))
+def delivery_list(deliveries: Iterable[Delivery]) -> Table:
+    return table(None, DELIVERY_COLUMNS, map(_row, deliveries))
 
 
 def _row(it: Delivery) -> tuple[object, ...]:
