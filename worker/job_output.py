@@ -18,9 +18,9 @@ from winnow.contract.errors import Problem
 from winnow.contract.inquiry import Preview, Proposal
 from winnow.contract.model import ModelFacts
 from winnow.contract.report import Report
+from winnow.contract.trial_result import result_of
 from worker.child.spec import ANSWER_FILE, Message
 from worker.curves import pack
-from worker.search_records import result_of
 
 log = logging.getLogger(__name__)
 

@@ -8,7 +8,6 @@ from winnow.contract.forecast import forecast_steps
 from winnow.contract.job import ClosedJob, JobRequest
 from winnow.contract.model import ModelFacts
 from winnow.contract.recipe import Recipe
-from winnow.contract.report import Report
 from winnow.contract.search import Search, SearchReport, Space
 from worker.search.choice import choose
 from worker.search.halving import at_share
@@ -55,34 +54,6 @@ def search_report(plan: Plan, rows: list[Trial]) -> SearchReport:
     )
 
 
-def result_of(report: Report) -> dict[str, Any]:
-    """What a trial came to, as its row keeps it and `worker.search.measured` reads it."""
-    speed = report.latency[0] if report.latency else None
-    return {
-        "outcome": report.outcome,
-        "size_bytes": report.size_bytes.after,
-        "macs": None if report.macs is None else report.macs.after,
-        "memory_bytes": None if report.peak_rss_bytes is None else report.peak_rss_bytes.after,
-        "speedup": None
-        if speed is None or speed.speedup is None
-        else {"value": speed.speedup, "interval": speed.speedup_interval},
-        "metrics": {
-            entry.metric: {
-                "before": entry.before,
-                "after": entry.after,
-                "drop": entry.drop,
-                "interval": entry.drop_interval,
-            }
-            for entry in report.quality
-        },
-        "parity": {
-            "cosine": _least(entry.cosine for entry in report.parity),
-            "snr_db": _least(entry.snr_db for entry in report.parity),
-        },
-        "requirements": [entry.model_dump(mode="json") for entry in report.requirements],
-    }
-
-
 def end_of_job(final: dict[str, Any]) -> dict[str, Any]:
     """What a job becomes by its final, which these changes finish."""
     files = ("artifact_sha256", "artifact_bytes", "report_sha256", "graph_sha256", "problem")
@@ -98,7 +69,3 @@ def end_of_job(final: dict[str, Any]) -> dict[str, Any]:
 def _search(request: JobRequest) -> Search:
     assert request.search is not None, "only jobs that search have a study"
     return request.search
-
-
-def _least(values: Any) -> float | None:
-    return min((value for value in values if value is not None), default=None)

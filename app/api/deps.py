@@ -45,6 +45,7 @@ async def _parts(request: Request) -> Parts:
 async def _caller(request: Request) -> Caller:
     """As `app.api.guard` has found it out; routes that are open have none."""
     caller: Caller = request.state.caller
+    bind_contextvars(owner=caller.owner)
     return caller
 
 
@@ -52,9 +53,7 @@ Known = Annotated[Caller, Depends(_caller)]
 
 
 async def _owner(request: Request) -> str:
-    caller = await _caller(request)
-    bind_contextvars(owner=caller.owner)
-    return caller.owner
+    return (await _caller(request)).owner
 
 
 def _named(kind: str, example: str) -> Any:

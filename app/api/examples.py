@@ -274,6 +274,7 @@ TRIALS: Final[list[dict[str, Any]]] = [
         "metrics": {"top1": {"before": 0.97, "after": 0.964, "drop": 0.006, "interval": [0.001, 0.011]}},
         "meets": True,
         "pareto": True,
+        "share": 1.0,
         "seconds": 4.2,
         "worker": "worker-1",
         "problem": None,
@@ -288,6 +289,7 @@ TRIALS: Final[list[dict[str, Any]]] = [
         "metrics": {},
         "meets": None,
         "pareto": False,
+        "share": 1.0,
         "seconds": 1.5,
         "worker": "worker-2",
         "problem": {

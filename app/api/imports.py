@@ -1,34 +1,34 @@
 """`POST /v1/jobs/import`: a job that another service has finished, with what it made.
 
-It is checked that its files are those it names, that the artifact is ONNX by its outermost bytes, the report a report,
-and that the uploads which it names are here. Whether its numbers are true is for whoever imports it to know.
+It is checked that its files are those it names, that each artifact is ONNX by its outermost bytes, each report a
+report, and that the uploads which it names are here. Whether its numbers are true is for whoever imports it to know.
 """
 
-import hashlib
-from typing import Any, BinaryIO, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.concurrency import run_in_threadpool
-from pydantic import ValidationError
 
-from app.api import uploads, views
+from app.api import uploads
 from app.api.deps import Owner, Parts, Service
+from app.api.imported_files import ImportedFiles, Kept, small
+from app.api.imported_trials import check_trials, imported_trials
 from app.api.intake import receive
+from app.api.jobs import shown
 from app.api.problems import documented
 from app.api.router import Router
-from app.api.sniff import model_format
 from app.api.times import now, seconds
 from app.storage import records
 from app.storage.ids import new_id
-from app.storage.ports import Blobs, Gone
+from app.storage.ports import Gone
 from app.tracing import current_origin
 from winnow.contract.errors import Refusal
-from winnow.contract.exported import ARTIFACT, CURVES, JOB, OF_JOB, REPORT, ExportedJob
+from winnow.contract.exported import ARTIFACT, CURVES, JOB, MAX_FILES, REPORT, ExportedJob
 from winnow.contract.job import Job
 from winnow.contract.needed_data import uses
 from winnow.contract.other_models import named_models
 from winnow.contract.recipe import Recipe
-from winnow.contract.report import Report
 from winnow.contract.strict_json import read_model
 from winnow.contract.strict_tar.archive import TarArchive, open_tar
 from winnow.contract.strict_tar.header import BrokenTar
@@ -36,7 +36,6 @@ from winnow.contract.strict_tar.header import BrokenTar
 router = Router(prefix="/v1/jobs", tags=["jobs"])
 
 MAX_JOB_BYTES: Final = 2**20
-MAX_REPORT_BYTES: Final = 64 * 2**20
 
 
 @router.post(
@@ -61,7 +60,7 @@ async def import_job(request: Request, response: Response, service: Service, own
     received, _ = await receive(request, service.blobs, service.settings.max_upload_bytes, _take_no_fields)
     job = await run_in_threadpool(_import, service, owner, received.sha256)
     response.headers["location"] = f"/v1/jobs/{job.id}"
-    return views.job(job, views.Waiting(), {})
+    return await run_in_threadpool(shown, service, job)
 
 
 def _take_no_fields(fields: Any) -> None:
@@ -75,39 +74,31 @@ def _import(parts: Parts, owner: str, sha256: str) -> records.Job:
         raise Refusal("storage_unavailable", "The bytes that just came are gone again. Send them once more.")
     with file:
         try:
-            archive = open_tar(file, max_members=len(OF_JOB) + 1)
-            exported = read_model(ExportedJob, _small(archive, JOB, MAX_JOB_BYTES), JOB)
+            archive = open_tar(file, max_members=MAX_FILES + 1)
+            exported = read_model(ExportedJob, small(archive, JOB, MAX_JOB_BYTES), JOB)
             _check(exported, archive)
             _check_uploads(parts, owner, exported)
-            return _store(parts, owner, exported, _keep_files(parts.blobs, archive, exported))
+            files = ImportedFiles(parts.blobs, archive, exported.files)
+            job = _job(parts, owner, exported, _made(files))
+            return _store(parts, job, [*imported_trials(files, exported, job)])
         except BrokenTar as error:
             raise Refusal(
                 "malformed_request", f"The body is no tar as `winnow import` sends it: {error}."
             ) from error
 
 
-def _small(archive: TarArchive, name: str, most: int) -> bytes:
-    member = archive.members.get(name)
-    if member is None:
-        raise Refusal(
-            "malformed_request", f"The archive has no {name!r}; `winnow import` sends one that has."
-        )
-    if member.size_bytes > most:
-        raise Refusal("malformed_request", f"{name!r} has more than {most} bytes.")
-    return b"".join(archive.chunks(name))
-
-
 def _check(exported: ExportedJob, archive: TarArchive) -> None:
     """Raises `malformed_request`, `invalid_request`."""
     named, there = {JOB, *exported.files}, set(archive.members)
     if named != there:
-        detail = f"job.json names {sorted(named)}, and the archive has {sorted(there)[:10]}: they have to be the same."
+        detail = f"job.json names {sorted(named)[:10]}, the archive has {sorted(there)[:10]}: both have to be the same."
         raise Refusal("malformed_request", detail)
     if exported.state == "succeeded" and not {ARTIFACT, REPORT} <= exported.files.keys():
         raise Refusal("invalid_request", "A job that succeeded has an artifact and a report.", field="files")
     if exported.state != "succeeded" and not isinstance(exported.request.recipe, Recipe):
         detail = "Of searches, presets and auto only those that succeeded can be imported."
         raise Refusal("invalid_request", detail, field="state")
+    check_trials(exported)
 
 
 def _check_uploads(parts: Parts, owner: str, exported: ExportedJob) -> None:
@@ -119,48 +110,14 @@ def _check_uploads(parts: Parts, owner: str, exported: ExportedJob) -> None:
         uploads.find(parts, owner, "dataset", use.dataset, f"request.data.{role}")
 
 
-def _keep_files(blobs: Blobs, archive: TarArchive, exported: ExportedJob) -> dict[str, tuple[str, int]]:
-    """The files as blobs: name → SHA-256 and size. Raises `digest_mismatch`, `unknown_format`, `invalid_request`."""
-    if REPORT in exported.files:
-        _check_report(_small(archive, REPORT, MAX_REPORT_BYTES))
-    return {name: _keep(blobs, archive, name, sha256) for name, sha256 in exported.files.items()}
+def _made(files: ImportedFiles) -> dict[str, Kept]:
+    """What the job itself made, as blobs. Raises `digest_mismatch`, `unknown_format`, `invalid_request`."""
+    if REPORT in files.sha256:
+        files.report(REPORT)
+    return {name: files.keep(name) for name in (ARTIFACT, REPORT, CURVES) if name in files.sha256}
 
 
-def _keep(blobs: Blobs, archive: TarArchive, name: str, expected: str) -> tuple[str, int]:
-    digest = hashlib.sha256()
-    for chunk in archive.chunks(name):
-        digest.update(chunk)
-    if digest.hexdigest() != expected:
-        detail = f"{name!r} has SHA-256 {digest.hexdigest()}, and job.json says {expected}: it was damaged."
-        raise Refusal("digest_mismatch", detail, field=name)
-    writer = blobs.writer()
-    try:
-        for chunk in archive.chunks(name):
-            writer.write(chunk)
-        stored = writer.commit()
-    finally:
-        writer.abort()
-    if name == ARTIFACT:
-        _check_artifact(blobs.open(stored[0]))
-    return stored
-
-
-def _check_artifact(file: BinaryIO | None) -> None:
-    if file is not None:
-        with file:
-            model_format(file, "onnx", allow_torchscript=False)
-
-
-def _check_report(content: bytes) -> None:
-    try:
-        Report.model_validate_json(content)
-    except ValidationError as error:
-        detail = f"It is no report of this version of the service ({error.error_count()} faults)."
-        raise Refusal("invalid_request", detail, field=REPORT) from error
-
-
-def _store(parts: Parts, owner: str, exported: ExportedJob, made: dict[str, tuple[str, int]]) -> records.Job:
-    """Raises `not_found`."""
+def _job(parts: Parts, owner: str, exported: ExportedJob, made: Mapping[str, Kept]) -> records.Job:
     request, dumped = exported.request, exported.model_dump(mode="json")
     named = [
         request.model,
@@ -169,7 +126,7 @@ def _store(parts: Parts, owner: str, exported: ExportedJob, made: dict[str, tupl
     ]
     sha256 = {name: digest for name, (digest, _) in made.items()}
     sizes = {name: size for name, (_, size) in made.items()}
-    job = records.Job(
+    return records.Job(
         id=new_id("job"),
         owner=owner,
         state=exported.state,
@@ -182,6 +139,7 @@ def _store(parts: Parts, owner: str, exported: ExportedJob, made: dict[str, tupl
         uses=tuple(dict.fromkeys(named)),
         tags=dict(request.tags),
         request=dumped["request"],
+        searches=bool(exported.trials),
         outcome=exported.outcome,
         progress=1.0 if exported.state == "succeeded" else 0.0,
         requirements=dumped["requirements"],
@@ -194,7 +152,11 @@ def _store(parts: Parts, owner: str, exported: ExportedJob, made: dict[str, tupl
         started_at=seconds(exported.started_at),
         finished_at=exported.finished_at.timestamp(),
     )
+
+
+def _store(parts: Parts, job: records.Job, trials: Sequence[records.Trial]) -> records.Job:
+    """Raises `not_found`."""
     try:
-        return parts.records.add_job(job, None)[0]
+        return parts.records.add_job(job, None, trials)[0]
     except Gone as error:
         raise Refusal("not_found", f"{error.id} was deleted a moment ago.", field="request") from error

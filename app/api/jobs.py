@@ -19,7 +19,7 @@ from app.api.text import WRITTEN_FLAG, Moment
 from app.api.times import now, seconds
 from app.api.views import Waiting
 from app.api.waiting import Wait, state_changed
-from app.api.waiting_for import waiting_for
+from app.api.waiting_for import may_wait, waiting_for
 from app.storage import records
 from app.storage.kinds import wake_of
 from app.storage.ports import Conflict, Gone
@@ -75,9 +75,9 @@ def shown(parts: Parts, job: records.Job) -> Job:
 
 
 def _wait_of(parts: Parts, job: records.Job, position: int | None) -> Waiting:
-    if job.state != "queued":
+    if not may_wait(job):
         return Waiting()
-    return Waiting(position, waiting_for(job, parts.live_workers.now()))
+    return Waiting(position, waiting_for(parts.records, [job], parts.live_workers.now()).get(job.id))
 
 
 def _counts(parts: Parts, job: records.Job) -> dict[str, int]:
@@ -178,10 +178,11 @@ def _shown(parts: Parts, jobs: list[records.Job]) -> list[Job]:
     """With the positions of all that are queued in one query, and the trials of all that search in another."""
     queued = [job for job in jobs if job.state == "queued"]
     positions = parts.records.queue_positions([job.id for job in queued])
-    workers = parts.live_workers.now() if queued else []
+    workers = parts.live_workers.now() if any(map(may_wait, jobs)) else []
+    lacking = waiting_for(parts.records, jobs, workers)
     counts = parts.records.trial_counts([job.id for job in jobs if job.searches])
     return [
-        views.job(job, Waiting(positions.get(job.id), waiting_for(job, workers)), counts.get(job.id, {}))
+        views.job(job, Waiting(positions.get(job.id), lacking.get(job.id)), counts.get(job.id, {}))
         for job in jobs
     ]
 

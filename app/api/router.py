@@ -40,9 +40,11 @@ class Router(APIRouter):
 
 
 def methods_of(routes: Sequence[BaseRoute], path: str) -> list[str]:
-    """What the address answers, OPTIONS among it; nothing where there is no such address."""
-    methods: set[str] = set()
-    for context in iter_route_contexts(routes):
-        if context.methods and context.path_regex.match(path):
-            methods |= context.methods
+    """What the address answers, OPTIONS among it; nothing where there is no such address.
+
+    `/v1/jobs/import` is an address of its own, not that of a job called `import`: what fewest parameters match counts.
+    """
+    matching = [it for it in iter_route_contexts(routes) if it.methods and it.path_regex.match(path)]
+    fewest = min((str(it.path).count("{") for it in matching), default=0)
+    methods = {name for it in matching if str(it.path).count("{") == fewest for name in it.methods or ()}
     return sorted(methods | {"OPTIONS"}) if methods else []

@@ -43,13 +43,15 @@ def list_trials(
 ) -> Listed[Trial]:
     """By their number; every filter narrows. A job that searches nothing has none."""
     rows = [row for row in service.records.trial_rows(job.id) if row.role == "trial"]
-    front = _front(rows)
-    wanted = [row for row in rows if state in (None, row.state) and best in (None, row.number in front)]
+    beaten_by_none = front(rows)
+    wanted = [
+        row for row in rows if state in (None, row.state) and best in (None, row.number in beaten_by_none)
+    ]
     items, next = listed(
         request,
         page,
         lambda part: _after(wanted, part),
-        lambda those: [_shown(row, row.number in front) for row in those],
+        lambda those: [shown(row, row.number in beaten_by_none) for row in those],
         _place,
     )
     return Listed(items=items, next=next)
@@ -118,7 +120,7 @@ def _after(rows: list[records.Trial], page: Page) -> list[records.Trial]:
     return unseen[: page.limit]
 
 
-def _front(rows: list[records.Trial]) -> frozenset[int]:
+def front(rows: list[records.Trial]) -> frozenset[int]:
     """Of what was trained to the end: what was tried short is no result."""
     whole = [row for row in rows if row.state == "finished" and row.share >= 1]
     return pareto({row.number: _costs(row.result or {}) for row in whole})
@@ -142,7 +144,7 @@ def _loss(result: dict[str, Any]) -> float:
     return -math.inf if parity["snr_db"] is None else -float(parity["snr_db"])
 
 
-def _shown(row: records.Trial, in_front: bool) -> Trial:
+def shown(row: records.Trial, in_front: bool) -> Trial:
     result = row.result or {}
     required = result.get("requirements")
     return Trial.model_validate(
@@ -155,6 +157,7 @@ def _shown(row: records.Trial, in_front: bool) -> Trial:
             "metrics": result.get("metrics") or {},
             "meets": None if required is None else all(entry["met"] for entry in required),
             "pareto": in_front,
+            "share": row.share,
             "seconds": row.seconds,
             "worker": row.worker,
             "problem": row.problem and Problem.model_validate(row.problem),

@@ -13,9 +13,11 @@ has closed meanwhile is seen without asking it.
 
 A database whose file was removed or replaced would go on working, into a file that nobody sees again. So no
 transaction begins on a connection whose file is no longer the one of that name, and connecting makes no file:
-only `make_file` does.
+only `make_file` does. Nor does one begin on a connection that was opened while its file could not be written, once that
+can be: SQLite would go on refusing to write.
 """
 
+import os
 from contextlib import suppress
 from pathlib import Path
 from select import POLLIN, poll
@@ -104,15 +106,16 @@ def _keep_to(file: Path, engine: Engine) -> None:
     def _refuse_another(_connection: Any, record: Any, _proxy: Any) -> None:
         """The pool then connects anew, which fails where there is no file."""
         if record.info["file"] is None or record.info["file"] != _identity(file):
-            raise DisconnectionError(f"{file.name} is no longer the file that was opened")
+            raise DisconnectionError(f"{file.name} is no longer the file that was opened, or as it was then")
 
 
-def _identity(file: Path) -> tuple[int, int] | None:
+def _identity(file: Path) -> tuple[int, int, bool] | None:
+    """Which file it is, and whether it may be written."""
     try:
         found = file.stat()
     except OSError:
         return None
-    return found.st_dev, found.st_ino
+    return found.st_dev, found.st_ino, os.access(file, os.W_OK)
 
 
 def _set_up_postgresql(connection: Any, _record: Any) -> None:

@@ -1,6 +1,6 @@
 """The port `Jobs` in memory."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from copy import deepcopy
 
 from app.storage import rules, searches
@@ -14,8 +14,10 @@ from winnow.contract.job import FINISHED
 
 
 class MemoryJobs(MemoryStore):
-    def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+    def add_job(self, job: Job, key: IdempotencyKey | None, trials: Sequence[Trial] = ()) -> tuple[Job, bool]:
         check_id(job)
+        for trial in trials:
+            check_id(trial)
         with self._lock:
             if key is not None and (known := self.replayed(job.owner, key)):
                 return known, False
@@ -24,7 +26,10 @@ class MemoryJobs(MemoryStore):
                 self._keys[job.owner, key.key] = (key, job.id)
             stored = self._put(job, published=job.created_at)
             if job.searches:
-                MemoryRows(self).add(searches.study_for(job))
+                rows = MemoryRows(self)
+                rows.add(searches.study_for(job))
+                for trial in trials:
+                    rows.add(trial)
             self._log(state_event(job, job.created_at))
             return stored, True
 

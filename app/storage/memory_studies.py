@@ -4,7 +4,7 @@ from collections import Counter
 from collections.abc import Collection
 from copy import deepcopy
 
-from app.storage import searches
+from app.storage import rules, searches
 from app.storage.memory_base import MemoryRows, MemoryStore
 from app.storage.records import Decision, Study, Trial
 
@@ -25,6 +25,11 @@ class MemoryStudies(MemoryStore):
         with self._lock:
             tried = [t for t in self._all(Trial) if t.job in jobs and t.role == "trial"]
         return {job: dict(Counter(t.state for t in tried if t.job == job)) for job in {t.job for t in tried}}
+
+    def waiting_searches(self, jobs: Collection[str]) -> frozenset[str]:
+        with self._lock:
+            items: list[Study | Trial] = [*self._all(Study), *self._all(Trial)]
+            return frozenset(item.job for item in items if item.job in jobs and rules.waiting(item))
 
     def settle(
         self, id: str, attempt: int, now: float, news: int, decision: Decision, more_attempts: int = 3

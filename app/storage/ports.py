@@ -104,10 +104,11 @@ class Inquiries(Protocol):
 
 
 class Jobs(Protocol):
-    def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+    def add_job(self, job: Job, key: IdempotencyKey | None, trials: Sequence[Trial] = ()) -> tuple[Job, bool]:
         """Store it, or answer the job made with the same key and False. `KeyReused`; `Gone`.
 
-        For a job that searches, its study is stored with it, due.
+        For a job that searches, its study is stored with it, due; for one that has finished elsewhere its `trials`, and
+        the study closed.
         """
 
     def replayed(self, owner: str, key: IdempotencyKey) -> Job | None:
@@ -161,6 +162,9 @@ class Studies(Protocol):
 
     def trial_counts(self, jobs: Collection[str]) -> dict[str, dict[str, int]]:
         """How many trials of each job are in each state that any is in; finals are not counted."""
+
+    def waiting_searches(self, jobs: Collection[str]) -> frozenset[str]:
+        """Those of these jobs whose study or any of whose trials, finals too, waits for a worker."""
 
     def settle(
         self, id: str, attempt: int, now: float, news: int, decision: Decision, more_attempts: int = 3

@@ -38,11 +38,11 @@ class Rows(Protocol):
 
 
 def study_for(job: Job) -> Study:
-    """The study of a job that is about to be stored."""
+    """The study of a job that is about to be stored; of one that another service has finished it is closed."""
     return Study(
         id=study_of(job.id),
         owner=job.owner,
-        state=rules.DUE,
+        state="closed" if job.state in FINISHED else rules.DUE,
         created_at=job.created_at,
         max_attempts=job.max_attempts,
         needs=job.needs,
@@ -75,6 +75,8 @@ def release(rows: Rows, item: Item, now: float, blame: bool = True) -> list[Item
             waits = [_tell_study(rows, changed.job, now)]
         case Study(state="closed"):
             _end_job(rows, rows.job(changed.job), {"state": "failed", "problem": changed.problem}, now)
+        case Study() | Trial():
+            _waits_from(rows, changed.job, now)
     return [item for item in waits if rules.waiting(item)]
 
 
@@ -103,10 +105,10 @@ def finish(
 def cancel(rows: Rows, job: Job, now: float) -> Job:
     if job.state == rules.QUEUED:
         return _end_job(rows, job, rules.cancelling(job, now), now)
-    changed = rows.change(job, rules.cancelling(job, now), now)
+    rows.change(job, rules.cancelling(job, now), now)
     _stop_trials(rows, job.id, now)
     _tell_study(rows, job.id, now)
-    return changed
+    return rows.job(job.id)
 
 
 def retry(rows: Rows, job: Job, now: float, more_attempts: int) -> Job:
@@ -144,6 +146,8 @@ def settle(rows: Rows, study: Study, now: float, news: int, decision: Decision, 
     rows.change(study, {**given_up, "state": "idle"}, now)
     for trial in new:
         rows.add(trial)
+    if new or any(changes.get("state") == rules.WAITING for changes in decision.change.values()):
+        job = _waits_from(rows, job.id, now)
     for trial in trials:
         if trial.id in decision.change:
             changes = _decided(trial, decision.change[trial.id], now, more_attempts)
@@ -208,4 +212,10 @@ def _tell_study(rows: Rows, job: str, now: float) -> Study:
     study = rows.study(job)
     if not rules.unfinished(study):
         return study
+    _waits_from(rows, job, now)
     return rows.change(study, {"state": rules.DUE, "news": study.news + 1, "published_at": now}, now)
+
+
+def _waits_from(rows: Rows, job: str, now: float) -> Job:
+    """Something of it waits for a worker from now on."""
+    return rows.change(rows.job(job), {"queued_at": now}, now)

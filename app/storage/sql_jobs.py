@@ -1,5 +1,6 @@
 """The port `Jobs` in SQL."""
 
+from collections.abc import Sequence
 from typing import Final
 
 from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, select
@@ -8,7 +9,7 @@ from app.storage import rules, searches
 from app.storage.kinds import check_id
 from app.storage.messages import state_event
 from app.storage.ports import Conflict, Gone, KeyReused
-from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page
+from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page, Trial
 from app.storage.sql_base import add_events, change, from_row, locked, paged, unless_raced
 from app.storage.sql_positions import NAMED, SqlPositions
 from app.storage.sql_rows import SqlRows, lock_search
@@ -24,11 +25,13 @@ _USED: Final = (
 
 
 class SqlJobs(SqlPositions):
-    def add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+    def add_job(self, job: Job, key: IdempotencyKey | None, trials: Sequence[Trial] = ()) -> tuple[Job, bool]:
         check_id(job)
-        return unless_raced(lambda: self._add_job(job, key))
+        for trial in trials:
+            check_id(trial)
+        return unless_raced(lambda: self._add_job(job, key, trials))
 
-    def _add_job(self, job: Job, key: IdempotencyKey | None) -> tuple[Job, bool]:
+    def _add_job(self, job: Job, key: IdempotencyKey | None, trials: Sequence[Trial]) -> tuple[Job, bool]:
         with self.writing() as connection:
             if key is not None and (known := _replayed(connection, job.owner, key)):
                 return known, False
@@ -38,7 +41,10 @@ class SqlJobs(SqlPositions):
             if key is not None:
                 connection.execute(insert(idempotency_keys), {"owner": job.owner, "job": job.id, **vars(key)})
             if job.searches:
-                SqlRows(connection).add(searches.study_for(job))
+                rows = SqlRows(connection)
+                rows.add(searches.study_for(job))
+                for trial in trials:
+                    rows.add(trial)
             add_events(connection, [state_event(job, job.created_at)])
             return job, True
 

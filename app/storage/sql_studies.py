@@ -2,11 +2,12 @@
 
 from collections.abc import Collection
 
-from sqlalchemy import func, select
+from sqlalchemy import func, select, union
 
 from app.storage import searches
 from app.storage.records import Decision, Study, Trial
 from app.storage.sql_base import SqlStore, from_row
+from app.storage.sql_conditions import waiting
 from app.storage.sql_rows import SqlRows, locked_item
 from app.storage.tables import studies, trials
 
@@ -38,6 +39,13 @@ class SqlStudies(SqlStore):
             for job, state, count in connection.execute(query.group_by(trials.c.job, trials.c.state)):
                 counts.setdefault(job, {})[state] = count
         return counts
+
+    def waiting_searches(self, jobs: Collection[str]) -> frozenset[str]:
+        if not jobs:
+            return frozenset()
+        waits = [select(t.c.job).where(t.c.job.in_(jobs), waiting(t)) for t in (studies, trials)]
+        with self.reading() as connection:
+            return frozenset(connection.execute(union(*waits)).scalars())
 
     def settle(
         self, id: str, attempt: int, now: float, news: int, decision: Decision, more_attempts: int = 3

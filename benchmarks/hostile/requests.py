@@ -19,7 +19,7 @@ HELD: Final = {
     + "a_parameter_that_no_address_takes_is_refused_everywhere",
     "?statee=failed": STRICT + "a_parameter_that_is_written_wrongly_is_told_with_the_right_one",
     "unknown fields of forms": STRICT + "a_form_takes_the_fields_of_its_address_and_no_others",
-    "Allow on 405": STRICT + "allow_names_every_method_of_the_address",
+    "Allow on 405": STRICT + "allow_names_every_method_of_the_address_and_of_no_other",
     "mixed coercion of JSON": STRICT + "json_of_another_type_is_refused",
     "mixed coercion of numbers in addresses": STRICT + "a_number_in_an_address_is_decimal_digits",
     "mixed coercion of times in addresses": STRICT + "a_time_in_an_address_is_a_date",

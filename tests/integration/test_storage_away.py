@@ -6,7 +6,8 @@ import shutil
 import sqlite3
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -178,6 +179,12 @@ def store_in(folder: str) -> None:
     print(json.dumps({"model": model.id, "dataset": dataset.id, "job": job.id}))
 
 
+def at_once(send: Callable[[], httpx.Response]) -> list[httpx.Response]:
+    """The answers to as many requests as take more connections to the database than one."""
+    with ThreadPoolExecutor(16) as pool:
+        return [sent.result() for sent in [pool.submit(send) for _ in range(64)]]
+
+
 @pytest.mark.integration
 def test_a_disk_that_is_full_or_may_not_be_written_is_told_by_every_route(disk: SmallDisk) -> None:
     with httpx.Client(base_url=disk.service.url, timeout=60) as http:
@@ -196,6 +203,9 @@ def test_a_disk_that_is_full_or_may_not_be_written_is_told_by_every_route(disk: 
         assert (answer.status_code, answer.json()["code"]) == (503, "storage_unavailable")
         assert all(answer.status_code < 500 or refused(answer) for answer in writing(http, ids).values())
         assert fresh(http)[1]["disk"] == "unreachable"
+        assert {answer.status_code for answer in at_once(lambda: http.get("/v1/jobs"))} == {200}
         disk.allow_writing(True)
         assert becomes_ready(http)
         assert http.post("/v1/models", content=large).status_code == 201
+        writes = at_once(lambda: http.post("/v1/jobs", json=request(ids["model"])))
+        assert {answer.status_code for answer in writes} == {202}, "also on connections made meanwhile"

@@ -73,6 +73,7 @@ def trial(**changes: Any) -> Trial:
         "metrics": {},
         "meets": None,
         "pareto": False,
+        "share": 1.0,
         "seconds": 0.0,
         "worker": None,
         "problem": None,

@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import data, exporting, jobs, run, steps, things, trials, uploads, workers
+from winnow.cli import data, exporting, jobs, run, steps, things, trials, uploads, webhooks, workers
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command, add_service_group
@@ -123,6 +123,7 @@ for command in (
     workers.undrain,
 ):
     commands.command()(command)
+commands.add_typer(webhooks.webhooks, name="webhooks")
 commands.command()(exporting.export)
 commands.command("import")(exporting.import_)
 

@@ -17,7 +17,7 @@ def export(
     file: Annotated[Path, typer.Argument(metavar="FILE.tar", help="What to write.")],
     url: Url = LOCAL,
 ) -> None:
-    """Write a finished job to a file: request, models, datasets, artifact, report, curves.
+    """Write a finished job to a file: request, models, datasets, artifact, report, curves, trials.
 
     \b
     winnow export job_1 job.tar

@@ -114,8 +114,8 @@ def job_list(jobs: Iterable[Job]) -> Table:
 
 def standing(job: Job) -> str:
     """The state in a few words: `queued, 3rd in line` is `queued (3)`, `succeeded: accepted`, `failed: code`."""
-    if job.state == "queued" and job.waiting_for is not None and job.waiting_for.capability != CPU:
-        return f"queued: no worker has {job.waiting_for.capability}"
+    if job.waiting_for is not None and job.waiting_for.capability != CPU:
+        return f"{job.state}: no worker has {job.waiting_for.capability}"
     if job.state == "queued" and job.queue_position is not None:
         return f"queued ({job.queue_position})"
     if job.state == "running":

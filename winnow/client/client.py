@@ -27,8 +27,9 @@ import httpx
 from winnow.client.download import download
 from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
 from winnow.client.events import server_events
-from winnow.client.exporting import export_job, import_job
+from winnow.client.exporting import export_job
 from winnow.client.files import FileBody, OnProgress
+from winnow.client.importing import import_job
 from winnow.client.inquiring import fetch_answer
 from winnow.client.packing import PackedBody, is_packed
 from winnow.client.plain import plain
@@ -326,7 +327,8 @@ class Client:
         return self._fetch(id, "curves", Path(path), f"{id}-curves.zip", on_progress)
 
     def export(self, id: str, path: str | Path) -> Path:
-        """Write a finished job with all that it needs to a tar: request, models, datasets, artifact, report, curves.
+        """Write a finished job with all that it needs to a tar: request, models, datasets, artifact, report, curves,
+        and the trials of a search.
 
         Raises DamagedTransfer, UnusableFile, and ClientError while it has not finished.
         """

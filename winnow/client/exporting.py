@@ -1,47 +1,44 @@
-"""A finished job with all that it needs, out of one service into a file, and out of a file into another service."""
+"""A finished job with all that it needs, out of one service into a file."""
 
 import hashlib
 import io
 import os
 import tarfile
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final, Protocol
 
 import httpx
 
 from winnow.client.errors import ClientError, DamagedTransfer, UnusableFile
-from winnow.client.files import FileBody, OnProgress, check_readable
 from winnow.client.transport import Transport
 from winnow.contract.dataset import Dataset
-from winnow.contract.errors import Refusal
 from winnow.contract.exported import (
     ARTIFACT,
     CURVES,
     EXPORT,
-    JOB,
-    OF_JOB,
+    MAX_TRIALS,
     REPORT,
+    TRIAL,
     Export,
     ExportedJob,
+    ExportedTrial,
     ExportedUpload,
+    of_trial,
 )
-from winnow.contract.job import FINISHED, Job, JobRequest
+from winnow.contract.job import FINISHED, Artifact, Job, JobRequest
 from winnow.contract.model import Model
 from winnow.contract.needed_data import uses
 from winnow.contract.other_models import named_models
-from winnow.contract.strict_json import read_model
-from winnow.contract.strict_tar.archive import TarArchive, open_tar
-from winnow.contract.strict_tar.header import BrokenTar
+from winnow.contract.trial import Trial
 
-MAX_EXPORT_BYTES: Final = 2**20
 TIMEOUT: Final = httpx.Timeout(600.0, connect=5.0)
 
 
-class Uploading(Protocol):
-    """What of a `Client` sends uploads and reads what is there."""
+class Reading(Protocol):
+    """What of a `Client` reads what is there."""
 
     def model(self, id: str) -> Model: ...
 
@@ -49,58 +46,90 @@ class Uploading(Protocol):
 
     def job(self, id: str) -> Job: ...
 
-    def upload_model(
-        self,
-        path: str | Path,
-        name: str | None = None,
-        inputs: Any = (),
-        on_progress: OnProgress | None = None,
-    ) -> Model: ...
-
-    def upload_dataset(
-        self,
-        path: Any,
-        declaration: Any = None,
-        name: str | None = None,
-        on_progress: OnProgress | None = None,
-    ) -> Dataset: ...
+    def trials(self, id: str) -> Iterator[Trial]: ...
 
 
-def export_job(client: Uploading, transport: Transport, id: str, target: Path) -> Path:
+def export_job(client: Reading, transport: Transport, id: str, target: Path) -> Path:
     """Write the job to `target`, which is whole or not there. Raises `DamagedTransfer`, `UnusableFile`, and
     `ClientError` for a job that has not finished, or whose uploads are gone."""
     job = client.job(id)
     if job.state not in FINISHED or job.finished_at is None:
         raise ClientError(f"{id} is {job.state}; it can be exported when it has ended (`winnow watch {id}`)")
-    report = transport.get(f"/v1/jobs/{id}/report").content if job.graph_sha256 is not None else None
-    exported = Export(winnow=1, job=_of_job(job, report), uploads=[*_uploads(client, job)])
+    uploads = [*_uploads(client, job)]
     with _whole(target) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
-        _add(archive, EXPORT, exported.model_dump_json(indent=1).encode())
-        for upload in {upload.file: upload for upload in exported.uploads}.values():
-            _fetch(archive, transport, f"/v1/{upload.kind}s/{upload.id}/content", upload.file, upload.sha256)
-        for name, path in ((ARTIFACT, "artifact"), (CURVES, "curves")):
-            if sha256 := exported.job.files.get(name):  # type: ignore[call-overload]
-                _fetch(archive, transport, f"/v1/jobs/{id}/{path}", name, sha256)
-        if report is not None:
-            _add(archive, REPORT, report)
+        writing = _Export(archive, transport)
+        for upload in {upload.file: upload for upload in uploads}.values():
+            writing.fetch(f"/v1/{upload.kind}s/{upload.id}/content", upload.file, upload.sha256)
+        files = writing.made(f"/v1/jobs/{id}", job)
+        if job.state == "succeeded" and job.trials is not None:
+            for trial in islice(filter(_has_ended, client.trials(id)), MAX_TRIALS):
+                files |= writing.trial(f"/v1/jobs/{id}/trials/{trial.number}", trial)
+        exported = Export(winnow=1, job=_of_job(job, files), uploads=uploads)
+        add_member(archive, EXPORT, exported.model_dump_json(indent=1).encode())
     return target
 
 
-def _of_job(job: Job, report: bytes | None) -> ExportedJob:
+def _has_ended(trial: Trial) -> bool:
+    """Not of one that is still told to stop, its job being over."""
+    return trial.state not in ("waiting", "running")
+
+
+class _Export:
+    """An archive that is being written, of what a service has. What writes files answers name → SHA-256."""
+
+    def __init__(self, archive: tarfile.TarFile, transport: Transport) -> None:
+        self._archive, self._transport = archive, transport
+
+    def made(self, url: str, job: Job) -> dict[str, str]:
+        """Artifact, curves and report of the job at `url`, as far as it has them."""
+        files = self._artifact(f"{url}/artifact", ARTIFACT, job.artifact)
+        files |= self._artifact(f"{url}/curves", CURVES, job.curves)
+        return files | (self._report(f"{url}/report", REPORT) if job.graph_sha256 is not None else {})
+
+    def trial(self, url: str, trial: Trial) -> dict[str, str]:
+        """All that is to be had of the trial at `url`."""
+        told = {name: getattr(trial, name) for name in ExportedTrial.model_fields}
+        content = ExportedTrial.model_validate(told).model_dump_json().encode()
+        files = self.add(of_trial(trial.number, TRIAL), content)
+        if trial.artifact is None:
+            return files
+        files |= self._artifact(f"{url}/artifact", of_trial(trial.number, ARTIFACT), trial.artifact)
+        return files | self._report(f"{url}/report", of_trial(trial.number, REPORT))
+
+    def add(self, name: str, content: bytes) -> dict[str, str]:
+        add_member(self._archive, name, content)
+        return {name: hashlib.sha256(content).hexdigest()}
+
+    def fetch(self, url: str, name: str, sha256: str) -> dict[str, str]:
+        """Raises `DamagedTransfer`."""
+        headers = {"Accept-Encoding": "identity"}
+        with self._transport.stream(url, headers=headers, timeout=TIMEOUT) as response:
+            body = Body(response.iter_bytes())
+            add_body(self._archive, name, int(response.headers["content-length"]), body)
+        if body.sha256 != sha256:
+            raise DamagedTransfer(f"{name} has SHA-256 {body.sha256}, but {sha256} was promised; try again")
+        return {name: sha256}
+
+    def _artifact(self, url: str, name: str, made: Artifact | None) -> dict[str, str]:
+        return {} if made is None else self.fetch(url, name, made.sha256)
+
+    def _report(self, url: str, name: str) -> dict[str, str]:
+        return self.add(name, self._transport.get(url).content)
+
+
+def _of_job(job: Job, files: dict[str, str]) -> ExportedJob:
     assert job.finished_at is not None
-    files = {ARTIFACT: job.artifact and job.artifact.sha256, CURVES: job.curves and job.curves.sha256}
-    files[REPORT] = hashlib.sha256(report).hexdigest() if report is not None else None
     return ExportedJob.model_validate(
         {
             "request": JobRequest(**{name: getattr(job, name) for name in JobRequest.model_fields}),
-            "files": {name: sha256 for name, sha256 in files.items() if sha256 is not None},
+            "files": files,
             **{name: getattr(job, name) for name in ("state", "outcome", "problem", "requirements")},
             **{name: getattr(job, name) for name in ("graph_sha256", "attempt", "started_at", "finished_at")},
         }
     )
 
 
-def _uploads(client: Uploading, job: Job) -> Iterator[ExportedUpload]:
+def _uploads(client: Reading, job: Job) -> Iterator[ExportedUpload]:
     for id in dict.fromkeys([job.model, *named_models(job.recipe)]):
         model = client.model(id)
         inputs = _declared(model) if model.format == "torchscript" else []
@@ -116,24 +145,8 @@ def _declared(model: Model) -> list[str]:
     return [f"{it.name}:{it.dtype}[{','.join(map(str, it.shape))}]" for it in model.inputs or []]
 
 
-def _add(archive: tarfile.TarFile, name: str, content: bytes) -> None:
-    info = tarfile.TarInfo(name)
-    info.size = len(content)
-    archive.addfile(info, io.BytesIO(content))
-
-
-def _fetch(archive: tarfile.TarFile, transport: Transport, url: str, name: str, sha256: str) -> None:
-    with transport.stream(url, headers={"Accept-Encoding": "identity"}, timeout=TIMEOUT) as response:
-        info = tarfile.TarInfo(name)
-        info.size = int(response.headers["content-length"])
-        body = _Body(response.iter_bytes())
-        archive.addfile(info, body)  # type: ignore[arg-type]
-    if body.sha256 != sha256:
-        raise DamagedTransfer(f"{name} has SHA-256 {body.sha256}, but {sha256} was promised; try again")
-
-
-class _Body:
-    """An answer as a file that is read once, from its beginning to its end."""
+class Body:
+    """Pieces as a file that is read once, from its beginning to its end."""
 
     def __init__(self, chunks: Iterator[bytes]) -> None:
         self._chunks, self._rest, self._hash = chunks, b"", hashlib.sha256()
@@ -150,6 +163,16 @@ class _Body:
         return self._hash.hexdigest()
 
 
+def add_member(archive: tarfile.TarFile, name: str, content: bytes) -> None:
+    add_body(archive, name, len(content), io.BytesIO(content))
+
+
+def add_body(archive: tarfile.TarFile, name: str, size_bytes: int, body: Any) -> None:
+    info = tarfile.TarInfo(name)
+    info.size = size_bytes
+    archive.addfile(info, body)
+
+
 @contextmanager
 def _whole(target: Path) -> Iterator[Path]:
     """A file beside the target, which takes its name when all went well."""
@@ -163,90 +186,3 @@ def _whole(target: Path) -> Iterator[Path]:
     finally:
         with suppress(OSError):
             part.unlink(missing_ok=True)
-
-
-def import_job(client: Uploading, transport: Transport, source: Path) -> Job:
-    """Send what `export_job` has written. What is there already stays as it is. Raises `DamagedTransfer`,
-    `UnusableFile`, `UploadRejected`."""
-    check_readable(source)
-    with source.open("rb") as file, tempfile.TemporaryDirectory(prefix="winnow-import-") as name:
-        archive, exported = _read(source, file)
-        folder = Path(name)
-        ids = {upload.id: _send(client, archive, upload, folder) for upload in exported.uploads}
-        request = _renamed(exported.job.request.model_dump(mode="json"), ids)
-        job = exported.job.model_copy(update={"request": JobRequest.model_validate(request)})
-        body = FileBody(_packed(archive, job, folder / "job.tar"))
-        response = transport.request(
-            "POST",
-            "/v1/jobs/import",
-            again=False,
-            content=body,
-            headers=body.headers,
-            timeout=TIMEOUT,
-        )
-        return transport.parsed(Job, response)
-
-
-def _read(source: Path, file: Any) -> tuple[TarArchive, Export]:
-    """The archive, with every hash verified."""
-    try:
-        archive = open_tar(file)
-        member = archive.members.get(EXPORT)
-        if member is None or member.size_bytes > MAX_EXPORT_BYTES:
-            raise UnusableFile(f"{source} was not written by `winnow export`: it has no {EXPORT}")
-        exported = read_model(Export, b"".join(archive.chunks(EXPORT)), EXPORT)
-        for name, sha256 in exported.files.items():
-            if name not in archive.members:
-                raise DamagedTransfer(f"{source} lacks {name}, which its {EXPORT} names")
-            if (found := _hash_of(archive, name)) != sha256:
-                raise DamagedTransfer(f"{name} in {source} has SHA-256 {found}, but {EXPORT} says {sha256}")
-    except BrokenTar as error:
-        raise UnusableFile(f"{source} is no tar that `winnow export` has written: {error}") from error
-    except Refusal as refusal:
-        raise UnusableFile(f"{source} cannot be imported: {refusal.problem.detail}") from refusal
-    return archive, exported
-
-
-def _hash_of(archive: TarArchive, name: str) -> str:
-    digest = hashlib.sha256()
-    for chunk in archive.chunks(name):
-        digest.update(chunk)
-    return digest.hexdigest()
-
-
-def _send(client: Uploading, archive: TarArchive, upload: ExportedUpload, folder: Path) -> str:
-    """The id that it has there."""
-    file = folder / upload.sha256
-    with file.open("wb") as written:
-        for chunk in archive.chunks(upload.file):
-            written.write(chunk)
-    try:
-        if upload.kind == "model":
-            return client.upload_model(file, upload.name, upload.inputs).id
-        return client.upload_dataset(file, upload.declaration, upload.name).id
-    finally:
-        file.unlink()
-
-
-def _renamed(value: Any, ids: Mapping[str, str]) -> Any:
-    """The request with the ids that its uploads have there: no other text is one."""
-    match value:
-        case str():
-            return ids.get(value, value)
-        case dict():
-            return {name: _renamed(part, ids) for name, part in value.items()}
-        case list():
-            return [_renamed(part, ids) for part in value]
-        case _:
-            return value
-
-
-def _packed(archive: TarArchive, job: ExportedJob, target: Path) -> Path:
-    with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as packed:
-        _add(packed, JOB, job.model_dump_json().encode())
-        for name in OF_JOB:
-            if name in job.files:
-                info = tarfile.TarInfo(name)
-                info.size = archive.members[name].size_bytes
-                packed.addfile(info, _Body(archive.chunks(name)))  # type: ignore[arg-type]
-    return target

@@ -39,10 +39,10 @@ Need = Annotated[Capability, AfterValidator(_of_a_job)]
 
 
 class WaitingFor(ResponseModel):
-    """Why a job does not begin: no worker that lives is able to do it."""
+    """Why a job does not begin, or a search does not go on: no worker that lives is able to do it."""
 
     capability: str = Field(description="What no worker has that takes work.")
-    since: datetime = Field(description="When the job began to wait.")
+    since: datetime = Field(description="When the job, or the last of what waits of a search, began to wait.")
 
 
 def canonical(names: Iterable[str]) -> tuple[str, ...]:

@@ -1,8 +1,8 @@
 """What data a job uses: one dataset that is split, or one for each role."""
 
-from typing import Annotated, Final, Self
+from typing import Annotated, Any, Final, Self
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
 from winnow.contract.base import RequestModel
 from winnow.contract.declaration import MAX_INPUTS
@@ -32,8 +32,18 @@ class DataUse(RequestModel):
 ROLES: Final = ("calibration", "training", "evaluation")
 
 
+ONE_WAY: Final[dict[str, Any]] = {
+    "if": {"required": ["dataset"], "properties": {"dataset": {"type": "string"}}},
+    "then": {"properties": {role: {"type": "null"} for role in ROLES}},
+    "else": {"properties": {"map": {"maxProperties": 0}}},
+}
+"""What `DataUses` checks beyond its fields, as JSON Schema has it."""
+
+
 class DataUses(RequestModel):
     """One dataset that is split, or one for each role."""
+
+    model_config = ConfigDict(json_schema_extra=ONE_WAY)
 
     dataset: str | None = Field(
         default=None,

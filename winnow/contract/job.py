@@ -201,7 +201,8 @@ class Job(ResponseModel):
         description="Its place among the waiting jobs that need the same, from 1; null when it does not wait."
     )
     waiting_for: WaitingFor | None = Field(
-        description="What no worker has that the job needs; null when it does not wait for that."
+        description="What no worker has that the job, or what waits of a search, needs; null when it does not wait for "
+        "that."
     )
     step: StepProgress | None = Field(
         description="The step at work, or the one at which the attempt ended; null before the first."

@@ -50,6 +50,9 @@ class Trial(ResponseModel):
     pareto: bool = Field(
         description="Whether no other finished trial is as good in size, latency and quality and better in one."
     )
+    share: float = Field(
+        description="Share of their epochs that its steps trained so far: below 1 it was tried short."
+    )
     seconds: float = Field(description="How long its runs took, together.")
     worker: str | None = Field(description="The worker that ran it last; null before.")
     problem: Problem | None = Field(description="Why it failed; null otherwise.")

@@ -21,7 +21,7 @@ class Work(ResponseModel):
     kind: Doing = Field(description="Which kind of work it is.")
     id: str | None = Field(
         description="Id of the upload, question or job (also of a search or trial its job's); null for work of another "
-        "owner."
+        "owner, unless an administrator asks."
     )
 
 

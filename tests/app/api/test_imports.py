@@ -13,6 +13,7 @@ import pytest
 from app.api.openapi import corpus
 from tests.app.api.conftest import ONNX
 from tests.support.served import Served
+from winnow.contract.report import Report
 
 REPORT = json.dumps(corpus()["Report"][0]).encode()
 NAMES = {"artifact.onnx": ONNX, "report.json": REPORT}
@@ -44,6 +45,26 @@ def exported(model: str, files: dict[str, bytes] | None = None, **changes: Any) 
         "files": {name: hashlib.sha256(content).hexdigest() for name, content in named.items()},
         **changes,
     }
+
+
+def search(
+    model: str, trials: dict[str, Any], files: dict[str, bytes] | None = None
+) -> tuple[Any, dict[str, bytes]]:
+    """A search that succeeded, and its files: with `trial.json` of these trials, by number, and further files."""
+    told = {f"trials/{number}/trial.json": json.dumps(trial).encode() for number, trial in trials.items()}
+    files = {**NAMES, **told, **(files or {})}
+    request = {
+        "model": model,
+        "recipe": {"steps": [{"kind": "weight_only", "bits": {"any_of": [8, 4]}}]},
+        "search": {"budget": {"trials": 8}},
+    }
+    return exported(model, files, request=request), files
+
+
+def a_trial(**changes: Any) -> dict[str, Any]:
+    recipe = {"steps": [{"kind": "weight_only", "bits": 4}]}
+    ended = {"state": "finished", "share": 1.0, "seconds": 2.5, "worker": "worker-1", "problem": None}
+    return {"recipe": recipe, **ended, **changes}
 
 
 def send(api: Served, job: dict[str, Any] | bytes, files: dict[str, bytes] | None = None) -> httpx.Response:
@@ -84,6 +105,116 @@ def test_a_job_that_failed_is_imported_with_its_problem_and_can_be_retried(api: 
 def test_it_runs_through_the_form_too(api: Served, model: str) -> None:
     content = packed({"job.json": json.dumps(exported(model)).encode(), **NAMES})
     assert api.http.post("/v1/jobs/import", files={"file": content}).status_code == 201
+
+
+def test_a_search_is_imported_with_its_trials_whose_numbers_are_those_of_their_reports(
+    api: Served, model: str
+) -> None:
+    report = Report.model_validate_json(REPORT)
+    made = {"trials/1/artifact.onnx": ONNX, "trials/1/report.json": REPORT}
+    failed = a_trial(state="failed", problem=corpus()["Problem"][0])
+    answer = send(
+        api, *search(model, {"1": a_trial(), "12": failed, "3": a_trial(state="stopped_early")}, made)
+    )
+    assert answer.status_code == 201, answer.text
+    job = api.http.get(answer.headers["location"]).json()
+    assert job == answer.json()
+    counts = {"waiting": 0, "running": 0, "finished": 1, "failed": 1, "stopped_early": 1}
+    assert job["trials"] == counts
+    path = f"/v1/jobs/{job['id']}/trials"
+    first, third, twelfth = api.http.get(path).json()["items"]
+    assert [it["number"] for it in (first, third, twelfth)] == [1, 3, 12]
+    assert (first["size_bytes"], first["pareto"]) == (report.size_bytes.after, True)
+    assert first["metrics"].keys() == {entry.metric for entry in report.quality}
+    assert (first["seconds"], first["worker"]) == (2.5, "worker-1")
+    assert (twelfth["problem"]["code"], third["artifact"]) == (failed["problem"]["code"], None)
+    assert api.http.get(f"{path}/1/artifact").content == ONNX
+    assert api.http.get(f"{path}/1/report").content == REPORT
+    assert api.http.get(f"{path}/12/artifact").json()["code"] == "no_artifact"
+    study = api.parts.records.study(job["id"])
+    assert study is not None
+    assert study.state == "closed"
+    assert api.queue.length("cpu") == 0
+    assert api.http.delete(f"/v1/jobs/{job['id']}").status_code == 204
+
+
+def changed(**changes: Any) -> bytes:
+    """A report with other numbers."""
+    return json.dumps({**json.loads(REPORT), **changes}).encode()
+
+
+LATENCY = json.loads(REPORT)["latency"]
+ARTIFACT_1 = {"trials/1/artifact.onnx": ONNX}
+HOSTILE: dict[str, tuple[int, str, dict[str, Any], dict[str, bytes]]] = {
+    "no trial": (422, "invalid_request", {}, {"trials/1/report.json": REPORT}),
+    "a result without a report": (422, "invalid_request", {"1": a_trial()}, ARTIFACT_1),
+    "a name that is none": (422, "invalid_request", {"01": a_trial()}, {}),
+    "a name too many": (422, "invalid_request", {"1": a_trial()}, {"trials/1/passwd": b"x"}),
+    "a way out": (422, "unsafe_archive", {"../1": a_trial()}, {}),
+    "one that runs": (422, "invalid_request", {"1": a_trial(state="running")}, {}),
+    "an open recipe": (
+        422,
+        "invalid_request",
+        {"1": a_trial(recipe={"steps": [{"kind": "weight_only", "bits": {"any_of": [8, 4]}}]})},
+        {},
+    ),
+    "another's model": (
+        404,
+        "not_found",
+        {"1": a_trial(recipe={"steps": [{"kind": "distillation", "teacher": "mdl_of_another"}]})},
+        {},
+    ),
+    "no number": (422, "invalid_request", {"1": a_trial(seconds=-1.0)}, {}),
+    "no model": (
+        415,
+        "unknown_format",
+        {"1": a_trial()},
+        {"trials/1/artifact.onnx": b"<html>", "trials/1/report.json": REPORT},
+    ),
+    "no report": (422, "invalid_request", {"1": a_trial()}, {**ARTIFACT_1, "trials/1/report.json": b"{}"}),
+    "a speed-up of nothing": (
+        422,
+        "invalid_request",
+        {"1": a_trial()},
+        {**ARTIFACT_1, "trials/1/report.json": changed(latency=[{**LATENCY[0], "speedup": 0.0}])},
+    ),
+    "a speed-up that is no number": (
+        400,
+        "malformed_request",
+        {"1": a_trial()},
+        {
+            **ARTIFACT_1,
+            "trials/1/report.json": changed(latency=[{**LATENCY[0], "speedup": float("nan")}]),
+        },
+    ),
+    "a text that no database keeps": (
+        422,
+        "invalid_request",
+        {"1": a_trial()},
+        {
+            **ARTIFACT_1,
+            "trials/1/report.json": changed(
+                requirements=[
+                    {"name": "\0", "asked": 1, "measured": 1, "interval": None, "met": True, "why": None}
+                ]
+            ),
+        },
+    ),
+}
+
+
+@pytest.mark.parametrize("what", HOSTILE)
+def test_trials_that_are_not_what_they_seem_are_refused(api: Served, model: str, what: str) -> None:
+    status, code, trials, files = HOSTILE[what]
+    answer = send(api, *search(model, trials, files))
+    assert (answer.status_code, answer.json()["code"]) == (status, code), answer.text
+    assert api.http.get("/v1/jobs").json()["items"] == []
+
+
+def test_a_recipe_that_leaves_nothing_open_has_no_trials(api: Served, model: str) -> None:
+    job, files = search(model, {"1": a_trial()})
+    answer = send(api, {**job, "request": exported(model)["request"]}, files)
+    assert (answer.status_code, answer.json()["field"]) == (422, "files")
 
 
 Damage = Callable[[dict[str, Any]], tuple[dict[str, Any] | bytes, dict[str, bytes]]]

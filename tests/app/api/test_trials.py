@@ -10,7 +10,7 @@ from app.api.openapi import corpus
 from app.storage.ids import study_of
 from app.storage.records import Decision, Job, Study
 from tests.app.api.test_jobs import stored
-from tests.support.records import a_trial
+from tests.support.records import a_trial, a_worker
 from tests.support.served import Served
 
 SEARCH = {
@@ -72,6 +72,32 @@ def listed(api: Served, job: Job, **params: Any) -> list[dict[str, Any]]:
     answer = api.http.get(f"/v1/jobs/{job.id}/trials", params=params)
     assert answer.status_code == 200, answer.text
     return list(answer.json()["items"])
+
+
+def test_a_search_that_nobody_can_go_on_with_says_what_is_missing(
+    api: Served, model: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While something of it waits: a turn, a trial, its end. What is at work waits for nobody."""
+    monkeypatch.setattr("app.api.waiting_for.FRESH_SECONDS", -1.0)
+    id = api.http.post("/v1/jobs", json={"model": model, **SEARCH, "needs": ["cuda"]}).json()["id"]
+
+    def missing() -> str | None:
+        shown = api.http.get(f"/v1/jobs/{id}").json()
+        assert api.http.get("/v1/jobs").json()["items"] == [shown]
+        return shown["waiting_for"] and str(shown["waiting_for"]["capability"])
+
+    assert missing() == "cuda"
+    trial = a_trial(record(api, id))
+    turn(api, record(api, id), add=[trial])
+    assert (record(api, id).state, missing()) == ("running", "cuda")
+    worker = a_worker(queues=("cuda",))
+    api.parts.records.worker_seen(worker, 0.0)
+    assert missing() is None, "one has come that takes it"
+    api.claim(trial.id)
+    api.parts.records.drain(worker.id)
+    assert missing() is None, "it takes nothing further, and goes on with what it has"
+    api.http.post(f"/v1/jobs/{id}/cancel")
+    assert (record(api, id).state, missing()) == ("cancelling", "cuda")
 
 
 def test_a_search_is_published_as_its_study(api: Served, job: Job) -> None:

@@ -1,10 +1,14 @@
 """`/v1/workers`: who works, at what, and who takes nothing new."""
 
 import time
+from pathlib import Path
+
+import pytest
 
 from app.storage.records import Taker
+from tests.support.owners import also
 from tests.support.records import a_job, a_worker, an_upload
-from tests.support.served import Served
+from tests.support.served import Served, served
 from winnow.contract.worker import Worker, Workers
 
 
@@ -26,18 +30,23 @@ def test_workers_are_shown_with_what_they_have(api: Served) -> None:
     assert (seen.doing, seen.draining, seen.runtimes) == (None, False, {"torch": "2.13.0"})
 
 
-def test_what_a_worker_does_is_told_and_to_others_only_what_kind_it_is(api: Served) -> None:
-    records = api.parts.records
-    for owner, worker in (("local", "wrk_1"), ("somebody", "wrk_2")):
-        used, _ = records.add_upload(an_upload("f" * 64, owner=owner, state="ready"))
-        records.add_job(a_job(used, owner=owner), None)
-        records.worker_seen(a_worker(id=worker), 0.0)
-        assert records.claim_next(Taker(id=worker, capabilities=frozenset({"cpu"})), time.time(), 30.0)
-    mine, others = (worker.doing for worker in sorted(shown(api), key=lambda worker: worker.id))
-    assert mine is not None
-    assert others is not None
-    assert (mine.kind, records.job("local", mine.id or "") is not None) == ("job", True)
-    assert (others.kind, others.id) == ("job", None)
+@pytest.mark.parametrize(
+    ("scopes", "ids"), [(("read",), ["job_ada", None]), (("read", "admin"), ["job_ada", "job_bob"])]
+)
+def test_which_work_a_worker_does_is_told_to_its_owner_and_to_administrators(
+    tmp_path: Path, scopes: tuple[str, ...], ids: list[str | None]
+) -> None:
+    with served(tmp_path, auth="keys") as api, also(api, "ada", scopes) as http:
+        records = api.parts.records
+        for owner in ("ada", "bob"):
+            used, _ = records.add_upload(an_upload("f" * 64, owner=owner, state="ready"))
+            records.add_job(a_job(used, id=f"job_{owner}", owner=owner), None)
+            records.worker_seen(a_worker(id=f"wrk_{owner}"), 0.0)
+            taker = Taker(id=f"wrk_{owner}", capabilities=frozenset({"cpu"}))
+            assert records.claim_next(taker, time.time(), 30.0)
+        workers = Workers.model_validate(http.get("/v1/workers").json()).items
+        doing = [worker.doing for worker in sorted(workers, key=lambda worker: worker.id)]
+        assert [work and (work.kind, work.id) for work in doing] == [("job", id) for id in ids]
 
 
 def test_a_worker_is_drained_and_taken_back(api: Served) -> None:

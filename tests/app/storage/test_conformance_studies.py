@@ -86,6 +86,17 @@ def test_a_search_is_stored_with_its_study_which_waits_in_its_place(records: Rec
     assert records.republish("cpu", 9, 1100.0, 1050.0) == [Wake(queue="cpu", id=study.id)]
 
 
+def test_a_search_that_another_service_has_finished_waits_for_nobody(records: Records, model: Upload) -> None:
+    over = a_job(model, searches=True, state="succeeded", finished_at=1001.0)
+    trials = [a_trial(over, number, state="finished", result={"size_bytes": 7}) for number in range(2)]
+    records.add_job(over, None, trials)
+    assert study_now(records, over).state == "closed"
+    assert records.trial_rows(over.id) == trials
+    assert records.waiting_searches([over.id]) == waiting(records) == set()
+    records.delete_job("local", over.id)
+    assert records.trial_rows(over.id) == []
+
+
 def test_other_jobs_have_no_study(records: Records, model: Upload) -> None:
     job, _ = records.add_job(a_job(model), None)
     assert records.study(job.id) is None
@@ -223,6 +234,26 @@ def test_a_turn_that_goes_well_gives_a_study_its_attempts_back(records: Records,
             assert records.release(study.id, study.attempt, 1020.0)
         assert turn(records, job, 1020.0)
     assert job_of(records, job).state == "running"
+
+
+def test_it_is_known_which_searches_wait_and_since_when(records: Records, model: Upload, job: Job) -> None:
+    """By the last of what waits: a turn, trials that were added, set back, or given back."""
+    other, _ = records.add_job(a_job(model), None)
+    both = [job.id, other.id]
+    assert records.waiting_searches(both) == {job.id}, "only searches are asked for"
+    first, second = begun(records, job)
+    assert (records.waiting_searches(both), job_of(records, job).queued_at) == ({job.id}, 1001.0)
+    claimed(records, first.id)
+    taken = claimed(records, second.id)
+    assert records.waiting_searches(both) == frozenset()
+    assert records.release(second.id, taken.attempt, 1020.0)
+    assert (records.waiting_searches(both), job_of(records, job).queued_at) == ({job.id}, 1020.0)
+    claimed(records, second.id, 1021.0)
+    assert records.finish(first.id, 1, 1030.0, {"state": "finished"})
+    assert (records.waiting_searches(both), job_of(records, job).queued_at) == ({job.id}, 1030.0)
+    assert turn(records, job, 1040.0, change={first.id: {"state": "waiting", "rung": 1}})
+    assert (records.waiting_searches(both), job_of(records, job).queued_at) == ({job.id}, 1040.0)
+    assert records.waiting_searches([]) == records.waiting_searches([other.id]) == frozenset()
 
 
 # --- a trial

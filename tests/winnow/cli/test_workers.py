@@ -15,6 +15,7 @@ from tests.support.served import Served, served
 from winnow.cli.commands import commands
 from winnow.cli.facts import standing
 from winnow.contract.capability import WaitingFor
+from winnow.contract.job import JobState
 
 
 @pytest.fixture
@@ -52,8 +53,7 @@ def test_a_worker_that_is_not_there_is_a_sentence(api: Served) -> None:
     assert "no worker 'wrk_none'" in ask("drain", "wrk_none", code=1)
 
 
-def test_a_job_that_no_worker_can_do_says_so() -> None:
-    waits = job(
-        state="queued", queue_position=1, waiting_for=WaitingFor(capability="cuda", since=job().created_at)
-    )
-    assert standing(waits) == "queued: no worker has cuda"
+@pytest.mark.parametrize("state", ["queued", "running", "cancelling"])
+def test_a_job_that_no_worker_can_do_says_so(state: JobState) -> None:
+    missing = WaitingFor(capability="cuda", since=job().created_at)
+    assert standing(job(state=state, queue_position=1, waiting_for=missing)) == f"{state}: no worker has cuda"

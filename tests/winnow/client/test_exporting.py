@@ -17,9 +17,12 @@ from app.storage.ids import new_id
 from app.storage.memory import MemoryRecords
 from app.storage.records import Wake
 from tests.support.facts import dataset_facts, model_facts
+from tests.support.records import a_trial
 from tests.support.served import Served, served
 from winnow.client import Client, ClientError, DamagedTransfer, UnusableFile
 from winnow.contract.job import Job, JobRequest
+from winnow.contract.report import Report
+from winnow.contract.trial_result import result_of
 
 ONNX = bytes([0x08, 10, 0x3A, 4]) + b"grap"
 SMALL = bytes([0x08, 10, 0x3A, 4]) + b"smal"
@@ -123,6 +126,50 @@ def test_a_job_that_was_exported_and_imported_is_the_same_but_for_ids_and_its_cr
         again = there.import_job(file)
         assert (again.model, again.data) == (imported.model, imported.data)
     assert [path.name for path in file.parent.iterdir()] == ["job.tar"]
+
+
+def test_a_search_goes_with_its_trials(
+    services: tuple[Served, Served], files: dict[str, Path], tmp_path: Path
+) -> None:
+    with Client(services[0].url) as here, Client(services[1].url) as there:
+        model, teacher = (here.upload_model(files[name]).id for name in ("net.onnx", "teacher.onnx"))
+        step = {"kind": "distillation", "teacher": teacher, "epochs": {"any_of": [1, 2]}}
+        data = here.upload_dataset(files["x.npz"], {}).id
+        asked = {"model": model, "recipe": {"steps": [step]}, "search": {"budget": {"trials": 2}}}
+        request = JobRequest.model_validate({**asked, "data": {"training": {"dataset": data}}})
+        made = {
+            "artifact_sha256": stored(services[0], SMALL),
+            "artifact_bytes": len(SMALL),
+            "report_sha256": stored(services[0], REPORT),
+            "graph_sha256": "c" * 64,
+        }
+        job = records.Job(
+            id=new_id("job"),
+            request=request.model_dump(mode="json"),
+            **{"model": model, "uses": (model, teacher, data), "searches": True, "created_at": 1000.0},
+            **{"state": "succeeded", "outcome": "accepted", "requirements": [], "progress": 1.0},
+            **{"finished_at": 1002.0, **made},
+        )
+        result = result_of(Report.model_validate_json(REPORT))
+        tried = {"recipe": {"steps": [{**step, "epochs": 1}]}, "seconds": 3.0, "worker": "worker-1"}
+        trials = [
+            a_trial(job, 0, state="finished", result=result, **tried, **made),
+            a_trial(job, 1, state="failed", problem=corpus()["Problem"][0], **tried),
+            a_trial(job, 2, state="stopped_early", recipe=None),
+            a_trial(job, 3, state="running", **tried),
+        ]
+        services[0].parts.records.add_job(job, None, trials)
+        imported = there.import_job(here.export(job.id, tmp_path / "job.tar"))
+        known = [trial for trial in here.trials(job.id) if trial.number < 3]
+        taken_in = [*there.trials(imported.id)]
+        for ours, theirs in zip(known, taken_in, strict=True):
+            assert theirs.model_dump(exclude={"recipe"}) == ours.model_dump(exclude={"recipe"})
+        assert taken_in[0].recipe is not None
+        (taught,) = taken_in[0].recipe.steps
+        assert there.model(taught.teacher).name == "teacher.onnx"  # type: ignore[union-attr]
+        assert taken_in[2].recipe is None
+        assert there.download_trial(imported.id, 0, tmp_path / "0.onnx").read_bytes() == SMALL
+        assert there.trial_report(imported.id, 0) == here.trial_report(job.id, 0)
 
 
 def test_a_job_that_has_not_finished_is_not_exported(

@@ -1,4 +1,4 @@
-"""`make bench-owners`: whether the time of an answer tells what another owner has.
+"""Whether the time of an answer tells what another owner has.
 
     ratio = median of one kind / median of the other, over 1,000 tries of each, one after the other
 
@@ -20,7 +20,7 @@ import numpy as np
 from app.settings import Settings
 from app.storage.ids import new_id
 from app.storage.open import open_blobs, open_records
-from benchmarks.table import Row, measure
+from benchmarks.parts import Row
 from tests.app.api.conftest import ONNX
 from tests.support.facts import model_facts
 from tests.support.owners import also, served_to
@@ -37,9 +37,9 @@ HEAD = bytes([0x08, 10, 0x3A]) + bytes(
 Seconds = list[float]
 
 
-def main() -> None:
-    parts = {"ids": ids, "uploads": uploads}
-    measure("What another owner has", ("part", "what", "measured", "asked"), parts)
+def rows(folder: Path) -> Iterator[Row]:
+    yield from ids(folder)
+    yield from uploads(folder)
 
 
 def ids(folder: Path) -> Iterator[Row]:
@@ -60,7 +60,7 @@ def ids(folder: Path) -> Iterator[Row]:
         ]
         for method, path, id in asked:
             hers, nobodys = (partial(refused, bob, method, path.format(one)) for one in (id, new_id(id[:3])))
-            yield compared("ids", f"{method} {path.format('…')}", hers, nobodys)
+            yield compared(f"{method} {path.format('…')}", hers, nobodys)
 
 
 def refused(bob: httpx.Client, method: str, address: str, number: int) -> None:
@@ -77,7 +77,7 @@ def uploads(folder: Path) -> Iterator[Row]:
             assert bob.post("/v1/models", content=content).status_code == 201
 
         what = f"upload of {UPLOAD_BYTES >> 10} KiB that another has"
-        yield compared("uploads", what, lambda n: send(hers[n]), lambda n: send(nobodys[n]))
+        yield compared(what, lambda n: send(hers[n]), lambda n: send(nobodys[n]))
 
 
 @contextmanager
@@ -90,7 +90,7 @@ def serving(folder: Path) -> Iterator[tuple[Served, httpx.Client]]:
         yield api, bob
 
 
-def compared(part: str, what: str, one: Callable[[int], None], other: Callable[[int], None]) -> Row:
+def compared(what: str, one: Callable[[int], None], other: Callable[[int], None]) -> Row:
     """Takes turns at which comes first."""
     times: tuple[Seconds, Seconds] = ([], [])
     for number in range(TRIES):
@@ -105,7 +105,7 @@ def compared(part: str, what: str, one: Callable[[int], None], other: Callable[[
     ratio = float(np.median(first) / np.median(second)) - 1
     medians = f"{np.median(first) * 1e3:.2f} and {np.median(second) * 1e3:.2f} ms"
     measured = f"{medians}: {ratio:+.1%} [{low:+.1%}, {high:+.1%}]"
-    return Row(part, what, measured, f"within ±{WITHIN:.0%}: {'yes' if held else 'NO'}")
+    return Row("owners", what, f"within ±{WITHIN:.0%}", measured, held)
 
 
 def interval(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> tuple[float, float]:
@@ -114,7 +114,3 @@ def interval(first: "np.ndarray[Any, Any]", second: "np.ndarray[Any, Any]") -> t
     ratios = np.median(first[drawn], axis=1) / np.median(second[drawn], axis=1) - 1
     low, high = np.quantile(ratios, [0.025, 0.975])
     return float(low), float(high)
-
-
-if __name__ == "__main__":
-    main()
