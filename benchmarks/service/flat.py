@@ -101,8 +101,9 @@ def _submitted(winnow: Client, models: dict[str, str], draw: random.Random) -> s
 
 
 def _looked_at(running: Service) -> Iterator[tuple[str, float]]:
-    held = {"API": [running.main], "worker": running.workers("work"), "inspector": running.workers("inspect")}
+    held = {"API": [running.main], "worker": running.workers("cpu"), "inspector": running.workers("inspect")}
     for name, processes in held.items():
+        assert processes, f"there is no {name}"
         with suppress(psutil.Error):
             yield f"{name}, MiB", sum(p.memory_info().rss - p.memory_info().shared for p in processes) / 2**20
             yield f"{name}, descriptors", sum(p.num_fds() for p in processes)
