@@ -1,11 +1,14 @@
 """Order: what takes longest comes first, so that the processes that share the tests end together."""
 
+import gc
 import os
 import sys
 import tempfile
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 os.environ.setdefault("WINNOW_QUIET_WAIT_SECONDS", "0")
 """Tests run beside each other: nothing would ever be quiet."""
@@ -16,6 +19,9 @@ sys.dont_write_bytecode = False
 """Else every process that is started here compiles all of the service and the worker anew."""
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 """Before torch and numpy are imported: threads that spin for each other take the cores of the tests beside them."""
+settings.register_profile("winnow", deadline=None)
+settings.load_profile("winnow")
+"""No example is timed: on a busy machine the first, which builds what the others use, is late."""
 
 
 @pytest.fixture
@@ -35,6 +41,17 @@ def all_told(monkeypatch: pytest.MonkeyPatch) -> None:
 def none_told(monkeypatch: pytest.MonkeyPatch) -> None:
     """No time is told in this process: every machine is too busy."""
     monkeypatch.setattr("worker.compression.measure.timing.disturbance.MAX_OTHERS_SHARE", -1.0)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Modules and tests stay to the end: the garbage collector looks through them neither while they come nor later."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

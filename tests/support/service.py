@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any
+from typing import IO, Any
 
 import psutil
 
@@ -75,6 +75,11 @@ class Service:
         self._process.kill()
         self._process.wait()
 
+    def reap(self, seconds: float) -> None:
+        """Take the exit code of what has ended, so that the system forgets it."""
+        if self._process is not None:
+            self._process.wait(seconds)
+
     def command(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """Another `winnow` command on the same data."""
         with self._log.open("ab") as log:
@@ -129,6 +134,7 @@ def service(folder: Path, *options: str, under: Sequence[str] = (), **variables:
         for process in running.processes():
             with suppress(psutil.Error):
                 process.kill()
+        running.reap(10)
 
 
 def send(processes: list[psutil.Process], number: signal.Signals) -> None:
@@ -144,12 +150,17 @@ def _command_line(process: psutil.Process) -> str:
         return ""
 
 
+def _read(out: IO[str], lines: Queue[str]) -> None:
+    """To its end, which comes with that of the last process that writes there."""
+    with out:
+        for line in out:
+            lines.put(line)
+
+
 def _first_url(process: "subprocess.Popen[str]", log: Path) -> str:
     lines: Queue[str] = Queue()
     assert process.stdout is not None
-    threading.Thread(
-        target=lambda out: [lines.put(line) for line in out], args=[process.stdout], daemon=True
-    ).start()
+    threading.Thread(target=_read, args=[process.stdout, lines], daemon=True).start()
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         with suppress(Empty):

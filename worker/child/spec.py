@@ -23,9 +23,12 @@ ANSWER_FILE = "answer.json"
 
 
 class Message(BaseModel):
-    """What is sent between processes, JSON both ways: neither unknown fields nor NaN."""
+    """What is sent between processes, JSON both ways: neither unknown fields nor NaN.
 
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+    Validators are built when they are first used: no process needs all of them.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, defer_build=True)
 
 
 class InspectModel(Message):
@@ -285,5 +288,8 @@ FromChild = StepBegun | Advanced | Logged | Kept | Done | Refused | Measure | Ne
 Answer = Done | Refused | Ended | Fetched
 """From the worker to the child, one for each `Measure` and each `Need`."""
 
-FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(Annotated[FromChild, Field(discriminator="type")])
-ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="type")])
+_LATER = ConfigDict(defer_build=True)
+FROM_CHILD: TypeAdapter[FromChild] = TypeAdapter(
+    Annotated[FromChild, Field(discriminator="type")], config=_LATER
+)
+ANSWER: TypeAdapter[Answer] = TypeAdapter(Annotated[Answer, Field(discriminator="type")], config=_LATER)

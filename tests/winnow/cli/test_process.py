@@ -75,12 +75,11 @@ def test_nobody_there_is_exit_code_1_and_a_sentence() -> None:
 
 
 def test_a_reader_that_goes_away_is_no_crash(winnow: Service) -> None:
-    process = start("jobs", "--url", winnow.url)
-    assert process.stdout is not None
-    process.stdout.close()
-    assert process.stderr is not None
-    assert "Traceback" not in process.stderr.read()
-    process.wait(30)
+    with start("jobs", "--url", winnow.url) as process:
+        assert process.stdout is not None
+        process.stdout.close()
+        assert process.stderr is not None
+        assert "Traceback" not in process.stderr.read()
 
 
 def test_a_port_in_use_is_a_sentence(winnow: Service, tmp_path: Path) -> None:

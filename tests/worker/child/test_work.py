@@ -35,7 +35,8 @@ def test_all_that_a_job_names_reaches_the_library(tmp_path: Path, monkeypatch: p
         max_unpacked_bytes=4,
     )
     reading, writing = os.pipe()
-    assert perform(task, Messages(writing, 1.0)) == {}
+    messages = Messages(writing, 1.0)
+    assert perform(task, messages) == {}
     model, recipe, data, folder, _, options = came
     assert (model, recipe, folder) == (Path("m.onnx"), task.recipe, tmp_path)
     assert data.training is not None
@@ -47,5 +48,5 @@ def test_all_that_a_job_names_reaches_the_library(tmp_path: Path, monkeypatch: p
     assert (options.seed, options.max_unpacked_bytes) == (3, 4)
     assert options.models == {"mdl_t": Path("t.onnx")}
     options.on_kept("finished", "a-key")
-    with os.fdopen(reading, "rb", buffering=0) as pipe:
+    with messages._pipe, os.fdopen(reading, "rb", buffering=0) as pipe:
         assert FROM_CHILD.validate_json(pipe.readline()) == Kept(slot="finished", key="a-key")
