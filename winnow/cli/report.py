@@ -6,11 +6,11 @@ from typing import Final
 
 from rich.console import Group, RenderableType
 
-from winnow.cli import units
 from winnow.cli.naming import in_options
 from winnow.cli.screen import Column, clean, table
 from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
+from winnow.contract import units
 from winnow.contract.report import (
     Latency,
     Pair,

@@ -72,7 +72,7 @@ def export_job(client: Uploading, transport: Transport, id: str, target: Path) -
     job = client.job(id)
     if job.state not in FINISHED or job.finished_at is None:
         raise ClientError(f"{id} is {job.state}; it can be exported when it has ended (`winnow watch {id}`)")
-    report = transport.get(f"/v1/jobs/{id}/report").content if job.graph_sha256 is not None else None
+    report = transport.get(f"/v1/jobs/{id}/report?raw=true").content if job.graph_sha256 is not None else None
     exported = Export(winnow=1, job=_of_job(job, report), uploads=[*_uploads(client, job)])
     with _whole(target) as part, tarfile.open(part, "w", format=tarfile.PAX_FORMAT) as archive:
         _add(archive, EXPORT, exported.model_dump_json(indent=1).encode())

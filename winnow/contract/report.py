@@ -47,10 +47,12 @@ class Latency(ResponseModel):
     shapes: dict[str, list[int]] = Field(description="The shapes of the inputs, by name.")
     baseline_ms: Percentiles = Field(description="Times of single runs of the model as uploaded.")
     candidate_ms: Percentiles = Field(description="Times of single runs of the result.")
-    baseline_samples_ms: list[float] = Field(
-        description="Each timed run of the model as uploaded, in milliseconds."
+    baseline_samples_ms: list[float] | None = Field(
+        description="Each timed run of the model as uploaded, in milliseconds; null unless asked for (`?raw=true`)."
     )
-    candidate_samples_ms: list[float] = Field(description="Each timed run of the result, in milliseconds.")
+    candidate_samples_ms: list[float] | None = Field(
+        description="Each timed run of the result, in milliseconds; null unless asked for (`?raw=true`)."
+    )
     baseline_throughput: float = Field(
         description="Samples per second of the model as uploaded, from its median time."
     )

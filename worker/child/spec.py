@@ -126,6 +126,18 @@ class JudgeFinal(Judged):
     search: SearchReport
 
 
+class RenderPage(Message):
+    """Make the page of a job that has a report. `recipe` is null where the result is the upload, tidied; `judged` is
+    what the job was given, null where some of it is gone: the page then shows what the report says and no more."""
+
+    kind: Literal["render_page"]
+    report: Path
+    artifact: Path
+    out_dir: Path
+    recipe: Recipe | None
+    judged: Judged | None
+
+
 class LoadModel(Message):
     """Measure loading and running a model in a fresh process; `feed` is the `.npz` of its inputs."""
 
@@ -162,7 +174,7 @@ class CompareModels(Message):
     target: Target = DEFAULT_TARGET
 
 
-Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress | JudgeFinal
+Work = InspectModel | InspectDataset | Propose | ShowPreview | RenderPage | Compress | JudgeFinal
 """What a worker has done in a child."""
 
 Measuring = LoadModel | TryLoading | CompareModels

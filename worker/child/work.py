@@ -23,6 +23,7 @@ from worker.child.spec import (
     LoadModel,
     Propose,
     Refused,
+    RenderPage,
     Rows,
     ShowPreview,
     Spec,
@@ -64,6 +65,8 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
             return _propose(task)
         case ShowPreview():
             return _preview(task)
+        case RenderPage():
+            return _render_page(task, messages)
         case Compress():
             return _compress(task, messages)
         case JudgeFinal():
@@ -149,6 +152,16 @@ def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
     return {}
 
 
+def _render_page(task: RenderPage, messages: Messages) -> dict[str, Any]:
+    from worker.compression.page_again import Given, page_again
+
+    given = None
+    if task.judged is not None:
+        given = Given(task.judged.model, _data(task.judged), _options(task.judged, messages))
+    page_again(task.report, task.artifact, task.recipe, given, task.out_dir, messages)
+    return {}
+
+
 def _data(task: Judged) -> Data:
     return Data(
         calibration=_source(task.calibration),
@@ -174,6 +187,7 @@ def _options(task: Judged, messages: Messages) -> "Options":
         task.request,
         task.target,
         messages.tell_kept,
+        page=task.judging != "trial",
     )
 
 
