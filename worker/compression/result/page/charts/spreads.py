@@ -5,6 +5,7 @@ from typing import Final
 
 import numpy as np
 
+from worker.compression.ir.arrays import Array
 from worker.compression.result.page.marks import Curve, Drawing, Line, Mark, Words, scale
 
 WIDTH: Final = 340.0
@@ -44,7 +45,7 @@ def _steps(
 
 
 def binned(
-    before: Sequence[float], after: Sequence[float], *, tails: float = 0.0, bins: int = BINS
+    before: Sequence[float] | Array, after: Sequence[float] | Array, *, tails: float = 0.0, bins: int = BINS
 ) -> tuple[list[float], list[float], list[float]]:
     """Bin both over the same edges; the share `tails` is left out at each end, and counted in the last bins."""
     both = np.concatenate([np.asarray(before, np.float64), np.asarray(after, np.float64)])

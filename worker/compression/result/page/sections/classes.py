@@ -18,14 +18,14 @@ CONFUSED: Final = 12
 def section(subject: Subject) -> Section | None:
     seen = subject.seen
     names = [] if seen.confusion is None else seen.confusion.classes
-    figures = [_per_class(entry, names) for entry in subject.report.quality if entry.per_class]
-    if seen.confusion is not None and (drawn := _confusion(seen.confusion)) is not None:
-        figures.append(drawn)
+    drawn = [_per_class(entry, names) for entry in subject.report.quality if entry.per_class]
+    drawn.append(None if seen.confusion is None else _confusion(seen.confusion))
+    figures = [figure for figure in drawn if figure is not None]
     blocks: list[Block] = [Figures(figures)]
     return Section("classes", "Classes", blocks) if figures else None
 
 
-def _per_class(entry: Quality, names: list[str]) -> Figure:
+def _per_class(entry: Quality, names: list[str]) -> Figure | None:
     sign = -1 if entry.metric in ERRORS else 1
     rows = []
     for one in entry.per_class or []:
@@ -33,11 +33,14 @@ def _per_class(entry: Quality, names: list[str]) -> Figure:
         name = names[one.number] if one.number < len(names) else f"class {one.number}"
         shown = f"{name}, {units.metric(entry.metric, one.before)} → {units.metric(entry.metric, one.after)}"
         rows.append((shown, change, "good" if change > 0 else "bad"))
-    rows.sort(key=lambda row: -abs(row[1]))
-    worst = rows[:SHOWN]
-    label = f"Change of {entry.metric} for {len(rows)} classes; the largest is {worst[0][0]}"
-    note = f"the {SHOWN} largest changes of {len(rows)} classes" if len(rows) > SHOWN else ""
-    drawing = named_bars(label, worst, lambda value: units.metric(entry.metric, value))
+    changed = sorted((row for row in rows if row[1]), key=lambda row: -abs(row[1]))
+    if not changed:
+        return None
+    label = f"Change of {entry.metric} for {len(changed)} classes; the largest is {changed[0][0]}"
+    note = f"{len(rows) - len(changed)} of {len(rows)} classes are as they were"
+    if len(changed) > SHOWN:
+        note += f"; the {SHOWN} largest changes are shown"
+    drawing = named_bars(label, changed[:SHOWN], lambda value: units.metric(entry.metric, value))
     return Figure(drawing, f"{entry.metric} by class, right is better", note)
 
 

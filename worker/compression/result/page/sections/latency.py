@@ -19,10 +19,10 @@ def section(subject: Subject) -> Section | None:
         return None
     legend = [("before", "before"), ("after", "after")]
     rows = [row for entry in entries for row in _rows(entry)]
-    columns = ("", "p50", "p90", "p95", "p99", "mean", "per second")
+    columns = ("measured at", "model", "p50", "p90", "p95", "p99", "mean", "per second")
     blocks: list[Block] = [
         Figures([_figure(entry) for entry in entries[:8]], legend),
-        Table(columns, rows),
+        Table(columns, rows, 2),
     ]
     blocks += [Paragraph(f"{_where(entry)}: not told, {entry.untold}.") for entry in entries if entry.untold]
     return Section("latency", "Latency", blocks)
@@ -49,4 +49,4 @@ def _rows(entry: Latency) -> Iterator[list[str]]:
     )
     for name, times, rate in sides:
         figures = (times.p50, times.p90, times.p95, times.p99, times.mean)
-        yield [f"{_where(entry)}, {name}", *map(units.milliseconds, figures), units.rate(rate)]
+        yield [_where(entry), name, *map(units.milliseconds, figures), units.rate(rate)]

@@ -3,7 +3,6 @@
 from collections.abc import Iterator
 from typing import Any, Final
 
-from winnow.contract import units
 from winnow.contract.report import StepReport
 from worker.compression.result.page.blocks import Figure, Figures, Section
 from worker.compression.result.page.charts.curves import curves
@@ -29,7 +28,7 @@ def _figures(step: StepReport) -> Iterator[Figure]:
         lines = [(kind, points) for key, kind in names if len(points := _points(epochs, key)) > 1]
         if lines:
             label = f"{name}: {title} over {len(epochs)} epochs, at last {lines[-1][1][-1][1]:.4g}"
-            yield Figure(curves(label, lines, units.number), f"{name}: {title}", note)
+            yield Figure(curves(label, lines, lambda value: f"{value:.3g}"), f"{name}: {title}", note)
 
 
 def _points(epochs: list[dict[str, Any]], key: str) -> list[tuple[float, float]]:
