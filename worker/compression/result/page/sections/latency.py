@@ -9,7 +9,7 @@ from worker.compression.result.page.blocks import Block, Figure, Figures, Paragr
 from worker.compression.result.page.charts.spreads import binned, spread
 from worker.compression.result.page.subject import Subject
 
-TAILS: Final = 0.01
+TAILS: Final = 0.05
 """Of the runs at each end, which would stretch the picture."""
 
 

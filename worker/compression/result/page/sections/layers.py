@@ -17,9 +17,9 @@ COLUMNS: Final = (
     "what became of it",
     *("bytes before", "bytes after"),
     *("MACs before", "MACs after"),
-    *("ms before", "ms after"),
     "SNR of its output",
 )
+TIMES: Final = ("ms before", "ms after")
 
 
 def section(subject: Subject) -> Section | None:
@@ -28,9 +28,10 @@ def section(subject: Subject) -> Section | None:
         return None
     blocks: list[Block] = [Paragraph(_order(subject), "quiet")]
     rows = [_row(layer, subject) for layer in layers[: SHOWN + FOLDED]]
-    blocks.append(Table(COLUMNS, rows[:SHOWN], 3))
+    columns = (*COLUMNS, *(TIMES if subject.seen.times.before else ()))
+    blocks.append(Table(columns, rows[:SHOWN], 3))
     if rows[SHOWN:]:
-        blocks.append(Folded(f"{len(rows) - SHOWN} more layers", [Table(COLUMNS, rows[SHOWN:], 3)]))
+        blocks.append(Folded(f"{len(rows) - SHOWN} more layers", [Table(columns, rows[SHOWN:], 3)]))
     if len(layers) > len(rows):
         blocks.append(Paragraph(f"{len(layers) - len(rows)} more stand in the JSON report.", "quiet"))
     blocks += [Paragraph(why, "quiet") for why in subject.seen.why]
@@ -57,9 +58,8 @@ def _row(layer: LayerReport, subject: Subject) -> list[Cell | str]:
         Cell(fate.words, kind=fate.kind),
         *_both(layer.size_bytes),
         *(("-", "-") if layer.macs is None else _both(layer.macs)),
-        _time(seen.times.before.get(layer.name)),
-        _time(seen.times.after.get(layer.name)),
         ("exact" if layer.name in seen.snr_db else "-") if snr is None else f"{snr:.1f} dB",
+        *(_time(side.get(layer.name)) for side in (seen.times.before, seen.times.after) if seen.times.before),
     ]
 
 
