@@ -228,6 +228,7 @@ class JobInput:
             "judging": judging,
             "extent": extent,
             "request": request,
+            "explain": request.explain,
         }
 
     def _model(self, owner: str, id: str) -> Path:

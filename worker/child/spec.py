@@ -99,6 +99,7 @@ class Judged(Message):
     extent: Extent = WHOLE
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
+    explain: bool = False
 
 
 class Compress(Judged):

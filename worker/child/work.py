@@ -188,6 +188,7 @@ def _options(task: Judged, messages: Messages) -> "Options":
         task.target,
         messages.tell_kept,
         page=task.judging != "trial",
+        explain=task.explain and task.judging != "trial",
     )
 
 

@@ -24,8 +24,8 @@ from worker.compression.progress import Progress
 from worker.compression.result.artifact import Artifact, finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
-from worker.compression.result.page.write import write_page
 from worker.compression.result.report import assemble
+from worker.compression.result.told import told_in_full
 from worker.compression.upload import open_upload
 
 Tidied = Callable[[], Artifact]
@@ -73,9 +73,8 @@ def judge_final(
             report = _judge_trial(chosen, out_dir / ARTIFACT, search, materials)
             if _misses(report) and _is_small_enough(materials):
                 report = _or_the_upload(report, out_dir / ARTIFACT, tidied, materials)
-        if options.page:
-            recipe = (report.search and report.search.recipe) or Recipe.model_construct(steps=[])
-            write_page(report, out_dir / ARTIFACT, recipe, materials, out_dir)
+        recipe = None if report.search is None else report.search.recipe
+        report = told_in_full(report, out_dir / ARTIFACT, recipe, materials, out_dir)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report
 

@@ -11,6 +11,7 @@ from worker.compression.data.source import Data
 from worker.compression.materials import Materials
 from worker.compression.options import Options
 from worker.compression.progress import Progress
+from worker.compression.result.fidelity.fidelity import Attributions, attributions
 from worker.compression.result.page.write import write_page
 from worker.compression.upload import open_upload
 
@@ -36,7 +37,10 @@ def page_again(
     told = Report.model_validate_json(report.read_bytes())
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
         materials = None if given is None else _opened(given, recipe, Path(folder), progress)
-        if not write_page(told, artifact, recipe, materials, out_dir):
+        seen = Attributions()
+        if materials is not None and told.fidelity is not None:
+            seen = attributions(artifact, materials)
+        if not write_page(told, artifact, recipe, materials, out_dir, seen):
             raise Refusal("step_failed", "The page could not be made; the operator's log has the details.")
 
 

@@ -15,8 +15,8 @@ from worker.compression.progress import Progress, Silent
 from worker.compression.result.artifact import finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
-from worker.compression.result.page.write import write_page
 from worker.compression.result.report import assemble
+from worker.compression.result.told import told_in_full
 from worker.compression.run_steps import run_steps
 from worker.compression.shared_arrays import SharedArrays
 from worker.compression.upload import open_upload
@@ -62,7 +62,6 @@ def compress(
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
         if options.judging == "result":  # of a trial nobody asks why
             report = explain(report, recipe, materials)
-        if options.page:
-            write_page(report, artifact_path, recipe, materials, out_dir)
+        report = told_in_full(report, artifact_path, recipe, materials, out_dir)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report

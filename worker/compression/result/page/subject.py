@@ -6,6 +6,7 @@ from pathlib import Path
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
+from worker.compression.result.fidelity.fidelity import Attributions
 from worker.compression.result.page.seen import Seen
 
 
@@ -18,4 +19,5 @@ class Subject:
     artifact: Path
     recipe: Recipe | None
     materials: Materials | None = None
+    attributions: Attributions = field(default_factory=Attributions)
     seen: Seen = field(default_factory=Seen)

@@ -8,6 +8,7 @@ from typing import Final
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
+from worker.compression.result.fidelity.fidelity import Attributions
 from worker.compression.result.page.looking.look import look
 from worker.compression.result.page.render import render
 from worker.compression.result.page.subject import Subject
@@ -19,11 +20,16 @@ MAX_BYTES: Final = 3 * 10**6
 
 
 def write_page(
-    report: Report, artifact: Path, recipe: Recipe | None, materials: Materials | None, out_dir: Path
+    report: Report,
+    artifact: Path,
+    recipe: Recipe | None,
+    materials: Materials | None,
+    out_dir: Path,
+    attributions: Attributions | None = None,
 ) -> bool:
     """Write `page.html` into the folder; False where it cannot be made, which is logged."""
     try:
-        subject = Subject(report, artifact, recipe, materials)
+        subject = Subject(report, artifact, recipe, materials, attributions or Attributions())
         content = page_of(replace(subject, seen=look(subject)))
         (out_dir / PAGE).write_bytes(content)
     except Exception as error:
