@@ -265,7 +265,8 @@ class Fidelity(ResponseModel):
 
 
 class Energy(ResponseModel):
-    """What one inference takes, at the first benchmark entry, of all that the counter covers, idle parts included."""
+    """What one inference takes, at the first benchmark entry on all threads that the worker has: all that the counter
+    covers, idle parts included."""
 
     joules: Pair | None = Field(
         description="Joules for one run of the batch; null where no counter can be read."

@@ -21,7 +21,7 @@ from worker.compression.measure.network import Feed, Network
 Method = Literal["integrated_gradients", "occlusion"]
 Forward = Callable[[torch.Tensor], torch.Tensor]
 Make = Callable[[Feed], Forward]
-"""For the other inputs of a feed: from one input [1, …] to what the output answers [1, k]."""
+"""For the other inputs of a feed: from one input [n, …] to what the output answers [n, k]."""
 
 STEPS: Final = 20
 ROUNDS: Final = ("QuantizeLinear", "Integer", "QLinear", "QGemm", "QAttention", "Round", "NBits")
@@ -40,7 +40,7 @@ def differentiable(graph: ir.Model, name: str, output: str) -> Make | None:
 
     def make(feed: Feed) -> Forward:
         given = {key: torch.from_numpy(np.ascontiguousarray(x)) for key, x in feed.items()}
-        return lambda x: module(given | {name: x})[output].reshape(1, -1)
+        return lambda x: module(given | {name: x})[output].reshape(len(x), -1)
 
     return make
 
@@ -51,22 +51,25 @@ def runnable(network: Network, name: str, output: str) -> Make:
     def make(feed: Feed) -> Forward:
         def forward(x: torch.Tensor) -> torch.Tensor:
             (y,) = network.run(feed | {name: x.detach().numpy()}, [output])
-            return torch.from_numpy(np.ascontiguousarray(y, np.float32)).reshape(1, -1)
+            return torch.from_numpy(np.ascontiguousarray(y, np.float32)).reshape(len(x), -1)
 
         return forward
 
     return make
 
 
-def attributed(method: Method, forward: Forward, x: Array, parts: Array, target: int) -> Array:
-    """Attribute output `target` to the elements of x [1, …]; an array of its shape."""
+def attributed(
+    method: Method, forward: Forward, x: Array, parts: Array, target: int, *, at_once: int = 1
+) -> Array:
+    """Attribute output `target` to the elements of x [1, …]; an array of its shape. `at_once`: rows that the models
+    take in one run."""
     from captum.attr import FeatureAblation, IntegratedGradients
 
     tensor = torch.from_numpy(np.ascontiguousarray(x, np.float32))
     how: Any
     if method == "integrated_gradients":
         how = IntegratedGradients(forward).attribute(
-            tensor, target=target, n_steps=STEPS, internal_batch_size=1
+            tensor, target=target, n_steps=STEPS, internal_batch_size=at_once
         )
     else:
         mask = torch.from_numpy(np.ascontiguousarray(parts))[None]

@@ -21,6 +21,7 @@ from worker.compression.materials import Materials
 from worker.compression.measure.network import Network
 from worker.compression.onnx_files import model_files
 from worker.compression.result.fidelity.attribution import (
+    STEPS,
     Make,
     Method,
     attributed,
@@ -135,6 +136,8 @@ def _entries(
     makes: tuple[Make, Make],
 ) -> Iterator[Attribution]:
     end = time.monotonic() + SECONDS
+    alone = len(original.inputs) == 1 and not isinstance(spec.shape[0], int)
+    rows = STEPS if alone else 1
     for row in samples.ordered_rows:
         feed = samples.at(np.array([row]))[0].feeds
         x, parts = feed[spec.name], parts_of(feed[spec.name].shape, 0)
@@ -142,7 +145,9 @@ def _entries(
             raise _Cannot("the input is a single number.")
         (answer,) = original.run(feed, [output])
         target = int(np.nan_to_num(answer.reshape(-1)).argmax())
-        before, after = (summed(attributed(method, make(feed), x, parts, target)[0], parts) for make in makes)
+        before, after = (
+            summed(attributed(method, make(feed), x, parts, target, at_once=rows)[0], parts) for make in makes
+        )
         yield Attribution(int(row), before, after, grid_of(x.shape, 0), _rank_correlation(before, after))
         if time.monotonic() > end:
             return

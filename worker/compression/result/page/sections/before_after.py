@@ -27,6 +27,8 @@ def _figures(subject: Subject) -> Iterator[Figure]:
         ("Multiply-accumulates", report.macs, units.count),
     ]
     yield from (_pair(name, pair, show) for name, pair, show in optional if pair is not None)
+    if report.energy is not None and report.energy.joules is not None:
+        yield _pair("Energy of a run", report.energy.joules, lambda joules: f"{1000 * joules:.3g} mJ")
     yield _pair("Weights", report.parameters, units.count)
     if report.sparsity.before or report.sparsity.after:
         yield _pair("Weights that are zero", report.sparsity, lambda share: f"{share:.1%}")

@@ -19,6 +19,7 @@ def section(subject: Subject) -> Section:
         *([name, version] for name, version in sorted(found.versions.items())),
     ]
     blocks: list[Block] = [Table(("what", "value"), rows, 2)]
-    if report.notes:
-        blocks.append(Listing(report.notes))
+    why = None if report.energy is None else report.energy.why
+    if notes := [*report.notes, *filter(None, [why])]:
+        blocks.append(Listing(notes))
     return Section("environment", "Environment and notes", blocks)
