@@ -118,10 +118,10 @@ def _ask(
     return ask(parts, asked)
 
 
-def ask(parts: Parts, asked: records.Inquiry) -> records.Inquiry:
+def ask(parts: Parts, inquiry: records.Inquiry) -> records.Inquiry:
     """Ask, unless it was asked before. The record comes first, then the hint to the workers. Raises `not_found`."""
     try:
-        stored, new = parts.records.add_inquiry(asked)
+        stored, new = parts.records.add_inquiry(inquiry)
     except Gone as error:
         raise Refusal("not_found", f"{error.id} was deleted a moment ago.") from error
     if new:

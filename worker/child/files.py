@@ -31,10 +31,10 @@ def named_files(task: Task) -> list[Path]:
             return [task.path, task.model]
         case Compress() | JudgeFinal():
             tried = [file for each in _tried(task) for file in (each.artifact, each.report)]
-            return [*_given(task), *tried]
+            return [*_files_of(task), *tried]
         case RenderPage():
-            given = _given(task.judged) if task.judged else []
-            return [task.report, task.artifact, *given]
+            files = _files_of(task.judged) if task.judged else []
+            return [task.report, task.artifact, *files]
         case CompareModels():
             return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]
         case LoadModel():
@@ -61,7 +61,7 @@ def lent_to_measure(task: Measuring, asking: Spec) -> list[Path]:
     return allowed
 
 
-def _given(judged: Judged) -> list[Path]:
+def _files_of(judged: Judged) -> list[Path]:
     data = (judged.calibration, judged.training, judged.evaluation_data, judged.whole)
     return [judged.model, *judged.models.values(), *_paths(*data)]
 

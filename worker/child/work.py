@@ -153,12 +153,12 @@ def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
 
 
 def _render_page(task: RenderPage, messages: Messages) -> dict[str, Any]:
-    from worker.compression.page_again import Given, page_again
+    from worker.compression.page_again import JobFiles, page_again
 
-    given = None
+    job = None
     if task.judged is not None:
-        given = Given(task.judged.model, _data(task.judged), _options(task.judged, messages))
-    page_again(task.report, task.artifact, task.recipe, given, task.out_dir, messages)
+        job = JobFiles(task.judged.model, _data(task.judged), _options(task.judged, messages))
+    page_again(task.report, task.artifact, task.recipe, job, task.out_dir, messages)
     return {}
 
 

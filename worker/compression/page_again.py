@@ -17,8 +17,8 @@ from worker.compression.upload import open_upload
 
 
 @dataclass(frozen=True)
-class Given:
-    """What the job was given."""
+class JobFiles:
+    """What the job was given: its model, data and options."""
 
     model: Path
     data: Data
@@ -29,14 +29,14 @@ def page_again(
     report: Path,
     artifact: Path,
     recipe: Recipe | None,
-    given: Given | None,
+    job: JobFiles | None,
     out_dir: Path,
     progress: Progress,
 ) -> None:
     """Write `page.html` into the folder. Raises `Refusal` `step_failed` where it cannot be made."""
     told = Report.model_validate_json(report.read_bytes())
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
-        materials = None if given is None else _opened(given, recipe, Path(folder), progress)
+        materials = None if job is None else _opened(job, recipe, Path(folder), progress)
         seen = Attributions()
         if materials is not None and told.fidelity is not None:
             seen = attributions(artifact, materials)
@@ -44,8 +44,8 @@ def page_again(
             raise Refusal("step_failed", "The page could not be made; the operator's log has the details.")
 
 
-def _opened(given: Given, recipe: Recipe | None, scratch: Path, progress: Progress) -> Materials:
-    limit = given.options.max_unpacked_bytes
-    upload = open_upload(given.model, scratch, max_unpacked_bytes=limit)
-    upload = upload.for_steps([] if recipe is None else recipe.steps, given.data, scratch)
-    return Materials(upload, given.data, scratch, scratch / "curves", progress, given.options).split()
+def _opened(job: JobFiles, recipe: Recipe | None, scratch: Path, progress: Progress) -> Materials:
+    limit = job.options.max_unpacked_bytes
+    upload = open_upload(job.model, scratch, max_unpacked_bytes=limit)
+    upload = upload.for_steps([] if recipe is None else recipe.steps, job.data, scratch)
+    return Materials(upload, job.data, scratch, scratch / "curves", progress, job.options).split()

@@ -20,7 +20,7 @@ from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import ClassQuality, LayerReport, Pair, Report
 from worker.compression.data.source import Data, Source
 from worker.compression.options import Options
-from worker.compression.page_again import Given, page_again
+from worker.compression.page_again import JobFiles, page_again
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
 from worker.compression.result.page.looking.moved import _Sides
@@ -117,7 +117,7 @@ def test_an_older_report_is_made_into_the_same_sections(
     """With the job's model and data; without them what is measured for the page alone is left out, and it says so."""
     out = made[1]
     ids = []
-    for name, given_back in (("with", Given(files.model, rows(files), asked())), ("without", None)):
+    for name, given_back in (("with", JobFiles(files.model, rows(files), asked())), ("without", None)):
         (folder := tmp_path / name).mkdir()
         page_again(out / "report.json", out / "artifact.onnx", RECIPE, given_back, folder, Silent())
         ids.append(Tags((folder / "page.html").read_text()).ids)

@@ -27,7 +27,7 @@ def answers(task: Task | None, predictions: Any, rows: int, names: list[str]) ->
             return [_class(row, names) for row in scores]
         return [Answer(named(int(row[0]), names), int(row[0])) for row in scores]
     if task == "detection":
-        return [_detected(found, names) for found in predictions]
+        return [_detected(boxes_found, names) for boxes_found in predictions]
     if task in ("regression", "anomaly"):
         values = np.asarray(predictions, np.float64).reshape(rows, -1)
         return [Answer(_numbers(row), tuple(np.round(row, 6))) for row in values]
@@ -48,11 +48,11 @@ def _class(scores: Any, names: list[str]) -> Answer:
     return Answer(f"{named(best, names)} ({float(scores[best]):.3g})", best)
 
 
-def _detected(found: Any, names: list[str]) -> Answer:
-    kinds = [named(int(kind), names) for kind in found.classes]
+def _detected(boxes_found: Any, names: list[str]) -> Answer:
+    kinds = [named(int(kind), names) for kind in boxes_found.classes]
     counted = ", ".join(f"{kinds.count(kind)} × {kind}" for kind in sorted(set(kinds))[:5])
     key = tuple(sorted(kinds))
-    boxes = [tuple(float(value) for value in box) for box in found.boxes[:50]]
+    boxes = [tuple(float(value) for value in box) for box in boxes_found.boxes[:50]]
     return Answer(counted or "nothing", key, boxes)  # type: ignore[arg-type]
 
 

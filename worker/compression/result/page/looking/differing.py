@@ -21,7 +21,7 @@ MAX_CLASSES: Final = 200
 
 
 @dataclass
-class _Found:
+class _Comparison:
     """`kept` is a heap of (whether the answers differ, distance, row, answers, truth), the least first."""
 
     compared: int = 0
@@ -55,31 +55,36 @@ def differing(pair: Pair) -> dict[str, Any]:
     samples = pair.samples.draw(MAX_SAMPLES, pair.materials.options.seed)
     judgement = judgement_of(evaluation, pair.networks[0], samples)
     names = _class_names(pair)
-    found, rows = _Found(), samples.ordered_rows
+    comparison, rows = _Comparison(), samples.ordered_rows
     size = 1 if judgement.task == "detection" else batch_for(samples)
     for feed, count in samples.counted_batches(size):
-        start = found.compared
+        start = comparison.compared
         if (
-            not _compare(pair, judgement, feed, np.asarray(rows[start : start + count]), names, found)
+            not _compare(pair, judgement, feed, np.asarray(rows[start : start + count]), names, comparison)
             or pair.is_over
         ):
             break
-    if not found.compared:
+    if not comparison.compared:
         raise Unseen(f"Answers of the task {judgement.task} are not compared one by one.")
-    kept = [entry for entry in sorted(found.kept, key=lambda entry: entry[:3], reverse=True) if entry[0]]
+    kept = [entry for entry in sorted(comparison.kept, key=lambda entry: entry[:3], reverse=True) if entry[0]]
     return {
         "samples": [_sample(pair, *entry[1:]) for entry in kept],
-        "compared": found.compared,
-        "differing": found.differing,
-        "confusion": _confusion(found, names),
+        "compared": comparison.compared,
+        "differing": comparison.differing,
+        "confusion": _confusion(comparison, names),
     }
 
 
 def _compare(
-    pair: Pair, judgement: Judgement, feed: dict[str, Array], rows: Array, names: list[str], found: _Found
+    pair: Pair,
+    judgement: Judgement,
+    feed: dict[str, Array],
+    rows: Array,
+    names: list[str],
+    comparison: _Comparison,
 ) -> bool:
     """False where answers of the task are not compared."""
-    count, start = len(rows), found.compared
+    count, start = len(rows), comparison.compared
     outputs = [network.run(feed, list(judgement.decoder.outputs)) for network in pair.networks]
     predictions = [judgement.predictions(side, feed, count) for side in outputs]
     said = [answers(judgement.task, side, count, names) for side in predictions]
@@ -88,19 +93,19 @@ def _compare(
     truth = None
     if judgement.task == "classification" and judgement.truth is not None:
         truth = np.asarray(judgement.truth.batch(start, count, predictions[0]))
-        _count(found, truth, said, np.asarray(predictions[0]))
+        _count(comparison, truth, said, np.asarray(predictions[0]))
     far = _distances(outputs[0][0], outputs[1][0], count)
     for index, row in enumerate(rows):
         label = None if truth is None or truth.ndim != 1 else named(int(truth[index]), names)
-        found.add(int(row), (said[0][index], said[1][index]), far[index], label)
+        comparison.add(int(row), (said[0][index], said[1][index]), far[index], label)
     return True
 
 
-def _count(found: _Found, truth: Array, said: list[list[Answer]], scores: Array) -> None:
+def _count(comparison: _Comparison, truth: Array, said: list[list[Answer]], scores: Array) -> None:
     classes = scores.shape[1] if scores.ndim == 2 else 0
     if truth.ndim == 1 and 1 < classes <= MAX_CLASSES:
         first, second = (np.array([answer.key for answer in side], np.int64) for side in said)
-        found.count(truth.astype(np.int64), (first, second), classes)
+        comparison.count(truth.astype(np.int64), (first, second), classes)
 
 
 def _distances(x: Array, y: Array, rows: int) -> list[float]:
@@ -135,12 +140,12 @@ def _share(box: tuple[float, ...], size: tuple[int, int]) -> tuple[float, float,
     return x1, y1, max(x1, x2), max(y1, y2)
 
 
-def _confusion(found: _Found, names: list[str]) -> Confusion | None:
-    if found.before is None or found.after is None:
+def _confusion(comparison: _Comparison, names: list[str]) -> Confusion | None:
+    if comparison.before is None or comparison.after is None:
         return None
-    classes = [named(number, names) for number in range(len(found.before))]
+    classes = [named(number, names) for number in range(len(comparison.before))]
     short = [name.removeprefix("class ") for name in classes]
-    return Confusion(short, found.before, found.after, found.compared)
+    return Confusion(short, comparison.before, comparison.after, comparison.compared)
 
 
 def _class_names(pair: Pair) -> list[str]:

@@ -21,26 +21,27 @@ METHODS: Final = {"integrated_gradients": "integrated gradients", "occlusion": "
 
 
 def section(subject: Subject) -> Section | None:
-    told = subject.report.fidelity
-    if told is None:
+    fidelity = subject.report.fidelity
+    if fidelity is None:
         return None
-    blocks: list[Block] = [Paragraph(_sentence(told))]
+    blocks: list[Block] = [Paragraph(_sentence(fidelity))]
     entries = subject.attributions.entries
     if entries and entries[0].grid[0] > 1:
         blocks.append(Paragraph("Green speaks for the answer, red against it.", "quiet"))
         blocks.append(Gallery([card for entry in entries[:PICTURES] for card in _cards(subject, entry)]))
     elif entries:
-        blocks.append(Figures([_bars(entries, told.input)], [("before", "before"), ("after", "after")]))
+        blocks.append(Figures([_bars(entries, fidelity.input)], [("before", "before"), ("after", "after")]))
     return Section("fidelity", "What both models look at", blocks)
 
 
-def _sentence(told: Fidelity) -> str:
-    known = [value for value in told.spearman if value is not None]
-    mean = "nothing could be ranked" if told.mean is None else f"rank correlation {told.mean:.3f} on average"
+def _sentence(fidelity: Fidelity) -> str:
+    known = [value for value in fidelity.spearman if value is not None]
+    mean = fidelity.mean
+    alike = "nothing could be ranked" if mean is None else f"rank correlation {mean:.3f} on average"
     least = f", {min(known):.3f} at the least" if known else ""
     return (
-        f"Of {told.samples} samples, {told.parts} parts of {told.input} were weighed by {METHODS[told.method]}: "
-        f"{mean}{least} (1: both models rank them alike)."
+        f"Of {fidelity.samples} samples, {fidelity.parts} parts of {fidelity.input} were weighed by "
+        f"{METHODS[fidelity.method]}: {alike}{least} (1: both models rank them alike)."
     )
 
 
