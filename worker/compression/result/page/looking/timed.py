@@ -7,7 +7,7 @@ import onnx_ir as ir
 
 from worker.compression.graph.facts import cost
 from worker.compression.measure.feeds import benchmark_feed
-from worker.compression.measure.timing.quiet import Patience
+from worker.compression.measure.timing.quiet import Patience, usual_wait
 from worker.compression.quantization.search.layer_profile import layer_times
 from worker.compression.result.page.looking.pair import Pair, Unseen
 from worker.compression.result.page.seen import Times
@@ -23,7 +23,7 @@ BUSY: Final = "The machine was too busy to tell."
 def timed(pair: Pair) -> dict[str, Any]:
     """Raises `Unseen`."""
     _check_time(pair)
-    patience = Patience(pair.materials.progress, QUIET_SECONDS, LOCK_SECONDS)
+    patience = Patience(pair.materials.progress, min(QUIET_SECONDS, usual_wait()), LOCK_SECONDS)
     before = _times(pair, pair.before, patience)
     if not before:
         raise Unseen(BUSY)
