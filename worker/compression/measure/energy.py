@@ -68,10 +68,8 @@ def joules_for_a_run(counter: Counter, network: Network, feed: Feed, seconds: fl
 def rapl(root: Path = POWERCAP) -> Counter:
     """The counter of all packages together. Raises `Unreadable`."""
     try:
-        zones = [
-            zone for zone in sorted(root.glob("intel-rapl:*"))
-            if (zone / "name").read_text().startswith("package")
-        ]  # fmt: skip
+        domains = [zone for zone in sorted(root.iterdir()) if zone.name.startswith("intel-rapl:")]
+        zones = [zone for zone in domains if (zone / "name").read_text().startswith("package")]
         if not zones:
             raise Unreadable(NO_CPU.format("there is none"))
         ranges = [int((zone / "max_energy_range_uj").read_text()) for zone in zones]
