@@ -20,14 +20,17 @@ from winnow.contract.needed_data import measured
 from winnow.contract.other_models import named_models
 from winnow.contract.presets import closed_job
 from winnow.contract.recipe import Recipe
+from winnow.contract.report import Report
 from worker.blob_cache import Lent
 from worker.child.spec import (
     Compress,
     InspectDataset,
     InspectModel,
+    Judged,
     JudgeFinal,
     Limits,
     Propose,
+    RenderPage,
     Rows,
     ShowPreview,
     Tried,
@@ -109,8 +112,12 @@ class JobInput:
             indexes=self._files.is_large(dataset.sha256),
         )
 
-    def _inquiry(self, inquiry: Inquiry, folder: Path) -> Propose | ShowPreview:
+    def _inquiry(self, inquiry: Inquiry, folder: Path) -> Propose | ShowPreview | RenderPage:
         """A dataset that was rejected may be asked about: its declaration may be all that is wrong."""
+        if inquiry.job is not None:
+            return self._page(inquiry.owner, inquiry.job, folder)
+        assert inquiry.model is not None, "only pages are about no model"
+        assert inquiry.dataset is not None, "only pages are about no dataset"
         dataset = self._records.upload(inquiry.owner, "dataset", inquiry.dataset)
         if dataset is None:
             raise Refusal("dataset_not_ready", f"The dataset {inquiry.dataset} is deleted. Upload it again.")
@@ -127,8 +134,36 @@ class JobInput:
             case "preview":
                 question = {name: inquiry.question[name] for name in ("declaration", "rows")}
                 return ShowPreview.model_validate({**task, **question})
+            case "page":
+                raise AssertionError("a page is about a job")
             case _:
                 assert_never(inquiry.kind)
+
+    def _page(self, owner: str, id: str, folder: Path) -> RenderPage:
+        """With all that the job was given, or with none of it where some is gone."""
+        job = self._records.job(owner, id)
+        if job is None or job.report_sha256 is None or job.artifact_sha256 is None:
+            raise Refusal("no_artifact", f"The job {id} has no report any more.")
+        report = self._result(job, job.report_sha256)
+        closed = _done(job, Report.model_validate_json(report.read_bytes()))
+        try:
+            fields = self._judged(job, closed, folder, "final" if job.searches else "result")
+        except Refusal:
+            fields = None
+        return RenderPage(
+            kind="render_page",
+            report=report,
+            artifact=self._result(job, job.artifact_sha256),
+            out_dir=folder,
+            recipe=closed.recipe if closed.recipe.steps else None,
+            judged=None if fields is None else Judged.model_validate(fields | {"request": None}),
+        )
+
+    def _result(self, job: Job, sha256: str) -> Path:
+        try:
+            return self._files(sha256)
+        except FileNotFoundError as error:
+            raise Refusal("storage_unavailable", f"What {job.id} made is missing from the store.") from error
 
     def _job(self, trial: Trial) -> Job:
         job = self._records.job(trial.owner, trial.job)
@@ -199,6 +234,7 @@ class JobInput:
             "judging": judging,
             "extent": extent,
             "request": request,
+            "explain": request.explain,
         }
 
     def _model(self, owner: str, id: str) -> Path:
@@ -251,6 +287,15 @@ def _missing(detail: str) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise Refusal("storage_unavailable", detail) from error
+
+
+def _done(job: Job, report: Report) -> ClosedJob:
+    """What was done in the end: of a search the recipe that it chose, no step where that is the upload."""
+    request = JobRequest.model_validate(job.request)
+    if not job.searches:
+        return closed_request(job)
+    chosen = None if report.search is None else report.search.recipe
+    return request.closed(chosen or Recipe.model_construct(steps=[]))
 
 
 def closed_request(job: Job) -> ClosedJob:

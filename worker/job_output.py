@@ -24,10 +24,11 @@ from worker.curves import pack
 
 log = logging.getLogger(__name__)
 
-ARTIFACT, REPORT = "artifact.onnx", "report.json"
+ARTIFACT, REPORT, PAGE = "artifact.onnx", "report.json", "page.html"
 
 MAX_REPORT_BYTES = 64 * 2**20
 """More than twenty thousand layers take."""
+MAX_PAGE_BYTES = 3 * 10**6
 
 
 class Inspected(Message):
@@ -113,7 +114,9 @@ def _stored(file: Path | None, folder: Path, blobs: Blobs) -> str | None:
 
 
 def _inquiry(inquiry: Inquiry, folder: Path, blobs: Blobs) -> dict[str, Any]:
-    """The answer as it was understood, in bytes of ours."""
+    """The answer as it was understood, in bytes of ours; a page as it is, which nothing may run."""
+    if inquiry.kind == "page":
+        return {"state": "ready", "answer_sha256": _page(folder, blobs), "problem": None}
     kind: type[Proposal | Preview] = Proposal if inquiry.kind == "propose" else Preview
     answer = kind.model_validate_json(_bounded(_inside(folder, folder / ANSWER_FILE)))
     writer = blobs.writer()
@@ -138,6 +141,7 @@ def _job(report: Report, folder: Path, blobs: Blobs) -> dict[str, Any]:
         "outcome": report.outcome,
         "requirements": [entry.model_dump(mode="json") for entry in report.requirements],
         "report_sha256": report_sha256,
+        "page_sha256": _page_if_made(folder, blobs),
         "graph_sha256": report.graph_sha256,
         "problem": None,
         **artifact,
@@ -147,7 +151,7 @@ def _job(report: Report, folder: Path, blobs: Blobs) -> dict[str, Any]:
 def _trial(folder: Path, blobs: Blobs) -> dict[str, Any]:
     report = read_report(folder)
     made = _job(report, folder, blobs)
-    files = ("artifact_sha256", "artifact_bytes", "report_sha256", "graph_sha256", "problem")
+    files = ("artifact_sha256", "artifact_bytes", "report_sha256", "page_sha256", "graph_sha256", "problem")
     return {"state": "finished", "result": result_of(report), **{name: made[name] for name in files}}
 
 
@@ -162,6 +166,26 @@ def _bounded(file: Path) -> bytes:
 def _artifact(folder: Path, blobs: Blobs) -> dict[str, Any]:
     sha256, size = blobs.put_file(_inside(folder, folder / ARTIFACT))
     return {"artifact_sha256": sha256, "artifact_bytes": size}
+
+
+def _page(folder: Path, blobs: Blobs) -> str:
+    file = _inside(folder, folder / PAGE)
+    if (size := file.stat().st_size) > MAX_PAGE_BYTES:
+        raise ValueError(f"the page has {size:,} bytes, more than {MAX_PAGE_BYTES:,}")
+    return blobs.put_file(file)[0]
+
+
+def _page_if_made(folder: Path, blobs: Blobs) -> str | None:
+    """No job is lost for its page, unless the disk is full."""
+    if not (folder / PAGE).exists():
+        return None
+    try:
+        return _page(folder, blobs)
+    except StoreAway:  # it will be asked again
+        raise
+    except (ValueError, OSError) as error:
+        log.warning("%s: the page could not be kept: %s", folder, error)
+        return None
 
 
 def _curves(folder: Path, blobs: Blobs) -> dict[str, Any]:

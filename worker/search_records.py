@@ -56,7 +56,7 @@ def search_report(plan: Plan, rows: list[Trial]) -> SearchReport:
 
 def end_of_job(final: dict[str, Any]) -> dict[str, Any]:
     """What a job becomes by its final, which these changes finish."""
-    files = ("artifact_sha256", "artifact_bytes", "report_sha256", "graph_sha256", "problem")
+    files = ("artifact_sha256", "artifact_bytes", "report_sha256", "page_sha256", "graph_sha256", "problem")
     result = final["result"]
     return {
         "state": "succeeded",

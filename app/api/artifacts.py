@@ -4,10 +4,12 @@ from typing import Final
 
 from fastapi import Request, Response
 
+from app.api.accept import HTML, wants_html
 from app.api.content import CONTENT, content, content_of
-from app.api.deps import Service
+from app.api.deps import Parts, Service
 from app.api.jobs import Found
-from app.api.problems import documented
+from app.api.problems import Responses, documented
+from app.api.reports import MADE_LATER, Raw, report_json, report_page
 from app.api.router import Router
 from app.api.uploads import clean, stem
 from app.storage.records import Job
@@ -18,6 +20,13 @@ from winnow.contract.report import Report
 
 router = Router(prefix="/v1/jobs", tags=["results"])
 
+REPORTED: Final[Responses] = {
+    200: {
+        "model": Report,
+        "description": "Before and after, measured",
+        "content": {HTML: {"schema": {"type": "string"}, "example": "<!doctype html>…"}},
+    }
+}
 ZIP: Final = "application/zip"
 
 
@@ -47,14 +56,24 @@ def download_artifact(request: Request, service: Service, job: Found) -> Respons
         "not_found",
         "job_not_finished",
         "no_artifact",
-        also={200: {"model": Report, "description": "Before and after, measured"}},
+        also=REPORTED,
     ),
 )
-def get_report(request: Request, service: Service, job: Found) -> Response:
-    """Everything that was measured, as JSON."""
+def get_report(request: Request, service: Service, job: Found, raw: Raw = False) -> Response:
+    """Everything that was measured, as JSON; to a browser (`Accept: text/html`) as a page, which asks for nothing and
+    runs nothing."""
+    if wants_html(request.headers):
+        return show_page(request, service, job)
+    return send_report(request, service, job, raw)
+
+
+def send_report(request: Request, service: Parts, job: Job, raw: bool = False) -> Response:
     sha256 = made(job, job.report_sha256)
-    filename = f"{name_of(service, job)}-winnow-report.json"
-    return content(request, service.blobs, sha256, filename, "application/json")
+    return report_json(request, service.blobs, sha256, f"{name_of(service, job)}-winnow-report.json", raw)
+
+
+def show_page(request: Request, service: Parts, job: Job) -> Response:
+    return report_page(request, service.blobs, made_page(job))
 
 
 @router.get(
@@ -92,6 +111,14 @@ def made(job: Job, sha256: str | None) -> str:
     why = "" if job.problem is None else "; its problem says why"
     ended = "has failed" if job.state == "failed" else f"was {job.state}"
     raise Refusal("no_artifact", f"The job {ended} and left nothing to download{why}.")
+
+
+def made_page(job: Job) -> str:
+    """The hash of the page. Raises `job_not_finished`, `no_artifact`."""
+    made(job, job.report_sha256)
+    if job.page_sha256 is None:
+        raise Refusal("no_artifact", f"The report was not made into a page. {MADE_LATER.format(job.id)}")
+    return job.page_sha256
 
 
 def name_of(service: Service, job: Job) -> str:

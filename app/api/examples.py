@@ -307,6 +307,20 @@ TRIALS: Final[list[dict[str, Any]]] = [
 ]
 
 PARTS: Final[dict[str, list[dict[str, Any]]]] = {
+    "Fidelity": [
+        {
+            "method": "occlusion",
+            "input": "image",
+            "output": "logits",
+            "parts": 64,
+            "samples": 2,
+            "spearman": [0.919, 0.957],
+            "mean": 0.938,
+        }
+    ],
+    "Energy": [
+        {"joules": {"before": 0.02, "after": 0.01, "ratio": 0.5}, "source": "rapl", "why": None},
+    ],
     "SearchReport": [
         {
             "objective": "size",

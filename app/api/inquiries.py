@@ -1,6 +1,6 @@
 """`POST /v1/datasets/propose`, `GET /v1/datasets/{id}/preview`, `GET /v1/inquiries/{id}`: questions for a worker.
 
-The answer is made once for the same question, and goes with the dataset or the model.
+The answer is made once for the same question, and goes with what it is about.
 """
 
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from app.storage.ports import Gone
 from app.storage.records import InquiryKind, Wake
 from app.tracing import current_origin
 from winnow.contract.errors import Problem, Refusal
-from winnow.contract.inquiry import MAX_PREVIEW_ROWS, Inquiry, Preview, Proposal, ProposeRequest
+from winnow.contract.inquiry import MAX_PREVIEW_ROWS, Inquiry, Preview, Proposal, ProposeRequest, Rendered
 
 router = Router(prefix="/v1", tags=["datasets"])
 
@@ -49,7 +49,7 @@ async def propose(request: ProposeRequest, service: Service, owner: Owner, wait:
     """How the dataset is to be read for the model: which array or column is which input, layout, scale, labels."""
     question = {"service": SERVICE}
     ids = (request.model, request.dataset)
-    return await _respond(
+    return await respond(
         service, await run_in_threadpool(_ask, service, owner, "propose", *ids, question), wait
     )
 
@@ -73,7 +73,7 @@ async def preview(
     wait: Wait = 0,
 ) -> Response:
     """What the model will be fed with: shapes, ranges, and pictures as it sees them."""
-    return await _respond(
+    return await respond(
         service, await run_in_threadpool(_ask_preview, service, owner, id, model, rows), wait
     )
 
@@ -81,15 +81,15 @@ async def preview(
 @router.get(
     "/inquiries/{id}",
     operation_id="get_inquiry",
-    response_model=Proposal | Preview,
-    responses=documented(*REFUSED, also=LATER),
+    response_model=Proposal | Preview | Rendered,
+    responses=documented(*REFUSED, "step_failed", also=LATER),
 )
 async def inquiry(id: InquiryId, service: Service, owner: Owner, wait: Wait = 0) -> Response:
     """The answer to a question that was asked before."""
     record = await run_in_threadpool(service.records.inquiry, owner, id)
     if record is None:
         raise _gone(id)
-    return await _respond(service, record, wait)
+    return await respond(service, record, wait)
 
 
 def _ask_preview(parts: Parts, owner: str, id: str, model: str, rows: int) -> records.Inquiry:
@@ -101,7 +101,6 @@ def _ask_preview(parts: Parts, owner: str, id: str, model: str, rows: int) -> re
 def _ask(
     parts: Parts, owner: str, kind: InquiryKind, model: str, dataset: str, question: dict[str, Any]
 ) -> records.Inquiry:
-    """The record comes first, then the hint to the workers."""
     ready(find(parts, owner, "model", model, "model"), "model")
     find(parts, owner, "dataset", dataset, "dataset")
     asked = records.Inquiry(
@@ -116,8 +115,13 @@ def _ask(
         dataset=dataset,
         question=question,
     )
+    return ask(parts, asked)
+
+
+def ask(parts: Parts, inquiry: records.Inquiry) -> records.Inquiry:
+    """Ask, unless it was asked before. The record comes first, then the hint to the workers. Raises `not_found`."""
     try:
-        stored, new = parts.records.add_inquiry(asked)
+        stored, new = parts.records.add_inquiry(inquiry)
     except Gone as error:
         raise Refusal("not_found", f"{error.id} was deleted a moment ago.") from error
     if new:
@@ -125,7 +129,8 @@ def _ask(
     return stored
 
 
-async def _respond(parts: Parts, record: records.Inquiry, wait: int) -> Response:
+async def respond(parts: Parts, record: records.Inquiry, wait: int) -> Response:
+    """With the answer, if it is there before so many seconds are over, or with where it will be."""
     last = await state_changed(
         record, lambda: parts.records.inquiry(record.owner, record.id), wait, parts.stopping
     )
@@ -145,6 +150,9 @@ def _shown(parts: Parts, record: records.Inquiry) -> Response:
             {name: getattr(record, name) for name in Inquiry.model_fields}
         ).model_dump_json()
         return Response(shown, 202, headers=headers, media_type="application/json")
+    if record.job is not None:
+        rendered = Rendered(job=record.job, page_sha256=record.answer_sha256)
+        return Response(rendered.model_dump_json(), headers=headers, media_type="application/json")
     file = parts.blobs.open(record.answer_sha256)
     if file is None:
         raise Refusal("storage_unavailable", "The answer is missing from the store. Ask again later.")
@@ -153,4 +161,4 @@ def _shown(parts: Parts, record: records.Inquiry) -> Response:
 
 
 def _gone(id: str) -> Refusal:
-    return Refusal("not_found", f"There is no question {id!r}; its dataset or model may have been deleted.")
+    return Refusal("not_found", f"There is no question {id!r}; what it is about may have been deleted.")

@@ -5,7 +5,7 @@ name paths only.
 """
 
 import time
-from typing import Annotated, Final, Literal
+from typing import Annotated, Final, assert_never
 
 from fastapi import Path, Query, Request, Response
 
@@ -18,8 +18,8 @@ from app.api.problems import Responses, documented
 from app.api.router import Router
 from app.api.text import WRITTEN_WHOLE
 from app.api.times import at
-from winnow.contract.access import Link, LinkRequest
-from winnow.contract.errors import Refusal
+from app.storage.records import Job
+from winnow.contract.access import Link, Linked, LinkRequest
 from winnow.contract.report import Report
 
 router = Router(prefix="/v1/jobs", tags=["results"])
@@ -30,7 +30,7 @@ OPENED: Final[Responses] = {
     **CONTENT,
     200: {
         "model": Report,
-        "description": "The artifact's bytes, or the report",
+        "description": "The artifact's bytes, the report, or its page",
         "content": CONTENT[200]["content"],
     },
 }
@@ -46,10 +46,7 @@ OPENED: Final[Responses] = {
 )
 def make_link(wanted: LinkRequest, request: Request, service: Service, job: Found) -> Link:
     """For a colleague who has no key: an address that opens this one thing until it expires."""
-    if wanted.what == "page":
-        detail = "There are no pages yet: a link leads to the artifact or to the report."
-        raise Refusal("invalid_request", detail, field="what")
-    artifacts.made(job, job.artifact_sha256 if wanted.what == "artifact" else job.report_sha256)
+    _check_made(job, wanted.what)
     expires = int(time.time()) + wanted.seconds
     signed = sign(link_secret(service.records), job.id, wanted.what, expires)
     address = f"/v1/links/{job.id}/{wanted.what}?expires={expires}&signature={signed}"
@@ -68,7 +65,7 @@ def make_link(wanted: LinkRequest, request: Request, service: Service, job: Foun
 )
 def open_link(
     id: JobId,
-    what: Annotated[Literal["artifact", "report"], Path(description="What it opens.", examples=["artifact"])],
+    what: Annotated[Linked, Path(description="What it opens.", examples=["artifact"])],
     request: Request,
     service: Service,
     expires: Annotated[
@@ -95,5 +92,20 @@ def open_link(
     job = service.records.any_job(id)
     if job is None:
         raise no_job(id)
-    open_it = artifacts.download_artifact if what == "artifact" else artifacts.get_report
-    return open_it(request, service, job)
+    match what:
+        case "artifact":
+            return artifacts.download_artifact(request, service, job)
+        case "report":
+            return artifacts.send_report(request, service, job)
+        case "page":
+            return artifacts.show_page(request, service, job)
+        case _:
+            assert_never(what)
+
+
+def _check_made(job: Job, what: Linked) -> None:
+    """Raises `job_not_finished`, `no_artifact`."""
+    if what == "page":
+        artifacts.made_page(job)
+    else:
+        artifacts.made(job, job.artifact_sha256 if what == "artifact" else job.report_sha256)

@@ -12,6 +12,7 @@ from app.api.deps import Service
 from app.api.jobs import Found
 from app.api.pages import Listed, Paged, listed
 from app.api.problems import documented
+from app.api.reports import Raw, report_json
 from app.api.router import Router
 from app.storage import records
 from app.storage.records import Page
@@ -94,11 +95,13 @@ def download_trial(request: Request, service: Service, job: Found, trial: FoundT
         also={200: {"model": Report, "description": "Before and after, as far as trials are measured"}},
     ),
 )
-def get_trial_report(request: Request, service: Service, job: Found, trial: FoundTrial) -> Response:
+def get_trial_report(
+    request: Request, service: Service, job: Found, trial: FoundTrial, raw: Raw = False
+) -> Response:
     """What was measured of one trial, as JSON: on the data that trials are compared on, beside other work."""
     sha256 = _made(trial, trial.report_sha256)
     filename = f"{name_of(service, job)}-winnow-{trial.number}-report.json"
-    return content(request, service.blobs, sha256, filename, "application/json")
+    return report_json(request, service.blobs, sha256, filename, raw)
 
 
 def _made(trial: records.Trial, sha256: str | None) -> str:

@@ -9,7 +9,7 @@ import typer
 from app.commands.settings import DataDir, settings
 from winnow.cli.screen import print_result, say
 from winnow.cli.shared import Json
-from winnow.cli.units import size
+from winnow.contract.units import size
 
 Folder = Annotated[Path, typer.Argument(help="Where the backup lies.")]
 

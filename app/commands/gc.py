@@ -8,10 +8,10 @@ import typer
 
 from app.commands.settings import DataDir, settings
 from app.storage.retention import Collected, collect, would_collect
-from winnow.cli import units
 from winnow.cli.screen import print_result, say
 from winnow.cli.shared import Json
 from winnow.client import ClientError
+from winnow.contract import units
 
 
 def gc(

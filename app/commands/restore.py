@@ -4,7 +4,7 @@ from app.commands.backup import Folder
 from app.commands.settings import DataDir, settings
 from winnow.cli.screen import print_result, say
 from winnow.cli.shared import Json
-from winnow.cli.units import size
+from winnow.contract.units import size
 
 
 def restore(folder: Folder, data_dir: DataDir = None, as_json: Json = False) -> None:

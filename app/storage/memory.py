@@ -65,7 +65,9 @@ class MemoryRecords(
             uploads = [upload for upload in self._all(Upload) if upload.id not in without]
             jobs = [job for job in self._all(Job) if job.id not in without]
             trials = [trial for trial in self._all(Trial) if trial.job not in without]
-            inquiries = [i for i in self._all(Inquiry) if not {i.model, i.dataset}.intersection(without)]
+            inquiries = [
+                i for i in self._all(Inquiry) if not {i.model, i.dataset, i.job}.intersection(without)
+            ]
             kept = {c.sha256 for c in self._checkpoints.values() if rules.unfinished(self._items[c.item])}
         of_uploads = {name for upload in uploads for name in (upload.sha256, upload.converted)}
         of_jobs = {getattr(job, name) for job in jobs for name in rules.MADE}

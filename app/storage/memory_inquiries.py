@@ -7,7 +7,7 @@ from app.storage import rules
 from app.storage.kinds import check_id
 from app.storage.memory_base import MemoryStore
 from app.storage.ports import Gone
-from app.storage.records import Inquiry, Upload
+from app.storage.records import Inquiry, Job, Upload
 
 
 class MemoryInquiries(MemoryStore):
@@ -15,10 +15,7 @@ class MemoryInquiries(MemoryStore):
         check_id(inquiry)
         identity = rules.inquiry_identity(inquiry)
         with self._lock:
-            for id, kind in sorted({(inquiry.model, "model"), (inquiry.dataset, "dataset")}):
-                upload = self._get(Upload, id)
-                if upload is None or (upload.owner, upload.kind) != (inquiry.owner, kind):
-                    raise Gone(id)
+            self._check_there(inquiry)
             known = (i for i in self._all(Inquiry) if rules.inquiry_identity(i) == identity)
             same = next(known, None)
             if same is None:
@@ -27,6 +24,17 @@ class MemoryInquiries(MemoryStore):
                 return deepcopy(same), False
             again = replace(same, **rules.asked_again(same, inquiry.max_attempts))
             return self._put(again, published=inquiry.created_at), True
+
+    def _check_there(self, inquiry: Inquiry) -> None:
+        if inquiry.job is not None:
+            job = self._get(Job, inquiry.job)
+            if job is None or job.owner != inquiry.owner:
+                raise Gone(inquiry.job)
+            return
+        for id, kind in sorted({(str(inquiry.model), "model"), (str(inquiry.dataset), "dataset")}):
+            upload = self._get(Upload, id)
+            if upload is None or (upload.owner, upload.kind) != (inquiry.owner, kind):
+                raise Gone(id)
 
     def inquiry(self, owner: str, id: str) -> Inquiry | None:
         with self._lock:

@@ -9,7 +9,7 @@ from app.storage.kinds import check_id
 from app.storage.memory_base import MemoryRows, MemoryStore, paged
 from app.storage.messages import state_event
 from app.storage.ports import Conflict, Gone, KeyReused
-from app.storage.records import Event, IdempotencyKey, Job, JobFilter, Page, Study, Trial, Upload
+from app.storage.records import Event, IdempotencyKey, Inquiry, Job, JobFilter, Page, Study, Trial, Upload
 from winnow.contract.job import FINISHED
 
 
@@ -109,8 +109,8 @@ class MemoryJobs(MemoryStore):
                 return False
             if job.state not in FINISHED:
                 raise Conflict(f"{id} is {job.state}")
-            search: list[Study | Trial] = [*self._all(Study), *self._all(Trial)]
-            self._remove([job, *(item for item in search if item.job == id)])
+            its: list[Study | Trial | Inquiry] = [*self._all(Study), *self._all(Trial), *self._all(Inquiry)]
+            self._remove([job, *(item for item in its if item.job == id)])
             self._keys = {name: value for name, value in self._keys.items() if value[1] != id}
             self._events = [event for event in self._events if event.job != id]
             return True

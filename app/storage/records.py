@@ -15,7 +15,7 @@ LOCAL_OWNER = "local"
 """Whose everything is where nobody is asked who they are."""
 
 UploadKind = Literal["model", "dataset"]
-InquiryKind = Literal["propose", "preview"]
+InquiryKind = Literal["propose", "preview", "page"]
 TrialRole = Literal["trial", "final"]
 CheckpointSlot = Literal["finished", "unfinished", "curves"]
 Queue = str
@@ -105,6 +105,7 @@ class Job(Leased):
     artifact_bytes: int | None = None
     graph_sha256: str | None = None
     report_sha256: str | None = None
+    page_sha256: str | None = None
     curves_sha256: str | None = None
     curves_bytes: int | None = None
     started_at: float | None = None
@@ -114,15 +115,18 @@ class Job(Leased):
 
 @dataclass(frozen=True, kw_only=True)
 class Inquiry(Leased):
-    """A question about a dataset and a model that only a worker can answer, gone with either of them.
+    """A question that only a worker can answer: about a dataset and a model, or for the `page` of a job that has a
+    report. It goes with whatever it is about.
 
-    Identity is (owner, kind, model, dataset, question); `question` has all that the answer depends on besides the bytes
-    of both. `answer_sha256` is a blob of JSON. State is inspecting | ready | rejected.
+    Identity is (owner, kind, model, dataset, job, question); `question` has all that the answer depends on besides the
+    bytes of these, of a page the SHA-256 of the `report`. `answer_sha256` is a blob of JSON, of a page the HTML, which
+    becomes the job's if its report is still that one. State is inspecting | ready | rejected.
     """
 
     kind: InquiryKind
-    model: str
-    dataset: str
+    model: str | None = None
+    dataset: str | None = None
+    job: str | None = None
     question: dict[str, Any]
     answer_sha256: str | None = None
 
@@ -171,6 +175,7 @@ class Trial(Leased):
     artifact_sha256: str | None = None
     artifact_bytes: int | None = None
     report_sha256: str | None = None
+    page_sha256: str | None = None
     graph_sha256: str | None = None
     candidates: list[int] = field(default_factory=list)
 

@@ -38,10 +38,10 @@ JSON_FIELDS: Final = frozenset(
     }
 )
 
-MADE: Final = ("artifact_sha256", "report_sha256", "curves_sha256")
+MADE: Final = ("artifact_sha256", "report_sha256", "page_sha256", "curves_sha256")
 """Fields of a job that name blobs."""
 
-TRIAL_MADE: Final = ("artifact_sha256", "report_sha256")
+TRIAL_MADE: Final = ("artifact_sha256", "report_sha256", "page_sha256")
 """Those of a trial."""
 
 Changes = dict[str, Any]
@@ -68,7 +68,8 @@ def identity(upload: Upload) -> str:
 def inquiry_identity(inquiry: Inquiry) -> str:
     """SHA-256 over what makes two questions the same."""
     question = json.dumps(inquiry.question, sort_keys=True)
-    parts = [inquiry.owner, inquiry.kind, inquiry.model, inquiry.dataset, question]
+    about = [inquiry.model, inquiry.dataset] if inquiry.job is None else [inquiry.job]
+    parts = [inquiry.owner, inquiry.kind, *about, question]
     return hashlib.sha256(json.dumps(parts).encode()).hexdigest()
 
 
@@ -185,6 +186,7 @@ def retrying(job: Job, now: float, more_attempts: int) -> Changes:
         "artifact_bytes",
         "graph_sha256",
         "report_sha256",
+        "page_sha256",
         "curves_sha256",
         "curves_bytes",
     )

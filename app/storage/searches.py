@@ -1,5 +1,6 @@
-"""What becomes of the other rows of a search when one of them changes: the same in every store.
+"""What becomes of other rows, those of a search above all, when one of them changes: the same in every store.
 
+    a page is made           its job has it
     a trial ends             its study has news, and is due
     a study is given up      its job fails, its trials stop
     the job comes to its end the study is closed, the trials stop
@@ -14,7 +15,7 @@ from app.storage import rules
 from app.storage.ids import study_of
 from app.storage.kinds import check_id
 from app.storage.ports import Conflict
-from app.storage.records import Decision, Event, Item, Job, Study, Trial
+from app.storage.records import Decision, Event, Inquiry, Item, Job, Study, Trial
 from winnow.contract.job import FINISHED
 
 Some = TypeVar("Some", bound=Item)
@@ -89,6 +90,8 @@ def finish(
         return False
     if not isinstance(item, Trial):
         rows.change(item, end, now)
+        if isinstance(item, Inquiry):
+            _hand_over_page(rows, item, changes, now)
         return True
     if job_changes is None:
         rows.change(item, end, now)
@@ -100,6 +103,15 @@ def finish(
     rows.change(item, end, now)
     _end_job(rows, job, job_changes, now)
     return True
+
+
+def _hand_over_page(rows: Rows, inquiry: Inquiry, changes: rules.Changes, now: float) -> None:
+    """A page is its job's, unless that was done again meanwhile and has another report."""
+    if inquiry.job is None or changes["state"] != "ready":
+        return
+    job = rows.job(inquiry.job)
+    if job.report_sha256 == inquiry.question["report"]:
+        rows.change(job, {"page_sha256": changes["answer_sha256"]}, now)
 
 
 def cancel(rows: Rows, job: Job, now: float) -> Job:

@@ -3,7 +3,19 @@
 from collections.abc import Collection
 from typing import Any, Final
 
-from sqlalchemy import CompoundSelect, Connection, Row, bindparam, delete, insert, select, text, union, update
+from sqlalchemy import (
+    CompoundSelect,
+    Connection,
+    Row,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    text,
+    union,
+    update,
+)
 from sqlalchemy.exc import OperationalError
 
 from app.storage import rules
@@ -96,7 +108,10 @@ def named_blobs() -> CompoundSelect[Any]:
     """The SHA-256 of every blob that a record names, each with the ids of what names it."""
     named = [
         *((uploads.c[name], uploads.c.id, uploads.c.id) for name in ("sha256", "converted")),
-        (inquiries.c.answer_sha256, inquiries.c.model, inquiries.c.dataset),
+        (
+            inquiries.c.answer_sha256,
+            *(func.coalesce(inquiries.c.job, inquiries.c[name]) for name in ("model", "dataset")),
+        ),
         *((jobs.c[name], jobs.c.id, jobs.c.id) for name in rules.MADE),
         *((trials.c[name], trials.c.job, trials.c.job) for name in rules.TRIAL_MADE),
     ]

@@ -7,7 +7,7 @@ from app.storage.kinds import check_id
 from app.storage.ports import Gone
 from app.storage.records import Inquiry
 from app.storage.sql_base import SqlStore, from_row, locked, unless_raced
-from app.storage.tables import inquiries, uploads
+from app.storage.tables import inquiries, jobs, uploads
 
 
 class SqlInquiries(SqlStore):
@@ -42,8 +42,13 @@ class SqlInquiries(SqlStore):
 
 
 def _check_there(connection: Connection, inquiry: Inquiry) -> None:
-    """Locks the model and the dataset until the transaction ends, so that neither can be deleted behind its back."""
-    both = {(inquiry.model, "model"), (inquiry.dataset, "dataset")}
+    """Locks what it is about until the transaction ends, so that none of it can be deleted behind its back."""
+    if inquiry.job is not None:
+        its = (jobs.c.id == inquiry.job) & (jobs.c.owner == inquiry.owner)
+        if connection.execute(select(jobs.c.id).where(its).with_for_update(read=True)).one_or_none() is None:
+            raise Gone(inquiry.job)
+        return
+    both = {(str(inquiry.model), "model"), (str(inquiry.dataset), "dataset")}
     mine = (uploads.c.owner == inquiry.owner) & uploads.c.id.in_([inquiry.model, inquiry.dataset])
     query = select(uploads.c.id, uploads.c.kind).where(mine).order_by(uploads.c.id).with_for_update(read=True)
     there = {(row.id, row.kind) for row in connection.execute(query)}

@@ -88,8 +88,8 @@ def _of_job(*, primary_key: bool = False, index: bool = False) -> Column[str]:
     return Column("job", String(64), job, primary_key=primary_key, index=index, nullable=False)
 
 
-def _of_upload(name: str) -> Column[str]:
-    return Column(name, String(64), ForeignKey("uploads.id", ondelete="CASCADE"), index=True, nullable=False)
+def _asked_about(name: str, table: str) -> Column[str]:
+    return Column(name, String(64), ForeignKey(f"{table}.id", ondelete="CASCADE"), index=True)
 
 
 uploads: Final = Table(
@@ -117,8 +117,9 @@ inquiries: Final = Table(
     metadata,
     *_leased(),
     Column("kind", String(20), nullable=False),
-    _of_upload("model"),
-    _of_upload("dataset"),
+    _asked_about("model", "uploads"),
+    _asked_about("dataset", "uploads"),
+    _asked_about("job", "jobs"),
     Column("question", JSON, nullable=False),
     Column("answer_sha256", String(64)),
     Column("identity", String(64), nullable=False),  # rules.inquiry_identity()
@@ -147,6 +148,7 @@ jobs: Final = Table(
     Column("artifact_bytes", BigInteger),
     Column("graph_sha256", String(64)),
     Column("report_sha256", String(64)),
+    Column("page_sha256", String(64)),
     Column("curves_sha256", String(64)),
     Column("curves_bytes", BigInteger),
     Column("started_at", Double),
@@ -194,6 +196,7 @@ trials: Final = Table(
     Column("artifact_sha256", String(64)),
     Column("artifact_bytes", BigInteger),
     Column("report_sha256", String(64)),
+    Column("page_sha256", String(64)),
     Column("graph_sha256", String(64)),
     Column("candidates", JSON, nullable=False),
     UniqueConstraint("job", "number"),

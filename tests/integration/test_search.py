@@ -76,6 +76,9 @@ def test_a_search_ends_with_its_best_trial_judged_on_rows_that_no_choice_has_see
     judged, chosen = set(rows_of(report.split, "final")), set(rows_of(report.split, "selection"))
     assert report.quality[0].samples == len(judged)
     assert client.trial_report(job.id, best.number).quality[0].samples == len(chosen)
+    page = client.report_page(job.id).decode()
+    assert f"{len(judged)} samples are answered differently" in page
+    assert "Samples that differ" in page
     assert not judged & chosen
     assert any(trial.pareto for trial in done.values())
 

@@ -51,6 +51,7 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
         "Dataset": datasets,
         "Job": [last, *(job for job in jobs if job is not last)],
         "Report": [shortened(http.get(f"/v1/jobs/{last['id']}/report").json())],
+        "Rendered": [http.post(f"/v1/jobs/{last['id']}/report/render").json()],
         "LogRecord": http.get(f"/v1/jobs/{last['id']}/logs").json()["items"][-4:],
         **questions,
         "Alive": [http.get("/livez").json()],

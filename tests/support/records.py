@@ -26,7 +26,7 @@ def an_upload(sha256: str = "a" * 64, **fields: Any) -> Upload:
     return Upload(**{"id": new_id(_PREFIX[made["kind"]]), "sha256": sha256, **made})
 
 
-def an_inquiry(model: Upload, dataset: Upload, **fields: Any) -> Inquiry:
+def an_inquiry(model: Upload | None, dataset: Upload | None, **fields: Any) -> Inquiry:
     """A question that waits for its answer."""
     made: dict[str, Any] = {
         "id": new_id("inq"),
@@ -35,7 +35,8 @@ def an_inquiry(model: Upload, dataset: Upload, **fields: Any) -> Inquiry:
         "kind": "propose",
         "question": {"service": "1"},
     }
-    return Inquiry(model=model.id, dataset=dataset.id, **made | fields)
+    about = {"model": model and model.id, "dataset": dataset and dataset.id}
+    return Inquiry(**made | about | fields)
 
 
 def a_job(*uses: Upload, **fields: Any) -> Job:

@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from winnow.cli import units
 from winnow.cli.exits import USAGE
 from winnow.cli.screen import Column, err, out, print_result, say, table
 from winnow.cli.shared import Json, Url, transfer
@@ -17,6 +16,7 @@ from winnow.cli.targets import target_of, write_whole
 from winnow.cli.uploads import read_declaration
 from winnow.client import Client, ServiceProblem, UploadRejected
 from winnow.client.client import LOCAL
+from winnow.contract import units
 from winnow.contract.declaration import Declaration
 from winnow.contract.inquiry import MAX_PREVIEW_ROWS, Preview, Proposal
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Iterator, Sequence
 
-from winnow.cli import units
 from winnow.cli.exits import OK, PROBLEM
 from winnow.cli.naming import problem_in_options
 from winnow.cli.screen import facts, out, print_result, say, table
 from winnow.cli.shared import errors_in_words
 from winnow.client import Client
+from winnow.contract import units
 from winnow.contract.asked_recipe import kinds_of
 from winnow.contract.dry_run import Forecast
 from winnow.contract.forecast.steps import StepForecast

@@ -4,8 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from rich.table import Table
 
-from winnow.cli import units
 from winnow.cli.screen import Column, facts, table
+from winnow.contract import units
 from winnow.contract.asked_recipe import kinds_of
 from winnow.contract.capability import CPU
 from winnow.contract.dataset import Dataset

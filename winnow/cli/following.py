@@ -9,10 +9,10 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from winnow.cli import units
 from winnow.cli.exits import NOT_MET, OK, PROBLEM
 from winnow.cli.screen import clean, err, say
 from winnow.client import Client
+from winnow.contract import units
 from winnow.contract.job import FINISHED, Job
 
 

@@ -15,7 +15,7 @@ from winnow.cli.report import report_tables
 from winnow.cli.screen import clean, out, print_result, say
 from winnow.cli.settings import pairs
 from winnow.cli.shared import Json, Url, transfer
-from winnow.client import Client, JobFailed
+from winnow.client import Client, JobFailed, UnusableFile
 from winnow.client.client import LOCAL
 from winnow.contract.job import Job, JobRequest, JobState, LogRecord
 from winnow.contract.needed_data import uses
@@ -151,22 +151,49 @@ def logs(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
                 out().print(_line(record), soft_wrap=True)
 
 
-def report(job: JobId, url: Url = LOCAL, as_json: Json = False) -> None:
+def report(
+    job: JobId,
+    html: Annotated[
+        bool, typer.Option("--html", help="As a page, one file for a browser, without scripts.")
+    ] = False,
+    to: Annotated[
+        Path | None,
+        typer.Option("--out", "-o", help="Of --html: a file, or a folder to put JOB-report.html in."),
+    ] = None,
+    url: Url = LOCAL,
+    as_json: Json = False,
+) -> None:
     """Before and after: size, latency, memory, quality, requirements, steps. Of a failed job, its problem.
 
     \b
     winnow report job_1
     winnow report job_1 --json > report.json
+    winnow report job_1 --html --out report.html
     """
+    if to is not None and not html:
+        raise typer.BadParameter("--out says where --html goes: give both")
     with Client(url) as client:
         state = client.job(job)
         if state.state == "failed" and state.problem is not None:
             raise JobFailed(job_in_options(state))
+        if html:
+            _tell_file(job, _written_page(client, job, to or Path()), as_json)
+            return
         found = client.report(job)
     if as_json:
         print_result(found.model_dump_json(indent=2))
     else:
         out().print(report_tables(found))
+
+
+def _written_page(client: Client, job: str, to: Path) -> Path:
+    path = to / f"{job}-report.html" if to.is_dir() else to
+    content = client.report_page(job)
+    try:
+        path.write_bytes(content)
+    except OSError as error:
+        raise UnusableFile(f"{path} cannot be written: {error.strerror or error}") from error
+    return path
 
 
 def download(

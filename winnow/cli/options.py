@@ -125,6 +125,10 @@ class JobOptions(RequirementOptions):
             help="What its worker has to have, e.g. cuda; repeatable. The job waits for one that has it.",
         ),
     ] = None
+    explain: Annotated[
+        bool | None,
+        typer.Option("--explain", help="Compare what both models look at, too: `fidelity` of the report."),
+    ] = None
     priority: Annotated[
         int | None,
         typer.Option(help="From -10 to 10: of your jobs that wait, the higher goes first; 0 if not given."),
@@ -234,6 +238,7 @@ class JobOptions(RequirementOptions):
             "target": self.target,
             "limits": without_none({"seconds": self.limit_seconds, "memory_bytes": self.limit_memory_bytes}),
             "needs": self.needs,
+            "explain": self.explain,
             "priority": self.priority,
         }
         return without_none(asked)

@@ -6,11 +6,11 @@ from typing import Final
 
 from rich.console import Group, RenderableType
 
-from winnow.cli import units
 from winnow.cli.naming import in_options
 from winnow.cli.screen import Column, clean, table
 from winnow.cli.settings import step_in_words
 from winnow.cli.training import training_table
+from winnow.contract import units
 from winnow.contract.report import (
     Latency,
     Pair,
@@ -166,6 +166,15 @@ def _steps(steps: list[StepReport]) -> RenderableType:
 
 def _sentences(report: Report) -> Iterator[str]:
     yield from report.verdict.summary
+    fidelity = report.fidelity
+    if fidelity is not None and fidelity.mean is not None:
+        yield (
+            f"What both look at: rank correlation {fidelity.mean:.3f} over what {fidelity.parts} parts of "
+            f"{fidelity.input} add, on {fidelity.samples} samples."
+        )
+    if report.energy is not None and report.energy.joules is not None:
+        spent = report.energy.joules
+        yield f"Energy of a run: {1000 * spent.before:.3g} mJ before, {1000 * spent.after:.3g} mJ after."
     if report.portability:
         yield f"Loads elsewhere: {'; '.join(map(_portability, report.portability))}."
     yield f"{ADVICE[report.verdict.recommend]}: {report.verdict.because}"

@@ -5,8 +5,8 @@ from typing import Any, Final
 
 from rich.console import Group, RenderableType
 
-from winnow.cli import units
 from winnow.cli.screen import Column, table
+from winnow.contract import units
 from winnow.contract.report import StepReport
 
 MOST_ROWS: Final = 12

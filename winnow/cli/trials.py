@@ -7,12 +7,12 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from winnow.cli import units
 from winnow.cli.jobs import JobId
 from winnow.cli.screen import Column, out, print_result, table
 from winnow.cli.shared import Json, Url, transfer
 from winnow.client import Client
 from winnow.client.client import LOCAL
+from winnow.contract import units
 from winnow.contract.recipe import AnyStep, Recipe
 from winnow.contract.trial import Trial, TrialState
 

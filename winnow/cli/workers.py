@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from winnow.cli import units
 from winnow.cli.screen import Column, out, print_result, say, table
 from winnow.cli.shared import Json, Url
 from winnow.client import Client
 from winnow.client.client import LOCAL
+from winnow.contract import units
 from winnow.contract.worker import Worker
 
 WorkerId = Annotated[str, typer.Argument(metavar="WORKER", help="The worker's id, wrk_…")]

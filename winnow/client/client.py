@@ -39,7 +39,7 @@ from winnow.client.watching import QUICK, patiently, versions
 from winnow.contract.dataset import Dataset
 from winnow.contract.declaration import Declaration
 from winnow.contract.dry_run import DryRun
-from winnow.contract.inquiry import Preview, Proposal
+from winnow.contract.inquiry import Preview, Proposal, Rendered
 from winnow.contract.job import FINISHED, Job, JobRequest, JobState, LogRecord
 from winnow.contract.model import Model
 from winnow.contract.report import Report
@@ -306,8 +306,20 @@ class Client:
     def delete_job(self, id: str) -> None:
         self._transport.request("DELETE", _path("jobs", id), again=False)
 
-    def report(self, id: str) -> Report:
-        return self._transport.parsed(Report, self._transport.get(_path("jobs", id, "report")))
+    def report(self, id: str, *, raw: bool = False) -> Report:
+        """`raw`: with the time of each single run."""
+        params = {"raw": "true"} if raw else None
+        return self._transport.parsed(Report, self._transport.get(_path("jobs", id, "report"), params=params))
+
+    def report_page(self, id: str) -> bytes:
+        """The report as one HTML file; a worker makes it first where the job has none.
+
+        Raises ServiceProblem `job_not_finished`, `no_artifact`, `step_failed`, `worker_lost`.
+        """
+        asked = self._transport.request("POST", _path("jobs", id, "report", "render"))
+        fetch_answer(self._transport, asked, Rendered, self._patience)
+        wants = {"Accept": "text/html"}
+        return self._transport.get(_path("jobs", id, "report"), headers=wants).content
 
     def download(
         self, id: str, path: str | Path, on_progress: OnProgress | None = None, *, compressed: bool = False

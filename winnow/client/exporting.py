@@ -114,7 +114,7 @@ class _Export:
         return {} if made is None else self.fetch(url, name, made.sha256)
 
     def _report(self, url: str, name: str) -> dict[str, str]:
-        return self.add(name, self._transport.get(url).content)
+        return self.add(name, self._transport.get(f"{url}?raw=true").content)
 
 
 def _of_job(job: Job, files: dict[str, str]) -> ExportedJob:

@@ -29,10 +29,18 @@ class Inquiry(ResponseModel):
     """A question that is still to be answered, at `GET /v1/inquiries/{id}`."""
 
     id: str = Field(description="Of the question, made by the service.")
-    kind: Literal["propose", "preview"] = Field(description="What was asked.")
+    kind: Literal["propose", "preview", "page"] = Field(description="What was asked.")
     state: Literal["inspecting", "ready", "rejected"] = Field(description="How far it is.")
-    model: str = Field(description="Id of the model that it is about.")
-    dataset: str = Field(description="Id of the dataset that it is about.")
+    model: str | None = Field(description="Id of the model that it is about; null of a page.")
+    dataset: str | None = Field(description="Id of the dataset that it is about; null of a page.")
+    job: str | None = Field(default=None, description="Id of the job whose page it is about; null of others.")
+
+
+class Rendered(ResponseModel):
+    """The page of a job's report is there: `GET /v1/jobs/{id}/report` with `Accept: text/html`."""
+
+    job: str = Field(description="Id of the job.")
+    page_sha256: str = Field(description="Of the page, in hexadecimal.")
 
 
 class ProposedPart(ResponseModel):

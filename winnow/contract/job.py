@@ -104,6 +104,11 @@ class JobSettings(RequestModel):
         description="The runtime on which the model and its candidates are timed and judged.",
     )
     limits: Limits = Field(description="When an attempt is stopped.", default_factory=Limits)
+    explain: bool = Field(
+        default=False,
+        description="Whether the result and the model as uploaded are also compared in what they look at: `fidelity` "
+        "of the report.",
+    )
 
 
 class ClosedJob(JobSettings):
@@ -244,6 +249,9 @@ class Job(ResponseModel):
     benchmark: Benchmark = Field(description="What is timed.")
     target: Target = Field(description="The runtime on which it is timed and judged.")
     limits: Limits = Field(description="When an attempt is stopped.")
+    explain: bool = Field(
+        default=False, description="Whether both models are also compared in what they look at."
+    )
     needs: list[str] = Field(
         description="What its worker has to have: what was asked, and what the target implies."
     )

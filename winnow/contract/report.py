@@ -47,10 +47,12 @@ class Latency(ResponseModel):
     shapes: dict[str, list[int]] = Field(description="The shapes of the inputs, by name.")
     baseline_ms: Percentiles = Field(description="Times of single runs of the model as uploaded.")
     candidate_ms: Percentiles = Field(description="Times of single runs of the result.")
-    baseline_samples_ms: list[float] = Field(
-        description="Each timed run of the model as uploaded, in milliseconds."
+    baseline_samples_ms: list[float] | None = Field(
+        description="Each timed run of the model as uploaded, in milliseconds; null unless asked for (`?raw=true`)."
     )
-    candidate_samples_ms: list[float] = Field(description="Each timed run of the result, in milliseconds.")
+    candidate_samples_ms: list[float] | None = Field(
+        description="Each timed run of the result, in milliseconds; null unless asked for (`?raw=true`)."
+    )
     baseline_throughput: float = Field(
         description="Samples per second of the model as uploaded, from its median time."
     )
@@ -245,6 +247,36 @@ class Portability(ResponseModel):
     )
 
 
+class Fidelity(ResponseModel):
+    """Whether the result looks at the same parts of its input as the original: what each part adds to the original's
+    answer, in both models, and how alike both rank the parts."""
+
+    method: Literal["integrated_gradients", "occlusion"] = Field(
+        description="How parts were weighed: by gradients where both models have them, else by leaving each part out."
+    )
+    input: str = Field(description="Name of the input whose parts were weighed.")
+    output: str = Field(description="Name of the output whose largest number was explained.")
+    parts: int = Field(description="How many: patches of a picture, single numbers, or runs of them.")
+    samples: int = Field(description="Number of samples.")
+    spearman: list[float | None] = Field(
+        description="Rank correlation over the parts of each sample, from -1 to 1; null where one model ranks nothing."
+    )
+    mean: float | None = Field(description="Their mean; null where there is none.")
+
+
+class Energy(ResponseModel):
+    """What one inference takes, at the first benchmark entry on all threads that the worker has: all that the counter
+    covers, idle parts included."""
+
+    joules: Pair | None = Field(
+        description="Joules for one run of the batch; null where no counter can be read."
+    )
+    source: Literal["rapl", "nvml"] | None = Field(
+        description="The counter: the CPU's packages (RAPL), or the GPU (NVML); null where there is none."
+    )
+    why: str | None = Field(description="Why there is no number, in a sentence; null where there is.")
+
+
 class Report(ResponseModel):
     """`GET /v1/jobs/{id}/report`. `tidied_bytes` is what removing debug records alone saved,
     `compressed_bytes` what a download takes that asks for the coding zstd."""
@@ -297,6 +329,14 @@ class Report(ResponseModel):
     portability: list[Portability] = Field(
         default_factory=list,
         description="Which runtimes can load the result; empty in reports from before that was looked at.",
+    )
+    fidelity: Fidelity | None = Field(
+        default=None,
+        description="Whether both models look at the same parts of their input; null unless asked for (`explain`).",
+    )
+    energy: Energy | None = Field(
+        default=None,
+        description="What an inference takes; null in trials, and in reports from before it was measured.",
     )
     environment: Environment = Field(description="What it was measured on.")
     notes: list[str] = Field(description="What else there is to know, for people.")

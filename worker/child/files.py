@@ -7,10 +7,12 @@ from worker.child.spec import (
     Compress,
     InspectDataset,
     InspectModel,
+    Judged,
     JudgeFinal,
     LoadModel,
     Measuring,
     Propose,
+    RenderPage,
     Rows,
     ShowPreview,
     Spec,
@@ -28,9 +30,11 @@ def named_files(task: Task) -> list[Path]:
         case Propose() | ShowPreview():
             return [task.path, task.model]
         case Compress() | JudgeFinal():
-            data = (task.calibration, task.training, task.evaluation_data, task.whole)
             tried = [file for each in _tried(task) for file in (each.artifact, each.report)]
-            return [task.model, *task.models.values(), *_paths(*data), *tried]
+            return [*_files_of(task), *tried]
+        case RenderPage():
+            files = _files_of(task.judged) if task.judged else []
+            return [task.report, task.artifact, *files]
         case CompareModels():
             return [task.baseline, task.candidate, *_paths(task.calibration, task.evaluation_data)]
         case LoadModel():
@@ -55,6 +59,11 @@ def lent_to_measure(task: Measuring, asking: Spec) -> list[Path]:
         if not any(file.resolve().is_relative_to(folder.resolve()) for folder in allowed):
             raise ValueError(f"{file} is none of its files")
     return allowed
+
+
+def _files_of(judged: Judged) -> list[Path]:
+    data = (judged.calibration, judged.training, judged.evaluation_data, judged.whole)
+    return [judged.model, *judged.models.values(), *_paths(*data)]
 
 
 def _tried(task: Compress | JudgeFinal) -> list[Tried]:

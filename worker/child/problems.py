@@ -15,6 +15,7 @@ from worker.child.spec import (
     JudgeFinal,
     LoadModel,
     Propose,
+    RenderPage,
     ShowPreview,
     Task,
     TryLoading,
@@ -79,6 +80,11 @@ def _unexpected(name: str, task: Task) -> Problem:
         case Propose() | ShowPreview():
             detail = f"The data could not be read for the model ({name}). Declare how it is to be read."
             return Refusal("invalid_dataset", detail).problem
+        case RenderPage():
+            detail = (
+                f"The page could not be made ({name}); the operator's log has the details. The report stands."
+            )
+            return Refusal("step_failed", detail).problem
         case LoadModel() | TryLoading() | CompareModels():
             detail = f"Measuring the models stopped on an unexpected error ({name})."
             return Refusal("model_does_not_run", detail).problem

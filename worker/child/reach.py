@@ -26,6 +26,8 @@ OF_THE_MACHINE = (
     "/proc",
     "/sys/devices/system",
     "/sys/bus/pci/devices",
+    "/sys/class/powercap",
+    "/sys/devices/virtual/powercap",
     "/etc/ld.so.cache",
     "/etc/localtime",
     "/usr/share/zoneinfo",

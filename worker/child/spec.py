@@ -105,6 +105,7 @@ class Judged(Message):
     extent: Extent = WHOLE
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
+    explain: bool = False
 
 
 class Compress(Judged):
@@ -130,6 +131,18 @@ class JudgeFinal(Judged):
     kind: Literal["judge_final"]
     tried: list[Tried]
     search: SearchReport
+
+
+class RenderPage(Message):
+    """Make the page of a job that has a report. `recipe` is null where the result is the upload, tidied; `judged` is
+    what the job was given, null where some of it is gone: the page then shows what the report says and no more."""
+
+    kind: Literal["render_page"]
+    report: Path
+    artifact: Path
+    out_dir: Path
+    recipe: Recipe | None
+    judged: Judged | None
 
 
 class LoadModel(Message):
@@ -168,7 +181,7 @@ class CompareModels(Message):
     target: Target = DEFAULT_TARGET
 
 
-Work = InspectModel | InspectDataset | Propose | ShowPreview | Compress | JudgeFinal
+Work = InspectModel | InspectDataset | Propose | ShowPreview | RenderPage | Compress | JudgeFinal
 """What a worker has done in a child."""
 
 Measuring = LoadModel | TryLoading | CompareModels

@@ -23,6 +23,7 @@ from worker.child.spec import (
     LoadModel,
     Propose,
     Refused,
+    RenderPage,
     Rows,
     ShowPreview,
     Spec,
@@ -66,6 +67,8 @@ def perform(task: Task, messages: Messages) -> dict[str, Any]:
             return _propose(task)
         case ShowPreview():
             return _preview(task)
+        case RenderPage():
+            return _render_page(task, messages)
         case Compress():
             return _compress(task, messages)
         case JudgeFinal():
@@ -153,6 +156,16 @@ def _judge_final(task: JudgeFinal, messages: Messages) -> dict[str, Any]:
     return {}
 
 
+def _render_page(task: RenderPage, messages: Messages) -> dict[str, Any]:
+    from worker.compression.page_again import JobFiles, page_again
+
+    job = None
+    if task.judged is not None:
+        job = JobFiles(task.judged.model, _data(task.judged), _options(task.judged, messages))
+    page_again(task.report, task.artifact, task.recipe, job, task.out_dir, messages)
+    return {}
+
+
 def _data(task: Judged) -> Data:
     return Data(
         calibration=_source(task.calibration),
@@ -178,6 +191,8 @@ def _options(task: Judged, messages: Messages) -> "Options":
         task.request,
         task.target,
         messages.tell_kept,
+        page=task.judging != "trial",
+        explain=task.explain and task.judging != "trial",
     )
 
 

@@ -25,6 +25,7 @@ from worker.compression.result.artifact import Artifact, finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
+from worker.compression.result.told import told_in_full
 from worker.compression.upload import open_upload
 
 Tidied = Callable[[], Artifact]
@@ -55,7 +56,8 @@ def judge_final(
     none, or where the chosen one misses what the upload meets.
 
     `search` tells of the search, apart from what is chosen here.
-    Writes `artifact.onnx`, whose graph is the trial's byte by byte, and `report.json` into `out_dir`. Raises `Refusal`.
+    Writes `artifact.onnx`, whose graph is the trial's byte by byte, and `report.json` into `out_dir`, and
+    `page.html` where it is asked for. Raises `Refusal`.
     """
     out_dir.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out_dir, prefix="scratch-") as folder:
@@ -71,6 +73,8 @@ def judge_final(
             report = _judge_trial(chosen, out_dir / ARTIFACT, search, materials)
             if _misses(report) and _is_small_enough(materials):
                 report = _or_the_upload(report, out_dir / ARTIFACT, tidied, materials)
+        recipe = None if report.search is None else report.search.recipe
+        report = told_in_full(report, out_dir / ARTIFACT, recipe, materials, out_dir)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report
 

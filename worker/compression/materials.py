@@ -83,7 +83,7 @@ class Materials:
             return None
         own = inputs_of(self.upload.float32)
         inputs = own if inputs is None else inputs
-        folder = self._folder(source)
+        folder = self.folder(source)
         limit = self.options.max_unpacked_bytes
         states = state_arrays(self.upload.path, source.for_inputs(own), own, folder, max_unpacked_bytes=limit)
         return open_samples(
@@ -111,7 +111,7 @@ class Materials:
         assert samples is not None
         return halve_evaluation(data, data.evaluation, samples, seed)
 
-    def _folder(self, source: Source) -> Path:
+    def folder(self, source: Source) -> Path:
         """Where the archive of the source is unpacked to."""
         if source.path not in self.unpacked:
             self.unpacked[source.path] = self.scratch / "data" / sha256_of(source.path)

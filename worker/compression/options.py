@@ -20,7 +20,8 @@ class Options:
     `models` are the files of the other models that steps name: by the id that the recipe has for them.
     `processes` start those in which models are measured. `judging` is what the result is for. `request` is what the job
     was asked with, where there is one: what the report suggests to try next is written as another.
-    `target` is the runtime that measures. `on_kept` is told of each checkpoint.
+    `target` is the runtime that measures. `on_kept` is told of each checkpoint. `page`: whether the report is also made
+    into a page. `explain`: whether both models are compared in what they look at.
     """
 
     evaluation: Evaluation | None = None
@@ -35,3 +36,5 @@ class Options:
     request: ClosedJob | None = None
     target: Target = DEFAULT_TARGET
     on_kept: OnKept = tell_nobody
+    page: bool = False
+    explain: bool = False

@@ -16,6 +16,7 @@ from worker.compression.result.artifact import finish
 from worker.compression.result.comparing import compare_with_original
 from worker.compression.result.explain import explain
 from worker.compression.result.report import assemble
+from worker.compression.result.told import told_in_full
 from worker.compression.run_steps import run_steps
 from worker.compression.shared_arrays import SharedArrays
 from worker.compression.upload import open_upload
@@ -34,10 +35,10 @@ def compress(
 ) -> Report:
     """Apply the recipe's steps to the model and measure the result against the model as given.
 
-    Writes `artifact.onnx` and `report.json` into `out_dir`, and checkpoints after each step and in trainings: called
-    again with the same arguments it goes on after the last one. The result is there whether or not the requirements are
-    met. Raises `Refusal` for whatever cannot be done; its problem says why. A training that diverged leaves the best
-    weights so far as `artifact.onnx`, without a report.
+    Writes `artifact.onnx`, `report.json` and, where it is asked for, `page.html` into `out_dir`, and checkpoints after
+    each step and in trainings: called again with the same arguments it goes on after the last one. The result is there
+    whether or not the requirements are met. Raises `Refusal` for whatever cannot be done; its problem says why. A
+    training that diverged leaves the best weights so far as `artifact.onnx`, without a report.
     """
     progress, options = progress or Silent(), options or Options()
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -61,5 +62,6 @@ def compress(
         report = assemble(upload, artifact_path, artifact.graph, artifact.reports, measured, materials)
         if options.judging == "result":  # of a trial nobody asks why
             report = explain(report, recipe, materials)
+        report = told_in_full(report, artifact_path, recipe, materials, out_dir)
     (out_dir / REPORT).write_text(report.model_dump_json(indent=1))
     return report

@@ -38,6 +38,7 @@ def test_the_answer_is_where_location_leads(api: Served, model: str, dataset: st
         "state": "inspecting",
         "model": model,
         "dataset": dataset,
+        "job": None,
     }
     assert waiting.json() == expected
     answered(api, id_of(location), b'{"sure": true}')
@@ -105,7 +106,7 @@ def test_it_goes_with_the_dataset(api: Served, model: str, dataset: str) -> None
     assert api.http.delete(f"/v1/datasets/{dataset}").status_code == 204
     gone = api.http.get(location)
     assert (gone.status_code, gone.json()["code"]) == (404, "not_found")
-    assert "its dataset or model may have been deleted" in gone.json()["detail"]
+    assert "what it is about may have been deleted" in gone.json()["detail"]
 
 
 @pytest.mark.parametrize("missing", ["model", "dataset"])

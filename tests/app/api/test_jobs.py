@@ -35,7 +35,7 @@ def stored(api: Served, content: bytes) -> str:
     return writer.commit()[0]
 
 
-def succeed(api: Served, job: str) -> str:
+def succeed(api: Served, job: str, page: bytes | None = None) -> str:
     """What a worker does at the end. Answers the artifact's hash."""
     hashes = [stored(api, content) for content in (b"small", b'{"report": 1}')]
     api.finish(
@@ -46,6 +46,7 @@ def succeed(api: Served, job: str) -> str:
         artifact_sha256=hashes[0],
         artifact_bytes=5,
         report_sha256=hashes[1],
+        page_sha256=None if page is None else stored(api, page),
     )
     return hashes[0]
 

@@ -176,10 +176,10 @@ def test_what_a_trial_made_is_downloaded(api: Served, job: Job) -> None:
     artifact = api.http.get(f"/v1/jobs/{job.id}/trials/0/artifact", headers={"range": "bytes=0-4"})
     assert (artifact.status_code, artifact.content) == (206, b"model")
     assert 'filename="net-winnow-0.onnx"' in artifact.headers["content-disposition"]
-    answer = api.http.get(f"/v1/jobs/{job.id}/trials/1/report")
+    answer = api.http.get(f"/v1/jobs/{job.id}/trials/1/report?raw=true")
     assert (answer.status_code, answer.json()) == (200, json.loads(report))
     unchanged = {"if-none-match": answer.headers["etag"]}
-    assert api.http.get(f"/v1/jobs/{job.id}/trials/1/report", headers=unchanged).status_code == 304
+    assert api.http.get(f"/v1/jobs/{job.id}/trials/1/report?raw=true", headers=unchanged).status_code == 304
 
 
 @pytest.mark.parametrize("what", ["artifact", "report"])

@@ -1,10 +1,12 @@
 """The port `Inquiries`, and what inquiries have of the other ports, as every store has to keep it."""
 
+from typing import Any
+
 import pytest
 
 from app.storage.ports import Gone, Records
-from app.storage.records import Inquiry, Upload
-from tests.support.records import an_inquiry, an_upload
+from app.storage.records import Inquiry, Job, Upload
+from tests.support.records import a_job, an_inquiry, an_upload
 
 
 @pytest.fixture
@@ -108,3 +110,46 @@ def test_one_that_ends_every_worker_is_rejected(records: Records, both: tuple[Up
     assert stored.state == "rejected"
     assert stored.problem is not None
     assert "The question's worker ended" in stored.problem["detail"]
+
+
+PAGE = "d" * 64
+
+
+@pytest.fixture
+def reported(records: Records) -> Job:
+    """A job that has a report, and whose uploads are gone."""
+    made, _ = records.add_job(a_job(state="succeeded", report_sha256="e" * 64), None)
+    return made
+
+
+def for_the_page(job: Job, **fields: Any) -> Inquiry:
+    question = {"service": "1", "report": job.report_sha256}
+    return an_inquiry(None, None, **{"kind": "page", "job": job.id, "question": question, **fields})
+
+
+def test_the_page_of_a_job_is_its_jobs(records: Records, reported: Job) -> None:
+    """Asked for twice it is made once; nobody else can ask."""
+    first = added(records, for_the_page(reported))
+    assert not records.add_inquiry(for_the_page(reported))[1]
+    with pytest.raises(Gone, match=reported.id):
+        records.add_inquiry(for_the_page(reported, owner="somebody"))
+    answered(records, first, PAGE)
+    job = records.job("local", reported.id)
+    assert job is not None
+    assert (job.page_sha256, job.state) == (PAGE, "succeeded")
+    assert PAGE in records.live_blobs()
+    assert PAGE not in records.live_blobs({reported.id})
+
+
+def test_a_page_of_another_report_is_not_the_jobs(records: Records, reported: Job) -> None:
+    answered(records, added(records, for_the_page(reported, question={"report": "f" * 64})), PAGE)
+    job = records.job("local", reported.id)
+    assert job is not None
+    assert job.page_sha256 is None
+
+
+def test_the_question_for_a_page_goes_with_its_job(records: Records, reported: Job) -> None:
+    asked = added(records, for_the_page(reported))
+    assert records.delete_job("local", reported.id)
+    assert records.inquiry("local", asked.id) is None
+    assert records.claim(asked.id, 1003.0, 30.0) is None

@@ -104,6 +104,9 @@ def test_a_job_prunes_trains_quantizes_and_is_measured(tmp_path: Path) -> None:
     untold = any("take to load could not be told" in note for note in report.notes)
     assert untold if report.load_ms is None else report.load_ms.before > 0
     assert report.peak_rss_bytes.before > 0
+    assert report.energy is not None
+    assert (report.energy.joules is None) == (report.energy.why is not None)
+    assert (folder / "page.html").read_text().lstrip().startswith("<!doctype html>")
     kept = [json.loads(file.read_text()) for file in shared[0].glob("*/reports.json")]
     assert sorted(len(reports) for reports in kept) == [1, 2, 3]
     assert [place.name for place in shared[1].iterdir()] == ["01-finetune"]

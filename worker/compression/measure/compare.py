@@ -6,7 +6,7 @@ from pathlib import Path
 
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
-from winnow.contract.report import Pair, Parity, Quality
+from winnow.contract.report import Energy, Pair, Parity, Quality
 from winnow.contract.shapes import input_shapes
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.inspection.suspicious import channels_behind, stretched_pictures, unscaled_inputs
@@ -14,6 +14,7 @@ from worker.compression.data.samples import Fed, Samples
 from worker.compression.data.threads import usable_threads
 from worker.compression.measure.apart.memory import measure_fresh
 from worker.compression.measure.apart.processes import Comparison, Loaded, MeasuringProcesses
+from worker.compression.measure.energy import measure_energy
 from worker.compression.measure.environment import describe
 from worker.compression.measure.extent import WHOLE, Extent
 from worker.compression.measure.feeds import batch_for, benchmark_feed, random_feeds
@@ -85,6 +86,7 @@ def compare(
             if extent.weighs
             else []
         )
+        energy = None if extent.brief else _energy(pair, benchmark, data, seed)
         weighing(1.0)
     return Comparison(
         shapes=shapes,
@@ -103,6 +105,7 @@ def compare(
             *_timing_notes(timed),
             *_loading_notes(fresh),
         ],
+        energy=energy,
     )
 
 
@@ -215,6 +218,11 @@ def _fresh(
         ]
 
     return patience.until_quiet(loaded, _disturbed)
+
+
+def _energy(pair: tuple[Network, Network], benchmark: Benchmark, data: Samples | None, seed: int) -> Energy:
+    feed, _ = benchmark_feed(pair[0].inputs, benchmark.batch_sizes[0], benchmark.shapes, data, seed)
+    return measure_energy(pair, feed)
 
 
 def _disturbed(fresh: list[Loaded]) -> str | None:

@@ -1,30 +1,23 @@
 """Show what a model will be fed with: the first rows as numbers, and as the pictures that they are."""
 
-import base64
-import io
 from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
-from PIL import Image
 
-from winnow.contract.declaration import Declaration, ImageInput, Scaled
+from winnow.contract.declaration import Declaration
 from winnow.contract.inquiry import Preview, PreviewInput
 from winnow.contract.model import ModelFacts, TensorSpec
 from worker.compression.data.declared import completed
 from worker.compression.data.formats.opening import open_table
-from worker.compression.data.pictures.presets import spelled_out
 from worker.compression.data.samples import Samples
 from worker.compression.data.source import Source
 from worker.compression.data.table import Table
 from worker.compression.ir.arrays import Array
-from worker.compression.proposal.arrays import CHANNELS, is_picture
+from worker.compression.proposal.as_picture import as_picture, is_shown
 from worker.compression.proposal.subject import open_runnable, spread
 from worker.compression.proposal.warning import fed_notes
 
-MAX_SIDE: Final = 512
-"""Pixels of a shown picture; larger ones are shown with every second, third, … pixel."""
-PIXEL_MAX: Final = 255
 MAX_LABEL_NUMBERS: Final = 1000
 
 
@@ -82,7 +75,6 @@ def _input(spec: TensorSpec, fed: list[Array], how: Any) -> PreviewInput:
         else []
     )
     shape = list(one[0].shape) if len(shapes) == 1 else [min(s) if len(s) == 1 else None for s in sizes]
-    pictured = isinstance(how, ImageInput) or (is_picture(spec) and isinstance(how, Scaled))
     return PreviewInput(
         dtype=str(fed[0].dtype),
         shape=shape,
@@ -90,32 +82,8 @@ def _input(spec: TensorSpec, fed: list[Array], how: Any) -> PreviewInput:
         max=float(numbers.max(initial=-np.inf)) if numbers.size else 0.0,
         mean=float(numbers.mean()) if numbers.size else 0.0,
         std=float(numbers.std()) if numbers.size else 0.0,
-        pictures=[_png(x, how, spec) for x in one] if pictured else [],
+        pictures=[as_picture(x, how, spec) for x in one] if is_shown(how, spec) else [],
     )
-
-
-def _png(x: Array, how: Scaled, spec: TensorSpec) -> str:
-    """The tensor with its std, mean and scale taken back, as a data URI."""
-    full = spelled_out(how, spec) if isinstance(how, ImageInput) else how
-    pixels = x.astype(np.float32)
-    first = pixels.shape[0] in CHANNELS
-    if first:
-        pixels = np.moveaxis(pixels, 0, -1)
-    if full.std is not None:
-        pixels = pixels * np.asarray(full.std, np.float32)
-    if full.mean is not None:
-        pixels = pixels + np.asarray(full.mean, np.float32)
-    if full.scale is not None:
-        pixels = pixels / np.float32(full.scale)
-    elif float(pixels.max(initial=0)) <= 1:
-        pixels = pixels * PIXEL_MAX
-    if isinstance(full, ImageInput) and full.color == "BGR":
-        pixels = pixels[..., ::-1]
-    step = max(1, -(-max(pixels.shape[:2]) // MAX_SIDE))
-    octets = np.clip(np.round(pixels[::step, ::step]), 0, PIXEL_MAX).astype(np.uint8)
-    file = io.BytesIO()
-    Image.fromarray(octets[..., 0] if octets.shape[-1] == 1 else octets).save(file, "PNG")
-    return "data:image/png;base64," + base64.b64encode(file.getvalue()).decode()
 
 
 def _label(samples: Samples, table: Table, row: int) -> float | str | list[float]:

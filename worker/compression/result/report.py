@@ -75,6 +75,7 @@ def assemble(
         layers=layers(before, graph, shapes),
         split=split,
         portability=portability(artifact, options.processes),
+        energy=measured.energy,
         environment=measured.environment,
         notes=[*measured.notes, *filter(None, [split and sentence(split), upload.note])],
     )

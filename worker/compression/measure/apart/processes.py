@@ -13,7 +13,7 @@ from pydantic import TypeAdapter
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Benchmark
 from winnow.contract.model import TensorSpec
-from winnow.contract.report import Environment, Latency, Pair, Parity, Quality
+from winnow.contract.report import Energy, Environment, Latency, Pair, Parity, Quality
 from winnow.contract.target import DEFAULT_TARGET, Target
 from worker.compression.data.source import Source
 from worker.compression.measure.extent import WHOLE, Extent
@@ -68,6 +68,7 @@ class Comparison:
     peak_rss_bytes: Pair | None
     environment: Environment
     notes: list[str]
+    energy: Energy | None = None
 
 
 COMPARISON: Final = TypeAdapter(Comparison)

@@ -23,15 +23,17 @@ WAIT_SECONDS = 1800.0
 
 
 @contextmanager
-def measuring(progress: Progress) -> Iterator[None]:
-    """Hold the machine's lock. Where its file cannot be opened, says so in the progress log and goes on without.
+def measuring(progress: Progress, wait_seconds: float | None = None) -> Iterator[None]:
+    """Hold the machine's lock, waiting for it at most so many seconds, by itself those that the variable says. Where
+    its file cannot be opened, says so in the progress log and goes on without.
 
     Raises `measuring_busy` when it is not to be had: beside another measurement no number would be true.
     """
     lock = FileLock(lock_path(), mode=0o600)
     try:
         lock_path().parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        held = _acquire(lock, progress, float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS))
+        usual = float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS)
+        held = _acquire(lock, progress, usual if wait_seconds is None else wait_seconds)
     except OSError as error:
         log.warning("no measuring lock: %s", error)
         progress.log(f"measuring without the machine's lock ({error.strerror})", "warning")

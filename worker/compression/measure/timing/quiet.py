@@ -15,13 +15,20 @@ LOOK_SECONDS: Final = 0.25
 T = TypeVar("T")
 
 
+def usual_wait() -> float:
+    """Seconds to wait for a quiet machine, as the variable says."""
+    return float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS)
+
+
 class Patience:
     """How long a measurement goes on waiting for a quiet machine: `seconds`, by itself those that the variable says, in
-    all."""
+    all. `lock_seconds`: how long it waits for other measurements here, None for as long as is usual."""
 
-    def __init__(self, progress: Progress, seconds: float | None = None) -> None:
-        self.progress = progress
-        self._seconds = float(os.environ.get(WAIT_VARIABLE) or WAIT_SECONDS) if seconds is None else seconds
+    def __init__(
+        self, progress: Progress, seconds: float | None = None, lock_seconds: float | None = None
+    ) -> None:
+        self.progress, self.lock_seconds = progress, lock_seconds
+        self._seconds = usual_wait() if seconds is None else seconds
         self._seconds_left = self._seconds
         self._announced = False
 

@@ -48,6 +48,7 @@ def median_latency(limit: float, latency: list[Latency]) -> RequirementResult:
 
 def median_interval(latency: Latency) -> Interval:
     """Compute the interval of the median over runs, drawing whole rounds: runs of one round share what disturbs it."""
+    assert latency.candidate_samples_ms is not None, "it was timed just now"
     rounds = np.asarray(latency.candidate_samples_ms).reshape(latency.rounds, -1)
     drawn = np.random.default_rng(SEED).integers(0, len(rounds), (RESAMPLES, len(rounds)))
     medians = np.array([np.median(rounds[chosen]) for chosen in drawn])

@@ -63,7 +63,7 @@ def profile(
     model: ir.Model, feed: Feed, folder: Path, patience: Patience, target: Target = DEFAULT_TARGET
 ) -> dict[str, float]:
     """Measure the milliseconds of each node of the optimized graph; of none where the machine was too busy."""
-    with measuring(patience.progress):
+    with measuring(patience.progress, patience.lock_seconds):
         times, untold = patience.until_quiet(
             lambda: _profiled(model, feed, folder, target), lambda result: result[1]
         )

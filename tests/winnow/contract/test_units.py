@@ -1,6 +1,6 @@
 import pytest
 
-from winnow.cli import units
+from winnow.contract import units
 
 
 @pytest.mark.parametrize(

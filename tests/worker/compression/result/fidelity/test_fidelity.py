@@ -1,0 +1,76 @@
+"""What both models look at: known attributions of a linear model, and how alike two models rank the parts."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+
+from tests.support.digits import DECLARATION, EVALUATION, digits
+from tests.support.graphs import parse
+from winnow.contract.evaluation import Evaluation
+from worker.compression.data.source import Data, Source
+from worker.compression.materials import Materials
+from worker.compression.measure.network import Network
+from worker.compression.options import Options
+from worker.compression.progress import Silent
+from worker.compression.result.fidelity.attribution import attributed, differentiable, runnable
+from worker.compression.result.fidelity.fidelity import attributions
+from worker.compression.result.fidelity.parts import grid_of, parts_of, summed
+from worker.compression.upload import open_upload
+
+WEIGHTS = np.array([[2.0, 0.0], [-1.0, 0.0], [0.5, 1.0]], np.float32)
+X = np.array([[1.0, 2.0, -4.0]], np.float32)
+
+
+def linear() -> onnx.ModelProto:
+    text = "(float[batch,3] x) => (float[batch,2] y) { [fc] y = MatMul (x, w) }"
+    return parse(text, {"w": WEIGHTS}, opset=17, ir_version=8)
+
+
+def test_of_a_linear_model_both_methods_say_weight_times_number(tmp_path: Path) -> None:
+    onnx.save(linear(), tmp_path / "m.onnx")
+    parts = parts_of(X.shape, 0)
+    gradients = differentiable(ir.from_proto(linear()), "x", "y")
+    assert gradients is not None
+    runs = runnable(Network(tmp_path / "m.onnx", 1, "it"), "x", "y")
+    expected = WEIGHTS[:, 0] * X[0]
+    for method, make in (("integrated_gradients", gradients), ("occlusion", runs)):
+        got = attributed(method, make({"x": X}), X, parts, 0)  # type: ignore[arg-type]
+        np.testing.assert_allclose(summed(got[0], parts), expected, rtol=1e-5)
+
+
+def test_a_graph_that_rounds_has_no_gradients() -> None:
+    text = """(float[batch,3] x) => (float[batch,3] y) {
+        q = QuantizeLinear (x, s, z)
+        y = DequantizeLinear (q, s, z)
+    }"""
+    rounds = parse(text, {"s": np.float32(0.1), "z": np.int8(0)}, opset=17, ir_version=8)
+    assert differentiable(ir.from_proto(rounds), "x", "y") is None
+
+
+@pytest.mark.parametrize(
+    ("shape", "grid"),
+    [((1, 3, 24, 48), (12, 12)), ((1, 1, 8, 8), (8, 8)), ((1, 5), (1, 5)), ((1, 999), (1, 144))],
+)
+def test_every_element_is_in_one_of_few_parts(shape: tuple[int, ...], grid: tuple[int, int]) -> None:
+    parts = parts_of(shape, 0)
+    assert parts.shape == shape[1:]
+    assert grid_of(shape, 0) == grid
+    assert [*np.unique(parts)] == [*range(grid[0] * grid[1])]
+
+
+def test_a_model_looks_at_what_it_looks_at(tmp_path: Path) -> None:
+    """Compared with itself every rank correlation is 1; without data there is a reason in place of numbers."""
+    files = digits(tmp_path)
+    upload = open_upload(files.model, tmp_path / "scratch", max_unpacked_bytes=2**30)
+    data = Data(evaluation=Source(files.data, DECLARATION, EVALUATION))
+    options = Options(Evaluation(metric="top1"), explain=True)
+    materials = Materials(upload, data, tmp_path / "scratch", tmp_path / "curves", Silent(), options)
+    seen = attributions(files.model, materials)
+    assert (seen.method, len(seen.entries), seen.why) == ("integrated_gradients", 16, None)
+    assert [entry.spearman for entry in seen.entries] == pytest.approx([1.0] * 16)
+    assert all(len(entry.before) == 64 and np.abs(entry.before).max() > 0 for entry in seen.entries)
+    nothing = Materials(upload, Data(), tmp_path / "scratch", tmp_path / "curves", Silent(), options)
+    assert attributions(files.model, nothing).why == "there is no data to look at."

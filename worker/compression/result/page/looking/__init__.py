@@ -1,0 +1,1 @@
+"""What is measured for the page alone, in bounded time and memory."""

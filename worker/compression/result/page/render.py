@@ -1,0 +1,69 @@
+"""The main path: the sections of a page in their order, and the template that draws them."""
+
+from functools import cache
+from pathlib import Path
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from worker.compression.result.page.blocks import Section
+from worker.compression.result.page.sections import (
+    before_after,
+    classes,
+    environment,
+    fidelity,
+    histograms,
+    latency,
+    layers,
+    network,
+    outputs,
+    recipe,
+    requirements,
+    running,
+    samples,
+    sensitivity,
+    steps,
+    training,
+    verdict,
+)
+from worker.compression.result.page.subject import Subject
+
+SECTIONS = (
+    verdict.section,
+    before_after.section,
+    requirements.section,
+    layers.section,
+    latency.section,
+    sensitivity.section,
+    network.section,
+    outputs.section,
+    classes.section,
+    samples.section,
+    fidelity.section,
+    training.section,
+    histograms.section,
+    steps.section,
+    environment.section,
+    running.section,
+    recipe.section,
+)
+"""In the order of what a reader asks first. One that has nothing to say is left out."""
+
+
+def render(subject: Subject) -> str:
+    """Make the page: one HTML document without scripts, which names nothing outside itself."""
+    made = (section(subject) for section in SECTIONS)
+    sections: list[Section] = [section for section in made if section is not None]
+    template = environment_of_templates().get_template("page.html")
+    return template.render(sections=sections, title=verdict.title(subject), report=subject.report)
+
+
+@cache
+def environment_of_templates() -> Environment:
+    """Every text is escaped; a name that a template does not know is an error."""
+    return Environment(
+        loader=FileSystemLoader(Path(__file__).with_name("templates")),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )

@@ -1,0 +1,30 @@
+"""Requirement by requirement."""
+
+from winnow.contract import units
+from winnow.contract.report import RequirementResult
+from worker.compression.result.page.blocks import Cell, Section, Table
+from worker.compression.result.page.subject import Subject
+
+COLUMNS = ("requirement", "met", "asked", "measured", "95 % interval", "what is missing")
+
+
+def section(subject: Subject) -> Section | None:
+    entries = subject.report.requirements
+    if not entries:
+        return None
+    return Section("requirements", "Requirements", [Table(COLUMNS, [_row(entry) for entry in entries], 2)])
+
+
+def _row(entry: RequirementResult) -> list[Cell | str]:
+    in_bytes = entry.name.endswith("_bytes")
+    measured = units.count(entry.measured) if in_bytes else units.compared(entry.measured, entry.asked)
+    interval = "-" if entry.interval is None else " to ".join(f"{bound:.4g}" for bound in entry.interval)
+    why = " ".join(filter(None, [entry.why, entry.cause and f"Likeliest cause: {entry.cause}."]))
+    return [
+        entry.name,
+        Cell("yes", "good") if entry.met else Cell("no", "bad"),
+        units.count(entry.asked) if in_bytes else units.number(entry.asked),
+        measured,
+        interval,
+        why,
+    ]
