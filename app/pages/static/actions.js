@@ -1,0 +1,33 @@
+// Buttons that change something: `data-send="METHOD path"`, asked about before where `data-sure` says so.
+
+import { address, announce, ask } from "./service.js";
+import { refresh } from "./live.js";
+
+export function start() {
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest?.("[data-send]");
+    if (button && (!button.dataset.sure || confirm(button.dataset.sure))) act(button);
+  });
+}
+
+async function act(button) {
+  const [method, path] = button.dataset.send.split(" ");
+  button.disabled = true;
+  try {
+    await ask(method, path);
+    if (button.dataset.then) location.assign(address(button.dataset.then));
+    else await refresh();
+  } catch (error) {
+    button.disabled = false;
+    button.after(alertOf(error.message));
+    announce(error.message);
+  }
+}
+
+function alertOf(text) {
+  const made = document.createElement("p");
+  made.className = "refused";
+  made.setAttribute("role", "alert");
+  made.textContent = text;
+  return made;
+}
