@@ -1,6 +1,6 @@
 // Parts of a page that change by themselves: fetched again as the service renders them, and put in the old one's place.
 
-import { address, announce, ask, element, fetchPage, refusal, showRefusal, sleep } from "./service.js";
+import { UNREACHABLE, address, announce, ask, element, fetchPage, reached, refusal, showRefusal, sleep } from "./service.js";
 
 const PATIENCE = 2000;
 const WAIT_SECONDS = 25;
@@ -8,6 +8,7 @@ const WAIT_SECONDS = 25;
 /** Replaces every part of the page whose id begins with `live` by how it is now; what is the same stays untouched. */
 export async function refresh() {
   const now = await fetchPage(location.href);
+  reached();
   for (const old of document.querySelectorAll("[id^=live]")) {
     const fresh = now?.getElementById(old.id);
     if (fresh && !fresh.isEqualNode(old)) swap(old, fresh);
@@ -41,7 +42,7 @@ async function untilSettled(place, path, then) {
       if (status !== 202 && body.state !== "inspecting") break;
     } catch (error) {
       if (error.status && error.status < 500) break;
-      announce("The service cannot be reached. Trying again.");
+      announce(UNREACHABLE);
       await sleep(PATIENCE);
     }
   }
@@ -78,7 +79,7 @@ function refusalOf(page) {
 async function again(place, milliseconds) {
   await sleep(milliseconds);
   if (!place.isConnected) return;
-  if (!document.hidden) await refresh().catch(() => announce("The service cannot be reached. Trying again."));
+  if (!document.hidden) await refresh().catch(() => announce(UNREACHABLE));
   if (place.isConnected) again(place, milliseconds);
 }
 
@@ -96,7 +97,7 @@ export function follow(place) {
         await refresh();
         if (!document.querySelector("progress#progress")) end();
       } catch {
-        announce("The service cannot be reached. Trying again.");
+        announce(UNREACHABLE);
         setTimeout(changed, PATIENCE);
       }
     }, THROTTLE);
@@ -114,10 +115,11 @@ export function follow(place) {
     for (const kind of ["state", "progress", "log"]) source.addEventListener(kind, heard);
     source.onopen = changed;
     source.onerror = () => {
+      changed();
       if (source.readyState === EventSource.CLOSED) setTimeout(reopen, PATIENCE);
     };
   };
-  const reopen = () => document.querySelector("progress#progress") && (open(), changed());
+  const reopen = () => document.querySelector("progress#progress") && open();
   open();
 }
 
@@ -128,8 +130,9 @@ function append(log, record) {
   line.append(element("time", record.time.slice(11, 19), { datetime: record.time }), " ");
   if (record.step) line.append(element("b", record.step), " ");
   line.append(element("span", record.message));
-  const atEnd = log.scrollHeight - log.scrollTop - log.clientHeight < 40;
+  const box = log.parentElement;
+  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
   log.append(line);
   while (log.children.length > MOST_LINES) log.firstElementChild.remove();
-  if (atEnd) log.scrollTop = log.scrollHeight;
+  if (atEnd) box.scrollTop = box.scrollHeight;
 }

@@ -37,17 +37,29 @@ export function fetchPage(href) {
     request.open("GET", href);
     request.responseType = "document";
     request.setRequestHeader("Accept", "text/html");
-    request.onload = () => (request.status === 401 ? location.reload() : resolve(request.response));
-    request.onerror = () => reject(new TypeError("The service cannot be reached."));
+    request.onload = () => {
+      if (request.status === 401) location.reload();
+      else if (request.status >= 500) reject(new TypeError(UNREACHABLE));
+      else resolve(request.response);
+    };
+    request.onerror = () => reject(new TypeError(UNREACHABLE));
     request.send();
   });
 }
 
 export const sleep = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
+export const UNREACHABLE = "The service cannot be reached. Trying again.";
+
+/** For those who do not see the page; that the service cannot be reached, for all, until it can. */
 export function announce(text) {
   const region = document.getElementById("announcement");
+  region.classList.toggle("unseen", text !== UNREACHABLE);
   if (region.textContent !== text) region.textContent = text;
+}
+
+export function reached() {
+  if (document.getElementById("announcement").textContent === UNREACHABLE) announce("The service can be reached again.");
 }
 
 /** A new element with text, never with HTML. */

@@ -179,7 +179,9 @@ def told(answer: httpx.Response, id: str) -> tuple[int, dict[str, str], str]:
 
 def hers_at(world: World, path: str) -> str:
     """Her thing whose address it is; a page's is that of the API without `/v1`."""
-    return next(id for start, id in world.hers.items() if f"/v1{path.removeprefix('/v1')}".startswith(f"{start}/"))
+    return next(
+        id for start, id in world.hers.items() if f"/v1{path.removeprefix('/v1')}".startswith(f"{start}/")
+    )
 
 
 def unknown(id: str) -> str:
