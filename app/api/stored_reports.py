@@ -18,7 +18,7 @@ MAX_REPORT_BYTES: Final = 64 * 2**20
 
 
 def stored_report(parts: Parts, job: Job) -> Report:
-    """Raises `job_not_finished`, `no_artifact`, and `storage_unavailable` where it cannot be read."""
+    """Raises `job_not_finished`, `no_artifact`, also for one that cannot be read, and `storage_unavailable`."""
     sha256 = made(job, job.report_sha256)
     file = parts.blobs.open(sha256)
     if file is None:
@@ -30,7 +30,8 @@ def stored_report(parts: Parts, job: Job) -> Report:
     try:
         return Report.model_validate_json(content, extra="ignore")
     except ValidationError as error:
-        log.warning("the report of %s cannot be read: %s", job.id, error)
-        raise Refusal(
-            "storage_unavailable", f"The report of {job.id} is of another version; download it by itself."
-        ) from error
+        log.warning(
+            "the report of %s cannot be read: %d fields are not as expected", job.id, error.error_count()
+        )
+        detail = f"The report of {job.id} is not as this version writes it; download it by itself."
+        raise Refusal("no_artifact", detail) from error

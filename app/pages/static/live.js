@@ -2,7 +2,7 @@
 
 import { UNREACHABLE, address, announce, ask, element, fetchPage, reached, refusal, showRefusal, sleep } from "./service.js";
 
-const PATIENCE = 2000;
+export const PATIENCE = 2000;
 const WAIT_SECONDS = 25;
 
 /** Replaces every part of the page whose id begins with `live` by how it is now; what is the same stays untouched. */
@@ -81,58 +81,4 @@ async function again(place, milliseconds) {
   if (!place.isConnected) return;
   if (!document.hidden) await refresh().catch(() => announce(UNREACHABLE));
   if (place.isConnected) again(place, milliseconds);
-}
-
-const MOST_LINES = 1000;
-const THROTTLE = 1000;
-
-/** Follows a job by its events: lines of the log as they come, the rest of the page at most once a second. */
-export function follow(place) {
-  const log = document.getElementById("log");
-  let source, due;
-  const changed = () => {
-    due ??= setTimeout(async () => {
-      due = undefined;
-      try {
-        await refresh();
-        if (!document.querySelector("progress#progress")) end();
-      } catch {
-        announce(UNREACHABLE);
-        setTimeout(changed, PATIENCE);
-      }
-    }, THROTTLE);
-  };
-  const end = () => {
-    source.close();
-    announce(`The job has ended: ${document.querySelector("h1 .badge").textContent}.`);
-  };
-  const heard = (event) => {
-    append(log, JSON.parse(event.data));
-    changed();
-  };
-  const open = () => {
-    source = new EventSource(address(`v1/jobs/${place.dataset.follow}/events?after=${log.dataset.after}`));
-    for (const kind of ["state", "progress", "log"]) source.addEventListener(kind, heard);
-    source.onopen = changed;
-    source.onerror = () => {
-      changed();
-      if (source.readyState === EventSource.CLOSED) setTimeout(reopen, PATIENCE);
-    };
-  };
-  const reopen = () => document.querySelector("progress#progress") && open();
-  open();
-}
-
-function append(log, record) {
-  if (record.id <= Number(log.dataset.after)) return;
-  log.dataset.after = record.id;
-  const line = element("li", "", { class: record.level });
-  line.append(element("time", record.time.slice(11, 19), { datetime: record.time }), " ");
-  if (record.step) line.append(element("b", record.step), " ");
-  line.append(element("span", record.message));
-  const box = log.parentElement;
-  const atEnd = box.scrollHeight - box.scrollTop - box.clientHeight < 40;
-  log.append(line);
-  while (log.children.length > MOST_LINES) log.firstElementChild.remove();
-  if (atEnd) box.scrollTop = box.scrollHeight;
 }

@@ -1,7 +1,8 @@
 // Starts what a page has.
 
 import { start as startActions } from "./actions.js";
-import { begin, follow } from "./live.js";
+import { start as startFollowing } from "./follow.js";
+import { begin } from "./live.js";
 import { start as startUpload } from "./upload.js";
 
 const each = (selector, start) => document.querySelectorAll(selector).forEach(start);
@@ -9,7 +10,7 @@ const each = (selector, start) => document.querySelectorAll(selector).forEach(st
 startActions();
 each("[data-upload]", startUpload);
 begin(document.body);
-each("[data-follow]", follow);
+each("[data-follow]", startFollowing);
 
 if (document.querySelector("[data-sign-in], [data-sign-out]")) {
   const { signIn, signOut } = await import("./session.js");

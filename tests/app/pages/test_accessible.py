@@ -1,4 +1,4 @@
-"""Every page in a real browser: axe finds no violation of WCAG 2.1 AA, light and dark; nothing is wider than a phone."""
+"""Pages in a real browser: axe finds no violation of WCAG 2.1 AA, light and dark, none is wider than a phone."""
 
 from collections.abc import Iterator
 from pathlib import Path
