@@ -12,6 +12,7 @@ from app.pages.rendering import POLICY
 from tests.support.owners import ask, served_to
 from tests.support.served import Served
 from tests.support.shown import HOSTILE, HTML, World, succeeded, world
+from winnow.contract.requirements import Requirements
 
 
 class Seen(HTMLParser):
@@ -144,6 +145,17 @@ def test_who_has_no_key_is_asked_for_one_in_place_of_the_page(tmp_path: Path) ->
         assert "data-sign-in" in answer.text
         assert model not in answer.text
         assert api.http.get(f"/models/{model}", headers=HTML).status_code == 200
+
+
+def test_every_requirement_has_a_field_and_those_that_need_data_say_so(api: Served, model: str) -> None:
+    inputs = dict(
+        (attributes["name"], attributes)
+        for _, attributes in Seen(api.http.get(f"/models/{model}/compress", headers=HTML).text).elements
+        if "data-requirement" in attributes
+    )
+    assert inputs.keys() == Requirements.model_fields.keys() - {"metrics"}
+    assert "disabled" in inputs["max_metric_drop"]
+    assert "disabled" not in inputs["min_speedup"]
 
 
 def test_assets_are_kept_for_good_by_their_version(api: Served) -> None:
