@@ -13,7 +13,7 @@ HEIGHT: Final = 260
 LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 44
 """Room around what is plotted, for numbers and names of the axes."""
 STEPS: Final = (1, 2, 2.5, 5, 10)
-TICKS: Final = 5
+TICKS: Final = 4
 ROW: Final = 34
 MOST_POINTS: Final = 400
 """Of one line."""
@@ -82,11 +82,12 @@ def plot(
     y_name: str,
     x_text: Written = "{:.4g}".format,
     y_text: Written = "{:.4g}".format,
+    x_base: int = 10,
 ) -> Plot:
-    """The axes that show all points (x, y), finite and at least one."""
+    """The axes that show all points (x, y), finite and at least one. `x_base` is 1024 for bytes."""
     xs, ys = zip(*points, strict=True)
     return Plot(
-        _axis(x_name, xs, LEFT, WIDTH - RIGHT, x_text),
+        _axis(x_name, xs, LEFT, WIDTH - RIGHT, x_text, base=x_base),
         _axis(y_name, ys, HEIGHT - BOTTOM, TOP, y_text),
     )
 
@@ -99,12 +100,15 @@ def path(plot: Plot, points: Sequence[tuple[float, float]]) -> str:
 
 
 def bars(
-    rows: Iterable[tuple[str, float, tuple[float, float] | None, str, str]], name: str, text: Written
+    rows: Iterable[tuple[str, float, tuple[float, float] | None, str, str]],
+    name: str,
+    text: Written,
+    base: int = 10,
 ) -> Bars:
     """Rows of name, value, interval, what is written beside it, tone; all on one axis that begins at zero."""
     listed = [*rows]
     values = [0.0] + [bound for _, value, interval, *_ in listed for bound in (value, *(interval or ()))]
-    axis = _axis(name, values, 8, WIDTH - 8, text, around=0)
+    axis = _axis(name, values, 8, WIDTH - 8, text, around=0, base=base)
     drawn = [
         Bar(
             label,
@@ -121,15 +125,22 @@ def bars(
 
 
 def _axis(
-    name: str, values: Iterable[float], start: float, end: float, text: Written, around: float = 0.06
+    name: str,
+    values: Iterable[float],
+    start: float,
+    end: float,
+    text: Written,
+    around: float = 0.06,
+    base: int = 10,
 ) -> Axis:
-    """Ticks at round numbers; `around` is the share of room left beyond the outermost values."""
+    """Ticks at round numbers of the unit, a power of `base`; `around` is the room beyond the outermost values."""
     low, high = min(listed := [*values]), max(listed)
     if high - low < 1e-12 * max(abs(low), abs(high), 1e-12):
         low, high = low - (abs(low) or 1.0) / 10, high + (abs(high) or 1.0) / 10
     room = around * (high - low)
     low, high = low - room, high + room
-    step = _round_step((high - low) / TICKS)
+    unit = float(base) ** math.floor(math.log(max(abs(low), abs(high)), base)) if base != 10 else 1.0
+    step = unit * _round_step((high - low) / TICKS / unit)
     first = math.ceil(low / step)
     ticks = [index * step for index in range(first, math.floor(high / step) + 1)]
     places = [Tick(round(_place(tick, low, high, start, end), 1), text(tick)) for tick in ticks]

@@ -47,13 +47,14 @@ class Side:
     name: str
     value: Callable[[Trial], float | None]
     text: charts.Written
+    base: int = 10
 
 
 def _times(value: float) -> str:
     return f"{value:.4g}×"
 
 
-SIZE: Final = Side("size", lambda trial: trial.size_bytes, units.size)
+SIZE: Final = Side("size", lambda trial: trial.size_bytes, units.size, 1024)
 SPEED: Final = Side(
     "times as fast", lambda trial: None if trial.speedup is None else trial.speedup.value, _times
 )
@@ -84,7 +85,7 @@ def _drawn(title: str, trials: Sequence[Trial], chosen: int | None, x: Side, y: 
     ]
     if not placed:
         return []
-    plot = charts.plot([(a, b) for _, a, b in placed], x.name, y.name, x.text, y.text)
+    plot = charts.plot([(a, b) for _, a, b in placed], x.name, y.name, x.text, y.text, x.base)
     points = [
         Point(
             plot.x.place(a),
@@ -146,7 +147,7 @@ def comparison(jobs: Sequence[ComparedJob]) -> list[charts.Bars]:
         for job in jobs
         if job.speed is not None and job.speed.speedup is not None
     ]
-    made = [charts.bars(sizes, "Size of the result", units.size)]
+    made = [charts.bars(sizes, "Size of the result", units.size, 1024)]
     made += [charts.bars(speeds, "Times as fast as the model as uploaded", _times)] if speeds else []
     for metric in dict.fromkeys(name for job in jobs for name in job.metrics):
         made.append(_losses(metric, jobs))

@@ -54,6 +54,11 @@ def recipe(recipe: AskedRecipe) -> str:
     return " → ".join(kinds_of(recipe))
 
 
+def plain(value: Any) -> str:
+    """A label: `3` for 3.0."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
 def moment(time: datetime) -> str:
     return f"{time:%Y-%m-%d %H:%M}"
 
@@ -69,6 +74,10 @@ def as_json(value: Any) -> str:
     return json.dumps(value, indent=2, ensure_ascii=False)
 
 
+def in_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "tone": tone,
     "spoken": spoken,
@@ -79,4 +88,6 @@ FILTERS: Final[Mapping[str, Callable[..., str]]] = {
     "clock": clock,
     "steps": recipe_text,
     "as_json": as_json,
+    "in_line": in_line,
+    "plain": plain,
 }

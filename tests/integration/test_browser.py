@@ -81,7 +81,7 @@ def choose_data(page: Page, files: Digits) -> None:
     page.get_by_label("Choose data").set_input_files(files.data)
     page.wait_for_url("**dataset=dst_*")
     expect(page.get_by_text("Proposed")).to_be_visible(timeout=PATIENCE)
-    assert '"add_axis": 1' in page.get_by_label("Declaration").input_value()
+    assert '"add_axis": 1' in page.get_by_label("Columns, and how").input_value()
     page.get_by_role("button", name="Read it like this").click()
     pictures = page.locator(".pictures img")
     expect(pictures).to_have_count(6, timeout=PATIENCE)

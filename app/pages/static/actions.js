@@ -1,4 +1,5 @@
-// Buttons that change something: `data-send="METHOD path"`, asked about before where `data-sure` says so.
+// Buttons that change something: `data-send="METHOD path"`, with `data-body` to make something that has a page then;
+// asked about before where `data-sure` says so.
 
 import { address, announce, ask } from "./service.js";
 import { refresh } from "./live.js";
@@ -14,8 +15,9 @@ async function act(button) {
   const [method, path] = button.dataset.send.split(" ");
   button.disabled = true;
   try {
-    await ask(method, path);
-    if (button.dataset.then) location.assign(address(button.dataset.then));
+    const { body } = await ask(method, path, { json: button.dataset.body ? JSON.parse(button.dataset.body) : undefined });
+    if (button.dataset.body) location.assign(address(`${button.dataset.then}/${body.id}`));
+    else if (button.dataset.then) location.assign(address(button.dataset.then));
     else await refresh();
   } catch (error) {
     button.disabled = false;

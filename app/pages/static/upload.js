@@ -95,6 +95,8 @@ function request(method, href, headers, body, progress, signal) {
 const addressed = (path, file) => {
   const href = new URL(address(path));
   if (nameOf(file)) href.searchParams.set("name", nameOf(file));
+  const inputs = path.endsWith("models") ? (document.getElementById("inputs")?.value ?? "") : "";
+  for (const line of inputs.split("\n")) if (line.trim()) href.searchParams.append("input", line.trim());
   return href;
 };
 

@@ -148,11 +148,10 @@ def test_who_has_no_key_is_asked_for_one_in_place_of_the_page(tmp_path: Path) ->
 
 
 def test_every_requirement_has_a_field_and_those_that_need_data_say_so(api: Served, model: str) -> None:
-    inputs = dict(
-        (attributes["name"], attributes)
-        for _, attributes in Seen(api.http.get(f"/models/{model}/compress", headers=HTML).text).elements
-        if "data-requirement" in attributes
-    )
+    elements = Seen(api.http.get(f"/models/{model}/compress", headers=HTML).text).elements
+    inputs = {
+        attributes["name"]: attributes for _, attributes in elements if "data-requirement" in attributes
+    }
     assert inputs.keys() == Requirements.model_fields.keys() - {"metrics"}
     assert "disabled" in inputs["max_metric_drop"]
     assert "disabled" not in inputs["min_speedup"]
