@@ -1,9 +1,10 @@
 """`GET /v1/compare`: finished jobs beside each other."""
 
 from collections.abc import Sequence
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Query, Request
+from pydantic import AfterValidator
 
 from app.api import examples
 from app.api.deps import Owner, Parts, Service
@@ -27,16 +28,35 @@ from winnow.contract.trial import Costs, pareto
 
 router = Router(prefix="/v1/compare", tags=["results"])
 
-FIELD = "jobs"
-MAX_CHARACTERS = 2000
+FIELD: Final = "jobs"
+MAX_CHARACTERS: Final = 2000
+
+
+def ids_in(text: str) -> list[str]:
+    """Raises ValueError unless it names as many jobs as can be compared."""
+    ids = text.split(",")
+    if not MIN_JOBS <= len(ids) <= MAX_JOBS or not all(ids):
+        came = sum(map(bool, ids))
+        raise ValueError(
+            f"{MIN_JOBS} to {MAX_JOBS} jobs are compared, with commas between their ids; {came} came"
+        )
+    return ids
+
+
+def _check(text: str) -> str:
+    ids_in(text)
+    return text
+
 
 Jobs = Annotated[
     str,
+    AfterValidator(_check),
     Query(
         min_length=1,
         max_length=MAX_CHARACTERS,
         description=f"Ids of {MIN_JOBS} to {MAX_JOBS} finished jobs, with commas between them.",
         examples=[f"{examples.JOB},{examples.OTHER_JOB}"],
+        json_schema_extra={"pattern": f"^[^,]+(,[^,]+){{{MIN_JOBS - 1},{MAX_JOBS - 1}}}$"},
     ),
 ]
 
@@ -48,15 +68,9 @@ Jobs = Annotated[
 )
 def compare_jobs(request: Request, service: Service, owner: Owner, jobs: Jobs) -> Comparison:
     """What the reports of several jobs say: size, speed, quality, and which of them no other one beats."""
-    named = [id.strip() for id in jobs.split(",") if id.strip()]
-    ids = [*dict.fromkeys(named)]
-    if not MIN_JOBS <= len(ids) <= MAX_JOBS:
-        came = "none" if not ids else f"{len(ids)} different"
-        detail = f"Name {MIN_JOBS} to {MAX_JOBS} different jobs, with commas between their ids; {came} came."
-        raise Refusal("invalid_request", detail, field=FIELD)
     read: list[tuple[records.Job, Report]] = []
     refusals = Refusals()
-    for id in ids:
+    for id in ids_in(jobs):
         with refusals:
             read.append(_read(service, owner, id))
     refusals.raise_all()

@@ -10,13 +10,17 @@ from typing import Final
 
 WIDTH: Final = 420
 HEIGHT: Final = 260
-LEFT, RIGHT, TOP, BOTTOM = 62, 14, 14, 44
+LEFT, RIGHT, TOP, BOTTOM = 62, 14, 30, 44
 """Room around what is plotted, for numbers and names of the axes."""
 STEPS: Final = (1, 2, 2.5, 5, 10)
 TICKS: Final = 4
 ROW: Final = 34
 MOST_POINTS: Final = 400
 """Of one line."""
+
+ALIKE: Final = 1e-12
+"""Values that differ by a smaller share of the largest are drawn at one place."""
+SMALLEST: Final = 1e-100
 
 Written = Callable[[float], str]
 
@@ -135,11 +139,13 @@ def _axis(
 ) -> Axis:
     """Ticks at round numbers of the unit, a power of `base`; `around` is the room beyond the outermost values."""
     low, high = min(listed := [*values]), max(listed)
-    if high - low < 1e-12 * max(abs(low), abs(high), 1e-12):
-        low, high = low - (abs(low) or 1.0) / 10, high + (abs(high) or 1.0) / 10
+    largest = max(abs(low), abs(high))
+    if high - low <= max(ALIKE * largest, SMALLEST):
+        apart = largest / 10 if largest > SMALLEST else 0.1
+        low, high = low - apart, high + apart
     room = around * (high - low)
     low, high = low - room, high + room
-    unit = float(base) ** math.floor(math.log(max(abs(low), abs(high)), base)) if base != 10 else 1.0
+    unit = 1.0 if base == 10 else float(base) ** max(0, math.floor(math.log(max(largest, 1.0), base)))
     step = unit * _round_step((high - low) / TICKS / unit)
     first = math.ceil(low / step)
     ticks = [index * step for index in range(first, math.floor(high / step) + 1)]

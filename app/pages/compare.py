@@ -1,11 +1,11 @@
 """`/compare`: finished jobs beside each other, as a table and as bars."""
 
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import Query, Request, Response
 from pydantic import StringConstraints
 
-from app.api.compare import MAX_CHARACTERS, compare_jobs
+from app.api.compare import FIELD, MAX_CHARACTERS, compare_jobs, ids_in
 from app.api.deps import Owner, Service
 from app.api.jobs import list_jobs
 from app.pages import plots
@@ -13,10 +13,11 @@ from app.pages.rendering import page
 from app.pages.router import page_router
 from app.storage.records import Page
 from winnow.contract.comparison import MAX_JOBS
+from winnow.contract.errors import Refusal
 
 router = page_router()
 
-CHOICES = 50
+CHOICES: Final = 50
 
 
 @router.get("/compare")
@@ -29,7 +30,7 @@ def show_comparison(
     ] = None,
 ) -> Response:
     """Without jobs, those that can be chosen. A form sends each by itself."""
-    chosen = None if jobs is None else compare_jobs(request, service, owner, ",".join(jobs))
+    chosen = None if jobs is None else compare_jobs(request, service, owner, _checked(",".join(jobs)))
     few = Page(limit=CHOICES, after=None)
     finished = list_jobs(request, service, owner, few, state="succeeded").items if chosen is None else []
     return page(
@@ -40,3 +41,12 @@ def show_comparison(
         finished=finished,
         most=MAX_JOBS,
     )
+
+
+def _checked(jobs: str) -> str:
+    """Raises `invalid_request`."""
+    try:
+        ids_in(jobs)
+    except ValueError as error:
+        raise Refusal("invalid_request", f"{error}.", field=FIELD) from error
+    return jobs

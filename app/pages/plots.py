@@ -12,6 +12,7 @@ from winnow.contract.trial import Trial
 
 TRAINING: Final = ("finetune", "distillation", "quantization_aware_training", "channel_pruning")
 """Kinds of steps that may say what they lose."""
+LARGEST: Final = 1e100
 LOSSES: Final = {"loss": "training loss", "validation_loss": "validation loss"}
 
 
@@ -81,7 +82,8 @@ def _drawn(title: str, trials: Sequence[Trial], chosen: int | None, x: Side, y: 
     placed = [
         (trial, x_value, y_value)
         for trial in trials
-        if (x_value := x.value(trial)) is not None and (y_value := y.value(trial)) is not None
+        if (x_value := _number(x.value(trial))) is not None
+        and (y_value := _number(y.value(trial))) is not None
     ]
     if not placed:
         return []
@@ -129,8 +131,8 @@ def training(events: Sequence[Event]) -> Curves | None:
 
 
 def _number(value: object) -> float | None:
-    """Of values that a child reported: whatever is no finite number is left out."""
-    return float(value) if isinstance(value, int | float) and abs(value) < 1e300 else None
+    """Of values that a child reported: whatever is no number, or cannot be drawn, is left out."""
+    return float(value) if isinstance(value, int | float) and abs(value) < LARGEST else None
 
 
 def comparison(jobs: Sequence[ComparedJob]) -> list[charts.Bars]:

@@ -27,8 +27,8 @@ def compare(jobs: JobIds, url: Url = LOCAL, as_json: Json = False) -> None:
     \b
     winnow compare job_1 job_2 job_3
     """
-    if not MIN_JOBS <= len(set(jobs)) <= MAX_JOBS:
-        raise typer.BadParameter(f"name {MIN_JOBS} to {MAX_JOBS} different jobs")
+    if not MIN_JOBS <= len(jobs) <= MAX_JOBS:
+        raise typer.BadParameter(f"name {MIN_JOBS} to {MAX_JOBS} jobs")
     with Client(url) as client:
         compared = client.compare(jobs)
     if as_json:

@@ -49,6 +49,6 @@ def test_json_is_the_answer_of_the_api(shown: tuple[Served, World]) -> None:
 
 def test_one_job_is_not_compared_and_an_unfinished_one_is_a_problem(shown: tuple[Served, World]) -> None:
     finished = shown[1].finished[0]
-    ask(finished, finished, code=2)
+    ask(finished, code=2)
     result = CliRunner().invoke(commands, ["compare", finished, shown[1].queued])
     assert isinstance(result.exception, ServiceProblem) or result.exit_code == 1
