@@ -63,7 +63,7 @@ class World:
         }
 
 
-def world(api: Served, name: str = "net") -> World:
+def world(api: Served, name: str = "net", owner: str = "local") -> World:
     """`name` is what everything is called, layers and inputs too."""
     model, rejected, inspected = (_model(api, name, bytes([n])) for n in range(3))
     layers = [{"name": name, "op": "Conv", "weight": [8, 3, 3, 3], "macs": 1}]
@@ -73,11 +73,11 @@ def world(api: Served, name: str = "net") -> World:
     api.inspected(dataset, dataset_facts(notes=[name], classes=[name]).model_dump())
     problem = Refusal("invalid_declaration", f"There is no {name}.", field=name).problem.model_dump()
     api.finish(refused, state="rejected", problem=problem)
-    queued, failed, first, second = (_job(api, model, f"{name} {n}") for n in range(4))
+    queued, failed, first, second = (_job(api, model, dataset, f"{name} {n}") for n in range(4))
     api.finish(failed, state="failed", problem=_problem(f"{name} failed.", name))
     for number, job in enumerate((first, second)):
         succeeded(api, job, 5000 + 1000 * number)
-    searching = _searching(api, model, name)
+    searching = _searching(api, owner, model, name)
     api.parts.records.worker_seen(a_worker(host=name[:100]), 0.0)
     return World(model, rejected, inspected, dataset, refused, queued, failed, searching, [first, second])
 
@@ -111,21 +111,23 @@ def _dataset(api: Served, name: str, content: bytes) -> str:
     return str(api.http.post("/v1/datasets", params={"name": name}, content=sent).json()["id"])
 
 
-def _job(api: Served, model: str, name: str) -> str:
-    recipe = {"steps": [{"kind": "float16"}]}
-    asked = {"model": model, "name": name, "recipe": recipe, "tags": {name: name}}
+def _job(api: Served, model: str, dataset: str, name: str) -> str:
+    """One that trains."""
+    recipe = {"steps": [{"kind": "finetune"}]}
+    data = {"training": {"dataset": dataset}}
+    asked = {"model": model, "name": name, "recipe": recipe, "data": data, "tags": {name: name}}
     answer = api.http.post("/v1/jobs", json=asked)
     assert answer.status_code == 202, answer.text
     return str(answer.json()["id"])
 
 
-def _searching(api: Served, model: str, name: str) -> str:
+def _searching(api: Served, owner: str, model: str, name: str) -> str:
     """With trials of every state, some of which are measured."""
     id = str(api.http.post("/v1/jobs", json={"model": model, "name": name, **SEARCH}).json()["id"])
-    job, study = api.parts.records.job("local", id), api.claim(study_of(id))
+    job, study = api.parts.records.job(owner, id), api.claim(study_of(id))
     assert job is not None
     assert isinstance(study, Study)
-    trials = [a_trial(job, number, max_attempts=1) for number in range(4)]
+    trials = [a_trial(job, number, max_attempts=1, owner=owner) for number in range(4)]
     decision = Decision(add=trials, job={"state": "running", "progress": 0.4})
     assert api.parts.records.settle(study.id, study.attempt, time.time(), study.news, decision)
     for trial, size, drop in zip(trials, (6000, 5000), (0.01, 0.03), strict=False):

@@ -3,8 +3,8 @@
 import { ask, element, showRefusal, sleep } from "./service.js";
 
 export function start(place) {
-  place.querySelector("[data-propose-now]").addEventListener("click", () => propose(place));
-  place.querySelector("[data-declare]").addEventListener("click", () => declare(place));
+  place.querySelector("[data-propose-now]")?.addEventListener("click", () => propose(place));
+  place.querySelector("[data-declare]")?.addEventListener("click", () => declare(place));
   if ("propose" in place.dataset) propose(place);
 }
 

@@ -39,7 +39,7 @@ export function fetchPage(href) {
     request.setRequestHeader("Accept", "text/html");
     request.onload = () => {
       if (request.status === 401) location.reload();
-      else if (request.status >= 500) reject(new TypeError(UNREACHABLE));
+      else if (request.status >= 500 || request.status === 429) reject(new TypeError(UNREACHABLE));
       else resolve(request.response);
     };
     request.onerror = () => reject(new TypeError(UNREACHABLE));

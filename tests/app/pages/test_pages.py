@@ -9,7 +9,7 @@ import pytest
 
 from app.pages.assets import FILES
 from app.pages.rendering import POLICY
-from tests.support.owners import ask, served_to
+from tests.support.owners import also, ask, served_to
 from tests.support.served import Served
 from tests.support.shown import HOSTILE, HTML, World, succeeded, world
 from winnow.contract.requirements import Requirements
@@ -130,6 +130,29 @@ def test_jobs_that_are_compared_stand_beside_each_other(api: Served, shown: Worl
         assert "4.9 KiB" in text
         assert "5.9 KiB" in text
     assert "2 to 20" in api.http.get(f"/compare?jobs={shown.finished[0]}", headers=HTML).text
+
+
+def test_a_job_shows_its_trials_its_training_and_its_result(api: Served, shown: World) -> None:
+    searching = Seen(api.http.get(f"/jobs/{shown.searching}", headers=HTML).text)
+    tones = [it["class"] for tag, it in searching.elements if tag == "circle"]
+    assert tones == ["point front", "point front"] * 2, "by size and by speed"
+    finished = api.http.get(f"/jobs/{shown.finished[0]}", headers=HTML).text
+    assert len([tag for tag, _ in Seen(finished).elements if tag == "polyline"]) == 1
+    assert "Use the result" in finished
+    assert f"v1/jobs/{shown.finished[0]}/artifact" in finished
+    assert "data-follow" not in finished
+    assert f'data-follow="{shown.queued}"' in api.http.get(f"/jobs/{shown.queued}", headers=HTML).text
+
+
+def test_who_may_only_read_is_offered_nothing_that_changes_something(tmp_path: Path) -> None:
+    with served_to("ada", tmp_path) as api:
+        made = world(api, owner="ada")
+        with also(api, "ada", ["read"]) as reader:
+            for what, path in made.pages().items():
+                text = reader.get(path, headers=HTML).text
+                changing = ("data-send", "data-upload", "data-declare", "data-propose")
+                assert [name for name in changing if name in text] == [], what
+        assert "data-send" in api.http.get(f"/models/{made.model}", headers=HTML).text
 
 
 def test_a_report_that_cannot_be_read_does_not_hide_the_job(api: Served, shown: World) -> None:
