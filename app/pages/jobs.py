@@ -17,12 +17,14 @@ from app.storage.records import Page
 from winnow.contract.errors import Refusal
 from winnow.contract.job import FINISHED, JobRequest, JobState
 from winnow.contract.report import Report
+from winnow.contract.search import MAX_TRIALS
 
 router = page_router()
 
 LINES: Final = 200
 """Of the log: the first so many. The script adds what comes."""
 TRIALS: Final = 200
+"""So many are listed; all are drawn."""
 CURVE_EVENTS: Final = 5000
 """Looked through for losses of a training."""
 
@@ -44,7 +46,7 @@ def show_jobs(
 def show_job(request: Request, service: Service, owner: Owner, job: Found) -> Response:
     shown = jobs.shown(service, job)
     lines = events.list_logs(request, service, job, limit=LINES)
-    tried = trials.list_trials(request, service, job, Page(limit=TRIALS, after=None)).items
+    tried = trials.list_trials(request, service, job, Page(limit=MAX_TRIALS, after=None)).items
     model = service.records.upload(owner, "model", job.model)
     report = _report(service, job)
     chosen = None if report is None or report.search is None else report.search.chosen
@@ -56,7 +58,8 @@ def show_job(request: Request, service: Service, owner: Owner, job: Found) -> Re
         model_name=None if model is None else uploads.clean(model.name),
         lines=lines.items,
         more=lines.next is not None,
-        trials=tried,
+        trials=tried[:TRIALS],
+        tried=len(tried),
         report=report,
         asked=_requested(job),
         chosen=chosen,

@@ -36,9 +36,11 @@ def rows(folder: Path) -> Iterator[Row]:
 
 
 def _answer_seconds(url: str) -> float:
-    begun = time.perf_counter()
-    httpx.get(url, headers={"Accept": "text/html"}).raise_for_status()
-    return time.perf_counter() - begun
+    """On a connection of its own."""
+    with httpx.Client(headers={"Accept": "text/html"}, verify=False) as http:
+        begun = time.perf_counter()
+        http.get(url).raise_for_status()
+        return time.perf_counter() - begun
 
 
 def _loaded(browser: Browser, url: str) -> tuple[float, list[int]]:

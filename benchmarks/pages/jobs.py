@@ -35,7 +35,8 @@ def rows(folder: Path) -> Iterator[Row]:
         with chromium() as browser, browser.new_context() as context:
             page = context.new_page()
             page.goto(f"{running.url}/jobs?limit=200")
-            yield _row("200 at once, loaded in Chromium", page.evaluate(LOADED) / 1000)
+            seconds = page.evaluate(LOADED) / 1000
+            yield Row("jobs", "200 at once, loaded in Chromium", "< 1 s", f"{seconds:.2f} s", seconds < 1)
 
 
 def _fill(running: Service) -> None:
