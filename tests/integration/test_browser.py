@@ -189,21 +189,26 @@ def test_a_large_upload_that_breaks_off_goes_on_where_it_was(
     rows[-1] = 7
     np.save(tmp_path / "large.npy", rows)
     offsets: list[int] = []
+    seen: list[str] = []
 
-    def break_the_third(route: Any) -> None:
-        if route.request.method == "PATCH":
-            offsets.append(int(route.request.headers["upload-offset"]))
-            if len(offsets) == 3:
-                route.abort("connectionreset")
-                return
-        route.continue_()
+    def note(request: Any) -> None:
+        if request.method == "PATCH":
+            offsets.append(int(request.headers["upload-offset"]))
+
+    def break_the_second_part(route: Any) -> None:
+        seen.append(route.request.method)
+        if seen == ["HEAD", "PATCH", "PATCH"]:
+            route.abort("connectionreset")
+        else:
+            route.continue_()
 
     page.goto(f"{winnow.url}/datasets")
-    page.route("**/v1/uploads/**", break_the_third)
+    page.on("request", note)
+    page.route("**/v1/uploads/datasets/*", break_the_second_part, times=3)
     page.get_by_label("Choose data").set_input_files(tmp_path / "large.npy")
     page.wait_for_url("**/datasets/dst_*")
     part = 16 * 2**20
-    assert offsets == [0, part, 2 * part, 2 * part, 3 * part, 4 * part]
+    assert offsets == [0, part, part, 2 * part, 3 * part, 4 * part]
     sha256 = httpx.get(f"{winnow.url}/v1/datasets/{page.url.rpartition('/')[2]}").json()["sha256"]
     assert sha256 == hashlib.sha256((tmp_path / "large.npy").read_bytes()).hexdigest()
     assert page.evaluate("localStorage.length") == 0
