@@ -18,6 +18,7 @@ from app.access.start import check_settings, prepare_keys
 from app.api import (
     artifacts,
     audit,
+    compare,
     datasets,
     docs,
     events,
@@ -51,6 +52,8 @@ from app.api.request_id import RequestIds
 from app.api.security_headers import SecurityHeaders
 from app.api.traced_requests import TracedRequests
 from app.api.tus_protocol import Tus
+from app.pages import routers
+from app.pages.problem_pages import ProblemPages
 from app.queue import CeleryQueue, WakeUp
 from app.settings import Settings
 from app.storage.open import open_blobs, open_records
@@ -68,7 +71,8 @@ class Application(FastAPI):
 
     def build_middleware_stack(self) -> ASGIApp:
         parts: Parts = self.state.parts
-        known = KnownHostsAndOrigins(super().build_middleware_stack(), parts.settings.hosts)
+        pages = ProblemPages(super().build_middleware_stack())
+        known = KnownHostsAndOrigins(pages, parts.settings.hosts)
         counted = CountedRequests(SecurityHeaders(known), self.state.counts)
         return RequestIds(TracedRequests(counted))
 
@@ -131,6 +135,7 @@ def create_app(
         artifacts,
         rendering,
         trials,
+        compare,
         events,
         links,
         job_limits,
@@ -148,6 +153,7 @@ def create_app(
         links.opened,
         workers.administered,
         events.streams,
+        *routers,
     ):
         app.include_router(router)
     if parts.settings.metrics:

@@ -28,10 +28,11 @@ def layers(container: str) -> list[set[str]]:
 
 
 def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
-    commands, entry, server, faces, admission, stores, base, hosts = layers("app")
+    commands, entry, server, pages, faces, admission, stores, base, hosts = layers("app")
     assert commands == {"commands"}
     assert entry >= {"main", "embedded"}
     assert server == {"server"}
+    assert pages == {"pages"}
     assert faces == {"api"}
     assert admission == {"access", "admission", "webhooks"}
     assert stores >= {"queue", "storage"}

@@ -54,6 +54,7 @@ def record(http: httpx.Client, model: bytes, data: bytes) -> Answers:
         "Rendered": [http.post(f"/v1/jobs/{last['id']}/report/render").json()],
         "LogRecord": http.get(f"/v1/jobs/{last['id']}/logs").json()["items"][-4:],
         **questions,
+        "Comparison": [compared(http, upload["id"], rows["id"])],
         "Alive": [http.get("/livez").json()],
         "Workers": [workers],
         "Worker": workers["items"],
@@ -80,6 +81,17 @@ def asked_about(http: httpx.Client, model: str, dataset: str) -> Answers:
     assert [waiting.status_code, *(it.status_code for it in answered)] == [202, 200, 200]
     names = ("Inquiry", "Proposal", "Preview")
     return {name: [it.json()] for name, it in zip(names, (waiting, *answered), strict=True)}
+
+
+def compared(http: httpx.Client, model: str, dataset: str) -> dict[str, Any]:
+    """Two jobs on the same data, beside each other."""
+    asked = {**request(model, dataset), "require": {"max_metric_drop": 0.05}}
+    kinds = ({"kind": "weight_only"}, {"kind": "int8_dynamic"})
+    jobs = [
+        snapshots(http, {**asked, "name": kind["kind"], "recipe": {"steps": [kind]}})[-1]["id"]
+        for kind in kinds
+    ]
+    return dict(http.get("/v1/compare", params={"jobs": ",".join(jobs)}).raise_for_status().json())
 
 
 def request(model: str, dataset: str) -> dict[str, Any]:

@@ -11,7 +11,19 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import data, exporting, jobs, run, steps, things, trials, uploads, webhooks, workers
+from winnow.cli import (
+    comparing,
+    data,
+    exporting,
+    jobs,
+    run,
+    steps,
+    things,
+    trials,
+    uploads,
+    webhooks,
+    workers,
+)
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command, add_service_group
@@ -118,6 +130,7 @@ for command in (
     jobs.download,
     jobs.curves,
     trials.trials,
+    comparing.compare,
     workers.workers,
     workers.drain,
     workers.undrain,

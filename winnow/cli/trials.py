@@ -8,12 +8,12 @@ import typer
 from rich.table import Table
 
 from winnow.cli.jobs import JobId
+from winnow.cli.recipe_text import recipe_text
 from winnow.cli.screen import Column, out, print_result, table
 from winnow.cli.shared import Json, Url, transfer
 from winnow.client import Client
 from winnow.client.client import LOCAL
 from winnow.contract import units
-from winnow.contract.recipe import AnyStep, Recipe
 from winnow.contract.trial import Trial, TrialState
 
 COLUMNS: tuple[Column, ...] = (
@@ -77,18 +77,3 @@ def _row(trial: Trial) -> tuple[str, ...]:
         *(", ".join(drops) or "-", MEETS[trial.meets], "yes" if trial.pareto else ""),
         *(units.duration(trial.seconds), trial.worker or "-"),
     )
-
-
-def recipe_text(recipe: Recipe | None) -> str:
-    """Write the steps like `--step`, without what is the default, joined by commas."""
-    return "the upload" if recipe is None else ", ".join(map(_step_text, recipe.steps))
-
-
-def _step_text(step: AnyStep) -> str:
-    settings = step.model_dump(mode="json", exclude_defaults=True, exclude={"kind"})
-    words = [
-        f"{name}={item if isinstance(item, str) else json.dumps(item)}"
-        for name, value in settings.items()
-        for item in (value if isinstance(value, list) else [value])
-    ]
-    return " ".join([step.kind, *words])

@@ -36,6 +36,7 @@ from winnow.client.plain import plain
 from winnow.client.resuming import LARGE, MOST_IN_ADDRESS, send_in_parts
 from winnow.client.transport import TIMEOUT, Transport
 from winnow.client.watching import QUICK, patiently, versions
+from winnow.contract.comparison import Comparison
 from winnow.contract.dataset import Dataset
 from winnow.contract.declaration import Declaration
 from winnow.contract.dry_run import DryRun
@@ -352,6 +353,12 @@ class Client:
         Raises DamagedTransfer, UnusableFile, UploadRejected.
         """
         return import_job(self, self._transport, Path(path))
+
+    def compare(self, ids: Sequence[str]) -> Comparison:
+        """Finished jobs beside each other: from 2 to 20 of them."""
+        return self._transport.parsed(
+            Comparison, self._transport.get("/v1/compare", params={"jobs": ",".join(ids)})
+        )
 
     # --- the trials of a search
 

@@ -39,7 +39,7 @@ ROUTES: Final[dict[tuple[str, str], str]] = {
 OPEN: Final = {
     *("/livez", "/readyz", "/openapi.json"),
     *("/docs", "/docs/start.js", "/docs/swagger-ui-bundle.js", "/docs/swagger-ui.css"),
-    *("/v1/links/{id}/{what}", "/metrics"),
+    *("/v1/links/{id}/{what}", "/metrics", "/assets/{version}/{name}"),
 }
 ADMIN: Final = {
     *("/v1/keys", "/v1/keys/{id}", "/v1/audit"),
@@ -47,8 +47,11 @@ ADMIN: Final = {
 }
 ANY_KEY: Final = {"/v1/session"}
 
-LISTS: Final = {"/v1/models", "/v1/datasets", "/v1/jobs", "/v1/webhooks"}
+LISTS: Final = {"/v1/models", "/v1/datasets", "/v1/jobs", "/v1/webhooks", "/models", "/datasets", "/jobs"}
 SAME_FOR_ALL: Final = {"/v1/presets", "/v1/limits", "/v1/workers"}
+NAMING: Final = {"/v1/compare"}
+PAGES_OF_ALL: Final = {"/", "/compare", "/workers", "/steps"}
+"""What they show beside lists is the same for all."""
 MAKING: Final = {
     *("/v1/models", "/v1/datasets", "/v1/jobs", "/v1/webhooks", "/v1/datasets/propose", "/v1/jobs/import"),
     *("/v1/uploads/models", "/v1/uploads/datasets"),
@@ -59,6 +62,7 @@ SEARCH: Final[dict[str, Any]] = {
     "recipe": {"steps": [{"kind": "weight_only", "bits": {"any_of": [8, 4]}}]},
     "search": {"budget": {"trials": 8}},
 }
+HTML: Final = {"Accept": "text/html"}
 PART: Final = {"Tus-Resumable": "1.0.0"}
 BEGUN: Final = {**PART, "Upload-Length": "8"}
 FIRST: Final = {**PART, "Upload-Offset": "0", "Content-Type": "application/offset+octet-stream"}
@@ -76,8 +80,13 @@ SENT: Final[dict[tuple[str, str], dict[str, Any]]] = {
     ("POST", "/v1/jobs/{id}/links"): {"json": {"what": "report", "seconds": 60}},
     ("GET", "/v1/datasets/{id}/preview"): {"params": {"model": "mdl_x"}},
     ("HEAD", "/v1/datasets/{id}/preview"): {"params": {"model": "mdl_x"}},
+    ("GET", "/v1/compare"): {"params": {"jobs": "job_x,job_y"}},
+    ("HEAD", "/v1/compare"): {"params": {"jobs": "job_x,job_y"}},
+    **{(method, path): {"headers": HTML} for method, path in ROUTES if not path.startswith("/v1")},
+    ("GET", "/datasets/{id}/preview"): {"headers": HTML, "params": {"model": "mdl_x"}},
+    ("HEAD", "/datasets/{id}/preview"): {"headers": HTML, "params": {"model": "mdl_x"}},
 }
-"""What addresses with an id need besides."""
+"""What addresses need besides."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +165,7 @@ def routes(*access: str, with_id: bool | None = None) -> list[tuple[str, str]]:
 
 def filled(path: str, id: str, delivery: str = "dlv_x") -> str:
     named = {"id": id, "number": "0", "what": "report", "kind": "models", "delivery": delivery}
+    named |= {"version": "x", "name": "style.css"}
     return path.format(**named)
 
 
@@ -167,6 +177,13 @@ def told(answer: httpx.Response, id: str) -> tuple[int, dict[str, str], str]:
     return answer.status_code, headers, text
 
 
+def hers_at(world: World, path: str) -> str:
+    """Her thing whose address it is; a page's is that of the API without `/v1`."""
+    return next(
+        id for start, id in world.hers.items() if f"/v1{path.removeprefix('/v1')}".startswith(f"{start}/")
+    )
+
+
 def unknown(id: str) -> str:
     """One of the same kind that nobody has."""
     return new_id(id.partition("_")[0])  # type: ignore[arg-type]
@@ -174,7 +191,7 @@ def unknown(id: str) -> str:
 
 @pytest.mark.parametrize(("method", "path"), routes("by method", with_id=True))
 def test_another_owners_id_answers_as_an_unknown_one(world: World, method: str, path: str) -> None:
-    hers = next(id for start, id in world.hers.items() if path.startswith(f"{start}/"))
+    hers = hers_at(world, path)
     nobodys, sent = unknown(hers), SENT.get((method, path), {})
     answers = [world.bob.request(method, filled(path, id), **sent) for id in (hers, nobodys)]
     assert told(answers[0], hers) == told(answers[1], nobodys)
@@ -186,27 +203,34 @@ def test_the_owner_finds_it_there(world: World, method: str, path: str) -> None:
     """Else the test before would prove nothing. What changes something is refused or done in vain."""
     if method in ("DELETE", "PATCH") or path.endswith(("/cancel", "/retry")):
         return
-    hers = next(id for start, id in world.hers.items() if path.startswith(f"{start}/"))
+    hers = hers_at(world, path)
     sent = SENT.get((method, path), {})
     if "params" in sent:
-        sent = {"params": {"model": world.hers["/v1/models"]}}
+        sent = {**sent, "params": {"model": world.hers["/v1/models"]}}
     answer = world.api.http.request(method, filled(path, hers, world.delivery), **sent)
     assert answer.status_code in (200, 201, 202), answer.text
 
 
 def test_every_route_without_an_id_is_thought_of() -> None:
     asking = {path for method, path in routes("by method", with_id=False) if method in ("GET", "HEAD")}
-    assert asking == LISTS | SAME_FOR_ALL
+    assert asking == LISTS | SAME_FOR_ALL | NAMING | PAGES_OF_ALL
     assert {path for method, path in routes("by method", with_id=False) if method == "POST"} == MAKING
     assert {method for method, _ in ROUTES} <= {"GET", "HEAD", "POST", "PATCH", "DELETE"}
 
 
 @pytest.mark.parametrize("path", sorted(LISTS))
 def test_lists_have_the_owners_own(world: World, path: str) -> None:
-    hers = world.hers[path]
-    assert hers in world.api.http.get(path).text
-    assert hers not in world.bob.get(path, params={"limit": 200}).text
+    hers = world.hers[f"/v1{path.removeprefix('/v1')}"]
+    assert hers in world.api.http.get(path, headers=HTML).text
+    assert hers not in world.bob.get(path, params={"limit": 200}, headers=HTML).text
     assert world.bob.get("/v1/jobs", params={"model": world.hers["/v1/models"]}).json()["items"] == []
+
+
+@pytest.mark.parametrize("path", sorted(PAGES_OF_ALL))
+def test_pages_of_all_name_nothing_of_another_owner(world: World, path: str) -> None:
+    page = world.bob.get(path, headers=HTML)
+    assert page.status_code == 200
+    assert not [id for id in world.hers.values() if id in page.text]
 
 
 @pytest.mark.parametrize("path", sorted(SAME_FOR_ALL))
@@ -225,6 +249,12 @@ def naming(world: World) -> list[tuple[str, str, str, dict[str, Any]]]:
         ("POST", "/v1/datasets/propose", models, {"json": {"model": "ID", "dataset": world.dataset}}),
         ("POST", "/v1/datasets/propose", datasets, {"json": {"model": world.model, "dataset": "ID"}}),
         ("GET", f"/v1/datasets/{world.dataset}/preview", models, {"params": {"model": "ID"}}),
+        ("GET", "/v1/compare", "/v1/jobs", {"params": {"jobs": "ID,job_x"}}),
+        ("GET", "/compare", "/v1/jobs", {"params": {"jobs": "ID,job_x"}, "headers": HTML}),
+        (
+            *("GET", f"/models/{world.model}/compress", datasets),
+            {"params": {"dataset": "ID"}, "headers": HTML},
+        ),
         (
             *("POST", f"/v1/models/{world.model}/recommendation", datasets),
             {"json": {"data": {"dataset": "ID"}, "objective": "size"}},

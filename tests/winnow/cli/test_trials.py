@@ -16,7 +16,7 @@ from tests.support.facts import model_facts
 from tests.support.records import a_trial, an_upload
 from tests.support.served import Served, served
 from winnow.cli.commands import commands
-from winnow.cli.trials import recipe_text
+from winnow.cli.recipe_text import recipe_text
 from winnow.client import Client, ServiceProblem
 from winnow.contract.recipe import Recipe
 

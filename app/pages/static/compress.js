@@ -1,0 +1,157 @@
+// A job put together: data, what is required, and how; held against the service while it is written, then sent.
+
+import { address, ask, element, fetchPage, showRefusal } from "./service.js";
+
+const PAUSE = 500;
+const OPEN = /"(any_of|between)"|"optional"\s*:\s*true/;
+
+export function start(form) {
+  let due, asked = 0;
+  const check = () => {
+    clearTimeout(due);
+    due = setTimeout(() => tell(form, ++asked, () => asked), PAUSE);
+  };
+  const changed = () => {
+    showWhatIsNeeded(form);
+    check();
+  };
+  form.addEventListener("input", changed);
+  form.addEventListener("submit", (event) => {
+    event.preventDefault();
+    submit(form);
+  });
+  form.querySelector("[data-add-step]").addEventListener("click", () => {
+    addStep(form);
+    changed();
+  });
+  form.querySelector("#kind").addEventListener("change", () => help(form));
+  changed();
+}
+
+const chosen = (form, name) => form.querySelector(`input[name=${name}]:checked`);
+
+function searches(form) {
+  const way = chosen(form, "way").value;
+  if (way === "preset") return "searches" in (chosen(form, "preset")?.dataset ?? {});
+  return way === "auto" || OPEN.test(form.querySelector("#recipe").value);
+}
+
+function showWhatIsNeeded(form) {
+  const way = chosen(form, "way").value;
+  for (const part of form.querySelectorAll("[data-for]")) {
+    const isShown = part.dataset.for === "search" ? searches(form) : part.dataset.for === way;
+    part.hidden = part.disabled = !isShown;
+  }
+  if (way === "recipe") help(form);
+}
+
+/** The body of POST /v1/jobs. Throws SyntaxError where the recipe is no JSON. */
+function request(form) {
+  const { model, dataset } = form.dataset;
+  const made = { model, recipe: recipe(form), require: required(form) };
+  const name = form.querySelector("#name").value.trim();
+  if (name) made.name = name;
+  if (dataset) Object.assign(made, { data: { dataset }, evaluation: evaluation(form) });
+  if (searches(form)) made.search = search(form);
+  return made;
+}
+
+function recipe(form) {
+  const way = chosen(form, "way").value;
+  if (way === "auto") return { auto: {} };
+  if (way === "preset") return { preset: chosen(form, "preset").value };
+  return JSON.parse(form.querySelector("#recipe").value);
+}
+
+function required(form) {
+  const fields = [...form.querySelectorAll("[data-requirement]")].filter((field) => field.value !== "" && !field.disabled);
+  return Object.fromEntries(fields.map((field) => [field.name, Number(field.value)]));
+}
+
+function evaluation(form) {
+  const [task, metric] = (form.querySelector("#metric").value || "auto").split("/");
+  return metric ? { task, metric } : { task };
+}
+
+function search(form) {
+  const budget = {};
+  for (const name of ["seconds", "trials"]) {
+    const value = form.querySelector(`#${name}`).value;
+    if (value) budget[name] = Number(value);
+  }
+  return { objective: form.querySelector("#objective").value, budget };
+}
+
+/** What the service would say to it, without sending it. A later question's answer wins. */
+async function tell(form, mine, last) {
+  const place = form.querySelector(".check");
+  try {
+    const { body } = await ask("POST", "v1/jobs?dry_run=true", { json: request(form) });
+    if (mine !== last()) return;
+    if (body.fits) place.replaceChildren(element("p", `It fits. ${body.forecast?.basis ?? ""}`, { class: "fits" }), ...sizes(body));
+    else place.replaceChildren(element("p", "It would be refused:"), listOf(body.problems.map((it) => it.detail)));
+  } catch (error) {
+    if (mine === last()) showRefusal(place, readable(error));
+  }
+}
+
+function sizes(told) {
+  const steps = (told.forecast?.steps ?? []).filter((step) => step.size_bytes !== null);
+  return steps.length ? [listOf(steps.map((step) => `${step.kind}: about ${step.size_bytes.toLocaleString("en")} bytes`))] : [];
+}
+
+function listOf(sentences) {
+  const list = element("ul");
+  list.append(...sentences.map((sentence) => element("li", sentence)));
+  return list;
+}
+
+const readable = (error) =>
+  error instanceof SyntaxError ? new Error(`The recipe is no JSON yet: ${error.message}`) : error;
+
+async function submit(form) {
+  const refused = form.querySelector(":scope > .refused");
+  const button = form.querySelector("button[type=submit]");
+  refused.replaceChildren();
+  button.disabled = true;
+  try {
+    const headers = { "Idempotency-Key": (form.dataset.key ??= crypto.getRandomValues(new Uint32Array(4)).join("-")) };
+    const { body } = await ask("POST", "v1/jobs", { json: request(form), headers });
+    location.assign(address(`jobs/${body.id}`));
+  } catch (error) {
+    if (error.status) delete form.dataset.key;
+    showRefusal(refused, readable(error));
+    button.disabled = false;
+  }
+}
+
+function addStep(form) {
+  const text = form.querySelector("#recipe");
+  let written = { steps: [] };
+  try {
+    written = JSON.parse(text.value);
+  } catch {
+    // what cannot be read is begun anew
+  }
+  if (!Array.isArray(written.steps)) written.steps = [];
+  written.steps.push({ kind: form.querySelector("#kind").value });
+  text.value = JSON.stringify(written, null, 2);
+}
+
+let steps;
+
+/** The settings of the step that is chosen, as /steps has them. */
+async function help(form) {
+  const place = form.querySelector("[data-help]");
+  const kind = form.querySelector("#kind").value;
+  if (place.dataset.shown === kind) return;
+  place.dataset.shown = kind;
+  try {
+    steps ??= fetchPage(address("steps"));
+    const section = (await steps).getElementById(kind);
+    if (section && place.dataset.shown === kind) place.replaceChildren(document.importNode(section, true));
+  } catch {
+    steps = undefined;
+    delete place.dataset.shown;
+  }
+}
