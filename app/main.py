@@ -18,6 +18,7 @@ from app.access.start import check_settings, prepare_keys
 from app.api import (
     artifacts,
     audit,
+    bundles,
     datasets,
     docs,
     events,
@@ -128,6 +129,7 @@ def create_app(
         jobs,
         presets,
         artifacts,
+        bundles,
         trials,
         events,
         links,

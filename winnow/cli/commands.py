@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import data, exporting, jobs, run, steps, things, trials, uploads, workers
+from winnow.cli import bundles, data, exporting, jobs, run, steps, things, trials, uploads, workers
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command, add_service_group
@@ -117,6 +117,8 @@ for command in (
     jobs.report,
     jobs.download,
     jobs.curves,
+    bundles.card,
+    bundles.bundle,
     trials.trials,
     workers.workers,
     workers.drain,
