@@ -11,7 +11,7 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import bundles, data, exporting, jobs, run, steps, things, trials, uploads, workers
+from winnow.cli import bundles, data, exporting, jobs, replay, run, steps, things, trials, uploads, workers
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command, add_service_group
@@ -92,6 +92,7 @@ def _options(
 
 
 commands.command()(run.run)
+commands.command()(replay.replay)
 commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")

@@ -173,7 +173,7 @@ def import_job(client: Uploading, transport: Transport, source: Path) -> Job:
         archive, exported = _read(source, file)
         folder = Path(name)
         ids = {upload.id: _send(client, archive, upload, folder) for upload in exported.uploads}
-        request = _renamed(exported.job.request.model_dump(mode="json"), ids)
+        request = renamed(exported.job.request.model_dump(mode="json"), ids)
         job = exported.job.model_copy(update={"request": JobRequest.model_validate(request)})
         body = FileBody(_packed(archive, job, folder / "job.tar"))
         response = transport.request(
@@ -228,15 +228,15 @@ def _send(client: Uploading, archive: TarArchive, upload: ExportedUpload, folder
         file.unlink()
 
 
-def _renamed(value: Any, ids: Mapping[str, str]) -> Any:
+def renamed(value: Any, ids: Mapping[str, str]) -> Any:
     """The request with the ids that its uploads have there: no other text is one."""
     match value:
         case str():
             return ids.get(value, value)
         case dict():
-            return {name: _renamed(part, ids) for name, part in value.items()}
+            return {name: renamed(part, ids) for name, part in value.items()}
         case list():
-            return [_renamed(part, ids) for part in value]
+            return [renamed(part, ids) for part in value]
         case _:
             return value
 

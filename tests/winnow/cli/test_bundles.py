@@ -1,0 +1,101 @@
+"""A finished job's card and bundle, and the bundle done again, on a real service."""
+
+import json
+import shutil
+import zipfile
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits
+from tests.support.service import Service
+from winnow.cli.commands import commands
+from winnow.client import Client
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture(scope="module")
+def finished(winnow: Service, files: Digits) -> str:
+    """The id of a job that quantized the digits."""
+    with Client(winnow.url) as client:
+        model, data = client.upload_model(files.model), client.upload_dataset(files.data, DECLARATION)
+        job = client.submit(
+            model=model.id,
+            recipe={"steps": [{"kind": "int8_static", "samples": 64}]},
+            data={
+                "calibration": {"dataset": data.id, "slice": CALIBRATION},
+                "evaluation": {"dataset": data.id, "slice": EVALUATION},
+            },
+            evaluation={"metric": "top1"},
+            benchmark={"rounds": 9},
+        )
+        return client.wait(job.id).id
+
+
+@pytest.fixture(scope="module")
+def bundle(winnow: Service, finished: str, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("bundle") / "digits.zip"
+    done = ask("bundle", finished, "--out", str(path), "--url", winnow.url)
+    assert (done.exit_code, done.stdout.strip()) == (0, str(path))
+    return path
+
+
+def ask(*arguments: str) -> Result:
+    return CliRunner().invoke(commands, arguments)
+
+
+def test_a_card_is_printed_as_it_is(winnow: Service, finished: str) -> None:
+    card = ask("card", finished, "--url", winnow.url).stdout
+    assert card.startswith('---\nlibrary_name: "onnx"\n')
+    assert "| top1 | 597 |" in card
+
+
+def test_a_bundle_replays_to_the_same_graph(winnow: Service, bundle: Path, files: Digits) -> None:
+    asked = [str(bundle), str(files.model), "--data", str(files.data), "--url", winnow.url]
+    done = ask("replay", *asked, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert told["same_graph"]
+    assert told["graph_sha256"]["then"] == told["graph_sha256"]["now"]
+    assert {measure["name"]: measure["agrees"] for measure in told["measures"]}["top1"]
+
+
+def test_a_replay_needs_the_same_model_and_the_data(bundle: Path, files: Digits) -> None:
+    other = ask("replay", str(bundle), str(files.data), "--data", str(files.data))
+    assert (other.exit_code, "the bundle was made of" in " ".join(other.stderr.split())) == (1, True)
+    without = ask("replay", str(bundle), str(files.model))
+    assert (without.exit_code, "--calibration FILE" in " ".join(without.stderr.split())) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "why"),
+    [
+        ("recipe.json", b'{"winnow": 1}', "recipe.json.version"),
+        ("recipe.json", None, "it has no recipe.json"),
+        ("report.json", b"[]", "report.json is no report"),
+        ("artifact.onnx", b"another", "not the one that its report tells of"),
+        ("../outside", b"x", "outside"),
+        ("notes.txt", b"x", "'notes.txt' is in it"),
+    ],
+)
+def test_a_bundle_that_was_changed_is_refused(
+    bundle: Path, files: Digits, tmp_path: Path, name: str, content: bytes | None, why: str
+) -> None:
+    changed = tmp_path / "changed.zip"
+    with zipfile.ZipFile(bundle) as read, zipfile.ZipFile(changed, "w") as written:
+        for each in read.namelist():
+            if each != name:
+                written.writestr(each, read.read(each))
+        if content is not None:
+            written.writestr(name, content)
+    done = ask("replay", str(changed), str(files.model), "--data", str(files.data))
+    assert done.exit_code == 1
+    assert why in " ".join(done.stderr.split())
+
+
+def test_what_is_no_zip_is_told(files: Digits, tmp_path: Path) -> None:
+    shutil.copy(files.model, tmp_path / "bundle.zip")
+    done = ask("replay", str(tmp_path / "bundle.zip"), str(files.model))
+    assert (done.exit_code, "is no bundle of a job" in " ".join(done.stderr.split())) == (1, True)
