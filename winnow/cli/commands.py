@@ -11,7 +11,20 @@ from typing import Annotated, Any, NoReturn
 import typer
 from typer.core import TyperGroup
 
-from winnow.cli import bundles, data, exporting, jobs, replay, run, steps, things, trials, uploads, workers
+from winnow.cli import (
+    bundles,
+    data,
+    exporting,
+    gate,
+    jobs,
+    replay,
+    run,
+    steps,
+    things,
+    trials,
+    uploads,
+    workers,
+)
 from winnow.cli.exits import PROBLEM
 from winnow.cli.screen import print_result, say
 from winnow.cli.service import add_service_command, add_service_group
@@ -93,6 +106,7 @@ def _options(
 
 commands.command()(run.run)
 commands.command()(replay.replay)
+commands.command()(gate.gate)
 commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")

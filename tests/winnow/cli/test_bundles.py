@@ -5,7 +5,10 @@ import shutil
 import zipfile
 from pathlib import Path
 
+import numpy as np
+import onnx
 import pytest
+from onnx import numpy_helper
 from typer.testing import CliRunner, Result
 
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits
@@ -99,3 +102,58 @@ def test_what_is_no_zip_is_told(files: Digits, tmp_path: Path) -> None:
     shutil.copy(files.model, tmp_path / "bundle.zip")
     done = ask("replay", str(tmp_path / "bundle.zip"), str(files.model))
     assert (done.exit_code, "is no bundle of a job" in " ".join(done.stderr.split())) == (1, True)
+
+
+@pytest.fixture(scope="module")
+def artifact(bundle: Path) -> Path:
+    with zipfile.ZipFile(bundle) as archive:
+        return Path(archive.extract("artifact.onnx", bundle.parent))
+
+
+@pytest.fixture(scope="module")
+def unfit(files: Digits, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The digits' classifier with its last layer set to zero."""
+    model = onnx.load(files.model)
+    (weight,) = (each for each in model.graph.initializer if each.name == "w")
+    weight.CopyFrom(numpy_helper.from_array(np.zeros_like(numpy_helper.to_array(weight)), "w"))
+    path = tmp_path_factory.mktemp("unfit") / "unfit.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def test_a_gate_lets_the_artifact_itself_through(bundle: Path, artifact: Path, files: Digits) -> None:
+    limits = ["--max-metric-drop", "0", "--max-size-growth", "0"]
+    done = ask("gate", str(artifact), "--against", str(bundle), "--data", str(files.data), *limits, "--json")
+    assert done.exit_code == 0, done.stderr
+    told = json.loads(done.stdout)
+    assert [(check["name"], check["then"] == check["now"]) for check in told["checks"]] == [
+        ("drop of top1", True),
+        ("size", True),
+    ]
+
+
+def test_a_gate_stops_what_is_worse_and_says_so_in_markdown(
+    bundle: Path, unfit: Path, files: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(tmp_path / "summary.md"))
+    pair = ["--data", str(files.data), "--baseline", str(files.model)]
+    limits = ["--max-metric-drop", "0.01", "--max-size-growth", "0.1"]
+    done = ask("gate", str(unfit), "--against", str(bundle), *pair, *limits)
+    assert done.exit_code == 3, done.stderr
+    text = (tmp_path / "summary.md").read_text()
+    assert "### Winnow gate: failed" in text
+    assert text.count("❌") == 2
+    assert "paired, 95 %" in text
+
+
+def test_a_gate_says_what_it_needs(bundle: Path, artifact: Path, files: Digits) -> None:
+    asked = ["gate", str(artifact), "--against", str(bundle)]
+    for options, why in (
+        ([], "--max-metric-drop"),
+        (["--max-metric-drop", "0.1"], "needs --data"),
+        (["--min-speedup", "1"], "needs --baseline"),
+    ):
+        done = ask(*asked, *options)
+        assert (done.exit_code, why in " ".join(done.stderr.split())) == (2, True)
+    other = ask("gate", str(artifact), "--against", str(files.model), "--max-size-growth", "1")
+    assert (other.exit_code, "is no report of a job" in other.stderr) == (1, True)
