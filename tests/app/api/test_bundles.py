@@ -89,13 +89,13 @@ def test_the_bundle_is_a_strict_zip_of_its_files(finished: tuple[Served, str]) -
     assert int(answer.headers["content-length"]) == len(answer.content)
     archive = open_zip(io.BytesIO(answer.content))
     assert list(archive.members) == [
-        "artifact.onnx",
+        "model.onnx",
         "report.json",
         "README.md",
         "bom.cdx.json",
         "recipe.json",
     ]
-    assert archive.read("artifact.onnx", limit=100) == SMALL
+    assert archive.read("model.onnx", limit=100) == SMALL
     assert archive.read("report.json", limit=10**6) == api.http.get(f"/v1/jobs/{job}/report").content
     assert archive.read("README.md", limit=10**6).decode() == api.http.get(f"/v1/jobs/{job}/card").text
     recipe = RecipeFile.model_validate_json(archive.read("recipe.json", limit=10**6))

@@ -1,17 +1,26 @@
 """A finished job's card and bundle, and the bundle done again, on a real service."""
 
 import json
+import os
 import shutil
+import signal
+import subprocess
+import time
 import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import httpx
 import numpy as np
 import onnx
 import pytest
+from huggingface_hub import ModelCard
 from onnx import numpy_helper
 from typer.testing import CliRunner, Result
 
 from tests.support.digits import CALIBRATION, DECLARATION, EVALUATION, Digits
+from tests.support.served import listening
 from tests.support.service import Service
 from winnow.cli.commands import commands
 from winnow.client import Client
@@ -78,7 +87,7 @@ def test_a_replay_needs_the_same_model_and_the_data(bundle: Path, files: Digits)
         ("recipe.json", b'{"winnow": 1}', "recipe.json.version"),
         ("recipe.json", None, "it has no recipe.json"),
         ("report.json", b"[]", "report.json is no report"),
-        ("artifact.onnx", b"another", "not the one that its report tells of"),
+        ("model.onnx", b"another", "not the one that its report tells of"),
         ("../outside", b"x", "outside"),
         ("notes.txt", b"x", "'notes.txt' is in it"),
     ],
@@ -107,7 +116,7 @@ def test_what_is_no_zip_is_told(files: Digits, tmp_path: Path) -> None:
 @pytest.fixture(scope="module")
 def artifact(bundle: Path) -> Path:
     with zipfile.ZipFile(bundle) as archive:
-        return Path(archive.extract("artifact.onnx", bundle.parent))
+        return Path(archive.extract("model.onnx", bundle.parent))
 
 
 @pytest.fixture(scope="module")
@@ -157,3 +166,55 @@ def test_a_gate_says_what_it_needs(bundle: Path, artifact: Path, files: Digits) 
         assert (done.exit_code, why in " ".join(done.stderr.split())) == (2, True)
     other = ask("gate", str(artifact), "--against", str(files.model), "--max-size-growth", "1")
     assert (other.exit_code, "is no report of a job" in other.stderr) == (1, True)
+
+
+def test_a_result_is_pushed_into_a_folder_as_hugging_face_has_it(
+    winnow: Service, finished: str, tmp_path: Path
+) -> None:
+    done = ask("push", finished, str(tmp_path / "repository"), "--url", winnow.url)
+    assert done.exit_code == 0, done.stderr
+    names = {path.name for path in (tmp_path / "repository").iterdir()}
+    assert names == {
+        "README.md",
+        "model.onnx",
+        "report.json",
+        "recipe.json",
+        "bom.cdx.json",
+        ".gitattributes",
+    }
+    assert ModelCard.load(tmp_path / "repository" / "README.md").data["library_name"] == "onnx"
+    again = ask("push", finished, str(tmp_path / "repository"), "--url", winnow.url)
+    assert (again.exit_code, "--force" in again.stderr) == (1, True)
+    assert ask("push", finished, str(tmp_path / "repository"), "--url", winnow.url, "--force").exit_code == 0
+
+
+def test_a_result_is_pushed_to_an_mlflow_server(bundle: Path, tmp_path: Path) -> None:
+    if (program := os.environ.get("WINNOW_TEST_MLFLOW")) is None:
+        pytest.skip("WINNOW_TEST_MLFLOW names no `mlflow`: it is installed in an environment of its own")
+    with mlflow_server(program, tmp_path) as address:
+        done = ask("push", str(bundle), address, "--experiment", "digits")
+        assert done.exit_code == 0, done.stderr
+        asked = {"run_id": done.stdout.strip()}
+        run = httpx.get(f"{address}/api/2.0/mlflow/runs/get", params=asked).json()["run"]
+        assert run["info"]["status"] == "FINISHED"
+        assert {"top1", "top1_before", "size_bytes"} <= {each["key"] for each in run["data"]["metrics"]}
+        files = httpx.get(f"{address}/api/2.0/mlflow/artifacts/list", params=asked).json()["files"]
+        assert {each["path"] for each in files} >= {"model.onnx", "README.md", "recipe.json"}
+
+
+@contextmanager
+def mlflow_server(program: str, folder: Path) -> Iterator[str]:
+    with listening() as free:
+        address = f"http://127.0.0.1:{free.getsockname()[1]}"
+    options = ["--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}", "--workers", "1"]
+    options += ["--artifacts-destination", str(folder / "artifacts"), "--port", address.rpartition(":")[2]]
+    with subprocess.Popen([program, "server", *options], start_new_session=True) as process:
+        try:
+            for _ in range(600):
+                with suppress(httpx.HTTPError):
+                    if httpx.get(f"{address}/health").is_success:
+                        break
+                time.sleep(0.2)
+            yield address
+        finally:
+            os.killpg(process.pid, signal.SIGTERM)

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-ARTIFACT: Final = "artifact.onnx"
+ARTIFACT: Final = "model.onnx"
+"""What readers of ONNX look for in a repository."""
 REPORT: Final = "report.json"
 PAGE: Final = "page.html"
 CARD: Final = "README.md"
