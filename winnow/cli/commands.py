@@ -17,6 +17,7 @@ from winnow.cli import (
     exporting,
     gate,
     jobs,
+    mcp,
     push,
     replay,
     run,
@@ -108,6 +109,7 @@ def _options(
 commands.command()(run.run)
 commands.command()(replay.replay)
 commands.command()(gate.gate)
+commands.command()(mcp.mcp)
 commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")
