@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
 from mcp.server.mcpserver.exceptions import ToolError
-from pydantic import Field, TypeAdapter, ValidationError
+from pydantic import Field, TypeAdapter
 
+from winnow.agents.compression import Compression, read_given
 from winnow.agents.shown import (
     ShownDataset,
     ShownJob,
@@ -22,16 +23,11 @@ from winnow.agents.shown import (
     shown_report,
 )
 from winnow.client import Client, ClientError, UploadRejected
-from winnow.contract.asked_recipe import PresetName
 from winnow.contract.declaration import Declaration
 from winnow.contract.dry_run import DryRun
-from winnow.contract.errors import Refusal
-from winnow.contract.evaluation import Metric, Task
 from winnow.contract.inquiry import Proposal
-from winnow.contract.job import FINISHED, JobRequest
-from winnow.contract.recipe import AnyStep, Requirements
-from winnow.contract.search import Objective
-from winnow.contract.strict_json import read_model
+from winnow.contract.job import FINISHED
+from winnow.contract.recipe import AnyStep
 
 MAX_WAIT_SECONDS: Final = 50
 """What a client waits for an answer is a minute, mostly."""
@@ -42,22 +38,6 @@ JobId = Annotated[str, Field(description="Id of a job, job_…, from compress.")
 LocalPath = Annotated[
     str, Field(description="Of a file or folder of this machine, within the server's folder.")
 ]
-Steps = Annotated[
-    list[dict[str, Any]] | None,
-    Field(
-        description="Steps in order, each an object with `kind`; step_settings tells the kinds and their settings."
-    ),
-]
-Preset = Annotated[PresetName | None, Field(description="A recipe or search by its name, in place of steps.")]
-Auto = Annotated[bool, Field(description="Search all that suits the model; needs seconds or trials.")]
-Data = Annotated[
-    str | None,
-    Field(
-        description="A dataset for everything, mdl's own split: half calibrates and trains, a quarter judges."
-    ),
-]
-Seconds = Annotated[int | None, Field(ge=1, description="Search for so long.")]
-Trials = Annotated[int | None, Field(ge=1, description="Try so many recipes at most.")]
 
 
 class Tools:
@@ -77,7 +57,7 @@ class Tools:
     ) -> ShownDataset:
         """Upload a dataset: .npz, .npy, .csv, .parquet, pictures in a folder or archive, … Without a declaration of how
         it is read, go on with propose_declaration."""
-        declared = None if declaration is None else _declaration(declaration)
+        declared = None if declaration is None else read_given(Declaration, declaration)
         with self._client() as client:
             try:
                 return shown_dataset(client.upload_dataset(self._inside(path), declared, name))
@@ -92,57 +72,22 @@ class Tools:
     def declare(self, dataset: DatasetId, declaration: dict[str, Any]) -> ShownDataset:
         """Say how a dataset is read, as propose_declaration has it; mend what it was unsure of."""
         with self._client() as client:
-            return shown_dataset(client.declare(dataset, _declaration(declaration)))
+            return shown_dataset(client.declare(dataset, read_given(Declaration, declaration)))
 
     def step_settings(self, kind: str | None = None) -> dict[str, Any]:
         """The kinds of steps with what each does; of one kind the settings, as JSON Schema."""
         return _step_settings(kind)
 
-    def dry_run(
-        self,
-        model: ModelId,
-        dataset: Data = None,
-        steps: Steps = None,
-        preset: Preset = None,
-        auto: Auto = False,
-        metric: Metric | None = None,
-        task: Task | Literal["auto"] | None = None,
-        require: Requirements | None = None,
-        objective: Objective = "latency",
-        seconds: Seconds = None,
-        trials: Trials = None,
-        seed: int = 0,
-    ) -> DryRun:
-        """What compress with the same arguments would be refused for, and what it would come to in size and time.
+    def dry_run(self, compression: Compression) -> DryRun:
+        """What compress with the same argument would be refused for, and what it would come to in size and time.
         Nothing is started."""
-        request = _request(
-            model, dataset, steps, preset, auto, metric, task, require, objective, seconds, trials, seed
-        )
         with self._client() as client:
-            return client.dry_run(request)
+            return client.dry_run(compression.job_request())
 
-    def compress(
-        self,
-        model: ModelId,
-        dataset: Data = None,
-        steps: Steps = None,
-        preset: Preset = None,
-        auto: Auto = False,
-        metric: Metric | None = None,
-        task: Task | Literal["auto"] | None = None,
-        require: Requirements | None = None,
-        objective: Objective = "latency",
-        seconds: Seconds = None,
-        trials: Trials = None,
-        seed: int = 0,
-    ) -> ShownJob:
-        """Start a compression, by exactly one of steps, preset and auto; auto and presets that search need seconds or
-        trials. It goes on by itself: follow it by wait."""
-        request = _request(
-            model, dataset, steps, preset, auto, metric, task, require, objective, seconds, trials, seed
-        )
+    def compress(self, compression: Compression) -> ShownJob:
+        """Start a compression. It goes on by itself: follow it by wait."""
         with self._client() as client:
-            return shown_job(client.submit(request))
+            return shown_job(client.submit(compression.job_request()))
 
     def status(self, job: JobId) -> ShownJob:
         """How a job stands."""
@@ -211,56 +156,6 @@ class Tools:
                 f"{path} lies outside of {self._folder}, the only folder that this server works in."
             )
         return found
-
-
-def _request(
-    model: str,
-    dataset: str | None,
-    steps: list[dict[str, Any]] | None,
-    preset: str | None,
-    auto: bool,
-    metric: str | None,
-    task: str | None,
-    require: Requirements | None,
-    objective: str,
-    seconds: int | None,
-    trials: int | None,
-    seed: int,
-) -> JobRequest:
-    """Raises `ToolError` with every fault and its path."""
-    ways = {
-        "steps": steps and {"steps": steps},
-        "preset": preset and {"preset": preset},
-        "auto": auto and {"auto": {}},
-    }
-    given = [way for way in ways.values() if way]
-    if len(given) != 1:
-        raise ToolError("Give exactly one of steps, preset and auto: each says what is done.")
-    asked: dict[str, Any] = {"model": model, "recipe": given[0], "seed": seed}
-    if dataset is not None:
-        asked["data"] = {"dataset": dataset}
-    if metric is not None or task is not None:
-        asked["evaluation"] = {name: value for name, value in (("metric", metric), ("task", task)) if value}
-    if require is not None:
-        asked["require"] = require.model_dump(exclude_unset=True)
-    budget = {name: value for name, value in (("seconds", seconds), ("trials", trials)) if value}
-    if budget:
-        asked["search"] = {"objective": objective, "budget": budget}
-    return _read(JobRequest, asked)
-
-
-def _declaration(given: dict[str, Any]) -> Declaration:
-    return _read(Declaration, given)
-
-
-def _read(kind: Any, given: dict[str, Any]) -> Any:
-    try:
-        return read_model(kind, TypeAdapter(dict[str, Any]).dump_json(given))
-    except Refusal as refusal:
-        faults = [f"{it.path}: {it.detail}" for it in refusal.problem.errors] or [refusal.problem.detail]
-        raise ToolError(" ".join(faults)) from refusal
-    except ValidationError as error:
-        raise ToolError(str(error)) from error
 
 
 def _step_settings(kind: str | None) -> dict[str, Any]:

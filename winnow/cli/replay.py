@@ -91,8 +91,8 @@ def _files_of(needed: NeededFile, roles: dict[str, Path | None], data: list[Path
     return files
 
 
-def _other_of(needed: NeededFile, given: list[str]) -> Path:
-    named = dict(text.partition("=")[::2] for text in given)
+def _other_of(needed: NeededFile, pairs: list[str]) -> Path:
+    named = dict(text.partition("=")[::2] for text in pairs)
     if not named.get(needed.id):
         raise typer.BadParameter(f"the recipe needs {needed}: give --other {needed.id}=FILE")
     check_readable(path := Path(named[needed.id]))

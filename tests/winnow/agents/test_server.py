@@ -53,9 +53,9 @@ async def main_job(ask: Ask, model_file: str, data_file: str) -> None:
     assert "image" in proposal["declaration"]["inputs"]
     steps = [{"kind": "weight_only", "bits": {"any_of": [8, 4]}}]
     search: dict[str, Any] = {"steps": steps, "trials": 2, "objective": "size", "metric": "top1"}
-    asked = {"model": model, "dataset": data, "require": {"max_metric_drop": 0.2}, **search}
-    assert (await ask("dry_run", **asked))["fits"]
-    job = (await ask("compress", **asked))["id"]
+    wanted = {"model": model, "dataset": data, "require": {"max_metric_drop": 0.2}, **search}
+    assert (await ask("dry_run", compression=wanted))["fits"]
+    job = (await ask("compress", compression=wanted))["id"]
     while (shown := await ask("wait", job=job, seconds=50))["state"] in ("queued", "running"):
         pass
     assert (shown["state"], shown["outcome"]) == ("succeeded", "accepted")
@@ -70,10 +70,10 @@ async def main_job(ask: Ask, model_file: str, data_file: str) -> None:
 @pytest.mark.parametrize(
     ("tool", "arguments", "told"),
     [
-        ("compress", {"model": "mdl_1"}, "exactly one of steps, preset and auto"),
-        ("compress", {"model": "mdl_1", "steps": [{"kind": "int7"}]}, "recipe.steps.0"),
-        ("compress", {"model": "mdl_1", "auto": True}, "give search"),
-        ("dry_run", {"model": "mdl_1", "preset": "huge"}, "preset"),
+        ("compress", {"compression": {"model": "mdl_1"}}, "exactly one of steps, preset and auto"),
+        ("compress", {"compression": {"model": "mdl_1", "steps": [{"kind": "int7"}]}}, "recipe.steps.0"),
+        ("compress", {"compression": {"model": "mdl_1", "auto": True}}, "give search"),
+        ("dry_run", {"compression": {"model": "mdl_1", "preset": "huge"}}, "preset"),
         ("upload_model", {"path": "../outside.onnx"}, "lies outside of"),
         ("upload_model", {"path": "link.onnx"}, "lies outside of"),
         ("upload_model", {"path": "missing.onnx"}, "there is no file"),

@@ -9,12 +9,12 @@ from winnow.contract.measured import Measured
 from winnow.contract.report import Quality, Report
 
 REPORT = Report.model_validate(corpus()["Report"][0])
-SHARES = st.floats(0, 1, allow_nan=False)
-NOISE = st.floats(0, 0.2, allow_nan=False)
+SHARES = st.integers(0, 1024).map(lambda count: count / 1024)
+NOISE = st.integers(0, 200).map(lambda count: count / 1024)
 
 
 def quality(after: float, noise: float, **changes: object) -> Quality:
-    before = 0.9
+    before = 0.875
     drop = before - after
     changed = {
         "after": after,
