@@ -53,11 +53,11 @@ def measure_pair(request: MeasureRequest, scratch: Path) -> Measured:
     )
 
 
-def _data(given: MeasuredData | None) -> Data:
-    if given is None:
+def _data(data: MeasuredData | None) -> Data:
+    if data is None:
         return Data()
-    source = Source(given.path, given.declaration, given.slice, given.map)
-    return Data(whole=source) if given.judging == "split" else Data(evaluation=source)
+    source = Source(data.path, data.declaration, data.slice, data.map)
+    return Data(whole=source) if data.judging == "split" else Data(evaluation=source)
 
 
 def main() -> int:
