@@ -7,6 +7,7 @@ Asked: the same `graph_sha256` on the same machine. `python -m benchmarks.replay
 """
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -20,9 +21,14 @@ from benchmarks.table import Row, measure
 from examples.demo import DECLARATION, int8_request, make_files
 from winnow.client import Client
 
+NO_WAITING: Final[dict[str, Any]] = {"quiet_wait_seconds": 0.0}
+"""Graphs are compared, not times: nothing waits for a quiet machine."""
 TRAINING: Final = {"epochs": 2}
 FEW: Final = {"objective": "size", "budget": {"trials": 4}}
 RECIPES: Final[Mapping[str, dict[str, Any]]] = {
+    "auto, by time": {"recipe": {"auto": {}}, "search": {**FEW, "objective": "latency"}},
+    "auto, by size": {"recipe": {"auto": {}}, "search": FEW},
+    "int8, by time": {"recipe": {"steps": [{"kind": "int8"}]}},
     "weight_only": {"recipe": {"steps": [{"kind": "weight_only"}]}},
     "int8_dynamic": {"recipe": {"steps": [{"kind": "int8_dynamic"}]}},
     "float16": {"recipe": {"steps": [{"kind": "float16"}]}},
@@ -38,9 +44,6 @@ RECIPES: Final[Mapping[str, dict[str, Any]]] = {
     "mixed_precision": {"recipe": {"steps": [{"kind": "mixed_precision", "max_size_ratio": 0.3}]}},
     "int8_static, exclude auto": {"recipe": {"steps": [{"kind": "int8_static", "exclude": "auto"}]}},
     "preset fast": {"recipe": {"preset": "fast"}},
-    "auto, by size": {"recipe": {"auto": {}}, "search": FEW},
-    "int8, by time": {"recipe": {"steps": [{"kind": "int8"}]}},
-    "auto, by time": {"recipe": {"auto": {}}, "search": {**FEW, "objective": "latency"}},
 }
 """Name → what the request has besides model and data."""
 
@@ -72,7 +75,8 @@ def replayed(part: str, name: str, client: Client, request: dict[str, Any], fold
     begun = time.monotonic()
     command = [sys.executable, "-c", "from winnow.cli import main; main()", "replay", str(bundle)]
     files = [str(folder / "digits.onnx"), "--data", str(folder / "digits.npz"), "--json"]
-    done = subprocess.run([*command, *files], capture_output=True, text=True, check=False)
+    environment = os.environ | {f"WINNOW_{name.upper()}": str(value) for name, value in NO_WAITING.items()}
+    done = subprocess.run([*command, *files], capture_output=True, text=True, check=False, env=environment)
     if done.returncode not in (0, 3):
         return Row(
             part, name, f"exit code {done.returncode}: {done.stderr.strip().splitlines()[-1]}", "same graph"
@@ -86,7 +90,7 @@ def replayed(part: str, name: str, client: Client, request: dict[str, Any], fold
 
 
 def settings(folder: Path) -> Settings:
-    return Settings(data_dir=folder / "var", host="127.0.0.1", port=0, log_level="ERROR")
+    return Settings(data_dir=folder / "var", host="127.0.0.1", port=0, log_level="ERROR", **NO_WAITING)
 
 
 if __name__ == "__main__":

@@ -38,9 +38,9 @@ def model_card(done: FinishedJob) -> str:
     sections = [
         front_matter(done),
         f"# {plain(done.name)}",
-        f"{plain(done.model_name)}, compressed by [Winnow](https://pypi.org/project/winnow-client/) "
-        f"{plain(report.winnow)}. {ADVICE[report.verdict.recommend]}: {plain(report.verdict.because)}",
-        _list(report.verdict.summary),
+        f"{plain(done.model_name)}, compressed by Winnow {plain(report.winnow)}. "
+        f"{ADVICE[report.verdict.recommend]}: {plain(report.verdict.because)}",
+        _list(map(plain, report.verdict.summary)),
         "## Measured",
         _table(["", "before", "after", "after / before"], _costs(report)),
         *_quality(report.quality),
@@ -132,7 +132,8 @@ def _made(done: FinishedJob) -> Iterator[str]:
         return
     yield _code("json", json.dumps(recipe.model_dump(mode="json", exclude_defaults=True), indent=2))
     timed = [step.kind for step in recipe.steps if chooses_by_time(step)]
-    again = f"With seed {done.request.seed} and the same data, model and kind of CPU this gives the same graph again"
+    same = f"With seed {done.request.seed} and the same data, model, kind of CPU and threads"
+    again = f"{same} this gives the same graph again"
     yield f"{again}, unless {', '.join(timed)} chooses otherwise, by time." if timed else f"{again}."
 
 
@@ -172,7 +173,7 @@ def _provenance(done: FinishedJob) -> Iterator[str]:
     environment = report.environment
     yield f"Measured on {plain(environment.cpu)}, {environment.cores} cores, {plain(environment.platform)}"
     yield f"With {', '.join(f'{plain(name)} {plain(version)}' for name, version in environment.versions.items())}"
-    yield from report.notes
+    yield from map(plain, report.notes)
 
 
 def _list(lines: Iterable[str]) -> str:

@@ -41,7 +41,8 @@ def _metadata(done: FinishedJob) -> dict[str, Any]:
     metadata: dict[str, Any] = {"library_name": "onnx"}
     if task in PIPELINES:
         metadata["pipeline_tag"] = PIPELINES[task]
-    metadata["base_model"] = done.model_name
+    if done.upload(done.request.model) is not None:
+        metadata["base_model"] = done.model_name
     if not QUANTIZING.isdisjoint(changed):
         metadata["base_model_relation"] = "quantized"
     metadata["tags"] = list(dict.fromkeys(["onnx", "winnow", *changed]))

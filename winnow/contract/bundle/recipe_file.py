@@ -10,6 +10,7 @@ from winnow.contract.exported import ExportedUpload
 from winnow.contract.job import ClosedJob
 from winnow.contract.presets import closed_job
 from winnow.contract.recipe import AnyStep, ChannelPruning, Int8, MixedPrecision, Recipe
+from winnow.contract.report import StepReport
 
 FORMAT: Final = 1
 
@@ -42,18 +43,33 @@ def recipe_file(done: FinishedJob) -> RecipeFile:
 
 
 def closed_recipe(done: FinishedJob) -> Recipe | None:
-    """The recipe of the result, every setting written out; None where the result is the upload."""
+    """The recipe of the result, every setting written out, and what `int8` chose by time among them; None where the
+    result is the upload."""
     if (search := done.report.search) is not None:
-        return search.recipe
-    closed = closed_job(done.request)
-    return None if closed is None else closed.recipe
+        recipe = search.recipe
+    else:
+        closed = closed_job(done.request)
+        recipe = None if closed is None else closed.recipe
+    if recipe is None:
+        return None
+    reports = {report.index: report for report in done.report.steps}
+    return Recipe(steps=[_as_chosen(step, reports.get(n)) for n, step in enumerate(recipe.steps)])
+
+
+def _as_chosen(step: AnyStep, report: StepReport | None) -> AnyStep:
+    chosen = None if report is None else report.details.get("chosen")
+    if not isinstance(step, Int8) or not isinstance(chosen, str) or report is None:
+        return step
+    rows = report.details.get("layers", []) if chosen.startswith("static") else []
+    float_layers = [row["name"] for row in rows if not row["quantized"]]
+    return step.model_copy(update={"candidate": chosen, "float_layers": float_layers})
 
 
 def chooses_by_time(step: AnyStep) -> bool:
     """Whether what the step does follows from times that it measures."""
     match step:
         case Int8():
-            return True
+            return step.candidate is None
         case MixedPrecision():
             return step.min_speedup is not None
         case ChannelPruning():
