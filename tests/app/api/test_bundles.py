@@ -96,7 +96,8 @@ def test_the_bundle_is_a_strict_zip_of_its_files(finished: tuple[Served, str]) -
         "recipe.json",
     ]
     assert archive.read("model.onnx", limit=100) == SMALL
-    assert archive.read("report.json", limit=10**6) == api.http.get(f"/v1/jobs/{job}/report").content
+    report = json.loads(archive.read("report.json", limit=10**6))
+    assert report["graph_sha256"] == corpus()["Report"][0]["graph_sha256"]
     assert archive.read("README.md", limit=10**6).decode() == api.http.get(f"/v1/jobs/{job}/card").text
     recipe = RecipeFile.model_validate_json(archive.read("recipe.json", limit=10**6))
     assert recipe.job is not None

@@ -30,11 +30,13 @@ class Int8(Step):
         default=None,
         description="Only this candidate, by the name that a report calls the chosen one: nothing is timed. "
         "Null for the best.",
+        examples=["static, mse"],
     )
     float_layers: list[Annotated[str, Field(max_length=1000)]] = Field(
         default_factory=list,
         max_length=10_000,
         description="With a static `candidate`: the layers that stayed float in it.",
+        examples=[["/head/fc"]],
     )
 
     @model_validator(mode="after")
