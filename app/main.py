@@ -18,6 +18,7 @@ from app.access.start import check_settings, prepare_keys
 from app.api import (
     artifacts,
     audit,
+    bundles,
     compare,
     datasets,
     docs,
@@ -134,6 +135,7 @@ def create_app(
         presets,
         artifacts,
         rendering,
+        bundles,
         trials,
         compare,
         events,

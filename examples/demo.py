@@ -22,9 +22,11 @@ from winnow.cli.screen import out, say
 from winnow.cli.shared import terminable
 from winnow.client import Client, ClientError
 from winnow.contract.data_uses import DataUse, DataUses
+from winnow.contract.dataset import Dataset
 from winnow.contract.declaration import ArrayInput, ArrayTarget, Declaration
 from winnow.contract.evaluation import Evaluation
 from winnow.contract.job import Job, JobRequest
+from winnow.contract.model import Model
 from winnow.contract.recipe import Int8Static, Recipe, Requirements
 
 OUTPUT = Path("demo-output")
@@ -49,7 +51,7 @@ def main() -> int:
 def _story() -> int:
     OUTPUT.mkdir(exist_ok=True)
     with _part("1. Train a network on scikit-learn's handwritten digits, export it to ONNX"):
-        model, data = _make()
+        model, data = make_files(OUTPUT)
     with tempfile.TemporaryDirectory(prefix="winnow-demo-") as scratch:
         say("2. Start the service: HTTP, SQLite, files, two workers")
         with (
@@ -76,16 +78,16 @@ def _settings(scratch: str) -> Settings:
     return Settings(data_dir=Path(scratch), host="127.0.0.1", port=0, log_level="WARNING")
 
 
-def _make() -> tuple[Path, Path]:
+def make_files(folder: Path) -> tuple[Path, Path]:
     """The model and its data, as files that any framework could have made."""
     everything = digits()
     model = train(everything.rows(0, TRAINING))
-    export(model, OUTPUT / "digits.onnx")
+    export(model, folder / "digits.onnx")
     unseen = everything.rows(TRAINING, None)
-    np.savez_compressed(OUTPUT / "digits.npz", images=unseen.images, labels=unseen.labels)
+    np.savez_compressed(folder / "digits.npz", images=unseen.images, labels=unseen.labels)
     judged = accuracy(model, unseen.rows(CALIBRATION, None))
     say(f"   {judged:.1%} of {len(unseen.labels) - CALIBRATION} digits that it never saw are right")
-    return OUTPUT / "digits.onnx", OUTPUT / "digits.npz"
+    return folder / "digits.onnx", folder / "digits.npz"
 
 
 def _compress(client: Client, url: str, model: Path, data: Path) -> Job:
@@ -93,8 +95,14 @@ def _compress(client: Client, url: str, model: Path, data: Path) -> Job:
         uploaded = client.upload_model(model)
         dataset = client.upload_dataset(data, DECLARATION)
     say("4. Compress to int8: at most 1 point of top-1 lost, at most half the size, faster than before")
-    request = JobRequest(
-        model=uploaded.id,
+    request = int8_request(uploaded, dataset)
+    return follow(client, client.submit(request).id)
+
+
+def int8_request(model: Model, dataset: Dataset) -> JobRequest:
+    """Int8 for the digits: calibrated on the first rows that were not trained on, judged on the rest."""
+    return JobRequest(
+        model=model.id,
         recipe=Recipe(steps=[Int8Static(kind="int8_static", samples=CALIBRATION)]),
         data=DataUses(
             calibration=DataUse(dataset=dataset.id, slice=(0, CALIBRATION)),
@@ -103,7 +111,6 @@ def _compress(client: Client, url: str, model: Path, data: Path) -> Job:
         evaluation=Evaluation(metric="top1"),
         require=Requirements(max_metric_drop=0.01, max_size_ratio=0.5, min_speedup=1.0),
     )
-    return follow(client, client.submit(request).id)
 
 
 @contextmanager

@@ -41,7 +41,7 @@ def test_the_layers_of_app_are_in_the_order_of_the_design() -> None:
 
 
 def test_the_command_line_stands_on_the_client_and_the_client_on_the_contract() -> None:
-    assert layers("winnow") == [{"cli"}, {"client"}, {"contract"}]
+    assert layers("winnow") == [{"cli"}, {"agents"}, {"client"}, {"contract"}]
 
 
 def test_families_of_techniques_do_not_know_each_other() -> None:

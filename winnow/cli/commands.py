@@ -12,10 +12,15 @@ import typer
 from typer.core import TyperGroup
 
 from winnow.cli import (
+    bundles,
     comparing,
     data,
     exporting,
+    gate,
     jobs,
+    mcp,
+    push,
+    replay,
     run,
     steps,
     things,
@@ -104,6 +109,9 @@ def _options(
 
 
 commands.command()(run.run)
+commands.command()(replay.replay)
+commands.command()(gate.gate)
+commands.command()(mcp.mcp)
 commands.command()(steps.steps)
 add_service_command(commands, "serve")
 add_service_command(commands, "worker")
@@ -129,6 +137,9 @@ for command in (
     jobs.report,
     jobs.download,
     jobs.curves,
+    bundles.card,
+    bundles.bundle,
+    push.push,
     trials.trials,
     comparing.compare,
     workers.workers,

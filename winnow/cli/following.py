@@ -4,14 +4,16 @@ Below the bar, or behind the line, stands what the step at work said last: of a 
 """
 
 from collections.abc import Iterable
+from contextlib import suppress
 
+import typer
 from rich.console import Console, RenderableType
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 from rich.text import Text
 
-from winnow.cli.exits import NOT_MET, OK, PROBLEM
+from winnow.cli.exits import INTERRUPTED, NOT_MET, OK, PROBLEM
 from winnow.cli.screen import clean, err, say
-from winnow.client import Client
+from winnow.client import Client, ClientError
 from winnow.contract import units
 from winnow.contract.job import FINISHED, Job
 
@@ -20,6 +22,20 @@ def follow(client: Client, id: str) -> Job:
     """The finished job. Ctrl-C passes through and leaves the job alone."""
     console = err()
     return _with_bar(console, client, id) if console.is_terminal else _with_lines(client, id)
+
+
+def follow_run(client: Client, id: str, *, own: bool) -> Job:
+    """The same for a job of this command: Ctrl-C cancels it where the service is its own, and ends the command."""
+    try:
+        return follow(client, id)
+    except KeyboardInterrupt:
+        if own:
+            with suppress(ClientError):
+                client.cancel(id)
+            say(f"{id} is cancelled, the service stops")
+        else:
+            say(f"{id} goes on; `winnow cancel {id}` stops it")
+        raise typer.Exit(INTERRUPTED) from None
 
 
 def conclude(job: Job) -> int:

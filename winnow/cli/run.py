@@ -1,8 +1,7 @@
 """`run`: upload, submit, watch, report and download in one go, on a service of its own if there is none."""
 
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -11,19 +10,19 @@ import typer
 
 from winnow.cli.data import send_data
 from winnow.cli.dry_run import print_dry_run
-from winnow.cli.exits import INTERRUPTED, OK, PROBLEM
-from winnow.cli.following import conclude, follow
+from winnow.cli.exits import OK, PROBLEM
+from winnow.cli.following import conclude, follow_run
 from winnow.cli.jobs import fetch
 from winnow.cli.naming import job_in_options, naming_options
 from winnow.cli.options import JobOptions, unpack_options
 from winnow.cli.report import report_tables
 from winnow.cli.run_files import check_files, files_read, whole_files
 from winnow.cli.screen import out, print_result, say
-from winnow.cli.service import service_part
+from winnow.cli.service import service_at
 from winnow.cli.shared import Json, terminable
 from winnow.cli.targets import nothing_half, target_of, write_whole
 from winnow.cli.uploads import DeclarationFile, Inputs, read_declaration, send_dataset, send_model
-from winnow.client import Client, ClientError, ServiceProblem, UnusableFile
+from winnow.client import Client, ServiceProblem, UnusableFile
 from winnow.contract.asked_recipe import AskedRecipe
 from winnow.contract.data_uses import DataUse
 from winnow.contract.errors import Refusal, Refusals
@@ -104,7 +103,7 @@ def run(
     if declaration is not None and not any(path.exists() for path in read[1:]):
         raise typer.BadParameter("--declaration has no effect without a dataset that is a file")
     read_declaration(declaration)
-    with terminable(), _service(url, data_dir) as address, Client(address) as client, nothing_half(made):
+    with terminable(), service_at(url, data_dir) as address, Client(address) as client, nothing_half(made):
         request = _upload_all(client, request, model, input or [], declaration)
         if whole:
             unsure = Path(f"{whole[0].resolve().stem}.declaration.json")
@@ -114,7 +113,7 @@ def run(
             raise typer.Exit(print_dry_run(client, request, as_json=as_json, from_file=from_file))
         with naming_options(request, from_file=from_file):
             id = client.submit(request).id
-        job = _follow(client, id, own=url is None)
+        job = follow_run(client, id, own=url is None)
         job = job if from_file else job_in_options(job)
         code = conclude(job)
         if as_json and job.problem is not None:
@@ -129,16 +128,6 @@ def run(
             what = "the best weights so far, not measured, are"
             code = _deliver(what, partial(fetch, client, job.id), result, force) or code
     raise typer.Exit(code)
-
-
-@contextmanager
-def _service(url: str | None, data_dir: Path | None) -> Iterator[str]:
-    """The address of the service; one that had to be started is stopped at the end."""
-    if url is not None:
-        yield url
-        return
-    with service_part("run")(data_dir) as address:
-        yield address
 
 
 def _upload_all(
@@ -182,19 +171,6 @@ def _with_uploads(client: Client, step: AnyStep, sent: dict[str, str]) -> AnySte
                 sent[path] = send_model(client, Path(path), []).id
             ids[field] = sent[path]
     return step.model_copy(update=ids)
-
-
-def _follow(client: Client, id: str, *, own: bool) -> Job:
-    try:
-        return follow(client, id)
-    except KeyboardInterrupt:
-        if own:
-            with suppress(ClientError):
-                client.cancel(id)
-            say(f"{id} is cancelled, the service stops")
-        else:
-            say(f"{id} goes on; `winnow cancel {id}` stops it")
-        raise typer.Exit(INTERRUPTED) from None
 
 
 def _deliver_all(client: Client, job: Job, result: Path, report: Path, force: bool, as_json: bool) -> int:

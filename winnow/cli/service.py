@@ -1,7 +1,9 @@
 """What the service adds to the command line where it is installed: the entry points of the group `winnow.commands`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any, Final, NoReturn
 
 import typer
@@ -30,6 +32,16 @@ def service_part(name: str) -> Any:
     for entry in entry_points(group=GROUP, name=name):
         return entry.load()
     raise ServiceNotInstalled(name)
+
+
+@contextmanager
+def service_at(url: str | None, data_dir: Path | None = None) -> Iterator[str]:
+    """The address of the service; one that had to be started is stopped at the end."""
+    if url is not None:
+        yield url
+        return
+    with service_part("run")(data_dir) as address:
+        yield address
 
 
 def add_service_command(commands: typer.Typer, name: str) -> None:

@@ -24,6 +24,7 @@ from urllib.parse import quote
 
 import httpx
 
+from winnow.client.bundle import fetch_bundle
 from winnow.client.download import download
 from winnow.client.errors import DamagedTransfer, JobFailed, ServiceUnreachable, UploadRejected
 from winnow.client.events import server_events
@@ -338,6 +339,22 @@ class Client:
         folder). Raises like `download`; `no_artifact` also when nothing was trained.
         """
         return self._fetch(id, "curves", Path(path), f"{id}-curves.zip", on_progress)
+
+    def card(self, id: str) -> str:
+        """The model card, in Markdown."""
+        return self._transport.get(_path("jobs", id, "card")).text
+
+    def bom(self, id: str) -> str:
+        """The bill of materials, CycloneDX in JSON."""
+        return self._transport.get(_path("jobs", id, "bom")).text
+
+    def download_bundle(self, id: str, path: str | Path, on_progress: OnProgress | None = None) -> Path:
+        """Artifact, report, card, bill of materials and recipe as a zip, written to `path` (in it, as
+        `<id>-bundle.zip`, when it is a folder). Raises like `download`.
+        """
+        target = Path(path)
+        target = target / f"{id}-bundle.zip" if target.is_dir() else target
+        return fetch_bundle(self._transport, _path("jobs", id, "bundle"), target, on_progress)
 
     def export(self, id: str, path: str | Path) -> Path:
         """Write a finished job with all that it needs to a tar: request, models, datasets, artifact, report, curves,

@@ -130,7 +130,7 @@ def _packed(
     """What `POST /v1/jobs/import` takes: the job's own files, in which uploads have the ids that they have there."""
     told = {name: _trial_there(trial, ids) for name, trial in trials.items()}
     hashes = {name: hashlib.sha256(content).hexdigest() for name, content in told.items()}
-    request = JobRequest.model_validate(_renamed(job.request.model_dump(mode="json"), ids))
+    request = JobRequest.model_validate(renamed(job.request.model_dump(mode="json"), ids))
     there = job.model_copy(update={"request": request, "files": {**job.files, **hashes}})
     with tarfile.open(target, "w", format=tarfile.PAX_FORMAT) as packed:
         add_member(packed, JOB, there.model_dump_json().encode())
@@ -143,18 +143,18 @@ def _packed(
 
 
 def _trial_there(trial: ExportedTrial, ids: Mapping[str, str]) -> bytes:
-    recipe = trial.recipe and Recipe.model_validate(_renamed(trial.recipe.model_dump(mode="json"), ids))
+    recipe = trial.recipe and Recipe.model_validate(renamed(trial.recipe.model_dump(mode="json"), ids))
     return trial.model_copy(update={"recipe": recipe}).model_dump_json().encode()
 
 
-def _renamed(value: Any, ids: Mapping[str, str]) -> Any:
+def renamed(value: Any, ids: Mapping[str, str]) -> Any:
     """What names uploads, with the ids that they have there: no other text is one."""
     match value:
         case str():
             return ids.get(value, value)
         case dict():
-            return {name: _renamed(part, ids) for name, part in value.items()}
+            return {name: renamed(part, ids) for name, part in value.items()}
         case list():
-            return [_renamed(part, ids) for part in value]
+            return [renamed(part, ids) for part in value]
         case _:
             return value

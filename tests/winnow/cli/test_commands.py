@@ -285,7 +285,7 @@ def test_every_answer_comes_as_json(ask: Ask, job: str, ids: tuple[str, str], co
 
 
 def test_every_command_that_answers_takes_json(ask: Ask) -> None:
-    silent = {"serve", "worker", "export"}
+    silent = {"serve", "worker", "export", "mcp"}
     for command in commands.registered_commands:
         name = command.name or (command.callback.__name__ if command.callback else "")
         assert ("--json" in ask(name, "--help").stdout) == (name not in silent), name

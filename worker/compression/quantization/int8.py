@@ -21,12 +21,11 @@ from worker.compression.measure.network import Network
 from worker.compression.measure.timing.fastest import time_candidates
 from worker.compression.measure.timing.interleaved import MEASURED_ANEW_NOTE
 from worker.compression.onnx_files import model_files
-from worker.compression.quantization.integer.dynamic_model import Dynamic
 from worker.compression.quantization.integer.eligibility import WANTED
-from worker.compression.quantization.integer.hardware import weight_range
 from worker.compression.quantization.search.acceptance import Acceptance, acceptance_rule
 from worker.compression.quantization.search.float_layers import list_layers, refuse_without_data
-from worker.compression.quantization.search.int8_candidates import SMOOTH, Candidate, dynamic, smoothable
+from worker.compression.quantization.search.int8_candidates import Candidate
+from worker.compression.quantization.search.named_candidate import dynamic_candidates, named_candidate
 from worker.compression.quantization.search.output_error import (
     OutputComparer,
     OutputQuality,
@@ -35,7 +34,7 @@ from worker.compression.quantization.search.output_error import (
 from worker.compression.quantization.search.static_candidates import static_candidates
 from worker.compression.quantization.search.winner import CandidateResult, choose_winner
 from worker.compression.steps.context import Context, StepResult
-from worker.compression.steps.decisions import refuse_quantized, report_rows, step_result
+from worker.compression.steps.decisions import LayerDecision, refuse_quantized, report_rows, step_result
 from worker.compression.steps.opset import raised
 
 log = logging.getLogger(__name__)
@@ -59,12 +58,18 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     edit = GraphEdit(model, step.patterns)
     calibration, compared = _split(context, step)
     output_error = None if compared is None else job_comparer(model, compared, context)
+    details: dict[str, object]
+    if step.candidate is not None:
+        winner = named_candidate(edit, step, context, calibration, output_error)
+        layers = list_layers(edit, winner, with_data=output_error is not None)
+        details = {"seed": context.seed, "chosen": winner.name, "why": "The recipe names it."}
+        return _result(original, winner, layers, notes, [], details)
     accepts, required = _requirement(step, context, output_error)
     candidates = [
         Candidate("float", "float", lambda: model),
-        *_dynamic_candidates(edit, calibration, context.seed),
+        *dynamic_candidates(edit, calibration, context.seed),
     ]
-    details: dict[str, object] = {"prefer": step.prefer, "asked": required, "seed": context.seed}
+    details = {"prefer": step.prefer, "asked": required, "seed": context.seed}
     warnings: list[str] = []
     if calibration is None or output_error is None:
         notes.append(
@@ -85,6 +90,17 @@ def int8(model: ir.Model, step: Int8, context: Context) -> StepResult:
     details |= {"chosen": winner.name, "why": why, "candidates": [entry.as_report() for entry in entries]}
     outcome = [*(warnings if winner.kind == "int8_static" else []), *_outcome(candidates, entries, best, why)]
     layers = list_layers(edit, winner, with_data=output_error is not None)
+    return _result(original, winner, layers, notes, outcome, details)
+
+
+def _result(
+    original: ir.Model,
+    winner: Candidate,
+    layers: list[LayerDecision],
+    notes: list[str],
+    outcome: list[str],
+    details: dict[str, object],
+) -> StepResult:
     if winner.kind == "float":
         return StepResult(original, 0, len(layers), outcome, {"layers": report_rows(layers), **details})
     return step_result(winner.make(), layers, WANTED, [*notes, *outcome], details)
@@ -128,19 +144,6 @@ def _requirement(step: Int8, context: Context, output_error: OutputComparer | No
     if labelled:
         return (lambda quality: quality.drop is not None and quality.drop <= most), f"drop ≤ {most:g}"
     return (lambda quality: 10 ** (-quality.snr_db / 20) <= most), f"relative error ≤ {most:g}"
-
-
-def _dynamic_candidates(edit: GraphEdit, samples: Samples | None, seed: int) -> list[Candidate]:
-    """None where no layer has a dynamic kernel; with samples also after smoothing, where that helps."""
-    base = Dynamic(edit, weight_range("auto").limit)
-    if all(layer.reason for layer in base.decisions()):
-        return []
-    candidates = [dynamic(base)]
-    if samples is not None and smoothable(edit):
-        smoothed = replace(base, alpha=SMOOTH)
-        smoothed.observe(samples, seed)
-        candidates.append(dynamic(smoothed))
-    return candidates
 
 
 def _measured(

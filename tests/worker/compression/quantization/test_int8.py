@@ -175,3 +175,28 @@ def test_what_cannot_be_timed_is_chosen_without_time_and_the_report_says_so(tmp_
     assert won["bytes"] < found["float"]["bytes"]
     assert not any("layers that get slower" in name for name in found)
     assert any("without regard to time" in note and "other programs used" in note for note in made.notes)
+
+
+@pytest.mark.parametrize("prefer", ["latency", "quality"])
+def test_a_candidate_that_is_named_is_the_one_that_was_chosen(prefer: str, tmp_path: Path) -> None:
+    """Byte by byte, and without a race."""
+    net = uneven_net()
+    data = samples(tmp_path, net, image=images())
+    made = best(net.clone(), tmp_path, data, prefer=prefer)
+    chosen = made.details["chosen"]
+    floats = [row["name"] for row in made.details["layers"] if not row["quantized"]]
+    named = {"candidate": chosen, "float_layers": floats if chosen.startswith("static") else []}
+    again = best(net.clone(), tmp_path, data, prefer=prefer, **named)
+    assert ir.to_proto(again.model).SerializeToString() == ir.to_proto(made.model).SerializeToString()
+    assert (again.changed, again.details["chosen"]) == (made.changed, chosen)
+    assert "candidates" not in again.details
+
+
+def test_a_candidate_that_the_model_has_not_is_refused(tmp_path: Path) -> None:
+    net = uneven_net()
+    with pytest.raises(Refusal) as caught:
+        best(net, tmp_path, samples(tmp_path, net, image=images()), candidate="dynamical")
+    assert (caught.value.problem.code, "'dynamical'" in caught.value.problem.detail) == (
+        "invalid_request",
+        True,
+    )

@@ -4,7 +4,7 @@ Whichever of them and of the methods has the best outputs is what the others bui
 layers left in float, and the most sensitive layers left in float.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -29,6 +29,7 @@ from worker.compression.quantization.search.sensitivity import measure_gains
 from worker.compression.shared_arrays import SharedArrays
 from worker.compression.steps.context import Context
 
+SIGNED: Final = "static, signed activations"
 METHODS: Final[tuple[Method, ...]] = ("minmax", "percentile", "mse")
 
 
@@ -62,20 +63,15 @@ def static_candidates(
 
     Takes the first 0.8 of the step's progress. Raises what `Observer` raises.
     """
-    alphas = [None, SMOOTH] if smoothable(edit) else [None]
-    calibrations: list[Calibrated] = []
-    for number, alpha in enumerate(alphas):
-        part = Within(context.progress, 0.4 * number / len(alphas), 0.4 * (number + 1) / len(alphas))
-        calibrated = _calibrated(edit, samples, output_error, alpha, context.shared, part.advance)
-        if calibrated is None:
-            return StaticCandidates()
-        calibrations.append(calibrated)
+    calibrations = _calibrations(edit, context, samples, output_error)
+    if not calibrations:
+        return StaticCandidates()
     best = max(calibrations, key=lambda calibrated: calibrated.outcome.snr_db)
     base = best.static
     feed = next(samples.take(1).batches(1))
     gains = measure_gains(base, feed, context)
     candidates = [static(calibrated.static, f"static, {calibrated.name}") for calibrated in calibrations]
-    candidates.append(static(base, "static, signed activations", signed=True))
+    candidates.append(static(base, SIGNED, signed=True))
     candidates += partly_static(base, gains)
     excluded = exclude_sensitive(
         base, output_error, accepts, lambda: gains, Within(context.progress, 0.4, 0.8).advance
@@ -93,6 +89,40 @@ def static_candidates(
         "exclusions": excluded.steps,
     }
     return StaticCandidates(candidates, details, base.unvarying())
+
+
+def chosen_static(
+    edit: GraphEdit,
+    context: Context,
+    samples: Samples,
+    output_error: OutputComparer,
+    name: str,
+    float_layers: Sequence[str],
+) -> StaticCandidates:
+    """The candidate that an earlier job has chosen, without timing any; nothing where there is none to quantize."""
+    calibrations = _calibrations(edit, context, samples, output_error)
+    if not calibrations:
+        return StaticCandidates()
+    best = max(calibrations, key=lambda calibrated: calibrated.outcome.snr_db)
+    chosen = next((each for each in calibrations if name == f"static, {each.name}"), best)
+    reasons = dict.fromkeys(float_layers, "the recipe names it among those that stay float")
+    signed = True if name == SIGNED else None
+    return StaticCandidates([static(chosen.static, name, reasons, signed=signed)], {"target": chosen.target})
+
+
+def _calibrations(
+    edit: GraphEdit, context: Context, samples: Samples, output_error: OutputComparer
+) -> list[Calibrated]:
+    """With and without smoothing, where that helps; none where nothing can be quantized statically."""
+    alphas = [None, SMOOTH] if smoothable(edit) else [None]
+    calibrations: list[Calibrated] = []
+    for number, alpha in enumerate(alphas):
+        part = Within(context.progress, 0.4 * number / len(alphas), 0.4 * (number + 1) / len(alphas))
+        calibrated = _calibrated(edit, samples, output_error, alpha, context.shared, part.advance)
+        if calibrated is None:
+            return []
+        calibrations.append(calibrated)
+    return calibrations
 
 
 def _calibrated(

@@ -1,0 +1,1 @@
+"""Winnow for programs that speak the Model Context Protocol: docs/agents.md."""

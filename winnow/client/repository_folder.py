@@ -1,0 +1,33 @@
+"""A bundle as a Hugging Face repository lies on a disk: files by their names there, ONNX by Git LFS.
+
+Nothing is sent: `hf upload OWNER/NAME FOLDER`, or git, does that with the user's own login.
+"""
+
+from pathlib import Path
+from typing import Final
+
+from winnow.client.bundle import Bundle
+from winnow.client.errors import UnusableFile
+
+ATTRIBUTES: Final = ".gitattributes"
+BY_LFS: Final = "*.onnx filter=lfs diff=lfs merge=lfs -text\n"
+
+
+def write_repository(bundle: Bundle, folder: Path, *, force: bool = False) -> list[Path]:
+    """Write all files of the bundle into the folder, which may be a clone of a repository.
+
+    Raises `UnusableFile` where one is there already, unless by `force`, or cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        there = [name for name in bundle.archive.members if (folder / name).exists()]
+        if there and not force:
+            raise UnusableFile(f"{folder / there[0]} exists and is not overwritten; give --force to do so")
+        written = bundle.extract(folder)
+        attributes = folder / ATTRIBUTES
+        known = attributes.read_text() if attributes.exists() else ""
+        if "*.onnx" not in known:
+            attributes.write_text(f"{known.rstrip()}\n{BY_LFS}".lstrip())
+        return [*written, attributes]
+    except OSError as error:
+        raise UnusableFile(f"{folder} cannot be written: {error.strerror or error}") from error

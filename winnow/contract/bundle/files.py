@@ -1,0 +1,17 @@
+"""The files of a bundle, `GET /v1/jobs/{id}/bundle`: a zip of these names, stored, in this order."""
+
+from typing import Final
+
+ARTIFACT: Final = "model.onnx"
+"""What readers of ONNX look for in a repository."""
+REPORT: Final = "report.json"
+PAGE: Final = "page.html"
+CARD: Final = "README.md"
+"""By this name a Hugging Face repository shows it."""
+BOM: Final = "bom.cdx.json"
+RECIPE: Final = "recipe.json"
+
+NEEDED: Final = (ARTIFACT, REPORT, CARD, BOM, RECIPE)
+"""In every bundle; the page where the job has one."""
+MAX_TEXT_BYTES: Final = 64 * 2**20
+"""Of a file that is no artifact: a report of twenty thousand layers has fewer."""

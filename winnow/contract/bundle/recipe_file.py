@@ -1,0 +1,78 @@
+"""`recipe.json` of a bundle: the job with its recipe closed, and what its uploads were. `winnow replay` does it."""
+
+from typing import Annotated, Final, Literal
+
+from pydantic import Field
+
+from winnow.contract.base import RequestModel
+from winnow.contract.bundle.result import FinishedJob
+from winnow.contract.exported import ExportedUpload
+from winnow.contract.job import ClosedJob
+from winnow.contract.presets import closed_job
+from winnow.contract.recipe import AnyStep, ChannelPruning, Int8, MixedPrecision, Recipe
+from winnow.contract.report import StepReport
+
+FORMAT: Final = 1
+
+
+class RecipeFile(RequestModel):
+    """`job` leaves nothing open; null where the result is the upload, tidied. `timed` are the kinds of its steps that
+    choose by times that they measure, and may choose otherwise another time."""
+
+    winnow: Literal[1] = Field(description="Version of this format.")
+    version: Annotated[str, Field(max_length=100)] = Field(description="Of the service that did the job.")
+    job: ClosedJob | None = Field(description="What was done, with ids of the service that did it.")
+    uploads: Annotated[list[ExportedUpload], Field(max_length=1000)] = Field(
+        description="What these ids stand for."
+    )
+    timed: Annotated[list[str], Field(max_length=20)] = Field(
+        description="Kinds of the steps that choose by time, and may choose otherwise."
+    )
+
+
+def recipe_file(done: FinishedJob) -> RecipeFile:
+    """Write down what was done."""
+    recipe = closed_recipe(done)
+    return RecipeFile(
+        winnow=FORMAT,
+        version=done.report.winnow,
+        job=None if recipe is None else done.request.closed(recipe),
+        uploads=list(done.uploads),
+        timed=[] if recipe is None else [step.kind for step in recipe.steps if chooses_by_time(step)],
+    )
+
+
+def closed_recipe(done: FinishedJob) -> Recipe | None:
+    """The recipe of the result, every setting written out, and what `int8` chose by time among them; None where the
+    result is the upload."""
+    if (search := done.report.search) is not None:
+        recipe = search.recipe
+    else:
+        closed = closed_job(done.request)
+        recipe = None if closed is None else closed.recipe
+    if recipe is None:
+        return None
+    reports = {report.index: report for report in done.report.steps}
+    return Recipe(steps=[_as_chosen(step, reports.get(n)) for n, step in enumerate(recipe.steps)])
+
+
+def _as_chosen(step: AnyStep, report: StepReport | None) -> AnyStep:
+    chosen = None if report is None else report.details.get("chosen")
+    if not isinstance(step, Int8) or not isinstance(chosen, str) or report is None:
+        return step
+    rows = report.details.get("layers", []) if chosen.startswith("static") else []
+    float_layers = [row["name"] for row in rows if not row["quantized"]]
+    return step.model_copy(update={"candidate": chosen, "float_layers": float_layers})
+
+
+def chooses_by_time(step: AnyStep) -> bool:
+    """Whether what the step does follows from times that it measures."""
+    match step:
+        case Int8():
+            return step.candidate is None
+        case MixedPrecision():
+            return step.min_speedup is not None
+        case ChannelPruning():
+            return step.target == "latency"
+        case _:
+            return False
