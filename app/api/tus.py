@@ -130,7 +130,7 @@ async def begin_dataset(
 )
 def get_upload_offset(transfer: Found, service: Service, tus_resumable: TusVersion) -> Response:
     """How much has come, in Upload-Offset. An upload that is complete says in Content-Location what it became."""
-    offset = _offset(service, transfer)
+    transfer, offset = _as_it_stands(service, transfer)
     headers = {"upload-length": str(transfer.length), "cache-control": "no-store"}
     if transfer.metadata is not None:
         headers["upload-metadata"] = transfer.metadata
@@ -161,7 +161,7 @@ async def append_to_upload(
         detail = f"A part is sent with `Content-Type: {PART}`."
         raise Refusal("unsupported_media_type", detail, field="content-type")
     checksum = None if upload_checksum is None else Checksum(upload_checksum)
-    offset = await run_in_threadpool(_offset, service, transfer)
+    transfer, offset = await run_in_threadpool(_as_it_stands, service, transfer)
     _check_place(request, transfer, offset, upload_offset)
     if offset < transfer.length:
         offset = await _append(request, service, transfer, upload_offset, checksum)
@@ -234,11 +234,17 @@ def _refused(problem: Problem) -> Refusal:
     return Refusal(problem.code, problem.detail, field=problem.field, layer=problem.layer)
 
 
-def _offset(parts: Parts, transfer: Transfer) -> int:
-    """Raises what a complete upload was refused with."""
+def _as_it_stands(parts: Parts, transfer: Transfer) -> tuple[Transfer, int]:
+    """And how much of it has come. Raises what a complete upload was refused with, and `not_found`.
+
+    Where nothing is there, another request may have completed it since the record was read.
+    """
+    size = 0 if transfer.is_settled else parts.partials.size(transfer.id)
+    if size == 0 and not transfer.is_settled:
+        transfer = _again(parts, transfer)
     if transfer.problem is not None:
         raise _refused(Problem.model_validate(transfer.problem))
-    return transfer.length if transfer.upload is not None else parts.partials.size(transfer.id)
+    return transfer, size if transfer.upload is None else transfer.length
 
 
 def _check_place(request: Request, transfer: Transfer, offset: int, upload_offset: int) -> None:
@@ -299,7 +305,10 @@ def _too_much(transfer: Transfer) -> Refusal:
 def _extended(parts: Parts, transfer: Transfer) -> Transfer:
     """Raises as `_again`."""
     parts.records.extend_transfer(transfer.id, now() + parts.settings.upload_ttl_seconds)
-    return _again(parts, transfer)
+    extended = _again(parts, transfer)
+    if extended.is_settled:  # by another request: what was sent to this one is of no use
+        parts.partials.remove(transfer.id)
+    return extended
 
 
 def _completed(parts: Parts, transfer: Transfer, offset: int) -> str | None:

@@ -67,20 +67,21 @@ class LocalPartials:
         """Make a blob of them: (sha256, size). Again as long as that is there, in case what followed went wrong.
         `Busy`, and `FileNotFoundError` where there is nothing any more."""
         file = self._file(name)
-        if file.exists():
-            partial = self.open(name)
-            try:
-                with file.open("rb") as content:
-                    sha256 = hashlib.file_digest(content, "sha256").hexdigest()
-                self._remove_notes(name)
-                (self._root / f"{name}{_IS}{sha256}").touch()
-                self._blobs.take_file(file, sha256)
-                return sha256, partial.size
-            finally:
-                partial.release()
-        if (made := self._made(name)) is None:
-            raise FileNotFoundError(f"nothing has come for {name}")
-        return made
+        try:
+            partial = Partial(file, create=False)
+        except FileNotFoundError:
+            if (made := self._made(name)) is None:
+                raise FileNotFoundError(f"nothing has come for {name}") from None
+            return made
+        try:
+            with file.open("rb") as content:
+                sha256 = hashlib.file_digest(content, "sha256").hexdigest()
+            self._remove_notes(name)
+            (self._root / f"{name}{_IS}{sha256}").touch()
+            self._blobs.take_file(file, sha256)
+            return sha256, partial.size
+        finally:
+            partial.release()
 
     def remove(self, name: str) -> None:
         """Harmless when there is nothing. Who is adding to them does so in vain."""
@@ -118,9 +119,9 @@ class LocalPartials:
 class Partial:
     """Bytes that are added to, by one at a time: others get `Busy`. Use from one thread at a time."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, *, create: bool = True) -> None:
         self._file = file
-        flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_APPEND | os.O_NOFOLLOW | (os.O_CREAT if create else 0)
         self._handle = os.open(file, flags, 0o600)
         try:
             self._lock()

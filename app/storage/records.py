@@ -380,6 +380,10 @@ class Transfer:
     upload: str | None = None
     problem: dict[str, Any] | None = None
 
+    @property
+    def is_settled(self) -> bool:
+        return self.upload is not None or self.problem is not None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Webhook:

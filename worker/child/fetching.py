@@ -45,7 +45,7 @@ class Fetching:
         assert self._future is not None
         return bool(wait([self._future], timeout=seconds).done)
 
-    def answer(self, task: Task) -> Fetched | Refused | Ended | None:
+    def fetched(self, task: Task) -> Fetched | Refused | Ended | None:
         """What to tell the child; None where the store is away."""
         assert self._future is not None
         future, self._future = self._future, None

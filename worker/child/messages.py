@@ -107,17 +107,17 @@ class Messages:
 
     def fetch(self, path: Path, start: int, end: int) -> None:
         """Return when these bytes of a dataset are in its file. Raises `Refusal` where they cannot be had."""
-        answer = self._answer(Need(path=path, start=start, end=end))
+        answer = self._answer_to(Need(path=path, start=start, end=end))
         assert isinstance(answer, Fetched), "who asks for bytes is told of bytes"
 
     def _measured(self, task: Measuring) -> dict[str, Any]:
-        answer = self._answer(Measure(task=task))
+        answer = self._answer_to(Measure(task=task))
         if isinstance(answer, Ended):
             raise ProcessEnded(answer.how)
         assert isinstance(answer, Done), "who asks for a measurement is told of one"
         return answer.result
 
-    def _answer(self, request: Measure | Need) -> Done | Ended | Fetched:
+    def _answer_to(self, request: Measure | Need) -> Done | Ended | Fetched:
         with self._one_request:
             self.send(request)
             answer = ANSWER.validate_json(self._next_line())

@@ -55,9 +55,9 @@ def depth_pruning(model: ir.Model, step: DepthPruning, context: Context) -> Step
     """
     refuse_quantized(model)
     unfuse_skip_layernorms(GraphEdit(model))
-    found = residual_blocks(model)
-    candidates = {block.name: block for block in removable(model, found, step)}
-    refuse_without(candidates, found, step)
+    all_blocks = residual_blocks(model)
+    candidates = {block.name: block for block in removable(model, all_blocks, step)}
+    refuse_without(candidates, all_blocks, step)
     samples = context.draw_calibration(step.kind, step.samples)
     bench = Bench.of(context)
     gains = _gains(model, candidates, step, bench)
@@ -69,13 +69,13 @@ def depth_pruning(model: ir.Model, step: DepthPruning, context: Context) -> Step
         _round(course, number, target, candidates, gains, scorer, replace(context, progress=part), bench)
         if step.recovery is not None and number < step.rounds:
             recover(course.model, step.recovery, replace(context, progress=part), number)
-    return _result(model, step, bench, found, candidates, course)
+    return _result(model, step, bench, all_blocks, candidates, course)
 
 
-def removable(model: ir.Model, found: Blocks, step: DepthPruning) -> list[Block]:
+def removable(model: ir.Model, all_blocks: Blocks, step: DepthPruning) -> list[Block]:
     """List the blocks in which no layer is excluded."""
     kept = {str(node.name) for node in model.graph if excluded(node, step.exclude)}
-    return [block for block in found.blocks if kept.isdisjoint({block.name, *block.layers})]
+    return [block for block in all_blocks.blocks if kept.isdisjoint({block.name, *block.layers})]
 
 
 def check_depth(model: ir.Model, step: DepthPruning) -> None:
@@ -83,9 +83,9 @@ def check_depth(model: ir.Model, step: DepthPruning) -> None:
 
     Raises `nothing_to_compress` where no block can go; `invalid_request` where the target is beyond all of them.
     """
-    found = residual_blocks(model)
-    candidates = removable(model, found, step)
-    refuse_without({block.name: block for block in candidates}, found, step)
+    all_blocks = residual_blocks(model)
+    candidates = removable(model, all_blocks, step)
+    refuse_without({block.name: block for block in candidates}, all_blocks, step)
     if step.target != "parameters":
         return
     share = 1 - parameters(without_blocks(model, candidates)) / parameters(model)
@@ -101,15 +101,15 @@ def beyond(step: DepthPruning, blocks: int, share: float) -> str:
     )
 
 
-def refuse_without(candidates: Mapping[str, Block], found: Blocks, step: DepthPruning) -> None:
+def refuse_without(candidates: Mapping[str, Block], all_blocks: Blocks, step: DepthPruning) -> None:
     """Raise `nothing_to_compress` where no block can go, with the reasons."""
     if candidates:
         return
-    if found.blocks:
-        detail = f"`exclude` leaves none of the {len(found.blocks)} residual blocks that could go."
-    elif found.pinned:
-        reasons = "; ".join(f"{each.name}: {each.reason}" for each in found.pinned[:4])
-        detail = f"None of the model's {len(found.pinned)} residual blocks can go ({reasons})."
+    if all_blocks.blocks:
+        detail = f"`exclude` leaves none of the {len(all_blocks.blocks)} residual blocks that could go."
+    elif all_blocks.pinned:
+        reasons = "; ".join(f"{each.name}: {each.reason}" for each in all_blocks.pinned[:4])
+        detail = f"None of the model's {len(all_blocks.pinned)} residual blocks can go ({reasons})."
     else:
         detail = (
             "The model has no residual blocks: no layers around which its input is added to their output. Cut channels "
@@ -183,7 +183,7 @@ def _result(
     model: ir.Model,
     step: DepthPruning,
     bench: Bench,
-    found: Blocks,
+    all_blocks: Blocks,
     candidates: Mapping[str, Block],
     course: Course,
 ) -> StepResult:
@@ -191,7 +191,7 @@ def _result(
         {"block": block.name, "layers": list(block.layers), "pinned": None, "removed": False, "round": None}
         | ({"pinned": "excluded"} if block.name not in candidates else {})
         | _gone(course.gone.get(block.name))
-        for block in found.blocks
+        for block in all_blocks.blocks
     ]
     rows += [
         {
@@ -201,7 +201,7 @@ def _result(
             "removed": False,
             "round": None,
         }
-        for each in found.pinned
+        for each in all_blocks.pinned
     ]
     details = {
         "criterion": step.criterion,
@@ -211,7 +211,12 @@ def _result(
     }
     notes = [] if course.why_untimed is None else [course.why_untimed]
     return StepResult(
-        course.model, len(course.gone), len(found.blocks), notes, details, [_target(step, course, candidates)]
+        course.model,
+        len(course.gone),
+        len(all_blocks.blocks),
+        notes,
+        details,
+        [_target(step, course, candidates)],
     )
 
 

@@ -166,26 +166,26 @@ class _Finder:
         reason = "has layers of its own" if all(own) else "is changed on its way"
         return [PinnedBlock(str(join.name), names, f"its shortcut {reason}")]
 
-    def _why_pinned(self, found: _Found, all_found: Sequence[_Found]) -> str | None:
-        if not _same_shape(found.entry, found.exit):
+    def _why_pinned(self, block: _Found, all_found: Sequence[_Found]) -> str | None:
+        if not _same_shape(block.entry, block.exit):
             return "its shape is not known"
-        if any(other is not found and other.inside & ~found.inside == 0 for other in all_found):
+        if any(other is not block and other.inside & ~block.inside == 0 for other in all_found):
             return "it holds other blocks"
-        if len(found.layers) == len(self._weighted):
+        if len(block.layers) == len(self._weighted):
             return "nothing would be left"
-        kept = self._read_outside(found)
+        kept = self._read_outside(block)
         return None if kept is None else f"{kept.name!r} is read outside of it too"
 
-    def _read_outside(self, found: _Found) -> ir.Value | None:
+    def _read_outside(self, block: _Found) -> ir.Value | None:
         """A value that keeps one of the block's layers alive when the exit is no longer read."""
         gone = 0
-        for index in sorted(self._indices(found.inside), reverse=True):
+        for index in sorted(self._indices(block.inside), reverse=True):
             outputs = self._reach.nodes[index].outputs
-            if all(self._dies(value, found.exit, gone) for value in outputs):
+            if all(self._dies(value, block.exit, gone) for value in outputs):
                 gone |= 1 << index
-        for node in self._reach.of(found.inside & ~gone):
+        for node in self._reach.of(block.inside & ~gone):
             if node in self._weighted:
-                return next(value for value in node.outputs if not self._dies(value, found.exit, gone))
+                return next(value for value in node.outputs if not self._dies(value, block.exit, gone))
         return None
 
     def _dies(self, value: ir.Value, exit_: ir.Value, gone: int) -> bool:
