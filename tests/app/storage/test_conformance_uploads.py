@@ -179,9 +179,9 @@ def test_every_blob_that_a_record_names_is_live(records: Records) -> None:
     assert records.claim(model.id, 1.0, 30.0)
     assert records.finish(model.id, 1, 2.0, {"state": "ready", "converted": "b" * 64})
     assert records.claim(job.id, 1.0, 30.0)
-    made = {name: letter * 64 for name, letter in zip(MADE, "cde", strict=True)}
+    made = {name: letter * 64 for name, letter in zip(MADE, "cdef", strict=True)}
     assert records.finish(job.id, 1, 2.0, {"state": "succeeded", **made})
-    assert records.live_blobs() == {letter * 64 for letter in "abcde"}
+    assert records.live_blobs() == {letter * 64 for letter in "abcdef"}
     records.delete_job("local", job.id)
     records.delete_upload("local", "model", model.id)
     assert records.live_blobs() == set()

@@ -19,14 +19,19 @@ from winnow.contract.job import Benchmark
 from winnow.contract.recipe import Recipe, Requirements
 from winnow.contract.report import ClassQuality, LayerReport, Pair, Report
 from worker.compression.data.source import Data, Source
+from worker.compression.materials import Materials
 from worker.compression.options import Options
 from worker.compression.page_again import JobFiles, page_again
 from worker.compression.pipeline import compress
 from worker.compression.progress import Silent
+from worker.compression.quantization.search import layer_profile
 from worker.compression.result.page.looking.moved import _Sides
+from worker.compression.result.page.looking.pair import Pair as BothModels
+from worker.compression.result.page.looking.timed import timed
 from worker.compression.result.page.seen import Confusion, Sample, Seen, Spread, Times
 from worker.compression.result.page.subject import Subject
 from worker.compression.result.page.write import MAX_BYTES, page_of, write_page
+from worker.compression.upload import open_upload
 
 RECIPE = Recipe.model_validate({"steps": [{"kind": "int8_static"}]})
 DATA_FIRST = ["verdict", "before-after", "requirements", "layers", "latency"]
@@ -222,3 +227,16 @@ def test_the_largest_job_has_a_small_page(made: tuple[Report, Path]) -> None:
     samples = [Sample(n, "a", "b", "c", 0.1, picture) for n in range(12)]
     seen = Seen(samples=samples, compared=2000, differing=12)
     assert len(page_of(Subject(told, base.artifact, RECIPE, seen=seen))) < MAX_BYTES
+
+
+def test_on_a_quiet_machine_every_layer_has_a_time_before_and_after(
+    made: tuple[Report, Path], files: Digits, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    profiled = layer_profile._profiled
+    monkeypatch.setattr(layer_profile, "_profiled", lambda *of: (profiled(*of)[0], None))
+    upload = open_upload(files.model, tmp_path, max_unpacked_bytes=2**30)
+    materials = Materials(upload, rows(files), tmp_path, tmp_path / "curves", Silent(), asked())
+    pair = BothModels.of(Subject(made[0], made[1] / "artifact.onnx", RECIPE, materials), materials)
+    times = timed(pair)["times"]
+    assert {*times.before} == {*times.after} == {layer.name for layer in made[0].layers}
+    assert all(milliseconds > 0 for side in (times.before, times.after) for milliseconds in side.values())
