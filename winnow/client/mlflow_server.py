@@ -1,6 +1,6 @@
 """A bundle as a run of an MLflow tracking server: figures as metrics, settings as parameters, files as artifacts.
 
-Spoken over MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html), since `mlflow` itself brings a hundred
+Spoken over MLflow's REST API (https://mlflow.org/docs/latest/rest-api.html), since `mlflow` itself brings ninety
 packages for these six requests. Who asks is told as MLflow's own client does: by MLFLOW_TRACKING_TOKEN, or
 MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD.
 """
