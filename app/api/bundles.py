@@ -103,7 +103,7 @@ def _members(service: Parts, job: Job) -> Iterator[ZipMember]:
     done = _finished(service, job)
     yield _stored(service, ARTIFACT, made(job, job.artifact_sha256))
     yield _stored(service, REPORT, made(job, job.report_sha256))
-    if (page := getattr(job, "page_sha256", None)) is not None:
+    if (page := job.page_sha256) is not None:
         yield _stored(service, PAGE, page)
     yield _written(CARD, model_card(done))
     yield _written(BOM, bill_of_materials(done))

@@ -1,30 +1,9 @@
-"""Whether a request is a browser's that wants a page: it names `text/html` in Accept. `*/*` alone is a program."""
-
-from typing import Final
+"""Which requests the pages are for."""
 
 from fastapi import Request
-from starlette.datastructures import Headers
 
+from app.api.accept import wants_html
 from winnow.contract.errors import Refusal
-
-HTML: Final = "text/html"
-
-
-def wants_html(headers: Headers) -> bool:
-    """A quality of 0 says that it is not wanted (RFC 9110, 12.5.1)."""
-    return any(_is_html(part) for line in headers.getlist("accept") for part in line.split(","))
-
-
-def _is_html(media_range: str) -> bool:
-    name, *parameters = (part.strip().lower() for part in media_range.split(";"))
-    return name == HTML and not any(part.startswith("q=") and _is_zero(part[2:]) for part in parameters)
-
-
-def _is_zero(quality: str) -> bool:
-    try:
-        return float(quality) == 0
-    except ValueError:
-        return False
 
 
 async def html_only(request: Request) -> None:

@@ -9,8 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from app.api.accept import wants_html
 from app.api.problems import MEDIA_TYPE
-from app.pages.accept import wants_html
 from app.pages.rendering import page
 
 FOR_PROGRAMS: Final = ("/v1", "/docs", "/openapi.json", "/livez", "/readyz", "/metrics", "/assets")

@@ -274,7 +274,7 @@ class _Supervision:
         finally:
             self._owed.pop()
         if self._over is None:
-            if (answer := self._fetching.answer(self._work)) is None:
+            if (answer := self._fetching.fetched(self._work)) is None:
                 self._over = Stopped("store_away")
             else:
                 orders.add(answer.model_dump_json().encode())

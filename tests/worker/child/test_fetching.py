@@ -64,7 +64,7 @@ def test_only_while_bytes_come_the_time_is_not_the_work_s(
     waiting = fetching.Fetching(slow)
     waiting.begin(Need(path=tmp_path, start=0, end=1))
     assert waiting.wait(60)
-    assert isinstance(waiting.answer(InspectDataset.model_construct(kind="inspect_dataset")), Fetched)
+    assert isinstance(waiting.fetched(InspectDataset.model_construct(kind="inspect_dataset")), Fetched)
     waiting.close()
     assert waiting.seconds(now[0]) == (7.0 if came else 0.0)
 

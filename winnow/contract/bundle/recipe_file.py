@@ -9,8 +9,8 @@ from winnow.contract.bundle.result import FinishedJob
 from winnow.contract.exported import ExportedUpload
 from winnow.contract.job import ClosedJob
 from winnow.contract.presets import closed_job
-from winnow.contract.recipe import AnyStep, ChannelPruning, Int8, MixedPrecision, Recipe
-from winnow.contract.report import StepReport
+from winnow.contract.recipe import AnyStep, Int8, MixedPrecision, Recipe, StructuredPruning
+from winnow.contract.report import Report, StepReport
 
 FORMAT: Final = 1
 
@@ -50,10 +50,15 @@ def closed_recipe(done: FinishedJob) -> Recipe | None:
     else:
         closed = closed_job(done.request)
         recipe = None if closed is None else closed.recipe
-    if recipe is None:
-        return None
-    reports = {report.index: report for report in done.report.steps}
-    return Recipe(steps=[_as_chosen(step, reports.get(n)) for n, step in enumerate(recipe.steps)])
+    return None if recipe is None else as_chosen(recipe, done.report)
+
+
+def as_chosen(recipe: Recipe, report: Report) -> Recipe:
+    """The recipe with what its steps chose by time written as settings, where there are settings for it."""
+    reports = {step.index: step for step in report.steps}
+    return recipe.model_copy(
+        update={"steps": [_as_chosen(step, reports.get(n)) for n, step in enumerate(recipe.steps)]}
+    )
 
 
 def _as_chosen(step: AnyStep, report: StepReport | None) -> AnyStep:
@@ -72,7 +77,7 @@ def chooses_by_time(step: AnyStep) -> bool:
             return step.candidate is None
         case MixedPrecision():
             return step.min_speedup is not None
-        case ChannelPruning():
+        case StructuredPruning():
             return step.target == "latency"
         case _:
             return False
