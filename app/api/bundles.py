@@ -7,7 +7,7 @@ job has them, however old. They are small; the rest of a bundle is passed on fro
 import hashlib
 from collections.abc import Iterator
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 from fastapi import Request, Response
 from fastapi.responses import StreamingResponse
@@ -40,6 +40,15 @@ router = Router(prefix="/v1/jobs", tags=["results"])
 
 MARKDOWN: Final = "text/markdown"
 CYCLONEDX: Final = "application/vnd.cyclonedx+json"
+_BOM: Final[dict[str, Any]] = {
+    "description": "The bill of materials",
+    "content": {
+        CYCLONEDX: {
+            "schema": {"type": "object"},
+            "example": {"bomFormat": "CycloneDX", "specVersion": "1.6", "version": 1},
+        }
+    },
+}
 _CODES: Final = ("not_found", "job_not_finished", "no_artifact")
 
 
@@ -59,7 +68,7 @@ def get_card(request: Request, service: Service, job: Found) -> Response:
     "/{id}/bom",
     operation_id="get_bom",
     response_class=Response,
-    responses=documented(*_CODES, also={200: content_of(CYCLONEDX)[200], 304: content_of(CYCLONEDX)[304]}),
+    responses=documented(*_CODES, also={200: _BOM, 304: content_of(CYCLONEDX)[304]}),
 )
 def get_bom(request: Request, service: Service, job: Found) -> Response:
     """The bill of materials: CycloneDX 1.6 with a model card, and all that the artifact was made of by its hash."""

@@ -88,6 +88,8 @@ def _name_what_exists(case: Any) -> None:
 def _name_a_link(case: Any) -> None:
     what = case.path_parameters["what"]
     made = http.post(f"/v1/jobs/{TARGET['jobs'][0]}/links", json={"what": what, "seconds": 60})
+    if made.status_code == 409:  # of a job that has no page there are no links to one
+        return
     url = httpx.URL(made.raise_for_status().json()["url"])
     case.path_parameters["id"], case.query = TARGET["jobs"][0], dict(url.params)
 

@@ -21,6 +21,7 @@ from winnow.contract.strict_json import read_model
 from winnow.contract.strict_zip import BrokenZip, ZipArchive, open_zip
 
 NAMES: Final = (*NEEDED, PAGE)
+MAX_MEMBERS: Final = 100
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def open_bundle(path: Path) -> Iterator[Bundle]:
     check_readable(path)
     try:
         with path.open("rb") as file:
-            archive = open_zip(file, max_members=len(NAMES))
+            archive = open_zip(file, max_members=MAX_MEMBERS)
             _check_names(path, archive)
             report = _report(path, archive.read(REPORT, limit=MAX_TEXT_BYTES))
             recipe = read_model(RecipeFile, archive.read(RECIPE, limit=MAX_TEXT_BYTES), RECIPE)

@@ -11,7 +11,7 @@ from worker.compression.data.source import Data
 from worker.compression.materials import Materials
 from worker.compression.options import Options
 from worker.compression.progress import Progress
-from worker.compression.result.fidelity.fidelity import Attributions, attributions
+from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.write import write_page
 from worker.compression.upload import open_upload
 
@@ -39,6 +39,8 @@ def page_again(
         materials = None if job is None else _opened(job, recipe, Path(folder), progress)
         seen = Attributions()
         if materials is not None and told.fidelity is not None:
+            from worker.compression.result.fidelity.fidelity import attributions  # needs torch
+
             seen = attributions(artifact, materials)
         if not write_page(told, artifact, recipe, materials, out_dir, seen):
             raise Refusal("step_failed", "The page could not be made; the operator's log has the details.")

@@ -5,7 +5,7 @@ from pathlib import Path
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
-from worker.compression.result.fidelity.fidelity import Attributions, attributions
+from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.write import write_page
 
 
@@ -15,6 +15,8 @@ def told_in_full(
     """Return the report with its fidelity; write `page.html` into the folder."""
     options, seen = materials.options, Attributions()
     if options.explain:
+        from worker.compression.result.fidelity.fidelity import attributions  # needs torch
+
         seen = attributions(artifact, materials)
         report = seen.told_in(report)
     if options.page:

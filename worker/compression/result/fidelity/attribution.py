@@ -7,7 +7,7 @@ Both begin at zeros, as the model is fed with them.
 """
 
 from collections.abc import Callable
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import numpy as np
 import onnx_ir as ir
@@ -18,7 +18,6 @@ from worker.compression.engine.working import as_module
 from worker.compression.ir.arrays import Array
 from worker.compression.measure.network import Feed, Network
 
-Method = Literal["integrated_gradients", "occlusion"]
 Forward = Callable[[torch.Tensor], torch.Tensor]
 Make = Callable[[Feed], Forward]
 """For the other inputs of a feed: from one input [n, …] to what the output answers [n, k]."""

@@ -3,7 +3,6 @@
 import math
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -12,7 +11,6 @@ from scipy.stats import spearmanr
 
 from winnow.contract.errors import Refusal
 from winnow.contract.model import TensorSpec
-from winnow.contract.report import Fidelity, Report
 from worker.compression.data.samples import Samples
 from worker.compression.data.threads import usable_threads
 from worker.compression.graph.facts.facts import inputs_of
@@ -23,54 +21,16 @@ from worker.compression.onnx_files import model_files
 from worker.compression.result.fidelity.attribution import (
     STEPS,
     Make,
-    Method,
     attributed,
     differentiable,
     runnable,
 )
+from worker.compression.result.fidelity.attributions import Attribution, Attributions, Method
 from worker.compression.result.fidelity.parts import grid_of, parts_of, summed
 
 SAMPLES: Final = 16
 SECONDS: Final = 60.0
 """After so many no further sample is begun."""
-
-
-@dataclass(frozen=True)
-class Attribution:
-    """Of one sample, what each part adds: before and after [parts], which lie on a grid (down, across)."""
-
-    row: int
-    before: Array
-    after: Array
-    grid: tuple[int, int]
-    spearman: float | None
-
-
-@dataclass(frozen=True)
-class Attributions:
-    """`why` says in a sentence why there are none."""
-
-    entries: list[Attribution] = field(default_factory=list)
-    method: Method = "occlusion"
-    input: str = ""
-    output: str = ""
-    why: str | None = None
-
-    def told_in(self, report: Report) -> Report:
-        if not self.entries:
-            note = f"Fidelity was not measured: {self.why}"
-            return report.model_copy(update={"notes": [*report.notes, note]})
-        known = [entry.spearman for entry in self.entries if entry.spearman is not None]
-        fidelity = Fidelity(
-            method=self.method,
-            input=self.input,
-            output=self.output,
-            parts=len(self.entries[0].before),
-            samples=len(self.entries),
-            spearman=[entry.spearman for entry in self.entries],
-            mean=float(np.mean(known)) if known else None,
-        )
-        return report.model_copy(update={"fidelity": fidelity})
 
 
 class _Cannot(Exception):

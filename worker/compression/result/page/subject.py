@@ -6,7 +6,7 @@ from pathlib import Path
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
-from worker.compression.result.fidelity.fidelity import Attributions
+from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.seen import Seen
 
 

@@ -8,7 +8,7 @@ from typing import Final
 from winnow.contract.recipe import Recipe
 from winnow.contract.report import Report
 from worker.compression.materials import Materials
-from worker.compression.result.fidelity.fidelity import Attributions
+from worker.compression.result.fidelity.attributions import Attributions
 from worker.compression.result.page.looking.look import look
 from worker.compression.result.page.render import render
 from worker.compression.result.page.subject import Subject

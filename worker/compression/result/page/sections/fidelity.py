@@ -7,7 +7,7 @@ import numpy as np
 
 from winnow.contract.errors import Refusal
 from winnow.contract.report import Fidelity
-from worker.compression.result.fidelity.fidelity import Attribution
+from worker.compression.result.fidelity.attributions import Attribution
 from worker.compression.result.page.blocks import Block, Card, Figure, Figures, Gallery, Paragraph, Section
 from worker.compression.result.page.charts.bars import named_bars
 from worker.compression.result.page.looking.pair import Pair, Unseen
