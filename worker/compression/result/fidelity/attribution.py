@@ -17,6 +17,7 @@ from winnow.contract.errors import Refusal
 from worker.compression.engine.working import as_module
 from worker.compression.ir.arrays import Array
 from worker.compression.measure.network import Feed, Network
+from worker.compression.result.fidelity.attributions import Method
 
 Forward = Callable[[torch.Tensor], torch.Tensor]
 Make = Callable[[Feed], Forward]
