@@ -93,7 +93,7 @@ def fresh(http: httpx.Client) -> tuple[int, dict[str, Any]]:
 
 
 def becomes_ready(http: httpx.Client) -> bool:
-    return any(fresh(http)[0] == 200 for _ in range(10))
+    return any(fresh(http)[0] == 200 for _ in range(30))
 
 
 def assert_database_is_away(http: httpx.Client, ids: dict[str, str]) -> None:

@@ -245,10 +245,20 @@ def _serve_tls(listener: socket.socket, context: ssl.SSLContext) -> None:
             return
         try:
             with context.wrap_socket(connection, server_side=True) as secured:
-                secured.recv(2**16)
+                _read_request(secured)
                 secured.sendall(b"HTTP/1.1 204 No Content\r\n\r\n")
         except OSError:
             pass
+
+
+def _read_request(connection: ssl.SSLSocket) -> None:
+    """All of it: what is closed with something unread is reset, and the answer lost."""
+    with connection.makefile("rb") as stream:
+        length = 0
+        while line := stream.readline().strip().lower():
+            if line.startswith(b"content-length:"):
+                length = int(line.partition(b":")[2])
+        stream.read(length)
 
 
 # --- what becomes of the rows
