@@ -27,7 +27,7 @@ BOUNDARY = "winnow-bench-boundary"
 def rows(folder: Path) -> Iterator[Row]:
     file = folder / "data.npy"
     with service(folder / "var", "--no-workers", WINNOW_LOG_LEVEL="ERROR") as api:
-        raw_upload(api, _made(file, 16, 0))  # a first small one: imports and pools are there afterwards
+        raw_upload(api, made_file(file, 16, 0))  # a first small one: imports and pools are there afterwards
         before = own_bytes(api)
         ways: dict[str, Callable[[Path], None]] = {
             "cat | tee | sha256sum, sync": copied_by_hand,
@@ -38,7 +38,9 @@ def rows(folder: Path) -> Iterator[Row]:
         peak = before
         for number in range(ROUNDS):
             for offset, (way, upload) in enumerate(ways.items()):
-                _made(file, SIZE_MIB, 1 + number * len(ways) + offset)  # known bytes would not be new ones
+                made_file(
+                    file, SIZE_MIB, 1 + number * len(ways) + offset
+                )  # known bytes would not be new ones
                 begun = time.monotonic()
                 upload(file)
                 rates[way].append(SIZE_MIB / (time.monotonic() - begun))
@@ -115,8 +117,8 @@ def own_bytes(api: Service) -> int:
     return int(held.rss - held.shared)
 
 
-def _made(file: Path, mebibytes: int, seed: int) -> Path:
-    """An array in NumPy's own format, of other bytes for each seed, on the disk."""
+def made_file(file: Path, mebibytes: int, seed: int) -> Path:
+    """Make an array in NumPy's own format, of other bytes for each seed, on the disk."""
     array = np.lib.format.open_memmap(file, mode="w+", dtype=np.uint8, shape=(mebibytes, MIB))
     noise = np.random.default_rng(seed).integers(0, 256, MIB, dtype=np.uint8)
     for row in range(mebibytes):

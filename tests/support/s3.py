@@ -62,6 +62,11 @@ class S3Server:
         root = self._folder / "data" / BUCKET
         return {str(file.relative_to(root)) for file in root.rglob("*") if file.is_file()}
 
+    def empty(self) -> None:
+        """Remove all that is in the bucket, past the server."""
+        for file in self.objects():
+            (self._folder / "data" / BUCKET / file).unlink()
+
     def fail(self, *statuses: int) -> None:
         """Answer the next requests with these."""
         with self._lock:
