@@ -3,7 +3,7 @@
     position = fairness.position(owner, ahead, shares)
 
 What waits before a job of its owner's own (`ahead`) is a range of one index. How much waits and runs for each owner
-(XX
+(`shares`) is the same for all who ask: this process keeps it for `KEPT_SECONDS`, by which changes are told late.
 """
 
 import time
