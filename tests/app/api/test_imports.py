@@ -129,7 +129,7 @@ def test_a_search_is_imported_with_its_trials_whose_numbers_are_those_of_their_r
     assert (first["seconds"], first["worker"]) == (2.5, "worker-1")
     assert (twelfth["problem"]["code"], third["artifact"]) == (failed["problem"]["code"], None)
     assert api.http.get(f"{path}/1/artifact").content == ONNX
-    assert api.http.get(f"{path}/1/report").content == REPORT
+    assert api.http.get(f"{path}/1/report?raw=true").content == REPORT
     assert api.http.get(f"{path}/12/artifact").json()["code"] == "no_artifact"
     study = api.parts.records.study(job["id"])
     assert study is not None
