@@ -15,7 +15,6 @@ from winnow.contract.recipe import DepthPruning
 from worker.compression.apply import check
 from worker.compression.depth_pruning.depth_pruning import depth_pruning
 from worker.compression.graph.blocks import find
-from worker.compression.graph.facts import facts as facts_module
 from worker.compression.graph.facts.facts import facts
 from worker.compression.progress import Silent
 from worker.compression.steps import remaining_cost
@@ -137,13 +136,6 @@ def test_in_a_graph_too_large_to_follow_no_blocks_are_looked_for(monkeypatch: py
     assert facts(net).blocks is None
     with pytest.raises(Refusal, match="19 nodes"):
         check(net, [asked()], lambda _: net)
-
-
-def test_more_layers_of_blocks_than_are_kept_are_no_facts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of blocks around each other each has the layers of all within."""
-    monkeypatch.setattr(facts_module, "MAX_BLOCK_LAYERS", 7)
-    assert facts(residual_net("plain", [1, 1, 1])).blocks
-    assert facts(residual_net("plain", FEW)).blocks is None
 
 
 def test_between_rounds_what_is_left_is_trained(tmp_path: Path) -> None:
